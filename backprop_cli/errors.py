@@ -1,0 +1,164 @@
+"""What can go wrong, and the exit code each failure gives a script.
+
+::
+
+    BpError
+    ├── UsageError         2  a command was called with arguments that do not fit together
+    ├── ConfigError        2  the configuration; carries every problem found
+    ├── ShapeError         2  arrays that do not fit an op or a layer
+    ├── CheckFailed        3  a gradient is wrong, a --require is not met
+    ├── Diverged           4  the loss or a weight is not finite any more
+    ├── CheckpointError    5  a checkpoint is missing, corrupt or of another network
+    ├── DataError          6  a data file; names file, row, column and value
+    └── Interrupted      130  SIGINT (143: SIGTERM), raised after everything is saved
+
+Any other exception is a bug of ours: exit code 1 and a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+class BpError(Exception):
+    """A failure that the user can act on: its message is printed without a traceback."""
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "internal"
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The problems as JSON-ready objects, each with at least a ``message``."""
+        return [{"message": str(self)}]
+
+
+class UsageError(BpError):
+    """A command was called with arguments that do not fit together."""
+
+    exit_code = 2
+    kind = "usage"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a configuration: where it is, what is wrong, the source line.
+
+    ``file`` is None for an override; ``line`` and ``column`` count from 1.
+    """
+
+    path: str
+    reason: str
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    width: int = 1
+    source: str | None = None
+    override: str | None = None
+
+    def __str__(self) -> str:
+        """Headline, and under it the source line with a caret where the place is known."""
+        if self.override is not None:
+            return f"override {self.override}: {self.reason}"
+        if self.file is None:
+            return f"{self.path}: {self.reason}" if self.path else self.reason
+        place = f"{self.file}:{self.line}:{self.column}" if self.line is not None else self.file
+        head = f"{place}: {self.path}: {self.reason}" if self.path else f"{place}: {self.reason}"
+        if self.source is None or self.line is None or self.column is None:
+            return head
+        # Tabs are kept in the padding so that the caret stays below its character.
+        padding = "".join("\t" if c == "\t" else " " for c in self.source[: self.column - 1])
+        return f"{head}\n{self.line:>5} | {self.source}\n      | {padding}{'^' * self.width}"
+
+    def describe(self) -> dict[str, Any]:
+        """The problem as a JSON-ready object; keys without a value are left out."""
+        fields = {
+            "path": self.path,
+            "message": self.reason,
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "override": self.override,
+        }
+        return {key: value for key, value in fields.items() if value is not None}
+
+
+class ConfigError(BpError):
+    """The configuration has ``problems``; nothing was run and nothing was written."""
+
+    exit_code = 2
+    kind = "config"
+
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = tuple(problems)
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        count = len(self.problems)
+        closing = f"{count} problem{'' if count == 1 else 's'}; nothing was run."
+        return "\n".join([*map(str, self.problems), closing])
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One object a problem."""
+        return [problem.describe() for problem in self.problems]
+
+
+class ShapeError(BpError):
+    """Arrays of these shapes do not fit this op or layer.
+
+    ``where`` is what refused them (an op's or a layer's text), ``specs`` the shapes it was given.
+    """
+
+    exit_code = 2
+    kind = "shape"
+
+    def __init__(self, where: object, reason: str, **specs: object):
+        self.where, self.reason, self.specs = str(where), reason, specs
+        given = ", ".join(f"{name}: {spec}" for name, spec in specs.items())
+        super().__init__(f"{where}: {reason}" + (f" (given {given})" if given else ""))
+
+
+class CheckFailed(BpError):
+    """A check said no: a wrong gradient, a requirement that is not met."""
+
+    exit_code = 3
+    kind = "check"
+
+
+class Diverged(BpError):
+    """The loss, a gradient or a weight is not finite any more."""
+
+    exit_code = 4
+    kind = "diverged"
+
+
+class CheckpointError(BpError):
+    """A checkpoint is missing, corrupt or of another network."""
+
+    exit_code = 5
+    kind = "checkpoint"
+
+
+class DataError(BpError):
+    """A data file cannot be used as the configuration asks."""
+
+    exit_code = 6
+    kind = "data"
+
+
+class Interrupted(BpError):
+    """A signal ended the work; what was done is saved."""
+
+    kind = "interrupted"
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number  # type: ignore[misc]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest known name, else the empty string."""
+    by_lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""

@@ -1,0 +1,81 @@
+"""The contract of a layer: shapes, parameters and a forward rule in ops. It has no backward and no state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field
+
+from backprop_cli.autodiff import Spec, Value
+from backprop_cli.nn.activation import ActivationType
+from backprop_cli.nn.initializer import Initializer
+from backprop_cli.registry import Registry
+from backprop_cli.settings import Many, Maybe, Settings
+
+Params = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Param:
+    """A trainable array of a layer: its shape and how it starts.
+
+    ``fan_in`` and ``fan_out`` are the number of inputs and outputs a weight connects (for the initializer's scale);
+    ``regularized`` says whether l1 and l2 apply: to weights, not to biases.
+    """
+
+    shape: tuple[int, ...]
+    initializer: Initializer
+    fan_in: int = 1
+    fan_out: int = 1
+    regularized: bool = True
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Layer(Settings):
+    """A function of one or more arrays, batch first, and of its parameters."""
+
+    type: str
+    """kind of layer"""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """its name; default: type and number, as in dense_1"""
+    inputs: Annotated[Many[str], BeforeValidator(_one_or_many), Field(min_length=1)] | None = None
+    """names of the layers it reads (`input` is the example); default: the layer before it"""
+
+    arity: ClassVar[tuple[int, int | None]] = (1, 1)
+    """Fewest and most inputs (None: any number)."""
+
+    def params(self, *x: Spec) -> dict[str, Param]:
+        """Parameters by name for inputs of these shapes. Pure: nothing is allocated."""
+        return {}
+
+    def noise(self, *x: Spec) -> dict[str, Spec]:
+        """Arrays of uniform random numbers in [0, 1) that the layer wants each training step, by name."""
+        return {}
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """The layer's output. ``params`` holds parameters by name and, in training only, the noise arrays."""
+        raise NotImplementedError
+
+
+class WeightedLayer(Layer):
+    """A layer that has weights, and so an ``activation`` key."""
+
+    activation: Maybe[ActivationType] = None
+    """function applied to the output"""
+
+    def linear(self, params: Params, *x: Value) -> Value:
+        """The output before the activation."""
+        raise NotImplementedError
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """``activation(linear(x))``."""
+        out = self.linear(params, *x)
+        return out if self.activation is None else self.activation.apply(out)
+
+
+LAYERS: Registry[Layer] = Registry("layer", "layers", "backprop_cli.nn.layers")

@@ -1,0 +1,103 @@
+"""What happens during a run, as facts. The loop yields them; journal, console and checkpoints read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training is about to take its first step (of this process)."""
+
+    parameters: int
+    examples: Mapping[str, int]  # by split
+    batch_size: int
+    epochs: int
+    steps_per_epoch: int
+    total_steps: int
+    threads: int
+    step: int = 0  # steps already done: above 0 on resume
+    epoch: int = 1
+
+
+class Step(NamedTuple):
+    """One optimizer update is done. ``loss`` includes no regularization; ``seconds`` count from the start."""
+
+    step: int
+    epoch: int
+    loss: float
+    regularization: float
+    gradient_norm: float
+    learning_rate: float
+    examples: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the train split is done (or, ``partial``, as much of it as the step limit allowed).
+
+    ``metrics`` are by their full names: ``train/loss``, ``validation/accuracy``, ``learning_rate``,
+    ``gradient_norm`` (mean over the epoch's steps), ``examples_per_second``.
+    """
+
+    step: int
+    epoch: int
+    seconds: float
+    metrics: Mapping[str, float]
+    partial: bool = False
+    improved: bool = False
+
+
+@dataclass(frozen=True)
+class GradientChecked:
+    """A gradient check ran inside training."""
+
+    step: int
+    passed: bool
+    worst: str
+    max_relative_error: float
+    seconds: float
+    path: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is on disk; ``kind`` is best, last or step."""
+
+    step: int
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Training ends before its planned length: early stopping, a limit, or a signal."""
+
+    step: int
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know that does not stop the run."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run is over; ``metrics`` are those of the model that is kept, every split included."""
+
+    status: str
+    step: int
+    epoch: int
+    seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    run_dir: str = ""
+
+
+Event = Started | Step | Epoch | GradientChecked | Saved | Stopped | Warned | Finished
