@@ -1,0 +1,62 @@
+"""The YAML sections ``training``, ``early_stopping`` and ``regularization``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from backprop_cli.settings import Maybe, Settings
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class RegularizationSettings(Settings):
+    """``l1 * sum |w| + l2 / 2 * sum w^2`` over weights; not over biases or norms."""
+
+    l1: NonNegative = 0.0
+    """factor of the sum of absolute weights"""
+    l2: NonNegative = 0.0
+    """twice the factor of the sum of squared weights"""
+
+
+class TrainingSettings(Settings):
+    """How long, in which batches and precision, and what bounds a step."""
+
+    epochs: Annotated[int, Field(ge=0)] = 30
+    """passes over the train split; 0 writes the initial weights as the last checkpoint"""
+    batch_size: PositiveInt = 32
+    """examples a batch; the last batch of an epoch may be smaller"""
+    max_steps: Maybe[PositiveInt] = None
+    """stop after this many steps"""
+    max_seconds: Maybe[Positive] = None
+    """stop after this many seconds"""
+    accumulate: PositiveInt = 1
+    """batches an update; the update is that of one batch of all their examples"""
+    clip_norm: Maybe[Positive] = None
+    """scale the gradient of all parameters down to this Euclidean norm"""
+    clip_value: Maybe[Positive] = None
+    """clip every entry of the gradient to [-clip_value, clip_value]"""
+    shuffle: bool = True
+    """a new order every epoch; false keeps the file's order"""
+    precision: Literal["float32", "float64"] = "float32"
+    """floating-point format of parameters and data"""
+    threads: PositiveInt | Literal["auto"] = "auto"
+    """BLAS threads"""
+
+
+class EarlyStoppingSettings(Settings):
+    """Stop when the monitored metric has not improved by more than ``min_delta`` for ``patience`` epochs."""
+
+    monitor: str = "validation/loss"
+    """name of the metric, as in metrics.jsonl"""
+    mode: Literal["auto", "min", "max"] = "auto"
+    """which way is better; auto knows it from the metric"""
+    patience: Annotated[int, Field(ge=0)] = 5
+    """epochs without improvement before stopping"""
+    min_delta: NonNegative = 0.0
+    """smallest change that counts as an improvement"""
+    restore_best: bool = True
+    """keep the best weights, not the last"""
