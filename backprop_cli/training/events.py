@@ -20,6 +20,7 @@ class Started:
     threads: int
     step: int = 0  # steps already done: above 0 on resume
     epoch: int = 1
+    run_dir: str = ""  # where the run is recorded, when it is
 
 
 class Step(NamedTuple):

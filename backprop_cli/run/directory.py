@@ -1,0 +1,229 @@
+"""The run directory: where each file of a run is, in one place."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.errors import CheckpointError, UsageError
+from backprop_cli.run.atomic import reason, write_atomically
+
+LATEST = "latest"
+BEST = "best.safetensors"
+LAST = "last.safetensors"
+_STEP = re.compile(r"step-(\d{8,})\.safetensors")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run's files. Making the object touches nothing; ``create``, ``create_at`` and ``open`` do."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration exactly as the user wrote it."""
+        return self.path / "config.yaml"
+
+    @property
+    def resolved(self) -> Path:
+        """The configuration with every key and its value."""
+        return self.path / "config.resolved.yaml"
+
+    @property
+    def record(self) -> Path:
+        """Status, exit code, versions, hashes, final metrics."""
+        return self.path / "run.json"
+
+    @property
+    def journal(self) -> Path:
+        """One JSON object a line, append-only."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def table(self) -> Path:
+        """The journal's epochs as CSV."""
+        return self.path / "metrics.csv"
+
+    @property
+    def log(self) -> Path:
+        """What was printed."""
+        return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def gradient_checks(self) -> Path:
+        """Folder of the gradient checks' JSON."""
+        return self.path / "gradient_check"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best monitored metric."""
+        return self.checkpoints / BEST
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.checkpoints / LAST
+
+    def at_step(self, step: int) -> Path:
+        """The checkpoint kept of ``step``."""
+        return self.checkpoints / f"step-{step:08d}.safetensors"
+
+    def gradient_check(self, step: int) -> Path:
+        """The gradient check made at ``step``."""
+        return self.gradient_checks / f"step-{step:08d}.json"
+
+    @classmethod
+    def create(cls, root: Path, name: str, now: datetime) -> RunDirectory:
+        """A new ``root/name/<UTC time>-<4 hex>``; ``root/name/latest`` then points at it.
+
+        Raises: UsageError when ``name`` is not one folder's name or the folder cannot be made.
+        """
+        if not name or Path(name).name != name or name in {".", "..", LATEST}:
+            raise UsageError(f"name: '{name}' cannot be a folder's name; give the run another `name`")
+        stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        folder = root / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = _new_folder(folder, stamp)
+            run = cls(path)
+            run.checkpoints.mkdir()
+            _point_latest(folder, path.name)
+        except OSError as error:
+            raise _cannot_create(folder, error) from error
+        return run
+
+    @classmethod
+    def create_at(cls, path: Path) -> RunDirectory:
+        """A new run at ``path`` itself, which must not exist or be empty.
+
+        Raises: UsageError when it is not empty, is a file, or cannot be made.
+        """
+        try:
+            if path.is_dir() and any(path.iterdir()):
+                raise UsageError(f"{path}: is not empty; a run needs a directory of its own, name another --run-dir")
+            if path.exists() and not path.is_dir():
+                raise UsageError(f"{path}: is a file; a run needs a directory of its own, name another --run-dir")
+            run = cls(path)
+            run.checkpoints.mkdir(parents=True)
+        except OSError as error:
+            raise _cannot_create(path, error) from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """The run at ``path``, or the newest run of the folder of runs ``path``.
+
+        Raises: CheckpointError when there is none.
+        """
+        for candidate in (path, path / LATEST):
+            if (candidate / "run.json").is_file():
+                return cls(candidate)
+        if not path.exists():
+            raise CheckpointError(
+                f"{path}: no such directory; a run is at runs/<name>/<time>, the newest at runs/<name>/latest"
+            )
+        if not path.is_dir():
+            raise CheckpointError(f"{path}: expected a run directory, got a file")
+        raise CheckpointError(f"{path}: is not a run directory: it has no run.json")
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Replace ``run.json``.
+
+        Raises: CheckpointError when the disk is full or the directory gone; the old record stays.
+        """
+        self.write_json(self.record, record)
+
+    def read_record(self) -> dict[str, Any]:
+        """What ``run.json`` says.
+
+        Raises: CheckpointError when it is missing or not JSON.
+        """
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CheckpointError(f"{self.record}: cannot be read: {reason(error)}") from error
+        except ValueError as error:
+            raise CheckpointError(f"{self.record}: is not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise CheckpointError(f"{self.record}: expected a JSON object, got {type(record).__name__}")
+        return record
+
+    def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Write ``content`` to ``path``, a file of this run, atomically and indented; NaN and infinities as null.
+
+        Raises: CheckpointError when it cannot be written; what was there before stays.
+        """
+        self.write_text(path, json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Write ``text`` to ``path``, a file of this run, atomically.
+
+        Raises: CheckpointError when it cannot be written; what was there before stays.
+        """
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, text.encode("utf-8"))
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be written: {reason(error)}; {way_out(self.path)}") from error
+
+
+def step_checkpoints(folder: Path) -> dict[int, Path]:
+    """The numbered checkpoints in ``folder`` by step, oldest first."""
+    found = {int(match[1]): path for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))}
+    return dict(sorted(found.items()))
+
+
+def finite(value: Any) -> Any:
+    """``value`` with NaN and infinities as None: JSON has no word for them, and a file must stay readable."""
+    if isinstance(value, float):
+        return value if value - value == 0.0 else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def way_out(run: Path) -> str:
+    """What to do when a run could not write."""
+    return f"make room or free the directory, then go on with: bp train --resume {run}"
+
+
+def _new_folder(folder: Path, stamp: str) -> Path:
+    """Make ``folder/<stamp>-<4 hex>``; another draw when two runs of one second meet."""
+    while True:
+        path = folder / f"{stamp}-{secrets.token_hex(2)}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+
+
+def _point_latest(folder: Path, name: str) -> None:
+    """Let ``folder/latest`` point at ``name``: a rename, so that a reader never finds it missing."""
+    temporary = folder / f".{LATEST}-{name}"
+    temporary.symlink_to(name, target_is_directory=True)
+    try:
+        temporary.replace(folder / LATEST)
+    except OSError:
+        temporary.unlink()
+        raise
+
+
+def _cannot_create(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{path}: cannot make a run directory: {reason(error)}; choose another place with --run-dir or run.directory"
+    )

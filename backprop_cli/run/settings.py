@@ -1,0 +1,43 @@
+"""The YAML sections ``checkpoint``, ``log`` and ``run``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from backprop_cli.settings import Maybe, Settings
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class CheckpointSettings(Settings):
+    """When checkpoints are saved and which are kept; the last one always is."""
+
+    every_epochs: Maybe[PositiveInt] = 1
+    """save after every so many epochs"""
+    every_steps: Maybe[PositiveInt] = None
+    """save after every so many steps, too"""
+    keep_last: Count = 2
+    """numbered checkpoints kept beside last.safetensors, newest first"""
+    keep_best: Count = 1
+    """best checkpoints kept; 0 keeps no best.safetensors"""
+    monitor: str = "validation/loss"
+    """metric that says which is best"""
+
+
+class LogSettings(Settings):
+    """What is recorded beside the epochs."""
+
+    every_steps: Maybe[PositiveInt] = None
+    """record every so many steps in metrics.jsonl"""
+    tensorboard: bool = False
+    """write TensorBoard event files"""
+
+
+class RunSettings(Settings):
+    """Where runs are kept."""
+
+    directory: Annotated[str, Field(min_length=1)] = "runs"
+    """folder of all runs, relative to the working directory"""

@@ -1,0 +1,208 @@
+"""Checkpoints: what goes in comes out, and whatever is not one says so."""
+
+import errno
+import math
+import os
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from safetensors.numpy import load_file, save_file
+
+from backprop_cli.errors import CheckpointError
+from backprop_cli.run import checkpoint as module
+from backprop_cli.run.checkpoint import Checkpoint, find_checkpoint, load, save
+
+SMALL = Checkpoint({"dense_1.weight": np.arange(6.0).reshape(2, 3)}, {"step": 7})
+
+
+def message(call, *args):
+    with pytest.raises(CheckpointError) as caught:
+        call(*args)
+    assert caught.value.exit_code == 5
+    return str(caught.value)
+
+
+def test_round_trip(tmp_path):
+    tensors = {
+        "scalar": np.asarray(2.5),
+        "empty": np.zeros((0, 3), np.float32),
+        "labels": np.array([1, 2, 3]),
+        "mask": np.array([True, False]),
+        "transposed": np.arange(6.0, dtype=np.float32).reshape(2, 3).T,
+        "reversed": np.arange(4.0)[::-1],
+    }
+    metadata = {"step": 3, "best": math.inf, "classes": ["ä", None, 1.5], "rng": {"state": 2**127 + 1}, "x": 0.1 + 0.2}
+    save(tmp_path / "c.safetensors", Checkpoint(tensors, metadata))
+    found = load(tmp_path / "c.safetensors")
+    assert found.metadata == metadata
+    assert found.tensors.keys() == tensors.keys()
+    for name, array in tensors.items():
+        assert found.tensors[name].dtype == array.dtype
+        assert found.tensors[name].shape == array.shape
+        np.testing.assert_array_equal(found.tensors[name], array)
+
+
+@given(
+    arrays(st.sampled_from(["f4", "f8", "i8", "u1", "?"]), array_shapes(min_dims=0, max_dims=3, min_side=0)),
+    st.dictionaries(
+        st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists)
+    ),
+)
+def test_any_array_and_metadata_round_trip(tmp_path_factory, array, metadata):
+    metadata = {key: value for key, value in metadata.items() if key not in module._RESERVED}
+    path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    save(path, Checkpoint({"a": array}, metadata))
+    found = load(path)
+    assert found.tensors["a"].tobytes() == array.tobytes()
+    assert found.tensors["a"].shape == array.shape
+    assert {key: repr(value) for key, value in found.metadata.items()} == {
+        key: repr(value) for key, value in metadata.items()
+    }
+
+
+def test_other_tools_read_it(tmp_path):
+    save(tmp_path / "c.safetensors", SMALL)
+    np.testing.assert_array_equal(
+        load_file(tmp_path / "c.safetensors")["dense_1.weight"], SMALL.tensors["dense_1.weight"]
+    )
+
+
+def test_every_prefix_is_refused(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save(path, SMALL)
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        what = f"is truncated or damaged ({size} bytes)" if size else "is empty: expected a checkpoint"
+        assert message(load, path) == f"{path}: {what}; use another checkpoint of the run"
+
+
+def test_every_flipped_byte_is_noticed_or_harmless(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save(path, SMALL)
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        try:
+            found = load(path)
+        except CheckpointError:
+            continue
+        # What gets through changed the metadata's own text or a name, never the numbers.
+        np.testing.assert_array_equal(next(iter(found.tensors.values())), SMALL.tensors["dense_1.weight"])
+
+
+def test_damaged_numbers(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save(path, SMALL)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert message(load, path) == (
+        f"{path}: is damaged: its contents do not match its checksum; use another checkpoint of the run"
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello, this is a text file\n", b"PK\x03\x04" + bytes(100), b"\x80\x04\x95" + bytes(20)]
+)
+def test_not_safetensors(tmp_path, content):
+    path = tmp_path / "model.bin"
+    path.write_bytes(content)
+    assert message(load, path) == f"{path}: is not a checkpoint: expected a safetensors file as `bp train` writes it"
+
+
+def test_header_that_is_not_json(tmp_path):
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(struct.pack("<Q", 8) + b"{oh no!}")
+    assert message(load, path) == f"{path}: is truncated or damaged (16 bytes); use another checkpoint of the run"
+
+
+def test_missing_or_directory(tmp_path):
+    path = tmp_path / "c.safetensors"
+    assert message(load, path) == f"{path}: the checkpoint cannot be read: No such file or directory"
+    assert message(load, tmp_path) == f"{tmp_path}: the checkpoint cannot be read: Is a directory"
+
+
+def test_somebody_elses_safetensors(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save_file({"weight": np.zeros(3)}, path)
+    assert message(load, path) == (
+        f"{path}: is a safetensors file but not a checkpoint of bp: its metadata has no format_version"
+    )
+    save_file({"weight": np.zeros(3)}, path, {"format_version": "1", "format": "pt"})
+    assert message(load, path) == (
+        f"{path}: is damaged: its metadata is not JSON (Expecting value: line 1 column 1 (char 0))"
+    )
+
+
+def test_newer_format(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save_file({"weight": np.zeros(3)}, path, {"format_version": "2"})
+    assert message(load, path) == (
+        f"{path}: has checkpoint format 2, this bp reads format 1; use the bp that wrote it, or a newer one"
+    )
+
+
+def test_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    save(path, SMALL)
+    before = path.read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert message(save, path, Checkpoint({"other": np.zeros(1000)})) == (
+        f"{path}: the checkpoint cannot be written: No space left on device; "
+        "what was saved before is still there: make room, then go on with `bp train --resume`"
+    )
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_inside_the_write(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save(path, SMALL)
+    (tmp_path / ".c.safetensors.tmp").symlink_to("/dev/full")
+    assert "No space left on device" in message(save, path, Checkpoint({"other": np.zeros(100_000)}))
+    assert load(path).metadata == {"step": 7}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """runs/digits/one with two numbered checkpoints, and `latest` pointing at it."""
+    folder = tmp_path / "runs" / "digits" / "one" / "checkpoints"
+    folder.mkdir(parents=True)
+    (tmp_path / "runs" / "digits" / "latest").symlink_to("one")
+    for name in ("step-00000002.safetensors", "step-00000010.safetensors"):
+        (folder / name).touch()
+    return folder.parent
+
+
+def test_find_prefers_best_then_last_then_newest(run):
+    folder = run / "checkpoints"
+    for name in ("step-00000010.safetensors", "last.safetensors", "best.safetensors"):
+        (folder / name).touch()
+        assert find_checkpoint(run) == folder / name
+        assert find_checkpoint(folder) == folder / name
+        assert find_checkpoint(run.parent) == run.parent / "latest" / "checkpoints" / name
+        assert find_checkpoint(run.parent / "latest") == run.parent / "latest" / "checkpoints" / name
+
+
+def test_find_takes_a_file_as_it_is(run):
+    file = run / "checkpoints" / "step-00000002.safetensors"
+    assert find_checkpoint(file) == file
+
+
+def test_find_nothing(tmp_path):
+    assert message(find_checkpoint, tmp_path) == (
+        f"{tmp_path}: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/"
+    )
+    assert message(find_checkpoint, tmp_path / "x") == (
+        f"{tmp_path}/x: no such file or directory; expected a checkpoint (.safetensors) or a run directory"
+    )
