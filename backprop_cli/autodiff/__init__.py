@@ -1,1 +1,91 @@
-""""""
+"""Derivatives of array programs; knows nothing of networks.
+
+Build a program from values, differentiate it, run it::
+
+    >>> import numpy as np
+    >>> from backprop_cli import autodiff as ad
+    >>> x = ad.input_("x", (3,))
+    >>> loss = ad.sum(ad.square(ad.tanh(x)))
+    >>> (gradient,) = ad.grad(loss, [x])
+    >>> point = np.array([0.0, 0.5, 1.0])
+    >>> value, slope = ad.evaluate([loss, gradient], {x: point})
+    >>> print(value.round(4), slope.round(4))
+    0.7936 [0.     0.7269 0.6397]
+
+The gradient is itself a program, so it can be differentiated again (``ad.hvp``, ``ad.jvp``), and a plan runs it
+without allocating::
+
+    >>> plan = ad.Plan(ad.Program({"x": x}, {"loss": loss, "gradient": gradient}))
+    >>> plan.inputs["x"][:] = point
+    >>> plan.run()
+    >>> print(plan.outputs["gradient"].round(4))
+    [0.     0.7269 0.6397]
+"""
+
+from backprop_cli.autodiff.composite import (
+    absolute,
+    add,
+    amax,
+    broadcast_to,
+    call,
+    cast,
+    clip,
+    concat,
+    copy,
+    cos,
+    divide,
+    equal,
+    erf,
+    exp,
+    expm1,
+    greater,
+    greater_equal,
+    less,
+    log,
+    log1p,
+    log_softmax,
+    logsumexp,
+    matmul,
+    maximum,
+    mean,
+    minimum,
+    multiply,
+    negative,
+    one_hot,
+    power,
+    relu,
+    reshape,
+    sigmoid,
+    sign,
+    sin,
+    slice_,
+    softmax,
+    softplus,
+    sqrt,
+    square,
+    stop_gradient,
+    subtract,
+    sum,
+    tanh,
+    transpose,
+    variance,
+    where,
+)
+from backprop_cli.autodiff.evaluate import evaluate
+from backprop_cli.autodiff.op import OPS, Op, Sample
+from backprop_cli.autodiff.passes import simplified, simplify
+from backprop_cli.autodiff.plan import Plan
+from backprop_cli.autodiff.program import Program
+from backprop_cli.autodiff.spec import Array, Spec, spec_of
+from backprop_cli.autodiff.transforms import grad, hvp, jacobian, jvp, vjp
+from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
+
+__all__ = [
+    "OPS", "Array", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add", "amax",
+    "broadcast_to", "call", "cast", "clip", "concat", "constant", "copy", "cos", "divide", "equal", "erf", "evaluate",
+    "exp", "expm1", "grad", "greater", "greater_equal", "hvp", "input_", "jacobian", "jvp", "less", "log", "log1p",
+    "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "one_hot", "power",
+    "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax", "softplus",
+    "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "tanh", "toposort", "transpose", "variance",
+    "vjp", "where",
+]  # fmt: skip

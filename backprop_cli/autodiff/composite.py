@@ -1,0 +1,160 @@
+"""Functions made of ops. Their derivatives follow; none is written here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from backprop_cli.autodiff.op import OPS
+from backprop_cli.autodiff.ops.arithmetic import (
+    Absolute,
+    Add,
+    Divide,
+    Maximum,
+    Minimum,
+    Multiply,
+    Negative,
+    Power,
+    Relu,
+    Sign,
+    Sqrt,
+    Square,
+    Subtract,
+)
+from backprop_cli.autodiff.ops.comparison import Equal, Greater, GreaterEqual, Less, OneHot, Where
+from backprop_cli.autodiff.ops.exponential import Cos, Erf, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Softplus, Tanh
+from backprop_cli.autodiff.ops.linalg import Matmul
+from backprop_cli.autodiff.ops.reduction import Amax, Sum
+from backprop_cli.autodiff.ops.shape import BroadcastTo, Cast, Concat, Copy, Reshape, Slice, StopGradient, Transpose
+from backprop_cli.autodiff.value import Operand, Value
+from backprop_cli.errors import ShapeError
+
+# Ops without fields are functions as they stand.
+add, subtract, multiply, divide, negative = Add(), Subtract(), Multiply(), Divide(), Negative()
+square, sqrt, absolute, sign, maximum, minimum, relu = (
+    Square(), Sqrt(), Absolute(), Sign(), Maximum(), Minimum(), Relu(),
+)  # fmt: skip
+exp, expm1, log, log1p, sin, cos, tanh = Exp(), Expm1(), Log(), Log1p(), Sin(), Cos(), Tanh()
+sigmoid, softplus, erf = Sigmoid(), Softplus(), Erf()
+greater, greater_equal, less, equal, where = Greater(), GreaterEqual(), Less(), Equal(), Where()
+matmul, stop_gradient, copy = Matmul(), StopGradient(), Copy()
+
+Axes = int | Sequence[int] | None
+
+
+def _axes(x: Value, axes: Axes) -> tuple[int, ...]:
+    """Axes as a tuple of numbers from 0; None is all of them."""
+    if axes is None:
+        return tuple(range(x.ndim))
+    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    return tuple(_axis(x, axis) for axis in given)
+
+
+def _axis(x: Value, axis: int) -> int:
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError("axis", f"{axis} is outside of {x.ndim} axes", x=x.spec)
+    return axis % x.ndim
+
+
+def power(x: Value, exponent: float) -> Value:
+    """``x^exponent`` for a constant exponent."""
+    return Power(float(exponent))(x)
+
+
+def sum(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
+    """Sum over ``axes`` (None: all)."""
+    return Sum(_axes(x, axes), keepdims)(x)
+
+
+def mean(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
+    """Sum over ``axes`` divided by the number of elements summed."""
+    total = sum(x, axes, keepdims)
+    count = math.prod(x.shape[axis] for axis in _axes(x, axes))
+    return total * (1.0 / count)
+
+
+def variance(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
+    """Mean squared distance from the mean (population variance: divided by n)."""
+    return mean(square(x - mean(x, axes, keepdims=True)), axes, keepdims)
+
+
+def amax(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
+    """Largest element over ``axes``; equals share the derivative."""
+    return Amax(_axes(x, axes), keepdims)(x)
+
+
+def _shifted(x: Value, axis: int) -> tuple[Value, Value]:
+    """X minus its maximum, and the maximum. It cancels in what is made of it, so it is a constant for derivatives."""
+    top = stop_gradient(amax(x, axis, keepdims=True))
+    return x - top, top
+
+
+def logsumexp(x: Value, axis: int = -1, keepdims: bool = False) -> Value:
+    """``ln sum_k e^x_k`` along an axis (nats); cannot overflow."""
+    shifted, top = _shifted(x, axis)
+    out = log(sum(exp(shifted), axis, keepdims=True)) + top
+    return out if keepdims else reshape(out, np.delete(np.array(x.shape), axis).tolist())
+
+
+def log_softmax(x: Value, axis: int = -1) -> Value:
+    """``x - logsumexp(x)`` along an axis: log-probabilities (nats)."""
+    shifted, _ = _shifted(x, axis)
+    return shifted - log(sum(exp(shifted), axis, keepdims=True))
+
+
+def softmax(x: Value, axis: int = -1) -> Value:
+    """``e^x_j / sum_k e^x_k`` along an axis: probabilities."""
+    shifted, _ = _shifted(x, axis)
+    weights = exp(shifted)
+    return weights / sum(weights, axis, keepdims=True)
+
+
+def clip(x: Value, low: float, high: float) -> Value:
+    """``min(max(x, low), high)``; the derivative is 1 inside, 0 outside, 1/2 on the bounds."""
+    return minimum(maximum(x, low), high)
+
+
+def reshape(x: Value, shape: Sequence[int]) -> Value:
+    """The same elements in another shape; one size may be -1."""
+    known = math.prod(n for n in shape if n != -1)
+    to = tuple(int(x.size // max(known, 1)) if n == -1 else int(n) for n in shape)
+    return Reshape(to)(x)
+
+
+def transpose(x: Value, perm: Sequence[int] | None = None) -> Value:
+    """Axes in the order ``perm``; None reverses them."""
+    return Transpose(tuple(perm) if perm is not None else tuple(reversed(range(x.ndim))))(x)
+
+
+def broadcast_to(x: Value, shape: Sequence[int]) -> Value:
+    """Repeat x to a larger shape by NumPy's rules."""
+    return BroadcastTo(tuple(shape))(x)
+
+
+def concat(values: Sequence[Value], axis: int = 0) -> Value:
+    """Join values along an axis."""
+    return Concat(_axis(values[0], axis))(*values)
+
+
+def slice_(x: Value, axis: int, start: int, stop: int) -> Value:
+    """``x[start:stop]`` along an axis."""
+    return Slice(_axis(x, axis), start, stop)(x)
+
+
+def cast(x: Value, dtype: DTypeLike) -> Value:
+    """X in another precision."""
+    return Cast(np.dtype(dtype).name)(x)
+
+
+def one_hot(labels: Value, classes: int, dtype: DTypeLike = np.float64) -> Value:
+    """``out[..., k] = [labels[...] = k]``."""
+    return OneHot(classes, np.dtype(dtype).name)(labels)
+
+
+def call(name: str, *operands: Operand, **fields: object) -> Value:
+    """The op registered under ``name``, on operands."""
+    value: Value = OPS[name](**fields)(*operands)
+    return value

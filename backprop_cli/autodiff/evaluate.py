@@ -1,0 +1,52 @@
+"""The eager evaluator: every value computed into memory of its own. The plan's oracle, equal to it bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from backprop_cli.autodiff.op import Op
+from backprop_cli.autodiff.spec import Array, spec_of
+from backprop_cli.autodiff.value import Value, toposort
+from backprop_cli.errors import ShapeError, UsageError
+
+
+def compute(op: Op, operands: Sequence[Array], poison: bool = False) -> Array:
+    """One op on arrays: a view where it can be one, else a new array (filled with NaN first, if ``poison``)."""
+    if op.is_view:
+        view = op.view(operands[0])
+        if view is not None:
+            return view
+    specs = [spec_of(x) for x in operands]
+    spec = op.shape(*specs)
+    out = np.full(spec.shape, np.nan, spec.dtype) if poison and spec.is_inexact else np.empty(spec.shape, spec.dtype)
+    scratch = tuple(np.empty(s.shape, s.dtype) for s in op.scratch(*specs))
+    op.bind(*operands, out=out, scratch=scratch)()
+    return out
+
+
+def evaluate(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Array]:
+    """The arrays of ``outputs`` for these inputs. Results may be views of each other or of the feed.
+
+    Raises:
+        UsageError: an input that the outputs need is not fed.
+        ShapeError: an array of another shape or dtype than its input.
+
+    """
+    arrays: dict[Value, Array] = {}
+    for value, given in feed.items():
+        array = np.asarray(given)
+        if spec_of(array) != value.spec:
+            raise ShapeError(value, "fed an array of another spec", expected=value.spec, given=spec_of(array))
+        arrays[value] = array
+    for node in toposort(outputs):
+        if node in arrays:
+            continue
+        if node.array is not None:
+            arrays[node] = node.array
+        elif node.op is None:
+            raise UsageError(f"input {node.name!r} is not fed")
+        else:
+            arrays[node] = compute(node.op, [arrays[operand] for operand in node.inputs])
+    return [arrays[output] for output in outputs]

@@ -1,0 +1,155 @@
+"""Families of ops: where mathematics has one derivative rule, there is one rule for both modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff.op import OPS, Op, common_dtype
+from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.value import Value, constant
+from backprop_cli.errors import ShapeError
+
+Partial = Value | float | None
+"""A partial derivative: a value, a plain number, or None where the result does not depend on the operand."""
+
+
+class Elementwise(Op):
+    """``out[i] = f(x[i], y[i], ...)`` with NumPy's broadcasting; states its partial derivatives.
+
+    Forward: ``out_dot = sum_k partial_k * x_dot_k``. Reverse: ``x_bar_k = unbroadcast(ct * partial_k)``.
+    """
+
+    ufunc: ClassVar[np.ufunc | None] = None
+    in_place: ClassVar[bool] = True
+
+    def partials(self, *x: Any, **result: Any) -> tuple[Partial, ...]:
+        """``partials(x, y, out=out)``: ``d out / d x_k`` for every operand, elementwise."""
+        raise NotImplementedError
+
+    def shape(self, *x: Spec) -> Spec:
+        """NumPy's broadcasting of the operands' shapes."""
+        try:
+            shape = np.broadcast_shapes(*(s.shape for s in x))
+        except ValueError:
+            given = {f"operand {i}": s for i, s in enumerate(x)}
+            raise ShapeError(self, "shapes do not broadcast", **given) from None
+        return Spec(shape, common_dtype(self, *x))
+
+    def eval(self, *x: Any, **memory: Any) -> None:
+        """Call the ufunc."""
+        assert self.ufunc is not None
+        self.ufunc(*x, out=memory["out"])
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
+        """The bare ufunc with its arrays: nothing stands between the plan and NumPy."""
+        if self.ufunc is not None and type(self).eval is Elementwise.eval:
+            return partial(self.ufunc, *x, out=out)
+        return super().bind(*x, out=out, scratch=scratch)
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """Sum of partials times tangents."""
+        total: Value | None = None
+        for part, tangent in zip(self.partials(*primals, out=out), tangents, strict=True):
+            if part is not None and tangent is not None:
+                term = scaled(tangent, part)
+                total = term if total is None else total + term
+        return None if total is None else broadcast(total, out.shape)
+
+    def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
+        """Cotangent times partials, summed over broadcast axes."""
+        return tuple(
+            None if part is None else unbroadcast(scaled(cotangent, part), x.shape)
+            for x, part in zip(primals, self.partials(*primals, out=out), strict=True)
+        )
+
+    def simplify(self, *x: Value) -> Value | None:
+        """Drop an explicit broadcast where this op broadcasts by itself."""
+        shape = np.broadcast_shapes(*(v.shape for v in x))
+        for k, v in enumerate(x):
+            if v.op is not None and isinstance(v.op, OPS["broadcast_to"]):
+                bare = (*x[:k], v.inputs[0], *x[k + 1 :])
+                if np.broadcast_shapes(*(w.shape for w in bare)) == shape:
+                    return self(*bare)
+        return None
+
+
+class Linear(Op):
+    """Linear in all its operands together, so its forward rule is itself."""
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """``A^T ct`` for every operand; ``x`` is there for its spec only."""
+        raise NotImplementedError
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """The op on the tangents."""
+        if all(t is None for t in tangents):
+            return None
+        return self(*(zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)))
+
+    def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
+        """The transpose."""
+        return self.transpose(cotangent, *primals)
+
+
+class Bilinear(Op):
+    """Linear in each of two operands: ``d(x * y) = dx * y + x * dy``."""
+
+    def transpose_left(self, cotangent: Value, x: Value, y: Value) -> Value:
+        """Cotangent of x."""
+        raise NotImplementedError
+
+    def transpose_right(self, cotangent: Value, x: Value, y: Value) -> Value:
+        """Cotangent of y."""
+        raise NotImplementedError
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """The product rule."""
+        (x, y), (x_dot, y_dot) = primals, tangents
+        left = None if x_dot is None else self(x_dot, y)
+        right = None if y_dot is None else self(x, y_dot)
+        return left + right if left is not None and right is not None else left if right is None else right
+
+    def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
+        """Both transposes."""
+        x, y = primals
+        return self.transpose_left(cotangent, x, y), self.transpose_right(cotangent, x, y)
+
+
+def scaled(value: Value, factor: Value | float) -> Value:
+    """``value * factor`` without multiplying by 1."""
+    if isinstance(factor, float):
+        if factor == 1.0:
+            return value
+        if factor == -1.0:
+            return -value
+    return value * factor
+
+
+def broadcast(x: Value, shape: tuple[int, ...]) -> Value:
+    """``x`` in a larger shape by NumPy's rules; ``x`` itself where it has it."""
+    return x if x.shape == shape else OPS["broadcast_to"](shape)(x)
+
+
+def unbroadcast(cotangent: Value, shape: tuple[int, ...]) -> Value:
+    """Transpose of broadcasting: sum over the axes along which a ``shape`` was repeated."""
+    if cotangent.shape == shape:
+        return cotangent
+    lead = cotangent.ndim - len(shape)
+    kept = [lead + i for i, (n, m) in enumerate(zip(shape, cotangent.shape[lead:], strict=True)) if n == 1 and m != 1]
+    axes = (*range(lead), *kept)
+    total = OPS["sum"](axes)(cotangent) if axes else cotangent
+    return total if total.shape == shape else OPS["reshape"](shape)(total)
+
+
+def zeros_like(x: Value) -> Value:
+    """Zeros of x's spec, as a broadcast constant."""
+    return broadcast(constant(0, x.dtype), x.shape)
+
+
+def ones_like(x: Value) -> Value:
+    """Ones of x's spec, as a broadcast constant."""
+    return broadcast(constant(1, x.dtype), x.shape)

@@ -1,0 +1,120 @@
+"""Op: the contract of a primitive. Everything that reads a program uses only what stands here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.value import Operand, Value, as_value
+from backprop_cli.errors import ShapeError
+from backprop_cli.registry import Registry, snake_case
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One way to call an op, from which its tests and checks are generated.
+
+    ``shapes``: one an operand. Entries are drawn from ``domain`` (kept away from kinks and poles by it);
+    operands at the positions ``labels`` are integers in [0, classes).
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    fields: dict[str, Any] = field(default_factory=dict)
+    domain: tuple[float, float] = (-2.0, 2.0)
+    labels: tuple[int, ...] = ()
+    classes: int = 3
+
+
+def sample(*shapes: tuple[int, ...], domain: tuple[float, float] = (-2.0, 2.0), **op_fields: Any) -> Sample:
+    """``sample((3, 4), axes=(0,))``: operand shapes, then the op's own fields."""
+    return Sample(shapes, op_fields, domain)
+
+
+class Op:
+    """A primitive array function.
+
+    Fields of the dataclass are static attributes, call arguments are arrays. Derivative rules are written in ops.
+    """
+
+    samples: ClassVar[tuple[Sample, ...]] = ()
+    is_view: ClassVar[bool] = False
+    """Its result can be a view of the first operand: ``view`` is tried before ``eval``."""
+    in_place: ClassVar[bool] = False
+    """``out`` may be the memory of any operand of the same spec."""
+    is_smooth: ClassVar[bool] = True
+    """False where the derivative jumps (relu, abs, max): checks look for kinks there."""
+
+    def shape(self, *x: Spec) -> Spec:
+        """The spec of the result; raises ShapeError for operands that do not fit."""
+        raise NotImplementedError
+
+    def eval(self, *x: Any, **memory: Any) -> None:
+        """``eval(x, y, out=out)``: write the result over all of ``out``; operands are not changed."""
+        raise NotImplementedError
+
+    def view(self, x: Array) -> Array | None:
+        """The result as a view of ``x``, or None where strides do not allow it. Only for ``is_view`` ops."""
+        return None
+
+    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
+        """Arrays ``eval`` wants besides ``out``; they are passed as keyword ``scratch``."""
+        return ()
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
+        """``eval`` with its arrays, to be called once a step."""
+        if scratch:
+            return partial(self.eval, *x, out=out, scratch=scratch)
+        return partial(self.eval, *x, out=out)
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """Forward rule ``J t``; a tangent of None is zero, and so is a result of None."""
+        raise NotImplementedError
+
+    def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
+        """Reverse rule ``J^T ct``, one entry an operand; None is zero."""
+        raise NotImplementedError
+
+    def flops(self, *x: Spec) -> int:
+        """Floating-point operations of one evaluation."""
+        return self.shape(*x).size
+
+    def multiplications(self, *x: Spec) -> int:
+        """Multiplications of one evaluation that grow with a product of sizes (matrix products); else 0."""
+        return 0
+
+    def simplify(self, *x: Value) -> Value | None:
+        """An equal but cheaper value, or None."""
+        return None
+
+    def __call__(self, *operands: Operand) -> Value:
+        """A new node of a program."""
+        floats = [v.dtype for v in operands if isinstance(v, Value) and v.spec.is_inexact]
+        others = [v.dtype for v in operands if isinstance(v, Value)]
+        dtype = (floats or others or [np.dtype(np.float64)])[0]
+        inputs = tuple(as_value(operand, dtype) for operand in operands)
+        return Value(self.shape(*(v.spec for v in inputs)), self, inputs)
+
+    def __str__(self) -> str:
+        name = snake_case(type(self).__name__)
+        given = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)]  # type: ignore[arg-type]
+        return f"{name}({', '.join(given)})" if given else name
+
+
+OPS: Registry[Any] = Registry("op", "ops", "backprop_cli.autodiff.ops")
+"""Every primitive by name; ``OPS["matmul"]()`` makes one."""
+
+register = OPS.register
+
+
+def common_dtype(op: Op, *x: Spec) -> np.dtype[Any]:
+    """The one floating-point dtype of the operands; mixing two is an error, not a promotion."""
+    dtypes = {s.dtype for s in x if s.is_inexact} or {s.dtype for s in x}
+    if len(dtypes) != 1:
+        given = {f"operand {i}": s for i, s in enumerate(x)}
+        raise ShapeError(op, "operands of different precision; convert one with cast", **given)
+    return dtypes.pop()

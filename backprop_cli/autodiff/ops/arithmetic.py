@@ -1,0 +1,259 @@
+"""Sums, products, powers, extrema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff.families import Elementwise, Partial, broadcast
+from backprop_cli.autodiff.op import Sample, register, sample
+from backprop_cli.autodiff.ops.comparison import Equal, Greater
+from backprop_cli.autodiff.spec import Array
+from backprop_cli.autodiff.value import Value
+
+_BINARY: tuple[Sample, ...] = (
+    sample((3, 4), (3, 4)),
+    sample((3, 4), (4,)),
+    sample((2, 1, 3), (4, 1)),
+    sample((), (3,)),
+    sample((3, 1), (1, 2)),
+)
+
+
+def _is_number(x: Value, number: float) -> bool:
+    return x.array is not None and x.size == 1 and bool(x.array.item() == number)
+
+
+def _neutral(x: Value, y: Value, number: float) -> Value | None:
+    """``x`` in the shape of the result where ``y`` is the operation's neutral number."""
+    if not _is_number(y, number):
+        return None
+    return broadcast(x, np.broadcast_shapes(x.shape, y.shape))
+
+
+@register
+@dataclass(frozen=True)
+class Add(Elementwise):
+    """``out = x + y``."""
+
+    ufunc: ClassVar = np.add
+    samples: ClassVar = _BINARY
+
+    def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
+        """1, 1."""
+        return 1.0, 1.0
+
+    def simplify(self, *x: Value) -> Value | None:
+        """``x + 0 = x``."""
+        a, b = x
+        same = _neutral(a, b, 0.0)
+        if same is None:
+            same = _neutral(b, a, 0.0)
+        return same if same is not None else super().simplify(*x)
+
+
+@register
+@dataclass(frozen=True)
+class Subtract(Elementwise):
+    """``out = x - y``."""
+
+    ufunc: ClassVar = np.subtract
+    samples: ClassVar = _BINARY
+
+    def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
+        """1, -1."""
+        return 1.0, -1.0
+
+
+@register
+@dataclass(frozen=True)
+class Multiply(Elementwise):
+    """``out = x * y``, elementwise."""
+
+    ufunc: ClassVar = np.multiply
+    samples: ClassVar = _BINARY
+
+    def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
+        """y, x."""
+        return y, x
+
+    def simplify(self, *x: Value) -> Value | None:
+        """``x * 1 = x``; constants of a product are gathered: ``(x * a) * b = x * (a b)``."""
+        a, b = x
+        same = _neutral(a, b, 1.0)
+        if same is None:
+            same = _neutral(b, a, 1.0)
+        if same is not None:
+            return same
+        if _is_scalar(a):
+            a, b = b, a
+        if _is_scalar(b) and isinstance(a.op, Multiply):
+            for inner, factor in (a.inputs, a.inputs[::-1]):
+                if _is_scalar(factor):
+                    return inner * (factor * b)
+        return super().simplify(*x)
+
+
+def _is_scalar(x: Value) -> bool:
+    return x.is_constant and x.ndim == 0
+
+
+@register
+@dataclass(frozen=True)
+class Divide(Elementwise):
+    """``out = x / y``."""
+
+    ufunc: ClassVar = np.divide
+    samples: ClassVar = tuple(Sample(s.shapes, domain=(0.5, 2.0)) for s in _BINARY)
+
+    def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
+        """1/y, -out/y."""
+        return 1.0 / y, -(out / y)
+
+
+@register
+@dataclass(frozen=True)
+class Negative(Elementwise):
+    """``out = -x``."""
+
+    ufunc: ClassVar = np.negative
+    samples: ClassVar = (sample((3, 4)), sample(()))
+
+    def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
+        """-1."""
+        return (-1.0,)
+
+
+@register
+@dataclass(frozen=True)
+class Square(Elementwise):
+    """``out = x^2``."""
+
+    ufunc: ClassVar = np.square
+    samples: ClassVar = (sample((3, 4)), sample(()))
+
+    def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
+        """2 x."""
+        return (2.0 * x,)
+
+
+@register
+@dataclass(frozen=True)
+class Sqrt(Elementwise):
+    """``out = sqrt(x)``; its derivative at 0 is infinite."""
+
+    ufunc: ClassVar = np.sqrt
+    samples: ClassVar = (sample((3, 4), domain=(0.5, 4.0)),)
+
+    def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
+        """1 / (2 out)."""
+        return (0.5 / out,)
+
+
+@register
+@dataclass(frozen=True)
+class Power(Elementwise):
+    """``out = x^exponent`` for a constant exponent."""
+
+    exponent: float
+    samples: ClassVar = (
+        sample((3, 4), domain=(0.5, 2.0), exponent=2.5),
+        sample((3,), domain=(0.5, 2.0), exponent=-1.0),
+        sample((3,), exponent=3.0),
+    )
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """NumPy's power."""
+        np.power(x, self.exponent, out=out)
+
+    def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
+        """Exponent x^(exponent - 1)."""
+        if self.exponent == 0.0:
+            return (None,)
+        return (self.exponent * Power(self.exponent - 1.0)(x),)
+
+    def simplify(self, *x: Value) -> Value | None:
+        """The cheaper op for exponents 1 and 2."""
+        if self.exponent == 1.0:
+            return x[0]
+        return Square()(x[0]) if self.exponent == 2.0 else None
+
+
+@register
+@dataclass(frozen=True)
+class Absolute(Elementwise):
+    """``out = |x|``; its derivative at 0 is 0."""
+
+    ufunc: ClassVar = np.abs
+    is_smooth: ClassVar = False
+    samples: ClassVar = (sample((3, 4)), sample(()))
+
+    def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
+        """sign(x)."""
+        return (Sign()(x),)
+
+
+@register
+@dataclass(frozen=True)
+class Sign(Elementwise):
+    """``out = sign(x)``: -1, 0 or 1; its derivative is 0 everywhere."""
+
+    ufunc: ClassVar = np.sign
+    is_smooth: ClassVar = False
+    samples: ClassVar = (sample((3, 4)),)
+
+    def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
+        """None."""
+        return (None,)
+
+
+def _share(x: Value, y: Value) -> Value:
+    """The part of the derivative of max(x, y) that belongs to x: 1, 0, or 1/2 where they are equal."""
+    return Greater()(x, y) + 0.5 * Equal()(x, y)
+
+
+@register
+@dataclass(frozen=True)
+class Maximum(Elementwise):
+    """``out = max(x, y)``, elementwise; where they are equal each has half the derivative."""
+
+    ufunc: ClassVar = np.maximum
+    is_smooth: ClassVar = False
+    samples: ClassVar = _BINARY
+
+    def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
+        """1 for the larger."""
+        return _share(x, y), _share(y, x)
+
+
+@register
+@dataclass(frozen=True)
+class Minimum(Elementwise):
+    """``out = min(x, y)``, elementwise; where they are equal each has half the derivative."""
+
+    ufunc: ClassVar = np.minimum
+    is_smooth: ClassVar = False
+    samples: ClassVar = _BINARY
+
+    def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
+        """1 for the smaller."""
+        return _share(y, x), _share(x, y)
+
+
+@register
+@dataclass(frozen=True)
+class Relu(Elementwise):
+    """``out = max(x, 0)``; its derivative at 0 is 0."""
+
+    is_smooth: ClassVar = False
+    samples: ClassVar = (sample((3, 4)), sample(()))
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """NumPy's maximum; NaN stays NaN."""
+        np.maximum(x, 0.0, out=out)
+
+    def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
+        """1 where out > 0: written with the result, so that x need not be kept."""
+        return (Greater()(out, 0.0),)

@@ -1,0 +1,116 @@
+"""Comparisons as arrays of 0 and 1, and what chooses by them. Their derivatives are 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff.families import Elementwise, Partial
+from backprop_cli.autodiff.op import Op, Sample, register, sample
+from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.value import Value
+from backprop_cli.errors import ShapeError
+
+
+class Comparison(Elementwise):
+    """``out = 1 where the comparison holds, else 0``, in the operands' dtype, so that it multiplies."""
+
+    is_smooth: ClassVar[bool] = False
+    samples: ClassVar[tuple[Sample, ...]] = (sample((3, 4), (3, 4)), sample((3, 4), ()))
+
+    def partials(self, *x: Value, out: Value) -> tuple[Partial, ...]:
+        """None: a comparison is constant but for its jumps."""
+        return None, None
+
+
+@register
+@dataclass(frozen=True)
+class Greater(Comparison):
+    """``out = [x > y]``."""
+
+    ufunc: ClassVar = np.greater
+
+
+@register
+@dataclass(frozen=True)
+class GreaterEqual(Comparison):
+    """``out = [x >= y]``."""
+
+    ufunc: ClassVar = np.greater_equal
+
+
+@register
+@dataclass(frozen=True)
+class Less(Comparison):
+    """``out = [x < y]``."""
+
+    ufunc: ClassVar = np.less
+
+
+@register
+@dataclass(frozen=True)
+class Equal(Comparison):
+    """``out = [x = y]``."""
+
+    ufunc: ClassVar = np.equal
+
+
+@register
+@dataclass(frozen=True)
+class Where(Elementwise):
+    """``out = x where condition is not 0, else y``. The operand not chosen may be inf or NaN: it does not count."""
+
+    in_place: ClassVar = False
+    samples: ClassVar = (sample((3, 4), (3, 4), (3, 4)), sample((4,), (3, 1), ()))
+
+    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
+        """The condition as booleans."""
+        return (Spec(x[0].shape, np.dtype(np.bool_)),)
+
+    def eval(self, condition: Array, x: Array, y: Array, *, out: Array, scratch: tuple[Array, ...] = ()) -> None:
+        """Copy y, then x over it."""
+        (chosen,) = scratch
+        np.not_equal(condition, 0, out=chosen)
+        np.copyto(out, y)
+        np.copyto(out, x, where=chosen)
+
+    def partials(self, condition: Value, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
+        """[condition], 1 - [condition]."""
+        off = Equal()(condition, 0.0)
+        return None, 1.0 - off, off
+
+
+@register
+@dataclass(frozen=True)
+class OneHot(Op):
+    """``out[..., k] = [labels[...] = k]``, k in [0, classes); labels are integers and have no cotangent."""
+
+    classes: int
+    dtype: str = "float64"
+    samples: ClassVar = (Sample(((4,),), {"classes": 3}, labels=(0,)),)
+
+    def shape(self, *x: Spec) -> Spec:
+        """(..., classes)."""
+        (labels,) = x
+        if labels.dtype.kind not in "iu":
+            raise ShapeError(self, "labels must be integers", labels=labels)
+        return Spec((*labels.shape, self.classes), np.dtype(self.dtype))
+
+    def eval(self, labels: Array, *, out: Array) -> None:
+        """Compare with 0, 1, 2, ..."""
+        np.equal(labels[..., None], np.arange(self.classes), out=out)
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Any:
+        """The comparison with its class numbers made once."""
+        return partial(np.equal, x[0][..., None], np.arange(self.classes), out=out)
+
+    def jvp(self, primals: Any, tangents: Any, out: Value) -> Value | None:
+        """None."""
+        return None
+
+    def vjp(self, primals: Any, out: Value, cotangent: Value) -> tuple[Value | None, ...]:
+        """None."""
+        return (None,)

@@ -1,0 +1,74 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff.families import Bilinear, unbroadcast
+from backprop_cli.autodiff.op import common_dtype, register, sample
+from backprop_cli.autodiff.ops.shape import Transpose
+from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.value import Value
+from backprop_cli.errors import ShapeError
+
+
+def _flipped(x: Value) -> Value:
+    """The matrices of x transposed; a view, which BLAS takes as a flag."""
+    return Transpose((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))(x)
+
+
+@register
+@dataclass(frozen=True)
+class Matmul(Bilinear):
+    """``out[..., i, k] = sum_j x[..., i, j] y[..., j, k]``; leading axes broadcast."""
+
+    samples: ClassVar = (
+        sample((3, 4), (4, 2)),
+        sample((1, 3), (3, 1)),
+        sample((2, 3, 4), (2, 4, 5)),
+        sample((2, 3, 4), (4, 5)),
+    )
+
+    def shape(self, *x: Spec) -> Spec:
+        """(..., rows of x, columns of y)."""
+        a, b = x
+        if a.ndim < 2 or b.ndim < 2:
+            raise ShapeError(self, "needs matrices", x=a, y=b)
+        if a.shape[-1] != b.shape[-2]:
+            raise ShapeError(self, f"{a.shape[-1]} columns of x against {b.shape[-2]} rows of y", x=a, y=b)
+        try:
+            lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ShapeError(self, "leading axes do not broadcast", x=a, y=b) from None
+        return Spec((*lead, a.shape[-2], b.shape[-1]), common_dtype(self, a, b))
+
+    def eval(self, *x: Array, out: Array) -> None:
+        """BLAS."""
+        self.bind(*x, out=out)()
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
+        """``np.dot`` for two matrices: 0.4 us less a call than ``np.matmul``, the same BLAS underneath."""
+        if x[0].ndim == x[1].ndim == 2 and out.flags.c_contiguous:
+            return partial(np.dot, x[0], x[1], out)
+        return partial(np.matmul, x[0], x[1], out=out)
+
+    def transpose_left(self, cotangent: Value, x: Value, y: Value) -> Value:
+        """``ct y^T``."""
+        return unbroadcast(self(cotangent, _flipped(y)), x.shape)
+
+    def transpose_right(self, cotangent: Value, x: Value, y: Value) -> Value:
+        """``x^T ct``."""
+        return unbroadcast(self(_flipped(x), cotangent), y.shape)
+
+    def flops(self, *x: Spec) -> int:
+        """A multiplication and an addition a term."""
+        return 2 * self.multiplications(*x)
+
+    def multiplications(self, *x: Spec) -> int:
+        """Rows * inner * columns, for each of the leading indexes."""
+        return self.shape(*x).size * x[0].shape[-1]

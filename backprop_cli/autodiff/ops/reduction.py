@@ -1,0 +1,122 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff.families import Linear, broadcast
+from backprop_cli.autodiff.op import Op, register, sample
+from backprop_cli.autodiff.ops.comparison import Equal
+from backprop_cli.autodiff.ops.shape import Reshape
+from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.value import Value
+from backprop_cli.errors import ShapeError
+
+
+def _reduced(op: Any, x: Spec) -> Spec:
+    axes = op.axes
+    if len(set(axes)) != len(axes) or any(not 0 <= axis < x.ndim for axis in axes):
+        raise ShapeError(op, f"axes must be distinct and in [0, {x.ndim})", x=x)
+    if op.keepdims:
+        return x.with_shape(tuple(1 if axis in axes else n for axis, n in enumerate(x.shape)))
+    return x.with_shape(tuple(n for axis, n in enumerate(x.shape) if axis not in axes))
+
+
+def _expanded(reduced: Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> Value:
+    """A reduced value repeated along the reduced axes."""
+    kept = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+    return broadcast(reduced if reduced.shape == kept else Reshape(kept)(reduced), shape)
+
+
+@register
+@dataclass(frozen=True)
+class Sum(Linear):
+    """``out = sum of x over axes``."""
+
+    axes: tuple[int, ...]
+    keepdims: bool = False
+    samples: ClassVar = (
+        sample((3, 4), axes=(0,)),
+        sample((3, 4), axes=(1,), keepdims=True),
+        sample((2, 3, 4), axes=(0, 2)),
+        sample((3, 4), axes=(0, 1)),
+    )
+
+    def shape(self, *x: Spec) -> Spec:
+        """Without the axes, or with them of size 1."""
+        return _reduced(self, x[0])
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """NumPy's sum: pairwise along contiguous axes."""
+        np.add.reduce(x, axis=self.axes, out=out, keepdims=self.keepdims)
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
+        """The bare reduction."""
+        return partial(np.add.reduce, x[0], self.axes, None, out, self.keepdims)
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Repeat along the axes."""
+        return (_expanded(cotangent, self.axes, x[0].shape),)
+
+    def flops(self, *x: Spec) -> int:
+        """One addition an element."""
+        return x[0].size
+
+    def simplify(self, *x: Value) -> Value | None:
+        """A sum over axes of size 1 is a reshape."""
+        to = _reduced(self, x[0].spec).shape
+        return Reshape(to)(x[0]) if all(x[0].shape[axis] == 1 for axis in self.axes) else None
+
+
+@register
+@dataclass(frozen=True)
+class Amax(Op):
+    """``out = largest element of x over axes``; equals share the derivative evenly."""
+
+    axes: tuple[int, ...]
+    keepdims: bool = False
+    is_smooth: ClassVar = False
+    samples: ClassVar = (
+        sample((3, 4), axes=(1,)),
+        sample((3, 4), axes=(0,), keepdims=True),
+        sample((2, 3, 4), axes=(0, 2)),
+    )
+
+    def shape(self, *x: Spec) -> Spec:
+        """Without the axes, or with them of size 1."""
+        spec = _reduced(self, x[0])
+        if any(x[0].shape[axis] == 0 for axis in self.axes):
+            raise ShapeError(self, "no largest element of none", x=x[0])
+        return spec
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """NumPy's maximum; NaN wins."""
+        np.maximum.reduce(x, axis=self.axes, out=out, keepdims=self.keepdims)
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
+        """The bare reduction."""
+        return partial(np.maximum.reduce, x[0], self.axes, None, out, self.keepdims)
+
+    def _share(self, x: Value, out: Value) -> Value:
+        """1 at the largest element; 1/n at each of n equal ones."""
+        largest = Equal()(x, _expanded(out, self.axes, x.shape))
+        return largest / Sum(self.axes, keepdims=True)(largest)
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """The tangent of the largest."""
+        (x,), (x_dot,) = primals, tangents
+        return None if x_dot is None else Sum(self.axes, self.keepdims)(self._share(x, out) * x_dot)
+
+    def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
+        """To the largest."""
+        (x,) = primals
+        return (self._share(x, out) * _expanded(cotangent, self.axes, x.shape),)
+
+    def flops(self, *x: Spec) -> int:
+        """One comparison an element."""
+        return x[0].size

@@ -1,0 +1,318 @@
+"""Moving elements without computing: views, concatenation, precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff.families import Linear, unbroadcast
+from backprop_cli.autodiff.op import Op, common_dtype, register, sample
+from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.value import Value
+from backprop_cli.errors import ShapeError
+
+
+@register
+@dataclass(frozen=True)
+class Reshape(Linear):
+    """``out`` holds the elements of x, in row-major order, in another shape."""
+
+    to: tuple[int, ...]
+    is_view: ClassVar = True
+    samples: ClassVar = (sample((3, 4), to=(2, 6)), sample((6,), to=(3, 2, 1)), sample((), to=(1,)))
+
+    def shape(self, *x: Spec) -> Spec:
+        """The target shape; sizes must agree."""
+        if math.prod(self.to) != x[0].size:
+            raise ShapeError(self, f"{x[0].size} elements do not fit shape {list(self.to)}", x=x[0])
+        return x[0].with_shape(self.to)
+
+    def view(self, x: Array) -> Array | None:
+        """A view where strides allow it."""
+        try:
+            return np.reshape(x, self.to, copy=False)
+        except ValueError:
+            return None
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy through a view of ``out``, which is contiguous."""
+        np.copyto(out.reshape(x.shape), x)
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Reshape back."""
+        return (Reshape(x[0].shape)(cotangent),)
+
+    def simplify(self, *x: Value) -> Value | None:
+        """Nothing to do, or one reshape instead of two."""
+        if x[0].shape == self.to:
+            return x[0]
+        return Reshape(self.to)(x[0].inputs[0]) if isinstance(x[0].op, Reshape) else None
+
+
+@register
+@dataclass(frozen=True)
+class Transpose(Linear):
+    """``out[i_perm[0], i_perm[1], ...] = x[i_0, i_1, ...]``: axes in the order ``perm``."""
+
+    perm: tuple[int, ...]
+    is_view: ClassVar = True
+    samples: ClassVar = (sample((3, 4), perm=(1, 0)), sample((2, 3, 4), perm=(2, 0, 1)))
+
+    def shape(self, *x: Spec) -> Spec:
+        """Sizes in the order ``perm``."""
+        if sorted(self.perm) != list(range(x[0].ndim)):
+            raise ShapeError(self, f"not an order of {x[0].ndim} axes", x=x[0])
+        return x[0].with_shape(tuple(x[0].shape[axis] for axis in self.perm))
+
+    def view(self, x: Array) -> Array | None:
+        """Always a view."""
+        return x.transpose(self.perm)
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy the view."""
+        np.copyto(out, x.transpose(self.perm))
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """The inverse order."""
+        inverse = tuple(self.perm.index(axis) for axis in range(len(self.perm)))
+        return (Transpose(inverse)(cotangent),)
+
+    def simplify(self, *x: Value) -> Value | None:
+        """Two transposes are one; none where the order does not change."""
+        if self.perm == tuple(range(len(self.perm))):
+            return x[0]
+        inner = x[0].op
+        if isinstance(inner, Transpose):
+            return Transpose(tuple(inner.perm[axis] for axis in self.perm))(x[0].inputs[0])
+        return None
+
+
+@register
+@dataclass(frozen=True)
+class BroadcastTo(Linear):
+    """``out`` repeats x along new leading axes and along axes of size 1."""
+
+    to: tuple[int, ...]
+    is_view: ClassVar = True
+    samples: ClassVar = (sample((3, 1), to=(2, 3, 4)), sample((), to=(2,)), sample((3,), to=(3,)))
+
+    def shape(self, *x: Spec) -> Spec:
+        """The target shape."""
+        try:
+            fits = np.broadcast_shapes(x[0].shape, self.to) == self.to
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ShapeError(self, f"does not broadcast to {list(self.to)}", x=x[0])
+        return x[0].with_shape(self.to)
+
+    def view(self, x: Array) -> Array | None:
+        """A view with strides of 0."""
+        return np.broadcast_to(x, self.to)
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy, repeating."""
+        np.copyto(out, x)
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Sum over what was repeated."""
+        return (unbroadcast(cotangent, x[0].shape),)
+
+    def simplify(self, *x: Value) -> Value | None:
+        """Nothing to do, or one broadcast instead of two."""
+        if x[0].shape == self.to:
+            return x[0]
+        return BroadcastTo(self.to)(x[0].inputs[0]) if isinstance(x[0].op, BroadcastTo) else None
+
+
+@register
+@dataclass(frozen=True)
+class Slice(Linear):
+    """``out = x[..., start:stop, ...]`` along one axis."""
+
+    axis: int
+    start: int
+    stop: int
+    is_view: ClassVar = True
+    samples: ClassVar = (sample((3, 5), axis=1, start=1, stop=4), sample((4,), axis=0, start=0, stop=4))
+
+    def _index(self) -> tuple[slice, ...]:
+        return (*(slice(None),) * self.axis, slice(self.start, self.stop))
+
+    def shape(self, *x: Spec) -> Spec:
+        """The axis becomes stop - start long."""
+        if not 0 <= self.axis < x[0].ndim or not 0 <= self.start <= self.stop <= x[0].shape[self.axis]:
+            raise ShapeError(self, "outside the array", x=x[0])
+        shape = list(x[0].shape)
+        shape[self.axis] = self.stop - self.start
+        return x[0].with_shape(tuple(shape))
+
+    def view(self, x: Array) -> Array | None:
+        """Always a view."""
+        return x[self._index()]
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy the view."""
+        np.copyto(out, x[self._index()])
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Zeros around."""
+        size = x[0].shape[self.axis]
+        return (Pad(self.axis, self.start, size - self.stop)(cotangent),)
+
+    def simplify(self, *x: Value) -> Value | None:
+        """The whole axis is x itself."""
+        return x[0] if (self.start, self.stop) == (0, x[0].shape[self.axis]) else None
+
+
+@register
+@dataclass(frozen=True)
+class Pad(Linear):
+    """``out`` is x with ``before`` and ``after`` zeros along one axis."""
+
+    axis: int
+    before: int
+    after: int
+    samples: ClassVar = (sample((3, 2), axis=1, before=1, after=2), sample((3,), axis=0, before=0, after=1))
+
+    def shape(self, *x: Spec) -> Spec:
+        """The axis grows by before + after."""
+        shape = list(x[0].shape)
+        shape[self.axis] += self.before + self.after
+        return x[0].with_shape(tuple(shape))
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Zeros, then x in their middle."""
+        out.fill(0)
+        stop = out.shape[self.axis] - self.after
+        np.copyto(out[(*(slice(None),) * self.axis, slice(self.before, stop))], x)
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Cut the zeros off."""
+        return (Slice(self.axis, self.before, self.before + x[0].shape[self.axis])(cotangent),)
+
+
+@register
+@dataclass(frozen=True)
+class Concat(Linear):
+    """``out`` joins its operands along one axis."""
+
+    axis: int
+    samples: ClassVar = (sample((2, 3), (2, 1), axis=1), sample((2,), (3,), (1,), axis=0))
+
+    def shape(self, *x: Spec) -> Spec:
+        """All other axes must agree."""
+        rest = {(*s.shape[: self.axis], *s.shape[self.axis + 1 :]) for s in x}
+        if len(rest) != 1 or len({s.ndim for s in x}) != 1 or not 0 <= self.axis < x[0].ndim:
+            given = {f"operand {i}": s for i, s in enumerate(x)}
+            raise ShapeError(self, f"shapes differ outside axis {self.axis}", **given)
+        shape = list(x[0].shape)
+        shape[self.axis] = sum(s.shape[self.axis] for s in x)
+        return Spec(tuple(shape), common_dtype(self, *x))
+
+    def slots(self, out: Array, *x: Spec) -> list[Array]:
+        """The views of ``out`` that the operands fill, in order."""
+        stops = np.cumsum([s.shape[self.axis] for s in x])[:-1].tolist()
+        return np.split(out, stops, axis=self.axis)
+
+    def eval(self, *x: Array, out: Array) -> None:
+        """One copy an operand."""
+        np.concatenate(x, axis=self.axis, out=out)
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Slices."""
+        starts = [0]
+        for value in x:
+            starts.append(starts[-1] + value.shape[self.axis])
+        return tuple(Slice(self.axis, a, b)(cotangent) for a, b in pairwise(starts))
+
+    def simplify(self, *x: Value) -> Value | None:
+        """One operand is the result."""
+        return x[0] if len(x) == 1 else None
+
+
+@register
+@dataclass(frozen=True)
+class Cast(Linear):
+    """``out = x`` in another floating-point dtype; the cotangent is cast back."""
+
+    dtype: str
+    samples: ClassVar = (sample((3, 4), dtype="float64"),)
+
+    def shape(self, *x: Spec) -> Spec:
+        """The same shape."""
+        return Spec(x[0].shape, np.dtype(self.dtype))
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy with conversion."""
+        np.copyto(out, x, casting="unsafe")
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """The tangent, cast too."""
+        return super().jvp(primals, tangents, out) if primals[0].spec.is_inexact else None
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Cast back."""
+        return (Cast(x[0].dtype.name)(cotangent),)
+
+    def simplify(self, *x: Value) -> Value | None:
+        """Nothing to do."""
+        return x[0] if x[0].dtype == np.dtype(self.dtype) else None
+
+
+@register
+@dataclass(frozen=True)
+class StopGradient(Op):
+    """``out = x``, a constant for every derivative."""
+
+    is_view: ClassVar = True
+
+    def shape(self, *x: Spec) -> Spec:
+        """That of x."""
+        return x[0]
+
+    def view(self, x: Array) -> Array | None:
+        """X itself."""
+        return x
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy."""
+        np.copyto(out, x)
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """None."""
+        return None
+
+    def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
+        """None."""
+        return (None,)
+
+
+@register
+@dataclass(frozen=True)
+class Copy(Linear):
+    """``out = x`` in memory of its own."""
+
+    samples: ClassVar = (sample((3, 4)),)
+
+    def shape(self, *x: Spec) -> Spec:
+        """That of x."""
+        return x[0]
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy."""
+        np.copyto(out, x)
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], Any]:
+        """NumPy's copy itself."""
+        return partial(np.copyto, out, x[0])
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Itself."""
+        return (cotangent,)

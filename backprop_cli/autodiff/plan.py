@@ -1,0 +1,307 @@
+"""Program -> Plan: every value gets memory, every op becomes one bound call; a run is a flat list of calls.
+
+How memory is given, in order:
+
+1. A view costs nothing: it shares the memory of its operand.
+2. The operands of a flat concatenation are computed in place inside it, so that the gradient of all parameters is
+   one vector without a copy.
+3. The new value of a state is written over the old one where nothing reads the old one any more.
+4. An elementwise op writes over an operand that dies with it.
+5. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
+   size"): two values overlap in it only where their lifetimes do not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from backprop_cli.autodiff.ops.shape import Concat, Reshape
+from backprop_cli.autodiff.program import Program
+from backprop_cli.autodiff.spec import Array, Spec, spec_of
+from backprop_cli.autodiff.value import Value
+from backprop_cli.errors import ShapeError
+
+_ALIGNMENT = 64
+"""Bytes: a cache line, and what the widest vector instructions like."""
+
+_FOREVER = math.inf
+
+
+@dataclass(eq=False)
+class Storage:
+    """A piece of memory and the positions of its first write and last use in the program."""
+
+    spec: Spec
+    birth: float = _FOREVER
+    death: float = -1
+    array: Array | None = None  # given from outside, or cut from the arena
+    external: bool = False  # an input or a constant: lives before and after the run
+    offset: int = 0
+
+    def use(self, position: float) -> None:
+        """Extend the lifetime to include ``position``."""
+        self.birth, self.death = min(self.birth, position), max(self.death, position)
+
+    @property
+    def room(self) -> int:
+        """Bytes in the arena."""
+        return -(-max(self.spec.nbytes, 1) // _ALIGNMENT) * _ALIGNMENT
+
+
+@dataclass(eq=False)
+class _Layout:
+    """Who lives where. ``base`` of a value is the value whose memory it views (itself, if it is no view)."""
+
+    base: dict[Value, Value] = field(default_factory=dict)
+    storage: dict[Value, Storage] = field(default_factory=dict)  # of base values
+    slot_of: dict[Value, tuple[Value, int]] = field(default_factory=dict)  # base value -> (concat, operand number)
+    scratch: dict[Value, tuple[Storage, ...]] = field(default_factory=dict)
+    copied: list[tuple[str, Value]] = field(default_factory=list)  # states that are updated by a copy at the end
+    last_use: dict[Value, float] = field(default_factory=dict)  # of base values
+
+
+class Plan:
+    """A program bound to buffers. ``run()`` computes the outputs and updates the states, allocating nothing.
+
+    Write into ``inputs[name]``, call ``run()``, read ``outputs[name]`` (valid until the next run). ``arrays`` binds
+    inputs to existing arrays: plans for different batch sizes share parameters that way.
+    Numbers that overflow follow NumPy's error state: wrap a loop of runs in ``np.errstate(all="ignore")``.
+
+    ``peak_bytes`` is the arena's size, ``lower_bound_bytes`` the largest sum of what is alive at once.
+    """
+
+    def __init__(self, program: Program, arrays: Mapping[str, Array] | None = None):
+        self.program = program
+        self.inputs: dict[str, Array] = {}
+        for name, value in program.inputs.items():
+            array = (arrays or {}).get(name)
+            if array is not None and spec_of(array) != value.spec:
+                raise ShapeError(f"input {name!r}", "bound to another spec", expected=value.spec, given=spec_of(array))
+            self.inputs[name] = np.zeros(value.shape, value.dtype) if array is None else array
+        layout = _lay_out(program, self.inputs)
+        storages = {id(s): s for s in layout.storage.values() if not s.external}
+        storages |= {id(s): s for scratch in layout.scratch.values() for s in scratch}
+        self.peak_bytes = pack(list(storages.values()))
+        self.lower_bound_bytes = lower_bound(list(storages.values()))
+        self._arena = _aligned(self.peak_bytes)
+        for storage in storages.values():
+            memory = self._arena[storage.offset : storage.offset + storage.spec.nbytes]
+            storage.array = memory.view(storage.spec.dtype).reshape(storage.spec.shape)
+        self._calls, values = _bind(program, layout, self.inputs)
+        self.outputs: dict[str, Array] = {name: values[value] for name, value in program.outputs.items()}
+
+    @property
+    def calls(self) -> int:
+        """Number of NumPy calls a run makes."""
+        return len(self._calls)
+
+    def run(self) -> None:
+        """One run of the program."""
+        for call in self._calls:
+            call()
+
+
+def _aligned(nbytes: int) -> Array:
+    raw = np.zeros(nbytes + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + nbytes]
+
+
+def _lay_out(program: Program, inputs: Mapping[str, Array]) -> _Layout:
+    layout = _Layout()
+    _find_slots(program, layout)
+    _find_bases(program, layout, inputs)
+    _find_lifetimes(program, layout)
+    return layout
+
+
+def _find_slots(program: Program, layout: _Layout) -> None:
+    """Rule 2: operands of a concatenation along the first axis, seen through reshapes, are made inside it."""
+    for node in program.nodes:
+        if not isinstance(node.op, Concat) or node.op.axis != 0 or node in layout.slot_of:
+            continue
+        for number, operand in enumerate(node.inputs):
+            made = operand
+            while isinstance(made.op, Reshape):
+                made = made.inputs[0]
+            if made.op is not None and not made.op.is_view and made not in layout.slot_of and made is not node:
+                layout.slot_of[made] = (node, number)
+
+
+def _find_bases(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> None:
+    """Rule 1: try each view on memory of the right strides. ``np.empty`` touches no page, so this costs no memory."""
+    ghosts: dict[Value, Array] = {value: inputs[name] for name, value in program.inputs.items()}
+    for node in program.nodes:
+        layout.base[node] = node
+        if node.op is None:
+            ghosts.setdefault(node, node.array if node.array is not None else np.empty(node.shape, node.dtype))
+            continue
+        view = node.op.view(ghosts[node.inputs[0]]) if node.op.is_view else None
+        if view is not None:
+            layout.base[node] = layout.base[node.inputs[0]]
+        ghosts[node] = np.empty(node.shape, node.dtype) if view is None else view
+
+
+def _find_lifetimes(program: Program, layout: _Layout) -> None:
+    nodes = program.nodes
+    base, last_use = layout.base, layout.last_use
+    for position, node in enumerate(nodes):
+        for operand in node.inputs:
+            last_use[base[operand]] = position
+    for value in program.outputs.values():
+        last_use[base[value]] = _FOREVER
+    for node in [*program.inputs.values(), *nodes]:
+        if node.op is None and node not in layout.storage:
+            layout.storage[node] = Storage(node.spec, external=True, array=node.array)
+    positions = {node: position for position, node in enumerate(nodes)}
+    targets = _state_targets(program, layout, positions)
+    for position, node in enumerate(nodes):
+        if node.op is None or base[node] is not node:
+            continue
+        storage = _storage_for(node, position, layout, targets)
+        storage.use(position)
+        storage.use(last_use.get(node, position))
+        layout.storage[node] = storage
+        layout.scratch[node] = tuple(
+            Storage(spec, position, position) for spec in node.op.scratch(*(x.spec for x in node.inputs))
+        )
+
+
+def _state_targets(program: Program, layout: _Layout, positions: Mapping[Value, int]) -> dict[Value, Value]:
+    """Rule 3: new value -> the state input whose memory it may take; the other updates are copied at the end."""
+    targets: dict[Value, Value] = {}
+    for name, new in program.updates.items():
+        state = program.inputs[name]
+        own = new.op is not None and layout.base[new] is new and new not in targets and new not in layout.slot_of
+        if own and _may_overwrite(new, state, layout, positions[new]):
+            targets[new] = state
+        else:
+            layout.last_use[layout.base[new]] = _FOREVER
+            layout.copied.append((name, new))
+    return targets
+
+
+def _may_overwrite(new: Value, state: Value, layout: _Layout, position: int) -> bool:
+    assert new.op is not None
+    last = layout.last_use.get(state, -1)
+    if last < position:
+        return True
+    readers = [operand for operand in new.inputs if layout.base[operand] is state]
+    return last == position and new.op.in_place and all(operand is state for operand in readers)
+
+
+def _storage_for(node: Value, position: int, layout: _Layout, targets: Mapping[Value, Value]) -> Storage:
+    if node in targets:
+        return layout.storage[targets[node]]
+    if node in layout.slot_of:
+        concat = layout.slot_of[node][0]
+        if concat not in layout.storage:
+            layout.storage[concat] = Storage(concat.spec)
+        return layout.storage[concat]
+    if node in layout.storage:  # a concatenation whose first operand has been made
+        return layout.storage[node]
+    return _dying_operand(node, position, layout) or Storage(node.spec)
+
+
+def _dying_operand(node: Value, position: int, layout: _Layout) -> Storage | None:
+    """Rule 4: the memory of an operand of the same spec that nothing reads after this op."""
+    assert node.op is not None
+    if not node.op.in_place:
+        return None
+    for operand in node.inputs:
+        storage = layout.storage[layout.base[operand]]
+        whole = layout.base[operand] is operand and operand not in layout.slot_of and storage.spec == node.spec
+        shared = any(other is not operand and layout.storage[layout.base[other]] is storage for other in node.inputs)
+        if whole and not storage.external and not shared and storage.death <= position:
+            return storage
+    return None
+
+
+def pack(storages: Sequence[Storage]) -> int:
+    """Rule 5: give each storage an offset; return the arena's size in bytes. Largest first, into the tightest gap."""
+    placed: list[Storage] = []
+    for storage in sorted(storages, key=lambda s: -s.room):
+        busy = sorted(
+            (other.offset, other.offset + other.room)
+            for other in placed
+            if other.birth <= storage.death and storage.birth <= other.death
+        )
+        storage.offset = _tightest_gap(busy, storage.room)
+        placed.append(storage)
+    return max((s.offset + s.room for s in placed), default=0)
+
+
+def _tightest_gap(busy: Sequence[tuple[int, int]], room: int) -> int:
+    best, best_gap, end = None, math.inf, 0
+    for start, stop in busy:
+        if room <= start - end < best_gap:
+            best, best_gap = end, start - end
+        end = max(end, stop)
+    return end if best is None else best
+
+
+def lower_bound(storages: Sequence[Storage]) -> int:
+    """Largest number of bytes alive at once: no arena can be smaller."""
+    changes: dict[float, int] = {}
+    for storage in storages:
+        changes[storage.birth] = changes.get(storage.birth, 0) + storage.room
+        changes[storage.death + 0.5] = changes.get(storage.death + 0.5, 0) - storage.room
+    alive = peak = 0
+    for position in sorted(changes):
+        alive += changes[position]
+        peak = max(peak, alive)
+    return peak
+
+
+def _bind(
+    program: Program, layout: _Layout, inputs: Mapping[str, Array]
+) -> tuple[list[Callable[[], object]], dict[Value, Array]]:
+    """The calls, and the array of every value."""
+    values: dict[Value, Array] = {value: inputs[name] for name, value in program.inputs.items()}
+    for name, value in program.inputs.items():
+        layout.storage[value].array = inputs[name]
+    calls: list[Callable[[], object]] = []
+    for node in program.nodes:
+        if node in values:
+            continue
+        if node.array is not None:
+            values[node] = node.array
+        elif node.op is not None and layout.base[node] is not node:
+            view = node.op.view(values[node.inputs[0]])
+            assert view is not None
+            values[node] = view
+        else:
+            values[node] = _home(node, layout)
+            calls += _calls(node, layout, values)
+    finish = [partial(np.copyto, inputs[name], values[new]) for name, new in layout.copied]
+    return [*calls, *finish], values
+
+
+def _home(node: Value, layout: _Layout) -> Array:
+    array = layout.storage[node].array
+    assert array is not None
+    if node in layout.slot_of:
+        concat, number = layout.slot_of[node]
+        assert isinstance(concat.op, Concat)
+        array = concat.op.slots(array, *(x.spec for x in concat.inputs))[number]
+    return array.reshape(node.shape)
+
+
+def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[Callable[[], object]]:
+    assert node.op is not None
+    operands = [values[operand] for operand in node.inputs]
+    if isinstance(node.op, Concat) and node.op.axis == 0:
+        slots = node.op.slots(values[node], *(x.spec for x in node.inputs))
+        here = {number for concat, number in layout.slot_of.values() if concat is node}
+        return [
+            partial(np.copyto, slot, x)
+            for i, (slot, x) in enumerate(zip(slots, operands, strict=True))
+            if i not in here
+        ]
+    scratch = tuple(s.array for s in layout.scratch[node] if s.array is not None)
+    return [node.op.bind(*operands, out=values[node], scratch=scratch)]

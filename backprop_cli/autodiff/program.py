@@ -1,0 +1,51 @@
+"""Program: named inputs, named outputs, and which inputs (states) become what after a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from backprop_cli.autodiff.value import Value, toposort
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced computation.
+
+    ``updates`` maps the name of an input to its value after the run: parameters, optimizer slots. All outputs and
+    updates are computed from the inputs as they were before the run.
+    """
+
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Value]
+    updates: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.updates.items():
+            if value.spec != self.inputs[name].spec:
+                raise ValueError(f"update of {name} is {value.spec}, the input is {self.inputs[name].spec}")
+
+    @cached_property
+    def nodes(self) -> list[Value]:
+        """Every live value, operands first."""
+        return toposort([*self.outputs.values(), *self.updates.values()])
+
+    def __str__(self) -> str:
+        """One line a node: ``%7 f4[32,10] = matmul(%3, %6)  # dense_1``."""
+        names = {value: name for name, value in self.inputs.items()}
+        label: dict[Value, str] = {}
+        lines: list[str] = []
+        for value in self.nodes:
+            if value.array is not None and value.size == 1:
+                label[value] = f"{value.array.item():.6g}"
+            elif value in names:
+                label[value] = names[value]
+            else:
+                label[value] = f"%{len(lines)}"
+                operands = ", ".join(label[operand] for operand in value.inputs)
+                what = f"{value.op}[{operands}]" if value.op is not None else "constant"
+                lines.append(f"{label[value]} {value.spec} = {what}" + (f"  # {value.layer}" if value.layer else ""))
+        lines += [f"return {name} = {label[value]}" for name, value in self.outputs.items()]
+        lines += [f"update {name} <- {label[value]}" for name, value in self.updates.items()]
+        return "\n".join(lines)

@@ -1,0 +1,172 @@
+"""Value: one node of a program. Its operators find ops by name, so this module knows none of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from backprop_cli.autodiff.spec import Array, Spec, spec_of
+
+if TYPE_CHECKING:
+    from backprop_cli.autodiff.op import Op
+
+_index = itertools.count()
+_scope: ContextVar[str | None] = ContextVar("scope", default=None)
+
+
+class Value:
+    """A node of a program: an input, a constant or the result of ``op`` on ``inputs``.
+
+    Values are compared by identity. ``index`` grows with creation, so operands always have a smaller index than
+    their result: sorting by it is a topological order. ``layer`` names the part of the network that made the node.
+    """
+
+    __slots__ = ("__weakref__", "array", "index", "inputs", "layer", "name", "op", "spec")
+    __array_ufunc__ = None  # `array * value` must call Value.__rmul__
+
+    def __init__(
+        self,
+        spec: Spec,
+        op: Op | None = None,
+        inputs: tuple[Value, ...] = (),
+        *,
+        name: str | None = None,
+        array: Array | None = None,
+    ):
+        self.spec, self.op, self.inputs, self.name, self.array = spec, op, inputs, name, array
+        self.layer = _scope.get()
+        self.index = next(_index)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of its axes."""
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its element type."""
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of its axes."""
+        return self.spec.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of its elements."""
+        return self.spec.size
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is an array known when the program is built."""
+        return self.array is not None
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it is fed when the program runs."""
+        return self.op is None and self.array is None
+
+    def __repr__(self) -> str:
+        what = self.name or (str(self.op) if self.op else "constant" if self.is_constant else "input")
+        return f"<{what} {self.spec}>"
+
+    def __add__(self, other: Operand) -> Value:
+        return _call("add", self, other)
+
+    def __radd__(self, other: Operand) -> Value:
+        return _call("add", other, self)
+
+    def __sub__(self, other: Operand) -> Value:
+        return _call("subtract", self, other)
+
+    def __rsub__(self, other: Operand) -> Value:
+        return _call("subtract", other, self)
+
+    def __mul__(self, other: Operand) -> Value:
+        return _call("multiply", self, other)
+
+    def __rmul__(self, other: Operand) -> Value:
+        return _call("multiply", other, self)
+
+    def __truediv__(self, other: Operand) -> Value:
+        return _call("divide", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Value:
+        return _call("divide", other, self)
+
+    def __matmul__(self, other: Operand) -> Value:
+        return _call("matmul", self, other)
+
+    def __neg__(self) -> Value:
+        return _call("negative", self)
+
+    def __pow__(self, exponent: float) -> Value:
+        return _op("power", exponent=float(exponent))(self)
+
+    @property
+    def T(self) -> Value:  # noqa: N802 - NumPy's name
+        """All axes reversed; a view."""
+        return _op("transpose", perm=tuple(reversed(range(self.ndim))))(self)
+
+
+Operand = Value | Array | float
+
+
+def _op(name: str, **fields: Any) -> Op:
+    from backprop_cli.autodiff.op import OPS  # the registry imports this module
+
+    op: Op = OPS[name](**fields)
+    return op
+
+
+def _call(name: str, *operands: Operand) -> Value:
+    return _op(name)(*operands)
+
+
+@contextmanager
+def scope(layer: str | None) -> Iterator[None]:
+    """Values made inside belong to ``layer`` (shown by printouts and gradient checks)."""
+    token = _scope.set(layer)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def input_(name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Value:
+    """A value that is fed when the program runs."""
+    return Value(Spec(tuple(shape), np.dtype(dtype)), name=name)
+
+
+def constant(array: Any, dtype: DTypeLike | None = None) -> Value:
+    """A value known when the program is built; the array must not be changed afterwards."""
+    array = np.asarray(array, dtype)
+    return Value(spec_of(array), array=array)
+
+
+def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
+    """The operand itself, or a constant: Python and NumPy scalars take ``dtype``, so float32 stays float32."""
+    if isinstance(operand, Value):
+        return operand
+    if isinstance(operand, np.ndarray) and operand.ndim > 0:
+        return constant(operand)
+    return constant(operand, dtype)
+
+
+def toposort(outputs: Iterable[Value]) -> list[Value]:
+    """Every value the outputs depend on, operands first, in order of creation. Iterative: depth is no limit."""
+    seen: set[Value] = set()
+    stack = list(outputs)
+    while stack:
+        value = stack.pop()
+        if value not in seen:
+            seen.add(value)
+            stack.extend(value.inputs)
+    return sorted(seen, key=lambda value: value.index)
