@@ -91,6 +91,10 @@ class Op:
         """An equal but cheaper value, or None."""
         return None
 
+    def transposed(self, *x: Value) -> Value | None:
+        """The result with its last two axes swapped, where the op can make it so at no more cost; or None."""
+        return None
+
     def __call__(self, *operands: Operand) -> Value:
         """A new node of a program."""
         floats = [v.dtype for v in operands if isinstance(v, Value) and v.spec.is_inexact]

@@ -13,7 +13,7 @@ from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.value import Value, constant, scope, toposort
 
 _FOLD_LIMIT = 64
-"""Largest constant, in elements, that folding may make: a folded broadcast would cost memory and save nothing."""
+"""Largest constant, in elements, that folding may make. A view is folded for scalars only: it costs nothing as it is."""
 
 
 def simplify(program: Program) -> Program:
@@ -39,7 +39,7 @@ def _rebuilt(op: Op, operands: Sequence[Value], known: dict[Any, Value]) -> Valu
     """The op on known operands: folded, replaced by its op's own rule, or merged with an equal node."""
     node = op(*operands)
     arrays = [operand.array for operand in operands if operand.array is not None]
-    if len(arrays) == len(operands) and node.size <= _FOLD_LIMIT:
+    if len(arrays) == len(operands) and node.size <= (1 if op.is_view else _FOLD_LIMIT):
         return _merged(constant(np.array(compute(op, arrays))), known)
     better = op.simplify(*operands)
     return _merged(node, known) if better is None else _absorbed(better, known)

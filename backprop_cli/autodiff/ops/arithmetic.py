@@ -80,20 +80,25 @@ class Multiply(Elementwise):
         return y, x
 
     def simplify(self, *x: Value) -> Value | None:
-        """``x * 1 = x``; constants of a product are gathered: ``(x * a) * b = x * (a b)``."""
+        """``x * 1 = x``; constants of a product are gathered, and a reciprocal becomes a division."""
         a, b = x
         same = _neutral(a, b, 1.0)
         if same is None:
             same = _neutral(b, a, 1.0)
         if same is not None:
             return same
-        if _is_scalar(a):
-            a, b = b, a
-        if _is_scalar(b) and isinstance(a.op, Multiply):
-            for inner, factor in (a.inputs, a.inputs[::-1]):
-                if _is_scalar(factor):
-                    return inner * (factor * b)
-        return super().simplify(*x)
+        return _gathered(a, b) or _gathered(b, a) or super().simplify(*x)
+
+
+def _gathered(x: Value, y: Value) -> Value | None:
+    """``(x * a) * b = x * (a b)`` for constants; ``x * (1 / y) = x / y``."""
+    if isinstance(x.op, Multiply) and _is_scalar(y):
+        for inner, factor in (x.inputs, x.inputs[::-1]):
+            if _is_scalar(factor):
+                return inner * (factor * y)
+    if isinstance(y.op, Divide) and _is_number(y.inputs[0], 1.0):
+        return x / y.inputs[1]
+    return None
 
 
 def _is_scalar(x: Value) -> bool:
@@ -124,6 +129,15 @@ class Negative(Elementwise):
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """-1."""
         return (-1.0,)
+
+    def simplify(self, *x: Value) -> Value | None:
+        """``-(-x) = x``; ``-(x * a) = x * (-a)`` for a constant."""
+        inner = x[0].op
+        if isinstance(inner, Negative):
+            return x[0].inputs[0]
+        if isinstance(inner, Multiply) and any(_is_scalar(factor) for factor in x[0].inputs):
+            return x[0] * -1.0
+        return super().simplify(*x)
 
 
 @register

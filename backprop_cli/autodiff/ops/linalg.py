@@ -65,6 +65,10 @@ class Matmul(Bilinear):
         """``x^T ct``."""
         return unbroadcast(self(_flipped(x), cotangent), y.shape)
 
+    def transposed(self, x: Value, y: Value) -> Value:
+        """``(x y)^T = y^T x^T``: BLAS writes the result as it is wanted, instead of a copy afterwards."""
+        return self(_flipped(y), _flipped(x))
+
     def flops(self, *x: Spec) -> int:
         """A multiplication and an addition a term."""
         return 2 * self.multiplications(*x)

@@ -49,10 +49,14 @@ class Reshape(Linear):
         return (Reshape(x[0].shape)(cotangent),)
 
     def simplify(self, *x: Value) -> Value | None:
-        """Nothing to do, or one reshape instead of two."""
+        """Nothing to do, one reshape instead of two, or the broadcast of a scalar to the new shape."""
         if x[0].shape == self.to:
             return x[0]
-        return Reshape(self.to)(x[0].inputs[0]) if isinstance(x[0].op, Reshape) else None
+        if isinstance(x[0].op, Reshape):
+            return Reshape(self.to)(x[0].inputs[0])
+        if isinstance(x[0].op, BroadcastTo) and x[0].inputs[0].ndim == 0:
+            return BroadcastTo(self.to)(x[0].inputs[0])
+        return None
 
 
 @register
@@ -84,12 +88,14 @@ class Transpose(Linear):
         return (Transpose(inverse)(cotangent),)
 
     def simplify(self, *x: Value) -> Value | None:
-        """Two transposes are one; none where the order does not change."""
+        """Two transposes are one; none where the order does not change; a product's is made by the product."""
         if self.perm == tuple(range(len(self.perm))):
             return x[0]
         inner = x[0].op
         if isinstance(inner, Transpose):
             return Transpose(tuple(inner.perm[axis] for axis in self.perm))(x[0].inputs[0])
+        if inner is not None and self.perm == (*range(x[0].ndim - 2), x[0].ndim - 1, x[0].ndim - 2):
+            return inner.transposed(*x[0].inputs)
         return None
 
 
