@@ -1,0 +1,172 @@
+"""Events of a run for eyes: a progress bar on a terminal, plain lines elsewhere, and the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+from backprop_cli.report.lines import line_of, rate, shown
+from backprop_cli.report.numbers import clock, number
+from backprop_cli.run.directory import RunDirectory
+from backprop_cli.run.log import LogFile
+from backprop_cli.training.events import Epoch, Event, Finished, GradientChecked, Started, Step, Stopped, Warned
+
+if TYPE_CHECKING:
+    from backprop_cli.report.bar import Bar
+
+REDRAW_SECONDS = 0.1
+
+
+class Console:
+    """Shows events on ``stream`` and keeps every line, without colour and bar, in the log.
+
+    ``plain``: lines only; otherwise a bar stands for the epochs' lines. ``quiet``: warnings only. The log is
+    ``log_path``, or that of the run directory which the ``Started`` event names; lines before it wait for it.
+    A stream that breaks (a closed pipe) is given up silently: whoever reads must not be able to end the training.
+    """
+
+    def __init__(self, stream: TextIO, plain: bool, quiet: bool, log_path: Path | None = None):
+        self._stream: TextIO | None = stream
+        self._plain, self._quiet = plain, quiet
+        self._log = LogFile(log_path) if log_path is not None else None
+        self._waiting: list[str] = []
+        self._bar: Bar | None = None
+        self._started: Started | None = None
+        self._epoch: Epoch | None = None
+        self._began = self._redraw_at = 0.0
+
+    def show(self, event: Event) -> None:
+        """Show ``event``. A step costs a clock reading unless the bar is due."""
+        if type(event) is Step:
+            if self._bar is not None and monotonic() >= self._redraw_at:
+                self._draw(event)
+            return
+        if isinstance(event, Started):
+            self._start(event)
+        line = line_of(event, self._started.epochs if self._started else None)
+        if isinstance(event, Stopped | Finished):
+            self._finish()
+        if line is not None:
+            self._log_line(line)
+            self._show_line(line, event)
+        if isinstance(event, Started):
+            self._open_bar(event)
+        elif isinstance(event, Epoch):
+            self._epoch = event
+
+    def record(self, text: str) -> None:
+        """Keep ``text``, printed elsewhere, in the log."""
+        self._log_line(text)
+
+    def close(self) -> None:
+        """Take the bar away; a second call does nothing."""
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            try:
+                bar.close()
+            except OSError:
+                self._stream = None
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _start(self, event: Started) -> None:
+        self.close()
+        self._started = event
+        if self._log is None and event.run_dir:
+            self._log = LogFile(RunDirectory(Path(event.run_dir)).log)
+            for line in self._waiting:
+                self._log.write(line)
+            self._waiting.clear()
+
+    def _open_bar(self, event: Started) -> None:
+        if self._plain or self._quiet or self._stream is None:
+            return
+        from backprop_cli.report.bar import Bar
+
+        self._began = monotonic()
+        self._redraw_at = self._began
+        try:
+            self._bar = Bar(self._stream, _head(event.epoch, event), event.step, event.total_steps)
+        except OSError:
+            self._stream = None
+
+    def _draw(self, step: Step) -> None:
+        if self._bar is None or self._started is None:
+            return
+        now = monotonic()
+        self._redraw_at = now + REDRAW_SECONDS
+        head, facts = bar_texts(step, self._started, self._epoch, now - self._began)
+        try:
+            self._bar.draw(step.step, head, facts)
+        except OSError:
+            self._bar = self._stream = None
+
+    def _finish(self) -> None:
+        """Instead of the bar the last epoch stays, which a terminal has not seen as a line."""
+        had_bar = self._bar is not None
+        self.close()
+        if had_bar and self._epoch is not None and self._started is not None:
+            self._print(line_of(self._epoch, self._started.epochs) or "")
+
+    def _show_line(self, line: str, event: Event) -> None:
+        is_warning = isinstance(event, Warned) or (isinstance(event, GradientChecked) and not event.passed)
+        if self._quiet and not is_warning:
+            return
+        if isinstance(event, Epoch) and self._bar is not None:
+            return
+        self._print(line, "yellow" if is_warning else "")
+
+    def _print(self, line: str, style: str = "") -> None:
+        if self._stream is None:
+            return
+        try:
+            if self._bar is not None:
+                self._bar.print(line, style)
+            else:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+        except OSError:
+            self._bar = self._stream = None
+
+    def _log_line(self, line: str) -> None:
+        if self._log is None:
+            self._waiting.append(line)
+            return
+        worked = self._log.failure is None
+        self._log.write(line)
+        if worked and self._log.failure is not None:
+            self._print(f"warning: {self._log.failure}", "yellow")
+
+
+def bar_texts(step: Step, started: Started, epoch: Epoch | None, seconds: float) -> tuple[str, list[str]]:
+    """What stands left and right of the bar; ``seconds`` since this process took its first step."""
+    facts = [f"loss {number(step.loss)}"]
+    if epoch is not None and (name := _first_metric(epoch)):
+        facts.append(f"{name.partition('/')[2]} {number(epoch.metrics[name])}")
+    taken = step.step - started.step
+    if seconds > 0 and taken > 0:
+        left = (started.total_steps - step.step) * seconds / taken
+        facts.append(f"{clock(max(left, 0.0))} left")
+        examples = started.examples.get("train", 0) / max(started.steps_per_epoch, 1)
+        facts.append(rate(taken * examples / seconds))
+    return _head(step.epoch, started), facts
+
+
+def _head(epoch: int, started: Started) -> str:
+    return f"epoch {epoch}/{started.epochs}"
+
+
+def _first_metric(epoch: Epoch) -> str | None:
+    """The validation split's first metric that is not a loss, else the train split's, else the validation loss."""
+    names = [name for name in shown(epoch.metrics) if "/" in name]
+    for split in ("validation/", "train/"):
+        for name in names:
+            if name.startswith(split) and not name.endswith(("/loss", "/regularization")):
+                return name
+    return next((name for name in names if name == "validation/loss"), None)

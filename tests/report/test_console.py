@@ -1,0 +1,239 @@
+"""What a run shows: lines, quiet, log, bar, broken streams, and what a step costs."""
+
+import errno
+import io
+import re
+import time
+
+import pytest
+
+from backprop_cli.report.console import Console, bar_texts
+from backprop_cli.run.log import LogFile
+from backprop_cli.training.events import Epoch, Finished, GradientChecked, Saved, Started, Step, Stopped, Warned
+
+STARTED = Started(
+    parameters=4810,
+    examples={"train": 1257, "validation": 270, "test": 270},
+    batch_size=32,
+    epochs=30,
+    steps_per_epoch=40,
+    total_steps=1200,
+    threads=1,
+)
+EPOCH = Epoch(
+    step=120,
+    epoch=3,
+    seconds=1.0,
+    metrics={
+        "train/loss": 0.12344,
+        "train/regularization": 0.0,
+        "train/accuracy": 0.951,
+        "validation/loss": 0.2,
+        "validation/accuracy": 0.94,
+        "learning_rate": 1e-3,
+        "gradient_norm": 1.0,
+        "examples_per_second": 12345.4,
+    },
+)
+EVENTS = [
+    Warned("early"),
+    STARTED,
+    GradientChecked(0, True, "dense_1.weight", 3.2e-8, 0.31, "gradient_check/step-00000000.json"),
+    Step(1, 1, 0.5, 0.0, 1.0, 1e-3, 32, 0.01),
+    EPOCH,
+    Saved(120, "best", "checkpoints/best.safetensors"),
+    Stopped(120, 3, "validation/loss has not improved for 2 epochs"),
+    Finished("finished", 120, 3, 1.25, {}, "runs/x"),
+]
+LINES = [
+    "warning: early",
+    "training 4,810 parameters on 1,257 examples (validation 270, test 270); 30 epochs of 40 steps, batch 32, 1 thread",
+    "gradients are right at step 0: largest relative error 3.2e-08 in dense_1.weight, 0.31 s",
+    "epoch 3/30  loss 0.1234  accuracy 0.951  validation/loss 0.2  validation/accuracy 0.94  12,345 examples/s",
+    "stopped in epoch 3, step 120: validation/loss has not improved for 2 epochs",
+    "finished after 120 steps, 1.25 s",
+]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Broken(io.StringIO):
+    """A pipe whose reader leaves after `lines` writes."""
+
+    def __init__(self, lines=0):
+        super().__init__()
+        self.left = lines
+
+    def write(self, text):
+        if self.left == 0:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        self.left -= 1
+        return super().write(text)
+
+
+@pytest.fixture(autouse=True)
+def terminal_environment(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("NO_COLOR", "CI", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def play(stream, tmp_path, plain=True, quiet=False, events=EVENTS):
+    with Console(stream, plain, quiet, tmp_path / "log.txt") as console:
+        for event in events:
+            console.show(event)
+    return (tmp_path / "log.txt").read_text().splitlines()
+
+
+def test_plain_lines_and_the_same_log(tmp_path):
+    stream = io.StringIO()
+    assert play(stream, tmp_path) == LINES
+    assert stream.getvalue().splitlines() == LINES
+
+
+def test_quiet_shows_warnings_only_but_logs_all(tmp_path):
+    stream = io.StringIO()
+    assert play(stream, tmp_path, quiet=True) == LINES
+    assert stream.getvalue() == "warning: early\n"
+
+
+def test_failed_gradient_check_is_shown_even_when_quiet(tmp_path):
+    stream = io.StringIO()
+    failed = GradientChecked(40, False, "dense_1.weight", 0.5, 0.31, "gradient_check/step-00000040.json")
+    play(stream, tmp_path, quiet=True, events=[failed])
+    assert stream.getvalue() == (
+        "GRADIENTS ARE WRONG at step 40: largest relative error 5.0e-01 in dense_1.weight, 0.31 s; "
+        "see gradient_check/step-00000040.json\n"
+    )
+
+
+def test_resumed_partial_and_regularized(tmp_path):
+    resumed = Started(1, {"train": 1}, 1, 1, 1, 20, 2, step=10, epoch=2)
+    part = Epoch(11, 2, 1.0, {"train/loss": 1.0, "train/regularization": 0.5}, partial=True)
+    assert play(io.StringIO(), tmp_path, events=[resumed, part]) == [
+        "going on after step 10: training 1 parameter on 1 example; 1 epoch of 1 step, batch 1, 2 threads",
+        "epoch 2/1 (part)  loss 1  regularization 0.5",
+    ]
+
+
+def test_log_of_the_run_directory_gets_what_came_before(tmp_path):
+    with Console(io.StringIO(), plain=True, quiet=True) as console:
+        console.show(Warned("early"))
+        console.show(Started(1, {"train": 1}, 1, 1, 1, 1, 1, run_dir=str(tmp_path)))
+        console.record("test/accuracy 0.975")
+    assert (tmp_path / "log.txt").read_text().splitlines() == [
+        "warning: early",
+        "training 1 parameter on 1 example; 1 epoch of 1 step, batch 1, 1 thread",
+        "test/accuracy 0.975",
+    ]
+
+
+def test_log_that_cannot_be_written_is_said_once(tmp_path):
+    stream = io.StringIO()
+    with Console(stream, plain=True, quiet=True, log_path=tmp_path) as console:
+        console.show(STARTED)
+        console.show(EPOCH)
+    assert (
+        stream.getvalue() == f"warning: {tmp_path}: cannot be written: Is a directory; the run goes on without a log\n"
+    )
+
+
+def test_log_file_appends(tmp_path):
+    for line in ("one", "zwei äöü"):
+        LogFile(tmp_path / "log.txt").write(line)
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "one\nzwei äöü\n"
+
+
+def test_bar_on_a_terminal(tmp_path):
+    stream = Terminal()
+    log = play(stream, tmp_path, plain=False)
+    assert log == LINES
+    shown = stream.getvalue()
+    assert "epoch 1/30" in shown
+    assert "loss 0.5" in shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is hidden and given back
+    after = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.split("\x1b[?25h")[1])
+    assert after.split() == " ".join(LINES[3:]).split()  # the last epoch stays, then why and how it ended
+
+
+def test_bar_gives_the_cursor_back_after_an_exception(tmp_path):
+    stream = Terminal()
+    with pytest.raises(KeyboardInterrupt), Console(stream, plain=False, quiet=False) as console:
+        console.show(STARTED)
+        raise KeyboardInterrupt
+    assert stream.getvalue().count("\x1b[?25h") == 1
+
+
+def test_warning_is_written_above_the_bar():
+    stream = Terminal()
+    with Console(stream, plain=False, quiet=False) as console:
+        console.show(STARTED)
+        console.show(Warned("careful"))
+    assert "\x1b[33mwarning: careful\x1b[0m\n" in stream.getvalue()
+
+
+def test_texts_of_the_bar():
+    step = Step(140, 4, 0.123456, 0.0, 1.0, 1e-3, 32, 5.0)
+    head, facts = bar_texts(step, STARTED, EPOCH, 10.0)
+    assert head == "epoch 4/30"
+    assert facts == ["loss 0.1235", "accuracy 0.94", "1:16 left", "440 examples/s"]
+    resumed = Started(1, {"train": 1257}, 32, 30, 40, 1200, 1, step=140)
+    assert bar_texts(step, resumed, None, 0.0) == ("epoch 4/30", ["loss 0.1235"])
+
+
+def test_metric_of_the_bar_falls_back():
+    step = Step(1, 1, 1.0, 0.0, 1.0, 1e-3, 1, 1.0)
+    for metrics, text in (
+        ({"train/loss": 1.0, "train/accuracy": 0.5, "validation/loss": 2.0}, "accuracy 0.5"),
+        ({"train/loss": 1.0, "validation/loss": 2.0}, "loss 2"),
+        ({"train/loss": 1.0}, None),
+    ):
+        _, facts = bar_texts(step, STARTED, Epoch(1, 1, 1.0, metrics), 0.0)
+        assert facts[1:] == ([text] if text else [])
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("lines", [0, 1, 2, 3])
+def test_a_broken_pipe_does_not_end_the_training(tmp_path, plain, lines):
+    stream = Broken(lines)
+    stream.isatty = lambda: True
+    assert play(stream, tmp_path, plain=plain) == LINES
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_step_costs_little(plain):
+    step = Step(1, 1, 0.5, 0.0, 1.0, 1e-3, 32, 0.01)
+    with Console(Terminal(), plain, quiet=False) as console:
+        console.show(STARTED)
+        console.show(step)
+        console._redraw_at += 3600
+        show = console.show
+        best = min(_seconds(show, step) for _ in range(5))
+    assert best < 2e-6  # measured 0.1 µs; the margin is for a busy machine
+
+
+def _seconds(show, step, repeat=20_000):
+    began = time.perf_counter()
+    for _ in range(repeat):
+        show(step)
+    return (time.perf_counter() - began) / repeat
+
+
+def test_redraws_at_most_ten_times_a_second(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("backprop_cli.report.console.monotonic", lambda: now[0])
+    stream = Terminal()
+    with Console(stream, plain=False, quiet=False) as console:
+        console.show(STARTED)
+        before = len(stream.getvalue())
+        drawn = 0
+        for number in range(1, 1001):
+            now[0] += 0.001
+            console.show(Step(number, 1, 0.5, 0.0, 1.0, 1e-3, 32, now[0]))
+            drawn += len(stream.getvalue()) > before
+            before = len(stream.getvalue())
+    assert drawn in (10, 11)
