@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from backprop_cli.autodiff import Value
 from backprop_cli.registry import Choice, Registry
@@ -14,6 +14,9 @@ class Activation(Settings):
 
     type: str
     """kind of activation"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Settings that checks and tests build, beside those of the ``YAML:`` line."""
 
     def apply(self, x: Value) -> Value:
         """``out = f(x)``, same shape as x."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
+
+Array = NDArray[np.float64]
+Gain = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Initializer(Settings):
@@ -17,9 +21,10 @@ class Initializer(Settings):
     type: str
     """kind of initializer"""
 
-    def sample(
-        self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
-    ) -> NDArray[np.float64]:
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Settings that tests build beside those of the ``YAML:`` line."""
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """A float64 array of ``shape``; the caller rounds it to the training precision."""
         raise NotImplementedError
 

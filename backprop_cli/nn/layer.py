@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
 from backprop_cli.autodiff import Spec, Value
 from backprop_cli.nn.activation import ActivationType
 from backprop_cli.nn.initializer import Initializer
-from backprop_cli.registry import Registry
+from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Many, Maybe, Settings
 
 Params = Mapping[str, Value]
@@ -32,6 +32,13 @@ class Param:
     regularized: bool = True
 
 
+class Sample(NamedTuple):
+    """One way to build a layer, for checks and tests: its settings, and the shape of an example for every input."""
+
+    settings: dict[str, Any]
+    inputs: tuple[tuple[int, ...], ...]
+
+
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -48,9 +55,11 @@ class Layer(Settings):
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
     """Fewest and most inputs (None: any number)."""
+    samples: ClassVar[tuple[Sample, ...]] = ()
+    """Settings and input shapes with which checks and tests build it."""
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """Parameters by name for inputs of these shapes. Pure: nothing is allocated."""
+        """Parameters by name for inputs of these shapes, batch first. Pure: nothing is allocated."""
         return {}
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
@@ -79,3 +88,4 @@ class WeightedLayer(Layer):
 
 
 LAYERS: Registry[Layer] = Registry("layer", "layers", "backprop_cli.nn.layers")
+LayerType = Annotated[Layer, Choice(LAYERS)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.autodiff import Value
+from backprop_cli.errors import ShapeError
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
@@ -22,11 +23,30 @@ class Loss(Settings):
     type: str
     """kind of loss"""
 
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Settings that checks and tests build, beside those of the ``YAML:`` line."""
     task: ClassVar[Task]
+    """What the targets must be."""
 
     def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
-        """The scalar loss. ``outputs`` (batch, outputs) are the network's: logits where the task is one of classes."""
+        """The scalar loss.
+
+        Shapes: outputs (batch, outputs), the network's: logits for classes and binary targets;
+                targets as the task says; class_weights (classes,), in the outputs' dtype; out ()
+        Raises: ShapeError where outputs and targets do not fit.
+        """
         raise NotImplementedError
+
+    def check(self, outputs: Value, targets: Value) -> None:
+        """Raise ShapeError unless outputs and targets are a number each, or a row of logits and a label."""
+        if self.task == "classes":
+            if outputs.ndim != 2 or targets.shape != outputs.shape[:1]:
+                reason = "needs outputs (batch, classes) and labels (batch,)"
+                raise ShapeError(f"loss {self.type}", reason, outputs=outputs.shape, labels=targets.shape)
+        elif outputs.shape != targets.shape:
+            # Shapes that merely broadcast, (batch, 1) and (batch,), would average over pairs of examples.
+            reason = "needs outputs and targets of one shape"
+            raise ShapeError(f"loss {self.type}", reason, outputs=outputs.shape, targets=targets.shape)
 
     def class_weights(self, classes: Sequence[Any], counts: Sequence[int]) -> NDArray[np.float64] | None:
         """A weight a class (in the order of ``classes``) from the counts of the train split; None: all 1."""

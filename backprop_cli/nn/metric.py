@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from backprop_cli.nn.loss import Task
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,13 @@ class Predictions:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """Predicted label: the most probable class (the first of equals); for binary targets 1 where p >= 0.5."""
-        if self.task == "classes":
-            return np.argmax(self.outputs, axis=-1)
-        return (self.outputs >= 0.5).astype(np.int64)
+        found = np.argmax(self.outputs, axis=-1) if self.task == "classes" else self.outputs >= 0.5
+        return np.asarray(found, dtype=np.int64)
+
+    @cached_property
+    def residuals(self) -> Array:
+        """``outputs - targets`` in float64, whatever the training precision."""
+        return self.outputs.astype(np.float64) - self.targets.astype(np.float64)
 
 
 class Metric(Settings):
@@ -40,6 +46,8 @@ class Metric(Settings):
     type: str
     """kind of metric"""
 
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Settings that tests build beside those of the ``YAML:`` line."""
     tasks: ClassVar[tuple[Task, ...]]
     """The tasks it makes sense for; any other is a configuration error."""
     better: ClassVar[Literal["max", "min"]]
@@ -52,3 +60,9 @@ class Metric(Settings):
 
 METRICS: Registry[Metric] = Registry("metric", "metrics", "backprop_cli.nn.metrics")
 MetricType = Annotated[Metric, Choice(METRICS)]
+
+
+def better(monitor: str) -> Literal["max", "min"]:
+    """Which way a monitored value (``validation/accuracy``) is better: as its metric says, down for any other."""
+    name = monitor.rpartition("/")[2]
+    return METRICS[name].better if name in METRICS else "min"

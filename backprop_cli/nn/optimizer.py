@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from backprop_cli.settings import Settings
 
 Slots = Mapping[str, Value]
 Scalars = Mapping[str, Value]
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Optimizer(Settings):
@@ -24,9 +25,11 @@ class Optimizer(Settings):
 
     type: str
     """kind of optimizer"""
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    learning_rate: LearningRate = 1e-3
     """step size before the schedule"""
 
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Settings that tests build beside those of the ``YAML:`` line."""
     slots: ClassVar[tuple[str, ...]] = ()
     """Names of the arrays it remembers, each of the parameters' shape."""
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
+
+Factor = Annotated[float, Field(gt=0, le=1)]
+"""What the learning rate is multiplied by at a drop."""
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""A share of the learning rate."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,14 @@ class Clock:
     total_steps: int
     steps_per_epoch: int
 
+    @property
+    def progress(self) -> float:
+        """Share of the planned steps that are done before this one, in [0, 1]."""
+        return min(1.0, (self.step - 1) / max(1, self.total_steps))
+
 
 class Schedule(Settings):
-    """``learning_rate(step) = optimizer.learning_rate * warmup(step) * factor(step)``.
+    """``learning_rate(step) = optimizer.learning_rate * warmup(step) * scale(step)``.
 
     ``warmup(step) = min(1, step / warmup_steps)``. What a schedule has seen (plateau's monitored values) is a
     plain dict that the caller keeps and that goes into the checkpoint.
@@ -34,22 +44,25 @@ class Schedule(Settings):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """steps over which the learning rate rises linearly from 0"""
 
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Settings that tests build beside those of the ``YAML:`` line."""
+
     def start(self) -> dict[str, float]:
         """The state before the first step."""
         return {}
 
     def observe(self, state: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
-        """The state after an epoch with these metrics (``validation/loss``, ...)."""
+        """The state after an epoch with these metrics (``validation/loss``, ...); JSON can hold it."""
         return dict(state)
 
-    def factor(self, clock: Clock, state: Mapping[str, float]) -> float:
+    def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
         """The multiplier without the warm-up; 1 leaves the learning rate as it is."""
         raise NotImplementedError
 
     def multiplier(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """Warm-up times factor."""
+        """Warm-up times scale."""
         warm = min(1.0, clock.step / self.warmup_steps) if self.warmup_steps else 1.0
-        return warm * self.factor(clock, state)
+        return warm * self.scale(clock, state)
 
 
 SCHEDULES: Registry[Schedule] = Registry("schedule", "schedules", "backprop_cli.nn.schedules")

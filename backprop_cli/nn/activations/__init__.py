@@ -1,1 +1,1 @@
-""""""
+"""Activations, one file each: functions that keep the shape."""

@@ -1,1 +1,1 @@
-""""""
+"""Layers, one file each: functions of arrays and of their parameters."""

@@ -1,1 +1,1 @@
-""""""
+"""Losses, one file each: scalars to minimize."""

@@ -1,1 +1,1 @@
-""""""
+"""Metrics, one file each: numbers from the predictions of a whole split."""

@@ -1,1 +1,1 @@
-""""""
+"""Optimizers, one file each: pure elementwise updates."""

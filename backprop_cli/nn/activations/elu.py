@@ -1,0 +1,37 @@
+"""The exponential linear unit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Value, expm1, greater, where
+from backprop_cli.nn.activation import ACTIVATIONS, Activation
+
+
+def elu(x: Value, alpha: float) -> Value:
+    """``x where x > 0, else alpha * (exp(x) - 1)``; the derivative at 0 is ``alpha``."""
+    positive = greater(x, 0.0)
+    # The exponential never sees a positive number: where multiplies the branch not taken by 0, and 0 * inf is NaN.
+    return where(positive, x, alpha * expm1(where(positive, 0.0, x)))
+
+
+@ACTIVATIONS.register
+class Elu(Activation):
+    """``out = x where x > 0, else alpha * (exp(x) - 1)``; its derivative at 0 is ``alpha``, as in PyTorch.
+
+    Shapes: x any -> out as x
+    YAML:   {type: elu, alpha: 1.0}
+    Source: Clevert, Unterthiner & Hochreiter, Fast and Accurate Deep Network Learning by ELUs (2016), section 3.
+    """
+
+    type: Literal["elu"] = "elu"
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """minus the value it approaches far below 0"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"alpha": 0.5})
+
+    def apply(self, x: Value) -> Value:
+        """``x`` above 0, ``alpha * expm1(x)`` elsewhere."""
+        return elu(x, self.alpha)

@@ -1,0 +1,26 @@
+"""Scores to log-probabilities."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from backprop_cli import autodiff
+from backprop_cli.autodiff import Value
+from backprop_cli.nn.activation import ACTIVATIONS, Activation
+
+
+@ACTIVATIONS.register
+class LogSoftmax(Activation):
+    """``out[..., j] = x[..., j] - log sum_k exp(x[..., k])`` over the last axis.
+
+    Its softmax is that of x, so cross_entropy after it is as without it.
+
+    Shapes: x (batch, ..., classes) -> out as x
+    YAML:   log_softmax
+    """
+
+    type: Literal["log_softmax"] = "log_softmax"
+
+    def apply(self, x: Value) -> Value:
+        """Log-probabilities (nats) over the last axis."""
+        return autodiff.log_softmax(x)

@@ -1,0 +1,24 @@
+"""The logistic function."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from backprop_cli import autodiff
+from backprop_cli.autodiff import Value
+from backprop_cli.nn.activation import ACTIVATIONS, Activation
+
+
+@ACTIVATIONS.register
+class Sigmoid(Activation):
+    """``out = 1 / (1 + exp(-x))``, in (0, 1).
+
+    Shapes: x any -> out as x
+    YAML:   sigmoid
+    """
+
+    type: Literal["sigmoid"] = "sigmoid"
+
+    def apply(self, x: Value) -> Value:
+        """``1 / (1 + exp(-x))``, without overflow for any finite x."""
+        return autodiff.sigmoid(x)

@@ -1,0 +1,26 @@
+"""Scores to probabilities."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from backprop_cli import autodiff
+from backprop_cli.autodiff import Value
+from backprop_cli.nn.activation import ACTIVATIONS, Activation
+
+
+@ACTIVATIONS.register
+class Softmax(Activation):
+    """``out[..., j] = exp(x[..., j]) / sum_k exp(x[..., k])`` over the last axis.
+
+    A loss on logits (cross_entropy) applies it itself: do not put it before one.
+
+    Shapes: x (batch, ..., classes) -> out as x, last axis summing to 1
+    YAML:   softmax
+    """
+
+    type: Literal["softmax"] = "softmax"
+
+    def apply(self, x: Value) -> Value:
+        """Probabilities over the last axis."""
+        return autodiff.softmax(x)

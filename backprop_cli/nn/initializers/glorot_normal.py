@@ -1,0 +1,28 @@
+"""Normal, scaled to keep variance in both directions."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.nn.initializer import INITIALIZERS, Array, Gain, Initializer
+
+
+@INITIALIZERS.register
+class GlorotNormal(Initializer):
+    """``w ~ N(0, gain^2 * 2 / (fan_in + fan_out))``; not truncated, as in PyTorch.
+
+    YAML:   {type: glorot_normal, gain: 1.0}
+    Source: Glorot & Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks (2010),
+            equation 12.
+    """
+
+    type: Literal["glorot_normal"] = "glorot_normal"
+    gain: Gain = 1.0
+    """factor on top of the scale"""
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+        """Draws of variance ``gain^2 * 2 / (fan_in + fan_out)``."""
+        return rng.normal(0.0, self.gain * math.sqrt(2.0 / (fan_in + fan_out)), shape)

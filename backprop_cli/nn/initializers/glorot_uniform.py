@@ -1,0 +1,29 @@
+"""Uniform, scaled to keep variance in both directions."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.nn.initializer import INITIALIZERS, Array, Gain, Initializer
+
+
+@INITIALIZERS.register
+class GlorotUniform(Initializer):
+    """``w ~ U(-a, a)``, ``a = gain * sqrt(6 / (fan_in + fan_out))``; also known as Xavier.
+
+    YAML:   {type: glorot_uniform, gain: 1.0}
+    Source: Glorot & Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks (2010),
+            equation 16.
+    """
+
+    type: Literal["glorot_uniform"] = "glorot_uniform"
+    gain: Gain = 1.0
+    """factor on top of the scale"""
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+        """Draws of variance ``gain^2 * 2 / (fan_in + fan_out)``."""
+        bound = self.gain * math.sqrt(6.0 / (fan_in + fan_out))
+        return rng.uniform(-bound, bound, shape)

@@ -1,0 +1,23 @@
+"""All ones."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.nn.initializer import INITIALIZERS, Array, Initializer
+
+
+@INITIALIZERS.register
+class Ones(Initializer):
+    """``w = 1``.
+
+    YAML:   ones
+    """
+
+    type: Literal["ones"] = "ones"
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+        """An array of ones."""
+        return np.ones(shape)

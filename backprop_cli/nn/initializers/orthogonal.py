@@ -1,0 +1,37 @@
+"""A random orthogonal matrix."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.initializer import INITIALIZERS, Array, Gain, Initializer
+
+
+@INITIALIZERS.register
+class Orthogonal(Initializer):
+    """``w = gain * Q``, with orthonormal rows or columns, whichever are fewer; uniformly distributed.
+
+    An array of more than two axes is a matrix of ``shape[0]`` rows, as in PyTorch.
+
+    YAML:   {type: orthogonal, gain: 1.0}
+    Raises: ShapeError for a parameter of fewer than two axes (a bias).
+    Source: Saxe, McClelland & Ganguli, Exact Solutions to the Nonlinear Dynamics of Learning (2014);
+            signs after Mezzadri, How to Generate Random Matrices from the Classical Compact Groups (2007), section 5.
+    """
+
+    type: Literal["orthogonal"] = "orthogonal"
+    gain: Gain = 1.0
+    """factor on every singular value"""
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+        """The Q of a normal matrix, its columns' signs those of R's diagonal."""
+        if len(shape) < 2:
+            raise ShapeError("initializer orthogonal", "needs a parameter of at least two axes", shape=shape)
+        rows, columns = shape[0], int(np.prod(shape[1:]))
+        normal = rng.normal(size=(max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(normal)
+        q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+        return np.ascontiguousarray(self.gain * (q if rows >= columns else q.T)).reshape(shape)

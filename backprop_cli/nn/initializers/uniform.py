@@ -1,0 +1,39 @@
+"""Uniform between two bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from backprop_cli.nn.initializer import INITIALIZERS, Array, Initializer
+
+
+@INITIALIZERS.register
+class Uniform(Initializer):
+    """``w ~ U[low, high)``.
+
+    YAML:   {type: uniform, low: -0.1, high: 0.1}
+    """
+
+    type: Literal["uniform"] = "uniform"
+    low: Annotated[float, Field(allow_inf_nan=False)] = -0.05
+    """smallest value"""
+    high: Annotated[float, Field(allow_inf_nan=False, validate_default=True)] = 0.05
+    """bound above all values"""
+
+    @field_validator("high")
+    @classmethod
+    def _above_low(cls, high: float, info: ValidationInfo) -> float:
+        low = info.data.get("low", -np.inf)
+        if high <= low:
+            raise PydanticCustomError(
+                "range", "must be greater than low ({low}), got {high}", {"low": low, "high": high}
+            )
+        return high
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+        """Independent draws."""
+        return rng.uniform(self.low, self.high, shape)

@@ -1,0 +1,28 @@
+"""An activation as a layer of its own."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from backprop_cli.autodiff import Value
+from backprop_cli.nn.activation import ActivationType
+from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
+
+
+@LAYERS.register
+class Activation(Layer):
+    """``out = function(x)``: for layers without an ``activation`` key, and where arrows join.
+
+    Shapes: x (batch, ...) -> out as x
+    YAML:   {type: activation, function: relu}
+    """
+
+    type: Literal["activation"] = "activation"
+    function: ActivationType
+    """the activation"""
+
+    samples: ClassVar[tuple[Sample, ...]] = (Sample({"function": "tanh"}, ((2, 3),)),)
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """``function(x)``."""
+        return self.function.apply(x[0])

@@ -1,0 +1,45 @@
+"""Arrows that join side by side."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from backprop_cli import autodiff
+from backprop_cli.autodiff import Value
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
+
+
+@LAYERS.register
+class Concat(Layer):
+    """The inputs one after the other along an axis.
+
+    ``axis`` counts the axes of one example from 0, as ``model.input`` writes them (the batch is not counted): 0 is the
+    features of a vector, the channels of an image. Negative numbers count from the last axis, -1.
+
+    Shapes: x1 (batch, a, ...), x2 (batch, b, ...), ... -> out (batch, a + b + ..., ...)
+    YAML:   {type: concat, inputs: [dense_1, input], axis: 0}
+    Raises: ShapeError where there is no such axis, or the shapes differ along another.
+    """
+
+    type: Literal["concat"] = "concat"
+    axis: int = 0
+    """axis of one example, from 0"""
+
+    arity: ClassVar[tuple[int, int | None]] = (2, None)
+    samples: ClassVar[tuple[Sample, ...]] = (
+        Sample({}, ((3,), (2,))),
+        Sample({"axis": -1}, ((2, 3), (2, 1), (2, 2))),
+        Sample({"axis": 0}, ((2, 3), (1, 3))),
+    )
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """Concatenation along one axis of the examples."""
+        given = {f"x{place}": value.spec for place, value in enumerate(x, 1)}
+        axes = x[0].ndim - 1
+        if not -axes <= self.axis < axes:
+            raise ShapeError(self.type, f"examples have no axis {self.axis}; axes count from 0", **given)
+        axis = self.axis % axes + 1
+        if len({value.shape[:axis] + value.shape[axis + 1 :] for value in x}) > 1:
+            raise ShapeError(self.type, f"inputs must have one shape but for axis {self.axis}", **given)
+        return autodiff.concat(x, axis)

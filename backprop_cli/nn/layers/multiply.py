@@ -1,0 +1,25 @@
+"""Arrows that join in a product."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from backprop_cli.autodiff import Value
+from backprop_cli.nn.layer import LAYERS
+from backprop_cli.nn.layers.joining import Joining
+
+
+@LAYERS.register
+class Multiply(Joining):
+    """``out = x1 * x2 * ...``, elementwise: a gate.
+
+    Shapes: x1, x2, ... (batch, ...), all the same -> out as they
+    YAML:   {type: multiply, inputs: [dense_1, dense_3]}
+    Raises: ShapeError where the shapes differ.
+    """
+
+    type: Literal["multiply"] = "multiply"
+
+    def pair(self, left: Value, right: Value) -> Value:
+        """``left * right``."""
+        return left * right

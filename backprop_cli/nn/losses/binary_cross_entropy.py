@@ -1,0 +1,33 @@
+"""Cross entropy of independent yes-or-no outputs."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from backprop_cli.autodiff import Value, mean, sigmoid, softplus
+from backprop_cli.nn.loss import LOSSES, Loss, Task
+
+
+@LOSSES.register
+class BinaryCrossEntropy(Loss):
+    """``loss = mean(-t * log(p) - (1 - t) * log(1 - p))``, ``p = sigmoid(logits)``, in nats.
+
+    The mean is over batch and outputs. Targets are 0, 1 or between. Its gradient is ``(p - t) / (batch * outputs)``.
+
+    Shapes: logits, targets (batch, outputs) -> ()
+    YAML:   binary_cross_entropy
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), equation 4.90.
+    """
+
+    type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
+    task: ClassVar[Task] = "binary"
+
+    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
+        """``mean(t * softplus(-logits) + (1 - t) * softplus(logits))``."""
+        self.check(outputs, targets)
+        # softplus(x) - t * x is shorter, but cancels: at logit 20 and target 1 float32 would have no digit left.
+        return mean(targets * softplus(-outputs) + (1.0 - targets) * softplus(outputs))
+
+    def activate(self, outputs: Value) -> Value:
+        """Probabilities of 1."""
+        return sigmoid(outputs)

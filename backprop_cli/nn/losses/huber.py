@@ -1,0 +1,35 @@
+"""Squared near, absolute far."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Value, clip, mean
+from backprop_cli.nn.loss import LOSSES, Loss, Task
+
+
+@LOSSES.register
+class Huber(Loss):
+    """``loss = mean(r^2 / 2 where |r| <= delta, else delta * (|r| - delta / 2))``, ``r = outputs - targets``.
+
+    The mean is over batch and outputs. Value and gradient are continuous at ``|r| = delta``.
+
+    Shapes: outputs, targets (batch, outputs) -> ()
+    YAML:   {type: huber, delta: 1.0}
+    Source: Huber, Robust Estimation of a Location Parameter (1964), section 1; scaled as PyTorch's HuberLoss.
+    """
+
+    type: Literal["huber"] = "huber"
+    task: ClassVar[Task] = "regression"
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"delta": 0.5})
+    delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """difference from which the loss is linear, in the target's unit"""
+
+    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
+        """``mean(c * (r - c / 2))`` with ``c = clip(r, -delta, delta)``, which is both branches in one."""
+        self.check(outputs, targets)
+        residual = outputs - targets
+        clipped = clip(residual, -self.delta, self.delta)
+        return mean(clipped * (residual - 0.5 * clipped))

@@ -1,0 +1,25 @@
+"""Absolute differences."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from backprop_cli.autodiff import Value, absolute, mean
+from backprop_cli.nn.loss import LOSSES, Loss, Task
+
+
+@LOSSES.register
+class MeanAbsoluteError(Loss):
+    """``loss = mean(|outputs - targets|)`` over batch and outputs; the derivative of a difference of 0 is 0.
+
+    Shapes: outputs, targets (batch, outputs) -> ()
+    YAML:   mean_absolute_error
+    """
+
+    type: Literal["mean_absolute_error"] = "mean_absolute_error"
+    task: ClassVar[Task] = "regression"
+
+    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
+        """``mean(|outputs - targets|)``."""
+        self.check(outputs, targets)
+        return mean(absolute(outputs - targets))

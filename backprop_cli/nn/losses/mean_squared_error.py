@@ -1,0 +1,25 @@
+"""Squared differences."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from backprop_cli.autodiff import Value, mean, square
+from backprop_cli.nn.loss import LOSSES, Loss, Task
+
+
+@LOSSES.register
+class MeanSquaredError(Loss):
+    """``loss = mean((outputs - targets)^2)`` over batch and outputs, in the target's unit squared.
+
+    Shapes: outputs, targets (batch, outputs) -> ()
+    YAML:   mean_squared_error
+    """
+
+    type: Literal["mean_squared_error"] = "mean_squared_error"
+    task: ClassVar[Task] = "regression"
+
+    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
+        """``mean((outputs - targets)^2)``."""
+        self.check(outputs, targets)
+        return mean(square(outputs - targets))

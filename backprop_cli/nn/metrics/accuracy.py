@@ -1,0 +1,26 @@
+"""The share of right predictions."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class Accuracy(Metric):
+    """``accuracy = mean(predicted == label)``; with several binary outputs, over all of them.
+
+    YAML:   accuracy
+    """
+
+    type: Literal["accuracy"] = "accuracy"
+    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    better: ClassVar[Literal["max", "min"]] = "max"
+
+    def compute(self, predictions: Predictions) -> float:
+        """Right over all."""
+        return float(np.mean(predictions.labels == predictions.targets))

@@ -1,0 +1,31 @@
+"""Precision and recall in one number."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.confusion import positives, ratio
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class F1(Metric):
+    """``f1 = 2 * right / (predicted + true)`` of a class: the harmonic mean of its precision and recall.
+
+    The mean over the classes that are true or predicted somewhere (macro); for binary targets of the 1s, the mean
+    over outputs. 0 where undefined. As in scikit-learn with ``zero_division=0``.
+
+    YAML:   f1
+    """
+
+    type: Literal["f1"] = "f1"
+    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    better: ClassVar[Literal["max", "min"]] = "max"
+
+    def compute(self, predictions: Predictions) -> float:
+        """Mean over classes of ``2 * right / (predicted + true)``."""
+        right, predicted, true = positives(predictions)
+        return float(np.mean(ratio(2 * right, predicted + true)))

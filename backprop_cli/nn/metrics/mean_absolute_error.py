@@ -1,0 +1,26 @@
+"""Absolute differences."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class MeanAbsoluteError(Metric):
+    """``mean(|outputs - targets|)`` over examples and outputs, in the target's unit.
+
+    YAML:   mean_absolute_error
+    """
+
+    type: Literal["mean_absolute_error"] = "mean_absolute_error"
+    tasks: ClassVar[tuple[Task, ...]] = ("regression",)
+    better: ClassVar[Literal["max", "min"]] = "min"
+
+    def compute(self, predictions: Predictions) -> float:
+        """Mean size of the residuals."""
+        return float(np.mean(np.abs(predictions.residuals)))

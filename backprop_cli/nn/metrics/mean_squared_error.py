@@ -1,0 +1,26 @@
+"""Squared differences."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class MeanSquaredError(Metric):
+    """``mean((outputs - targets)^2)`` over examples and outputs, in the target's unit squared.
+
+    YAML:   mean_squared_error
+    """
+
+    type: Literal["mean_squared_error"] = "mean_squared_error"
+    tasks: ClassVar[tuple[Task, ...]] = ("regression",)
+    better: ClassVar[Literal["max", "min"]] = "min"
+
+    def compute(self, predictions: Predictions) -> float:
+        """Mean square of the residuals."""
+        return float(np.mean(np.square(predictions.residuals)))

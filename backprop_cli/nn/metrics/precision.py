@@ -1,0 +1,31 @@
+"""How many of the predicted are right."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.confusion import positives, ratio
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class Precision(Metric):
+    """``precision = right / predicted`` of a class: the share of its predictions that are true.
+
+    The mean over the classes that are true or predicted somewhere (macro); for binary targets of the 1s, the mean
+    over outputs. 0 where undefined. As in scikit-learn with ``zero_division=0``.
+
+    YAML:   precision
+    """
+
+    type: Literal["precision"] = "precision"
+    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    better: ClassVar[Literal["max", "min"]] = "max"
+
+    def compute(self, predictions: Predictions) -> float:
+        """Mean over classes of ``right / predicted``."""
+        right, predicted, _ = positives(predictions)
+        return float(np.mean(ratio(right, predicted)))

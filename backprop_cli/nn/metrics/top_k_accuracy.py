@@ -1,0 +1,34 @@
+"""The share of labels among the most probable."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class TopKAccuracy(Metric):
+    """Share of examples whose label is among the ``k`` most probable classes (of equals, the first); 1 with k classes.
+
+    YAML:   {type: top_k_accuracy, k: 3}
+    """
+
+    type: Literal["top_k_accuracy"] = "top_k_accuracy"
+    tasks: ClassVar[tuple[Task, ...]] = ("classes",)
+    better: ClassVar[Literal["max", "min"]] = "max"
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"k": 2}, {"k": 1})
+    k: Annotated[int, Field(gt=0)] = 5
+    """how many classes count"""
+
+    def compute(self, predictions: Predictions) -> float:
+        """Labels with fewer than ``k`` classes before them, over all."""
+        labels = predictions.targets.astype(np.int64)[:, np.newaxis]
+        probs = predictions.outputs
+        own = np.take_along_axis(probs, labels, axis=1)
+        before = (probs > own) | ((probs == own) & (np.arange(probs.shape[1]) < labels))
+        return float(np.mean(np.count_nonzero(before, axis=1) < self.k))

@@ -1,0 +1,39 @@
+"""Gradient descent scaled by all gradients so far."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Value, sqrt, square
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Optimizer, Scalars, Slots
+
+
+@OPTIMIZERS.register
+class Adagrad(Optimizer):
+    """``s <- s + g^2``; ``direction = g / (sqrt(s) + epsilon)``.
+
+    YAML:   {type: adagrad, learning_rate: 0.01}
+    Source: Duchi, Hazan & Singer, Adaptive Subgradient Methods (2011), figure 1, diagonal; torch.optim.Adagrad.
+    """
+
+    type: Literal["adagrad"] = "adagrad"
+    learning_rate: LearningRate = 1e-2
+    """step size before the schedule"""
+    initial_accumulator: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """where the sum of squares starts"""
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-10
+    """keeps the quotient finite; outside the root"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"initial_accumulator": 0.1})
+    slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
+
+    def slot_start(self, name: str) -> float:
+        """``initial_accumulator``."""
+        return self.initial_accumulator
+
+    def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
+        """The gradient over the root of the sum of squares."""
+        s = slot["sum_of_squares"] + square(g)
+        return g / (sqrt(s) + self.epsilon), {"sum_of_squares": s}

@@ -1,0 +1,27 @@
+"""Adaptive moments."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from backprop_cli.autodiff import Value
+from backprop_cli.nn.optimizer import OPTIMIZERS, Scalars, Slots
+from backprop_cli.nn.optimizers.moments import Moments
+
+
+@OPTIMIZERS.register
+class Adam(Moments):
+    """``direction = m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon)``.
+
+    ``m <- beta1 * m + (1 - beta1) * g``, ``v <- beta2 * v + (1 - beta2) * g^2``, both from 0; ``epsilon`` is outside
+    the root, as in PyTorch.
+
+    YAML:   {type: adam, learning_rate: 0.001}
+    Source: Kingma & Ba, Adam (2015), algorithm 1; torch.optim.Adam.
+    """
+
+    type: Literal["adam"] = "adam"
+
+    def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
+        """The corrected mean over the root of the corrected mean square."""
+        return self.adam(g, slot, scalar)

@@ -1,0 +1,33 @@
+"""Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Value
+from backprop_cli.nn.optimizer import OPTIMIZERS, Scalars, Slots
+from backprop_cli.nn.optimizers.moments import Moments
+
+
+@OPTIMIZERS.register
+class Adamw(Moments):
+    """``direction = adam + weight_decay * parameter``: the decay is not divided by the gradient's size.
+
+    Every parameter decays, biases too, as in PyTorch; ``regularization.l2`` is what spares biases.
+
+    YAML:   {type: adamw, weight_decay: 0.05}
+    Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2; torch.optim.AdamW.
+    """
+
+    type: Literal["adamw"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
+    """share of a parameter lost a step, times the learning rate"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1})
+
+    def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
+        """Adam's direction and the decay."""
+        direction, new = self.adam(g, slot, scalar)
+        return direction + self.weight_decay * parameter, new

@@ -1,0 +1,50 @@
+"""Gradient descent, with momentum."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from backprop_cli.autodiff import Value
+from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, Scalars, Slots
+
+
+@OPTIMIZERS.register
+class Sgd(Optimizer):
+    """``direction = g``; with momentum ``b <- momentum * b + g``, ``direction = b`` (nesterov: ``g + momentum * b``).
+
+    As in PyTorch the learning rate multiplies the whole of b, so a change of it acts at once.
+
+    YAML:   {type: sgd, learning_rate: 0.1, momentum: 0.9, nesterov: true}
+    Source: Sutskever, Martens, Dahl & Hinton, On the Importance of Initialization and Momentum (2013), section 2;
+            torch.optim.SGD with dampening 0.
+    """
+
+    type: Literal["sgd"] = "sgd"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """share of the last direction kept; 0: plain gradient descent, which remembers nothing"""
+    nesterov: bool = False
+    """look ahead along the momentum"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True})
+    slots: ClassVar[tuple[str, ...]] = ("momentum",)
+
+    @field_validator("nesterov")
+    @classmethod
+    def _needs_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and info.data.get("momentum") == 0:
+            raise PydanticCustomError("momentum", "needs momentum greater than 0")
+        return nesterov
+
+    def slot_names(self) -> tuple[str, ...]:
+        """The momentum, where there is any."""
+        return self.slots if self.momentum else ()
+
+    def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
+        """The gradient, or its decaying sum."""
+        if not self.momentum:
+            return g, {}
+        b = self.momentum * slot["momentum"] + g
+        return (g + self.momentum * b if self.nesterov else b), {"momentum": b}

@@ -1,0 +1,24 @@
+"""The learning rate as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from backprop_cli.nn.schedule import SCHEDULES, Clock, Schedule
+
+
+@SCHEDULES.register
+class Constant(Schedule):
+    """``scale = 1``.
+
+    YAML:   {type: constant, warmup_steps: 100}
+    """
+
+    type: Literal["constant"] = "constant"
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"warmup_steps": 5})
+
+    def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
+        """1."""
+        return 1.0

@@ -1,0 +1,25 @@
+"""A little less every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from backprop_cli.nn.schedule import SCHEDULES, Clock, Factor, Schedule
+
+
+@SCHEDULES.register
+class Exponential(Schedule):
+    """``scale = factor^(epoch - 1)``.
+
+    YAML:   {type: exponential, factor: 0.95}
+    Source: torch.optim.lr_scheduler.ExponentialLR.
+    """
+
+    type: Literal["exponential"] = "exponential"
+    factor: Factor = 0.95
+    """what the learning rate is multiplied by after an epoch"""
+
+    def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
+        """One factor an epoch."""
+        return self.factor ** (clock.epoch - 1)

@@ -1,0 +1,29 @@
+"""A drop every few epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from backprop_cli.nn.schedule import SCHEDULES, Clock, Factor, Schedule
+
+
+@SCHEDULES.register
+class Step(Schedule):
+    """``scale = factor^floor((epoch - 1) / every_epochs)``.
+
+    YAML:   {type: step, every_epochs: 10, factor: 0.1}
+    Source: torch.optim.lr_scheduler.StepLR.
+    """
+
+    type: Literal["step"] = "step"
+    every_epochs: Annotated[int, Field(gt=0)] = 10
+    """epochs between drops"""
+    factor: Factor = 0.1
+    """what the learning rate is multiplied by at a drop"""
+
+    def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
+        """One factor a drop."""
+        return self.factor ** ((clock.epoch - 1) // self.every_epochs)
