@@ -158,7 +158,15 @@ class Interrupted(BpError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the nearest known name, else the empty string."""
+    """``"; did you mean 'x'?"`` for the nearest known name, else the empty string.
+
+    Near is a likely slip of the keys, or a short form: initials (``lr``) or the beginning (``batch``) of one known name.
+    """
     by_lower = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    word = name.lower()
+    near = difflib.get_close_matches(word, by_lower, n=1, cutoff=0.6)
+    if not near and len(word) > 1:
+        initials = [k for k in by_lower if word == "".join(part[0] for part in k.split("_") if part)]
+        beginnings = [k for k in by_lower if k.startswith(word)]
+        near = next((found for found in (initials, beginnings) if len(found) == 1), [])
     return f"; did you mean '{by_lower[near[0]]}'?" if near else ""

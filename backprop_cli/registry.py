@@ -115,7 +115,7 @@ class Choice:
             if isinstance(value, dict):
                 if "type" not in value:
                     raise PydanticCustomError("missing_type", "{reason}", {"reason": f"needs a 'type': {', '.join(registry)}"})
-                if value["type"] not in registry:
+                if not isinstance(value["type"], str) or value["type"] not in registry:
                     reason = registry.unknown(value["type"])
                     raise PydanticCustomError("unknown_type", "{reason}", {"reason": reason, "key": "type"})
             return value
@@ -124,4 +124,5 @@ class Choice:
         return core_schema.no_info_before_validator_function(expand, union)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"enum": list(self.registry)}, handler(schema)]}
+        tagged = {"type": "object", "required": ["type"], **handler(schema)}
+        return {"anyOf": [{"enum": list(self.registry)}, tagged]}

@@ -1,1 +1,1 @@
-""""""
+"""Configurations: YAML text -> checked settings; every mistake with its place."""

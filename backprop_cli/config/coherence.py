@@ -1,0 +1,85 @@
+"""Keys that do not go together, as far as that can be seen without data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from backprop_cli.config.compose import Path
+from backprop_cli.config.schema import Config, has_validation
+from backprop_cli.errors import did_you_mean
+from backprop_cli.nn.metric import METRICS
+
+Incoherence = tuple[Path, str]
+"""The path of the value to change, and why."""
+
+Direction = Literal["min", "max"]
+
+
+def incoherences(config: Config) -> list[Incoherence]:
+    """All of them."""
+    return [*_metrics(config), *_monitors(config), *_target_transform(config)]
+
+
+def monitor_names(config: Config) -> list[str]:
+    """Names of the metrics that can be monitored: of the train split, and of the validation split if there is one."""
+    splits = ("train", "validation") if has_validation(config.data) else ("train",)
+    kinds = ["loss", "regularization", *(metric.type for metric in config.metrics)]
+    return [f"{split}/{kind}" for split in splits for kind in kinds]
+
+
+def monitor_direction(config: Config, name: str) -> Direction:
+    """Which way the monitored metric ``name`` is better: as the metric says; a loss is better when smaller."""
+    kind = name.rpartition("/")[2]
+    return next((metric.better for metric in config.metrics if metric.type == kind), "min")
+
+
+def _metrics(config: Config) -> Iterator[Incoherence]:
+    task, seen = config.loss.task, set()
+    for index, metric in enumerate(config.metrics):
+        path: Path = ("metrics", index)
+        if metric.type in seen:
+            yield path, f"'{metric.type}' is there twice; a metric's name is its type"
+        seen.add(metric.type)
+        if task not in metric.tasks:
+            fitting = [name for name, cls in METRICS.items() if task in cls.tasks]
+            wanted = " or ".join(_TASKS[t] for t in metric.tasks)
+            reason = f"'{metric.type}' is for {wanted}, and {config.loss.type} is for {_TASKS[task]}"
+            yield path, f"{reason}; use one of: {', '.join(fitting)}"
+
+
+_TASKS = {"classes": "classes", "binary": "binary targets", "regression": "regression"}
+
+
+def _monitors(config: Config) -> Iterator[Incoherence]:
+    monitors: list[tuple[Path, str]] = [(("checkpoint", "monitor"), config.checkpoint.monitor)]
+    if config.early_stopping is not None:
+        monitors.append((("early_stopping", "monitor"), config.early_stopping.monitor))
+    scheduled = getattr(config.schedule, "monitor", None)
+    if isinstance(scheduled, str):
+        monitors.append((("schedule", "monitor"), scheduled))
+    for path, name in monitors:
+        reason = _unknown_monitor(config, name)
+        if reason:
+            yield path, reason
+
+
+def _unknown_monitor(config: Config, name: str) -> str | None:
+    known = monitor_names(config)
+    if name in known:
+        return None
+    split, _, kind = name.partition("/")
+    if split == "validation" and not has_validation(config.data):
+        reason = f"there is no validation split to compute '{name}' on"
+        return f"{reason}; set data.split.validation, or monitor train/{kind or 'loss'}"
+    if split == "test":
+        return f"'{name}' is computed only once, at the end; monitor validation/{kind} instead"
+    hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+    return f"no metric is named '{name}'{hint}"
+
+
+def _target_transform(config: Config) -> Iterator[Incoherence]:
+    if config.data.transform.target != "none" and config.loss.task != "regression":
+        target, loss = config.data.transform.target, config.loss.type
+        reason = f"'{target}' is for regression, and {loss} is for {_TASKS[config.loss.task]}; leave it at none"
+        yield ("data", "transform", "target"), reason

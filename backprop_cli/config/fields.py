@@ -1,0 +1,122 @@
+"""Walks over settings classes: which class describes the mapping at a path, and what its keys are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from backprop_cli.config.compose import Path
+from backprop_cli.registry import Choice
+from backprop_cli.settings import DefaultType, NoneWord, Settings
+
+Described = tuple[Any, tuple[Any, ...]]
+"""An annotation and the metadata around it."""
+
+
+def settings_at(top: type[Settings], tree: Any, path: Path) -> list[type[Settings]]:
+    """The classes that may describe the mapping at ``path`` of ``tree``: several where a field is a union."""
+    found = _walk(top, tree, path)
+    return [cls for annotation, metadata, value in found for cls in _classes(annotation, metadata, value)]
+
+
+def field_at(top: type[Settings], tree: Any, path: Path) -> FieldInfo | None:
+    """The field at ``path``, whether or not it is in the tree; None for items of lists and unknown keys."""
+    if not path:
+        return None
+    for cls in settings_at(top, tree, path[:-1]):
+        if path[-1] in cls.model_fields:
+            return cls.model_fields[str(path[-1])]
+    return None
+
+
+def known_keys(top: type[Settings], tree: Any, path: Path) -> list[str]:
+    """The keys that the mapping at ``path`` may have, in the order they are declared."""
+    return list(dict.fromkeys(key for cls in settings_at(top, tree, path) for key in cls.model_fields))
+
+
+def admits_none(field: FieldInfo) -> bool:
+    """Whether the word ``none`` turns the field off."""
+    return any(isinstance(mark, NoneWord) for mark in field.metadata)
+
+
+def has_marker(annotation: Any, metadata: tuple[Any, ...], marker: type) -> bool:
+    """Whether ``marker`` annotates the value or an alternative or item of it; mappings with fields are not entered."""
+    return any(isinstance(mark, marker) for mark in metadata) or any(
+        has_marker(inner, marks, marker) for inner, marks in _inner(annotation)
+    )
+
+
+def _walk(top: type[Settings], tree: Any, path: Path) -> list[tuple[Any, tuple[Any, ...], Any]]:
+    here: list[tuple[Any, tuple[Any, ...], Any]] = [(top, (), tree)]
+    for step in path:
+        here = [
+            (annotation, metadata, _child(value, step))
+            for outer, marks, value in here
+            for annotation, metadata in _step(outer, marks, value, step)
+        ]
+    return here
+
+
+def _child(value: Any, step: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(step)
+    if isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
+        return value[step]
+    return None
+
+
+def _step(annotation: Any, metadata: tuple[Any, ...], value: Any, step: str | int) -> Iterator[Described]:
+    """What describes ``value[step]``."""
+    for cls in _classes(annotation, metadata, value):
+        if step in cls.model_fields:
+            field = cls.model_fields[str(step)]
+            yield field.annotation, tuple(field.metadata)
+    for container in _containers(annotation):
+        arguments = get_args(container)
+        if issubclass(get_origin(container), Mapping):
+            yield _split(arguments[1])
+        elif isinstance(step, int) and arguments:
+            yield _split(arguments[0])
+
+
+def _classes(annotation: Any, metadata: tuple[Any, ...], value: Any) -> Iterator[type[Settings]]:
+    """The settings classes among the alternatives of a field; of a registry's types the one that ``value`` names."""
+    choice = next((mark for mark in metadata if isinstance(mark, Choice)), None)
+    if choice is not None:
+        default = next((mark.name for mark in metadata if isinstance(mark, DefaultType)), None)
+        name = value.get("type", default) if isinstance(value, dict) else value
+        if isinstance(name, str) and name in choice.registry:
+            yield choice.registry[name]
+        return
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, Settings):
+        yield annotation
+        return
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        for inner, marks in _inner(annotation):
+            yield from _classes(inner, marks, value)
+
+
+def _containers(annotation: Any) -> Iterator[Any]:
+    """The lists and mappings among the alternatives of a field."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType, Annotated):
+        for inner, _ in _inner(annotation):
+            yield from _containers(inner)
+    elif isinstance(origin, type) and issubclass(origin, tuple | list | Mapping):
+        yield annotation
+
+
+def _inner(annotation: Any) -> list[Described]:
+    if get_origin(annotation) is Annotated:
+        return [_split(annotation)]
+    return [_split(argument) for argument in get_args(annotation)]
+
+
+def _split(annotation: Any) -> Described:
+    if get_origin(annotation) is Annotated:
+        inner, *marks = get_args(annotation)
+        return inner, tuple(marks)
+    return annotation, ()

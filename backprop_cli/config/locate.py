@@ -1,0 +1,113 @@
+"""Where in the configuration a value is: ``("model", "layers", 0, "units")`` -> file, line, column, source line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from backprop_cli.config.compose import Flaw, Path, children, width
+from backprop_cli.errors import Problem
+
+
+def path_text(path: Path) -> str:
+    """``("model", "layers", 0, "units")`` -> ``model.layers[0].units``."""
+    text = ""
+    for step in path:
+        if isinstance(step, int) and not isinstance(step, bool):
+            text += f"[{step}]"
+        else:
+            text += f".{step}" if text else str(step)
+    return text
+
+
+@dataclass(frozen=True)
+class Override:
+    """One KEY=VALUE of the command line: its words, and the path that they set."""
+
+    words: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a tree was read from.
+
+    ``label`` names the file in messages. ``node`` is None where there is no text (an empty file, a configuration
+    stored in a checkpoint). ``overrides`` holds, for each path that a KEY=VALUE set or made, that override.
+    """
+
+    label: str
+    text: str = ""
+    node: Node | None = None
+    overrides: Mapping[Path, Override] = field(default_factory=dict)
+
+    def problem(self, path: Path, reason: str, key: bool = False) -> Problem:
+        """A problem with the value at ``path`` (with ``key``: with the key itself), at its place in the file.
+
+        The place of a value that is not written down is that of the nearest one around it.
+        """
+        override = self._override(path)
+        if override is not None:
+            shown = reason if override.path == path else f"{path_text(path)}: {reason}"
+            return Problem(path_text(path), shown, override=override.words)
+        place = self._place(path, key)
+        if place is None:
+            return Problem(path_text(path), reason, file=self.label)
+        return self._at(path_text(path), reason, *place)
+
+    def flaw(self, flaw: Flaw) -> Problem:
+        """A problem with the text itself."""
+        return self._at(path_text(flaw.path), flaw.reason, flaw.line, flaw.column, flaw.width)
+
+    def _at(self, path: str, reason: str, line: int, column: int, width: int) -> Problem:
+        lines = self.text.splitlines() or [""]
+        source = lines[line] if line < len(lines) else ""
+        return Problem(path, reason, self.label, line + 1, column + 1, width, source if source else None)
+
+    def _override(self, path: Path) -> Override | None:
+        """The override that set the value at ``path`` or one around it; the innermost, else None."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.overrides:
+                return self.overrides[path[:length]]
+        return None
+
+    def _place(self, path: Path, key: bool) -> tuple[int, int, int] | None:
+        """(line, column, width), line and column from 0."""
+        key_node, node = None, self.node
+        if node is None:
+            return None
+        for step in path:
+            found = next(((k, v) for k, v in _entries(node) if k[0] == step), None)
+            if found is None:
+                key = False
+                break
+            (_, key_node), node = found
+        shown = key_node if key_node is not None and (key or _is_shapeless(node)) else node
+        return shown.start_mark.line, shown.start_mark.column, width(shown)
+
+
+def _entries(node: Node) -> Iterable[tuple[tuple[Any, Node | None], Node]]:
+    return (((key if isinstance(key, str | int) else str(key), key_node), value) for key, key_node, value in children(node))
+
+
+def _is_shapeless(node: Node) -> bool:
+    """Whether a value is better shown by its key: nothing at all, or a block over several lines."""
+    if isinstance(node, ScalarNode):
+        return node.start_mark.index == node.end_mark.index
+    if isinstance(node, MappingNode | SequenceNode):
+        return not node.flow_style and node.end_mark.line != node.start_mark.line
+    return False
+
+
+def in_file_order(problems: Iterable[Problem], overrides: Sequence[str] = ()) -> list[Problem]:
+    """Problems of the file by line and column, then those of the overrides in their order; repeated ones once."""
+
+    def place(problem: Problem) -> tuple[int, int, int]:
+        if problem.override is None:
+            return -1, problem.line or 0, problem.column or 0
+        return overrides.index(problem.override) if problem.override in overrides else len(overrides), 0, 0
+
+    return sorted(dict.fromkeys(problems), key=place)

@@ -1,0 +1,105 @@
+"""KEY=VALUE on the command line: sets one value in the tree of a configuration, before the schema checks it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from backprop_cli.config.compose import Path, Unreadable, compose
+from backprop_cli.config.locate import Override, path_text
+from backprop_cli.errors import Problem
+
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
+_KEY = re.compile(r"[^.\[\]]+(?:\.[^.\[\]]+|\[-?[0-9]+\])*")
+
+
+class _Refused(Exception):
+    """This override cannot be applied; the text says why."""
+
+
+def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dict[Path, Override], list[Problem]]:
+    """Set each ``KEY=VALUE`` in ``tree``, in place and in order; a later one wins.
+
+    Returns which override set (or made, on the way to what it set) the value at each path, and what was wrong.
+    """
+    owners: dict[Path, Override] = {}
+    problems = []
+    for words in overrides:
+        try:
+            key, value = _parse(words)
+            made, path = _set(tree, key, value)
+        except _Refused as refused:
+            problems.append(Problem("", str(refused), override=words))
+            continue
+        for inside in [p for p in owners if p[: len(path)] == path]:
+            del owners[inside]
+        owners |= {p: Override(words, path) for p in (*made, path)}
+    return owners, problems
+
+
+def _parse(words: str) -> tuple[list[str], Any]:
+    """``model.layers[0].units=64`` -> (``["model", "layers", "0", "units"]``, 64)."""
+    key, equals, text = words.partition("=")
+    key = key.strip()
+    if not equals:
+        raise _Refused("expected KEY=VALUE, such as training.epochs=10")
+    if not _KEY.fullmatch(key):
+        raise _Refused("expected a key before '=': names and list indexes with dots between, such as model.layers.0.units")
+    try:
+        composed = compose(text)
+    except Unreadable as error:
+        raise _Refused(error.flaw.reason) from None
+    if composed.flaws:
+        raise _Refused("; ".join(flaw.reason for flaw in composed.flaws))
+    return key.replace("[", ".").replace("]", "").split("."), composed.tree
+
+
+def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[Path], Path]:
+    """Put ``value`` where ``steps`` lead; returns the paths of mappings made on the way, and the path itself."""
+    holder: Any = tree
+    path: Path = ()
+    made: list[Path] = []
+    for step in steps[:-1]:
+        key = _key(holder, step, path)
+        path = (*path, key)
+        inner = holder.get(key) if isinstance(holder, dict) else holder[key]
+        if not isinstance(inner, dict | list):
+            if inner is None or inner == "none":
+                made.append(path)
+            inner = holder[key] = _as_mapping(inner, path)
+        holder = inner
+    key = _key(holder, steps[-1], path)
+    holder[key] = value
+    return made, (*path, key)
+
+
+def _as_mapping(value: Any, path: Path) -> dict[Any, Any]:
+    """A mapping in the place of nothing, or of a bare string, which stands for a type."""
+    if value is None or value == "none":
+        return {}
+    if isinstance(value, str):
+        return {"type": value}
+    raise _Refused(f"'{path_text(path)}' is {value}, which has no keys inside")
+
+
+def _key(holder: dict[Any, Any] | list[Any], step: str, path: Path) -> str | int:
+    """``step`` as a key of a mapping or as an index (negative: from the end) of a list."""
+    if isinstance(holder, list):
+        return _index(holder, step, path)
+    if step in holder or not _INTEGER.fullmatch(step):
+        return step
+    return int(step)
+
+
+def _index(items: list[Any], step: str, path: Path) -> int:
+    count = len(items)
+    valid = f"'{path_text(path)}' has {count} item{'' if count == 1 else 's'}"
+    if count:
+        valid += ", 0 to " + str(count - 1) if count > 1 else ": 0"
+    if not _INTEGER.fullmatch(step):
+        raise _Refused(f"'{step}' is not a list index; {valid}")
+    index = int(step)
+    if not -count <= index < count:
+        raise _Refused(f"no item {index}; {valid}")
+    return index % count

@@ -1,0 +1,283 @@
+"""What pydantic found, in the words of this project: which value, and one short sentence with the way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from backprop_cli.config import scalars
+from backprop_cli.config.compose import Path
+from backprop_cli.config.fields import admits_none, field_at, known_keys
+from backprop_cli.errors import did_you_mean
+from backprop_cli.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake: the path of the value (with ``key``: it is the key that is wrong), and why."""
+
+    path: Path
+    reason: str
+    key: bool = False
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A pydantic error at its path in the tree. ``unions``: the paths at which it chose among alternatives."""
+
+    path: Path
+    unions: frozenset[Path]
+    kind: str
+    value: Any
+    context: Mapping[str, Any]
+    message: str
+
+
+_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a name or a mapping with a 'type'",
+    "union_tag_not_found": "a name or a mapping with a 'type'",
+    "none_required": "none",
+}
+"""What a value of the wrong sort should have been, by kind of pydantic error."""
+
+_BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "greater_than": lambda c: f"must be greater than {_number(c['gt'])}",
+    "greater_than_equal": lambda c: f"must be at least {_number(c['ge'])}",
+    "less_than": lambda c: f"must be less than {_number(c['lt'])}",
+    "less_than_equal": lambda c: f"must be at most {_number(c['le'])}",
+    "multiple_of": lambda c: f"must be a multiple of {_number(c['multiple_of'])}",
+    "finite_number": lambda c: "must be finite",
+    "string_too_short": lambda c: f"needs at least {_count(c['min_length'], 'character')}",
+    "string_too_long": lambda c: f"may have at most {_count(c['max_length'], 'character')}",
+}
+"""The rule that a value of the right sort broke; the value is added to it."""
+
+_PATTERNS = {
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "must be letters, digits and underscores, not starting with a digit",
+}
+
+
+def explain(error: ValidationError, top: type[Settings], tree: Any) -> list[Finding]:
+    """Every mistake once: alternatives of a union become one sentence, a misspelt key is not also a missing one."""
+    faults = [_fault(entry, tree) for entry in error.errors(include_url=False)]
+    faults = _without_rejected_alternatives(faults)
+    findings: list[Finding] = []
+    for path, group in _by_value(faults):
+        findings.extend(_explain_value(path, group, top, tree))
+    misspelt = {(f.path[:-1], _suggested(f.reason)) for f in findings if f.key}
+    return [f for f in findings if not (f.reason.startswith("required,") and (f.path[:-1], f.path[-1]) in misspelt)]
+
+
+def got(value: Any, text_is_wrong: bool = False) -> str:
+    """``value`` as a message shows it."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, str):
+        shown = value if len(value) <= 40 else value[:37] + "..."
+        return f"'{shown}'" + (" (text)" if text_is_wrong else "")
+    return scalars.write(value) if isinstance(value, int | float) else str(value)
+
+
+def _fault(entry: Mapping[str, Any], tree: Any) -> _Fault:
+    """Drop the steps of a pydantic location that name a class or an alternative instead of a key or an index."""
+    kind, node = entry["type"], tree
+    path: Path = ()
+    unions = set()
+    steps = [step for step in entry["loc"] if step != "[key]"]
+    for number, step in enumerate(steps):
+        is_last = number == len(steps) - 1
+        # The tag of a registry's type may also be a key of the mapping, but comes before any key.
+        is_tag = isinstance(node, dict) and step == node.get("type") and path not in unions
+        key = None if is_tag and not (is_last and kind in _UNKNOWN_KEY) else _key(node, step)
+        if key is not None:
+            path, node = (*path, key[0]), key[1]
+        elif is_last and kind == "missing":
+            path = (*path, step)
+        else:
+            unions.add(path)
+    context = entry.get("ctx", {})
+    if context.get("key") is not None and isinstance(node, dict) and context["key"] in node:
+        path, node = (*path, context["key"]), node[context["key"]]
+    return _Fault(path, frozenset(unions), kind, node, context, entry["msg"])
+
+
+def _key(node: Any, step: str | int) -> tuple[str | int, Any] | None:
+    """(key or index, value) that ``step`` means in ``node``, if any."""
+    if isinstance(node, list) and isinstance(step, int) and 0 <= step < len(node):
+        return step, node[step]
+    if isinstance(node, dict):
+        # Pydantic writes keys that are neither text nor integer as text.
+        for key, value in node.items():
+            if key == step or str(key) == str(step):
+                return (key if isinstance(key, str | int) else str(key)), value
+    return None
+
+
+def _without_rejected_alternatives(faults: Sequence[_Fault]) -> list[_Fault]:
+    """Where one alternative of a union fits the value as a whole, what is wrong inside it is what matters."""
+    deeper = {union for fault in faults for union in fault.unions if len(fault.path) > len(union)}
+    return [fault for fault in faults if fault.path not in deeper or fault.path not in fault.unions]
+
+
+def _by_value(faults: Iterable[_Fault]) -> Iterable[tuple[Path, list[_Fault]]]:
+    groups: dict[Path, list[_Fault]] = {}
+    for fault in faults:
+        groups.setdefault(fault.path, []).append(fault)
+    return groups.items()
+
+
+def _explain_value(path: Path, faults: list[_Fault], top: type[Settings], tree: Any) -> list[Finding]:
+    first = faults[0]
+    if first.kind in _UNKNOWN_KEY:
+        return [Finding(path, _unknown_key(path, top, tree), key=True)]
+    if first.kind == "missing":
+        return [Finding(path, _missing(path, top, tree))]
+    if first.kind == "missing_type":
+        return [_missing_type(path, first)]
+    rules = [fault for fault in faults if not _is_wrong_sort(fault)]
+    if rules and all(_counts_rejected_items(fault) for fault in rules):
+        return []
+    if rules:
+        return [Finding(path, reason) for reason in dict.fromkeys(map(_broken_rule, rules))]
+    return [Finding(path, _wrong_sort(faults, path, top, tree))]
+
+
+def _counts_rejected_items(fault: _Fault) -> bool:
+    """Whether a list is only too short because its wrong items, which are told one by one, were not counted."""
+    written = len(fault.value) if isinstance(fault.value, list | dict) else 0
+    return fault.kind == "too_short" and written >= fault.context["min_length"]
+
+
+def _is_wrong_sort(fault: _Fault) -> bool:
+    return fault.kind in _EXPECTED or fault.kind == "literal_error"
+
+
+def _unknown_key(path: Path, top: type[Settings], tree: Any) -> str:
+    known = known_keys(top, tree, path[:-1])
+    near = did_you_mean(str(path[-1]), known)
+    return "unknown key" + (near or (f"; known: {', '.join(known)}" if known else ""))
+
+
+def _missing(path: Path, top: type[Settings], tree: Any) -> str:
+    found = field_at(top, tree, path)
+    what = f": {found.description}" if found is not None and found.description else ""
+    return "required, but not given" + what
+
+
+def _missing_type(path: Path, fault: _Fault) -> Finding:
+    keys = [key for key in fault.value if did_you_mean(str(key), ["type"])] if isinstance(fault.value, dict) else []
+    if keys:
+        return Finding((*path, keys[0]), "unknown key; did you mean 'type'?", key=True)
+    return Finding(path, str(fault.context["reason"]))
+
+
+def _suggested(reason: str) -> str | None:
+    found = re.search(r"did you mean '(.*)'\?$", reason)
+    return found[1] if found else None
+
+
+def _broken_rule(fault: _Fault) -> str:
+    kind, context = fault.kind, fault.context
+    if kind in _BOUND:
+        return f"{_BOUND[kind](context)}, got {got(fault.value)}"
+    if kind in ("too_short", "too_long"):
+        bound = "at least" if kind == "too_short" else "at most"
+        limit = context.get("min_length") if kind == "too_short" else context.get("max_length")
+        return f"needs {bound} {_count(int(limit or 0), 'item')}, got {context.get('actual_length')}"
+    if kind == "string_pattern_mismatch":
+        pattern = context["pattern"]
+        return f"{_PATTERNS.get(pattern, f'must match the pattern {pattern}')}, got {got(fault.value)}"
+    if kind in ("value_error", "assertion_error"):
+        return str(context["error"])
+    if "reason" in context:
+        return str(context["reason"])
+    return f"{fault.message[:1].lower()}{fault.message[1:]}, got {got(fault.value)}"
+
+
+def _wrong_sort(faults: Sequence[_Fault], path: Path, top: type[Settings], tree: Any) -> str:
+    """One sentence for all that the value might have been."""
+    value = faults[0].value
+    found = field_at(top, tree, path)
+    words = [word for fault in faults if fault.kind == "literal_error" for word in _literals(fault)]
+    sorts = list(dict.fromkeys(_EXPECTED[fault.kind] for fault in faults if fault.kind in _EXPECTED))
+    none = ["none"] if found is not None and admits_none(found) and "none" not in sorts else []
+    near = _near(value, words)
+    if not sorts:
+        quoted = [f"'{word}'" for word in words] + none
+        must = "must be " if len(quoted) == 1 else "must be one of "
+        return f"{must}{', '.join(quoted)}, got {got(value)}{near}"
+    expected = _or([f"'{word}'" for word in words] + sorts + none)
+    return f"expected {expected}, got {got(value, 'text' not in sorts and not words)}{near or _way_out(value, sorts)}"
+
+
+def _literals(fault: _Fault) -> list[str]:
+    expected = str(fault.context["expected"])
+    return re.findall(r"'((?:[^'\\]|\\.)*)'", expected) or expected.replace(" or ", ", ").split(", ")
+
+
+def _near(value: Any, words: Sequence[str]) -> str:
+    return did_you_mean(value, words) if isinstance(value, str) else ""
+
+
+def _way_out(value: Any, sorts: Sequence[str]) -> str:
+    """What to write instead, where it can be told from the value."""
+    numeric = "a number" in sorts or "an integer" in sorts
+    if isinstance(value, str) and numeric:
+        if _is_number(value):
+            return ": remove the quotes"
+        bare = value.replace("_", "").replace(",", "").replace(" ", "")
+        return f": write {bare}" if _is_number(bare) else ""
+    if isinstance(value, str) and "true or false" in sorts:
+        truth = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
+        return f": write {truth[value.lower()]}" if value.lower() in truth else ""
+    if isinstance(value, float) and "an integer" in sorts and value.is_integer():
+        return f": write {int(value)}"
+    if isinstance(value, bool | int | float) and "text" in sorts:
+        return ": put it in quotes"
+    if isinstance(value, str | int | float) and "a list" in sorts:
+        return f": write [{scalars.write(value)}]"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        value = scalars.resolve(text)
+    except ValueError:
+        return False
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _or(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,128 @@
+"""The whole configuration: the sections of the other packages, put together in the order in which they are written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from backprop_cli.data.settings import DataSettings
+from backprop_cli.nn.layer import Layer, LayerType
+from backprop_cli.nn.loss import LossType
+from backprop_cli.nn.metric import METRICS, Metric, MetricType
+from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, OptimizerType
+from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
+from backprop_cli.nn.wiring import WiringError, wire
+from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
+from backprop_cli.settings import DefaultType, Many, Maybe, Settings
+from backprop_cli.training.settings import EarlyStoppingSettings, RegularizationSettings, TrainingSettings
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+DEFAULT_METRICS = {
+    "classes": ("accuracy",),
+    "binary": ("accuracy",),
+    "regression": ("root_mean_squared_error", "r2"),
+}
+"""Metrics by the task of the loss, where none are named."""
+
+
+class ModelSettings(Settings):
+    """The network: layers in order, each reading the one before it unless ``inputs`` says otherwise."""
+
+    input: Annotated[Many[PositiveInt], Field(min_length=1)] | None = None
+    """shape of one example, channels first; default: as the data is"""
+    layers: Annotated[Many[LayerType], Field(min_length=1)]
+    """the layers, first to last; the last one's output is the network's"""
+
+    @field_validator("layers")
+    @classmethod
+    def _write_out(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """Default names and inputs are filled in, so that a configuration says the same wherever it is read."""
+        try:
+            wires = wire(layers)
+        except WiringError:
+            return layers  # told later, with its place
+        return tuple(layer.model_copy(update={"name": name, "inputs": inputs}) for name, layer, inputs in wires)
+
+
+class GradientCheckSettings(Settings):
+    """Compare the gradients of the network with numerical ones while it trains."""
+
+    at_start: bool = True
+    """check before the first step"""
+    every_steps: Maybe[PositiveInt] = None
+    """check after every so many steps, too"""
+    method: Literal["auto", "central_difference", "complex_step"] = "auto"
+    """how the numerical derivative is taken; auto: complex step where every op allows it"""
+    samples: PositiveInt | Literal["all"] = 32
+    """entries checked of each parameter"""
+    tolerance: Positive = 1e-5
+    """largest relative error that passes"""
+    on_failure: Literal["stop", "warn"] = "stop"
+    """what a wrong gradient does to the run"""
+    max_seconds: Maybe[Positive] = None
+    """stop checking after so many seconds; what was not reached is reported as unchecked"""
+
+
+class Config(Settings):
+    """Everything a training run depends on, the data files aside."""
+
+    name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$")] = "run"
+    """name of the run's folder; default: the configuration file's stem"""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """seeds split, initialisation, shuffling and dropout"""
+    data: DataSettings
+    """where examples come from, how they are split and transformed"""
+    model: ModelSettings
+    """the network"""
+    loss: LossType
+    """what training makes small"""
+    regularization: RegularizationSettings = RegularizationSettings()
+    """penalties on weights, reported as their own metric"""
+    optimizer: Annotated[OptimizerType, DefaultType("adam")] = Field(default_factory=lambda: _default_optimizer())
+    """how a gradient becomes a step; default: adam"""
+    schedule: Annotated[ScheduleType, DefaultType("constant")] = Field(default_factory=lambda: _default_schedule())
+    """how the learning rate changes; default: constant"""
+    metrics: Many[MetricType] = Field(default_factory=lambda valid: _default_metrics(valid))
+    """computed over whole splits; default: accuracy, and for regression root_mean_squared_error and r2"""
+    training: TrainingSettings = TrainingSettings()
+    """how long, in which batches and precision"""
+    early_stopping: Maybe[EarlyStoppingSettings] = None
+    """stop when the monitored metric no longer improves; absent or none: off"""
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings, validate_default=True)
+    """what is saved, and which checkpoint is the best"""
+    gradient_check: Maybe[GradientCheckSettings] = None
+    """check the gradients during training; absent or none: off, {}: on"""
+    log: LogSettings = LogSettings()
+    """what is recorded beside the epochs"""
+    run: RunSettings = RunSettings()
+    """where runs are kept"""
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _monitor_what_exists(cls, checkpoint: CheckpointSettings, info: ValidationInfo) -> CheckpointSettings:
+        """Without a validation split the best checkpoint is that of the train loss, unless another is asked for."""
+        data = info.data.get("data")
+        if data is None or has_validation(data) or "monitor" in checkpoint.model_fields_set:
+            return checkpoint
+        return checkpoint.model_copy(update={"monitor": "train/loss"})
+
+
+def has_validation(data: DataSettings) -> bool:
+    """Whether there will be a validation split."""
+    return data.validation is not None or (data.split is not None and data.split.validation > 0)
+
+
+def _default_optimizer() -> Optimizer:
+    return OPTIMIZERS["adam"].model_validate({})
+
+
+def _default_schedule() -> Schedule:
+    return SCHEDULES["constant"].model_validate({})
+
+
+def _default_metrics(valid: dict[str, Any]) -> tuple[Metric, ...]:
+    loss = valid.get("loss")
+    return () if loss is None else tuple(METRICS[name].model_validate({}) for name in DEFAULT_METRICS[loss.task])
