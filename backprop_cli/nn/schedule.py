@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -17,8 +16,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 """A share of the learning rate."""
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(NamedTuple):
     """Where training is: ``step`` and ``epoch`` count from 1; ``total_steps`` is the planned length."""
 
     step: int

@@ -65,9 +65,9 @@ class Matmul(Bilinear):
         """``x^T ct``."""
         return unbroadcast(self(_flipped(x), cotangent), y.shape)
 
-    def transposed(self, x: Value, y: Value) -> Value:
+    def transposed(self, *x: Value) -> Value:
         """``(x y)^T = y^T x^T``: BLAS writes the result as it is wanted, instead of a copy afterwards."""
-        return self(_flipped(y), _flipped(x))
+        return self(_flipped(x[1]), _flipped(x[0]))
 
     def flops(self, *x: Spec) -> int:
         """A multiplication and an addition a term."""

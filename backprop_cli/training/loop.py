@@ -1,0 +1,288 @@
+"""The training loop: a generator of events. It prints nothing, saves nothing, and stops when nobody asks for more."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop_cli.autodiff import Array, Plan
+from backprop_cli.errors import Diverged
+from backprop_cli.nn.metric import Metric
+from backprop_cli.nn.schedule import Clock, Schedule
+from backprop_cli.training.evaluation import Evaluator, Examples, Unit, same_unit
+from backprop_cli.training.events import Epoch, Event, Step, Stopped
+from backprop_cli.training.monitor import Monitor
+from backprop_cli.training.program import (
+    GRADIENT_NORM,
+    INPUTS,
+    LEARNING_RATE,
+    LOSS,
+    PREDICTIONS,
+    REGULARIZATION,
+    SHARE,
+    TARGETS,
+    Recipe,
+    accumulation_step,
+    training_step,
+)
+from backprop_cli.training.settings import TrainingSettings
+from backprop_cli.training.state import SHUFFLE, State
+
+SCHEDULE, BEST, EARLY_STOPPING, EPOCH = "schedule", "best", "early_stopping", "epoch"
+"""Keys of ``State.memory``."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, on what, and how long."""
+
+    recipe: Recipe
+    settings: TrainingSettings
+    schedule: Schedule
+    seed: int
+    train: Examples
+    validation: Examples | None = None
+    metrics: Sequence[Metric] = ()
+    to_unit: Unit = same_unit
+    best: Monitor | None = None
+    early_stopping: Monitor | None = None
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch, the last one possibly smaller."""
+        return -(-len(self.train.inputs) // self.settings.batch_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates an epoch; an epoch's last update may have fewer batches."""
+        return -(-self.batches // self.settings.accumulate)
+
+    @property
+    def total_steps(self) -> int:
+        """Updates until the end, if nothing stops it before."""
+        planned = self.settings.epochs * self.steps_per_epoch
+        return planned if self.settings.max_steps is None else min(planned, self.settings.max_steps)
+
+    def order(self, epoch: int) -> Array:
+        """The examples of an epoch in the order they are seen: it follows from seed and epoch alone."""
+        count = len(self.train.inputs)
+        if not self.settings.shuffle:
+            return np.arange(count)
+        return np.random.default_rng([self.seed, SHUFFLE, epoch]).permutation(count)
+
+
+class _Bound:
+    """A plan for one batch size, with its buffers at hand."""
+
+    def __init__(self, job: Job, state: State, batch: int, updates: bool):
+        trace = training_step if updates else accumulation_step
+        self.plan = plan = Plan(trace(job.recipe, batch, predictions=bool(job.metrics)), state.vectors)
+        self.inputs, self.targets = plan.inputs[INPUTS], plan.inputs[TARGETS]
+        self.noise = [plan.inputs[name] for name in job.recipe.model.noise(batch)]
+        self.scalars = plan.inputs
+        self.loss, self.regularization = plan.outputs[LOSS], plan.outputs[REGULARIZATION]
+        self.gradient_norm = plan.outputs.get(GRADIENT_NORM)
+        self.predictions = plan.outputs.get(PREDICTIONS)
+
+    def run(self, train: Examples, index: Array, noise: np.random.Generator) -> None:
+        """Gather a batch and run the plan on it."""
+        # With mode="clip" NumPy writes into `out` directly; the indexes are in range by construction.
+        np.take(train.inputs, index, axis=0, out=self.inputs, mode="clip")
+        np.take(train.targets, index, axis=0, out=self.targets, mode="clip")
+        for array in self.noise:
+            noise.random(dtype=array.dtype, out=array)
+        with np.errstate(all="ignore"):
+            self.plan.run()
+
+
+class _EpochSums:
+    """What an epoch's train metrics are made of. The numbers live in the state, so that a resumed epoch keeps them."""
+
+    def __init__(self, job: Job, state: State):
+        start = {"loss": 0.0, "examples": 0, "penalty": 0.0, "norm": 0.0, "steps": 0}
+        self.totals = state.memory.setdefault(EPOCH, start)
+        self.examples = 0  # of this process
+        self.begin = self.end = state.position * job.settings.batch_size  # part of the epoch's order that was predicted
+        self.predictions: Array | None = None
+        self._count = len(job.train.inputs)
+
+    def add(self, bound: _Bound, loss: float, count: int) -> None:
+        """One batch."""
+        self.totals["loss"] += loss * count
+        self.totals["examples"] += count
+        self.examples += count
+        if bound.predictions is not None:
+            if self.predictions is None:
+                self.predictions = np.empty((self._count, *bound.predictions.shape[1:]), bound.predictions.dtype)
+            self.predictions[self.end : self.end + count] = bound.predictions
+        self.end += count
+
+    def close(self, penalty: float, norm: float) -> None:
+        """One update."""
+        self.totals["penalty"] += penalty
+        self.totals["norm"] += norm
+        self.totals["steps"] += 1
+
+    def means(self) -> dict[str, float]:
+        """Means over the epoch: of examples for the loss, of updates for the rest."""
+        totals = self.totals
+        examples, steps = max(totals["examples"], 1), max(totals["steps"], 1)
+        return {
+            "train/loss": totals["loss"] / examples,
+            "train/regularization": totals["penalty"] / steps,
+            "gradient_norm": totals["norm"] / steps,
+        }
+
+
+class Trainer:
+    """Runs a job from a state, which it advances in place.
+
+    At every event the state is exact: a checkpoint made of it continues with the same bits.
+    """
+
+    def __init__(self, job: Job, state: State):
+        self.job, self.state = job, state
+        self.evaluator = Evaluator(job.recipe, state.parameters, job.metrics, job.to_unit)
+        self.batch = np.arange(0)
+        """Indexes of the examples of the last update (of the next one, before the first)."""
+        self._bound: dict[tuple[int, bool], _Bound] = {}
+        self._order = job.order(state.epoch)
+        self._started = time.perf_counter() - state.seconds
+        self.batch = self._order[: job.settings.batch_size]
+
+    def _bind(self, batch: int, updates: bool) -> _Bound:
+        key = batch, updates
+        if key not in self._bound:
+            self._bound[key] = _Bound(self.job, self.state, batch, updates)
+        return self._bound[key]
+
+    def run(self) -> Iterator[Event]:
+        """Train until the planned end, early stopping or a limit.
+
+        Raises:
+            Diverged: loss, gradient or a parameter is not finite any more; the state is that after the step.
+
+        """
+        job, state = self.job, self.state
+        while state.epoch <= job.settings.epochs and not self._limit():
+            self._order = job.order(state.epoch)
+            sums = _EpochSums(job, state)
+            started = time.perf_counter()
+            while state.position < job.batches and not self._limit():
+                yield self._update(sums)
+            if state.position > 0:
+                yield self._close_epoch(sums, time.perf_counter() - started)
+            reason = self._limit() or self._patience()
+            if reason and state.epoch <= job.settings.epochs:
+                yield Stopped(state.step, state.epoch, reason)
+                return
+
+    def _limit(self) -> str:
+        settings, state = self.job.settings, self.state
+        if settings.max_steps is not None and state.step >= settings.max_steps:
+            return f"max_steps: {settings.max_steps} steps are done"
+        if settings.max_seconds is not None and time.perf_counter() - self._started >= settings.max_seconds:
+            return f"max_seconds: {settings.max_seconds:g} s are over"
+        return ""
+
+    def _patience(self) -> str:
+        monitor = self.job.early_stopping
+        memory = self.state.memory.get(EARLY_STOPPING, {})
+        if monitor is None or not monitor.is_out_of_patience(memory):
+            return ""
+        waited = f"{memory['waited']:g} epochs"
+        if "value" not in memory:
+            return f"early stopping: {monitor.name} was never a number in {waited}"
+        return f"early stopping: {monitor.name} has not improved on {memory['value']:.6g} for {waited}"
+
+    def _rate(self) -> float:
+        job, state = self.job, self.state
+        clock = Clock(state.step + 1, state.epoch, job.total_steps, job.steps_per_epoch)
+        return job.recipe.optimizer.learning_rate * job.schedule.multiplier(clock, state.memory.get(SCHEDULE, {}))
+
+    def _update(self, sums: _EpochSums) -> Step:
+        """One optimizer update: ``accumulate`` batches, fewer at the end of the epoch."""
+        job, state = self.job, self.state
+        size, count = job.settings.batch_size, len(job.train.inputs)
+        first = state.position
+        last = min(first + job.settings.accumulate, job.batches)
+        begin, end = first * size, min(last * size, count)
+        self.batch = self._order[begin:end]
+        rate, loss = self._rate(), 0.0
+        for position in range(first, last):
+            index = self._order[position * size : min((position + 1) * size, count)]
+            bound = self._bind(len(index), position == last - 1)
+            if job.recipe.accumulate:
+                bound.scalars[SHARE][...] = len(index) / (end - begin)
+            if position == last - 1:
+                bound.scalars[LEARNING_RATE][...] = rate
+                for name, value in job.recipe.optimizer.scalars(state.step + 1).items():
+                    bound.scalars[name][...] = value
+            bound.run(job.train, index, state.noise)
+            batch_loss = bound.loss.item()
+            sums.add(bound, batch_loss, len(index))
+            loss += batch_loss * len(index)
+        state.step += 1
+        state.position = last
+        return self._step(bound, sums, loss / (end - begin), rate, end - begin)
+
+    def _step(self, bound: _Bound, sums: _EpochSums, loss: float, rate: float, examples: int) -> Step:
+        state = self.state
+        assert bound.gradient_norm is not None
+        norm, penalty = bound.gradient_norm.item(), bound.regularization.item()
+        if not (math.isfinite(loss) and math.isfinite(norm) and math.isfinite(penalty)):
+            raise Diverged(self._story(loss, norm, rate))
+        sums.close(penalty, norm)
+        state.seconds = time.perf_counter() - self._started
+        return Step(state.step, state.epoch, loss, penalty, norm, rate, examples, state.seconds)
+
+    def _story(self, loss: float, norm: float, rate: float) -> str:
+        state = self.state
+        return (
+            f"training diverged at step {state.step} (epoch {state.epoch}): loss {loss:g}, gradient norm {norm:g}, "
+            f"learning rate {rate:g}; lower optimizer.learning_rate or set training.clip_norm"
+        )
+
+    def _close_epoch(self, sums: _EpochSums, seconds: float) -> Epoch:
+        state = self.state
+        epoch, partial = state.epoch, state.position < self.job.batches
+        metrics = self._epoch_metrics(sums, seconds)
+        if not np.isfinite(state.parameters).all():
+            raise Diverged(self._story(metrics["train/loss"], metrics["gradient_norm"], self._rate()))
+        improved = False
+        if not partial:
+            improved = self._remember(metrics, epoch)
+            del state.memory[EPOCH]
+            state.epoch, state.position = epoch + 1, 0
+        state.seconds = time.perf_counter() - self._started
+        return Epoch(state.step, epoch, state.seconds, metrics, partial, improved)
+
+    def _epoch_metrics(self, sums: _EpochSums, seconds: float) -> dict[str, float]:
+        job = self.job
+        found = sums.means()
+        if not (job.recipe.regularization.l1 or job.recipe.regularization.l2):
+            del found["train/regularization"]
+        if sums.predictions is not None:
+            seen = self._order[sums.begin : sums.end]
+            measured = self.evaluator.measure(sums.predictions[sums.begin : sums.end], job.train.targets[seen])
+            found |= {f"train/{name}": value for name, value in measured.items()}
+        if job.validation is not None:
+            found |= {f"validation/{name}": v for name, v in self.evaluator.evaluate(job.validation).items()}
+        found["learning_rate"] = self._rate()
+        found["examples_per_second"] = sums.examples / seconds if seconds > 0 else 0.0
+        return found
+
+    def _remember(self, metrics: dict[str, float], epoch: int) -> bool:
+        job, state, memory = self.job, self.state, self.state.memory
+        memory[SCHEDULE] = job.schedule.observe(memory.get(SCHEDULE, job.schedule.start()), metrics)
+        improved = False
+        if job.early_stopping is not None:
+            before = memory.get(EARLY_STOPPING, {})
+            memory[EARLY_STOPPING], _ = job.early_stopping.observe(before, metrics, state.step, epoch)
+        if job.best is not None:
+            memory[BEST], improved = job.best.observe(memory.get(BEST, {}), metrics, state.step, epoch)
+        return improved

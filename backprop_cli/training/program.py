@@ -1,0 +1,201 @@
+"""The training step as one program: forward, loss, regularization, gradients, clipping, optimizer update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from backprop_cli.autodiff import (
+    Array,
+    Program,
+    Value,
+    absolute,
+    clip,
+    constant,
+    grad,
+    input_,
+    minimum,
+    reshape,
+    simplify,
+    sqrt,
+    square,
+    sum,
+)
+from backprop_cli.nn.loss import Loss
+from backprop_cli.nn.model import Model
+from backprop_cli.nn.optimizer import Optimizer
+from backprop_cli.training.layout import Layout
+from backprop_cli.training.settings import RegularizationSettings
+
+PARAMETERS, GRADIENT_SUM = "parameters", "gradient_sum"
+INPUTS, TARGETS, LEARNING_RATE, SHARE = "inputs", "targets", "learning_rate", "share"
+LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
+
+_NORM_GUARD = 1e-6
+"""Added to the norm that a clipped gradient is divided by, as in PyTorch's clip_grad_norm_."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """Everything that decides what a step computes, apart from the batch size and the numbers.
+
+    ``class_weights`` has one weight a class, or is None. Precision is the model's.
+    """
+
+    model: Model
+    loss: Loss
+    optimizer: Optimizer
+    regularization: RegularizationSettings = field(default_factory=RegularizationSettings)
+    class_weights: Array | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    accumulate: bool = False
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where each parameter lies in the flat vector."""
+        return Layout({name: param.shape for name, param in self.model.params.items()})
+
+    @property
+    def target_dtype(self) -> np.dtype[np.generic]:
+        """int64 labels for classes, else the model's precision."""
+        return np.dtype(np.int64) if self.loss.task == "classes" else self.model.dtype
+
+    def target_shape(self, batch: int) -> tuple[int, ...]:
+        """(batch,) labels, or (batch, outputs)."""
+        return (batch,) if self.loss.task == "classes" else (batch, *self.model.output_shape)
+
+    def states(self) -> dict[str, float]:
+        """Names of the flat vectors a step reads and writes, with the value each starts at."""
+        slots = {name: self.optimizer.slot_start(name) for name in self.optimizer.slot_names()}
+        return {PARAMETERS: 0.0, **slots, **({GRADIENT_SUM: 0.0} if self.accumulate else {})}
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """One batch through the network, traced."""
+
+    inputs: dict[str, Value]
+    params: dict[str, Value]
+    outputs: Value
+    loss: Value
+    regularization: Value
+
+
+def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
+    """Trace the network and its loss; with noise inputs (dropout) in training only.
+
+    Shapes: inputs (batch, *input_shape); targets (batch,) labels or (batch, outputs); loss ()
+    """
+    model = recipe.model
+    x = input_(INPUTS, (batch, *model.input_shape), model.dtype)
+    targets = input_(TARGETS, recipe.target_shape(batch), recipe.target_dtype)
+    vector = input_(PARAMETERS, (recipe.layout.size,), model.dtype)
+    wanted = model.noise(batch) if training else {}
+    noise = {name: input_(name, spec.shape, spec.dtype) for name, spec in wanted.items()}
+    params = recipe.layout.values(vector)
+    outputs = model.apply(params, x, noise if training else None)
+    weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
+    loss = recipe.loss.apply(outputs, targets, weights)
+    inputs = {INPUTS: x, TARGETS: targets, PARAMETERS: vector, **noise}
+    return Forward(inputs, params, outputs, loss, penalty(recipe, params))
+
+
+def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:
+    """``l1 * sum |w| + l2 / 2 * sum w^2`` over the parameters that are regularized; a scalar."""
+    l1, l2 = recipe.regularization.l1, recipe.regularization.l2
+    total = constant(0.0, recipe.model.dtype)
+    for name, param in recipe.model.params.items():
+        if param.regularized and l2:
+            total = total + (0.5 * l2) * sum(square(params[name]))
+        if param.regularized and l1:
+            total = total + l1 * sum(absolute(params[name]))
+    return total
+
+
+def _norm(vector: Value) -> Value:
+    """Euclidean norm, as a product of a row with a column: one pass over memory, by BLAS."""
+    return sqrt(reshape(reshape(vector, (1, vector.size)) @ reshape(vector, (vector.size, 1)), ()))
+
+
+def _clipped(recipe: Recipe, gradient: Value, norm: Value) -> Value:
+    if recipe.clip_norm is not None:
+        gradient = gradient * minimum(recipe.clip_norm / (norm + _NORM_GUARD), 1.0)
+    return gradient if recipe.clip_value is None else clip(gradient, -recipe.clip_value, recipe.clip_value)
+
+
+def _batch_gradient(recipe: Recipe, traced: Forward) -> Value:
+    with_penalty = traced.loss + traced.regularization
+    names = list(recipe.layout.shapes)
+    return recipe.layout.join(dict(zip(names, grad(with_penalty, [traced.params[n] for n in names]), strict=True)))
+
+
+def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
+    """Inputs, targets and states -> loss and new states, with the optimizer's update.
+
+    ``predictions`` adds what the batch's examples were predicted to be (probabilities for classes), before the update.
+    Where gradients are accumulated, the batch's gradient counts ``share`` (its part of the update's examples) and is
+    added to ``gradient_sum``, which the update uses up.
+    """
+    traced = forward(recipe, batch, training=True)
+    optimizer, dtype, size = recipe.optimizer, recipe.model.dtype, recipe.layout.size
+    inputs = dict(traced.inputs)
+    gradient = _batch_gradient(recipe, traced)
+    updates: dict[str, Value] = {}
+    if recipe.accumulate:
+        share, before = input_(SHARE, (), dtype), input_(GRADIENT_SUM, (size,), dtype)
+        inputs |= {SHARE: share, GRADIENT_SUM: before}
+        gradient = before + share * gradient
+        updates[GRADIENT_SUM] = constant(np.zeros(size, dtype))
+    norm = _norm(gradient)
+    slots = {name: input_(name, (size,), dtype) for name in optimizer.slot_names()}
+    scalars = {name: input_(name, (), dtype) for name in optimizer.scalars(1)}
+    rate = input_(LEARNING_RATE, (), dtype)
+    vector = inputs[PARAMETERS]
+    direction, new_slots = optimizer.update(_clipped(recipe, gradient, norm), slots, scalars, vector)
+    updates |= {**new_slots, PARAMETERS: vector - rate * direction}
+    inputs |= {**slots, **scalars, LEARNING_RATE: rate}
+    outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization, GRADIENT_NORM: norm}
+    if predictions:
+        outputs[PREDICTIONS] = recipe.loss.activate(traced.outputs)
+    return simplify(Program(inputs, outputs, updates))
+
+
+def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
+    """As ``training_step`` without the update: ``gradient_sum <- gradient_sum + share * gradient``."""
+    traced = forward(recipe, batch, training=True)
+    share = input_(SHARE, (), recipe.model.dtype)
+    before = input_(GRADIENT_SUM, (recipe.layout.size,), recipe.model.dtype)
+    after = before + share * _batch_gradient(recipe, traced)
+    outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
+    if predictions:
+        outputs[PREDICTIONS] = recipe.loss.activate(traced.outputs)
+    inputs = {**traced.inputs, SHARE: share, GRADIENT_SUM: before}
+    return simplify(Program(inputs, outputs, {GRADIENT_SUM: after}))
+
+
+def evaluation_step(recipe: Recipe, batch: int) -> Program:
+    """Inputs and targets -> the mean loss of the batch and its predictions. Nothing is updated, nothing dropped."""
+    traced = forward(recipe, batch, training=False)
+    return simplify(
+        Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: recipe.loss.activate(traced.outputs)}),
+    )
+
+
+def prediction_step(recipe: Recipe, batch: int) -> Program:
+    """Inputs -> predictions."""
+    traced = forward(recipe, batch, training=False)
+    inputs = {name: value for name, value in traced.inputs.items() if name != TARGETS}
+    return simplify(Program(inputs, {PREDICTIONS: recipe.loss.activate(traced.outputs)}))
+
+
+def gradient_program(recipe: Recipe, batch: int) -> Program:
+    """Inputs, targets and noise -> loss with regularization, and its gradient as the flat vector."""
+    traced = forward(recipe, batch, training=True)
+    return Program(
+        traced.inputs,
+        {LOSS: traced.loss + traced.regularization, "gradient": _batch_gradient(recipe, traced)},
+    )
