@@ -114,7 +114,9 @@ class Choice:
                 value = {"type": value}
             if isinstance(value, dict):
                 if "type" not in value:
-                    raise PydanticCustomError("missing_type", "{reason}", {"reason": f"needs a 'type': {', '.join(registry)}"})
+                    raise PydanticCustomError(
+                        "missing_type", "{reason}", {"reason": f"needs a 'type': {', '.join(registry)}"}
+                    )
                 if not isinstance(value["type"], str) or value["type"] not in registry:
                     reason = registry.unknown(value["type"])
                     raise PydanticCustomError("unknown_type", "{reason}", {"reason": reason, "key": "type"})
@@ -124,5 +126,10 @@ class Choice:
         return core_schema.no_info_before_validator_function(expand, union)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        complete = [name for name, cls in self.registry.items() if not _required_keys(cls)]
         tagged = {"type": "object", "required": ["type"], **handler(schema)}
-        return {"anyOf": [{"enum": list(self.registry)}, tagged]}
+        return {"anyOf": [{"enum": complete}, tagged]}
+
+
+def _required_keys(cls: type[Any]) -> list[str]:
+    return [key for key, field in cls.model_fields.items() if field.is_required()]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
@@ -12,9 +17,51 @@ T = TypeVar("T")
 
 
 class Settings(BaseModel):
-    """Immutable, hashable, strict (no text for a number), and unknown keys are errors."""
+    """Immutable, hashable, strict (no text for a number), and unknown keys are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    The docstring under a field describes it: see ``descriptions``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = handler(schema)
+        properties = handler.resolve_ref_schema(described).get("properties", {})
+        for key, text in descriptions(cls).items():
+            if key in properties:
+                properties[key].setdefault("description", text)
+        return described
+
+
+def descriptions(cls: type[Settings]) -> dict[str, str]:
+    """What each key is, in the words under its field in the source: the class's own, else those it inherits.
+
+    Read when somebody asks: pydantic's ``use_attribute_docstrings`` reads the source of every class at import,
+    which is 0.1 s for the classes of a configuration.
+    """
+    words: dict[str, str] = {}
+    for above in reversed(cls.__mro__):
+        if issubclass(above, Settings) and above is not Settings:
+            words |= _own_descriptions(above)
+    return {key: words[key] for key in cls.model_fields if key in words}
+
+
+@cache
+def _own_descriptions(cls: type[Settings]) -> dict[str, str]:
+    try:
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    except (OSError, TypeError):
+        return {}  # a class without a file, as at a prompt
+    words = {}
+    for field, below in pairwise(definition.body if isinstance(definition, ast.ClassDef) else []):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=key)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                words[key] = inspect.cleandoc(text)
+    return words
 
 
 class NoneWord:
@@ -28,6 +75,19 @@ class NoneWord:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [{"const": "none"}, handler(schema)]}
+
+
+class OneOrMany:
+    """Pydantic marker of a list of names: a name alone is a list of one."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: Any) -> Any:
+            return [value] if isinstance(value, str) else value
+
+        return core_schema.no_info_before_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ _TAGS = {
 
 @dataclass(frozen=True)
 class Flaw:
-    """Something wrong in the text itself: where it starts (line and column from 0), how wide it is, and in which value."""
+    """Something wrong in the text itself; ``line`` and ``column`` count from 0, ``path`` is the value it is in."""
 
     reason: str
     line: int
@@ -49,7 +49,7 @@ class Flaw:
     path: Path = ()
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The text is not YAML, or not a YAML that is read here; nothing can be said about the rest of it."""
 
     def __init__(self, flaw: Flaw):
@@ -70,15 +70,16 @@ def compose(text: str) -> Composed:
     """Read one YAML document. The empty text has no node and the tree None.
 
     Raises:
-        Unreadable: a syntax error, a text that is too long, too deep or expands too far.
+        UnreadableError: a syntax error, a text that is too long, too deep or expands too far.
+
     """
     if len(text) > MAX_CHARACTERS:
         reason = f"{len(text)} characters; a configuration has at most {MAX_CHARACTERS}: is this the right file?"
-        raise Unreadable(Flaw(reason, 0, 0))
+        raise UnreadableError(Flaw(reason, 0, 0))
     try:
         node = _Composer(text).single_node()
     except yaml.YAMLError as error:
-        raise Unreadable(_syntax_flaw(error, text)) from None
+        raise UnreadableError(_syntax_flaw(error, text)) from None
     if node is None:
         return Composed(None, None)
     construction = _Construction()
@@ -103,14 +104,14 @@ class _Composer(Reader, Scanner, Parser, Composer):
         except (ValueError, OverflowError):
             # PyYAML converts some escapes and directives without a look at their size: "\UFFFFFFFF".
             reason = "not valid YAML: a number in an escape or a directive is out of range"
-            raise Unreadable(Flaw(reason, self.line, self.column)) from None
+            raise UnreadableError(Flaw(reason, self.line, self.column)) from None
         return node
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark
-            raise Unreadable(Flaw(f"nested deeper than {MAX_DEPTH} levels", mark.line, mark.column))
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise UnreadableError(Flaw(f"nested deeper than {MAX_DEPTH} levels", mark.line, mark.column))
         node: Node | None = Composer.compose_node(self, parent, index)
         self.depth -= 1
         return node
@@ -138,13 +139,15 @@ class _Construction:
     def value(self, node: Node, path: Path) -> Any:
         self.count += 1
         if self.count > MAX_VALUES:
-            raise Unreadable(_flaw(node, f"aliases expand to more than {MAX_VALUES} values; write fewer of them", path))
+            raise UnreadableError(
+                _flaw(node, f"aliases expand to more than {MAX_VALUES} values; write fewer of them", path)
+            )
         if isinstance(node, ScalarNode):
             return self.scalar(node, path)
         if id(node) in self.open:
-            raise Unreadable(_flaw(node, "contains itself through an alias", path))
+            raise UnreadableError(_flaw(node, "contains itself through an alias", path))
         if len(path) >= MAX_DEPTH:
-            raise Unreadable(_flaw(node, f"nested deeper than {MAX_DEPTH} levels through aliases", path))
+            raise UnreadableError(_flaw(node, f"nested deeper than {MAX_DEPTH} levels through aliases", path))
         self.open.add(id(node))
         try:
             return self.mapping(node, path) if isinstance(node, MappingNode) else self.sequence(node, path)
@@ -180,12 +183,16 @@ class _Construction:
         lines: dict[Any, int] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                self.flaws.append(_flaw(key_node, "a key must be a single word or number, not a list or a mapping", path))
+                self.flaws.append(
+                    _flaw(key_node, "a key must be a single word or number, not a list or a mapping", path)
+                )
                 continue
             key = self.scalar(key_node, path)
             here = (*path, key if isinstance(key, str | int) else str(key))
             if key == "<<" and key_node.tag == _PLAIN:
-                reason = "merge keys are not part of YAML 1.2; write the keys out, or use an alias for the whole mapping"
+                reason = (
+                    "merge keys are not part of YAML 1.2; write the keys out, or use an alias for the whole mapping"
+                )
                 self.flaws.append(_flaw(key_node, reason, here))
                 continue
             if key in tree:
@@ -234,7 +241,9 @@ def _shown_tag(node: Node) -> str:
 
 
 def _unknown_tag(node: Node) -> str:
-    fitting = {MappingNode: "!!map", SequenceNode: "!!seq"}.get(type(node), ", ".join("!!" + name for name in _TAGS))
+    fitting = ", ".join("!!" + name for name in _TAGS)
+    if not isinstance(node, ScalarNode):
+        fitting = "!!map" if isinstance(node, MappingNode) else "!!seq"
     return f"unknown tag {_shown_tag(node)}; known here: {fitting}; leave it out"
 
 

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from backprop_cli.config.compose import Path
 from backprop_cli.registry import Choice
-from backprop_cli.settings import DefaultType, NoneWord, Settings
+from backprop_cli.settings import DefaultType, NoneWord, Settings, descriptions
 
 Described = tuple[Any, tuple[Any, ...]]
 """An annotation and the metadata around it."""
@@ -30,6 +30,12 @@ def field_at(top: type[Settings], tree: Any, path: Path) -> FieldInfo | None:
         if path[-1] in cls.model_fields:
             return cls.model_fields[str(path[-1])]
     return None
+
+
+def description_at(top: type[Settings], tree: Any, path: Path) -> str:
+    """What the key at ``path`` is, in a few words; empty where nothing says it."""
+    classes = settings_at(top, tree, path[:-1]) if path else []
+    return next((words[str(path[-1])] for words in map(descriptions, classes) if path[-1] in words), "")
 
 
 def known_keys(top: type[Settings], tree: Any, path: Path) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from backprop_cli.config.coherence import incoherences
 from backprop_cli.config.compose import Path as TreePath
-from backprop_cli.config.compose import Unreadable, compose
+from backprop_cli.config.compose import UnreadableError, compose
 from backprop_cli.config.locate import Source, in_file_order
 from backprop_cli.config.network import check_network
 from backprop_cli.config.overrides import apply_overrides
@@ -49,6 +49,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Loaded:
     Raises:
         ConfigError: the file cannot be read, or has any of the mistakes that can be seen without its data;
             all of them, in file order.
+
     """
     text = _read_text(path)
     tree, source, problems = read_tree(text, str(path), overrides)
@@ -71,10 +72,11 @@ def read_tree(text: str, label: str, overrides: Sequence[str] = ()) -> tuple[dic
 
     Raises:
         ConfigError: nothing can be said beyond this: no YAML, no mapping, nothing at all.
+
     """
     try:
         composed = compose(text)
-    except Unreadable as error:
+    except UnreadableError as error:
         raise ConfigError([Source(label, text).flaw(error.flaw)]) from None
     tree = {} if composed.tree is None and overrides else composed.tree
     if tree is None:
@@ -94,6 +96,7 @@ def check_tree(
 
     Raises:
         ConfigError: ``problems`` and those the schema finds, in file order.
+
     """
     found = list(problems)
     try:

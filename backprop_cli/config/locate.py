@@ -90,7 +90,9 @@ class Source:
 
 
 def _entries(node: Node) -> Iterable[tuple[tuple[Any, Node | None], Node]]:
-    return (((key if isinstance(key, str | int) else str(key), key_node), value) for key, key_node, value in children(node))
+    return (
+        ((key if isinstance(key, str | int) else str(key), key_node), value) for key, key_node, value in children(node)
+    )
 
 
 def _is_shapeless(node: Node) -> bool:

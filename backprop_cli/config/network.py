@@ -8,7 +8,7 @@ from backprop_cli.config.compose import Path
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem
 from backprop_cli.nn.model import LayerShapeError, Model, Node
-from backprop_cli.nn.wiring import WiringError, wire
+from backprop_cli.nn.wiring import wiring_errors
 
 
 class Located(Protocol):
@@ -31,12 +31,14 @@ def check_model(loaded: Located, input_shape: tuple[int, ...], outputs: int | No
 
     Raises:
         ConfigError: layers that do not connect, shapes that do not fit, a last layer of another width.
+
     """
     config = loaded.config
+    unconnected = _unconnected(loaded)
+    if unconnected:
+        raise ConfigError(unconnected)
     try:
         model = Model.build(config.model.layers, input_shape, config.training.precision)
-    except WiringError as error:
-        raise ConfigError([loaded.problem(_wiring_path(error), str(error))]) from None
     except LayerShapeError as error:
         raise ConfigError([loaded.problem(("model", "layers", error.layer_index), str(error))]) from None
     found = _wrong_output(config, model, outputs)
@@ -47,57 +49,65 @@ def check_model(loaded: Located, input_shape: tuple[int, ...], outputs: int | No
 
 def check_network(loaded: Located) -> list[Problem]:
     """What is wrong with the network before the data is known."""
-    config = loaded.config
+    model = loaded.config.model
+    problems = _unconnected(loaded)
+    if problems or model.input is None:
+        return problems
     try:
-        if config.model.input is not None:
-            check_model(loaded, config.model.input)
-        else:
-            wire(config.model.layers)
-    except WiringError as error:
-        return [loaded.problem(_wiring_path(error), str(error))]
+        check_model(loaded, model.input)
     except ConfigError as error:
         return list(error.problems)
     return []
 
 
-def _wiring_path(error: WiringError) -> Path:
-    return ("model", "layers", error.layer_index, error.key)
+def _unconnected(loaded: Located) -> list[Problem]:
+    errors = wiring_errors(loaded.config.model.layers)
+    return [loaded.problem(("model", "layers", error.layer_index, error.key), str(error)) for error in errors]
 
 
 def _wrong_output(config: Config, model: Model, outputs: int | None) -> tuple[Path, str] | None:
-    """The layer that decides the network's outputs, and what is wrong with them."""
+    """The key that decides the network's outputs, and what is wrong with them."""
     task, loss, shape = config.loss.task, config.loss.type, model.output_shape
-    node = _deciding(model)
-    has_units = "units" in type(node.layer).model_fields
-    path: Path = ("model", "layers", node.index, *(["units"] if has_units else []))
-
-    def change(units: int | str) -> str:
-        return f"set units: {units}" if has_units else f"end the network with {{type: dense, units: {units}}}"
-
     if len(shape) != 1:
-        needs = outputs if outputs is not None else "..."
-        reason = f"the network's output has the shape {list(shape)}, but {loss} needs one row of numbers an example"
-        return ("model", "layers", len(model.nodes) - 1), f"{reason}; end it with flatten and {{type: dense, units: {needs}}}"
-    width = shape[0]
-    if task == "classes" and width == 1 and outputs in (None, 2):
-        has = "but the data has 2 classes" if outputs == 2 else f"but {loss} needs one a class"
-        return path, f"the network has 1 output, {has}; {change(outputs or '...')}, or use loss: binary_cross_entropy"
+        reason = f"the network's output has the shape {list(shape)}, but {loss} needs a row of numbers an example"
+        return ("model", "layers", len(model.nodes) - 1), f"{reason}; {_ending(model, outputs, flatten=True)}"
+    path, width = _width_key(model), shape[0]
+    if task == "classes" and width == 1 and outputs is None:
+        reason = f"the network has 1 output, but {loss} needs one a class"
+        return path, f"{reason}; {_ending(model, outputs)}, or use loss: binary_cross_entropy"
     if outputs is None or width == outputs:
         return None
-    kind = "class" if task == "classes" else "target column"
-    plural = {"class": "classes", "target column": "target columns"}
-    wanted = f"{outputs} {kind if outputs == 1 else plural[kind]}"
-    has = f"{width} output{'' if width == 1 else 's'}"
-    return path, f"the network has {has}, but the data has {wanted}; {change(outputs)}"
+    things = ("class", "classes") if task == "classes" else ("target column", "target columns")
+    wanted = f"{outputs} {things[outputs != 1]}"
+    reason = f"the network has {width} output{'' if width == 1 else 's'}, but the data has {wanted}"
+    other = ", or use loss: binary_cross_entropy" if task == "classes" and (width, outputs) == (1, 2) else ""
+    return path, f"{reason}; {_ending(model, outputs)}{other}"
+
+
+def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
+    """How the network should end."""
+    if not flatten and _has_units(_deciding(model)):
+        return f"set units: {outputs}" if outputs is not None else "set units to the number of classes"
+    units = f"units: {outputs}" if outputs is not None else "units: ..."
+    return f"end the network with {'{type: flatten} and ' if flatten else ''}{{type: dense, {units}}}"
+
+
+def _width_key(model: Model) -> Path:
+    node = _deciding(model)
+    return ("model", "layers", node.index, *(["units"] if _has_units(node) else []))
+
+
+def _has_units(node: Node) -> bool:
+    return "units" in type(node.layer).model_fields
 
 
 def _deciding(model: Model) -> Node:
     """The layer that sets the width of the output: the last one, before any that only pass their input's shape on."""
     by_name = {node.name: node for node in model.nodes}
     node = model.nodes[-1]
-    while "units" not in type(node.layer).model_fields and len(node.inputs) == 1 and node.inputs[0] in by_name:
+    while not _has_units(node) and len(node.inputs) == 1 and node.inputs[0] in by_name:
         before = by_name[node.inputs[0]]
         if before.output_shape != node.output_shape:
             break
         node = before
-    return node if "units" in type(node.layer).model_fields else model.nodes[-1]
+    return node if _has_units(node) else model.nodes[-1]

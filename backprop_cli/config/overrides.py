@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from backprop_cli.config.compose import Path, Unreadable, compose
+from backprop_cli.config.compose import Path, UnreadableError, compose
 from backprop_cli.config.locate import Override, path_text
 from backprop_cli.errors import Problem
 
@@ -14,8 +14,8 @@ _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _KEY = re.compile(r"[^.\[\]]+(?:\.[^.\[\]]+|\[-?[0-9]+\])*")
 
 
-class _Refused(Exception):
-    """This override cannot be applied; the text says why."""
+class _RefusedError(Exception):
+    """An override that cannot be applied; the text says why."""
 
 
 def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dict[Path, Override], list[Problem]]:
@@ -29,7 +29,7 @@ def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dic
         try:
             key, value = _parse(words)
             made, path = _set(tree, key, value)
-        except _Refused as refused:
+        except _RefusedError as refused:
             problems.append(Problem("", str(refused), override=words))
             continue
         for inside in [p for p in owners if p[: len(path)] == path]:
@@ -43,15 +43,17 @@ def _parse(words: str) -> tuple[list[str], Any]:
     key, equals, text = words.partition("=")
     key = key.strip()
     if not equals:
-        raise _Refused("expected KEY=VALUE, such as training.epochs=10")
+        raise _RefusedError("expected KEY=VALUE, such as training.epochs=10")
     if not _KEY.fullmatch(key):
-        raise _Refused("expected a key before '=': names and list indexes with dots between, such as model.layers.0.units")
+        raise _RefusedError(
+            "expected a key before '=': names and list indexes with dots between, such as model.layers.0.units"
+        )
     try:
         composed = compose(text)
-    except Unreadable as error:
-        raise _Refused(error.flaw.reason) from None
+    except UnreadableError as error:
+        raise _RefusedError(error.flaw.reason) from None
     if composed.flaws:
-        raise _Refused("; ".join(flaw.reason for flaw in composed.flaws))
+        raise _RefusedError("; ".join(flaw.reason for flaw in composed.flaws))
     return key.replace("[", ".").replace("]", "").split("."), composed.tree
 
 
@@ -80,7 +82,7 @@ def _as_mapping(value: Any, path: Path) -> dict[Any, Any]:
         return {}
     if isinstance(value, str):
         return {"type": value}
-    raise _Refused(f"'{path_text(path)}' is {value}, which has no keys inside")
+    raise _RefusedError(f"'{path_text(path)}' is {value}, which has no keys inside")
 
 
 def _key(holder: dict[Any, Any] | list[Any], step: str, path: Path) -> str | int:
@@ -98,8 +100,8 @@ def _index(items: list[Any], step: str, path: Path) -> int:
     if count:
         valid += ", 0 to " + str(count - 1) if count > 1 else ": 0"
     if not _INTEGER.fullmatch(step):
-        raise _Refused(f"'{step}' is not a list index; {valid}")
+        raise _RefusedError(f"'{step}' is not a list index; {valid}")
     index = int(step)
     if not -count <= index < count:
-        raise _Refused(f"no item {index}; {valid}")
+        raise _RefusedError(f"no item {index}; {valid}")
     return index % count

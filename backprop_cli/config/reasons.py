@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from backprop_cli.config import scalars
 from backprop_cli.config.compose import Path
-from backprop_cli.config.fields import admits_none, field_at, known_keys
+from backprop_cli.config.fields import admits_none, description_at, field_at, known_keys
 from backprop_cli.errors import did_you_mean
 from backprop_cli.settings import Settings
 
@@ -71,8 +71,10 @@ _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
 """The rule that a value of the right sort broke; the value is added to it."""
 
 _PATTERNS = {
+    r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$": "must be the name of a folder, without slashes and not starting with a dot",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be letters, digits and underscores, not starting with a digit",
 }
+"""Patterns of names in words."""
 
 
 def explain(error: ValidationError, top: type[Settings], tree: Any) -> list[Finding]:
@@ -181,9 +183,8 @@ def _unknown_key(path: Path, top: type[Settings], tree: Any) -> str:
 
 
 def _missing(path: Path, top: type[Settings], tree: Any) -> str:
-    found = field_at(top, tree, path)
-    what = f": {found.description}" if found is not None and found.description else ""
-    return "required, but not given" + what
+    what = description_at(top, tree, path)
+    return "required, but not given" + (f": {what}" if what else "")
 
 
 def _missing_type(path: Path, fault: _Fault) -> Finding:

@@ -31,6 +31,7 @@ def resolve(text: str) -> Scalar:
 
     Raises:
         ValueError: a decimal integer of more than ``MAX_DIGITS`` digits.
+
     """
     if text in _NULLS:
         return None

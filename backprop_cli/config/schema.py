@@ -20,6 +20,9 @@ from backprop_cli.training.settings import EarlyStoppingSettings, Regularization
 PositiveInt = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+NAME_PATTERN = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
+"""What can be a folder on every system: no slashes, nothing invisible, no dot first."""
+
 DEFAULT_METRICS = {
     "classes": ("accuracy",),
     "binary": ("accuracy",),
@@ -54,8 +57,8 @@ class GradientCheckSettings(Settings):
     """check before the first step"""
     every_steps: Maybe[PositiveInt] = None
     """check after every so many steps, too"""
-    method: Literal["auto", "central_difference", "complex_step"] = "auto"
-    """how the numerical derivative is taken; auto: complex step where every op allows it"""
+    method: Literal["auto", "central_difference"] = "auto"
+    """how the numerical derivative is taken; auto: the most exact way that fits the network"""
     samples: PositiveInt | Literal["all"] = 32
     """entries checked of each parameter"""
     tolerance: Positive = 1e-5
@@ -69,7 +72,7 @@ class GradientCheckSettings(Settings):
 class Config(Settings):
     """Everything a training run depends on, the data files aside."""
 
-    name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$")] = "run"
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] = "run"
     """name of the run's folder; default: the configuration file's stem"""
     seed: Annotated[int, Field(ge=0)] = 0
     """seeds split, initialisation, shuffling and dropout"""

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from backprop_cli.autodiff import Spec, Value
 from backprop_cli.nn.activation import ActivationType
 from backprop_cli.nn.initializer import Initializer
 from backprop_cli.registry import Choice, Registry
-from backprop_cli.settings import Many, Maybe, Settings
+from backprop_cli.settings import Many, Maybe, OneOrMany, Settings
 
 Params = Mapping[str, Value]
 
@@ -39,10 +39,6 @@ class Sample(NamedTuple):
     inputs: tuple[tuple[int, ...], ...]
 
 
-def _one_or_many(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 class Layer(Settings):
     """A function of one or more arrays, batch first, and of its parameters."""
 
@@ -50,7 +46,7 @@ class Layer(Settings):
     """kind of layer"""
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """its name; default: type and number, as in dense_1"""
-    inputs: Annotated[Many[str], BeforeValidator(_one_or_many), Field(min_length=1)] | None = None
+    inputs: Annotated[Many[str], Field(min_length=1), OneOrMany()] | None = None
     """names of the layers it reads (`input` is the example); default: the layer before it"""
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.nn.layer import Layer
@@ -26,69 +26,88 @@ class WiringError(UsageError):
 
 
 def layer_names(layers: Sequence[Layer]) -> list[str]:
-    """Given names, or type and number among its type: ``dense_1``.
-
-    Raises: WiringError for a name that is used twice, or is that of the example.
-    """
+    """Given names, or type and number among its type: ``dense_1``."""
     counts: Counter[str] = Counter()
-    places: dict[str, int] = {}
-    for index, layer in enumerate(layers):
+    names = []
+    for layer in layers:
         counts[layer.type] += 1
-        name = layer.name or f"{layer.type}_{counts[layer.type]}"
-        if name == INPUT:
-            raise WiringError(index, "name", "layer name 'input' is that of the example; choose another")
-        if name in places:
-            both = f"layers[{places[name]}] and layers[{index}]"
-            raise WiringError(index, "name", f"layer name '{name}' is used twice, by {both}; choose another")
-        places[name] = index
-    return list(places)
+        names.append(layer.name or f"{layer.type}_{counts[layer.type]}")
+    return names
 
 
 def wire(layers: Sequence[Layer]) -> list[Wire]:
     """Each layer with its name and the names it reads, all of them above it.
 
-    Raises: WiringError for no layers, names and inputs that do not fit, or a layer that nothing reads.
+    Raises: WiringError, the first of ``wiring_errors``.
     """
+    for error in wiring_errors(layers):
+        raise error
+    return _wires(layers)
+
+
+def wiring_errors(layers: Sequence[Layer]) -> list[WiringError]:
+    """Everything that does not connect: no layers, names and inputs that do not fit, a layer that nothing reads."""
     if not layers:
-        raise WiringError(0, "layers", "the model has no layers")
+        return [WiringError(0, "layers", "the model has no layers")]
+    wires = _wires(layers)
+    names = [name for name, _, _ in wires]
+    # Inputs mean nothing while names are wrong; an input misspelt leaves the layer it meant unread.
+    return [*_name_errors(names)] or [*_input_errors(wires, names)] or [*_unread(wires)]
+
+
+def _wires(layers: Sequence[Layer]) -> list[Wire]:
     names = layer_names(layers)
-    wires: list[Wire] = []
-    for index, (name, layer) in enumerate(zip(names, layers, strict=True)):
-        inputs = layer.inputs or (names[index - 1] if index else INPUT,)
-        for source in inputs:
-            _check_source(index, source, names)
-        _check_arity(index, name, layer, inputs)
-        wires.append((name, layer, inputs))
-    _check_read(wires)
-    return wires
+    before = [INPUT, *names]
+    return [
+        (name, layer, layer.inputs or (before[index],))
+        for index, (name, layer) in enumerate(zip(names, layers, strict=True))
+    ]
 
 
-def _check_source(index: int, source: str, names: Sequence[str]) -> None:
+def _name_errors(names: Sequence[str]) -> Iterator[WiringError]:
+    places: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name == INPUT:
+            yield WiringError(index, "name", "layer name 'input' is that of the example; choose another")
+        elif name in places:
+            both = f"layers[{places[name]}] and layers[{index}]"
+            yield WiringError(index, "name", f"layer name '{name}' is used twice, by {both}; choose another")
+        places.setdefault(name, index)
+
+
+def _input_errors(wires: Sequence[Wire], names: Sequence[str]) -> Iterator[WiringError]:
+    for index, (name, layer, inputs) in enumerate(wires):
+        reasons = [_source_fault(index, source, names) for source in inputs]
+        faults: list[str | None] = [f"inputs: {reason}" for reason in reasons if reason]
+        for fault in faults or [_arity_fault(layer, inputs)]:
+            if fault:
+                yield WiringError(index, "inputs", f"layer {name}: {fault}")
+
+
+def _source_fault(index: int, source: str, names: Sequence[str]) -> str | None:
     above = [INPUT, *names[:index]]
     if source in above:
-        return
+        return None
     if source == names[index]:
-        reason = "a layer cannot read itself"
-    elif source in names:
-        reason = f"'{source}' is below it; a layer reads the layers above it"
-    else:
-        reason = f"unknown layer '{source}'" + (did_you_mean(source, above) or f"; known: {', '.join(above)}")
-    raise WiringError(index, "inputs", f"layer {names[index]}: inputs: {reason}")
+        return "a layer cannot read itself"
+    if source in names:
+        return f"'{source}' is below it; a layer reads the layers above it"
+    return f"unknown layer '{source}'" + (did_you_mean(source, above) or f"; known: {', '.join(above)}")
 
 
-def _check_arity(index: int, name: str, layer: Layer, inputs: Sequence[str]) -> None:
+def _arity_fault(layer: Layer, inputs: Sequence[str]) -> str | None:
     fewest, most = layer.arity
     if fewest <= len(inputs) and (most is None or len(inputs) <= most):
-        return
+        return None
     wanted = f"{fewest} or more inputs" if most is None else f"{fewest} input{'' if fewest == 1 else 's'}"
     hint = "" if layer.inputs else "; name them: inputs: [..., ...]"
-    raise WiringError(index, "inputs", f"layer {name}: needs {wanted}, has {len(inputs)} ({', '.join(inputs)}){hint}")
+    return f"needs {wanted}, has {len(inputs)} ({', '.join(inputs)}){hint}"
 
 
-def _check_read(wires: Sequence[Wire]) -> None:
+def _unread(wires: Sequence[Wire]) -> Iterator[WiringError]:
     """A layer whose output goes nowhere would have weights that never learn."""
     read = {source for _, _, inputs in wires for source in inputs}
     for index, (name, _, _) in enumerate(wires[:-1]):
         if name not in read:
             message = f"layer {name}: no layer reads it; name it in the inputs of a layer below, or remove it"
-            raise WiringError(index, "inputs", message)
+            yield WiringError(index, "inputs", message)
