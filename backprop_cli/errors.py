@@ -160,7 +160,7 @@ class Interrupted(BpError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known name, else the empty string.
 
-    Near is a likely slip of the keys, or a short form: initials (``lr``) or the beginning (``batch``) of one known name.
+    Near is a slip of the keys, or a short form: initials (``lr``) or the beginning (``batch``) of one known name.
     """
     by_lower = {k.lower(): k for k in known}
     word = name.lower()
