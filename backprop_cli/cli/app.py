@@ -1,0 +1,158 @@
+"""``bp``: finds the commands, runs one, and turns every way it can end into a message and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from backprop_cli import __version__
+from backprop_cli.cli.command import COMMANDS
+from backprop_cli.cli.exit_codes import exit_code_block
+from backprop_cli.cli.terminal import emit, emit_json, say, silence
+from backprop_cli.errors import BpError, did_you_mean
+from backprop_cli.registry import discover
+
+# The parser's exceptions have no public name that all versions of typer share.
+ParserError: type[Any] = typer.BadParameter.__mro__[1]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a command as Ctrl-C does, with another exit code."""
+
+
+class Commands(TyperGroup):
+    """The group of subcommands; a word that is none of them gets the nearest one."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The subcommand that the first argument names."""
+        word = args[0]
+        if word not in self.commands and not word.startswith("-"):
+            near = did_you_mean(word, self.commands)
+            ctx.fail(f"unknown command '{word}'" + (near or f"; known: {', '.join(self.commands)}"))
+        return super().resolve_command(ctx, args)
+
+
+def build() -> typer.Typer:
+    """The application with every command of ``cli/commands``; imports no NumPy, rich or pydantic."""
+    app = typer.Typer(
+        cls=Commands,
+        name="bp",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=f"\b\nExample:\n  bp train configs/digits.yaml\n\n\b\n{exit_code_block((3, 4, 5, 6))}",
+        no_args_is_help=False,
+    )
+    app.callback(invoke_without_command=True)(_bp)
+    discover("backprop_cli.cli.commands")
+    for name, found in sorted(COMMANDS.items()):
+        app.command(name, epilog=found.epilog)(found.function)
+    return app
+
+
+def main() -> NoReturn:
+    """The entry point ``bp``."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name or class name that the terminal cannot show must not end the command.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Never raises."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    report = _Report(as_json="--json" in own)
+    try:
+        with _sigterm_interrupts():
+            return _invoke(arguments)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except BrokenPipeError:
+        # The reader of standard output has seen enough.
+        silence(sys.stdout)
+        return 0
+    except ParserError as error:
+        return report.usage(error)
+    except BpError as error:
+        return report.failure(error.exit_code, error.kind, error.describe(), str(error))
+    except Terminated:
+        return report.failure(143, "interrupted", [{"message": "terminated"}], "terminated")
+    except (KeyboardInterrupt, typer.Abort):
+        return report.failure(130, "interrupted", [{"message": "interrupted"}], "interrupted")
+    except Exception as error:
+        text = f"{traceback.format_exc()}\nthis is a bug in bp {__version__}; please report it with the lines above"
+        return report.failure(1, "internal", [{"message": f"{type(error).__name__}: {error}"}], text)
+
+
+class _Report:
+    """Says how a command failed: a message on standard error and, with ``--json``, an object on standard output."""
+
+    def __init__(self, as_json: bool):
+        self.as_json = as_json
+
+    def failure(self, code: int, kind: str, problems: list[dict[str, Any]], text: str) -> int:
+        """Say it; returns ``code``."""
+        say(text)
+        if self.as_json:
+            with contextlib.suppress(BpError):  # standard output takes nothing: the exit code still tells
+                emit_json({"error": {"code": code, "kind": kind, "problems": problems}})
+        return code
+
+    def usage(self, error: Any) -> int:
+        """A command line that the parser refused."""
+        message = error.format_message()
+        message = message[:1].lower() + message[1:].rstrip(".")
+        command = error.ctx.command_path if error.ctx is not None else "bp"
+        return self.failure(2, "usage", [{"message": message}], f"{command}: {message}\nTry '{command} --help'.")
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    command = typer.main.get_command(build())
+    with command.make_context("bp", list(arguments)) as context:
+        command.invoke(context)
+    return 0
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM raises ``Terminated``, so that a command closes its files and screen before it ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        emit(f"bp {__version__}")
+        raise typer.Exit
+
+
+def _bp(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train, check and understand neural networks with nothing heavier than NumPy."""
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(2)

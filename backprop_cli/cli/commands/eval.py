@@ -1,0 +1,44 @@
+"""``bp eval``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from backprop_cli.cli.command import CheckpointPath, Json, Overrides, command, finish, resolve_checkpoint
+from backprop_cli.cli.terminal import emit, emit_json, say
+
+
+@command(
+    "bp eval runs/digits/latest --require 'accuracy>=0.95'",
+    "bp eval model.safetensors --data new.csv --confusion",
+    codes=(3, 5, 6),
+    name="eval",
+)
+def evaluate(
+    checkpoint: CheckpointPath,
+    overrides: Overrides = None,
+    split: Annotated[str, Option("--split", metavar="SPLIT", help="train, validation or test.")] = "test",
+    data: Annotated[Path | None, Option("--data", metavar="FILE", help="Other data than the run's own.")] = None,
+    require: Annotated[
+        list[str] | None,
+        Option("--require", metavar="METRIC>=VALUE", help="Exit with 3 unless this holds; may be repeated."),
+    ] = None,
+    confusion: Annotated[bool, Option("--confusion", help="Show the confusion matrix.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute a checkpoint's metrics on a split or on other data."""
+    from backprop_cli.jobs.evaluate import evaluate as job
+    from backprop_cli.report.results import eval_text
+
+    found = resolve_checkpoint(checkpoint)
+    result = job(found, list(overrides or []), split=split, data=data, require=list(require or []), confusion=confusion)
+    if as_json:
+        emit_json(result.to_json())
+    else:
+        emit(eval_text(result.to_json()))
+    for requirement in result.failed:
+        say(f"not met: {requirement}")
+    finish(3 if result.failed else 0)

@@ -1,0 +1,71 @@
+"""``bp gradcheck``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Argument, BadParameter, Option
+
+from backprop_cli.cli.command import Json, Overrides, command, finish, resolve_checkpoint
+from backprop_cli.cli.terminal import emit, emit_json
+
+
+def _samples(text: str | None) -> str | None:
+    if text is not None and text != "all" and not (text.isdecimal() and int(text) > 0):
+        raise BadParameter(f"expected a number above 0 or 'all', got '{text}'")
+    return text
+
+
+@command("bp gradcheck configs/digits.yaml --samples all", "bp gradcheck", codes=(3, 5, 6))
+def gradcheck(
+    target: Annotated[
+        Path | None,
+        Argument(
+            metavar="CONFIG|CHECKPOINT|RUN", help="A network; default: everything registered.", show_default=False
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    method: Annotated[str, Option("--method", metavar="METHOD", help="How derivatives are measured.")] = "auto",
+    order: Annotated[
+        int, Option("--order", metavar="1|2", min=1, max=2, help="Check first or second derivatives.")
+    ] = 1,
+    samples: Annotated[
+        str | None,
+        Option(
+            "--samples",
+            metavar="N|all",
+            callback=_samples,
+            help="Entries checked of each array; default: as configured.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None, Option("--tolerance", metavar="X", help="Largest relative error; default: as configured.")
+    ] = None,
+    mutate: Annotated[bool, Option("--mutate", help="Also break rules on purpose: does the check notice?")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check every gradient against numerical differentiation."""
+    from backprop_cli.jobs.gradcheck import gradcheck as job
+    from backprop_cli.report.results import gradcheck_text
+
+    result = job(
+        resolve_checkpoint(target) if target is not None and target.is_dir() else target,
+        list(overrides or []),
+        method=method,
+        order=order,
+        samples=_count(samples),
+        tolerance=tolerance,
+        mutate=mutate,
+    )
+    if as_json:
+        emit_json(result.to_json())
+    else:
+        emit(gradcheck_text(result.to_json()))
+    finish(0 if result.passed else 3)
+
+
+def _count(samples: str | None) -> int | Literal["all"] | None:
+    if samples is None:
+        return None
+    return "all" if samples == "all" else int(samples)

@@ -1,0 +1,42 @@
+"""``bp predict``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from backprop_cli.cli.command import CheckpointPath, command, resolve_checkpoint
+from backprop_cli.errors import UsageError
+
+
+@command(
+    "bp predict runs/digits/latest new.csv --output predictions.csv",
+    "cat new.csv | bp predict model.safetensors - --proba > predictions.csv",
+    codes=(5, 6),
+)
+def predict(
+    checkpoint: CheckpointPath,
+    source: Annotated[
+        str | None, Argument(metavar="INPUT|-", help="Rows without targets; - is standard input.", show_default=False)
+    ] = None,
+    output: Annotated[str, Option("--output", "-o", metavar="FILE|-", help="Where predictions go.")] = "-",
+    format_: Annotated[
+        str | None, Option("--format", metavar="FORMAT", help="csv, jsonl or npz; default: as FILE ends, else csv.")
+    ] = None,
+    proba: Annotated[bool, Option("--proba", help="Also the probability of every class.")] = False,
+) -> None:
+    """Predict rows of a file or of standard input, in their order."""
+    if source is None and sys.stdin.isatty():
+        raise UsageError("predict: INPUT is missing; name a file, or - for standard input")
+    from backprop_cli.jobs.predict import predict as job
+
+    found = resolve_checkpoint(checkpoint)
+    job(found, _place(source or "-"), _place(output), format=format_, proba=proba)
+
+
+def _place(text: str) -> Path | str:
+    """A file, or ``-``."""
+    return text if text == "-" else Path(text)

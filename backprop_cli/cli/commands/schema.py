@@ -1,0 +1,14 @@
+"""``bp schema``."""
+
+from __future__ import annotations
+
+from backprop_cli.cli.command import Json, command
+from backprop_cli.cli.terminal import emit_json
+
+
+@command("bp schema > bp.schema.json")
+def schema(as_json: Json = False) -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from backprop_cli.jobs.schema import schema as job
+
+    emit_json(job())

@@ -1,0 +1,19 @@
+"""``bp validate``."""
+
+from __future__ import annotations
+
+from backprop_cli.cli.command import Config, Json, Overrides, command
+from backprop_cli.cli.terminal import emit, emit_json
+
+
+@command("bp validate configs/digits.yaml model.layers.0.units=128", codes=(6,))
+def validate(config: Config, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Check that a configuration and its data can be trained."""
+    from backprop_cli.jobs.validate import validate as job
+    from backprop_cli.report.tables import pairs
+
+    result = job(config, list(overrides or []))
+    if as_json:
+        emit_json(result.to_json())
+    else:
+        emit(pairs(result.to_json()))

@@ -1,0 +1,137 @@
+"""Results of the commands as text, from the same objects that ``--json`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backprop_cli.report.numbers import number, plural, size
+from backprop_cli.report.tables import confusion_table, pairs, table
+
+Json = Mapping[str, Any]
+
+
+def train_text(result: Json) -> str:
+    """Run directory, kept checkpoint and the kept model's metrics, one ``name value`` a line.
+
+    The metrics are those of the test split, or of the splits there are.
+    """
+    lines = [f"run {result['run_dir']}"] if result.get("run_dir") else []
+    lines += _kept(result)
+    metrics = result.get("metrics") or {}
+    on_test = {name: value for name, value in metrics.items() if name.startswith("test/")}
+    lines += [f"{name} {number(value)}" for name, value in (on_test or metrics).items()]
+    return "\n".join([*lines, *([] if lines else [str(result.get("status", "done"))])])
+
+
+def eval_text(result: Json) -> str:
+    """``<split>/<metric> value`` a line, then the confusion matrix where there is one."""
+    lines = [plural(result["examples"], "example")]
+    lines += [f"{result['split']}/{name} {number(value)}" for name, value in result["metrics"].items()]
+    if confusion := result.get("confusion"):
+        lines += ["", confusion_table(confusion["classes"], confusion["counts"])]
+    return "\n".join(lines)
+
+
+def gradcheck_text(result: Json) -> str:
+    """The table of checks, worst first, and what they come to."""
+    rows = [
+        [
+            check["name"],
+            check["kind"],
+            _shape(check["shape"]),
+            f"{check['checked']}/{check['size']}",
+            check["max_relative_error"],
+            check["max_absolute_error"],
+            check["verdict"],
+        ]
+        for check in result["checks"]
+    ]
+    header = ["name", "kind", "shape", "checked", "relative error", "absolute error", "verdict"]
+    return "\n".join([table(header, rows), "", *_mutants(result), _verdict(result)])
+
+
+def show_text(result: Json) -> str:
+    """The table of layers, the totals, and for a run its outcome."""
+    rows = [
+        [
+            layer["name"],
+            layer["type"],
+            ", ".join(layer["inputs"]),
+            _shape(layer["output_shape"]),
+            layer["parameters"],
+            layer["multiplications"],
+        ]
+        for layer in result["layers"]
+    ]
+    header = ["layer", "type", "inputs", "output", "parameters", "multiplications"]
+    totals: dict[str, object] = {"parameters": result["parameters"], "trainable": result["trainable"]}
+    totals |= {f"memory of {name}": size(count) for name, count in result["bytes"].items() if count is not None}
+    rest = {key: value for key, value in result.items() if key not in {"layers", "bytes", *totals}}
+    return "\n\n".join(part for part in (table(header, rows), pairs(totals), pairs(rest)) if part)
+
+
+def listing_text(found: Json) -> str:
+    """The kinds with their counts, a kind's entries, or one entry's page with its fields."""
+    if "kinds" in found:
+        return table(["kind", "number"], [[kind["kind"], kind["count"]] for kind in found["kinds"]])
+    entries = found["entries"]
+    if len(entries) == 1 and "page" in entries[0]:
+        return _page(found["kind"], entries[0])
+    return table([found["kind"], ""], [[entry["name"], entry["summary"]] for entry in entries])
+
+
+def _kept(result: Json) -> list[str]:
+    """The line of the checkpoint that is kept: the best, or else the last."""
+    checkpoints = result.get("checkpoints") or {}
+    best = result.get("best") or {}
+    if checkpoints.get("best"):
+        at = f" (best {best['monitor']} {number(best['value'])}, epoch {best['epoch']})" if best else ""
+        return [f"checkpoint {checkpoints['best']}{at}"]
+    return [f"checkpoint {checkpoints['last']}"] if checkpoints.get("last") else []
+
+
+def _mutants(result: Json) -> list[str]:
+    mutants = result.get("mutants")
+    if not mutants:
+        return []
+    lines = [f"mutants: {mutants['killed']} of {mutants['total']} noticed"]
+    return lines + [f"  not noticed: {survivor}" for survivor in mutants["survivors"]]
+
+
+def _verdict(result: Json) -> str:
+    checks = result["checks"]
+    wrong = sum(check["verdict"] in {"FAIL", "NONFINITE"} for check in checks)
+    how = f"method {result['method']}, {result['dtype']}, tolerance {number(result['tolerance'])}"
+    if result["passed"]:
+        return f"PASS: {plural(len(checks), 'check')} ({how})"
+    return f"FAIL: {wrong} of {plural(len(checks), 'check')} wrong ({how})"
+
+
+def _page(kind: str, entry: Json) -> str:
+    """The manual page of one entry: its docstring, then its keys."""
+    rows = []
+    for field in entry["fields"]:
+        default = "required" if field["required"] else _default(field["default"])
+        rows.append([field["name"], field["type"], default, field["description"]])
+    parts = [f"{entry['name']} ({kind})", entry["page"]]
+    if rows:
+        parts.append(table(["key", "value", "default", ""], rows))
+    return "\n\n".join(parts)
+
+
+def _default(value: object) -> str:
+    """A default as it would be written in YAML."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_default(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_default, value)) + "]"
+    return str(value)
+
+
+def _shape(shape: object) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]" if isinstance(shape, list | tuple) else str(shape)

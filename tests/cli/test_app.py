@@ -1,0 +1,291 @@
+"""One place turns every end of a command into a message and an exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from backprop_cli import __version__
+from backprop_cli.cli import app
+from backprop_cli.cli.command import COMMANDS, Json, command
+from backprop_cli.cli.exit_codes import ALWAYS, EXIT_CODES, exit_code_block
+from backprop_cli.errors import (
+    CheckFailed,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    Diverged,
+    Interrupted,
+    Problem,
+    ShapeError,
+    UsageError,
+)
+from backprop_cli.registry import discover
+
+discover("backprop_cli.cli.commands")
+NAMES = sorted(COMMANDS)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """A command ``boom`` that raises what the test puts here."""
+    to_raise = []
+    monkeypatch.delitem(COMMANDS, "boom", raising=False)
+
+    @command("bp boom")
+    def boom(as_json: Json = False) -> None:
+        """Raise."""
+        cause = to_raise[0]
+        raise cause if isinstance(cause, BaseException) else cause()
+
+    yield to_raise
+    del COMMANDS["boom"]
+
+
+def test_version(capsys):
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"bp {__version__}\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_help_says_what_it_does_with_an_example_and_exit_codes(name, capsys):
+    assert app.run([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0].startswith(f"Usage: bp {name} [OPTIONS]")
+    summary = lines[2]
+    assert summary.endswith(".")
+    assert lines[3] == "", "what it does is one line"
+    assert lines[lines.index("Example:") + 1].startswith(("bp ", "cat "))
+    assert f"bp {name}" in lines[lines.index("Example:") + 1]
+    codes = [int(line.split()[0]) for line in lines[lines.index("Exit codes:") + 1 :]]
+    assert codes == sorted(codes)
+    assert set(ALWAYS) <= set(codes) <= set(EXIT_CODES)
+
+
+def test_help_of_bp_names_every_command_with_its_whole_summary(capsys):
+    assert app.run(["--help"]) == 0
+    text = capsys.readouterr().out
+    for name in NAMES:
+        summary = (COMMANDS[name].function.__doc__ or "").strip()
+        assert f"  {name.ljust(max(map(len, NAMES)))}  {summary}\n" in text
+    assert "  Example:\n    bp train configs/digits.yaml\n" in text
+    assert "  Exit codes:\n      0  done\n" in text
+
+
+def test_no_command(capsys):
+    assert app.run([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Usage: bp [OPTIONS] COMMAND")
+
+
+def test_exit_code_block():
+    assert exit_code_block((3,)) == (
+        "Exit codes:\n"
+        "    0  done\n"
+        "    1  internal error: a bug in bp, with a traceback\n"
+        "    2  usage or configuration\n"
+        "    3  a check said no\n"
+        "  130  interrupted by Ctrl-C (SIGINT)\n"
+        "  143  ended by SIGTERM"
+    )
+
+
+def test_codes_of_errors_are_documented():
+    kinds = (UsageError, ConfigError, ShapeError, CheckFailed, Diverged, CheckpointError, DataError)
+    assert {kind.exit_code for kind in kinds} <= set(EXIT_CODES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "bp: unknown command 'trian'; did you mean 'train'?\nTry 'bp --help'.\n"),
+        (["zzz"], f"bp: unknown command 'zzz'; known: {', '.join(NAMES)}\nTry 'bp --help'.\n"),
+        (["eval"], "bp eval: missing argument 'CHECKPOINT|RUN'\nTry 'bp eval --help'.\n"),
+        (
+            ["gradcheck", "--samples", "some"],
+            "bp gradcheck: invalid value for '--samples': expected a number above 0 or 'all', got 'some'\n"
+            "Try 'bp gradcheck --help'.\n",
+        ),
+    ],
+)
+def test_usage_errors(arguments, message, capsys):
+    assert app.run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == message
+    assert app.run([*arguments, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == message
+    stated = message.splitlines()[0].partition(": ")[2]
+    assert json.loads(captured.out) == {"error": {"code": 2, "kind": "usage", "problems": [{"message": stated}]}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "beginning"),
+    [
+        (["train", "--jsno"], "bp train: no such option: --jsno"),
+        (["train", "x.yaml", "--threads", "0"], "bp train: invalid value for '--threads': "),
+    ],
+)
+def test_usage_errors_in_the_parsers_words(arguments, beginning, capsys):
+    assert app.run(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(beginning)
+    assert err.endswith("\nTry 'bp train --help'.\n")
+
+
+def test_json_after_a_double_dash_is_an_argument(capsys):
+    assert app.run(["trian", "--", "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "kind"),
+    [
+        (UsageError("that does not fit"), 2, "usage"),
+        (ConfigError([Problem("seed", "wrong", file="a.yaml", line=3, column=7)]), 2, "config"),
+        (ShapeError("dense_1", "does not fit"), 2, "shape"),
+        (CheckFailed("no"), 3, "check"),
+        (Diverged("loss is nan at step 3"), 4, "diverged"),
+        (CheckpointError("x: is truncated"), 5, "checkpoint"),
+        (DataError("x.csv:3: ragged"), 6, "data"),
+        (Interrupted("saved at step 7", signal.SIGINT), 130, "interrupted"),
+        (Interrupted("saved at step 7", signal.SIGTERM), 143, "interrupted"),
+    ],
+)
+def test_errors(failing, error, code, kind, capsys):
+    failing.append(error)
+    assert app.run(["boom"]) == code
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", f"{error}\n")
+    assert app.run(["boom", "--json"]) == code
+    captured = capsys.readouterr()
+    assert captured.err == f"{error}\n"
+    assert json.loads(captured.out) == {"error": {"code": code, "kind": kind, "problems": error.describe()}}
+
+
+def test_problem_of_a_configuration_as_json(failing, capsys):
+    failing.append(ConfigError([Problem("seed", "wrong", file="a.yaml", line=3, column=7), Problem("", "also")]))
+    app.run(["boom", "--json"])
+    assert json.loads(capsys.readouterr().out)["error"]["problems"] == [
+        {"path": "seed", "message": "wrong", "file": "a.yaml", "line": 3, "column": 7},
+        {"path": "", "message": "also"},
+    ]
+
+
+def test_a_bug_keeps_its_traceback(failing, capsys):
+    failing.append(ZeroDivisionError("division by zero"))
+    assert app.run(["boom", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Traceback (most recent call last):\n")
+    assert captured.err.endswith(
+        "ZeroDivisionError: division by zero\n\n"
+        f"this is a bug in bp {__version__}; please report it with the lines above\n"
+    )
+    assert json.loads(captured.out) == {
+        "error": {"code": 1, "kind": "internal", "problems": [{"message": "ZeroDivisionError: division by zero"}]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (app.Terminated(), 143, "terminated"),
+        (typer.Abort(), 130, "interrupted"),
+    ],
+)
+def test_interrupts(failing, error, code, word, capsys):
+    failing.append(error)
+    assert app.run(["boom", "--json"]) == code
+    captured = capsys.readouterr()
+    assert captured.err == f"{word}\n"
+    expected = {"error": {"code": code, "kind": "interrupted", "problems": [{"message": word}]}}
+    assert json.loads(captured.out) == expected
+
+
+def test_sigterm_becomes_an_exception_and_its_handler_goes(failing, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    failing.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert app.run(["boom"]) == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert capsys.readouterr().err == "terminated\n"
+
+
+def test_broken_pipe_inside_a_command_ends_quietly(failing, capsys):
+    failing.append(BrokenPipeError())
+    assert app.run(["boom"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def bp(*arguments, **options):
+    """The real process."""
+    script = "import sys; from backprop_cli.cli.app import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom backprop_cli.cli import app\napp.run(['--help'])\n"
+        "heavy = {'numpy', 'rich', 'pydantic', 'yaml', 'safetensors', 'threadpoolctl'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+
+
+def test_help_takes_less_than_three_imports_of_typer():
+    help_seconds = min(_seconds("from backprop_cli.cli.app import main; main()", "--help") for _ in range(5))
+    import_seconds = min(_seconds("import typer") for _ in range(5))
+    assert help_seconds < 3 * import_seconds
+
+
+def _seconds(script, *arguments):
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True, timeout=60)
+    return time.perf_counter() - began
+
+
+def test_a_reader_that_leaves_ends_it_quietly():
+    script = f"{sys.executable} -c 'from backprop_cli.cli.app import main; main()' list ops --json"
+    done = subprocess.run(
+        ["bash", "-c", f"{script} | head -n 1; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list", "ops"]])
+def test_output_that_nobody_reads(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    script = "from backprop_cli.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_output_on_a_full_disk_is_said():
+    with Path("/dev/full").open("w") as full:
+        script = "from backprop_cli.cli.app import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", script, "list"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (2, "standard output: cannot be written: No space left on device\n")
+
+
+def test_text_that_the_terminal_cannot_show():
+    done = bp("zzé", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("bp: unknown command 'zz\\xe9'; known: ")

@@ -1,0 +1,360 @@
+"""Each command passes what it was given to its job and shows what the job returns."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from backprop_cli.cli import app
+from backprop_cli.training.events import Epoch, Finished, Started
+
+TRAINED = {
+    "run_dir": "runs/digits/20260131T120000Z-ab12",
+    "status": "finished",
+    "epochs": 30,
+    "steps": 1200,
+    "seconds": 1.5,
+    "metrics": {"train/loss": 0.01, "validation/loss": 0.05, "test/loss": 0.06, "test/accuracy": 0.975},
+    "best": {"epoch": 12, "step": 480, "monitor": "validation/loss", "value": 0.0475},
+    "checkpoints": {
+        "best": "runs/digits/x/checkpoints/best.safetensors",
+        "last": "runs/digits/x/checkpoints/last.safetensors",
+    },
+}
+
+
+@dataclass
+class Result:
+    """What a job returns, as far as a command looks."""
+
+    content: dict[str, Any]
+    exit_code: int = 0
+    failed: list[str] = field(default_factory=list)
+    passed: bool = True
+
+    def to_json(self):
+        return self.content
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """Replace ``jobs.<module>.<function>``; returns the calls it got."""
+
+    def replace(module, result, function=None, during=None):
+        calls = []
+
+        def stand_in(*args, **options):
+            on_event = options.pop("on_event", None)
+            calls.append((args, options))
+            if during is not None:
+                during(on_event)
+            return result
+
+        fake = ModuleType(f"backprop_cli.jobs.{module}")
+        setattr(fake, function or module, stand_in)
+        monkeypatch.setitem(sys.modules, fake.__name__, fake)
+        return calls
+
+    return replace
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def test_train_passes_everything_on(job, capsys):
+    calls = job("train", Result(TRAINED))
+    options = ["--run-dir", "out", "--threads", "2", "--dry-run", "--quiet"]
+    words = ["train", "a.yaml", "seed=1", *options, "optimizer.learning_rate=1e-2"]
+    assert app.run(words) == 0
+    assert calls == [
+        (
+            (Path("a.yaml"), ["seed=1", "optimizer.learning_rate=1e-2"]),
+            {"resume": None, "run_dir": Path("out"), "threads": 2, "dry_run": True},
+        )
+    ]
+
+
+def test_train_ends_with_run_checkpoint_and_test_metrics(job, capsys):
+    job("train", Result(TRAINED))
+    assert app.run(["train", "a.yaml"]) == 0
+    assert capsys.readouterr().out == (
+        "run runs/digits/20260131T120000Z-ab12\n"
+        "checkpoint runs/digits/x/checkpoints/best.safetensors (best validation/loss 0.0475, epoch 12)\n"
+        "test/loss 0.06\n"
+        "test/accuracy 0.975\n"
+    )
+
+
+def test_train_without_best_or_test_split(job, capsys):
+    result = {**TRAINED, "best": None, "checkpoints": {"best": None, "last": "x/last.safetensors"}}
+    job("train", Result({**result, "metrics": {"train/loss": 0.5}}))
+    assert app.run(["train", "a.yaml"]) == 0
+    assert capsys.readouterr().out == (
+        "run runs/digits/20260131T120000Z-ab12\ncheckpoint x/last.safetensors\ntrain/loss 0.5\n"
+    )
+
+
+def test_train_that_wrote_nothing(job, capsys):
+    job("train", Result({"run_dir": None, "status": "usable", "metrics": {}}))
+    assert app.run(["train", "a.yaml", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "usable\n"
+
+
+@pytest.mark.parametrize("code", [4, 130, 143])
+def test_train_exits_as_the_run_ended(job, code, capsys):
+    job("train", Result({**TRAINED, "metrics": {"train/loss": float("nan")}}, exit_code=code))
+    assert app.run(["train", "a.yaml", "--json"]) == code
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["metrics"] == {"train/loss": None}
+
+
+@pytest.mark.parametrize("words", ["training.epochs=60", "training.epochs=60 seed=2"])
+def test_resume_takes_overrides_only(job, words):
+    calls = job("train", Result(TRAINED))
+    assert app.run(["train", "--resume", "runs/digits/latest", *words.split()]) == 0
+    assert calls[0][0] == (None, words.split())
+    assert calls[0][1]["resume"] == Path("runs/digits/latest")
+
+
+def test_progress_goes_to_stderr_and_the_log(job, capsys, tmp_path):
+    def during(on_event):
+        on_event(Started(10, {"train": 8}, 4, 1, 2, 2, 1, run_dir=str(tmp_path)))
+        on_event(Epoch(2, 1, 0.5, {"train/loss": 0.5}))
+        on_event(Finished("finished", 2, 1, 0.5))
+
+    lines = [
+        "training 10 parameters on 8 examples; 1 epoch of 2 steps, batch 4, 1 thread",
+        "epoch 1/1  loss 0.5",
+        "finished after 2 steps, 0.50 s",
+    ]
+    job("train", Result(TRAINED), during=during)
+    assert app.run(["train", "a.yaml", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == TRAINED
+    assert captured.err.splitlines() == lines
+    assert app.run(["train", "a.yaml", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    log = (tmp_path / "log.txt").read_text().splitlines()
+    assert log == 2 * [*lines, *captured.out.splitlines()]
+
+
+EVALUATED = {
+    "checkpoint": "best.safetensors",
+    "split": "test",
+    "examples": 270,
+    "metrics": {"loss": 0.06, "accuracy": 0.975},
+    "confusion": {"classes": ["no", "yes"], "counts": [[100, 2], [5, 163]]},
+}
+
+
+def test_eval(job, tmp_path, capsys):
+    checkpoint = tmp_path / "checkpoints" / "best.safetensors"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    calls = job("evaluate", Result(EVALUATED))
+    words = ["eval", str(tmp_path), "seed=1", "--data", "new.csv", "--confusion", "--require", "accuracy>=0.9"]
+    assert app.run(words) == 0
+    options = {"split": "test", "data": Path("new.csv"), "require": ["accuracy>=0.9"], "confusion": True}
+    assert calls == [((checkpoint, ["seed=1"]), options)]
+    captured = capsys.readouterr()
+    assert captured.err == f"checkpoint {checkpoint}\n"
+    assert captured.out == (
+        "270 examples\n"
+        "test/loss 0.06\n"
+        "test/accuracy 0.975\n"
+        "\n"
+        "true \\ predicted   no  yes\n"
+        "no                100    2\n"
+        "yes                 5  163\n"
+    )
+
+
+def test_eval_requirement_not_met(job, tmp_path, capsys):
+    (tmp_path / "model.safetensors").touch()
+    job("evaluate", Result(EVALUATED, failed=["accuracy>=0.99 (it is 0.975)"]))
+    assert app.run(["eval", str(tmp_path / "model.safetensors"), "--require", "accuracy>=0.99", "--json"]) == 3
+    captured = capsys.readouterr()
+    assert captured.err == "not met: accuracy>=0.99 (it is 0.975)\n"
+    assert json.loads(captured.out) == EVALUATED
+
+
+def test_eval_without_checkpoint(job, tmp_path, capsys):
+    job("evaluate", Result(EVALUATED))
+    assert app.run(["eval", str(tmp_path / "x")]) == 5
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/x: no such file or directory; expected a checkpoint (.safetensors) or a run directory\n"
+    )
+
+
+def test_predict(job, tmp_path):
+    model = tmp_path / "model.safetensors"
+    model.touch()
+    calls = job("predict", None)
+    assert app.run(["predict", str(model), "new.csv", "-o", "out.npz", "--proba", "--format", "npz"]) == 0
+    assert app.run(["predict", str(model), "-"]) == 0
+    assert calls == [
+        ((model, Path("new.csv"), Path("out.npz")), {"format": "npz", "proba": True}),
+        ((model, "-", "-"), {"format": None, "proba": False}),
+    ]
+
+
+def test_predict_reads_a_pipe_but_not_a_terminal(job, tmp_path, monkeypatch, capsys):
+    model = tmp_path / "model.safetensors"
+    model.touch()
+    calls = job("predict", None)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    assert app.run(["predict", str(model)]) == 0
+    assert calls[0][0][1] == "-"
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert app.run(["predict", str(model)]) == 2
+    assert capsys.readouterr().err == "predict: INPUT is missing; name a file, or - for standard input\n"
+
+
+def checks(*verdicts):
+    return [
+        {
+            "name": f"dense_{number}.weight",
+            "kind": "parameter",
+            "shape": [10, 64],
+            "size": 640,
+            "checked": 32,
+            "max_relative_error": 1.5e-8,
+            "max_absolute_error": 1e-10,
+            "worst": {"index": [0, 1], "analytic": 0.5, "numeric": 0.5},
+            "verdict": verdict,
+        }
+        for number, verdict in enumerate(verdicts, start=1)
+    ]
+
+
+def checked(*verdicts, **more):
+    return {
+        "passed": not {"FAIL", "NONFINITE"} & set(verdicts),
+        "target": "a.yaml",
+        "method": "central",
+        "dtype": "float64",
+        "tolerance": 1e-5,
+        "checks": checks(*verdicts),
+        **more,
+    }
+
+
+def test_gradcheck(job, capsys):
+    calls = job("gradcheck", Result(checked("PASS", "KINK")))
+    words = ["gradcheck", "a.yaml", "seed=1", "--samples", "all", "--order", "2", "--tolerance", "1e-4", "--mutate"]
+    assert app.run(words) == 0
+    options = {"method": "auto", "order": 2, "samples": "all", "tolerance": 1e-4, "mutate": True}
+    assert calls == [((Path("a.yaml"), ["seed=1"]), options)]
+    assert capsys.readouterr().out == (
+        "name            kind       shape     checked  relative error  absolute error  verdict\n"
+        "dense_1.weight  parameter  [10, 64]  32/640          1.5e-08           1e-10  PASS\n"
+        "dense_2.weight  parameter  [10, 64]  32/640          1.5e-08           1e-10  KINK\n"
+        "\n"
+        "PASS: 2 checks (method central, float64, tolerance 1e-05)\n"
+    )
+
+
+def test_gradcheck_wrong(job, capsys):
+    mutants = {"total": 7, "killed": 6, "survivors": ["tanh.partials"]}
+    result = checked("FAIL", "NONFINITE", "PASS", mutants=mutants)
+    calls = job("gradcheck", Result(result, passed=False))
+    assert app.run(["gradcheck"]) == 3
+    options = {"method": "auto", "order": 1, "samples": None, "tolerance": None, "mutate": False}
+    assert calls == [((None, []), options)]
+    assert capsys.readouterr().out.endswith(
+        "mutants: 6 of 7 noticed\n"
+        "  not noticed: tanh.partials\n"
+        "FAIL: 2 of 3 checks wrong (method central, float64, tolerance 1e-05)\n"
+    )
+    assert app.run(["gradcheck", "--json", "--samples", "5"]) == 3
+    assert json.loads(capsys.readouterr().out) == result
+    assert calls[1][1]["samples"] == 5
+
+
+def test_show(job, capsys):
+    result = {
+        "layers": [
+            {
+                "name": "dense_1",
+                "type": "dense",
+                "inputs": ["input"],
+                "output_shape": [64],
+                "parameters": 4160,
+                "multiplications": 4096,
+            }
+        ],
+        "parameters": 4160,
+        "trainable": 4160,
+        "bytes": {"parameters": 16640, "optimizer": 33280, "plan": None},
+        "run": {"status": "finished", "metrics": {"test/accuracy": 0.975}},
+    }
+    calls = job("show", Result(result))
+    assert app.run(["show", "runs/digits/latest"]) == 0
+    assert calls == [((Path("runs/digits/latest"),), {})]
+    assert capsys.readouterr().out == (
+        "layer    type   inputs  output  parameters  multiplications\n"
+        "dense_1  dense  input   [64]         4,160            4,096\n"
+        "\n"
+        "parameters            4,160\n"
+        "trainable             4,160\n"
+        "memory of parameters  16.6 kB\n"
+        "memory of optimizer   33.3 kB\n"
+        "\n"
+        "run.status                 finished\n"
+        "run.metrics.test/accuracy  0.975\n"
+    )
+    assert app.run(["show", "x", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == result
+
+
+def test_validate(job, capsys):
+    calls = job("validate", Result({"config": "a.yaml", "examples": {"train": 1257}}))
+    assert app.run(["validate", "a.yaml", "seed=1"]) == 0
+    assert calls == [((Path("a.yaml"), ["seed=1"]), {})]
+    assert capsys.readouterr().out == "config          a.yaml\nexamples.train  1,257\n"
+
+
+def test_list_kinds(capsys):
+    assert app.run(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["kind", "number"]
+    assert [line.split()[0] for line in lines[1:]][:3] == ["layers", "activations", "losses"]
+
+
+def test_list_kind_and_page(capsys):
+    assert app.run(["list", "layer"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("layers\n")
+    assert "\ndense       Affine map out = activation(x @ weight.T + bias).\n" in out
+    assert app.run(["list", "layers", "dropout"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("dropout (layers)\n\n")
+    assert "\nrate    number >= 0, < 1      0.5      " in out
+
+
+def test_list_json(capsys):
+    assert app.run(["list", "losses", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["kind"] == "losses"
+    assert "cross_entropy" in [entry["name"] for entry in found["entries"]]
+    assert app.run(["list", "losess", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out) == {
+        "error": {
+            "code": 2,
+            "kind": "usage",
+            "problems": [{"message": "unknown kind 'losess'; did you mean 'losses'?"}],
+        }
+    }
+
+
+def test_schema(job, capsys):
+    calls = job("schema", {"$schema": "https://json-schema.org/draft/2020-12/schema"})
+    assert app.run(["schema"]) == 0
+    assert calls == [((), {})]
+    assert json.loads(capsys.readouterr().out)["$schema"].endswith("2020-12/schema")

@@ -1,0 +1,42 @@
+"""When a bar and colours belong, by the terminal and the environment."""
+
+import io
+import os
+
+import pytest
+
+from backprop_cli.cli.terminal import is_plain, say
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "plain"),
+    [
+        ({}, False),
+        ({"TERM": "xterm-256color"}, False),
+        ({"TERM": "dumb"}, True),
+        ({"NO_COLOR": "1"}, True),
+        ({"NO_COLOR": ""}, False),  # https://no-color.org: present and not empty
+        ({"CI": "true"}, True),
+        ({"CI": ""}, False),
+    ],
+)
+def test_on_a_terminal(environment, plain):
+    assert is_plain(Terminal(), environment) is plain
+
+
+def test_elsewhere():
+    assert is_plain(io.StringIO(), {})
+
+
+def test_a_remark_that_cannot_be_printed_is_lost(monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(5, os.strerror(5))
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    say("hello")
