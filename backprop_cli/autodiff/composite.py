@@ -86,29 +86,29 @@ def amax(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     return Amax(_axes(x, axes), keepdims)(x)
 
 
-def _shifted(x: Value, axis: int) -> tuple[Value, Value]:
-    """X minus its maximum, and the maximum. It cancels in what is made of it, so it is a constant for derivatives."""
-    top = stop_gradient(amax(x, axis, keepdims=True))
-    return x - top, top
+def _shifted(x: Value, axis: int) -> Value:
+    """X minus its maximum, which cancels in what is made of it, so it is a constant for derivatives."""
+    return x - stop_gradient(amax(x, axis, keepdims=True))
 
 
 def logsumexp(x: Value, axis: int = -1, keepdims: bool = False) -> Value:
-    """``ln sum_k e^x_k`` along an axis (nats); cannot overflow."""
-    shifted, top = _shifted(x, axis)
-    out = log(sum(exp(shifted), axis, keepdims=True)) + top
+    """``ln sum_k e^x_k`` along an axis (nats); cannot overflow. Its value for infinite x is the limit."""
+    top = stop_gradient(amax(x, axis, keepdims=True))
+    # Infinity minus infinity is NaN: an infinite maximum is not subtracted.
+    top = where(less(absolute(top), math.inf), top, 0.0)
+    out = log(sum(exp(x - top), axis, keepdims=True)) + top
     return out if keepdims else reshape(out, np.delete(np.array(x.shape), axis).tolist())
 
 
 def log_softmax(x: Value, axis: int = -1) -> Value:
     """``x - logsumexp(x)`` along an axis: log-probabilities (nats)."""
-    shifted, _ = _shifted(x, axis)
+    shifted = _shifted(x, axis)
     return shifted - log(sum(exp(shifted), axis, keepdims=True))
 
 
 def softmax(x: Value, axis: int = -1) -> Value:
     """``e^x_j / sum_k e^x_k`` along an axis: probabilities."""
-    shifted, _ = _shifted(x, axis)
-    weights = exp(shifted)
+    weights = exp(_shifted(x, axis))
     return weights / sum(weights, axis, keepdims=True)
 
 

@@ -29,6 +29,8 @@ def compute(op: Op, operands: Sequence[Array], poison: bool = False) -> Array:
 def evaluate(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Array]:
     """The arrays of ``outputs`` for these inputs. Results may be views of each other or of the feed.
 
+    Any value can be fed; what only a fed value needs is not computed.
+
     Raises:
         UsageError: an input that the outputs need is not fed.
         ShapeError: an array of another shape or dtype than its input.
@@ -40,9 +42,7 @@ def evaluate(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Arra
         if spec_of(array) != value.spec:
             raise ShapeError(value, "fed an array of another spec", expected=value.spec, given=spec_of(array))
         arrays[value] = array
-    for node in toposort(outputs):
-        if node in arrays:
-            continue
+    for node in toposort(outputs, known=arrays):
         if node.array is not None:
             arrays[node] = node.array
         elif node.op is None:

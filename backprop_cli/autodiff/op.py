@@ -48,6 +48,10 @@ class Op:
     """``out`` may be the memory of any operand of the same spec."""
     is_smooth: ClassVar[bool] = True
     """False where the derivative jumps (relu, abs, max): checks look for kinks there."""
+    is_step: ClassVar[bool] = False
+    """Piecewise constant: comparisons and sign. In a gradient's program they say which branch of a kink was taken."""
+    blocks_gradient: ClassVar[bool] = False
+    """Its derivative is 0 by definition, whatever differences say: they are no check of it."""
 
     def shape(self, *x: Spec) -> Spec:
         """The spec of the result; raises ShapeError for operands that do not fit."""

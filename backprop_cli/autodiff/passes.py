@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.value import Value, constant, scope, toposort
 
 _FOLD_LIMIT = 64
-"""Largest constant, in elements, that folding may make. A view is folded for scalars only: it costs nothing as it is."""
+"""Largest constant, in elements, that folding may make. Views cost nothing as they are: only scalars are folded."""
 
 
 def simplify(program: Program) -> Program:
@@ -26,30 +28,50 @@ def simplify(program: Program) -> Program:
 
 def simplified(outputs: Sequence[Value]) -> list[Value]:
     """Rebuild what ``outputs`` need, operands first; what nothing needs is never visited."""
-    known: dict[Any, Value] = {}
+    order = toposort(outputs)
+    rebuilder = _Rebuilder()
     new: dict[Value, Value] = {}
-    for node in toposort(outputs):
-        with scope(node.layer):
-            operands = [new[operand] for operand in node.inputs]
-            new[node] = _merged(node, known) if node.op is None else _rebuilt(node.op, operands, known)
+    users = Counter(chain(outputs, *(node.inputs for node in order)))
+    for node in order:
+        with scope(node.layer), np.errstate(all="ignore"):
+            new[node] = rebuilder.rebuilt(node, [new[operand] for operand in node.inputs])
+        if users[node] > 1:
+            rebuilder.shared.add(new[node])
     return [new[output] for output in outputs]
 
 
-def _rebuilt(op: Op, operands: Sequence[Value], known: dict[Any, Value]) -> Value:
-    """The op on known operands: folded, replaced by its op's own rule, or merged with an equal node."""
-    node = op(*operands)
-    arrays = [operand.array for operand in operands if operand.array is not None]
-    if len(arrays) == len(operands) and node.size <= (1 if op.is_view else _FOLD_LIMIT):
-        return _merged(constant(np.array(compute(op, arrays))), known)
-    better = op.simplify(*operands)
-    return _merged(node, known) if better is None else _absorbed(better, known)
+class _Rebuilder:
+    """Makes each node anew: folded, replaced by its op's own rule, or merged with an equal one."""
 
+    def __init__(self) -> None:
+        self.known: dict[Any, Value] = {}
+        self.shared: set[Value] = set()  # values that more than one node reads
 
-def _absorbed(value: Value, known: dict[Any, Value]) -> Value:
-    """A value that a rule made from known operands: its new nodes are rebuilt, known ones stay."""
-    if value.op is None or _key(value) in known:
-        return _merged(value, known)
-    return _rebuilt(value.op, [_absorbed(operand, known) for operand in value.inputs], known)
+    def rebuilt(self, node: Value, operands: Sequence[Value]) -> Value:
+        """The node on known operands."""
+        return self._merged(node) if node.op is None else self._applied(node.op, operands)
+
+    def _applied(self, op: Op, operands: Sequence[Value]) -> Value:
+        node = op(*operands)
+        arrays = [operand.array for operand in operands if operand.array is not None]
+        if len(arrays) == len(operands) and node.size <= (1 if op.is_view else _FOLD_LIMIT):
+            return self._merged(constant(np.array(compute(op, arrays))))
+        better = op.simplify(*operands)
+        return self._merged(node) if better is None or self._repeats_work(better, operands) else self._absorbed(better)
+
+    def _repeats_work(self, better: Value, operands: Sequence[Value]) -> bool:
+        """Whether it is a product made in place of one that others read: then there would be two."""
+        shared = any(operand in self.shared for operand in operands)
+        return shared and better.op is not None and better.op.multiplications(*(x.spec for x in better.inputs)) > 0
+
+    def _absorbed(self, value: Value) -> Value:
+        """A value that a rule made from known operands: its new nodes are rebuilt, known ones stay."""
+        if value.op is None or _key(value) in self.known:
+            return self._merged(value)
+        return self._applied(value.op, [self._absorbed(operand) for operand in value.inputs])
+
+    def _merged(self, node: Value) -> Value:
+        return self.known.setdefault(_key(node), node)
 
 
 def _key(node: Value) -> Any:
@@ -59,7 +81,3 @@ def _key(node: Value) -> Any:
     if node.array is not None and node.size <= _FOLD_LIMIT:
         return (node.spec, node.array.tobytes())
     return id(node)
-
-
-def _merged(node: Value, known: dict[Any, Value]) -> Value:
-    return known.setdefault(_key(node), node)

@@ -5,7 +5,8 @@ How memory is given, in order:
 1. A view costs nothing: it shares the memory of its operand.
 2. The operands of a flat concatenation are computed in place inside it, so that the gradient of all parameters is
    one vector without a copy.
-3. The new value of a state is written over the old one where nothing reads the old one any more.
+3. The new value of a state is written over the old one where nothing reads the old one any more; else it is copied
+   there when all is computed.
 4. An elementwise op writes over an operand that dies with it.
 5. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
    size"): two values overlap in it only where their lifetimes do not.
@@ -20,7 +21,7 @@ from functools import partial
 
 import numpy as np
 
-from backprop_cli.autodiff.ops.shape import Concat, Reshape
+from backprop_cli.autodiff.ops.shape import Concat, Copy, Reshape
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.value import Value
@@ -68,8 +69,9 @@ class _Layout:
 class Plan:
     """A program bound to buffers. ``run()`` computes the outputs and updates the states, allocating nothing.
 
-    Write into ``inputs[name]``, call ``run()``, read ``outputs[name]`` (valid until the next run). ``arrays`` binds
-    inputs to existing arrays: plans for different batch sizes share parameters that way.
+    Write into ``inputs[name]``, call ``run()``, read ``outputs[name]`` (valid until the next run, or until you write
+    into the input that it is a view of). ``arrays`` binds inputs to existing arrays, no two of which may overlap: plans
+    for different batch sizes share parameters that way.
     Numbers that overflow follow NumPy's error state: wrap a loop of runs in ``np.errstate(all="ignore")``.
 
     ``peak_bytes`` is the arena's size, ``lower_bound_bytes`` the largest sum of what is alive at once.
@@ -83,6 +85,7 @@ class Plan:
             if array is not None and spec_of(array) != value.spec:
                 raise ShapeError(f"input {name!r}", "bound to another spec", expected=value.spec, given=spec_of(array))
             self.inputs[name] = np.zeros(value.shape, value.dtype) if array is None else array
+        program = _read_before_update(program)
         layout = _lay_out(program, self.inputs)
         storages = {id(s): s for s in layout.storage.values() if not s.external}
         storages |= {id(s): s for scratch in layout.scratch.values() for s in scratch}
@@ -112,25 +115,49 @@ def _aligned(nbytes: int) -> Array:
     return raw[start : start + nbytes]
 
 
+def _read_before_update(program: Program) -> Program:
+    """Copy what an output or an update shows of a state that is itself updated: it is due as it was before the run."""
+    states = {program.inputs[name] for name in program.updates}
+    copies: dict[Value, Value] = {}
+
+    def safe(value: Value) -> Value:
+        return copies.setdefault(value, Copy()(value)) if _viewed(value) in states else value
+
+    updates = {name: safe(new) for name, new in program.updates.items() if new is not program.inputs[name]}
+    return Program(program.inputs, {name: safe(value) for name, value in program.outputs.items()}, updates)
+
+
+def _viewed(value: Value) -> Value:
+    """What ``value`` is, or may be, a view of."""
+    while value.op is not None and value.op.is_view:
+        value = value.inputs[0]
+    return value
+
+
 def _lay_out(program: Program, inputs: Mapping[str, Array]) -> _Layout:
     layout = _Layout()
     _find_slots(program, layout)
     _find_bases(program, layout, inputs)
-    _find_lifetimes(program, layout)
+    _find_lifetimes(program, layout, inputs)
     return layout
 
 
 def _find_slots(program: Program, layout: _Layout) -> None:
     """Rule 2: operands of a concatenation along the first axis, seen through reshapes, are made inside it."""
     for node in program.nodes:
-        if not isinstance(node.op, Concat) or node.op.axis != 0 or node in layout.slot_of:
+        if not _has_slots(node):
             continue
         for number, operand in enumerate(node.inputs):
             made = operand
             while isinstance(made.op, Reshape):
                 made = made.inputs[0]
-            if made.op is not None and not made.op.is_view and made not in layout.slot_of and made is not node:
+            if made.op is not None and not _has_slots(made) and not made.op.is_view and made not in layout.slot_of:
                 layout.slot_of[made] = (node, number)
+
+
+def _has_slots(node: Value) -> bool:
+    """A concatenation whose operands can be computed in place: each is one contiguous piece of it."""
+    return isinstance(node.op, Concat) and node.op.axis == 0
 
 
 def _find_bases(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> None:
@@ -147,7 +174,7 @@ def _find_bases(program: Program, layout: _Layout, inputs: Mapping[str, Array]) 
         ghosts[node] = np.empty(node.shape, node.dtype) if view is None else view
 
 
-def _find_lifetimes(program: Program, layout: _Layout) -> None:
+def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> None:
     nodes = program.nodes
     base, last_use = layout.base, layout.last_use
     for position, node in enumerate(nodes):
@@ -159,7 +186,7 @@ def _find_lifetimes(program: Program, layout: _Layout) -> None:
         if node.op is None and node not in layout.storage:
             layout.storage[node] = Storage(node.spec, external=True, array=node.array)
     positions = {node: position for position, node in enumerate(nodes)}
-    targets = _state_targets(program, layout, positions)
+    targets = _state_targets(program, layout, inputs, positions)
     for position, node in enumerate(nodes):
         if node.op is None or base[node] is not node:
             continue
@@ -172,13 +199,16 @@ def _find_lifetimes(program: Program, layout: _Layout) -> None:
         )
 
 
-def _state_targets(program: Program, layout: _Layout, positions: Mapping[Value, int]) -> dict[Value, Value]:
+def _state_targets(
+    program: Program, layout: _Layout, inputs: Mapping[str, Array], positions: Mapping[Value, int]
+) -> dict[Value, Value]:
     """Rule 3: new value -> the state input whose memory it may take; the other updates are copied at the end."""
     targets: dict[Value, Value] = {}
     for name, new in program.updates.items():
         state = program.inputs[name]
-        own = new.op is not None and layout.base[new] is new and new not in targets and new not in layout.slot_of
-        if own and _may_overwrite(new, state, layout, positions[new]):
+        computed = new.op is not None and layout.base[new] is new
+        bound = new in targets or new in layout.slot_of or _has_slots(new) or not inputs[name].flags.c_contiguous
+        if computed and not bound and _may_overwrite(new, state, layout, positions[new]):
             targets[new] = state
         else:
             layout.last_use[layout.base[new]] = _FOREVER
@@ -288,19 +318,19 @@ def _home(node: Value, layout: _Layout) -> Array:
     if node in layout.slot_of:
         concat, number = layout.slot_of[node]
         assert isinstance(concat.op, Concat)
-        array = concat.op.slots(array, *(x.spec for x in concat.inputs))[number]
+        array = concat.op.slot(array, number, *(x.spec for x in concat.inputs))
     return array.reshape(node.shape)
 
 
 def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[Callable[[], object]]:
     assert node.op is not None
     operands = [values[operand] for operand in node.inputs]
-    if isinstance(node.op, Concat) and node.op.axis == 0:
-        slots = node.op.slots(values[node], *(x.spec for x in node.inputs))
+    if isinstance(node.op, Concat) and _has_slots(node):
         here = {number for concat, number in layout.slot_of.values() if concat is node}
+        specs = [x.spec for x in node.inputs]
         return [
-            partial(np.copyto, slot, x)
-            for i, (slot, x) in enumerate(zip(slots, operands, strict=True))
+            partial(np.copyto, node.op.slot(values[node], i, *specs), x)
+            for i, x in enumerate(operands)
             if i not in here
         ]
     scratch = tuple(s.array for s in layout.scratch[node] if s.array is not None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from backprop_cli.autodiff.value import Value, toposort
+from backprop_cli.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,17 @@ class Program:
     updates: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        named = {value: name for name, value in self.inputs.items()}
+        if len(named) != len(self.inputs):
+            raise UsageError("a program's inputs must be different values")
+        for value in self.nodes:
+            if value.is_input and value not in named:
+                raise UsageError(f"input {value.name!r} is needed, but is not among the program's inputs")
         for name, value in self.updates.items():
+            if name not in self.inputs:
+                raise UsageError(f"update of {name!r}, which is not among the program's inputs")
             if value.spec != self.inputs[name].spec:
-                raise ValueError(f"update of {name} is {value.spec}, the input is {self.inputs[name].spec}")
+                raise UsageError(f"update of {name!r} is {value.spec}, the input is {self.inputs[name].spec}")
 
     @cached_property
     def nodes(self) -> list[Value]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
+from backprop_cli.errors import ShapeError
 
 if TYPE_CHECKING:
     from backprop_cli.autodiff.op import Op
@@ -152,21 +153,32 @@ def constant(array: Any, dtype: DTypeLike | None = None) -> Value:
 
 
 def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
-    """The operand itself, or a constant: Python and NumPy scalars take ``dtype``, so float32 stays float32."""
+    """The operand itself, or a constant: Python and NumPy scalars take ``dtype``, so float32 stays float32.
+
+    Raises:
+        ShapeError: a scalar that integers of ``dtype`` cannot hold.
+
+    """
     if isinstance(operand, Value):
         return operand
     if isinstance(operand, np.ndarray) and operand.ndim > 0:
         return constant(operand)
-    return constant(operand, dtype)
+    scalar = constant(operand, dtype)
+    if dtype.kind in "iu" and scalar.array != operand:
+        raise ShapeError(f"constant {operand}", f"is not {dtype.name}; convert the other operand with cast")
+    return scalar
 
 
-def toposort(outputs: Iterable[Value]) -> list[Value]:
-    """Every value the outputs depend on, operands first, in order of creation. Iterative: depth is no limit."""
+def toposort(outputs: Iterable[Value], known: Container[Value] = ()) -> list[Value]:
+    """Every value the outputs depend on, operands first, in order of creation. Iterative: depth is no limit.
+
+    Values of ``known`` are left out, and what only they depend on.
+    """
     seen: set[Value] = set()
     stack = list(outputs)
     while stack:
         value = stack.pop()
-        if value not in seen:
+        if value not in seen and value not in known:
             seen.add(value)
             stack.extend(value.inputs)
     return sorted(seen, key=lambda value: value.index)

@@ -28,7 +28,7 @@ def _is_number(x: Value, number: float) -> bool:
 
 def _neutral(x: Value, y: Value, number: float) -> Value | None:
     """``x`` in the shape of the result where ``y`` is the operation's neutral number."""
-    if not _is_number(y, number):
+    if not _is_number(y, number) or x.dtype != y.dtype:
         return None
     return broadcast(x, np.broadcast_shapes(x.shape, y.shape))
 
@@ -96,7 +96,7 @@ def _gathered(x: Value, y: Value) -> Value | None:
         for inner, factor in (x.inputs, x.inputs[::-1]):
             if _is_scalar(factor):
                 return inner * (factor * y)
-    if isinstance(y.op, Divide) and _is_number(y.inputs[0], 1.0):
+    if isinstance(y.op, Divide) and _is_number(y.inputs[0], 1.0) and y.inputs[1].spec == y.spec:
         return x / y.inputs[1]
     return None
 
@@ -216,6 +216,7 @@ class Sign(Elementwise):
 
     ufunc: ClassVar = np.sign
     is_smooth: ClassVar = False
+    is_step: ClassVar = True
     samples: ClassVar = (sample((3, 4)),)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:

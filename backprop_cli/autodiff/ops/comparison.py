@@ -19,6 +19,7 @@ class Comparison(Elementwise):
     """``out = 1 where the comparison holds, else 0``, in the operands' dtype, so that it multiplies."""
 
     is_smooth: ClassVar[bool] = False
+    is_step: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (sample((3, 4), (3, 4)), sample((3, 4), ()))
 
     def partials(self, *x: Value, out: Value) -> tuple[Partial, ...]:

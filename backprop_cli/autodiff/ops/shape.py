@@ -18,9 +18,17 @@ from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
 
+class Movement(Linear):
+    """Moves or repeats elements and computes nothing."""
+
+    def flops(self, *x: Spec) -> int:
+        """None."""
+        return 0
+
+
 @register
 @dataclass(frozen=True)
-class Reshape(Linear):
+class Reshape(Movement):
     """``out`` holds the elements of x, in row-major order, in another shape."""
 
     to: tuple[int, ...]
@@ -61,7 +69,7 @@ class Reshape(Linear):
 
 @register
 @dataclass(frozen=True)
-class Transpose(Linear):
+class Transpose(Movement):
     """``out[i_perm[0], i_perm[1], ...] = x[i_0, i_1, ...]``: axes in the order ``perm``."""
 
     perm: tuple[int, ...]
@@ -101,7 +109,7 @@ class Transpose(Linear):
 
 @register
 @dataclass(frozen=True)
-class BroadcastTo(Linear):
+class BroadcastTo(Movement):
     """``out`` repeats x along new leading axes and along axes of size 1."""
 
     to: tuple[int, ...]
@@ -139,7 +147,7 @@ class BroadcastTo(Linear):
 
 @register
 @dataclass(frozen=True)
-class Slice(Linear):
+class Slice(Movement):
     """``out = x[..., start:stop, ...]`` along one axis."""
 
     axis: int
@@ -179,7 +187,7 @@ class Slice(Linear):
 
 @register
 @dataclass(frozen=True)
-class Pad(Linear):
+class Pad(Movement):
     """``out`` is x with ``before`` and ``after`` zeros along one axis."""
 
     axis: int
@@ -206,7 +214,7 @@ class Pad(Linear):
 
 @register
 @dataclass(frozen=True)
-class Concat(Linear):
+class Concat(Movement):
     """``out`` joins its operands along one axis."""
 
     axis: int
@@ -222,10 +230,10 @@ class Concat(Linear):
         shape[self.axis] = sum(s.shape[self.axis] for s in x)
         return Spec(tuple(shape), common_dtype(self, *x))
 
-    def slots(self, out: Array, *x: Spec) -> list[Array]:
-        """The views of ``out`` that the operands fill, in order."""
-        stops = np.cumsum([s.shape[self.axis] for s in x])[:-1].tolist()
-        return np.split(out, stops, axis=self.axis)
+    def slot(self, out: Array, number: int, *x: Spec) -> Array:
+        """The view of ``out`` that operand ``number`` fills."""
+        start = sum(s.shape[self.axis] for s in x[:number])
+        return out[(*(slice(None),) * self.axis, slice(start, start + x[number].shape[self.axis]))]
 
     def eval(self, *x: Array, out: Array) -> None:
         """One copy an operand."""
@@ -245,7 +253,7 @@ class Concat(Linear):
 
 @register
 @dataclass(frozen=True)
-class Cast(Linear):
+class Cast(Movement):
     """``out = x`` in another floating-point dtype; the cotangent is cast back."""
 
     dtype: str
@@ -278,6 +286,8 @@ class StopGradient(Op):
     """``out = x``, a constant for every derivative."""
 
     is_view: ClassVar = True
+    blocks_gradient: ClassVar = True
+    samples: ClassVar = (sample((3, 4)),)
 
     def shape(self, *x: Spec) -> Spec:
         """That of x."""
@@ -299,10 +309,14 @@ class StopGradient(Op):
         """None."""
         return (None,)
 
+    def flops(self, *x: Spec) -> int:
+        """None."""
+        return 0
+
 
 @register
 @dataclass(frozen=True)
-class Copy(Linear):
+class Copy(Movement):
     """``out = x`` in memory of its own."""
 
     samples: ClassVar = (sample((3, 4)),)
