@@ -24,6 +24,9 @@ class Initializer(Settings):
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
     """Settings that tests build beside those of the ``YAML:`` line."""
 
+    def check(self, parameter: str, shape: tuple[int, ...]) -> None:
+        """Raise ShapeError for a shape that ``sample`` cannot fill; ``parameter`` is its name for the message."""
+
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """A float64 array of ``shape``; the caller rounds it to the training precision."""
         raise NotImplementedError

@@ -27,7 +27,7 @@ class LayerShapeError(ShapeError):
         self.layer_index = layer_index
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """One layer in its place. Shapes are those of one example, without the batch."""
 
@@ -44,7 +44,7 @@ class Node:
         return tuple(Spec((batch, *shape), dtype) for shape in self.input_shapes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A network as a function ``outputs = model.apply(params, x, noise)``; it holds no numbers.
 
@@ -139,6 +139,8 @@ def _node(
     x = [input_(source, (_BATCH, *shape), dtype) for source, shape in zip(inputs, shapes, strict=True)]
     try:
         params = layer.params(*(value.spec for value in x))
+        for key, param in params.items():
+            param.initializer.check(key, param.shape)
         out = layer.apply({key: input_(key, param.shape, dtype) for key, param in params.items()}, *x)
     except ShapeError as error:
         # Told in the user's terms: the layers it reads and shapes of one example, as the configuration has them.

@@ -26,10 +26,14 @@ class Orthogonal(Initializer):
     gain: Gain = 1.0
     """factor on every singular value"""
 
+    def check(self, parameter: str, shape: tuple[int, ...]) -> None:
+        """A matrix has two axes."""
+        if len(shape) < 2:
+            raise ShapeError("initializer orthogonal", f"needs at least two axes, {parameter} has shape {list(shape)}")
+
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """The Q of a normal matrix, its columns' signs those of R's diagonal."""
-        if len(shape) < 2:
-            raise ShapeError("initializer orthogonal", "needs a parameter of at least two axes", shape=shape)
+        self.check("the parameter", shape)
         rows, columns = shape[0], int(np.prod(shape[1:]))
         normal = rng.normal(size=(max(rows, columns), min(rows, columns)))
         q, r = np.linalg.qr(normal)

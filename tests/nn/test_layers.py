@@ -1,0 +1,188 @@
+"""Layers: HIPS autograd on the same function, shapes, and what they say when shapes do not fit."""
+
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd import grad as hips_grad
+from nn_support import build, distance, evaluate, inputs, label
+from pydantic import ValidationError
+
+from backprop_cli import autodiff as ad
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.layer import LAYERS
+
+CASES = [(name, sample) for name, cls in LAYERS.items() for sample in cls.samples]
+IDS = [f"{name}({label(sample.settings)})" for name, sample in CASES]
+BATCH = 3
+
+
+def _dense(layer, params, x):
+    out = anp.dot(x, params["weight"].T) + params.get("bias", 0.0)
+    return anp.tanh(out) if layer.activation is not None else out
+
+
+def _dropout(layer, params, x):
+    return anp.where(params["noise"] < layer.rate, 0.0 * x, x / (1 - layer.rate)) if "noise" in params else x
+
+
+def _multiply(layer, params, *x):
+    return x[0] * x[1] * (x[2] if len(x) > 2 else 1.0)
+
+
+# The same functions, written from their definitions for another package; of dense, samples use tanh at most.
+REFERENCE = {
+    "activation": lambda layer, params, x: anp.tanh(x),
+    "add": lambda layer, params, *x: sum(x[1:], x[0]),
+    "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
+    "dense": _dense,
+    "dropout": _dropout,
+    "flatten": lambda layer, params, x: anp.reshape(x, (BATCH, -1)),
+    "multiply": _multiply,
+    "reshape": lambda layer, params, x: anp.reshape(x, (BATCH, *layer.shape)),
+}
+
+
+def _traced(name, sample, dtype="float64"):
+    """A layer with arrays for all it wants, training noise included: (layer, arrays by name, output, values, feed)."""
+    rng = np.random.default_rng(2)
+    layer = build(LAYERS, {"type": name, **sample.settings})
+    x = {f"x{i}": rng.normal(size=(BATCH, *shape)).astype(dtype) for i, shape in enumerate(sample.inputs)}
+    specs = [ad.spec_of(array) for array in x.values()]
+    params = {key: rng.normal(size=param.shape).astype(dtype) for key, param in layer.params(*specs).items()}
+    noise = {key: rng.random(spec.shape, dtype) for key, spec in layer.noise(*specs).items()}
+    values, feed = inputs(**x, **params, **noise)
+    out = layer.apply({key: values[key] for key in (*params, *noise)}, *(values[key] for key in x))
+    return layer, (x, params, noise), out, values, feed
+
+
+@pytest.mark.parametrize(("name", "sample"), CASES, ids=IDS)
+def test_value_and_gradients_are_those_of_hips_autograd(name, sample):
+    layer, (x, params, noise), out, values, feed = _traced(name, sample)
+    ct = np.random.default_rng(3).normal(size=out.shape)
+    wanted = [*x, *params]
+    slopes = ad.grad(ad.sum(out * ad.constant(ct)), [values[key] for key in wanted])
+    found, *gradients = evaluate([out, *slopes], feed)
+
+    def reference(*arrays):
+        given = dict(zip(wanted, arrays, strict=True))
+        return REFERENCE[name](layer, {**given, **noise}, *(given[key] for key in x))
+
+    arrays = [{**x, **params}[key] for key in wanted]
+    assert distance(found, reference(*arrays)) < 1e-14
+    for place, gradient in enumerate(gradients):
+        expected = hips_grad(lambda *a: anp.sum(reference(*a) * ct), place)(*arrays)
+        assert distance(gradient, expected) < 1e-10, wanted[place]
+
+
+@pytest.mark.parametrize(("name", "sample"), CASES, ids=IDS)
+def test_float32_stays_float32(name, sample):
+    _, _, out, values, _ = _traced(name, sample, "float32")
+    gradients = ad.grad(ad.sum(out), list(values.values()))
+    assert {value.dtype for value in ad.toposort([out, *gradients])} == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize(("name", "sample"), CASES, ids=IDS)
+def test_examples_do_not_see_each_other(name, sample):
+    _, _, out, _, feed = _traced(name, sample)
+    moved = {v: np.roll(a, 1, axis=0) if v.shape[0] == BATCH and v.name[0] in "xn" else a for v, a in feed.items()}
+    np.testing.assert_allclose(evaluate([out], moved)[0], np.roll(evaluate([out], feed)[0], 1, axis=0), rtol=1e-14)
+
+
+def _apply(settings, *shapes):
+    layer = build(LAYERS, settings)
+    values = [ad.input_(f"x{i}", shape) for i, shape in enumerate(shapes)]
+    params = layer.params(*(value.spec for value in values))
+    return layer.apply({key: ad.input_(key, param.shape) for key, param in params.items()}, *values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shapes", "text"),
+    [
+        (
+            {"type": "dense", "units": 4},
+            [(2, 3, 5)],
+            "dense: needs one vector an example; put {type: flatten} before it (given x: f8[2,3,5])",
+        ),
+        (
+            {"type": "reshape", "shape": [5, -1]},
+            [(2, 12)],
+            "reshape: 12 entries an example do not fit [5, -1] (given x: f8[2,12])",
+        ),
+        (
+            {"type": "reshape", "shape": [5]},
+            [(2, 3, 4)],
+            "reshape: 12 entries an example do not fit [5] (given x: f8[2,3,4])",
+        ),
+        ("add", [(2, 3), (2, 1)], "add: inputs must have one shape (given x1: f8[2,3], x2: f8[2,1])"),
+        ("multiply", [(2, 3), (2, 4)], "multiply: inputs must have one shape (given x1: f8[2,3], x2: f8[2,4])"),
+        (
+            {"type": "concat", "axis": 1},
+            [(2, 3), (2, 4)],
+            "concat: examples have no axis 1; axes count from 0 (given x1: f8[2,3], x2: f8[2,4])",
+        ),
+        (
+            "concat",
+            [(2, 3, 4), (2, 3, 5)],
+            "concat: inputs must have one shape but for axis 0 (given x1: f8[2,3,4], x2: f8[2,3,5])",
+        ),
+    ],
+)
+def test_shapes_that_do_not_fit(settings, shapes, text):
+    with pytest.raises(ShapeError) as caught:
+        _apply(settings, *shapes)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "text"),
+    [
+        ({"type": "dense", "units": 0}, ("dense", "units"), "Input should be greater than 0"),
+        ({"type": "dense", "units": 2.5}, ("dense", "units"), "Input should be a valid integer"),
+        ({"type": "dropout", "rate": 1}, ("dropout", "rate"), "Input should be less than 1"),
+        (
+            {"type": "reshape", "shape": [0, 2]},
+            ("reshape", "shape", 0),
+            "must be greater than 0, or -1 for what is left, got 0",
+        ),
+        (
+            {"type": "reshape", "shape": [-1, 2, -1]},
+            ("reshape", "shape"),
+            "at most one size can be -1, got [-1, 2, -1]",
+        ),
+    ],
+)
+def test_settings_out_of_range(settings, place, text):
+    with pytest.raises(ValidationError) as caught:
+        build(LAYERS, settings)
+    (problem,) = caught.value.errors()
+    assert (problem["loc"], problem["msg"]) == (place, text)
+
+
+def test_dense_parameters_are_pytorchs():
+    params = build(LAYERS, {"type": "dense", "units": 4}).params(ad.Spec((1, 3), np.dtype("float32")))
+    assert {key: (param.shape, param.regularized) for key, param in params.items()} == {
+        "weight": ((4, 3), True),
+        "bias": ((4,), False),
+    }
+    assert [(param.fan_in, param.fan_out) for param in params.values()] == [(3, 4), (3, 4)]
+    assert [param.initializer.type for param in params.values()] == ["glorot_uniform", "zeros"]
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share():
+    layer = build(LAYERS, {"type": "dropout", "rate": 0.3})
+    values, feed = inputs(x=np.ones((200, 500)), noise=np.random.default_rng(0).random((200, 500)))
+    (out,) = evaluate([layer.apply({"noise": values["noise"]}, values["x"])], feed)
+    assert set(np.unique(out)) == {0.0, 1 / 0.7}
+    assert np.mean(out == 0) == pytest.approx(0.3, abs=0.005)
+    assert out.mean() == pytest.approx(1, abs=0.008)
+
+
+def test_dropout_outside_training_is_its_input():
+    x = ad.input_("x", (2, 3))
+    assert build(LAYERS, "dropout").apply({}, x) is x
+
+
+def test_dropout_at_the_edge_of_its_noise():
+    values, feed = inputs(x=np.ones(3), noise=np.array([0.0, 0.5, np.nextafter(0.5, 0)]))
+    (out,) = evaluate([build(LAYERS, "dropout").apply({"noise": values["noise"]}, values["x"])], feed)
+    np.testing.assert_array_equal(out, [0.0, 2.0, 0.0])

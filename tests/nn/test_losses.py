@@ -1,0 +1,313 @@
+"""Losses: HIPS autograd on the same function, PyTorch's stored numbers, rules of the chain."""
+
+import json
+from pathlib import Path
+
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd import grad as hips_grad
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nn_support import build, distance, evaluate, inputs, label, samples
+from pydantic import ValidationError
+
+from backprop_cli import autodiff as ad
+from backprop_cli.errors import ShapeError, UsageError
+from backprop_cli.nn.loss import LOSSES
+
+TORCH = json.loads(Path(__file__).with_name("torch_reference.json").read_text())["losses"]
+CASES = samples(LOSSES)
+IDS = [label(settings) for _, settings in CASES]
+CLASSES = 3
+
+
+def _cross_entropy(outputs, labels, loss, weights):
+    probs = anp.exp(outputs) / anp.sum(anp.exp(outputs), axis=1, keepdims=True)
+    onehot, smoothing = np.eye(outputs.shape[1])[labels], loss.label_smoothing
+    q = (1 - smoothing) * onehot + smoothing / outputs.shape[1]
+    return anp.mean(weights[labels] * -anp.sum(q * anp.log(probs), axis=1))
+
+
+def _binary_cross_entropy(outputs, t, loss, weights):
+    p = 1 / (1 + anp.exp(-outputs))
+    return anp.mean(-t * anp.log(p) - (1 - t) * anp.log(1 - p))
+
+
+def _huber(outputs, t, loss, weights):
+    far = anp.abs(outputs - t)
+    return anp.mean(anp.where(far <= loss.delta, far**2 / 2, loss.delta * (far - loss.delta / 2)))
+
+
+# The same functions, written from their definitions for another package.
+REFERENCE = {
+    "mean_squared_error": lambda o, t, *_: anp.mean((o - t) ** 2),
+    "mean_absolute_error": lambda o, t, *_: anp.mean(anp.abs(o - t)),
+    "huber": _huber,
+    "cross_entropy": _cross_entropy,
+    "binary_cross_entropy": _binary_cross_entropy,
+}
+
+
+def _data(loss, batch=6, seed=4, dtype="float64"):
+    rng = np.random.default_rng(seed)
+    outputs = (2 * rng.normal(size=(batch, CLASSES))).astype(dtype)
+    targets = {
+        "classes": rng.integers(0, CLASSES, batch),
+        "binary": rng.integers(0, 2, (batch, CLASSES)).astype(dtype),
+        "regression": rng.normal(size=(batch, CLASSES)).astype(dtype),
+    }[loss.task]
+    return outputs, targets
+
+
+def _traced(loss, outputs, targets):
+    weights = loss.class_weights(range(CLASSES), [5, 3, 2])
+    given = {} if weights is None else {"weights": weights.astype(outputs.dtype)}
+    values, feed = inputs(outputs=outputs, targets=targets, **given)
+    return loss.apply(values["outputs"], values["targets"], values.get("weights")), values["outputs"], feed
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+def test_value_and_gradient_are_those_of_hips_autograd(name, settings):
+    loss = build(LOSSES, settings)
+    outputs, targets = _data(loss)
+    out, x, feed = _traced(loss, outputs, targets)
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    weights = loss.class_weights(range(CLASSES), [5, 3, 2])
+    weights = np.ones(CLASSES) if weights is None else weights
+
+    def reference(outputs):
+        return REFERENCE[name](outputs, targets, loss, weights)
+
+    assert distance(found, reference(outputs)) < 1e-14
+    assert distance(gradient, hips_grad(reference)(outputs)) < 1e-10
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+def test_float32_stays_float32(name, settings):
+    loss = build(LOSSES, settings)
+    out, x, _ = _traced(loss, *_data(loss, dtype="float32"))
+    nodes = ad.toposort([out, *ad.grad(out, [x])])
+    assert {value.dtype for value in nodes if value.spec.is_inexact} == {np.dtype("float32")}
+    assert out.shape == ()
+
+
+@pytest.mark.parametrize(("name", "keys"), CASES, ids=IDS)
+@settings(max_examples=25, deadline=None)
+@given(batch=st.integers(1, 7), seed=st.integers(0, 1000))
+def test_a_batchs_loss_and_gradient_are_the_mean_of_its_examples(name, keys, batch, seed):
+    loss = build(LOSSES, keys)
+    outputs, targets = _data(loss, batch, seed)
+
+    def value_and_gradient(rows):
+        out, x, feed = _traced(loss, outputs[rows], targets[rows])
+        return evaluate([out, *ad.grad(out, [x])], feed)
+
+    whole, gradient = value_and_gradient(slice(None))
+    each = [value_and_gradient(slice(i, i + 1)) for i in range(batch)]
+    np.testing.assert_allclose(whole, np.mean([value for value, _ in each]), rtol=1e-12)
+    np.testing.assert_allclose(gradient, np.concatenate([g for _, g in each]) / batch, rtol=1e-12, atol=1e-15)
+
+
+PYTORCH = {
+    "cross_entropy": {"type": "cross_entropy"},
+    "cross_entropy smoothed": {"type": "cross_entropy", "label_smoothing": 0.2},
+    "cross_entropy weighted": {"type": "cross_entropy", "class_weight": {0: 0.5, 2: 3}},
+    "binary_cross_entropy": "binary_cross_entropy",
+    "mean_squared_error": "mean_squared_error",
+    "mean_absolute_error": "mean_absolute_error",
+    "huber": {"type": "huber", "delta": 0.7},
+}
+
+
+@pytest.mark.parametrize("name", PYTORCH)
+def test_value_is_pytorchs(name):
+    loss = build(LOSSES, PYTORCH[name])
+    targets = np.array(TORCH["labels"] if loss.task == "classes" else TORCH["targets"])
+    out, _, feed = _traced(loss, np.array(TORCH["logits"]), targets)
+    np.testing.assert_allclose(evaluate([out], feed)[0], TORCH[name], rtol=1e-14)
+
+
+def test_softmax_and_cross_entropy_give_p_minus_onehot_times_x():
+    """The gradient that is usually written by hand comes out of the composed program."""
+    rng = np.random.default_rng(5)
+    x, weight, labels = rng.normal(size=(8, 4)), rng.normal(size=(3, 4)), rng.integers(0, 3, 8)
+    values, feed = inputs(x=x, weight=weight, labels=labels)
+    loss = build(LOSSES, "cross_entropy")
+    logits = values["x"] @ values["weight"].T
+    slopes = ad.grad(loss.apply(logits, values["labels"]), [values["weight"], logits])
+    to_weight, to_logits, probs = evaluate([*slopes, loss.activate(logits)], feed)
+    np.testing.assert_allclose(to_logits, (probs - np.eye(3)[labels]) / 8, rtol=1e-12, atol=1e-16)
+    np.testing.assert_allclose(to_weight, (probs - np.eye(3)[labels]).T @ x / 8, rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("logits", "label", "value", "slope"),
+    [
+        ([1e4, 0.0], 0, 0.0, [0, 0]),
+        ([1e4, 0.0], 1, 1e4, [1, -1]),
+        ([-1e30, 0.0], 0, 1e30, [-1, 1]),
+        ([0.0, 0.0], 0, np.log(2), [-0.5, 0.5]),
+    ],
+)
+def test_cross_entropy_far_out(dtype, logits, label, value, slope):
+    out, x, feed = _traced(build(LOSSES, "cross_entropy"), np.array([logits], dtype), np.array([label]))
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    np.testing.assert_allclose(found, np.asarray(value, dtype), rtol=2e-7)
+    np.testing.assert_array_equal(gradient, [slope])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("logit", "target", "value", "slope"),
+    [
+        (0.0, 1, np.log(2), -0.5),
+        (0.0, 0, np.log(2), 0.5),
+        (1e30, 1, 0.0, 0.0),
+        (1e30, 0, 1e30, 1.0),
+        (-1e30, 1, 1e30, -1.0),
+        (-1e30, 0, 0.0, 0.0),
+        (60.0, 1, np.exp(-60.0), -np.exp(-60.0)),
+        (-60.0, 0, np.exp(-60.0), np.exp(-60.0)),
+    ],
+)
+def test_binary_cross_entropy_far_out(dtype, logit, target, value, slope):
+    loss = build(LOSSES, "binary_cross_entropy")
+    out, x, feed = _traced(loss, np.array([[logit]], dtype), np.array([[target]], dtype))
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    np.testing.assert_allclose(found, value, rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[slope]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("residual", [-0.5, 0.5, 0.0, -3.0, 3.0])
+def test_huber_at_its_joints(residual):
+    loss = build(LOSSES, {"type": "huber", "delta": 0.5})
+    out, x, feed = _traced(loss, np.array([[residual]]), np.zeros((1, 1)))
+    _, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    assert gradient.item() == np.clip(residual, -0.5, 0.5)
+
+
+def test_absolute_error_of_an_exact_prediction_has_slope_0():
+    out, x, feed = _traced(build(LOSSES, "mean_absolute_error"), np.ones((1, 1)), np.ones((1, 1)))
+    assert evaluate(ad.grad(out, [x]), feed)[0].item() == 0
+
+
+def test_predictions_are_probabilities_where_outputs_are_logits():
+    values, feed = inputs(x=np.array([[0.0, np.log(3)]]))
+    found = {name: evaluate([cls().activate(values["x"])], feed)[0].tolist() for name, cls in LOSSES.items()}
+    assert found.pop("cross_entropy")[0] == pytest.approx([0.25, 0.75])
+    assert found.pop("binary_cross_entropy")[0] == pytest.approx([0.5, 0.75])
+    assert all(rows == [[0.0, np.log(3)]] for rows in found.values())
+
+
+# ------------------------------------------------------------------------------------------------ class weights
+
+
+def _weights(setting, classes=("cat", "dog", "owl"), counts=(6, 3, 1)):
+    weights = build(LOSSES, {"type": "cross_entropy", "class_weight": setting}).class_weights(classes, counts)
+    return None if weights is None else weights.tolist()
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("none", None),
+        (None, None),
+        ("balanced", [10 / 18, 10 / 9, 10 / 3]),
+        ({"owl": 5}, [1, 1, 5]),
+        ({"owl": 0.5, "cat": 0}, [0, 1, 0.5]),
+    ],
+)
+def test_class_weights(setting, expected):
+    assert _weights(setting) == (None if expected is None else pytest.approx(expected))
+
+
+def test_balanced_classes_that_the_train_split_lacks_weigh_1():
+    assert _weights("balanced", counts=(4, 0, 4)) == pytest.approx([8 / 12, 1, 8 / 12])
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2), ("0", "1", "2"), (0.0, 1.0, 2.0)])
+def test_class_names_are_compared_as_numbers_and_as_text(classes):
+    assert _weights({2: 4.0}, classes) == [1, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("setting", "classes", "text"),
+    [
+        (
+            {"dgo": 2.0},
+            ("cat", "dog", "owl"),
+            "loss.class_weight: unknown class 'dgo'; known: cat, dog, owl; did you mean 'dog'?",
+        ),
+        ({7: 2.0}, (0, 1, 2), "loss.class_weight: unknown class '7'; known: 0, 1, 2"),
+        (
+            {"x": 2.0},
+            tuple(range(100, 130)),
+            "loss.class_weight: unknown class 'x'; known: 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, "
+            "112, 113, 114, 115, 116, 117, 118, 119, ... (30 in all)",
+        ),
+    ],
+)
+def test_weights_for_unknown_classes(setting, classes, text):
+    with pytest.raises(UsageError) as caught:
+        _weights(setting, classes, [1] * len(classes))
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "text"),
+    [
+        (
+            {"class_weight": "even"},
+            ("cross_entropy", "class_weight", "word"),
+            "Input should be 'none' or 'balanced'",
+        ),
+        (
+            {"class_weight": {"cat": -1}},
+            ("cross_entropy", "class_weight", "mapping", "cat"),
+            "Input should be greater than or equal to 0",
+        ),
+        ({"label_smoothing": 1.0}, ("cross_entropy", "label_smoothing"), "Input should be less than 1"),
+    ],
+)
+def test_settings_out_of_range(settings, place, text):
+    with pytest.raises(ValidationError) as caught:
+        build(LOSSES, {"type": "cross_entropy", **settings})
+    (problem,) = caught.value.errors()
+    assert (problem["loc"], problem["msg"]) == (place, text)
+
+
+# ------------------------------------------------------------------------------------------------ shapes
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "targets", "text"),
+    [
+        (
+            "mean_squared_error",
+            (4, 1),
+            (4,),
+            "loss mean_squared_error: needs outputs and targets of one shape (given outputs: (4, 1), targets: (4,))",
+        ),
+        (
+            "binary_cross_entropy",
+            (4, 2),
+            (4, 1),
+            "loss binary_cross_entropy: needs outputs and targets of one shape "
+            "(given outputs: (4, 2), targets: (4, 1))",
+        ),
+        (
+            "cross_entropy",
+            (4, 3, 2),
+            (4,),
+            "loss cross_entropy: needs outputs (batch, classes) and labels (batch,) "
+            "(given outputs: (4, 3, 2), labels: (4,))",
+        ),
+    ],
+)
+def test_shapes_that_do_not_fit(name, outputs, targets, text):
+    loss = build(LOSSES, name)
+    with pytest.raises(ShapeError) as caught:
+        loss.apply(ad.input_("o", outputs), ad.input_("t", targets, int if loss.task == "classes" else float))
+    assert str(caught.value) == text

@@ -1,0 +1,178 @@
+"""Metrics: scikit-learn on the same predictions, ties, what is undefined."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from nn_support import build
+from sklearn import metrics as sk
+
+from backprop_cli.errors import UsageError
+from backprop_cli.nn.confusion import confusion
+from backprop_cli.nn.metric import METRICS, Predictions, better
+
+
+def _macro(function):
+    def reference(p, own):
+        average = "macro" if p.task == "classes" or p.outputs.shape[1] > 1 else "binary"
+        truth = p.targets.astype(int)
+        truth, labels = (truth[:, 0], p.labels[:, 0]) if average == "binary" else (truth, p.labels)
+        return function(truth, labels, average=average, zero_division=0)
+
+    return reference
+
+
+def _top_k(p, own):
+    return np.mean([y in np.argsort(-row, kind="stable")[: own.k] for y, row in zip(p.targets, p.outputs, strict=True)])
+
+
+REFERENCE = {
+    "accuracy": lambda p, own: sk.accuracy_score(p.targets.ravel(), p.labels.ravel()),
+    "top_k_accuracy": _top_k,
+    "precision": _macro(sk.precision_score),
+    "recall": _macro(sk.recall_score),
+    "f1": _macro(sk.f1_score),
+    "roc_auc": lambda p, own: sk.roc_auc_score(p.targets.ravel(), p.outputs[:, -1]),
+    "mean_squared_error": lambda p, own: sk.mean_squared_error(p.targets, p.outputs),
+    "root_mean_squared_error": lambda p, own: sk.root_mean_squared_error(p.targets, p.outputs),
+    "mean_absolute_error": lambda p, own: sk.mean_absolute_error(p.targets, p.outputs),
+    "r2": lambda p, own: sk.r2_score(p.targets, p.outputs),
+}
+
+
+def _predictions(task, examples, width, seed, dtype="float64"):
+    rng = np.random.default_rng(seed)
+    outputs = rng.random((examples, width)).round(1)  # rounded: many ties
+    if task == "classes":
+        return Predictions(task, outputs.astype(dtype), rng.integers(0, width, examples))
+    if task == "binary":
+        return Predictions(task, outputs.astype(dtype), rng.integers(0, 2, (examples, width)).astype(dtype))
+    return Predictions(task, outputs.astype(dtype), rng.normal(size=(examples, width)).astype(dtype))
+
+
+CASES = [(name, settings, task) for name, cls in METRICS.items() for settings in cls.samples for task in cls.tasks]
+
+
+@pytest.mark.parametrize(("name", "settings", "task"), CASES, ids=[f"{n}{list(s.values())}-{t}" for n, s, t in CASES])
+@examples(max_examples=40, deadline=None)
+@given(count=st.integers(2, 30), width=st.integers(1, 4), seed=st.integers(0, 10_000))
+def test_is_scikit_learns(name, settings, task, count, width, seed):
+    metric = build(METRICS, {"type": name, **settings})
+    if name == "roc_auc":
+        width = 2 if task == "classes" else 1
+    predictions = _predictions(task, count, max(width, 2) if task == "classes" else width, seed)
+    found = metric.compute(predictions)
+    assert isinstance(found, float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns of what is undefined
+        expected = REFERENCE[name](predictions, metric)
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize(("name", "settings", "task"), CASES, ids=[f"{n}{list(s.values())}-{t}" for n, s, t in CASES])
+def test_precision_of_the_outputs_does_not_matter(name, settings, task):
+    metric, width = build(METRICS, {"type": name, **settings}), 1 if name == "roc_auc" and task == "binary" else 2
+    p = _predictions(task, 20, width, 0, "float32")
+    wide = Predictions(task, p.outputs.astype("float64"), p.targets)
+    assert metric.compute(p) == metric.compute(wide)
+
+
+def test_predicted_labels_of_ties_and_of_the_threshold():
+    ties = Predictions("classes", np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]]), np.array([0, 2]))
+    assert ties.labels.tolist() == [0, 1]
+    assert ties.labels.dtype == np.int64
+    half = Predictions("binary", np.array([[0.5], [np.nextafter(0.5, 0)]]), np.ones((2, 1)))
+    assert half.labels.tolist() == [[1], [0]]
+
+
+def test_top_1_is_accuracy_with_ties_too():
+    for seed in range(20):
+        predictions = _predictions("classes", 30, 3, seed)
+        top = build(METRICS, {"type": "top_k_accuracy", "k": 1}).compute(predictions)
+        assert top == build(METRICS, "accuracy").compute(predictions)
+
+
+def test_top_k_with_k_classes_is_1():
+    assert build(METRICS, {"type": "top_k_accuracy", "k": 3}).compute(_predictions("classes", 9, 3, 0)) == 1
+
+
+def _roc_auc(scores, targets):
+    return build(METRICS, "roc_auc").compute(
+        Predictions("binary", np.array(scores)[:, None], np.array(targets, float)[:, None])
+    )
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "area"),
+    [
+        ([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], 1.0),
+        ([0.1, 0.2, 0.8, 0.9], [1, 1, 0, 0], 0.0),
+        ([0.5, 0.5, 0.5, 0.5], [0, 1, 0, 1], 0.5),
+        ([0.5, 0.5, 0.9, 0.1], [0, 1, 1, 0], 0.875),
+        ([0.1, 0.2], [1, 1], math.nan),
+        ([0.1, math.nan], [0, 1], math.nan),
+    ],
+)
+def test_area_under_the_curve(scores, targets, area):
+    assert _roc_auc(scores, targets) == pytest.approx(area, nan_ok=True)
+
+
+def test_area_of_a_million_examples_is_quick():
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, 1_000_000)
+    assert _roc_auc(rng.random(1_000_000), targets) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("task", "width", "text"),
+    [
+        ("classes", 3, "metric roc_auc: needs two classes or one binary output, got 3 classes; leave it out"),
+        ("binary", 2, "metric roc_auc: needs two classes or one binary output, got 2 binary outputs; leave it out"),
+    ],
+)
+def test_area_of_more_than_two_classes(task, width, text):
+    with pytest.raises(UsageError) as caught:
+        build(METRICS, "roc_auc").compute(_predictions(task, 6, width, 0))
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(("outputs", "value"), [([2.0, 2.0], 1.0), ([2.0, 3.0], 0.0)])
+def test_r2_of_a_constant_target(outputs, value):
+    predictions = Predictions("regression", np.array(outputs)[:, None], np.full((2, 1), 2.0))
+    assert build(METRICS, "r2").compute(predictions) == value
+
+
+def test_r2_of_one_example_is_nan():
+    assert math.isnan(build(METRICS, "r2").compute(Predictions("regression", np.ones((1, 1)), np.ones((1, 1)))))
+
+
+def test_a_class_that_is_never_predicted_counts_0_and_one_that_is_nowhere_does_not_count():
+    outputs = np.eye(4)[[0, 0, 2]]
+    predictions = Predictions("classes", outputs, np.array([0, 1, 2]))
+    assert build(METRICS, "precision").compute(predictions) == pytest.approx((1 / 2 + 0 + 1) / 3)
+    assert build(METRICS, "recall").compute(predictions) == pytest.approx((1 + 0 + 1) / 3)
+    assert build(METRICS, "f1").compute(predictions) == pytest.approx((2 / 3 + 0 + 1) / 3)
+
+
+def test_confusion_counts_truth_by_row():
+    counts = confusion(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 2]), 4)
+    assert counts.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "way"),
+    [
+        ("validation/loss", "min"),
+        ("loss", "min"),
+        ("train/accuracy", "max"),
+        ("test/r2", "max"),
+        ("validation/root_mean_squared_error", "min"),
+        ("gradient_norm", "min"),
+    ],
+)
+def test_which_way_is_better(monitor, way):
+    assert better(monitor) == way

@@ -1,0 +1,222 @@
+"""Optimizers: PyTorch's stored numbers, one step by hand, a parabola, Rosenbrock's valley."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nn_support import build, distance, inputs, label, samples
+from pydantic import ValidationError
+
+from backprop_cli import autodiff as ad
+from backprop_cli.nn.optimizer import OPTIMIZERS
+
+TORCH = json.loads(Path(__file__).with_name("torch_reference.json").read_text())["optimizers"]
+CASES = [settings for _, settings in samples(OPTIMIZERS)]
+
+
+class Minimizer:
+    """An optimizer on a flat vector of parameters, evaluated eagerly."""
+
+    def __init__(self, optimizer, objective, start, dtype="float64"):
+        self.optimizer, self.step = optimizer, 0
+        self.parameters = np.array(start, dtype)
+        names = list(optimizer.scalars(1))
+        slots = {n: np.full_like(self.parameters, optimizer.slot_start(n)) for n in optimizer.slot_names()}
+        scalars = {n: np.zeros((), dtype) for n in names}
+        self.values, self.feed = inputs(parameters=self.parameters, **slots, **scalars)
+        p = self.values["parameters"]
+        self.loss = objective(p)
+        (g,) = ad.grad(self.loss, [p])
+        self.direction, self.new = optimizer.update(
+            g, {n: self.values[n] for n in slots}, {n: self.values[n] for n in names}, p
+        )
+
+    def __call__(self):
+        """One step; the loss before it."""
+        self.step += 1
+        for name, number in self.optimizer.scalars(self.step).items():
+            self.feed[self.values[name]] = np.asarray(number, self.parameters.dtype)
+        loss, direction, *new = ad.evaluate([self.loss, self.direction, *self.new.values()], self.feed)
+        self.parameters = self.parameters - np.asarray(self.optimizer.learning_rate, direction.dtype) * direction
+        self.feed[self.values["parameters"]] = self.parameters
+        self.feed |= {self.values[name]: array for name, array in zip(self.new, new, strict=True)}
+        return float(loss)
+
+
+def _small_network(p):
+    """Mean squared error of a 3-4-2 network with tanh, whose weights are ``p`` in PyTorch's order."""
+    sizes, starts = [(4, 3), (4,), (2, 4), (2,)], [0, 12, 16, 24, 26]
+    w1, b1, w2, b2 = (
+        ad.reshape(ad.slice_(p, 0, a, b), size) for size, a, b in zip(sizes, starts, starts[1:], strict=False)
+    )
+    x, t = ad.constant(np.array(TORCH["x"])), ad.constant(np.array(TORCH["t"]))
+    return ad.mean(ad.square(ad.tanh(x @ w1.T + b1) @ w2.T + b2 - t))
+
+
+@pytest.mark.parametrize("name", TORCH["runs"])
+def test_twenty_steps_are_pytorchs(name):
+    run = TORCH["runs"][name]
+    minimize = Minimizer(build(OPTIMIZERS, run["settings"]), _small_network, TORCH["start"])
+    losses = [minimize() for _ in run["losses"]]
+    np.testing.assert_allclose(losses, run["losses"], rtol=1e-11)
+    moved = np.array(run["end"]) - TORCH["start"]
+    assert distance(minimize.parameters - TORCH["start"], moved) < 1e-11
+
+
+def test_every_optimizer_is_compared_with_pytorch():
+    assert {run["settings"]["type"] for run in TORCH["runs"].values()} == set(OPTIMIZERS)
+
+
+def test_learning_rates_are_pytorchs():
+    assert {name: cls().learning_rate for name, cls in OPTIMIZERS.items()} == {
+        "adagrad": 1e-2,
+        "adam": 1e-3,
+        "adamw": 1e-3,
+        "nadam": 2e-3,
+        "rmsprop": 1e-2,
+        "sgd": 1e-3,
+    }
+
+
+# One step by hand: gradient 3 at the parameter 2, the second step gradient -1. Formulas of the papers.
+def _adam(g, m, v, t):
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    return (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8), m, v
+
+
+def _by_hand(name, first, second, parameter):
+    a, m, v = _adam(first, 0, 0, 1)
+    b, _, _ = _adam(second, m, v, 2)
+    mu = [0.9 * (1 - 0.5 * 0.96 ** (t * 0.004)) for t in (1, 2, 3)]
+    n1, n2 = 0.1 * first, 0.09 * first + 0.1 * second
+    u1, u2 = 0.001 * first**2, 0.000999 * first**2 + 0.001 * second**2
+    return {
+        "sgd": [first, second],
+        "adagrad": [first / (abs(first) + 1e-10), second / (math.sqrt(first**2 + second**2) + 1e-10)],
+        "rmsprop": [
+            first / (math.sqrt(0.01 * first**2) + 1e-8),
+            second / (math.sqrt(0.99 * 0.01 * first**2 + 0.01 * second**2) + 1e-8),
+        ],
+        "adam": [a, b],
+        "adamw": [a + 0.01 * parameter[0], b + 0.01 * parameter[1]],
+        "nadam": [
+            ((1 - mu[0]) / (1 - mu[0]) * first + mu[1] / (1 - mu[0] * mu[1]) * n1) / (math.sqrt(u1 / 0.001) + 1e-8),
+            ((1 - mu[1]) / (1 - mu[0] * mu[1]) * second + mu[2] / (1 - mu[0] * mu[1] * mu[2]) * n2)
+            / (math.sqrt(u2 / (1 - 0.999**2)) + 1e-8),
+        ],
+    }[name]
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_two_steps_by_hand(name):
+    optimizer = build(OPTIMIZERS, name)
+    names, scalars = optimizer.slot_names(), list(optimizer.scalars(1))
+    values, feed = inputs(g=np.zeros(1), p=np.zeros(1), **{n: np.zeros(1) for n in names})
+    numbers, _ = inputs(**{n: np.zeros(()) for n in scalars})
+    direction, new = optimizer.update(values["g"], {n: values[n] for n in names}, numbers, values["p"])
+    found = []
+    for step, (g, p) in enumerate([(3.0, 2.0), (-1.0, 1.5)], 1):
+        feed |= {values["g"]: np.array([g]), values["p"]: np.array([p])}
+        feed |= {numbers[n]: np.asarray(x) for n, x in optimizer.scalars(step).items()}
+        out, *slots = ad.evaluate([direction, *new.values()], feed)
+        feed |= {values[n]: slot for n, slot in zip(new, slots, strict=True)}
+        found.append(out.item())
+    assert found == pytest.approx(_by_hand(name, 3.0, -1.0, (2.0, 1.5)), rel=1e-13)
+
+
+def test_momentum_by_hand():
+    plain = Minimizer(build(OPTIMIZERS, {"type": "sgd", "learning_rate": 0.5, "momentum": 0.5}), ad.sum, [1.0])
+    ahead = Minimizer(
+        build(OPTIMIZERS, {"type": "sgd", "learning_rate": 0.5, "momentum": 0.5, "nesterov": True}), ad.sum, [1.0]
+    )
+    # The gradient is always 1: b = 1, 1.5, 1.75; nesterov looks ahead: 1 + b / 2.
+    assert [(plain(), plain.parameters.item())[1] for _ in range(3)] == [0.5, -0.25, -1.125]
+    assert [(ahead(), ahead.parameters.item())[1] for _ in range(3)] == [0.25, -0.625, -1.5625]
+
+
+@pytest.mark.parametrize("settings", CASES, ids=label)
+def test_finds_the_bottom_of_a_parabola(settings):
+    target, scales = np.array([3.0, -1.0, 0.5]), np.array([1.0, 4.0, 0.25])
+    optimizer = build(OPTIMIZERS, {**settings, "learning_rate": 0.5 if settings["type"] == "adagrad" else 0.05})
+
+    def objective(p):
+        return ad.sum(ad.constant(scales) * ad.square(p - ad.constant(target)))
+
+    minimize = Minimizer(optimizer, objective, np.zeros(3))
+    losses = [minimize() for _ in range(1500)]
+    assert losses[-1] < 5e-3 * losses[0]
+
+
+@pytest.mark.parametrize("settings", CASES, ids=label)
+def test_goes_down_rosenbrocks_valley(settings):
+    rate = {"sgd": 1e-3, "adagrad": 0.5, "rmsprop": 2e-3}.get(settings["type"], 1e-2)
+    rate *= 1 - settings.get("momentum", 0.0)
+    optimizer = build(OPTIMIZERS, {**settings, "learning_rate": rate})
+
+    def objective(p):
+        x, y = ad.slice_(p, 0, 0, 1), ad.slice_(p, 0, 1, 2)
+        return ad.sum(ad.square(1.0 - x) + 100.0 * ad.square(y - ad.square(x)))
+
+    minimize = Minimizer(optimizer, objective, [-1.2, 1.0])
+    losses = [minimize() for _ in range(1500)]
+    assert losses[0] == pytest.approx(24.2)
+    assert losses[-1] < 1.0
+
+
+@pytest.mark.parametrize("settings", CASES, ids=label)
+def test_float32_stays_float32(settings):
+    minimize = Minimizer(build(OPTIMIZERS, settings), lambda p: ad.sum(ad.square(p)), [1.0, 2.0], "float32")
+    assert {v.dtype for v in ad.toposort([minimize.direction, *minimize.new.values()])} == {np.dtype("float32")}
+    minimize()
+    assert minimize.parameters.dtype == np.float32
+
+
+@pytest.mark.parametrize("settings", CASES, ids=label)
+def test_remembers_what_it_names(settings):
+    optimizer = build(OPTIMIZERS, settings)
+    minimize = Minimizer(optimizer, lambda p: ad.sum(ad.square(p)), [1.0, 2.0])
+    assert set(minimize.new) == set(optimizer.slot_names()) <= set(optimizer.slots)
+    assert all(value.shape == (2,) for value in minimize.new.values())
+    assert set(optimizer.scalars(7)) == set(optimizer.scalars(1))
+
+
+@pytest.mark.parametrize("settings", CASES, ids=label)
+def test_a_gradient_of_0_moves_nothing_but_decays(settings):
+    optimizer = build(OPTIMIZERS, settings)
+    minimize = Minimizer(optimizer, lambda p: 0.0 * ad.sum(p), [1.0, -2.0])
+    minimize()
+    decay = 1 - optimizer.learning_rate * getattr(optimizer, "weight_decay", 0.0)
+    np.testing.assert_array_equal(minimize.parameters, np.array([1.0, -2.0]) * decay)
+
+
+def test_nadams_product_far_along():
+    nadam = build(OPTIMIZERS, "nadam")
+    product = math.prod(0.9 * (1 - 0.5 * 0.96 ** (t * 0.004)) for t in range(1, 51))
+    assert nadam._product(50) == pytest.approx(product, rel=1e-14)
+    assert 1.0 - nadam._product(10**9) == 1.0
+    assert build(OPTIMIZERS, {"type": "nadam", "beta1": 0})._product(3) == 0.0
+
+
+def test_centered_rmsprop_survives_a_gradient_that_does_not_change():
+    settings = {"type": "rmsprop", "centered": True, "alpha": 0.3}
+    minimize = Minimizer(build(OPTIMIZERS, settings), lambda p: 0.1 * ad.sum(p), [1.0])
+    for _ in range(200):
+        minimize()
+    assert np.isfinite(minimize.parameters).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "text"),
+    [
+        ({"type": "sgd", "nesterov": True}, ("sgd", "nesterov"), "needs momentum greater than 0"),
+        ({"type": "sgd", "learning_rate": 0}, ("sgd", "learning_rate"), "Input should be greater than 0"),
+        ({"type": "adam", "beta1": 1}, ("adam", "beta1"), "Input should be less than 1"),
+    ],
+)
+def test_settings_out_of_range(settings, place, text):
+    with pytest.raises(ValidationError) as caught:
+        build(OPTIMIZERS, settings)
+    (problem,) = caught.value.errors()
+    assert (problem["loc"], problem["msg"]) == (place, text)
