@@ -72,6 +72,14 @@ def test_plateau_takes_small_changes_and_nan_for_none():
     assert _plateau([math.nan, math.nan, 1.0, math.nan], patience=0, factor=0.5) == [1, 0.5, 0.25, 0.25]
 
 
+@pytest.mark.parametrize("settings", CASES, ids=label)
+def test_an_empty_state_is_the_start(settings):
+    schedule, clock, seen = build(SCHEDULES, settings), Clock(1, 1, 9, 3), {"validation/loss": 1.0}
+    assert schedule.multiplier(clock, {}) == schedule.multiplier(clock, schedule.start())
+    after = [schedule.observe(state, seen) for state in ({}, schedule.start())]
+    assert after[0] == after[1]
+
+
 def test_plateau_without_its_metric():
     schedule = build(SCHEDULES, {"type": "plateau", "monitor": "validation/los"})
     with pytest.raises(UsageError) as caught:

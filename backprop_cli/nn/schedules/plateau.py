@@ -41,7 +41,7 @@ class Plateau(Schedule):
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"patience": 0, "minimum": 0.2})
 
     def start(self) -> dict[str, float]:
-        """Nothing seen: ``scale`` 1, and no ``best``."""
+        """Nothing seen: ``scale`` 1, and no ``best``. An empty state means the same."""
         return {"scale": 1.0, "waited": 0.0}
 
     def observe(self, state: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
@@ -50,6 +50,7 @@ class Plateau(Schedule):
             known = ", ".join(metrics)
             hint = did_you_mean(self.monitor, metrics)
             raise UsageError(f"schedule.monitor: unknown metric '{self.monitor}'; known: {known}{hint}")
+        state = self.start() | dict(state)
         value, scale = metrics[self.monitor], state["scale"]
         if self._improves(value, state.get("best")):
             return {"scale": scale, "waited": 0.0, "best": value}
@@ -60,7 +61,7 @@ class Plateau(Schedule):
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
         """One factor a drop."""
-        return state["scale"]
+        return state.get("scale", 1.0)
 
     def _improves(self, value: float, best: float | None) -> bool:
         if best is None:
