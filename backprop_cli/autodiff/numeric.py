@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -49,7 +50,7 @@ def numeric_gradient(
 def adjoint_gap(
     outputs: Sequence[Value], wrt: Sequence[Value], feed: Mapping[Value, Array], rng: np.random.Generator
 ) -> float:
-    """``|<w, J v> - <J^T w, v>| / (|J^T w| |v|)`` for random v and w: rounding, if both modes agree.
+    """``|<w, J v> - <J^T w, v>| / max(|w| |J v|, |J^T w| |v|)`` for random v and w: rounding, if both modes agree.
 
     Blind to a mistake that forward and reverse rules share.
     """
@@ -60,11 +61,14 @@ def adjoint_gap(
     reverse = vjp(outputs, wrt, cotangents)
     arrays = evaluate([*forward, *reverse], {**feed, **fed})
     dots, bars = arrays[: len(forward)], arrays[len(forward) :]
-    left = _inner([fed[w] for w in cotangents], dots)
-    right = _inner(bars, [fed[v] for v in tangents])
-    size = np.sqrt(_inner(bars, bars) * _inner([fed[v] for v in tangents], [fed[v] for v in tangents]))
-    return abs(left - right) / max(float(size), np.finfo(np.float64).tiny)
+    v, w = [fed[x] for x in tangents], [fed[out] for out in cotangents]
+    size = max(_norm(w) * _norm(dots), _norm(bars) * _norm(v))
+    return abs(_inner(w, dots) - _inner(bars, v)) / size if size else 0.0
 
 
 def _inner(x: Sequence[Array], y: Sequence[Array]) -> float:
     return float(sum(np.vdot(a, b) for a, b in zip(x, y, strict=True)))
+
+
+def _norm(x: Sequence[Array]) -> float:
+    return math.sqrt(_inner(x, x))

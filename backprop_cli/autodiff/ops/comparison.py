@@ -65,7 +65,10 @@ class Where(Elementwise):
     """``out = x where condition is not 0, else y``. The operand not chosen may be inf or NaN: it does not count."""
 
     in_place: ClassVar = False
-    samples: ClassVar = (sample((3, 4), (3, 4), (3, 4)), sample((4,), (3, 1), ()))
+    samples: ClassVar = (
+        Sample(((3, 4), (3, 4), (3, 4)), labels=(0,), classes=2),
+        Sample(((4,), (3, 1), ()), labels=(0,), classes=2),
+    )
 
     def scratch(self, *x: Spec) -> tuple[Spec, ...]:
         """The condition as booleans."""

@@ -1,0 +1,91 @@
+"""Every registered op, by its samples."""
+
+import numpy as np
+import op_checks
+import pytest
+from op_checks import Case
+
+from backprop_cli import autodiff as ad
+
+CASES = op_checks.cases()
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+@pytest.mark.parametrize("name", ad.OPS)
+def test_op_has_samples(name):
+    assert ad.OPS[name].samples, f"{name} has no samples, so nothing checks it"
+
+
+@pytest.mark.parametrize("name", ad.OPS)
+def test_op_is_documented(name):
+    assert ad.OPS[name].__doc__.strip().endswith((".", ")")), f"{name}: its docstring is its page"
+
+
+@every_case
+def test_writes_all_of_out_and_no_operand(case: Case):
+    op_checks.check_writes_all(case.op, case.arrays())
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.op.is_view], ids=str)
+def test_view_is_eval(case: Case):
+    op_checks.check_view(case.op, case.arrays())
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.op.in_place], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_in_place(case: Case, dtype):
+    op_checks.check_in_place(case.op, case.arrays(dtype=dtype))
+
+
+@every_case
+def test_float32_stays_float32(case: Case):
+    op_checks.check_dtype(case.op, case.arrays(dtype=np.float32))
+
+
+@every_case
+def test_float32_values_are_those_of_float64(case: Case):
+    single = case.arrays(dtype=np.float32)
+    double = [a.astype(np.float64) if a.dtype == np.float32 else a for a in single]
+    op_checks.assert_close(op_checks.run_fresh(case.op, single), op_checks.run_fresh(case.op, double), 2e-6)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.op.blocks_gradient], ids=str)
+def test_rules_against_differences(case: Case):
+    op_checks.check_difference(case.op, case.arrays())
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.op.blocks_gradient], ids=str)
+def test_second_order(case: Case):
+    op_checks.check_second_order(case.op, case.arrays())
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.op.blocks_gradient], ids=str)
+def test_blocked_gradient_is_zero(case: Case):
+    inputs, out, feed = op_checks.traced(case.op, case.arrays())
+    ones = [ad.constant(np.ones(x.shape)) for x in inputs]
+    for derivative in ad.evaluate([*ad.grad(ad.sum(out), inputs), *ad.jvp([out], inputs, ones)], feed):
+        np.testing.assert_array_equal(derivative, np.zeros(derivative.shape))
+
+
+@every_case
+def test_forward_and_reverse_agree(case: Case):
+    op_checks.check_adjoint(case.op, case.arrays())
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_plan_is_evaluate(case: Case, dtype):
+    op_checks.check_plan(case.op, case.arrays(dtype=dtype))
+
+
+@every_case
+def test_equal_ops_are_one_key(case: Case):
+    again = type(case.op)(**case.sample.fields)
+    assert again == case.op
+    assert hash(again) == hash(case.op)
+
+
+@every_case
+def test_costs_are_counts(case: Case):
+    specs = [ad.spec_of(array) for array in case.arrays()]
+    assert case.op.flops(*specs) >= case.op.multiplications(*specs) >= 0

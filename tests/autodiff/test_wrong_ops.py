@@ -1,0 +1,182 @@
+"""The checks of ops are themselves checked: by rules wrong by 0.1 % or by sign, and by careless evals."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import op_checks
+import pytest
+from op_checks import Case
+
+from backprop_cli import autodiff as ad
+from backprop_cli.autodiff.families import Elementwise
+
+FACTORS = {"off by 0.1 percent": 1.001, "sign": -1.0, "missing": 0.0}
+
+
+def mutated(op: ad.Op, operand: int, factor: float, forward: bool, reverse: bool) -> ad.Op:
+    """The op with the derivative in one operand multiplied by ``factor``, in one mode or in both."""
+    cls = type(op)
+
+    def jvp(self, primals, tangents, out):
+        if forward and tangents[operand] is not None:
+            tangents = [*tangents[:operand], tangents[operand] * factor, *tangents[operand + 1 :]]
+        return cls.jvp(op, primals, tangents, out)
+
+    def vjp(self, primals, out, cotangent):
+        parts = list(cls.vjp(op, primals, out, cotangent))
+        if reverse and parts[operand] is not None:
+            parts[operand] = parts[operand] * factor
+        return tuple(parts)
+
+    return type(cls.__name__, (cls,), {"jvp": jvp, "vjp": vjp})(**vars(op))
+
+
+def differentiable_operands(case: Case) -> set[int]:
+    """Operands in which the derivative is not 0 by rule."""
+    inputs, out, _ = op_checks.traced(case.op, case.arrays())
+    return {k for k, part in enumerate(case.op.vjp(inputs, out, out)) if part is not None}
+
+
+def acting_operands(case: Case) -> set[int]:
+    """Operands in which the derivative is not 0 at the sample's point: only there can a wrong one be seen."""
+    inputs, out, feed = op_checks.traced(case.op, case.arrays())
+    rated = sorted(differentiable_operands(case))
+    bars = ad.evaluate(ad.grad(op_checks.weighted(out), [inputs[k] for k in rated]), feed) if rated else []
+    return {k for k, bar in zip(rated, bars, strict=True) if np.any(bar != 0)}
+
+
+@pytest.mark.parametrize("name", [name for name, cls in ad.OPS.items() if not cls.blocks_gradient])
+def test_every_operand_acts_in_some_sample(name):
+    mine = [case for case in op_checks.cases() if case.name == name]
+    assert set().union(*map(acting_operands, mine)) == set().union(*map(differentiable_operands, mine))
+
+
+MUTANTS = [
+    pytest.param(case, operand, factor, modes, id=f"{case}-operand{operand}-{what}-{'+'.join(modes)}")
+    for case in op_checks.cases()
+    for operand in sorted(acting_operands(case))
+    for what, factor in FACTORS.items()
+    for modes in (("forward",), ("reverse",), ("forward", "reverse"))
+]
+
+
+@pytest.mark.parametrize(("case", "operand", "factor", "modes"), MUTANTS)
+def test_wrong_rule_is_noticed(case: Case, operand: int, factor: float, modes: tuple[str, ...]):
+    wrong = mutated(case.op, operand, factor, "forward" in modes, "reverse" in modes)
+    with pytest.raises(AssertionError, match=r"(forward|reverse) rule"):
+        op_checks.check_difference(wrong, case.arrays())
+    if len(modes) == 1:
+        with pytest.raises(AssertionError, match="forward and reverse rules"):
+            op_checks.check_adjoint(wrong, case.arrays())
+
+
+def is_curved(case: Case) -> bool:
+    """Whether its second derivative is not 0."""
+    inputs, out, feed = op_checks.traced(case.op, case.arrays())
+    wrt = op_checks.inexact(inputs)
+    scalar = op_checks.weighted(out)
+    products = ad.hvp(scalar, wrt, [ad.constant(np.ones(x.shape)) for x in wrt]) if wrt else []
+    return any(np.any(product != 0) for product in ad.evaluate(products, feed))
+
+
+@pytest.mark.parametrize("case", [case for case in op_checks.cases() if is_curved(case)], ids=str)
+def test_rule_that_is_right_once_only_is_noticed(case: Case):
+    cls = type(case.op)
+
+    def vjp(self, primals, out, cotangent):
+        parts = cls.vjp(case.op, [ad.stop_gradient(x) for x in primals], ad.stop_gradient(out), cotangent)
+        return tuple(None if part is None else part for part in parts)
+
+    wrong = type(cls.__name__, (cls,), {"vjp": vjp})(**vars(case.op))
+    op_checks.check_difference(wrong, case.arrays())
+    with pytest.raises(AssertionError, match="rule of the gradient"):
+        op_checks.check_second_order(wrong, case.arrays())
+
+
+@dataclass(frozen=True)
+class Careless(Elementwise):
+    """Doubles x, badly."""
+
+    in_place: ClassVar = True
+
+    def eval(self, x, *, out):
+        np.multiply(x, 2.0, out=out)
+
+    def partials(self, x, *, out):
+        return (2.0,)
+
+
+class LeavesAnElement(Careless):
+    def eval(self, x, *, out):
+        np.multiply(x[1:], 2.0, out=out[1:])
+
+
+class WritesItsOperand(Careless):
+    def eval(self, x, *, out):
+        x *= 2.0
+        np.copyto(out, x)
+
+
+class ReadsAfterWriting(Careless):
+    def eval(self, x, *, out):
+        out.fill(0.0)
+        np.add(out, 2.0 * x, out=out)
+
+
+class AddsToOut(Careless):
+    def eval(self, x, *, out):
+        np.add(out, 2.0 * x, out=out)
+
+
+class Widens(Careless):
+    def shape(self, *x):
+        return ad.Spec(x[0].shape, np.dtype(np.float64))
+
+
+class WrongView(Careless):
+    is_view: ClassVar = True
+
+    def view(self, x):
+        return x
+
+
+class NoView(Careless):
+    is_view: ClassVar = True
+
+    def view(self, x):
+        return x * 2.0
+
+
+@pytest.mark.parametrize(
+    ("check", "wrong", "message"),
+    [
+        (op_checks.check_writes_all, LeavesAnElement, "left 1 elements of out unwritten"),
+        (op_checks.check_writes_all, AddsToOut, "left 3 elements of out unwritten"),
+        (op_checks.check_in_place, ReadsAfterWriting, "over operand 0"),
+        (op_checks.check_view, WrongView, "not equal"),
+        (op_checks.check_view, NoView, "its view is a copy"),
+        (op_checks.check_dtype, Widens, "gives float64 for float32"),
+    ],
+)
+def test_careless_eval_is_noticed(check, wrong, message):
+    with pytest.raises(AssertionError, match=message):
+        check(wrong(), [np.array([1.0, 2.0, 3.0], np.float32 if check is op_checks.check_dtype else np.float64)])
+
+
+def test_written_operand_is_noticed():
+    with pytest.raises(ValueError, match="read-only"):
+        op_checks.check_writes_all(WritesItsOperand(), [np.array([1.0, 2.0])])
+
+
+def test_careful_eval_passes():
+    x = [np.array([1.0, 2.0, 3.0])]
+    for check in (
+        op_checks.check_writes_all,
+        op_checks.check_in_place,
+        op_checks.check_difference,
+        op_checks.check_second_order,
+        op_checks.check_adjoint,
+        op_checks.check_plan,
+    ):
+        check(Careless(), x)
