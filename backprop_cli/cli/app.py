@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -22,6 +23,7 @@ from backprop_cli.registry import discover
 
 # The parser's exceptions have no public name that all versions of typer share.
 ParserError: type[Any] = typer.BadParameter.__mro__[1]
+NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Terminated(KeyboardInterrupt):
@@ -84,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
     except ParserError as error:
         return report.usage(error)
     except BpError as error:
-        return report.failure(error.exit_code, error.kind, error.describe(), str(error))
+        return report.failure(error.exit_code, error.kind, error.describe(), str(error), error.details)
     except Terminated:
         return report.failure(143, "interrupted", [{"message": "terminated"}], "terminated")
     except (KeyboardInterrupt, typer.Abort):
@@ -100,12 +102,14 @@ class _Report:
     def __init__(self, as_json: bool):
         self.as_json = as_json
 
-    def failure(self, code: int, kind: str, problems: list[dict[str, Any]], text: str) -> int:
-        """Say it; returns ``code``."""
+    def failure(
+        self, code: int, kind: str, problems: list[dict[str, Any]], text: str, details: Mapping[str, Any] = NO_DETAILS
+    ) -> int:
+        """Say it; returns ``code``. ``details`` stand beside ``error`` in the object."""
         say(text)
         if self.as_json:
             with contextlib.suppress(BpError):  # standard output takes nothing: the exit code still tells
-                emit_json({"error": {"code": code, "kind": kind, "problems": problems}})
+                emit_json({"error": {"code": code, "kind": kind, "problems": problems}, **details})
         return code
 
     def usage(self, error: Any) -> int:

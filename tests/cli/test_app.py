@@ -181,6 +181,18 @@ def test_problem_of_a_configuration_as_json(failing, capsys):
     ]
 
 
+def test_details_stand_beside_the_error(failing, capsys):
+    error = Diverged("loss is nan at step 3")
+    error.details = {"run_dir": "runs/x", "status": "diverged"}
+    failing.append(error)
+    assert app.run(["boom", "--json"]) == 4
+    assert json.loads(capsys.readouterr().out) == {
+        "error": {"code": 4, "kind": "diverged", "problems": [{"message": "loss is nan at step 3"}]},
+        "run_dir": "runs/x",
+        "status": "diverged",
+    }
+
+
 def test_a_bug_keeps_its_traceback(failing, capsys):
     failing.append(ZeroDivisionError("division by zero"))
     assert app.run(["boom", "--json"]) == 1

@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 from backprop_cli.cli.command import Json, Overrides, command, finish
 from backprop_cli.cli.terminal import emit, emit_json, is_plain
+from backprop_cli.errors import BpError
 
 
 @command(
@@ -44,15 +45,19 @@ def train(
         given.insert(0, str(config))
         config = None
     with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
-        result = job(
-            config,
-            given,
-            resume=resume,
-            run_dir=run_dir,
-            threads=threads,
-            dry_run=dry_run,
-            on_event=console.show,
-        )
+        try:
+            result = job(
+                config,
+                given,
+                resume=resume,
+                run_dir=run_dir,
+                threads=threads,
+                dry_run=dry_run,
+                on_event=console.show,
+            )
+        except BpError as error:
+            console.record(str(error))  # printed where every error is
+            raise
         text = train_text(result.to_json())
         console.record(text)
     if as_json:
