@@ -1,1 +1,12 @@
-""""""
+"""Arrays from files: formats, splits, transforms fitted on the train split, and generated sets.
+
+::
+
+    settings   the YAML section `data`            file      a data file: opening, names in messages, sha256
+    format     the contract of a format           formats/  one file a format: csv, tsv, jsonl, npz, npy, idx
+    columns    cells of text to typed columns     table     named columns with the line of each row
+    read       a file to a table                  split     which row goes to which split
+    features   inputs of the network              target    what it shall predict
+    transform  both, fitted, and as JSON          dataset   load_dataset, load_split
+    stream     inputs in chunks for predictions   generate  small synthetic sets
+"""

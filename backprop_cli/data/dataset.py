@@ -1,0 +1,303 @@
+"""From the YAML section ``data`` to arrays: read, split, fit on the train split, transform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from backprop_cli.data.columns import Kind
+from backprop_cli.data.features import Rows
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.format import ArrayFormat, format_of
+from backprop_cli.data.generate import FEATURES, generate
+from backprop_cli.data.read import read_table
+from backprop_cli.data.settings import DataSettings, FilePair
+from backprop_cli.data.split import Indices, split_rows
+from backprop_cli.data.table import Array, Cell, Table
+from backprop_cli.data.target import labels_of
+from backprop_cli.data.transform import Transform, fit_transform
+from backprop_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from backprop_cli.nn.loss import Task
+
+INPUTS = "features"
+"""The word that, as ``target``, means the inputs themselves (a column of that name: ``[features]``)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples as arrays, in the file's order, C-contiguous.
+
+    Shapes: inputs (examples, *input_shape); targets int64 (examples,) for classes, else (examples, outputs).
+    """
+
+    inputs: Array
+    targets: Array
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The splits of one ``data`` section, and what was fitted on the train split.
+
+    ``files``: sha256 of each file read, by its absolute path.
+    """
+
+    train: Split
+    validation: Split | None
+    test: Split | None
+    transform: Transform
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.transform.input_shape
+
+    @property
+    def classes(self) -> list[Cell] | None:
+        """The classes in the order of the outputs; for one binary target, what means 0 and what means 1; else None."""
+        known = self.transform.target.classes
+        return list(known[0]) if len(known) == 1 else None
+
+    @property
+    def target_names(self) -> list[str]:
+        """A name an output for numbers and binary targets; for classes the target's column."""
+        return list(self.transform.target.names)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """A name an input."""
+        return self.transform.feature_names
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
+
+    def class_counts(self) -> list[int]:
+        """Examples of each class in the train split, in the order of ``classes``.
+
+        Raises: ValueError for targets that are not classes.
+        """
+        if self.classes is None:
+            raise ValueError("these targets are not classes")
+        counts = np.bincount(self.train.targets.astype(np.int64).ravel(), minlength=len(self.classes))
+        return [int(count) for count in counts]
+
+
+def load_dataset(
+    settings: DataSettings,
+    *,
+    base: Path,
+    seed: int,
+    dtype: DTypeLike,
+    task: Task,
+    input_shape: tuple[int, ...] | None = None,
+) -> Dataset:
+    """Everything that ``settings`` name, as arrays.
+
+    Paths are relative to ``base``; ``seed`` decides which row is in which split. ``input_shape`` is that of the model,
+    where it is given: examples are reshaped to it.
+
+    Raises: DataError, which names file, row, column and value.
+    """
+    if settings.generate is not None:
+        examples = _generated(settings, seed)
+    else:
+        files = settings.source if settings.source is not None else settings.train
+        assert files is not None
+        examples = _first_examples(files, settings, base, task)
+    rows = _split(examples, settings, seed, task)
+    transform = fit_transform(
+        examples.inputs,
+        examples.features,
+        examples.targets,
+        examples.target,
+        rows["train"],
+        settings=settings.transform,
+        task=task,
+        input_shape=input_shape,
+    )
+    splits = {name: _encoded(examples, transform, chosen, dtype) for name, chosen in rows.items()}
+    read = dict(examples.files)
+    for name, own in (("validation", settings.validation), ("test", settings.test)):
+        if own is not None:
+            more = _more_examples(own, transform, base, settings.format)
+            splits[name] = _encoded(more, transform, None, dtype)
+            read |= more.files
+    return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, read)
+
+
+def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | None:
+    """The shape of one example as far as headers tell it without reading data; None where they do not."""
+    if settings.generate is not None:
+        return (len(FEATURES if settings.features == "all" else settings.features),)
+    files = settings.source if settings.source is not None else settings.train
+    assert files is not None
+    file = DataFile(base / (files.inputs if isinstance(files, FilePair) else files))
+    try:
+        chosen = format_of(file.name, settings.format)
+        shapes = chosen.shapes(file) if isinstance(chosen, ArrayFormat) else {}
+    except DataError:
+        return None  # whoever reads the file will say what is wrong with it
+    target = () if isinstance(files, FilePair) else _target_columns(settings) or ()
+    names = [name for name in shapes if name not in target] if settings.features == "all" else settings.features
+    return shapes[names[0]][1:] or (1,) if len(names) == 1 and names[0] in shapes else None
+
+
+def load_split(
+    files: Path | str | FilePair,
+    transform: Transform,
+    *,
+    dtype: DTypeLike,
+    base: Path = Path(),
+    format: str | None = None,
+) -> Split:
+    """Other examples, with targets, for a network that was trained with ``transform``.
+
+    Raises: DataError, also for a class or a category that the network does not know.
+    """
+    return _encoded(_more_examples(files, transform, base, format), transform, None, dtype)
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Tables of inputs and targets (the same where one file has both), and which of their columns are meant."""
+
+    inputs: Table
+    features: Sequence[str]
+    targets: Table
+    target: Sequence[str] | None  # None: the inputs are the target
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def _encoded(examples: _Examples, transform: Transform, rows: Rows, dtype: DTypeLike) -> Split:
+    inputs = transform.inputs(examples.inputs, rows, dtype=dtype)
+    return Split(inputs, transform.targets(examples.targets, rows, dtype=dtype, inputs=inputs))
+
+
+def _split(examples: _Examples, settings: DataSettings, seed: int, task: Task) -> dict[str, Rows]:
+    """Rows of each split that comes out of the first file; None: all of them."""
+    if settings.split is None:
+        return {"train": None}
+    own = {"validation": settings.validation is not None, "test": settings.test is not None}
+    fractions = {name: getattr(settings.split, name) for name, has_own in own.items() if not has_own}
+    labels: Indices | None = None
+    single = examples.target is not None and len(examples.target) == 1
+    if settings.split.stratify and examples.target is not None and single and task != "regression":
+        _, labels = labels_of(examples.targets, examples.target[0], None)
+    rows = split_rows(examples.inputs.rows, fractions, seed=seed, labels=labels, name=examples.inputs.name)
+    return dict(rows)
+
+
+def _generated(settings: DataSettings, seed: int) -> _Examples:
+    assert settings.generate is not None
+    table, made = generate(settings.generate, seed)
+    features = FEATURES if settings.features == "all" else settings.features
+    target = _target_columns(settings) if settings.target is not None else (made,)
+    for name in (*features, *(target or ())):
+        table.column(name)
+    return _Examples(table, features, table, target)
+
+
+def _target_columns(settings: DataSettings) -> tuple[str, ...] | None:
+    """The names under ``target``; None where it means the inputs, or says nothing."""
+    if settings.target is None or settings.target == INPUTS:
+        return None
+    return (settings.target,) if isinstance(settings.target, str) else settings.target
+
+
+def _target_kind(task: Task) -> Kind:
+    return "number" if task == "regression" else "label"
+
+
+def _first_examples(files: str | FilePair, settings: DataSettings, base: Path, task: Task) -> _Examples:
+    """The file that the transform is fitted on."""
+    features = None if settings.features == "all" else settings.features
+    target = _target_columns(settings)
+    kinds = dict.fromkeys(target or (), _target_kind(task))
+    if isinstance(files, FilePair):
+        return _first_pair(files, features, target, base, settings, task)
+    file = DataFile(base / files)
+    if target is not None and isinstance(format_of(file.name, settings.format), ArrayFormat):
+        _require_names(file, settings.format)
+    columns = None if features is None else [*dict.fromkeys((*features, *(target or ())))]
+    table = read_table(file, columns=columns, kinds=kinds, format=settings.format, unnamed="inputs")
+    for name in target or ():
+        table.column(name)
+    if features is None:
+        features = tuple(name for name in table.columns if name not in (target or ()))
+        if not features:
+            raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
+    return _Examples(table, features, table, target, _hashes(file))
+
+
+def _require_names(file: DataFile, format: str | None) -> None:
+    """A file with one array without a name has no target in it."""
+    chosen = format_of(file.name, format)
+    if isinstance(chosen, ArrayFormat) and list(chosen.shapes(file)) == [""]:
+        raise DataError(
+            f"{file.name}: holds one array and no targets; write train: {{inputs: ..., targets: ...}} "
+            "instead of source, or target: features"
+        )
+
+
+def _first_pair(
+    pair: FilePair,
+    features: Sequence[str] | None,
+    target: Sequence[str] | None,
+    base: Path,
+    settings: DataSettings,
+    task: Task,
+) -> _Examples:
+    inputs_file, targets_file = DataFile(base / pair.inputs), DataFile(base / pair.targets)
+    inputs = read_table(inputs_file, columns=features, format=settings.format, unnamed="inputs")
+    targets = read_table(
+        targets_file, columns=target, default=_target_kind(task), format=settings.format, unnamed="target"
+    )
+    _check_rows(inputs, targets)
+    return _Examples(
+        inputs, tuple(inputs.columns), targets, tuple(targets.columns), _hashes(inputs_file) | _hashes(targets_file)
+    )
+
+
+def _more_examples(files: Path | str | FilePair, transform: Transform, base: Path, format: str | None) -> _Examples:
+    """Files whose columns are those that the transform knows."""
+    fitted = transform.target
+    features, target = transform.input_columns, fitted.columns
+    kinds = transform.kinds
+    target_kinds = dict.fromkeys(target or (), _target_kind(fitted.task))
+    if not isinstance(files, FilePair):
+        file = DataFile(base / files)
+        columns = [*dict.fromkeys((*features, *(target or ())))]
+        table = read_table(file, columns=columns, kinds=kinds | target_kinds, format=format, unnamed=features[0])
+        return _Examples(table, features, table, target, _hashes(file))
+    inputs_file, targets_file = DataFile(base / files.inputs), DataFile(base / files.targets)
+    inputs = read_table(inputs_file, columns=features, kinds=kinds, format=format, unnamed=features[0])
+    if target is None:
+        raise DataError(f"{inputs.name}: the inputs are the target of this network; give one file, without targets")
+    targets = read_table(targets_file, columns=target, kinds=target_kinds, format=format, unnamed=target[0])
+    _check_rows(inputs, targets)
+    return _Examples(inputs, features, targets, target, _hashes(inputs_file) | _hashes(targets_file))
+
+
+def _check_rows(inputs: Table, targets: Table) -> None:
+    if inputs.rows != targets.rows:
+        raise DataError(
+            f"{inputs.name} has {inputs.rows:,} rows, {targets.name} {targets.rows:,}; "
+            "they must have a row an example each"
+        )
+
+
+def _hashes(file: DataFile) -> dict[str, str]:
+    return {str(file.path.resolve()): file.sha256()}

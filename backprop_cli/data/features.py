@@ -1,0 +1,334 @@
+"""Inputs of a network: columns scaled or coded as their train split says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.data.columns import Kind
+from backprop_cli.data.settings import Scale, TransformSettings
+from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, Text, listing, show
+from backprop_cli.errors import DataError
+
+Rows = NDArray[np.int64] | None
+"""Which rows of a table, in order; None: all."""
+Floats = NDArray[np.float64]
+
+MAX_ONE_HOT = 1000
+"""More categories than this in one column are names or texts, not categories."""
+_BLOCK = 1 << 18  # numbers converted at a time: 2 MB as float64
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A column of numbers: ``out = (x - shift) / divisor * factor``, a missing x being ``fill`` (None: an error).
+
+    Shapes: an example's values have ``shape``; ``shift``, ``divisor``, ``factor`` and ``fill`` are float64 (width,),
+    or (1,) where they are the same for all.
+    """
+
+    kind: ClassVar[Kind] = "number"
+
+    name: str
+    shape: tuple[int, ...]
+    shift: Floats
+    divisor: Floats
+    factor: Floats
+    fill: Floats | None
+
+    @property
+    def width(self) -> int:
+        """Number of inputs."""
+        return math.prod(self.shape)
+
+    def names(self) -> list[str]:
+        """A name an input."""
+        if not self.shape:
+            return [self.name]
+        return [f"{self.name}[{','.join(map(str, index))}]" for index in np.ndindex(self.shape)]
+
+    def write(self, table: Table, rows: Rows, out: Array) -> None:
+        """Put the inputs of these rows into ``out`` (rows, width). Raises: DataError for a value that cannot be one."""
+        for start, block in blocks(table, self.name, rows, self.fill):
+            part = out[start : start + len(block)]
+            with np.errstate(over="ignore"):
+                if self.shift.any():
+                    block -= self.shift
+                if (self.divisor != 1).any():
+                    block /= self.divisor
+                if (self.factor != 1).any():
+                    block *= self.factor
+                part[...] = block
+            if not np.isfinite(part).all():
+                raise DataError(self._overflow(table, rows, start, part))
+
+    def _overflow(self, table: Table, rows: Rows, start: int, part: Array) -> str:
+        i, j = np.argwhere(~np.isfinite(part))[0]
+        row, index = _row(rows, start + int(i)), np.unravel_index(int(j), self.shape) if self.shape else ()
+        value = values_of(table, self.name)[row][index]
+        return (
+            f"{table.at(row, self.name, _ints(index))}: {show(value)} becomes too large for {part.dtype}; "
+            "correct it, or use training.precision: float64"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers and lists only; floats survive exactly."""
+        return {
+            "type": "scaled",
+            "name": self.name,
+            "shape": list(self.shape),
+            "shift": self.shift.tolist(),
+            "divisor": self.divisor.tolist(),
+            "factor": self.factor.tolist(),
+            "fill": None if self.fill is None else self.fill.tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of categories: an input each (``one_hot``), or one input with the category's number, from 0.
+
+    A missing value is the category number ``fill`` (None: an error).
+    """
+
+    kind: ClassVar[Kind] = "text"
+
+    name: str
+    categories: tuple[str, ...]
+    one_hot: bool
+    fill: int | None
+
+    shape: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def width(self) -> int:
+        """Number of inputs."""
+        return len(self.categories) if self.one_hot else 1
+
+    def names(self) -> list[str]:
+        """A name an input."""
+        return [f"{self.name}={category}" for category in self.categories] if self.one_hot else [self.name]
+
+    def write(self, table: Table, rows: Rows, out: Array) -> None:
+        """Put the inputs of these rows into ``out`` (rows, width). Raises: DataError for an unknown category."""
+        column = as_feature(table.columns[self.name])
+        if not isinstance(column, Text):
+            raise DataError(f"{table.of(self.name)}: expected categories ({listing(self.categories)}), got numbers")
+        number = {category: i for i, category in enumerate(self.categories)}
+        fill = -1 if self.fill is None else self.fill
+        codes = np.array([*(number.get(str(category), -2) for category in column.categories), fill], np.int64)[
+            column.codes if rows is None else column.codes[rows]
+        ]
+        if len(codes) and codes.min() < 0:
+            raise DataError(self._refusal(table, column, rows, codes))
+        if self.one_hot:
+            out[...] = 0
+            out[np.arange(len(codes)), codes] = 1
+        else:
+            out[:, 0] = codes
+
+    def _refusal(self, table: Table, column: Text, rows: Rows, codes: NDArray[np.int64]) -> str:
+        first = int(np.argmax(codes < 0))
+        row = _row(rows, first)
+        if codes[first] == -1:
+            return missing(table.at(row, self.name))
+        category = column.categories[column.codes[row]]
+        return (
+            f"{table.at(row, self.name)}: category {show(category)} is not one of those of the train split: "
+            f"{listing(self.categories)}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Text and numbers only."""
+        return {
+            "type": "coded",
+            "name": self.name,
+            "categories": list(self.categories),
+            "one_hot": self.one_hot,
+            "fill": self.fill,
+        }
+
+
+Feature = Scaled | Coded
+
+
+def feature_from_json(tree: dict[str, Any]) -> Feature:
+    """The inverse of ``to_json``."""
+    if tree["type"] == "coded":
+        return Coded(tree["name"], tuple(tree["categories"]), tree["one_hot"], tree["fill"])
+    shift, divisor, factor = (np.array(tree[key], np.float64) for key in ("shift", "divisor", "factor"))
+    fill = None if tree["fill"] is None else np.array(tree["fill"], np.float64)
+    return Scaled(tree["name"], tuple(tree["shape"]), shift, divisor, factor, fill)
+
+
+def fit_feature(table: Table, name: str, rows: Rows, settings: TransformSettings) -> Feature:
+    """Scale or code a column as ``rows`` say.
+
+    Raises: DataError for a value that is missing (unless ``missing`` says what stands for it) or infinite.
+    """
+    column = as_feature(table.column(name))
+    if isinstance(column, Text):
+        return _fit_coded(table, name, column, rows, settings)
+    return _fit_scaled(table, name, column, rows, settings)
+
+
+def _fit_coded(table: Table, name: str, column: Text, rows: Rows, settings: TransformSettings) -> Coded:
+    codes = column.codes if rows is None else column.codes[rows]
+    if settings.missing == "error" and codes.min() < 0:
+        raise DataError(missing(table.at(_row(rows, int(np.argmin(codes))), name)))
+    counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
+    known = sorted((str(column.categories[i]), int(counts[i])) for i in np.flatnonzero(counts))
+    if not known:
+        raise DataError(f"{table.of(name)}: {_NO_VALUE}")
+    one_hot = settings.categorical == "one_hot"
+    if one_hot and len(known) > MAX_ONE_HOT:
+        raise DataError(
+            f"{table.of(name)}: {len(known):,} different texts, such as {show(known[0][0])}, are too many categories "
+            f"for one_hot (at most {MAX_ONE_HOT:,}); leave it out with data.features, or use categorical: ordinal"
+        )
+    # max takes the first of equals: the most frequent category, by code point the first.
+    most = max(range(len(known)), key=lambda i: known[i][1])
+    return Coded(name, tuple(text for text, _ in known), one_hot, None if settings.missing == "error" else most)
+
+
+def _fit_scaled(table: Table, name: str, column: Numbers, rows: Rows, settings: TransformSettings) -> Scaled:
+    shape = column.values.shape[1:]
+    fill = _fit_fill(table, name, rows, settings.missing)
+    shift, divisor, factor = np.zeros(1), np.ones(1), np.ones(1)
+    if isinstance(settings.numeric, Scale):
+        factor = np.array([settings.numeric.scale])
+    elif settings.numeric != "none":
+        low, high, mean = _range_and_mean(table, name, rows, fill)
+        # A constant column is told by its range: rounding can leave it a tiny deviation.
+        varies = high > low
+        if settings.numeric == "standardize":
+            shift, spread = mean, _deviation(table, name, rows, fill, mean)
+        else:
+            shift, spread = low, high - low
+        shift = np.where(varies, shift, low)
+        divisor = np.where(varies & (spread > 0), spread, 1.0)
+        factor = np.where(varies, 1.0, 0.0)
+        if not (np.isfinite(shift) & np.isfinite(divisor)).all():
+            raise DataError(f"{table.of(name)}: its numbers are too large for numeric: {settings.numeric}")
+    return Scaled(
+        name, shape, _shared(shift), _shared(divisor), _shared(factor), None if fill is None else _shared(fill)
+    )
+
+
+def _shared(values: Floats) -> Floats:
+    """One number where all are the same."""
+    return values[:1] if np.all(values == values[0]) else values
+
+
+_NO_VALUE = "the train split has no value in it; leave the column out with data.features"
+
+
+def _fit_fill(table: Table, name: str, rows: Rows, how: str) -> Floats | None:
+    """What stands for a missing value, (width,); None where none may be missing."""
+    values = values_of(table, name)
+    if how == "error" or values.dtype.kind != "f":
+        return None
+    flat = values.reshape(len(values), -1)
+    return np.array([_typical(flat[:, j], rows, how, table.of(name)) for j in range(flat.shape[1])])
+
+
+def _typical(values: Array, rows: Rows, how: str, place: str) -> float:
+    chosen = np.asarray(values if rows is None else values[rows], np.float64)
+    known = chosen[np.isfinite(chosen)]  # an infinite one is refused later, with its place
+    if not len(known):
+        raise DataError(f"{place}: {_NO_VALUE}")
+    if how == "mean":
+        return float(known.mean())
+    if how == "median":
+        return float(np.median(known))
+    distinct, counts = np.unique(known, return_counts=True)
+    return float(distinct[np.argmax(counts)])
+
+
+def _range_and_mean(table: Table, name: str, rows: Rows, fill: Floats | None) -> tuple[Floats, Floats, Floats]:
+    low, high, total, count = np.inf, -np.inf, 0.0, 0
+    with np.errstate(over="ignore"):
+        for _, block in blocks(table, name, rows, fill):
+            low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+            total, count = total + block.sum(axis=0), count + len(block)
+    return np.asarray(low), np.asarray(high), np.asarray(total / count)
+
+
+def _deviation(table: Table, name: str, rows: Rows, fill: Floats | None, mean: Floats) -> Floats:
+    """Population standard deviation, in a second pass: sums of squares about 0 would lose digits."""
+    total, count = np.zeros_like(mean), 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _, block in blocks(table, name, rows, fill):
+            block -= mean
+            total, count = total + np.square(block, out=block).sum(axis=0), count + len(block)
+    return np.asarray(np.sqrt(total / count))
+
+
+def blocks(table: Table, name: str, rows: Rows, fill: Floats | None = None) -> Iterator[tuple[int, Floats]]:
+    """(position among ``rows``, float64 (block, width)) pairs over a column of numbers; the blocks may be overwritten.
+
+    Raises: DataError for an infinite value, and for a missing one unless ``fill`` stands for it.
+    """
+    values = values_of(table, name)
+    width = math.prod(values.shape[1:])
+    size = max(1, _BLOCK // width)
+    count = len(values) if rows is None else len(rows)
+    for start in range(0, count, size):
+        part = values[start : start + size] if rows is None else values[rows[start : start + size]]
+        block = part.reshape(len(part), -1).astype(np.float64)
+        if values.dtype.kind == "f" and not np.isfinite(block).all():
+            if fill is not None:
+                np.copyto(block, fill, where=np.isnan(block))
+            if not np.isfinite(block).all():
+                raise DataError(_not_finite(table, name, rows, start, block, values.shape[1:]))
+        yield start, block
+
+
+def _not_finite(table: Table, name: str, rows: Rows, start: int, block: Floats, shape: tuple[int, ...]) -> str:
+    i, j = np.argwhere(~np.isfinite(block))[0]
+    index = np.unravel_index(int(j), shape) if shape else ()
+    place = table.at(_row(rows, start + int(i)), name, _ints(index))
+    if np.isnan(block[i, j]):
+        return missing(place)
+    return f"{place}: expected a finite number, got {show(block[i, j])}"
+
+
+_MISSING = "data.transform.missing: mean, median or most_frequent"
+
+
+def missing(place: str) -> str:
+    """The message for an input that is missing."""
+    return f"{place}: the value is missing; fill it in, or train with {_MISSING}"
+
+
+def as_feature(column: Column) -> Column:
+    """A column that was read for its labels, as an input: numbers where all labels are, else categories."""
+    if isinstance(column, Text) and column.categories and not any(isinstance(c, str) for c in column.categories):
+        table = np.array([*map(_float, column.categories), math.nan])
+        return Numbers(table[column.codes])
+    return column
+
+
+def _float(category: Cell) -> float:
+    return float(category)
+
+
+def values_of(table: Table, name: str) -> Array:
+    """The values of a column of numbers. Raises: DataError where it holds text."""
+    column = as_feature(table.columns[name])
+    if isinstance(column, Text):
+        raise DataError(f"{table.of(name)}: expected numbers, got {show(column.categories[0])}")
+    return column.values
+
+
+def _row(rows: Rows, position: int) -> int:
+    return position if rows is None else int(rows[position])
+
+
+def _ints(index: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(int(i) for i in index)

@@ -1,0 +1,83 @@
+"""A data file: how messages name it, how it is opened, its sha256."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from backprop_cli.errors import DataError, did_you_mean
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of examples; ``path`` is as the user means it from the working directory."""
+
+    path: Path
+
+    @cached_property
+    def name(self) -> str:
+        """The path as messages show it: relative below the working directory, absolute elsewhere."""
+        full = self.path.resolve()
+        here = Path.cwd()
+        return str(full.relative_to(here) if full.is_relative_to(here) else full)
+
+    def check(self) -> None:
+        """Refuse what is not a file with something in it.
+
+        Raises: DataError where the file is missing (with the nearest name beside it), is a folder or is empty.
+        """
+        if self.path.is_dir():
+            raise DataError(f"{self.name}: is a folder; name a file in it")
+        if not self.path.exists():
+            raise DataError(f"{self.name}: no such file{self._near()}")
+        with reading(self.name):
+            if self.path.is_file() and self.path.stat().st_size == 0:
+                raise DataError(f"{self.name}: the file is empty")
+
+    def _near(self) -> str:
+        folder = self.path.parent
+        if not folder.is_dir():
+            return f"; there is no folder '{folder}' either"
+        return did_you_mean(self.path.name, sorted(p.name for p in folder.iterdir() if p.is_file()))
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The file's bytes, unpacked where they are gzip's."""
+        self.check()
+        with reading(self.name), self.path.open("rb") as raw:
+            if self.is_gzip:
+                with gzip.open(raw) as unpacked:
+                    yield cast(BinaryIO, unpacked)
+            else:
+                yield raw
+
+    @cached_property
+    def is_gzip(self) -> bool:
+        """Whether the first two bytes are gzip's, whatever the name says."""
+        with reading(self.name), self.path.open("rb") as raw:
+            return raw.read(2) == GZIP_MAGIC
+
+    def sha256(self) -> str:
+        """Hash of the bytes on disk (packed, where they are), as hexadecimal text."""
+        with reading(self.name), self.path.open("rb") as raw:
+            return hashlib.file_digest(raw, "sha256").hexdigest()
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what the system and gzip say about file ``name`` into a DataError."""
+    try:
+        yield
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{name}: the gzip data is damaged or cut off ({error}); fetch the file again") from error
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,121 @@
+"""The contract of a data format, and how a file's format is found."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.table import Array
+from backprop_cli.errors import DataError
+from backprop_cli.registry import Registry
+
+CELLS_PER_CHUNK = 200_000
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some consecutive rows of a text file.
+
+    ``columns``: each column's cells, as they stand in the file, or a float64 array where they are known to be numbers
+    (NaN: missing). ``lines``: the line on which each row begins, from 1.
+    """
+
+    columns: Mapping[str, Sequence[Any] | Array]
+    lines: Sequence[int] | Array
+
+
+class Format:
+    """A kind of data file."""
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Ends of file names (lower case) that mean this format; ``.gz`` may follow."""
+
+    @classmethod
+    def matches(cls, name: str) -> bool:
+        """Whether a file called ``name`` (lower case, without ``.gz``) is of this format."""
+        return name.endswith(cls.suffixes)
+
+
+class TableFormat(Format):
+    """Rows of named cells, read as a stream."""
+
+    typed: ClassVar[bool] = False
+    """Whether the format itself tells text from numbers (JSON does, CSV does not)."""
+
+    def chunks(
+        self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
+    ) -> Iterator[Chunk]:
+        """The rows in order; where there is a header, first a chunk without rows that has the columns.
+
+        ``columns`` are those that will be looked at (None: all): others may be left unread. ``rows`` is the most a
+        chunk may have (None: about 200,000 cells). ``verbatim``: cells are kept, none come as arrays of numbers.
+        ``name`` is for messages.
+
+        Raises: DataError with the line of what is not well formed.
+        """
+        raise NotImplementedError
+
+
+class ArrayFormat(Format):
+    """Named arrays whose first axis is the row."""
+
+    def arrays(self, file: DataFile) -> dict[str, Array]:
+        """The arrays by name, ``""`` where the format has no names; memory-mapped where that spares a copy.
+
+        Raises: DataError where the file is damaged or holds Python objects.
+        """
+        raise NotImplementedError
+
+    def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
+        """The arrays' shapes, without reading their values."""
+        raise NotImplementedError
+
+
+FORMATS: Registry[Format] = Registry("format", "formats", "backprop_cli.data.formats")
+
+
+class FormatName:
+    """Pydantic marker: text that is the name of a format."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.literal_schema(list(FORMATS))
+
+
+def format_of(name: str, override: str | None = None) -> Format:
+    """The format of a file called ``name``: ``override``, or what the suffix says.
+
+    Raises: DataError for an unknown suffix, with those that are known.
+    """
+    if override is not None:
+        return FORMATS[override]()
+    plain = name.lower().removesuffix(".gz")
+    for _, cls in FORMATS.items():
+        if cls.matches(plain):
+            return cls()
+    if plain.endswith((".parquet", ".pq")):
+        raise DataError(f"{name}: Parquet is not supported; save the table as .csv, .jsonl or .npz")
+    known = ", ".join(sorted({suffix for _, cls in FORMATS.items() for suffix in cls.suffixes}))
+    raise DataError(f"{name}: unknown format; known suffixes: {known}; or set data.format ({', '.join(FORMATS)})")
+
+
+def check_numeric(array: Array, place: str) -> None:
+    """Refuse arrays of anything but real numbers, booleans and text. Raises: DataError."""
+    if array.dtype.kind not in "biufUS":
+        raise DataError(f"{place}: holds {array.dtype}; expected numbers or text")
+    if array.ndim == 0:
+        raise DataError(f"{place}: is a single value; expected one entry a row")
+    if len(array) == 0:
+        raise DataError(f"{place}: has no rows")
+    if array.size == 0:
+        raise DataError(f"{place}: its rows are empty, shape {list(array.shape)}")
+
+
+def as_text(array: Array) -> Array:
+    """Bytes as text; other arrays as they are."""
+    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array

@@ -1,0 +1,198 @@
+"""Comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Container, Iterator, Sequence
+from itertools import chain, islice
+from typing import BinaryIO, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.data.format import CELLS_PER_CHUNK, FORMATS, Chunk, TableFormat
+from backprop_cli.data.table import listing, show
+from backprop_cli.data.text import is_finite, text_of
+from backprop_cli.errors import DataError
+
+_NUMERIC = b"0123456789+-.eEnaNA \n"
+
+
+@FORMATS.register
+class Csv(TableFormat):
+    """Comma-separated values, UTF-8, with a header line.
+
+    Fields may be quoted with ``"`` and then hold commas and newlines. A column is numeric when all its values are
+    numbers, else its values are categories. Empty, NA, NaN and null are missing values. Blank lines are skipped, as are
+    spaces after a comma.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".csv",)
+    delimiter: ClassVar[str] = ","
+
+    def chunks(
+        self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
+    ) -> Iterator[Chunk]:
+        """Chunks of plain numbers come as arrays from NumPy's parser, others as cells: the same values either way."""
+        lines = _Lines(stream, name)
+        header = self._header(lines)
+        wanted = [i for i, column in enumerate(header) if columns is None or column in columns]
+        limit = max(1, CELLS_PER_CHUNK // len(header))
+        size = limit if rows is None else min(rows, limit)
+        yield Chunk(dict.fromkeys(header, ()), ())
+        while block := lines.take(size):
+            first = lines.number - len(block) + 1
+            numbers = None if verbatim else self._numbers(block, len(header), wanted)
+            if numbers is not None:
+                found = {header[i]: numbers[:, j] for j, i in enumerate(wanted)}
+                yield Chunk(found, np.arange(first, first + len(block)))
+            else:
+                lines.give_back(block)
+                yield self._cells(lines, header, wanted, len(block))
+
+    def _header(self, lines: _Lines) -> list[str]:
+        header: list[str] = []
+        start = 1
+        for row in self._records(lines):
+            if row and row != [""]:
+                header = [cell.strip() for cell in row]
+                break
+            start = lines.number + 1
+        where = f"{lines.name}:{start}"
+        if not header:
+            raise DataError(f"{lines.name}: the file is empty; expected a header line and rows")
+        if "" in header:
+            position = header.index("") + 1
+            raise DataError(
+                f"{where}: column {position} has no name; name it in the header, or remove it (pandas: index=False)"
+            )
+        if all(map(is_finite, header)) and not all(cell.isdigit() for cell in header):
+            raise DataError(f"{where}: expected a header with the columns' names, got numbers ({listing(header, 4)})")
+        seen: dict[str, int] = {}
+        for position, column in enumerate(header, 1):
+            if column in seen:
+                raise DataError(
+                    f"{where}: columns {seen[column]} and {position} are both called {show(column)}; rename one"
+                )
+            seen[column] = position
+        return header
+
+    def _numbers(self, block: list[bytes], width: int, wanted: Sequence[int]) -> NDArray[np.float64] | None:
+        """The wanted columns of lines that are all plain numbers, float64 (rows, wanted); None where they are not.
+
+        Only characters whose meaning NumPy's parser and ``float`` agree on get this far.
+        """
+        data = b"".join(block)
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        comma = self.delimiter.encode()
+        if not wanted or data.translate(None, _NUMERIC + comma) or data.isspace():
+            return None
+        if len(wanted) < width and any(line.count(comma) != width - 1 for line in block):
+            return None
+        use = None if len(wanted) == width else list(wanted)
+        out = self._parse(data, use)
+        if out is None:
+            out = self._parse(_spell_missing(data, comma), use)
+        fits = out is not None and out.shape == (len(block), len(wanted)) and not np.isinf(out).any()
+        return out if fits else None
+
+    def _parse(self, data: bytes, columns: list[int] | None) -> NDArray[np.float64] | None:
+        lines = data.decode("ascii").split("\n")
+        if not lines[-1]:
+            lines.pop()
+        try:
+            return np.loadtxt(lines, delimiter=self.delimiter, comments=None, ndmin=2, usecols=columns)
+        except ValueError:
+            return None
+
+    def _cells(self, lines: _Lines, header: list[str], wanted: Sequence[int], count: int) -> Chunk:
+        """The records that begin in the next ``count`` lines."""
+        rows: list[list[str]] = []
+        starts: list[int] = []
+        stop = lines.number + count
+        start = lines.number + 1
+        for row in self._records(lines):
+            if len(row) != len(header):
+                if row and row != [""]:
+                    raise DataError(_ragged(f"{lines.name}:{start}", row, header))
+            else:
+                rows.append(row)
+                starts.append(start)
+            if lines.number >= stop:
+                break
+            start = lines.number + 1
+        cells = list(zip(*rows, strict=True)) or [()] * len(header)
+        return Chunk({header[i]: cells[i] for i in wanted}, starts)
+
+    def _records(self, lines: _Lines) -> Iterator[list[str]]:
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=True)
+        while True:
+            start = lines.number + 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise DataError(_malformed(lines.name, start, lines.number, str(error))) from error
+            yield row
+
+
+class _Lines:
+    """Lines of a stream as text, with the number of the last one taken; blocks of bytes can be put back."""
+
+    def __init__(self, stream: BinaryIO, name: str):
+        self.name, self.number = name, 0
+        self._stream, self._back = stream, deque[bytes]()
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        raw = self._back.popleft() if self._back else next(self._stream)
+        self.number += 1
+        return text_of(raw, self.name, self.number)
+
+    def take(self, count: int) -> list[bytes]:
+        block = list(islice(chain(self._drain(), self._stream), count))
+        self.number += len(block)
+        return block
+
+    def _drain(self) -> Iterator[bytes]:
+        while self._back:
+            yield self._back.popleft()
+
+    def give_back(self, block: list[bytes]) -> None:
+        self._back.extendleft(reversed(block))
+        self.number -= len(block)
+
+
+def _spell_missing(data: bytes, comma: bytes) -> bytes:
+    """Write ``nan`` into empty fields."""
+    nan = comma + b"nan" + comma
+    # Twice: in ",,," the second pair shares its comma with the first.
+    data = data.replace(comma * 2, nan).replace(comma * 2, nan)
+    data = data.replace(b"\n" + comma, b"\nnan" + comma).replace(comma + b"\n", comma + b"nan\n")
+    return (b"nan" if data.startswith(comma) else b"") + data + (b"nan" if data.endswith(comma) else b"")
+
+
+def _ragged(where: str, row: list[str], header: list[str]) -> str:
+    count = f"{len(row)} field{'' if len(row) == 1 else 's'}"
+    if len(row) > len(header):
+        hint = f"the first one too many is {show(row[len(header)])}; a value with a comma must be quoted"
+    else:
+        hint = f"nothing for column '{header[len(row)]}'"
+    return f"{where}: {count}, expected {len(header)} as in the header; {hint}"
+
+
+def _malformed(name: str, start: int, line: int, reason: str) -> str:
+    if "unexpected end" in reason or "field larger" in reason:
+        return f"{name}:{start}: a field opened with '\"' in this row is never closed"
+    if "new-line character" in reason:
+        return (
+            f"{name}:{line}: a carriage return that ends no line; end lines with a newline (tr '\\r' '\\n' < old > new)"
+        )
+    if "expected after" in reason:
+        return f"{name}:{line}: text after a closing quote; write a quote inside a quoted field as '\"\"'"
+    return f"{name}:{line}: not well formed: {reason}"

@@ -1,0 +1,60 @@
+"""One NumPy array in a file."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from backprop_cli.data.file import DataFile, reading
+from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeric
+from backprop_cli.data.table import Array
+from backprop_cli.errors import DataError
+
+
+@FORMATS.register
+class Npy(ArrayFormat):
+    """One NumPy array (``np.save``), the first axis being the row. A structured array has a column a field."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".npy",)
+
+    def arrays(self, file: DataFile) -> dict[str, Array]:
+        """The array under the name ``""``, or a structured array's fields by name."""
+        array = self._load(file)
+        if array.dtype.names is None:
+            check_numeric(array, file.name)
+            return {"": as_text(array)}
+        for field in array.dtype.names:
+            check_numeric(array[field], f"{file.name}: field '{field}'")
+        return {field: as_text(array[field]) for field in array.dtype.names}
+
+    def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
+        """The file is mapped, not read."""
+        array = self._load(file)
+        return dict.fromkeys(array.dtype.names or ("",), array.shape)
+
+    @staticmethod
+    def _load(file: DataFile) -> Array:
+        file.check()
+        if file.is_gzip:
+            raise DataError(f"{file.name}: a packed .npy cannot be read; unpack it with gunzip")
+        try:
+            with reading(file.name):
+                loaded = np.load(file.path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise DataError(f"{file.name}: {refusal(error, 'npy', 'save')}") from error
+        if not isinstance(loaded, np.ndarray):
+            loaded.close()
+            raise DataError(f"{file.name}: holds several arrays, as .npz does; rename it or set data.format to npz")
+        return loaded
+
+
+def refusal(error: Exception, kind: str, save: str) -> str:
+    """Why NumPy did not load an array, and the way out."""
+    text = str(error)
+    if "pickle" in text or "Object arrays" in text or "Python objects" in text:
+        return (
+            "holds pickled Python objects, which can run code when they are read, so they never are; "
+            f"save plain numbers or text: np.{save}(..., array.astype(float))"
+        )
+    return f"not a sound .{kind} file: {text}"

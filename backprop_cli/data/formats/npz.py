@@ -1,0 +1,60 @@
+"""Several NumPy arrays in a file."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import ClassVar
+
+import numpy as np
+
+from backprop_cli.data.file import DataFile, reading
+from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeric
+from backprop_cli.data.formats.npy import refusal
+from backprop_cli.data.table import Array
+from backprop_cli.errors import DataError
+
+
+@FORMATS.register
+class Npz(ArrayFormat):
+    """Named NumPy arrays (``np.savez``), the first axis being the row; `target` and `features` name arrays."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".npz",)
+
+    def arrays(self, file: DataFile) -> dict[str, Array]:
+        """All arrays by name. Pickled ones are refused."""
+        file.check()
+        try:
+            with reading(file.name):
+                archive = np.load(file.path, allow_pickle=False)
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise DataError(f"{file.name}: {refusal(error, 'npz', 'savez')}") from error
+        if isinstance(archive, np.ndarray):
+            raise DataError(f"{file.name}: holds one array, as .npy does; rename it or set data.format to npy")
+        with archive:
+            return {name: self._array(archive, name, f"{file.name}: array '{name}'") for name in archive.files}
+
+    def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
+        """From the headers alone."""
+        file.check()
+        try:
+            with reading(file.name), zipfile.ZipFile(file.path) as archive:
+                return {name.removesuffix(".npy"): _shape(archive, name) for name in archive.namelist()}
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise DataError(f"{file.name}: {refusal(error, 'npz', 'savez')}") from error
+
+    @staticmethod
+    def _array(archive: np.lib.npyio.NpzFile, name: str, place: str) -> Array:
+        try:
+            with reading(place):
+                array = np.asarray(archive[name])
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise DataError(f"{place} {refusal(error, 'npz', 'savez')}") from error
+        check_numeric(array, place)
+        return as_text(array)
+
+
+def _shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    with archive.open(name) as member:
+        if np.lib.format.read_magic(member) == (1, 0):
+            return np.lib.format.read_array_header_1_0(member)[0]
+        return np.lib.format.read_array_header_2_0(member)[0]

@@ -1,0 +1,147 @@
+"""A file, or a stream of text, to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+from backprop_cli.data.columns import ColumnBuilder, Kind, NeedsText
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of
+from backprop_cli.data.table import Array, Column, Numbers, Table, Text, no_column
+from backprop_cli.errors import DataError
+
+Kinds = Mapping[str, Kind]
+"""What columns are read as, by name."""
+
+
+def read_table(
+    file: DataFile,
+    *,
+    columns: Sequence[str] | None = None,
+    kinds: Kinds | None = None,
+    default: Kind = "auto",
+    format: str | None = None,
+    unnamed: str = "",
+) -> Table:
+    """The rows of a file, with the ``columns`` named (None: all there are).
+
+    ``default`` is the kind of columns that ``kinds`` does not name. ``unnamed`` is the column's name where the
+    format has one array without a name.
+
+    Raises: DataError where the file cannot be read, a column is not there, or a value is not of its kind.
+    """
+    chosen = format_of(file.name, format)
+    if isinstance(chosen, ArrayFormat):
+        return _array_table(file, chosen, columns, unnamed)
+    assert isinstance(chosen, TableFormat)
+    kinds = dict(kinds or {})
+    verbatim = "text" in kinds.values()
+    while True:
+        builders = _Builders(file.name, chosen, columns, kinds, default)
+        try:
+            with file.open() as stream:
+                for chunk in chosen.chunks(stream, file.name, columns=builders.wanted, rows=None, verbatim=verbatim):
+                    builders.add(chunk)
+            table = builders.table()
+        except NeedsText as request:
+            # The cells of this column were parsed, but turn out to be names: keep them this time.
+            column = str(request)
+            kinds[column] = "label" if kinds.get(column, default) == "label" else "text"
+            verbatim = True
+        else:
+            if not table.rows:
+                raise DataError(f"{file.name}: there are no rows{' under the header' if builders.seen else ''}")
+            return table
+
+
+def stream_tables(
+    stream: BinaryIO, name: str, format: TableFormat, *, columns: Sequence[str], kinds: Kinds, rows: int
+) -> Iterator[Table]:
+    """The same, at most ``rows`` rows at a time, of a stream; ``kinds`` names a kind for each column, none ``auto``."""
+    builders = _Builders(name, format, columns, kinds, "auto")
+    verbatim = "text" in kinds.values()
+    for chunk in format.chunks(stream, name, columns=builders.wanted, rows=rows, verbatim=verbatim):
+        builders.add(chunk)
+        table = builders.table()
+        if table.rows:
+            yield table
+        builders.clear()
+
+
+class _Builders:
+    """A builder a column, fed with chunks."""
+
+    def __init__(self, name: str, format: TableFormat, columns: Sequence[str] | None, kinds: Kinds, default: Kind):
+        self.name, self.columns, self.kinds, self.default = name, columns, kinds, default
+        self.wanted: Container[str] | None = None if columns is None else set(columns)
+        self.seen: dict[str, None] = {}
+        self._typed = format.typed
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the rows, but not which columns there are."""
+        self._rows = 0
+        self._builders: dict[str, ColumnBuilder] = {}
+        self._lines: list[Array] = []
+
+    def add(self, chunk: Chunk) -> None:
+        self.seen |= dict.fromkeys(chunk.columns)
+        rows = len(chunk.lines)
+        for name in chunk.columns if self.wanted is None else filter(self.wanted.__contains__, chunk.columns):
+            if name not in self._builders:
+                self._builders[name] = self._builder(name)
+        for name, builder in self._builders.items():
+            if name in chunk.columns:
+                builder.add(chunk.columns[name], chunk.lines)
+            else:
+                builder.skip(rows)
+        self._lines.append(np.asarray(chunk.lines, np.int64))
+        self._rows += rows
+
+    def _builder(self, name: str) -> ColumnBuilder:
+        """A new builder; the rows before the column's first appearance lack it."""
+        builder = ColumnBuilder(self.name, name, self.kinds.get(name, self.default), typed=self._typed)
+        builder.skip(self._rows)
+        return builder
+
+    def table(self) -> Table:
+        """The rows since the last ``clear``. Raises: DataError where a named column has not been seen; NeedsText."""
+        for name in self.columns or ():
+            if name not in self.seen:
+                raise DataError(no_column(self.name, name, self.seen))
+            if name not in self._builders:
+                self._builders[name] = self._builder(name)
+        names = self._builders if self.columns is None else dict.fromkeys(self.columns)
+        lines = np.concatenate(self._lines) if self._lines else np.empty(0, np.int64)
+        return Table(self.name, {name: self._builders[name].finish() for name in names}, lines)
+
+
+def _array_table(file: DataFile, format: ArrayFormat, columns: Sequence[str] | None, unnamed: str) -> Table:
+    """Arrays as columns: text as categories, anything else as numbers."""
+    arrays = {name or unnamed: array for name, array in format.arrays(file).items()}
+    if list(arrays) == [unnamed]:
+        columns = None  # the only array is meant, whatever it is called elsewhere
+    found: dict[str, Column] = {}
+    for name in arrays if columns is None else columns:
+        if name not in arrays:
+            raise DataError(no_column(file.name, name, arrays, "array"))
+        found[name] = _array_column(arrays[name])
+    sizes = {name: column.rows for name, column in found.items()}
+    first = next(iter(sizes), "")
+    for name, rows in sizes.items():
+        if rows != sizes[first]:
+            raise DataError(
+                f"{file.name}: array '{first}' has {sizes[first]:,} rows, '{name}' {rows:,}; they must be equal"
+            )
+    return Table(file.name, found)
+
+
+def _array_column(array: Array) -> Column:
+    if array.dtype.kind != "U":
+        return Numbers(array)
+    flat = array.reshape(len(array), -1)
+    categories, codes = np.unique(flat[:, 0], return_inverse=True)
+    return Text(codes.astype(np.int64), tuple(categories.tolist()))

@@ -1,0 +1,129 @@
+"""The YAML section ``data``: where examples come from, what is predicted, how they are split and transformed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from backprop_cli.data.format import FormatName
+from backprop_cli.settings import FilePath, Many, Maybe, Settings
+
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+class SplitSettings(Settings):
+    """Fractions of the rows that are kept out of training."""
+
+    validation: Fraction = 0.15
+    """fraction for validation; 0: no such split"""
+    test: Fraction = 0.15
+    """fraction for the test; 0: no such split"""
+    stratify: bool = True
+    """every split has the classes in the same proportions; without classes it does nothing"""
+
+    @model_validator(mode="after")
+    def _leave_some(self) -> SplitSettings:
+        if self.validation + self.test >= 1:
+            reason = f"validation + test must be less than 1, got {self.validation:g} + {self.test:g}"
+            raise PydanticCustomError("split_sum", "{reason}", {"reason": reason})
+        return self
+
+
+class Scale(Settings):
+    """Multiply by a constant."""
+
+    scale: Annotated[float, Field(allow_inf_nan=False)]
+    """the factor, such as 0.00392156862745098 for pixels from 0 to 255"""
+
+
+class TransformSettings(Settings):
+    """How columns become inputs. Fitted on the train split alone, kept in the checkpoint."""
+
+    numeric: Literal["standardize", "none", "min_max"] | Scale = "standardize"
+    """standardize: mean 0, population standard deviation 1; min_max: from 0 to 1; none; {scale: x}: times x"""
+    categorical: Literal["one_hot", "ordinal"] = "one_hot"
+    """one_hot: an input a category; ordinal: one input, the category's number"""
+    missing: Literal["error", "mean", "median", "most_frequent"] = "error"
+    """what stands for a missing value; in a column of categories it is the most frequent one"""
+    target: Literal["none", "standardize"] = "none"
+    """regression: standardize the targets; metrics and predictions are in the target's own unit all the same"""
+
+
+class FilePair(Settings):
+    """Inputs and targets in two files, row by row."""
+
+    inputs: FilePath
+    """file of the inputs"""
+    targets: FilePath
+    """file of the targets"""
+
+
+class GenerateSettings(Settings):
+    """A synthetic set with two inputs, ``x1`` and ``x2``."""
+
+    type: Literal["xor", "spiral", "moons", "circles", "linear"]
+    """xor, moons, circles: two classes; spiral: three; linear: regression, y = 2 x1 - 3 x2 + 1"""
+    examples: Annotated[int, Field(gt=0)] = 500
+    """number of rows"""
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    """standard deviation of what is added to the inputs (linear: to y)"""
+
+
+Files = FilePath | FilePair
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[Many[Name], Field(min_length=1)]
+
+
+class DataSettings(Settings):
+    """Where examples come from: one of ``source``, ``generate``, or a file a split (``train``, ...)."""
+
+    source: FilePath | None = None
+    """one file, split by `split`; its suffix says the format"""
+    generate: GenerateSettings | None = None
+    """a synthetic set instead of a file"""
+    train: Files | None = None
+    """the train split: a file, or {inputs, targets}"""
+    validation: Files | None = None
+    """the validation split, where it has files of its own"""
+    test: Files | None = None
+    """the test split, where it has files of its own"""
+    format: Annotated[str, FormatName()] | None = None
+    """format of the files, where their suffix does not say it"""
+    target: Name | Names | None = None
+    """column or array to predict, or a list of columns; `features`: the inputs themselves"""
+    features: Literal["all"] | Names = "all"
+    """columns or arrays to predict from; all: every one but the target"""
+    split: Maybe[SplitSettings] = None
+    """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
+    transform: TransformSettings = TransformSettings()
+    """how columns become inputs"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_one_source(cls, given: Any) -> Any:
+        """One source is split by default; files a split are taken as they are unless `split` is written."""
+        if isinstance(given, dict) and "split" not in given and given.get("train") is None:
+            return {**given, "split": {}}
+        return given
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataSettings:
+        origins = [key for key in ("source", "generate", "train") if getattr(self, key) is not None]
+        alone = [key for key in ("validation", "test") if getattr(self, key) is not None]
+        if not origins:
+            raise _problem("needs 'source', 'train' or 'generate'")
+        if len(origins) > 1:
+            raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one")
+        if alone and self.train is None:
+            raise _problem(
+                f"'{alone[0]}' goes with 'train', not with '{origins[0]}'; name the train split's file 'train'"
+            )
+        if self.target is None and isinstance(self.source or self.train, str):
+            raise _problem("needs 'target': the column or array to predict, or 'features' for the inputs themselves")
+        return self
+
+
+def _problem(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("data", "{reason}", {"reason": reason})

@@ -1,0 +1,75 @@
+"""Which row goes to which split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.errors import DataError
+
+Indices = NDArray[np.int64]
+
+_STREAM = 0x5B1175  # keeps these random numbers apart from those of other uses of the seed
+
+
+def split_rows(
+    rows: int, fractions: Mapping[str, float], *, seed: int, labels: Indices | None, name: str
+) -> dict[str, Indices]:
+    """Rows of ``train`` and of each split in ``fractions`` (those above 0), disjoint, complete, each in file order.
+
+    The splits' sizes are the fractions of ``rows``, rounded by largest remainder. With ``labels`` (rows,) each split
+    has every class in its share, rounded likewise, so that a count is off by less than 1 (rarely 2, where the sizes
+    leave no other choice); a class gets its row in ``train`` first. Which rows, ``seed`` decides.
+
+    Raises: DataError where a split would be empty.
+    """
+    parts = {"train": 1.0 - sum(fractions.values()), **{key: f for key, f in fractions.items() if f > 0}}
+    sizes = _largest_remainder(rows, np.array(list(parts.values())))
+    if sizes.min() == 0:
+        empty = list(parts)[int(np.argmin(sizes))]
+        shares = ", ".join(f"{key} {share:.3g}" for key, share in parts.items())
+        raise DataError(
+            f"{name}: {rows} row{'' if rows == 1 else 's'} cannot be split into {shares}: nothing is left for {empty}; "
+            "give more rows or set data.split"
+        )
+    rng = np.random.default_rng([seed, _STREAM])
+    codes = np.zeros(rows, np.int64) if labels is None else labels
+    counts = _allocate(np.bincount(codes), sizes)
+    chosen: list[list[Indices]] = [[] for _ in parts]
+    for label, count in enumerate(counts):
+        order = rng.permutation(np.flatnonzero(codes == label))
+        for split, piece in enumerate(np.split(order, np.cumsum(count)[:-1])):
+            chosen[split].append(piece)
+    return {key: np.sort(np.concatenate(pieces)) for key, pieces in zip(parts, chosen, strict=True)}
+
+
+def _largest_remainder(total: int, shares: NDArray[np.float64]) -> Indices:
+    """``total`` in whole numbers proportional to ``shares`` (which sum to 1); ties go to the first."""
+    # Rounding first: 0.15 * 100 is 15.000000000000002 in binary, and 14.999999999999998 would lose a row.
+    quotas = np.round(total * shares, 9)
+    out: Indices = np.floor(quotas).astype(np.int64)
+    first = np.argsort(out - quotas, kind="stable")
+    out[first[: total - int(out.sum())]] += 1
+    return out
+
+
+def _allocate(classes: Indices, sizes: Indices) -> Indices:
+    """Whole numbers (classes, splits) near the products of the margins over the total, with exactly these margins."""
+    quotas = np.round(np.outer(classes, sizes) / classes.sum(), 9)
+    out: Indices = np.floor(quotas).astype(np.int64)
+    left = quotas - out
+    rows, columns = classes - out.sum(axis=1), sizes - out.sum(axis=0)
+    # Classes without a train row come first, then the largest remainders; ties in order of class, then split.
+    first_train = np.zeros(out.shape, bool)
+    first_train[:, 0] = (out[:, 0] == 0) & (classes > 0)
+    order = np.lexsort((-left.ravel(), ~first_train.ravel()))
+    while rows.any():  # then some column has room too: both margins have the same sum
+        for flat in order:
+            i, j = divmod(int(flat), out.shape[1])
+            if rows[i] > 0 and columns[j] > 0:
+                out[i, j] += 1
+                rows[i] -= 1
+                columns[j] -= 1
+    return out

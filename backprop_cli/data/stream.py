@@ -1,0 +1,69 @@
+"""Inputs without targets, a few rows at a time: for predictions from files of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from backprop_cli.data.file import DataFile, reading
+from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
+from backprop_cli.data.read import read_table, stream_tables
+from backprop_cli.data.table import Array
+from backprop_cli.data.transform import Transform
+from backprop_cli.errors import DataError
+
+
+def stream_inputs(
+    source: Path | BinaryIO,
+    transform: Transform,
+    *,
+    dtype: DTypeLike,
+    chunk_rows: int = 4096,
+    format: str | None = None,
+    name: str = "standard input",
+) -> Iterator[Array]:
+    """Inputs (at most ``chunk_rows``, *input_shape), in the order of the rows, in bounded memory.
+
+    Columns are found by name; others, such as the target, are not looked at. Arrays are memory-mapped where their
+    format allows it. ``source`` may be a stream of csv, tsv or jsonl (``format``; default csv), which messages
+    call ``name``.
+
+    Raises: DataError at the first row that cannot be used; a column that is not there is told before any row.
+    """
+    if not isinstance(source, Path):
+        yield from _from_stream(source, name, format_of("", format or "csv"), transform, dtype, chunk_rows)
+        return
+    file = DataFile(source)
+    chosen = format_of(file.name, format)
+    if isinstance(chosen, TableFormat):
+        with file.open() as stream:
+            yield from _from_stream(stream, file.name, chosen, transform, dtype, chunk_rows)
+        return
+    columns = transform.input_columns
+    table = read_table(file, columns=columns, format=format, unnamed=columns[0])
+    for start in range(0, table.rows, chunk_rows):
+        rows = np.arange(start, min(start + chunk_rows, table.rows))
+        yield transform.inputs(table, rows, dtype=dtype)
+
+
+def load_inputs(source: Path, transform: Transform, *, dtype: DTypeLike, format: str | None = None) -> Array:
+    """All inputs of a file at once, (rows, *input_shape). Raises: DataError as ``stream_inputs``, or without rows."""
+    chunks = list(stream_inputs(source, transform, dtype=dtype, format=format))
+    if not chunks:
+        raise DataError(f"{DataFile(source).name}: there are no rows")
+    return np.concatenate(chunks)
+
+
+def _from_stream(
+    stream: BinaryIO, name: str, format: Format, transform: Transform, dtype: DTypeLike, rows: int
+) -> Iterator[Array]:
+    if isinstance(format, ArrayFormat) or not isinstance(format, TableFormat):
+        raise DataError(f"{name}: arrays cannot be read from a stream; give a file, or csv, tsv or jsonl")
+    with reading(name):
+        tables = stream_tables(stream, name, format, columns=transform.input_columns, kinds=transform.kinds, rows=rows)
+        for table in tables:
+            yield transform.inputs(table, dtype=dtype)

@@ -1,0 +1,248 @@
+"""Targets of a network: class labels, zeros and ones, or numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.data.features import Floats, Rows, as_feature
+from backprop_cli.data.table import Array, Cell, Table, Text, listing, show
+from backprop_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from backprop_cli.nn.loss import Task
+
+
+@dataclass(frozen=True, eq=False)
+class FittedTarget:
+    """What the target's columns mean, as the train split says.
+
+    ``columns``: those of the file; None where the inputs are the target. ``names``: one a column of the targets.
+    ``classes``: for each column its classes in order (classes), or what means 0 and what means 1 (binary); empty for
+    numbers. ``mean`` and ``deviation``, float64 (outputs,): regression is trained on ``(y - mean) / deviation``.
+    """
+
+    task: Task
+    columns: tuple[str, ...] | None
+    names: tuple[str, ...]
+    classes: tuple[tuple[Cell, ...], ...]
+    mean: Floats
+    deviation: Floats
+
+    def encode(self, table: Table, rows: Rows, dtype: np.dtype[Any]) -> Array:
+        """Targets of these rows: int64 (rows,) for classes, else ``dtype`` (rows, outputs).
+
+        Raises: DataError for a value that is missing, is no number, or is a class that the train split does not have.
+        """
+        assert self.columns is not None
+        if self.task == "classes":
+            return _encode(table, self.columns[0], rows, self.classes[0])
+        if self.task == "binary":
+            pairs = zip(self.columns, self.classes, strict=True)
+            return np.stack([_encode(table, column, rows, pair) for column, pair in pairs], axis=1).astype(dtype)
+        numbers = _numbers(table, self.columns, rows)
+        if numbers.shape[1] != len(self.names):
+            raise DataError(f"{table.name}: a row has {numbers.shape[1]} target values, expected {len(self.names)}")
+        return self.standardize(numbers).astype(dtype)
+
+    def encode_inputs(self, inputs: Array, place: str) -> Array:
+        """The inputs (rows, ...) as their own targets, (rows, outputs)."""
+        flat = inputs.reshape(len(inputs), -1)
+        if self.task == "binary" and (flat.min() < 0 or flat.max() > 1):
+            raise DataError(
+                f"{place}: inputs that are binary targets must be from 0 to 1, got {show(flat.min())} to "
+                f"{show(flat.max())}; use data.transform.numeric: min_max, or a loss for numbers"
+            )
+        return self.standardize(flat).astype(inputs.dtype, copy=False)
+
+    def standardize(self, targets: Array) -> Array:
+        """``(y - mean) / deviation``."""
+        if not self.mean.any() and (self.deviation == 1).all():
+            return targets
+        return np.asarray((targets - self.mean) / self.deviation)
+
+    def restore(self, outputs: Array) -> Array:
+        """The inverse of ``standardize``: outputs in the target's own unit."""
+        if not self.mean.any() and (self.deviation == 1).all():
+            return outputs
+        return np.asarray(outputs * self.deviation + self.mean)
+
+    def to_json(self) -> dict[str, Any]:
+        """Lists, text and numbers only; floats survive exactly."""
+        return {
+            "task": self.task,
+            "columns": None if self.columns is None else list(self.columns),
+            "names": list(self.names),
+            "classes": [list(classes) for classes in self.classes],
+            "mean": self.mean.tolist(),
+            "deviation": self.deviation.tolist(),
+        }
+
+    @staticmethod
+    def from_json(tree: dict[str, Any]) -> FittedTarget:
+        """The inverse of ``to_json``."""
+        return FittedTarget(
+            task=tree["task"],
+            columns=None if tree["columns"] is None else tuple(tree["columns"]),
+            names=tuple(tree["names"]),
+            classes=tuple(tuple(classes) for classes in tree["classes"]),
+            mean=np.array(tree["mean"], np.float64),
+            deviation=np.array(tree["deviation"], np.float64),
+        )
+
+
+def fit_target(table: Table, columns: Sequence[str], rows: Rows, task: Task, *, standardize: bool) -> FittedTarget:
+    """What the target's columns mean, as ``rows`` say.
+
+    Raises: DataError for missing targets, for one class only, and for targets that do not suit the task.
+    """
+    classes: tuple[tuple[Cell, ...], ...] = ()
+    names = tuple(columns)
+    if task == "classes":
+        if len(columns) != 1:
+            raise DataError(
+                f"{table.name}: class labels are one column, data.target names {len(columns)}: {listing(columns)}"
+            )
+        classes = (_classes(table, columns[0], rows),)
+    elif task == "binary":
+        classes = tuple(_pair(table, column, rows, alone=len(columns) == 1) for column in columns)
+    else:
+        names = tuple(name for column in columns for name in _names(table, column))
+    plain = np.zeros(len(names)), np.ones(len(names))
+    scale = mean_and_deviation(_numbers(table, columns, rows)) if task == "regression" and standardize else plain
+    return FittedTarget(task, tuple(columns), names, classes, *scale)
+
+
+def mean_and_deviation(targets: Array) -> tuple[Floats, Floats]:
+    """Over the rows, float64 (outputs,); the deviation is the population's, 1 where a column is constant."""
+    mean = targets.mean(axis=0, dtype=np.float64)
+    deviation = targets.std(axis=0, dtype=np.float64)
+    varies = (targets.max(axis=0) > targets.min(axis=0)) & (deviation > 0)
+    return mean, np.where(varies, deviation, 1.0)
+
+
+def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArray[np.int64]]:
+    """The distinct labels among these rows, in no order, and each row's place among them.
+
+    Raises: DataError where a label is missing or is not one value.
+    """
+    found = table.columns[column]
+    if isinstance(found, Text):
+        codes = found.codes if rows is None else found.codes[rows]
+        if codes.min() < 0:
+            raise DataError(_missing(table, column, _row(rows, int(np.argmin(codes)))))
+        used, codes = np.unique(codes, return_inverse=True)
+        return _merged([found.categories[code] for code in used], codes)
+    values = found.values
+    if math.prod(values.shape[1:]) != 1:
+        raise DataError(
+            f"{table.of(column)}: has shape {list(values.shape)}, expected one label a row: [{len(values)}]"
+            " (of one-hot rows, save argmax(axis=1))"
+        )
+    chosen = values.reshape(len(values))
+    chosen = chosen if rows is None else chosen[rows]
+    if chosen.dtype.kind == "f" and not np.isfinite(chosen).all():
+        first = int(np.argmin(np.isfinite(chosen)))
+        raise DataError(_missing(table, column, _row(rows, first)))
+    distinct, codes = np.unique(chosen, return_inverse=True)
+    return _merged(distinct.tolist(), codes)
+
+
+def _merged(labels: list[Cell], codes: NDArray[np.intp]) -> tuple[list[Cell], NDArray[np.int64]]:
+    """Equal labels that were written differently (1 and 1.0) as one; integers where all numbers are whole."""
+    numbers = [label for label in labels if not isinstance(label, str)]
+    whole = all(float(number).is_integer() for number in numbers)
+    if whole and not all(isinstance(number, bool) for number in numbers):
+        labels = [label if isinstance(label, str) else int(label) for label in labels]
+    elif not whole:
+        labels = [label if isinstance(label, str) else float(label) for label in labels]
+    index: dict[Cell, int] = {}
+    places = np.array([index.setdefault(label, len(index)) for label in labels], np.int64)
+    return list(index), places[codes]
+
+
+def _order(label: Cell) -> tuple[bool, Any]:
+    """Numbers by value, then text by code point."""
+    return isinstance(label, str), label
+
+
+def _classes(table: Table, column: str, rows: Rows) -> tuple[Cell, ...]:
+    labels, _ = labels_of(table, column, rows)
+    if len(labels) == 1:
+        raise DataError(
+            f"{table.of(column)}: the train split has one class only, {show(labels[0])}; at least two are needed"
+        )
+    return tuple(sorted(labels, key=_order))
+
+
+def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, ...]:
+    """What means 0 and what means 1. A column beside others may be constant."""
+    labels = sorted(labels_of(table, column, rows)[0], key=_order)
+    if all(label in (0, 1) for label in labels):
+        if alone and len(labels) == 1:
+            _classes(table, column, rows)
+        return (False, True) if isinstance(labels[0], bool) else (0, 1)
+    if len(labels) == 1:
+        _classes(table, column, rows)
+    if len(labels) != 2 or not all(isinstance(label, str) for label in labels):
+        shown = listing(map(show, labels), 5)
+        raise DataError(f"{table.of(column)}: binary targets are 0 and 1, or two names; got {shown}")
+    return tuple(labels)
+
+
+def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> NDArray[np.int64]:
+    """Each row's place among ``classes``."""
+    labels, codes = labels_of(table, column, rows)
+    number = {label: i for i, label in enumerate(classes)}
+    out = np.array([number.get(label, -1) for label in labels], np.int64)[codes]
+    if len(out) and out.min() < 0:
+        position = int(np.argmin(out))
+        raise DataError(
+            f"{table.at(_row(rows, position), column)}: class {show(labels[codes[position]])} is not one of those "
+            f"of the train split: {listing(classes)}"
+        )
+    return out
+
+
+def _names(table: Table, column: str) -> list[str]:
+    found = as_feature(table.columns[column])
+    shape = () if isinstance(found, Text) else found.values.shape[1:]
+    if math.prod(shape) == 1:
+        return [column]
+    return [f"{column}[{','.join(map(str, index))}]" for index in np.ndindex(shape)]
+
+
+def _numbers(table: Table, columns: Sequence[str], rows: Rows) -> Floats:
+    """The columns side by side, float64 (rows, outputs). Raises: DataError for text, missing and infinite values."""
+    return np.concatenate([_column_numbers(table, column, rows) for column in columns], axis=1)
+
+
+def _column_numbers(table: Table, column: str, rows: Rows) -> Floats:
+    found = as_feature(table.columns[column])
+    if isinstance(found, Text):
+        raise DataError(
+            f"{table.of(column)}: expected numbers as targets, got {show(found.categories[0])}; "
+            "for classes use loss: cross_entropy"
+        )
+    values = found.values if rows is None else found.values[rows]
+    out = values.reshape(len(values), -1).astype(np.float64)
+    if not np.isfinite(out).all():
+        i, j = np.argwhere(~np.isfinite(out))[0]
+        row = _row(rows, int(i))
+        if np.isnan(out[i, j]):
+            raise DataError(_missing(table, column, row))
+        raise DataError(f"{table.at(row, column)}: expected a finite number as target, got {show(out[i, j])}")
+    return out
+
+
+def _missing(table: Table, column: str, row: int) -> str:
+    return f"{table.at(row, column)}: the target is missing; fill it in or remove the row"
+
+
+def _row(rows: Rows, position: int) -> int:
+    return position if rows is None else int(rows[position])

@@ -1,0 +1,64 @@
+"""What a cell of text means: a number, a missing value, or a word."""
+
+from __future__ import annotations
+
+import math
+
+from backprop_cli.errors import DataError
+
+MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL"})
+"""Cells that stand for a missing value."""
+
+BOM = b"\xef\xbb\xbf"
+
+
+def is_missing(cell: object) -> bool:
+    """Whether a cell of text, or a value of JSON, is a missing one."""
+    return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in MISSING)
+
+
+def number_of(cell: str) -> float | None:
+    """The number that a cell spells, infinities included; None for other text.
+
+    Unlike Python's ``float``, underscores are not allowed: ``2024_01`` is a word.
+    """
+    if "_" in cell:
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def is_finite(value: object) -> bool:
+    """Whether a cell of text spells a finite number, or a value of JSON is one (within float64's range)."""
+    number = number_of(value) if isinstance(value, str) else value
+    try:
+        return isinstance(number, int | float) and math.isfinite(number)
+    except OverflowError:
+        return False
+
+
+def label_of(cell: str) -> str | int | float:
+    """A cell as the name of a class: an integer, another finite number, or its text."""
+    if not is_finite(cell):
+        return cell
+    try:
+        return int(cell)
+    except ValueError:
+        number = float(cell)
+        return int(number) if number.is_integer() else number
+
+
+def text_of(raw: bytes, name: str, line: int) -> str:
+    """A line's bytes as text. Raises: DataError with line and column where they are not UTF-8."""
+    if line == 1 and raw.startswith(BOM):
+        raw = raw[len(BOM) :]
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        column = len(raw[: error.start].decode("utf-8")) + 1
+        raise DataError(
+            f"{name}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x} at column {column}); "
+            "convert the file, for example with `iconv -f latin1 -t utf-8`"
+        ) from error

@@ -1,0 +1,181 @@
+"""What turns rows of a file into a network's inputs and targets: fitted on the train split, kept in the checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from backprop_cli.data.columns import Kind
+from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
+from backprop_cli.data.settings import TransformSettings
+from backprop_cli.data.table import Array, Column, Numbers, Table, listing
+from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
+from backprop_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from backprop_cli.nn.loss import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """Rows to arrays. ``input_shape`` is the shape of one example, without the batch."""
+
+    features: tuple[Feature, ...]
+    target: FittedTarget
+    input_shape: tuple[int, ...]
+
+    def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
+        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous.
+
+        Raises: DataError for a column that is not there, a missing or infinite value, an unknown category.
+        """
+        table = by_name(table, self.features)
+        count = table.rows if rows is None else len(rows)
+        out = np.empty((count, sum(feature.width for feature in self.features)), dtype)
+        done = 0
+        for feature in self.features:
+            _check_shape(table, feature)
+            feature.write(table, rows, out[:, done : done + feature.width])
+            done += feature.width
+        return out.reshape(count, *self.input_shape)
+
+    def targets(self, table: Table, rows: Rows = None, *, dtype: DTypeLike, inputs: Array | None = None) -> Array:
+        """Targets: int64 (rows,) for classes, else (rows, outputs). ``inputs``: where they are the target themselves.
+
+        Raises: DataError for a target that is missing or was not met in training.
+        """
+        if self.target.columns is None:
+            given = self.inputs(table, rows, dtype=dtype) if inputs is None else inputs
+            return self.target.encode_inputs(given, table.name)
+        for column in self.target.columns:
+            table.column(column)
+        return np.ascontiguousarray(self.target.encode(table, rows, np.dtype(dtype)))
+
+    def untransform_targets(self, outputs: Array) -> Array:
+        """Outputs (rows, outputs) in the target's own unit."""
+        return self.target.restore(outputs)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """A name an input, in order: ``bill_length_mm``, ``island=Biscoe``, ``inputs[3,4]``."""
+        return [name for feature in self.features for name in feature.names()]
+
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """The columns of a file that are read as inputs."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What each column of a text file is read as."""
+        kinds: dict[str, Kind] = {feature.name: feature.kind for feature in self.features}
+        return kinds
+
+    def to_json(self) -> dict[str, Any]:
+        """Text, numbers, lists and mappings only; ``from_json`` gives back the same transform to the last bit."""
+        return {
+            "features": [feature.to_json() for feature in self.features],
+            "target": self.target.to_json(),
+            "input_shape": list(self.input_shape),
+        }
+
+    @staticmethod
+    def from_json(tree: Mapping[str, Any]) -> Transform:
+        """The inverse of ``to_json``."""
+        return Transform(
+            features=tuple(feature_from_json(feature) for feature in tree["features"]),
+            target=FittedTarget.from_json(tree["target"]),
+            input_shape=tuple(tree["input_shape"]),
+        )
+
+
+def fit_transform(
+    inputs: Table,
+    features: Sequence[str],
+    targets: Table,
+    target: Sequence[str] | None,
+    rows: Rows,
+    *,
+    settings: TransformSettings,
+    task: Task,
+    input_shape: tuple[int, ...] | None,
+) -> Transform:
+    """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
+
+    Raises: DataError where the data cannot be used; where ``input_shape`` has another size than an example.
+    """
+    fitted = tuple(fit_feature(inputs, name, rows, settings) for name in features)
+    width = sum(feature.width for feature in fitted)
+    shape = fitted[0].shape if len(fitted) == 1 and fitted[0].shape else (width,)
+    if input_shape is not None:
+        if math.prod(input_shape) != width:
+            raise DataError(
+                f"{inputs.name}: model.input {list(input_shape)} has {math.prod(input_shape):,} values, "
+                f"an example has {width:,}{_why(fitted)}"
+            )
+        shape = input_shape
+    if target is not None:
+        fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
+        return Transform(fitted, fitted_target, shape)
+    return _with_inputs_as_target(fitted, shape, inputs, rows, settings, task)
+
+
+def _why(features: Sequence[Feature]) -> str:
+    """How many columns make the inputs, where the number does not say it."""
+    coded = [feature.name for feature in features if feature.width > 1 and not isinstance(feature, Scaled)]
+    return f" ({len(features)} columns, of which categories: {listing(coded)})" if coded else ""
+
+
+def _with_inputs_as_target(
+    features: tuple[Feature, ...],
+    shape: tuple[int, ...],
+    table: Table,
+    rows: Rows,
+    settings: TransformSettings,
+    task: Task,
+) -> Transform:
+    """An autoencoder's transform."""
+    if task == "classes":
+        raise DataError(
+            f"{table.name}: target: features goes with a loss for numbers or binary_cross_entropy, not with classes"
+        )
+    names = tuple(name for feature in features for name in feature.names())
+    plain = FittedTarget(task, None, names, (), np.zeros(len(names)), np.ones(len(names)))
+    transform = Transform(features, plain, shape)
+    if settings.target == "none" or task != "regression":
+        return transform
+    flat = transform.inputs(table, rows, dtype=np.float64).reshape(-1, len(names))
+    return Transform(features, FittedTarget(task, None, names, (), *mean_and_deviation(flat)), shape)
+
+
+def by_name(table: Table, features: Sequence[Feature]) -> Table:
+    """``table`` with the features' columns: where it is one array and they are single numbers, they are its columns.
+
+    Raises: DataError where a column is not there, or the array has another width.
+    """
+    only = next(iter(table.columns.values()), None)
+    single = table.lines is None and len(table.columns) == 1 and isinstance(only, Numbers) and only.values.ndim == 2
+    if single and isinstance(only, Numbers) and len(features) > 1 and not any(feature.shape for feature in features):
+        width = only.values.shape[1]
+        if width != len(features):
+            names = listing(feature.name for feature in features)
+            raise DataError(f"{table.name}: a row has {width} values, expected {len(features)}: {names}")
+        columns: dict[str, Column] = {f.name: Numbers(only.values[:, j]) for j, f in enumerate(features)}
+        return Table(table.name, columns)
+    for feature in features:
+        table.column(feature.name)
+    return table
+
+
+def _check_shape(table: Table, feature: Feature) -> None:
+    if isinstance(feature, Scaled):
+        shape = values_of(table, feature.name).shape[1:]
+        if math.prod(shape) != feature.width:
+            raise DataError(
+                f"{table.of(feature.name)}: an example has shape {list(shape)}, expected {list(feature.shape)}"
+            )
