@@ -6,11 +6,11 @@
     ├── UsageError         2  a command was called with arguments that do not fit together
     ├── ConfigError        2  the configuration; carries every problem found
     ├── ShapeError         2  arrays that do not fit an op or a layer
-    ├── CheckFailed        3  a gradient is wrong, a --require is not met
-    ├── Diverged           4  the loss or a weight is not finite any more
+    ├── CheckError         3  a gradient is wrong, a --require is not met
+    ├── DivergenceError    4  the loss or a weight is not finite any more
     ├── CheckpointError    5  a checkpoint is missing, corrupt or of another network
     ├── DataError          6  a data file; names file, row, column and value
-    └── Interrupted      130  SIGINT (143: SIGTERM), raised after everything is saved
+    └── InterruptionError 130  SIGINT (143: SIGTERM), raised after everything is saved
 
 Any other exception is a bug of ours: exit code 1 and a traceback.
 """
@@ -18,8 +18,9 @@ Any other exception is a bug of ours: exit code 1 and a traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 
@@ -28,6 +29,8 @@ class BpError(Exception):
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "internal"
+    details: Mapping[str, Any] = MappingProxyType({})
+    """More for ``--json`` to say beside ``error``, such as the run directory."""
 
     def describe(self) -> list[dict[str, Any]]:
         """The problems as JSON-ready objects, each with at least a ``message``."""
@@ -119,14 +122,14 @@ class ShapeError(BpError):
         super().__init__(f"{where}: {reason}" + (f" (given {given})" if given else ""))
 
 
-class CheckFailed(BpError):
+class CheckError(BpError):
     """A check said no: a wrong gradient, a requirement that is not met."""
 
     exit_code = 3
     kind = "check"
 
 
-class Diverged(BpError):
+class DivergenceError(BpError):
     """The loss, a gradient or a weight is not finite any more."""
 
     exit_code = 4
@@ -147,7 +150,7 @@ class DataError(BpError):
     kind = "data"
 
 
-class Interrupted(BpError):
+class InterruptionError(BpError):
     """A signal ended the work; what was done is saved."""
 
     kind = "interrupted"

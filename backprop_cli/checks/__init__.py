@@ -1,1 +1,1 @@
-""""""
+"""What ``bp`` can check about a network."""

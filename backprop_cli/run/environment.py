@@ -28,7 +28,7 @@ def environment() -> dict[str, Any]:
 
 def _blas() -> dict[str, Any] | None:
     """Name, version and threads of the BLAS loaded first, which is NumPy's own."""
-    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_info
 
     for library in threadpool_info():
         if library["user_api"] == "blas":

@@ -60,6 +60,10 @@ class Evaluator:
 
     def evaluate(self, split: Examples) -> dict[str, float]:
         """``loss`` (mean over the examples, without regularization) and every metric over the whole split."""
+        return self.evaluate_with_predictions(split)[1]
+
+    def evaluate_with_predictions(self, split: Examples) -> tuple[Array, dict[str, float]]:
+        """As ``evaluate``, with the predictions it is computed from (as the loss sees them, in no other unit)."""
         total, parts = 0.0, []
         count = len(split.inputs)
         for start in range(0, count, BATCH):
@@ -71,7 +75,8 @@ class Evaluator:
                 plan.run()
             total += plan.outputs[LOSS].item() * len(x)
             parts.append(plan.outputs[PREDICTIONS].copy())
-        return {"loss": total / count, **self.measure(np.concatenate(parts), split.targets)}
+        predictions = np.concatenate(parts)
+        return predictions, {"loss": total / count, **self.measure(predictions, split.targets)}
 
     def predict(self, batches: Iterable[Array]) -> Iterator[Array]:
         """Predictions for batches of inputs: probabilities, or numbers in the target's own unit."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop_cli.autodiff import Array, Plan
-from backprop_cli.errors import Diverged
+from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.metric import Metric
 from backprop_cli.nn.schedule import Clock, Schedule
 from backprop_cli.training.evaluation import Evaluator, Examples, Unit, same_unit
@@ -160,15 +160,27 @@ class Trainer:
             self._bound[key] = _Bound(self.job, self.state, batch, updates)
         return self._bound[key]
 
+    def warm_up(self) -> None:
+        """Trace and plan what the first epoch needs, without a step."""
+        sizes = {min(self.job.settings.batch_size, len(self.job.train.inputs) - start) for start in (0, self._last())}
+        for size in sizes:
+            self._bind(size, updates=True)
+            if self.job.recipe.accumulate:
+                self._bind(size, updates=False)
+
+    def _last(self) -> int:
+        """Where the last batch of an epoch begins."""
+        return (self.job.batches - 1) * self.job.settings.batch_size
+
     def run(self) -> Iterator[Event]:
         """Train until the planned end, early stopping or a limit.
 
         Raises:
-            Diverged: loss, gradient or a parameter is not finite any more; the state is that after the step.
+            DivergenceError: loss, gradient or a parameter is not finite any more; the state is that after the step.
 
         """
         job, state = self.job, self.state
-        while state.epoch <= job.settings.epochs and not self._limit():
+        while state.epoch <= job.settings.epochs and not self._limit() and not self._patience():
             self._order = job.order(state.epoch)
             sums = _EpochSums(job, state)
             started = time.perf_counter()
@@ -235,7 +247,7 @@ class Trainer:
         assert bound.gradient_norm is not None
         norm, penalty = bound.gradient_norm.item(), bound.regularization.item()
         if not (math.isfinite(loss) and math.isfinite(norm) and math.isfinite(penalty)):
-            raise Diverged(self._story(loss, norm, rate))
+            raise DivergenceError(self._story(loss, norm, rate))
         sums.close(penalty, norm)
         state.seconds = time.perf_counter() - self._started
         return Step(state.step, state.epoch, loss, penalty, norm, rate, examples, state.seconds)
@@ -252,7 +264,7 @@ class Trainer:
         epoch, partial = state.epoch, state.position < self.job.batches
         metrics = self._epoch_metrics(sums, seconds)
         if not np.isfinite(state.parameters).all():
-            raise Diverged(self._story(metrics["train/loss"], metrics["gradient_norm"], self._rate()))
+            raise DivergenceError(self._story(metrics["train/loss"], metrics["gradient_norm"], self._rate()))
         improved = False
         if not partial:
             improved = self._remember(metrics, epoch)

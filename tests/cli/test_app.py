@@ -16,12 +16,12 @@ from backprop_cli.cli import app
 from backprop_cli.cli.command import COMMANDS, Json, command
 from backprop_cli.cli.exit_codes import ALWAYS, EXIT_CODES, exit_code_block
 from backprop_cli.errors import (
-    CheckFailed,
+    CheckError,
     CheckpointError,
     ConfigError,
     DataError,
-    Diverged,
-    Interrupted,
+    DivergenceError,
+    InterruptionError,
     Problem,
     ShapeError,
     UsageError,
@@ -99,7 +99,7 @@ def test_exit_code_block():
 
 
 def test_codes_of_errors_are_documented():
-    kinds = (UsageError, ConfigError, ShapeError, CheckFailed, Diverged, CheckpointError, DataError)
+    kinds = (UsageError, ConfigError, ShapeError, CheckError, DivergenceError, CheckpointError, DataError)
     assert {kind.exit_code for kind in kinds} <= set(EXIT_CODES)
 
 
@@ -153,12 +153,12 @@ def test_json_after_a_double_dash_is_an_argument(capsys):
         (UsageError("that does not fit"), 2, "usage"),
         (ConfigError([Problem("seed", "wrong", file="a.yaml", line=3, column=7)]), 2, "config"),
         (ShapeError("dense_1", "does not fit"), 2, "shape"),
-        (CheckFailed("no"), 3, "check"),
-        (Diverged("loss is nan at step 3"), 4, "diverged"),
+        (CheckError("no"), 3, "check"),
+        (DivergenceError("loss is nan at step 3"), 4, "diverged"),
         (CheckpointError("x: is truncated"), 5, "checkpoint"),
         (DataError("x.csv:3: ragged"), 6, "data"),
-        (Interrupted("saved at step 7", signal.SIGINT), 130, "interrupted"),
-        (Interrupted("saved at step 7", signal.SIGTERM), 143, "interrupted"),
+        (InterruptionError("saved at step 7", signal.SIGINT), 130, "interrupted"),
+        (InterruptionError("saved at step 7", signal.SIGTERM), 143, "interrupted"),
     ],
 )
 def test_errors(failing, error, code, kind, capsys):
@@ -182,7 +182,7 @@ def test_problem_of_a_configuration_as_json(failing, capsys):
 
 
 def test_details_stand_beside_the_error(failing, capsys):
-    error = Diverged("loss is nan at step 3")
+    error = DivergenceError("loss is nan at step 3")
     error.details = {"run_dir": "runs/x", "status": "diverged"}
     failing.append(error)
     assert app.run(["boom", "--json"]) == 4

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backprop_cli.cli import app
-from backprop_cli.errors import Diverged
+from backprop_cli.errors import DivergenceError
 from backprop_cli.training.events import Epoch, Finished, Started
 
 TRAINED = {
@@ -148,7 +148,7 @@ def test_progress_goes_to_stderr_and_the_log(job, capsys, tmp_path):
 def test_failure_is_printed_once_and_logged(job, capsys, tmp_path):
     def during(on_event):
         on_event(Started(10, {"train": 8}, 4, 1, 2, 2, 1, run_dir=str(tmp_path)))
-        raise Diverged("loss is nan at step 2")
+        raise DivergenceError("loss is nan at step 2")
 
     job("train", Result(TRAINED), during=during)
     assert app.run(["train", "a.yaml", "--quiet"]) == 4

@@ -1,0 +1,129 @@
+"""``bp eval``: metrics of a checkpoint on a split or on other data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.data.dataset import load_dataset, load_split
+from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.jobs.requirements import Requirement
+from backprop_cli.jobs.saved import Saved, open_saved
+from backprop_cli.nn.confusion import confusion as confusion_counts
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.training.evaluation import Evaluator, Examples
+
+SPLITS = ("train", "validation", "test")
+OTHER_DATA = "data"
+"""Name of the split that ``--data`` is."""
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Metrics of one split; ``failed`` says which requirements are not met."""
+
+    checkpoint: Path
+    split: str
+    examples: int
+    metrics: Mapping[str, float]
+    confusion: Mapping[str, Any] | None = None
+    failed: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp eval --json`` prints it."""
+        found: dict[str, Any] = {
+            "checkpoint": str(self.checkpoint),
+            "split": self.split,
+            "examples": self.examples,
+            "metrics": dict(self.metrics),
+        }
+        return found if self.confusion is None else {**found, "confusion": dict(self.confusion)}
+
+
+def evaluate(
+    checkpoint: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    split: str = "test",
+    data: Path | None = None,
+    require: Sequence[str] = (),
+    confusion: bool = False,
+) -> EvalResult:
+    """Evaluate a checkpoint (a run means its best, or else last) on a split of its own data, or on the file ``data``.
+
+    ``require``: texts such as ``accuracy>=0.95``; a metric that is not configured is computed for it.
+    ``confusion``: also count true against predicted classes.
+
+    Raises:
+        UsageError: no such split or metric.
+        CheckpointError: the checkpoint is missing or damaged.
+        DataError: the data cannot be read as the checkpoint's network needs it.
+
+    """
+    if split not in SPLITS:
+        raise UsageError(f"--split {split!r}: expected one of {', '.join(SPLITS)}" + did_you_mean(split, SPLITS))
+    name = OTHER_DATA if data is not None else split
+    requirements = [Requirement.parse(text, name) for text in require]
+    saved = open_saved(find_checkpoint(Path(checkpoint)), overrides)
+    evaluator = _with_required(saved, requirements)
+    if confusion and saved.classes is None:
+        raise UsageError(f"--confusion: {saved.loaded.config.loss.type} predicts numbers, not classes")
+    examples = _examples(saved, split, data)
+    predictions, metrics = evaluator.evaluate_with_predictions(examples)
+    failures = [requirement.failure(metrics) for requirement in requirements]
+    return EvalResult(
+        checkpoint=saved.path,
+        split=name,
+        examples=len(examples.inputs),
+        metrics=metrics,
+        confusion=_confusion(saved, predictions, examples.targets) if confusion else None,
+        failed=tuple(failure for failure in failures if failure is not None),
+    )
+
+
+def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluator:
+    """The evaluator with the configured metrics, and those that are required beside them."""
+    evaluator, task = saved.evaluator(), saved.recipe.loss.task
+    metrics: dict[str, Metric] = {metric.type: metric for metric in evaluator.metrics}
+    fitting = [name for name, cls in METRICS.items() if task in cls.tasks]
+    for requirement in requirements:
+        name = requirement.metric
+        if name == "loss" or name in metrics:
+            continue
+        if name not in fitting:
+            known = ["loss", *sorted({*metrics, *fitting})]
+            near = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise UsageError(f"--require {requirement.text!r}: unknown metric '{name}'{near}")
+        metrics[name] = METRICS[name].model_validate({})
+    return Evaluator(evaluator.recipe, evaluator.parameters, tuple(metrics.values()), evaluator.to_unit)
+
+
+def _examples(saved: Saved, split: str, data: Path | None) -> Examples:
+    config = saved.loaded.config
+    if data is not None:
+        return load_split(data, saved.transform, dtype=config.training.precision)
+    dataset = load_dataset(
+        config.data,
+        base=saved.loaded.base,
+        seed=config.seed,
+        dtype=config.training.precision,
+        task=saved.recipe.loss.task,
+        input_shape=saved.recipe.model.input_shape,
+    )
+    if split not in dataset.splits:
+        raise UsageError(f"--split {split}: the run has no such split; it has {', '.join(dataset.splits)}")
+    return dataset.splits[split]
+
+
+def _confusion(saved: Saved, outputs: Array, targets: Array) -> dict[str, Any]:
+    """``counts[i][j]``: examples of class i predicted as class j."""
+    classes = list(saved.classes or [])
+    predicted = Predictions(saved.recipe.loss.task, outputs, targets).labels.reshape(-1)
+    counts = confusion_counts(np.asarray(targets).reshape(-1).astype(np.int64), predicted, len(classes))
+    return {"classes": classes, "counts": counts.tolist()}

@@ -1,0 +1,88 @@
+"""``bp gradcheck``: is every gradient of a network right?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.checks.gradients import Report, check_gradients
+from backprop_cli.config.load import Loaded, load_config
+from backprop_cli.config.network import check_model
+from backprop_cli.config.schema import GradientCheckSettings
+from backprop_cli.jobs.network import is_configuration, load, outputs_wanted, recipe_for
+from backprop_cli.jobs.saved import open_saved
+from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, Recipe
+from backprop_cli.training.state import State
+
+BATCH = 8
+"""Examples: several, so that a missing mean or sum over the batch shows."""
+_STREAM = 5  # of random numbers
+
+
+def gradcheck(
+    target: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    samples: int | Literal["all"] | None = None,
+    tolerance: float | None = None,
+) -> Report:
+    """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
+
+    Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
+    border pixel that is always 0 would hide a wrong gradient. ``samples`` and ``tolerance`` default to the
+    configuration's ``gradient_check``.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        DataError: data that is needed to know the shapes cannot be read.
+        CheckpointError: the checkpoint is missing or damaged.
+
+    """
+    path = Path(target)
+    if is_configuration(path):
+        loaded = load_config(path, overrides)
+        recipe = _configured(loaded)
+        parameters = State.start(recipe, loaded.config.seed).parameters
+    else:
+        saved = open_saved(find_checkpoint(path), overrides)
+        path, loaded, recipe, parameters = saved.path, saved.loaded, saved.recipe, saved.state.parameters
+    settings = loaded.config.gradient_check or GradientCheckSettings()
+    return check_gradients(
+        recipe,
+        {PARAMETERS: parameters, **_batch(recipe, loaded.config.seed)},
+        target=str(path),
+        samples=samples or settings.samples,
+        tolerance=tolerance or settings.tolerance,
+        seed=loaded.config.seed,
+    )
+
+
+def _configured(loaded: Loaded) -> Recipe:
+    """The network; data is read only where the configuration does not say the shapes."""
+    config = loaded.config
+    if config.model.input is not None:
+        model = check_model(loaded, config.model.input)
+    else:
+        dataset = load(loaded)
+        model = check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset))
+    weighted = getattr(config.loss, "class_weight", None) is not None
+    width = model.output_shape[-1]
+    return recipe_for(loaded, model, np.linspace(0.5, 1.5, width) if weighted else None)
+
+
+def _batch(recipe: Recipe, seed: int) -> Mapping[str, Array]:
+    rng, model = np.random.default_rng([seed, _STREAM]), recipe.model
+    shape = recipe.target_shape(BATCH)
+    if recipe.loss.task == "classes":
+        targets = rng.integers(0, model.output_shape[-1], shape)
+    elif recipe.loss.task == "binary":
+        targets = rng.integers(0, 2, shape).astype(np.float64)
+    else:
+        targets = rng.standard_normal(shape)
+    noise = {name: rng.random(spec.shape) for name, spec in model.noise(BATCH).items()}
+    return {INPUTS: rng.standard_normal((BATCH, *model.input_shape)), TARGETS: targets, **noise}

@@ -1,0 +1,85 @@
+"""The gradient check inside training: on the batch at hand, at the weights at hand, leaving the run as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.checks.gradients import Report, check_gradients
+from backprop_cli.config.schema import GradientCheckSettings
+from backprop_cli.run.directory import RunDirectory
+from backprop_cli.training.events import Event, GradientChecked, Step, Warned
+from backprop_cli.training.loop import Trainer
+from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, Recipe
+
+_STREAM = 4  # of random numbers; those of training are not touched
+
+
+class GradientHook:
+    """Checks when it is due and writes the report into the run's ``gradient_check/``.
+
+    ``failure`` is the message of a wrong gradient that is to stop the run.
+    """
+
+    def __init__(self, settings: GradientCheckSettings | None, run: RunDirectory, recipe: Recipe, trainer: Trainer):
+        self.settings, self.run, self.recipe, self.trainer = settings, run, recipe, trainer
+        self.failure: str | None = None
+
+    def at_start(self) -> Iterator[Event]:
+        """Before the first step."""
+        if self.settings is not None and self.settings.at_start:
+            yield from self._check(self.settings, 0)
+
+    def after(self, step: Step) -> Iterator[Event]:
+        """After a step that is due."""
+        settings = self.settings
+        if settings is not None and settings.every_steps is not None and step.step % settings.every_steps == 0:
+            yield from self._check(settings, step.step)
+
+    def _check(self, settings: GradientCheckSettings, step: int) -> Iterator[Event]:
+        report = check_gradients(
+            self.recipe,
+            self._arrays(step),
+            target=f"step {step}",
+            samples=settings.samples,
+            tolerance=settings.tolerance,
+            seed=self.trainer.job.seed,
+            max_seconds=settings.max_seconds,
+        )
+        path = self.run.gradient_check(step)
+        self.run.write_json(path, {"step": step, "seconds": report.seconds, **report.to_json()})
+        worst = report.checks[0] if report.checks else None
+        error = 0.0 if worst is None or worst.worst is None else worst.worst.relative_error
+        name = "" if worst is None else worst.name
+        yield GradientChecked(step, report.passed, name, error, report.seconds, str(path))
+        if not report.passed:
+            message = _story(report, step, str(path))
+            if settings.on_failure == "stop":
+                self.failure = message
+            else:
+                yield Warned(message)
+
+    def _arrays(self, step: int) -> dict[str, Array]:
+        job, batch = self.trainer.job, self.trainer.batch
+        rng = np.random.default_rng([job.seed, _STREAM, step])
+        noise = {name: rng.random(spec.shape) for name, spec in self.recipe.model.noise(len(batch)).items()}
+        return {
+            PARAMETERS: self.trainer.state.parameters,
+            INPUTS: job.train.inputs[batch],
+            TARGETS: job.train.targets[batch],
+            **noise,
+        }
+
+
+def _story(report: Report, step: int, path: str) -> str:
+    check = report.checks[0]
+    worst = check.worst
+    assert worst is not None
+    at = ", ".join(map(str, worst.index))
+    return (
+        f"gradient check failed at step {step}: {check.name}[{at}]: the program's gradient is {worst.analytic:.10g}, "
+        f"the loss's slope {worst.numeric:.10g} (relative error {worst.relative_error:.2e}, tolerance "
+        f"{report.tolerance:g}); see {path}"
+    )

@@ -1,0 +1,192 @@
+"""``bp predict``: predictions for rows without targets, in their order, however many."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.data.stream import stream_inputs
+from backprop_cli.errors import DataError, UsageError
+from backprop_cli.jobs.saved import Saved, open_saved
+from backprop_cli.nn.metric import Predictions
+from backprop_cli.run.checkpoint import find_checkpoint
+
+FORMATS = ("csv", "jsonl", "npz")
+CHUNK = 4096
+"""Rows in memory at once."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Predictions of some rows: a column a target, and with ``--proba`` a column a class."""
+
+    predictions: dict[str, Array]
+    probabilities: dict[str, Array]
+
+
+def predict(
+    checkpoint: Path | str,
+    source: Path | BinaryIO,
+    output: Path | BinaryIO,
+    *,
+    input_format: str | None = None,
+    format: str | None = None,
+    proba: bool = False,
+) -> int:
+    """Predict every row of ``source`` and write one row each to ``output``; returns how many.
+
+    ``format`` is csv, jsonl or npz; by default as the output's name ends, else csv. Classes are named as in the
+    training data, numbers are in the target's own unit. A file is written under a temporary name and renamed when it
+    is complete. ``source`` is read in pieces: it may be larger than memory.
+
+    Raises:
+        UsageError: a format that is not known, or probabilities of a regression.
+        CheckpointError: the checkpoint is missing or damaged.
+        DataError: a row that does not fit what the network was trained on.
+
+    """
+    saved = open_saved(find_checkpoint(Path(checkpoint)))
+    kind = _format(format, output)
+    if proba and saved.classes is None:
+        raise UsageError(f"--proba: {saved.loaded.config.loss.type} predicts numbers, not classes")
+    precision = saved.loaded.config.training.precision
+    batches = stream_inputs(source, saved.transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
+    rows = (_rows(saved, outputs, proba) for outputs in saved.evaluator().predict(batches))
+    with _opened(output) as stream:
+        return _WRITERS[kind](stream, rows)
+
+
+def _format(given: str | None, output: Path | BinaryIO) -> str:
+    kind = given or (output.suffix.lstrip(".").lower() if isinstance(output, Path) else "csv")
+    if kind not in FORMATS:
+        what = f"--format {kind}" if given else f"{output}: its suffix"
+        raise UsageError(f"{what}: predictions are written as {', '.join(FORMATS)}; name one with --format")
+    return kind
+
+
+@contextlib.contextmanager
+def _opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
+    if not isinstance(output, Path):
+        yield output
+        return
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+        temporary.replace(output)
+    except OSError as error:
+        raise DataError(f"{output}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
+    task, names = saved.recipe.loss.task, saved.target_names or []
+    if task == "regression":
+        columns = outputs.reshape(len(outputs), -1)
+        return Rows({name: columns[:, k] for k, name in enumerate(_columns(names, columns.shape[1]))}, {})
+    labels = Predictions(task, outputs, outputs).labels.reshape(len(outputs), -1)
+    classes = saved.classes or []
+    width = labels.shape[1]
+    found = {name: _named(labels[:, k], classes) for k, name in enumerate(_columns(names, width))}
+    if not proba:
+        return Rows(found, {})
+    if task == "classes":
+        return Rows(found, {str(name): outputs[:, k] for k, name in enumerate(classes)})
+    if width == 1:
+        return Rows(found, {str(classes[0]): 1.0 - outputs[:, 0], str(classes[1]): outputs[:, 0]})
+    return Rows(found, {name: outputs[:, k] for k, name in enumerate(_columns(names, width))})
+
+
+def _named(labels: Array, classes: Sequence[Any]) -> Array:
+    table = np.empty(len(classes), object)
+    table[:] = list(classes)
+    named: Array = table[labels]
+    return named
+
+
+def _columns(names: Sequence[str], width: int) -> list[str]:
+    """One prediction is called ``prediction``; several are ``prediction_<target>``."""
+    if width == 1:
+        return ["prediction"]
+    return [f"prediction_{names[k] if k < len(names) else k}" for k in range(width)]
+
+
+class _Writer(Protocol):
+    def __call__(self, stream: BinaryIO, rows: Iterator[Rows]) -> int: ...
+
+
+def _plain(value: Any) -> Any:
+    """A Python number that prints shortest and reads back equal in the precision it was computed in."""
+    if isinstance(value, np.floating):
+        return float(str(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _columns_of(rows: Rows) -> tuple[list[str], list[list[Any]]]:
+    columns = {**rows.predictions, **{f"probability_{name}": array for name, array in rows.probabilities.items()}}
+    return list(columns), [[_plain(value) for value in array] for array in columns.values()]
+
+
+def _write_csv(stream: BinaryIO, rows: Iterator[Rows]) -> int:
+    count = 0
+    for chunk in rows:
+        header, columns = _columns_of(chunk)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if count == 0:
+            writer.writerow(header)
+        writer.writerows(zip(*columns, strict=True))
+        stream.write(text.getvalue().encode())
+        count += len(columns[0])
+    return count
+
+
+def _write_jsonl(stream: BinaryIO, rows: Iterator[Rows]) -> int:
+    count = 0
+    for chunk in rows:
+        named = {name: [_plain(v) for v in array] for name, array in chunk.predictions.items()}
+        probable = {name: [_plain(v) for v in array] for name, array in chunk.probabilities.items()}
+        size = len(next(iter(named.values())))
+        for k in range(size):
+            row: dict[str, Any] = {name: values[k] for name, values in named.items()}
+            if probable:
+                row["probability"] = {name: values[k] for name, values in probable.items()}
+            stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        count += size
+    return count
+
+
+def _write_npz(stream: BinaryIO, rows: Iterator[Rows]) -> int:
+    chunks = list(rows)
+    if not chunks:
+        np.savez(stream)
+        return 0
+    arrays = {
+        name: _storable(np.concatenate([chunk.predictions[name] for chunk in chunks])) for name in chunks[0].predictions
+    }
+    if chunks[0].probabilities:
+        names = list(chunks[0].probabilities)
+        stacked = [np.stack([chunk.probabilities[name] for name in names], axis=1) for chunk in chunks]
+        arrays |= {"probability": np.concatenate(stacked), "classes": np.array(names)}
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return len(arrays[next(iter(chunks[0].predictions))])
+
+
+def _storable(values: Array) -> Array:
+    """Class names as text or numbers: an array of objects would have to be pickled."""
+    return np.array(values.tolist()) if values.dtype == object else values
+
+
+_WRITERS: dict[str, _Writer] = {"csv": _write_csv, "jsonl": _write_jsonl, "npz": _write_npz}

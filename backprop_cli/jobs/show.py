@@ -1,0 +1,100 @@
+"""``bp show``: layers, shapes, parameters, memory, multiplications; for a run also its outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.autodiff import Plan
+from backprop_cli.config.load import Loaded, load_config
+from backprop_cli.config.network import check_model
+from backprop_cli.jobs.network import is_configuration, load, outputs_wanted, recipe_for
+from backprop_cli.jobs.saved import open_saved
+from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.run.directory import RunDirectory
+from backprop_cli.training.program import Recipe, training_step
+
+_OUTCOME = ("status", "exit_code", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
+
+
+@dataclass(frozen=True)
+class ShowResult:
+    """A network in figures; ``run`` is how its run went, where there is one."""
+
+    layers: Sequence[Mapping[str, Any]]
+    parameters: int
+    memory: Mapping[str, int]
+    run: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp show --json`` prints it. Multiplications are for one example; the plan's bytes for one batch."""
+        found: dict[str, Any] = {
+            "layers": [dict(layer) for layer in self.layers],
+            "parameters": self.parameters,
+            "trainable": self.parameters,
+            "bytes": dict(self.memory),
+        }
+        return found if self.run is None else {**found, "run": dict(self.run)}
+
+
+def show(target: Path | str, overrides: Sequence[str] = ()) -> ShowResult:
+    """Describe a configuration, a checkpoint or a run. Data is read only where nothing else says the shapes.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        CheckpointError: the checkpoint or run is missing or damaged.
+        DataError: data that is needed to know the shapes cannot be read.
+
+    """
+    path = Path(target)
+    if is_configuration(path):
+        loaded = load_config(path, overrides)
+        return _described(_recipe(loaded), loaded.config.training.batch_size, None)
+    saved = open_saved(find_checkpoint(path), overrides)
+    return _described(saved.recipe, saved.loaded.config.training.batch_size, _outcome(path))
+
+
+def _recipe(loaded: Loaded) -> Recipe:
+    config = loaded.config
+    if config.model.input is not None:
+        return recipe_for(loaded, check_model(loaded, config.model.input), None)
+    dataset = load(loaded)
+    return recipe_for(loaded, check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset)), None)
+
+
+def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> ShowResult:
+    model = recipe.model
+    multiplications = model.multiplications()
+    layers = [
+        {
+            "name": node.name,
+            "type": node.layer.type,
+            "inputs": list(node.inputs),
+            "output_shape": list(node.output_shape),
+            "parameters": sum(math.prod(param.shape) for param in node.params.values()),
+            "multiplications": multiplications[node.name],
+        }
+        for node in model.nodes
+    ]
+    plan = Plan(training_step(recipe, batch))
+    vector = recipe.layout.size * model.dtype.itemsize
+    slots = len(recipe.states()) - 1
+    memory = {
+        "parameters": vector,
+        "optimizer": vector * slots,
+        "plan": plan.peak_bytes,
+        "plan_lower_bound": plan.lower_bound_bytes,
+    }
+    return ShowResult(layers, recipe.layout.size, memory, run)
+
+
+def _outcome(path: Path) -> Mapping[str, Any] | None:
+    """What run.json says, where ``path`` is a run or lies in one."""
+    for folder in (path, path.parent.parent):
+        if (RunDirectory(folder).record).is_file():
+            record = RunDirectory(folder).read_record()
+            return {key: record[key] for key in _OUTCOME if key in record}
+    return None

@@ -1,0 +1,381 @@
+"""``bp train``: a configuration becomes a run."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.autodiff import Array
+from backprop_cli.config.coherence import monitor_direction
+from backprop_cli.config.dump import to_yaml
+from backprop_cli.config.load import Loaded, from_tree, load_config
+from backprop_cli.config.resolve import resolved_tree
+from backprop_cli.config.schema import Config
+from backprop_cli.errors import BpError, CheckError, CheckpointError, DivergenceError, InterruptionError, UsageError
+from backprop_cli.jobs.checkpoints import Checkpointer
+from backprop_cli.jobs.gradient_hook import GradientHook
+from backprop_cli.jobs.network import Prepared, prepare
+from backprop_cli.jobs.saved import to_checkpoint
+from backprop_cli.jobs.signals import Asked, asked_to_end
+from backprop_cli.jobs.threads import blas_threads, thread_count
+from backprop_cli.run.checkpoint import Checkpoint
+from backprop_cli.run.checkpoint import load as load_checkpoint
+from backprop_cli.run.directory import RunDirectory
+from backprop_cli.run.environment import environment
+from backprop_cli.run.journal import Journal, write_table
+from backprop_cli.training.events import Event, Finished, Started, Step, Stopped, Warned
+from backprop_cli.training.loop import BEST, Job, Trainer
+from backprop_cli.training.monitor import Monitor
+from backprop_cli.training.state import State
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``)."""
+
+    status: str
+    run_dir: Path | None = None
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: Mapping[str, Any] | None = None
+    checkpoints: Mapping[str, str | None] = field(default_factory=dict)
+    exit_code: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp train --json`` prints it."""
+        return {
+            "run_dir": None if self.run_dir is None else str(self.run_dir),
+            "status": self.status,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "metrics": dict(self.metrics),
+            "best": self.best,
+            "checkpoints": dict(self.checkpoints),
+        }
+
+
+def train(
+    config: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    resume: Path | None = None,
+    run_dir: Path | None = None,
+    threads: int | None = None,
+    dry_run: bool = False,
+    on_event: OnEvent | None = None,
+) -> TrainResult:
+    """Train a network from a configuration file, or go on with a run.
+
+    ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread.
+
+    Raises:
+        ConfigError: the configuration is wrong; nothing was run or written.
+        DataError: so is the data.
+        CheckpointError: the run to resume is missing, damaged, or a checkpoint could not be written.
+        CheckError: a gradient is wrong and ``gradient_check.on_failure`` is ``stop``.
+        DivergenceError: loss or weights are not finite any more; the last good checkpoint stays.
+        InterruptionError: SIGINT or SIGTERM; the state is saved and ``resume`` goes on from it.
+
+    """
+    if (config is None) == (resume is None):
+        raise UsageError("train: give either a CONFIG or --resume RUN")
+    if resume is not None and run_dir is not None:
+        raise UsageError("train: --run-dir is for a new run; --resume goes on in the run's own directory")
+    if resume is not None:
+        run, loaded, checkpoint = _open_run(resume, overrides)
+    else:
+        run, loaded, checkpoint = None, load_config(Path(config or ""), overrides), None
+    if loaded.config.log.tensorboard:
+        raise UsageError("log.tensorboard: this version of bp writes no TensorBoard files; leave it false")
+    prepared = prepare(loaded)
+    state = State.start(prepared.recipe, loaded.config.seed)
+    if checkpoint is not None and run is not None:
+        state.restore(prepared.recipe, checkpoint.tensors, checkpoint.metadata["state"], str(run.last))
+    settings = loaded.config.training
+    count = threads or thread_count(settings.threads, prepared.recipe.model, settings.batch_size)
+    with blas_threads(count):
+        if dry_run:
+            Trainer(job_for(prepared), state).warm_up()
+            return TrainResult("dry run")
+        if run is None:
+            run = _new_run(loaded, run_dir)
+        return _Session(prepared, state, run, count, on_event or _ignore, resumed=checkpoint is not None).run_all()
+
+
+def _ignore(event: Event) -> None:
+    """No one listens."""
+
+
+def _open_run(path: Path, overrides: Sequence[str]) -> tuple[RunDirectory, Loaded, Checkpoint]:
+    run = RunDirectory.open(path)
+    if not run.last.exists():
+        raise CheckpointError(f"{run.path}: has no checkpoint to go on from: {run.last.name} is missing")
+    checkpoint = load_checkpoint(run.last)
+    if not {"config", "state"} <= checkpoint.metadata.keys():
+        raise CheckpointError(f"{run.last}: is not a checkpoint of a run: its metadata has no config or state")
+    loaded = from_tree(checkpoint.metadata["config"], overrides, base=Path(), label=str(run.last))
+    return run, loaded, checkpoint
+
+
+def _new_run(loaded: Loaded, run_dir: Path | None) -> RunDirectory:
+    if run_dir is not None:
+        run = RunDirectory.create_at(run_dir)
+    else:
+        run = RunDirectory.create(Path(loaded.config.run.directory), loaded.config.name, datetime.now(UTC))
+    run.write_text(run.config, loaded.text)
+    return run
+
+
+def job_for(prepared: Prepared) -> Job:
+    """What to train, on what, and how long, as configured."""
+    config, dataset = prepared.loaded.config, prepared.dataset
+    return Job(
+        recipe=prepared.recipe,
+        settings=config.training,
+        schedule=config.schedule,
+        seed=config.seed,
+        train=dataset.train,
+        validation=dataset.validation,
+        metrics=config.metrics,
+        to_unit=dataset.transform.untransform_targets,
+        best=_best_monitor(config),
+        early_stopping=_early_stopping(config),
+    )
+
+
+def _early_stopping(config: Config) -> Monitor | None:
+    settings = config.early_stopping
+    if settings is None:
+        return None
+    better = settings.mode if settings.mode != "auto" else monitor_direction(config, settings.monitor)
+    return Monitor(settings.monitor, better, settings.min_delta, settings.patience)
+
+
+def _best_monitor(config: Config) -> Monitor | None:
+    """The checkpoint's monitor; where none is named, that of early stopping."""
+    if not config.checkpoint.keep_best:
+        return None
+    stopping = _early_stopping(config)
+    if stopping is not None and "monitor" not in config.checkpoint.model_fields_set:
+        return Monitor(stopping.name, stopping.better)
+    name = config.checkpoint.monitor
+    if stopping is not None and stopping.name == name:
+        return Monitor(name, stopping.better)
+    return Monitor(name, monitor_direction(config, name))
+
+
+class _Session:
+    """One process's part of a run, with its directory."""
+
+    def __init__(
+        self, prepared: Prepared, state: State, run: RunDirectory, threads: int, on_event: OnEvent, resumed: bool
+    ):
+        self.prepared, self.state, self.run, self.threads = prepared, state, run, threads
+        self.config = prepared.loaded.config
+        self.resumed = resumed
+        self.trainer = Trainer(job_for(prepared), state)
+        self.checkpointer = Checkpointer(run, self.config.checkpoint, self._content, state.step)
+        self.gradient_hook = GradientHook(self.config.gradient_check, run, prepared.recipe, self.trainer)
+        self._on_event = on_event
+        self._journal: Journal | None = None
+        self._record: dict[str, Any] = {}
+
+    def _content(self) -> Checkpoint:
+        return to_checkpoint(self.prepared, self.state)
+
+    def run_all(self) -> TrainResult:
+        """From the first event to the last file; run.json always tells how it ended."""
+        self._open_record()
+        try:
+            with Journal(self.run.journal, self.config.log.every_steps) as self._journal, asked_to_end() as asked:
+                self._train(asked)
+                result = self._finish("finished")
+        except BaseException as error:
+            status = _status(error)
+            with contextlib.suppress(BpError):  # the disk is full: what ended the run matters more
+                self._close_record(status, _exit_code(error), {})
+            if isinstance(error, BpError):
+                error.details = {"run_dir": str(self.run.path), "status": status}
+            raise
+        return result
+
+    def _tell(self, event: Event) -> None:
+        assert self._journal is not None
+        self._journal.write(event)
+        self._on_event(event)
+
+    def _train(self, asked: Asked) -> None:
+        state = self.state
+        for warning in self._warnings():
+            self._tell(warning)
+        self._tell(self._started())
+        if not self.resumed:
+            self._check_gradients(self.gradient_hook.at_start())
+        for event in self.trainer.run():
+            self._tell(event)
+            for saved in self.checkpointer.read(event):
+                self._tell(saved)
+            if isinstance(event, Step):
+                self._check_gradients(self.gradient_hook.after(event))
+                if asked.number is not None:
+                    self._interrupt(asked.number)
+        if self.checkpointer.is_behind(state.step):
+            self._tell(self.checkpointer.save_last(state.step))
+
+    def _check_gradients(self, events: Iterator[Event]) -> None:
+        for event in events:
+            self._tell(event)
+            failure = self.gradient_hook.failure
+            if failure is not None:
+                self._tell(self.checkpointer.save_last(self.state.step))
+                raise CheckError(failure)
+
+    def _interrupt(self, number: int) -> None:
+        state = self.state
+        self._tell(self.checkpointer.save_last(state.step))
+        self._tell(Stopped(state.step, state.epoch, "interrupted"))
+        raise InterruptionError(
+            f"interrupted at step {state.step}; everything is saved; go on with: bp train --resume {self.run.path}",
+            number,
+        )
+
+    def _started(self) -> Started:
+        job, dataset = self.trainer.job, self.prepared.dataset
+        return Started(
+            parameters=self.prepared.recipe.layout.size,
+            examples={name: len(split) for name, split in dataset.splits.items()},
+            batch_size=job.settings.batch_size,
+            epochs=job.settings.epochs,
+            steps_per_epoch=job.steps_per_epoch,
+            total_steps=job.total_steps,
+            threads=self.threads,
+            step=self.state.step,
+            epoch=self.state.epoch,
+            run_dir=str(self.run.path),
+        )
+
+    def _warnings(self) -> Iterator[Warned]:
+        before = self._record.get("data_before", {})
+        changed = [path for path, digest in self.prepared.dataset.files.items() if before.get(path, digest) != digest]
+        self._record.pop("data_before", None)
+        for path in changed:
+            yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
+
+    def _finish(self, status: str) -> TrainResult:
+        state, run = self.state, self.run
+        kept = self._kept()
+        metrics = self._metrics(kept)
+        best = self._best()
+        self._close_record(status, 0, metrics)
+        finished = Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path))
+        self._tell(finished)
+        write_table(run.journal, run.table)
+        return TrainResult(
+            status, run.path, self._epochs(), state.step, state.seconds, metrics, best, self._checkpoints()
+        )
+
+    def _checkpoints(self) -> dict[str, str | None]:
+        paths = {"best": self.run.best, "last": self.run.last}
+        return {name: str(path) if path.exists() else None for name, path in paths.items()}
+
+    def _epochs(self) -> int:
+        """Whole epochs done."""
+        return self.state.epoch - 1
+
+    def _best(self) -> dict[str, Any] | None:
+        memory, monitor = self.state.memory.get(BEST, {}), self.trainer.job.best
+        if monitor is None or "value" not in memory:
+            return None
+        return {
+            "epoch": int(memory["epoch"]),
+            "step": int(memory["step"]),
+            "monitor": monitor.name,
+            "value": memory["value"],
+        }
+
+    def _kept(self) -> Array | None:
+        """Parameters of the best checkpoint, where that is the model that is kept; None: the last ones."""
+        stopping = self.config.early_stopping
+        if not self.run.best.exists() or (stopping is not None and not stopping.restore_best):
+            return None
+        best = State.start(self.prepared.recipe, self.config.seed)
+        best.restore(self.prepared.recipe, load_checkpoint(self.run.best).tensors, None, str(self.run.best))
+        return best.parameters
+
+    def _metrics(self, kept: Array | None) -> dict[str, float]:
+        """Every split's metrics of the kept model."""
+        dataset, evaluator = self.prepared.dataset, self.trainer.evaluator
+        last = self.state.parameters.copy()
+        if kept is not None:
+            self.state.parameters[...] = kept
+        found = {
+            f"{name}/{metric}": value
+            for name, split in dataset.splits.items()
+            for metric, value in evaluator.evaluate(split).items()
+        }
+        self.state.parameters[...] = last
+        return found
+
+    def _open_record(self) -> None:
+        run, config = self.run, self.config
+        before = run.read_record() if self.resumed else {}
+        self._record = {
+            "status": "running",
+            "exit_code": None,
+            "name": config.name,
+            "argv": sys.argv,
+            "overrides": [*before.get("overrides", []), *self.prepared.loaded.overrides],
+            "seed": config.seed,
+            "start": before.get("start", _now()),
+            "end": None,
+            "resumed": [
+                *before.get("resumed", []),
+                *([{"step": self.state.step, "at": _now()}] if self.resumed else []),
+            ],
+            "threads": self.threads,
+            "environment": environment(),
+            "data": dict(self.prepared.dataset.files),
+            "metrics": None,
+            "best": None,
+        }
+        run.write_record(self._record)
+        run.write_text(run.resolved, to_yaml(resolved_tree(self.prepared.loaded, run.path)))
+        self._record["data_before"] = before.get("data", {})
+
+    def _close_record(self, status: str, exit_code: int, metrics: Mapping[str, float]) -> None:
+        self._record.pop("data_before", None)
+        self._record |= {
+            "status": status,
+            "exit_code": exit_code,
+            "end": _now(),
+            "steps": self.state.step,
+            "epochs": self._epochs(),
+            "seconds": self.state.seconds,
+            "metrics": dict(metrics) or None,
+            "best": self._best(),
+        }
+        self.run.write_record(self._record)
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, InterruptionError | KeyboardInterrupt):
+        return "interrupted"
+    return "diverged" if isinstance(error, DivergenceError) else "failed"
+
+
+def _exit_code(error: BaseException) -> int:
+    return error.exit_code if isinstance(error, BpError) else 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,52 @@
+"""``bp validate``: everything short of the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.config.load import load_config
+from backprop_cli.jobs.network import prepare
+from backprop_cli.jobs.train import job_for
+from backprop_cli.training.loop import Trainer
+from backprop_cli.training.state import State
+
+
+@dataclass(frozen=True)
+class ValidateResult:
+    """What a configuration comes to."""
+
+    examples: Mapping[str, int]
+    input_shape: tuple[int, ...]
+    classes: Sequence[Any] | None
+    parameters: int
+    steps: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp validate --json`` prints it."""
+        return {
+            "valid": True,
+            "examples": dict(self.examples),
+            "input_shape": list(self.input_shape),
+            "classes": None if self.classes is None else list(self.classes),
+            "parameters": self.parameters,
+            "steps": self.steps,
+        }
+
+
+def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResult:
+    """Read the configuration and its data, build the network, trace and plan its training step.
+
+    Raises:
+        ConfigError: the configuration is wrong; every problem at its place.
+        DataError: so is the data.
+
+    """
+    prepared = prepare(load_config(Path(config), overrides))
+    dataset, recipe = prepared.dataset, prepared.recipe
+    job = job_for(prepared)
+    Trainer(job, State.start(recipe, job.seed)).warm_up()
+    examples = {name: len(split) for name, split in dataset.splits.items()}
+    return ValidateResult(examples, dataset.input_shape, dataset.classes, recipe.layout.size, job.total_steps)
