@@ -107,10 +107,13 @@ class Op:
         inputs = tuple(as_value(operand, dtype) for operand in operands)
         return Value(self.shape(*(v.spec for v in inputs)), self, inputs)
 
-    def __str__(self) -> str:
-        name = snake_case(type(self).__name__)
+    def printed(self, *operands: str) -> str:
+        """As a call: ``sum(%3, axes=(0,), keepdims=False)``."""
         given = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)]  # type: ignore[arg-type]
-        return f"{name}({', '.join(given)})" if given else name
+        return f"{snake_case(type(self).__name__)}({', '.join([*operands, *given])})"
+
+    def __str__(self) -> str:
+        return self.printed().removesuffix("()")
 
 
 OPS: Registry[Any] = Registry("op", "ops", "backprop_cli.autodiff.ops")

@@ -52,8 +52,7 @@ class Program:
                 label[value] = names[value]
             else:
                 label[value] = f"%{len(lines)}"
-                operands = ", ".join(label[operand] for operand in value.inputs)
-                what = f"{value.op}[{operands}]" if value.op is not None else "constant"
+                what = value.op.printed(*(label[operand] for operand in value.inputs)) if value.op else "constant"
                 lines.append(f"{label[value]} {value.spec} = {what}" + (f"  # {value.layer}" if value.layer else ""))
         lines += [f"return {name} = {label[value]}" for name, value in self.outputs.items()]
         lines += [f"update {name} <- {label[value]}" for name, value in self.updates.items()]

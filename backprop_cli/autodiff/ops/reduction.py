@@ -29,6 +29,8 @@ def _reduced(op: Any, x: Spec) -> Spec:
 
 def _expanded(reduced: Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> Value:
     """A reduced value repeated along the reduced axes."""
+    if reduced.ndim == 0:
+        return broadcast(reduced, shape)
     kept = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     return broadcast(reduced if reduced.shape == kept else Reshape(kept)(reduced), shape)
 
