@@ -15,12 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Plan, Program, simplify, toposort
+from backprop_cli.autodiff import Array, Plan, Program, Value, grad, simplify, toposort
 from backprop_cli.autodiff.numeric import CENTRAL_STEP
-from backprop_cli.training.program import LOSS, PARAMETERS, Recipe, gradient_program
+from backprop_cli.training.program import GRADIENT, INPUTS, LOSS, PARAMETERS, Recipe, gradient_program
 
 Verdict = Literal["PASS", "FAIL", "KINK", "TINY", "NONFINITE"]
-Method = Literal["auto", "central"]
 
 _SEVERITY: dict[Verdict, int] = {"PASS": 0, "TINY": 1, "KINK": 2, "NONFINITE": 3, "FAIL": 4}
 _SMALLER_STEPS = 3
@@ -149,18 +148,51 @@ def check_gradients(
     about ``eps |loss| / h``, is above what the tolerance allows, it is TINY: nothing can be told.
     """
     started = time.perf_counter()
-    differ = _Difference(in_float64(recipe), arrays, tolerance)
+    program = gradient_program(in_float64(recipe), len(arrays[INPUTS]))
+    gradients = {PARAMETERS: program.outputs[GRADIENT]}
+    difference = _Difference(program.inputs, program.outputs[LOSS], gradients, arrays, tolerance)
     layout, checks = recipe.layout, []
     rng = np.random.default_rng(seed)
     for name, shape in layout.shapes.items():
         begin, end = layout.span(name)
-        size = end - begin
-        chosen = np.arange(size) if samples == "all" else np.sort(rng.choice(size, min(samples, size), replace=False))
+        chosen = _chosen(end - begin, samples, rng)
         if max_seconds is not None and time.perf_counter() - started > max_seconds:
             chosen = chosen[:0]
-        entries = [differ.entry(begin + int(k), tuple(int(i) for i in np.unravel_index(k, shape))) for k in chosen]
+        entries = [difference.entry(PARAMETERS, begin + int(k), _unraveled(int(k), shape)) for k in chosen]
         checks.append(Check(name, "parameter", tuple(shape), tuple(entries)))
     return Report(target, tolerance, worst_first(checks), time.perf_counter() - started)
+
+
+def check_scalar(
+    scalar: Value,
+    inputs: Mapping[str, Value],
+    arrays: Mapping[str, Array],
+    *,
+    name: str,
+    kind: str,
+    samples: int | Literal["all"] = "all",
+    tolerance: float = 1e-5,
+    seed: int = 0,
+) -> list[Check]:
+    """Check the gradient of a traced float64 scalar by each of its floating-point inputs; one check an input."""
+    wanted = {key: value for key, value in inputs.items() if value.spec.is_inexact}
+    gradients = dict(zip(wanted, grad(scalar, list(wanted.values())), strict=True))
+    difference = _Difference(inputs, scalar, gradients, arrays, tolerance)
+    rng = np.random.default_rng(seed)
+    checks = []
+    for key, value in wanted.items():
+        chosen = _chosen(value.size, samples, rng)
+        entries = [difference.entry(key, int(k), _unraveled(int(k), value.shape)) for k in chosen]
+        checks.append(Check(f"{name} by {key}", kind, value.shape, tuple(entries)))
+    return checks
+
+
+def _chosen(size: int, samples: int | Literal["all"], rng: np.random.Generator) -> Array:
+    return np.arange(size) if samples == "all" else np.sort(rng.choice(size, min(samples, size), replace=False))
+
+
+def _unraveled(element: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(element, shape))
 
 
 def worst_first(checks: Sequence[Check]) -> tuple[Check, ...]:
@@ -174,60 +206,64 @@ def worst_first(checks: Sequence[Check]) -> tuple[Check, ...]:
 
 
 class _Difference:
-    """The analytic gradient at a point, and losses around it."""
+    """The analytic gradient of a scalar at a point, and the scalar around it.
 
-    def __init__(self, recipe: Recipe, arrays: Mapping[str, Array], tolerance: float):
+    ``arrays`` feeds the inputs by name; entries of those in ``gradients`` (name -> gradient) can be checked.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Value],
+        scalar: Value,
+        gradients: Mapping[str, Value],
+        arrays: Mapping[str, Array],
+        tolerance: float,
+    ):
         self.tolerance = tolerance
-        batch = len(arrays["inputs"])
-        program = gradient_program(recipe, batch)
-        gradient = Plan(simplify(Program(program.inputs, program.outputs)))
+        analytic = Plan(simplify(Program(inputs, gradients)))
         # Every comparison that decides a branch of the derivative is a node of the gradient's program.
-        steps = [node for node in toposort(program.outputs.values()) if node.op is not None and node.op.is_step]
+        steps = [node for node in toposort(gradients.values()) if node.op is not None and node.op.is_step]
         branches = {f"branch_{k}": node for k, node in enumerate(steps)}
-        self._loss = Plan(simplify(Program(program.inputs, {LOSS: program.outputs[LOSS], **branches})))
-        for plan in (gradient, self._loss):
+        self._loss = Plan(simplify(Program(inputs, {LOSS: scalar, **branches})))
+        for plan in (analytic, self._loss):
             for name, array in plan.inputs.items():
                 array[...] = arrays[name]
         with np.errstate(all="ignore"):
-            gradient.run()
-        self.gradient = gradient.outputs["gradient"].copy()
-        self._point = self._loss.inputs[PARAMETERS]
+            analytic.run()
+        self._gradients = {name: analytic.outputs[name].reshape(-1) for name in gradients}
+        self._points = {name: self._loss.inputs[name].reshape(-1) for name in gradients}
         self._branches = [self._loss.outputs[name] for name in branches]
-        self._loss_here, self._branches_here = self._at(None, 0.0)
-        self._branches_here = [branch.copy() for branch in self._branches_here]
+        self._here = self._run()
+        self._branches_here = [branch.copy() for branch in self._branches]
 
-    def _at(self, element: int | None, value: float) -> tuple[float, list[Array]]:
-        """Loss and branches with one parameter changed; the branches are valid until the next call."""
-        kept = self._point[element] if element is not None else 0.0
-        if element is not None:
-            self._point[element] = value
+    def _run(self) -> float:
         with np.errstate(all="ignore"):
             self._loss.run()
-        if element is not None:
-            self._point[element] = kept
-        return self._loss.outputs[LOSS].item(), self._branches
+        return float(self._loss.outputs[LOSS])
 
-    def _side(self, element: int, value: float) -> tuple[float, bool]:
-        """The loss with one parameter changed, and whether all branches are as they were."""
-        loss, branches = self._at(element, value)
-        same = all(np.array_equal(a, b) for a, b in zip(branches, self._branches_here, strict=True))
+    def _at(self, point: Array, element: int, value: float) -> tuple[float, bool]:
+        """The scalar with one entry changed, and whether all branches are as they were."""
+        kept = point[element]
+        point[element] = value
+        loss = self._run()
+        point[element] = kept
+        same = all(np.array_equal(a, b) for a, b in zip(self._branches, self._branches_here, strict=True))
         return loss, same
 
-    def entry(self, element: int, index: tuple[int, ...]) -> Entry:
-        """One derivative both ways, and what to think of it."""
-        analytic, at = float(self.gradient[element]), float(self._point[element])
+    def entry(self, name: str, element: int, index: tuple[int, ...]) -> Entry:
+        """One derivative both ways, and what to think of it. ``element`` counts in the flat array ``name``."""
+        point = self._points[name]
+        analytic, at = float(self._gradients[name][element]), float(point[element])
         h = CENTRAL_STEP * max(1.0, abs(at))
         for _ in range(1 + _SMALLER_STEPS):
             high, low = at + h, at - h
-            (above, same_above), (below, same_below) = self._side(element, high), self._side(element, low)
+            (above, same_above), (below, same_below) = self._at(point, element, high), self._at(point, element, low)
             numeric = (above - below) / (high - low)
             if same_above and same_below:
-                noise = _ROUNDING * np.finfo(np.float64).eps * max(abs(above), abs(below)) / (high - low)
-                return Entry(index, analytic, numeric, self._judge(analytic, numeric, noise))
+                return Entry(index, analytic, numeric, self._judge(analytic, numeric, _noise(above, below, high - low)))
             h /= 10.0
-        slopes = sorted([(above - self._loss_here) / (high - at), (self._loss_here - below) / (at - low)])
-        noise = _ROUNDING * np.finfo(np.float64).eps * max(abs(above), abs(below)) / (high - at)
-        slack = self.tolerance * max(abs(slopes[0]), abs(slopes[1])) + noise
+        slopes = sorted([(above - self._here) / (high - at), (self._here - below) / (at - low)])
+        slack = self.tolerance * max(abs(slopes[0]), abs(slopes[1])) + _noise(above, below, high - at)
         inside = slopes[0] - slack <= analytic <= slopes[1] + slack
         finite = math.isfinite(analytic) and math.isfinite(numeric)
         return Entry(index, analytic, numeric, "NONFINITE" if not finite else "KINK" if inside else "FAIL")
@@ -239,3 +275,8 @@ class _Difference:
         if error <= self.tolerance * scale:
             return "PASS"
         return "TINY" if error <= noise else "FAIL"
+
+
+def _noise(above: float, below: float, width: float) -> float:
+    """What rounding alone can make of a difference quotient."""
+    return _ROUNDING * float(np.finfo(np.float64).eps) * max(abs(above), abs(below)) / width

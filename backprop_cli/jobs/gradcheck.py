@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.gradients import Report, check_gradients
+from backprop_cli.checks.registered import check_registered
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.network import check_model
 from backprop_cli.config.schema import GradientCheckSettings
@@ -25,7 +26,7 @@ _STREAM = 5  # of random numbers
 
 
 def gradcheck(
-    target: Path | str,
+    target: Path | str | None = None,
     overrides: Sequence[str] = (),
     *,
     samples: int | Literal["all"] | None = None,
@@ -35,7 +36,7 @@ def gradcheck(
 
     Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
     border pixel that is always 0 would hide a wrong gradient. ``samples`` and ``tolerance`` default to the
-    configuration's ``gradient_check``.
+    configuration's ``gradient_check``. Without a target every registered op, activation, layer and loss is checked.
 
     Raises:
         ConfigError: the configuration is wrong.
@@ -43,6 +44,8 @@ def gradcheck(
         CheckpointError: the checkpoint is missing or damaged.
 
     """
+    if target is None:
+        return check_registered(tolerance=tolerance or GradientCheckSettings().tolerance)
     path = Path(target)
     if is_configuration(path):
         loaded = load_config(path, overrides)
@@ -79,7 +82,7 @@ def _batch(recipe: Recipe, seed: int) -> Mapping[str, Array]:
     rng, model = np.random.default_rng([seed, _STREAM]), recipe.model
     shape = recipe.target_shape(BATCH)
     if recipe.loss.task == "classes":
-        targets = rng.integers(0, model.output_shape[-1], shape)
+        targets: Array = rng.integers(0, model.output_shape[-1], shape)
     elif recipe.loss.task == "binary":
         targets = rng.integers(0, 2, shape).astype(np.float64)
     else:

@@ -33,6 +33,7 @@ from backprop_cli.training.settings import RegularizationSettings
 PARAMETERS, GRADIENT_SUM = "parameters", "gradient_sum"
 INPUTS, TARGETS, LEARNING_RATE, SHARE = "inputs", "targets", "learning_rate", "share"
 LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
+GRADIENT = "gradient"
 
 _NORM_GUARD = 1e-6
 """Added to the norm that a clipped gradient is divided by, as in PyTorch's clip_grad_norm_."""
@@ -197,5 +198,5 @@ def gradient_program(recipe: Recipe, batch: int) -> Program:
     traced = forward(recipe, batch, training=True)
     return Program(
         traced.inputs,
-        {LOSS: traced.loss + traced.regularization, "gradient": _batch_gradient(recipe, traced)},
+        {LOSS: traced.loss + traced.regularization, GRADIENT: _batch_gradient(recipe, traced)},
     )

@@ -26,10 +26,6 @@ def gradcheck(
         ),
     ] = None,
     overrides: Overrides = None,
-    method: Annotated[str, Option("--method", metavar="METHOD", help="How derivatives are measured.")] = "auto",
-    order: Annotated[
-        int, Option("--order", metavar="1|2", min=1, max=2, help="Check first or second derivatives.")
-    ] = 1,
     samples: Annotated[
         str | None,
         Option(
@@ -42,7 +38,6 @@ def gradcheck(
     tolerance: Annotated[
         float | None, Option("--tolerance", metavar="X", help="Largest relative error; default: as configured.")
     ] = None,
-    mutate: Annotated[bool, Option("--mutate", help="Also break rules on purpose: does the check notice?")] = False,
     as_json: Json = False,
 ) -> None:
     """Check every gradient against numerical differentiation."""
@@ -52,11 +47,8 @@ def gradcheck(
     result = job(
         resolve_checkpoint(target) if target is not None and target.is_dir() else target,
         list(overrides or []),
-        method=method,
-        order=order,
         samples=_count(samples),
         tolerance=tolerance,
-        mutate=mutate,
     )
     if as_json:
         emit_json(result.to_json())

@@ -26,6 +26,10 @@ def predict(
     format_: Annotated[
         str | None, Option("--format", metavar="FORMAT", help="csv, jsonl or npz; default: as FILE ends, else csv.")
     ] = None,
+    input_format: Annotated[
+        str | None,
+        Option("--input-format", metavar="FORMAT", help="Format of INPUT; default: as it ends, else csv."),
+    ] = None,
     proba: Annotated[bool, Option("--proba", help="Also the probability of every class.")] = False,
 ) -> None:
     """Predict rows of a file or of standard input, in their order."""
@@ -34,9 +38,12 @@ def predict(
     from backprop_cli.jobs.predict import predict as job
 
     found = resolve_checkpoint(checkpoint)
-    job(found, _place(source or "-"), _place(output), format=format_, proba=proba)
-
-
-def _place(text: str) -> Path | str:
-    """A file, or ``-``."""
-    return text if text == "-" else Path(text)
+    job(
+        found,
+        sys.stdin.buffer if source in (None, "-") else Path(source or ""),
+        sys.stdout.buffer if output == "-" else Path(output),
+        input_format=input_format,
+        format=format_,
+        proba=proba,
+    )
+    sys.stdout.flush()
