@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from backprop_cli.config.compose import Path
+from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config, has_validation
 from backprop_cli.errors import did_you_mean
 from backprop_cli.nn.metric import METRICS
 
-Incoherence = tuple[Path, str]
+Incoherence = tuple[TreePath, str]
 """The path of the value to change, and why."""
 
 Direction = Literal["min", "max"]
@@ -37,7 +37,7 @@ def monitor_direction(config: Config, name: str) -> Direction:
 def _metrics(config: Config) -> Iterator[Incoherence]:
     task, seen = config.loss.task, set()
     for index, metric in enumerate(config.metrics):
-        path: Path = ("metrics", index)
+        path: TreePath = ("metrics", index)
         if metric.type in seen:
             yield path, f"'{metric.type}' is there twice; a metric's name is its type"
         seen.add(metric.type)
@@ -52,7 +52,7 @@ _TASKS = {"classes": "classes", "binary": "binary targets", "regression": "regre
 
 
 def _monitors(config: Config) -> Iterator[Incoherence]:
-    monitors: list[tuple[Path, str]] = [(("checkpoint", "monitor"), config.checkpoint.monitor)]
+    monitors: list[tuple[TreePath, str]] = [(("checkpoint", "monitor"), config.checkpoint.monitor)]
     if config.early_stopping is not None:
         monitors.append((("early_stopping", "monitor"), config.early_stopping.monitor))
     scheduled = getattr(config.schedule, "monitor", None)
@@ -68,12 +68,18 @@ def _unknown_monitor(config: Config, name: str) -> str | None:
     known = monitor_names(config)
     if name in known:
         return None
-    split, _, kind = name.partition("/")
+    split, slash, kind = name.partition("/")
+    if not slash:
+        usual = "validation" if has_validation(config.data) else "train"
+        hint = did_you_mean(f"{usual}/{name}", known) or f"; known: {', '.join(known)}"
+        return f"no metric is named '{name}'; a name has its split in front{hint}"
     if split == "validation" and not has_validation(config.data):
         reason = f"there is no validation split to compute '{name}' on"
-        return f"{reason}; set data.split.validation, or monitor train/{kind or 'loss'}"
+        return f"{reason}; set data.split.validation, or monitor train/{kind}"
     if split == "test":
         return f"'{name}' is computed only once, at the end; monitor validation/{kind} instead"
+    if kind in METRICS and f"{split}/loss" in known:
+        return f"'{kind}' is not among the metrics; add it there"
     hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
     return f"no metric is named '{name}'{hint}"
 

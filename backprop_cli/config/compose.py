@@ -14,13 +14,12 @@ import yaml
 from yaml.composer import Composer
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.parser import Parser
-from yaml.reader import Reader, ReaderError
+from yaml.reader import Reader
 from yaml.scanner import Scanner
 
 from backprop_cli.config import scalars
-
-Path = tuple[str | int, ...]
-"""Steps from the top of a configuration: keys of mappings, indexes of lists."""
+from backprop_cli.config.flaws import Flaw, UnreadableError, syntax_flaw
+from backprop_cli.config.path import TreePath
 
 MAX_CHARACTERS = 1 << 20
 MAX_DEPTH = 64
@@ -36,25 +35,6 @@ _TAGS = {
     "bool": (bool,),
     "null": (type(None),),
 }
-
-
-@dataclass(frozen=True)
-class Flaw:
-    """Something wrong in the text itself; ``line`` and ``column`` count from 0, ``path`` is the value it is in."""
-
-    reason: str
-    line: int
-    column: int
-    width: int = 1
-    path: Path = ()
-
-
-class UnreadableError(Exception):
-    """The text is not YAML, or not a YAML that is read here; nothing can be said about the rest of it."""
-
-    def __init__(self, flaw: Flaw):
-        self.flaw = flaw
-        super().__init__(flaw.reason)
 
 
 @dataclass
@@ -79,7 +59,7 @@ def compose(text: str) -> Composed:
     try:
         node = _Composer(text).single_node()
     except yaml.YAMLError as error:
-        raise UnreadableError(_syntax_flaw(error, text)) from None
+        raise UnreadableError(syntax_flaw(error, text)) from None
     if node is None:
         return Composed(None, None)
     construction = _Construction()
@@ -136,7 +116,7 @@ class _Construction:
         self.count = 0
         self.open: set[int] = set()
 
-    def value(self, node: Node, path: Path) -> Any:
+    def value(self, node: Node, path: TreePath) -> Any:
         self.count += 1
         if self.count > MAX_VALUES:
             raise UnreadableError(
@@ -154,7 +134,7 @@ class _Construction:
         finally:
             self.open.discard(id(node))
 
-    def scalar(self, node: ScalarNode, path: Path) -> scalars.Scalar:
+    def scalar(self, node: ScalarNode, path: TreePath) -> scalars.Scalar:
         text: str = node.value
         if node.tag == _CORE + "str":
             return text
@@ -171,12 +151,12 @@ class _Construction:
                 self.flaws.append(_flaw(node, f"{_shown_tag(node)} does not fit '{text}'", path))
         return value
 
-    def sequence(self, node: Node, path: Path) -> list[Any]:
+    def sequence(self, node: Node, path: TreePath) -> list[Any]:
         if node.tag != _CORE + "seq":
             self.flaws.append(_flaw(node, _unknown_tag(node), path))
         return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
 
-    def mapping(self, node: MappingNode, path: Path) -> dict[Any, Any]:
+    def mapping(self, node: MappingNode, path: TreePath) -> dict[Any, Any]:
         if node.tag != _CORE + "map":
             self.flaws.append(_flaw(node, _unknown_tag(node), path))
         tree: dict[Any, Any] = {}
@@ -204,7 +184,7 @@ class _Construction:
         return tree
 
 
-def _flaw(node: Node, reason: str, path: Path) -> Flaw:
+def _flaw(node: Node, reason: str, path: TreePath) -> Flaw:
     return Flaw(reason, node.start_mark.line, node.start_mark.column, width(node), path)
 
 
@@ -245,48 +225,3 @@ def _unknown_tag(node: Node) -> str:
     if not isinstance(node, ScalarNode):
         fitting = "!!map" if isinstance(node, MappingNode) else "!!seq"
     return f"unknown tag {_shown_tag(node)}; known here: {fitting}; leave it out"
-
-
-def _syntax_flaw(error: yaml.YAMLError, text: str) -> Flaw:
-    if isinstance(error, ReaderError):
-        before = text[: error.position]
-        line = before.count("\n")
-        return Flaw(
-            f"not valid YAML: the character {_shown_character(error.character)} is not allowed",
-            line,
-            len(before) - (before.rfind("\n") + 1),
-        )
-    assert isinstance(error, yaml.MarkedYAMLError)
-    mark = error.problem_mark or error.context_mark
-    problem = error.problem or error.context or "cannot be read"
-    hint = _hint(error, text)
-    reason = f"not valid YAML: {problem}" + (f"; {hint}" if hint else "")
-    return Flaw(reason, mark.line if mark else 0, mark.column if mark else 0)
-
-
-def _shown_character(character: str | int) -> str:
-    code = character if isinstance(character, int) else ord(character)
-    return f"U+{code:04X}"
-
-
-def _hint(error: yaml.MarkedYAMLError, text: str) -> str:
-    """The way out of the mistakes that people make most."""
-    problem, mark, context = error.problem or "", error.problem_mark, error.context_mark
-    if mark is not None and mark.index < len(text) and text[mark.index] == "\t":
-        return "indent with spaces"
-    if "mapping values are not allowed" in problem:
-        return "check the indentation, or put text that holds ': ' in quotes"
-    if "undefined alias" in problem:
-        return "text that starts with '*' needs quotes"
-    if "another document" in problem:
-        return "a configuration is one document: remove the '---'"
-    if "quoted scalar" in (error.context or "") and context is not None:
-        return f"the quote of line {context.line + 1}, column {context.column + 1} is not closed"
-    if "flow" in (error.context or "") and context is not None:
-        opened = text[context.index] if context.index < len(text) else "bracket"
-        return f"is the '{opened}' of line {context.line + 1}, column {context.column + 1} closed?"
-    if "could not find expected ':'" in problem:
-        return "a key needs ': ' after it"
-    if "<block end>" in problem:
-        return "check the indentation"
-    return ""

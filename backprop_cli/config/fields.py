@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from backprop_cli.config.compose import Path
+from backprop_cli.config.path import TreePath
 from backprop_cli.registry import Choice
 from backprop_cli.settings import DefaultType, NoneWord, Settings, descriptions
 
@@ -16,13 +16,13 @@ Described = tuple[Any, tuple[Any, ...]]
 """An annotation and the metadata around it."""
 
 
-def settings_at(top: type[Settings], tree: Any, path: Path) -> list[type[Settings]]:
+def settings_at(top: type[Settings], tree: Any, path: TreePath) -> list[type[Settings]]:
     """The classes that may describe the mapping at ``path`` of ``tree``: several where a field is a union."""
     found = _walk(top, tree, path)
     return [cls for annotation, metadata, value in found for cls in _classes(annotation, metadata, value)]
 
 
-def field_at(top: type[Settings], tree: Any, path: Path) -> FieldInfo | None:
+def field_at(top: type[Settings], tree: Any, path: TreePath) -> FieldInfo | None:
     """The field at ``path``, whether or not it is in the tree; None for items of lists and unknown keys."""
     if not path:
         return None
@@ -32,13 +32,13 @@ def field_at(top: type[Settings], tree: Any, path: Path) -> FieldInfo | None:
     return None
 
 
-def description_at(top: type[Settings], tree: Any, path: Path) -> str:
+def description_at(top: type[Settings], tree: Any, path: TreePath) -> str:
     """What the key at ``path`` is, in a few words; empty where nothing says it."""
     classes = settings_at(top, tree, path[:-1]) if path else []
     return next((words[str(path[-1])] for words in map(descriptions, classes) if path[-1] in words), "")
 
 
-def known_keys(top: type[Settings], tree: Any, path: Path) -> list[str]:
+def known_keys(top: type[Settings], tree: Any, path: TreePath) -> list[str]:
     """The keys that the mapping at ``path`` may have, in the order they are declared."""
     return list(dict.fromkeys(key for cls in settings_at(top, tree, path) for key in cls.model_fields))
 
@@ -55,7 +55,7 @@ def has_marker(annotation: Any, metadata: tuple[Any, ...], marker: type) -> bool
     )
 
 
-def _walk(top: type[Settings], tree: Any, path: Path) -> list[tuple[Any, tuple[Any, ...], Any]]:
+def _walk(top: type[Settings], tree: Any, path: TreePath) -> list[tuple[Any, tuple[Any, ...], Any]]:
     here: list[tuple[Any, tuple[Any, ...], Any]] = [(top, (), tree)]
     for step in path:
         here = [

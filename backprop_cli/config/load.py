@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from backprop_cli.config.coherence import incoherences
-from backprop_cli.config.compose import Path as TreePath
-from backprop_cli.config.compose import UnreadableError, compose
+from backprop_cli.config.compose import compose
+from backprop_cli.config.flaws import UnreadableError
 from backprop_cli.config.locate import Source, in_file_order
 from backprop_cli.config.network import check_network
 from backprop_cli.config.overrides import apply_overrides
+from backprop_cli.config.path import TreePath
 from backprop_cli.config.reasons import explain, got
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem, did_you_mean
@@ -43,7 +44,7 @@ class Loaded:
         return self.source.problem(path, reason, key)
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Loaded:
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     """Read and check a configuration file; the overrides (``KEY=VALUE``) are applied before the check.
 
     Raises:
@@ -51,6 +52,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Loaded:
             all of them, in file order.
 
     """
+    path = Path(path)
     text = _read_text(path)
     tree, source, problems = read_tree(text, str(path), overrides)
     tree.setdefault("name", path.stem)

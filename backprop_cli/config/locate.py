@@ -8,19 +8,10 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from backprop_cli.config.compose import Flaw, Path, children, width
+from backprop_cli.config.compose import children, width
+from backprop_cli.config.flaws import Flaw
+from backprop_cli.config.path import TreePath, path_text
 from backprop_cli.errors import Problem
-
-
-def path_text(path: Path) -> str:
-    """``("model", "layers", 0, "units")`` -> ``model.layers[0].units``."""
-    text = ""
-    for step in path:
-        if isinstance(step, int) and not isinstance(step, bool):
-            text += f"[{step}]"
-        else:
-            text += f".{step}" if text else str(step)
-    return text
 
 
 @dataclass(frozen=True)
@@ -28,7 +19,7 @@ class Override:
     """One KEY=VALUE of the command line: its words, and the path that they set."""
 
     words: str
-    path: Path
+    path: TreePath
 
 
 @dataclass(frozen=True)
@@ -42,9 +33,9 @@ class Source:
     label: str
     text: str = ""
     node: Node | None = None
-    overrides: Mapping[Path, Override] = field(default_factory=dict)
+    overrides: Mapping[TreePath, Override] = field(default_factory=dict)
 
-    def problem(self, path: Path, reason: str, key: bool = False) -> Problem:
+    def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
         """A problem with the value at ``path`` (with ``key``: with the key itself), at its place in the file.
 
         The place of a value that is not written down is that of the nearest one around it.
@@ -65,16 +56,18 @@ class Source:
     def _at(self, path: str, reason: str, line: int, column: int, width: int) -> Problem:
         lines = self.text.splitlines() or [""]
         source = lines[line] if line < len(lines) else ""
-        return Problem(path, reason, self.label, line + 1, column + 1, width, source if source else None)
+        # What a terminal would obey instead of show.
+        shown = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in source)
+        return Problem(path, reason, self.label, line + 1, column + 1, width, shown or None)
 
-    def _override(self, path: Path) -> Override | None:
+    def _override(self, path: TreePath) -> Override | None:
         """The override that set the value at ``path`` or one around it; the innermost, else None."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.overrides:
                 return self.overrides[path[:length]]
         return None
 
-    def _place(self, path: Path, key: bool) -> tuple[int, int, int] | None:
+    def _place(self, path: TreePath, key: bool) -> tuple[int, int, int] | None:
         """(line, column, width), line and column from 0."""
         key_node, node = None, self.node
         if node is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from backprop_cli.config.compose import Path
+from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem
 from backprop_cli.nn.model import LayerShapeError, Model, Node
@@ -19,7 +19,7 @@ class Located(Protocol):
         """The checked configuration."""
         ...
 
-    def problem(self, path: Path, reason: str, key: bool = False) -> Problem:
+    def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
         """A problem at its place."""
         ...
 
@@ -65,7 +65,7 @@ def _unconnected(loaded: Located) -> list[Problem]:
     return [loaded.problem(("model", "layers", error.layer_index, error.key), str(error)) for error in errors]
 
 
-def _wrong_output(config: Config, model: Model, outputs: int | None) -> tuple[Path, str] | None:
+def _wrong_output(config: Config, model: Model, outputs: int | None) -> tuple[TreePath, str] | None:
     """The key that decides the network's outputs, and what is wrong with them."""
     task, loss, shape = config.loss.task, config.loss.type, model.output_shape
     if len(shape) != 1:
@@ -92,7 +92,7 @@ def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
     return f"end the network with {'{type: flatten} and ' if flatten else ''}{{type: dense, {units}}}"
 
 
-def _width_key(model: Model) -> Path:
+def _width_key(model: Model) -> TreePath:
     node = _deciding(model)
     return ("model", "layers", node.index, *(["units"] if _has_units(node) else []))
 

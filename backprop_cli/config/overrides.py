@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from backprop_cli.config.compose import Path, UnreadableError, compose
-from backprop_cli.config.locate import Override, path_text
+from backprop_cli.config.compose import compose
+from backprop_cli.config.flaws import UnreadableError
+from backprop_cli.config.locate import Override
+from backprop_cli.config.path import TreePath, path_text
 from backprop_cli.errors import Problem
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
@@ -18,12 +20,12 @@ class _RefusedError(Exception):
     """An override that cannot be applied; the text says why."""
 
 
-def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dict[Path, Override], list[Problem]]:
+def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dict[TreePath, Override], list[Problem]]:
     """Set each ``KEY=VALUE`` in ``tree``, in place and in order; a later one wins.
 
     Returns which override set (or made, on the way to what it set) the value at each path, and what was wrong.
     """
-    owners: dict[Path, Override] = {}
+    owners: dict[TreePath, Override] = {}
     problems = []
     for words in overrides:
         try:
@@ -57,11 +59,11 @@ def _parse(words: str) -> tuple[list[str], Any]:
     return key.replace("[", ".").replace("]", "").split("."), composed.tree
 
 
-def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[Path], Path]:
+def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[TreePath], TreePath]:
     """Put ``value`` where ``steps`` lead; returns the paths of mappings made on the way, and the path itself."""
     holder: Any = tree
-    path: Path = ()
-    made: list[Path] = []
+    path: TreePath = ()
+    made: list[TreePath] = []
     for step in steps[:-1]:
         key = _key(holder, step, path)
         path = (*path, key)
@@ -76,7 +78,7 @@ def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[P
     return made, (*path, key)
 
 
-def _as_mapping(value: Any, path: Path) -> dict[Any, Any]:
+def _as_mapping(value: Any, path: TreePath) -> dict[Any, Any]:
     """A mapping in the place of nothing, or of a bare string, which stands for a type."""
     if value is None or value == "none":
         return {}
@@ -85,7 +87,7 @@ def _as_mapping(value: Any, path: Path) -> dict[Any, Any]:
     raise _RefusedError(f"'{path_text(path)}' is {value}, which has no keys inside")
 
 
-def _key(holder: dict[Any, Any] | list[Any], step: str, path: Path) -> str | int:
+def _key(holder: dict[Any, Any] | list[Any], step: str, path: TreePath) -> str | int:
     """``step`` as a key of a mapping or as an index (negative: from the end) of a list."""
     if isinstance(holder, list):
         return _index(holder, step, path)
@@ -94,7 +96,7 @@ def _key(holder: dict[Any, Any] | list[Any], step: str, path: Path) -> str | int
     return int(step)
 
 
-def _index(items: list[Any], step: str, path: Path) -> int:
+def _index(items: list[Any], step: str, path: TreePath) -> int:
     count = len(items)
     valid = f"'{path_text(path)}' has {count} item{'' if count == 1 else 's'}"
     if count:

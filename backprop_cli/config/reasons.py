@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from backprop_cli.config import scalars
-from backprop_cli.config.compose import Path
+from backprop_cli.config.faults import UNKNOWN_KEY, Fault, find_faults
 from backprop_cli.config.fields import admits_none, description_at, field_at, known_keys
+from backprop_cli.config.path import TreePath
 from backprop_cli.errors import did_you_mean
 from backprop_cli.settings import Settings
 
@@ -20,24 +21,10 @@ from backprop_cli.settings import Settings
 class Finding:
     """One mistake: the path of the value (with ``key``: it is the key that is wrong), and why."""
 
-    path: Path
+    path: TreePath
     reason: str
     key: bool = False
 
-
-@dataclass(frozen=True)
-class _Fault:
-    """A pydantic error at its path in the tree. ``unions``: the paths at which it chose among alternatives."""
-
-    path: Path
-    unions: frozenset[Path]
-    kind: str
-    value: Any
-    context: Mapping[str, Any]
-    message: str
-
-
-_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
 
 _EXPECTED = {
     "int_type": "an integer",
@@ -79,8 +66,7 @@ _PATTERNS = {
 
 def explain(error: ValidationError, top: type[Settings], tree: Any) -> list[Finding]:
     """Every mistake once: alternatives of a union become one sentence, a misspelt key is not also a missing one."""
-    faults = [_fault(entry, tree) for entry in error.errors(include_url=False)]
-    faults = _without_rejected_alternatives(faults)
+    faults = find_faults(error, tree)
     findings: list[Finding] = []
     for path, group in _by_value(faults):
         findings.extend(_explain_value(path, group, top, tree))
@@ -102,57 +88,16 @@ def got(value: Any, text_is_wrong: bool = False) -> str:
     return scalars.write(value) if isinstance(value, int | float) else str(value)
 
 
-def _fault(entry: Mapping[str, Any], tree: Any) -> _Fault:
-    """Drop the steps of a pydantic location that name a class or an alternative instead of a key or an index."""
-    kind, node = entry["type"], tree
-    path: Path = ()
-    unions = set()
-    steps = [step for step in entry["loc"] if step != "[key]"]
-    for number, step in enumerate(steps):
-        is_last = number == len(steps) - 1
-        # The tag of a registry's type may also be a key of the mapping, but comes before any key.
-        is_tag = isinstance(node, dict) and step == node.get("type") and path not in unions
-        key = None if is_tag and not (is_last and kind in _UNKNOWN_KEY) else _key(node, step)
-        if key is not None:
-            path, node = (*path, key[0]), key[1]
-        elif is_last and kind == "missing":
-            path = (*path, step)
-        else:
-            unions.add(path)
-    context = entry.get("ctx", {})
-    if context.get("key") is not None and isinstance(node, dict) and context["key"] in node:
-        path, node = (*path, context["key"]), node[context["key"]]
-    return _Fault(path, frozenset(unions), kind, node, context, entry["msg"])
-
-
-def _key(node: Any, step: str | int) -> tuple[str | int, Any] | None:
-    """(key or index, value) that ``step`` means in ``node``, if any."""
-    if isinstance(node, list) and isinstance(step, int) and 0 <= step < len(node):
-        return step, node[step]
-    if isinstance(node, dict):
-        # Pydantic writes keys that are neither text nor integer as text.
-        for key, value in node.items():
-            if key == step or str(key) == str(step):
-                return (key if isinstance(key, str | int) else str(key)), value
-    return None
-
-
-def _without_rejected_alternatives(faults: Sequence[_Fault]) -> list[_Fault]:
-    """Where one alternative of a union fits the value as a whole, what is wrong inside it is what matters."""
-    deeper = {union for fault in faults for union in fault.unions if len(fault.path) > len(union)}
-    return [fault for fault in faults if fault.path not in deeper or fault.path not in fault.unions]
-
-
-def _by_value(faults: Iterable[_Fault]) -> Iterable[tuple[Path, list[_Fault]]]:
-    groups: dict[Path, list[_Fault]] = {}
+def _by_value(faults: Iterable[Fault]) -> Iterable[tuple[TreePath, list[Fault]]]:
+    groups: dict[TreePath, list[Fault]] = {}
     for fault in faults:
         groups.setdefault(fault.path, []).append(fault)
     return groups.items()
 
 
-def _explain_value(path: Path, faults: list[_Fault], top: type[Settings], tree: Any) -> list[Finding]:
+def _explain_value(path: TreePath, faults: list[Fault], top: type[Settings], tree: Any) -> list[Finding]:
     first = faults[0]
-    if first.kind in _UNKNOWN_KEY:
+    if first.kind in UNKNOWN_KEY:
         return [Finding(path, _unknown_key(path, top, tree), key=True)]
     if first.kind == "missing":
         return [Finding(path, _missing(path, top, tree))]
@@ -166,28 +111,28 @@ def _explain_value(path: Path, faults: list[_Fault], top: type[Settings], tree: 
     return [Finding(path, _wrong_sort(faults, path, top, tree))]
 
 
-def _counts_rejected_items(fault: _Fault) -> bool:
+def _counts_rejected_items(fault: Fault) -> bool:
     """Whether a list is only too short because its wrong items, which are told one by one, were not counted."""
     written = len(fault.value) if isinstance(fault.value, list | dict) else 0
     return fault.kind == "too_short" and written >= fault.context["min_length"]
 
 
-def _is_wrong_sort(fault: _Fault) -> bool:
+def _is_wrong_sort(fault: Fault) -> bool:
     return fault.kind in _EXPECTED or fault.kind == "literal_error"
 
 
-def _unknown_key(path: Path, top: type[Settings], tree: Any) -> str:
+def _unknown_key(path: TreePath, top: type[Settings], tree: Any) -> str:
     known = known_keys(top, tree, path[:-1])
     near = did_you_mean(str(path[-1]), known)
     return "unknown key" + (near or (f"; known: {', '.join(known)}" if known else ""))
 
 
-def _missing(path: Path, top: type[Settings], tree: Any) -> str:
+def _missing(path: TreePath, top: type[Settings], tree: Any) -> str:
     what = description_at(top, tree, path)
     return "required, but not given" + (f": {what}" if what else "")
 
 
-def _missing_type(path: Path, fault: _Fault) -> Finding:
+def _missing_type(path: TreePath, fault: Fault) -> Finding:
     keys = [key for key in fault.value if did_you_mean(str(key), ["type"])] if isinstance(fault.value, dict) else []
     if keys:
         return Finding((*path, keys[0]), "unknown key; did you mean 'type'?", key=True)
@@ -199,7 +144,7 @@ def _suggested(reason: str) -> str | None:
     return found[1] if found else None
 
 
-def _broken_rule(fault: _Fault) -> str:
+def _broken_rule(fault: Fault) -> str:
     kind, context = fault.kind, fault.context
     if kind in _BOUND:
         return f"{_BOUND[kind](context)}, got {got(fault.value)}"
@@ -217,7 +162,7 @@ def _broken_rule(fault: _Fault) -> str:
     return f"{fault.message[:1].lower()}{fault.message[1:]}, got {got(fault.value)}"
 
 
-def _wrong_sort(faults: Sequence[_Fault], path: Path, top: type[Settings], tree: Any) -> str:
+def _wrong_sort(faults: Sequence[Fault], path: TreePath, top: type[Settings], tree: Any) -> str:
     """One sentence for all that the value might have been."""
     value = faults[0].value
     found = field_at(top, tree, path)
@@ -233,7 +178,7 @@ def _wrong_sort(faults: Sequence[_Fault], path: Path, top: type[Settings], tree:
     return f"expected {expected}, got {got(value, 'text' not in sorts and not words)}{near or _way_out(value, sorts)}"
 
 
-def _literals(fault: _Fault) -> list[str]:
+def _literals(fault: Fault) -> list[str]:
     expected = str(fault.context["expected"])
     return re.findall(r"'((?:[^'\\]|\\.)*)'", expected) or expected.replace(" or ", ", ").split(", ")
 

@@ -25,8 +25,9 @@ def resolved_tree(loaded: Loaded, relative_to: Path | None = None) -> dict[str, 
         path = Path(text)
         if path.is_absolute():
             return text
-        absolute = os.path.abspath(loaded.base / path)  # noqa: PTH100 - links in the path stay as they are
-        return absolute if relative_to is None else os.path.relpath(absolute, relative_to)
+        # '..' leaves a linked directory by its real parent, so the way is told between real directories.
+        absolute = (loaded.base / path).parent.resolve() / path.name
+        return str(absolute) if relative_to is None else os.path.relpath(absolute, relative_to.resolve())
 
     return _mapping(loaded.config, rewrite)
 

@@ -57,7 +57,7 @@ class GradientCheckSettings(Settings):
     """check before the first step"""
     every_steps: Maybe[PositiveInt] = None
     """check after every so many steps, too"""
-    method: Literal["auto", "central_difference"] = "auto"
+    method: Literal["auto", "central"] = "auto"
     """how the numerical derivative is taken; auto: the most exact way that fits the network"""
     samples: PositiveInt | Literal["all"] = 32
     """entries checked of each parameter"""

@@ -1,0 +1,95 @@
+"""Keys that do not go together."""
+
+import pytest
+from config_support import DIGITS, changed, message, write
+
+from backprop_cli.config.coherence import monitor_direction, monitor_names
+from backprop_cli.config.load import load_config
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "metrics=[accuracy, r2]",
+            "metrics[1]: 'r2' is for regression, and cross_entropy is for classes; use one of: accuracy, f1, "
+            "precision, "
+            "recall, roc_auc, top_k_accuracy",
+        ),
+        ("metrics=[accuracy, accuracy]", "metrics[1]: 'accuracy' is there twice; a metric's name is its type"),
+        (
+            "checkpoint.monitor=validation/acuracy",
+            "no metric is named 'validation/acuracy'; did you mean 'validation/accuracy'?",
+        ),
+        (
+            "checkpoint.monitor=loss",
+            "no metric is named 'loss'; a name has its split in front; did you mean 'validation/loss'?",
+        ),
+        (
+            "checkpoint.monitor=train/qwertyuiop",
+            "no metric is named 'train/qwertyuiop'; known: train/loss, train/regularization, train/accuracy, "
+            "validation/loss, "
+            "validation/regularization, validation/accuracy",
+        ),
+        (
+            "early_stopping={monitor: test/loss}",
+            "early_stopping.monitor: 'test/loss' is computed only once, at the end; monitor validation/loss instead",
+        ),
+        (
+            "schedule={type: plateau, monitor: validation/f1}",
+            "schedule.monitor: 'f1' is not among the metrics; add it there",
+        ),
+        (
+            "data.transform.target=standardize",
+            "'standardize' is for regression, and cross_entropy is for classes; leave it at none",
+        ),
+    ],
+)
+def test_what_does_not_go_together(override, said):
+    assert message(DIGITS, override) == f"override {override}: {said}"
+
+
+def test_metrics_of_another_task_are_pointed_at():
+    text = changed("loss: cross_entropy", "loss: huber") + "metrics:\n  - accuracy\n  - r2\n"
+    assert message(text) == (
+        "digits.yaml:12:5: metrics[0]: 'accuracy' is for classes or binary targets, and huber is for "
+        "regression; use one "
+        "of: mean_absolute_error, mean_squared_error, r2, root_mean_squared_error\n"
+        "   12 |   - accuracy\n"
+        "      |     ^^^^^^^^"
+    )
+
+
+def test_a_monitor_of_a_split_that_is_not_there():
+    text = changed("  target: digit\n", "  target: digit\n  split: {validation: 0}\n")
+    text += "early_stopping: {patience: 3}\ncheckpoint: {monitor: validation/accuracy}\n"
+    assert message(text) == (
+        "digits.yaml:12:17: early_stopping.monitor: there is no validation split to compute 'validation/loss' on; set "
+        "data.split.validation, or monitor train/loss\n"
+        "   12 | early_stopping: {patience: 3}\n"
+        "      |                 ^^^^^^^^^^^^^\n"
+        "digits.yaml:13:23: checkpoint.monitor: there is no validation split to compute 'validation/accuracy' on; set "
+        "data.split.validation, or monitor train/accuracy\n"
+        "   13 | checkpoint: {monitor: validation/accuracy}\n"
+        "      |                       ^^^^^^^^^^^^^^^^^^^"
+    )
+
+
+def test_files_a_split_have_a_validation_split_only_if_one_is_given(tmp_path):
+    text = changed("  source: digits.csv\n", "  train: a.csv\n")
+    assert "validation/loss" not in monitor_names(load_config(write(tmp_path, text)).config)
+    with_file = text.replace("  train: a.csv\n", "  train: a.csv\n  validation: b.csv\n")
+    assert "validation/loss" in monitor_names(load_config(write(tmp_path, with_file)).config)
+    assert "validation/loss" in monitor_names(load_config(write(tmp_path, text), ["data.split.test=0"]).config)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("validation/loss", "min"),
+        ("train/regularization", "min"),
+        ("validation/accuracy", "max"),
+    ],
+)
+def test_which_way_is_better(tmp_path, name, direction):
+    assert monitor_direction(load_config(write(tmp_path)).config, name) == direction
