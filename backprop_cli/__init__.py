@@ -17,6 +17,37 @@ A package imports only packages to its left::
 ``report``      events and results for eyes
 ``cli``         the command line
 ==============  =======================================================================================
+
+From Python::
+
+    import backprop_cli
+
+    result = backprop_cli.train("configs/digits.yaml", ["optimizer.learning_rate=1e-2"])
+    print(result.metrics["test/accuracy"], result.run_dir)
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backprop_cli.jobs.evaluate import evaluate as evaluate
+    from backprop_cli.jobs.gradcheck import gradcheck as gradcheck
+    from backprop_cli.jobs.predict import predict as predict
+    from backprop_cli.jobs.show import show as show
+    from backprop_cli.jobs.train import train as train
+    from backprop_cli.jobs.validate import validate as validate
+
 __version__ = "0.1.0"
+
+_JOBS = ("evaluate", "gradcheck", "predict", "show", "train", "validate")
+__all__ = ["__version__", "evaluate", "gradcheck", "predict", "show", "train", "validate"]
+
+
+def __getattr__(name: str) -> Any:
+    """What a command does is one function: ``backprop_cli.train("config.yaml")``. Imported when first asked for."""
+    if name not in _JOBS:
+        raise AttributeError(f"module 'backprop_cli' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"backprop_cli.jobs.{name}"), name)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from backprop_cli.nn.model import Model
 
-WORTHWHILE = 4_000_000
+WORTHWHILE = 16_000_000
 """Multiplications of a step's largest layer from which a second thread pays for waking it."""
 
 

@@ -1,0 +1,40 @@
+"""What holds for every test: it leaves no global state and no files behind."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+_FOLDERS = [ROOT, *(ROOT / name for name in ("runs", "configs", "datasets"))]
+_SET_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_INIT_AT_FORK"}  # the second by threadpoolctl when it is imported
+
+
+def _counts(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix != ".egg-info" and path.name != "__pycache__"
+
+
+def _state() -> dict[str, object]:
+    return {
+        "NumPy's error state": np.geterr(),
+        "NumPy's print options": np.get_printoptions(),
+        "NumPy's global random state": np.random.get_state()[1].tobytes(),
+        "working directory": Path.cwd(),
+        "environment": {k: v for k, v in os.environ.items() if k not in _SET_BY_OTHERS},
+        "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "files of the project": [
+            sorted(path.name for path in folder.iterdir() if _counts(path)) for folder in _FOLDERS
+        ],
+    }
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    before = _state()
+    yield
+    after = _state()
+    changed = [name for name in before if before[name] != after[name]]
+    assert not changed, f"the test changed {', '.join(changed)}"

@@ -1,0 +1,77 @@
+"""The promises of the layout: imports go to the left only, files and printing stay in their packages."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import backprop_cli
+
+PACKAGE = Path(backprop_cli.__file__).parent
+ORDER = [
+    "errors",
+    "registry",
+    "settings",
+    "autodiff",
+    "nn",
+    "data",
+    "training",
+    "run",
+    "config",
+    "checks",
+    "jobs",
+    "report",
+    "cli",
+]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imported_parts(path: Path) -> set[str]:
+    """Parts of the package that a module imports, anywhere in it but in type-checking blocks."""
+    tree = ast.parse(path.read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("backprop_cli."):
+            names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("backprop_cli.")}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_to_the_left(path: Path) -> None:
+    part = _part(path)
+    if part == "__init__":
+        return
+    rank = ORDER.index(part)
+    right = {name for name in _imported_parts(path) if ORDER.index(name) > rank}
+    assert not right, f"{part} imports {', '.join(sorted(right))}, which are to its right"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_report_and_cli_print(path: Path) -> None:
+    if _part(path) in ("report", "cli"):
+        return
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_autodiff_and_nn_touch_no_files(path: Path) -> None:
+    if _part(path) in ("autodiff", "nn", "training", "checks"):
+        assert "open(" not in path.read_text().replace("reopen(", "")
+        assert "pathlib" not in path.read_text()
+
+
+def test_numpy_stays_in_eval() -> None:
+    """Derivative rules are written in ops: no NumPy call stands in a jvp, vjp, partials or transpose."""
+    rules = {"jvp", "vjp", "partials", "transpose", "transpose_left", "transpose_right"}
+    for path in sorted((PACKAGE / "autodiff" / "ops").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name in rules:
+                used = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+                assert "np" not in used, f"{path.name}: {node.name} at line {node.lineno} calls NumPy"
