@@ -29,6 +29,7 @@ def gradcheck(
     target: Path | str | None = None,
     overrides: Sequence[str] = (),
     *,
+    method: Literal["auto", "central"] = "auto",
     samples: int | Literal["all"] | None = None,
     tolerance: float | None = None,
 ) -> Report:
@@ -36,7 +37,8 @@ def gradcheck(
 
     Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
     border pixel that is always 0 would hide a wrong gradient. ``samples`` and ``tolerance`` default to the
-    configuration's ``gradient_check``. Without a target every registered op, activation, layer and loss is checked.
+    configuration's ``gradient_check``. ``auto`` is the best method there is for the network, central differences in
+    float64. Without a target every registered op, activation, layer and loss is checked.
 
     Raises:
         ConfigError: the configuration is wrong.

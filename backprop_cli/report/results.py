@@ -48,7 +48,7 @@ def gradcheck_text(result: Json) -> str:
         for check in result["checks"]
     ]
     header = ["name", "kind", "shape", "checked", "relative error", "absolute error", "verdict"]
-    return "\n".join([table(header, rows), "", *_mutants(result), _verdict(result)])
+    return "\n".join([table(header, rows), "", _verdict(result)])
 
 
 def show_text(result: Json) -> str:
@@ -89,14 +89,6 @@ def _kept(result: Json) -> list[str]:
         at = f" (best {best['monitor']} {number(best['value'])}, epoch {best['epoch']})" if best else ""
         return [f"checkpoint {checkpoints['best']}{at}"]
     return [f"checkpoint {checkpoints['last']}"] if checkpoints.get("last") else []
-
-
-def _mutants(result: Json) -> list[str]:
-    mutants = result.get("mutants")
-    if not mutants:
-        return []
-    lines = [f"mutants: {mutants['killed']} of {mutants['total']} noticed"]
-    return lines + [f"  not noticed: {survivor}" for survivor in mutants["survivors"]]
 
 
 def _verdict(result: Json) -> str:

@@ -10,6 +10,8 @@ from typer import Argument, BadParameter, Option
 from backprop_cli.cli.command import Json, Overrides, command, finish, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json
 
+Method = Literal["auto", "central"]
+
 
 def _samples(text: str | None) -> str | None:
     if text is not None and text != "all" and not (text.isdecimal() and int(text) > 0):
@@ -26,6 +28,9 @@ def gradcheck(
         ),
     ] = None,
     overrides: Overrides = None,
+    method: Annotated[
+        Method, Option("--method", metavar="METHOD", help="auto or central: central differences in float64.")
+    ] = "auto",
     samples: Annotated[
         str | None,
         Option(
@@ -47,6 +52,7 @@ def gradcheck(
     result = job(
         resolve_checkpoint(target) if target is not None and target.is_dir() else target,
         list(overrides or []),
+        method=method,
         samples=_count(samples),
         tolerance=tolerance,
     )
