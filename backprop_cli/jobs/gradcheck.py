@@ -75,7 +75,7 @@ def _configured(loaded: Loaded) -> Recipe:
     else:
         dataset = load(loaded)
         model = check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset))
-    weighted = getattr(config.loss, "class_weight", None) is not None
+    weighted = getattr(config.loss, "class_weight", "none") not in ("none", None)
     width = model.output_shape[-1]
     return recipe_for(loaded, model, np.linspace(0.5, 1.5, width) if weighted else None)
 
