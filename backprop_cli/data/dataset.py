@@ -225,7 +225,8 @@ def _first_examples(files: str | FilePair, settings: DataSettings, base: Path, t
     """The file that the transform is fitted on."""
     features = None if settings.features == "all" else settings.features
     target = _target_columns(settings)
-    kinds = dict.fromkeys(target or (), _target_kind(task))
+    # Numbers that are text throughout are told with the way out, a loss for classes, when the target is fitted.
+    kinds = dict.fromkeys(target or (), _target_kind(task) if task != "regression" else "auto")
     if isinstance(files, FilePair):
         return _first_pair(files, features, target, base, settings, task)
     file = DataFile(base / files)
@@ -263,7 +264,11 @@ def _first_pair(
     inputs_file, targets_file = DataFile(base / pair.inputs), DataFile(base / pair.targets)
     inputs = read_table(inputs_file, columns=features, format=settings.format, unnamed="inputs")
     targets = read_table(
-        targets_file, columns=target, default=_target_kind(task), format=settings.format, unnamed="target"
+        targets_file,
+        columns=target,
+        default=_target_kind(task) if task != "regression" else "auto",
+        format=settings.format,
+        unnamed="target",
     )
     _check_rows(inputs, targets)
     return _Examples(
@@ -279,6 +284,7 @@ def _more_examples(files: Path | str | FilePair, transform: Transform, base: Pat
     target_kinds = dict.fromkeys(target or (), _target_kind(fitted.task))
     if not isinstance(files, FilePair):
         file = DataFile(base / files)
+        transform.check_format(file.name, format_of(file.name, format))
         columns = [*dict.fromkeys((*features, *(target or ())))]
         table = read_table(file, columns=columns, kinds=kinds | target_kinds, format=format, unnamed=features[0])
         return _Examples(table, features, table, target, _hashes(file))

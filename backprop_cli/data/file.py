@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import hashlib
 import zlib
@@ -12,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from backprop_cli.errors import DataError, did_you_mean
+from backprop_cli.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -47,7 +48,10 @@ class DataFile:
         folder = self.path.parent
         if not folder.is_dir():
             return f"; there is no folder '{folder}' either"
-        return did_you_mean(self.path.name, sorted(p.name for p in folder.iterdir() if p.is_file()))
+        names = sorted(p.name for p in folder.iterdir() if p.is_file())
+        # Stricter than for other names: a common suffix makes any two files look alike.
+        near = difflib.get_close_matches(self.path.name, names, n=1, cutoff=0.75)
+        return f"; did you mean '{near[0]}'?" if near else ""
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

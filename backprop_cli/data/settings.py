@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from backprop_cli.data.format import FormatName
@@ -100,6 +100,14 @@ class DataSettings(Settings):
     transform: TransformSettings = TransformSettings()
     """how columns become inputs"""
 
+    @field_validator("target", "features")
+    @classmethod
+    def _no_name_twice(cls, names: Any) -> Any:
+        twice = [name for name in names if names.count(name) > 1] if isinstance(names, tuple) else []
+        if twice:
+            raise _problem(f"names '{twice[0]}' twice")
+        return names
+
     @model_validator(mode="before")
     @classmethod
     def _split_one_source(cls, given: Any) -> Any:
@@ -117,9 +125,7 @@ class DataSettings(Settings):
         if len(origins) > 1:
             raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one")
         if alone and self.train is None:
-            raise _problem(
-                f"'{alone[0]}' goes with 'train', not with '{origins[0]}'; name the train split's file 'train'"
-            )
+            raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'")
         if self.target is None and isinstance(self.source or self.train, str):
             raise _problem("needs 'target': the column or array to predict, or 'features' for the inputs themselves")
         return self

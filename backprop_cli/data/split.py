@@ -20,8 +20,9 @@ def split_rows(
     """Rows of ``train`` and of each split in ``fractions`` (those above 0), disjoint, complete, each in file order.
 
     The splits' sizes are the fractions of ``rows``, rounded by largest remainder. With ``labels`` (rows,) each split
-    has every class in its share, rounded likewise, so that a count is off by less than 1 (rarely 2, where the sizes
-    leave no other choice); a class gets its row in ``train`` first. Which rows, ``seed`` decides.
+    has every class in its share, rounded likewise (a count is off by less than 1, or 2 where the sizes leave no other
+    choice), and every class has a row in ``train`` if there are rows
+    enough. Which rows, ``seed`` decides.
 
     Raises: DataError where a split would be empty.
     """
@@ -56,15 +57,18 @@ def _largest_remainder(total: int, shares: NDArray[np.float64]) -> Indices:
 
 
 def _allocate(classes: Indices, sizes: Indices) -> Indices:
-    """Whole numbers (classes, splits) near the products of the margins over the total, with exactly these margins."""
+    """Whole numbers (classes, splits) near the products of the margins over the total, with exactly these margins.
+
+    Every class has one in the first split where that is large enough, even at the cost of the largest class.
+    """
     quotas = np.round(np.outer(classes, sizes) / classes.sum(), 9)
     out: Indices = np.floor(quotas).astype(np.int64)
-    left = quotas - out
+    order = np.argsort(out - quotas, axis=None, kind="stable")  # largest remainder first, then class, then split
+    if sizes[0] >= np.count_nonzero(classes):
+        out[classes > 0, 0] = np.maximum(out[classes > 0, 0], 1)
+        while out[:, 0].sum() > sizes[0]:
+            out[np.argmax(out[:, 0]), 0] -= 1
     rows, columns = classes - out.sum(axis=1), sizes - out.sum(axis=0)
-    # Classes without a train row come first, then the largest remainders; ties in order of class, then split.
-    first_train = np.zeros(out.shape, bool)
-    first_train[:, 0] = (out[:, 0] == 0) & (classes > 0)
-    order = np.lexsort((-left.ravel(), ~first_train.ravel()))
     while rows.any():  # then some column has room too: both margins have the same sum
         for flat in order:
             i, j = divmod(int(flat), out.shape[1])

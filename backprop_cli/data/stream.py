@@ -63,6 +63,7 @@ def _from_stream(
 ) -> Iterator[Array]:
     if isinstance(format, ArrayFormat) or not isinstance(format, TableFormat):
         raise DataError(f"{name}: arrays cannot be read from a stream; give a file, or csv, tsv or jsonl")
+    transform.check_format(name, format)
     with reading(name):
         tables = stream_tables(stream, name, format, columns=transform.input_columns, kinds=transform.kinds, rows=rows)
         for table in tables:

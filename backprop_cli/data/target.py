@@ -55,8 +55,8 @@ class FittedTarget:
         flat = inputs.reshape(len(inputs), -1)
         if self.task == "binary" and (flat.min() < 0 or flat.max() > 1):
             raise DataError(
-                f"{place}: inputs that are binary targets must be from 0 to 1, got {show(flat.min())} to "
-                f"{show(flat.max())}; use data.transform.numeric: min_max, or a loss for numbers"
+                f"{place}: inputs that are binary targets must be from 0 to 1, got {flat.min():.4g} to "
+                f"{flat.max():.4g}; use data.transform.numeric: min_max, or a loss for numbers"
             )
         return self.standardize(flat).astype(inputs.dtype, copy=False)
 
@@ -225,9 +225,10 @@ def _numbers(table: Table, columns: Sequence[str], rows: Rows) -> Floats:
 def _column_numbers(table: Table, column: str, rows: Rows) -> Floats:
     found = as_feature(table.columns[column])
     if isinstance(found, Text):
+        first = int(np.argmax(found.codes >= 0))
+        got = show(found.categories[found.codes[first]])
         raise DataError(
-            f"{table.of(column)}: expected numbers as targets, got {show(found.categories[0])}; "
-            "for classes use loss: cross_entropy"
+            f"{table.at(first, column)}: expected a number as target, got {got}; for classes use loss: cross_entropy"
         )
     values = found.values if rows is None else found.values[rows]
     out = values.reshape(len(values), -1).astype(np.float64)

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
+from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.settings import TransformSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
@@ -55,6 +56,14 @@ class Transform:
         for column in self.target.columns:
             table.column(column)
         return np.ascontiguousarray(self.target.encode(table, rows, np.dtype(dtype)))
+
+    def check_format(self, name: str, format: Format) -> None:
+        """Refuse a text file where an example is an array. Raises: DataError."""
+        shapes = [list(feature.shape) for feature in self.features if feature.shape]
+        if shapes and isinstance(format, TableFormat):
+            raise DataError(
+                f"{name}: the network was trained on arrays of shape {shapes[0]} a row; give them as .npy, .npz or .idx"
+            )
 
     def untransform_targets(self, outputs: Array) -> Array:
         """Outputs (rows, outputs) in the target's own unit."""
@@ -128,7 +137,8 @@ def fit_transform(
 def _why(features: Sequence[Feature]) -> str:
     """How many columns make the inputs, where the number does not say it."""
     coded = [feature.name for feature in features if feature.width > 1 and not isinstance(feature, Scaled)]
-    return f" ({len(features)} columns, of which categories: {listing(coded)})" if coded else ""
+    count = f"{len(features)} column{'' if len(features) == 1 else 's'}"
+    return f" ({count}; one value for each category of {listing(coded)})" if coded else ""
 
 
 def _with_inputs_as_target(

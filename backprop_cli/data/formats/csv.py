@@ -68,7 +68,10 @@ class Csv(TableFormat):
                 f"{where}: column {position} has no name; name it in the header, or remove it (pandas: index=False)"
             )
         if all(map(is_finite, header)) and not all(cell.isdigit() for cell in header):
-            raise DataError(f"{where}: expected a header with the columns' names, got numbers ({listing(header, 4)})")
+            raise DataError(
+                f"{where}: expected a header with the columns' names, got numbers ({listing(header, 4)})"
+                "; add a first line with names"
+            )
         seen: dict[str, int] = {}
         for position, column in enumerate(header, 1):
             if column in seen:

@@ -13,6 +13,7 @@ from backprop_cli.data.format import FORMATS, ArrayFormat, check_numeric
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
 
+_PIECE = 1 << 20
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -78,7 +79,8 @@ def _unpack(stream: BinaryIO, dtype: np.dtype[np.generic], shape: tuple[int, ...
     view = memoryview(array.reshape(-1).view(np.uint8).data)
     done = 0
     while done < len(view):
-        count = stream.readinto(view[done:])  # type: ignore[attr-defined]
+        # In pieces: gzip makes a copy of what it is asked for.
+        count = stream.readinto(view[done : done + _PIECE])  # type: ignore[attr-defined]
         if not count:
             raise DataError(
                 f"{name}: has {done:,} bytes of values, expected {len(view):,} by its header; fetch the file again"

@@ -38,23 +38,33 @@ class Npy(ArrayFormat):
         file.check()
         if file.is_gzip:
             raise DataError(f"{file.name}: a packed .npy cannot be read; unpack it with gunzip")
+        check_magic(file, b"\x93NUMPY", "npy")
         try:
             with reading(file.name):
-                loaded = np.load(file.path, mmap_mode="r", allow_pickle=False)
+                array: Array = np.load(file.path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
-            raise DataError(f"{file.name}: {refusal(error, 'npy', 'save')}") from error
-        if not isinstance(loaded, np.ndarray):
-            loaded.close()
-            raise DataError(f"{file.name}: holds several arrays, as .npz does; rename it or set data.format to npz")
-        return loaded
+            raise DataError(f"{file.name}: {refusal(error, 'npy')}") from error
+        return array
 
 
-def refusal(error: Exception, kind: str, save: str) -> str:
+def check_magic(file: DataFile, magic: bytes, kind: str) -> None:
+    """Refuse a file that does not begin with ``magic``. Raises: DataError."""
+    with reading(file.name), file.path.open("rb") as stream:
+        begin = stream.read(len(magic))
+    if begin.startswith(b"\x80"):
+        raise DataError(f"{file.name}: is a pickle: {_PICKLED}")
+    if begin != magic:
+        raise DataError(f"{file.name}: not an .{kind} file: it begins with {begin.hex(' ')}, expected {magic.hex(' ')}")
+
+
+_PICKLED = (
+    "Python objects can run code when they are read, so they never are; "
+    "save numbers or text, such as array.astype(float)"
+)
+
+
+def refusal(error: Exception, kind: str) -> str:
     """Why NumPy did not load an array, and the way out."""
-    text = str(error)
-    if "pickle" in text or "Object arrays" in text or "Python objects" in text:
-        return (
-            "holds pickled Python objects, which can run code when they are read, so they never are; "
-            f"save plain numbers or text: np.{save}(..., array.astype(float))"
-        )
-    return f"not a sound .{kind} file: {text}"
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
+        return f"holds pickled objects: {_PICKLED}"
+    return f"not a sound .{kind} file: {error}"

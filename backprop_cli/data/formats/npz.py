@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop_cli.data.file import DataFile, reading
 from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeric
-from backprop_cli.data.formats.npy import refusal
+from backprop_cli.data.formats.npy import check_magic, refusal
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
 
@@ -23,24 +23,23 @@ class Npz(ArrayFormat):
     def arrays(self, file: DataFile) -> dict[str, Array]:
         """All arrays by name. Pickled ones are refused."""
         file.check()
+        check_magic(file, b"PK", "npz")
         try:
-            with reading(file.name):
-                archive = np.load(file.path, allow_pickle=False)
+            # Opened here: np.load would leave a damaged file open.
+            with reading(file.name), file.path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                return {name: self._array(archive, name, f"{file.name}: array '{name}'") for name in archive.files}
         except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{file.name}: {refusal(error, 'npz', 'savez')}") from error
-        if isinstance(archive, np.ndarray):
-            raise DataError(f"{file.name}: holds one array, as .npy does; rename it or set data.format to npy")
-        with archive:
-            return {name: self._array(archive, name, f"{file.name}: array '{name}'") for name in archive.files}
+            raise DataError(f"{file.name}: {refusal(error, 'npz')}") from error
 
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
         """From the headers alone."""
         file.check()
+        check_magic(file, b"PK", "npz")
         try:
             with reading(file.name), zipfile.ZipFile(file.path) as archive:
                 return {name.removesuffix(".npy"): _shape(archive, name) for name in archive.namelist()}
         except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{file.name}: {refusal(error, 'npz', 'savez')}") from error
+            raise DataError(f"{file.name}: {refusal(error, 'npz')}") from error
 
     @staticmethod
     def _array(archive: np.lib.npyio.NpzFile, name: str, place: str) -> Array:
@@ -48,7 +47,7 @@ class Npz(ArrayFormat):
             with reading(place):
                 array = np.asarray(archive[name])
         except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{place} {refusal(error, 'npz', 'savez')}") from error
+            raise DataError(f"{place} {refusal(error, 'npz')}") from error
         check_numeric(array, place)
         return as_text(array)
 

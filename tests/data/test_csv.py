@@ -1,0 +1,252 @@
+"""CSV and TSV: what a cell means, how lines are counted, and that both parsers give the same values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.format import FORMATS
+from backprop_cli.data.formats import csv as csv_format
+from backprop_cli.data.read import read_table
+from backprop_cli.data.table import Numbers, Table, Text
+from backprop_cli.errors import DataError
+
+
+def read(folder: Path, text: str | bytes, name: str = "data.csv", **options) -> Table:
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_table(DataFile(folder / name), **options)
+
+
+def plain(table: Table) -> dict[str, list]:
+    """Columns as lists, None where a value is missing."""
+
+    def cells(column):
+        if isinstance(column, Numbers):
+            return [None if math.isnan(x) else x for x in column.values.tolist()]
+        return [None if code < 0 else column.categories[code] for code in column.codes]
+
+    return {name: cells(column) for name, column in table.columns.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a,b\n1,2\n3,4\n", {"a": [1, 3], "b": [2, 4]}),
+        ("a,b\n1,x\n3,y", {"a": [1, 3], "b": ["x", "y"]}),
+        ("\ufeffa,b\r\n1,x\r\n3,y\r\n", {"a": [1, 3], "b": ["x", "y"]}),
+        ("\ufeffa,b\r\n1,2\r\n3,4\r\n", {"a": [1, 3], "b": [2, 4]}),
+        ('a,b\n1,"x, y"\n3,"he said ""no"""\n', {"a": [1, 3], "b": ["x, y", 'he said "no"']}),
+        ('"a","b c"\n1,"two\nlines"\n', {"a": [1], "b c": ["two\nlines"]}),
+        ("a , b\n 1, 2\n3 ,4\n", {"a": [1, 3], "b": [2, 4]}),
+        ("\n\na,b\n\n1,2\n\n   \n3,4\n\n", {"a": [1, 3], "b": [2, 4]}),
+        ("a\n1\n\n2\n", {"a": [1, 2]}),
+        ("a,b\n,NA\nNaN,2\nnull,3\n4,\n", {"a": [None, None, None, 4], "b": [None, 2, 3, None]}),
+        ("a,b\n,\n1,2\n", {"a": [None, 1], "b": [None, 2]}),
+        ("a,b,c\n1,,\n,,3\n,2,\n", {"a": [1, None, None], "b": [None, None, 2], "c": [None, 3, None]}),
+        ("a,b\nx,1\n,2\nNA,3\ny,4\n", {"a": ["x", None, None, "y"], "b": [1, 2, 3, 4]}),
+        ("a,b\n,1\nNA,2\n", {"a": [None, None], "b": [1, 2]}),
+        ("a,b\n1e3,-.5\n+2,1E-2\n", {"a": [1000, 2], "b": [-0.5, 0.01]}),
+        ("a\n2024_01\n2024_02\n", {"a": ["2024_01", "2024_02"]}),
+        ("0,1\n5,6\n", {"0": [5], "1": [6]}),
+        ("a\n0012\nX7\nX8\n", {"a": ["0012", "X7", "X8"]}),
+    ],
+)
+def test_what_cells_mean(folder: Path, text: str, expected: dict) -> None:
+    assert plain(read(folder, text)) == expected
+
+
+def test_tab_separated(folder: Path) -> None:
+    table = read(folder, "a\tb\n1\tx, y\n\tz\n", "data.tsv")
+    assert plain(table) == {"a": [1, None], "b": ["x, y", "z"]}
+    assert plain(read(folder, "a\tb\n1\t2\n3\t4\n", "data.tab")) == {"a": [1, 3], "b": [2, 4]}
+
+
+def test_lines_are_counted_as_an_editor_counts_them(folder: Path) -> None:
+    table = read(folder, '\na,b\n1,"x\ny"\n\n2,z\n"3",w\n')
+    assert table.lines is not None
+    assert table.lines.tolist() == [3, 6, 7]
+
+
+def test_a_number_read_as_label_text_or_number(folder: Path) -> None:
+    text = "a\n1\n2.0\n007\n"
+    assert plain(read(folder, text)) == {"a": [1, 2, 7]}
+    assert plain(read(folder, text, kinds={"a": "text"})) == {"a": ["1", "2.0", "007"]}
+    labels = read(folder, text, kinds={"a": "label"}).columns["a"]
+    assert isinstance(labels, Text)
+    assert [labels.categories[code] for code in labels.codes] == [1, 2, 7]
+
+
+def test_labels_too_large_for_a_float_stay_exact(folder: Path) -> None:
+    labels = read(folder, f"a\n{2**53}\n{2**53 + 1}\n", kinds={"a": "label"}).columns["a"]
+    assert isinstance(labels, Text)
+    assert labels.categories == (2**53, 2**53 + 1)
+
+
+def test_only_the_columns_asked_for_are_looked_at(folder: Path) -> None:
+    text = "a,spoilt,b\n1,2,3\n4,oops,6\n7,8,9\n"
+    assert plain(read(folder, text, columns=["b", "a"])) == {"b": [3, 6, 9], "a": [1, 4, 7]}
+    assert plain(read(folder, text.replace("oops", "5"), columns=["b"])) == {"b": [3, 6, 9]}
+
+
+def test_a_column_whose_text_comes_late_keeps_its_first_cells(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_format, "CELLS_PER_CHUNK", 4)
+    text = "a,b\n001,1\n2,2\nx,3\ny,4\nx,5\n"
+    assert plain(read(folder, text)) == {"a": ["001", "2", "x", "y", "x"], "b": [1, 2, 3, 4, 5]}
+    assert plain(read(folder, "a,b\nx,1\ny,2\n001,3\n2,4\nz,5\n"))["a"] == ["x", "y", "001", "2", "z"]
+
+
+def test_a_wrong_number_after_many_chunks_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_format, "CELLS_PER_CHUNK", 4)
+    with pytest.raises(DataError) as caught:
+        read(folder, "a,b\n1,1\n2,2\n3,3\nx,4\n5,5\n6,\n7,7\n")
+    assert str(caught.value) == (
+        "data.csv:5: column 'a': expected a number, got 'x' (6 of the column's 7 values are numbers); "
+        "correct it, leave it empty if it is missing, or choose other columns with data.features"
+    )
+
+
+NUMBERS = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(10**20), 10**20).map(str),
+    st.sampled_from(["", "NA", "NaN", "nan", "null", "1e5", "+.5", "5.", "1e-320", " 7", "1E+2"]),
+)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=20), st.sampled_from(["\n", "\r\n"]))
+def test_both_parsers_give_the_same_values(rows: list[tuple[str, ...]], newline: str) -> None:
+    text = newline.join(["a,b,c", *(",".join(row) for row in rows)])
+    found = []
+    for verbatim in (False, True):
+        chunks = FORMATS["csv"]().chunks(io.BytesIO(text.encode()), "x", columns=None, rows=None, verbatim=verbatim)
+        found.append([(dict(chunk.columns), list(chunk.lines)) for chunk in chunks][1:])
+    fast, slow = found
+    for (columns, lines), (cells, slow_lines) in zip(fast, slow, strict=True):
+        assert lines == slow_lines
+        for name, column in columns.items():
+            if isinstance(column, np.ndarray):
+                expected = [math.nan if c.strip() in csv_missing else float(c) for c in cells[name]]
+                np.testing.assert_array_equal(column, expected)
+            else:
+                assert column == cells[name]
+
+
+csv_missing = {"", "NA", "NaN", "nan", "null"}
+
+CELL = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=8).filter(
+    lambda text: text == text.lstrip(" ")  # spaces after a comma do not count
+)
+
+
+@given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=12))
+def test_text_survives_a_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerows([("first", "second"), *rows])
+    path = tmp_path_factory.getbasetemp() / "round.csv"
+    path.write_bytes(buffer.getvalue().encode())
+    table = read_table(DataFile(path), kinds={"first": "text", "second": "text"})
+    missing = {"", "NA", "NaN", "nan", "null", "NULL"}
+    for j, name in enumerate(("first", "second")):
+        expected = [None if row[j].strip() in missing else row[j] for row in rows]
+        assert plain(table)[name] == expected
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_floats_survive_a_round_trip(values: list[float]) -> None:
+    text = "x\n" + "".join(f"{value!r}\n" for value in values)
+    chunks = FORMATS["csv"]().chunks(io.BytesIO(text.encode()), "x", columns=None, rows=None, verbatim=False)
+    _, chunk = chunks
+    assert list(chunk.columns["x"]) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "data.csv: the file is empty"),
+        ("\n \n", "data.csv: the file is empty; expected a header line and rows"),
+        ("a,b\n", "data.csv: there are no rows under the header"),
+        ("a,b", "data.csv: there are no rows under the header"),
+        ("a,b,a\n1,2,3\n", "data.csv:1: columns 1 and 3 are both called 'a'; rename one"),
+        (
+            ",b\n1,2\n",
+            "data.csv:1: column 1 has no name; name it in the header, or remove it (pandas: index=False)",
+        ),
+        (
+            "\n5.1,3.5\n4.9,3.0\n",
+            "data.csv:2: expected a header with the columns' names, got numbers (5.1, 3.5); "
+            "add a first line with names",
+        ),
+        ("a,b,c\n1,2,3\n1,2\n", "data.csv:3: 2 fields, expected 3 as in the header; nothing for column 'c'"),
+        ("a,b\n1,2\n\n1,x\n1\n", "data.csv:5: 1 field, expected 2 as in the header; nothing for column 'b'"),
+        (
+            'a,b\n1,"2\n3"\n1,2,3\n',
+            "data.csv:4: 3 fields, expected 2 as in the header; the first one too many is '3'; "
+            "a value with a comma must be quoted",
+        ),
+        ('a,b\n1,2\n"1,2\n3,4\n', "data.csv:3: a field opened with '\"' in this row is never closed"),
+        (
+            'a,b\n1,"x"y\n',
+            "data.csv:2: text after a closing quote; write a quote inside a quoted field as '\"\"'",
+        ),
+        (
+            "a,b\r1,2\r",
+            "data.csv:1: a carriage return that ends no line; end lines with a newline (tr '\\r' '\\n' < old > new)",
+        ),
+        (
+            "a,b\n1,é\n".encode("latin1"),
+            "data.csv:2: not UTF-8 text (byte 0xe9 at column 3); "
+            "convert the file, for example with `iconv -f latin1 -t utf-8`",
+        ),
+        (
+            "a,b\n1,2\n".encode("utf-16"),
+            "data.csv:1: not UTF-8 text (byte 0xff at column 1); "
+            "convert the file, for example with `iconv -f latin1 -t utf-8`",
+        ),
+        (
+            "a,b\n1,2\nabc,3\n4,5\n",
+            "data.csv:3: column 'a': expected a number, got 'abc' (2 of the column's 3 values are numbers); "
+            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+        ),
+        (
+            "a,b\n1,2\n-inf,3\n4,5\n",
+            "data.csv:3: column 'a': expected a finite number, got '-inf' (2 of the column's 3 values are numbers); "
+            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+        ),
+        (
+            "a,b\n1,2\n1e999,3\n4,5\n",
+            "data.csv:3: column 'a': expected a finite number, got '1e999' (2 of the column's 3 values are numbers); "
+            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+        ),
+    ],
+)
+def test_messages(folder: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(folder, text)
+    assert str(caught.value) == message
+
+
+def test_a_column_that_must_be_numeric_says_so_at_the_first_word(folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(folder, "a\n1\nx\n", kinds={"a": "number"})
+    assert str(caught.value) == "data.csv:3: column 'a': expected a number, got 'x'"
+
+
+def test_a_column_that_is_not_there(folder: Path) -> None:
+    names = [f"pixel_{i}" for i in range(12)]
+    text = ",".join(names) + "\n" + ",".join("1" * 12) + "\n"
+    with pytest.raises(DataError) as caught:
+        read(folder, text, columns=["label"])
+    assert str(caught.value) == (
+        "data.csv: no column 'label'; its columns: " + ", ".join(names[:10]) + ", ... (12 in all)"
+    )
+    with pytest.raises(DataError) as caught:
+        read(folder, "species,b\n1,2\n", columns=["specie"])
+    assert str(caught.value) == "data.csv: no column 'specie'; did you mean 'species'?"

@@ -1,0 +1,102 @@
+"""The section ``data``: what goes together, what does not, and defaults."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from backprop_cli.data.settings import DataSettings, FilePair, Scale, SplitSettings
+
+
+def settings(**keys: object) -> DataSettings:
+    return DataSettings.model_validate(keys)
+
+
+def test_defaults() -> None:
+    one = settings(source="a.csv", target="k")
+    assert one.split == SplitSettings(validation=0.15, test=0.15, stratify=True)
+    assert one.features == "all"
+    assert one.transform.model_dump() == {
+        "numeric": "standardize",
+        "categorical": "one_hot",
+        "missing": "error",
+        "target": "none",
+    }
+    assert settings(generate={"type": "xor"}).split == SplitSettings()
+    assert settings(train="a.csv", target="k").split is None
+    assert settings(source="a.csv", target="k", split="none").split is None
+    assert settings(train="a.csv", target="k", split={}).split == SplitSettings()
+
+
+def test_every_value_written_out_means_the_same() -> None:
+    for given in (
+        {"source": "a.csv", "target": ["k", "l"], "split": {"validation": 0.2}},
+        {"train": {"inputs": "a", "targets": "b"}, "test": "c.csv", "transform": {"numeric": {"scale": 0.5}}},
+        {"generate": {"type": "moons"}, "split": "none"},
+    ):
+        first = settings(**given)
+        assert settings(**first.model_dump()) == first
+        assert hash(first) == hash(settings(**given))
+
+
+def test_forms() -> None:
+    made = settings(train={"inputs": "a.idx", "targets": "b.idx"}, transform={"numeric": {"scale": 0.5}}, format="idx")
+    assert made.train == FilePair(inputs="a.idx", targets="b.idx")
+    assert made.transform.numeric == Scale(scale=0.5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "reason"),
+    [
+        ({}, (), "needs 'source', 'train' or 'generate'"),
+        ({"source": "a", "train": "b", "target": "k"}, (), "'source' and 'train' exclude each other; keep one"),
+        ({"source": "a", "generate": {"type": "xor"}}, (), "'source' and 'generate' exclude each other; keep one"),
+        ({"source": "a", "test": "b", "target": "k"}, (), "'test' goes with 'train', not with 'source'"),
+        (
+            {"source": "a"},
+            (),
+            "needs 'target': the column or array to predict, or 'features' for the inputs themselves",
+        ),
+        ({"source": "a", "target": ["k", "k"]}, ("target",), "names 'k' twice"),
+        ({"source": "a", "target": "k", "features": ["x", "y", "x"]}, ("features",), "names 'x' twice"),
+        (
+            {"source": "a", "target": "k", "split": {"validation": 0.5, "test": 0.5}},
+            ("split",),
+            "validation + test must be less than 1, got 0.5 + 0.5",
+        ),
+        (
+            {"source": "a", "target": "k", "format": "cvs"},
+            ("format",),
+            "Input should be 'csv', 'idx', 'jsonl', 'npy', 'npz' or 'tsv'",
+        ),
+    ],
+)
+def test_what_does_not_go_together(keys: dict, place: tuple, reason: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(**keys)
+    (error,) = caught.value.errors()
+    assert error["loc"] == place
+    assert error["msg"] == reason
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"split": {"validation": 1.0}},
+        {"split": {"test": -0.1}},
+        {"split": {"train": 0.7}},
+        {"transform": {"numeric": "standardise"}},
+        {"transform": {"numeric": {"scale": float("inf")}}},
+        {"transform": {"missing": "zero"}},
+        {"target": []},
+        {"features": "some"},
+        {"features": []},
+        {"generate": {"type": "spirals"}, "source": None},
+        {"generate": {"type": "xor", "examples": 0}, "source": None},
+        {"generate": {"type": "xor", "noise": -1.0}, "source": None},
+        {"train": {"inputs": "a"}, "source": None},
+    ],
+)
+def test_bad_values(keys: dict) -> None:
+    with pytest.raises(ValidationError):
+        settings(**{"source": "a.csv", "target": "k", **keys})

@@ -1,0 +1,96 @@
+"""JSON lines: types as JSON has them, keys that come and go, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.formats import jsonl
+from backprop_cli.data.read import read_table
+from backprop_cli.data.table import Numbers, Table, Text
+from backprop_cli.errors import DataError
+
+
+def read(folder: Path, *lines: str, **options) -> Table:
+    (folder / "data.jsonl").write_text("\n".join(lines) + "\n")
+    return read_table(DataFile(folder / "data.jsonl"), **options)
+
+
+def values(table: Table, name: str) -> list:
+    column = table.columns[name]
+    if isinstance(column, Numbers):
+        return [None if x != x else x for x in column.values.tolist()]
+    return [None if code < 0 else column.categories[code] for code in column.codes]
+
+
+def test_numbers_text_and_missing_values(folder: Path) -> None:
+    table = read(
+        folder,
+        '{"a": 1, "zip": "00501", "flag": true}',
+        "",
+        '{"zip": "10001", "a": null, "flag": false, "late": 2.5}',
+        '{"a": NaN, "zip": "NA"}',
+    )
+    assert values(table, "a") == [1, None, None]
+    assert values(table, "zip") == ["00501", "10001", None]
+    assert values(table, "flag") == [1, 0, None]
+    assert values(table, "late") == [None, 2.5, None]
+    assert table.lines is not None
+    assert table.lines.tolist() == [1, 3, 4]
+
+
+def test_labels_keep_their_types(folder: Path) -> None:
+    table = read(folder, '{"k": true}', '{"k": 1}', '{"k": "1"}', '{"k": 1.5}', kinds={"k": "label"})
+    column = table.columns["k"]
+    assert isinstance(column, Text)
+    assert [(type(c), c) for c in column.categories] == [(bool, True), (int, 1), (str, "1"), (float, 1.5)]
+
+
+def test_text_that_comes_late(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "CELLS_PER_CHUNK", 2)
+    table = read(folder, '{"a": 1, "b": 1}', '{"a": "x", "b": 2}', '{"a": "y", "b": 3}')
+    assert values(table, "a") == ["1", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"a": 1, "k"}', "data.jsonl:2: column 13: not JSON: Expecting ':' delimiter"),
+        ("[1, 2]", 'data.jsonl:2: expected an object such as {"x": 1.5}, got [1, 2]'),
+        (
+            '{"a": [1, 2]}',
+            "data.jsonl:2: column 'a': expected a number, text, true, false or null, got [1, 2]",
+        ),
+        ('{"a": 1, "a": 2}', "data.jsonl:2: key 'a' stands twice in this object"),
+        (
+            '{"a": "5"}',
+            "data.jsonl:2: column 'a': expected a number, got '5' (1 of the column's 2 values are numbers); "
+            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+        ),
+        (
+            '{"a": Infinity}',
+            "data.jsonl:2: column 'a': expected a finite number, got inf (1 of the column's 2 values are numbers); "
+            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+        ),
+        (
+            '{"a": 1' + "0" * 400 + "}",
+            "data.jsonl:2: column 'a': expected a finite number, got 1" + "0" * 56 + "... (1 of the column's 2 values "
+            "are numbers); correct it, leave it empty if it is missing, or choose other columns with data.features",
+        ),
+    ],
+)
+def test_messages(folder: Path, line: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(folder, '{"a": 1}', line)
+    assert str(caught.value) == message
+
+
+def test_no_rows_and_no_such_key(folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(folder, "")
+    assert str(caught.value) == "data.jsonl: there are no rows"
+    with pytest.raises(DataError) as caught:
+        read(folder, '{"a": 1, "b": 2}', columns=["c"])
+    assert str(caught.value) == "data.jsonl: no column 'c'; its columns: a, b"
