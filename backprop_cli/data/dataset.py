@@ -65,13 +65,12 @@ class Dataset:
     @property
     def classes(self) -> list[Cell] | None:
         """The classes in the order of the outputs; for one binary target, what means 0 and what means 1; else None."""
-        known = self.transform.target.classes
-        return list(known[0]) if len(known) == 1 else None
+        return self.transform.classes
 
     @property
     def target_names(self) -> list[str]:
         """A name an output for numbers and binary targets; for classes the target's column."""
-        return list(self.transform.target.names)
+        return self.transform.target_names
 
     @property
     def feature_names(self) -> list[str]:

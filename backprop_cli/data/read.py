@@ -11,6 +11,7 @@ from backprop_cli.data.columns import ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, no_column
+from backprop_cli.data.text import is_missing
 from backprop_cli.errors import DataError
 
 Kinds = Mapping[str, Kind]
@@ -128,7 +129,7 @@ def _array_table(file: DataFile, format: ArrayFormat, columns: Sequence[str] | N
     for name in arrays if columns is None else columns:
         if name not in arrays:
             raise DataError(no_column(file.name, name, arrays, "array"))
-        found[name] = _array_column(arrays[name])
+        found[name] = _array_column(arrays[name], f"{file.name}: array '{name}'" if name else file.name)
     sizes = {name: column.rows for name, column in found.items()}
     first = next(iter(sizes), "")
     for name, rows in sizes.items():
@@ -139,9 +140,11 @@ def _array_table(file: DataFile, format: ArrayFormat, columns: Sequence[str] | N
     return Table(file.name, found)
 
 
-def _array_column(array: Array) -> Column:
+def _array_column(array: Array, place: str) -> Column:
     if array.dtype.kind != "U":
         return Numbers(array)
-    flat = array.reshape(len(array), -1)
-    categories, codes = np.unique(flat[:, 0], return_inverse=True)
-    return Text(codes.astype(np.int64), tuple(categories.tolist()))
+    if array.size != len(array):
+        raise DataError(f"{place}: has text of shape {list(array.shape)}, expected one text a row: [{len(array)}]")
+    categories, codes = np.unique(array.ravel(), return_inverse=True)
+    missing = np.array([is_missing(category) for category in categories.tolist()])
+    return Text(np.where(missing[codes], -1, codes), tuple(categories.tolist()))

@@ -126,6 +126,8 @@ class DataSettings(Settings):
             raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one")
         if alone and self.train is None:
             raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'")
+        if self.target == "features" and isinstance(self.train, FilePair):
+            raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}")
         if self.target is None and isinstance(self.source or self.train, str):
             raise _problem("needs 'target': the column or array to predict, or 'features' for the inputs themselves")
         return self

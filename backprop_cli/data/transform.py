@@ -14,7 +14,7 @@ from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
 from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.settings import TransformSettings
-from backprop_cli.data.table import Array, Column, Numbers, Table, listing
+from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
 from backprop_cli.errors import DataError
 
@@ -73,6 +73,17 @@ class Transform:
     def feature_names(self) -> list[str]:
         """A name an input, in order: ``bill_length_mm``, ``island=Biscoe``, ``inputs[3,4]``."""
         return [name for feature in self.features for name in feature.names()]
+
+    @property
+    def classes(self) -> list[Cell] | None:
+        """The classes in the order of the outputs; for one binary target, what means 0 and what means 1; else None."""
+        known = self.target.classes
+        return list(known[0]) if len(known) == 1 else None
+
+    @property
+    def target_names(self) -> list[str]:
+        """A name an output for numbers and binary targets; for classes the target's column."""
+        return list(self.target.names)
 
     @property
     def input_columns(self) -> tuple[str, ...]:

@@ -179,6 +179,15 @@ def test_arrays_that_are_no_rows_of_numbers(folder: Path) -> None:
     assert message("e.npz") == "e.npz: array 'x' has 3 rows, 'y' 2; they must be equal"
 
 
+def test_text_arrays_have_one_text_a_row(folder: Path) -> None:
+    np.savez("a.npz", t=np.array([["a", "b"], ["c", "d"]]))
+    assert message("a.npz") == "a.npz: array 't': has text of shape [2, 2], expected one text a row: [2]"
+    np.savez("b.npz", t=np.array(["b", "", "NA"]))
+    column = read_table(DataFile(Path("b.npz"))).columns["t"]
+    assert isinstance(column, Text)
+    assert column.codes.tolist() == [2, -1, -1]
+
+
 def test_damaged_idx(folder: Path, write_idx: Callable[..., str]) -> None:
     whole = (folder / write_idx("a.idx", np.zeros((6, 2, 2), np.uint8))).read_bytes()
     for name, content, expected in [

@@ -193,6 +193,10 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         ),
         ('a,b\n1,2\n"1,2\n3,4\n', "data.csv:3: a field opened with '\"' in this row is never closed"),
         (
+            'a,b\n"1,2\n' + "3,4\n" * 40_000,
+            "data.csv:2: a field in this row has more than 131,072 characters; is its quote closed?",
+        ),
+        (
             'a,b\n1,"x"y\n',
             "data.csv:2: text after a closing quote; write a quote inside a quoted field as '\"\"'",
         ),

@@ -57,6 +57,11 @@ def test_forms() -> None:
             (),
             "needs 'target': the column or array to predict, or 'features' for the inputs themselves",
         ),
+        (
+            {"train": {"inputs": "a", "targets": "b"}, "target": "features"},
+            (),
+            "'target: features' goes with a file of inputs alone, not with {inputs, targets}",
+        ),
         ({"source": "a", "target": ["k", "k"]}, ("target",), "names 'k' twice"),
         ({"source": "a", "target": "k", "features": ["x", "y", "x"]}, ("features",), "names 'x' twice"),
         (

@@ -190,8 +190,11 @@ def _ragged(where: str, row: list[str], header: list[str]) -> str:
 
 
 def _malformed(name: str, start: int, line: int, reason: str) -> str:
-    if "unexpected end" in reason or "field larger" in reason:
+    if "unexpected end" in reason:
         return f"{name}:{start}: a field opened with '\"' in this row is never closed"
+    if "field larger" in reason:
+        limit = csv.field_size_limit()
+        return f"{name}:{start}: a field in this row has more than {limit:,} characters; is its quote closed?"
     if "new-line character" in reason:
         return (
             f"{name}:{line}: a carriage return that ends no line; end lines with a newline (tr '\\r' '\\n' < old > new)"
