@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -268,6 +270,13 @@ class Relu(Elementwise):
     def eval(self, x: Array, *, out: Array) -> None:
         """NumPy's maximum; NaN stays NaN."""
         np.maximum(x, 0.0, out=out)
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
+        """The maximum with an array of zeros: against a single 0 NumPy's loop takes five times as long.
+
+        The zeros are never written, so that the system backs them with one page.
+        """
+        return partial(np.maximum, x[0], np.zeros(x[0].shape, x[0].dtype), out=out)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """1 where out > 0: written with the result, so that x need not be kept."""
