@@ -23,6 +23,7 @@ class Idx(ArrayFormat):
 
     Layout (LeCun & Cortes, "The MNIST database"): two zero bytes, a type byte, the number of axes, each axis' length as
     a big-endian 32-bit integer, then the values, big-endian, the last axis fastest.
+    Files: ``.idx``, ``-idx3-ubyte`` and the like, also with ``.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".idx",)

@@ -18,6 +18,7 @@ class Jsonl(TableFormat):
 
     Text is a category even where it spells a number; true and false are 1 and 0 as inputs. null, a key
     that a row lacks, and the texts that csv takes for missing are missing values. Blank lines are skipped.
+    Files: ``.jsonl``, ``.ndjson``, also with ``.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")

@@ -14,7 +14,10 @@ from backprop_cli.errors import DataError
 
 @FORMATS.register
 class Npy(ArrayFormat):
-    """One NumPy array (``np.save``), the first axis being the row. A structured array has a column a field."""
+    """One NumPy array (``np.save``), the first axis being the row. A structured array has a column a field.
+
+    The file is mapped into memory, not read at once. Arrays of Python objects are refused. Files: ``.npy``.
+    """
 
     suffixes: ClassVar[tuple[str, ...]] = (".npy",)
 

@@ -16,7 +16,11 @@ from backprop_cli.errors import DataError
 
 @FORMATS.register
 class Npz(ArrayFormat):
-    """Named NumPy arrays (``np.savez``), the first axis being the row; `target` and `features` name arrays."""
+    """Named NumPy arrays (``np.savez``), the first axis being the row; `target` and `features` name arrays.
+
+    An array of one number or text a row is a column, any other is a block of columns; the only array of inputs keeps
+    the shape of its rows. Arrays of Python objects are refused. Files: ``.npz``.
+    """
 
     suffixes: ClassVar[tuple[str, ...]] = (".npz",)
 

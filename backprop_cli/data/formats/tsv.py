@@ -10,7 +10,10 @@ from backprop_cli.data.formats.csv import Csv
 
 @FORMATS.register
 class Tsv(Csv):
-    """Tab-separated values, UTF-8, with a header line; the rest is as in csv."""
+    """Tab-separated values, UTF-8, with a header line; the rest is as in csv.
+
+    Files: ``.tsv``, ``.tab``, also with ``.gz``.
+    """
 
     suffixes: ClassVar[tuple[str, ...]] = (".tsv", ".tab")
     delimiter: ClassVar[str] = "\t"
