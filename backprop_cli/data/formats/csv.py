@@ -24,8 +24,8 @@ class Csv(TableFormat):
     """Comma-separated values, UTF-8, with a header line.
 
     Fields may be quoted with ``"`` and then hold commas and newlines. A column is numeric when all its values are
-    numbers, and holds categories when less than half are; anything between is refused as a mistake. Empty,
-    NA, NaN and null are missing values. Blank lines are skipped, as are spaces after a comma. Files: ``.csv``, ``.csv.gz``.
+    numbers, and holds categories when less than half are; anything between is refused as a mistake. Empty, NA, NaN and
+    null are missing values. Blank lines are skipped, as are spaces after a comma. Files: ``.csv``, ``.csv.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)
