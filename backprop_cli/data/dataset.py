@@ -102,11 +102,13 @@ def load_dataset(
     dtype: DTypeLike,
     task: Task,
     input_shape: tuple[int, ...] | None = None,
+    fitted: Transform | None = None,
 ) -> Dataset:
     """Everything that ``settings`` name, as arrays.
 
     Paths are relative to ``base``; ``seed`` decides which row is in which split. ``input_shape`` is that of the model,
-    where it is given: examples are reshaped to it.
+    where it is given: examples are reshaped to it. ``fitted`` is the transform of a network that is trained already;
+    without it one is fitted on the train split.
 
     Raises: DataError, which names file, row, column and value.
     """
@@ -117,7 +119,7 @@ def load_dataset(
         assert files is not None
         examples = _first_examples(files, settings, base, task)
     rows = _split(examples, settings, seed, task)
-    transform = fit_transform(
+    transform = fitted or fit_transform(
         examples.inputs,
         examples.features,
         examples.targets,

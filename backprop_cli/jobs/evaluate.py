@@ -115,6 +115,7 @@ def _examples(saved: Saved, split: str, data: Path | None) -> Examples:
         dtype=config.training.precision,
         task=saved.recipe.loss.task,
         input_shape=saved.recipe.model.input_shape,
+        fitted=saved.transform,
     )
     if split not in dataset.splits:
         raise UsageError(f"--split {split}: the run has no such split; it has {', '.join(dataset.splits)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from backprop_cli.autodiff import Array
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.network import check_model
-from backprop_cli.data.dataset import Dataset, load_dataset
+from backprop_cli.data.dataset import Dataset, known_input_shape, load_dataset
 from backprop_cli.nn.model import Model
 from backprop_cli.training.program import Recipe
 
@@ -45,6 +45,10 @@ def prepare(loaded: Loaded) -> Prepared:
         ConfigError: the network does not fit the data; the problem is at its layer's line.
 
     """
+    config = loaded.config
+    shape = config.model.input or known_input_shape(config.data, loaded.base)
+    if shape is not None:
+        check_model(loaded, shape)  # before data is read, which may take a while
     dataset = load(loaded)
     return Prepared(loaded, dataset, _recipe(loaded, dataset))
 
