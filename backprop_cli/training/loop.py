@@ -100,41 +100,58 @@ class _Bound:
 
 
 class _EpochSums:
-    """What an epoch's train metrics are made of. The numbers live in the state, so that a resumed epoch keeps them."""
+    """What an epoch's train metrics are made of. It lives in the state, so that a resumed epoch keeps it."""
 
     def __init__(self, job: Job, state: State):
-        start = {"loss": 0.0, "examples": 0, "penalty": 0.0, "norm": 0.0, "steps": 0}
+        start = {"loss": 0.0, "examples": 0, "penalty": 0.0, "norm": 0.0, "steps": 0, "rate": 0.0, "begin": 0}
         self.totals = state.memory.setdefault(EPOCH, start)
         self.examples = 0  # of this process
-        self.begin = self.end = state.position * job.settings.batch_size  # part of the epoch's order that was predicted
-        self.predictions: Array | None = None
+        self._state = state
         self._count = len(job.train.inputs)
+        if not job.metrics:
+            state.predictions = None
+        elif state.predictions is None:
+            self.totals["begin"] = state.position
 
-    def add(self, bound: _Bound, loss: float, count: int) -> None:
-        """One batch."""
+    @property
+    def predicted(self) -> slice:
+        """The part of the epoch's order that there are predictions of: all of it, unless metrics came in later."""
+        return slice(int(self.totals["begin"]), self._state.position)
+
+    def add(self, bound: _Bound, loss: float, start: int, count: int) -> None:
+        """One batch, which begins at ``start`` in the epoch's order."""
         self.totals["loss"] += loss * count
         self.totals["examples"] += count
         self.examples += count
         if bound.predictions is not None:
-            if self.predictions is None:
-                self.predictions = np.empty((self._count, *bound.predictions.shape[1:]), bound.predictions.dtype)
-            self.predictions[self.end : self.end + count] = bound.predictions
-        self.end += count
+            self._room(bound.predictions)[start : start + count] = bound.predictions
 
-    def close(self, penalty: float, norm: float) -> None:
+    def close(self, penalty: float, norm: float, rate: float) -> None:
         """One update."""
         self.totals["penalty"] += penalty
         self.totals["norm"] += norm
         self.totals["steps"] += 1
+        self.totals["rate"] = rate
+
+    def _room(self, batch: Array) -> Array:
+        """The state's predictions, with room for the whole epoch."""
+        made = self._state.predictions
+        if made is None or len(made) < self._count:
+            self._state.predictions = np.empty((self._count, *batch.shape[1:]), batch.dtype)
+            if made is not None:
+                self._state.predictions[: len(made)] = made
+        assert self._state.predictions is not None
+        return self._state.predictions
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch: of examples for the loss, of updates for the rest."""
+        """Means over the epoch, of examples for the loss, of updates for the rest; and the last update's rate."""
         totals = self.totals
         examples, steps = max(totals["examples"], 1), max(totals["steps"], 1)
         return {
             "train/loss": totals["loss"] / examples,
             "train/regularization": totals["penalty"] / steps,
             "gradient_norm": totals["norm"] / steps,
+            "learning_rate": totals["rate"],
         }
 
 
@@ -147,12 +164,13 @@ class Trainer:
     def __init__(self, job: Job, state: State):
         self.job, self.state = job, state
         self.evaluator = Evaluator(job.recipe, state.parameters, job.metrics, job.to_unit)
-        self.batch = np.arange(0)
-        """Indexes of the examples of the last update (of the next one, before the first)."""
         self._bound: dict[tuple[int, bool], _Bound] = {}
+        self._count = len(job.train.inputs)
+        state.position = min(state.position, self._count)  # the data of a resumed run may have shrunk
         self._order = job.order(state.epoch)
         self._started = time.perf_counter() - state.seconds
         self.batch = self._order[: job.settings.batch_size]
+        """Indexes of the examples of the last update (of the next one, before the first)."""
 
     def _bind(self, batch: int, updates: bool) -> _Bound:
         key = batch, updates
@@ -162,21 +180,33 @@ class Trainer:
 
     def warm_up(self) -> None:
         """Trace and plan what the first epoch needs, without a step."""
-        sizes = {min(self.job.settings.batch_size, len(self.job.train.inputs) - start) for start in (0, self._last())}
-        for size in sizes:
-            self._bind(size, updates=True)
+        size = self.job.settings.batch_size
+        last = (self.job.batches - 1) * size
+        for start in (0, last):
+            examples = min(size, self._count - start)
+            self._bind(examples, updates=True)
             if self.job.recipe.accumulate:
-                self._bind(size, updates=False)
+                self._bind(examples, updates=False)
 
-    def _last(self) -> int:
-        """Where the last batch of an epoch begins."""
-        return (self.job.batches - 1) * self.job.settings.batch_size
+    def check_finite(self) -> None:
+        """The last update may have made a parameter infinite, which no loss has seen yet.
+
+        Raises:
+            DivergenceError: a parameter is not finite; it is named.
+
+        """
+        finite = np.isfinite(self.state.parameters)
+        if not finite.all():
+            place = int(np.argmin(finite))
+            name, index = self.job.recipe.layout.name_at(place)
+            raise DivergenceError(self._story(f"{name}{list(index)} is {self.state.parameters[place]:g}"))
 
     def run(self) -> Iterator[Event]:
         """Train until the planned end, early stopping or a limit.
 
         Raises:
-            DivergenceError: loss, gradient or a parameter is not finite any more; the state is that after the step.
+            DivergenceError: loss, gradient, a parameter or, after an epoch, the validation loss is not finite any more;
+                the state is that after the step.
 
         """
         job, state = self.job, self.state
@@ -184,7 +214,7 @@ class Trainer:
             self._order = job.order(state.epoch)
             sums = _EpochSums(job, state)
             started = time.perf_counter()
-            while state.position < job.batches and not self._limit():
+            while state.position < self._count and not self._limit():
                 yield self._update(sums)
             if state.position > 0:
                 yield self._close_epoch(sums, time.perf_counter() - started)
@@ -219,27 +249,27 @@ class Trainer:
     def _update(self, sums: _EpochSums) -> Step:
         """One optimizer update: ``accumulate`` batches, fewer at the end of the epoch."""
         job, state = self.job, self.state
-        size, count = job.settings.batch_size, len(job.train.inputs)
-        first = state.position
-        last = min(first + job.settings.accumulate, job.batches)
-        begin, end = first * size, min(last * size, count)
+        size = job.settings.batch_size
+        begin = state.position
+        end = min(begin + job.settings.accumulate * size, self._count)
         self.batch = self._order[begin:end]
         rate, loss = self._rate(), 0.0
-        for position in range(first, last):
-            index = self._order[position * size : min((position + 1) * size, count)]
-            bound = self._bind(len(index), position == last - 1)
+        for start in range(begin, end, size):
+            index = self._order[start : min(start + size, end)]
+            updates = start + size >= end
+            bound = self._bind(len(index), updates)
             if job.recipe.accumulate:
                 bound.scalars[SHARE][...] = len(index) / (end - begin)
-            if position == last - 1:
+            if updates:
                 bound.scalars[LEARNING_RATE][...] = rate
                 for name, value in job.recipe.optimizer.scalars(state.step + 1).items():
                     bound.scalars[name][...] = value
             bound.run(job.train, index, state.noise)
             batch_loss = bound.loss.item()
-            sums.add(bound, batch_loss, len(index))
+            sums.add(bound, batch_loss, start, len(index))
             loss += batch_loss * len(index)
         state.step += 1
-        state.position = last
+        state.position = end
         return self._step(bound, sums, loss / (end - begin), rate, end - begin)
 
     def _step(self, bound: _Bound, sums: _EpochSums, loss: float, rate: float, examples: int) -> Step:
@@ -247,24 +277,26 @@ class Trainer:
         assert bound.gradient_norm is not None
         norm, penalty = bound.gradient_norm.item(), bound.regularization.item()
         if not (math.isfinite(loss) and math.isfinite(norm) and math.isfinite(penalty)):
-            raise DivergenceError(self._story(loss, norm, rate))
-        sums.close(penalty, norm)
+            seen = f"loss {loss:g}, gradient norm {norm:g}, learning rate {rate:g}"
+            raise DivergenceError(self._story(seen))
+        sums.close(penalty, norm, rate)
         state.seconds = time.perf_counter() - self._started
         return Step(state.step, state.epoch, loss, penalty, norm, rate, examples, state.seconds)
 
-    def _story(self, loss: float, norm: float, rate: float) -> str:
-        state = self.state
+    def _story(self, seen: str) -> str:
         return (
-            f"training diverged at step {state.step} (epoch {state.epoch}): loss {loss:g}, gradient norm {norm:g}, "
-            f"learning rate {rate:g}; lower optimizer.learning_rate or set training.clip_norm"
+            f"training diverged at step {self.state.step} (epoch {self.state.epoch}): {seen}; "
+            "lower optimizer.learning_rate or set training.clip_norm"
         )
 
     def _close_epoch(self, sums: _EpochSums, seconds: float) -> Epoch:
         state = self.state
-        epoch, partial = state.epoch, state.position < self.job.batches
+        epoch, partial = state.epoch, state.position < self._count
+        self.check_finite()
         metrics = self._epoch_metrics(sums, seconds)
-        if not np.isfinite(state.parameters).all():
-            raise DivergenceError(self._story(metrics["train/loss"], metrics["gradient_norm"], self._rate()))
+        held_out = metrics.get("validation/loss", 0.0)
+        if not math.isfinite(held_out):
+            raise DivergenceError(self._story(f"validation loss {held_out:g}"))
         improved = False
         if not partial:
             improved = self._remember(metrics, epoch)
@@ -275,16 +307,17 @@ class Trainer:
 
     def _epoch_metrics(self, sums: _EpochSums, seconds: float) -> dict[str, float]:
         job = self.job
-        found = sums.means()
-        if not (job.recipe.regularization.l1 or job.recipe.regularization.l2):
-            del found["train/regularization"]
-        if sums.predictions is not None:
-            seen = self._order[sums.begin : sums.end]
-            measured = self.evaluator.measure(sums.predictions[sums.begin : sums.end], job.train.targets[seen])
+        means = sums.means()
+        found = {"train/loss": means["train/loss"]}
+        if job.recipe.regularization.l1 or job.recipe.regularization.l2:
+            found["train/regularization"] = means["train/regularization"]
+        part = sums.predicted
+        if self.state.predictions is not None and part.start < part.stop:
+            measured = self.evaluator.measure(self.state.predictions[part], job.train.targets[self._order[part]])
             found |= {f"train/{name}": value for name, value in measured.items()}
         if job.validation is not None:
             found |= {f"validation/{name}": v for name, v in self.evaluator.evaluate(job.validation).items()}
-        found["learning_rate"] = self._rate()
+        found |= {name: means[name] for name in ("learning_rate", "gradient_norm")}
         found["examples_per_second"] = sums.examples / seconds if seconds > 0 else 0.0
         return found
 

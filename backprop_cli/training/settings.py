@@ -59,4 +59,4 @@ class EarlyStoppingSettings(Settings):
     min_delta: NonNegative = 0.0
     """smallest change that counts as an improvement"""
     restore_best: bool = True
-    """keep the best weights, not the last"""
+    """keep the best weights, not the last; false writes no best checkpoint"""

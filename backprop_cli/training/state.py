@@ -12,17 +12,24 @@ from backprop_cli.autodiff import Array
 from backprop_cli.errors import CheckpointError
 from backprop_cli.training.program import GRADIENT_SUM, PARAMETERS, Recipe
 
+PREDICTED = "epoch.predictions"
+"""Name of the tensor that is ``State.predictions``."""
+_OF_TRAINING = ("optimizer.", "epoch.")
+"""How the names of tensors begin that only training needs."""
+
 # Streams of random numbers, each seeded by (seed, stream, ...): drawing from one never moves another.
 INITIALIZATION, SHUFFLE, NOISE = 1, 2, 3
 
 
 @dataclass
 class State:
-    """Where training is. ``step`` updates are done; ``position`` batches of epoch ``epoch`` (from 1) are done,
+    """Where training is. ``step`` updates are done; ``position`` examples of epoch ``epoch`` (from 1) are done,
     ``seconds`` were spent.
     ``vectors``: the flat parameters and optimizer slots, by name. ``noise`` draws dropout's random numbers;
     shuffling needs no state, for an epoch's order follows from seed and epoch.
-    ``memory``: what schedule and early stopping remember, as plain numbers.
+    ``memory``: what schedule, early stopping and the running epoch's sums remember, as plain numbers.
+    ``predictions``: those of the running epoch in its order, of which the first ``position`` are made; train metrics
+    are computed from them when the epoch is over.
     """
 
     vectors: dict[str, Array]
@@ -32,6 +39,7 @@ class State:
     position: int = 0
     seconds: float = 0.0
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
+    predictions: Array | None = None
 
     @classmethod
     def start(cls, recipe: Recipe, seed: int) -> State:
@@ -49,12 +57,16 @@ class State:
         return self.vectors[PARAMETERS]
 
     def tensors(self, recipe: Recipe) -> dict[str, Array]:
-        """Views by name: parameters as they are called, slots as ``optimizer.<slot>.<parameter>``."""
+        """Views by name: parameters as they are called, slots as ``optimizer.<slot>.<parameter>``; in the middle of an
+        epoch also ``epoch.predictions``.
+        """
         found = dict(recipe.layout.arrays(self.parameters))
         for slot, vector in self.vectors.items():
             if slot not in (PARAMETERS, GRADIENT_SUM):
                 views = recipe.layout.arrays(vector)
                 found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
+        if self.predictions is not None and self.position > 0:
+            found[PREDICTED] = self.predictions[: self.position]
         return found
 
     def counters(self) -> dict[str, Any]:
@@ -74,21 +86,34 @@ class State:
         """Take over the numbers of a checkpoint; without ``counters`` the parameters alone.
 
         Raises:
-            CheckpointError: tensors of another network; every missing, unknown and misshapen one is named.
+            CheckpointError: tensors of another network; every missing, unknown and misshapen one is named. Or counters
+                that are not those of a state.
 
         """
-        own = self.tensors(recipe)
+        given = dict(tensors)
+        predictions = given.pop(PREDICTED, None)
         if counters is None:
-            own = {name: array for name, array in own.items() if not name.startswith("optimizer.")}
-            tensors = {name: array for name, array in tensors.items() if not name.startswith("optimizer.")}
-        _check_same(own, tensors, path)
+            own = recipe.layout.arrays(self.parameters)
+            given = {name: array for name, array in given.items() if name in own or not name.startswith(_OF_TRAINING)}
+        else:
+            own = self.tensors(recipe)
+        _check_same(own, given, path)
         for name, array in own.items():
-            array[...] = tensors[name]
+            array[...] = given[name]
         if counters is not None:
+            self._restore_counters(counters, path)
+            self.predictions = predictions
+
+    def _restore_counters(self, counters: Mapping[str, Any], path: str) -> None:
+        try:
             self.step, self.epoch = int(counters["step"]), int(counters["epoch"])
             self.position, self.seconds = int(counters["position"]), float(counters["seconds"])
             self.memory = {name: dict(values) for name, values in counters["memory"].items()}
             self.noise.bit_generator.state = counters["random"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path}: the state in it cannot be read ({type(error).__name__}: {error}); use another checkpoint"
+            ) from error
 
 
 def _check_same(own: Mapping[str, Array], tensors: Mapping[str, Array], path: str) -> None:
