@@ -23,9 +23,10 @@ def incoherences(config: Config) -> list[Incoherence]:
 
 def monitor_names(config: Config) -> list[str]:
     """Names of the metrics that can be monitored: of the train split, and of the validation split if there is one."""
-    splits = ("train", "validation") if has_validation(config.data) else ("train",)
-    kinds = ["loss", "regularization", *(metric.type for metric in config.metrics)]
-    return [f"{split}/{kind}" for split in splits for kind in kinds]
+    kinds = ["loss", *(metric.type for metric in config.metrics)]
+    penalty = ["train/regularization"] if config.regularization.l1 or config.regularization.l2 else []
+    held_out = [f"validation/{kind}" for kind in kinds] if has_validation(config.data) else []
+    return [*(f"train/{kind}" for kind in kinds), *penalty, *held_out]
 
 
 def monitor_direction(config: Config, name: str) -> Direction:
@@ -52,9 +53,11 @@ _TASKS = {"classes": "classes", "binary": "binary targets", "regression": "regre
 
 
 def _monitors(config: Config) -> Iterator[Incoherence]:
-    monitors: list[tuple[TreePath, str]] = [(("checkpoint", "monitor"), config.checkpoint.monitor)]
+    monitors: list[tuple[TreePath, str]] = []
     if config.early_stopping is not None:
         monitors.append((("early_stopping", "monitor"), config.early_stopping.monitor))
+    if config.early_stopping is None or config.checkpoint.monitor != config.early_stopping.monitor:
+        monitors.append((("checkpoint", "monitor"), config.checkpoint.monitor))
     scheduled = getattr(config.schedule, "monitor", None)
     if isinstance(scheduled, str):
         monitors.append((("schedule", "monitor"), scheduled))

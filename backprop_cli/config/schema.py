@@ -106,11 +106,15 @@ class Config(Settings):
     @field_validator("checkpoint")
     @classmethod
     def _monitor_what_exists(cls, checkpoint: CheckpointSettings, info: ValidationInfo) -> CheckpointSettings:
-        """Without a validation split the best checkpoint is that of the train loss, unless another is asked for."""
-        data = info.data.get("data")
-        if data is None or has_validation(data) or "monitor" in checkpoint.model_fields_set:
+        """Unless another is asked for, the best checkpoint is by the metric that early stopping watches; else, where
+        there is no validation split, by the train loss.
+        """
+        data, stopping = info.data.get("data"), info.data.get("early_stopping")
+        if data is None or "monitor" in checkpoint.model_fields_set:
             return checkpoint
-        return checkpoint.model_copy(update={"monitor": "train/loss"})
+        if stopping is not None:
+            return checkpoint.model_copy(update={"monitor": stopping.monitor})
+        return checkpoint if has_validation(data) else checkpoint.model_copy(update={"monitor": "train/loss"})
 
 
 def has_validation(data: DataSettings) -> bool:

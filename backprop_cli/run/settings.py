@@ -24,7 +24,7 @@ class CheckpointSettings(Settings):
     keep_best: Count = 1
     """best checkpoints kept; 0 keeps no best.safetensors"""
     monitor: str = "validation/loss"
-    """metric that says which is best"""
+    """metric that says which is best; default: that of early stopping, or train/loss without a validation split"""
 
 
 class LogSettings(Settings):

@@ -27,9 +27,8 @@ from backprop_cli.config.load import load_config
         ),
         (
             "checkpoint.monitor=train/qwertyuiop",
-            "no metric is named 'train/qwertyuiop'; known: train/loss, train/regularization, train/accuracy, "
-            "validation/loss, "
-            "validation/regularization, validation/accuracy",
+            "no metric is named 'train/qwertyuiop'; known: train/loss, train/accuracy, validation/loss, "
+            "validation/accuracy",
         ),
         (
             "early_stopping={monitor: test/loss}",
@@ -81,6 +80,29 @@ def test_files_a_split_have_a_validation_split_only_if_one_is_given(tmp_path):
     with_file = text.replace("  train: a.csv\n", "  train: a.csv\n  validation: b.csv\n")
     assert "validation/loss" in monitor_names(load_config(write(tmp_path, with_file)).config)
     assert "validation/loss" in monitor_names(load_config(write(tmp_path, text), ["data.split.test=0"]).config)
+
+
+def test_regularization_can_be_monitored_where_there_is_some(tmp_path):
+    assert "train/regularization" not in monitor_names(load_config(write(tmp_path)).config)
+    some = load_config(write(tmp_path), ["regularization.l2=1e-3"]).config
+    assert monitor_names(some) == [
+        "train/loss",
+        "train/accuracy",
+        "train/regularization",
+        "validation/loss",
+        "validation/accuracy",
+    ]
+
+
+def test_the_best_checkpoint_follows_early_stopping(tmp_path):
+    def monitor(*overrides: str) -> str:
+        return load_config(write(tmp_path), overrides).config.checkpoint.monitor
+
+    assert monitor() == "validation/loss"
+    assert monitor("data.split.validation=0") == "train/loss"
+    assert monitor("early_stopping={monitor: validation/accuracy}") == "validation/accuracy"
+    own = ("early_stopping={monitor: validation/accuracy}", "checkpoint.monitor=train/loss")
+    assert monitor(*own) == "train/loss"
 
 
 @pytest.mark.parametrize(
