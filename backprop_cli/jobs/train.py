@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.environment import environment
 from backprop_cli.run.journal import Journal, write_table
+from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.training.events import Event, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.loop import BEST, Job, Trainer
 from backprop_cli.training.monitor import Monitor
@@ -162,16 +164,20 @@ def _early_stopping(config: Config) -> Monitor | None:
 
 
 def _best_monitor(config: Config) -> Monitor | None:
-    """The checkpoint's monitor; where none is named, that of early stopping."""
+    """What says which checkpoint is best; early stopping on the same metric knows which way is better."""
     if not config.checkpoint.keep_best:
         return None
-    stopping = _early_stopping(config)
-    if stopping is not None and "monitor" not in config.checkpoint.model_fields_set:
-        return Monitor(stopping.name, stopping.better)
-    name = config.checkpoint.monitor
+    name, stopping = config.checkpoint.monitor, _early_stopping(config)
     if stopping is not None and stopping.name == name:
         return Monitor(name, stopping.better)
     return Monitor(name, monitor_direction(config, name))
+
+
+def _kept_checkpoints(config: Config) -> CheckpointSettings:
+    """Where the last weights are to be kept there is no best checkpoint: a run means its best, if it has one."""
+    if config.early_stopping is None or config.early_stopping.restore_best:
+        return config.checkpoint
+    return config.checkpoint.model_copy(update={"keep_best": 0})
 
 
 class _Session:
@@ -184,13 +190,16 @@ class _Session:
         self.config = prepared.loaded.config
         self.resumed = resumed
         self.trainer = Trainer(job_for(prepared), state)
-        self.checkpointer = Checkpointer(run, self.config.checkpoint, self._content, state.step)
+        self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
         self.gradient_hook = GradientHook(self.config.gradient_check, run, prepared.recipe, self.trainer)
         self._on_event = on_event
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
+        self._data_before: Mapping[str, str] = {}
 
     def _content(self) -> Checkpoint:
+        """Only a good state replaces a checkpoint."""
+        self.trainer.check_finite()
         return to_checkpoint(self.prepared, self.state)
 
     def run_all(self) -> TrainResult:
@@ -199,11 +208,14 @@ class _Session:
         try:
             with Journal(self.run.journal, self.config.log.every_steps) as self._journal, asked_to_end() as asked:
                 self._train(asked)
-                result = self._finish("finished")
+                result = self._finish()
         except BaseException as error:
             status = _status(error)
-            with contextlib.suppress(BpError):  # the disk is full: what ended the run matters more
+            # The disk may be full: what ended the run matters more.
+            with contextlib.suppress(BpError):
                 self._close_record(status, _exit_code(error), {})
+            with contextlib.suppress(BpError):
+                write_table(self.run.journal, self.run.table)
             if isinstance(error, BpError):
                 error.details = {"run_dir": str(self.run.path), "status": status}
             raise
@@ -219,16 +231,17 @@ class _Session:
         for warning in self._warnings():
             self._tell(warning)
         self._tell(self._started())
-        if not self.resumed:
+        self.checkpointer.repair(state.memory.get(BEST, {}).get("step"))
+        if state.step == 0:
             self._check_gradients(self.gradient_hook.at_start())
+        self._heed(asked)
         for event in self.trainer.run():
             self._tell(event)
             for saved in self.checkpointer.read(event):
                 self._tell(saved)
             if isinstance(event, Step):
                 self._check_gradients(self.gradient_hook.after(event))
-                if asked.number is not None:
-                    self._interrupt(asked.number)
+            self._heed(asked)
         if self.checkpointer.is_behind(state.step):
             self._tell(self.checkpointer.save_last(state.step))
 
@@ -240,13 +253,16 @@ class _Session:
                 self._tell(self.checkpointer.save_last(self.state.step))
                 raise CheckError(failure)
 
-    def _interrupt(self, number: int) -> None:
+    def _heed(self, asked: Asked) -> None:
+        """End where a signal asked for it; between events the state is exact."""
+        if asked.number is None:
+            return
         state = self.state
         self._tell(self.checkpointer.save_last(state.step))
         self._tell(Stopped(state.step, state.epoch, "interrupted"))
         raise InterruptionError(
             f"interrupted at step {state.step}; everything is saved; go on with: bp train --resume {self.run.path}",
-            number,
+            asked.number,
         )
 
     def _started(self) -> Started:
@@ -265,23 +281,18 @@ class _Session:
         )
 
     def _warnings(self) -> Iterator[Warned]:
-        before = self._record.get("data_before", {})
-        changed = [path for path, digest in self.prepared.dataset.files.items() if before.get(path, digest) != digest]
-        self._record.pop("data_before", None)
-        for path in changed:
-            yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
+        for path, digest in self.prepared.dataset.files.items():
+            if self._data_before.get(path, digest) != digest:
+                yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
 
-    def _finish(self, status: str) -> TrainResult:
-        state, run = self.state, self.run
-        kept = self._kept()
-        metrics = self._metrics(kept)
-        best = self._best()
+    def _finish(self) -> TrainResult:
+        state, run, status = self.state, self.run, "finished"
+        metrics = self._metrics(self._kept())
         self._close_record(status, 0, metrics)
-        finished = Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path))
-        self._tell(finished)
+        self._tell(Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path)))
         write_table(run.journal, run.table)
         return TrainResult(
-            status, run.path, self._epochs(), state.step, state.seconds, metrics, best, self._checkpoints()
+            status, run.path, self._epochs(), state.step, state.seconds, metrics, self._best(), self._checkpoints()
         )
 
     def _checkpoints(self) -> dict[str, str | None]:
@@ -304,16 +315,20 @@ class _Session:
         }
 
     def _kept(self) -> Array | None:
-        """Parameters of the best checkpoint, where that is the model that is kept; None: the last ones."""
-        stopping = self.config.early_stopping
-        if not self.run.best.exists() or (stopping is not None and not stopping.restore_best):
+        """Parameters of the best checkpoint, where there is one; None: the last ones."""
+        if not self.run.best.exists():
             return None
         best = State.start(self.prepared.recipe, self.config.seed)
         best.restore(self.prepared.recipe, load_checkpoint(self.run.best).tensors, None, str(self.run.best))
         return best.parameters
 
     def _metrics(self, kept: Array | None) -> dict[str, float]:
-        """Every split's metrics of the kept model."""
+        """Every split's metrics of the kept model.
+
+        Raises:
+            DivergenceError: its loss is not finite.
+
+        """
         dataset, evaluator = self.prepared.dataset, self.trainer.evaluator
         last = self.state.parameters.copy()
         if kept is not None:
@@ -324,6 +339,12 @@ class _Session:
             for metric, value in evaluator.evaluate(split).items()
         }
         self.state.parameters[...] = last
+        for name, value in found.items():
+            if name.endswith("/loss") and not math.isfinite(value):
+                raise DivergenceError(
+                    f"training diverged: {name} of the trained model is {value:g}; "
+                    "lower optimizer.learning_rate or set training.clip_norm"
+                )
         return found
 
     def _open_record(self) -> None:
@@ -350,10 +371,9 @@ class _Session:
         }
         run.write_record(self._record)
         run.write_text(run.resolved, to_yaml(resolved_tree(self.prepared.loaded, run.path)))
-        self._record["data_before"] = before.get("data", {})
+        self._data_before = before.get("data", {})
 
     def _close_record(self, status: str, exit_code: int, metrics: Mapping[str, float]) -> None:
-        self._record.pop("data_before", None)
         self._record |= {
             "status": status,
             "exit_code": exit_code,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,10 +49,27 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     try:
         write_atomically(path, serialize(tensors, metadata))
     except OSError as error:
-        raise CheckpointError(
-            f"{path}: the checkpoint cannot be written: {reason(error)}; "
-            "what was saved before is still there: make room, then go on with `bp train --resume`"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def link(source: Path, target: Path) -> None:
+    """Give the checkpoint ``source`` the second name ``target``, atomically; a copy where the file system has no links.
+
+    Raises: CheckpointError when it cannot be written; what ``target`` was before stays.
+    """
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        os.link(source, temporary)
+        temporary.replace(target)
+        temporary.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        try:
+            write_atomically(target, source.read_bytes())
+        except OSError as error:
+            raise _unwritable(target, error) from error
 
 
 def load(path: Path) -> Checkpoint:
@@ -103,6 +122,13 @@ def find_checkpoint(path: Path) -> Path:
                 return candidate
     raise CheckpointError(
         f"{path}: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/"
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: the checkpoint cannot be written: {reason(error)}; "
+        "what was saved before is still there: make room, then go on with `bp train --resume`"
     )
 
 

@@ -126,11 +126,12 @@ def read_journal(path: Path) -> list[Row]:
 def write_table(journal_path: Path, csv_path: Path) -> None:
     """The journal's epochs as CSV: ``step`` first, then ``epoch``, ``seconds`` and the metrics; numbers only.
 
-    What an epoch does not have, and null, is ``nan``.
+    What an epoch does not have, and null, is ``nan``. Of an epoch that ended twice, because a resumed run went on with
+    it, the last row stands.
 
     Raises: CheckpointError when the journal cannot be read or the table not written.
     """
-    epochs = [row for row in read_journal(journal_path) if row["event"] == "epoch"]
+    epochs = list({row["epoch"]: row for row in read_journal(journal_path) if row["event"] == "epoch"}.values())
     named = dict.fromkeys(key for row in epochs for key, value in row.items() if _is_number_or_null(value))
     columns = list(dict.fromkeys(["step", "epoch", "seconds", *named]))
     text = io.StringIO()
