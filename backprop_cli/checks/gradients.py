@@ -60,11 +60,11 @@ class Check:
 
     @property
     def verdict(self) -> Verdict:
-        """The gravest of the entries'; TINY only where no entry could be told."""
-        verdicts = {entry.verdict for entry in self.entries}
+        """The gravest of the entries'; TINY only where no entry could be told, or none was checked."""
+        verdicts: set[Verdict] = {entry.verdict for entry in self.entries}
         if "PASS" in verdicts:
             verdicts.discard("TINY")
-        return max(verdicts or {"PASS"}, key=lambda verdict: _SEVERITY[verdict])
+        return max(verdicts or {"TINY"}, key=lambda verdict: _SEVERITY[verdict])
 
     @property
     def worst(self) -> Entry | None:
@@ -142,7 +142,7 @@ def check_gradients(
 
     ``arrays``: the flat ``parameters``, ``inputs``, ``targets`` and noise of one batch by the names that
     ``gradient_program`` gives its inputs, in any precision; they are copied. ``samples`` entries of each parameter are
-    drawn with ``seed``; after ``max_seconds`` no further parameter is begun.
+    drawn with ``seed``; after ``max_seconds`` no further entry is checked.
 
     An entry passes where ``|a - n| / max(|a|, |n|) <= tolerance``. Where the rounding noise of the difference,
     about ``eps |loss| / h``, is above what the tolerance allows, it is TINY: nothing can be told.
@@ -155,10 +155,11 @@ def check_gradients(
     rng = np.random.default_rng(seed)
     for name, shape in layout.shapes.items():
         begin, end = layout.span(name)
-        chosen = _chosen(end - begin, samples, rng)
-        if max_seconds is not None and time.perf_counter() - started > max_seconds:
-            chosen = chosen[:0]
-        entries = [difference.entry(PARAMETERS, begin + int(k), _unraveled(int(k), shape)) for k in chosen]
+        entries = []
+        for k in _chosen(end - begin, samples, rng):
+            if max_seconds is not None and time.perf_counter() - started > max_seconds:
+                break
+            entries.append(difference.entry(PARAMETERS, begin + int(k), _unraveled(int(k), shape)))
         checks.append(Check(name, "parameter", tuple(shape), tuple(entries)))
     return Report(target, tolerance, worst_first(checks), time.perf_counter() - started)
 

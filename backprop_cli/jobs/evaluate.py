@@ -73,9 +73,10 @@ def evaluate(
     saved = open_saved(find_checkpoint(Path(checkpoint)), overrides)
     evaluator = _with_required(saved, requirements)
     if confusion and saved.classes is None:
-        raise UsageError(f"--confusion: {saved.loaded.config.loss.type} predicts numbers, not classes")
+        raise UsageError(f"--confusion: {_not_classes(saved)}")
     examples = _examples(saved, split, data)
-    predictions, metrics = evaluator.evaluate_with_predictions(examples)
+    with saved.threads():
+        predictions, metrics = evaluator.evaluate_with_predictions(examples)
     failures = [requirement.failure(metrics) for requirement in requirements]
     return EvalResult(
         checkpoint=saved.path,
@@ -85,6 +86,12 @@ def evaluate(
         confusion=_confusion(saved, predictions, examples.targets) if confusion else None,
         failed=tuple(failure for failure in failures if failure is not None),
     )
+
+
+def _not_classes(saved: Saved) -> str:
+    if saved.recipe.loss.task == "binary":
+        return f"there are {len(saved.transform.target.names)} targets; a matrix needs one"
+    return f"{saved.loaded.config.loss.type} predicts numbers, not classes"
 
 
 def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluator:

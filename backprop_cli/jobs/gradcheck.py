@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from backprop_cli.checks.registered import check_registered
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.network import check_model
 from backprop_cli.config.schema import GradientCheckSettings
+from backprop_cli.errors import UsageError
 from backprop_cli.jobs.network import is_configuration, load, outputs_wanted, recipe_for
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
@@ -41,11 +43,14 @@ def gradcheck(
     float64. Without a target every registered op, activation, layer and loss is checked.
 
     Raises:
+        UsageError: a tolerance that is not above 0.
         ConfigError: the configuration is wrong.
         DataError: data that is needed to know the shapes cannot be read.
         CheckpointError: the checkpoint is missing or damaged.
 
     """
+    if tolerance is not None and not 0 < tolerance < math.inf:
+        raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:
         return check_registered(tolerance=tolerance or GradientCheckSettings().tolerance)
     path = Path(target)

@@ -16,7 +16,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.data.stream import stream_inputs
-from backprop_cli.errors import DataError, UsageError
+from backprop_cli.errors import UsageError
 from backprop_cli.jobs.saved import Saved, open_saved
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
@@ -50,19 +50,19 @@ def predict(
     is complete. ``source`` is read in pieces: it may be larger than memory.
 
     Raises:
-        UsageError: a format that is not known, or probabilities of a regression.
+        UsageError: a format that is not known, probabilities of a regression, or an output that cannot be written.
         CheckpointError: the checkpoint is missing or damaged.
         DataError: a row that does not fit what the network was trained on.
 
     """
     saved = open_saved(find_checkpoint(Path(checkpoint)))
     kind = _format(format, output)
-    if proba and saved.classes is None:
+    if proba and saved.recipe.loss.task == "regression":
         raise UsageError(f"--proba: {saved.loaded.config.loss.type} predicts numbers, not classes")
     precision = saved.loaded.config.training.precision
     batches = stream_inputs(source, saved.transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
-    rows = (_rows(saved, outputs, proba) for outputs in saved.evaluator().predict(batches))
-    with _opened(output) as stream:
+    rows = (_rows(saved, outputs, proba) for outputs in _outputs(saved, batches))
+    with _opened(output) as stream, saved.threads():
         return _WRITERS[kind](stream, rows)
 
 
@@ -77,7 +77,13 @@ def _format(given: str | None, output: Path | BinaryIO) -> str:
 @contextlib.contextmanager
 def _opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
     if not isinstance(output, Path):
-        yield output
+        try:
+            yield output
+            output.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UsageError(f"standard output: cannot be written: {error.strerror or error}") from error
         return
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
@@ -85,28 +91,40 @@ def _opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
             yield stream
         temporary.replace(output)
     except OSError as error:
-        raise DataError(f"{output}: cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"{output}: cannot be written: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
+def _outputs(saved: Saved, batches: Iterator[Array]) -> Iterator[Array]:
+    """What the network predicts, batch by batch; of no rows one batch without any, which still has its columns."""
+    found = False
+    for outputs in saved.evaluator().predict(batches):
+        found = True
+        yield outputs
+    if not found:
+        yield np.empty((0, *saved.recipe.model.output_shape), saved.recipe.model.dtype)
+
+
 def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
-    task, names = saved.recipe.loss.task, saved.target_names or []
+    task, names = saved.recipe.loss.task, saved.transform.target.names
     if task == "regression":
-        columns = outputs.reshape(len(outputs), -1)
-        return Rows({name: columns[:, k] for k, name in enumerate(_columns(names, columns.shape[1]))}, {})
-    labels = Predictions(task, outputs, outputs).labels.reshape(len(outputs), -1)
-    classes = saved.classes or []
-    width = labels.shape[1]
-    found = {name: _named(labels[:, k], classes) for k, name in enumerate(_columns(names, width))}
+        return Rows({name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}, {})
+    labels = Predictions(task, outputs, outputs).labels
+    labels = labels if labels.ndim == 2 else labels[:, None]
+    # Of an autoencoder's outputs the data names no classes.
+    classes = saved.transform.target.classes or ((0, 1),) * labels.shape[1]
+    columns = _columns(names, labels.shape[1])
+    found = {name: _named(labels[:, k], classes[k]) for k, name in enumerate(columns)}
     if not proba:
         return Rows(found, {})
     if task == "classes":
-        return Rows(found, {str(name): outputs[:, k] for k, name in enumerate(classes)})
-    if width == 1:
-        return Rows(found, {str(classes[0]): 1.0 - outputs[:, 0], str(classes[1]): outputs[:, 0]})
-    return Rows(found, {name: outputs[:, k] for k, name in enumerate(_columns(names, width))})
+        return Rows(found, {str(name): outputs[:, k] for k, name in enumerate(classes[0])})
+    if len(columns) == 1:
+        off, on = map(str, classes[0])
+        return Rows(found, {off: 1.0 - outputs[:, 0], on: outputs[:, 0]})
+    return Rows(found, {name: outputs[:, k] for k, name in enumerate(names)})
 
 
 def _named(labels: Array, classes: Sequence[Any]) -> Array:
@@ -170,9 +188,6 @@ def _write_jsonl(stream: BinaryIO, rows: Iterator[Rows]) -> int:
 
 def _write_npz(stream: BinaryIO, rows: Iterator[Rows]) -> int:
     chunks = list(rows)
-    if not chunks:
-        np.savez(stream)
-        return 0
     arrays = {
         name: _storable(np.concatenate([chunk.predictions[name] for chunk in chunks])) for name in chunks[0].predictions
     }

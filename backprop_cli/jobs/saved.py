@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError
 from backprop_cli.jobs.network import Prepared, recipe_for
+from backprop_cli.jobs.threads import blas_threads, thread_count
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.training.evaluation import Evaluator
@@ -39,6 +41,11 @@ class Saved:
         """Runs the network, with the configured metrics."""
         to_unit = self.transform.untransform_targets
         return Evaluator(self.recipe, self.state.parameters, self.loaded.config.metrics, to_unit)
+
+    def threads(self) -> AbstractContextManager[None]:
+        """As many BLAS threads as it was trained with: a sum in another order has other bits."""
+        settings = self.loaded.config.training
+        return blas_threads(thread_count(settings.threads, self.recipe.model, settings.batch_size))
 
 
 def to_checkpoint(prepared: Prepared, state: State) -> Checkpoint:

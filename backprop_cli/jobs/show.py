@@ -54,7 +54,7 @@ def show(target: Path | str, overrides: Sequence[str] = ()) -> ShowResult:
         loaded = load_config(path, overrides)
         return _described(_recipe(loaded), loaded.config.training.batch_size, None)
     saved = open_saved(find_checkpoint(path), overrides)
-    return _described(saved.recipe, saved.loaded.config.training.batch_size, _outcome(path))
+    return _described(saved.recipe, saved.loaded.config.training.batch_size, _outcome(saved.path))
 
 
 def _recipe(loaded: Loaded) -> Recipe:
@@ -91,10 +91,10 @@ def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> Sho
     return ShowResult(layers, recipe.layout.size, memory, run)
 
 
-def _outcome(path: Path) -> Mapping[str, Any] | None:
-    """What run.json says, where ``path`` is a run or lies in one."""
-    for folder in (path, path.parent.parent):
-        if (RunDirectory(folder).record).is_file():
-            record = RunDirectory(folder).read_record()
-            return {key: record[key] for key in _OUTCOME if key in record}
-    return None
+def _outcome(checkpoint: Path) -> Mapping[str, Any] | None:
+    """What run.json says, where the checkpoint lies in a run."""
+    run = RunDirectory(checkpoint.parent.parent)
+    if not run.record.is_file():
+        return None
+    record = run.read_record()
+    return {key: record[key] for key in _OUTCOME if key in record}
