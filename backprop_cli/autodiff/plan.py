@@ -117,14 +117,12 @@ def _aligned(nbytes: int) -> Array:
 
 def _read_before_update(program: Program) -> Program:
     """Copy what an output or an update shows of a state that is itself updated: it is due as it was before the run."""
-    states = {program.inputs[name] for name in program.updates}
-    copies: dict[Value, Value] = {}
-
-    def safe(value: Value) -> Value:
-        return copies.setdefault(value, Copy()(value)) if _viewed(value) in states else value
-
-    updates = {name: safe(new) for name, new in program.updates.items() if new is not program.inputs[name]}
-    return Program(program.inputs, {name: safe(value) for name, value in program.outputs.items()}, updates)
+    updates = {name: new for name, new in program.updates.items() if new is not program.inputs[name]}
+    states = {program.inputs[name] for name in updates}
+    shown = {value for value in (*program.outputs.values(), *updates.values()) if _viewed(value) in states}
+    safe = {value: Copy()(value) for value in sorted(shown, key=lambda value: value.index)}
+    outputs = {name: safe.get(value, value) for name, value in program.outputs.items()}
+    return Program(program.inputs, outputs, {name: safe.get(new, new) for name, new in updates.items()})
 
 
 def _viewed(value: Value) -> Value:

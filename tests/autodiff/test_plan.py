@@ -84,7 +84,7 @@ def test_states_that_need_each_other(a, b):
 
 
 def test_state_that_keeps_its_value(a, b):
-    plan = check(a, b, {}, {"a": a})
+    plan = check(a, b, {"out": a}, {"a": a})
     assert plan.calls == 0
 
 
