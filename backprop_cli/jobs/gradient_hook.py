@@ -50,7 +50,7 @@ class GradientHook:
         )
         path = self.run.gradient_check(step)
         self.run.write_json(path, {"step": step, "seconds": report.seconds, **report.to_json()})
-        worst = report.checks[0] if report.checks else None
+        worst = report.worst
         error = 0.0 if worst is None or worst.worst is None else worst.worst.relative_error
         name = "" if worst is None else worst.name
         yield GradientChecked(step, report.passed, name, error, report.seconds, str(path))
