@@ -8,7 +8,8 @@ How memory is given, in order:
 3. The new value of a state is written over the old one where nothing reads the old one any more; else it is copied
    there when all is computed.
 4. An elementwise op writes over an operand that dies with it.
-5. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
+5. What only a chain of elementwise ops reads takes one block, however large the arrays are (see ``chains``).
+6. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
    size"): two values overlap in it only where their lifetimes do not.
 """
 
@@ -21,6 +22,7 @@ from functools import partial
 
 import numpy as np
 
+from backprop_cli.autodiff.chains import BLOCK, Chain, find_chains
 from backprop_cli.autodiff.ops.shape import Concat, Copy, Reshape
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
@@ -62,6 +64,7 @@ class _Layout:
     storage: dict[Value, Storage] = field(default_factory=dict)  # of base values
     slot_of: dict[Value, tuple[Value, int]] = field(default_factory=dict)  # base value -> (concat, operand number)
     scratch: dict[Value, tuple[Storage, ...]] = field(default_factory=dict)
+    chains: list[Chain] = field(default_factory=list)
     copied: list[tuple[str, Value]] = field(default_factory=list)  # states that are updated by a copy at the end
     last_use: dict[Value, float] = field(default_factory=dict)  # of base values
 
@@ -137,6 +140,7 @@ def _lay_out(program: Program, inputs: Mapping[str, Array]) -> _Layout:
     _find_slots(program, layout)
     _find_bases(program, layout, inputs)
     _find_lifetimes(program, layout, inputs)
+    _shorten_chains(program, layout)
     return layout
 
 
@@ -170,6 +174,7 @@ def _find_bases(program: Program, layout: _Layout, inputs: Mapping[str, Array]) 
         if view is not None:
             layout.base[node] = layout.base[node.inputs[0]]
         ghosts[node] = np.empty(node.shape, node.dtype) if view is None else view
+    layout.chains = find_chains(program.nodes, layout.base, ghosts)
 
 
 def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> None:
@@ -195,6 +200,26 @@ def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Arra
         layout.scratch[node] = tuple(
             Storage(spec, position, position) for spec in node.op.scratch(*(x.spec for x in node.inputs))
         )
+
+
+def _shorten_chains(program: Program, layout: _Layout) -> None:
+    """Rule 5. All memory that a chain touches is in use from its first op to its last: blocks interleave them."""
+    storages = {id(s): s for s in layout.storage.values() if not s.external}
+    viewed = {base for value, base in layout.base.items() if value is not base}
+    shown = viewed | set(layout.slot_of) | {concat for concat, _ in layout.slot_of.values()}
+    fixed = {id(layout.storage[base]) for base in shown if base in layout.storage}
+    for chain in layout.chains:
+        for node in chain.nodes:
+            layout.scratch[node] = tuple(
+                Storage(Spec((BLOCK,), s.spec.dtype), chain.first, chain.last) for s in layout.scratch[node]
+            )
+        for key, storage in storages.items():
+            if chain.first <= storage.birth and storage.death <= chain.last and key not in fixed:
+                storage.spec = Spec((BLOCK,), storage.spec.dtype)
+            if chain.first <= storage.birth <= chain.last:
+                storage.birth = chain.first
+            if chain.first <= storage.death <= chain.last:
+                storage.death = chain.last
 
 
 def _state_targets(
@@ -294,6 +319,8 @@ def _bind(
     for name, value in program.inputs.items():
         layout.storage[value].array = inputs[name]
     calls: list[Callable[[], object]] = []
+    ends = {chain.nodes[-1]: chain for chain in layout.chains}
+    chained = {node for chain in layout.chains for node in chain.nodes}
     for node in program.nodes:
         if node in values:
             continue
@@ -305,7 +332,10 @@ def _bind(
             values[node] = view
         else:
             values[node] = _home(node, layout)
-            calls += _calls(node, layout, values)
+            if node in ends:
+                calls += ends[node].bind(values, {member: _scratch(member, layout) for member in ends[node].nodes})
+            elif node not in chained:
+                calls += _calls(node, layout, values)
     finish = [partial(np.copyto, inputs[name], values[new]) for name, new in layout.copied]
     return [*calls, *finish], values
 
@@ -317,7 +347,11 @@ def _home(node: Value, layout: _Layout) -> Array:
         concat, number = layout.slot_of[node]
         assert isinstance(concat.op, Concat)
         array = concat.op.slot(array, number, *(x.spec for x in concat.inputs))
-    return array.reshape(node.shape)
+    return array.reshape(node.shape) if array.size == node.size else array
+
+
+def _scratch(node: Value, layout: _Layout) -> tuple[Array, ...]:
+    return tuple(s.array for s in layout.scratch[node] if s.array is not None)
 
 
 def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[Callable[[], object]]:
@@ -331,5 +365,4 @@ def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[
             for i, x in enumerate(operands)
             if i not in here
         ]
-    scratch = tuple(s.array for s in layout.scratch[node] if s.array is not None)
-    return [node.op.bind(*operands, out=values[node], scratch=scratch)]
+    return [node.op.bind(*operands, out=values[node], scratch=_scratch(node, layout))]

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from backprop_cli.nn.model import Model
 
-WORTHWHILE = 16_000_000
-"""Multiplications of a step's largest layer from which a second thread pays for waking it."""
+WORTHWHILE = 400_000
+"""Multiplications of a step's largest layer below which a second BLAS thread was never seen to help."""
 
 
 def thread_count(wanted: int | Literal["auto"], model: Model, batch: int) -> int:
