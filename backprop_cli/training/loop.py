@@ -95,8 +95,7 @@ class _Bound:
         np.take(train.targets, index, axis=0, out=self.targets, mode="clip")
         for array in self.noise:
             noise.random(dtype=array.dtype, out=array)
-        with np.errstate(all="ignore"):
-            self.plan.run()
+        self.plan.run()
 
 
 class _EpochSums:
@@ -210,7 +209,11 @@ class Trainer:
 
         """
         job, state = self.job, self.state
-        while state.epoch <= job.settings.epochs and not self._limit() and not self._patience():
+        while state.epoch <= job.settings.epochs:
+            reason = self._limit() or self._patience()
+            if reason:
+                yield Stopped(state.step, state.epoch, reason)
+                return
             self._order = job.order(state.epoch)
             sums = _EpochSums(job, state)
             started = time.perf_counter()
@@ -218,10 +221,6 @@ class Trainer:
                 yield self._update(sums)
             if state.position > 0:
                 yield self._close_epoch(sums, time.perf_counter() - started)
-            reason = self._limit() or self._patience()
-            if reason and state.epoch <= job.settings.epochs:
-                yield Stopped(state.step, state.epoch, reason)
-                return
 
     def _limit(self) -> str:
         settings, state = self.job.settings, self.state
@@ -236,7 +235,7 @@ class Trainer:
         memory = self.state.memory.get(EARLY_STOPPING, {})
         if monitor is None or not monitor.is_out_of_patience(memory):
             return ""
-        waited = f"{memory['waited']:g} epochs"
+        waited = f"{memory['waited']:g} epoch{'' if memory['waited'] == 1 else 's'}"
         if "value" not in memory:
             return f"early stopping: {monitor.name} was never a number in {waited}"
         return f"early stopping: {monitor.name} has not improved on {memory['value']:.6g} for {waited}"
@@ -258,19 +257,24 @@ class Trainer:
             index = self._order[start : min(start + size, end)]
             updates = start + size >= end
             bound = self._bind(len(index), updates)
-            if job.recipe.accumulate:
-                bound.scalars[SHARE][...] = len(index) / (end - begin)
-            if updates:
-                bound.scalars[LEARNING_RATE][...] = rate
-                for name, value in job.recipe.optimizer.scalars(state.step + 1).items():
-                    bound.scalars[name][...] = value
-            bound.run(job.train, index, state.noise)
+            with np.errstate(all="ignore"):  # what overflows is seen in the loss or the parameters
+                if job.recipe.accumulate:
+                    bound.scalars[SHARE][...] = len(index) / (end - begin)
+                if updates:
+                    self._set_scalars(bound, rate)
+                bound.run(job.train, index, state.noise)
             batch_loss = bound.loss.item()
             sums.add(bound, batch_loss, start, len(index))
             loss += batch_loss * len(index)
         state.step += 1
         state.position = end
         return self._step(bound, sums, loss / (end - begin), rate, end - begin)
+
+    def _set_scalars(self, bound: _Bound, rate: float) -> None:
+        """What the optimizer is told of the step at hand."""
+        bound.scalars[LEARNING_RATE][...] = rate
+        for name, value in self.job.recipe.optimizer.scalars(self.state.step + 1).items():
+            bound.scalars[name][...] = value
 
     def _step(self, bound: _Bound, sums: _EpochSums, loss: float, rate: float, examples: int) -> Step:
         state = self.state
