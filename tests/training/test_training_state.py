@@ -35,7 +35,7 @@ def test_empty_layout():
 
 
 def test_start_is_the_models_and_the_slots_are_the_optimizers():
-    r = recipe(optimizer={"type": "adagrad", "initial_accumulator": 0.5} if False else "adam", dtype="float32")
+    r = recipe(optimizer="adam", dtype="float32")
     state = State.start(r, 7)
     tensors = state.tensors(r)
     parameters = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"]
@@ -129,12 +129,8 @@ def test_to_go_on_needs_the_same_optimizer():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (
-            {"step": None},
-            "TypeError: int() argument must be a string, a bytes-like object or a real number, not 'NoneType'",
-        ),
+        ({"step": "x"}, "ValueError: invalid literal for int() with base 10: 'x'"),
         ({"memory": {"best": 3}}, "TypeError: 'int' object is not iterable"),
-        ({"random": {}}, "ValueError: state must be for a PCG64 RNG"),
     ],
 )
 def test_counters_of_another_kind(change, reason):
