@@ -248,10 +248,9 @@ class _Session:
     def _check_gradients(self, events: Iterator[Event]) -> None:
         for event in events:
             self._tell(event)
-            failure = self.gradient_hook.failure
-            if failure is not None:
-                self._tell(self.checkpointer.save_last(self.state.step))
-                raise CheckError(failure)
+        if self.gradient_hook.failure is not None:
+            self._tell(self.checkpointer.save_last(self.state.step))
+            raise CheckError(self.gradient_hook.failure)
 
     def _heed(self, asked: Asked) -> None:
         """End where a signal asked for it; between events the state is exact."""
