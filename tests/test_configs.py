@@ -1,0 +1,121 @@
+"""The ready configurations load and train, and reach the figures that the README states."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from backprop_cli.config.load import load_config
+from backprop_cli.jobs.show import show
+from backprop_cli.jobs.train import train
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+NEEDS_FILES = {"mnist"}
+SEEDS = range(5)
+MNIST = {
+    "train.inputs": "train-images-idx3-ubyte.gz",
+    "train.targets": "train-labels-idx1-ubyte.gz",
+    "test.inputs": "t10k-images-idx3-ubyte.gz",
+    "test.targets": "t10k-labels-idx1-ubyte.gz",
+}
+OTHER_PROCESSORS = 0.01
+"""How far a mean may be from the README's: other last digits move an example or two across a border."""
+
+AT_LEAST = {
+    "iris": ("accuracy", 0.93),
+    "digits": ("accuracy", 0.97),
+    "breast_cancer": ("accuracy", 0.96),
+    "penguins": ("accuracy", 0.97),
+    "california_housing": ("r2", 0.75),
+    "linear_regression": ("r2", 0.998),
+    "logistic_regression": ("accuracy", 0.96),
+    "xor": ("accuracy", 0.995),
+    "spiral": ("accuracy", 0.97),
+    "skip": ("accuracy", 0.96),
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Runs go where the test's files go."""
+    monkeypatch.chdir(tmp_path)
+
+
+def named(paths):
+    return [pytest.param(path, id=path.stem) for path in paths]
+
+
+def on_test(name, metric, overrides=()):
+    """The metric on the test split for each seed."""
+    config = ROOT / "configs" / f"{name}.yaml"
+    return [train(config, [f"seed={seed}", *overrides]).metrics[f"test/{metric}"] for seed in SEEDS]
+
+
+def in_readme(name):
+    """The mean in the README's table of measurements."""
+    row = re.search(rf"^\| {name} \| [^|]+ \| ([\d.]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert row is not None
+    return float(row[1])
+
+
+@pytest.mark.parametrize("path", named(CONFIGS))
+def test_it_loads_checks_gradients_and_begins_with_a_comment(path):
+    assert load_config(path).config.gradient_check is not None
+    assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("path", named(path for path in CONFIGS if path.stem not in NEEDS_FILES))
+def test_its_first_epoch_runs_and_its_gradients_are_right(path):
+    result = train(path, ["training.epochs=1"])
+    assert result.status == "finished"
+    assert result.metrics["test/loss"] > 0
+
+
+def test_the_network_of_mnist_needs_no_files():
+    assert show(ROOT / "configs" / "mnist.yaml").to_json()["parameters"] == 784 * 100 + 100 + 100 * 10 + 10
+
+
+def test_every_configuration_has_a_bar():
+    assert {path.stem for path in CONFIGS} == {*AT_LEAST, "diabetes", "mnist"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AT_LEAST)
+def test_it_reaches_its_bar_and_the_figure_in_the_readme(name):
+    metric, bar = AT_LEAST[name]
+    mean = fmean(on_test(name, metric))
+    assert mean >= bar
+    assert mean == pytest.approx(in_readme(name), abs=OTHER_PROCESSORS)
+
+
+@pytest.mark.slow
+def test_diabetes_stays_under_its_bar():
+    mean = fmean(on_test("diabetes", "root_mean_squared_error"))
+    assert mean < 58
+    assert mean == pytest.approx(in_readme("diabetes"), rel=OTHER_PROCESSORS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("BP_MNIST" not in os.environ, reason="BP_MNIST names no folder with the files of MNIST")
+def test_mnist_reaches_its_bar():
+    folder = Path(os.environ["BP_MNIST"]).resolve()
+    files = [f"data.{key}={folder / name}" for key, name in MNIST.items()]
+    assert fmean(on_test("mnist", "accuracy", files)) >= 0.974
+
+
+@pytest.mark.slow
+def test_fifty_epochs_of_iris_take_under_a_second_and_a_half():
+    """The whole process; the best of three, for other processes run beside it."""
+    command = [str(Path(sys.executable).parent / "bp"), "train", str(ROOT / "configs" / "iris.yaml"), "--quiet"]
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.5
