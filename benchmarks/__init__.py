@@ -1,0 +1,1 @@
+"""``bp`` against its peers, side by side: ``python -m benchmarks --help``."""

@@ -1,0 +1,105 @@
+"""``python -m benchmarks``: measure, print, write, judge."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from benchmarks.bars import judge
+from benchmarks.comparisons import COMPARISONS
+from benchmarks.machine import machine
+from benchmarks.measure import Result, measure
+from benchmarks.participant import Unavailable
+from benchmarks.peers import PEERS
+from benchmarks.table import machine_text, result_text, verdicts_text
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="bp against its peers, side by side.")
+    parser.add_argument("--cases", nargs="+", default=["*"], metavar="NAME", help="comparisons, wildcards allowed")
+    parser.add_argument("--peers", nargs="+", default=["*"], metavar="NAME", help="peers, likewise; bp always runs")
+    parser.add_argument("--rounds", type=_positive, default=9, metavar="N", help="times each is measured (9)")
+    parser.add_argument("--seconds", type=float, default=0.3, metavar="S", help="length of a measurement (0.3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, every round included")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed")
+    parser.add_argument("--fast", action="store_true", help="hold bp against the bars for its [fast] extra")
+    parser.add_argument("--list", action="store_true", help="list cases and peers, and what is not installed")
+    return parser.parse_args(given)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
+def _any_of(patterns: Sequence[str], name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def _listing() -> str:
+    lines = ["cases:", *(f"  {name:<13} {comparison.title}" for name, comparison in COMPARISONS.items()), "peers:"]
+    for name, peer in PEERS.items():
+        reason = peer.missing()
+        lines.append(f"  {name:<13} {peer.title}" + (f"  ({reason})" if reason else ""))
+    return "\n".join(lines)
+
+
+def _tell(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the chosen comparisons; the exit code."""
+    arguments = _arguments(given)
+    if arguments.list:
+        print(_listing())
+        return 0
+    chosen = [comparison for name, comparison in COMPARISONS.items() if _any_of(arguments.cases, name)]
+    if not chosen:
+        print(f"no case is called {' or '.join(arguments.cases)}; known: {', '.join(COMPARISONS)}", file=sys.stderr)
+        return 2
+    unknown = [pattern for pattern in arguments.peers if not any(fnmatch(name, pattern) for name in PEERS)]
+    if unknown:
+        print(f"no peer is called {' or '.join(unknown)}; known: {', '.join(PEERS)}", file=sys.stderr)
+        return 2
+    where = machine()
+    print(machine_text(where), flush=True)
+    results: list[Result] = []
+
+    def wanted(name: str) -> bool:
+        return _any_of(arguments.peers, name) or name not in PEERS
+
+    for comparison in chosen:
+        try:
+            result = measure(comparison, wanted, arguments.rounds, arguments.seconds, _tell)
+        except Unavailable as reason:
+            print(f"\n{comparison.name}: {comparison.baseline}: {reason}", file=sys.stderr)
+            continue
+        _tell("")
+        print(f"\n{result_text(result)}", flush=True)
+        results.append(result)
+    verdicts = judge(results, arguments.fast)
+    if verdicts:
+        print(f"\n{verdicts_text(verdicts)}")
+    if arguments.json is not None:
+        content = {
+            "machine": where,
+            "rounds": arguments.rounds,
+            "seconds": arguments.seconds,
+            "comparisons": [result.to_json() for result in results],
+            "bars": [verdict.to_json() for verdict in verdicts],
+        }
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    missed = arguments.check and not all(verdict.passed for verdict in verdicts)
+    return 1 if missed or len(results) < len(chosen) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What the figures must reach: one table, and its judge."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.measure import Result, median_ratio
+from benchmarks.peers import STEPWISE, TORCH
+
+Figure = tuple[str, float] | None
+"""Whom ``bp`` was held against and the median ratio; None where nobody to hold it against ran."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The figure that ``read`` takes from a comparison must lie in [``at_least``, ``at_most``].
+
+    ``fast``: what replaces ``at_least`` where bp runs with its ``[fast]`` extra.
+    """
+
+    case: str
+    what: str
+    read: Callable[[Result], Figure]
+    at_least: float
+    fast: float | None = None
+    at_most: float | None = None
+
+
+def _time(*peers: str) -> Callable[[Result], Figure]:
+    """Time of the fastest of some peers over that of bp."""
+    return lambda result: median_ratio(result, peers)
+
+
+def _memory(*peers: str) -> Callable[[Result], Figure]:
+    """Peak memory of the most frugal of some peers over that of bp."""
+
+    def read(result: Result) -> Figure:
+        ran = {name: result.lines[name].facts["memory_bytes"] for name in peers if name in result.lines}
+        if not ran:
+            return None
+        least = min(ran, key=lambda name: ran[name])
+        return least, ran[least] / result.lines[result.baseline].facts["memory_bytes"]
+
+    return read
+
+
+def linearity(result: Result) -> Figure:
+    """What a layer costs between depth 32 and 64, over what it costs between 4 and 32: 1 if cost is linear."""
+    if not {"depth-4", "depth-32", "depth-64"} <= result.lines.keys():
+        return None
+    rounds = zip(*(result.lines[f"depth-{depth}"].seconds for depth in (4, 32, 64)), strict=True)
+    slopes = [((deep - middle) / 32) / ((middle - shallow) / 28) for shallow, middle, deep in rounds]
+    return "bp", statistics.median(slopes)
+
+
+_STEPS, _PYTORCH, _SCAN = "best peer called a step at a time", "best PyTorch", "JAX scan"
+
+BARS = (
+    Bar("tiny", _STEPS, _time(*STEPWISE), 1.5),
+    Bar("tiny", _PYTORCH, _time(*TORCH), 6.0),
+    Bar("tiny", _SCAN, _time("jax_scan"), 0.6, fast=1.0),
+    Bar("tiny", "the plan alone", _time("bp_plan"), 0.95),
+    Bar("small", _STEPS, _time(*STEPWISE), 1.1),
+    Bar("small", _PYTORCH, _time(*TORCH), 3.5),
+    Bar("small", _SCAN, _time("jax_scan"), 0.8),
+    Bar("small", "the plan alone", _time("bp_plan"), 0.95),
+    Bar("large", _STEPS, _time(*STEPWISE), 0.9, fast=1.0),
+    Bar("large", _PYTORCH, _time(*TORCH), 1.0),
+    Bar("large", _SCAN, _time("jax_scan"), 0.85),
+    Bar("large", "bare matrix products", _time("gemm"), 0.6),
+    Bar("large", "the plan alone", _time("bp_plan"), 0.95),
+    Bar("large", "peak memory, PyTorch", _memory(*TORCH), 2.0),
+    Bar("depth", "a layer's cost, 32 to 64 over 4 to 32", linearity, 0.9, at_most=1.1),
+    Bar("iris-process", "torch script", _time("torch_script"), 3.0),
+    Bar("iris-process", "scikit-learn script", _time("sklearn_script"), 2.0),
+    Bar("help", "python -c 'import typer'", _time("typer"), 1 / 3),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar and what was measured."""
+
+    bar: Bar
+    against: str
+    figure: float
+    at_least: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the figure lies within the bar."""
+        return self.figure >= self.at_least and (self.bar.at_most is None or self.figure <= self.bar.at_most)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {
+            "case": self.bar.case,
+            "what": self.bar.what,
+            "against": self.against,
+            "figure": self.figure,
+            "at_least": self.at_least,
+            "at_most": self.bar.at_most,
+            "passed": self.passed,
+        }
+
+
+def judge(results: Sequence[Result], fast: bool = False) -> list[Verdict]:
+    """Every bar whose comparison and peers were measured."""
+    verdicts = []
+    for bar in BARS:
+        for result in results:
+            figure = bar.read(result) if result.name == bar.case else None
+            if figure is not None:
+                at_least = bar.fast if fast and bar.fast is not None else bar.at_least
+                verdicts.append(Verdict(bar, *figure, at_least))
+    return verdicts

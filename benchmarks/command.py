@@ -1,0 +1,65 @@
+"""A whole process, from its start to its end, as a shell would run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.participant import Unavailable
+
+ROOT = Path(__file__).parent.parent
+_BP = "from backprop_cli.cli.app import main; main()"
+
+
+class Command:
+    """``arguments`` of the Python that runs this; a scratch directory, new each time, is its working directory."""
+
+    def __init__(self, title: str, arguments: list[str], needs: tuple[str, ...] = ()):
+        self.title, self._arguments, self._needs = title, arguments, needs
+        self._facts: dict[str, Any] = {"memory_bytes": 0}
+
+    def prepare(self) -> None:
+        absent = [name for name in self._needs if find_spec(name) is None]
+        if absent:
+            raise Unavailable(f"not installed: {', '.join(absent)}")
+        self.sample()  # compiles modules and brings files into memory
+
+    def sample(self) -> float:
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+            start = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, *self._arguments], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            lines = output.read().decode(errors="replace").strip().splitlines() or [""]
+        if process.returncode:
+            raise Unavailable(f"exit code {process.returncode}: {lines[-1]}")
+        peak = usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
+        self._facts = {"memory_bytes": max(self._facts["memory_bytes"], peak), "printed": lines[-1]}
+        return seconds
+
+    def facts(self) -> dict[str, Any]:
+        return self._facts
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def bp(title: str, *arguments: str) -> Command:
+    """``bp ...``."""
+    return Command(title, ["-c", _BP, *arguments])
+
+
+def script(title: str, name: str, *needs: str) -> Command:
+    """A script of ``benchmarks/scripts``, given the data of the iris job."""
+    path = ROOT / "benchmarks" / "scripts" / name
+    return Command(title, [str(path), str(ROOT / "datasets" / "iris.csv")], needs)

@@ -1,0 +1,103 @@
+"""What is compared with what. ``--cases`` picks comparisons by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks.cases import Case
+from benchmarks.command import ROOT, Command, bp, script
+from benchmarks.participant import Participant
+from benchmarks.peers import BP, PEERS
+from benchmarks.worker import Worker
+
+STEP, EPOCH, PROCESS = "step", "epoch", "process"
+DEPTHS = (2, 4, 8, 16, 32, 64)
+BATCHES = (1, 8, 64, 512, 4096)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Lines that are timed alternately; ratios are ``line / baseline`` within a round.
+
+    ``lines(seconds)`` makes them, by name; ``unit``: what a time is the time of.
+    """
+
+    name: str
+    title: str
+    unit: str
+    baseline: str
+    lines: Callable[[float], dict[str, Participant]]
+
+
+def _training(name: str, sizes: tuple[int, ...], batch: int, examples: int = 4096) -> Comparison:
+    case = Case(sizes, batch, examples)
+
+    def lines(seconds: float) -> dict[str, Participant]:
+        return {peer: Worker(peer, case, seconds) for peer in PEERS}
+
+    return Comparison(name, f"{_network(sizes)}, batch {batch}", STEP, BP, lines)
+
+
+def _network(sizes: tuple[int, ...]) -> str:
+    return "-".join(str(size) for size in sizes)
+
+
+def _depth() -> Comparison:
+    def lines(seconds: float) -> dict[str, Participant]:
+        return {f"depth-{depth}": _deep(depth, seconds) for depth in DEPTHS}
+
+    return Comparison("depth", "64 relu units a layer, 10 outputs, batch 64, bp alone", STEP, "depth-4", lines)
+
+
+def _deep(depth: int, seconds: float) -> Worker:
+    worker = Worker(BP, Case((64,) * depth + (10,), batch=64, examples=1024), seconds)
+    worker.title = f"{depth} dense layers"
+    return worker
+
+
+def _mnist_epoch() -> Comparison:
+    case = Case((784, 300, 10), 128, 60_000, mnist=True)
+    peers = [name for name in PEERS if name in (BP, "sklearn") or name.startswith(("torch", "jax"))]
+
+    def lines(seconds: float) -> dict[str, Participant]:
+        return {peer: Worker(peer, case, 0.0, unit_steps=case.steps_per_epoch) for peer in peers}
+
+    return Comparison("mnist-epoch", "784-300-10, batch 128, an epoch of 60,000 examples", EPOCH, BP, lines)
+
+
+def _iris() -> Comparison:
+    def lines(seconds: float) -> dict[str, Participant]:
+        return {
+            BP: bp("bp train configs/iris.yaml", "train", str(ROOT / "configs" / "iris.yaml")),
+            "torch_script": script("scripts/iris_torch.py", "iris_torch.py", "torch"),
+            "sklearn_script": script("scripts/iris_sklearn.py", "iris_sklearn.py", "sklearn"),
+        }
+
+    return Comparison("iris-process", "iris, 50 epochs, from the shell and back", PROCESS, BP, lines)
+
+
+def _help() -> Comparison:
+    def lines(seconds: float) -> dict[str, Participant]:
+        return {BP: bp("bp --help", "--help"), "typer": Command("import typer", ["-c", "import typer"])}
+
+    return Comparison("help", "bp --help", PROCESS, BP, lines)
+
+
+def _batch(size: int) -> Comparison:
+    # At least 4 steps an epoch, at most 128: a peer that compiles whole epochs cannot do less than one.
+    return _training(f"batch-{size}", (64, 128, 64, 10), size, examples=size * min(128, max(4, 4096 // size)))
+
+
+_MAKERS: tuple[Callable[[], Comparison], ...] = (
+    partial(_training, "tiny", (4, 16, 16, 3), 32),
+    partial(_training, "small", (64, 128, 64, 10), 64),
+    partial(_training, "large", (784, 512, 256, 10), 128),
+    _depth,
+    *(partial(_batch, size) for size in BATCHES),
+    _mnist_epoch,
+    _iris,
+    _help,
+)
+COMPARISONS = {comparison.name: comparison for comparison in (make() for make in _MAKERS)}

@@ -1,0 +1,45 @@
+"""``bp``: the loop that ``bp train`` runs, with every event read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backprop_cli.data.dataset import Split
+from backprop_cli.nn.schedules.constant import Constant
+from backprop_cli.training.events import Step
+from backprop_cli.training.loop import Job, Trainer
+from backprop_cli.training.settings import TrainingSettings
+from benchmarks.cases import Data
+from benchmarks.peers.bp_network import Network
+
+_FOR_EVER = 10**9
+
+
+class Loop:
+    def __init__(self, data: Data):
+        self.network = Network(data)
+        self.split = Split(data.inputs, data.labels)
+        settings = TrainingSettings(epochs=_FOR_EVER, batch_size=data.case.batch)
+
+        class InOrder(Job):
+            """Examples come in the order of the case, not in one that follows from a seed of its own."""
+
+            def order(self, epoch: int) -> np.ndarray:
+                return data.order(epoch)
+
+        job = InOrder(self.network.recipe, settings, Constant(), seed=0, train=self.split)
+        self.events = Trainer(job, self.network.state).run()
+        self.threads = self.network.threads
+
+    def run(self, steps: int) -> int:
+        done = 0
+        while done < steps:
+            done += isinstance(next(self.events), Step)
+        return done
+
+    def loss(self) -> float:
+        return self.network.evaluator.evaluate(self.split)["loss"]
+
+
+def build(data: Data, variant: str) -> Loop:
+    return Loop(data)

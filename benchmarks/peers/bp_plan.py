@@ -1,0 +1,39 @@
+"""``bp`` without its loop: the plan's calls, again and again on one batch. What the loop adds is the difference."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from backprop_cli.autodiff import Plan
+from backprop_cli.training.program import INPUTS, LEARNING_RATE, TARGETS, training_step
+from benchmarks.cases import Data
+from benchmarks.peers.bp_network import Network
+
+
+class BarePlan:
+    def __init__(self, data: Data):
+        network = Network(data)
+        batch, optimizer = data.case.batch, network.recipe.optimizer
+        self.plan = Plan(training_step(network.recipe, batch), network.state.vectors)
+        self.plan.inputs[INPUTS][...] = data.inputs[:batch]
+        self.plan.inputs[TARGETS][...] = data.labels[:batch]
+        # Constants of a late step. A small rate: the batch stays one that is being learned.
+        scalars = {**optimizer.scalars(10_000), LEARNING_RATE: optimizer.learning_rate * 1e-3}
+        for name, value in scalars.items():
+            self.plan.inputs[name][...] = value
+        self.threads = network.threads
+
+    def run(self, steps: int) -> int:
+        with np.errstate(all="ignore"):
+            for _ in range(steps):
+                self.plan.run()
+        return steps
+
+    def loss(self) -> float:
+        return math.nan
+
+
+def build(data: Data, variant: str) -> BarePlan:
+    return BarePlan(data)

@@ -1,0 +1,124 @@
+"""The benchmarks run, and judge what they measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch):
+    """The package of the checkout, which is not installed."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import benchmarks.__main__ as main
+
+    return main
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+
+
+def test_smallest_case(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    ran = _run(
+        *("--cases", "tiny", "--peers", "bp_plan", "gemm", "--rounds", "1", "--seconds", "0.01", "--json", str(file))
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "tiny: 4-16-16-3, batch 32; ratios are to bp" in ran.stdout
+    found = json.loads(file.read_text())
+    assert found["machine"]["processors"] >= 1
+    assert {"date", "cpu", "packages", "blas", "environment"} <= found["machine"].keys()
+    (comparison,) = found["comparisons"]
+    assert comparison["skipped"] == {}
+    assert list(comparison["lines"]) == ["bp", "bp_plan", "gemm"]
+    for line in comparison["lines"].values():
+        assert len(line["seconds"]) == 1
+        assert 0 < line["seconds"][0] == line["median_seconds"]
+        assert line["ratio"]["min"] == line["ratio"]["median"] == line["ratio"]["max"] > 0
+        assert line["memory_bytes"] > 1e6
+    assert 0 < comparison["lines"]["bp"]["loss_after_an_epoch"] < 2
+    assert [bar["against"] for bar in found["bars"]] == ["bp_plan"]
+
+
+def test_unknown_names() -> None:
+    ran = _run("--cases", "huge")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("no case is called huge; known: tiny, small, large, depth, ")
+    ran = _run("--peers", "caffe")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("no peer is called caffe; known: bp, bp_plan, gemm, ")
+
+
+def _result(name: str, **seconds: list[float]):
+    from benchmarks.measure import Line, Result
+
+    lines = {line.replace("_", "-") if name == "depth" else line: Line(line, times) for line, times in seconds.items()}
+    for line in lines.values():
+        line.facts["memory_bytes"] = 50_000_000
+    return Result(name, name, "step", next(iter(lines)), lines, {"mygrad": "not installed: mygrad"})
+
+
+@pytest.mark.parametrize(("jax", "code", "mark"), [(1.2e-4, 1, "  MISSED"), (1.6e-4, 0, "")])
+def test_check(benchmarks, monkeypatch, capsys, jax: float, code: int, mark: str) -> None:
+    result = _result("tiny", bp=[1e-4, 2e-4, 1e-4], torch_fused=[7e-4, 14e-4, 7e-4], jax_step=[jax, 4e-4, jax])
+    monkeypatch.setattr(benchmarks, "measure", lambda *_: result)
+    assert benchmarks.main(["--cases", "tiny", "--check"]) == code
+    printed = capsys.readouterr().out
+    assert (
+        f"""
+tiny: tiny; ratios are to bp
+                            us a step   min  median   max  peak MB  threads  loss
+  bp           bp                 100  1.00    1.00  1.00       50
+  torch_fused  torch_fused        700  7.00    7.00  7.00       50
+  jax_step     jax_step           {jax * 1e6:.0f}  {jax * 1e4:.2f}    {jax * 1e4:.2f}  2.00       50
+  mygrad: not installed: mygrad
+
+bars: time (or memory) of the peer over that of bp, medians
+  bar   against                                      ratio  at least
+  tiny  best peer called a step at a time: jax_step   {jax * 1e4:.2f}      1.50{mark}
+  tiny  best PyTorch: torch_fused                     7.00      6.00
+"""
+        in printed
+    )
+
+
+def test_ratios_are_within_rounds(benchmarks) -> None:
+    result = _result("tiny", bp=[1.0, 10.0], gemm=[0.5, 4.0])
+    assert result.ratios("gemm") == [0.5, 0.4]
+
+
+def test_linearity(benchmarks) -> None:
+    from benchmarks.bars import linearity
+
+    straight = _result("depth", depth_4=[14.0], depth_32=[42.0], depth_64=[74.0])
+    bent = _result("depth", depth_4=[14.0], depth_32=[42.0], depth_64=[90.0])
+    assert linearity(straight) == ("bp", 1.0)
+    assert linearity(bent) == ("bp", 1.5)
+
+
+def test_bars_for_fast_replace_the_others(benchmarks) -> None:
+    from benchmarks.bars import judge
+
+    result = _result("tiny", bp=[1.0], jax_scan=[0.7])
+    assert [(v.at_least, v.passed) for v in judge([result])] == [(0.6, True)]
+    assert [(v.at_least, v.passed) for v in judge([result], fast=True)] == [(1.0, False)]
+
+
+def test_missing_peer_says_so(benchmarks) -> None:
+    from benchmarks.peers import Peer
+
+    assert Peer("none", "none", needs=("no_such_module",)).missing() == "not installed: no_such_module"
+    assert Peer("numpy", "gemm", needs=("numpy",)).missing() == ""
+
+
+def test_every_bar_names_a_case(benchmarks) -> None:
+    from benchmarks.bars import BARS
+    from benchmarks.comparisons import COMPARISONS
+
+    assert {bar.case for bar in BARS} <= COMPARISONS.keys()
