@@ -1,0 +1,93 @@
+"""``bp gradcheck``: of configurations, checkpoints and runs, and of all that is registered."""
+
+import json
+
+import pytest
+from jobs_support import WITH_DROPOUT, bp, run_of, write_config
+
+from backprop_cli.autodiff import OPS
+from backprop_cli.jobs.gradcheck import gradcheck
+
+SMOOTH = {"model": {"layers": WITH_DROPOUT}, "regularization": {"l1": 0.01, "l2": 0.1}}
+
+
+def test_of_a_configuration(capsys):
+    assert bp("gradcheck", write_config(**SMOOTH), "--samples", "all", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["passed", "target", "method", "dtype", "tolerance", "checks"]
+    assert (found["passed"], found["target"], found["dtype"]) == (True, "flowers.yaml", "float64")
+    assert {check["verdict"] for check in found["checks"]} == {"PASS"}
+    assert all(check["checked"] == check["size"] for check in found["checks"])
+
+
+def test_of_a_run_and_its_checkpoint():
+    run, _ = run_of(write_config(**SMOOTH), "run")
+    best = run / "checkpoints" / "best.safetensors"
+    assert gradcheck(run).to_json() == gradcheck(best).to_json()
+    assert gradcheck(run).target == str(best)
+    assert gradcheck(run).passed
+    assert gradcheck(run).checks[0].worst != gradcheck("flowers.yaml").checks[0].worst  # at its own weights
+
+
+def test_shapes_in_the_configuration_need_no_data():
+    config = write_config(model={"input": [2]}, data={"source": "nowhere.csv"})
+    assert gradcheck(config).passed
+
+
+def test_settings_are_the_configurations_unless_given():
+    config = write_config(gradient_check={"samples": 2, "tolerance": 1e-4})
+    report = gradcheck(config)
+    assert report.tolerance == 1e-4
+    assert {len(check.entries) for check in report.checks} == {2}
+    report = gradcheck(config, samples=3, tolerance=1e-3)
+    assert report.tolerance == 1e-3
+    assert {len(check.entries) for check in report.checks} == {3}
+    assert gradcheck(config, ["gradient_check.samples=1"]).checks[0].entries
+
+
+@pytest.mark.parametrize(
+    "loss", [{"type": "cross_entropy", "class_weight": "balanced", "label_smoothing": 0.1}, "cross_entropy"]
+)
+def test_class_weights_are_in_it(loss):
+    assert gradcheck(write_config(loss=loss), samples="all").passed
+
+
+def test_everything_registered(capsys):
+    assert bp("gradcheck") == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("PASS: ")
+
+
+def test_a_wrong_rule_is_named_and_ends_with_3(monkeypatch, capsys):
+    right = OPS["tanh"].partials
+    monkeypatch.setattr(OPS["tanh"], "partials", lambda self, x, *, out: (1.001 * right(self, x, out=out)[0],))
+    assert bp("gradcheck", write_config(**SMOOTH), "--samples", "all", "--json") == 3
+    found = json.loads(capsys.readouterr().out)
+    assert not found["passed"]
+    assert {check["name"]: check["verdict"] for check in found["checks"]} == {
+        "dense_1.weight": "FAIL",
+        "dense_1.bias": "FAIL",
+        "dense_2.weight": "PASS",
+        "dense_2.bias": "PASS",
+    }
+    assert bp("gradcheck") == 3
+    assert capsys.readouterr().out.splitlines()[-1].startswith("FAIL: ")
+
+
+@pytest.mark.parametrize(("tolerance", "shown"), [("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf")])
+def test_a_tolerance_that_is_none(tolerance, shown, capsys):
+    assert bp("gradcheck", "--tolerance", tolerance) == 2
+    assert capsys.readouterr().err == f"gradcheck: the tolerance must be a number greater than 0, got {shown}\n"
+
+
+def test_what_cannot_be_checked(capsys):
+    assert bp("gradcheck", "nowhere.yaml") == 2
+    assert capsys.readouterr().err == "nowhere.yaml: no such file\n1 problem; nothing was run.\n"
+    assert bp("gradcheck", "nowhere") == 5
+    assert capsys.readouterr().err == (
+        "nowhere: no such file or directory; expected a checkpoint (.safetensors) or a run directory\n"
+    )
+    write_config()
+    assert bp("gradcheck", "flowers.csv") == 5
+    assert capsys.readouterr().err == (
+        "flowers.csv: is not a checkpoint: expected a safetensors file as `bp train` writes it\n"
+    )

@@ -1,0 +1,121 @@
+"""The gradient check inside training: it leaves the run as it is, and a wrong rule does not get far."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jobs_support import WITH_DROPOUT, assert_same_state, bp, epoch_numbers, record, rows, run_of, write_config
+
+from backprop_cli.autodiff import OPS
+from backprop_cli.jobs.train import train
+from backprop_cli.training.events import Step
+
+
+@pytest.fixture
+def wrong_tanh(monkeypatch):
+    """tanh's derivative is off by a thousandth."""
+    right = OPS["tanh"].partials
+    monkeypatch.setattr(OPS["tanh"], "partials", lambda self, x, *, out: (1.001 * right(self, x, out=out)[0],))
+
+
+def test_a_run_with_checks_is_that_without_bit_for_bit():
+    network = {"model": {"layers": WITH_DROPOUT}, "training": {"epochs": 3, "batch_size": 5, "accumulate": 2}}
+    without, plain = run_of(write_config(**network), "without")
+    config = write_config(**network, gradient_check={"every_steps": 2, "samples": "all"})
+    checked, result = run_of(config, "checked")
+    assert_same_state(checked, without)
+    assert epoch_numbers(checked) == epoch_numbers(without)
+    assert result.metrics == plain.metrics
+    steps = [0, 2, 4, 6, 8, 10, 12, 14]
+    assert [row["step"] for row in rows(checked, "gradient_checked")] == steps
+    assert [row["passed"] for row in rows(checked, "gradient_checked")] == [True] * 8
+    files = sorted((checked / "gradient_check").iterdir())
+    assert [path.name for path in files] == [f"step-{step:08d}.json" for step in steps]
+    told = json.loads(files[1].read_text())
+    assert list(told) == ["step", "seconds", "passed", "target", "method", "dtype", "tolerance", "checks"]
+    assert (told["step"], told["passed"], told["target"]) == (2, True, "step 2")
+    assert {check["name"] for check in told["checks"]} == {
+        "dense_1.weight",
+        "dense_1.bias",
+        "dense_2.weight",
+        "dense_2.bias",
+    }
+    assert all(check["checked"] == check["size"] for check in told["checks"])
+
+
+def test_not_at_the_start():
+    run, _ = run_of(write_config(gradient_check={"at_start": False, "every_steps": 5}), "run")
+    assert [row["step"] for row in rows(run, "gradient_checked")] == [5, 10]
+
+
+def test_off_unless_asked_for():
+    run, _ = run_of(write_config(), "run")
+    assert rows(run, "gradient_checked") == []
+    assert not (run / "gradient_check").exists()
+
+
+def test_max_seconds():
+    run, _ = run_of(write_config(gradient_check={"max_seconds": 1e-9}), "run")
+    told = json.loads((run / "gradient_check" / "step-00000000.json").read_text())
+    assert {(check["checked"], check["verdict"]) for check in told["checks"]} == {(0, "TINY")}
+
+
+def test_a_wrong_rule_stops_the_run(wrong_tanh, capsys):
+    config = write_config(gradient_check={"samples": "all"})
+    assert bp("train", config, "--run-dir", "run", "--json") == 3
+    captured = capsys.readouterr()
+    path = Path("run/gradient_check/step-00000000.json")
+    told = json.loads(path.read_text())
+    assert not told["passed"]
+    worst = told["checks"][0]
+    assert (worst["verdict"], worst["name"].partition(".")[0]) == ("FAIL", "dense_1")
+    at = ", ".join(map(str, worst["worst"]["index"]))
+    message = (
+        f"gradient check failed at step 0: {worst['name']}[{at}]: the program's gradient is "
+        f"{worst['worst']['analytic']:.10g}, the loss's slope {worst['worst']['numeric']:.10g} (relative error "
+        f"{worst['max_relative_error']:.2e}, tolerance 1e-05); see {path}"
+    )
+    assert captured.err.splitlines()[-1] == message
+    assert json.loads(captured.out) == {
+        "error": {"code": 3, "kind": "check", "problems": [{"message": message}]},
+        "run_dir": "run",
+        "status": "failed",
+    }
+    assert (record(Path("run"))["status"], record(Path("run"))["exit_code"]) == ("failed", 3)
+    assert rows(Path("run"), "epoch") == []
+    assert worst["max_relative_error"] == pytest.approx(0.001, rel=0.01)
+
+
+def test_a_wrong_rule_stops_the_run_where_it_is_checked_first(wrong_tanh):
+    config = write_config(gradient_check={"at_start": False, "every_steps": 6, "samples": "all"})
+    steps = []
+    with pytest.raises(Exception, match="gradient check failed at step 6: dense_1"):
+        train(config, run_dir=Path("run"), on_event=lambda e: steps.append(e.step) if isinstance(e, Step) else None)
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_wrong_rule_is_only_told_where_that_is_asked_for(wrong_tanh, capsys):
+    config = write_config(gradient_check={"samples": "all", "on_failure": "warn", "every_steps": 5})
+    assert bp("train", config, "--run-dir", "run") == 0
+    said = capsys.readouterr().err
+    for step in (0, 5, 10):
+        assert f"GRADIENTS ARE WRONG at step {step}: " in said
+        assert f"warning: gradient check failed at step {step}: dense_1." in said
+    assert record(Path("run"))["status"] == "finished"
+    assert [row["passed"] for row in rows(Path("run"), "gradient_checked")] == [False] * 3
+
+
+def test_a_looser_tolerance_lets_it_pass(wrong_tanh):
+    run_of(write_config(gradient_check={"samples": "all", "tolerance": 0.01}), "run")
+
+
+def test_relu_at_its_kink_stops_no_run():
+    layers = [
+        {"type": "dense", "units": 6, "activation": "relu", "initializer": "zeros"},
+        {"type": "dense", "units": 3},
+    ]
+    config = write_config(model={"layers": layers}, gradient_check={"samples": "all", "every_steps": 4})
+    run, result = run_of(config, "run")
+    told = json.loads((run / "gradient_check" / "step-00000000.json").read_text())
+    assert {check["verdict"] for check in told["checks"]} <= {"KINK", "PASS"}
+    assert result.status == "finished"
