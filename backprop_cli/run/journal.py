@@ -75,7 +75,9 @@ class Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        # What ended the block matters more than that its last lines may not be on the disk.
+        with contextlib.suppress(*([] if error is None else [CheckpointError])):
+            self.close()
 
     def _failure(self, error: OSError) -> CheckpointError:
         return CheckpointError(f"{self.path}: cannot be written: {reason(error)}; {way_out(self.path.parent)}")
