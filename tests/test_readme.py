@@ -55,7 +55,7 @@ def normal(line):
     """A line without what differs from run to run and from machine to machine."""
     line = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", line)
     line = re.sub(r"\b[a-z]+_\d+\.(weight|bias)\b", "PARAMETER", line)
-    line = re.sub(r"-?\d[\d,]*(\.\d+)?(e[-+]?\d+)?", "#", line)
+    line = re.sub(r"-?\d+(,\d{3})*(\.\d+)?(e[-+]?\d+)?", "#", line)
     line = re.sub(r"\[#(, #)*\]", "[#]", line).replace("threads", "thread")
     return re.sub(r"\s+", " ", line).strip()
 
