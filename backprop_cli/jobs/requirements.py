@@ -33,7 +33,7 @@ class Requirement:
         """Read one; ``test/accuracy`` is ``accuracy`` where the split is ``test``.
 
         Raises:
-            UsageError: it has not the form of a requirement.
+            UsageError: it has not the form of a requirement, or is one of another split.
 
         """
         match = _FORM.fullmatch(text)
@@ -46,7 +46,10 @@ class Requirement:
                 f"--require {text!r}: expected a metric, one of {' '.join(_COMPARISONS)}, and a number, "
                 "as in 'accuracy>=0.95'"
             )
-        return cls(match[1].removeprefix(f"{split}/"), match[2], value, text)
+        named, slash, metric = match[1].rpartition("/")
+        if slash and named != split:
+            raise UsageError(f"--require {text!r}: is about '{named}', but '{split}' is evaluated")
+        return cls(metric, match[2], value, text)
 
     def failure(self, metrics: Mapping[str, float]) -> str | None:
         """What to say where it is not met; NaN meets nothing."""

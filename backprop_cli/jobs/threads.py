@@ -11,8 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from backprop_cli.nn.model import Model
 
-WORTHWHILE = 400_000
-"""Multiplications of a step's largest layer below which a second BLAS thread was never seen to help."""
+WORTHWHILE = 4_000_000
+"""Multiplications of a step's largest layer from which a second BLAS thread gained a quarter of the time.
+
+Below, it gains little on a machine at rest and loses much on a busy one. A rule, not a measurement at the start: the
+choice decides the last bits, and a run should repeat itself.
+"""
 
 
 def thread_count(wanted: int | Literal["auto"], model: Model, batch: int) -> int:

@@ -14,6 +14,7 @@ from backprop_cli.jobs import checkpoints as jobs_checkpoints
 from backprop_cli.jobs.train import train
 from backprop_cli.run import atomic
 from backprop_cli.run import checkpoint as checkpoint_file
+from backprop_cli.training.events import Epoch
 
 WAY_OUT = "; lower optimizer.learning_rate or set training.clip_norm\n"
 REGRESSION = {
@@ -123,21 +124,24 @@ def test_a_full_disk_leaves_the_checkpoint_before(monkeypatch, capsys):
     for name, array in last(good).tensors.items():
         np.testing.assert_array_equal(last(Path("run")).tensors[name], array)
     assert not [path for path in Path("run").rglob("*") if path.name.startswith(".")]
-    straight, whole = run_of(config, "straight")
+    _, whole = run_of(config, "straight")
     assert train(resume=Path("run")).metrics == whole.metrics
 
 
-def test_a_disk_so_full_that_nothing_can_be_told(monkeypatch, capsys):
+def test_a_disk_so_full_that_nothing_can_be_told(monkeypatch):
     """Not even run.json: what ended the run is said all the same."""
+    config = write_config()
+    with monkeypatch.context() as full, pytest.raises(CheckpointError) as caught:
 
-    def fills_up(event):
-        if type(event).__name__ == "Epoch":
-            monkeypatch.setattr(atomic.os, "fsync", full_disk)
+        def fills_up(event):
+            if isinstance(event, Epoch):
+                full.setattr(atomic.os, "fsync", full_disk)
 
-    with pytest.raises(CheckpointError) as caught:
-        train(write_config(), run_dir=Path("run"), on_event=fills_up)
-    monkeypatch.undo()
-    assert str(caught.value).startswith("run/checkpoints/last.safetensors: the checkpoint cannot be written: No space")
+        train(config, run_dir=Path("run"), on_event=fills_up)
+    assert str(caught.value) == (
+        "run/checkpoints/last.safetensors: the checkpoint cannot be written: No space left on device; "
+        "what was saved before is still there: make room, then go on with `bp train --resume`"
+    )
     assert ended() == ("running", None)
 
 
