@@ -67,14 +67,11 @@ class Elementwise(Op):
         )
 
     def simplify(self, *x: Value) -> Value | None:
-        """Drop an explicit broadcast where this op broadcasts by itself."""
-        shape = np.broadcast_shapes(*(v.shape for v in x))
-        for k, v in enumerate(x):
-            if v.op is not None and isinstance(v.op, OPS["broadcast_to"]):
-                bare = (*x[:k], v.inputs[0], *x[k + 1 :])
-                if np.broadcast_shapes(*(w.shape for w in bare)) == shape:
-                    return self(*bare)
-        return None
+        """Work on what was broadcast, not on its repetitions; broadcast the result if nothing else does."""
+        bare = tuple(v.inputs[0] if isinstance(v.op, OPS["broadcast_to"]) else v for v in x)
+        if bare == x:
+            return None
+        return broadcast(self(*bare), np.broadcast_shapes(*(v.shape for v in x)))
 
 
 class Linear(Op):
@@ -134,6 +131,11 @@ def broadcast(x: Value, shape: tuple[int, ...]) -> Value:
     return x if x.shape == shape else OPS["broadcast_to"](shape)(x)
 
 
+def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
+    """``x`` in another shape of the same size; ``x`` itself where it has it."""
+    return x if x.shape == shape else OPS["reshape"](shape)(x)
+
+
 def unbroadcast(cotangent: Value, shape: tuple[int, ...]) -> Value:
     """Transpose of broadcasting: sum over the axes along which a ``shape`` was repeated."""
     if cotangent.shape == shape:
@@ -142,7 +144,7 @@ def unbroadcast(cotangent: Value, shape: tuple[int, ...]) -> Value:
     kept = [lead + i for i, (n, m) in enumerate(zip(shape, cotangent.shape[lead:], strict=True)) if n == 1 and m != 1]
     axes = (*range(lead), *kept)
     total = OPS["sum"](axes)(cotangent) if axes else cotangent
-    return total if total.shape == shape else OPS["reshape"](shape)(total)
+    return reshaped(total, shape)
 
 
 def zeros_like(x: Value) -> Value:

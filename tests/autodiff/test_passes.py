@@ -120,6 +120,14 @@ def rules(x, y, s):
         "x * (1 / y)": (x * (one / y), 1),
         "(1 / y) * x": ((one / y) * x, 1),
         "x * (ones / y)": (s * (ad.constant(np.ones((1, 1))) / y), 2),
+        "x * (2 / y)": (x * (two / y), 2),
+        "x * (2 / y) in another shape": (x * ad.reshape(two / ad.sum(x, 1), (3, 1)), 4),
+        "(x * s) * s": ((x * s) * s, 2),
+        "x * 2 - y * 2": (x * two - y * two, 2),
+        "x - y": (x - y, 1),
+        "x + y * (-2)": (x + y * ad.constant(-2.0), 2),
+        "y * (-2) + x": (y * ad.constant(-2.0) + x, 2),
+        "-broadcast": (-stacked, 2),
         "-(-x)": (ad.negative(ad.negative(x)), 0),
         "-(x * 2)": (-(x * two), 1),
         "x ** 1": (x**1.0, 0),
@@ -140,6 +148,8 @@ def rules(x, y, s):
         "concat of one": (ad.concat([x], 1), 0),
         "cast to its own dtype": (ad.cast(x, np.float64), 0),
         "sum over one": (ad.sum(ad.reshape(x, (1, 3, 4)), 0, keepdims=True), 1),
+        "sum of a sum": (ad.sum(ad.sum(ad.reshape(x, (3, 2, 2)), 1), 1), 2),
+        "sum that keeps its axis": (ad.sum(x, 1, keepdims=True), 2),
         "sum over none": (ad.sum(x, ()), 0),
     }
 

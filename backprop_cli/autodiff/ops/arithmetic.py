@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Elementwise, Partial, broadcast
-from backprop_cli.autodiff.op import Sample, register, sample
+from backprop_cli.autodiff.families import Elementwise, Partial, broadcast, reshaped
+from backprop_cli.autodiff.op import OPS, Sample, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal, Greater
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
@@ -48,12 +48,19 @@ class Add(Elementwise):
         return 1.0, 1.0
 
     def simplify(self, *x: Value) -> Value | None:
-        """``x + 0 = x``."""
+        """``x + 0 = x``; ``x + y * (-c) = x - y * c`` for a constant c > 0."""
         a, b = x
         same = _neutral(a, b, 0.0)
         if same is None:
             same = _neutral(b, a, 0.0)
-        return same if same is not None else super().simplify(*x)
+        return same or _difference(a, b) or _difference(b, a) or super().simplify(*x)
+
+
+def _difference(x: Value, y: Value) -> Value | None:
+    factor = _constant_factor(y)
+    if factor is None or factor.array is None or not factor.array.item() < 0:
+        return None
+    return x - y * -1.0
 
 
 @register
@@ -67,6 +74,24 @@ class Subtract(Elementwise):
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
         """1, -1."""
         return 1.0, -1.0
+
+    def simplify(self, *x: Value) -> Value | None:
+        """``x * c - y * c = (x - y) * c`` for a constant c."""
+        a, b = (_constant_factor(value) for value in x)
+        if a is not None and a is b:
+            return (_other(x[0], a) - _other(x[1], a)) * a
+        return super().simplify(*x)
+
+
+def _constant_factor(x: Value) -> Value | None:
+    """``c`` of ``y * c``, where it is a constant number."""
+    if not isinstance(x.op, Multiply):
+        return None
+    return next((factor for factor in x.inputs if factor.is_constant and factor.ndim == 0), None)
+
+
+def _other(product: Value, factor: Value) -> Value:
+    return product.inputs[0] if product.inputs[1] is factor else product.inputs[1]
 
 
 @register
@@ -82,7 +107,7 @@ class Multiply(Elementwise):
         return y, x
 
     def simplify(self, *x: Value) -> Value | None:
-        """``x * 1 = x``; constants of a product are gathered, and a reciprocal becomes a division."""
+        """``x * 1 = x``; numbers of a product are gathered, and a reciprocal becomes a division."""
         a, b = x
         same = _neutral(a, b, 1.0)
         if same is None:
@@ -93,18 +118,18 @@ class Multiply(Elementwise):
 
 
 def _gathered(x: Value, y: Value) -> Value | None:
-    """``(x * a) * b = x * (a b)`` for constants; ``x * (1 / y) = x / y``."""
-    if isinstance(x.op, Multiply) and _is_scalar(y):
+    """``(x * a) * b = x * (a b)`` for numbers a, b; ``x * (c / y) = (x / y) * c`` for a constant number c."""
+    if isinstance(x.op, Multiply) and x.ndim > 0 and y.ndim == 0:
         for inner, factor in (x.inputs, x.inputs[::-1]):
-            if _is_scalar(factor):
+            if factor.ndim == 0:
                 return inner * (factor * y)
-    if isinstance(y.op, Divide) and _is_number(y.inputs[0], 1.0) and y.inputs[1].spec == y.spec:
-        return x / y.inputs[1]
+    bare = y.inputs[0] if isinstance(y.op, OPS["reshape"]) else y
+    if isinstance(bare.op, Divide) and bare.inputs[0].is_constant and bare.inputs[0].ndim == 0:
+        number, divisor = bare.inputs
+        if divisor.spec == bare.spec:
+            quotient = x / reshaped(divisor, y.shape)
+            return quotient if _is_number(number, 1.0) else quotient * number
     return None
-
-
-def _is_scalar(x: Value) -> bool:
-    return x.is_constant and x.ndim == 0
 
 
 @register
@@ -137,7 +162,7 @@ class Negative(Elementwise):
         inner = x[0].op
         if isinstance(inner, Negative):
             return x[0].inputs[0]
-        if isinstance(inner, Multiply) and any(_is_scalar(factor) for factor in x[0].inputs):
+        if isinstance(inner, Multiply) and _constant_factor(x[0]) is not None:
             return x[0] * -1.0
         return super().simplify(*x)
 

@@ -86,9 +86,16 @@ class Sum(Linear):
         return x[0].size
 
     def simplify(self, *x: Value) -> Value | None:
-        """A sum over axes of size 1 is a reshape."""
-        to = _reduced(self, x[0].spec).shape
-        return Reshape(to)(x[0]) if all(x[0].shape[axis] == 1 for axis in self.axes) else None
+        """A sum over axes of size 1 is a reshape; so is keeping axes; the sum of a sum is one sum."""
+        inner, to = x[0].op, _reduced(self, x[0].spec).shape
+        if all(x[0].shape[axis] == 1 for axis in self.axes):
+            return Reshape(to)(x[0])
+        if self.keepdims:
+            return Reshape(to)(Sum(self.axes)(x[0]))
+        if isinstance(inner, Sum) and not inner.keepdims:
+            left = [axis for axis in range(x[0].inputs[0].ndim) if axis not in inner.axes]
+            return Sum((*inner.axes, *(left[axis] for axis in self.axes)))(x[0].inputs[0])
+        return None
 
 
 @register

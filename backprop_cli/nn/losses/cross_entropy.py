@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from backprop_cli.autodiff import Value, log_softmax, mean, one_hot, softmax
+from backprop_cli.autodiff import Value, amax, exp, log, mean, one_hot, softmax, stop_gradient
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.nn.loss import LOSSES, Loss, Task
@@ -73,9 +73,10 @@ class CrossEntropy(Loss):
         chosen = one_hot(targets, classes, outputs.dtype)
         smoothing = self.label_smoothing
         q = chosen * (1.0 - smoothing) + smoothing / classes if smoothing else chosen
-        if class_weights is not None:
-            q = q * sum_(chosen * class_weights, axes=(1,), keepdims=True)
-        return -mean(sum_(q * log_softmax(outputs), axes=(1,)))
+        # q sums to 1, so that -sum q ln p = ln sum e^z - sum q z; the largest logit is taken off both.
+        z = outputs - stop_gradient(amax(outputs, 1, keepdims=True))
+        cost = log(sum_(exp(z), 1)) - sum_(q * z, 1)
+        return mean(cost if class_weights is None else sum_(chosen * class_weights, 1) * cost)
 
     def class_weights(self, classes: Sequence[Any], counts: Sequence[int]) -> NDArray[np.float64] | None:
         """A weight a class, in the order of ``classes``; None where all are 1.

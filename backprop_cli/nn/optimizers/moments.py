@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -23,8 +24,13 @@ class Moments(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("m", "v")
 
     def scalars(self, step: int) -> dict[str, float]:
-        """What corrects both means for their start at 0."""
-        return {"m_scale": 1.0 / (1.0 - self.beta1**step), "v_scale": 1.0 / (1.0 - self.beta2**step)}
+        """What corrects both means for their start at 0, as numbers outside the long vectors.
+
+        With ``root = sqrt(1 - beta2^step)``: ``m / (1 - beta1^step) / (sqrt(v) / root + epsilon)`` is
+        ``m / (sqrt(v) + epsilon * root)`` times the number ``root / (1 - beta1^step)``.
+        """
+        root = math.sqrt(1.0 - self.beta2**step)
+        return {"scale": root / (1.0 - self.beta1**step), "epsilon": self.epsilon * root}
 
     def moments(self, g: Value, slot: Slots) -> tuple[Value, Value]:
         """The new m and v."""
@@ -35,4 +41,4 @@ class Moments(Optimizer):
     def adam(self, g: Value, slot: Slots, scalar: Scalars) -> tuple[Value, dict[str, Value]]:
         """The corrected mean over the root of the corrected mean square, and the new slots."""
         m, v = self.moments(g, slot)
-        return (m * scalar["m_scale"]) / (sqrt(v * scalar["v_scale"]) + self.epsilon), {"m": m, "v": v}
+        return m / (sqrt(v) + scalar["epsilon"]) * scalar["scale"], {"m": m, "v": v}
