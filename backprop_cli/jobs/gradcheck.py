@@ -18,6 +18,7 @@ from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.network import is_configuration, load, outputs_wanted, recipe_for
 from backprop_cli.jobs.saved import open_saved
+from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, Recipe
 from backprop_cli.training.state import State
@@ -62,14 +63,15 @@ def gradcheck(
         saved = open_saved(find_checkpoint(path), overrides)
         path, loaded, recipe, parameters = saved.path, saved.loaded, saved.recipe, saved.state.parameters
     settings = loaded.config.gradient_check or GradientCheckSettings()
-    return check_gradients(
-        recipe,
-        {PARAMETERS: parameters, **_batch(recipe, loaded.config.seed)},
-        target=str(path),
-        samples=samples or settings.samples,
-        tolerance=tolerance or settings.tolerance,
-        seed=loaded.config.seed,
-    )
+    with blas_threads(1):  # few examples: a second thread would cost more than it does
+        return check_gradients(
+            recipe,
+            {PARAMETERS: parameters, **_batch(recipe, loaded.config.seed)},
+            target=str(path),
+            samples=samples or settings.samples,
+            tolerance=tolerance or settings.tolerance,
+            seed=loaded.config.seed,
+        )
 
 
 def _configured(loaded: Loaded) -> Recipe:

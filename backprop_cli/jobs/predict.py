@@ -69,8 +69,8 @@ def predict(
 def _format(given: str | None, output: Path | BinaryIO) -> str:
     kind = given or (output.suffix.lstrip(".").lower() if isinstance(output, Path) else "csv")
     if kind not in FORMATS:
-        what = f"--format {kind}" if given else f"{output}: its suffix"
-        raise UsageError(f"{what}: predictions are written as {', '.join(FORMATS)}; name one with --format")
+        what = f"--format {kind}: unknown" if given else f"{output}: unknown suffix '{Path(str(output)).suffix}'"
+        raise UsageError(f"{what}; predictions are written as {', '.join(FORMATS)}: name one with --format")
     return kind
 
 

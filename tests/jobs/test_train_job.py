@@ -281,3 +281,16 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch():
     best = load(run / "checkpoints" / "best.safetensors")
     assert best.metadata["state"]["step"] == 4 * (lowest + 1)
     assert result.metrics["validation/loss"] == values[lowest]
+
+
+def test_balanced_class_weights_are_those_of_the_train_split():
+    config = write_config(loss={"type": "cross_entropy", "class_weight": "balanced"})
+    balanced, result = run_of(config, "balanced")
+    weights = last(balanced).metadata["class_weights"]
+    named = ", ".join(f"{name}: {weight!r}" for name, weight in zip("abc", weights, strict=True))
+    by_name, same = run_of(config, "named", [f"loss.class_weight={{{named}}}"])
+    plain, other = run_of(config, "plain", ["loss.class_weight=none"])
+    assert_same_state(balanced, by_name)
+    assert result.metrics == same.metrics != other.metrics
+    assert last(plain).metadata["class_weights"] is None
+    assert len(set(weights)) > 1
