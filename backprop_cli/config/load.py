@@ -139,8 +139,11 @@ def _read_text(path: Path) -> str:
 
 
 def _near_file(path: Path) -> str:
+    """The nearest configuration in the same folder; compared without the suffix, which they share."""
     folder = path.parent
-    return did_you_mean(path.name, [p.name for p in folder.iterdir() if p.is_file()]) if folder.is_dir() else ""
+    known = {p.stem: p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")} if folder.is_dir() else {}
+    near = did_you_mean(path.stem, known)
+    return next((f"; did you mean '{p}'?" for stem, p in known.items() if f"'{stem}'" in near), "")
 
 
 def _copied(tree: Any) -> Any:

@@ -124,6 +124,9 @@ def _is_wrong_sort(fault: Fault) -> bool:
 def _unknown_key(path: TreePath, top: type[Settings], tree: Any) -> str:
     known = known_keys(top, tree, path[:-1])
     near = did_you_mean(str(path[-1]), known)
+    if len(path) == 1:
+        inside = [f"{key}.{path[0]}" for key in known if path[0] in known_keys(top, tree, (key,))]
+        near = f"; did you mean '{inside[0]}'?" if inside else near
     return "unknown key" + (near or (f"; known: {', '.join(known)}" if known else ""))
 
 

@@ -191,7 +191,8 @@ def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, 
         _classes(table, column, rows)
     if len(labels) != 2 or not all(isinstance(label, str) for label in labels):
         shown = listing(map(show, labels), 5)
-        raise DataError(f"{table.of(column)}: binary targets are 0 and 1, or two names; got {shown}")
+        way_out = "; for more classes use loss: cross_entropy" if len(labels) > 2 else ""
+        raise DataError(f"{table.of(column)}: binary targets are 0 and 1, or two names; got {shown}{way_out}")
     return tuple(labels)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from backprop_cli.errors import UsageError
 from backprop_cli.jobs.saved import Saved, open_saved
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.run.output import opened
 
 FORMATS = ("csv", "jsonl", "npz")
 CHUNK = 4096
@@ -62,7 +61,7 @@ def predict(
     precision = saved.loaded.config.training.precision
     batches = stream_inputs(source, saved.transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
     rows = (_rows(saved, outputs, proba) for outputs in _outputs(saved, batches))
-    with _opened(output) as stream, saved.threads():
+    with opened(output) as stream, saved.threads():
         return _WRITERS[kind](stream, rows)
 
 
@@ -72,29 +71,6 @@ def _format(given: str | None, output: Path | BinaryIO) -> str:
         what = f"--format {kind}: unknown" if given else f"{output}: unknown suffix '{Path(str(output)).suffix}'"
         raise UsageError(f"{what}; predictions are written as {', '.join(FORMATS)}: name one with --format")
     return kind
-
-
-@contextlib.contextmanager
-def _opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
-    if not isinstance(output, Path):
-        try:
-            yield output
-            output.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise UsageError(f"standard output: cannot be written: {error.strerror or error}") from error
-        return
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-        temporary.replace(output)
-    except OSError as error:
-        raise UsageError(f"{output}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _outputs(saved: Saved, batches: Iterator[Array]) -> Iterator[Array]:

@@ -51,6 +51,14 @@ def gradcheck_text(result: Json) -> str:
     return "\n".join([table(header, rows), "", _verdict(result)])
 
 
+_MEMORY = {
+    "parameters": "memory of parameters",
+    "optimizer": "memory of optimizer",
+    "plan": "memory of a training step",
+    "plan_lower_bound": "least it could be",
+}
+
+
 def show_text(result: Json) -> str:
     """The table of layers, the totals, and for a run its outcome."""
     rows = [
@@ -66,7 +74,7 @@ def show_text(result: Json) -> str:
     ]
     header = ["layer", "type", "inputs", "output", "parameters", "multiplications"]
     totals: dict[str, object] = {"parameters": result["parameters"], "trainable": result["trainable"]}
-    totals |= {f"memory of {name}": size(count) for name, count in result["bytes"].items() if count is not None}
+    totals |= {_MEMORY.get(name, name): size(count) for name, count in result["bytes"].items()}
     rest = {key: value for key, value in result.items() if key not in {"layers", "bytes", *totals}}
     return "\n\n".join(part for part in (table(header, rows), pairs(totals), pairs(rest)) if part)
 

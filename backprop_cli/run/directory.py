@@ -129,7 +129,8 @@ class RunDirectory:
         """
         for candidate in (path, path / LATEST):
             if (candidate / "run.json").is_file():
-                return cls(candidate)
+                # `latest` will point elsewhere one day: the run is called by its own name.
+                return cls(candidate.parent / candidate.readlink() if candidate.is_symlink() else candidate)
         if not path.exists():
             raise CheckpointError(
                 f"{path}: no such directory; a run is at runs/<name>/<time>, the newest at runs/<name>/latest"

@@ -300,7 +300,7 @@ def test_show(job, capsys):
         ],
         "parameters": 4160,
         "trainable": 4160,
-        "bytes": {"parameters": 16640, "optimizer": 33280, "plan": None},
+        "bytes": {"parameters": 16640, "optimizer": 33280, "plan": 2048},
         "run": {"status": "finished", "metrics": {"test/accuracy": 0.975}},
     }
     calls = job("show", Result(result))
@@ -310,10 +310,11 @@ def test_show(job, capsys):
         "layer    type   inputs  output  parameters  multiplications\n"
         "dense_1  dense  input   [64]         4,160            4,096\n"
         "\n"
-        "parameters            4,160\n"
-        "trainable             4,160\n"
-        "memory of parameters  16.6 kB\n"
-        "memory of optimizer   33.3 kB\n"
+        "parameters                 4,160\n"
+        "trainable                  4,160\n"
+        "memory of parameters       16.6 kB\n"
+        "memory of optimizer        33.3 kB\n"
+        "memory of a training step  2.0 kB\n"
         "\n"
         "run.status                 finished\n"
         "run.metrics.test/accuracy  0.975\n"

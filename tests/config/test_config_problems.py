@@ -55,6 +55,7 @@ def said_of(line: str) -> str:
             "xyzzy: unknown key; known: name, seed, data, model, loss, regularization, optimizer, schedule, metrics, "
             "training, early_stopping, checkpoint, gradient_check, log, run",
         ),
+        ("batch_size: 3", "batch_size: unknown key; did you mean 'training.batch_size'?"),
         ("1: x", "[1]: unknown key; known: name, seed, data, model, loss, regularization, optimizer, schedule, "
             "metrics, "
             "training, early_stopping, checkpoint, gradient_check, log, run"),

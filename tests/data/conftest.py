@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from data_support import Load
 
-from backprop_cli.data.dataset import Dataset, load_dataset
+from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.settings import DataSettings
-
-Load = Callable[..., Dataset]
 
 
 @pytest.fixture

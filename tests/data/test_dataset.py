@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Load
+from data_support import Load
 
 from backprop_cli.data.dataset import Dataset, known_input_shape, load_dataset, load_split
 from backprop_cli.data.settings import DataSettings, FilePair

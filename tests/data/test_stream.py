@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Load
+from data_support import Load
 
 from backprop_cli.data.stream import load_inputs, stream_inputs
 from backprop_cli.data.transform import Transform

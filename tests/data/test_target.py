@@ -177,7 +177,7 @@ def test_json_round_trip(cells: list) -> None:
             table_of(k=list("gfedcba")),
             "binary",
             "data.csv: column 'k': binary targets are 0 and 1, or two names; "
-            "got 'a', 'b', 'c', 'd', 'e', ... (7 in all)",
+            "got 'a', 'b', 'c', 'd', 'e', ... (7 in all); for more classes use loss: cross_entropy",
         ),
     ],
 )

@@ -108,7 +108,7 @@ def test_formats_are_named_or_follow_the_suffix(run, capsys):
     )
     assert bp("predict", run / "checkpoints" / "best.safetensors", "flowers.csv", "--format", "xml") == 2
     assert capsys.readouterr().err == (
-        "--format xml: predictions are written as csv, jsonl, npz; name one with --format\n"
+        "--format xml: unknown; predictions are written as csv, jsonl, npz: name one with --format\n"
     )
 
 

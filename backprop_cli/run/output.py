@@ -1,0 +1,39 @@
+"""Output that a command writes where it is told to: a file that is whole or not there, or a stream."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from backprop_cli.errors import UsageError
+from backprop_cli.run.atomic import reason
+
+
+@contextlib.contextmanager
+def opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """What to write into; a file appears under its name when the block ends, and not where it fails.
+
+    Raises: UsageError when the system takes no more. A broken pipe stays a BrokenPipeError.
+    """
+    if not isinstance(output, Path):
+        try:
+            yield output
+            output.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UsageError(f"standard output: cannot be written: {reason(error)}") from error
+        return
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+        temporary.replace(output)
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {reason(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

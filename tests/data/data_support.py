@@ -1,0 +1,7 @@
+"""Types that the data tests share."""
+
+from collections.abc import Callable
+
+from backprop_cli.data.dataset import Dataset
+
+Load = Callable[..., Dataset]
