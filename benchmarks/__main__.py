@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -24,6 +25,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", default=["*"], metavar="NAME", help="peers, likewise; bp always runs")
     parser.add_argument("--rounds", type=_positive, default=9, metavar="N", help="times each is measured (9)")
     parser.add_argument("--seconds", type=float, default=0.3, metavar="S", help="length of a measurement (0.3)")
+    parser.add_argument("--processors", type=_positive, metavar="N", help="let everyone use only N processors (all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, every round included")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed")
     parser.add_argument("--fast", action="store_true", help="hold bp against the bars for its [fast] extra")
@@ -69,6 +71,12 @@ def main(given: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"no peer is called {' or '.join(unknown)}; known: {', '.join(PEERS)}", file=sys.stderr)
         return 2
+    if arguments.processors is not None and not hasattr(os, "sched_setaffinity"):
+        print("--processors: this system cannot bind a process to processors; leave it out", file=sys.stderr)
+        return 2
+    if arguments.processors is not None:
+        # Set before any worker starts: BLAS, OpenMP, XLA and bp's own rule all count the processors they may use.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.processors])
     where = machine()
     print(machine_text(where), flush=True)
     results: list[Result] = []

@@ -18,12 +18,11 @@ def machine_text(machine: dict[str, Any]) -> str:
     blas = machine["blas"]
     kernel = "unknown"
     if blas:
-        kernel = (
-            f"{blas['internal_api']} {blas['version']}, kernel {blas['architecture']}, {blas['num_threads']} threads"
-        )
+        kernel = f"{blas['internal_api']} {blas['version']}, kernel {blas['architecture']}"
+    count = machine["processors"]
     load = "" if machine["load"] is None else f", load {machine['load'][0]:.2f}"
     lines = [
-        f"{machine['date']}  {machine['cpu']}, {machine['processors']} processors{load}",
+        f"{machine['date']}  {machine['cpu']}, {count} processor{'s' if count > 1 else ''}{load}",
         f"Python {machine['python']}, {', '.join(f'{name} {v}' for name, v in machine['packages'].items())}",
         f"BLAS of NumPy: {kernel}",
     ]
@@ -84,7 +83,7 @@ def verdicts_text(verdicts: Sequence[Verdict]) -> str:
         bar = verdict.bar
         limit = f"{verdict.at_least:.2f}" + ("" if bar.at_most is None else f" to {bar.at_most:.2f}")
         names = f"{bar.what}: {verdict.against}" if verdict.against not in ("bp", bar.what) else bar.what
-        rows.append([bar.case, names, f"{verdict.figure:.2f}", limit, "" if verdict.passed else "MISSED"])
+        rows.append([bar.case, names, f"{verdict.figure:.3f}", limit, "" if verdict.passed else "MISSED"])
     return "\n".join(["bars: time (or memory) of the peer over that of bp, medians", *_aligned(rows, left=2)])
 
 

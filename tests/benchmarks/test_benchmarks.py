@@ -81,8 +81,8 @@ tiny: tiny; ratios are to bp
 
 bars: time (or memory) of the peer over that of bp, medians
   bar   against                                      ratio  at least
-  tiny  best peer called a step at a time: jax_step   {jax * 1e4:.2f}      1.50{mark}
-  tiny  best PyTorch: torch_fused                     7.00      6.00
+  tiny  best peer called a step at a time: jax_step  {jax * 1e4:.3f}      1.50{mark}
+  tiny  best PyTorch: torch_fused                    7.000      6.00
 """
         in printed
     )
