@@ -18,7 +18,6 @@ from backprop_cli.config.load import Loaded, from_tree, load_config
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import BpError, CheckError, CheckpointError, DivergenceError, InterruptionError, UsageError
-from backprop_cli.jobs.checkpoints import Checkpointer
 from backprop_cli.jobs.gradient_hook import GradientHook
 from backprop_cli.jobs.network import Prepared, prepare
 from backprop_cli.jobs.saved import to_checkpoint
@@ -26,6 +25,7 @@ from backprop_cli.jobs.signals import Asked, asked_to_end
 from backprop_cli.jobs.threads import blas_threads, thread_count
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
+from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.environment import environment
 from backprop_cli.run.journal import Journal, write_table

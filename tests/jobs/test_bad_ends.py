@@ -10,9 +10,8 @@ import pytest
 from jobs_support import bp, last, record, rows, run_of, table, write_config
 
 from backprop_cli.errors import CheckpointError
-from backprop_cli.jobs import checkpoints as jobs_checkpoints
 from backprop_cli.jobs.train import train
-from backprop_cli.run import atomic
+from backprop_cli.run import atomic, checkpointer
 from backprop_cli.run import checkpoint as checkpoint_file
 from backprop_cli.training.events import Epoch
 
@@ -175,7 +174,7 @@ def test_a_bug_of_ours_is_recorded_as_one(monkeypatch, capsys):
     def broken(self, event):
         raise RuntimeError("oops")
 
-    monkeypatch.setattr(jobs_checkpoints.Checkpointer, "read", broken)
+    monkeypatch.setattr(checkpointer.Checkpointer, "read", broken)
     assert bp("train", write_config(), "--run-dir", "run") == 1
     said = capsys.readouterr().err
     assert "Traceback (most recent call last):" in said
