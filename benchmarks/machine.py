@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +20,7 @@ def machine() -> dict[str, Any]:
     """Processor, load, versions, NumPy's BLAS and the environment variables that change it."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": _revision(),
         "cpu": _cpu(),
         "processors": processors(),
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
@@ -28,6 +30,16 @@ def machine() -> dict[str, Any]:
         "blas": _blas(),
         "environment": _ENVIRONMENT,
     }
+
+
+def _revision() -> str:
+    """The commit of this checkout, ``-dirty`` where files were changed; empty where git does not know."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip()
 
 
 def processors() -> int:

@@ -23,7 +23,7 @@ def machine_text(machine: dict[str, Any]) -> str:
     load = "" if machine["load"] is None else f", load {machine['load'][0]:.2f}"
     lines = [
         f"{machine['date']}  {machine['cpu']}, {count} processor{'s' if count > 1 else ''}{load}",
-        f"Python {machine['python']}, {', '.join(f'{name} {v}' for name, v in machine['packages'].items())}",
+        f"revision {machine['revision'] or 'unknown'}, Python {machine['python']}, {', '.join(f'{name} {v}' for name, v in machine['packages'].items())}",
         f"BLAS of NumPy: {kernel}",
     ]
     if machine["environment"]:
