@@ -20,10 +20,11 @@ def machine_text(machine: dict[str, Any]) -> str:
     if blas:
         kernel = f"{blas['internal_api']} {blas['version']}, kernel {blas['architecture']}"
     count = machine["processors"]
+    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     load = "" if machine["load"] is None else f", load {machine['load'][0]:.2f}"
     lines = [
         f"{machine['date']}  {machine['cpu']}, {count} processor{'s' if count > 1 else ''}{load}",
-        f"revision {machine['revision'] or 'unknown'}, Python {machine['python']}, {', '.join(f'{name} {v}' for name, v in machine['packages'].items())}",
+        f"revision {machine['revision'] or 'unknown'}, Python {machine['python']}, {packages}",
         f"BLAS of NumPy: {kernel}",
     ]
     if machine["environment"]:
