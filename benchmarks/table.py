@@ -11,6 +11,7 @@ from benchmarks.peers import BP
 
 _MILLI, _MICRO = 1e3, 1e6
 _SAME_LOSS = 0.05
+_ARTICLES = {"step": "a", "epoch": "an", "process": "a"}
 
 
 def machine_text(machine: dict[str, Any]) -> str:
@@ -39,7 +40,7 @@ def result_text(result: Result) -> str:
     header = [
         "",
         "",
-        f"{'ms' if milli else 'us'} a {result.unit}",
+        f"{'ms' if milli else 'us'} {_ARTICLES[result.unit]} {result.unit}",
         "min",
         "median",
         "max",
