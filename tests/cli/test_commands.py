@@ -278,9 +278,7 @@ def test_gradcheck_wrong(job, capsys):
     assert app.run(["gradcheck"]) == 3
     options = {"method": "auto", "samples": None, "tolerance": None}
     assert calls == [((None, []), options)]
-    assert capsys.readouterr().out.endswith(
-        "FAIL: 2 of 3 checks wrong (method central, float64, tolerance 1e-05)\n"
-    )
+    assert capsys.readouterr().out.endswith("FAIL: 2 of 3 checks wrong (method central, float64, tolerance 1e-05)\n")
     assert app.run(["gradcheck", "--json", "--samples", "5"]) == 3
     assert json.loads(capsys.readouterr().out) == result
     assert calls[1][1]["samples"] == 5
