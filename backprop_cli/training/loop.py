@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -51,17 +52,17 @@ class Job:
     best: Monitor | None = None
     early_stopping: Monitor | None = None
 
-    @property
+    @cached_property
     def batches(self) -> int:
         """Batches an epoch, the last one possibly smaller."""
         return -(-len(self.train.inputs) // self.settings.batch_size)
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
         """Updates an epoch; an epoch's last update may have fewer batches."""
         return -(-self.batches // self.settings.accumulate)
 
-    @property
+    @cached_property
     def total_steps(self) -> int:
         """Updates until the end, if nothing stops it before."""
         planned = self.settings.epochs * self.steps_per_epoch
@@ -90,9 +91,10 @@ class _Bound:
 
     def run(self, train: Examples, index: Array, noise: np.random.Generator) -> None:
         """Gather a batch and run the plan on it."""
-        # With mode="clip" NumPy writes into `out` directly; the indexes are in range by construction.
-        np.take(train.inputs, index, axis=0, out=self.inputs, mode="clip")
-        np.take(train.targets, index, axis=0, out=self.targets, mode="clip")
+        # With "clip" NumPy writes into `out` directly; the indexes are in range by construction. The method, called
+        # by position, takes 0.2 us for a small batch, the function np.take 0.8.
+        train.inputs.take(index, 0, self.inputs, "clip")
+        train.targets.take(index, 0, self.targets, "clip")
         for array in self.noise:
             noise.random(dtype=array.dtype, out=array)
         self.plan.run()
