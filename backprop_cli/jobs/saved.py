@@ -16,7 +16,7 @@ from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError
 from backprop_cli.jobs.network import Prepared, recipe_for
-from backprop_cli.jobs.threads import blas_threads, thread_count
+from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.training.evaluation import Evaluator
@@ -44,24 +44,22 @@ class Saved:
 
     def threads(self) -> AbstractContextManager[None]:
         """As many BLAS threads as it was trained with: a sum in another order has other bits."""
-        settings = self.loaded.config.training
-        return blas_threads(thread_count(settings.threads, self.recipe.model, settings.batch_size))
+        return blas_threads(int(self.checkpoint.metadata["threads"]))
 
 
-def to_checkpoint(prepared: Prepared, state: State) -> Checkpoint:
-    """Everything that eval, predict, gradcheck and a resumed run need."""
+def network_metadata(prepared: Prepared, threads: int) -> dict[str, Any]:
+    """What eval, predict, gradcheck and a resumed run need beside the state; the same for all checkpoints of a run."""
     dataset, recipe = prepared.dataset, prepared.recipe
     weights = recipe.class_weights
-    metadata = {
+    return {
         "config": resolved_tree(prepared.loaded),
         "input_shape": list(recipe.model.input_shape),
         "classes": dataset.classes,
         "class_weights": None if weights is None else weights.tolist(),
         "target_names": dataset.target_names,
         "transform": dataset.transform.to_json(),
-        "state": state.counters(),
+        "threads": threads,
     }
-    return Checkpoint(state.tensors(recipe), metadata)
 
 
 def open_saved(path: Path, overrides: Sequence[str] = ()) -> Saved:
@@ -89,7 +87,7 @@ def open_saved(path: Path, overrides: Sequence[str] = ()) -> Saved:
 
 
 def _require(path: Path, metadata: Mapping[str, Any]) -> None:
-    wanted = ("config", "input_shape", "classes", "class_weights", "target_names", "transform", "state")
+    wanted = ("config", "input_shape", "classes", "class_weights", "target_names", "transform", "threads", "state")
     missing = [name for name in wanted if name not in metadata]
     if missing:
         raise CheckpointError(f"{path}: is not a checkpoint of a run: its metadata has no {', '.join(missing)}")

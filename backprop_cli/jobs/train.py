@@ -20,7 +20,7 @@ from backprop_cli.config.schema import Config
 from backprop_cli.errors import BpError, CheckError, CheckpointError, DivergenceError, InterruptionError, UsageError
 from backprop_cli.jobs.gradient_hook import GradientHook
 from backprop_cli.jobs.network import Prepared, prepare
-from backprop_cli.jobs.saved import to_checkpoint
+from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, asked_to_end
 from backprop_cli.jobs.threads import blas_threads, thread_count
 from backprop_cli.run.checkpoint import Checkpoint
@@ -192,6 +192,7 @@ class _Session:
         self.trainer = Trainer(job_for(prepared), state)
         self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
         self.gradient_hook = GradientHook(self.config.gradient_check, run, prepared.recipe, self.trainer)
+        self._network = network_metadata(prepared, threads)
         self._on_event = on_event
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
@@ -200,7 +201,8 @@ class _Session:
     def _content(self) -> Checkpoint:
         """Only a good state replaces a checkpoint."""
         self.trainer.check_finite()
-        return to_checkpoint(self.prepared, self.state)
+        tensors = self.state.tensors(self.prepared.recipe)
+        return Checkpoint(tensors, {**self._network, "state": self.state.counters()})
 
     def run_all(self) -> TrainResult:
         """From the first event to the last file; run.json always tells how it ended."""

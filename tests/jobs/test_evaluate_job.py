@@ -210,7 +210,7 @@ def test_checkpoints_that_are_none(run, capsys):
     save(Path("bare.safetensors"), type(checkpoint)(checkpoint.tensors, {"config": checkpoint.metadata["config"]}))
     assert said(capsys, 5, "bare.safetensors") == (
         "bare.safetensors: is not a checkpoint of a run: its metadata has no input_shape, classes, class_weights, "
-        "target_names, transform, state\n"
+        "target_names, transform, threads, state\n"
     )
 
 
