@@ -68,6 +68,9 @@ def evaluate(
     """
     if split not in SPLITS:
         raise UsageError(f"--split {split!r}: expected one of {', '.join(SPLITS)}" + did_you_mean(split, SPLITS))
+    if data is not None and split != "test":
+        raise UsageError(f"--split {split}: --data names the examples itself; leave one of the two out")
+    _check_overrides(overrides)
     name = OTHER_DATA if data is not None else split
     requirements = [Requirement.parse(text, name) for text in require]
     saved = open_saved(find_checkpoint(Path(checkpoint)), overrides)
@@ -92,6 +95,30 @@ def _not_classes(saved: Saved) -> str:
     if saved.recipe.loss.task == "binary":
         return f"there are {len(saved.transform.target.names)} targets; a matrix needs one"
     return f"{saved.loaded.config.loss.type} predicts numbers, not classes"
+
+
+_FILES = ("data.source", "data.train", "data.validation", "data.test", "data.format")
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """A trained network is evaluated as it is: other files and metrics can be named, nothing else.
+
+    Another seed or split of the same rows would put rows it was trained on into the test.
+    """
+    keys = [override.partition("=")[0] for override in overrides]
+    other_files = any(_is_below(key, _FILES) for key in keys)
+    # Of another model the checkpoint says what does not fit.
+    allowed = (*_FILES, "metrics", "model", *(("data.split", "seed") if other_files else ()))
+    for key, override in zip(keys, overrides, strict=True):
+        if _is_below(key, ("seed", "data.split")) and not other_files:
+            raise UsageError(f"override {override}: would test the network on rows it was trained on; name other data")
+        if not _is_below(key, allowed):
+            named = ", ".join([*_FILES, "metrics"])
+            raise UsageError(f"override {override}: the network is evaluated as it was trained; eval overrides {named}")
+
+
+def _is_below(key: str, sections: Sequence[str]) -> bool:
+    return any(key == section or key.startswith((f"{section}.", f"{section}[")) for section in sections)
 
 
 def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluator:
@@ -125,7 +152,8 @@ def _examples(saved: Saved, split: str, data: Path | None) -> Examples:
         fitted=saved.transform,
     )
     if split not in dataset.splits:
-        raise UsageError(f"--split {split}: the run has no such split; it has {', '.join(dataset.splits)}")
+        there = list(dataset.splits)
+        raise UsageError(f"--split {split}: the run has no such split; name one it has: {', '.join(there)}")
     return dataset.splits[split]
 
 

@@ -54,8 +54,10 @@ def predict(
         DataError: a row that does not fit what the network was trained on.
 
     """
-    saved = open_saved(find_checkpoint(Path(checkpoint)))
     kind = _format(format, output)
+    if isinstance(source, Path) and isinstance(output, Path) and output.exists() and output.samefile(source):
+        raise UsageError(f"{output}: is the input; write the predictions to another file")
+    saved = open_saved(find_checkpoint(Path(checkpoint)))
     if proba and saved.recipe.loss.task == "regression":
         raise UsageError(f"--proba: {saved.loaded.config.loss.type} predicts numbers, not classes")
     precision = saved.loaded.config.training.precision
@@ -66,7 +68,7 @@ def predict(
 
 
 def _format(given: str | None, output: Path | BinaryIO) -> str:
-    kind = given or (output.suffix.lstrip(".").lower() if isinstance(output, Path) else "csv")
+    kind = given or (output.suffix.lstrip(".").lower() if isinstance(output, Path) else "") or "csv"
     if kind not in FORMATS:
         what = f"--format {kind}: unknown" if given else f"{output}: unknown suffix '{Path(str(output)).suffix}'"
         raise UsageError(f"{what}; predictions are written as {', '.join(FORMATS)}: name one with --format")

@@ -27,6 +27,10 @@ def opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
         except OSError as error:
             raise UsageError(f"standard output: cannot be written: {reason(error)}") from error
         return
+    if output.exists() and not output.is_file():  # a device or a pipe is written into, never replaced
+        with _direct(output) as stream:
+            yield stream
+        return
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -37,3 +41,14 @@ def opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _direct(output: Path) -> Iterator[BinaryIO]:
+    try:
+        with output.open("wb") as stream:
+            yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {reason(error)}") from error

@@ -240,7 +240,7 @@ def test_broken_pipe_inside_a_command_ends_quietly(failing, capsys):
 
 def bp(*arguments, **options):
     """The real process."""
-    script = "import sys; from backprop_cli.cli.app import main; main()"
+    script = "import sys; from backprop_cli.cli.entry import main; main()"
     return subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60, **options
     )
@@ -257,7 +257,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_help_takes_less_than_three_imports_of_typer():
-    help_seconds = min(_seconds("from backprop_cli.cli.app import main; main()", "--help") for _ in range(5))
+    help_seconds = min(_seconds("from backprop_cli.cli.entry import main; main()", "--help") for _ in range(5))
     import_seconds = min(_seconds("import typer") for _ in range(5))
     assert help_seconds < 3 * import_seconds
 
@@ -269,7 +269,7 @@ def _seconds(script, *arguments):
 
 
 def test_a_reader_that_leaves_ends_it_quietly():
-    script = f"{sys.executable} -c 'from backprop_cli.cli.app import main; main()' list ops --json"
+    script = f"{sys.executable} -c 'from backprop_cli.cli.entry import main; main()' list ops --json"
     done = subprocess.run(
         ["bash", "-c", f"{script} | head -n 1; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, timeout=60
     )
@@ -280,7 +280,7 @@ def test_a_reader_that_leaves_ends_it_quietly():
 def test_output_that_nobody_reads(arguments):
     read, write = os.pipe()
     os.close(read)
-    script = "from backprop_cli.cli.app import main; main()"
+    script = "from backprop_cli.cli.entry import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60
     )
@@ -290,7 +290,7 @@ def test_output_that_nobody_reads(arguments):
 
 def test_output_on_a_full_disk_is_said():
     with Path("/dev/full").open("w") as full:
-        script = "from backprop_cli.cli.app import main; main()"
+        script = "from backprop_cli.cli.entry import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", script, "list"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
@@ -301,3 +301,12 @@ def test_text_that_the_terminal_cannot_show():
     done = bp("zzé", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 2
     assert done.stderr.startswith("bp: unknown command 'zz\\xe9'; known: ")
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+def test_closed_standard_streams(closed):
+    """Errors go nowhere, standard output is one JSON object, and no file gets the number of a standard stream."""
+    script = f"exec {sys.executable} -m backprop_cli.cli.entry eval nowhere --json {closed}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert json.loads(done.stdout)["error"]["kind"] == "checkpoint"

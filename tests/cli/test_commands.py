@@ -303,7 +303,7 @@ def test_show(job, capsys):
     }
     calls = job("show", Result(result))
     assert app.run(["show", "runs/digits/latest"]) == 0
-    assert calls == [((Path("runs/digits/latest"),), {})]
+    assert calls == [((Path("runs/digits/latest"), []), {})]
     assert capsys.readouterr().out == (
         "layer    type   inputs  output  parameters  multiplications\n"
         "dense_1  dense  input   [64]         4,160            4,096\n"

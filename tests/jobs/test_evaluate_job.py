@@ -181,7 +181,7 @@ def test_comparisons(text, value, met):
 def test_splits_that_are_not_there(capsys):
     run, _ = run_of(write_config(data={"split": {"test": 0}}), "run")
     best = run / "checkpoints" / "best.safetensors"
-    assert said(capsys, 2, best) == "--split test: the run has no such split; it has train, validation\n"
+    assert said(capsys, 2, best) == "--split test: the run has no such split; name one it has: train, validation\n"
     assert said(capsys, 2, best, "--split", "tset") == (
         "--split 'tset': expected one of train, validation, test; did you mean 'test'?\n"
     )
@@ -247,3 +247,16 @@ def test_data_that_does_not_fit(run, capsys):
     assert said(capsys, 6, best, "--data", "gone.data.csv") == "gone.data.csv: no such file\n"
     Path("flowers.csv").rename("renamed.csv")
     assert said(capsys, 6, best) == "flowers.csv: no such file\n"
+
+
+def test_a_network_is_evaluated_as_it_was_trained(run, capsys):
+    best = run / "checkpoints" / "best.safetensors"
+    overridden = "override seed=3: would test the network on rows it was trained on; name other data\n"
+    assert said(capsys, 2, best, "seed=3") == overridden
+    assert said(capsys, 2, best, "optimizer=sgd") == (
+        "override optimizer=sgd: the network is evaluated as it was trained; eval overrides "
+        "data.source, data.train, data.validation, data.test, data.format, metrics\n"
+    )
+    assert said(capsys, 2, best, "--data", "flowers.csv", "--split", "train") == (
+        "--split train: --data names the examples itself; leave one of the two out\n"
+    )

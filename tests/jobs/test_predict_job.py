@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -293,3 +295,24 @@ def test_the_weights_are_those_of_the_checkpoint_that_is_named(run):
     predict(longer, Path("flowers.csv"), Path("longer.csv"), proba=True)
     assert Path("last.csv").read_text() != Path("longer.csv").read_text()
     assert last(run).metadata["state"]["epoch"] == 4
+
+
+def test_the_input_is_not_overwritten(run, capsys):
+    best = run / "checkpoints" / "best.safetensors"
+    before = Path("flowers.csv").read_bytes()
+    assert bp("predict", best, "flowers.csv", "-o", "flowers.csv") == 2
+    assert capsys.readouterr().err == "flowers.csv: is the input; write the predictions to another file\n"
+    assert Path("flowers.csv").read_bytes() == before
+
+
+def test_a_pipe_is_written_into_not_replaced(run, tmp_path):
+    best = run / "checkpoints" / "best.safetensors"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert bp("predict", best, "flowers.csv", "-o", str(pipe)) == 0
+    reader.join()
+    assert read[0].startswith("prediction\n")
+    assert pipe.is_fifo()

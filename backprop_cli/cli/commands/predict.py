@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from backprop_cli.cli.command import CheckpointPath, command, resolve_checkpoint
-from backprop_cli.errors import UsageError
+from backprop_cli.errors import DataError, UsageError
 
 
 @command(
@@ -33,6 +33,8 @@ def predict(
     proba: Annotated[bool, Option("--proba", help="Also the probability of every class.")] = False,
 ) -> None:
     """Predict rows of a file or of standard input, in their order."""
+    if source in (None, "-") and sys.stdin is None:
+        raise DataError("standard input: is closed; name a file")
     if source is None and sys.stdin.isatty():
         raise UsageError("predict: INPUT is missing; name a file, or - for standard input")
     from backprop_cli.jobs.predict import predict as job

@@ -1,0 +1,36 @@
+"""Where the command ``bp`` begins: the few lines that must run before anything is imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Import and run the command line. Until that can say what happened, Ctrl-C simply ends the process."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    open_descriptors()
+    from backprop_cli.cli.app import main as run
+
+    signal.signal(signal.SIGINT, before)
+    run()
+
+
+def open_descriptors() -> None:
+    """Give standard streams that were closed (``2>&-``) to the null device.
+
+    Otherwise the next file that is opened gets their number, and what is printed would go into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            # Descriptors are given out from the lowest free one: closed ones before this are open again.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if name != "stdin":
+                setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
+            assert descriptor == number
+
+
+if __name__ == "__main__":
+    main()
