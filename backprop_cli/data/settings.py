@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from backprop_cli.data.format import FormatName
 from backprop_cli.settings import FilePath, Many, Maybe, Settings
@@ -31,10 +31,16 @@ class SplitSettings(Settings):
         return self
 
 
+def _some_factor(value: float) -> float:
+    if value == 0:
+        raise PydanticCustomError("zero", "{reason}", {"reason": "must not be 0: every input would be 0"})
+    return value
+
+
 class Scale(Settings):
     """Multiply by a constant."""
 
-    scale: Annotated[float, Field(allow_inf_nan=False)]
+    scale: Annotated[float, Field(allow_inf_nan=False), AfterValidator(_some_factor)]
     """the factor, such as 0.00392156862745098 for pixels from 0 to 255"""
 
 
@@ -71,7 +77,25 @@ class GenerateSettings(Settings):
     """standard deviation of what is added to the inputs (linear: to y)"""
 
 
+class BareType:
+    """Pydantic marker: a bare word stands for the mapping with that ``type`` and defaults."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: Any) -> Any:
+            return {"type": value} if isinstance(value, str) else value
+
+        return core_schema.no_info_before_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        mapping = handler(schema)
+        words = handler.resolve_ref_schema(mapping)["properties"]["type"]["enum"]
+        return {"anyOf": [{"enum": [*words, "none"]}, mapping]}
+
+
+_ORIGINS = ("source", "generate", "train", "validation", "test")
+
 Files = FilePath | FilePair
+Generated = Annotated[GenerateSettings, BareType()]
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[Many[Name], Field(min_length=1)]
 
@@ -81,7 +105,7 @@ class DataSettings(Settings):
 
     source: FilePath | None = None
     """one file, split by `split`; its suffix says the format"""
-    generate: GenerateSettings | None = None
+    generate: Generated | None = None
     """a synthetic set instead of a file"""
     train: Files | None = None
     """the train split: a file, or {inputs, targets}"""
@@ -110,16 +134,20 @@ class DataSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_one_source(cls, given: Any) -> Any:
-        """One source is split by default; files a split are taken as they are unless `split` is written."""
-        if isinstance(given, dict) and "split" not in given and given.get("train") is None:
-            return {**given, "split": {}}
-        return given
+    def _fill_in(cls, given: Any) -> Any:
+        """The word ``none`` takes an origin away (a file of that name is ``./none``). One source is split by default;
+        files a split are taken as they are unless ``split`` is written.
+        """
+        if not isinstance(given, dict):
+            return given
+        written = {key: value for key, value in given.items() if key not in _ORIGINS or value != "none"}
+        whole = "split" not in written and written.get("train") is None
+        return {**written, "split": {}} if whole else written
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataSettings:
-        origins = [key for key in ("source", "generate", "train") if getattr(self, key) is not None]
-        alone = [key for key in ("validation", "test") if getattr(self, key) is not None]
+        origins = [key for key in _ORIGINS[:3] if getattr(self, key) is not None]
+        alone = [key for key in _ORIGINS[3:] if getattr(self, key) is not None]
         if not origins:
             raise _problem("needs 'source', 'train' or 'generate'")
         if len(origins) > 1:

@@ -329,3 +329,22 @@ def test_any_damage_to_a_file_is_a_configuration_error(tmp_path_factory, damage)
         load_config(path)
     except ConfigError as error:
         assert all(problem.line is None or problem.line >= 1 for problem in error.problems)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "data.generate=spirals",
+            "must be one of 'xor', 'spiral', 'moons', 'circles', 'linear', got 'spirals'; did you mean 'spiral'?",
+        ),
+        ("data.generate=3", "expected a mapping, got 3"),
+        (
+            "data.transform.numeric={scale: 0}",
+            "data.transform.numeric.scale: must not be 0: every input would be 0",
+        ),
+    ],
+)
+def test_values_of_the_data_section(override, said):
+    text = changed("  source: digits.csv\n  target: digit\n", "  generate: xor\n")
+    assert message(text, override) == f"override {override}: {said}"

@@ -45,6 +45,18 @@ def test_forms() -> None:
     assert made.transform.numeric == Scale(scale=0.5)
 
 
+def test_a_bare_word_generates_with_defaults() -> None:
+    assert settings(generate="xor") == settings(generate={"type": "xor"})
+
+
+def test_none_takes_a_file_away() -> None:
+    assert settings(source="a.csv", target="k", train="none", validation="none", test="none", generate="none") == (
+        settings(source="a.csv", target="k")
+    )
+    assert settings(train="a.csv", target="k", source="none").split is None
+    assert settings(train="./none", target="k").train == "./none"
+
+
 @pytest.mark.parametrize(
     ("keys", "place", "reason"),
     [
@@ -92,6 +104,7 @@ def test_what_does_not_go_together(keys: dict, place: tuple, reason: str) -> Non
         {"split": {"train": 0.7}},
         {"transform": {"numeric": "standardise"}},
         {"transform": {"numeric": {"scale": float("inf")}}},
+        {"transform": {"numeric": {"scale": 0}}},
         {"transform": {"missing": "zero"}},
         {"target": []},
         {"features": "some"},
