@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +12,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.features import Rows
+from backprop_cli.data.features import Rows, UnseenError
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, format_of
 from backprop_cli.data.generate import FEATURES, generate
 from backprop_cli.data.read import read_table
+from backprop_cli.data.setting_error import SettingError, SettingPath
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.split import Indices, split_rows
-from backprop_cli.data.table import Array, Cell, Table
-from backprop_cli.data.target import labels_of
+from backprop_cli.data.table import Array, Cell, NoColumnError, Table
+from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.transform import Transform, fit_transform
 from backprop_cli.errors import DataError
 
@@ -110,15 +112,11 @@ def load_dataset(
     where it is given: examples are reshaped to it. ``fitted`` is the transform of a network that is trained already;
     without it one is fitted on the train split.
 
-    Raises: DataError, which names file, row, column and value.
+    Raises: DataError, which names file, row, column and value; SettingError where it is the settings that are wrong.
     """
-    if settings.generate is not None:
-        examples = _generated(settings, seed)
-    else:
-        files = settings.source if settings.source is not None else settings.train
-        assert files is not None
-        examples = _first_examples(files, settings, base, task)
-    rows = _split(examples, settings, seed, task)
+    with _columns_of_settings(settings):
+        examples = _generated(settings, seed) if settings.generate is not None else _read(settings, base, task)
+    rows = _split(examples, settings, seed, task, fitting=fitted is None)
     transform = fitted or fit_transform(
         examples.inputs,
         examples.features,
@@ -129,7 +127,10 @@ def load_dataset(
         task=task,
         input_shape=input_shape,
     )
-    splits = {name: _encoded(examples, transform, chosen, dtype) for name, chosen in rows.items()}
+    try:
+        splits = {name: _encoded(examples, transform, chosen, dtype) for name, chosen in rows.items()}
+    except UnseenError as error:
+        raise DataError(f"{error.reason}; {_BY_CHANCE}" if fitted is None else str(error)) from error
     read = dict(examples.files)
     for name, own in (("validation", settings.validation), ("test", settings.test)):
         if own is not None:
@@ -137,6 +138,20 @@ def load_dataset(
             splits[name] = _encoded(more, transform, None, dtype)
             read |= more.files
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, read)
+
+
+@contextmanager
+def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
+    """Columns that the settings name and the first file does not have are mistakes of the settings."""
+    try:
+        yield
+    except NoColumnError as error:
+        paths: dict[str, SettingPath] = {}
+        for key, names in (("features", settings.features), ("target", settings.target)):
+            if isinstance(names, str):
+                paths[names] = ("data", key)
+            paths |= {name: ("data", key, i) for i, name in enumerate(names if isinstance(names, tuple) else ())}
+        raise SettingError([(paths.get(name, ("data",)), error.reason(name)) for name in error.names]) from error
 
 
 def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | None:
@@ -187,7 +202,13 @@ def _encoded(examples: _Examples, transform: Transform, rows: Rows, dtype: DType
     return Split(inputs, transform.targets(examples.targets, rows, dtype=dtype, inputs=inputs))
 
 
-def _split(examples: _Examples, settings: DataSettings, seed: int, task: Task) -> dict[str, Rows]:
+_BY_CHANCE = (
+    "which rows are in the train split depends on seed and data.split: give more rows with it, try another seed, or "
+    "train without it (data.features, or the row removed)"
+)
+
+
+def _split(examples: _Examples, settings: DataSettings, seed: int, task: Task, fitting: bool) -> dict[str, Rows]:
     """Rows of each split that comes out of the first file; None: all of them."""
     if settings.split is None:
         return {"train": None}
@@ -196,7 +217,10 @@ def _split(examples: _Examples, settings: DataSettings, seed: int, task: Task) -
     labels: Indices | None = None
     single = examples.target is not None and len(examples.target) == 1
     if settings.split.stratify and examples.target is not None and single and task != "regression":
-        _, labels = labels_of(examples.targets, examples.target[0], None)
+        column = examples.target[0]
+        known, labels = labels_of(examples.targets, column, None)
+        if fitting and task == "classes":
+            require_classes(examples.targets, column, known, len(labels))  # a split by thousands of classes is slow
     rows = split_rows(examples.inputs.rows, fractions, seed=seed, labels=labels, name=examples.inputs.name)
     return dict(rows)
 
@@ -206,8 +230,7 @@ def _generated(settings: DataSettings, seed: int) -> _Examples:
     table, made = generate(settings.generate, seed)
     features = FEATURES if settings.features == "all" else settings.features
     target = _target_columns(settings) if settings.target is not None else (made,)
-    for name in (*features, *(target or ())):
-        table.column(name)
+    table.require((*features, *(target or ())))
     return _Examples(table, features, table, target)
 
 
@@ -222,8 +245,10 @@ def _target_kind(task: Task) -> Kind:
     return "number" if task == "regression" else "label"
 
 
-def _first_examples(files: str | FilePair, settings: DataSettings, base: Path, task: Task) -> _Examples:
+def _read(settings: DataSettings, base: Path, task: Task) -> _Examples:
     """The file that the transform is fitted on."""
+    files = settings.source if settings.source is not None else settings.train
+    assert files is not None
     features = None if settings.features == "all" else settings.features
     target = _target_columns(settings)
     # Numbers that are text throughout are told with the way out, a loss for classes, when the target is fitted.
@@ -231,12 +256,12 @@ def _first_examples(files: str | FilePair, settings: DataSettings, base: Path, t
     if isinstance(files, FilePair):
         return _first_pair(files, features, target, base, settings, task)
     file = DataFile(base / files)
+    file.check()
     if target is not None and isinstance(format_of(file.name, settings.format), ArrayFormat):
         _require_names(file, settings.format)
     columns = None if features is None else [*dict.fromkeys((*features, *(target or ())))]
     table = read_table(file, columns=columns, kinds=kinds, format=settings.format, unnamed="inputs")
-    for name in target or ():
-        table.column(name)
+    table.require(target or ())
     if features is None:
         features = tuple(name for name in table.columns if name not in (target or ()))
         if not features:

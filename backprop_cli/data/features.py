@@ -15,6 +15,15 @@ from backprop_cli.data.settings import Scale, TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, Text, listing, show
 from backprop_cli.errors import DataError
 
+
+class UnseenError(DataError):
+    """A category or class that the train split does not have: ``reason``, and the way out."""
+
+    def __init__(self, reason: str, way_out: str):
+        self.reason = reason
+        super().__init__(f"{reason}; {way_out}")
+
+
 Rows = NDArray[np.int64] | None
 """Which rows of a table, in order; None: all."""
 Floats = NDArray[np.float64]
@@ -125,22 +134,23 @@ class Coded:
             column.codes if rows is None else column.codes[rows]
         ]
         if len(codes) and codes.min() < 0:
-            raise DataError(self._refusal(table, column, rows, codes))
+            raise self._refusal(table, column, rows, codes)
         if self.one_hot:
             out[...] = 0
             out[np.arange(len(codes)), codes] = 1
         else:
             out[:, 0] = codes
 
-    def _refusal(self, table: Table, column: Text, rows: Rows, codes: NDArray[np.int64]) -> str:
+    def _refusal(self, table: Table, column: Text, rows: Rows, codes: NDArray[np.int64]) -> DataError:
         first = int(np.argmax(codes < 0))
         row = _row(rows, first)
         if codes[first] == -1:
-            return missing(table.at(row, self.name))
+            return DataError(missing(table.at(row, self.name)))
         category = column.categories[column.codes[row]]
-        return (
+        return UnseenError(
             f"{table.at(row, self.name)}: category {show(category)} is not one of those of the train split: "
-            f"{listing(self.categories)}"
+            f"{listing(self.categories)}",
+            "train with rows that have it, or without the column (data.features)",
         )
 
     def to_json(self) -> dict[str, Any]:

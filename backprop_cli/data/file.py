@@ -18,6 +18,14 @@ from backprop_cli.errors import DataError
 GZIP_MAGIC = b"\x1f\x8b"
 
 
+class NoFileError(DataError):
+    """There is no file at ``path``. ``hint``: what is there instead, where something is like it."""
+
+    def __init__(self, path: Path, reason: str, hint: str):
+        self.path, self.hint = path, hint
+        super().__init__(reason + hint)
+
+
 @dataclass(frozen=True)
 class DataFile:
     """A file of examples; ``path`` is as the user means it from the working directory."""
@@ -27,9 +35,16 @@ class DataFile:
     @cached_property
     def name(self) -> str:
         """The path as messages show it: relative below the working directory, absolute elsewhere."""
+        if self.is_stream:
+            return str(self.path)  # a pipe's real name says nothing
         full = self.path.resolve()
         here = Path.cwd()
         return str(full.relative_to(here) if full.is_relative_to(here) else full)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it can be read only once: a pipe, such as `<(command)`."""
+        return self.path.exists() and not self.path.is_file() and not self.path.is_dir()
 
     def check(self) -> None:
         """Refuse what is not a file with something in it.
@@ -39,7 +54,7 @@ class DataFile:
         if self.path.is_dir():
             raise DataError(f"{self.name}: is a folder; name a file in it")
         if not self.path.exists():
-            raise DataError(f"{self.name}: no such file{self._near()}")
+            raise NoFileError(self.path, f"{self.name}: no such file", self._near())
         with reading(self.name):
             if self.path.is_file() and self.path.stat().st_size == 0:
                 raise DataError(f"{self.name}: the file is empty")
@@ -58,7 +73,8 @@ class DataFile:
         """The file's bytes, unpacked where they are gzip's."""
         self.check()
         with reading(self.name), self.path.open("rb") as raw:
-            if self.is_gzip:
+            # Looked at without being taken: a pipe gives its bytes once.
+            if raw.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.open(raw) as unpacked:
                     yield cast(BinaryIO, unpacked)
             else:

@@ -87,8 +87,8 @@ class FormatName:
         return core_schema.literal_schema(list(FORMATS))
 
 
-def format_of(name: str, override: str | None = None) -> Format:
-    """The format of a file called ``name``: ``override``, or what the suffix says.
+def format_of(name: str, override: str | None = None, *, option: str = "data.format") -> Format:
+    """The format of a file called ``name``: ``override``, or what the suffix says. ``option`` is where to name one.
 
     Raises: DataError for an unknown suffix, with those that are known.
     """
@@ -101,7 +101,7 @@ def format_of(name: str, override: str | None = None) -> Format:
     if plain.endswith((".parquet", ".pq")):
         raise DataError(f"{name}: Parquet is not supported; save the table as .csv, .jsonl or .npz")
     known = ", ".join(sorted({suffix for _, cls in FORMATS.items() for suffix in cls.suffixes}))
-    raise DataError(f"{name}: unknown format; known suffixes: {known}; or set data.format ({', '.join(FORMATS)})")
+    raise DataError(f"{name}: unknown format; known suffixes: {known}; or set {option} ({', '.join(FORMATS)})")
 
 
 def check_numeric(array: Array, place: str) -> None:

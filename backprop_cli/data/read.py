@@ -10,7 +10,7 @@ import numpy as np
 from backprop_cli.data.columns import ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of
-from backprop_cli.data.table import Array, Column, Numbers, Table, Text, no_column
+from backprop_cli.data.table import Array, Column, Numbers, Table, Text, require_columns
 from backprop_cli.data.text import is_missing
 from backprop_cli.errors import DataError
 
@@ -34,6 +34,9 @@ def read_table(
 
     Raises: DataError where the file cannot be read, a column is not there, or a value is not of its kind.
     """
+    file.check()
+    if file.is_stream:
+        raise DataError(f"{file.name}: is a stream, and data is read more than once; save it to a file, and name that")
     chosen = format_of(file.name, format)
     if isinstance(chosen, ArrayFormat):
         return _array_table(file, chosen, columns, unnamed)
@@ -109,10 +112,9 @@ class _Builders:
         return builder
 
     def table(self) -> Table:
-        """The rows since the last ``clear``. Raises: DataError where a named column has not been seen; NeedsText."""
+        """The rows since the last ``clear``. Raises: DataError where named columns have not been seen; NeedsText."""
+        require_columns(self.name, self.columns or (), self.seen)
         for name in self.columns or ():
-            if name not in self.seen:
-                raise DataError(no_column(self.name, name, self.seen))
             if name not in self._builders:
                 self._builders[name] = self._builder(name)
         names = self._builders if self.columns is None else dict.fromkeys(self.columns)
@@ -126,9 +128,8 @@ def _array_table(file: DataFile, format: ArrayFormat, columns: Sequence[str] | N
     if list(arrays) == [unnamed]:
         columns = None  # the only array is meant, whatever it is called elsewhere
     found: dict[str, Column] = {}
+    require_columns(file.name, columns or (), arrays, "array")
     for name in arrays if columns is None else columns:
-        if name not in arrays:
-            raise DataError(no_column(file.name, name, arrays, "array"))
         found[name] = _array_column(arrays[name], f"{file.name}: array '{name}'" if name else file.name)
     sizes = {name: column.rows for name, column in found.items()}
     first = next(iter(sizes), "")

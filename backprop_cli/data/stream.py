@@ -25,12 +25,13 @@ def stream_inputs(
     chunk_rows: int = 4096,
     format: str | None = None,
     name: str = "standard input",
+    option: str = "--input-format",
 ) -> Iterator[Array]:
     """Inputs (at most ``chunk_rows``, *input_shape), in the order of the rows, in bounded memory.
 
     Columns are found by name; others, such as the target, are not looked at. Arrays are memory-mapped where their
     format allows it. ``source`` may be a stream of csv, tsv or jsonl (``format``; default csv), which messages
-    call ``name``.
+    call ``name``. ``option`` is what messages call ``format``.
 
     Raises: DataError at the first row that cannot be used; a column that is not there is told before any row.
     """
@@ -38,7 +39,8 @@ def stream_inputs(
         yield from _from_stream(source, name, format_of("", format or "csv"), transform, dtype, chunk_rows)
         return
     file = DataFile(source)
-    chosen = format_of(file.name, format)
+    file.check()
+    chosen = format_of(file.name, format, option=option)
     if isinstance(chosen, TableFormat):
         with file.open() as stream:
             yield from _from_stream(stream, file.name, chosen, transform, dtype, chunk_rows)

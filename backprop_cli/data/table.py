@@ -78,16 +78,43 @@ class Table:
         return f"{self.name}: array '{column}'" if column else self.name
 
     def column(self, name: str) -> Column:
-        """The column called ``name``. Raises: DataError where there is none, with the nearest name or all names."""
-        if name not in self.columns:
-            raise DataError(no_column(self.name, name, self.columns, "column" if self.lines is not None else "array"))
+        """The column called ``name``. Raises: NoColumnError where there is none."""
+        self.require([name])
         return self.columns[name]
 
+    def require(self, names: Iterable[str]) -> None:
+        """Raises: NoColumnError, about all of ``names`` that there are not."""
+        require_columns(self.name, names, self.columns, "column" if self.lines is not None else "array")
 
-def no_column(file: str, name: str, known: Iterable[str], what: str = "column") -> str:
-    """The message for a column that a file does not have."""
-    names = list(known)
-    return f"{file}: no {what} '{name}'" + (did_you_mean(name, names) or f"; its {what}s: {listing(names)}")
+
+class NoColumnError(DataError):
+    """Columns that a file does not have: ``names``. ``reason(name)`` is about one of them."""
+
+    def __init__(self, file: str, names: Sequence[str], known: Sequence[str], spare: Sequence[str], what: str):
+        self.file, self.names, self._known, self._spare, self._what = file, tuple(names), known, spare, what
+        quoted = listing(f"'{name}'" for name in names)
+        plural = "" if len(names) == 1 else "s"
+        super().__init__(f"{file}: no {what}{plural} {quoted}{self._hint(*names)}")
+
+    def reason(self, name: str) -> str:
+        """The same about one column, as a sentence about what asked for it."""
+        return f"no {self._what} '{name}' in {self.file}{self._hint(name)}"
+
+    def _hint(self, *names: str) -> str:
+        """The nearest names among columns that are not needed themselves, else what there is."""
+        near = [did_you_mean(name, self._spare) for name in names]
+        if all(near):
+            found = dict.fromkeys(hint.removeprefix("; did you mean ").removesuffix("?") for hint in near)
+            return f"; did you mean {', '.join(found)}?"
+        return f"; its {self._what}s: {listing(self._known)}"
+
+
+def require_columns(file: str, names: Iterable[str], known: Iterable[str], what: str = "column") -> None:
+    """Raises: NoColumnError, about all of ``names`` that are not among ``known``."""
+    wanted, there = list(dict.fromkeys(names)), list(known)
+    missing = [name for name in wanted if name not in set(there)]
+    if missing:
+        raise NoColumnError(file, missing, there, [name for name in there if name not in set(wanted)], what)
 
 
 def listing(values: Iterable[object], limit: int = 10) -> str:

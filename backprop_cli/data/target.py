@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.features import Floats, Rows, as_feature
+from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature
+from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.table import Array, Cell, Table, Text, listing, show
 from backprop_cli.errors import DataError
 
@@ -99,7 +100,8 @@ class FittedTarget:
 def fit_target(table: Table, columns: Sequence[str], rows: Rows, task: Task, *, standardize: bool) -> FittedTarget:
     """What the target's columns mean, as ``rows`` say.
 
-    Raises: DataError for missing targets, for one class only, and for targets that do not suit the task.
+    Raises: DataError for missing targets, for one class only, and for targets that do not suit the task; SettingError
+        where classes are wanted and the column holds measurements or names.
     """
     classes: tuple[tuple[Cell, ...], ...] = ()
     names = tuple(columns)
@@ -166,17 +168,38 @@ def _merged(labels: list[Cell], codes: NDArray[np.intp]) -> tuple[list[Cell], ND
     return list(index), places[codes]
 
 
+MAX_FRACTIONS = 10
+"""Different values that are no whole numbers, and still meant as classes: 0.5, 1, 1.5 stars."""
+MAX_CLASSES = 20
+"""As many classes are not suspicious, however few the rows."""
+
+
+def require_classes(table: Table, column: str, labels: Sequence[Cell], rows: int) -> None:
+    """Raises: SettingError where the labels of ``rows`` rows are measurements or names rather than classes."""
+    count = len(labels)
+    numeric = not any(isinstance(label, str) for label in labels)
+    whole = not numeric or all(float(label).is_integer() for label in labels)
+    if (whole or count <= MAX_FRACTIONS) and (count <= MAX_CLASSES or count <= rows / 2):
+        return
+    what = "numbers" if whole else "numbers with fractions"
+    found = f"{table.of(column)} has {count:,} different {what if numeric else 'texts'} in {rows:,} rows"
+    number = "; to predict a number use a loss for one, such as mean_squared_error" if numeric else ""
+    reason = f"{found}, and the loss makes a class of each{number}; for classes name the column that has them"
+    raise SettingError([(("data", "target"), reason)])
+
+
 def _order(label: Cell) -> tuple[bool, Any]:
     """Numbers by value, then text by code point."""
     return isinstance(label, str), label
 
 
 def _classes(table: Table, column: str, rows: Rows) -> tuple[Cell, ...]:
-    labels, _ = labels_of(table, column, rows)
+    labels, codes = labels_of(table, column, rows)
     if len(labels) == 1:
         raise DataError(
             f"{table.of(column)}: the train split has one class only, {show(labels[0])}; at least two are needed"
         )
+    require_classes(table, column, labels, len(codes))
     return tuple(sorted(labels, key=_order))
 
 
@@ -203,9 +226,10 @@ def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> N
     out = np.array([number.get(label, -1) for label in labels], np.int64)[codes]
     if len(out) and out.min() < 0:
         position = int(np.argmin(out))
-        raise DataError(
+        raise UnseenError(
             f"{table.at(_row(rows, position), column)}: class {show(labels[codes[position]])} is not one of those "
-            f"of the train split: {listing(classes)}"
+            f"of the train split: {listing(classes)}",
+            "train with rows that have it, or remove this row",
         )
     return out
 

@@ -10,6 +10,11 @@ MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL"})
 """Cells that stand for a missing value."""
 
 BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_BINARY = (b"\x89PNG", b"PK\x03\x04", b"\x93NUMPY", b"PAR1", b"%PDF", b"\xd0\xcf\x11\xe0", b"\x80\x04", b"\x89HDF")
+"""First bytes of images, archives (.xlsx, .npz), arrays, Parquet, PDF, .xls, pickles, HDF5."""
+_CONTROLS = frozenset({*range(9), *range(14, 27), *range(28, 32)})
+_NOT_TEXT = "is not a text file; name one of text, or say its format (data.format, --input-format of predict)"
 
 
 def is_missing(cell: object) -> bool:
@@ -51,14 +56,27 @@ def label_of(cell: str) -> str | int | float:
 
 
 def text_of(raw: bytes, name: str, line: int) -> str:
-    """A line's bytes as text. Raises: DataError with line and column where they are not UTF-8."""
-    if line == 1 and raw.startswith(BOM):
-        raw = raw[len(BOM) :]
+    """A line's bytes as text. Raises: DataError with line and character where they are not UTF-8."""
+    if line == 1:
+        raw = _first_line(raw, name)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        column = len(raw[: error.start].decode("utf-8")) + 1
+        if not _CONTROLS.isdisjoint(raw):
+            raise DataError(f"{name}:{line}: {_NOT_TEXT}") from error
+        character = len(raw[: error.start].decode("utf-8")) + 1
         raise DataError(
-            f"{name}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x} at column {column}); "
+            f"{name}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x} at character {character}); "
             "convert the file, for example with `iconv -f latin1 -t utf-8`"
         ) from error
+
+
+def _first_line(raw: bytes, name: str) -> bytes:
+    """The line without a byte order mark. Raises: DataError where it says that the file is UTF-16, or no text."""
+    if raw.startswith(_UTF_16):
+        raise DataError(
+            f"{name}: is UTF-16 text, expected UTF-8; convert it, for example with `iconv -f utf-16 -t utf-8`"
+        )
+    if raw.startswith(_BINARY) or b"\0" in raw:
+        raise DataError(f"{name}: {_NOT_TEXT}")
+    return raw.removeprefix(BOM)

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
 from backprop_cli.data.format import Format, TableFormat
+from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
@@ -127,17 +128,17 @@ def fit_transform(
 ) -> Transform:
     """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
 
-    Raises: DataError where the data cannot be used; where ``input_shape`` has another size than an example.
+    Raises: DataError where the data cannot be used; SettingError where an example is not of ``input_shape``, or the
+    target is no classes.
     """
     fitted = tuple(fit_feature(inputs, name, rows, settings) for name in features)
     width = sum(feature.width for feature in fitted)
     shape = fitted[0].shape if len(fitted) == 1 and fitted[0].shape else (width,)
     if input_shape is not None:
         if math.prod(input_shape) != width:
-            raise DataError(
-                f"{inputs.name}: model.input {list(input_shape)} has {math.prod(input_shape):,} values, "
-                f"an example has {width:,}{_why(fitted)}"
-            )
+            size, given = math.prod(input_shape), f"an example of {inputs.name} has {width:,}{_why(fitted)}"
+            reason = f"{list(input_shape)} has {size:,} value{'' if size == 1 else 's'}, but {given}"
+            raise SettingError([(("model", "input"), reason)])
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
@@ -188,8 +189,7 @@ def by_name(table: Table, features: Sequence[Feature]) -> Table:
             raise DataError(f"{table.name}: a row has {width} values, expected {len(features)}: {names}")
         columns: dict[str, Column] = {f.name: Numbers(only.values[:, j]) for j, f in enumerate(features)}
         return Table(table.name, columns)
-    for feature in features:
-        table.column(feature.name)
+    table.require(feature.name for feature in features)
     return table
 
 

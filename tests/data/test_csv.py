@@ -206,13 +206,42 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         ),
         (
             "a,b\n1,é\n".encode("latin1"),
-            "data.csv:2: not UTF-8 text (byte 0xe9 at column 3); "
+            "data.csv:2: not UTF-8 text (byte 0xe9 at character 3); "
             "convert the file, for example with `iconv -f latin1 -t utf-8`",
         ),
         (
             "a,b\n1,2\n".encode("utf-16"),
-            "data.csv:1: not UTF-8 text (byte 0xff at column 1); "
-            "convert the file, for example with `iconv -f latin1 -t utf-8`",
+            "data.csv: is UTF-16 text, expected UTF-8; convert it, for example with `iconv -f utf-16 -t utf-8`",
+        ),
+        (
+            b"\x89PNG\r\n\x1a\n",
+            "data.csv: is not a text file; name one of text, or say its format "
+            "(data.format, --input-format of predict)",
+        ),
+        (
+            b"a,b\n1,\x01\xff\n",
+            "data.csv:2: is not a text file; name one of text, or say its format "
+            "(data.format, --input-format of predict)",
+        ),
+        (
+            "a;b;y\n1,5;2;3\n",
+            "data.csv:1: the header has one column, 'a;b;y': is it separated by ';'? bp reads commas (csv) and tabs "
+            "(tsv); save it again with one of them, and with points in numbers",
+        ),
+        (
+            "a|b\n1|2\n",
+            "data.csv:1: the header has one column, 'a|b': is it separated by '|'? bp reads commas (csv) and tabs "
+            "(tsv); save it again with one of them, and with points in numbers",
+        ),
+        (
+            "a\tb\n1\t2\n",
+            "data.csv:1: the header has one column, 'a\\tb': is it separated by tabs? Then its format is tsv: set "
+            "data.format, or --input-format of predict, or name the file .tsv",
+        ),
+        (
+            '{"a": 1, "b": 2}\n',
+            "data.csv:1: begins like JSON lines, not like a header; "
+            "set data.format, or --input-format of predict, to jsonl",
         ),
         (
             "a,b\n1,2\nabc,3\n4,5\n",
@@ -241,6 +270,29 @@ def test_a_column_that_must_be_numeric_says_so_at_the_first_word(folder: Path) -
     with pytest.raises(DataError) as caught:
         read(folder, "a\n1\nx\n", kinds={"a": "number"})
     assert str(caught.value) == "data.csv:3: column 'a': expected a number, got 'x'"
+
+
+def test_one_column_may_have_any_name_that_is_asked_for(folder: Path) -> None:
+    assert list(read(folder, "a;b\n1\n2\n", columns=["a;b"]).columns) == ["a;b"]
+
+
+def test_commas_in_a_tsv(folder: Path) -> None:
+    (folder / "data.tsv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError) as caught:
+        read_table(DataFile(folder / "data.tsv"))
+    assert str(caught.value) == (
+        "data.tsv:1: the header has one column, 'a,b': is it separated by commas? Then its format is csv: set "
+        "data.format, or --input-format of predict, or name the file .csv"
+    )
+
+
+def test_columns_that_are_not_there_are_told_at_once(folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(folder, "sepal_width,petal_lenth\n1,2\n", columns=["petal_length", "sepal_width", "petal_width"])
+    assert str(caught.value) == ("data.csv: no columns 'petal_length', 'petal_width'; did you mean 'petal_lenth'?")
+    with pytest.raises(DataError) as caught:
+        read(folder, "sepal_width,petal_length\n1,2\n", columns=["petal_length", "sepal_width", "petal_width"])
+    assert str(caught.value) == "data.csv: no column 'petal_width'; its columns: sepal_width, petal_length"
 
 
 def test_a_column_that_is_not_there(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from data_support import Load
 
 from backprop_cli.data.dataset import Dataset, known_input_shape, load_dataset, load_split
+from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
@@ -212,9 +213,9 @@ def test_known_input_shape(folder: Path, flowers: str, write_idx: Callable[..., 
 @pytest.mark.parametrize(
     ("task", "keys", "message"),
     [
-        ("classes", {"target": "kk"}, "flowers.csv: no column 'kk'; did you mean 'k'?"),
-        ("classes", {"target": "species"}, "flowers.csv: no column 'species'; its columns: a, b, c, k"),
-        ("classes", {"target": "k", "features": ["a", "z"]}, "flowers.csv: no column 'z'; its columns: a, b, c, k"),
+        ("classes", {"target": "kk"}, "no column 'kk' in flowers.csv; did you mean 'k'?"),
+        ("classes", {"target": "species"}, "no column 'species' in flowers.csv; its columns: a, b, c, k"),
+        ("classes", {"target": "k", "features": ["a", "z"]}, "no column 'z' in flowers.csv; its columns: a, b, c, k"),
         (
             "regression",
             {"target": "k"},
@@ -259,14 +260,83 @@ def test_messages_about_other_splits(load: Load, folder: Path, flowers: str) -> 
             "data.transform.missing: mean, median or most_frequent",
         ),
         ("a,b,c,k\n1,2,r,x\n1,q,r,x\n", "test.csv:3: column 'b': expected a number, got 'q'"),
-        ("a,b,c,k\n1,2,m,x\n", "test.csv:2: column 'c': category 'm' is not one of those of the train split: b, g, r"),
-        ("a,b,c,k\n1,2,r,z\n", "test.csv:2: column 'k': class 'z' is not one of those of the train split: x, y"),
+        (
+            "a,b,c,k\n1,2,m,x\n",
+            "test.csv:2: column 'c': category 'm' is not one of those of the train split: b, g, r; "
+            "train with rows that have it, or without the column (data.features)",
+        ),
+        (
+            "a,b,c,k\n1,2,r,z\n",
+            "test.csv:2: column 'k': class 'z' is not one of those of the train split: x, y; "
+            "train with rows that have it, or remove this row",
+        ),
         ("a,b,c,k\n1,2,r,\n", "test.csv:2: column 'k': the target is missing; fill it in or remove the row"),
     ]:
         (folder / "test.csv").write_text(text)
         with pytest.raises(DataError) as caught:
             load("classes", train=flowers, test="test.csv", target="k")
         assert str(caught.value) == message
+
+
+def test_a_category_that_only_a_held_out_row_has(load: Load, folder: Path) -> None:
+    (folder / "rare.csv").write_text("c,k\n" + "".join(f"{'r' if i else 'm'},{i % 2}\n" for i in range(20)))
+    messages = set()
+    for seed in range(20):
+        try:
+            load("classes", source="rare.csv", target="k", seed=seed)
+        except DataError as error:
+            messages.add(str(error))
+    assert messages == {
+        "rare.csv:2: column 'c': category 'm' is not one of those of the train split: r; which rows are in the train "
+        "split depends on seed and data.split: give more rows with it, try another seed, or train without it "
+        "(data.features, or the row removed)"
+    }
+
+
+def test_mistakes_of_the_settings_have_their_keys(load: Load, folder: Path, flowers: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        load("classes", source=flowers, target="kk", features=["a", "bb", "zz"])
+    assert caught.value.findings == (
+        (("data", "features", 1), "no column 'bb' in flowers.csv; did you mean 'b'?"),
+        (("data", "features", 2), "no column 'zz' in flowers.csv; its columns: a, b, c, k"),
+        (("data", "target"), "no column 'kk' in flowers.csv; did you mean 'k'?"),
+    )
+    with pytest.raises(SettingError) as caught:
+        load("regression", generate={"type": "linear"}, target=["y", "z"])
+    assert caught.value.findings == ((("data", "target", 1), "no array 'z' in data.generate; its arrays: x1, x2, y"),)
+    with pytest.raises(SettingError) as caught:
+        load("classes", source=flowers, target="k", features=["a"], input_shape=(2, 2))
+    assert caught.value.findings == ((("model", "input"), "[2, 2] has 4 values, but an example of flowers.csv has 1"),)
+
+
+@pytest.mark.parametrize(
+    ("column", "stratify", "found"),
+    [
+        ("a", True, "30 different numbers with fractions"),
+        ("a", False, "21 different numbers with fractions"),
+        ("n", True, "30 different numbers"),
+        ("t", True, "30 different texts"),
+    ],
+)
+def test_measurements_and_names_are_no_classes(load: Load, folder: Path, column, stratify, found) -> None:
+    (folder / "m.csv").write_text("a,n,t,x\n" + "".join(f"{i}.5,{i},name {i},{i}\n" for i in range(30)))
+    with pytest.raises(SettingError) as caught:
+        load("classes", source="m.csv", target=column, split={"stratify": stratify}, features=["x"])
+    number = "" if column == "t" else "; to predict a number use a loss for one, such as mean_squared_error"
+    assert caught.value.findings == (
+        (
+            ("data", "target"),
+            f"m.csv: column '{column}' has {found} in {30 if stratify else 21} rows, and the loss makes a class of "
+            f"each{number}; for classes name the column that has them",
+        ),
+    )
+
+
+def test_a_few_fractions_and_many_rows_are_classes(load: Load, folder: Path) -> None:
+    (folder / "stars.csv").write_text("x,k\n" + "".join(f"{i},{i % 10 / 2}\n" for i in range(40)))
+    assert load("classes", source="stars.csv", target="k").classes == [i / 2 for i in range(10)]
+    (folder / "many.csv").write_text("x,k\n" + "".join(f"{i},{i % 50}\n" for i in range(200)))
+    assert len(load("classes", source="many.csv", target="k").classes or ()) == 50
 
 
 def test_one_array_has_no_target(load: Load, folder: Path) -> None:

@@ -57,7 +57,7 @@ def test_text_that_comes_late(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"a": 1, "k"}', "data.jsonl:2: column 13: not JSON: Expecting ':' delimiter"),
+        ('{"a": 1, "k"}', "data.jsonl:2: character 13: not JSON: Expecting ':' delimiter"),
         ("[1, 2]", 'data.jsonl:2: expected an object such as {"x": 1.5}, got [1, 2]'),
         (
             '{"a": [1, 2]}',

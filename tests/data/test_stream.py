@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
+import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_support import Load
 
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.read import read_table
 from backprop_cli.data.stream import load_inputs, stream_inputs
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
@@ -110,7 +116,8 @@ def test_memory_is_bounded_by_the_chunk(transform: Transform) -> None:
         (
             "a,b,c\n1,2,r\n1,2,m\n",
             {},
-            "standard input:3: column 'c': category 'm' is not one of those of the train split: b, g, r",
+            "standard input:3: column 'c': category 'm' is not one of those of the train split: b, g, r; "
+            "train with rows that have it, or without the column (data.features)",
         ),
         ("a,b,c\n1,2,r\n1,x,r\n", {"chunk_rows": 1}, "standard input:3: column 'b': expected a number, got 'x'"),
         ("a,b,c\n1,2,r\n1,inf,r\n", {}, "standard input:3: column 'b': expected a finite number, got 'inf'"),
@@ -138,6 +145,42 @@ def test_messages(transform: Transform, text: str, options: dict, message: str) 
     with pytest.raises(DataError) as caught:
         stream(text, transform, **options)
     assert str(caught.value) == message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_once(folder: Path, flowers: str, transform: Transform, pack) -> None:
+    os.mkfifo("pipe")
+    content = pack((folder / flowers).read_bytes())
+    with pipe_of(content):
+        found = load_inputs(Path("pipe"), transform, dtype="float64", format="csv")
+    np.testing.assert_array_equal(found, load_inputs(folder / flowers, transform, dtype="float64"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_says_no_format_and_is_no_data_to_train_on(folder: Path, transform: Transform) -> None:
+    os.mkfifo("pipe")
+    with pytest.raises(DataError) as caught:
+        load_inputs(Path("pipe"), transform, dtype="float64")
+    assert str(caught.value) == (
+        "pipe: unknown format; known suffixes: .csv, .idx, .jsonl, .ndjson, .npy, .npz, .tab, .tsv; "
+        "or set --input-format (csv, idx, jsonl, npy, npz, tsv)"
+    )
+    for format in ("csv", "npy"):
+        with pytest.raises(DataError) as caught:
+            read_table(DataFile(Path("pipe")), format=format)
+        assert str(caught.value) == (
+            "pipe: is a stream, and data is read more than once; save it to a file, and name that"
+        )
+
+
+@contextmanager
+def pipe_of(content: bytes) -> Iterator[None]:
+    """Somebody writes into `pipe`."""
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(content))
+    writer.start()
+    yield
+    writer.join()
 
 
 def test_messages_about_files(folder: Path, transform: Transform) -> None:

@@ -191,10 +191,14 @@ def test_a_class_that_train_does_not_have() -> None:
     target = fit(table_of(k=["x", "y", "z"]), "classes", rows=[0, 1])
     with pytest.raises(DataError) as caught:
         encode(target, table_of("test.csv", k=["x", "z"]))
-    assert str(caught.value) == ("test.csv:3: column 'k': class 'z' is not one of those of the train split: x, y")
+    assert str(caught.value) == (
+        "test.csv:3: column 'k': class 'z' is not one of those of the train split: x, y; "
+        "train with rows that have it, or remove this row"
+    )
     target = fit(table_of("y.npz", y=np.array([0, 1, 2])), "classes")
     with pytest.raises(DataError) as caught:
         encode(target, table_of("test.npz", y=np.array([0, 9])))
     assert str(caught.value) == (
-        "test.npz: array 'y', row 1 (from 0): class 9 is not one of those of the train split: 0, 1, 2"
+        "test.npz: array 'y', row 1 (from 0): class 9 is not one of those of the train split: 0, 1, 2; "
+        "train with rows that have it, or remove this row"
     )

@@ -200,12 +200,12 @@ MISSING = "the value is missing; fill it in, or train with data.transform.missin
         (
             table_of(x=[1.0, 2.0]),
             {"input_shape": (1, 8, 8)},
-            "data.csv: model.input [1, 8, 8] has 64 values, an example has 1",
+            "[1, 8, 8] has 64 values, but an example of data.csv has 1",
         ),
         (
             table_of(x=[1.0, 2.0], c=text_column("a", "b")),
             {"input_shape": (2,)},
-            "data.csv: model.input [2] has 2 values, an example has 3 (2 columns; one value for each category of c)",
+            "[2] has 2 values, but an example of data.csv has 3 (2 columns; one value for each category of c)",
         ),
     ],
 )
@@ -220,7 +220,8 @@ def test_messages(table: Table, keys: dict, message: str) -> None:
     [
         (
             table_of(x=[1.0, 2.0], c=text_column("a", "Q")),
-            "data.csv:3: column 'c': category 'Q' is not one of those of the train split: a, b",
+            "data.csv:3: column 'c': category 'Q' is not one of those of the train split: a, b; "
+            "train with rows that have it, or without the column (data.features)",
         ),
         (table_of(x=[1.0], c=[2.0]), "data.csv: column 'c': expected categories (a, b), got numbers"),
         (table_of(x=text_column("u"), c=text_column("a")), "data.csv: column 'x': expected numbers, got 'u'"),

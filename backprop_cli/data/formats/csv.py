@@ -16,6 +16,12 @@ from backprop_cli.data.table import listing, show
 from backprop_cli.data.text import is_finite, text_of
 from backprop_cli.errors import DataError
 
+_DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
+_OTHER = "bp reads commas (csv) and tabs (tsv); save it again with one of them, and with points in numbers"
+_WAYS_OUT = {
+    "\t": "Then its format is tsv: set data.format, or --input-format of predict, or name the file .tsv",
+    ",": "Then its format is csv: set data.format, or --input-format of predict, or name the file .csv",
+}
 _NUMERIC = b"0123456789+-.eEnaNA \n"
 
 
@@ -36,7 +42,9 @@ class Csv(TableFormat):
     ) -> Iterator[Chunk]:
         """Chunks of plain numbers come as arrays from NumPy's parser, others as cells: the same values either way."""
         lines = _Lines(stream, name)
+        _refuse_json(lines)
         header = self._header(lines)
+        self._refuse_other_delimiters(header, columns, f"{name}:{lines.number}")
         wanted = [i for i, column in enumerate(header) if columns is None or column in columns]
         limit = max(1, CELLS_PER_CHUNK // len(header))
         size = limit if rows is None else min(rows, limit)
@@ -80,6 +88,15 @@ class Csv(TableFormat):
                 )
             seen[column] = position
         return header
+
+    def _refuse_other_delimiters(self, header: Sequence[str], wanted: Container[str] | None, where: str) -> None:
+        """A header that is one name with a delimiter in it, and not the name of a column that is asked for."""
+        if len(header) > 1 or (wanted is not None and header[0] in wanted):
+            return
+        found = next((mark for mark in _DELIMITERS if mark != self.delimiter and mark in header[0]), None)
+        if found is not None:
+            head = f"{where}: the header has one column, {show(header[0])}: is it separated by {_DELIMITERS[found]}?"
+            raise DataError(f"{head} {_WAYS_OUT.get(found, _OTHER)}")
 
     def _numbers(self, block: list[bytes], width: int, wanted: Sequence[int]) -> NDArray[np.float64] | None:
         """The wanted columns of lines that are all plain numbers, float64 (rows, wanted); None where they are not.
@@ -169,6 +186,17 @@ class _Lines:
     def give_back(self, block: list[bytes]) -> None:
         self._back.extendleft(reversed(block))
         self.number -= len(block)
+
+
+def _refuse_json(lines: _Lines) -> None:
+    """A first line that is an object, which no header begins like."""
+    first = lines.take(1)
+    if first and first[0].lstrip(b" \xef\xbb\xbf").startswith(b'{"'):
+        raise DataError(
+            f"{lines.name}:1: begins like JSON lines, not like a header; "
+            "set data.format, or --input-format of predict, to jsonl"
+        )
+    lines.give_back(first)
 
 
 def _spell_missing(data: bytes, comma: bytes) -> bytes:

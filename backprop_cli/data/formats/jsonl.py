@@ -52,7 +52,7 @@ def _object(text: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}: column {error.colno}: not JSON: {error.msg}") from error
+        raise DataError(f"{where}: character {error.colno}: not JSON: {error.msg}") from error
     except (_RepeatedKeyError, RecursionError, ValueError) as error:
         raise DataError(f"{where}: {error}") from error
     if not isinstance(row, dict):

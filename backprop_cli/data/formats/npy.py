@@ -70,4 +70,6 @@ def refusal(error: Exception, kind: str) -> str:
     """Why NumPy did not load an array, and the way out."""
     if "allow_pickle" in str(error) or "Python objects" in str(error):
         return f"holds pickled objects: {_PICKLED}"
+    if any(words in str(error) for words in ("mmap length", "EOF", "not a zip file")):
+        return "the file is cut off; fetch or save it again"
     return f"not a sound .{kind} file: {error}"
