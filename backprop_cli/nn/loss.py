@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.autodiff import Value
-from backprop_cli.errors import ShapeError
+from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
@@ -27,6 +27,8 @@ class Loss(Settings):
     """Settings that checks and tests build, beside those of the ``YAML:`` line."""
     task: ClassVar[Task]
     """What the targets must be."""
+    applies: ClassVar[tuple[str, ...]] = ()
+    """Activations that it applies to the network's outputs itself: a network that ends in one has it twice."""
 
     def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
         """The scalar loss.
@@ -55,6 +57,14 @@ class Loss(Settings):
     def activate(self, outputs: Value) -> Value:
         """Predictions from the network's outputs: probabilities where the outputs are logits."""
         return outputs
+
+
+class ClassWeightError(UsageError):
+    """Weights of classes that there are not; ``reasons``: what is wrong, by the name as it is written."""
+
+    def __init__(self, reasons: Mapping[Any, str]):
+        self.reasons = dict(reasons)
+        super().__init__("; ".join(f"loss.class_weight: {reason}" for reason in reasons.values()))
 
 
 LOSSES: Registry[Loss] = Registry("loss", "losses", "backprop_cli.nn.losses")

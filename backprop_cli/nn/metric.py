@@ -53,6 +53,10 @@ class Metric(Settings):
     better: ClassVar[Literal["max", "min"]]
     """Which way is better, for `mode: auto`."""
 
+    def misfit(self, task: Task, outputs: int) -> str | None:
+        """Why it says nothing about so many classes (binary targets: outputs), and the way out; None where it fits."""
+        return None
+
     def compute(self, predictions: Predictions) -> float:
         """The metric over all examples."""
         raise NotImplementedError

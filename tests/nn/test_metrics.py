@@ -100,6 +100,43 @@ def test_top_k_with_k_classes_is_1():
     assert build(METRICS, {"type": "top_k_accuracy", "k": 3}).compute(_predictions("classes", 9, 3, 0)) == 1
 
 
+@pytest.mark.parametrize(
+    ("metric", "task", "outputs", "said"),
+    [
+        ("accuracy", "classes", 1000, None),
+        ("roc_auc", "classes", 2, None),
+        ("roc_auc", "binary", 1, None),
+        (
+            "roc_auc",
+            "classes",
+            3,
+            "'roc_auc' needs two classes or one binary output, and the data has 3 classes; leave it out",
+        ),
+        (
+            "roc_auc",
+            "binary",
+            2,
+            "'roc_auc' needs two classes or one binary output, and the data has 2 binary outputs; leave it out",
+        ),
+        ({"type": "top_k_accuracy", "k": 2}, "classes", 3, None),
+        (
+            "top_k_accuracy",
+            "classes",
+            5,
+            "'top_k_accuracy' with k: 5 is always 1, as the data has 5 classes; set k to at most 4",
+        ),
+        (
+            "top_k_accuracy",
+            "classes",
+            2,
+            "'top_k_accuracy' with k: 5 is always 1, as the data has 2 classes; use accuracy",
+        ),
+    ],
+)
+def test_metrics_that_do_not_fit_the_data(metric, task, outputs, said):
+    assert build(METRICS, metric).misfit(task, outputs) == said
+
+
 def _roc_auc(scores, targets):
     return build(METRICS, "roc_auc").compute(
         Predictions("binary", np.array(scores)[:, None], np.array(targets, float)[:, None])

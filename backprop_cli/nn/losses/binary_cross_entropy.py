@@ -21,6 +21,7 @@ class BinaryCrossEntropy(Loss):
 
     type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
     task: ClassVar[Task] = "binary"
+    applies: ClassVar[tuple[str, ...]] = ("sigmoid",)
 
     def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
         """``mean(t * softplus(-logits) + (1 - t) * softplus(logits))``."""

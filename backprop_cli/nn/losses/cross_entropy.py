@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from backprop_cli.autodiff import Value, amax, exp, log, mean, one_hot, softmax, stop_gradient
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.errors import UsageError, did_you_mean
-from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.errors import did_you_mean
+from backprop_cli.nn.loss import LOSSES, ClassWeightError, Loss, Task
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -60,6 +60,7 @@ class CrossEntropy(Loss):
 
     type: Literal["cross_entropy"] = "cross_entropy"
     task: ClassVar[Task] = "classes"
+    applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"label_smoothing": 0.2}, {"class_weight": {0: 0.5, 2: 3}})
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """share of the target spread evenly over all classes"""
@@ -81,7 +82,7 @@ class CrossEntropy(Loss):
     def class_weights(self, classes: Sequence[Any], counts: Sequence[int]) -> NDArray[np.float64] | None:
         """A weight a class, in the order of ``classes``; None where all are 1.
 
-        Raises: UsageError where ``class_weight`` names a class that is not among ``classes``.
+        Raises: ClassWeightError where ``class_weight`` names classes that are not among ``classes``.
         """
         if self.class_weight == "none":
             return None
@@ -100,14 +101,18 @@ def _weights_by_name(weights: dict[str | int | float | bool, float], classes: Se
     places: dict[Any, int] = {str(name): place for place, name in enumerate(classes)}
     places |= {name: place for place, name in enumerate(classes)}
     found = np.ones(len(classes))
+    unknown = {}
     for name, weight in weights.items():
         place = places.get(name, places.get(str(name)))
         if place is None:
-            raise UsageError(_unknown_class(name, [str(known) for known in classes]))
-        found[place] = weight
+            unknown[name] = _unknown_class(name, [str(known) for known in classes])
+        else:
+            found[place] = weight
+    if unknown:
+        raise ClassWeightError(unknown)
     return found
 
 
 def _unknown_class(name: object, known: list[str], shown: int = 20) -> str:
     listed = ", ".join(known[:shown]) + (f", ... ({len(known)} in all)" if len(known) > shown else "")
-    return f"loss.class_weight: unknown class '{name}'; known: {listed}{did_you_mean(str(name), known)}"
+    return f"unknown class '{name}'" + (did_you_mean(str(name), known) or f"; known: {listed}")

@@ -28,6 +28,13 @@ class RocAuc(Metric):
     tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
     better: ClassVar[Literal["max", "min"]] = "max"
 
+    def misfit(self, task: Task, outputs: int) -> str | None:
+        """More than two classes, or than one binary output."""
+        if outputs == _WIDTH[task]:
+            return None
+        what = "classes" if task == "classes" else "binary outputs"
+        return f"'roc_auc' needs two classes or one binary output, and the data has {outputs} {what}; leave it out"
+
     def compute(self, predictions: Predictions) -> float:
         """``(rank sum of positives - p (p + 1) / 2) / (p * n)`` for p positives and n negatives."""
         scores = _scores(predictions)
@@ -39,9 +46,12 @@ class RocAuc(Metric):
         return float(excess / (count * (len(positive) - count)))
 
 
+_WIDTH = {"classes": 2, "binary": 1}
+
+
 def _scores(predictions: Predictions) -> Array:
     width = predictions.outputs.shape[1]
-    if width != (2 if predictions.task == "classes" else 1):
+    if width != _WIDTH[predictions.task]:
         what = "classes" if predictions.task == "classes" else "binary outputs"
         raise UsageError(f"metric roc_auc: needs two classes or one binary output, got {width} {what}; leave it out")
     return predictions.outputs[:, -1].astype(np.float64)

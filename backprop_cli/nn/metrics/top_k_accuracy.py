@@ -25,6 +25,13 @@ class TopKAccuracy(Metric):
     k: Annotated[int, Field(gt=0)] = 5
     """how many classes count"""
 
+    def misfit(self, task: Task, outputs: int) -> str | None:
+        """No fewer than all classes."""
+        if self.k < outputs:
+            return None
+        way_out = f"set k to at most {outputs - 1}" if outputs > 2 else "use accuracy"
+        return f"'top_k_accuracy' with k: {self.k} is always 1, as the data has {outputs} classes; {way_out}"
+
     def compute(self, predictions: Predictions) -> float:
         """Labels with fewer than ``k`` classes before them, over all."""
         labels = predictions.targets.astype(np.int64)[:, np.newaxis]
