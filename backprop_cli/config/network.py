@@ -1,13 +1,17 @@
-"""Problems of the network itself, each at the line of its layer: names, inputs, shapes, the number of outputs."""
+"""Problems of the network itself, each at the line of its layer: names, inputs, shapes, size, the number of outputs."""
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Protocol
+
+import numpy as np
 
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem
-from backprop_cli.nn.model import LayerShapeError, Model, Node
+from backprop_cli.nn.model import LayerShapeError, LayerSizeError, Model, Node
 from backprop_cli.nn.wiring import wiring_errors
 
 
@@ -30,21 +34,49 @@ def check_model(loaded: Located, input_shape: tuple[int, ...], outputs: int | No
     ``outputs`` is what the data asks for: the number of classes, or of target columns; None where it is not known.
 
     Raises:
-        ConfigError: layers that do not connect, shapes that do not fit, a last layer of another width.
+        ConfigError: layers that do not connect, shapes that do not fit, a last layer of another width, parameters
+            that do not fit into the machine's memory.
 
     """
     config = loaded.config
     unconnected = _unconnected(loaded)
     if unconnected:
         raise ConfigError(unconnected)
+    width, memory = np.dtype(config.training.precision).itemsize, _memory()
     try:
-        model = Model.build(config.model.layers, input_shape, config.training.precision)
+        model = Model.build(
+            config.model.layers, input_shape, config.training.precision, most_parameters=memory // width
+        )
+    except LayerSizeError as error:
+        wanted, there = _bytes_text(error.parameters * width), _bytes_text(memory)
+        units = ["units"] if "units" in type(config.model.layers[error.layer_index]).model_fields else []
+        reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {there}"
+        path: TreePath = ("model", "layers", error.layer_index, *units)
+        raise ConfigError([loaded.problem(path, f"{reason} of memory; make the layer smaller")]) from None
     except LayerShapeError as error:
         raise ConfigError([loaded.problem(("model", "layers", error.layer_index), str(error))]) from None
     found = _wrong_output(config, model, outputs)
     if found is not None:
         raise ConfigError([loaded.problem(*found)])
     return model
+
+
+def _memory() -> int:
+    """Bytes of the machine's memory; where the system does not say, all that an address can reach."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
+
+
+def _bytes_text(count: int) -> str:
+    """``31992512512`` -> ``29.8 GiB``, rounded down. Whole numbers throughout: floats have an end."""
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+    power = min((max(count, 1).bit_length() - 1) // 10, len(units) - 1)
+    tenths = count * 10 >> 10 * power
+    if tenths >= 100_000:
+        return f"more than 10,000 {units[-1]}"
+    return f"{count} bytes" if power == 0 else f"{tenths // 10}.{tenths % 10} {units[power]}"
 
 
 def check_network(loaded: Located) -> list[Problem]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +27,14 @@ class LayerShapeError(ShapeError):
     def __init__(self, layer_index: int, where: str, reason: str, **specs: object):
         super().__init__(where, reason, **specs)
         self.layer_index = layer_index
+
+
+class LayerSizeError(LayerShapeError):
+    """With this layer the network has more parameters than it may: ``parameters`` in all, up to this one."""
+
+    def __init__(self, layer_index: int, where: str, parameters: int, most: int):
+        super().__init__(layer_index, where, "too many parameters", up_to_here=parameters, most=most)
+        self.parameters = parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +66,28 @@ class Model:
     dtype: np.dtype[Any]
 
     @classmethod
-    def build(cls, layers: Sequence[Layer], input_shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Model:
+    def build(
+        cls,
+        layers: Sequence[Layer],
+        input_shape: tuple[int, ...],
+        dtype: DTypeLike = np.float64,
+        *,
+        most_parameters: int = sys.maxsize,
+    ) -> Model:
         """Wire the layers, and find every shape by tracing them once.
 
         Raises:
             WiringError: a name or an input that does not fit (a UsageError).
             LayerShapeError: shapes that do not fit a layer (a ShapeError). Both carry ``layer_index``.
+            LayerSizeError: the layers have more than ``most_parameters`` numbers.
 
         """
         kind = np.dtype(dtype)
         shapes = {INPUT: tuple(input_shape)}
         nodes = []
+        room = _Room(most_parameters)
         for index, (name, layer, inputs) in enumerate(wire(layers)):
-            node = _node(index, name, layer, inputs, tuple(shapes[source] for source in inputs), kind)
+            node = _node(index, name, layer, inputs, tuple(shapes[source] for source in inputs), kind, room)
             shapes[name] = node.output_shape
             nodes.append(node)
         return cls(tuple(nodes), tuple(input_shape), kind)
@@ -128,6 +147,18 @@ def _of_layer(layer: str, values: Mapping[str, Value]) -> dict[str, Value]:
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
+class _Room:
+    """Counts parameters, of which there may be ``most``."""
+
+    def __init__(self, most: int):
+        self.most, self.count = most, 0
+
+    def take(self, index: int, name: str, params: Mapping[str, Param]) -> None:
+        self.count += sum(math.prod(param.shape) for param in params.values())
+        if self.count > self.most:
+            raise LayerSizeError(index, f"layer {name}", self.count, self.most)
+
+
 def _node(
     index: int,
     name: str,
@@ -135,13 +166,17 @@ def _node(
     inputs: tuple[str, ...],
     shapes: tuple[tuple[int, ...], ...],
     dtype: np.dtype[Any],
+    room: _Room,
 ) -> Node:
     x = [input_(source, (_BATCH, *shape), dtype) for source, shape in zip(inputs, shapes, strict=True)]
     try:
         params = layer.params(*(value.spec for value in x))
+        room.take(index, name, params)  # before the trace: the shapes of arrays end at 2**63
         for key, param in params.items():
             param.initializer.check(key, param.shape)
         out = layer.apply({key: input_(key, param.shape, dtype) for key, param in params.items()}, *x)
+    except LayerSizeError:
+        raise
     except ShapeError as error:
         # Told in the user's terms: the layers it reads and shapes of one example, as the configuration has them.
         reason = error.reason if error.where == layer.type else f"{error.where}: {error.reason}"

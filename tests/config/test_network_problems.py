@@ -1,8 +1,11 @@
 """Mistakes of the network, at the lines of its layers."""
 
+import sys
+
 import pytest
 from config_support import DIGITS, changed, message, write
 
+from backprop_cli.config import network
 from backprop_cli.config.load import load_config
 from backprop_cli.config.network import check_model
 from backprop_cli.errors import ConfigError
@@ -139,6 +142,61 @@ def test_outputs_for_columns(tmp_path):
     assert said_later(tmp_path, text, 1) == (
         "model.layers[2].units: the network has 10 outputs, but the data has 1 target column; set units: 1"
     )
+
+
+def test_more_parameters_than_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(network, "_memory", lambda: 8 << 30)
+    text = changed("units: 64", "units: 1000000000000")
+    assert message(text) == (
+        "digits.yaml:7:28: model.layers[0].units: layer dense_1: the network's parameters up to here take 236.4 TiB, "
+        "and this machine has 8.0 GiB of memory; make the layer smaller\n"
+        "    7 |     - {type: dense, units: 1000000000000, activation: relu}\n"
+        "      |                            ^^^^^^^^^^^^^"
+    )
+    assert message(DIGITS, f"model.layers.0.units={10**26}") == (
+        f"override model.layers.0.units={10**26}: layer dense_1: the network's parameters up to here take more than "
+        "10,000 YiB, and this machine has 8.0 GiB of memory; make the layer smaller"
+    )
+
+
+@pytest.mark.parametrize(("precision", "size"), [("float32", 4), ("float64", 8)])
+def test_memory_counts_all_layers_in_the_training_precision(tmp_path, monkeypatch, precision, size):
+    override = f"training.precision={precision}"
+    parameters = 65 * 64 + 65 * 10
+    monkeypatch.setattr(network, "_memory", lambda: size * parameters)
+    load_config(write(tmp_path), [override])
+    monkeypatch.setattr(network, "_memory", lambda: size * parameters - 1)
+    wanted = network._bytes_text(size * parameters)
+    there = network._bytes_text(size * parameters - 1)
+    assert message(DIGITS, override) == (
+        f"digits.yaml:9:28: model.layers[2].units: layer dense_2: the network's parameters up to here take {wanted}, "
+        f"and this machine has {there} of memory; make the layer smaller\n"
+        "    9 |     - {type: dense, units: 10}\n"
+        "      |                            ^^"
+    )
+
+
+def test_the_memory_of_a_system_that_does_not_say(monkeypatch):
+    assert network._memory() > 1 << 20
+    monkeypatch.delattr("os.sysconf")
+    assert network._memory() == sys.maxsize
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        ((1 << 30) - 1, "1023.9 MiB"),
+        (1 << 30, "1.0 GiB"),
+        (9999 << 80, "9999.0 YiB"),
+        (10**900, "more than 10,000 YiB"),
+    ],
+)
+def test_bytes_as_text(count, said):
+    assert network._bytes_text(count) == said
 
 
 def test_shapes_known_only_from_the_data(tmp_path):
