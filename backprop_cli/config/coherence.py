@@ -18,7 +18,7 @@ Direction = Literal["min", "max"]
 
 def incoherences(config: Config) -> list[Incoherence]:
     """All of them."""
-    return [*_metrics(config), *_monitors(config), *_target_transform(config)]
+    return [*_metrics(config), *_monitors(config), *_target_transform(config), *_not_yet(config)]
 
 
 def monitor_names(config: Config) -> list[str]:
@@ -92,3 +92,8 @@ def _target_transform(config: Config) -> Iterator[Incoherence]:
         target, loss = config.data.transform.target, config.loss.type
         reason = f"'{target}' is for regression, and {loss} is for {_TASKS[config.loss.task]}; leave it at none"
         yield ("data", "transform", "target"), reason
+
+
+def _not_yet(config: Config) -> Iterator[Incoherence]:
+    if config.log.tensorboard:
+        yield ("log", "tensorboard"), "this version of bp writes no TensorBoard files; leave it false"

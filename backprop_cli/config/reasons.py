@@ -205,6 +205,11 @@ def _way_out(value: Any, sorts: Sequence[str]) -> str:
         return f": write {int(value)}"
     if isinstance(value, bool | int | float) and "text" in sorts:
         return ": put it in quotes"
+    if isinstance(value, dict) and "a list" in sorts and value and all(isinstance(key, int) for key in value):
+        # As `metrics.0=f1` makes it where no list is written.
+        scalar = all(isinstance(item, str | int | float) for item in value.values())
+        whole = f" [{', '.join(map(scalars.write, value.values()))}]" if scalar else ""
+        return f": write the whole list{whole and ':'}{whole}"
     if isinstance(value, str | int | float) and "a list" in sorts:
         return f": write [{scalars.write(value)}]"
     return ""

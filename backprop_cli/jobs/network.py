@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backprop_cli.autodiff import Array
+from backprop_cli.config.data_fit import check_data_fit, located
 from backprop_cli.config.load import Loaded
+from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network import check_model
 from backprop_cli.data.dataset import Dataset, known_input_shape, load_dataset
+from backprop_cli.data.file import NoFileError
+from backprop_cli.data.settings import DataSettings, FilePair
+from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.nn.model import Model
+from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.program import Recipe
 
 
@@ -42,7 +48,7 @@ def prepare(loaded: Loaded) -> Prepared:
 
     Raises:
         DataError: the data cannot be used as configured.
-        ConfigError: the network does not fit the data; the problem is at its layer's line.
+        ConfigError: network, metrics or columns do not fit the data; each problem at its line.
 
     """
     config = loaded.config
@@ -54,16 +60,44 @@ def prepare(loaded: Loaded) -> Prepared:
 
 
 def load(loaded: Loaded) -> Dataset:
-    """The configured data, in the training precision."""
+    """The configured data, in the training precision.
+
+    Raises:
+        DataError: the data cannot be used.
+        ConfigError: the configuration says of it what is not so.
+
+    """
     config = loaded.config
-    return load_dataset(
-        config.data,
-        base=loaded.base,
-        seed=config.seed,
-        dtype=config.training.precision,
-        task=config.loss.task,
-        input_shape=config.model.input,
-    )
+    try:
+        with located(loaded):
+            return load_dataset(
+                config.data,
+                base=loaded.base,
+                seed=config.seed,
+                dtype=config.training.precision,
+                task=config.loss.task,
+                input_shape=config.model.input,
+            )
+    except NoFileError as error:
+        raise DataError(f"{error}{_where_paths_start(loaded, error)}") from error
+
+
+def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:
+    """The reason why a file that is there is not found from a configuration: its paths start elsewhere."""
+    relative = [text for text in _files(loaded.config.data) if not Path(text).is_absolute()]
+    if loaded.path is None or error.hint or error.path not in [loaded.base / text for text in relative]:
+        return ""
+    run = RunDirectory(loaded.path.parent)
+    if loaded.path.name == run.config.name and run.resolved.is_file():
+        return f"; this is a run's copy of its configuration: use {run.resolved}, whose paths start there"
+    return "; paths in a configuration start at its own folder"
+
+
+def _files(data: DataSettings) -> list[str]:
+    """Every path that the section names, as it is written."""
+    named = (data.source, data.train, data.validation, data.test)
+    pairs = [[files.inputs, files.targets] if isinstance(files, FilePair) else [files] for files in named if files]
+    return [text for pair in pairs for text in pair]
 
 
 def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int:
@@ -74,10 +108,17 @@ def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int:
 
 
 def _recipe(loaded: Loaded, dataset: Dataset) -> Recipe:
-    loss = loaded.config.loss
-    model = check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset))
+    loss, outputs = loaded.config.loss, outputs_wanted(loaded, dataset)
+    problems = check_data_fit(loaded, outputs)
+    try:
+        model = check_model(loaded, dataset.input_shape, outputs)
+    except ConfigError as error:
+        raise ConfigError(in_file_order([*error.problems, *problems], loaded.overrides)) from None
+    if problems:
+        raise ConfigError(problems)
     known = loss.task == "classes" and dataset.classes is not None
-    weights = loss.class_weights(dataset.classes or (), dataset.class_counts()) if known else None
+    with located(loaded):
+        weights = loss.class_weights(dataset.classes or (), dataset.class_counts()) if known else None
     return recipe_for(loaded, model, weights)
 
 

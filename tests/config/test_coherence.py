@@ -38,6 +38,7 @@ from backprop_cli.config.load import load_config
             "schedule={type: plateau, monitor: validation/f1}",
             "schedule.monitor: 'f1' is not among the metrics; add it there",
         ),
+        ("log.tensorboard=true", "this version of bp writes no TensorBoard files; leave it false"),
         (
             "data.transform.target=standardize",
             "'standardize' is for regression, and cross_entropy is for classes; leave it at none",

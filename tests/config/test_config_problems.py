@@ -260,7 +260,7 @@ def test_flaws_of_the_text_and_mistakes_of_the_schema_come_together():
         ("model.layers.first.units=1", "'first' is not a list index; 'model.layers' has 3 items, 0 to 2"),
         ("model.layers[0].units=-1", "must be greater than 0, got -1"),
         ("model.layers.-1.units=0", "must be greater than 0, got 0"),
-        ("metrics.0=accuracy", "metrics: expected a list, got a mapping"),
+        ("metrics.0=accuracy", "metrics: expected a list, got a mapping: write the whole list: [accuracy]"),
         ("model.layers.1=dense", "model.layers[1].units: required, but not given: number of outputs"),
     ],
 )  # fmt: skip

@@ -179,7 +179,8 @@ def test_dry_run_writes_nothing(capsys):
         ),
         (
             ["flowers.yaml", "log.tensorboard=true"],
-            "log.tensorboard: this version of bp writes no TensorBoard files; leave it false\n",
+            "override log.tensorboard=true: this version of bp writes no TensorBoard files; leave it false\n"
+            "1 problem; nothing was run.\n",
         ),
     ],
 )

@@ -1,0 +1,50 @@
+"""What a configuration may say, but hardly means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backprop_cli.config.load import Loaded
+from backprop_cli.config.path import TreePath
+from backprop_cli.config.schema import Config
+from backprop_cli.nn.activation import Activation
+from backprop_cli.nn.layer import Layer
+
+Caution = tuple[TreePath, str]
+
+_PASS_ON = ("flatten", "reshape", "dropout")
+
+
+def warnings_of(loaded: Loaded) -> list[str]:
+    """One line each, with its place as a problem has it: ``x.yaml:12:40: model.layers[1].activation: ...``."""
+    found = [*_applied_twice(loaded.config), *_targets_among_features(loaded.config)]
+    return [str(loaded.problem(path, reason)).partition("\n")[0] for path, reason in found]
+
+
+def _applied_twice(config: Config) -> Iterator[Caution]:
+    """An activation at the end of the network that the loss applies too."""
+    layers = config.model.layers
+    index = len(layers) - 1
+    while index > 0 and layers[index].type in _PASS_ON and _reads(layers[index], layers[index - 1]):
+        index -= 1
+    for key in ("activation", "function"):
+        function = getattr(layers[index], key, None)
+        if isinstance(function, Activation) and function.type in config.loss.applies:
+            reason = f"{config.loss.type} applies {function.type} itself, so that it is there twice; remove it here"
+            yield ("model", "layers", index, key), reason
+
+
+def _reads(layer: Layer, above: Layer) -> bool:
+    return layer.inputs is None or layer.inputs == (above.name,)
+
+
+def _targets_among_features(config: Config) -> Iterator[Caution]:
+    """A network that is given what it shall predict. An autoencoder is meant: its features are its targets."""
+    data = config.data
+    target = (data.target,) if isinstance(data.target, str) else data.target or ()
+    if data.features == "all" or set(target) == set(data.features):
+        return
+    for index, name in enumerate(data.features):
+        if name in target:
+            reason = f"'{name}' is the target, too: the network is given what it shall predict; remove it here"
+            yield ("data", "features", index), reason

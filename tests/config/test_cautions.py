@@ -1,0 +1,56 @@
+"""What a configuration hardly means."""
+
+import pytest
+from config_support import DIGITS, changed, write
+
+from backprop_cli.config.cautions import warnings_of
+from backprop_cli.config.load import load_config
+
+END = "    - {type: dense, units: 10}\n"
+TABLE = DIGITS.replace("  input: [64]\n", "")
+
+
+def said(folder, text, *overrides):
+    write(folder, text)
+    return warnings_of(load_config("digits.yaml", overrides))
+
+
+def test_nothing_to_say(tmp_path):
+    assert said(tmp_path, DIGITS) == []
+    assert said(tmp_path, DIGITS, "model.layers.0.activation=softmax", "model.layers.2.activation=sigmoid") == []
+    autoencoder = ("data.target=features", "data.features=[a, b]", "loss=mean_squared_error")
+    assert said(tmp_path, TABLE, *autoencoder) == []
+    assert said(tmp_path, TABLE, "data.target=[b, a]", *autoencoder[1:]) == []
+
+
+@pytest.mark.parametrize("function", ["softmax", "log_softmax"])
+def test_cross_entropy_applied_twice(tmp_path, function):
+    text = changed(END, f"    - {{type: dense, units: 10, activation: {function}}}\n")
+    assert said(tmp_path, text) == [
+        f"digits.yaml:9:44: model.layers[2].activation: cross_entropy applies {function} itself, so that it is there "
+        "twice; remove it here"
+    ]
+
+
+def test_a_layer_of_its_own_before_layers_that_change_nothing(tmp_path):
+    text = changed(END, END + "    - {type: activation, function: softmax}\n    - flatten\n")
+    assert said(tmp_path, text) == [
+        "digits.yaml:10:36: model.layers[3].function: cross_entropy applies softmax itself, so that it is there twice; "
+        "remove it here"
+    ]
+
+
+def test_binary_cross_entropy(tmp_path):
+    override = "model.layers.2={type: dense, units: 1, activation: sigmoid}"
+    assert said(tmp_path, DIGITS, "loss=binary_cross_entropy", override) == [
+        f"override {override}: model.layers[2].activation: binary_cross_entropy applies sigmoid itself, so that it is "
+        "there twice; remove it here"
+    ]
+
+
+def test_a_target_among_the_features(tmp_path):
+    text = changed("  target: digit\n", "  target: digit\n  features: [pixel, digit]\n")
+    assert said(tmp_path, text) == [
+        "digits.yaml:4:21: data.features[1]: 'digit' is the target, too: the network is given what it shall predict; "
+        "remove it here"
+    ]
