@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import CheckpointError
 from backprop_cli.run.atomic import reason, write_atomically
-from backprop_cli.run.directory import BEST, LAST, LATEST, step_checkpoints
+from backprop_cli.run.directory import BEST, LAST, LATEST, step_checkpoints, way_out
 
 FORMAT_VERSION = 1
 _LONGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors format."""
-_RESERVED = ("format_version", "crc32")
+_VERSION, _DIGEST = "format_version", "sha256"
+_RESERVED = (_VERSION, _DIGEST)
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,26 @@ class Checkpoint:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+class DamagedError(CheckpointError):
+    """The file ``path`` is no whole checkpoint of bp; ``fault`` says why without a way out."""
+
+    def __init__(self, path: Path, fault: str, way_out: str = "use another checkpoint of the run"):
+        self.fault = f"{path}: {fault}"
+        super().__init__(f"{self.fault}; {way_out}" if way_out else self.fault)
+
+
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace ``path`` by ``checkpoint``, atomically.
+    """Replace ``path`` by ``checkpoint``, atomically. Equal checkpoints make equal files.
 
     Raises: CheckpointError when it cannot be written (a full disk); the checkpoint that was there before stays.
     """
     from safetensors.numpy import save as serialize
 
     tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
-    reserved = {"format_version": FORMAT_VERSION, "crc32": _checksum(tensors)}
-    metadata = {key: json.dumps(value) for key, value in {**checkpoint.metadata, **reserved}.items()}
+    metadata = {key: json.dumps(value) for key, value in {**checkpoint.metadata, _VERSION: FORMAT_VERSION}.items()}
+    metadata[_DIGEST] = json.dumps(_digest(tensors, metadata))
     try:
-        write_atomically(path, serialize(tensors, metadata))
+        write_atomically(path, _in_order(serialize(tensors, metadata)))
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -79,25 +88,14 @@ def load(path: Path) -> Checkpoint:
     written by a newer bp.
     """
     tensors, header = _read(path)
-    if "format_version" not in header:
-        raise CheckpointError(
-            f"{path}: is a safetensors file but not a checkpoint of bp: its metadata has no format_version"
-        )
+    if _DIGEST not in header:
+        raise DamagedError(path, "is damaged: it has no checksum")
+    if header[_DIGEST] != json.dumps(_digest(tensors, header)):
+        raise DamagedError(path, "is damaged: its contents do not match its checksum")
     try:
         metadata = {key: json.loads(value) for key, value in header.items()}
-    except ValueError as error:
-        raise CheckpointError(f"{path}: is damaged: its metadata is not JSON ({error})") from error
-    version = metadata["format_version"]
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: has checkpoint format {version}, this bp reads format {FORMAT_VERSION}; "
-            "use the bp that wrote it, or a newer one"
-        )
-    # A file from another tool need not carry a checksum.
-    if "crc32" in metadata and metadata["crc32"] != _checksum(tensors):
-        raise CheckpointError(
-            f"{path}: is damaged: its contents do not match its checksum; use another checkpoint of the run"
-        )
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, f"is damaged: its metadata is not JSON ({error})") from error
     return Checkpoint(tensors, {key: value for key, value in metadata.items() if key not in _RESERVED})
 
 
@@ -126,34 +124,59 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def _unwritable(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: the checkpoint cannot be written: {reason(error)}; "
-        "what was saved before is still there: make room, then go on with `bp train --resume`"
-    )
+    run = path.parent.parent
+    return CheckpointError(f"{path}: the checkpoint cannot be written: {reason(error)}; {way_out(run)}")
 
 
-def _checksum(tensors: Mapping[str, NDArray[Any]]) -> int:
-    """CRC-32 over names, formats, shapes and bytes, in the order of names."""
-    crc = 0
+def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over all metadata but the digest itself, and names, formats, shapes and bytes, in the order of names."""
+    digest = hashlib.sha256()
+    own = {key: text for key, text in metadata.items() if key != _DIGEST}
+    digest.update(json.dumps(own, sort_keys=True).encode())
     for name in sorted(tensors):
         array = tensors[name]
-        crc = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
-    return crc
+        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _in_order(content: bytes) -> bytes:
+    """The safetensors file ``content`` with its metadata in the order of keys; as it comes it is in no order."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]))
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Tensors and raw metadata of a safetensors file."""
+    """Tensors and raw metadata of a file that says it is ours, of this format."""
     from safetensors import SafetensorError, safe_open
 
     try:
         opening, size = _opening(path)
         with safe_open(str(path), framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            header = dict(file.metadata() or {})
+            _check_version(path, header)
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
     except OSError as error:
         raise CheckpointError(f"{path}: the checkpoint cannot be read: {reason(error)}") from error
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path}: {_diagnosis(opening, size)}") from error
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise _diagnosis(path, opening, size) from error
+
+
+def _check_version(path: Path, header: Mapping[str, str]) -> None:
+    """Somebody else's file is not read any further: its arrays may be of formats that NumPy does not have."""
+    if _VERSION not in header:
+        raise CheckpointError(
+            f"{path}: is a safetensors file but not a checkpoint of bp: its metadata has no {_VERSION}"
+        )
+    if header[_VERSION] != str(FORMAT_VERSION):
+        raise CheckpointError(
+            f"{path}: has checkpoint format {header[_VERSION][:20]}, this bp reads format {FORMAT_VERSION}; "
+            "use the bp that wrote it, or a newer one"
+        )
 
 
 def _opening(path: Path) -> tuple[bytes, int]:
@@ -162,11 +185,11 @@ def _opening(path: Path) -> tuple[bytes, int]:
         return file.read(9), path.stat().st_size
 
 
-def _diagnosis(opening: bytes, size: int) -> str:
+def _diagnosis(path: Path, opening: bytes, size: int) -> DamagedError:
     """Why a file is no readable safetensors file: 8 bytes of header length, the JSON header, the data."""
     if size == 0:
-        return "is empty: expected a checkpoint; use another checkpoint of the run"
+        return DamagedError(path, "is empty: expected a checkpoint")
     length = int.from_bytes(opening[:8], "little")
     if size <= 8 or (opening[8:] == b"{" and length <= _LONGEST_HEADER):
-        return f"is truncated or damaged ({size} bytes); use another checkpoint of the run"
-    return "is not a checkpoint: expected a safetensors file as `bp train` writes it"
+        return DamagedError(path, f"is truncated or damaged ({size} bytes)")
+    return DamagedError(path, "is not a checkpoint: expected a safetensors file as `bp train` writes it", way_out="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +56,11 @@ class RunDirectory:
     def log(self) -> Path:
         """What was printed."""
         return self.path / "log.txt"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the process that trains; says which it is."""
+        return self.path / ".lock"
 
     @property
     def checkpoints(self) -> Path:
@@ -197,9 +203,16 @@ def finite(value: Any) -> Any:
     return value
 
 
+def resume_command(target: Path) -> str:
+    """The command line that goes on with a run, or from one of its checkpoints."""
+    return f"bp train --resume {shlex.quote(str(target))}"
+
+
 def way_out(run: Path) -> str:
-    """What to do when a run could not write."""
-    return f"make room or free the directory, then go on with: bp train --resume {run}"
+    """What to do when a run could not write: without a checkpoint there is nothing to go on from."""
+    if RunDirectory(run).last.exists():
+        return f"make room or free the directory, then go on with: {resume_command(run)}"
+    return "nothing of the run is saved yet: make room or free the directory, then start again"
 
 
 def _new_folder(folder: Path, stamp: str) -> Path:

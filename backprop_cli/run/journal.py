@@ -125,6 +125,17 @@ def read_journal(path: Path) -> list[Row]:
     return rows
 
 
+def seconds_until(path: Path, step: int) -> float:
+    """Seconds spent on a run up to ``step``, as the last row says that counts them; 0 where none does.
+
+    Raises: CheckpointError when the journal is damaged.
+    """
+    if not path.exists():
+        return 0.0
+    counted = [row for row in read_journal(path) if row["event"] in ("step", "epoch", "finished")]
+    return next((float(row["seconds"]) for row in reversed(counted) if row["step"] <= step), 0.0)
+
+
 def write_table(journal_path: Path, csv_path: Path) -> None:
     """The journal's epochs as CSV: ``step`` first, then ``epoch``, ``seconds`` and the metrics; numbers only.
 

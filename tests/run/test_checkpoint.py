@@ -1,6 +1,7 @@
 """Checkpoints: what goes in comes out, and whatever is not one says so."""
 
 import errno
+import json
 import math
 import os
 import struct
@@ -81,18 +82,68 @@ def test_every_prefix_is_refused(tmp_path):
         assert message(load, path) == f"{path}: {what}; use another checkpoint of the run"
 
 
-def test_every_flipped_byte_is_noticed_or_harmless(tmp_path):
+@pytest.mark.parametrize("bits", [0x01, 0x10, 0x20, 0xFF])
+def test_every_flipped_byte_is_noticed_or_harmless(tmp_path, bits):
     path = tmp_path / "c.safetensors"
     save(path, SMALL)
     content = path.read_bytes()
     for place in range(len(content)):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        path.write_bytes(content[:place] + bytes([content[place] ^ bits]) + content[place + 1 :])
         try:
             found = load(path)
         except CheckpointError:
             continue
-        # What gets through changed the metadata's own text or a name, never the numbers.
-        np.testing.assert_array_equal(next(iter(found.tensors.values())), SMALL.tensors["dense_1.weight"])
+        # What gets through, as a tab between two words of the header, says the same.
+        assert found.metadata == SMALL.metadata
+        assert list(found.tensors) == list(SMALL.tensors)
+        np.testing.assert_array_equal(found.tensors["dense_1.weight"], SMALL.tensors["dense_1.weight"])
+
+
+def with_header(path, change):
+    """The file with ``change`` done to its metadata, its arrays as they were."""
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8 : 8 + length])
+    change(header["__metadata__"])
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda m: m.update(step="8"), "is damaged: its contents do not match its checksum"),
+        (lambda m: m.update(more="8"), "is damaged: its contents do not match its checksum"),
+        (lambda m: m.pop("step"), "is damaged: its contents do not match its checksum"),
+        (lambda m: m.update(sha256="0"), "is damaged: its contents do not match its checksum"),
+        (lambda m: m.pop("sha256"), "is damaged: it has no checksum"),
+    ],
+)
+def test_changed_metadata_is_noticed(tmp_path, change, fault):
+    path = tmp_path / "c.safetensors"
+    save(path, SMALL)
+    with_header(path, lambda m: None)
+    assert load(path).metadata == {"step": 7}
+    with_header(path, change)
+    assert message(load, path) == f"{path}: {fault}; use another checkpoint of the run"
+
+
+def test_equal_checkpoints_make_equal_files(tmp_path):
+    metadata = {name: [name, 1] for name in ["config", "input_shape", "classes", "transform", "threads", "state"]}
+    for name in ("one", "two", "three"):
+        save(tmp_path / name, Checkpoint(SMALL.tensors, metadata))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == (tmp_path / "three").read_bytes()
+    header = (tmp_path / "one").read_bytes()[8:]
+    assert [header.index(name.encode()) for name in sorted(metadata)] == sorted(
+        header.index(name.encode()) for name in metadata
+    )
+
+
+def test_the_arrays_are_aligned(tmp_path):
+    for width in range(1, 9):
+        save(tmp_path / "c", Checkpoint({"a": np.arange(3.0)}, {"é" * width: width}))
+        assert int.from_bytes((tmp_path / "c").read_bytes()[:8], "little") % 8 == 0
+        assert load(tmp_path / "c").metadata == {"é" * width: width}
 
 
 def test_damaged_numbers(tmp_path):
@@ -134,9 +185,20 @@ def test_somebody_elses_safetensors(tmp_path):
         f"{path}: is a safetensors file but not a checkpoint of bp: its metadata has no format_version"
     )
     save_file({"weight": np.zeros(3)}, path, {"format_version": "1", "format": "pt"})
-    assert message(load, path) == (
-        f"{path}: is damaged: its metadata is not JSON (Expecting value: line 1 column 1 (char 0))"
-    )
+    assert message(load, path) == f"{path}: is damaged: it has no checksum; use another checkpoint of the run"
+
+
+def test_an_array_that_numpy_does_not_have(tmp_path):
+    """As large language models have them; a file of ours has none."""
+    path = tmp_path / "c.safetensors"
+    for metadata, expected in (
+        ({}, "is a safetensors file but not a checkpoint of bp: its metadata has no format_version"),
+        ({"format_version": "1"}, "is truncated or damaged ({size} bytes); use another checkpoint of the run"),
+    ):
+        tensor = {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}
+        text = json.dumps({"__metadata__": metadata, "a": tensor}).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(2))
+        assert message(load, path) == f"{path}: {expected.format(size=len(text) + 10)}"
 
 
 def test_newer_format(tmp_path):
@@ -158,7 +220,7 @@ def test_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     assert message(save, path, Checkpoint({"other": np.zeros(1000)})) == (
         f"{path}: the checkpoint cannot be written: No space left on device; "
-        "what was saved before is still there: make room, then go on with `bp train --resume`"
+        "nothing of the run is saved yet: make room or free the directory, then start again"
     )
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -12,7 +12,7 @@ import pytest
 
 from backprop_cli.errors import CheckpointError, UsageError
 from backprop_cli.run import directory
-from backprop_cli.run.directory import RunDirectory, step_checkpoints
+from backprop_cli.run.directory import RunDirectory, resume_command, step_checkpoints
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -114,9 +114,20 @@ def test_full_disk_keeps_the_old_record(tmp_path, monkeypatch):
         run.write_record({"status": "finished"})
     assert str(caught.value) == (
         f"{run.record}: cannot be written: No space left on device; "
-        f"make room or free the directory, then go on with: bp train --resume {run.path}"
+        "nothing of the run is saved yet: make room or free the directory, then start again"
     )
     assert run.read_record() == {"status": "running"}
+    run.last.touch()
+    with pytest.raises(CheckpointError) as caught:
+        run.write_record({"status": "finished"})
+    assert str(caught.value) == (
+        f"{run.record}: cannot be written: No space left on device; "
+        f"make room or free the directory, then go on with: bp train --resume {run.path}"
+    )
+
+
+def test_a_command_can_be_pasted():
+    assert resume_command(Path("my runs/it's one")) == "bp train --resume 'my runs/it'\"'\"'s one'"
 
 
 def test_unreadable_records(tmp_path):
@@ -138,7 +149,7 @@ def test_unreadable_records(tmp_path):
 
 def test_names_of_files(tmp_path):
     run = RunDirectory(tmp_path)
-    files = [run.config, run.resolved, run.record, run.journal, run.table, run.log, run.best, run.last]
+    files = [run.config, run.resolved, run.record, run.journal, run.table, run.log, run.lock, run.best, run.last]
     files += [run.at_step(1200), run.gradient_check(0)]
     assert [str(path.relative_to(tmp_path)) for path in files] == [
         "config.yaml",
@@ -147,6 +158,7 @@ def test_names_of_files(tmp_path):
         "metrics.jsonl",
         "metrics.csv",
         "log.txt",
+        ".lock",
         "checkpoints/best.safetensors",
         "checkpoints/last.safetensors",
         "checkpoints/step-00001200.safetensors",

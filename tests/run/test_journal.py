@@ -212,7 +212,7 @@ def test_full_disk_keeps_the_lines_whole(path, monkeypatch):
         journal.write(epoch(4, 2))
     assert str(caught.value) == (
         f"{path}: cannot be written: No space left on device; "
-        f"make room or free the directory, then go on with: bp train --resume {path.parent}"
+        "nothing of the run is saved yet: make room or free the directory, then start again"
     )
     monkeypatch.setattr(journal, "_file", real)
     journal.write(epoch(6, 3))
@@ -225,7 +225,7 @@ def test_cannot_be_opened(tmp_path):
         Journal(tmp_path / "gone" / "metrics.jsonl")
     assert str(caught.value) == (
         f"{tmp_path}/gone/metrics.jsonl: cannot be written: No such file or directory; "
-        f"make room or free the directory, then go on with: bp train --resume {tmp_path}/gone"
+        "nothing of the run is saved yet: make room or free the directory, then start again"
     )
 
 
