@@ -1,0 +1,127 @@
+"""One process at a time trains in a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.errors import CheckpointError, UsageError
+from backprop_cli.run.atomic import reason
+from backprop_cli.run.directory import RunDirectory, way_out
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_TRIES, _PAUSE = 5, 0.02
+"""A reader that asks whether the lock is held holds it itself for an instant; seconds between two tries."""
+_BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+@contextlib.contextmanager
+def locked(run: RunDirectory) -> Iterator[None]:
+    """The right to write into ``run`` inside. The system takes it back when the process ends, however that comes, so
+    that no lock is ever left over. Where there are no such locks (Windows, some file systems) nothing is locked.
+
+    Raises:
+        UsageError: another process trains there.
+        CheckpointError: the run's directory cannot be written.
+
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = _acquired(run)
+    try:
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, though it cannot say whose it is
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, _signature(), 0)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            run.lock.unlink()
+        os.close(descriptor)
+
+
+def refuse_locked(run: RunDirectory) -> None:
+    """Raise what ``locked`` would, and lock nothing. Raises: UsageError when a process trains there."""
+    if is_locked(run):
+        raise _refusal(run)
+
+
+def is_locked(run: RunDirectory) -> bool | None:
+    """Whether a process trains in ``run``; None where that cannot be told."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(run.lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return True if error.errno in _BUSY else None
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _refusal(run: RunDirectory) -> UsageError:
+    return UsageError(f"{run.path}: is being trained by {_holder(run.lock)}; wait for its end, or end it first")
+
+
+def _acquired(run: RunDirectory) -> int:
+    """A descriptor of the run's lock file with the lock held."""
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(_PAUSE)
+        try:
+            descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise CheckpointError(f"{run.lock}: cannot be written: {reason(error)}; {way_out(run.path)}") from error
+        if _is_taken(descriptor) and _is_at(run.lock, descriptor):
+            return descriptor
+        os.close(descriptor)
+    raise _refusal(run)
+
+
+def _is_taken(descriptor: int) -> bool:
+    """Take the lock; False where another process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _BUSY  # a file system without locks
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the file is still the one at ``path``: who held the lock before takes it away in the end."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _signature() -> bytes:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps({"process": os.getpid(), "host": platform.node(), "since": now}).encode() + b"\n"
+
+
+def _holder(path: Path) -> str:
+    """``process 4711 (on host, since 2026-01-31T12:00:00+00:00)``."""
+    try:
+        told: dict[str, Any] = json.loads(path.read_bytes())
+        return f"process {told['process']} (on {told['host']}, since {told['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"  # which has not signed yet, or could not
