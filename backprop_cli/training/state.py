@@ -70,12 +70,11 @@ class State:
         return found
 
     def counters(self) -> dict[str, Any]:
-        """Everything but the tensors, ready for JSON."""
+        """Everything but the tensors and the seconds, ready for JSON: equal runs have equal counters."""
         return {
             "step": self.step,
             "epoch": self.epoch,
             "position": self.position,
-            "seconds": self.seconds,
             "random": self.noise.bit_generator.state,
             "memory": self.memory,
         }
@@ -87,7 +86,7 @@ class State:
 
         Raises:
             CheckpointError: tensors of another network; every missing, unknown and misshapen one is named. Or counters
-                that are not those of a state.
+                or predictions that are not those of a state.
 
         """
         given = dict(tensors)
@@ -102,18 +101,40 @@ class State:
             array[...] = given[name]
         if counters is not None:
             self._restore_counters(counters, path)
-            self.predictions = predictions
+            self._restore_predictions(recipe, predictions, path)
 
     def _restore_counters(self, counters: Mapping[str, Any], path: str) -> None:
         try:
-            self.step, self.epoch = int(counters["step"]), int(counters["epoch"])
-            self.position, self.seconds = int(counters["position"]), float(counters["seconds"])
-            self.memory = {name: dict(values) for name, values in counters["memory"].items()}
+            self.step, self.epoch = _count(counters["step"]), _count(counters["epoch"])
+            self.position = _count(counters["position"])
+            self.memory = {name: _numbers(values) for name, values in counters["memory"].items()}
             self.noise.bit_generator.state = counters["random"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(
                 f"{path}: the state in it cannot be read ({type(error).__name__}: {error}); use another checkpoint"
             ) from error
+
+    def _restore_predictions(self, recipe: Recipe, predictions: Array | None, path: str) -> None:
+        expected = (self.position, *recipe.model.output_shape)
+        if predictions is not None and predictions.shape != expected:
+            raise CheckpointError(
+                f"{path}: {PREDICTED} has the shape {list(predictions.shape)}, expected {list(expected)}; "
+                "use another checkpoint"
+            )
+        self.predictions = predictions
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"expected a count, got {value!r}")
+    return value
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    for name, value in values.items():
+        if type(value) not in (int, float):
+            raise TypeError(f"{name}: expected a number, got {value!r}")
+    return dict(values)
 
 
 def _check_same(own: Mapping[str, Array], tensors: Mapping[str, Array], path: str) -> None:

@@ -129,8 +129,14 @@ def test_to_go_on_needs_the_same_optimizer():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"step": "x"}, "ValueError: invalid literal for int() with base 10: 'x'"),
-        ({"memory": {"best": 3}}, "TypeError: 'int' object is not iterable"),
+        ({"step": "x"}, "ValueError: expected a count, got 'x'"),
+        ({"epoch": 1.5}, "ValueError: expected a count, got 1.5"),
+        ({"position": -1}, "ValueError: expected a count, got -1"),
+        ({"memory": {"best": 3}}, "AttributeError: 'int' object has no attribute 'items'"),
+        ({"memory": {"best": {"step": None}}}, "TypeError: step: expected a number, got None"),
+        ({"memory": 3}, "AttributeError: 'int' object has no attribute 'items'"),
+        ({"random": {"bit_generator": "MT19937"}}, "ValueError: state must be for a PCG64 RNG"),
+        ({"random": None}, "TypeError: state must be a dict"),
     ],
 )
 def test_counters_of_another_kind(change, reason):
@@ -139,3 +145,19 @@ def test_counters_of_another_kind(change, reason):
     assert refused(r, state.tensors(r), state.counters() | change) == (
         f"x.safetensors: the state in it cannot be read ({reason}); use another checkpoint"
     )
+
+
+def test_predictions_of_another_shape():
+    r = recipe()
+    state = State.start(r, 0)
+    tensors = {**state.tensors(r), "epoch.predictions": np.zeros((4, 3))}
+    assert refused(r, tensors, state.counters() | {"position": 5}) == (
+        "x.safetensors: epoch.predictions has the shape [4, 3], expected [5, 3]; use another checkpoint"
+    )
+
+
+def test_counters_do_not_depend_on_the_clock():
+    state = State.start(recipe(), 0)
+    before = state.counters()
+    state.seconds = 12.5
+    assert state.counters() == before
