@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from backprop_cli.config.load import Loaded, from_tree
 from backprop_cli.config.network import check_model
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import BpError, CheckpointError
+from backprop_cli.errors import BpError, CheckpointError, ConfigError
 from backprop_cli.jobs.network import Prepared, recipe_for
 from backprop_cli.jobs.threads import blas_threads
+from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.training.evaluation import Evaluator
@@ -62,6 +64,44 @@ def network_metadata(prepared: Prepared, threads: int) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A checkpoint and its configuration: ``original`` as it is in the file, ``loaded`` with overrides."""
+
+    path: Path
+    checkpoint: Checkpoint
+    original: Loaded
+    loaded: Loaded
+    model: Model
+    """as ``original`` says"""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(self.checkpoint.metadata["input_shape"])
+
+
+def read_stored(path: Path, overrides: Sequence[str] = ()) -> Stored:
+    """What the checkpoint file ``path`` says of its network.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or does not hold what a run writes.
+        ConfigError: an override does not fit.
+
+    """
+    checkpoint = load_checkpoint(path)
+    metadata = checkpoint.metadata
+    _require(path, metadata)
+    try:
+        original = from_tree(metadata["config"], base=Path(), label=str(path))
+        model = check_model(original, tuple(metadata["input_shape"]))
+    except ConfigError as error:
+        found = "; ".join(f"{problem.path}: {problem.reason}" for problem in error.problems[:3])
+        raise CheckpointError(f"{path}: the configuration in it is wrong: {found}; use another checkpoint") from error
+    loaded = from_tree(metadata["config"], overrides, base=Path(), label=str(path)) if overrides else original
+    return Stored(path, checkpoint, original, loaded, model)
+
+
 def open_saved(path: Path, overrides: Sequence[str] = ()) -> Saved:
     """The network of the checkpoint file ``path``, with its weights.
 
@@ -70,24 +110,69 @@ def open_saved(path: Path, overrides: Sequence[str] = ()) -> Saved:
         ConfigError: an override does not fit.
 
     """
-    checkpoint = load_checkpoint(path)
-    metadata = checkpoint.metadata
-    _require(path, metadata)
-    loaded = from_tree(metadata["config"], overrides, base=Path(), label=str(path))
-    model = check_model(loaded, tuple(metadata["input_shape"]))
+    stored = read_stored(path, overrides)
+    metadata, loaded = stored.checkpoint.metadata, stored.loaded
+    model = check_model(loaded, stored.input_shape) if overrides else stored.model
     weights = metadata["class_weights"]
+    if weights is not None and len(weights) != model.output_shape[-1]:
+        raise _misshapen(path, "class_weights", f"{model.output_shape[-1]} numbers", weights)
     recipe = recipe_for(loaded, model, None if weights is None else np.array(weights))
     state = State.start(recipe, loaded.config.seed)
-    state.restore(recipe, checkpoint.tensors, None, str(path))
+    state.restore(recipe, stored.checkpoint.tensors, None, str(path))
+    transform = _transform(path, metadata)
+    return Saved(
+        path, loaded, recipe, state, transform, metadata["classes"], metadata["target_names"], stored.checkpoint
+    )
+
+
+def _transform(path: Path, metadata: Mapping[str, Any]) -> Transform:
     try:
         transform = Transform.from_json(metadata["transform"])
-    except (BpError, KeyError, TypeError, ValueError) as error:
+    except (BpError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: the fitted transform in it cannot be read: {error}") from error
-    return Saved(path, loaded, recipe, state, transform, metadata["classes"], metadata["target_names"], checkpoint)
+    if list(transform.input_shape) != metadata["input_shape"]:
+        raise CheckpointError(
+            f"{path}: the fitted transform in it makes inputs of shape {list(transform.input_shape)}, its network "
+            f"reads {metadata['input_shape']}; use another checkpoint"
+        )
+    return transform
+
+
+def _is_list_of(*types: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(type(item) in types for item in value)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+_METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "config": ("a mapping", _is_mapping),
+    "input_shape": ("counts", lambda value: value != [] and _is_list_of(int)(value) and min(value) > 0),
+    "classes": ("names, or null", lambda value: value is None or _is_list_of(str, int, float, bool)(value)),
+    "class_weights": ("numbers, or null", lambda value: value is None or _is_list_of(float, int)(value)),
+    "target_names": ("names, or null", lambda value: value is None or _is_list_of(str)(value)),
+    "transform": ("a mapping", _is_mapping),
+    "threads": ("a count", lambda value: type(value) is int and value > 0),
+    "state": ("a mapping", _is_mapping),
+}
+"""What a run's checkpoint says beside its tensors: what each is, and whether a value is that."""
 
 
 def _require(path: Path, metadata: Mapping[str, Any]) -> None:
-    wanted = ("config", "input_shape", "classes", "class_weights", "target_names", "transform", "threads", "state")
-    missing = [name for name in wanted if name not in metadata]
+    missing = [name for name in _METADATA if name not in metadata]
     if missing:
         raise CheckpointError(f"{path}: is not a checkpoint of a run: its metadata has no {', '.join(missing)}")
+    for name, (expected, fits) in _METADATA.items():
+        if not fits(metadata[name]):
+            raise _misshapen(path, name, expected, metadata[name])
+
+
+def _misshapen(path: Path, name: str, expected: str, value: Any) -> CheckpointError:
+    text = json.dumps(value)
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return CheckpointError(f"{path}: {name} in its metadata: expected {expected}, got {shown}; use another checkpoint")
+
+
+_SHOWN = 60
+"""Characters of a value that a message has room for."""

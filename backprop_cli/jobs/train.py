@@ -14,21 +14,23 @@ from typing import Any
 from backprop_cli.autodiff import Array
 from backprop_cli.config.coherence import monitor_direction
 from backprop_cli.config.dump import to_yaml
-from backprop_cli.config.load import Loaded, from_tree, load_config
+from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.config.schema import Config
-from backprop_cli.errors import BpError, CheckError, CheckpointError, DivergenceError, InterruptionError, UsageError
+from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError, UsageError
 from backprop_cli.jobs.gradient_hook import GradientHook
 from backprop_cli.jobs.network import Prepared, prepare
+from backprop_cli.jobs.resume import Resumed, find_run, open_run
 from backprop_cli.jobs.saved import network_metadata
-from backprop_cli.jobs.signals import Asked, asked_to_end
+from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
 from backprop_cli.jobs.threads import blas_threads, thread_count
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
-from backprop_cli.run.directory import RunDirectory
+from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.environment import environment
 from backprop_cli.run.journal import Journal, write_table
+from backprop_cli.run.lock import locked, refuse_locked
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.training.events import Event, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.loop import BEST, Job, Trainer
@@ -78,6 +80,7 @@ def train(
 ) -> TrainResult:
     """Train a network from a configuration file, or go on with a run.
 
+    ``resume`` is a run, which goes on from its last checkpoint, or a checkpoint in its ``checkpoints/``.
     ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread.
 
     Raises:
@@ -86,56 +89,63 @@ def train(
         CheckpointError: the run to resume is missing, damaged, or a checkpoint could not be written.
         CheckError: a gradient is wrong and ``gradient_check.on_failure`` is ``stop``.
         DivergenceError: loss or weights are not finite any more; the last good checkpoint stays.
-        InterruptionError: SIGINT or SIGTERM; the state is saved and ``resume`` goes on from it.
+        InterruptionError: SIGINT, SIGTERM or SIGHUP; the state is saved and ``resume`` goes on from it.
 
     """
     if (config is None) == (resume is None):
         raise UsageError("train: give either a CONFIG or --resume RUN")
     if resume is not None and run_dir is not None:
         raise UsageError("train: --run-dir is for a new run; --resume goes on in the run's own directory")
-    if resume is not None:
-        run, loaded, checkpoint = _open_run(resume, overrides)
-    else:
-        run, loaded, checkpoint = None, load_config(Path(config or ""), overrides), None
+    ask = _Request(run_dir, threads, dry_run, on_event or _ignore)
+    if resume is None:
+        return _carry_out(ask, load_config(Path(config or ""), overrides), None)
+    run, path = find_run(resume)
+    if dry_run:
+        refuse_locked(run)
+    with contextlib.nullcontext() if dry_run else locked(run):
+        resumed = open_run(run, path, overrides)
+        return _carry_out(ask, resumed.loaded, resumed)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What ``train`` was asked beside the configuration."""
+
+    run_dir: Path | None
+    threads: int | None
+    dry_run: bool
+    on_event: OnEvent
+
+
+def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:
     if loaded.config.log.tensorboard:
         raise UsageError("log.tensorboard: this version of bp writes no TensorBoard files; leave it false")
     prepared = prepare(loaded)
     state = State.start(prepared.recipe, loaded.config.seed)
-    if checkpoint is not None and run is not None:
-        state.restore(prepared.recipe, checkpoint.tensors, checkpoint.metadata["state"], str(run.last))
+    if resumed is not None:
+        resumed.restore(prepared, state)
     settings = loaded.config.training
-    count = threads or thread_count(settings.threads, prepared.recipe.model, settings.batch_size)
-    with blas_threads(count):
-        if dry_run:
+    threads = ask.threads or thread_count(settings.threads, prepared.recipe.model, settings.batch_size)
+    with blas_threads(threads):
+        if ask.dry_run:
             Trainer(job_for(prepared), state).warm_up()
             return TrainResult("dry run")
-        if run is None:
-            run = _new_run(loaded, run_dir)
-        return _Session(prepared, state, run, count, on_event or _ignore, resumed=checkpoint is not None).run_all()
+        if resumed is not None:
+            return _Session(prepared, state, resumed.run, threads, ask.on_event, resumed).run_all()
+        run = _new_run(loaded, ask.run_dir)
+        with locked(run):
+            run.write_text(run.config, loaded.text)
+            return _Session(prepared, state, run, threads, ask.on_event, None).run_all()
 
 
 def _ignore(event: Event) -> None:
     """No one listens."""
 
 
-def _open_run(path: Path, overrides: Sequence[str]) -> tuple[RunDirectory, Loaded, Checkpoint]:
-    run = RunDirectory.open(path)
-    if not run.last.exists():
-        raise CheckpointError(f"{run.path}: has no checkpoint to go on from: {run.last.name} is missing")
-    checkpoint = load_checkpoint(run.last)
-    if not {"config", "state"} <= checkpoint.metadata.keys():
-        raise CheckpointError(f"{run.last}: is not a checkpoint of a run: its metadata has no config or state")
-    loaded = from_tree(checkpoint.metadata["config"], overrides, base=Path(), label=str(run.last))
-    return run, loaded, checkpoint
-
-
 def _new_run(loaded: Loaded, run_dir: Path | None) -> RunDirectory:
     if run_dir is not None:
-        run = RunDirectory.create_at(run_dir)
-    else:
-        run = RunDirectory.create(Path(loaded.config.run.directory), loaded.config.name, datetime.now(UTC))
-    run.write_text(run.config, loaded.text)
-    return run
+        return RunDirectory.create_at(run_dir)
+    return RunDirectory.create(Path(loaded.config.run.directory), loaded.config.name, datetime.now(UTC))
 
 
 def job_for(prepared: Prepared) -> Job:
@@ -184,7 +194,13 @@ class _Session:
     """One process's part of a run, with its directory."""
 
     def __init__(
-        self, prepared: Prepared, state: State, run: RunDirectory, threads: int, on_event: OnEvent, resumed: bool
+        self,
+        prepared: Prepared,
+        state: State,
+        run: RunDirectory,
+        threads: int,
+        on_event: OnEvent,
+        resumed: Resumed | None,
     ):
         self.prepared, self.state, self.run, self.threads = prepared, state, run, threads
         self.config = prepared.loaded.config
@@ -206,22 +222,34 @@ class _Session:
 
     def run_all(self) -> TrainResult:
         """From the first event to the last file; run.json always tells how it ended."""
-        self._open_record()
-        try:
-            with Journal(self.run.journal, self.config.log.every_steps) as self._journal, asked_to_end() as asked:
-                self._train(asked)
-                result = self._finish()
-        except BaseException as error:
-            status = _status(error)
-            # The disk may be full: what ended the run matters more.
-            with contextlib.suppress(BpError):
-                self._close_record(status, _exit_code(error), {})
-            with contextlib.suppress(BpError):
-                write_table(self.run.journal, self.run.table)
-            if isinstance(error, BpError):
-                error.details = {"run_dir": str(self.run.path), "status": status}
-            raise
-        return result
+        with asked_to_end() as asked:
+            self._open_record()
+            try:
+                with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
+                    self._train(asked)
+                    return self._finish()
+            except EndedAtOnce as signal:
+                end = self._ended_at_once(signal.number)
+                self._close_after(end)
+                raise end from None
+            except BaseException as error:
+                self._close_after(error)
+                raise
+
+    def _close_after(self, error: BaseException) -> None:
+        """Tell in the run's files what ended it. The disk may be full: what ended the run matters more."""
+        status = _status(error)
+        with contextlib.suppress(BpError):
+            self._close_record(status, _exit_code(error), {})
+        with contextlib.suppress(BpError):
+            write_table(self.run.journal, self.run.table)
+        if isinstance(error, BpError):
+            error.details = {"run_dir": str(self.run.path), "status": status}
+
+    def _ended_at_once(self, number: int) -> InterruptionError:
+        step = self.state.step
+        on = f"; go on from the last checkpoint with: {resume_command(self.run.path)}" if self.run.last.exists() else ""
+        return InterruptionError(f"ended at once at step {step}, before everything was saved{on}", number)
 
     def _tell(self, event: Event) -> None:
         assert self._journal is not None
@@ -233,6 +261,7 @@ class _Session:
         for warning in self._warnings():
             self._tell(warning)
         self._tell(self._started())
+        self._go_back()
         self.checkpointer.repair(state.memory.get(BEST, {}).get("step"))
         if state.step == 0:
             self._check_gradients(self.gradient_hook.at_start())
@@ -246,6 +275,16 @@ class _Session:
             self._heed(asked)
         if self.checkpointer.is_behind(state.step):
             self._tell(self.checkpointer.save_last(state.step))
+
+    def _go_back(self) -> None:
+        """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""
+        if self.resumed is None or not self.resumed.is_older:
+            return
+        best_step = self.state.memory.get(BEST, {}).get("step")
+        if not self.checkpointer.go_back(self.resumed.stored.path, self.state.step, best_step):
+            del self.state.memory[BEST]
+            gone = f"the best checkpoint up to here, of step {best_step}, is gone"
+            self._tell(Warned(f"{gone}: which one is the best is decided among those to come"))
 
     def _check_gradients(self, events: Iterator[Event]) -> None:
         for event in events:
@@ -262,7 +301,7 @@ class _Session:
         self._tell(self.checkpointer.save_last(state.step))
         self._tell(Stopped(state.step, state.epoch, "interrupted"))
         raise InterruptionError(
-            f"interrupted at step {state.step}; everything is saved; go on with: bp train --resume {self.run.path}",
+            f"interrupted at step {state.step}; everything is saved; go on with: {resume_command(self.run.path)}",
             asked.number,
         )
 
@@ -285,6 +324,13 @@ class _Session:
         for path, digest in self.prepared.dataset.files.items():
             if self._data_before.get(path, digest) != digest:
                 yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
+        stopping = self.config.early_stopping
+        asks = stopping is not None and stopping.restore_best and "restore_best" in stopping.model_fields_set
+        if asks and not self.config.checkpoint.keep_best and self.resumed is None:
+            yield Warned(
+                "early_stopping.restore_best: there is no best checkpoint to restore, because checkpoint.keep_best is "
+                "0: the last weights are kept; set checkpoint.keep_best: 1"
+            )
 
     def _finish(self) -> TrainResult:
         state, run, status = self.state, self.run, "finished"
@@ -350,7 +396,7 @@ class _Session:
 
     def _open_record(self) -> None:
         run, config = self.run, self.config
-        before = run.read_record() if self.resumed else {}
+        before = self.resumed.record if self.resumed is not None else {}
         self._record = {
             "status": "running",
             "exit_code": None,
@@ -362,7 +408,7 @@ class _Session:
             "end": None,
             "resumed": [
                 *before.get("resumed", []),
-                *([{"step": self.state.step, "at": _now()}] if self.resumed else []),
+                *([{"step": self.state.step, "at": _now()}] if self.resumed is not None else []),
             ],
             "threads": self.threads,
             "environment": environment(),

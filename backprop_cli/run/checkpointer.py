@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from backprop_cli.run.checkpoint import Checkpoint, link, save
+from backprop_cli.errors import CheckpointError
+from backprop_cli.run.atomic import reason
+from backprop_cli.run.checkpoint import Checkpoint, link, load, save
 from backprop_cli.run.directory import RunDirectory, step_checkpoints
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.training.events import Epoch, Event, Saved, Step
+
+_SUPERSEDED = "superseded-"
+
+
+def step_of(path: Path) -> int | None:
+    """The step of the checkpoint ``path``; None where it is not a whole checkpoint of a run."""
+    try:
+        state = load(path).metadata.get("state")
+    except CheckpointError:
+        return None
+    step = state.get("step") if isinstance(state, dict) else None
+    return step if isinstance(step, int) else None
+
+
+def newest_whole(run: RunDirectory, but: Path) -> Path | None:
+    """The checkpoint of the run with the highest step that can be read, ``but`` aside; ``last`` before others."""
+    paths = [path for path in sorted(run.checkpoints.glob("*.safetensors")) if path != but]
+    current = [path for path in paths if not path.name.startswith(_SUPERSEDED)]
+    steps = {path: step for path in current if (step := step_of(path)) is not None}
+    return max(steps, key=lambda path: (steps[path], path == run.last), default=None)
+
+
+def _supersede(path: Path) -> None:
+    if path.name.startswith(_SUPERSEDED):
+        return
+    try:
+        path.replace(path.with_name(_SUPERSEDED + path.name))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be renamed: {reason(error)}") from error
 
 
 class Checkpointer:
@@ -49,6 +81,27 @@ class Checkpointer:
             old.unlink(missing_ok=True)
         self._last_step = step
         return Saved(step, "last", str(run.last))
+
+    def go_back(self, source: Path, step: int, best_step: float | None) -> bool:
+        """Make ``source``, an older checkpoint of ``step``, the last one; whether the best so far is still there.
+
+        Later ones are of a future that the run no longer has: they are called ``superseded-...`` from here on.
+        """
+        run = self.run
+        steps = {path: step_of(path) for path in sorted(run.checkpoints.glob("*.safetensors"))}
+        for path, found in steps.items():
+            if path != source and found is not None and found > step:
+                _supersede(path)
+        link(source, run.last)
+        self._last_step = step
+        if best_step is None or not self.settings.keep_best or steps.get(run.best) == best_step:
+            return True
+        same = next((path for path, found in steps.items() if found == best_step), None)
+        if same is None:
+            run.best.unlink(missing_ok=True)  # damaged, or of another time
+            return False
+        link(same, run.best)
+        return True
 
     def repair(self, best_step: float | None) -> None:
         """Name the last checkpoint the best where it is, at ``best_step``, and a kill came before that was done."""

@@ -109,8 +109,8 @@ def test_a_full_disk_leaves_the_checkpoint_before(monkeypatch, capsys):
         full.setattr(checkpoint_file, "write_atomically", fills_up)
         assert bp("train", config, "--run-dir", "run", "--json") == 5
     message = (
-        "run/checkpoints/last.safetensors: the checkpoint cannot be written: No space left on device; what was saved "
-        "before is still there: make room, then go on with `bp train --resume`"
+        "run/checkpoints/last.safetensors: the checkpoint cannot be written: No space left on device; make room or "
+        "free the directory, then go on with: bp train --resume run"
     )
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1] == message
@@ -139,7 +139,7 @@ def test_a_disk_so_full_that_nothing_can_be_told(monkeypatch):
         train(config, run_dir=Path("run"), on_event=fills_up)
     assert str(caught.value) == (
         "run/checkpoints/last.safetensors: the checkpoint cannot be written: No space left on device; "
-        "what was saved before is still there: make room, then go on with `bp train --resume`"
+        "nothing of the run is saved yet: make room or free the directory, then start again"
     )
     assert ended() == ("running", None)
 
@@ -165,7 +165,7 @@ def test_neither_links_nor_room_for_copies(monkeypatch, capsys):
     assert bp("train", write_config(), "--run-dir", "run") == 5
     assert capsys.readouterr().err.splitlines()[-1] == (
         "run/checkpoints/best.safetensors: the checkpoint cannot be written: No space left on device; "
-        "what was saved before is still there: make room, then go on with `bp train --resume`"
+        "make room or free the directory, then go on with: bp train --resume run"
     )
     assert Path("run/checkpoints/last.safetensors").exists()
 

@@ -8,6 +8,7 @@ from jobs_support import WITH_DROPOUT, last, record, rows, run_of, write_config
 
 from backprop_cli.jobs.evaluate import evaluate
 from backprop_cli.run.checkpoint import load
+from backprop_cli.training.events import Warned
 
 JUMPY = {"optimizer": {"type": "sgd", "learning_rate": 20.0}, "training": {"epochs": 8}}
 """A learning rate at which the best epoch is not the last."""
@@ -129,3 +130,24 @@ def test_saved_when_it_ends_whatever_the_settings():
     run, result = run_of(write_config(checkpoint={"every_epochs": 100, "keep_best": 0}), "run")
     assert step_of(run, "last.safetensors") == 12
     assert result.checkpoints == {"best": None, "last": "run/checkpoints/last.safetensors"}
+
+
+def test_nothing_to_restore_is_told():
+    warnings = []
+
+    def listen(event):
+        if isinstance(event, Warned):
+            warnings.append(event.message)
+
+    def told(name, **stopping) -> list[str]:
+        warnings.clear()
+        config = write_config(early_stopping=stopping, checkpoint={"keep_best": 0}, training={"epochs": 1})
+        run_of(config, name, on_event=listen)
+        return list(warnings)
+
+    assert told("asked", restore_best=True) == [
+        "early_stopping.restore_best: there is no best checkpoint to restore, because checkpoint.keep_best is 0: "
+        "the last weights are kept; set checkpoint.keep_best: 1"
+    ]
+    assert told("by default", patience=2) == []
+    assert told("not asked", restore_best=False) == []

@@ -1,7 +1,9 @@
 """A run that was ended anywhere and resumed is the run that was not: parameters, slots, metrics, decisions."""
 
+import hashlib
 import json
 import os
+import platform
 import signal
 from pathlib import Path
 
@@ -301,29 +303,145 @@ def test_what_cannot_be_resumed(capsys):
     Path("empty").mkdir()
     assert refusal(capsys, "empty") == (5, "empty: is not a run directory: it has no run.json\n")
     run, _ = run_of(write_config(), "run", ["training.epochs=1"])
-    checkpoint = run / "checkpoints" / "last.safetensors"
-    assert refusal(capsys, checkpoint) == (5, f"{checkpoint}: expected a run directory, got a file\n")
-    assert refusal(capsys, run, "optimizer=sgd") == (
+    stray = Path("stray.safetensors")
+    stray.write_bytes((run / "checkpoints" / "last.safetensors").read_bytes())
+    assert refusal(capsys, stray) == (
         5,
-        f"{checkpoint}: the checkpoint is of another network: optimizer.m.dense_1.bias is unknown; "
-        "optimizer.m.dense_1.weight is unknown; optimizer.m.dense_2.bias is unknown; "
-        "optimizer.m.dense_2.weight is unknown; optimizer.v.dense_1.bias is unknown; and 3 more\n",
-    )
-    assert refusal(capsys, run, "model.layers.0.units=7")[1].startswith(
-        f"{checkpoint}: the checkpoint is of another network: dense_1.weight is float32 [6, 2], expected float32 [7, 2]"
+        "stray.safetensors: is a file; expected a run directory, or a checkpoint in a run's checkpoints/\n",
     )
     assert refusal(capsys, run, "training.epoch=3") == (
         2,
         "override training.epoch=3: unknown key; did you mean 'epochs'?\n1 problem; nothing was run.\n",
     )
-    content = checkpoint.read_bytes()
-    checkpoint.write_bytes(content[: len(content) // 2])
-    assert refusal(capsys, run) == (
-        5,
-        f"{checkpoint}: is truncated or damaged ({len(content) // 2} bytes); use another checkpoint of the run\n",
+
+
+KEEPS = "a resumed run keeps its"
+SPLIT = f"{KEEPS} split: it would be tested on rows that it was trained on; start a new run"
+
+
+FEATURES = f"{KEEPS} features: its first layer has learned what each of them is; start a new run"
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("seed=4", SPLIT),
+        ("data.split.test=0.3", SPLIT),
+        ("data.target=y", SPLIT),
+        (
+            "data.features=[y, x]",
+            f"{KEEPS} features: its first layer has learned what each of them is; start a new run",
+        ),
+        ("optimizer=sgd", f"{KEEPS} optimizer: adam remembers m and v, sgd remembers nothing; start a new run"),
+        (
+            "model.layers.0.units=7",
+            f"{KEEPS} parameters: dense_1.weight is [6, 2] and would be [7, 2]; start a new run",
+        ),
+        (
+            "model.layers.1.bias=false",
+            f"{KEEPS} parameters: dense_2.bias is [3] and would be gone; start a new run",
+        ),
+        ("training.precision=float64", f"{KEEPS} precision, float32; start a new run"),
+    ],
+)
+def test_an_override_that_makes_another_run_of_it(override, reason, capsys):
+    run, _ = run_of(write_config(loss={"type": "cross_entropy"}), "run", ["training.epochs=1"])
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert refusal(capsys, run, override) == (2, f"override {override}: {reason}\n1 problem; nothing was run.\n")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_every_such_override_is_named(capsys):
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    assert refusal(capsys, run, "optimizer=sgd", "training.epochs=9", "seed=4") == (
+        2,
+        f"override optimizer=sgd: {KEEPS} optimizer: adam remembers m and v, sgd remembers nothing; start a new run\n"
+        f"override seed=4: {SPLIT}\n2 problems; nothing was run.\n",
     )
-    checkpoint.unlink()
-    assert refusal(capsys, run) == (
-        5,
-        "run: has no checkpoint to go on from: last.safetensors is missing\n",
+    assert refusal(capsys, run, "data={source: flowers.csv, target: kind, split: {test: 0.3}}") == (
+        2,
+        f"override data={{source: flowers.csv, target: kind, split: {{test: 0.3}}}}: data.split: {SPLIT}\n"
+        "1 problem; nothing was run.\n",
     )
+
+
+def test_overrides_that_change_nothing_are_no_others():
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    same = [
+        "seed=0",
+        "data.split.test=0.15",
+        "optimizer.type=adam",
+        "model.layers.0.activation=relu",
+        "model.input=[2]",
+    ]
+    assert train(None, ["training.epochs=2", *same], resume=run).epochs == 2
+
+
+def test_data_may_move_but_not_change(capsys):
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    Path("flowers.csv").rename("moved.csv")
+    assert train(None, ["training.epochs=2", "data.source=moved.csv"], resume=run).epochs == 2
+    write_flowers(Path("others.csv"), seed=1)
+    assert refusal(capsys, run, "data.source=others.csv") == (
+        2,
+        f"override data.source=others.csv: {SPLIT}\n1 problem; nothing was run.\n",
+    )
+
+
+def test_data_that_is_coded_another_way(capsys):
+    data = {"target": "y", "features": ["x", "kind"]}
+    layers = [{"type": "dense", "units": 1}]
+    config = write_config(data=data, model={"layers": layers}, loss="mean_squared_error")
+    run, _ = run_of(config, "run", ["training.epochs=1"])
+    assert refusal(capsys, run, "data.transform.categorical=ordinal") == (
+        2,
+        f"override data.transform.categorical=ordinal: {KEEPS} inputs: [4] an example, not [2]; start a new run\n"
+        "1 problem; nothing was run.\n",
+    )
+
+
+def test_a_run_that_is_being_trained(capsys):
+    process = start_bp("train", write_config(), "--run-dir", "run", "training.epochs=1000000")
+    assert process.stderr is not None
+    for _ in range(3):
+        process.stderr.readline()
+    since = json.loads(Path("run/.lock").read_text())["since"]
+    message = (
+        f"run: is being trained by process {process.pid} (on {platform.node()}, since {since}); "
+        "wait for its end, or end it first\n"
+    )
+    assert refusal(capsys, "run") == (2, message)
+    assert refusal(capsys, "run", "--dry-run") == (2, message)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [row["step"] for row in rows(Path("run"), "started")] == [0]
+    assert not Path("run/.lock").exists()
+    assert bp("train", "--resume", "run", "training.epochs=1", "--quiet") == 0
+
+
+def test_the_seconds_go_on():
+    config = write_config()
+    run, first = run_of(config, "run", ["training.epochs=2"])
+    assert train(None, ["training.epochs=3"], resume=run).seconds > first.seconds
+    before = rows(run, "epoch")[1]["seconds"]
+    back = run / "checkpoints" / "step-00000008.safetensors"
+    assert train(None, ["training.epochs=3"], resume=back).seconds > before
+
+
+def test_equal_runs_have_equal_files():
+    """Also one that was interrupted: nothing in a checkpoint depends on the clock, the process or the directory."""
+
+    def files(run: str) -> dict[str, str]:
+        folder = Path(run) / "checkpoints"
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+    config = write_config(**EVERYTHING)
+    run_of(config, "one")
+    run_of(config, "deep/two")
+    assert files("one") == files("deep/two")
+    interrupted(config, "three", 10)
+    train(resume=Path("three"))
+    assert {name: files("three")[name] for name in ("last.safetensors", "best.safetensors")} == {
+        name: files("one")[name] for name in ("last.safetensors", "best.safetensors")
+    }

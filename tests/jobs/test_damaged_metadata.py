@@ -1,0 +1,88 @@
+"""A checkpoint whose metadata is not what a run writes, though its checksum fits: exit code 5, and why."""
+
+from pathlib import Path
+
+import pytest
+from jobs_support import bp, run_of, write_config
+
+from backprop_cli.run.checkpoint import Checkpoint, load, save
+
+CASES = [
+    ("config", None, "config in its metadata: expected a mapping, got null"),
+    ("config", "x", 'config in its metadata: expected a mapping, got "x"'),
+    (
+        "config",
+        {"a": 1},
+        "the configuration in it is wrong: data: required, but not given: ",
+    ),
+    ("input_shape", {"a": 1}, 'input_shape in its metadata: expected counts, got {"a": 1}'),
+    ("input_shape", [], "input_shape in its metadata: expected counts, got []"),
+    ("input_shape", [2.0], "input_shape in its metadata: expected counts, got [2.0]"),
+    ("input_shape", [-2], "input_shape in its metadata: expected counts, got [-2]"),
+    (
+        "input_shape",
+        [3],
+        "the fitted transform in it makes inputs of shape [2], its network reads [3]",
+    ),
+    ("classes", 3, "classes in its metadata: expected names, or null, got 3"),
+    ("class_weights", {"a": 1}, 'class_weights in its metadata: expected numbers, or null, got {"a": 1}'),
+    ("class_weights", [1.0], "class_weights in its metadata: expected 3 numbers, got [1.0]"),
+    ("class_weights", ["x"] * 30, 'class_weights in its metadata: expected numbers, or null, got ["x", "x", '),
+    ("target_names", [1], "target_names in its metadata: expected names, or null, got [1]"),
+    ("transform", [], "transform in its metadata: expected a mapping, got []"),
+    ("transform", {}, "the fitted transform in it cannot be read: 'features'"),
+    ("threads", "2", 'threads in its metadata: expected a count, got "2"'),
+    ("threads", 0, "threads in its metadata: expected a count, got 0"),
+    ("state", None, "state in its metadata: expected a mapping, got null"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "fault"), CASES)
+def test_metadata_of_another_kind(name, value, fault, capsys):
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    path = run / "checkpoints" / "last.safetensors"
+    good = load(path)
+    save(path, Checkpoint(good.tensors, {**good.metadata, name: value}))
+    for words in (("eval", path), ("predict", path, "flowers.csv"), ("show", path)):
+        assert bp(*words) == 5, words
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith(f"{path}: {fault}") or (name, value) == ("input_shape", [3])
+
+
+def test_overrides_do_not_take_the_blame(capsys):
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    path = run / "checkpoints" / "last.safetensors"
+    assert bp("show", path, "loss=mse") == 2
+    capsys.readouterr()
+    good = load(path)
+    save(path, Checkpoint(good.tensors, {**good.metadata, "config": {**good.metadata["config"], "seed": -1}}))
+    for words in (("show", path, "training.batch_size=4"), ("train", "--resume", run, "training.epochs=2")):
+        assert bp(*words) == 5
+        assert capsys.readouterr().err == (
+            f"{path}: the configuration in it is wrong: seed: must be at least 0, got -1; use another checkpoint\n"
+        )
+
+
+@pytest.mark.parametrize("missing", ["config", "state", "transform"])
+def test_metadata_that_is_missing(missing, capsys):
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    path = run / "checkpoints" / "last.safetensors"
+    good = load(path)
+    save(path, Checkpoint(good.tensors, {k: v for k, v in good.metadata.items() if k != missing}))
+    for words in (("eval", path), ("train", "--resume", run)):
+        assert bp(*words) == 5
+        said = capsys.readouterr().err
+        assert said == f"{path}: is not a checkpoint of a run: its metadata has no {missing}\n"
+
+
+def test_a_changed_digit_is_noticed(capsys):
+    """In the fitted transform, which decides every prediction."""
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    path = run / "checkpoints" / "best.safetensors"
+    content = path.read_bytes()
+    place = content.index(b'\\"shift\\": [') + len(b'\\"shift\\": [0.')
+    Path("copy.safetensors").write_bytes(content[:place] + b"%d" % (content[place] == 48) + content[place + 1 :])
+    assert bp("predict", "copy.safetensors", "flowers.csv") == 5
+    assert capsys.readouterr().err == (
+        "copy.safetensors: is damaged: its contents do not match its checksum; use another checkpoint of the run\n"
+    )
