@@ -11,10 +11,12 @@ from typing import Any
 from backprop_cli.autodiff import Plan
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.network import check_model
+from backprop_cli.errors import CheckpointError
 from backprop_cli.jobs.network import is_configuration, load, outputs_wanted, recipe_for
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.directory import RunDirectory
+from backprop_cli.run.lock import is_locked
 from backprop_cli.training.program import Recipe, training_step
 
 _OUTCOME = ("status", "exit_code", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
@@ -45,7 +47,7 @@ def show(target: Path | str, overrides: Sequence[str] = ()) -> ShowResult:
 
     Raises:
         ConfigError: the configuration is wrong.
-        CheckpointError: the checkpoint or run is missing or damaged.
+        CheckpointError: the checkpoint or run is missing or damaged, or the run ended before it knew its network.
         DataError: data that is needed to know the shapes cannot be read.
 
     """
@@ -53,8 +55,28 @@ def show(target: Path | str, overrides: Sequence[str] = ()) -> ShowResult:
     if is_configuration(path):
         loaded = load_config(path, overrides)
         return _described(_recipe(loaded), loaded.config.training.batch_size, None)
+    run = _run_without_checkpoint(path)
+    if run is not None:
+        loaded = load_config(run.resolved, overrides)
+        return _described(_recipe(loaded), loaded.config.training.batch_size, _outcome(run))
     saved = open_saved(find_checkpoint(path), overrides)
-    return _described(saved.recipe, saved.loaded.config.training.batch_size, _outcome(saved.path))
+    outcome = _outcome(RunDirectory(saved.path.parent.parent))
+    return _described(saved.recipe, saved.loaded.config.training.batch_size, outcome)
+
+
+def _run_without_checkpoint(path: Path) -> RunDirectory | None:
+    """The run at ``path`` that ended before it saved anything, but after it wrote down what it was about to train."""
+    try:
+        find_checkpoint(path)
+    except CheckpointError as missing:
+        try:
+            run = RunDirectory.open(path)
+        except CheckpointError:
+            raise missing from None
+        if not run.resolved.is_file():
+            raise
+        return run
+    return None
 
 
 def _recipe(loaded: Loaded) -> Recipe:
@@ -91,10 +113,13 @@ def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> Sho
     return ShowResult(layers, recipe.layout.size, memory, run)
 
 
-def _outcome(checkpoint: Path) -> Mapping[str, Any] | None:
-    """What run.json says, where the checkpoint lies in a run."""
-    run = RunDirectory(checkpoint.parent.parent)
+def _outcome(run: RunDirectory) -> Mapping[str, Any] | None:
+    """What run.json says, where there is one. A run that no process trains any more and that could not say how it
+    ended was killed.
+    """
     if not run.record.is_file():
         return None
     record = run.read_record()
+    if record.get("status") == "running" and is_locked(run) is False:
+        record["status"] = "killed"
     return {key: record[key] for key in _OUTCOME if key in record}

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from jobs_support import WITH_DROPOUT, bp, record, run_of, write_config
+from jobs_support import WITH_DROPOUT, bp, record, run_of, start_bp, write_config
 
 from backprop_cli.jobs.show import show
 from backprop_cli.jobs.validate import validate
@@ -60,6 +60,51 @@ def test_of_a_run_also_its_outcome():
         assert found["run"]["metrics"] == result.metrics
     best.rename("alone.safetensors")
     assert "run" not in show("alone.safetensors").to_json()
+
+
+OUTCOME = ["status", "exit_code", "start", "end", "steps", "epochs", "seconds", "metrics", "best"]
+
+
+def test_of_a_run_that_saved_nothing(capsys):
+    """It diverged in its first step; its network is that of its configuration, its outcome that of run.json."""
+    config = write_config(training={"batch_size": 1000})
+    assert bp("train", config, "--run-dir", "run", "optimizer={type: sgd, learning_rate: 1e300}") == 4
+    capsys.readouterr()
+    for target in ("run", Path("run").resolve()):
+        found = show(target).to_json()
+        assert (found["parameters"], found["bytes"]["optimizer"]) == (39, 0)
+        assert found["run"] == {key: record(Path("run"))[key] for key in OUTCOME}
+        assert (found["run"]["status"], found["run"]["exit_code"]) == ("diverged", 4)
+    assert show("run", ["optimizer=adam"]).to_json()["bytes"]["optimizer"] == 2 * 39 * 4
+    Path("run/config.resolved.yaml").unlink()
+    assert bp("show", "run") == 5
+    assert capsys.readouterr().err == (
+        "run: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/\n"
+    )
+
+
+def test_of_what_is_no_run(capsys):
+    Path("empty").mkdir()
+    assert bp("show", "empty") == 5
+    assert capsys.readouterr().err == (
+        "empty: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/\n"
+    )
+    assert bp("show", "nowhere") == 5
+    assert capsys.readouterr().err == (
+        "nowhere: no such file or directory; expected a checkpoint (.safetensors) or a run directory\n"
+    )
+
+
+def test_of_a_run_that_goes_on_and_of_one_that_was_killed():
+    process = start_bp("train", write_config(), "--run-dir", "run", "training.epochs=1000000")
+    assert process.stderr is not None
+    for _ in range(3):
+        process.stderr.readline()
+    assert show("run").to_json()["run"]["status"] == "running"
+    process.kill()
+    process.communicate(timeout=30)
+    assert show("run").to_json()["run"]["status"] == "killed"
+    assert record(Path("run"))["status"] == "running"
 
 
 def test_json_of_validate(capsys):
