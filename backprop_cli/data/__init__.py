@@ -9,4 +9,5 @@
     features   inputs of the network              target    what it shall predict
     transform  both, fitted, and as JSON          dataset   load_dataset, load_split
     stream     inputs in chunks for predictions   generate  small synthetic sets
+    setting_error   what the settings say of the data and is not so
 """

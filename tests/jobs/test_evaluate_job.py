@@ -234,7 +234,8 @@ def test_data_that_does_not_fit(run, capsys):
     best = run / "checkpoints" / "best.safetensors"
     Path("other.csv").write_text("x,y,kind\n1,2,d\n")
     assert said(capsys, 6, best, "--data", "other.csv") == (
-        "other.csv:2: column 'kind': class 'd' is not one of those of the train split: a, b, c\n"
+        "other.csv:2: column 'kind': class 'd' is not one of those of the train split: a, b, c; "
+        "train with rows that have it, or remove this row\n"
     )
     Path("other.csv").write_text("x,y,kind\n")
     assert said(capsys, 6, best, "--data", "other.csv") == "other.csv: there are no rows under the header\n"
