@@ -136,7 +136,7 @@ def test_what_is_wrong_only_with_the_data_at_hand(capsys):
         "1 problem; nothing was run.\n"
     )
     assert bp("validate", "flowers.yaml", "data.source=gone.csv") == 6
-    assert capsys.readouterr().err == "gone.csv: no such file; paths in a configuration start at its own folder\n"
+    assert capsys.readouterr().err == ("gone.csv: no such file; paths in a configuration start at its own folder\n")
     assert bp("validate", "flowers.yaml", "data.target=color") == 6
     assert capsys.readouterr().err == "flowers.csv: no column 'color'; its columns: x, y, kind\n"
     assert bp("validate", "flowers.yaml", "data.target=color", "--json") == 6
