@@ -136,14 +136,31 @@ def test_what_is_wrong_only_with_the_data_at_hand(capsys):
         "1 problem; nothing was run.\n"
     )
     assert bp("validate", "flowers.yaml", "data.source=gone.csv") == 6
-    assert capsys.readouterr().err == ("gone.csv: no such file; paths in a configuration start at its own folder\n")
-    assert bp("validate", "flowers.yaml", "data.target=color") == 6
-    assert capsys.readouterr().err == "flowers.csv: no column 'color'; its columns: x, y, kind\n"
-    assert bp("validate", "flowers.yaml", "data.target=color", "--json") == 6
+    assert capsys.readouterr().err == "gone.csv: no such file; paths in a configuration start at its own folder\n"
+    assert bp("validate", "flowers.yaml", "data.source=gone.csv", "--json") == 6
     assert json.loads(capsys.readouterr().out) == {
         "error": {
             "code": 6,
             "kind": "data",
-            "problems": [{"message": "flowers.csv: no column 'color'; its columns: x, y, kind"}],
+            "problems": [{"message": "gone.csv: no such file; paths in a configuration start at its own folder"}],
+        }
+    }
+    assert bp("validate", "flowers.yaml", "data.target=color") == 2
+    assert capsys.readouterr().err == (
+        "override data.target=color: no column 'color' in flowers.csv; its columns: x, y, kind\n"
+        "1 problem; nothing was run.\n"
+    )
+    assert bp("validate", "flowers.yaml", "data.target=color", "--json") == 2
+    assert json.loads(capsys.readouterr().out) == {
+        "error": {
+            "code": 2,
+            "kind": "config",
+            "problems": [
+                {
+                    "path": "data.target",
+                    "message": "no column 'color' in flowers.csv; its columns: x, y, kind",
+                    "override": "data.target=color",
+                }
+            ],
         }
     }
