@@ -9,7 +9,7 @@ from typing import Any
 
 from backprop_cli.config.load import load_config
 from backprop_cli.jobs.network import prepare
-from backprop_cli.jobs.train import job_for
+from backprop_cli.jobs.session import job_for
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
 

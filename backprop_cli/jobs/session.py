@@ -1,0 +1,365 @@
+"""One process's part of a run: events to the journal, checkpoints when they are due, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.autodiff import Array
+from backprop_cli.config.coherence import monitor_direction
+from backprop_cli.config.dump import to_yaml
+from backprop_cli.config.resolve import resolved_tree
+from backprop_cli.config.schema import Config
+from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError
+from backprop_cli.jobs.gradient_hook import GradientHook
+from backprop_cli.jobs.network import Prepared
+from backprop_cli.jobs.resume import Resumed
+from backprop_cli.jobs.saved import network_metadata
+from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
+from backprop_cli.run.checkpoint import Checkpoint
+from backprop_cli.run.checkpoint import load as load_checkpoint
+from backprop_cli.run.checkpointer import Checkpointer
+from backprop_cli.run.directory import RunDirectory, resume_command
+from backprop_cli.run.environment import environment
+from backprop_cli.run.journal import Journal, write_table
+from backprop_cli.run.settings import CheckpointSettings
+from backprop_cli.training.events import Event, Finished, Started, Step, Stopped, Warned
+from backprop_cli.training.loop import BEST, Job, Trainer
+from backprop_cli.training.monitor import Monitor
+from backprop_cli.training.state import State
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``)."""
+
+    status: str
+    run_dir: Path | None = None
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: Mapping[str, Any] | None = None
+    checkpoints: Mapping[str, str | None] = field(default_factory=dict)
+    exit_code: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp train --json`` prints it."""
+        return {
+            "run_dir": None if self.run_dir is None else str(self.run_dir),
+            "status": self.status,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "metrics": dict(self.metrics),
+            "best": self.best,
+            "checkpoints": dict(self.checkpoints),
+        }
+
+
+def job_for(prepared: Prepared) -> Job:
+    """What to train, on what, and how long, as configured."""
+    config, dataset = prepared.loaded.config, prepared.dataset
+    return Job(
+        recipe=prepared.recipe,
+        settings=config.training,
+        schedule=config.schedule,
+        seed=config.seed,
+        train=dataset.train,
+        validation=dataset.validation,
+        metrics=config.metrics,
+        to_unit=dataset.transform.untransform_targets,
+        best=_best_monitor(config),
+        early_stopping=_early_stopping(config),
+    )
+
+
+def _early_stopping(config: Config) -> Monitor | None:
+    settings = config.early_stopping
+    if settings is None:
+        return None
+    better = settings.mode if settings.mode != "auto" else monitor_direction(config, settings.monitor)
+    return Monitor(settings.monitor, better, settings.min_delta, settings.patience)
+
+
+def _best_monitor(config: Config) -> Monitor | None:
+    """What says which checkpoint is best; early stopping on the same metric knows which way is better."""
+    if not config.checkpoint.keep_best:
+        return None
+    name, stopping = config.checkpoint.monitor, _early_stopping(config)
+    if stopping is not None and stopping.name == name:
+        return Monitor(name, stopping.better)
+    return Monitor(name, monitor_direction(config, name))
+
+
+def _kept_checkpoints(config: Config) -> CheckpointSettings:
+    """Where the last weights are to be kept there is no best checkpoint: a run means its best, if it has one."""
+    if config.early_stopping is None or config.early_stopping.restore_best:
+        return config.checkpoint
+    return config.checkpoint.model_copy(update={"keep_best": 0})
+
+
+class Session:
+    """One process's part of a run, with its directory."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        state: State,
+        run: RunDirectory,
+        threads: int,
+        on_event: OnEvent,
+        resumed: Resumed | None,
+    ):
+        self.prepared, self.state, self.run, self.threads = prepared, state, run, threads
+        self.config = prepared.loaded.config
+        self.resumed = resumed
+        self.trainer = Trainer(job_for(prepared), state)
+        self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
+        self.gradient_hook = GradientHook(self.config.gradient_check, run, prepared.recipe, self.trainer)
+        self._network = network_metadata(prepared, threads)
+        self._on_event = on_event
+        self._journal: Journal | None = None
+        self._record: dict[str, Any] = {}
+        self._data_before: Mapping[str, str] = {}
+
+    def _content(self) -> Checkpoint:
+        """Only a good state replaces a checkpoint."""
+        self.trainer.check_finite()
+        tensors = self.state.tensors(self.prepared.recipe)
+        return Checkpoint(tensors, {**self._network, "state": self.state.counters()})
+
+    def run_all(self) -> TrainResult:
+        """From the first event to the last file; run.json always tells how it ended."""
+        with asked_to_end() as asked:
+            self._open_record()
+            try:
+                with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
+                    self._train(asked)
+                    return self._finish()
+            except EndedAtOnce as signal:
+                end = self._ended_at_once(signal.number)
+                self._close_after(end)
+                raise end from None
+            except BaseException as error:
+                self._close_after(error)
+                raise
+
+    def _close_after(self, error: BaseException) -> None:
+        """Tell in the run's files what ended it. The disk may be full: what ended the run matters more."""
+        status = _status(error)
+        with contextlib.suppress(BpError):
+            self._close_record(status, _exit_code(error), {})
+        with contextlib.suppress(BpError):
+            write_table(self.run.journal, self.run.table)
+        if isinstance(error, BpError):
+            error.details = {"run_dir": str(self.run.path), "status": status}
+
+    def _ended_at_once(self, number: int) -> InterruptionError:
+        step = self.state.step
+        on = f"; go on from the last checkpoint with: {resume_command(self.run.path)}" if self.run.last.exists() else ""
+        return InterruptionError(f"ended at once at step {step}, before everything was saved{on}", number)
+
+    def _tell(self, event: Event) -> None:
+        assert self._journal is not None
+        self._journal.write(event)
+        self._on_event(event)
+
+    def _train(self, asked: Asked) -> None:
+        state = self.state
+        for warning in self._warnings():
+            self._tell(warning)
+        self._tell(self._started())
+        self._go_back()
+        self.checkpointer.repair(state.memory.get(BEST, {}).get("step"))
+        if state.step == 0:
+            self._check_gradients(self.gradient_hook.at_start())
+        self._heed(asked)
+        for event in self.trainer.run():
+            self._tell(event)
+            for saved in self.checkpointer.read(event):
+                self._tell(saved)
+            if isinstance(event, Step):
+                self._check_gradients(self.gradient_hook.after(event))
+            self._heed(asked)
+        if self.checkpointer.is_behind(state.step):
+            self._tell(self.checkpointer.save_last(state.step))
+
+    def _go_back(self) -> None:
+        """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""
+        if self.resumed is None or not self.resumed.is_older:
+            return
+        best_step = self.state.memory.get(BEST, {}).get("step")
+        if not self.checkpointer.go_back(self.resumed.stored.path, self.state.step, best_step):
+            del self.state.memory[BEST]
+            gone = f"the best checkpoint up to here, of step {best_step}, is gone"
+            self._tell(Warned(f"{gone}: which one is the best is decided among those to come"))
+
+    def _check_gradients(self, events: Iterator[Event]) -> None:
+        for event in events:
+            self._tell(event)
+        if self.gradient_hook.failure is not None:
+            self._tell(self.checkpointer.save_last(self.state.step))
+            raise CheckError(self.gradient_hook.failure)
+
+    def _heed(self, asked: Asked) -> None:
+        """End where a signal asked for it; between events the state is exact."""
+        if asked.number is None:
+            return
+        state = self.state
+        self._tell(self.checkpointer.save_last(state.step))
+        self._tell(Stopped(state.step, state.epoch, "interrupted"))
+        raise InterruptionError(
+            f"interrupted at step {state.step}; everything is saved; go on with: {resume_command(self.run.path)}",
+            asked.number,
+        )
+
+    def _started(self) -> Started:
+        job, dataset = self.trainer.job, self.prepared.dataset
+        return Started(
+            parameters=self.prepared.recipe.layout.size,
+            examples={name: len(split) for name, split in dataset.splits.items()},
+            batch_size=job.settings.batch_size,
+            epochs=job.settings.epochs,
+            steps_per_epoch=job.steps_per_epoch,
+            total_steps=job.total_steps,
+            threads=self.threads,
+            step=self.state.step,
+            epoch=self.state.epoch,
+            run_dir=str(self.run.path),
+        )
+
+    def _warnings(self) -> Iterator[Warned]:
+        for path, digest in self.prepared.dataset.files.items():
+            if self._data_before.get(path, digest) != digest:
+                yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
+        stopping = self.config.early_stopping
+        asks = stopping is not None and stopping.restore_best and "restore_best" in stopping.model_fields_set
+        if asks and not self.config.checkpoint.keep_best and self.resumed is None:
+            yield Warned(
+                "early_stopping.restore_best: there is no best checkpoint to restore, because checkpoint.keep_best is "
+                "0: the last weights are kept; set checkpoint.keep_best: 1"
+            )
+
+    def _finish(self) -> TrainResult:
+        state, run, status = self.state, self.run, "finished"
+        metrics = self._metrics(self._kept())
+        self._close_record(status, 0, metrics)
+        self._tell(Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path)))
+        write_table(run.journal, run.table)
+        return TrainResult(
+            status, run.path, self._epochs(), state.step, state.seconds, metrics, self._best(), self._checkpoints()
+        )
+
+    def _checkpoints(self) -> dict[str, str | None]:
+        paths = {"best": self.run.best, "last": self.run.last}
+        return {name: str(path) if path.exists() else None for name, path in paths.items()}
+
+    def _epochs(self) -> int:
+        """Whole epochs done."""
+        return self.state.epoch - 1
+
+    def _best(self) -> dict[str, Any] | None:
+        memory, monitor = self.state.memory.get(BEST, {}), self.trainer.job.best
+        if monitor is None or "value" not in memory:
+            return None
+        return {
+            "epoch": int(memory["epoch"]),
+            "step": int(memory["step"]),
+            "monitor": monitor.name,
+            "value": memory["value"],
+        }
+
+    def _kept(self) -> Array | None:
+        """Parameters of the best checkpoint, where there is one; None: the last ones."""
+        if not self.run.best.exists():
+            return None
+        best = State.start(self.prepared.recipe, self.config.seed)
+        best.restore(self.prepared.recipe, load_checkpoint(self.run.best).tensors, None, str(self.run.best))
+        return best.parameters
+
+    def _metrics(self, kept: Array | None) -> dict[str, float]:
+        """Every split's metrics of the kept model.
+
+        Raises:
+            DivergenceError: its loss is not finite.
+
+        """
+        dataset, evaluator = self.prepared.dataset, self.trainer.evaluator
+        last = self.state.parameters.copy()
+        if kept is not None:
+            self.state.parameters[...] = kept
+        found = {
+            f"{name}/{metric}": value
+            for name, split in dataset.splits.items()
+            for metric, value in evaluator.evaluate(split).items()
+        }
+        self.state.parameters[...] = last
+        for name, value in found.items():
+            if name.endswith("/loss") and not math.isfinite(value):
+                raise DivergenceError(
+                    f"training diverged: {name} of the trained model is {value:g}; "
+                    "lower optimizer.learning_rate or set training.clip_norm"
+                )
+        return found
+
+    def _open_record(self) -> None:
+        run, config = self.run, self.config
+        before = self.resumed.record if self.resumed is not None else {}
+        self._record = {
+            "status": "running",
+            "exit_code": None,
+            "name": config.name,
+            "argv": sys.argv,
+            "overrides": [*before.get("overrides", []), *self.prepared.loaded.overrides],
+            "seed": config.seed,
+            "start": before.get("start", _now()),
+            "end": None,
+            "resumed": [
+                *before.get("resumed", []),
+                *([{"step": self.state.step, "at": _now()}] if self.resumed is not None else []),
+            ],
+            "threads": self.threads,
+            "environment": environment(),
+            "data": dict(self.prepared.dataset.files),
+            "metrics": None,
+            "best": None,
+        }
+        run.write_record(self._record)
+        run.write_text(run.resolved, to_yaml(resolved_tree(self.prepared.loaded, run.path)))
+        self._data_before = before.get("data", {})
+
+    def _close_record(self, status: str, exit_code: int, metrics: Mapping[str, float]) -> None:
+        self._record |= {
+            "status": status,
+            "exit_code": exit_code,
+            "end": _now(),
+            "steps": self.state.step,
+            "epochs": self._epochs(),
+            "seconds": self.state.seconds,
+            "metrics": dict(metrics) or None,
+            "best": self._best(),
+        }
+        self.run.write_record(self._record)
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, InterruptionError | KeyboardInterrupt):
+        return "interrupted"
+    return "diverged" if isinstance(error, DivergenceError) else "failed"
+
+
+def _exit_code(error: BaseException) -> int:
+    return error.exit_code if isinstance(error, BpError) else 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
