@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backprop_cli.autodiff import Array
+from backprop_cli.config.cautions import warnings_of
 from backprop_cli.config.coherence import monitor_direction
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
@@ -238,6 +239,8 @@ class Session:
         )
 
     def _warnings(self) -> Iterator[Warned]:
+        if self.resumed is None:
+            yield from map(Warned, warnings_of(self.prepared.loaded))
         for path, digest in self.prepared.dataset.files.items():
             if self._data_before.get(path, digest) != digest:
                 yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backprop_cli.config.cautions import warnings_of
 from backprop_cli.config.load import load_config
 from backprop_cli.jobs.network import prepare
 from backprop_cli.jobs.session import job_for
@@ -23,6 +24,7 @@ class ValidateResult:
     classes: Sequence[Any] | None
     parameters: int
     steps: int
+    warnings: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As ``bp validate --json`` prints it."""
@@ -33,6 +35,7 @@ class ValidateResult:
             "classes": None if self.classes is None else list(self.classes),
             "parameters": self.parameters,
             "steps": self.steps,
+            "warnings": list(self.warnings),
         }
 
 
@@ -49,4 +52,11 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
     job = job_for(prepared)
     Trainer(job, State.start(recipe, job.seed)).warm_up()
     examples = {name: len(split) for name, split in dataset.splits.items()}
-    return ValidateResult(examples, dataset.input_shape, dataset.classes, recipe.layout.size, job.total_steps)
+    return ValidateResult(
+        examples,
+        dataset.input_shape,
+        dataset.classes,
+        recipe.layout.size,
+        job.total_steps,
+        warnings_of(prepared.loaded),
+    )

@@ -223,13 +223,6 @@ def test_a_checkpoint_of_another_network(run, capsys):
     )
 
 
-def test_a_fitted_transform_that_cannot_be_read(run, capsys):
-    best = run / "checkpoints" / "best.safetensors"
-    checkpoint = load(best)
-    save(best, type(checkpoint)(checkpoint.tensors, {**checkpoint.metadata, "transform": {}}))
-    assert said(capsys, 5, best).startswith(f"{best}: the fitted transform in it cannot be read: ")
-
-
 def test_data_that_does_not_fit(run, capsys):
     best = run / "checkpoints" / "best.safetensors"
     Path("other.csv").write_text("x,y,kind\n1,2,d\n")

@@ -118,8 +118,17 @@ def test_json_of_validate(capsys):
         "classes": ["a", "b", "c"],
         "parameters": 39,
         "steps": 12,
+        "warnings": [],
     }
     assert sorted(Path().rglob("*")) == before
+
+
+def test_validate_warns(capsys):
+    config = write_config(model={"layers": [{"type": "dense", "units": 3, "activation": "softmax"}]})
+    assert bp("validate", config) == 0
+    assert "applies softmax itself" in capsys.readouterr().err
+    assert bp("validate", config, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["warnings"]) == 1
 
 
 def test_steps_are_those_of_the_training():

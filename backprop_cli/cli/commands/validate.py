@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backprop_cli.cli.command import Config, Json, Overrides, command
-from backprop_cli.cli.terminal import emit, emit_json
+from backprop_cli.cli.terminal import emit, emit_json, say
 
 
 @command("bp validate configs/digits.yaml model.layers.0.units=128", codes=(6,))
@@ -12,8 +12,10 @@ def validate(config: Config, overrides: Overrides = None, as_json: Json = False)
     from backprop_cli.jobs.validate import validate as job
     from backprop_cli.report.tables import pairs
 
-    result = job(config, list(overrides or []))
+    result = job(config, list(overrides or [])).to_json()
     if as_json:
-        emit_json(result.to_json())
-    else:
-        emit(pairs(result.to_json()))
+        emit_json(result)
+        return
+    for warning in result.pop("warnings", []):
+        say(f"warning: {warning}")
+    emit(pairs(result))
