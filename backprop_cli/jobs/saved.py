@@ -129,7 +129,10 @@ def _transform(path: Path, metadata: Mapping[str, Any]) -> Transform:
     try:
         transform = Transform.from_json(metadata["transform"])
     except (BpError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: the fitted transform in it cannot be read: {error}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(
+            f"{path}: the fitted transform in it cannot be read ({reason}); use another checkpoint"
+        ) from error
     if list(transform.input_shape) != metadata["input_shape"]:
         raise CheckpointError(
             f"{path}: the fitted transform in it makes inputs of shape {list(transform.input_shape)}, its network "
