@@ -51,7 +51,7 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog=f"\b\nExample:\n  bp train configs/digits.yaml\n\n\b\n{exit_code_block((3, 4, 5, 6))}",
+        epilog=f"\b\nExample:\n  bp train configs/digits.yaml\n\n\b\n{exit_code_block((3, 4, 5, 6, 129))}",
         no_args_is_help=False,
     )
     app.callback(invoke_without_command=True)(_bp)

@@ -14,6 +14,7 @@ EXIT_CODES = MappingProxyType(
         4: "training diverged: a number is not finite any more",
         5: "checkpoint missing, corrupt or of another network",
         6: "data",
+        129: "the terminal was closed (SIGHUP)",
         130: "interrupted by Ctrl-C (SIGINT)",
         143: "ended by SIGTERM",
     }

@@ -16,7 +16,7 @@ from backprop_cli.errors import BpError
 @command(
     "bp train configs/digits.yaml optimizer.learning_rate=1e-2",
     "bp train --resume runs/digits/latest training.epochs=60",
-    codes=(3, 4, 5, 6),
+    codes=(3, 4, 5, 6, 129),
 )
 def train(
     config: Annotated[Path | None, Argument(metavar="CONFIG", help="Configuration file (YAML).")] = None,
