@@ -10,7 +10,7 @@
     ├── DivergenceError    4  the loss or a weight is not finite any more
     ├── CheckpointError    5  a checkpoint is missing, corrupt or of another network
     ├── DataError          6  a data file; names file, row, column and value
-    └── InterruptionError 130  SIGINT (143: SIGTERM), raised after everything is saved
+    └── InterruptionError 130  SIGINT (143: SIGTERM, 129: SIGHUP), raised after everything is saved
 
 Any other exception is a bug of ours: exit code 1 and a traceback.
 """

@@ -24,7 +24,7 @@ def _state() -> dict[str, object]:
         "NumPy's global random state": np.random.get_state()[1].tobytes(),
         "working directory": Path.cwd(),
         "environment": {k: v for k, v in os.environ.items() if k not in _SET_BY_OTHERS},
-        "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
         "files of the project": [
             sorted(path.name for path in folder.iterdir() if _counts(path)) for folder in _FOLDERS
         ],
