@@ -26,7 +26,7 @@ OTHER_DATA = "data"
 
 @dataclass(frozen=True)
 class EvalResult:
-    """Metrics of one split; ``failed`` says which requirements are not met."""
+    """Metrics of one split; ``failed`` says which requirements are not met, ``warnings`` what may mislead."""
 
     checkpoint: Path
     split: str
@@ -34,6 +34,7 @@ class EvalResult:
     metrics: Mapping[str, float]
     confusion: Mapping[str, Any] | None = None
     failed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As ``bp eval --json`` prints it."""
@@ -77,7 +78,7 @@ def evaluate(
     evaluator = _with_required(saved, requirements)
     if confusion and saved.classes is None:
         raise UsageError(f"--confusion: {_not_classes(saved)}")
-    examples = _examples(saved, split, data)
+    examples, files = _examples(saved, split, data)
     with saved.threads():
         predictions, metrics = evaluator.evaluate_with_predictions(examples)
     failures = [requirement.failure(metrics) for requirement in requirements]
@@ -88,7 +89,18 @@ def evaluate(
         metrics=metrics,
         confusion=_confusion(saved, predictions, examples.targets) if confusion else None,
         failed=tuple(failure for failure in failures if failure is not None),
+        warnings=_changed_data(saved, files, overrides),
     )
+
+
+def _changed_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str]) -> tuple[str, ...]:
+    """The run's own files, which decide what is in the split, are not what they were."""
+    own = files and not any(_is_below(override.partition("=")[0], _FILES) for override in overrides)
+    if not own or list(files.values()) == saved.checkpoint.metadata["data"]:
+        return ()
+    changed = [path for path, digest in files.items() if digest not in saved.checkpoint.metadata["data"]]
+    named = ", ".join(changed or files)
+    return (f"{named}: has changed since the training (its sha256 differs); the split may hold rows it was trained on",)
 
 
 def _not_classes(saved: Saved) -> str:
@@ -138,10 +150,11 @@ def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluat
     return Evaluator(evaluator.recipe, evaluator.parameters, tuple(metrics.values()), evaluator.to_unit)
 
 
-def _examples(saved: Saved, split: str, data: Path | None) -> Examples:
+def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Mapping[str, str]]:
+    """The examples, and the sha256 of the run's own files where they come out of those."""
     config = saved.loaded.config
     if data is not None:
-        return load_split(data, saved.transform, dtype=config.training.precision)
+        return load_split(data, saved.transform, dtype=config.training.precision), {}
     dataset = load_dataset(
         config.data,
         base=saved.loaded.base,
@@ -154,7 +167,7 @@ def _examples(saved: Saved, split: str, data: Path | None) -> Examples:
     if split not in dataset.splits:
         there = list(dataset.splits)
         raise UsageError(f"--split {split}: the run has no such split; name one it has: {', '.join(there)}")
-    return dataset.splits[split]
+    return dataset.splits[split], dataset.files
 
 
 def _confusion(saved: Saved, outputs: Array, targets: Array) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def network_metadata(prepared: Prepared, threads: int) -> dict[str, Any]:
         "target_names": dataset.target_names,
         "transform": dataset.transform.to_json(),
         "threads": threads,
+        "data": list(dataset.files.values()),
     }
 
 
@@ -157,6 +158,7 @@ _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "target_names": ("names, or null", lambda value: value is None or _is_list_of(str)(value)),
     "transform": ("a mapping", _is_mapping),
     "threads": ("a count", lambda value: type(value) is int and value > 0),
+    "data": ("sha256 digests", _is_list_of(str)),
     "state": ("a mapping", _is_mapping),
 }
 """What a run's checkpoint says beside its tensors: what each is, and whether a value is that."""

@@ -35,6 +35,7 @@ class Result:
     content: dict[str, Any]
     exit_code: int = 0
     failed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     passed: bool = True
 
     def to_json(self):

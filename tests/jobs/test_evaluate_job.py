@@ -210,7 +210,7 @@ def test_checkpoints_that_are_none(run, capsys):
     save(Path("bare.safetensors"), type(checkpoint)(checkpoint.tensors, {"config": checkpoint.metadata["config"]}))
     assert said(capsys, 5, "bare.safetensors") == (
         "bare.safetensors: is not a checkpoint of a run: its metadata has no input_shape, classes, class_weights, "
-        "target_names, transform, threads, state\n"
+        "target_names, transform, threads, data, state\n"
     )
 
 
@@ -254,3 +254,15 @@ def test_a_network_is_evaluated_as_it_was_trained(run, capsys):
     assert said(capsys, 2, best, "--data", "flowers.csv", "--split", "train") == (
         "--split train: --data names the examples itself; leave one of the two out\n"
     )
+
+
+def test_data_that_changed_is_told(run, capsys):
+    best = run / "checkpoints" / "best.safetensors"
+    data = Path("flowers.csv")
+    assert said(capsys, 0, best) == ""
+    data.write_text(data.read_text().replace("\n", "\n", 1) + "\n")
+    assert said(capsys, 0, best) == (
+        f"warning: {data.resolve()}: has changed since the training (its sha256 differs); "
+        "the split may hold rows it was trained on\n"
+    )
+    assert said(capsys, 0, best, "data.source=flowers.csv") == ""

@@ -35,6 +35,8 @@ def evaluate(
 
     found = resolve_checkpoint(checkpoint)
     result = job(found, list(overrides or []), split=split, data=data, require=list(require or []), confusion=confusion)
+    for warning in result.warnings:
+        say(f"warning: {warning}")
     if as_json:
         emit_json(result.to_json())
     else:
