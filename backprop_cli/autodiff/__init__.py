@@ -27,7 +27,6 @@ from backprop_cli.autodiff.composite import (
     add,
     amax,
     broadcast_to,
-    call,
     cast,
     clip,
     concat,
@@ -82,7 +81,7 @@ from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope,
 
 __all__ = [
     "OPS", "Array", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add", "amax",
-    "broadcast_to", "call", "cast", "clip", "concat", "constant", "copy", "cos", "divide", "equal", "erf", "evaluate",
+    "broadcast_to", "cast", "clip", "concat", "constant", "copy", "cos", "divide", "equal", "erf", "evaluate",
     "exp", "expm1", "grad", "greater", "greater_equal", "hvp", "input_", "jacobian", "jvp", "less", "log", "log1p",
     "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "one_hot", "power",
     "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax", "softplus",

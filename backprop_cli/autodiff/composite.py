@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.autodiff.op import OPS
 from backprop_cli.autodiff.ops.arithmetic import (
     Absolute,
     Add,
@@ -29,7 +28,7 @@ from backprop_cli.autodiff.ops.exponential import Cos, Erf, Exp, Expm1, Log, Log
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.shape import BroadcastTo, Cast, Concat, Copy, Reshape, Slice, StopGradient, Transpose
-from backprop_cli.autodiff.value import Operand, Value
+from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
 # Ops without fields are functions as they stand.
@@ -152,9 +151,3 @@ def cast(x: Value, dtype: DTypeLike) -> Value:
 def one_hot(labels: Value, classes: int, dtype: DTypeLike = np.float64) -> Value:
     """``out[..., k] = [labels[...] = k]``."""
     return OneHot(classes, np.dtype(dtype).name)(labels)
-
-
-def call(name: str, *operands: Operand, **fields: object) -> Value:
-    """The op registered under ``name``, on operands."""
-    value: Value = OPS[name](**fields)(*operands)
-    return value

@@ -52,14 +52,6 @@ def stream_inputs(
         yield transform.inputs(table, rows, dtype=dtype)
 
 
-def load_inputs(source: Path, transform: Transform, *, dtype: DTypeLike, format: str | None = None) -> Array:
-    """All inputs of a file at once, (rows, *input_shape). Raises: DataError as ``stream_inputs``, or without rows."""
-    chunks = list(stream_inputs(source, transform, dtype=dtype, format=format))
-    if not chunks:
-        raise DataError(f"{DataFile(source).name}: there are no rows")
-    return np.concatenate(chunks)
-
-
 def _from_stream(
     stream: BinaryIO, name: str, format: Format, transform: Transform, dtype: DTypeLike, rows: int
 ) -> Iterator[Array]:

@@ -134,6 +134,19 @@ def _batch_gradient(recipe: Recipe, traced: Forward) -> Value:
     return recipe.layout.join(dict(zip(names, grad(with_penalty, [traced.params[n] for n in names]), strict=True)))
 
 
+def _added(recipe: Recipe, inputs: dict[str, Value], gradient: Value) -> Value:
+    """``gradient_sum + share * gradient``, with the two inputs it needs entered in ``inputs``."""
+    inputs[SHARE] = input_(SHARE, (), recipe.model.dtype)
+    inputs[GRADIENT_SUM] = input_(GRADIENT_SUM, (recipe.layout.size,), recipe.model.dtype)
+    return inputs[GRADIENT_SUM] + inputs[SHARE] * gradient
+
+
+def _shown(recipe: Recipe, traced: Forward, predictions: bool) -> dict[str, Value]:
+    """What a training batch tells of itself."""
+    outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
+    return {**outputs, PREDICTIONS: recipe.loss.activate(traced.outputs)} if predictions else outputs
+
+
 def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
     """Inputs, targets and states -> loss and new states, with the optimizer's update.
 
@@ -147,9 +160,7 @@ def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Prog
     gradient = _batch_gradient(recipe, traced)
     updates: dict[str, Value] = {}
     if recipe.accumulate:
-        share, before = input_(SHARE, (), dtype), input_(GRADIENT_SUM, (size,), dtype)
-        inputs |= {SHARE: share, GRADIENT_SUM: before}
-        gradient = before + share * gradient
+        gradient = _added(recipe, inputs, gradient)
         updates[GRADIENT_SUM] = constant(np.zeros(size, dtype))
     norm = _norm(gradient)
     slots = {name: input_(name, (size,), dtype) for name in optimizer.slot_names()}
@@ -159,23 +170,15 @@ def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Prog
     direction, new_slots = optimizer.update(_clipped(recipe, gradient, norm), slots, scalars, vector)
     updates |= {**new_slots, PARAMETERS: vector - rate * direction}
     inputs |= {**slots, **scalars, LEARNING_RATE: rate}
-    outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization, GRADIENT_NORM: norm}
-    if predictions:
-        outputs[PREDICTIONS] = recipe.loss.activate(traced.outputs)
-    return simplify(Program(inputs, outputs, updates))
+    return simplify(Program(inputs, {**_shown(recipe, traced, predictions), GRADIENT_NORM: norm}, updates))
 
 
 def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
     """As ``training_step`` without the update: ``gradient_sum <- gradient_sum + share * gradient``."""
     traced = forward(recipe, batch, training=True)
-    share = input_(SHARE, (), recipe.model.dtype)
-    before = input_(GRADIENT_SUM, (recipe.layout.size,), recipe.model.dtype)
-    after = before + share * _batch_gradient(recipe, traced)
-    outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
-    if predictions:
-        outputs[PREDICTIONS] = recipe.loss.activate(traced.outputs)
-    inputs = {**traced.inputs, SHARE: share, GRADIENT_SUM: before}
-    return simplify(Program(inputs, outputs, {GRADIENT_SUM: after}))
+    inputs = dict(traced.inputs)
+    total = _added(recipe, inputs, _batch_gradient(recipe, traced))
+    return simplify(Program(inputs, _shown(recipe, traced, predictions), {GRADIENT_SUM: total}))
 
 
 def evaluation_step(recipe: Recipe, batch: int) -> Program:
