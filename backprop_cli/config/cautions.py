@@ -17,7 +17,8 @@ _PASS_ON = ("flatten", "reshape", "dropout")
 
 def warnings_of(loaded: Loaded) -> list[str]:
     """One line each, with its place as a problem has it: ``x.yaml:12:40: model.layers[1].activation: ...``."""
-    found = [*_applied_twice(loaded.config), *_targets_among_features(loaded.config)]
+    cautions = (_applied_twice, _targets_among_features, _nothing_to_restore)
+    found = [caution for find in cautions for caution in find(loaded.config)]
     return [str(loaded.problem(path, reason)).partition("\n")[0] for path, reason in found]
 
 
@@ -48,3 +49,12 @@ def _targets_among_features(config: Config) -> Iterator[Caution]:
         if name in target:
             reason = f"'{name}' is the target, too: the network is given what it shall predict; remove it here"
             yield ("data", "features", index), reason
+
+
+def _nothing_to_restore(config: Config) -> Iterator[Caution]:
+    """The best weights are asked for, and no best checkpoint is kept."""
+    stopping = config.early_stopping
+    asked = stopping is not None and stopping.restore_best and "restore_best" in stopping.model_fields_set
+    if asked and not config.checkpoint.keep_best:
+        reason = "there is no best checkpoint to restore, because checkpoint.keep_best is 0: the last weights are kept"
+        yield ("early_stopping", "restore_best"), f"{reason}; set checkpoint.keep_best: 1"

@@ -244,13 +244,6 @@ class Session:
         for path, digest in self.prepared.dataset.files.items():
             if self._data_before.get(path, digest) != digest:
                 yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
-        stopping = self.config.early_stopping
-        asks = stopping is not None and stopping.restore_best and "restore_best" in stopping.model_fields_set
-        if asks and not self.config.checkpoint.keep_best and self.resumed is None:
-            yield Warned(
-                "early_stopping.restore_best: there is no best checkpoint to restore, because checkpoint.keep_best is "
-                "0: the last weights are kept; set checkpoint.keep_best: 1"
-            )
 
     def _finish(self) -> TrainResult:
         state, run, status = self.state, self.run, "finished"
