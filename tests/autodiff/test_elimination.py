@@ -224,7 +224,7 @@ def test_false_twins_are_one_group():
     graph = Graph([[], [0], *([[1]] * width), list(range(2, width + 2)), [width + 2]], [width + 3])
     start = Linearization.of(graph)
     assert sorted(map(len, twins(start))) == [1, 1, width]
-    assert best_order(graph) == Order(reverse(start), width + 2, "reverse", True)
+    assert best_order(graph) == Order(markowitz(start), width + 2, "markowitz", True)
 
 
 def large(intermediates, seed=0):

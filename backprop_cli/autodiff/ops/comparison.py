@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ import numpy as np
 from backprop_cli.autodiff.families import Elementwise, Partial
 from backprop_cli.autodiff.op import Op, Sample, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -119,6 +121,14 @@ class OneHot(Op):
             return partial(np.equal, x[0][..., None], np.arange(self.classes), out=out)
         # Without a check of the range ("clip") NumPy writes straight into `out`.
         return partial(np.eye(self.classes, dtype=self.dtype).take, x[0], 0, out, "clip")
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """None."""
+        return (None,)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
 
     def jvp(self, primals: Any, tangents: Any, out: Value) -> Value | None:
         """None."""
