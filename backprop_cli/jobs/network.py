@@ -40,6 +40,7 @@ def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Rec
         clip_norm=config.training.clip_norm,
         clip_value=config.training.clip_value,
         accumulate=config.training.accumulate > 1,
+        recompute=None if config.training.recompute is None else config.training.recompute.segments,
     )
 
 

@@ -390,3 +390,33 @@ class Copy(Movement):
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The same."""
         return self(x[0])
+
+
+@register
+@dataclass(frozen=True)
+class Barrier(Movement):
+    """``out = x``, a view: what is computed from it is kept apart from what is computed from x, and not merged."""
+
+    number: int = 0
+    is_view: ClassVar = True
+    samples: ClassVar = (sample((3, 4)), sample((2,), number=1))
+
+    def shape(self, *x: Spec) -> Spec:
+        """That of x."""
+        return x[0]
+
+    def view(self, x: Array) -> Array | None:
+        """X itself."""
+        return x
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy."""
+        np.copyto(out, x)
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Itself."""
+        return (cotangent,)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
