@@ -11,7 +11,6 @@ import hashlib
 import importlib.util
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from itertools import groupby, islice
@@ -23,16 +22,16 @@ from threadpoolctl import threadpool_info
 
 from backprop_cli.autodiff.emit import Assignments, Product, Source
 
-_FAST_MATH = {"reassoc", "contract", "nsz"}
-"""Sums may be reordered and a product and a sum fused; infinities and NaN stay what they are in NumPy."""
-
 LONGEST = 40
 """Nests and products in one function: the time of compilation grows faster than the function's length."""
 
+CACHED = 64
+"""Sources that are kept, with their machine code, in ``~/.cache/backprop-cli`` (or in ``$XDG_CACHE_HOME``)."""
+
 _PRELUDE = """from math import cos, exp, expm1, inf, log, log1p, sin, sqrt, tanh
 
-from numba import float32, float64, int32, int64, intp, void
-from numba.core.types import ExternalFunction
+from numba import cfunc, float32, float64, int32, int64, intp, void
+from numba.core.types import CPointer, ExternalFunction
 
 
 def gemm(name, number, size):
@@ -42,14 +41,24 @@ def gemm(name, number, size):
 
 sgemm = gemm("bp_sgemm", float32, {integer})
 dgemm = gemm("bp_dgemm", float64, {integer})
+tables = [CPointer(CPointer(kind)) for kind in (float32, float64, int64)]
 
 
+# Sums may be reordered, a product and a sum fused; infinities and NaN stay what they are in NumPy.
+@cfunc(void(*tables, CPointer(intp)), cache=True, error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}})
 """
 
 
-def is_installed() -> bool:
-    """Whether Numba is there to compile."""
-    return importlib.util.find_spec("numba") is not None
+@cache
+def obstacle() -> str:
+    """Why nothing can be compiled here; empty where it can."""
+    if importlib.util.find_spec("numba") is None:
+        return "Numba is not installed: pip install 'backprop-cli[fast]'"
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:  # it may not know a newer NumPy yet
+        return f"Numba cannot be imported: {error}"
+    return ""
 
 
 @cache
@@ -103,53 +112,50 @@ def _compiled(pieces: Sequence[Assignments | Product]) -> Callable[[], object]:
 
 def _machine_code(text: str) -> Callable[..., object]:
     """The compiled function; Numba keeps it beside its source."""
-    import llvmlite.binding
-    import numba  # half a second: only where it is needed
-    from numba import types
+    from llvmlite import binding
 
     for kind, (address, _) in blas().items():
-        llvmlite.binding.add_symbol(f"bp_{kind}gemm", address)
+        binding.add_symbol(f"bp_{kind}gemm", address)
     size = {size for _, size in blas().values()} or {8}
-    module = _module(_PRELUDE.format(integer=f"int{8 * size.pop()}") + text)
-    tables = [types.CPointer(types.CPointer(kind)) for kind in (types.float32, types.float64, types.int64)]
-    signature = types.void(*tables, types.CPointer(types.intp))
-    compiler = numba.cfunc(signature, cache=True, error_model="numpy", fastmath=_FAST_MATH)
-    compiled = compiler(module.run)
+    compiled = _module(_PRELUDE.format(integer=f"int{8 * size.pop()}") + text).run
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(compiled.address)
-    vars(call)["code"] = compiled
+    vars(call)["code"] = compiled  # lives as long as the call
     return call
 
 
 def _module(text: str) -> ModuleType:
+    """The source as a module, with its machine code: of the user's cache, or anew where that cannot be written."""
     name = f"backprop_cli_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-    path = _written(f"{name}.py", text)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # Numba looks it up by name when it loads code
-    spec.loader.exec_module(module)
+    try:
+        path = _cached(f"{name}.py", text)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # Numba looks it up by name when it loads code
+        spec.loader.exec_module(module)
+    except OSError:
+        module = ModuleType(name)
+        exec(text.replace("cache=True", "cache=False"), vars(module))
     return module
 
 
-def _written(name: str, text: str) -> Path:
-    """The source as a file in the user's cache; in a folder of this process where that cannot be written."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    try:
-        return _write(root / "backprop-cli", name, text)
-    except OSError:
-        return _write(Path(_own_folder().name), name, text)
-
-
-@cache
-def _own_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="backprop-cli-")
-
-
-def _write(folder: Path, name: str, text: str) -> Path:
-    path = folder / name
+def _cached(name: str, text: str) -> Path:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-cli"
     folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
     if not path.exists():
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
-            file.write(text)
-        Path(file.name).replace(path)
+        new = folder / f"{name}.{os.getpid()}"
+        try:
+            new.write_text(text)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+        _forget_oldest(folder)
     return path
+
+
+def _forget_oldest(folder: Path) -> None:
+    sources = sorted(folder.glob("backprop_cli_*.py"), key=lambda path: path.stat().st_mtime)
+    for source in sources[:-CACHED]:
+        for path in (source, *(folder / "__pycache__").glob(f"{source.stem}.*")):
+            path.unlink(missing_ok=True)
