@@ -189,6 +189,11 @@ class Linearized:
         """Size of the patterns of all edges."""
         return sum(len(s[0].reads) * s[0].columns for (_, j), s in self.locals.items() if j in self.live)
 
+    @property
+    def is_countable(self) -> bool:
+        """Whether the patterns fit into the memory they may take, so that orders can be compared."""
+        return self.bits <= _MOST_BITS
+
     def blocks(self) -> Blocks:
         """The graph before the first elimination, without what no output depends on."""
         patterns = Patterns()
@@ -242,6 +247,10 @@ class Accumulation:
         """All vertices in the order that ``direction`` means."""
         chosen = {"auto": self.best, "forward": self.forward, "reverse": self.reverse}[direction]
         return (*self.free, *chosen.order)
+
+    def jacobians(self, direction: Direction = "auto") -> list[list[Value]]:
+        """The Jacobian of each output by each of ``wrt``, accumulated in the order that ``direction`` means."""
+        return _eliminated(self.graph, self.order(direction))
 
 
 def accumulation(outputs: Sequence[Value], wrt: Sequence[Value], *, budget: int = 500, seed: int = 0) -> Accumulation:
@@ -335,13 +344,12 @@ def jacobians(outputs: Sequence[Value], wrt: Sequence[Value], order: Direction =
     Raises: ShapeError where one of ``wrt`` is an integer.
     """
     graph = Linearized(outputs, wrt)
-    if graph.bits > _MOST_BITS:
+    if not graph.is_countable:
         fewer = sum(out.size for out in outputs) < sum(w.size for w in wrt)
         both = order == "reverse" or (order == "auto" and fewer)
         sequence = sorted({j for edge in graph.locals for j in edge} - set(graph.inputs.values()), reverse=both)
         return _eliminated(graph, [j for j in sequence if j not in graph.results.values()])
-    found = accumulation(outputs, wrt)
-    return _eliminated(found.graph, found.order(order))
+    return accumulation(outputs, wrt).jacobians(order)
 
 
 def _eliminated(graph: Linearized, order: Sequence[int]) -> list[list[Value]]:

@@ -36,11 +36,15 @@ INPUTS = "features"
 class Split:
     """Examples as arrays, in the file's order, C-contiguous.
 
-    Shapes: inputs (examples, *input_shape); targets int64 (examples,) for classes, else (examples, outputs).
+    ``rows``: where each example is in its file, as messages say it: the line, from 1; of an array the row, from 0.
+
+    Shapes: inputs (examples, *input_shape); targets int64 (examples,) for classes, else (examples, outputs); rows int64
+            (examples,), or None where the arrays came from no file.
     """
 
     inputs: Array
     targets: Array
+    rows: Array | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -186,6 +190,20 @@ def load_split(
     return _encoded(_more_examples(files, transform, base, format), transform, None, dtype)
 
 
+def load_inputs(
+    path: Path, transform: Transform, *, dtype: DTypeLike, format: str | None = None
+) -> tuple[Array, Indices]:
+    """Inputs (rows, *input_shape) of a file's rows, whether it has targets or not, and their ``rows`` as in a split.
+
+    Raises: DataError.
+    """
+    file, columns = DataFile(path), transform.input_columns
+    file.check()
+    transform.check_format(file.name, format_of(file.name, format, option="--input-format"))
+    table = read_table(file, columns=columns, kinds=transform.kinds, format=format, unnamed=columns[0])
+    return transform.inputs(table, dtype=dtype), table.numbers()
+
+
 @dataclass(frozen=True)
 class _Examples:
     """Tables of inputs and targets (the same where one file has both), and which of their columns are meant."""
@@ -199,7 +217,8 @@ class _Examples:
 
 def _encoded(examples: _Examples, transform: Transform, rows: Rows, dtype: DTypeLike) -> Split:
     inputs = transform.inputs(examples.inputs, rows, dtype=dtype)
-    return Split(inputs, transform.targets(examples.targets, rows, dtype=dtype, inputs=inputs))
+    targets = transform.targets(examples.targets, rows, dtype=dtype, inputs=inputs)
+    return Split(inputs, targets, examples.inputs.numbers(rows))
 
 
 _BY_CHANCE = (

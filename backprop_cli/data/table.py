@@ -71,6 +71,11 @@ class Table:
         )
         return f"{self.name}: {array}row {row}{inside} (from 0)"
 
+    def numbers(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Where these rows (None: all) are, as ``at`` says it: lines, from 1, or the array's rows, from 0."""
+        chosen = np.arange(self.rows) if rows is None else rows
+        return chosen if self.lines is None else self.lines[chosen]
+
     def of(self, column: str) -> str:
         """A whole column, for the head of a message: ``iris.csv: column 'sepal_length'``."""
         if self.lines is not None:

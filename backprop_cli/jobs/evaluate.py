@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff import Array
-from backprop_cli.data.dataset import load_dataset, load_split
+from backprop_cli.data.dataset import Dataset, load_dataset, load_split
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.jobs.requirements import Requirement
 from backprop_cli.jobs.saved import Saved, open_saved
@@ -67,8 +68,7 @@ def evaluate(
         DataError: the data cannot be read as the checkpoint's network needs it.
 
     """
-    if split not in SPLITS:
-        raise UsageError(f"--split {split!r}: expected one of {', '.join(SPLITS)}" + did_you_mean(split, SPLITS))
+    check_split(split)
     if data is not None and split != "test":
         raise UsageError(f"--split {split}: --data names the examples itself; leave one of the two out")
     _check_overrides(overrides)
@@ -89,11 +89,17 @@ def evaluate(
         metrics=metrics,
         confusion=_confusion(saved, predictions, examples.targets) if confusion else None,
         failed=tuple(failure for failure in failures if failure is not None),
-        warnings=_changed_data(saved, files, overrides),
+        warnings=changed_data(saved, files, overrides),
     )
 
 
-def _changed_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str]) -> tuple[str, ...]:
+def check_split(split: str) -> None:
+    """Raise UsageError for a split that no run has."""
+    if split not in SPLITS:
+        raise UsageError(f"--split {split!r}: expected one of {', '.join(SPLITS)}" + did_you_mean(split, SPLITS))
+
+
+def changed_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str] = ()) -> tuple[str, ...]:
     """The run's own files, which decide what is in the split, are not what they were."""
     own = files and not any(_is_below(override.partition("=")[0], _FILES) for override in overrides)
     if not own or list(files.values()) == saved.checkpoint.metadata["data"]:
@@ -155,19 +161,33 @@ def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Ma
     config = saved.loaded.config
     if data is not None:
         return load_split(data, saved.transform, dtype=config.training.precision), {}
-    dataset = load_dataset(
+    dataset = own_dataset(saved, config.training.precision)
+    if split not in dataset.splits:
+        raise no_split(split, dataset)
+    return dataset.splits[split], dataset.files
+
+
+def own_dataset(saved: Saved, dtype: DTypeLike) -> Dataset:
+    """The data that the checkpoint's configuration names, through the transform it was trained with.
+
+    Raises: DataError.
+    """
+    config = saved.loaded.config
+    return load_dataset(
         config.data,
         base=saved.loaded.base,
         seed=config.seed,
-        dtype=config.training.precision,
+        dtype=dtype,
         task=saved.recipe.loss.task,
         input_shape=saved.recipe.model.input_shape,
         fitted=saved.transform,
     )
-    if split not in dataset.splits:
-        there = list(dataset.splits)
-        raise UsageError(f"--split {split}: the run has no such split; name one it has: {', '.join(there)}")
-    return dataset.splits[split], dataset.files
+
+
+def no_split(split: str, dataset: Dataset) -> UsageError:
+    """The run has no such split."""
+    there = ", ".join(dataset.splits)
+    return UsageError(f"--split {split}: the run has no such split; name one it has: {there}")
 
 
 def _confusion(saved: Saved, outputs: Array, targets: Array) -> dict[str, Any]:

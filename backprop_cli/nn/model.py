@@ -122,6 +122,12 @@ class Model:
 
         Shapes: x (batch, *input_shape) -> (batch, *output_shape)
         """
+        return self.layer_outputs(params, x, noise)[self.nodes[-1].name]
+
+    def layer_outputs(
+        self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None
+    ) -> dict[str, Value]:
+        """What each layer makes of a batch, by its name, traced; as ``apply``."""
         values = {INPUT: x}
         for node in self.nodes:
             own = {name: params[f"{node.name}.{name}"] for name in node.params}
@@ -129,7 +135,7 @@ class Model:
                 own |= _of_layer(node.name, noise)
             with scope(node.name):
                 values[node.name] = node.layer.apply(own, *(values[source] for source in node.inputs))
-        return values[self.nodes[-1].name]
+        return {node.name: values[node.name] for node in self.nodes}
 
     def multiplications(self) -> dict[str, int]:
         """Multiplications of the matrix products for one example, by layer."""

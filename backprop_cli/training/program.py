@@ -81,10 +81,11 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """One batch through the network, traced."""
+    """One batch through the network, traced; ``layers`` has the output of each by name."""
 
     inputs: dict[str, Value]
     params: dict[str, Value]
+    layers: dict[str, Value]
     outputs: Value
     loss: Value
     regularization: Value
@@ -102,11 +103,12 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     wanted = model.noise(batch) if training else {}
     noise = {name: input_(name, spec.shape, spec.dtype) for name, spec in wanted.items()}
     params = recipe.layout.values(vector)
-    outputs = model.apply(params, x, noise if training else None)
+    layers = model.layer_outputs(params, x, noise if training else None)
+    outputs = layers[model.nodes[-1].name]
     weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
     loss = recipe.loss.apply(outputs, targets, weights)
     inputs = {INPUTS: x, TARGETS: targets, PARAMETERS: vector, **noise}
-    return Forward(inputs, params, outputs, loss, penalty(recipe, params))
+    return Forward(inputs, params, layers, outputs, loss, penalty(recipe, params))
 
 
 def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:

@@ -1,0 +1,86 @@
+"""A matrix as a picture, drawn by Matplotlib, which is the optional extra ``[plot]``."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.errors import UsageError
+
+Array = NDArray[Any]
+
+SUFFIXES = (".png", ".svg", ".pdf")
+_MOST_TICKS = 32
+"""Elements of an axis up to which each is named."""
+_MOST_PANELS = 16
+
+
+def check_heatmap(path: Path) -> None:
+    """Raise UsageError where no picture can be drawn into this file, before anything is computed."""
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"--heatmap {path}: pictures are written as {', '.join(SUFFIXES)}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("--heatmap: Matplotlib is not installed: pip install 'backprop-cli[plot]'")
+
+
+def heatmap(
+    matrix: Array,
+    title: str,
+    names: tuple[str, str],
+    labels: tuple[Sequence[str], Sequence[str]],
+    image: tuple[int, ...],
+) -> Any:
+    """The figure: red above 0, blue below, white at 0; rows down, columns across.
+
+    ``names`` and ``labels``: of rows and columns. ``image``: the shape of what the columns are; where that is a picture
+    (height, width) and there are few rows, each row is drawn as one.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    bound = float(np.abs(matrix[np.isfinite(matrix)]).max(initial=0.0)) or 1.0
+    style: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound, "interpolation": "nearest"}
+    height, width = image[-2:] if len(image) >= 2 else (1, 1)
+    if min(height, width) > 1 and height * width == matrix.shape[1] and len(matrix) <= _MOST_PANELS:
+        across = math.ceil(math.sqrt(len(matrix)))
+        figure = Figure(figsize=(2.0 * across + 1.0, 2.2 * math.ceil(len(matrix) / across) + 0.6), layout="constrained")
+        axes = figure.subplots(math.ceil(len(matrix) / across), across, squeeze=False).ravel()
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, row, label in zip(axes, matrix, labels[0], strict=False):
+            drawn = axis.imshow(row.reshape(height, width), **style)
+            axis.set_title(label, fontsize=9)
+        figure.colorbar(drawn, ax=list(axes), shrink=0.8)
+    else:
+        figure = Figure(figsize=_size(matrix.shape), layout="constrained")
+        axis = figure.subplots()
+        drawn = axis.imshow(matrix, aspect="auto", **style)
+        axis.set_xlabel(names[1])
+        axis.set_ylabel(names[0])
+        for set_ticks, texts, turn in ((axis.set_xticks, labels[1], 90), (axis.set_yticks, labels[0], 0)):
+            if len(texts) <= _MOST_TICKS:
+                set_ticks(range(len(texts)), texts, rotation=turn, fontsize=8)
+        figure.colorbar(drawn, ax=axis)
+    figure.suptitle(title, fontsize=10)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _size(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Inches: a quarter an element, within what a page shows."""
+    rows, columns = shape
+    return min(max(5.0, 2.5 + 0.25 * columns), 12.0), min(max(3.0, 1.5 + 0.25 * rows), 10.0)
+
+
+def encoded(figure: Any, suffix: str) -> bytes:
+    """The picture's file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format=suffix.removeprefix("."), dpi=120)
+    return stream.getvalue()
