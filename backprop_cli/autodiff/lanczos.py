@@ -90,8 +90,9 @@ def _spectrum(basis: Array, alphas: Array, betas: Array, count: int, tolerance: 
     """Eigenvalues of the tridiagonal matrix; the residual of each is the last beta times its last component."""
     small = np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1)
     values, components = np.linalg.eigh(small)
-    residuals = betas[-1] * np.abs(components[-1])
-    bound = tolerance * float(np.abs(values).max())
+    scale = float(np.abs(values).max())
+    residuals = betas[-1] * np.abs(components[-1]) + np.finfo(np.float64).eps * scale  # rounding leaves no exact 0
+    bound = tolerance * scale
     top = slice(None, -count - 1, -1)
     return Spectrum(
         values[top],

@@ -85,7 +85,7 @@ class Problem:
             shape=list(array.shape),
             norm=float(np.linalg.norm(matrix)),
             **more,
-            largest=_largest(matrix, axes, array.shape),
+            largest=_largest(np.triu(matrix) if kind == "hessian" else matrix, axes, array.shape),
             labels=[axis.labels() for axis in axes] if is_small else None,
             values=array.tolist() if is_small else None,
         )
@@ -192,7 +192,8 @@ class Problem:
             )
         found = example_gradients(self.point, self.of.name, self.by.name, keep=keep)
         columns = {"row": self.found.rows, "loss": found.losses, "norm": found.norms, "cosine": found.cosines}
-        listed = zip(*(column.tolist() for column in columns.values()), strict=True)
+        numbers = [[None if x != x else x for x in column.tolist()] for column in columns.values()]
+        listed = zip(*numbers, strict=True)
         content = self._content(
             "per_example",
             batch_gradient_norm=float(np.linalg.norm(found.mean)),

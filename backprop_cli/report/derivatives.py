@@ -15,6 +15,13 @@ _WIDTH = 80
 _MOST_LINES = 40
 _SHOWN = 10
 """Rows of data that are listed, those with the largest gradients first."""
+_SEARCHES = {
+    "exhaustive": "trying all",
+    "bracketing": "dynamic programming",
+    "annealing": "annealing",
+    "markowitz": "Markowitz's rule",
+}
+"""How the best order was found, where it is neither forward nor reverse."""
 
 
 def derivatives_text(result: Json) -> str:
@@ -27,19 +34,16 @@ def derivatives_text(result: Json) -> str:
 def headline(result: Json) -> str:
     """What it is, at which rows, and its shape; two lines."""
     of, by = result["of"]["name"], result["by"]["name"]
+    vector = "a random vector" if result.get("vector") == "random" else result.get("vector")
     what = {
         "jacobian": f"Jacobian of {of} by {by}",
         "hessian": f"Hessian of {of} by {by}",
-        "hvp": f"Hessian of {of} by {by}, times {_vector(result)}",
+        "hvp": f"Hessian of {of} by {by}, times {vector}",
         "eigenvalues": f"Largest eigenvalues of the Hessian of {of} by {by}",
         "per_example": f"Gradient of {of} by {by}, row by row",
     }[result["kind"]]
     shape = f", shape {_shape(result['shape'])}" if "shape" in result else ""
     return f"{what}\n{_place(result['data'])}{shape}"
-
-
-def _vector(result: Json) -> str:
-    return "a random vector" if result["vector"] == "random" else result["vector"]
 
 
 def _place(data: Json) -> str:
@@ -63,8 +67,10 @@ def _order(order: Json) -> str:
     if costs is None:
         return f"executed: {order['executed']}; the network is too large to compare orders"
     listed = table(["order", "multiplications"], list(costs.items()))
-    proved = "no order is cheaper" if order["proved_optimal"] else "the cheapest found"
-    return f"{listed}\nexecuted: {order['executed']}; best is {proved} (by {order['method']})"
+    search = _SEARCHES.get(order["method"])
+    how = f", found by {search}" if search else ""
+    proved = "no order is cheaper than best" if order["proved_optimal"] else "best is the cheapest found"
+    return f"{listed}\nexecuted: {order['executed']}; {proved}{how}"
 
 
 def _hessian(result: Json) -> list[str]:
@@ -90,14 +96,16 @@ def _matrix(result: Json, of: str, by: str) -> str:
                 text = table([corner, *across], [[name, *row] for name, row in zip(down, cells, strict=True)])
                 if max(map(len, text.splitlines())) <= _width():
                     return text
-    return _largest(result, [of, by])
+    return _largest(result, {"of": of, "by": by})
 
 
-def _largest(result: Json, names: Sequence[str]) -> str:
-    keys = [key for key in ("of", "by") if key in result["largest"][0]]
-    rows = [[*(entry[key] for key in keys), entry["value"]] for entry in result["largest"]]
+def _largest(result: Json, names: Mapping[str, str]) -> str:
+    """``names``: of what ``of`` and ``by`` of an entry are elements; a number has no column."""
+    entries = result["largest"]
+    keys = [key for key, name in names.items() if entries[0][key] != name]
+    listed = table([*(names[key] for key in keys), "value"], [[*(e[key] for key in keys), e["value"]] for e in entries])
     rest = "" if result.get("output") else "; --output FILE.npz writes all"
-    return f"{table([*names, 'value'], rows)}\nthe largest entries{rest}"
+    return f"{listed}\nthe largest entries{rest}"
 
 
 def _width() -> int:
@@ -113,32 +121,32 @@ def _flat(values: Any) -> list[float]:
 def _hvp(result: Json) -> list[str]:
     curvature = f"curvature along the vector, v'Hv / v'v: {number(result['curvature'])}"
     lengths = f"|v| {number(result['vector_norm'])}, |Hv| {number(result['product_norm'])}"
-    return [_largest(result, [result["by"]["name"]]), f"{curvature}\n{lengths}"]
+    return [_largest(result, {"by": result["by"]["name"]}), f"{curvature}\n{lengths}"]
 
 
 def _eigenvalues(result: Json) -> list[str]:
     rate, limit = result["learning_rate"], result["limit"]
-    rows = [
-        [k, e["value"], e["residual"], e["learning_rate_times_value"]] for k, e in enumerate(result["eigenvalues"], 1)
-    ]
-    listed = table(["", "eigenvalue", "residual", f"times {number(rate)}"], rows)
-    at_most = result["eigenvalues"][0]["learning_rate_times_value"]
-    is_beyond = at_most is not None and at_most > limit
-    says = "beyond it, it grows along that direction" if is_beyond else "within it"
+    header = ["", "eigenvalue", "residual", "learning rate times it"]
+    keys = ("value", "residual", "learning_rate_times_value")
+    rows = [[k, *(entry[key] for key in keys)] for k, entry in enumerate(result["eigenvalues"], 1)]
+    largest = rows[0][-1]
+    is_beyond = largest is not None and largest > limit
     lines = [
-        f"least eigenvalue {number(result['least']['value'])}; {result['products']} Hessian-vector products"
+        f"least eigenvalue {number(result['least']['value'])}; {plural(result['products'], 'Hessian-vector product')}"
         + ("" if result["converged"] else "; not converged: see the residuals"),
-        f"learning rate times eigenvalue: {number(at_most)}, limit {number(limit)}: {says}",
-        f"(the limit of plain gradient descent; trained with {result['optimizer']}, learning rate {number(rate)} before its schedule)",
+        f"learning rate {number(rate)} times eigenvalue: {number(largest)}, limit {number(limit)}: "
+        + ("steps grow along that direction" if is_beyond else "stable"),
+        f"(the limit is that of plain gradient descent; this run trained with {result['optimizer']})",
     ]
-    return [listed, "\n".join(lines)]
+    return [table(header, rows), "\n".join(lines)]
 
 
 def _per_example(result: Json) -> list[str]:
     every = result["examples"]
     ordered = sorted(every, key=lambda example: -example["norm"])[:_SHOWN]
     listed = table(
-        ["row", "loss", "gradient norm", "cosine to the mean"], [list(example.values()) for example in ordered]
+        ["row", "loss", "gradient norm", "cosine to the mean"],
+        [[str(row), *rest] for row, *rest in (example.values() for example in ordered)],
     )
     against = sum(example["cosine"] is not None and example["cosine"] < 0 for example in every)
     lines = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from backprop_cli.errors import UsageError
 Array = NDArray[Any]
 
 SUFFIXES = (".png", ".svg", ".pdf")
-_MOST_TICKS = 32
+MOST_TICKS = 32
 """Elements of an axis up to which each is named."""
 _MOST_PANELS = 16
 
@@ -34,13 +34,13 @@ def heatmap(
     matrix: Array,
     title: str,
     names: tuple[str, str],
-    labels: tuple[Sequence[str], Sequence[str]],
+    labels: Sequence[Sequence[str]],
     image: tuple[int, ...],
 ) -> Any:
     """The figure: red above 0, blue below, white at 0; rows down, columns across.
 
-    ``names`` and ``labels``: of rows and columns. ``image``: the shape of what the columns are; where that is a picture
-    (height, width) and there are few rows, each row is drawn as one.
+    ``names`` and ``labels``: of rows and columns, no labels where they are too many to read. ``image``: the shape of
+    what the columns are; where that is a picture (height, width) and there are few rows, each row is drawn as one.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -48,16 +48,9 @@ def heatmap(
     bound = float(np.abs(matrix[np.isfinite(matrix)]).max(initial=0.0)) or 1.0
     style: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound, "interpolation": "nearest"}
     height, width = image[-2:] if len(image) >= 2 else (1, 1)
-    if min(height, width) > 1 and height * width == matrix.shape[1] and len(matrix) <= _MOST_PANELS:
-        across = math.ceil(math.sqrt(len(matrix)))
-        figure = Figure(figsize=(2.0 * across + 1.0, 2.2 * math.ceil(len(matrix) / across) + 0.6), layout="constrained")
-        axes = figure.subplots(math.ceil(len(matrix) / across), across, squeeze=False).ravel()
-        for axis in axes:
-            axis.set_axis_off()
-        for axis, row, label in zip(axes, matrix, labels[0], strict=False):
-            drawn = axis.imshow(row.reshape(height, width), **style)
-            axis.set_title(label, fontsize=9)
-        figure.colorbar(drawn, ax=list(axes), shrink=0.8)
+    is_picture = min(height, width) > 1 and height * width == matrix.shape[1]
+    if is_picture and len(matrix) <= _MOST_PANELS:
+        figure = _panels(Figure, matrix.reshape(-1, height, width), labels[0], style)
     else:
         figure = Figure(figsize=_size(matrix.shape), layout="constrained")
         axis = figure.subplots()
@@ -65,11 +58,26 @@ def heatmap(
         axis.set_xlabel(names[1])
         axis.set_ylabel(names[0])
         for set_ticks, texts, turn in ((axis.set_xticks, labels[1], 90), (axis.set_yticks, labels[0], 0)):
-            if len(texts) <= _MOST_TICKS:
+            if texts:
                 set_ticks(range(len(texts)), texts, rotation=turn, fontsize=8)
         figure.colorbar(drawn, ax=axis)
     figure.suptitle(title, fontsize=10)
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _panels(new: Callable[..., Any], pictures: Array, titles: Sequence[str], style: Mapping[str, Any]) -> Any:
+    """Pictures (n, height, width) side by side, in as many rows as columns."""
+    across = math.ceil(math.sqrt(len(pictures)))
+    down = math.ceil(len(pictures) / across)
+    figure = new(figsize=(max(5.0, 2.0 * across + 1.0), max(3.0, 2.2 * down + 0.6)), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, picture, title in zip(axes, pictures, titles, strict=False):
+        drawn = axis.imshow(picture, **style)
+        axis.set_title(title, fontsize=9)
+    figure.colorbar(drawn, ax=list(axes), shrink=0.8)
     return figure
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from data_support import Load
 
-from backprop_cli.data.dataset import Dataset, known_input_shape, load_dataset, load_split
+from backprop_cli.data.dataset import Dataset, known_input_shape, load_dataset, load_inputs, load_split
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.transform import Transform
@@ -192,6 +192,23 @@ def test_load_split_needs_nothing_but_the_stored_transform(load: Load, folder: P
     with pytest.raises(DataError) as caught:
         load_split(FilePair(inputs="x.npy", targets=flowers), transform, dtype="float64", base=folder)
     assert str(caught.value) == "x.npy has 3 rows, flowers.csv 30; they must have a row an example each"
+
+
+def test_rows_say_where_examples_are(load: Load, folder: Path, flowers: str) -> None:
+    """The line of a text file, blank ones counted; of an array the row, from 0."""
+    dataset = load(source=flowers, target="k")
+    lines = (folder / flowers).read_text().splitlines()
+    rows = [split.rows for split in dataset.splits.values()]
+    assert sorted(np.concatenate(rows).tolist()) == list(range(2, len(lines) + 1))
+    (folder / "few.csv").write_text("\n".join([lines[0], "", lines[1], "", "", lines[2]]) + "\n")
+    few = load_split(folder / "few.csv", dataset.transform, dtype="float64")
+    assert few.rows.tolist() == [3, 6]
+    inputs, numbers = load_inputs(folder / "few.csv", dataset.transform, dtype="float64")
+    np.testing.assert_array_equal(inputs, few.inputs)
+    assert numbers.tolist() == [3, 6]
+    np.savez(folder / "x.npz", x=np.arange(4.0), y=np.arange(4))
+    arrays = load("regression", source="x.npz", target="y", **WHOLE)
+    assert arrays.train.rows.tolist() == [0, 1, 2, 3]
 
 
 def test_known_input_shape(folder: Path, flowers: str, write_idx: Callable[..., str]) -> None:

@@ -103,14 +103,14 @@ def jacobian(
 
 def _draw(result: Derivatives, path: Path) -> None:
     from backprop_cli.report.derivatives import headline
-    from backprop_cli.report.heatmap import encoded, heatmap
+    from backprop_cli.report.heatmap import MOST_TICKS, encoded, heatmap
     from backprop_cli.run.output import opened
 
     assert result.axes is not None
     assert result.matrix is not None
     rows, columns = result.axes
     image = () if columns.rows is not None else columns.shape
-    labels = (rows.labels(), columns.labels())
+    labels = tuple(axis.labels() if axis.size <= MOST_TICKS else () for axis in result.axes)
     figure = heatmap(result.matrix, headline(result.content), (rows.name, columns.name), labels, image)
     with opened(path) as stream:
         stream.write(encoded(figure, path.suffix))
