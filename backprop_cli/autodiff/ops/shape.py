@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Linear, aligned, broadcast, unbroadcast
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import Op, common_dtype, register, sample
+from backprop_cli.autodiff.op import Op, common_dtype, in_brackets, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -124,6 +124,11 @@ class Transpose(Movement):
         """The inverse order."""
         inverse = tuple(self.perm.index(axis) for axis in range(len(self.perm)))
         return (Transpose(inverse)(cotangent),)
+
+    def written(self, *operands: str) -> str:
+        """``x.T`` where all axes are reversed."""
+        reverses = self.perm == tuple(reversed(range(len(self.perm))))
+        return f"{in_brackets(operands[0])}.T" if reverses else super().written(*operands)
 
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The first axis stays."""
