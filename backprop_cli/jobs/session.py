@@ -31,9 +31,10 @@ from backprop_cli.run.environment import environment
 from backprop_cli.run.journal import Journal, write_table
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.training.events import Event, Finished, Started, Step, Stopped, Warned
-from backprop_cli.training.loop import BEST, Job, Trainer
+from backprop_cli.training.job import Job
+from backprop_cli.training.loop import Trainer
 from backprop_cli.training.monitor import Monitor
-from backprop_cli.training.state import State
+from backprop_cli.training.state import BEST, State
 
 OnEvent = Callable[[Event], None]
 
@@ -184,7 +185,7 @@ class Session:
         if state.step == 0:
             self._check_gradients(self.gradient_hook.at_start())
         self._heed(asked)
-        for event in self.trainer.run():
+        for event in self.trainer.run(self._periods()):
             self._tell(event)
             for saved in self.checkpointer.read(event):
                 self._tell(saved)
@@ -193,6 +194,12 @@ class Session:
             self._heed(asked)
         if self.checkpointer.is_behind(state.step):
             self._tell(self.checkpointer.save_last(state.step))
+
+    def _periods(self) -> list[int]:
+        """Somebody reads each step that is a multiple of one of these."""
+        config = self.config
+        asking = (config.log, config.checkpoint, config.gradient_check)
+        return [each.every_steps for each in asking if each is not None and each.every_steps is not None]
 
     def _go_back(self) -> None:
         """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""

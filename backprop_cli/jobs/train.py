@@ -34,7 +34,9 @@ def train(
     """Train a network from a configuration file, or go on with a run.
 
     ``resume`` is a run, which goes on from its last checkpoint, or a checkpoint in its ``checkpoints/``.
-    ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread.
+    ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread. Of steps those
+    are events that the configuration asks for (``log.every_steps``, ``checkpoint.every_steps``,
+    ``gradient_check.every_steps``), the last one of an epoch, and one every 20 ms: ``log.every_steps=1`` makes all.
 
     Raises:
         UsageError: arguments that do not go together, or another process trains in the run's directory.
