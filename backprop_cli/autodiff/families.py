@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, common_dtype
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Value, constant
@@ -24,6 +25,8 @@ class Elementwise(Op):
     """
 
     ufunc: ClassVar[np.ufunc | None] = None
+    expression: ClassVar[str] = ""
+    """The function of one element, as in ``Loop.expression``; without it the op is NumPy's."""
     in_place: ClassVar[bool] = True
 
     def partials(self, *x: Any, **result: Any) -> tuple[Partial, ...]:
@@ -49,6 +52,12 @@ class Elementwise(Op):
         if self.ufunc is not None and type(self).eval is Elementwise.eval:
             return partial(self.ufunc, *x, out=out)
         return super().bind(*x, out=out, scratch=scratch)
+
+    def loop(self, *x: Array, out: Array) -> Loop | None:
+        """The expression over the shape of the result."""
+        if not self.expression:
+            return None
+        return Loop(self.expression, tuple(np.broadcast_to(array, out.shape) for array in x), out)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
         """Sum of partials times tangents."""

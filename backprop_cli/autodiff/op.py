@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Operand, Value, as_value
 from backprop_cli.errors import ShapeError
@@ -74,6 +75,10 @@ class Op:
         if scratch:
             return partial(self.eval, *x, out=out, scratch=scratch)
         return partial(self.eval, *x, out=out)
+
+    def loop(self, *x: Array, out: Array) -> Loop | None:
+        """``eval`` as one assignment an element, for a compiler; None leaves the op to NumPy."""
+        return None
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
         """Forward rule ``J t``; a tangent of None is zero, and so is a result of None."""

@@ -32,6 +32,7 @@ class Job:
     to_unit: Unit = same_unit
     best: Monitor | None = None
     early_stopping: Monitor | None = None
+    compiled: bool = False  # machine code of the steps on whole batches, of which there are many
 
     @cached_property
     def batches(self) -> int:

@@ -41,7 +41,9 @@ class _Bound:
     def __init__(self, job: Job, state: State, batch: int, updates: bool):
         trace = training_step if updates else accumulation_step
         self.batch = batch
-        self.plan = Plan(trace(job.recipe, batch, predictions=bool(job.metrics)), state.vectors)
+        program = trace(job.recipe, batch, predictions=bool(job.metrics))
+        compiled = job.compiled and batch == min(job.settings.batch_size, len(job.train.inputs))
+        self.plan = Plan(program, state.vectors, compiled=compiled)
         self.inputs, self.outputs = self.plan.inputs, self.plan.outputs
         self.predictions = self.outputs.get(PREDICTIONS)
         self.run = self._runner(job, state)

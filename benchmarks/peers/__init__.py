@@ -59,10 +59,12 @@ class Peer:
         return make(data, self.variant)
 
 
-BP = "bp"
+BP, FAST = "bp", "bp_fast"
 PEERS = {
     BP: Peer("bp: its training loop, every event read", "bp_loop", called="epoch"),
     "bp_plan": Peer("bp: the plan alone, on one batch", "bp_plan", called=""),
+    "bp_fast": Peer("bp with [fast]: its loop, steps compiled", "bp_loop", "compiled", ("numba",), "epoch"),
+    "bp_fast_plan": Peer("bp with [fast]: the compiled plan alone", "bp_plan", "compiled", ("numba",), ""),
     "gemm": Peer("bare matrix products (np.matmul with out=)", "gemm", called=""),
     "torch_adam": Peer("PyTorch, plain Adam", "pytorch", "plain", ("torch",)),
     "torch_fused": Peer("PyTorch, fused Adam", "pytorch", "fused", ("torch",)),

@@ -41,6 +41,7 @@ class Add(Elementwise):
     """``out = x + y``."""
 
     ufunc: ClassVar = np.add
+    expression: ClassVar = "{0} + {1}"
     samples: ClassVar = _BINARY
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -69,6 +70,7 @@ class Subtract(Elementwise):
     """``out = x - y``."""
 
     ufunc: ClassVar = np.subtract
+    expression: ClassVar = "{0} - {1}"
     samples: ClassVar = _BINARY
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -100,6 +102,7 @@ class Multiply(Elementwise):
     """``out = x * y``, elementwise."""
 
     ufunc: ClassVar = np.multiply
+    expression: ClassVar = "{0} * {1}"
     samples: ClassVar = _BINARY
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -138,6 +141,7 @@ class Divide(Elementwise):
     """``out = x / y``."""
 
     ufunc: ClassVar = np.divide
+    expression: ClassVar = "{0} / {1}"
     samples: ClassVar = tuple(Sample(s.shapes, domain=(0.5, 2.0)) for s in _BINARY)
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -151,6 +155,7 @@ class Negative(Elementwise):
     """``out = -x``."""
 
     ufunc: ClassVar = np.negative
+    expression: ClassVar = "-{0}"
     samples: ClassVar = (sample((3, 4)), sample(()))
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -173,6 +178,7 @@ class Square(Elementwise):
     """``out = x^2``."""
 
     ufunc: ClassVar = np.square
+    expression: ClassVar = "{0} * {0}"
     samples: ClassVar = (sample((3, 4)), sample(()))
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -186,6 +192,7 @@ class Sqrt(Elementwise):
     """``out = sqrt(x)``; its derivative at 0 is infinite."""
 
     ufunc: ClassVar = np.sqrt
+    expression: ClassVar = "sqrt({0})"
     samples: ClassVar = (sample((3, 4), domain=(0.5, 4.0)),)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -228,6 +235,7 @@ class Absolute(Elementwise):
     """``out = |x|``; its derivative at 0 is 0."""
 
     ufunc: ClassVar = np.abs
+    expression: ClassVar = "abs({0})"
     is_smooth: ClassVar = False
     samples: ClassVar = (sample((3, 4)), sample(()))
 
@@ -242,6 +250,7 @@ class Sign(Elementwise):
     """``out = sign(x)``: -1, 0 or 1; its derivative is 0 everywhere."""
 
     ufunc: ClassVar = np.sign
+    expression: ClassVar = "{one} if {0} > {zero} else (-{one} if {0} < {zero} else {0})"
     is_smooth: ClassVar = False
     is_step: ClassVar = True
     samples: ClassVar = (sample((3, 4)),)
@@ -262,6 +271,7 @@ class Maximum(Elementwise):
     """``out = max(x, y)``, elementwise; where they are equal each has half the derivative."""
 
     ufunc: ClassVar = np.maximum
+    expression: ClassVar = "{0} if {0} >= {1} or {0} != {0} else {1}"
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 
@@ -276,6 +286,7 @@ class Minimum(Elementwise):
     """``out = min(x, y)``, elementwise; where they are equal each has half the derivative."""
 
     ufunc: ClassVar = np.minimum
+    expression: ClassVar = "{0} if {0} <= {1} or {0} != {0} else {1}"
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 
@@ -289,6 +300,7 @@ class Minimum(Elementwise):
 class Relu(Elementwise):
     """``out = max(x, 0)``; its derivative at 0 is 0."""
 
+    expression: ClassVar = "{zero} if {0} < {zero} else {0}"
     is_smooth: ClassVar = False
     samples: ClassVar = (sample((3, 4)), sample(()))
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from backprop_cli.autodiff.families import Bilinear, unbroadcast
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import common_dtype, register, sample
 from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.spec import Array, Spec
@@ -56,6 +57,15 @@ class Matmul(Bilinear):
         if x[0].ndim == x[1].ndim == 2 and out.flags.c_contiguous:
             return partial(np.dot, x[0], x[1], out)
         return partial(np.matmul, x[0], x[1], out=out)
+
+    def loop(self, *x: Array, out: Array) -> Loop | None:
+        """Products with a vector; those of two matrices are BLAS's."""
+        a, b = x
+        if a.ndim != 2 or b.ndim != 2 or min(a.shape[0], b.shape[1]) > 1:
+            return None
+        over = (a.shape[0], b.shape[1], a.shape[1])
+        operands = np.broadcast_to(a[:, None, :], over), np.broadcast_to(b.T[None, :, :], over)
+        return Loop("{out} + {0} * {1}", operands, np.broadcast_to(out[:, :, None], over), start="{zero}")
 
     def transpose_left(self, cotangent: Value, x: Value, y: Value) -> Value:
         """``ct y^T``."""

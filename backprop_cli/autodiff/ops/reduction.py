@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop_cli.autodiff.families import Linear, broadcast
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
 from backprop_cli.autodiff.ops.shape import Reshape
@@ -29,6 +30,12 @@ def _reduced(op: Any, x: Spec) -> Spec:
     if op.keepdims:
         return x.with_shape(tuple(1 if axis in axes else n for axis, n in enumerate(x.shape)))
     return x.with_shape(tuple(n for axis, n in enumerate(x.shape) if axis not in axes))
+
+
+def _repeated(op: Any, x: Array, out: Array) -> Array:
+    """``out`` in the shape of x, with strides of 0 along the reduced axes."""
+    kept = tuple(1 if axis in op.axes else n for axis, n in enumerate(x.shape))
+    return np.broadcast_to(out.reshape(kept), x.shape)
 
 
 def _expanded(reduced: Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> Value:
@@ -76,6 +83,10 @@ class Sum(Linear):
             if axes == tuple(range(array.ndim - len(axes), array.ndim)):
                 return partial(np.dot, array.reshape(-1, count), ones, out.reshape(-1))
         return partial(np.add.reduce, array, self.axes, None, out, self.keepdims)
+
+    def loop(self, *x: Array, out: Array) -> Loop:
+        """One addition after the other."""
+        return Loop("{out} + {0}", x, _repeated(self, x[0], out), start="{zero}")
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Repeat along the axes."""
@@ -133,6 +144,11 @@ class Amax(Op):
             np.maximum.reduce(scratch[0], axis=0, out=out.reshape(-1))
         else:
             np.maximum.reduce(x, axis=self.axes, out=out, keepdims=self.keepdims)
+
+    def loop(self, *x: Array, out: Array) -> Loop:
+        """One comparison after the other; NaN stays."""
+        keep = "{out} if {out} >= {0} or {out} != {out} else {0}"
+        return Loop(keep, x, _repeated(self, x[0], out), start="-inf")
 
     def _share(self, x: Value, out: Value) -> Value:
         """1 at the largest element; 1/n at each of n equal ones."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop_cli.autodiff.families import Linear, unbroadcast
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Op, common_dtype, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Value
@@ -20,6 +21,15 @@ from backprop_cli.errors import ShapeError
 
 class Movement(Linear):
     """Moves or repeats elements and computes nothing."""
+
+    def source(self, x: Array, out: Array) -> Array | None:
+        """What is copied to ``out`` element by element, in its shape; None where that is not all there is to do."""
+        return self.view(x)
+
+    def loop(self, *x: Array, out: Array) -> Loop | None:
+        """A copy."""
+        moved = self.source(x[0], out)
+        return None if moved is None else Loop("{0}", (moved,), out)
 
     def flops(self, *x: Spec) -> int:
         """None."""
@@ -40,6 +50,10 @@ class Reshape(Movement):
         if math.prod(self.to) != x[0].size:
             raise ShapeError(self, f"{x[0].size} elements do not fit shape {list(self.to)}", x=x[0])
         return x[0].with_shape(self.to)
+
+    def source(self, x: Array, out: Array) -> Array | None:
+        """Nothing: where x is no view in the new shape, its elements do not lie in line."""
+        return None
 
     def view(self, x: Array) -> Array | None:
         """A view where strides allow it."""
@@ -259,6 +273,10 @@ class Cast(Movement):
     dtype: str
     samples: ClassVar = (sample((3, 4), dtype="float64"),)
 
+    def source(self, x: Array, out: Array) -> Array:
+        """All of x; storing it converts it."""
+        return x
+
     def shape(self, *x: Spec) -> Spec:
         """The same shape."""
         return Spec(x[0].shape, np.dtype(self.dtype))
@@ -324,6 +342,10 @@ class Copy(Movement):
     def shape(self, *x: Spec) -> Spec:
         """That of x."""
         return x[0]
+
+    def source(self, x: Array, out: Array) -> Array:
+        """All of x."""
+        return x
 
     def eval(self, x: Array, *, out: Array) -> None:
         """Copy."""

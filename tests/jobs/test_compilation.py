@@ -1,0 +1,79 @@
+"""Which runs are compiled: as configured, or by rule; a resumed one as it was."""
+
+import dataclasses
+import json
+
+import pytest
+from jobs_support import write_config, write_flowers
+
+from backprop_cli.config.load import load_config
+from backprop_cli.errors import ConfigError
+from backprop_cli.jobs import compilation
+from backprop_cli.jobs.network import prepare
+from backprop_cli.jobs.session import job_for
+from backprop_cli.jobs.train import train
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    monkeypatch.setattr(compilation, "obstacle", lambda: "Numba is not installed: pip install 'backprop-cli[fast]'")
+
+
+def chosen(epochs=30, before=None, **training):
+    write_flowers()
+    loaded = load_config(write_config(training={"epochs": epochs, **training}))
+    return compilation.compiles(loaded, job_for(prepare(loaded)), before)
+
+
+def test_a_long_run_is_compiled_and_a_short_one_is_not():
+    assert chosen(epochs=100_000)
+    assert not chosen(epochs=30)
+
+
+def test_as_configured():
+    assert chosen(compile=True)
+    assert not chosen(epochs=100_000, compile=False)
+
+
+def test_a_resumed_run_keeps_what_it_did():
+    assert chosen(epochs=30, before=True)
+    assert not chosen(epochs=100_000, before=False)
+
+
+def test_without_a_compiler_auto_is_numpy(no_compiler):
+    assert not chosen(epochs=100_000)
+    assert not chosen(before=True)
+
+
+def test_wanted_without_a_compiler(no_compiler, own_folder):
+    with pytest.raises(ConfigError) as caught:
+        chosen(compile=True)
+    line = (own_folder / "flowers.yaml").read_text().splitlines().index("  compile: true") + 1
+    assert str(caught.value).splitlines()[0] == (
+        f"flowers.yaml:{line}:12: training.compile: Numba is not installed: pip install 'backprop-cli[fast]'"
+    )
+
+
+def test_a_run_says_whether_it_is_compiled():
+    write_flowers()
+    events = []
+    result = train(write_config(), ["training.compile=true", "training.epochs=1"], on_event=events.append)
+    assert json.loads((result.run_dir / "run.json").read_text())["compiled"] is True
+    assert next(event for event in events if type(event).__name__ == "Started").compiled
+    resumed = train(resume=result.run_dir, overrides=["training.epochs=2", "training.compile=auto"])
+    assert json.loads((resumed.run_dir / "run.json").read_text())["compiled"] is True
+
+
+def test_more_to_do_gains_more():
+    write_flowers()
+    loaded = load_config(write_config())
+    job = job_for(prepare(loaded))
+    few, many = (dataclasses.replace(job.recipe, clip_norm=limit) for limit in (None, 1.0))
+    programs = [compilation.training_step(recipe, 8) for recipe in (few, many)]
+    assert compilation.gain(programs[0]) < compilation.gain(programs[1])
+    assert compilation.cost(programs[0]) < compilation.cost(programs[1])
