@@ -20,6 +20,11 @@ def own_cache(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def compiler(monkeypatch):
+    monkeypatch.setattr(compilation, "obstacle", lambda: "")
+
+
+@pytest.fixture
 def no_compiler(monkeypatch):
     monkeypatch.setattr(compilation, "obstacle", lambda: "Numba is not installed: pip install 'backprop-cli[fast]'")
 
@@ -30,17 +35,17 @@ def chosen(epochs=30, before=None, **training):
     return compilation.compiles(loaded, job_for(prepare(loaded)), before)
 
 
-def test_a_long_run_is_compiled_and_a_short_one_is_not():
+def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler):
     assert chosen(epochs=100_000)
     assert not chosen(epochs=30)
 
 
-def test_as_configured():
+def test_as_configured(compiler):
     assert chosen(compile=True)
     assert not chosen(epochs=100_000, compile=False)
 
 
-def test_a_resumed_run_keeps_what_it_did():
+def test_a_resumed_run_keeps_what_it_did(compiler):
     assert chosen(epochs=30, before=True)
     assert not chosen(epochs=100_000, before=False)
 
@@ -60,6 +65,7 @@ def test_wanted_without_a_compiler(no_compiler, own_folder):
 
 
 def test_a_run_says_whether_it_is_compiled():
+    pytest.importorskip("numba")
     write_flowers()
     events = []
     result = train(write_config(), ["training.compile=true", "training.epochs=1"], on_event=events.append)

@@ -10,6 +10,8 @@ from backprop_cli.autodiff import native
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
 
+pytest.importorskip("numba")
+
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
