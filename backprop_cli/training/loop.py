@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Epoch, Event, Step, Stopped
 from backprop_cli.training.job import Job
@@ -27,10 +28,11 @@ class Trainer:
     At every event the state is exact: a checkpoint made of it continues with the same bits.
     """
 
-    def __init__(self, job: Job, state: State):
+    def __init__(self, job: Job, state: State, watch: Stopwatch | None = None):
+        watch = watch or Stopwatch()
         self.job, self.state = job, state
-        self.evaluator = Evaluator(job.recipe, state.parameters, job.metrics, job.to_unit)
-        self._updates = Updates(job, state)
+        self.evaluator = Evaluator(job.recipe, state.parameters, job.metrics, job.to_unit, watch)
+        self._updates = Updates(job, state, watch)
         state.position = min(state.position, len(job.train.inputs))  # the data of a resumed run may have shrunk
         self._started = time.perf_counter() - state.seconds
 

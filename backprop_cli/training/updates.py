@@ -7,15 +7,18 @@ updates works with local names alone, and the state is brought up to date when i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf, isfinite
 from time import perf_counter
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Plan
+from backprop_cli.autodiff import Array
 from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.schedule import Clock
+from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.job import Job
+from backprop_cli.training.planned import planned
 from backprop_cli.training.program import (
     GRADIENT_NORM,
     INPUTS,
@@ -38,12 +41,12 @@ Numbers = tuple[float, float, float, float, int]
 class _Bound:
     """A plan for one batch size, with its buffers at hand. ``run(index)``: gather these examples and run the plan."""
 
-    def __init__(self, job: Job, state: State, batch: int, updates: bool):
-        trace = training_step if updates else accumulation_step
-        self.batch = batch
-        program = trace(job.recipe, batch, predictions=bool(job.metrics))
+    def __init__(self, job: Job, state: State, batch: int, updates: bool, watch: Stopwatch):
+        step = training_step if updates else accumulation_step
+        trace = partial(step, job.recipe, batch, predictions=bool(job.metrics))
         compiled = job.compiled and batch == min(job.settings.batch_size, len(job.train.inputs))
-        self.plan = Plan(program, state.vectors, compiled=compiled)
+        self.batch = batch
+        self.plan = planned(trace, state.vectors, watch, compiled)
         self.inputs, self.outputs = self.plan.inputs, self.plan.outputs
         self.predictions = self.outputs.get(PREDICTIONS)
         self.run = self._runner(job, state)
@@ -69,8 +72,8 @@ class _Bound:
 class Updates:
     """Makes a job's updates on a state."""
 
-    def __init__(self, job: Job, state: State):
-        self.job, self.state = job, state
+    def __init__(self, job: Job, state: State, watch: Stopwatch):
+        self.job, self.state, self.watch = job, state, watch
         self.batch: Array | None = None
         """Indexes of the last update's examples."""
         self._bound: dict[tuple[int, bool], _Bound] = {}
@@ -78,7 +81,7 @@ class Updates:
     def _bind(self, batch: int, updates: bool) -> _Bound:
         key = batch, updates
         if key not in self._bound:
-            self._bound[key] = _Bound(self.job, self.state, batch, updates)
+            self._bound[key] = _Bound(self.job, self.state, batch, updates, self.watch)
         return self._bound[key]
 
     def warm_up(self) -> None:

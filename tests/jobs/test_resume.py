@@ -244,7 +244,7 @@ def test_a_finished_run_without_more_to_do_is_left_as_it_is():
     before = {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()}
     numbers, csv = epoch_numbers(run), (run / "metrics.csv").read_text()
     again = train(resume=run)
-    assert again.to_json() == first.to_json()
+    assert {**again.to_json(), "timings": {}} == {**first.to_json(), "timings": {}}
     assert {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()} == before
     assert epoch_numbers(run) == numbers
     assert (run / "metrics.csv").read_text() == csv
