@@ -29,7 +29,6 @@ class Comparison(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Greater(Comparison):
     """``out = [x > y]``."""
 
@@ -38,7 +37,6 @@ class Greater(Comparison):
 
 
 @register
-@dataclass(frozen=True)
 class GreaterEqual(Comparison):
     """``out = [x >= y]``."""
 
@@ -47,7 +45,6 @@ class GreaterEqual(Comparison):
 
 
 @register
-@dataclass(frozen=True)
 class Less(Comparison):
     """``out = [x < y]``."""
 
@@ -56,7 +53,6 @@ class Less(Comparison):
 
 
 @register
-@dataclass(frozen=True)
 class Equal(Comparison):
     """``out = [x = y]``."""
 
@@ -65,7 +61,6 @@ class Equal(Comparison):
 
 
 @register
-@dataclass(frozen=True)
 class Where(Elementwise):
     """``out = x where condition is not 0, else y``. The operand not chosen may be inf or NaN: it does not count."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -24,7 +23,6 @@ def _flipped(x: Value) -> Value:
 
 
 @register
-@dataclass(frozen=True)
 class Matmul(Bilinear):
     """``out[..., i, k] = sum_j x[..., i, j] y[..., j, k]``; leading axes broadcast."""
 
