@@ -346,7 +346,6 @@ class Cast(Movement):
 
 
 @register
-@dataclass(frozen=True)
 class StopGradient(Op):
     """``out = x``, a constant for every derivative."""
 
@@ -388,7 +387,6 @@ class StopGradient(Op):
 
 
 @register
-@dataclass(frozen=True)
 class Copy(Movement):
     """``out = x`` in memory of its own."""
 
