@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Value
+from backprop_cli.autodiff import Value
 from backprop_cli.autodiff.accumulation import Accumulation, accumulation, gradient_costs
 from backprop_cli.autodiff.checkpointing import revolve_steps, segmented, stages
 from backprop_cli.autodiff.structure import Local
-from backprop_cli.config.load import load_config
+from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.chain_rule import ChainRule, Traced, chain_rule, trace, walk
 from backprop_cli.jobs.network import is_configuration, load, network_of
@@ -72,14 +72,7 @@ def explain(target: Path | str, overrides: Sequence[str] = (), *, numbers: bool 
         loaded, recipe, state = saved.loaded, saved.recipe, saved.state
     traced = trace(recipe)
     found = accumulation([traced.outputs], [traced.inputs])
-    walked = None
-    if numbers:
-        if recipe.layout.size > MOST_NUMBERS:
-            many = f"{recipe.layout.size:,} parameters"
-            raise UsageError(f"explain --numbers: {many} are too many to show; the limit is {MOST_NUMBERS:,}")
-        dataset = load(loaded)
-        state = state or State.start(recipe, loaded.config.seed)
-        walked = _walked(recipe, traced, state.parameters, dataset.train.inputs[:1], dataset.train.targets[:1])
+    walked = _walked(loaded, recipe, traced, state) if numbers else None
     return Explanation(
         _nodes(traced),
         _accumulation(traced, found),
@@ -158,10 +151,15 @@ def _memory(recipe: Recipe, batch: int) -> dict[str, Any]:
     }
 
 
-def _walked(recipe: Recipe, traced: Traced, parameters: Array, x: Array, y: Array) -> dict[str, Any]:
+def _walked(loaded: Loaded, recipe: Recipe, traced: Traced, state: State | None) -> dict[str, Any]:
     """Every variable of the chain rule and every derivative of the loss, for one example, in float64."""
-    values = recipe.layout.arrays(np.asarray(parameters, np.float64))
+    if recipe.layout.size > MOST_NUMBERS:
+        many = f"{recipe.layout.size:,} parameters"
+        raise UsageError(f"explain --numbers: {many} are too many to show; the limit is {MOST_NUMBERS:,}")
+    train = load(loaded).train
+    vector = (state or State.start(recipe, loaded.config.seed)).parameters
+    values = recipe.layout.arrays(np.asarray(vector, np.float64))
     feed = {value: values[name] for name, value in traced.params.items()}
-    feed[traced.inputs] = np.asarray(x, np.float64)
-    feed[traced.targets] = y if traced.targets.dtype.kind == "i" else np.asarray(y, np.float64)
+    feed[traced.inputs] = np.asarray(train.inputs[:1], np.float64)
+    feed[traced.targets] = np.asarray(train.targets[:1], traced.targets.dtype)
     return walk(traced, feed)

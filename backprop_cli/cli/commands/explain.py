@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from backprop_cli.cli.command import Json, Overrides, command
+from backprop_cli.cli.command import Json, Overrides, command, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json, say, width
 from backprop_cli.errors import UsageError
 
@@ -38,7 +38,8 @@ def explain(
     from backprop_cli.report.explanation import explanation_text
     from backprop_cli.run.output import opened
 
-    result = job(target, list(overrides or []), numbers=numbers).to_json()
+    found = resolve_checkpoint(target) if target.is_dir() else target
+    result = job(found, list(overrides or []), numbers=numbers).to_json()
     if dot is not None:
         with opened(sys.stdout.buffer if dot == "-" else Path(dot)) as stream:
             stream.write((diagrams.dot(result["nodes"]) + "\n").encode())
