@@ -77,7 +77,7 @@ from backprop_cli.autodiff.passes import simplified, simplify
 from backprop_cli.autodiff.plan import Plan
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
-from backprop_cli.autodiff.transforms import grad, hvp, jacobian, jvp, vjp
+from backprop_cli.autodiff.transforms import grad, hvp, jacobian, jvp, vectorized, vjp
 from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
 
 __all__ = [
@@ -87,5 +87,5 @@ __all__ = [
     "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "obstacle", "one_hot",
     "power", "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax",
     "softplus", "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "tanh", "toposort", "transpose",
-    "variance", "vjp", "where",
+    "variance", "vectorized", "vjp", "where",
 ]  # fmt: skip

@@ -75,6 +75,13 @@ PEERS = {
     "autograd": Peer("HIPS autograd", "hips_autograd", needs=("autograd",)),
     "mygrad": Peer("MyGrad", "my_grad", needs=("mygrad",)),
 }
+THREADS = {
+    "one": Peer("one BLAS thread", "bp_threads", "one", called=""),
+    "all": Peer("a BLAS thread a processor", "bp_threads", "all", called=""),
+    "halves": Peer("two workers, half the batch each, one BLAS thread", "bp_threads", "halves", called=""),
+}
+"""What ``training.threads`` could choose, beside ``bp_plan``, for which it chose."""
+
 TORCH = tuple(name for name in PEERS if name.startswith("torch"))
 STEPWISE = (*(name for name, peer in PEERS.items() if peer.called == "step"), "sklearn")
 """Peers whose every step is driven from Python, scikit-learn's own loop among them; an epoch's scan is not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from backprop_cli.autodiff.families import Elementwise, Partial
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Op, Sample, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -125,6 +127,14 @@ class OneHot(Op):
         """Each label against each class."""
         labels, classes = np.broadcast_arrays(x[0][..., None], np.arange(self.classes))
         return Loop("{one} if {0} == {1} else {zero}", (labels, classes), out)
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """None."""
+        return (None,)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
 
     def jvp(self, primals: Any, tangents: Any, out: Value) -> Value | None:
         """None."""

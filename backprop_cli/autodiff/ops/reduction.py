@@ -16,6 +16,7 @@ from backprop_cli.autodiff.op import Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
 from backprop_cli.autodiff.ops.shape import Reshape
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -44,6 +45,13 @@ def _expanded(reduced: Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> 
         return broadcast(reduced, shape)
     kept = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     return broadcast(reduced if reduced.shape == kept else Reshape(kept)(reduced), shape)
+
+
+def _sources(axes: tuple[int, ...], x: Value) -> Array:
+    """(results, elements reduced to each): the flat indices of the elements."""
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    indices = np.arange(x.size).reshape(x.shape).transpose(*kept, *axes)
+    return indices.reshape(math.prod(x.shape[axis] for axis in kept), math.prod(x.shape[axis] for axis in axes))
 
 
 @register
@@ -91,6 +99,14 @@ class Sum(Linear):
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Repeat along the axes."""
         return (_expanded(cotangent, self.axes, x[0].shape),)
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """What is reduced to each."""
+        return (Local(_sources(self.axes, primals[0]), True, primals[0].size),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The axes are one further."""
+        return Sum(tuple(axis + 1 for axis in self.axes), self.keepdims)(x[0])
 
     def flops(self, *x: Spec) -> int:
         """One addition an element."""
@@ -164,6 +180,14 @@ class Amax(Op):
         """To the largest."""
         (x,) = primals
         return (self._share(x, out) * _expanded(cotangent, self.axes, x.shape),)
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """What is reduced to each."""
+        return (Local(_sources(self.axes, primals[0]), False, primals[0].size),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The axes are one further."""
+        return Amax(tuple(axis + 1 for axis in self.axes), self.keepdims)(x[0])
 
     def flops(self, *x: Spec) -> int:
         """One comparison an element."""
