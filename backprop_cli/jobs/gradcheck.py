@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradients import Report, check_gradients
+from backprop_cli.checks.gradients import Order, check_gradients
 from backprop_cli.checks.registered import check_registered
+from backprop_cli.checks.result import Report
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.network import check_model
 from backprop_cli.config.schema import GradientCheckSettings
@@ -32,19 +33,20 @@ def gradcheck(
     target: Path | str | None = None,
     overrides: Sequence[str] = (),
     *,
-    method: Literal["auto", "central"] = "auto",
+    method: str | None = None,
+    order: Order = 1,
     samples: int | Literal["all"] | None = None,
     tolerance: float | None = None,
 ) -> Report:
     """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
 
     Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
-    border pixel that is always 0 would hide a wrong gradient. ``samples`` and ``tolerance`` default to the
-    configuration's ``gradient_check``. ``auto`` is the best method there is for the network, central differences in
-    float64. Without a target every registered op, activation, layer and loss is checked.
+    border pixel that is always 0 would hide a wrong gradient. ``method``, ``samples`` and ``tolerance`` default to the
+    configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
+    registered is checked, all entries.
 
     Raises:
-        UsageError: a tolerance that is not above 0.
+        UsageError: a tolerance that is not above 0, a method that there is not.
         ConfigError: the configuration is wrong.
         DataError: data that is needed to know the shapes cannot be read.
         CheckpointError: the checkpoint is missing or damaged.
@@ -53,7 +55,10 @@ def gradcheck(
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:
-        return check_registered(tolerance=tolerance or GradientCheckSettings().tolerance)
+        defaults = GradientCheckSettings()
+        return check_registered(
+            method=method or defaults.method, order=order, tolerance=tolerance or defaults.tolerance
+        )
     path = Path(target)
     if is_configuration(path):
         loaded = load_config(path, overrides)
@@ -68,6 +73,8 @@ def gradcheck(
             recipe,
             {PARAMETERS: parameters, **_batch(recipe, loaded.config.seed)},
             target=str(path),
+            method=method or settings.method,
+            order=order,
             samples=samples or settings.samples,
             tolerance=tolerance or settings.tolerance,
             seed=loaded.config.seed,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradients import Report, check_gradients
+from backprop_cli.checks.gradients import check_gradients
+from backprop_cli.checks.result import Report
 from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.events import Event, GradientChecked, Step, Warned
@@ -43,6 +44,7 @@ class GradientHook:
             self.recipe,
             self._arrays(step),
             target=f"step {step}",
+            method=settings.method,
             samples=settings.samples,
             tolerance=settings.tolerance,
             seed=self.trainer.job.seed,

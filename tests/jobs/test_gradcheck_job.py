@@ -63,12 +63,22 @@ def test_a_wrong_rule_is_named_and_ends_with_3(monkeypatch, capsys):
     assert bp("gradcheck", write_config(**SMOOTH), "--samples", "all", "--json") == 3
     found = json.loads(capsys.readouterr().out)
     assert not found["passed"]
-    assert {check["name"]: check["verdict"] for check in found["checks"]} == {
-        "dense_1.weight": "FAIL",
-        "dense_1.bias": "FAIL",
-        "dense_2.weight": "PASS",
-        "dense_2.bias": "PASS",
+    assert {(check["name"], check["kind"]): check["verdict"] for check in found["checks"]} == {
+        ("dense_1.weight", "parameter"): "FAIL",
+        ("dense_1.bias", "parameter"): "FAIL",
+        ("dense_2.weight", "parameter"): "PASS",
+        ("dense_2.bias", "parameter"): "PASS",
+        ("dense_1.weight", "regularization"): "PASS",
+        ("dense_2.weight", "regularization"): "PASS",
     }
+    (rule,) = found["rules"]
+    assert (rule["name"], rule["kind"], rule["verdict"]) == ("dense_1: tanh by operand 0", "rule", "FAIL")
+    assert len(rule["worst"]["index"]) == 2
+    assert bp("gradcheck", "flowers.yaml", "--samples", "all") == 3
+    shown = capsys.readouterr().out
+    wrong = next(line.split() for line in shown.splitlines() if line.startswith("dense_1: tanh by operand 0"))
+    assert float(wrong[-1]) == pytest.approx(1e-3, rel=0.01)
+    assert shown.splitlines()[-1] == "FAIL: 2 of 6 checks wrong (method auto, float64, tolerance 1e-05)"
     assert bp("gradcheck") == 3
     assert capsys.readouterr().out.splitlines()[-1].startswith("FAIL: ")
 

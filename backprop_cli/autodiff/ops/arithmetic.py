@@ -127,6 +127,8 @@ def _gathered(x: Value, y: Value) -> Value | None:
     if isinstance(bare.op, Divide) and bare.inputs[0].is_constant and bare.inputs[0].ndim == 0:
         number, divisor = bare.inputs
         if divisor.spec == bare.spec:
+            if x.is_constant and x.ndim == 0:  # or each number would be moved over the other for ever
+                return (x * number) / reshaped(divisor, y.shape)
             quotient = x / reshaped(divisor, y.shape)
             return quotient if _is_number(number, 1.0) else quotient * number
     return None

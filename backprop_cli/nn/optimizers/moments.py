@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt, square
-from backprop_cli.nn.optimizer import Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import Numbers, Optimizer, Scalars, Slots
 
 
 class Moments(Optimizer):
@@ -42,3 +42,10 @@ class Moments(Optimizer):
         """The corrected mean over the root of the corrected mean square, and the new slots."""
         m, v = self.moments(g, slot)
         return m / (sqrt(v) + scalar["epsilon"]) * scalar["scale"], {"m": m, "v": v}
+
+    def adam_formula(self, step: int, g: float, slot: Numbers) -> tuple[float, dict[str, float]]:
+        """Adam's direction for one parameter in plain numbers, and the new slots."""
+        m = self.beta1 * slot["m"] + (1 - self.beta1) * g
+        v = self.beta2 * slot["v"] + (1 - self.beta2) * g * g
+        m_hat, v_hat = m / (1 - self.beta1**step), v / (1 - self.beta2**step)
+        return m_hat / (math.sqrt(v_hat) + self.epsilon), {"m": m, "v": v}
