@@ -18,8 +18,8 @@ Shapes = tuple[tuple[int, ...], ...]
 def edge_samples(cls: type[Any], sample: Sample, rng: np.random.Generator) -> list[Sample]:
     """Samples like ``sample`` in other shapes: those that the op ``cls`` takes with the same fields.
 
-    Equal sizes stay equal, so that most ops still fit: each size becomes 1, 0 and a random one, all become 1 or 0;
-    and the elements are laid out as a row, as a column, and (where there is one) without axes.
+    Equal sizes stay equal, so that most ops still fit: each size becomes 1, 0 and a random one, all become 1, 0 or
+    3; and the elements are laid out as a row, as a column, and (where there is one) without axes.
     """
     specs = [np.dtype(np.int64 if k in sample.labels else np.float64) for k in range(len(sample.shapes))]
     found = {}
@@ -40,6 +40,7 @@ def _variants(shapes: Shapes, rng: np.random.Generator) -> Iterator[Shapes]:
         for size in sizes:
             yield _resized(shapes, {size: new})
     yield _resized(shapes, {size: int(rng.integers(2, 6)) for size in sizes})
+    yield _resized(shapes, {size: 3 for size in sizes if size > 1})  # squares
     yield tuple((1, math.prod(shape)) for shape in shapes)
     yield tuple((math.prod(shape), 1) for shape in shapes)
     yield tuple(() for _ in shapes)

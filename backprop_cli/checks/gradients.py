@@ -6,7 +6,6 @@ single weight. Dropout's mask is an input like the batch, so it is the same in e
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value
-from backprop_cli.checks.method import METHODS, Options, Samples
+from backprop_cli.checks.method import METHODS, Options
 from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, Report, worst_first
 from backprop_cli.checks.rules import wrong_rules
@@ -55,16 +54,12 @@ def check_gradients(
     target: str,
     method: str = "auto",
     order: Order = 1,
-    samples: Samples = 32,
-    tolerance: float = 1e-5,
-    seed: int = 0,
-    max_seconds: float | None = None,
+    options: Options,
 ) -> Report:
     """Check the gradient of the loss, and apart from it that of the regularization, by every parameter.
 
     ``arrays``: the flat ``parameters``, ``inputs``, ``targets`` and noise of one batch by the names that ``forward``
-    gives its inputs, in any precision; they are copied. ``samples`` entries of each parameter are drawn with ``seed``;
-    after ``max_seconds`` no further entry is checked. ``order`` 2: the Hessian times a random vector instead.
+    gives its inputs, in any precision; they are copied. ``order`` 2: the Hessian times a random vector instead.
 
     An entry passes where ``|a - n| / max(|a|, |n|) <= tolerance``; where rounding alone makes more than that, it is
     TINY: nothing can be told. Where an entry fails, every op's own rule is checked at the values it has here.
@@ -72,17 +67,15 @@ def check_gradients(
     Raises: UsageError for a method there is not.
     """
     started = time.perf_counter()
-    deadline = math.inf if max_seconds is None else started + max_seconds
-    options = Options(samples, tolerance, seed, deadline)
     checks: list[Check] = []
     rules: list[Check] = []
     for objective in network_objectives(recipe, arrays):
         found = check_objective(objective, method, order, options)
         checks += found
         if any(check.verdict == "FAIL" for check in found):
-            rules += wrong_rules(objective, tolerance, seed)
+            rules += wrong_rules(objective, options.tolerance, options.seed)
     seconds = time.perf_counter() - started
-    return Report(target, tolerance, worst_first(checks), seconds, method, rules=worst_first(rules))
+    return Report(target, options.tolerance, worst_first(checks), seconds, method, rules=worst_first(rules))
 
 
 def check_objective(objective: Objective, method: str, order: Order, options: Options) -> list[Check]:

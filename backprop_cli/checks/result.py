@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal["PASS", "FAIL", "KINK", "TINY", "NONFINITE"]
@@ -100,8 +100,25 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Score:
+    """How many broken rules a check noticed. Those that change no number are not counted."""
+
+    total: int
+    killed: int
+    survivors: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp gradcheck --mutate --json`` prints it."""
+        return {"total": self.total, "killed": self.killed, "survivors": list(self.survivors)}
+
+
+@dataclass(frozen=True)
 class Report:
-    """All checks of a network, worst first. ``rules``: the ops whose rule is wrong, where a gradient is."""
+    """All checks of a network, worst first.
+
+    ``rules``: the ops whose rule is wrong, where a gradient is. ``score``: how many rules broken on purpose the check
+    noticed, where that was asked for.
+    """
 
     target: str
     tolerance: float
@@ -110,12 +127,13 @@ class Report:
     method: str = "auto"
     dtype: str = "float64"
     rules: tuple[Check, ...] = ()
-    more: Mapping[str, Any] = field(default_factory=dict)
+    score: Score | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether no gradient is wrong or not finite."""
-        return all(check.verdict not in ("FAIL", "NONFINITE") for check in self.checks)
+        """Whether no gradient is wrong or not finite, and no broken rule went unnoticed."""
+        noticed = self.score is None or not self.score.survivors
+        return noticed and all(check.verdict not in ("FAIL", "NONFINITE") for check in self.checks)
 
     @property
     def worst(self) -> Check | None:
@@ -124,7 +142,7 @@ class Report:
         return next(iter([*told, *self.checks]), None)
 
     def to_json(self) -> dict[str, Any]:
-        """As ``bp gradcheck --json`` prints it. ``rules`` is there where there are any."""
+        """As ``bp gradcheck --json`` prints it. ``rules`` and ``mutants`` are there where there are any."""
         rules = {"rules": [check.to_json() for check in self.rules]} if self.rules else {}
         return {
             "passed": self.passed,
@@ -134,7 +152,7 @@ class Report:
             "tolerance": self.tolerance,
             "checks": [check.to_json() for check in self.checks],
             **rules,
-            **self.more,
+            **({"mutants": self.score.to_json()} if self.score is not None else {}),
         }
 
 

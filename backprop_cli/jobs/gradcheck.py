@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.gradients import Order, check_gradients
+from backprop_cli.checks.method import Options
+from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
 from backprop_cli.config.load import Loaded, load_config
@@ -37,13 +40,15 @@ def gradcheck(
     order: Order = 1,
     samples: int | Literal["all"] | None = None,
     tolerance: float | None = None,
+    mutate: bool = False,
 ) -> Report:
     """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
 
     Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
     border pixel that is always 0 would hide a wrong gradient. ``method``, ``samples`` and ``tolerance`` default to the
     configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
-    registered is checked, all entries.
+    registered is checked, all entries. ``mutate`` then breaks each derivative rule in turn, by itself or in the
+    network, and counts how often the check notices.
 
     Raises:
         UsageError: a tolerance that is not above 0, a method that there is not.
@@ -56,29 +61,30 @@ def gradcheck(
         raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:
         defaults = GradientCheckSettings()
-        return check_registered(
-            method=method or defaults.method, order=order, tolerance=tolerance or defaults.tolerance
-        )
-    path = Path(target)
+        method, tolerance = method or defaults.method, tolerance or defaults.tolerance
+        report = check_registered(method=method, order=order, tolerance=tolerance)
+        return replace(report, score=op_score(method=method, order=order, tolerance=tolerance)) if mutate else report
+    path, loaded, recipe, parameters = _network(Path(target), overrides)
+    seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
+    method, options = (
+        method or settings.method,
+        Options(samples or settings.samples, tolerance or settings.tolerance, seed),
+    )
+    arrays = {PARAMETERS: parameters, **_batch(recipe, seed)}
+    with blas_threads(1):  # few examples: a second thread would cost more than it does
+        report = check_gradients(recipe, arrays, target=str(path), method=method, order=order, options=options)
+        score = network_score(recipe, arrays, method=method, order=order, options=options) if mutate else None
+    return replace(report, score=score)
+
+
+def _network(path: Path, overrides: Sequence[str]) -> tuple[Path, Loaded, Recipe, Array]:
+    """The file that was meant, its configuration, and the network with parameters: initial, or a checkpoint's."""
     if is_configuration(path):
         loaded = load_config(path, overrides)
         recipe = _configured(loaded)
-        parameters = State.start(recipe, loaded.config.seed).parameters
-    else:
-        saved = open_saved(find_checkpoint(path), overrides)
-        path, loaded, recipe, parameters = saved.path, saved.loaded, saved.recipe, saved.state.parameters
-    settings = loaded.config.gradient_check or GradientCheckSettings()
-    with blas_threads(1):  # few examples: a second thread would cost more than it does
-        return check_gradients(
-            recipe,
-            {PARAMETERS: parameters, **_batch(recipe, loaded.config.seed)},
-            target=str(path),
-            method=method or settings.method,
-            order=order,
-            samples=samples or settings.samples,
-            tolerance=tolerance or settings.tolerance,
-            seed=loaded.config.seed,
-        )
+        return path, loaded, recipe, State.start(recipe, loaded.config.seed).parameters
+    saved = open_saved(find_checkpoint(path), overrides)
+    return saved.path, saved.loaded, saved.recipe, saved.state.parameters
 
 
 def _configured(loaded: Loaded) -> Recipe:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 
 import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.gradients import check_gradients
+from backprop_cli.checks.method import Options
 from backprop_cli.checks.result import Report
 from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
@@ -40,15 +43,14 @@ class GradientHook:
             yield from self._check(settings, step.step)
 
     def _check(self, settings: GradientCheckSettings, step: int) -> Iterator[Event]:
+        limit = settings.max_seconds
+        deadline = math.inf if limit is None else time.perf_counter() + limit
         report = check_gradients(
             self.recipe,
             self._arrays(step),
             target=f"step {step}",
             method=settings.method,
-            samples=settings.samples,
-            tolerance=settings.tolerance,
-            seed=self.trainer.job.seed,
-            max_seconds=settings.max_seconds,
+            options=Options(settings.samples, settings.tolerance, self.trainer.job.seed, deadline),
         )
         path = self.run.gradient_check(step)
         self.run.write_json(path, {"step": step, "seconds": report.seconds, **report.to_json()})

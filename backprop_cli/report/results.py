@@ -54,6 +54,10 @@ def gradcheck_text(result: Json) -> str:
         parts.append(_worst_entries("wrong", wrong))
     if result.get("rules"):
         parts.append(_worst_entries("wrong rule", result["rules"]))
+    if mutants := result.get("mutants"):
+        survivors = [f"not noticed: {survivor}" for survivor in mutants["survivors"]]
+        score = f"{number(mutants['killed'])} of {plural(mutants['total'], 'broken rule')} noticed"
+        parts.append("\n".join([*survivors, score]))
     return "\n\n".join([*parts, _verdict(result)])
 
 
@@ -129,6 +133,8 @@ def _verdict(result: Json) -> str:
     how = f"method {result['method']}, {result['dtype']}, tolerance {number(result['tolerance'])}"
     if result["passed"]:
         return f"PASS: {plural(len(checks), 'check')} ({how})"
+    if not wrong:
+        return f"FAIL: {plural(len(checks), 'check')} passed, but not every broken rule is noticed ({how})"
     return f"FAIL: {wrong} of {plural(len(checks), 'check')} wrong ({how})"
 
 

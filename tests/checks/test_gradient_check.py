@@ -11,6 +11,7 @@ from backprop_cli import autodiff as ad
 from backprop_cli.autodiff import OPS
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.checks.gradients import check_gradients, check_scalar, in_float64
+from backprop_cli.checks.method import Options
 from backprop_cli.checks.result import Check, Entry, Report
 from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.nn.layer import LAYERS
@@ -47,7 +48,8 @@ def batch(recipe: Recipe, count=6, seed=0):
 
 
 def check(recipe: Recipe, arrays=None, **options) -> Report:
-    return check_gradients(recipe, arrays or batch(recipe), target="it", **{"samples": "all", **options})
+    options = Options(**{"samples": "all", **options})
+    return check_gradients(recipe, arrays or batch(recipe), target="it", options=options)
 
 
 def verdicts(report: Report, kind="parameter") -> dict[str, str]:
@@ -258,7 +260,7 @@ def test_tolerance_decides():
 
 
 def test_after_max_seconds_nothing_is_checked_and_nothing_claimed():
-    report = check(network(dense(5, activation="tanh"), dense(3)), max_seconds=0.0)
+    report = check(network(dense(5, activation="tanh"), dense(3)), deadline=0.0)
     assert report.passed
     assert {(c.verdict, len(c.entries)) for c in report.checks} == {("TINY", 0)}
     assert report.checks[0].to_json() == {

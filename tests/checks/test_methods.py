@@ -62,7 +62,7 @@ def two_layers(activation, **more):
 
 
 def check(recipe, method, arrays=None, **more):
-    return check_gradients(recipe, arrays or batch(recipe), target="it", method=method, **{"samples": "all", **more})
+    return check_gradients(recipe, arrays or batch(recipe), target="it", method=method, options=Options("all"), **more)
 
 
 def found(report):

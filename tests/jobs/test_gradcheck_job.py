@@ -101,3 +101,45 @@ def test_what_cannot_be_checked(capsys):
     assert capsys.readouterr().err == (
         "flowers.csv: is not a checkpoint: expected a safetensors file as `bp train` writes it\n"
     )
+
+
+TINY = {
+    "model": {"layers": [{"type": "dense", "units": 2, "activation": "tanh"}, {"type": "dense", "units": 3}]},
+}
+
+
+def test_broken_rules_of_a_network(capsys):
+    assert bp("gradcheck", write_config(**TINY), "--mutate", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mutants"]["killed"] == found["mutants"]["total"] > 50
+    assert found["mutants"]["survivors"] == []
+
+
+def test_a_method_that_does_not_notice_all_says_no(capsys):
+    assert bp("gradcheck", write_config(**TINY), "--mutate", "--method", "adjoint") == 3
+    shown = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("not noticed: tanh: partials, node 1 (subtract): ") for line in shown)
+    assert shown[-1] == (
+        "FAIL: 4 checks passed, but not every broken rule is noticed (method adjoint, float64, tolerance 1e-05)"
+    )
+
+
+@pytest.mark.parametrize("method", ["central", "complex", "adjoint", "taylor", "projection", "auto"])
+def test_by_every_method_and_of_either_order(method):
+    config = write_config(**SMOOTH)
+    for order in (1, 2):
+        report = gradcheck(config, method=method, order=order)
+        assert report.passed
+        assert report.method == method
+
+
+def test_the_method_is_the_configurations_unless_given():
+    config = write_config(gradient_check={"method": "taylor"})
+    assert gradcheck(config).method == "taylor"
+    assert gradcheck(config, method="central").method == "central"
+
+
+def test_a_method_that_there_is_not(capsys):
+    for target in ([], [write_config()]):
+        assert bp("gradcheck", *target, "--method", "taylr") == 2
+        assert capsys.readouterr().err == "unknown method 'taylr'; did you mean 'taylor'?\n"

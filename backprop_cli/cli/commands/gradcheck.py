@@ -52,6 +52,9 @@ def gradcheck(
     tolerance: Annotated[
         float | None, Option("--tolerance", metavar="X", help="Largest relative error; default: as configured.")
     ] = None,
+    mutate: Annotated[
+        bool, Option("--mutate", help="Also break every derivative rule in turn: does the check notice?")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check every gradient against numerical differentiation."""
@@ -65,6 +68,7 @@ def gradcheck(
         order=2 if order == 2 else 1,
         samples=_count(samples),
         tolerance=tolerance,
+        mutate=mutate,
     )
     if as_json:
         emit_json(result.to_json())
