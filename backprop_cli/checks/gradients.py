@@ -73,7 +73,7 @@ def check_gradients(
         found = check_objective(objective, method, order, options)
         checks += found
         if any(check.verdict == "FAIL" for check in found):
-            rules += wrong_rules(objective, options.tolerance, options.seed)
+            rules += wrong_rules(objective, options)
     seconds = time.perf_counter() - started
     return Report(target, options.tolerance, worst_first(checks), seconds, method, rules=worst_first(rules))
 

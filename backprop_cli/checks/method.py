@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -44,6 +44,9 @@ class Options:
 
 class Method:
     """A way to compare a gradient with something else."""
+
+    words: ClassVar[tuple[str, str]] = ("the program's gradient", "the loss's slope")
+    """What the two numbers of an entry are, ``analytic`` and ``numeric``."""
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """A check of every tensor of the objective, and others beside them."""

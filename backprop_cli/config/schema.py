@@ -63,6 +63,8 @@ class GradientCheckSettings(Settings):
     """entries checked of each parameter"""
     tolerance: Positive = 1e-5
     """largest relative error that passes"""
+    adjoint_every_steps: Maybe[PositiveInt] = None
+    """record how far forward and reverse mode differ after every so many steps, as the metric adjoint_residual"""
     on_failure: Literal["stop", "warn"] = "stop"
     """what a wrong gradient does to the run"""
     max_seconds: Maybe[Positive] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class Adjoint(Method):
     Sees any difference between the forward and the reverse rules, and is blind to a mistake that they share. The
     tolerance is its own, 1e-12; where the two differ the entry is found by halving.
     """
+
+    words: ClassVar[tuple[str, str]] = ("reverse mode's derivative", "forward mode's")
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """Two directions a tensor; ``analytic`` is reverse mode, ``numeric`` forward mode."""

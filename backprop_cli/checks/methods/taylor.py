@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from statistics import median
+from typing import ClassVar
 
 from backprop_cli.checks.method import METHODS, Method, Options, checks_of, random_direction
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm
@@ -30,6 +31,8 @@ class Taylor(Method):
 
     Source: Farrell, Ham, Funke & Rognes, Automated Derivation of the Adjoint (2013), section 5; pyadjoint.
     """
+
+    words: ClassVar[tuple[str, str]] = ("the rate expected of the remainder", "the measured one")
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """One unit direction a tensor; ``analytic`` is the rate that is expected, ``numeric`` the measured one."""
