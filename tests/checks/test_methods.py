@@ -254,6 +254,17 @@ def test_a_small_derivative_is_rescaled_before_it_is_tiny():
     assert scalar_check(lambda x: 1e-14 * x + 1.0, [0.5], "auto").verdict == "PASS"
 
 
+def test_a_small_derivative_beside_a_large_third_one_passes():
+    """1e-7 beside a third derivative of 10: a difference with h = 6e-6 is off by 6e-11, which is 6e-4 of it."""
+
+    def bent(x):
+        return 1e-2 * ad.sin(10.0 * x) - 0.0999999 * x
+
+    found = scalar_check(bent, [0.0], "central")
+    assert found.verdict == "PASS"
+    assert found.worst.analytic == pytest.approx(1e-7)
+
+
 def test_a_small_wrong_derivative_is_found_by_a_larger_step():
     assert scalar_check(lambda x: 1e-8 * (x * ad.stop_gradient(x)) + 1.0, [0.5], "central").verdict == "FAIL"
 

@@ -50,8 +50,9 @@ def test_ops_are_checked_at_the_edges_of_their_shapes():
         assert len(found) > 1, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("method", ["central", "complex", "adjoint", "taylor", "projection"])
+@pytest.mark.parametrize("method", ["auto", "central", "complex", "adjoint", "taylor", "projection"])
 def test_by_every_method(method, order):
     found = check_registered(method=method, order=order)
     assert found.passed
