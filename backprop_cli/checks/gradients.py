@@ -6,6 +6,7 @@ single weight. Dropout's mask is an input like the batch, so it is the same in e
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ import numpy as np
 from backprop_cli.autodiff import Array, Value
 from backprop_cli.checks.method import METHODS, Options
 from backprop_cli.checks.objective import Objective, Tensor
-from backprop_cli.checks.result import Check, Report, worst_first
+from backprop_cli.checks.result import Check, Entry, Report, worst_first
 from backprop_cli.checks.rules import wrong_rules
 from backprop_cli.training.program import INPUTS, PARAMETERS, Recipe, forward
 
@@ -82,7 +83,17 @@ def check_objective(objective: Objective, method: str, order: Order, options: Op
     """By a named method, the gradient or (order 2) the Hessian times a random vector of signs."""
     chosen = METHODS[method]()
     with np.errstate(all="ignore"):  # what is not finite gets a verdict
-        return chosen.check(objective if order == 1 else objective.curvature(options.rng), options)
+        checked = objective if order == 1 else objective.curvature(options.rng)
+        return chosen.check(checked, options) if math.isfinite(checked.value) else _undefined(checked)
+
+
+def _undefined(objective: Objective) -> list[Check]:
+    """Where the function is not finite nothing is its derivative, whatever the rules say: 1/x of ln x at -1."""
+    return [
+        Check(t.name, t.kind, t.shape, (Entry(t.index(0), float(objective.gradient[t][0]), math.nan, "NONFINITE"),))
+        for t in objective.tensors
+        if t.size
+    ]
 
 
 def check_scalar(

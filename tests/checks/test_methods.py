@@ -282,9 +282,7 @@ def test_a_loss_that_rounding_is_most_of(method):
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize(("traced", "at"), [(ad.log, [-1.0, 2.0]), (ad.sqrt, [0.0, 1.0]), (ad.log, [0.0, 1.0])])
 def test_what_is_not_finite(method, traced, at):
-    if method in ("adjoint", "projection", "taylor") and traced is ad.log and at[0] < 0:
-        pytest.skip("the gradient 1/x is finite where the logarithm is not")
-    assert scalar_check(traced, at, method).verdict in ("NONFINITE", "FAIL")
+    assert scalar_check(traced, at, method).verdict == "NONFINITE"
 
 
 def test_an_empty_array_has_nothing_to_be_wrong():

@@ -40,9 +40,8 @@ def by_complex_step(
 ) -> Entry:
     """The derivative along a direction (one element) both ways, and what to think of it."""
     analytic, numeric = objective.slope(direction), objective.complex(direction)
-    verdict = judged(analytic, numeric, tolerance, ROUNDING * objective.rounding[1][tensor])
-    # Outside its domain (the logarithm of -1) a real function is NaN, and its continuation a finite other one.
-    return Entry(index, analytic, numeric, verdict if np.isfinite(objective.value) else "NONFINITE")
+    noise = ROUNDING * objective.rounding[1][tensor]
+    return Entry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
 
 
 Slope = Callable[[Direction], float]
