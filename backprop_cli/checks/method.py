@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -82,12 +83,15 @@ KINDS: tuple[Kind, Kind] = ("rademacher", "gaussian")
 Judge = Callable[[Tensor, Direction, tuple[int, ...]], Entry]
 
 
-def entrywise(objective: Objective, options: Options, judge: Judge) -> dict[Tensor, list[Entry]]:
-    """What ``judge(tensor, direction, index)`` says of every sampled entry, by tensor."""
-    entries: dict[Tensor, list[Entry]] = {tensor: [] for tensor in objective.tensors}
-    for tensor, element in elements(objective.tensors, options):
-        entries[tensor].append(judge(tensor, unit(tensor, element), tensor.index(element)))
-    return entries
+def entrywise(
+    objective: Objective, options: Options, judge: Judge, suspects: Iterable[tuple[Tensor, int]] = ()
+) -> dict[Tensor, list[Entry]]:
+    """What ``judge(tensor, direction, index)`` says of every sampled entry, and then of ``suspects``, by tensor."""
+    entries: dict[Tensor, dict[int, Entry]] = {tensor: {} for tensor in objective.tensors}
+    for tensor, element in chain(elements(objective.tensors, options), suspects):
+        if element not in entries[tensor]:
+            entries[tensor][element] = judge(tensor, unit(tensor, element), tensor.index(element))
+    return {tensor: list(found.values()) for tensor, found in entries.items()}
 
 
 def checks_of(entries: dict[Tensor, list[Entry]]) -> list[Check]:

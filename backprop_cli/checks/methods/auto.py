@@ -29,9 +29,8 @@ class Auto(Method):
             exact = by_complex_step(objective, tensor, direction, index, options.tolerance)
             return _agreed(by_difference(objective, direction, index, options.tolerance), exact)
 
-        entries = entrywise(objective, options, judge)
-        for tensor, element in differing(objective, options, objective.slope, objective.complex):
-            entries[tensor].append(judge(tensor, unit(tensor, element), tensor.index(element)))
+        suspects = differing(objective, options, objective.slope, objective.complex)
+        entries = entrywise(objective, options, judge, suspects)
         checks = dict(zip(objective.tensors, checks_of(entries), strict=True))
         right = {tensor for tensor, check in checks.items() if check.verdict not in ("FAIL", "NONFINITE")}
         return [*checks.values(), *(check for tensor, check in _forward(objective, options) if tensor in right)]

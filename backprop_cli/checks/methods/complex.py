@@ -8,7 +8,7 @@ import numpy as np
 
 from backprop_cli.checks.bisection import locate
 from backprop_cli.checks.method import KINDS, METHODS, ROUNDING, Method, Options, checks_of, entrywise, random_direction
-from backprop_cli.checks.objective import Direction, Objective, Tensor, unit
+from backprop_cli.checks.objective import Direction, Objective, Tensor
 from backprop_cli.checks.result import Check, Entry, judged
 
 _DIRECTION_ROUNDING = 1e-12
@@ -29,9 +29,8 @@ class Complex(Method):
         def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> Entry:
             return by_complex_step(objective, tensor, direction, index, options.tolerance)
 
-        entries = entrywise(objective, options, judge)
-        for tensor, element in differing(objective, options, objective.slope, objective.complex):
-            entries[tensor].append(judge(tensor, unit(tensor, element), tensor.index(element)))
+        suspects = differing(objective, options, objective.slope, objective.complex)
+        entries = entrywise(objective, options, judge, suspects)
         return checks_of(entries)
 
 
