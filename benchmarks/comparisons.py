@@ -9,12 +9,21 @@ from functools import partial
 from benchmarks.cases import Case
 from benchmarks.command import ROOT, Command, bp, script
 from benchmarks.participant import Participant
-from benchmarks.peers import BP, PEERS
+from benchmarks.peers import BP, PEERS, THREADS
 from benchmarks.worker import Worker
 
 STEP, EPOCH, PROCESS = "step", "epoch", "process"
 DEPTHS = (2, 4, 8, 16, 32, 64)
 BATCHES = (1, 8, 64, 512, 4096)
+SHARED = (
+    ((4, 16, 16, 3), 32),
+    ((64, 128, 64, 10), 64),
+    ((64, 128, 64, 10), 512),
+    ((784, 100, 10), 64),
+    ((784, 512, 256, 10), 128),
+    ((784, 512, 256, 10), 512),
+)
+"""Networks and batches on both sides of the rule for threads."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,16 @@ def _deep(depth: int, seconds: float) -> Worker:
     return worker
 
 
+def _threads(sizes: tuple[int, ...], batch: int) -> Comparison:
+    case = Case(sizes, batch, examples=8 * batch)
+
+    def lines(seconds: float) -> dict[str, Participant]:
+        return {peer: Worker(peer, case, seconds) for peer in ("bp_plan", *THREADS)}
+
+    name = f"threads-{_network(sizes)}-{batch}"
+    return Comparison(name, f"{_network(sizes)}, batch {batch}, bp's plan with its threads", STEP, "bp_plan", lines)
+
+
 def _mnist_epoch() -> Comparison:
     case = Case((784, 300, 10), 128, 60_000, mnist=True)
     peers = [name for name in PEERS if name in (BP, "sklearn") or name.startswith(("torch", "jax"))]
@@ -96,6 +115,7 @@ _MAKERS: tuple[Callable[[], Comparison], ...] = (
     partial(_training, "large", (784, 512, 256, 10), 128),
     _depth,
     *(partial(_batch, size) for size in BATCHES),
+    *(partial(_threads, sizes, batch) for sizes, batch in SHARED),
     _mnist_epoch,
     _iris,
     _help,

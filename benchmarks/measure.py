@@ -126,9 +126,9 @@ def _take_rounds(
                 del lines[name]
 
 
-def median_ratio(result: Result, names: Sequence[str]) -> tuple[str, float] | None:
-    """The fastest of some lines, by the median of its ratios; None if none of them ran."""
-    ran = {name: statistics.median(result.ratios(name)) for name in names if name in result.lines}
+def median_ratio(result: Result, names: Sequence[str], of: str | None = None) -> tuple[str, float] | None:
+    """The fastest of some lines, by the median of its ratios (to line ``of``); None if none of them ran."""
+    ran = {name: statistics.median(result.ratios(name, of)) for name in names if name in result.lines}
     if not ran:
         return None
     best = min(ran, key=lambda name: ran[name])

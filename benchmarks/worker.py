@@ -14,16 +14,17 @@ from benchmarks.cases import Case, Data
 from benchmarks.machine import processors
 from benchmarks.memory import peak_bytes
 from benchmarks.participant import Unavailable
-from benchmarks.peers import PEERS, Runner
+from benchmarks.peers import PEERS, THREADS, Runner
 
 _FAILED = "failed"
 _TRIALS = 3
+KNOWN = {**PEERS, **THREADS}
 
 
 def _serve(pipe: Connection, peer: str, case: Case) -> None:
     """The process: facts first, then for each number of steps received the seconds a step."""
     try:
-        runner = PEERS[peer].build(Data(case))
+        runner = KNOWN[peer].build(Data(case))
         pipe.send(_warm_up(runner, case))
         while (steps := pipe.recv()) is not None:
             pipe.send(_seconds_a_step(runner, steps))
@@ -88,12 +89,12 @@ class Worker:
     """The parent's side of such a process. ``seconds``: how long a sample should take, about."""
 
     def __init__(self, peer: str, case: Case, seconds: float, unit_steps: int = 1):
-        self.title, self.peer, self.case = PEERS[peer].title, peer, case
+        self.title, self.peer, self.case = KNOWN[peer].title, peer, case
         self._seconds, self._unit_steps, self._steps = seconds, unit_steps, 1
         self._facts: dict[str, Any] = {}
 
     def prepare(self) -> None:
-        if reason := PEERS[self.peer].missing():
+        if reason := KNOWN[self.peer].missing():
             raise Unavailable(reason)
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()

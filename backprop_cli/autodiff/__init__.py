@@ -72,20 +72,21 @@ from backprop_cli.autodiff.composite import (
     where,
 )
 from backprop_cli.autodiff.evaluate import evaluate
+from backprop_cli.autodiff.native import obstacle
 from backprop_cli.autodiff.op import OPS, Op, Sample
 from backprop_cli.autodiff.passes import simplified, simplify
 from backprop_cli.autodiff.plan import Plan
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
-from backprop_cli.autodiff.transforms import grad, hvp, jacobian, jvp, vjp
+from backprop_cli.autodiff.transforms import grad, hvp, jacobian, jvp, vectorized, vjp
 from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
 
 __all__ = [
     "OPS", "Array", "ComplexStep", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add",
     "amax", "broadcast_to", "cast", "clip", "concat", "constant", "copy", "cos", "divide", "equal", "erf", "evaluate",
     "exp", "expm1", "grad", "greater", "greater_equal", "hvp", "input_", "jacobian", "jvp", "less", "log", "log1p",
-    "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "one_hot", "power",
-    "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax", "softplus",
-    "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "tanh", "toposort", "transpose", "variance",
-    "vjp", "where",
+    "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "obstacle", "one_hot",
+    "power", "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax",
+    "softplus", "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "tanh", "toposort", "transpose",
+    "variance", "vectorized", "vjp", "where",
 ]  # fmt: skip

@@ -26,6 +26,9 @@ class Chain:
     first: int
     last: int
 
+    room = BLOCK
+    """Elements that a value needs which only the chain reads."""
+
     @property
     def size(self) -> int:
         """Elements of each result."""

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, common_dtype
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value, constant
 from backprop_cli.errors import ShapeError
 
@@ -24,6 +26,8 @@ class Elementwise(Op):
     """
 
     ufunc: ClassVar[np.ufunc | None] = None
+    expression: ClassVar[str] = ""
+    """The function of one element, as in ``Loop.expression``; without it the op is NumPy's."""
     in_place: ClassVar[bool] = True
 
     def partials(self, *x: Any, **result: Any) -> tuple[Partial, ...]:
@@ -50,6 +54,12 @@ class Elementwise(Op):
             return partial(self.ufunc, *x, out=out)
         return super().bind(*x, out=out, scratch=scratch)
 
+    def loop(self, *x: Array, out: Array) -> Loop | None:
+        """The expression over the shape of the result."""
+        if not self.expression:
+            return None
+        return Loop(self.expression, tuple(np.broadcast_to(array, out.shape) for array in x), out)
+
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
         """Sum of partials times tangents."""
         total: Value | None = None
@@ -65,6 +75,16 @@ class Elementwise(Op):
             None if part is None else unbroadcast(scaled(cotangent, part), x.shape)
             for x, part in zip(primals, self.partials(*primals, out=out), strict=True)
         )
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """One element each; an entry of 1 or -1 where the partial is that number."""
+        parts = self.partials(*primals, out=out)
+        return tuple(_one_each(x, part, out) for x, part in zip(primals, parts, strict=True))
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """Broadcasting, with axes of size 1 where the operand has fewer than the others."""
+        axes = max(v.ndim - is_mapped for v, is_mapped in zip(x, mapped, strict=True))
+        return self(*(aligned(v, axes + 1) if is_mapped else v for v, is_mapped in zip(x, mapped, strict=True)))
 
     def simplify(self, *x: Value) -> Value | None:
         """Work on what was broadcast, not on its repetitions; broadcast the result if nothing else does."""
@@ -114,6 +134,18 @@ class Bilinear(Op):
         """Both transposes."""
         x, y = primals
         return self.transpose_left(cotangent, x, y), self.transpose_right(cotangent, x, y)
+
+
+def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
+    if part is None or not x.spec.is_inexact:
+        return None
+    reads = np.broadcast_to(np.arange(x.size).reshape(x.shape), out.shape).reshape(out.size, 1)
+    return Local(reads, isinstance(part, float) and abs(part) == 1.0, x.size)
+
+
+def aligned(x: Value, ndim: int) -> Value:
+    """``x`` with axes of size 1 behind its first one, so that it has ``ndim``."""
+    return reshaped(x, (x.shape[0], *(1,) * (ndim - x.ndim), *x.shape[1:]))
 
 
 def scaled(value: Value, factor: Value | float) -> Value:

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
+from backprop_cli.autodiff.structure import Local, dense
 from backprop_cli.autodiff.value import Operand, Value, as_value
 from backprop_cli.errors import ShapeError
 from backprop_cli.registry import Registry, snake_case
@@ -85,12 +87,26 @@ class Op:
         scratch = tuple(np.empty(s.shape, s.dtype) for s in self.scratch(*(spec_of(array) for array in x)))
         self.bind(*x, out=out, scratch=scratch)()
 
+    def loop(self, *x: Array, out: Array) -> Loop | None:
+        """``eval`` as one assignment an element, for a compiler; None leaves the op to NumPy."""
+        return None
+
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
         """Forward rule ``J t``; a tangent of None is zero, and so is a result of None."""
         raise NotImplementedError
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
         """Reverse rule ``J^T ct``, one entry an operand; None is zero."""
+        raise NotImplementedError
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """The structure of the local Jacobian by each operand; None: no derivative. By default it is dense."""
+        return tuple(dense(out.size, x.size) if x.spec.is_inexact else None for x in primals)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The op on ``size`` arrays at once: those operands that are ``mapped`` have a new first axis, and so has the
+        result. Entry by entry along it, the result is that of the op; at least one operand is mapped.
+        """
         raise NotImplementedError
 
     def flops(self, *x: Spec) -> int:

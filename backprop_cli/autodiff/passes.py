@@ -40,6 +40,23 @@ def simplified(outputs: Sequence[Value]) -> list[Value]:
     return [new[output] for output in outputs]
 
 
+def numbers_first(program: Program) -> Program:
+    """The same program, in which numbers made of nothing but numbers are computed before all else.
+
+    They would stand between ops on arrays that one loop can do together.
+    """
+    new: dict[Value, Value] = {}
+    early: set[Value] = set()
+    for node in program.nodes:
+        if node.ndim == 0 and all(operand in early for operand in node.inputs):
+            early.add(node)
+    for node in sorted(program.nodes, key=lambda node: (node not in early, node.index)):
+        with scope(node.layer):
+            new[node] = node if node.op is None else node.op(*(new[operand] for operand in node.inputs))
+    outputs = {name: new[value] for name, value in program.outputs.items()}
+    return Program(program.inputs, outputs, {name: new[value] for name, value in program.updates.items()})
+
+
 class _Rebuilder:
     """Makes each node anew: folded, replaced by its op's own rule, or merged with an equal one."""
 

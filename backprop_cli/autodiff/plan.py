@@ -8,7 +8,8 @@ How memory is given, in order:
 3. The new value of a state is written over the old one where nothing reads the old one any more; else it is copied
    there when all is computed.
 4. An elementwise op writes over an operand that dies with it.
-5. What only a chain of elementwise ops reads takes one block, however large the arrays are (see ``chains``).
+5. What only a chain of elementwise ops reads takes one block, however large the arrays are (see ``chains``), and
+   nothing where the chain is compiled (see ``nests``).
 6. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
    size"): two values overlap in it only where their lifetimes do not.
 """
@@ -19,11 +20,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff.chains import BLOCK, Chain, find_chains
+from backprop_cli.autodiff.chains import Chain, find_chains
+from backprop_cli.autodiff.native import linked
+from backprop_cli.autodiff.nests import Nest, find_nests
 from backprop_cli.autodiff.ops.shape import Concat, Copy, Reshape
+from backprop_cli.autodiff.passes import numbers_first
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.value import Value
@@ -53,7 +58,7 @@ class Storage:
     @property
     def room(self) -> int:
         """Bytes in the arena."""
-        return -(-max(self.spec.nbytes, 1) // _ALIGNMENT) * _ALIGNMENT
+        return -(-self.spec.nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
 @dataclass(eq=False)
@@ -64,13 +69,15 @@ class _Layout:
     storage: dict[Value, Storage] = field(default_factory=dict)  # of base values
     slot_of: dict[Value, tuple[Value, int]] = field(default_factory=dict)  # base value -> (concat, operand number)
     scratch: dict[Value, tuple[Storage, ...]] = field(default_factory=dict)
-    chains: list[Chain] = field(default_factory=list)
+    chains: Sequence[Chain | Nest] = ()
     copied: list[tuple[str, Value]] = field(default_factory=list)  # states that are updated by a copy at the end
     last_use: dict[Value, float] = field(default_factory=dict)  # of base values
 
 
 class Plan:
     """A program bound to buffers. ``run()`` computes the outputs and updates the states, allocating nothing.
+
+    ``compiled`` makes machine code of all that compiles (see ``nests``), with the extra ``[fast]``.
 
     Write into ``inputs[name]``, call ``run()``, read ``outputs[name]`` (valid until the next run, or until you write
     into the input that it is a view of). ``arrays`` binds inputs to existing arrays, no two of which may overlap: plans
@@ -80,7 +87,7 @@ class Plan:
     ``peak_bytes`` is the arena's size, ``lower_bound_bytes`` the largest sum of what is alive at once.
     """
 
-    def __init__(self, program: Program, arrays: Mapping[str, Array] | None = None):
+    def __init__(self, program: Program, arrays: Mapping[str, Array] | None = None, *, compiled: bool = False):
         self.program = program
         self.inputs: dict[str, Array] = {}
         for name, value in program.inputs.items():
@@ -88,8 +95,8 @@ class Plan:
             if array is not None and spec_of(array) != value.spec:
                 raise ShapeError(f"input {name!r}", "bound to another spec", expected=value.spec, given=spec_of(array))
             self.inputs[name] = np.zeros(value.shape, value.dtype) if array is None else array
-        program = _read_before_update(program)
-        layout = _lay_out(program, self.inputs)
+        program = _read_before_update(numbers_first(program) if compiled else program)
+        layout = _lay_out(program, self.inputs, compiled)
         storages = {id(s): s for s in layout.storage.values() if not s.external}
         storages |= {id(s): s for scratch in layout.scratch.values() for s in scratch}
         self.peak_bytes = pack(list(storages.values()))
@@ -98,7 +105,8 @@ class Plan:
         for storage in storages.values():
             memory = self._arena[storage.offset : storage.offset + storage.spec.nbytes]
             storage.array = memory.view(storage.spec.dtype).reshape(storage.spec.shape)
-        self._calls, values = _bind(program, layout, self.inputs)
+        calls, values = _bind(program, layout, self.inputs)
+        self._calls = linked(calls) if compiled else calls
         self.outputs: dict[str, Array] = {name: values[value] for name, value in program.outputs.items()}
 
     @property
@@ -115,7 +123,7 @@ class Plan:
 def _aligned(nbytes: int) -> Array:
     raw = np.zeros(nbytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + nbytes]
+    return np.frombuffer(raw.data[start : start + nbytes], np.uint8)  # an array of its own, not a part of `raw`
 
 
 def _read_before_update(program: Program) -> Program:
@@ -135,10 +143,12 @@ def _viewed(value: Value) -> Value:
     return value
 
 
-def _lay_out(program: Program, inputs: Mapping[str, Array]) -> _Layout:
+def _lay_out(program: Program, inputs: Mapping[str, Array], compiled: bool) -> _Layout:
     layout = _Layout()
     _find_slots(program, layout)
-    _find_bases(program, layout, inputs)
+    ghosts = _find_bases(program, layout, inputs)
+    find = find_nests if compiled else find_chains
+    layout.chains = find(program.nodes, layout.base, ghosts)
     _find_lifetimes(program, layout, inputs)
     _shorten_chains(program, layout)
     return layout
@@ -162,7 +172,7 @@ def _has_slots(node: Value) -> bool:
     return isinstance(node.op, Concat) and node.op.axis == 0
 
 
-def _find_bases(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> None:
+def _find_bases(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> dict[Value, Array]:
     """Rule 1: try each view on memory of the right strides. ``np.empty`` touches no page, so this costs no memory."""
     ghosts: dict[Value, Array] = {value: inputs[name] for name, value in program.inputs.items()}
     for node in program.nodes:
@@ -174,7 +184,7 @@ def _find_bases(program: Program, layout: _Layout, inputs: Mapping[str, Array]) 
         if view is not None:
             layout.base[node] = layout.base[node.inputs[0]]
         ghosts[node] = np.empty(node.shape, node.dtype) if view is None else view
-    layout.chains = find_chains(program.nodes, layout.base, ghosts)
+    return ghosts
 
 
 def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> None:
@@ -203,7 +213,7 @@ def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Arra
 
 
 def _shorten_chains(program: Program, layout: _Layout) -> None:
-    """Rule 5. All memory that a chain touches is in use from its first op to its last: blocks interleave them."""
+    """Rule 5. All memory that a chain touches is in use from its first op to its last: they are interleaved."""
     storages = {id(s): s for s in layout.storage.values() if not s.external}
     viewed = {base for value, base in layout.base.items() if value is not base}
     shown = viewed | set(layout.slot_of) | {concat for concat, _ in layout.slot_of.values()}
@@ -211,15 +221,13 @@ def _shorten_chains(program: Program, layout: _Layout) -> None:
     for chain in layout.chains:
         for node in chain.nodes:
             layout.scratch[node] = tuple(
-                Storage(Spec((BLOCK,), s.spec.dtype), chain.first, chain.last) for s in layout.scratch[node]
+                Storage(Spec((chain.room,), s.spec.dtype), chain.first, chain.last) for s in layout.scratch[node]
             )
         for key, storage in storages.items():
             if chain.first <= storage.birth and storage.death <= chain.last and key not in fixed:
-                storage.spec = Spec((BLOCK,), storage.spec.dtype)
+                storage.spec = Spec((chain.room,), storage.spec.dtype)
             if chain.first <= storage.birth <= chain.last:
                 storage.birth = chain.first
-            if chain.first <= storage.death <= chain.last:
-                storage.death = chain.last
 
 
 def _state_targets(
@@ -311,14 +319,12 @@ def lower_bound(storages: Sequence[Storage]) -> int:
     return peak
 
 
-def _bind(
-    program: Program, layout: _Layout, inputs: Mapping[str, Array]
-) -> tuple[list[Callable[[], object]], dict[Value, Array]]:
-    """The calls, and the array of every value."""
+def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tuple[list[Any], dict[Value, Array]]:
+    """The calls (and what is to be compiled to calls), and the array of every value."""
     values: dict[Value, Array] = {value: inputs[name] for name, value in program.inputs.items()}
     for name, value in program.inputs.items():
         layout.storage[value].array = inputs[name]
-    calls: list[Callable[[], object]] = []
+    calls: list[Any] = []
     ends = {chain.nodes[-1]: chain for chain in layout.chains}
     chained = {node for chain in layout.chains for node in chain.nodes}
     for node in program.nodes:
@@ -333,16 +339,30 @@ def _bind(
         else:
             values[node] = _home(node, layout)
             if node in ends:
-                calls += ends[node].bind(values, {member: _scratch(member, layout) for member in ends[node].nodes})
+                calls += _chain_calls(ends[node], layout, values)
             elif node not in chained:
                 calls += _calls(node, layout, values)
     finish = [partial(np.copyto, inputs[name], values[new]) for name, new in layout.copied]
     return [*calls, *finish], values
 
 
+def _chain_calls(chain: Chain | Nest, layout: _Layout, values: Mapping[Value, Array]) -> list[Any]:
+    if isinstance(chain, Chain):
+        return chain.bind(values, {node: _scratch(node, layout) for node in chain.nodes})
+
+    def kept(node: Value) -> bool:
+        return layout.last_use.get(node, -1) > chain.last or layout.storage[node].external
+
+    return [chain.bind(values, kept)]
+
+
 def _home(node: Value, layout: _Layout) -> Array:
     array = layout.storage[node].array
     assert array is not None
+    if (
+        array.size == 0
+    ):  # a value in a register, or nothing: an array to read the shape from, whose memory stays untouched
+        return np.empty(node.shape, node.dtype)
     if node in layout.slot_of:
         concat, number = layout.slot_of[node]
         assert isinstance(concat.op, Concat)

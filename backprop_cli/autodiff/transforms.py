@@ -8,16 +8,17 @@ to a perturbation added to each. So that of ``x`` also counts what ``x`` does th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from backprop_cli.autodiff.composite import concat, reshape, slice_
-from backprop_cli.autodiff.composite import sum as sum_
+import numpy as np
+
+from backprop_cli.autodiff.composite import reshape
 from backprop_cli.autodiff.families import broadcast, ones_like, zeros_like
-from backprop_cli.autodiff.value import Value, constant, scope, toposort
+from backprop_cli.autodiff.value import Value, constant, input_, scope, toposort
 from backprop_cli.errors import ShapeError
 
 
-def _dependent(order: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
+def dependent(order: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
     """The values of ``order`` through which ``sources`` act on the rest."""
     found = set(sources)
     for value in order:
@@ -26,7 +27,8 @@ def _dependent(order: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
     return found
 
 
-def _check_inexact(wrt: Sequence[Value]) -> None:
+def check_inexact(wrt: Sequence[Value]) -> None:
+    """Raise ShapeError for an integer among ``wrt``."""
     for value in wrt:
         if not value.spec.is_inexact:
             raise ShapeError(value, "integers have no derivative", wrt=value.spec)
@@ -42,9 +44,9 @@ def vjp(outputs: Sequence[Value], wrt: Sequence[Value], cotangents: Sequence[Val
         ShapeError: a cotangent of another spec than its output, or one of ``wrt`` is an integer.
 
     """
-    _check_inexact(wrt)
+    check_inexact(wrt)
     order = toposort(outputs)
-    active = _dependent(order, wrt)
+    active = dependent(order, wrt)
     bars: dict[Value, Value] = {}
 
     def accumulate(value: Value, cotangent: Value) -> None:
@@ -84,7 +86,7 @@ def jvp(outputs: Sequence[Value], wrt: Sequence[Value], tangents: Sequence[Value
         ShapeError: a tangent of another spec than its value, or one of ``wrt`` is an integer.
 
     """
-    _check_inexact(wrt)
+    check_inexact(wrt)
     dots: dict[Value, Value] = {}
 
     def accumulate(value: Value, tangent: Value) -> None:
@@ -104,6 +106,30 @@ def jvp(outputs: Sequence[Value], wrt: Sequence[Value], tangents: Sequence[Value
     return [dots[out] if out in dots else zeros_like(out) for out in outputs]
 
 
+def vectorized(outputs: Sequence[Value], given: Mapping[Value, Value]) -> list[Value]:
+    """``outputs`` for many arrays in place of one: each value of ``given`` is replaced by one with a new first axis.
+
+    The axis is the same for all, and the outputs have it, too. So a batch of tangents or cotangents goes through a
+    derivative as one program, as matrix products where the derivative has products of vectors.
+
+    Raises:
+        ShapeError: what stands for a value is not of its spec behind the first axis, or first axes differ.
+
+    """
+    sizes = {many.shape[:1] for many in given.values()}
+    for one, many in given.items():
+        if many.spec != one.spec.with_shape((*many.shape[:1], *one.shape)) or len(sizes) != 1:
+            raise ShapeError(one, "needs values of its spec with one first axis for all", one=one.spec, many=many.spec)
+    (size,) = sizes.pop()
+    mapped = dict(given)
+    for node in toposort(outputs, known=given):
+        if node.op is not None and any(operand in mapped for operand in node.inputs):
+            with scope(node.layer):
+                operands = [mapped.get(operand, operand) for operand in node.inputs]
+                mapped[node] = node.op.vectorize(size, operands, [operand in mapped for operand in node.inputs])
+    return [mapped[out] if out in mapped else broadcast(out, (size, *out.shape)) for out in outputs]
+
+
 def hvp(out: Value, wrt: Sequence[Value], vectors: Sequence[Value]) -> list[Value]:
     """Hessian-vector products ``H v`` of scalar ``out``, forward over reverse: ``d/de grad(x + e v)`` at e = 0.
 
@@ -113,12 +139,8 @@ def hvp(out: Value, wrt: Sequence[Value], vectors: Sequence[Value]) -> list[Valu
 
 
 def jacobian(out: Value, wrt: Sequence[Value]) -> list[Value]:
-    """Generalized Jacobians of shape (*out.shape, *w.shape), one reverse pass an element of ``out``."""
-    if out.size == 0:
-        return [broadcast(constant(0, w.dtype), (*out.shape, *w.shape)) for w in wrt]
-    flat = reshape(out, (out.size,))
-    rows = [grad(sum_(slice_(flat, 0, i, i + 1)), wrt) for i in range(out.size)]
-    return [
-        reshape(concat([reshape(row[k], (1, w.size)) for row in rows], 0), (*out.shape, *w.shape))
-        for k, w in enumerate(wrt)
-    ]
+    """Generalized Jacobians of shape (*out.shape, *w.shape): reverse mode with all unit cotangents at once."""
+    one = input_("cotangent", out.shape, out.dtype)
+    every = constant(np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape))
+    rows = vectorized(vjp([out], wrt, [one]), {one: every})
+    return [reshape(row, (*out.shape, *w.shape)) for row, w in zip(rows, wrt, strict=True)]

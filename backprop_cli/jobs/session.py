@@ -114,6 +114,7 @@ class Session:
     def __init__(
         self,
         prepared: Prepared,
+        job: Job,
         state: State,
         run: RunDirectory,
         threads: int,
@@ -123,7 +124,7 @@ class Session:
         self.prepared, self.state, self.run, self.threads = prepared, state, run, threads
         self.config = prepared.loaded.config
         self.resumed = resumed
-        self.trainer = Trainer(job_for(prepared), state)
+        self.trainer = Trainer(job, state)
         self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
         self.gradient_hook = GradientHook(self.config.gradient_check, run, prepared.recipe, self.trainer)
         self._network = network_metadata(prepared, threads)
@@ -236,6 +237,7 @@ class Session:
             step=self.state.step,
             epoch=self.state.epoch,
             run_dir=str(self.run.path),
+            compiled=job.compiled,
         )
 
     def _warnings(self) -> Iterator[Warned]:
@@ -324,6 +326,7 @@ class Session:
                 *([{"step": self.state.step, "at": _now()}] if self.resumed is not None else []),
             ],
             "threads": self.threads,
+            "compiled": self.trainer.job.compiled,
             "environment": environment(),
             "data": dict(self.prepared.dataset.files),
             "metrics": None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.errors import UsageError
+from backprop_cli.jobs.compilation import compiles
 from backprop_cli.jobs.network import prepare
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
 from backprop_cli.jobs.session import OnEvent, Session, TrainResult, job_for
@@ -79,16 +81,19 @@ def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainR
         resumed.restore(prepared, state)
     settings = loaded.config.training
     threads = ask.threads or thread_count(settings.threads, prepared.recipe.model, settings.batch_size)
+    job = job_for(prepared)
+    before = None if resumed is None else resumed.record.get("compiled")
+    job = dataclasses.replace(job, compiled=compiles(loaded, job, before))
     with blas_threads(threads):
         if ask.dry_run:
-            Trainer(job_for(prepared), state).warm_up()
+            Trainer(job, state).warm_up()
             return TrainResult("dry run")
         if resumed is not None:
-            return Session(prepared, state, resumed.run, threads, ask.on_event, resumed).run_all()
+            return Session(prepared, job, state, resumed.run, threads, ask.on_event, resumed).run_all()
         run = _new_run(loaded, ask.run_dir)
         with locked(run):
             run.write_text(run.config, loaded.text)
-            return Session(prepared, state, run, threads, ask.on_event, None).run_all()
+            return Session(prepared, job, state, run, threads, ask.on_event, None).run_all()
 
 
 def _ignore(event: Event) -> None:

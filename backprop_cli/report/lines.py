@@ -63,6 +63,7 @@ def started_line(event: Started) -> str:
         + (f" ({others})" if others else "")
         + f"; {plural(event.epochs, 'epoch')} of {plural(event.steps_per_epoch, 'step')}"
         + f", batch {event.batch_size:,}, {plural(event.threads, 'thread')}"
+        + (", compiled" if event.compiled else "")
     )
 
 

@@ -21,6 +21,7 @@ class Started:
     step: int = 0  # steps already done: above 0 on resume
     epoch: int = 1
     run_dir: str = ""  # where the run is recorded, when it is
+    compiled: bool = False
 
 
 class Step(NamedTuple):

@@ -51,6 +51,7 @@ class Job:
     to_unit: Unit = same_unit
     best: Monitor | None = None
     early_stopping: Monitor | None = None
+    compiled: bool = False  # machine code of the steps on whole batches, of which there are many
 
     @cached_property
     def batches(self) -> int:
@@ -81,7 +82,9 @@ class _Bound:
 
     def __init__(self, job: Job, state: State, batch: int, updates: bool):
         trace = training_step if updates else accumulation_step
-        self.plan = plan = Plan(trace(job.recipe, batch, predictions=bool(job.metrics)), state.vectors)
+        program = trace(job.recipe, batch, predictions=bool(job.metrics))
+        compiled = job.compiled and batch == min(job.settings.batch_size, len(job.train.inputs))
+        self.plan = plan = Plan(program, state.vectors, compiled=compiled)
         self.inputs, self.targets = plan.inputs[INPUTS], plan.inputs[TARGETS]
         self.noise = [plan.inputs[name] for name in job.recipe.model.noise(batch)]
         self.scalars = plan.inputs

@@ -45,6 +45,8 @@ class TrainingSettings(Settings):
     """floating-point format of parameters and data"""
     threads: PositiveInt | Literal["auto"] = "auto"
     """BLAS threads"""
+    compile: bool | Literal["auto"] = "auto"
+    """make machine code of the steps, with the extra [fast]; auto does where the run is long enough to gain by it"""
 
 
 class EarlyStoppingSettings(Settings):

@@ -59,10 +59,12 @@ class Peer:
         return make(data, self.variant)
 
 
-BP = "bp"
+BP, FAST = "bp", "bp_fast"
 PEERS = {
     BP: Peer("bp: its training loop, every event read", "bp_loop", called="epoch"),
     "bp_plan": Peer("bp: the plan alone, on one batch", "bp_plan", called=""),
+    "bp_fast": Peer("bp with [fast]: its loop, steps compiled", "bp_loop", "compiled", ("numba",), "epoch"),
+    "bp_fast_plan": Peer("bp with [fast]: the compiled plan alone", "bp_plan", "compiled", ("numba",), ""),
     "gemm": Peer("bare matrix products (np.matmul with out=)", "gemm", called=""),
     "torch_adam": Peer("PyTorch, plain Adam", "pytorch", "plain", ("torch",)),
     "torch_fused": Peer("PyTorch, fused Adam", "pytorch", "fused", ("torch",)),
@@ -73,6 +75,13 @@ PEERS = {
     "autograd": Peer("HIPS autograd", "hips_autograd", needs=("autograd",)),
     "mygrad": Peer("MyGrad", "my_grad", needs=("mygrad",)),
 }
+THREADS = {
+    "one": Peer("one BLAS thread", "bp_threads", "one", called=""),
+    "all": Peer("a BLAS thread a processor", "bp_threads", "all", called=""),
+    "halves": Peer("two workers, half the batch each, one BLAS thread", "bp_threads", "halves", called=""),
+}
+"""What ``training.threads`` could choose, beside ``bp_plan``, for which it chose."""
+
 TORCH = tuple(name for name in PEERS if name.startswith("torch"))
 STEPWISE = (*(name for name, peer in PEERS.items() if peer.called == "step"), "sklearn")
 """Peers whose every step is driven from Python, scikit-learn's own loop among them; an epoch's scan is not."""

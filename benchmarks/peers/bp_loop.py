@@ -16,7 +16,7 @@ _FOR_EVER = 10**9
 
 
 class Loop:
-    def __init__(self, data: Data):
+    def __init__(self, data: Data, compiled: bool):
         self.network = Network(data)
         self.split = Split(data.inputs, data.labels)
         settings = TrainingSettings(epochs=_FOR_EVER, batch_size=data.case.batch)
@@ -27,7 +27,7 @@ class Loop:
             def order(self, epoch: int) -> np.ndarray:
                 return data.order(epoch)
 
-        job = InOrder(self.network.recipe, settings, Constant(), seed=0, train=self.split)
+        job = InOrder(self.network.recipe, settings, Constant(), seed=0, train=self.split, compiled=compiled)
         self.events = Trainer(job, self.network.state).run()
         self.threads = self.network.threads
 
@@ -42,4 +42,4 @@ class Loop:
 
 
 def build(data: Data, variant: str) -> Loop:
-    return Loop(data)
+    return Loop(data, variant == "compiled")

@@ -13,10 +13,10 @@ from benchmarks.peers.bp_network import Network
 
 
 class BarePlan:
-    def __init__(self, data: Data):
+    def __init__(self, data: Data, compiled: bool):
         network = Network(data)
         batch, optimizer = data.case.batch, network.recipe.optimizer
-        self.plan = Plan(training_step(network.recipe, batch), network.state.vectors)
+        self.plan = Plan(training_step(network.recipe, batch), network.state.vectors, compiled=compiled)
         self.plan.inputs[INPUTS][...] = data.inputs[:batch]
         self.plan.inputs[TARGETS][...] = data.labels[:batch]
         # Constants of a late step. A small rate: the batch stays one that is being learned.
@@ -36,4 +36,4 @@ class BarePlan:
 
 
 def build(data: Data, variant: str) -> BarePlan:
-    return BarePlan(data)
+    return BarePlan(data, variant == "compiled")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.autodiff.numeric import adjoint_gap, numeric_gradient
+from backprop_cli.autodiff.ops.comparison import Where
 
 DIFFERENCE_TOLERANCE = 1e-7
 """Of a central difference, relative to the largest derivative or 1: its error is about 1e-10."""
@@ -175,6 +177,51 @@ def check_adjoint(op: ad.Op, arrays: Sequence[np.ndarray]) -> None:
     if wrt:
         gap = adjoint_gap([out], wrt, feed, np.random.default_rng(3))
         assert gap <= ADJOINT_TOLERANCE, f"forward and reverse rules of {op} differ by {gap:.2g}"
+
+
+def check_local(op: ad.Op, arrays: Sequence[np.ndarray]) -> None:
+    """The stated structure holds every entry of the Jacobian, and no other for one that is not constant."""
+    inputs, out, feed = traced(op, arrays)
+    locals_ = op.local(inputs, out)
+    assert len(locals_) == len(inputs), f"{op}: an entry an operand"
+    for x, local in zip(inputs, locals_, strict=True):
+        if not x.spec.is_inexact:
+            assert local is None, f"{op}: integers have no derivative"
+            continue
+        matrix = ad.evaluate(ad.jacobian(out, [x]), feed)[0].reshape(out.size, x.size)
+        stated = np.zeros(matrix.shape, bool)
+        if local is not None:
+            assert (len(local.reads), local.columns) == matrix.shape, f"{op}: structure of another shape"
+            rows, _ = np.indices(local.reads.shape)
+            stated[rows[local.reads >= 0], local.reads[local.reads >= 0]] = True
+            assert local.nonzeros == stated.sum(), f"{op}: an entry is stated twice"
+            assert not local.is_unit or (np.abs(matrix[stated]) == 1.0).all(), f"{op}: an entry is not 1 or -1"
+        assert not (matrix != 0.0)[~stated].any(), f"{op}: an entry that is not in its structure"
+        if op.is_smooth and not isinstance(op, Where):
+            assert (matrix != 0.0)[stated].all(), f"{op}: an entry of its structure is 0"
+
+
+def check_vectorize(op: ad.Op, arrays: Sequence[np.ndarray]) -> None:
+    """On many arrays at once the op is what it is on each, whichever operands are many."""
+    many = 3
+    inputs, out, _ = traced(op, arrays)
+    for mapped in product((False, True), repeat=len(inputs)):
+        if not any(mapped):
+            continue
+        stacks = [
+            np.stack([np.roll(array, k) for k in range(many)]) if is_mapped else array
+            for array, is_mapped in zip(arrays, mapped, strict=True)
+        ]
+        given = {
+            x: ad.input_("many", stack.shape, stack.dtype)
+            for x, stack, is_mapped in zip(inputs, stacks, mapped, strict=True)
+            if is_mapped
+        }
+        fed = {given.get(x, x): stack for x, stack in zip(inputs, stacks, strict=True)}
+        (together,) = ad.evaluate(ad.vectorized([out], given), fed)
+        for k in range(many):
+            one = {x: s[k] if m else s for x, s, m in zip(inputs, stacks, mapped, strict=True)}
+            assert_close(together[k], ad.evaluate([out], one)[0], 1e-14, f"{op} on many, mapped {mapped}")
 
 
 def check_plan(op: ad.Op, arrays: Sequence[np.ndarray]) -> None:

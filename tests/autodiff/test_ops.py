@@ -73,6 +73,16 @@ def test_forward_and_reverse_agree(case: Case):
 
 
 @every_case
+def test_structure_of_the_local_jacobian(case: Case):
+    op_checks.check_local(case.op, case.arrays())
+
+
+@every_case
+def test_many_at_once(case: Case):
+    op_checks.check_vectorize(case.op, case.arrays())
+
+
+@every_case
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_plan_is_evaluate(case: Case, dtype):
     op_checks.check_plan(case.op, case.arrays(dtype=dtype))

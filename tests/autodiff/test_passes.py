@@ -57,6 +57,7 @@ def test_constants_are_folded(x):
     (out,) = ad.simplified([ad.exp(two) * ad.sqrt(two)])
     assert out.array == np.exp(2.0) * np.sqrt(2.0)
     assert ops(x * (ad.constant(2.0) * 3.0 + 1.0)) == ["multiply"]
+    assert ops(2.0 * (0.5 / x)) == ["divide"]
 
 
 def test_folding_is_quiet_and_right_about_infinity():

@@ -52,7 +52,7 @@ def test_unknown_names() -> None:
     assert ran.stderr.startswith("no case is called huge; known: tiny, small, large, depth, ")
     ran = _run("--peers", "caffe")
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr.startswith("no peer is called caffe; known: bp, bp_plan, gemm, ")
+    assert ran.stderr.startswith("no peer is called caffe; known: bp, bp_plan, bp_fast, bp_fast_plan, gemm, ")
 
 
 def _result(name: str, **seconds: list[float]):
@@ -105,9 +105,19 @@ def test_linearity(benchmarks) -> None:
 def test_bars_for_fast_replace_the_others(benchmarks) -> None:
     from benchmarks.bars import judge
 
-    result = _result("tiny", bp=[1.0], jax_scan=[0.7])
-    assert [(v.at_least, v.passed) for v in judge([result])] == [(0.6, True)]
-    assert [(v.at_least, v.passed) for v in judge([result], fast=True)] == [(1.0, False)]
+    result = _result("tiny", bp=[1.0], bp_fast=[0.5], jax_scan=[0.7])
+    assert [(v.figure, v.at_least, v.passed) for v in judge([result])] == [(0.7, 0.6, True)]
+    assert [(v.figure, v.at_least, v.passed) for v in judge([result], fast=True)] == [(1.4, 1.0, True)]
+    without = _result("tiny", bp=[1.0], jax_scan=[0.7])
+    assert [(v.figure, v.at_least, v.passed) for v in judge([without], fast=True)] == [(0.7, 0.6, True)]
+
+
+def test_compiled_steps_are_held_against_numpys(benchmarks) -> None:
+    from benchmarks.bars import judge
+
+    result = _result("large", bp=[1.3], bp_fast=[1.0])
+    assert judge([result]) == []
+    assert [(v.bar.what, v.figure) for v in judge([result], fast=True)] == [("on NumPy alone", 1.3)]
 
 
 def test_missing_peer_says_so(benchmarks) -> None:

@@ -43,6 +43,7 @@ def test_what_is_not_said_has_the_documented_defaults(tmp_path):
         "shuffle": True,
         "precision": "float32",
         "threads": "auto",
+        "compile": "auto",
     }
     assert config.regularization.model_dump() == {"l1": 0.0, "l2": 0.0}
     assert config.early_stopping is None

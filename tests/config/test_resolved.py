@@ -54,6 +54,7 @@ training:
   shuffle: true
   precision: float32
   threads: auto
+  compile: auto
 early_stopping: none
 checkpoint: {every_epochs: 1, every_steps: none, keep_last: 2, keep_best: 1, monitor: validation/loss}
 gradient_check: none

@@ -108,6 +108,7 @@ def test_run_json_tells_how_it_went():
         "end",
         "resumed",
         "threads",
+        "compiled",
         "environment",
         "data",
         "metrics",

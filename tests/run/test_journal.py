@@ -70,6 +70,7 @@ def test_rows(path):
             "threads": 1,
             "epoch": 1,
             "run_dir": "",
+            "compiled": False,
         },
         {
             "event": "step",

@@ -41,6 +41,7 @@ class Add(Elementwise):
     """``out = x + y``."""
 
     ufunc: ClassVar = np.add
+    expression: ClassVar = "{0} + {1}"
     samples: ClassVar = _BINARY
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -69,6 +70,7 @@ class Subtract(Elementwise):
     """``out = x - y``."""
 
     ufunc: ClassVar = np.subtract
+    expression: ClassVar = "{0} - {1}"
     samples: ClassVar = _BINARY
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -100,6 +102,7 @@ class Multiply(Elementwise):
     """``out = x * y``, elementwise."""
 
     ufunc: ClassVar = np.multiply
+    expression: ClassVar = "{0} * {1}"
     samples: ClassVar = _BINARY
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -127,7 +130,7 @@ def _gathered(x: Value, y: Value) -> Value | None:
     if isinstance(bare.op, Divide) and bare.inputs[0].is_constant and bare.inputs[0].ndim == 0:
         number, divisor = bare.inputs
         if divisor.spec == bare.spec:
-            if x.is_constant and x.ndim == 0:  # or each number would be moved over the other for ever
+            if x.is_constant and x.ndim == 0:  # two numbers: x / y * c would come back here as c * (x / y)
                 return (x * number) / reshaped(divisor, y.shape)
             quotient = x / reshaped(divisor, y.shape)
             return quotient if _is_number(number, 1.0) else quotient * number
@@ -140,6 +143,7 @@ class Divide(Elementwise):
     """``out = x / y``."""
 
     ufunc: ClassVar = np.divide
+    expression: ClassVar = "{0} / {1}"
     samples: ClassVar = tuple(Sample(s.shapes, domain=(0.5, 2.0)) for s in _BINARY)
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -153,6 +157,7 @@ class Negative(Elementwise):
     """``out = -x``."""
 
     ufunc: ClassVar = np.negative
+    expression: ClassVar = "-{0}"
     samples: ClassVar = (sample((3, 4)), sample(()))
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -175,6 +180,7 @@ class Square(Elementwise):
     """``out = x^2``."""
 
     ufunc: ClassVar = np.square
+    expression: ClassVar = "{0} * {0}"
     samples: ClassVar = (sample((3, 4)), sample(()))
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -188,6 +194,7 @@ class Sqrt(Elementwise):
     """``out = sqrt(x)``; its derivative at 0 is infinite."""
 
     ufunc: ClassVar = np.sqrt
+    expression: ClassVar = "sqrt({0})"
     samples: ClassVar = (sample((3, 4), domain=(0.5, 4.0)),)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -230,6 +237,7 @@ class Absolute(Elementwise):
     """``out = |x|``; its derivative at 0 is 0."""
 
     ufunc: ClassVar = np.abs
+    expression: ClassVar = "abs({0})"
     is_smooth: ClassVar = False
     samples: ClassVar = (sample((3, 4)), sample(()))
 
@@ -248,6 +256,7 @@ class Sign(Elementwise):
     """``out = sign(x)``: -1, 0 or 1; its derivative is 0 everywhere."""
 
     ufunc: ClassVar = np.sign
+    expression: ClassVar = "{one} if {0} > {zero} else (-{one} if {0} < {zero} else {0})"
     is_smooth: ClassVar = False
     is_step: ClassVar = True
     samples: ClassVar = (sample((3, 4)),)
@@ -276,6 +285,7 @@ class Maximum(Elementwise):
     """``out = max(x, y)``, elementwise; where they are equal each has half the derivative."""
 
     ufunc: ClassVar = np.maximum
+    expression: ClassVar = "{0} if {0} >= {1} or {0} != {0} else {1}"
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 
@@ -294,6 +304,7 @@ class Minimum(Elementwise):
     """``out = min(x, y)``, elementwise; where they are equal each has half the derivative."""
 
     ufunc: ClassVar = np.minimum
+    expression: ClassVar = "{0} if {0} <= {1} or {0} != {0} else {1}"
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 
@@ -312,6 +323,7 @@ class Minimum(Elementwise):
 class Relu(Elementwise):
     """``out = max(x, 0)``; its derivative at 0 is 0."""
 
+    expression: ClassVar = "{zero} if {0} < {zero} else {0}"
     is_smooth: ClassVar = False
     samples: ClassVar = (sample((3, 4)), sample(()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -9,8 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop_cli.autodiff.families import Elementwise, Partial
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Op, Sample, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -33,6 +36,7 @@ class Greater(Comparison):
     """``out = [x > y]``."""
 
     ufunc: ClassVar = np.greater
+    expression: ClassVar = "{one} if {0} > {1} else {zero}"
 
 
 @register
@@ -41,6 +45,7 @@ class GreaterEqual(Comparison):
     """``out = [x >= y]``."""
 
     ufunc: ClassVar = np.greater_equal
+    expression: ClassVar = "{one} if {0} >= {1} else {zero}"
 
 
 @register
@@ -49,6 +54,7 @@ class Less(Comparison):
     """``out = [x < y]``."""
 
     ufunc: ClassVar = np.less
+    expression: ClassVar = "{one} if {0} < {1} else {zero}"
 
 
 @register
@@ -57,6 +63,7 @@ class Equal(Comparison):
     """``out = [x = y]``."""
 
     ufunc: ClassVar = np.equal
+    expression: ClassVar = "{one} if {0} == {1} else {zero}"
 
 
 @register
@@ -64,6 +71,7 @@ class Equal(Comparison):
 class Where(Elementwise):
     """``out = x where condition is not 0, else y``. The operand not chosen may be inf or NaN: it does not count."""
 
+    expression: ClassVar = "{1} if {0} != {zero} else {2}"
     in_place: ClassVar = False
     samples: ClassVar = (
         Sample(((3, 4), (3, 4), (3, 4)), labels=(0,), classes=2),
@@ -123,6 +131,19 @@ class OneHot(Op):
             return partial(np.equal, x[0][..., None], np.arange(self.classes), out=out)
         # Without a check of the range ("clip") NumPy writes straight into `out`.
         return partial(np.eye(self.classes, dtype=self.dtype).take, x[0], 0, out, "clip")
+
+    def loop(self, *x: Array, out: Array) -> Loop:
+        """Each label against each class."""
+        labels, classes = np.broadcast_arrays(x[0][..., None], np.arange(self.classes))
+        return Loop("{one} if {0} == {1} else {zero}", (labels, classes), out)
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """None."""
+        return (None,)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
 
     def jvp(self, primals: Any, tangents: Any, out: Value) -> Value | None:
         """None."""

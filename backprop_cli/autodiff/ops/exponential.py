@@ -23,6 +23,7 @@ class Exp(Elementwise):
     """``out = e^x``."""
 
     ufunc: ClassVar = np.exp
+    expression: ClassVar = "exp({0})"
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -36,6 +37,7 @@ class Expm1(Elementwise):
     """``out = e^x - 1``, accurate near 0."""
 
     ufunc: ClassVar = np.expm1
+    expression: ClassVar = "expm1({0})"
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -49,6 +51,7 @@ class Log(Elementwise):
     """``out = ln x``."""
 
     ufunc: ClassVar = np.log
+    expression: ClassVar = "log({0})"
     samples: ClassVar = _POSITIVE
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -62,6 +65,7 @@ class Log1p(Elementwise):
     """``out = ln(1 + x)``, accurate near 0."""
 
     ufunc: ClassVar = np.log1p
+    expression: ClassVar = "log1p({0})"
     samples: ClassVar = _POSITIVE
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -75,6 +79,7 @@ class Sin(Elementwise):
     """``out = sin x``, x in radians."""
 
     ufunc: ClassVar = np.sin
+    expression: ClassVar = "sin({0})"
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -88,6 +93,7 @@ class Cos(Elementwise):
     """``out = cos x``, x in radians."""
 
     ufunc: ClassVar = np.cos
+    expression: ClassVar = "cos({0})"
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -101,6 +107,7 @@ class Tanh(Elementwise):
     """``out = tanh x``."""
 
     ufunc: ClassVar = np.tanh
+    expression: ClassVar = "tanh({0})"
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
@@ -118,6 +125,7 @@ def _to_the_left(x: Array) -> Array:
 class Sigmoid(Elementwise):
     """``out = 1 / (1 + e^-x)``; where e^-x overflows the result is the limit 0."""
 
+    expression: ClassVar = "{one} / ({one} + exp(-{0}))"
     samples: ClassVar = _UNARY
 
     def eval(self, x: Array, *, out: Array) -> None:
@@ -142,6 +150,7 @@ class Sigmoid(Elementwise):
 class Softplus(Elementwise):
     """``out = ln(1 + e^x)`` (nats), computed as max(x, 0) + ln(1 + e^-|x|), which cannot overflow."""
 
+    expression: ClassVar = "max({0}, {zero}) + log1p(exp(-abs({0})))"
     samples: ClassVar = _UNARY
 
     def scratch(self, *x: Spec) -> tuple[Spec, ...]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Bilinear, unbroadcast
+from backprop_cli.autodiff.families import Bilinear, aligned, reshaped, unbroadcast
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import common_dtype, register, sample
 from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -20,6 +23,10 @@ from backprop_cli.errors import ShapeError
 def _flipped(x: Value) -> Value:
     """The matrices of x transposed; a view, which BLAS takes as a flag."""
     return Transpose((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))(x)
+
+
+def _indices(x: Value) -> Array:
+    return np.arange(x.size).reshape(x.shape)
 
 
 @register
@@ -57,6 +64,15 @@ class Matmul(Bilinear):
             return partial(np.dot, x[0], x[1], out)
         return partial(np.matmul, x[0], x[1], out=out)
 
+    def loop(self, *x: Array, out: Array) -> Loop | None:
+        """Products with a vector; those of two matrices are BLAS's."""
+        a, b = x
+        if a.ndim != 2 or b.ndim != 2 or min(a.shape[0], b.shape[1]) > 1:
+            return None
+        over = (a.shape[0], b.shape[1], a.shape[1])
+        operands = np.broadcast_to(a[:, None, :], over), np.broadcast_to(b.T[None, :, :], over)
+        return Loop("{out} + {0} * {1}", operands, np.broadcast_to(out[:, :, None], over), start="{zero}")
+
     def transpose_left(self, cotangent: Value, x: Value, y: Value) -> Value:
         """``ct y^T``."""
         return unbroadcast(self(cotangent, _flipped(y)), x.shape)
@@ -68,6 +84,26 @@ class Matmul(Bilinear):
     def transposed(self, *x: Value) -> Value:
         """``(x y)^T = y^T x^T``: BLAS writes the result as it is wanted, instead of a copy afterwards."""
         return self(_flipped(x[1]), _flipped(x[0]))
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """By x a block a row, by y a block a column: ``out[i, k]`` depends on ``x[i, :]`` and ``y[:, k]``."""
+        x, y = (np.broadcast_to(_indices(v), (*out.shape[:-2], *v.shape[-2:])) for v in primals)
+        by_x = np.broadcast_to(x[..., :, None, :], (*out.shape, x.shape[-1]))
+        by_y = np.broadcast_to(y.swapaxes(-1, -2)[..., None, :, :], (*out.shape, y.shape[-2]))
+        return tuple(
+            Local(reads.reshape(out.size, -1), False, v.size) for reads, v in zip((by_x, by_y), primals, strict=True)
+        )
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """One product of a taller matrix where only one operand is mapped and the other is a matrix; else one each."""
+        left, right = x
+        if mapped[0] and not mapped[1] and right.ndim == 2:
+            rows = reshaped(left, (math.prod(left.shape[:-1]), left.shape[-1]))
+            return reshaped(self(rows, right), (*left.shape[:-1], right.shape[-1]))
+        if mapped[1] and not mapped[0] and left.ndim == 2:
+            return _flipped(self.vectorize(size, (_flipped(right), _flipped(left)), (True, False)))
+        axes = max(v.ndim - is_mapped for v, is_mapped in zip(x, mapped, strict=True))
+        return self(*(aligned(v, axes + 1) if is_mapped else v for v, is_mapped in zip(x, mapped, strict=True)))
 
     def flops(self, *x: Spec) -> int:
         """A multiplication and an addition a term."""

@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop_cli.autodiff.families import Linear, broadcast
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
 from backprop_cli.autodiff.ops.shape import Reshape
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -31,12 +33,25 @@ def _reduced(op: Any, x: Spec) -> Spec:
     return x.with_shape(tuple(n for axis, n in enumerate(x.shape) if axis not in axes))
 
 
+def _repeated(op: Any, x: Array, out: Array) -> Array:
+    """``out`` in the shape of x, with strides of 0 along the reduced axes."""
+    kept = tuple(1 if axis in op.axes else n for axis, n in enumerate(x.shape))
+    return np.broadcast_to(out.reshape(kept), x.shape)
+
+
 def _expanded(reduced: Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> Value:
     """A reduced value repeated along the reduced axes."""
     if reduced.ndim == 0:
         return broadcast(reduced, shape)
     kept = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     return broadcast(reduced if reduced.shape == kept else Reshape(kept)(reduced), shape)
+
+
+def _sources(axes: tuple[int, ...], x: Value) -> Array:
+    """(results, elements reduced to each): the flat indices of the elements."""
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    indices = np.arange(x.size).reshape(x.shape).transpose(*kept, *axes)
+    return indices.reshape(math.prod(x.shape[axis] for axis in kept), math.prod(x.shape[axis] for axis in axes))
 
 
 @register
@@ -77,9 +92,21 @@ class Sum(Linear):
                 return partial(np.dot, array.reshape(-1, count), ones, out.reshape(-1))
         return partial(np.add.reduce, array, self.axes, None, out, self.keepdims)
 
+    def loop(self, *x: Array, out: Array) -> Loop:
+        """One addition after the other."""
+        return Loop("{out} + {0}", x, _repeated(self, x[0], out), start="{zero}")
+
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Repeat along the axes."""
         return (_expanded(cotangent, self.axes, x[0].shape),)
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """What is reduced to each."""
+        return (Local(_sources(self.axes, primals[0]), True, primals[0].size),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The axes are one further."""
+        return Sum(tuple(axis + 1 for axis in self.axes), self.keepdims)(x[0])
 
     def flops(self, *x: Spec) -> int:
         """One addition an element."""
@@ -142,6 +169,11 @@ class Amax(Op):
         mean = np.where(np.isnan(top), np.nan, total / np.maximum(chosen.sum(self.axes, keepdims=True), 1))
         np.copyto(out, mean.reshape(out.shape))
 
+    def loop(self, *x: Array, out: Array) -> Loop:
+        """One comparison after the other; NaN stays."""
+        keep = "{out} if {out} >= {0} or {out} != {out} else {0}"
+        return Loop(keep, x, _repeated(self, x[0], out), start="-inf")
+
     def _share(self, x: Value, out: Value) -> Value:
         """1 at the largest element; 1/n at each of n equal ones."""
         largest = Equal()(x, _expanded(out, self.axes, x.shape))
@@ -156,6 +188,14 @@ class Amax(Op):
         """To the largest."""
         (x,) = primals
         return (self._share(x, out) * _expanded(cotangent, self.axes, x.shape),)
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """What is reduced to each."""
+        return (Local(_sources(self.axes, primals[0]), False, primals[0].size),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The axes are one further."""
+        return Amax(tuple(axis + 1 for axis in self.axes), self.keepdims)(x[0])
 
     def flops(self, *x: Spec) -> int:
         """One comparison an element."""

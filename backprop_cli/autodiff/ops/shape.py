@@ -11,15 +11,37 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Linear, unbroadcast
+from backprop_cli.autodiff.families import Linear, aligned, broadcast, unbroadcast
+from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Op, common_dtype, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
 
 class Movement(Linear):
     """Moves or repeats elements and computes nothing."""
+
+    def source(self, x: Array, out: Array) -> Array | None:
+        """What is copied to ``out`` element by element, in its shape; None where that is not all there is to do."""
+        return self.view(x)
+
+    def loop(self, *x: Array, out: Array) -> Loop | None:
+        """A copy."""
+        moved = self.source(x[0], out)
+        return None if moved is None else Loop("{0}", (moved,), out)
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """At most one element each: where it comes from is seen by moving indices."""
+        return tuple(self._moved(k, primals, out) if x.spec.is_inexact else None for k, x in enumerate(primals))
+
+    def _moved(self, k: int, primals: Sequence[Value], out: Value) -> Local:
+        numbers = [np.zeros(x.shape) for x in primals]
+        numbers[k] = np.arange(1.0, primals[k].size + 1).reshape(primals[k].shape)  # 0 is an element that is filled in
+        moved = np.empty(out.shape)
+        self.eval(*numbers, out=moved)
+        return Local(moved.reshape(out.size, 1).astype(np.int64) - 1, True, primals[k].size)
 
     def flops(self, *x: Spec) -> int:
         """None."""
@@ -41,6 +63,10 @@ class Reshape(Movement):
             raise ShapeError(self, f"{x[0].size} elements do not fit shape {list(self.to)}", x=x[0])
         return x[0].with_shape(self.to)
 
+    def source(self, x: Array, out: Array) -> Array | None:
+        """Nothing: where x is no view in the new shape, its elements do not lie in line."""
+        return None
+
     def view(self, x: Array) -> Array | None:
         """A view where strides allow it."""
         try:
@@ -55,6 +81,10 @@ class Reshape(Movement):
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Reshape back."""
         return (Reshape(x[0].shape)(cotangent),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The first axis stays."""
+        return Reshape((size, *self.to))(x[0])
 
     def simplify(self, *x: Value) -> Value | None:
         """Nothing to do, one reshape instead of two, or the broadcast of a scalar to the new shape."""
@@ -94,6 +124,10 @@ class Transpose(Movement):
         """The inverse order."""
         inverse = tuple(self.perm.index(axis) for axis in range(len(self.perm)))
         return (Transpose(inverse)(cotangent),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The first axis stays."""
+        return Transpose((0, *(axis + 1 for axis in self.perm)))(x[0])
 
     def simplify(self, *x: Value) -> Value | None:
         """Two transposes are one; none where the order does not change; a product's is made by the product."""
@@ -138,6 +172,10 @@ class BroadcastTo(Movement):
         """Sum over what was repeated."""
         return (unbroadcast(cotangent, x[0].shape),)
 
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The first axis stays in front of the new ones."""
+        return BroadcastTo((size, *self.to))(aligned(x[0], len(self.to) + 1))
+
     def simplify(self, *x: Value) -> Value | None:
         """Nothing to do, or one broadcast instead of two."""
         if x[0].shape == self.to:
@@ -180,6 +218,10 @@ class Slice(Movement):
         size = x[0].shape[self.axis]
         return (Pad(self.axis, self.start, size - self.stop)(cotangent),)
 
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The axis is one further."""
+        return Slice(self.axis + 1, self.start, self.stop)(x[0])
+
     def simplify(self, *x: Value) -> Value | None:
         """The whole axis is x itself."""
         return x[0] if (self.start, self.stop) == (0, x[0].shape[self.axis]) else None
@@ -212,6 +254,10 @@ class Pad(Movement):
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Cut the zeros off."""
         return (Slice(self.axis, self.before, self.before + x[0].shape[self.axis])(cotangent),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The axis is one further."""
+        return Pad(self.axis + 1, self.before, self.after)(x[0])
 
 
 @register
@@ -248,6 +294,12 @@ class Concat(Movement):
             starts.append(starts[-1] + value.shape[self.axis])
         return tuple(Slice(self.axis, a, b)(cotangent) for a, b in pairwise(starts))
 
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The axis is one further; what all have in common is repeated."""
+        return Concat(self.axis + 1)(
+            *(v if is_mapped else broadcast(v, (size, *v.shape)) for v, is_mapped in zip(x, mapped, strict=True))
+        )
+
     def simplify(self, *x: Value) -> Value | None:
         """One operand is the result."""
         return x[0] if len(x) == 1 else None
@@ -260,6 +312,10 @@ class Cast(Movement):
 
     dtype: str
     samples: ClassVar = (sample((3, 4), dtype="float64"),)
+
+    def source(self, x: Array, out: Array) -> Array:
+        """All of x; storing it converts it."""
+        return x
 
     def shape(self, *x: Spec) -> Spec:
         """The same shape."""
@@ -276,6 +332,10 @@ class Cast(Movement):
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Cast back."""
         return (Cast(x[0].dtype.name)(cotangent),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
 
     def simplify(self, *x: Value) -> Value | None:
         """Nothing to do."""
@@ -303,6 +363,10 @@ class StopGradient(Op):
         """Copy."""
         np.copyto(out, x)
 
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """None."""
+        return (None,)
+
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
         """None."""
         return None
@@ -314,6 +378,10 @@ class StopGradient(Op):
     def flops(self, *x: Spec) -> int:
         """None."""
         return 0
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
 
 
 @register
@@ -327,6 +395,10 @@ class Copy(Movement):
         """That of x."""
         return x[0]
 
+    def source(self, x: Array, out: Array) -> Array:
+        """All of x."""
+        return x
+
     def eval(self, x: Array, *, out: Array) -> None:
         """Copy."""
         np.copyto(out, x)
@@ -338,3 +410,7 @@ class Copy(Movement):
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Itself."""
         return (cotangent,)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])

@@ -1,0 +1,231 @@
+"""Emit: loop nests and matrix products -> the source of one function, to be compiled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop_cli.autodiff.loop import Loop
+from backprop_cli.autodiff.spec import Array
+
+_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # of CBLAS
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One op of a nest.
+
+    ``made`` has, for each operand, the number of the assignment of the same nest that computes it, or None;
+    ``numbers`` its value where it is a constant number, or None. Other operands come from memory.
+    ``kept``: whether the result goes to memory.
+    """
+
+    loop: Loop
+    made: tuple[int | None, ...]
+    numbers: tuple[float | None, ...]
+    kept: bool
+
+    def operands(self) -> Iterator[tuple[Array, int | None, float | None]]:
+        """Each operand, with its entries of ``made`` and ``numbers``."""
+        yield from zip(self.loop.operands, self.made, self.numbers, strict=True)
+
+
+@dataclass(frozen=True)
+class Assignments:
+    """One nest of loops; a reduction is alone in its nest."""
+
+    members: tuple[Assignment, ...]
+
+    def emit(self, source: Source) -> None:
+        """Write the nest."""
+        if math.prod(self.members[0].loop.out.shape) > 0:
+            _NestWriter(self, source).write()
+
+
+@dataclass(frozen=True)
+class Product:
+    """``out = a b``, a call of BLAS."""
+
+    a: Array
+    b: Array
+    out: Array
+
+    @property
+    def fits(self) -> bool:
+        """Whether BLAS can take the arrays as they are."""
+        arrays = (self.a, self.b, self.out)
+        if any(x.ndim != 2 or x.dtype != self.out.dtype or x.size == 0 for x in arrays):
+            return False
+        known = self.out.dtype in (np.float32, np.float64) and self.out.flags.c_contiguous
+        return known and _flag(self.a) is not None and _flag(self.b) is not None
+
+    def emit(self, source: Source) -> None:
+        """Write the call."""
+        a, b = _flag(self.a), _flag(self.b)
+        assert a is not None and b is not None
+        (rows, inner), columns = self.a.shape, self.b.shape[1]
+        at = [source.address(x) for x in (self.a, self.b, self.out)]
+        name, number = ("sgemm", "float32") if self.out.dtype == np.float32 else ("dgemm", "float64")
+        sizes = f"{_ROW_MAJOR}, {a[0]}, {b[0]}, {rows}, {columns}, {inner}"
+        source.lines.append(
+            f"{name}({sizes}, {number}(1), {at[0]}, {a[1]}, {at[1]}, {b[1]}, {number}(0), {at[2]}, {columns})"
+        )
+
+
+def _flag(x: Array) -> tuple[int, int] | None:
+    """How BLAS is told of a matrix: plain or transposed, and the distance of two rows (columns) in elements."""
+    rows, columns = (stride // x.itemsize for stride in x.strides)
+    if (columns == 1 or x.shape[1] == 1) and (rows >= x.shape[1] or x.shape[0] == 1):
+        return _PLAIN, max(rows, x.shape[1])
+    if (rows == 1 or x.shape[0] == 1) and (columns >= x.shape[0] or x.shape[1] == 1):
+        return _TRANSPOSED, max(columns, x.shape[0])
+    return None
+
+
+class Source:
+    """The body of a function that is given a table of addresses, once for each element type it points to.
+
+    ``owners`` are the arrays whose memory the table points to.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.owners: list[Array] = []
+        self._number: dict[int, int] = {}
+        self._pointers: dict[str, str] = {}
+
+    def pointer(self, array: Array) -> tuple[str, int]:
+        """A typed pointer to the memory the array lies in, and the array's first element behind it."""
+        number, offset = self._owner(array)
+        kind = array.dtype.name
+        name = f"{kind}_{number}"
+        self._pointers[name] = f"{name} = {kind}s[{number}]"
+        return name, offset // array.itemsize
+
+    def address(self, array: Array) -> str:
+        """The address of its first element, in bytes."""
+        number, offset = self._owner(array)
+        return f"addresses[{number}] + {offset}"
+
+    def _owner(self, array: Array) -> tuple[int, int]:
+        owner = array
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        number = self._number.setdefault(id(owner), len(self.owners))
+        if number == len(self.owners):
+            self.owners.append(owner)
+        return number, array.ctypes.data - owner.ctypes.data
+
+    def text(self) -> str:
+        """The function."""
+        body = [*self._pointers.values(), *self.lines]
+        return "\n".join(["def run(float32s, float64s, int64s, addresses):", *(f"    {line}" for line in body), ""])
+
+
+class _NestWriter:
+    """Writes one nest: loads as far out as they do not change, then the assignments, then the stores."""
+
+    def __init__(self, nest: Assignments, source: Source):
+        self._nest, self._source = nest, source
+        self._sizes, self._order = _merged(nest.members)
+        self._loads: dict[str, tuple[int, str]] = {}  # element -> number of loops around it, variable
+        self._body: list[str] = []
+
+    def write(self) -> None:
+        first = self._nest.members[0]
+        if first.loop.start:
+            self._reduction(first)
+            return
+        results = [f"v{len(self._source.lines)}_{number}" for number in range(len(self._nest.members))]
+        for name, member in zip(results, self._nest.members, strict=True):
+            self._body.append(f"{name} = {self._value(member, results)}")
+            if member.kept:
+                self._body.append(f"{self._element(member.loop.out)[0]} = {name}")
+        self._nested()
+
+    def _reduction(self, member: Assignment) -> None:
+        """In a register where the last axes are reduced; else in memory, set to the start by loops of its own."""
+        loop, strides = member.loop, self._strides(member.loop.out)
+        element, _ = self._element(loop.out)
+        start = self._literal(loop.start, loop.out)
+        kept = max((depth + 1 for depth, stride in enumerate(strides) if stride), default=0)
+        if all(strides[:kept]):
+            self._body = [f"total = {self._value(member, [], 'total')}"]
+            self._nested(kept, f"total = {start}", f"{element} = total")
+            return
+        sizes = self._sizes
+        self._sizes = [n if stride else 1 for n, stride in zip(sizes, strides, strict=True)]
+        self._body = [f"{element} = {start}"]
+        self._nested()
+        self._sizes = sizes
+        self._body = [f"{element} = {self._value(member, [], element)}"]
+        self._nested()
+
+    def _nested(self, split: int = -1, before: str = "", after: str = "") -> None:
+        """The loops around the body; ``before`` and ``after`` go inside the first ``split`` loops."""
+        lines, depth = self._source.lines, len(self._sizes)
+        for level in range(depth + 1):
+            indent = "    " * level
+            lines += [f"{indent}{name} = {element}" for element, (at, name) in self._loads.items() if at == level]
+            if level == split:
+                lines.append(indent + before)
+            if level < depth:
+                lines.append(f"{indent}for i{level} in range({self._sizes[level]}):")
+            else:
+                lines += [indent + line for line in self._body]
+        if after:
+            lines.append("    " * split + after)
+
+    def _value(self, member: Assignment, results: Sequence[str], total: str = "") -> str:
+        loop = member.loop
+        operands = [self._operand(*operand, results) for operand in member.operands()]
+        zero, one = self._literal("{zero}", loop.out), self._literal("{one}", loop.out)
+        return f"{loop.out.dtype.name}({loop.expression.format(*operands, zero=zero, one=one, out=total)})"
+
+    def _literal(self, text: str, out: Array) -> str:
+        kind = out.dtype.name
+        return f"{kind}({text.format(zero='0.0', one='1.0')})" if kind != "int64" else text.format(zero="0", one="1")
+
+    def _operand(self, array: Array, made: int | None, number: float | None, results: Sequence[str]) -> str:
+        if made is not None:
+            return results[made]
+        if number is not None:
+            return f"{array.dtype.name}({number!r})"
+        element, depth = self._element(array)
+        name = f"x{len(self._source.lines)}_{len(self._loads)}"
+        return self._loads.setdefault(element, (depth, name))[1]
+
+    def _element(self, array: Array) -> tuple[str, int]:
+        """The array's element at the loops' indexes, and the number of loops it depends on."""
+        name, offset = self._source.pointer(array)
+        strides = self._strides(array)
+        terms = [str(offset), *(f"i{d} * {stride}" for d, stride in enumerate(strides) if stride)]
+        return f"{name}[{' + '.join(terms)}]", max((d + 1 for d, stride in enumerate(strides) if stride), default=0)
+
+    def _strides(self, array: Array) -> list[int]:
+        strides = [
+            0 if n == 1 else stride // array.itemsize for n, stride in zip(array.shape, array.strides, strict=True)
+        ]
+        return [strides[axis] for axis in self._order]
+
+
+def _merged(members: Sequence[Assignment]) -> tuple[list[int], list[int]]:
+    """Sizes of the loops, and the axis whose strides each has: axes that lie in line in all arrays are one loop."""
+    arrays = [x for m in members for x, made, number in m.operands() if made is None and number is None]
+    arrays += [m.loop.out for m in members if m.kept]
+    shape = members[0].loop.out.shape
+    sizes: list[int] = []
+    axes: list[int] = []
+    for axis, n in enumerate(shape):
+        if n == 1:
+            continue
+        if axes and all(x.strides[axes[-1]] == x.strides[axis] * n for x in arrays):
+            sizes[-1] *= n
+            axes[-1] = axis
+        else:
+            sizes.append(n)
+            axes.append(axis)
+    return sizes, axes

@@ -1,0 +1,104 @@
+"""Which runs are compiled: as configured, or by rule; a resumed one as it was."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jobs_support import write_config, write_flowers
+
+from backprop_cli.config.load import load_config
+from backprop_cli.errors import ConfigError
+from backprop_cli.jobs import compilation
+from backprop_cli.jobs.network import prepare
+from backprop_cli.jobs.session import job_for
+from backprop_cli.jobs.train import train
+from backprop_cli.run.checkpoint import load
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    monkeypatch.setattr(compilation, "obstacle", lambda: "")
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    monkeypatch.setattr(compilation, "obstacle", lambda: "Numba is not installed: pip install 'backprop-cli[fast]'")
+
+
+def chosen(epochs=30, before=None, **training):
+    write_flowers()
+    loaded = load_config(write_config(training={"epochs": epochs, **training}))
+    return compilation.compiles(loaded, job_for(prepare(loaded)), before)
+
+
+def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler):
+    assert chosen(epochs=100_000)
+    assert not chosen(epochs=30)
+
+
+def test_as_configured(compiler):
+    assert chosen(compile=True)
+    assert not chosen(epochs=100_000, compile=False)
+
+
+def test_a_resumed_run_keeps_what_it_did(compiler):
+    assert chosen(epochs=30, before=True)
+    assert not chosen(epochs=100_000, before=False)
+
+
+def test_without_a_compiler_auto_is_numpy(no_compiler):
+    assert not chosen(epochs=100_000)
+    assert not chosen(before=True)
+
+
+def test_wanted_without_a_compiler(no_compiler, own_folder):
+    with pytest.raises(ConfigError) as caught:
+        chosen(compile=True)
+    line = (own_folder / "flowers.yaml").read_text().splitlines().index("  compile: true") + 1
+    assert str(caught.value).splitlines()[0] == (
+        f"flowers.yaml:{line}:12: training.compile: Numba is not installed: pip install 'backprop-cli[fast]'"
+    )
+
+
+def test_a_run_says_whether_it_is_compiled():
+    pytest.importorskip("numba")
+    write_flowers()
+    events = []
+    result = train(write_config(), ["training.compile=true", "training.epochs=1"], on_event=events.append)
+    assert json.loads((result.run_dir / "run.json").read_text())["compiled"] is True
+    assert next(event for event in events if type(event).__name__ == "Started").compiled
+    resumed = train(resume=result.run_dir, overrides=["training.epochs=2", "training.compile=auto"])
+    assert json.loads((resumed.run_dir / "run.json").read_text())["compiled"] is True
+
+
+CONFIGS = [path for path in sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")) if path.stem != "mnist"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_ready_configurations_train_alike(config):
+    pytest.importorskip("numba")
+    tensors = []
+    for compiled in ("false", "true"):
+        run = train(config, ["training.epochs=2", f"training.compile={compiled}"], run_dir=Path(compiled)).run_dir
+        tensors.append(load(run / "checkpoints" / "last.safetensors").tensors)
+    for name, plain in tensors[0].items():
+        if plain.dtype.kind == "f" and plain.size:
+            assert np.abs(tensors[1][name] - plain).max() <= 1e-5 * np.abs(plain).max(), name
+
+
+def test_more_to_do_gains_more():
+    write_flowers()
+    loaded = load_config(write_config())
+    job = job_for(prepare(loaded))
+    few, many = (dataclasses.replace(job.recipe, clip_norm=limit) for limit in (None, 1.0))
+    programs = [compilation.training_step(recipe, 8) for recipe in (few, many)]
+    assert compilation.gain(programs[0]) < compilation.gain(programs[1])
+    assert compilation.cost(programs[0]) < compilation.cost(programs[1])
