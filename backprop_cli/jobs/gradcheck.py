@@ -62,8 +62,10 @@ def gradcheck(
     if target is None:
         defaults = GradientCheckSettings()
         method, tolerance = method or defaults.method, tolerance or defaults.tolerance
-        report = check_registered(method=method, order=order, tolerance=tolerance)
-        return replace(report, score=op_score(method=method, order=order, tolerance=tolerance)) if mutate else report
+        with blas_threads(1):  # arrays of a few numbers: a second thread would cost more than it does
+            report = check_registered(method=method, order=order, tolerance=tolerance)
+            score = op_score(method=method, order=order, tolerance=tolerance) if mutate else None
+        return replace(report, score=score)
     path, loaded, recipe, parameters = _network(Path(target), overrides)
     seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
     method, options = (
@@ -71,7 +73,7 @@ def gradcheck(
         Options(samples or settings.samples, tolerance or settings.tolerance, seed),
     )
     arrays = {PARAMETERS: parameters, **_batch(recipe, seed)}
-    with blas_threads(1):  # few examples: a second thread would cost more than it does
+    with blas_threads(1):
         report = check_gradients(recipe, arrays, target=str(path), method=method, order=order, options=options)
         score = network_score(recipe, arrays, method=method, order=order, options=options) if mutate else None
     return replace(report, score=score)

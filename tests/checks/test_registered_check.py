@@ -74,8 +74,9 @@ def test_a_wrong_scale_is_found(monkeypatch, factor):
     assert wrong == {"initializer he_normal"}
 
 
-def test_same_seed_same_numbers(report):
-    assert check_registered().to_json() == report.to_json()
+def test_same_seed_same_numbers():
+    first, again = (check_registered(method="adjoint").to_json() for _ in range(2))
+    assert first == again
 
 
 def test_a_wrong_rule_shows_in_its_op_and_in_all_that_use_it(monkeypatch):
