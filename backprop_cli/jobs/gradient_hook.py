@@ -75,6 +75,8 @@ class GradientHook:
         error = 0.0 if worst is None or worst.worst is None else worst.worst.relative_error
         name = "" if worst is None else worst.name
         yield GradientChecked(step, report.passed, name, error, report.seconds, str(path))
+        if limit is not None and not any(check.entries for check in report.checks):
+            yield Warned(f"the gradient check of step {step} looked at no entry within max_seconds, {limit:g}")
         if not report.passed:
             message = _story(report, step, str(path))
             if settings.on_failure == "stop":

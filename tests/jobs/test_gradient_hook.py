@@ -55,10 +55,24 @@ def test_off_unless_asked_for():
     assert not (run / "gradient_check").exists()
 
 
-def test_max_seconds():
-    run, _ = run_of(write_config(gradient_check={"max_seconds": 1e-9}), "run")
+def test_max_seconds(capsys):
+    assert bp("train", write_config(gradient_check={"max_seconds": 1e-9}), "--run-dir", "run") == 0
+    run = Path("run")
+    told = "warning: the gradient check of step 0 looked at no entry within max_seconds, 1e-09"
+    assert told in capsys.readouterr().err.splitlines()
     told = json.loads((run / "gradient_check" / "step-00000000.json").read_text())
     assert {(check["checked"], check["verdict"]) for check in told["checks"]} == {(0, "TINY")}
+
+
+def test_a_check_ends_in_time():
+    layers = [{"type": "dense", "units": 300, "activation": "tanh"}, {"type": "dense", "units": 3}]
+    config = write_config(model={"layers": layers}, gradient_check={"samples": "all", "max_seconds": 0.2})
+    run, _ = run_of(config, "run")
+    (checked,) = rows(run, "gradient_checked")
+    assert 0.2 < checked["seconds"] < 1.0
+    told = json.loads((run / "gradient_check" / "step-00000000.json").read_text())
+    assert all(check["checked"] > 0 for check in told["checks"])  # in turns, so that none is left out
+    assert sum(check["checked"] for check in told["checks"]) < sum(check["size"] for check in told["checks"])
 
 
 def test_a_wrong_rule_stops_the_run(wrong_tanh, capsys):
