@@ -39,13 +39,6 @@ class Adjoint(Method):
         return checks_of(entries)
 
 
-def adjoint_residual(objective: Objective, direction: Direction) -> float:
-    """``|forward - reverse| / (|gradient| |v|)`` along v; 0 where both are 0."""
-    gap = abs(objective.forward(direction) - objective.slope(direction))
-    size = math.sqrt(sum(float(np.sum(np.square(objective.gradient[part.tensor]))) for part in direction))
-    return gap / (size * norm(direction)) if gap else 0.0
-
-
 def _entry(objective: Objective, tensor: Tensor, direction: Direction) -> Entry:
     reverse, forward = objective.slope(direction), objective.forward(direction)
     if not (math.isfinite(reverse) and math.isfinite(forward)):
