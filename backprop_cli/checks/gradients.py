@@ -10,18 +10,15 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value
-from backprop_cli.checks.method import METHODS, Options
+from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, Entry, Report, worst_first
 from backprop_cli.checks.rules import wrong_rules
 from backprop_cli.training.program import INPUTS, PARAMETERS, Recipe, forward
-
-Order = Literal[1, 2]
 
 
 def in_float64(recipe: Recipe) -> Recipe:
@@ -74,7 +71,7 @@ def check_gradients(
         found = check_objective(objective, method, order, options)
         checks += found
         if any(check.verdict == "FAIL" for check in found):
-            rules += wrong_rules(objective, options)
+            rules += wrong_rules(objective, order, options)
     seconds = time.perf_counter() - started
     return Report(target, options.tolerance, worst_first(checks), seconds, method, rules=worst_first(rules))
 

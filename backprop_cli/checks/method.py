@@ -17,6 +17,8 @@ from backprop_cli.checks.result import Check, Entry
 from backprop_cli.registry import Registry
 
 Samples = int | Literal["all"]
+Order = Literal[1, 2]
+"""Of derivatives: gradients, or Hessian-vector products."""
 
 
 @dataclass(frozen=True)

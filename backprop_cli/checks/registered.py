@@ -12,8 +12,8 @@ from backprop_cli.autodiff import OPS, Array, Op, Sample, Value, constant, input
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.checks.edges import edge_samples
 from backprop_cli.checks.formulas import check_initializers, check_optimizers
-from backprop_cli.checks.gradients import Order, check_objective
-from backprop_cli.checks.method import Options
+from backprop_cli.checks.gradients import check_objective
+from backprop_cli.checks.method import Options, Order
 from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, Report, worst_first
 from backprop_cli.checks.rules import op_objective

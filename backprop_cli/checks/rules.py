@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Op, Value, constant, input_, multiply, toposort
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.checks.method import METHODS, Options
+from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, worst_first
 
@@ -19,11 +19,12 @@ _SAMPLES = 4
 """Entries checked of each operand beside the directions through all of them."""
 
 
-def wrong_rules(objective: Objective, options: Options) -> list[Check]:
+def wrong_rules(objective: Objective, order: Order, options: Options) -> list[Check]:
     """A failed check of every op of the program whose derivative rule is wrong where it stands, named by its layer.
 
     ``dense_1: tanh by operand 0``, of kind ``rule`` (or ``forward mode``): the derivative of a random weighting of
-    the op's result, by each operand. One check an op, layer and operand: the worst. Until the deadline.
+    the op's result, by each operand; of order 2, its Hessian times a random vector. One check an op, layer and operand:
+    the worst. Until the deadline.
     """
     rng = options.rng
     worst: dict[str, Check] = {}
@@ -32,7 +33,7 @@ def wrong_rules(objective: Objective, options: Options) -> list[Check]:
             continue
         operands = [objective.step.arrays[operand] for operand in node.inputs]
         with np.errstate(all="ignore"):
-            found = _rule(node.op, _name(node), operands, options, rng)
+            found = _rule(node.op, _name(node), operands, order, options, rng)
         for check in found:
             known = worst.get(check.name)
             worst[check.name] = check if known is None else worst_first([check, known])[0]
@@ -48,11 +49,16 @@ def _name(node: Value) -> str:
     return f"{node.layer or 'loss'}: {node.op}"
 
 
-def _rule(op: Op, name: str, operands: Sequence[Array], options: Options, rng: np.random.Generator) -> list[Check]:
+def _rule(
+    op: Op, name: str, operands: Sequence[Array], order: Order, options: Options, rng: np.random.Generator
+) -> list[Check]:
     nudged = [x + _NUDGE * rng.standard_normal(x.shape) if x.dtype.kind == "f" else x for x in operands]
     points = [operands] if op.is_smooth else [operands, nudged]
-    few = replace(options, samples=_SAMPLES)
-    found = [c for point in points for c in METHODS["auto"]().check(op_objective(op, point, name, rng), few)]
+    auto, few = METHODS["auto"](), replace(options, samples=_SAMPLES)
+    found: list[Check] = []
+    for point in points:
+        objective = op_objective(op, point, name, rng)
+        found += auto.check(objective if order == 1 else objective.curvature(rng), few)
     return [check for check in found if check.verdict == "FAIL"]
 
 

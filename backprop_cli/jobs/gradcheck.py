@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradients import Order, check_gradients
-from backprop_cli.checks.method import Options
+from backprop_cli.checks.gradients import check_gradients
+from backprop_cli.checks.method import Options, Order
 from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
