@@ -84,7 +84,7 @@ class Config(Settings):
     """the network"""
     loss: LossType
     """what training makes small"""
-    regularization: RegularizationSettings = RegularizationSettings()
+    regularization: RegularizationSettings = RegularizationSettings.model_construct()
     """penalties on weights, reported as their own metric"""
     optimizer: Annotated[OptimizerType, DefaultType("adam")] = Field(default_factory=lambda: _default_optimizer())
     """how a gradient becomes a step; default: adam"""
@@ -92,7 +92,7 @@ class Config(Settings):
     """how the learning rate changes; default: constant"""
     metrics: Many[MetricType] = Field(default_factory=lambda valid: _default_metrics(valid))
     """computed over whole splits; default: accuracy, and for regression root_mean_squared_error and r2"""
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = TrainingSettings.model_construct()
     """how long, in which batches and precision"""
     early_stopping: Maybe[EarlyStoppingSettings] = None
     """stop when the monitored metric no longer improves; absent or none: off"""
@@ -100,9 +100,9 @@ class Config(Settings):
     """what is saved, and which checkpoint is the best"""
     gradient_check: Maybe[GradientCheckSettings] = None
     """check the gradients during training; absent or none: off, {}: on"""
-    log: LogSettings = LogSettings()
+    log: LogSettings = LogSettings.model_construct()
     """what is recorded beside the epochs"""
-    run: RunSettings = RunSettings()
+    run: RunSettings = RunSettings.model_construct()
     """where runs are kept"""
 
     @field_validator("checkpoint")

@@ -25,7 +25,10 @@ class Started:
 
 
 class Step(NamedTuple):
-    """One optimizer update is done. ``loss`` includes no regularization; ``seconds`` count from the start."""
+    """An optimizer update is done; not each of them is an event (see ``Trainer.run``).
+
+    ``loss`` includes no regularization; ``seconds`` count from the start.
+    """
 
     step: int
     epoch: int

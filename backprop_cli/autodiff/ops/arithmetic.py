@@ -36,7 +36,6 @@ def _neutral(x: Value, y: Value, number: float) -> Value | None:
 
 
 @register
-@dataclass(frozen=True)
 class Add(Elementwise):
     """``out = x + y``."""
 
@@ -65,7 +64,6 @@ def _difference(x: Value, y: Value) -> Value | None:
 
 
 @register
-@dataclass(frozen=True)
 class Subtract(Elementwise):
     """``out = x - y``."""
 
@@ -97,7 +95,6 @@ def _other(product: Value, factor: Value) -> Value:
 
 
 @register
-@dataclass(frozen=True)
 class Multiply(Elementwise):
     """``out = x * y``, elementwise."""
 
@@ -138,7 +135,6 @@ def _gathered(x: Value, y: Value) -> Value | None:
 
 
 @register
-@dataclass(frozen=True)
 class Divide(Elementwise):
     """``out = x / y``."""
 
@@ -152,7 +148,6 @@ class Divide(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Negative(Elementwise):
     """``out = -x``."""
 
@@ -175,7 +170,6 @@ class Negative(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Square(Elementwise):
     """``out = x^2``."""
 
@@ -189,7 +183,6 @@ class Square(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Sqrt(Elementwise):
     """``out = sqrt(x)``; its derivative at 0 is infinite."""
 
@@ -232,7 +225,6 @@ class Power(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Absolute(Elementwise):
     """``out = |x|``; its derivative at 0 is 0."""
 
@@ -251,7 +243,6 @@ class Absolute(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Sign(Elementwise):
     """``out = sign(x)``: -1, 0 or 1; its derivative is 0 everywhere."""
 
@@ -280,7 +271,6 @@ def _share(x: Value, y: Value) -> Value:
 
 
 @register
-@dataclass(frozen=True)
 class Maximum(Elementwise):
     """``out = max(x, y)``, elementwise; where they are equal each has half the derivative."""
 
@@ -299,7 +289,6 @@ class Maximum(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Minimum(Elementwise):
     """``out = min(x, y)``, elementwise; where they are equal each has half the derivative."""
 
@@ -319,7 +308,6 @@ class Minimum(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Relu(Elementwise):
     """``out = max(x, 0)``; its derivative at 0 is 0."""
 

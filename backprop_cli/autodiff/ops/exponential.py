@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +17,6 @@ _POSITIVE: tuple[Sample, ...] = (sample((3, 4), domain=(0.3, 3.0)), sample((), d
 
 
 @register
-@dataclass(frozen=True)
 class Exp(Elementwise):
     """``out = e^x``."""
 
@@ -32,7 +30,6 @@ class Exp(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Expm1(Elementwise):
     """``out = e^x - 1``, accurate near 0."""
 
@@ -46,7 +43,6 @@ class Expm1(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Log(Elementwise):
     """``out = ln x``."""
 
@@ -60,7 +56,6 @@ class Log(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Log1p(Elementwise):
     """``out = ln(1 + x)``, accurate near 0."""
 
@@ -74,7 +69,6 @@ class Log1p(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Sin(Elementwise):
     """``out = sin x``, x in radians."""
 
@@ -88,7 +82,6 @@ class Sin(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Cos(Elementwise):
     """``out = cos x``, x in radians."""
 
@@ -102,7 +95,6 @@ class Cos(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Tanh(Elementwise):
     """``out = tanh x``."""
 
@@ -121,7 +113,6 @@ def _to_the_left(x: Array) -> Array:
 
 
 @register
-@dataclass(frozen=True)
 class Sigmoid(Elementwise):
     """``out = 1 / (1 + e^-x)``; where e^-x overflows the result is the limit 0."""
 
@@ -146,7 +137,6 @@ class Sigmoid(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Softplus(Elementwise):
     """``out = ln(1 + e^x)`` (nats), computed as max(x, 0) + ln(1 + e^-|x|), which cannot overflow."""
 
@@ -201,7 +191,6 @@ def _horner(coefficients: tuple[float, ...], u: Array, out: Array) -> None:
 
 
 @register
-@dataclass(frozen=True)
 class Erf(Elementwise):
     """``out = 2 / sqrt(pi) * integral_0^x e^(-s^2) ds``."""
 

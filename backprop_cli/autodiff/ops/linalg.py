@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -30,7 +29,6 @@ def _indices(x: Value) -> Array:
 
 
 @register
-@dataclass(frozen=True)
 class Matmul(Bilinear):
     """``out[..., i, k] = sum_j x[..., i, j] y[..., j, k]``; leading axes broadcast."""
 

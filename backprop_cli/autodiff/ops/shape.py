@@ -343,7 +343,6 @@ class Cast(Movement):
 
 
 @register
-@dataclass(frozen=True)
 class StopGradient(Op):
     """``out = x``, a constant for every derivative."""
 
@@ -385,7 +384,6 @@ class StopGradient(Op):
 
 
 @register
-@dataclass(frozen=True)
 class Copy(Movement):
     """``out = x`` in memory of its own."""
 

@@ -28,9 +28,9 @@ class Dense(WeightedLayer):
     """number of outputs"""
     bias: bool = True
     """whether a number is added to each output"""
-    initializer: InitializerType = GlorotUniform()
+    initializer: InitializerType = GlorotUniform.model_construct()
     """how the weight starts"""
-    bias_initializer: InitializerType = Zeros()
+    bias_initializer: InitializerType = Zeros.model_construct()
     """how the bias starts"""
 
     samples: ClassVar[tuple[Sample, ...]] = (
