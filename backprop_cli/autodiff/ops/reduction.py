@@ -175,6 +175,14 @@ class Amax(Op):
         else:
             np.maximum.reduce(x, axis=self.axes, out=out, keepdims=self.keepdims)
 
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The mean of the elements whose real part is the largest."""
+        top = np.max(x[0].real, axis=self.axes, keepdims=True)
+        chosen = x[0].real == top
+        total = np.sum(np.where(chosen, x[0], 0.0), axis=self.axes, keepdims=True)
+        mean = np.where(np.isnan(top), np.nan, total / np.maximum(chosen.sum(self.axes, keepdims=True), 1))
+        np.copyto(out, mean.reshape(out.shape))
+
     def loop(self, *x: Array, out: Array) -> Loop:
         """One comparison after the other; NaN stays."""
         keep = "{out} if {out} >= {0} or {out} != {out} else {0}"

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt, square
-from backprop_cli.nn.optimizer import Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import Numbers, Optimizer, Scalars, Slots
 
 
 class Moments(Optimizer):
@@ -48,3 +48,15 @@ class Moments(Optimizer):
         """The corrected mean over the root of the corrected mean square, and the new slots."""
         new = self.sums(g, slot)
         return new["m_sum"] / (sqrt(new["v_sum"]) + scalar["epsilon"]) * scalar["scale"], new
+
+    def means(self, g: float, slot: Numbers) -> tuple[float, float, dict[str, float]]:
+        """The new ``m`` and ``v`` of one parameter in plain numbers, and the slots they are remembered by."""
+        m = self.beta1 * (1 - self.beta1) * slot["m_sum"] + (1 - self.beta1) * g
+        v = self.beta2 * (1 - self.beta2) * slot["v_sum"] + (1 - self.beta2) * g * g
+        return m, v, {"m_sum": m / (1 - self.beta1), "v_sum": v / (1 - self.beta2)}
+
+    def adam_formula(self, step: int, g: float, slot: Numbers) -> tuple[float, dict[str, float]]:
+        """Adam's direction for one parameter in plain numbers, and the new slots."""
+        m, v, new = self.means(g, slot)
+        m_hat, v_hat = m / (1 - self.beta1**step), v / (1 - self.beta2**step)
+        return m_hat / (math.sqrt(v_hat) + self.epsilon), new

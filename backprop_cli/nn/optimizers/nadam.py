@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Scalars, Slots
 from backprop_cli.nn.optimizers.moments import Moments
 
 
@@ -45,6 +45,14 @@ class Nadam(Moments):
         new = self.sums(g, slot)
         ahead = g * scalar["g_weight"] + new["m_sum"] * scalar["m_weight"]
         return ahead / (sqrt(new["v_sum"] * scalar["v_scale"]) + self.epsilon), new
+
+    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+        """Algorithm 2 with ``mu_t`` of section 2: ``m_bar / (sqrt(v_hat) + epsilon)``."""
+        mu = [self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay)) for t in range(1, step + 2)]
+        m, v, new = self.means(g, slot)
+        g_hat, m_hat = g / (1 - math.prod(mu[:-1])), m / (1 - math.prod(mu))
+        m_bar = (1 - mu[-2]) * g_hat + mu[-1] * m_hat
+        return m_bar / (math.sqrt(v / (1 - self.beta2**step)) + self.epsilon), new
 
     def _momentum(self, step: int) -> float:
         return self.beta1 * (1.0 - 0.5 * float(0.96 ** (step * self.momentum_decay)))
