@@ -135,13 +135,27 @@ class Op:
         inputs = tuple(as_value(operand, dtype) for operand in operands)
         return Value(self.shape(*(v.spec for v in inputs)), self, inputs)
 
+    @property
+    def kind(self) -> str:
+        """Its name in the registry: ``matmul``."""
+        return snake_case(type(self).__name__)
+
     def printed(self, *operands: str) -> str:
         """As a call: ``sum(%3, axes=(0,), keepdims=False)``."""
         given = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)]
-        return f"{snake_case(type(self).__name__)}({', '.join([*operands, *given])})"
+        return f"{self.kind}({', '.join([*operands, *given])})"
+
+    def written(self, *operands: str) -> str:
+        """As in a formula: ``x @ W.T + b``; the call where mathematics has no sign for it."""
+        return self.printed(*operands)
 
     def __str__(self) -> str:
         return self.printed().removesuffix("()")
+
+
+def in_brackets(operand: str) -> str:
+    """An operand of a sign: in brackets if it is made with one itself."""
+    return f"({operand})" if " " in operand and not operand.endswith(")") else operand
 
 
 OPS: Registry[Any] = Registry("op", "ops", "backprop_cli.autodiff.ops")

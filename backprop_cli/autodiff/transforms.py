@@ -8,7 +8,7 @@ to a perturbation added to each. So that of ``x`` also counts what ``x`` does th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -34,11 +34,18 @@ def check_inexact(wrt: Sequence[Value]) -> None:
             raise ShapeError(value, "integers have no derivative", wrt=value.spec)
 
 
-def vjp(outputs: Sequence[Value], wrt: Sequence[Value], cotangents: Sequence[Value]) -> list[Value]:
+def vjp(
+    outputs: Sequence[Value],
+    wrt: Sequence[Value],
+    cotangents: Sequence[Value],
+    *,
+    read: Callable[[Value], Value] | None = None,
+) -> list[Value]:
     """Reverse mode: ``sum_i J_i^T ct_i`` for each of ``wrt``, in the shape of each.
 
     One walk from the outputs back; cotangents are added in one fixed order. Cost: at most a small multiple of the
-    program's own (Griewank & Walther 2008, ch. 3).
+    program's own (Griewank & Walther 2008, ch. 3). ``read`` says what the reverse rules read in place of a value of
+    the program: an equal one (see ``checkpointing``).
 
     Raises:
         ShapeError: a cotangent of another spec than its output, or one of ``wrt`` is an integer.
@@ -61,7 +68,8 @@ def vjp(outputs: Sequence[Value], wrt: Sequence[Value], cotangents: Sequence[Val
         if node.op is None or node not in bars or not any(operand in active for operand in node.inputs):
             continue
         with scope(node.layer):
-            for operand, part in zip(node.inputs, node.op.vjp(node.inputs, node, bars[node]), strict=True):
+            primals, result = (node.inputs, node) if read is None else ([read(x) for x in node.inputs], read(node))
+            for operand, part in zip(node.inputs, node.op.vjp(primals, result, bars[node]), strict=True):
                 if part is not None and operand in active:
                     accumulate(operand, part)
     return [bars[w] if w in bars else zeros_like(w) for w in wrt]

@@ -40,6 +40,7 @@ def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Rec
         clip_norm=config.training.clip_norm,
         clip_value=config.training.clip_value,
         accumulate=config.training.accumulate > 1,
+        recompute=None if config.training.recompute is None else config.training.recompute.segments,
     )
 
 
@@ -105,6 +106,15 @@ def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int:
     if loaded.config.loss.task == "classes":
         return len(dataset.classes or ())
     return int(dataset.train.targets.shape[1])
+
+
+def network_of(loaded: Loaded) -> Recipe:
+    """What a configuration trains; data is read only where it does not say the shapes itself."""
+    config = loaded.config
+    if config.model.input is not None:
+        return recipe_for(loaded, check_model(loaded, config.model.input), None)
+    dataset = load(loaded)
+    return recipe_for(loaded, check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset)), None)
 
 
 def _recipe(loaded: Loaded, dataset: Dataset) -> Recipe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from backprop_cli.autodiff import (
     square,
     sum,
 )
+from backprop_cli.autodiff.checkpointing import grad_recomputed
 from backprop_cli.nn.loss import Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import Optimizer
@@ -43,7 +45,8 @@ _NORM_GUARD = 1e-6
 class Recipe:
     """Everything that decides what a step computes, apart from the batch size and the numbers.
 
-    ``class_weights`` has one weight a class, or is None. Precision is the model's.
+    ``class_weights`` has one weight a class, or is None. Precision is the model's. ``recompute`` is the number of
+    segments of which forward results are computed again; None keeps them all.
     """
 
     model: Model
@@ -54,6 +57,7 @@ class Recipe:
     clip_norm: float | None = None
     clip_value: float | None = None
     accumulate: bool = False
+    recompute: int | Literal["auto"] | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -131,7 +135,12 @@ def _clipped(recipe: Recipe, gradient: Value, norm: Value) -> Value:
 def _batch_gradient(recipe: Recipe, traced: Forward) -> Value:
     with_penalty = traced.loss + traced.regularization
     names = list(recipe.layout.shapes)
-    return recipe.layout.join(dict(zip(names, grad(with_penalty, [traced.params[n] for n in names]), strict=True)))
+    params = [traced.params[name] for name in names]
+    if recipe.recompute is None:
+        gradients = grad(with_penalty, params)
+    else:
+        gradients = grad_recomputed(with_penalty, params, None if recipe.recompute == "auto" else recipe.recompute)
+    return recipe.layout.join(dict(zip(names, gradients, strict=True)))
 
 
 def _added(recipe: Recipe, inputs: dict[str, Value], gradient: Value) -> Value:

@@ -22,6 +22,13 @@ class RegularizationSettings(Settings):
     """twice the factor of the sum of squared weights"""
 
 
+class RecomputeSettings(Settings):
+    """Keep less for the reverse sweep: the network in segments, of which only one at a time has all its results."""
+
+    segments: PositiveInt | Literal["auto"] = "auto"
+    """how many; auto takes those that need the least memory"""
+
+
 class TrainingSettings(Settings):
     """How long, in which batches and precision, and what bounds a step."""
 
@@ -41,6 +48,8 @@ class TrainingSettings(Settings):
     """clip every entry of the gradient to [-clip_value, clip_value]"""
     shuffle: bool = True
     """a new order every epoch; false keeps the file's order"""
+    recompute: Maybe[RecomputeSettings] = None
+    """compute results of the forward run again where the gradient needs them, instead of keeping them all"""
     precision: Literal["float32", "float64"] = "float32"
     """floating-point format of parameters and data"""
     threads: PositiveInt | Literal["auto"] = "auto"

@@ -42,6 +42,7 @@ def test_what_is_not_said_has_the_documented_defaults(tmp_path):
         "clip_value": None,
         "shuffle": True,
         "precision": "float32",
+        "recompute": None,
         "threads": "auto",
         "compile": "auto",
     }

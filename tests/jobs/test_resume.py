@@ -359,7 +359,8 @@ def test_every_such_override_is_named(capsys):
     run, _ = run_of(write_config(), "run", ["training.epochs=1"])
     assert refusal(capsys, run, "optimizer=sgd", "training.epochs=9", "seed=4") == (
         2,
-        f"override optimizer=sgd: {KEEPS} optimizer: adam remembers m_sum and v_sum, sgd remembers nothing; start a new run\n"
+        f"override optimizer=sgd: {KEEPS} optimizer: adam remembers m_sum and v_sum, sgd remembers nothing; "
+        "start a new run\n"
         f"override seed=4: {SPLIT}\n2 problems; nothing was run.\n",
     )
     assert refusal(capsys, run, "data={source: flowers.csv, target: kind, split: {test: 0.3}}") == (

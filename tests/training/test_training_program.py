@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from training_support import DROPOUT, Examples, examples, recipe
+from training_support import DENSE, DROPOUT, Examples, examples, recipe
 
 from backprop_cli.autodiff import Plan, evaluate
 from backprop_cli.nn.optimizer import OPTIMIZERS
@@ -208,3 +208,18 @@ def test_evaluation_and_prediction_drop_nothing_and_update_nothing():
     made_guess = run(guess, feed(guess, r, data, state)).outputs[PREDICTIONS]
     np.testing.assert_array_equal(made_guess, expected[PREDICTIONS])
     np.testing.assert_allclose(made_guess.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("segments", ["auto", 2, 5])
+def test_recomputing_gives_the_same_bits(segments):
+    """Dropout keeps its mask: it is drawn before the step, not in it."""
+    layers = ({"type": "dense", "units": 6, "activation": "relu"}, DROPOUT[1], *DENSE)
+    plain = recipe(layers, l2=1e-2, clip_norm=0.1, optimizer="adam")
+    again = recipe(layers, l2=1e-2, clip_norm=0.1, optimizer="adam", recompute=segments)
+    data, state = examples(6, plain), State.start(plain, 0)
+    programs = [training_step(r, 6, predictions=True) for r in (plain, again)]
+    runs = [run(program, feed(program, plain, data, state)) for program in programs]
+    for name in (*programs[0].outputs, *programs[0].updates):
+        one, other = (p.outputs[name] if name in p.outputs else p.inputs[name] for p in runs)
+        np.testing.assert_array_equal(one, other, err_msg=name)
+    assert segments == "auto" or runs[1].calls > runs[0].calls

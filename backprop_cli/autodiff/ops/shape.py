@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Linear, aligned, broadcast, unbroadcast
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import Op, common_dtype, register, sample
+from backprop_cli.autodiff.op import Op, common_dtype, in_brackets, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -124,6 +124,11 @@ class Transpose(Movement):
         """The inverse order."""
         inverse = tuple(self.perm.index(axis) for axis in range(len(self.perm)))
         return (Transpose(inverse)(cotangent),)
+
+    def written(self, *operands: str) -> str:
+        """``x.T`` where all axes are reversed."""
+        reverses = self.perm == tuple(reversed(range(len(self.perm))))
+        return f"{in_brackets(operands[0])}.T" if reverses else super().written(*operands)
 
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The first axis stays."""
@@ -404,6 +409,36 @@ class Copy(Movement):
     def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], Any]:
         """NumPy's copy itself."""
         return partial(np.copyto, out, x[0])
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Itself."""
+        return (cotangent,)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
+
+
+@register
+@dataclass(frozen=True)
+class Barrier(Movement):
+    """``out = x``, a view: what is computed from it is kept apart from what is computed from x, and not merged."""
+
+    number: int = 0
+    is_view: ClassVar = True
+    samples: ClassVar = (sample((3, 4)), sample((2,), number=1))
+
+    def shape(self, *x: Spec) -> Spec:
+        """That of x."""
+        return x[0]
+
+    def view(self, x: Array) -> Array | None:
+        """X itself."""
+        return x
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy."""
+        np.copyto(out, x)
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Itself."""

@@ -1,0 +1,202 @@
+"""Memory against time in reverse mode: what the reverse sweep reads again, and keeping only some of it.
+
+A program is cut into segments. Of each, only what later ones read is kept; when the reverse sweep reaches it, the rest
+is computed again. With n equal stages in k segments that keeps ``k + n/k`` of them, least at ``k = sqrt(n)``, for one
+more forward pass (Chen et al. 2016, arXiv 1604.06174). Revolve (Griewank & Walther, ACM TOMS 26 (2000), Algorithm
+799) needs less memory for more time: see ``revolve_steps``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from backprop_cli.autodiff.families import ones_like
+from backprop_cli.autodiff.ops.shape import Barrier
+from backprop_cli.autodiff.transforms import grad, vjp
+from backprop_cli.autodiff.value import Value, scope, toposort
+from backprop_cli.errors import UsageError
+
+
+def revolve_steps(stages: int, checkpoints: int) -> int:
+    """Fewest stages that are run forward, beside the first run of each, with room for this many states.
+
+    ``t(l, c) = r l - C(c + r, r - 1)`` with the smallest r for which ``C(c + r, c) >= l``; the initial state counts as
+    a checkpoint, and ``t(l, 1) = l (l - 1) / 2``. Source: Griewank & Walther (2000), theorem 6.1.
+
+    Raises: UsageError without a stage or a checkpoint.
+    """
+    if stages < 1 or checkpoints < 1:
+        raise UsageError(f"revolve needs a stage and a checkpoint, got {stages} and {checkpoints}")
+    repeats = 0
+    while math.comb(checkpoints + repeats, checkpoints) < stages:
+        repeats += 1
+    return repeats * stages - math.comb(checkpoints + repeats, repeats - 1) if repeats else 0
+
+
+def read_again(loss: Value, wrt: Sequence[Value]) -> list[Value]:
+    """The results of the program's ops that the gradient of ``loss`` reads, in the order of evaluation.
+
+    A view stands for what it shows; inputs and constants are there anyway.
+    """
+    order = toposort([loss])
+    known = set(order)
+    found: set[Value] = set()
+    for node in toposort(grad(loss, wrt)):
+        if node not in known:
+            found.update(_shown(operand) for operand in node.inputs if operand in known)
+    return [value for value in order if value in found and value.op is not None]
+
+
+def _shown(value: Value) -> Value:
+    while value.op is not None and value.op.is_view:
+        value = value.inputs[0]
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A run of nodes of one layer.
+
+    ``read``: those of its results that the reverse sweep reads; ``crossing``: those that later nodes read, with the
+    position of the last that does.
+    """
+
+    layer: str | None
+    nodes: tuple[Value, ...]
+    read: tuple[Value, ...]
+    crossing: Mapping[Value, int]
+
+    @property
+    def bytes(self) -> int:
+        """What the reverse sweep reads of it."""
+        return _bytes(self.read)
+
+
+def _bytes(values: Iterable[Value]) -> int:
+    return sum(value.spec.nbytes for value in values)
+
+
+def stages(loss: Value, wrt: Sequence[Value]) -> list[Stage]:
+    """The program as runs of nodes of one layer, in the order of evaluation."""
+    nodes = [node for node in toposort([loss]) if node.op is not None]
+    read = set(read_again(loss, wrt))
+    last: dict[Value, int] = {}
+    for node in nodes:
+        for operand in node.inputs:
+            last[_shown(operand)] = node.index
+    found = []
+    for layer, run in groupby(nodes, key=lambda node: node.layer):
+        part = tuple(run)
+        crossing = {node: last[node] for node in part if last.get(node, -1) > part[-1].index}
+        found.append(Stage(layer, part, tuple(node for node in part if node in read), crossing))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Consecutive stages in segments. ``kept`` are the results that the forward run keeps for later segments.
+
+    The last segment's are read as they are; those of another are computed again when the reverse sweep comes to it.
+    """
+
+    segments: tuple[tuple[Stage, ...], ...]
+    kept: frozenset[Value]
+
+    @property
+    def bytes(self) -> int:
+        """What the forward results that the reverse sweep reads take at most: those kept, and one segment's."""
+        rest = (_bytes(v for stage in segment for v in stage.read if v not in self.kept) for segment in self.segments)
+        return _bytes(self.kept) + max(rest)
+
+    @property
+    def repeated(self) -> int:
+        """Stages that are run a second time."""
+        return sum(map(len, self.segments[:-1]))
+
+
+def segmented(parts: Sequence[Stage], count: int | None = None) -> Segmentation:
+    """Stages in ``count`` segments, or in as many as need the least memory; the largest is as small as it can be."""
+    counts = range(1, len(parts) + 1) if count is None else [min(count, len(parts))]
+    return min((_split(parts, number) for number in counts), key=lambda found: found.bytes)
+
+
+def _split(parts: Sequence[Stage], count: int) -> Segmentation:
+    """At most ``count`` segments, by bisection over the size of the largest."""
+    sizes = [part.bytes for part in parts]
+    low, high = max(sizes), sum(sizes)
+    while low < high:
+        middle = (low + high) // 2
+        if len(_filled(sizes, middle)) <= count:
+            high = middle
+        else:
+            low = middle + 1
+    segments = tuple(tuple(parts[start:stop]) for start, stop in _filled(sizes, low))
+    return Segmentation(segments, frozenset(value for segment in segments[:-1] for value in _crossing(segment)))
+
+
+def _filled(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Consecutive (start, stop) that are as long as they can be without passing ``most``."""
+    found, start, total = [], 0, 0
+    for place, size in enumerate(sizes):
+        if place > start and total + size > most:
+            found.append((start, place))
+            start, total = place, 0
+        total += size
+    return [*found, (start, len(sizes))]
+
+
+def _crossing(segment: Sequence[Stage]) -> Iterator[Value]:
+    end = segment[-1].nodes[-1].index
+    for stage in segment:
+        yield from (value for value, last in stage.crossing.items() if last > end)
+
+
+def grad_recomputed(loss: Value, wrt: Sequence[Value], count: int | None = None) -> list[Value]:
+    """As ``grad``, bit for bit, with the forward results of all segments but the last computed again.
+
+    ``count``: segments; None: as many as need the least memory. In the order in which the values are made, which is
+    that of a plan, a segment's results are born when the reverse sweep comes to it and die with it.
+    """
+    again = _Again(segmented(stages(loss, wrt), count))
+    return vjp([loss], wrt, [ones_like(loss)], read=again)
+
+
+class _Again:
+    """What the reverse sweep reads in place of a value: itself, where it is there; else a copy computed again."""
+
+    def __init__(self, plan: Segmentation):
+        self.copies: dict[Value, Value] = {}
+        self.kept = plan.kept
+        self.segment_of = {
+            node: number
+            for number, segment in enumerate(plan.segments[:-1])
+            for stage in segment
+            for node in stage.nodes
+        }
+        self.nodes = [[node for stage in segment for node in stage.nodes] for segment in plan.segments]
+
+    def __call__(self, value: Value) -> Value:
+        shown = _shown(value)
+        if shown in self.kept or shown not in self.segment_of:
+            return value
+        if value not in self.copies:
+            self._run_again(self.segment_of[value])
+        return self.copies[value]
+
+    def _run_again(self, number: int) -> None:
+        """The whole segment; what the reverse sweep does not read is dropped as dead."""
+        inside = set(self.nodes[number])
+        for node in self.nodes[number]:
+            assert node.op is not None
+            with scope(node.layer):
+                operands = [self._operand(x, number, inside) for x in node.inputs]
+                self.copies[node] = node.op(*operands)
+
+    def _operand(self, x: Value, number: int, inside: set[Value]) -> Value:
+        if x in inside:
+            return self.copies[x]
+        # Without the barrier simplification would find that all of this has been computed already.
+        return x if x.is_constant else Barrier(number)(x)
