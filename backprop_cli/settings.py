@@ -19,8 +19,7 @@ T = TypeVar("T")
 class Settings(BaseModel):
     """Immutable, hashable, strict (no text for a number), and unknown keys are errors.
 
-    The docstring under a field describes it: see ``descriptions``. Defaults that are settings are made by
-    ``model_construct``, which needs no validator: to call the class would build one at import.
+    The docstring under a field describes it: see ``descriptions``.
     """
 
     # Deferred: most settings are only ever validated as a part of the whole configuration, which saves 40 ms a start.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.structure import Local, dense
 from backprop_cli.autodiff.value import Operand, Value, as_value
 from backprop_cli.errors import ShapeError
@@ -78,6 +78,16 @@ class Op:
         if scratch:
             return partial(self.eval, *x, out=out, scratch=scratch)
         return partial(self.eval, *x, out=out)
+
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The analytic continuation of ``eval``: some operands, and ``out``, are complex128.
+
+        For the complex step, ``f(x + ih)`` with a tiny h. Most of NumPy's functions continue themselves; an op that
+        has a branch, a kink or a modulus says here how: it branches on real parts, and at a kink it continues along
+        the derivative that the op documents. Ops that are steps are never asked.
+        """
+        scratch = tuple(np.empty(s.shape, s.dtype) for s in self.scratch(*(spec_of(array) for array in x)))
+        self.bind(*x, out=out, scratch=scratch)()
 
     def loop(self, *x: Array, out: Array) -> Loop | None:
         """``eval`` as one assignment an element, for a compiler; None leaves the op to NumPy."""

@@ -57,12 +57,14 @@ class GradientCheckSettings(Settings):
     """check before the first step"""
     every_steps: Maybe[PositiveInt] = None
     """check after every so many steps, too"""
-    method: Literal["auto", "central"] = "auto"
-    """how the numerical derivative is taken; auto: the most exact way that fits the network"""
+    method: Literal["auto", "central", "complex", "adjoint", "taylor", "projection"] = "auto"
+    """what the gradient is compared with; auto: differences, the complex step and forward mode together"""
     samples: PositiveInt | Literal["all"] = 32
     """entries checked of each parameter"""
     tolerance: Positive = 1e-5
     """largest relative error that passes"""
+    adjoint_every_steps: Maybe[PositiveInt] = None
+    """record how far forward and reverse mode differ after every so many steps, as the metric adjoint_residual"""
     on_failure: Literal["stop", "warn"] = "stop"
     """what a wrong gradient does to the run"""
     max_seconds: Maybe[Positive] = None
@@ -82,7 +84,7 @@ class Config(Settings):
     """the network"""
     loss: LossType
     """what training makes small"""
-    regularization: RegularizationSettings = RegularizationSettings.model_construct()
+    regularization: RegularizationSettings = RegularizationSettings()
     """penalties on weights, reported as their own metric"""
     optimizer: Annotated[OptimizerType, DefaultType("adam")] = Field(default_factory=lambda: _default_optimizer())
     """how a gradient becomes a step; default: adam"""
@@ -90,7 +92,7 @@ class Config(Settings):
     """how the learning rate changes; default: constant"""
     metrics: Many[MetricType] = Field(default_factory=lambda valid: _default_metrics(valid))
     """computed over whole splits; default: accuracy, and for regression root_mean_squared_error and r2"""
-    training: TrainingSettings = TrainingSettings.model_construct()
+    training: TrainingSettings = TrainingSettings()
     """how long, in which batches and precision"""
     early_stopping: Maybe[EarlyStoppingSettings] = None
     """stop when the monitored metric no longer improves; absent or none: off"""
@@ -98,9 +100,9 @@ class Config(Settings):
     """what is saved, and which checkpoint is the best"""
     gradient_check: Maybe[GradientCheckSettings] = None
     """check the gradients during training; absent or none: off, {}: on"""
-    log: LogSettings = LogSettings.model_construct()
+    log: LogSettings = LogSettings()
     """what is recorded beside the epochs"""
-    run: RunSettings = RunSettings.model_construct()
+    run: RunSettings = RunSettings()
     """where runs are kept"""
 
     @field_validator("checkpoint")

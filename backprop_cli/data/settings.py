@@ -121,7 +121,7 @@ class DataSettings(Settings):
     """columns or arrays to predict from; all: every one but the target"""
     split: Maybe[SplitSettings] = None
     """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
-    transform: TransformSettings = TransformSettings.model_construct()
+    transform: TransformSettings = TransformSettings()
     """how columns become inputs"""
 
     @field_validator("target", "features")

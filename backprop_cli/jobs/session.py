@@ -208,8 +208,10 @@ class Session:
     def _periods(self) -> list[int]:
         """Somebody reads each step that is a multiple of one of these."""
         config = self.config
-        asking = (config.log, config.checkpoint, config.gradient_check)
-        return [each.every_steps for each in asking if each is not None and each.every_steps is not None]
+        asking = [config.log.every_steps, config.checkpoint.every_steps]
+        if config.gradient_check is not None:
+            asking += [config.gradient_check.every_steps, config.gradient_check.adjoint_every_steps]
+        return [each for each in asking if each is not None]
 
     def _go_back(self) -> None:
         """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""

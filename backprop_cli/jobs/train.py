@@ -40,7 +40,8 @@ def train(
     ``resume`` is a run, which goes on from its last checkpoint, or a checkpoint in its ``checkpoints/``.
     ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread. Of steps those
     are events that the configuration asks for (``log.every_steps``, ``checkpoint.every_steps``,
-    ``gradient_check.every_steps``), the last one of an epoch, and one every 20 ms: ``log.every_steps=1`` makes all.
+    ``every_steps`` and ``adjoint_every_steps`` of ``gradient_check``), the last one of an epoch, and one every 20 ms:
+    ``log.every_steps=1`` makes all.
     ``watch`` has been counting what came before (the imports of a command); the result's ``timings`` are its.
 
     Raises:

@@ -69,6 +69,14 @@ class GradientChecked:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Metrics of one step beside its loss, by their full names: ``adjoint_residual``."""
+
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint is on disk; ``kind`` is best, last or step."""
 
@@ -105,4 +113,4 @@ class Finished:
     run_dir: str = ""
 
 
-Event = Started | Step | Epoch | GradientChecked | Saved | Stopped | Warned | Finished
+Event = Started | Step | Epoch | GradientChecked | Measured | Saved | Stopped | Warned | Finished

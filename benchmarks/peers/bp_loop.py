@@ -1,4 +1,4 @@
-"""``bp``: the loop that ``bp train`` runs, with every event read."""
+"""``bp``: the loop that ``bp train`` runs, with its events read."""
 
 from __future__ import annotations
 

@@ -66,6 +66,7 @@ def test_an_empty_section_is_on_with_its_defaults(tmp_path):
     assert config.gradient_check.model_dump() == {
         "at_start": True,
         "every_steps": None,
+        "adjoint_every_steps": None,
         "method": "auto",
         "samples": 32,
         "tolerance": 1e-5,

@@ -336,7 +336,7 @@ FEATURES = f"{KEEPS} features: its first layer has learned what each of them is;
             "data.features=[y, x]",
             f"{KEEPS} features: its first layer has learned what each of them is; start a new run",
         ),
-        ("optimizer=sgd", f"{KEEPS} optimizer: adam remembers m and v, sgd remembers nothing; start a new run"),
+        ("optimizer=sgd", f"{KEEPS} optimizer: adam remembers m_sum and v_sum, sgd remembers nothing; start a new run"),
         (
             "model.layers.0.units=7",
             f"{KEEPS} parameters: dense_1.weight is [6, 2] and would be [7, 2]; start a new run",
@@ -359,7 +359,8 @@ def test_every_such_override_is_named(capsys):
     run, _ = run_of(write_config(), "run", ["training.epochs=1"])
     assert refusal(capsys, run, "optimizer=sgd", "training.epochs=9", "seed=4") == (
         2,
-        f"override optimizer=sgd: {KEEPS} optimizer: adam remembers m and v, sgd remembers nothing; start a new run\n"
+        f"override optimizer=sgd: {KEEPS} optimizer: adam remembers m_sum and v_sum, sgd remembers nothing; "
+        "start a new run\n"
         f"override seed=4: {SPLIT}\n2 problems; nothing was run.\n",
     )
     assert refusal(capsys, run, "data={source: flowers.csv, target: kind, split: {test: 0.3}}") == (

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +241,12 @@ def test_threads_are_those_asked_for():
     assert record(run)["threads"] == 2
     run, _ = run_of(write_config(), "small")
     assert record(run)["threads"] == 1  # by rule: the network is small
+
+
+def test_threads_are_those_asked_for_of_a_process_that_begins_with_one():
+    command = [sys.executable, "-m", "backprop_cli.cli.entry", "train", str(write_config()), "--run-dir", "run"]
+    subprocess.run([*command, "--threads", "2", "--quiet"], check=True, capture_output=True)
+    assert record(Path("run"))["environment"]["blas"]["threads"] == 2
 
 
 def test_no_epochs_write_the_initial_weights_as_the_last_checkpoint():

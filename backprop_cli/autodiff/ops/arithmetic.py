@@ -233,6 +233,10 @@ class Absolute(Elementwise):
     is_smooth: ClassVar = False
     samples: ClassVar = (sample((3, 4)), sample(()))
 
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """``x sign(Re x)``."""
+        np.multiply(x[0], np.sign(x[0].real), out=out)
+
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """sign(x)."""
         return (Sign()(x),)
@@ -253,6 +257,14 @@ class Sign(Elementwise):
         return (None,)
 
 
+def _chosen(x: Array, y: Array, out: Array) -> None:
+    """X where ``Re x > Re y``, y where it is less, their mean where they are equal; NaN stays NaN."""
+    np.add(x, y, out=out)
+    np.multiply(out, 0.5, out=out, where=x.real == y.real)
+    np.copyto(out, x, where=x.real > y.real)
+    np.copyto(out, y, where=x.real < y.real)
+
+
 def _share(x: Value, y: Value) -> Value:
     """The part of the derivative of max(x, y) that belongs to x: 1, 0, or 1/2 where they are equal."""
     return Greater()(x, y) + 0.5 * Equal()(x, y)
@@ -267,6 +279,10 @@ class Maximum(Elementwise):
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The operand of the larger real part."""
+        _chosen(x[0], x[1], out)
+
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
         """1 for the larger."""
         return _share(x, y), _share(y, x)
@@ -280,6 +296,11 @@ class Minimum(Elementwise):
     expression: ClassVar = "{0} if {0} <= {1} or {0} != {0} else {1}"
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
+
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The operand of the smaller real part."""
+        _chosen(-x[0], -x[1], out)
+        np.negative(out, out=out)
 
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
         """1 for the smaller."""
@@ -304,6 +325,11 @@ class Relu(Elementwise):
         The zeros are never written, so that the system backs them with one page.
         """
         return partial(np.maximum, x[0], np.zeros(x[0].shape, x[0].dtype), out=out)
+
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """``x [Re x > 0]``; NaN stays NaN."""
+        np.copyto(out, x[0])
+        np.copyto(out, 0.0, where=x[0].real <= 0.0)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """1 where out > 0: written with the result, so that x need not be kept."""

@@ -84,6 +84,10 @@ class Where(Elementwise):
         np.copyto(out, y)
         np.copyto(out, x, where=chosen)
 
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The condition is that of the real part."""
+        super().eval_complex(x[0].real, *x[1:], out=out)
+
     def partials(self, condition: Value, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
         """[condition], 1 - [condition]."""
         off = Equal()(condition, 0.0)

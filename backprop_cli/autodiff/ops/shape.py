@@ -244,6 +244,8 @@ class Pad(Movement):
 
     def shape(self, *x: Spec) -> Spec:
         """The axis grows by before + after."""
+        if not 0 <= self.axis < x[0].ndim:
+            raise ShapeError(self, "outside the array", x=x[0])
         shape = list(x[0].shape)
         shape[self.axis] += self.before + self.after
         return x[0].with_shape(tuple(shape))

@@ -28,9 +28,9 @@ class Dense(WeightedLayer):
     """number of outputs"""
     bias: bool = True
     """whether a number is added to each output"""
-    initializer: InitializerType = GlorotUniform.model_construct()
+    initializer: InitializerType = GlorotUniform()
     """how the weight starts"""
-    bias_initializer: InitializerType = Zeros.model_construct()
+    bias_initializer: InitializerType = Zeros()
     """how the bias starts"""
 
     samples: ClassVar[tuple[Sample, ...]] = (
