@@ -16,7 +16,7 @@ from backprop_cli.jobs.train import train
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-NEEDS_FILES = {"mnist"}
+NEEDS_FILES = {"mnist", "autoencoder"}
 SEEDS = range(5)
 MNIST = {
     "train.inputs": "train-images-idx3-ubyte.gz",
@@ -38,6 +38,10 @@ AT_LEAST = {
     "xor": ("accuracy", 0.995),
     "spiral": ("accuracy", 0.97),
     "skip": ("accuracy", 0.96),
+}
+AT_MOST = {
+    "diabetes": ("root_mean_squared_error", 58),
+    "digits_autoencoder": ("root_mean_squared_error", 0.15),
 }
 
 
@@ -82,7 +86,7 @@ def test_the_network_of_mnist_needs_no_files():
 
 
 def test_every_configuration_has_a_bar():
-    assert {path.stem for path in CONFIGS} == {*AT_LEAST, "diabetes", "mnist"}
+    assert {path.stem for path in CONFIGS} == {*AT_LEAST, *AT_MOST, *NEEDS_FILES}
 
 
 @pytest.mark.slow
@@ -95,10 +99,12 @@ def test_it_reaches_its_bar_and_the_figure_in_the_readme(name):
 
 
 @pytest.mark.slow
-def test_diabetes_stays_under_its_bar():
-    mean = fmean(on_test("diabetes", "root_mean_squared_error"))
-    assert mean < 58
-    assert mean == pytest.approx(in_readme("diabetes"), rel=OTHER_PROCESSORS)
+@pytest.mark.parametrize("name", AT_MOST)
+def test_it_stays_under_its_bar(name):
+    metric, bar = AT_MOST[name]
+    mean = fmean(on_test(name, metric))
+    assert mean < bar
+    assert mean == pytest.approx(in_readme(name), rel=OTHER_PROCESSORS)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import backprop_cli
 
 PACKAGE = Path(backprop_cli.__file__).parent
 ORDER = [
+    "stopwatch",
     "errors",
     "registry",
     "settings",

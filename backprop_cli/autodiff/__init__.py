@@ -22,6 +22,7 @@ without allocating::
     [0.     0.7269 0.6397]
 """
 
+from backprop_cli.autodiff.complex_step import ComplexStep
 from backprop_cli.autodiff.composite import (
     absolute,
     add,
@@ -81,8 +82,8 @@ from backprop_cli.autodiff.transforms import grad, hvp, jacobian, jvp, vectorize
 from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
 
 __all__ = [
-    "OPS", "Array", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add", "amax",
-    "broadcast_to", "cast", "clip", "concat", "constant", "copy", "cos", "divide", "equal", "erf", "evaluate",
+    "OPS", "Array", "ComplexStep", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add",
+    "amax", "broadcast_to", "cast", "clip", "concat", "constant", "copy", "cos", "divide", "equal", "erf", "evaluate",
     "exp", "expm1", "grad", "greater", "greater_equal", "hvp", "input_", "jacobian", "jvp", "less", "log", "log1p",
     "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "obstacle", "one_hot",
     "power", "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax",

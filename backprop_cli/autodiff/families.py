@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import OPS, Op, common_dtype
+from backprop_cli.autodiff.op import OPS, Op, common_dtype, in_brackets
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value, constant
@@ -86,6 +86,14 @@ class Elementwise(Op):
         axes = max(v.ndim - is_mapped for v, is_mapped in zip(x, mapped, strict=True))
         return self(*(aligned(v, axes + 1) if is_mapped else v for v, is_mapped in zip(x, mapped, strict=True)))
 
+    def written(self, *operands: str) -> str:
+        """With the sign of its ``expression`` between the operands, where it has one."""
+        sign = self.expression.removeprefix("{0} ").removesuffix(" {1}")
+        if f"{{0}} {sign} {{1}}" != self.expression:
+            return super().written(*operands)
+        left, right = operands
+        return f"{left if sign == '+' else in_brackets(left)} {sign} {in_brackets(right)}"
+
     def simplify(self, *x: Value) -> Value | None:
         """Work on what was broadcast, not on its repetitions; broadcast the result if nothing else does."""
         bare = tuple(v.inputs[0] if isinstance(v.op, OPS["broadcast_to"]) else v for v in x)
@@ -140,7 +148,8 @@ def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
     if part is None or not x.spec.is_inexact:
         return None
     reads = np.broadcast_to(np.arange(x.size).reshape(x.shape), out.shape).reshape(out.size, 1)
-    return Local(reads, isinstance(part, float) and abs(part) == 1.0, x.size)
+    is_unit = isinstance(part, float) and abs(part) == 1.0
+    return Local(reads, is_unit, x.size, -1 if is_unit and part == -1.0 else 1)
 
 
 def aligned(x: Value, ndim: int) -> Value:

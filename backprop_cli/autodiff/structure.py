@@ -16,12 +16,13 @@ class Local(NamedTuple):
 
     ``reads`` (result's elements, n): the flat indices of the operand's elements that each element of the result depends
     on; -1 stands for none. ``is_unit``: every entry is 1 or -1 whatever the values are, so that multiplying by the
-    matrix takes no multiplication. ``columns``: elements of the operand.
+    matrix takes no multiplication; ``sign`` is which. ``columns``: elements of the operand.
     """
 
     reads: Array
     is_unit: bool
     columns: int
+    sign: int = 1
 
     @property
     def nonzeros(self) -> int:
@@ -45,10 +46,11 @@ class Local(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What it is called, up to the order of rows and columns.
+        """What it is called.
 
-        ``identity`` (a permutation), ``selection`` (of some elements), ``diagonal``; ``broadcast`` (an element goes to
-        many), ``sum`` (disjoint ones are added); ``dense``; ``block diagonal`` with dense blocks; else ``sparse``.
+        ``identity``, ``permutation``, ``selection`` (of some elements); up to the order of rows and columns
+        ``diagonal``, ``broadcast`` (an element goes to many), ``sum`` (disjoint ones are added), ``dense``, ``block
+        diagonal`` with dense blocks, and ``sparse``.
         """
         return _kind(self)
 
@@ -67,9 +69,11 @@ def _kind(local: Local) -> str:
     if nonzeros == rows * columns and nonzeros > 1:
         return "sum" if local.is_unit and rows == 1 else "broadcast" if local.is_unit and columns == 1 else "dense"
     if most_row <= 1 and most_column <= 1:
-        if not local.is_unit:
+        if not local.is_unit or local.sign < 0:
             return "diagonal"
-        return "identity" if nonzeros == rows == columns else "selection"
+        if local.is_diagonal:
+            return "identity"
+        return "permutation" if nonzeros == rows == columns else "selection"
     if local.is_unit and most_column <= 1:
         return "sum"
     if local.is_unit and most_row <= 1:
@@ -101,6 +105,14 @@ class Structure:
                 known[key] = int.from_bytes(np.packbits(mask, bitorder="little").tobytes(), "little")
             rows.append(known[key])
         return cls(tuple(rows), local.columns, local.is_unit)
+
+    def local(self) -> Local:
+        """The pattern as the indices that each row reads."""
+        reads = np.full((len(self.rows), max((row.bit_count() for row in self.rows), default=0)), -1)
+        for place, row in enumerate(self.rows):
+            here = positions(row)
+            reads[place, : len(here)] = here
+        return Local(reads, self.is_unit, self.columns)
 
     @property
     def key(self) -> tuple[tuple[int, ...], int, bool]:

@@ -1,68 +1,103 @@
-"""Every registered op, activation, layer and loss, checked at its own samples: to be added is to be checked."""
+"""Everything registered, checked at its own samples and at the edges of shapes: to be added is to be checked."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 
-from backprop_cli.autodiff import OPS, Array, Sample, Value, constant, input_, multiply
+from backprop_cli.autodiff import OPS, Array, Op, Sample, Value, constant, input_, multiply
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.checks.gradients import Check, Report, check_scalar, worst_first
+from backprop_cli.checks.edges import edge_samples
+from backprop_cli.checks.formulas import check_initializers, check_optimizers
+from backprop_cli.checks.gradients import check_objective
+from backprop_cli.checks.method import Options, Order
+from backprop_cli.checks.objective import Objective, Tensor
+from backprop_cli.checks.result import Check, Report, worst_first
+from backprop_cli.checks.rules import op_objective
 from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.nn.layer import LAYERS, Layer
 from backprop_cli.nn.loss import LOSSES, Loss
 
-_BATCH = 4
+_BATCHES = (4, 1)
 _WIDTH = 3
 
 
-def check_registered(*, tolerance: float = 1e-5, seed: int = 0) -> Report:
-    """The gradient of a random weighting of each one's result by every input and parameter, all entries, in float64.
+def check_registered(*, method: str = "auto", order: Order = 1, tolerance: float = 1e-5, seed: int = 0) -> Report:
+    """The gradient of a random weighting of each one's result by every input and parameter, all entries, in float64;
+    one step of each optimizer against its formula, and the spread of each initializer's draws.
 
     Several samples of one type make one check an input: its worst.
+
+    Raises: UsageError for a method there is not.
     """
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
-    worst: dict[str, Check] = {}
-    for check in _all(rng, tolerance):
-        known = worst.get(check.name)
-        worst[check.name] = check if known is None else worst_first([check, known])[0]
-    return Report("everything registered", tolerance, worst_first(list(worst.values())), time.perf_counter() - started)
+    options = Options("all", tolerance, seed)
+    worst: dict[tuple[str, str], Check] = {}
+    for check in _all(method, order, options, rng):
+        known = worst.get((check.name, check.kind))
+        worst[check.name, check.kind] = check if known is None else worst_first([check, known])[0]
+    checks = worst_first(list(worst.values()))
+    return Report("everything registered", tolerance, checks, time.perf_counter() - started, method)
 
 
-def _all(rng: np.random.Generator, tolerance: float) -> Iterator[Check]:
-    for name, op in OPS.items():
-        for sample in op.samples:
-            inputs, arrays = _operands(sample, rng)
-            out = op(**sample.fields)(*inputs.values())
-            if not op.blocks_gradient and out.spec.is_inexact:
-                yield from _weighted(out, inputs, arrays, name, "op", rng, tolerance)
-    for name, activation in ACTIVATIONS.items():
-        for settings in activation.samples:
-            x = input_("x", (_BATCH, _WIDTH))
-            out = activation.model_validate({"type": name, **settings}).apply(x)
-            arrays = {"x": rng.standard_normal(x.shape)}
-            yield from _weighted(out, {"x": x}, arrays, name, "activation", rng, tolerance)
-    for name, layer in LAYERS.items():
-        for sample in layer.samples:
-            yield from _layer(layer.model_validate({"type": name, **sample.settings}), sample.inputs, rng, tolerance)
-    for name, loss in LOSSES.items():
-        for settings in loss.samples:
-            yield from _loss(loss.model_validate({"type": name, **settings}), rng, tolerance)
+def _all(method: str, order: Order, options: Options, rng: np.random.Generator) -> Iterator[Check]:
+    for objective in chain(op_objectives(rng), _network_objectives(rng)):
+        yield from check_objective(objective, method, order, options)
+    yield from check_optimizers(rng)
+    yield from check_initializers(rng)
 
 
-def _operands(sample: Sample, rng: np.random.Generator) -> tuple[dict[str, Value], dict[str, Array]]:
-    inputs: dict[str, Value] = {}
-    arrays: dict[str, Array] = {}
-    for k, shape in enumerate(sample.shapes):
-        key = f"operand {k}"
-        if k in sample.labels:
-            inputs[key], arrays[key] = input_(key, shape, np.int64), rng.integers(0, sample.classes, shape)
-        else:
-            inputs[key], arrays[key] = input_(key, shape), rng.uniform(*sample.domain, shape)
-    return inputs, arrays
+def op_objectives(rng: np.random.Generator) -> Iterator[Objective]:
+    """Every op at its samples and at the edges of their shapes."""
+    for name, cls in OPS.items():
+        for sample in [each for own in cls.samples for each in (own, *edge_samples(cls, own, rng))]:
+            op: Op = cls(**sample.fields)
+            arrays = operands(sample, rng)
+            if is_differentiable(op, arrays):
+                yield op_objective(op, arrays, f"op {name}", rng, "op")
+
+
+def is_differentiable(op: Op, arrays: list[Array]) -> bool:
+    """Whether differences tell of its derivative."""
+    floats = [array for array in arrays if array.dtype.kind == "f"]
+    return bool(floats) and not op.blocks_gradient
+
+
+def operands(sample: Sample, rng: np.random.Generator) -> list[Array]:
+    """Arrays drawn as the sample says."""
+    return [
+        rng.integers(0, sample.classes, shape) if k in sample.labels else rng.uniform(*sample.domain, shape)
+        for k, shape in enumerate(sample.shapes)
+    ]
+
+
+def _network_objectives(rng: np.random.Generator) -> Iterator[Objective]:
+    """Every activation, layer and loss, for a batch of several examples and of one."""
+    for batch in _BATCHES:
+        for name, activation in ACTIVATIONS.items():
+            for settings in activation.samples:
+                x = input_("x", (batch, _WIDTH))
+                out = activation.model_validate({"type": name, **settings}).apply(x)
+                yield _weighted(out, {"x": x}, {"x": rng.standard_normal(x.shape)}, name, "activation", rng)
+        for name, layer in LAYERS.items():
+            for sample in layer.samples:
+                yield _layer(layer.model_validate({"type": name, **sample.settings}), sample.inputs, batch, rng)
+        for name, loss in LOSSES.items():
+            for settings in loss.samples:
+                yield _loss(loss.model_validate({"type": name, **settings}), batch, rng)
+
+
+def _objective(
+    scalar: Value, inputs: Mapping[str, Value], arrays: Mapping[str, Array], kind: str, name: str
+) -> Objective:
+    tensors = [
+        Tensor(f"{kind} {name} by {key}", kind, value, key) for key, value in inputs.items() if value.spec.is_inexact
+    ]
+    return Objective(inputs, scalar, tensors, arrays)
 
 
 def _weighted(
@@ -72,35 +107,32 @@ def _weighted(
     name: str,
     kind: str,
     rng: np.random.Generator,
-    tolerance: float,
-) -> list[Check]:
+) -> Objective:
     scalar = sum_(multiply(constant(rng.standard_normal(out.shape)), out))
-    return check_scalar(scalar, inputs, arrays, name=f"{kind} {name}", kind=kind, tolerance=tolerance)
+    return _objective(scalar, inputs, arrays, kind, name)
 
 
-def _layer(
-    layer: Layer, shapes: tuple[tuple[int, ...], ...], rng: np.random.Generator, tolerance: float
-) -> list[Check]:
-    x = {f"input {k}": input_(f"input {k}", (_BATCH, *shape)) for k, shape in enumerate(shapes)}
+def _layer(layer: Layer, shapes: tuple[tuple[int, ...], ...], batch: int, rng: np.random.Generator) -> Objective:
+    x = {f"input {k}": input_(f"input {k}", (batch, *shape)) for k, shape in enumerate(shapes)}
     specs = [value.spec for value in x.values()]
     params = {key: input_(key, param.shape) for key, param in layer.params(*specs).items()}
     noise = {key: input_(key, spec.shape, spec.dtype) for key, spec in layer.noise(*specs).items()}
     arrays = {key: rng.standard_normal(value.shape) for key, value in {**x, **params}.items()}
     arrays |= {key: rng.random(value.shape) for key, value in noise.items()}
     out = layer.apply({**params, **noise}, *x.values())
-    return _weighted(out, {**x, **params, **noise}, arrays, layer.type, "layer", rng, tolerance)
+    return _weighted(out, {**x, **params, **noise}, arrays, layer.type, "layer", rng)
 
 
-def _loss(loss: Loss, rng: np.random.Generator, tolerance: float) -> list[Check]:
-    outputs = input_("outputs", (_BATCH, _WIDTH))
+def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
+    outputs = input_("outputs", (batch, _WIDTH))
     arrays: dict[str, Array] = {"outputs": rng.standard_normal(outputs.shape)}
     if loss.task == "classes":
-        targets = input_("targets", (_BATCH,), np.int64)
-        arrays["targets"] = rng.integers(0, _WIDTH, _BATCH)
+        targets = input_("targets", (batch,), np.int64)
+        arrays["targets"] = rng.integers(0, _WIDTH, batch)
     else:
         targets = input_("targets", outputs.shape)
         drawn = rng.integers(0, 2, outputs.shape) if loss.task == "binary" else rng.standard_normal(outputs.shape)
         arrays["targets"] = drawn.astype(np.float64)
-    scalar = loss.apply(outputs, targets)
-    inputs = {"outputs": outputs, "targets": targets}
-    return check_scalar(scalar, inputs, arrays, name=f"loss {loss.type}", kind="loss", tolerance=tolerance)
+    weights = loss.class_weights(range(_WIDTH), [1] * _WIDTH)
+    scalar = loss.apply(outputs, targets, None if weights is None else constant(weights))
+    return _objective(scalar, {"outputs": outputs, "targets": targets}, arrays, "loss", loss.type)

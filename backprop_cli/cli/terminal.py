@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -17,6 +18,11 @@ def is_plain(stream: TextIO, environment: Mapping[str, str] = os.environ) -> boo
     if not stream.isatty():
         return True
     return bool(environment.get("NO_COLOR") or environment.get("CI") or environment.get("TERM") == "dumb")
+
+
+def width() -> int:
+    """Columns of the terminal, or what ``COLUMNS`` says; 80 where nobody knows."""
+    return shutil.get_terminal_size().columns
 
 
 def emit(text: str) -> None:

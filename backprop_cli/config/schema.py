@@ -57,12 +57,14 @@ class GradientCheckSettings(Settings):
     """check before the first step"""
     every_steps: Maybe[PositiveInt] = None
     """check after every so many steps, too"""
-    method: Literal["auto", "central"] = "auto"
-    """how the numerical derivative is taken; auto: the most exact way that fits the network"""
+    method: Literal["auto", "central", "complex", "adjoint", "taylor", "projection"] = "auto"
+    """what the gradient is compared with; auto: differences, the complex step and forward mode together"""
     samples: PositiveInt | Literal["all"] = 32
     """entries checked of each parameter"""
     tolerance: Positive = 1e-5
     """largest relative error that passes"""
+    adjoint_every_steps: Maybe[PositiveInt] = None
+    """record how far forward and reverse mode differ after every so many steps, as the metric adjoint_residual"""
     on_failure: Literal["stop", "warn"] = "stop"
     """what a wrong gradient does to the run"""
     max_seconds: Maybe[Positive] = None

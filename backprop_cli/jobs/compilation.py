@@ -5,7 +5,7 @@ from __future__ import annotations
 from backprop_cli.autodiff import Program, obstacle
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import ConfigError
-from backprop_cli.training.loop import Job
+from backprop_cli.training.job import Job
 from backprop_cli.training.program import training_step
 
 _CALL, _ELEMENT = 5.5e-7, 1e-10

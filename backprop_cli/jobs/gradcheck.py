@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradients import Report, check_gradients
+from backprop_cli.checks.gradients import check_gradients
+from backprop_cli.checks.method import Options, Order
+from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.registered import check_registered
+from backprop_cli.checks.result import Report
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.network import check_model
 from backprop_cli.config.schema import GradientCheckSettings
@@ -32,19 +36,22 @@ def gradcheck(
     target: Path | str | None = None,
     overrides: Sequence[str] = (),
     *,
-    method: Literal["auto", "central"] = "auto",
+    method: str | None = None,
+    order: Order = 1,
     samples: int | Literal["all"] | None = None,
     tolerance: float | None = None,
+    mutate: bool = False,
 ) -> Report:
     """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
 
     Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
-    border pixel that is always 0 would hide a wrong gradient. ``samples`` and ``tolerance`` default to the
-    configuration's ``gradient_check``. ``auto`` is the best method there is for the network, central differences in
-    float64. Without a target every registered op, activation, layer and loss is checked.
+    border pixel that is always 0 would hide a wrong gradient. ``method``, ``samples`` and ``tolerance`` default to the
+    configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
+    registered is checked, all entries. ``mutate`` then breaks each derivative rule in turn, by itself or in the
+    network, and counts how often the check notices.
 
     Raises:
-        UsageError: a tolerance that is not above 0.
+        UsageError: a tolerance that is not above 0, a method that there is not.
         ConfigError: the configuration is wrong.
         DataError: data that is needed to know the shapes cannot be read.
         CheckpointError: the checkpoint is missing or damaged.
@@ -53,25 +60,33 @@ def gradcheck(
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:
-        return check_registered(tolerance=tolerance or GradientCheckSettings().tolerance)
-    path = Path(target)
+        defaults = GradientCheckSettings()
+        method, tolerance = method or defaults.method, tolerance or defaults.tolerance
+        with blas_threads(1):  # arrays of a few numbers: a second thread would cost more than it does
+            report = check_registered(method=method, order=order, tolerance=tolerance)
+            score = op_score(method=method, order=order, tolerance=tolerance) if mutate else None
+        return replace(report, score=score)
+    path, loaded, recipe, parameters = _network(Path(target), overrides)
+    seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
+    method, options = (
+        method or settings.method,
+        Options(samples or settings.samples, tolerance or settings.tolerance, seed),
+    )
+    arrays = {PARAMETERS: parameters, **_batch(recipe, seed)}
+    with blas_threads(1):
+        report = check_gradients(recipe, arrays, target=str(path), method=method, order=order, options=options)
+        score = network_score(recipe, arrays, method=method, order=order, options=options) if mutate else None
+    return replace(report, score=score)
+
+
+def _network(path: Path, overrides: Sequence[str]) -> tuple[Path, Loaded, Recipe, Array]:
+    """The file that was meant, its configuration, and the network with parameters: initial, or a checkpoint's."""
     if is_configuration(path):
         loaded = load_config(path, overrides)
         recipe = _configured(loaded)
-        parameters = State.start(recipe, loaded.config.seed).parameters
-    else:
-        saved = open_saved(find_checkpoint(path), overrides)
-        path, loaded, recipe, parameters = saved.path, saved.loaded, saved.recipe, saved.state.parameters
-    settings = loaded.config.gradient_check or GradientCheckSettings()
-    with blas_threads(1):  # few examples: a second thread would cost more than it does
-        return check_gradients(
-            recipe,
-            {PARAMETERS: parameters, **_batch(recipe, loaded.config.seed)},
-            target=str(path),
-            samples=samples or settings.samples,
-            tolerance=tolerance or settings.tolerance,
-            seed=loaded.config.seed,
-        )
+        return path, loaded, recipe, State.start(recipe, loaded.config.seed).parameters
+    saved = open_saved(find_checkpoint(path), overrides)
+    return saved.path, saved.loaded, saved.recipe, saved.state.parameters
 
 
 def _configured(loaded: Loaded) -> Recipe:

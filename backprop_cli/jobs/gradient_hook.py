@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradients import Report, check_gradients
+from backprop_cli.checks.gradients import check_gradients
+from backprop_cli.checks.method import METHODS, Options
+from backprop_cli.checks.methods.auto import FORWARD
+from backprop_cli.checks.monitor import LIMIT, AdjointMonitor
+from backprop_cli.checks.result import Report
 from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
-from backprop_cli.training.events import Event, GradientChecked, Step, Warned
+from backprop_cli.training.events import Event, GradientChecked, Measured, Step, Warned
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, Recipe
 
@@ -26,6 +32,7 @@ class GradientHook:
     def __init__(self, settings: GradientCheckSettings | None, run: RunDirectory, recipe: Recipe, trainer: Trainer):
         self.settings, self.run, self.recipe, self.trainer = settings, run, recipe, trainer
         self.failure: str | None = None
+        self._monitor = AdjointMonitor(recipe)
 
     def at_start(self) -> Iterator[Event]:
         """Before the first step."""
@@ -35,18 +42,32 @@ class GradientHook:
     def after(self, step: Step) -> Iterator[Event]:
         """After a step that is due."""
         settings = self.settings
-        if settings is not None and settings.every_steps is not None and step.step % settings.every_steps == 0:
+        if settings is None:
+            return
+        if _is_due(settings.every_steps, step):
             yield from self._check(settings, step.step)
+        if _is_due(settings.adjoint_every_steps, step):
+            yield from self._measure(step.step)
+
+    def _measure(self, step: int) -> Iterator[Event]:
+        rng = np.random.default_rng([self.trainer.job.seed, _STREAM, step, 1])
+        residual = self._monitor.residual(self._arrays(step), rng)
+        yield Measured(step, {"adjoint_residual": residual})
+        if residual > LIMIT:
+            yield Warned(
+                f"forward and reverse mode differ at step {step}: adjoint residual {residual:.1e}, expected at most "
+                f"{LIMIT:g}; `bp gradcheck {self.run.path}` finds the rule that is wrong"
+            )
 
     def _check(self, settings: GradientCheckSettings, step: int) -> Iterator[Event]:
+        limit = settings.max_seconds
+        deadline = math.inf if limit is None else time.perf_counter() + limit
         report = check_gradients(
             self.recipe,
             self._arrays(step),
             target=f"step {step}",
-            samples=settings.samples,
-            tolerance=settings.tolerance,
-            seed=self.trainer.job.seed,
-            max_seconds=settings.max_seconds,
+            method=settings.method,
+            options=Options(settings.samples, settings.tolerance, self.trainer.job.seed, deadline),
         )
         path = self.run.gradient_check(step)
         self.run.write_json(path, {"step": step, "seconds": report.seconds, **report.to_json()})
@@ -54,6 +75,8 @@ class GradientHook:
         error = 0.0 if worst is None or worst.worst is None else worst.worst.relative_error
         name = "" if worst is None else worst.name
         yield GradientChecked(step, report.passed, name, error, report.seconds, str(path))
+        if limit is not None and not any(check.entries for check in report.checks):
+            yield Warned(f"the gradient check of step {step} looked at no entry within max_seconds, {limit:g}")
         if not report.passed:
             message = _story(report, step, str(path))
             if settings.on_failure == "stop":
@@ -73,13 +96,19 @@ class GradientHook:
         }
 
 
+def _is_due(every: int | None, step: Step) -> bool:
+    return every is not None and step.step % every == 0
+
+
 def _story(report: Report, step: int, path: str) -> str:
     check = report.checks[0]
     worst = check.worst
     assert worst is not None
-    at = ", ".join(map(str, worst.index))
+    at = f"[{', '.join(map(str, worst.index))}]" if worst.index else ""
+    words = ("forward mode's gradient", "the loss's slope") if check.kind == FORWARD else METHODS[report.method].words
+    rules = "".join(f"; the rule of {rule.name} is wrong" for rule in report.rules[:1])
     return (
-        f"gradient check failed at step {step}: {check.name}[{at}]: the program's gradient is {worst.analytic:.10g}, "
-        f"the loss's slope {worst.numeric:.10g} (relative error {worst.relative_error:.2e}, tolerance "
-        f"{report.tolerance:g}); see {path}"
+        f"gradient check failed at step {step}: {check.name}{at}: {words[0]} is {worst.analytic:.10g}, {words[1]} "
+        f"{worst.numeric:.10g} (relative error {worst.relative_error:.2e}, tolerance {report.tolerance:g}){rules}; "
+        f"see {path}"
     )

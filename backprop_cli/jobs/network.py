@@ -108,6 +108,15 @@ def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int:
     return int(dataset.train.targets.shape[1])
 
 
+def network_of(loaded: Loaded) -> Recipe:
+    """What a configuration trains; data is read only where it does not say the shapes itself."""
+    config = loaded.config
+    if config.model.input is not None:
+        return recipe_for(loaded, check_model(loaded, config.model.input), None)
+    dataset = load(loaded)
+    return recipe_for(loaded, check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset)), None)
+
+
 def _recipe(loaded: Loaded, dataset: Dataset) -> Recipe:
     loss, outputs = loaded.config.loss, outputs_wanted(loaded, dataset)
     problems = check_data_fit(loaded, outputs)

@@ -30,17 +30,22 @@ from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.environment import environment
 from backprop_cli.run.journal import Journal, write_table
 from backprop_cli.run.settings import CheckpointSettings
+from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Event, Finished, Started, Step, Stopped, Warned
-from backprop_cli.training.loop import BEST, Job, Trainer
+from backprop_cli.training.job import Job
+from backprop_cli.training.loop import Trainer
 from backprop_cli.training.monitor import Monitor
-from backprop_cli.training.state import State
+from backprop_cli.training.state import BEST, State
 
 OnEvent = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``)."""
+    """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``).
+
+    ``timings``: seconds of this process by what they were spent on, and their ``total``.
+    """
 
     status: str
     run_dir: Path | None = None
@@ -51,6 +56,7 @@ class TrainResult:
     best: Mapping[str, Any] | None = None
     checkpoints: Mapping[str, str | None] = field(default_factory=dict)
     exit_code: int = 0
+    timings: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As ``bp train --json`` prints it."""
@@ -63,6 +69,7 @@ class TrainResult:
             "metrics": dict(self.metrics),
             "best": self.best,
             "checkpoints": dict(self.checkpoints),
+            "timings": dict(self.timings),
         }
 
 
@@ -120,11 +127,12 @@ class Session:
         threads: int,
         on_event: OnEvent,
         resumed: Resumed | None,
+        watch: Stopwatch,
     ):
         self.prepared, self.state, self.run, self.threads = prepared, state, run, threads
         self.config = prepared.loaded.config
-        self.resumed = resumed
-        self.trainer = Trainer(job, state)
+        self.resumed, self.watch = resumed, watch
+        self.trainer = Trainer(job, state, watch)
         self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
         self.gradient_hook = GradientHook(self.config.gradient_check, run, prepared.recipe, self.trainer)
         self._network = network_metadata(prepared, threads)
@@ -145,7 +153,8 @@ class Session:
             self._open_record()
             try:
                 with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
-                    self._train(asked)
+                    with self.watch("training"):
+                        self._train(asked)
                     return self._finish()
             except EndedAtOnce as signal:
                 end = self._ended_at_once(signal.number)
@@ -185,15 +194,24 @@ class Session:
         if state.step == 0:
             self._check_gradients(self.gradient_hook.at_start())
         self._heed(asked)
-        for event in self.trainer.run():
+        for event in self.trainer.run(self._periods()):
             self._tell(event)
-            for saved in self.checkpointer.read(event):
-                self._tell(saved)
+            with self.watch("checkpoints"):
+                for saved in self.checkpointer.read(event):
+                    self._tell(saved)
             if isinstance(event, Step):
                 self._check_gradients(self.gradient_hook.after(event))
             self._heed(asked)
         if self.checkpointer.is_behind(state.step):
             self._tell(self.checkpointer.save_last(state.step))
+
+    def _periods(self) -> list[int]:
+        """Somebody reads each step that is a multiple of one of these."""
+        config = self.config
+        asking = [config.log.every_steps, config.checkpoint.every_steps]
+        if config.gradient_check is not None:
+            asking += [config.gradient_check.every_steps, config.gradient_check.adjoint_every_steps]
+        return [each for each in asking if each is not None]
 
     def _go_back(self) -> None:
         """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""
@@ -206,8 +224,9 @@ class Session:
             self._tell(Warned(f"{gone}: which one is the best is decided among those to come"))
 
     def _check_gradients(self, events: Iterator[Event]) -> None:
-        for event in events:
-            self._tell(event)
+        with self.watch("gradient_check"):
+            for event in events:
+                self._tell(event)
         if self.gradient_hook.failure is not None:
             self._tell(self.checkpointer.save_last(self.state.step))
             raise CheckError(self.gradient_hook.failure)
@@ -254,7 +273,15 @@ class Session:
         self._tell(Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path)))
         write_table(run.journal, run.table)
         return TrainResult(
-            status, run.path, self._epochs(), state.step, state.seconds, metrics, self._best(), self._checkpoints()
+            status,
+            run.path,
+            self._epochs(),
+            state.step,
+            state.seconds,
+            metrics,
+            self._best(),
+            self._checkpoints(),
+            timings=self.watch.seconds(),
         )
 
     def _checkpoints(self) -> dict[str, str | None]:
@@ -346,6 +373,7 @@ class Session:
             "seconds": self.state.seconds,
             "metrics": dict(metrics) or None,
             "best": self._best(),
+            "timings": self.watch.seconds(),
         }
         self.run.write_record(self._record)
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from backprop_cli.autodiff import Plan
-from backprop_cli.config.load import Loaded, load_config
-from backprop_cli.config.network import check_model
+from backprop_cli.config.load import load_config
 from backprop_cli.errors import CheckpointError
-from backprop_cli.jobs.network import is_configuration, load, outputs_wanted, recipe_for
+from backprop_cli.jobs.network import is_configuration, network_of
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.directory import RunDirectory
@@ -54,11 +53,11 @@ def show(target: Path | str, overrides: Sequence[str] = ()) -> ShowResult:
     path = Path(target)
     if is_configuration(path):
         loaded = load_config(path, overrides)
-        return _described(_recipe(loaded), loaded.config.training.batch_size, None)
+        return _described(network_of(loaded), loaded.config.training.batch_size, None)
     run = _run_without_checkpoint(path)
     if run is not None:
         loaded = load_config(run.resolved, overrides)
-        return _described(_recipe(loaded), loaded.config.training.batch_size, _outcome(run))
+        return _described(network_of(loaded), loaded.config.training.batch_size, _outcome(run))
     saved = open_saved(find_checkpoint(path), overrides)
     outcome = _outcome(RunDirectory(saved.path.parent.parent))
     return _described(saved.recipe, saved.loaded.config.training.batch_size, outcome)
@@ -77,14 +76,6 @@ def _run_without_checkpoint(path: Path) -> RunDirectory | None:
             raise
         return run
     return None
-
-
-def _recipe(loaded: Loaded) -> Recipe:
-    config = loaded.config
-    if config.model.input is not None:
-        return recipe_for(loaded, check_model(loaded, config.model.input), None)
-    dataset = load(loaded)
-    return recipe_for(loaded, check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset)), None)
 
 
 def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> ShowResult:

@@ -18,6 +18,7 @@ from backprop_cli.jobs.session import OnEvent, Session, TrainResult, job_for
 from backprop_cli.jobs.threads import blas_threads, thread_count
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import locked, refuse_locked
+from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Event
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
@@ -32,11 +33,16 @@ def train(
     threads: int | None = None,
     dry_run: bool = False,
     on_event: OnEvent | None = None,
+    watch: Stopwatch | None = None,
 ) -> TrainResult:
     """Train a network from a configuration file, or go on with a run.
 
     ``resume`` is a run, which goes on from its last checkpoint, or a checkpoint in its ``checkpoints/``.
-    ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread.
+    ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread. Of steps those
+    are events that the configuration asks for (``log.every_steps``, ``checkpoint.every_steps``,
+    ``every_steps`` and ``adjoint_every_steps`` of ``gradient_check``), the last one of an epoch, and one every 20 ms:
+    ``log.every_steps=1`` makes all.
+    ``watch`` has been counting what came before (the imports of a command); the result's ``timings`` are its.
 
     Raises:
         UsageError: arguments that do not go together, or another process trains in the run's directory.
@@ -53,14 +59,17 @@ def train(
         raise UsageError("train: give either a CONFIG or --resume RUN")
     if resume is not None and run_dir is not None:
         raise UsageError("train: --run-dir is for a new run; --resume goes on in the run's own directory")
-    ask = _Request(run_dir, threads, dry_run, on_event or _ignore)
+    ask = _Request(run_dir, threads, dry_run, on_event or _ignore, watch or Stopwatch())
     if resume is None:
-        return _carry_out(ask, load_config(Path(config or ""), overrides), None)
+        with ask.watch("configuration"):
+            loaded = load_config(Path(config or ""), overrides)
+        return _carry_out(ask, loaded, None)
     run, path = find_run(resume)
     if dry_run:
         refuse_locked(run)
     with contextlib.nullcontext() if dry_run else locked(run):
-        resumed = open_run(run, path, overrides)
+        with ask.watch("configuration"):
+            resumed = open_run(run, path, overrides)
         return _carry_out(ask, resumed.loaded, resumed)
 
 
@@ -72,10 +81,12 @@ class _Request:
     threads: int | None
     dry_run: bool
     on_event: OnEvent
+    watch: Stopwatch
 
 
 def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:
-    prepared = prepare(loaded)
+    with ask.watch("data"):
+        prepared = prepare(loaded)
     state = State.start(prepared.recipe, loaded.config.seed)
     if resumed is not None:
         resumed.restore(prepared, state)
@@ -86,14 +97,14 @@ def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainR
     job = dataclasses.replace(job, compiled=compiles(loaded, job, before))
     with blas_threads(threads):
         if ask.dry_run:
-            Trainer(job, state).warm_up()
-            return TrainResult("dry run")
+            Trainer(job, state, ask.watch).warm_up()
+            return TrainResult("dry run", timings=ask.watch.seconds())
         if resumed is not None:
-            return Session(prepared, job, state, resumed.run, threads, ask.on_event, resumed).run_all()
+            return Session(prepared, job, state, resumed.run, threads, ask.on_event, resumed, ask.watch).run_all()
         run = _new_run(loaded, ask.run_dir)
         with locked(run):
             run.write_text(run.config, loaded.text)
-            return Session(prepared, job, state, run, threads, ask.on_event, None).run_all()
+            return Session(prepared, job, state, run, threads, ask.on_event, None, ask.watch).run_all()
 
 
 def _ignore(event: Event) -> None:

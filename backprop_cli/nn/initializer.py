@@ -31,6 +31,10 @@ class Initializer(Settings):
         """A float64 array of ``shape``; the caller rounds it to the training precision."""
         raise NotImplementedError
 
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """Mean and standard deviation of the draws by the source's formula: what ``bp gradcheck`` holds them to."""
+        raise NotImplementedError
+
 
 INITIALIZERS: Registry[Initializer] = Registry("initializer", "initializers", "backprop_cli.nn.initializers")
 InitializerType = Annotated[Initializer, Choice(INITIALIZERS)]

@@ -13,6 +13,7 @@ from backprop_cli.settings import Settings
 
 Slots = Mapping[str, Value]
 Scalars = Mapping[str, Value]
+Numbers = Mapping[str, float]
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -47,6 +48,13 @@ class Optimizer(Settings):
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """The direction to step against, and the new slots."""
+        raise NotImplementedError
+
+    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+        """The same for one parameter in plain numbers, line by line as the source has it; ``step`` counts from 1.
+
+        ``bp gradcheck`` holds ``scalars`` and ``update`` to it.
+        """
         raise NotImplementedError
 
 

@@ -44,6 +44,8 @@ class Schedule(Settings):
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
     """Settings that tests build beside those of the ``YAML:`` line."""
+    by_epoch: ClassVar[bool] = False
+    """Whether ``scale`` changes from epoch to epoch only: then it is asked for once an epoch, not at every step."""
 
     def start(self) -> dict[str, float]:
         """The state before the first step."""

@@ -15,13 +15,6 @@ _WIDTH = 80
 _MOST_LINES = 40
 _SHOWN = 10
 """Rows of data that are listed, those with the largest gradients first."""
-_SEARCHES = {
-    "exhaustive": "trying all",
-    "bracketing": "dynamic programming",
-    "annealing": "annealing",
-    "markowitz": "Markowitz's rule",
-}
-"""How the best order was found, where it is neither forward nor reverse."""
 
 
 def derivatives_text(result: Json) -> str:
@@ -67,10 +60,9 @@ def _order(order: Json) -> str:
     if costs is None:
         return f"executed: {order['executed']}; the network is too large to compare orders"
     listed = table(["order", "multiplications"], list(costs.items()))
-    search = _SEARCHES.get(order["method"])
-    how = f", found by {search}" if search else ""
-    proved = "no order is cheaper than best" if order["proved_optimal"] else "best is the cheapest found"
-    return f"{listed}\nexecuted: {order['executed']}; {proved}{how}"
+    found = order["method"] if order["method"] in costs else f"found by {order['method']}"
+    proof = "proved optimal" if order["proved_optimal"] else "not proved optimal"
+    return f"{listed}\nexecuted: {order['executed']}; best is {found}, {proof}"
 
 
 def _hessian(result: Json) -> list[str]:

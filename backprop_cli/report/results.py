@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backprop_cli.report.numbers import number, plural, size
@@ -34,7 +34,7 @@ def eval_text(result: Json) -> str:
 
 
 def gradcheck_text(result: Json) -> str:
-    """The table of checks, worst first, and what they come to."""
+    """The table of checks, worst first, where and by how much those are wrong that are, and what they come to."""
     rows = [
         [
             check["name"],
@@ -48,7 +48,35 @@ def gradcheck_text(result: Json) -> str:
         for check in result["checks"]
     ]
     header = ["name", "kind", "shape", "checked", "relative error", "absolute error", "verdict"]
-    return "\n".join([table(header, rows), "", _verdict(result)])
+    wrong = [check for check in result["checks"] if check["verdict"] in _WRONG and check["worst"]]
+    parts = [table(header, rows)]
+    if wrong:
+        parts.append(_worst_entries("wrong", wrong))
+    if result.get("rules"):
+        parts.append(_worst_entries("wrong rule", result["rules"]))
+    if mutants := result.get("mutants"):
+        survivors = [f"not noticed: {survivor}" for survivor in mutants["survivors"]]
+        score = f"{number(mutants['killed'])} of {plural(mutants['total'], 'broken rule')} noticed"
+        parts.append("\n".join([*survivors, score]))
+    return "\n\n".join([*parts, _verdict(result)])
+
+
+_WRONG = {"FAIL", "NONFINITE"}
+
+
+def _worst_entries(title: str, checks: Sequence[Json]) -> str:
+    """Where each check is farthest off, and both numbers there."""
+    rows = [
+        [
+            check["name"],
+            check["kind"],
+            _shape(check["worst"]["index"]),
+            *(f"{check['worst'][key]:.10g}" for key in ("analytic", "numeric")),
+            check["max_relative_error"],
+        ]
+        for check in checks
+    ]
+    return table([title, "kind", "index", "analytic", "numeric", "relative error"], rows)
 
 
 _MEMORY = {
@@ -101,10 +129,12 @@ def _kept(result: Json) -> list[str]:
 
 def _verdict(result: Json) -> str:
     checks = result["checks"]
-    wrong = sum(check["verdict"] in {"FAIL", "NONFINITE"} for check in checks)
+    wrong = sum(check["verdict"] in _WRONG for check in checks)
     how = f"method {result['method']}, {result['dtype']}, tolerance {number(result['tolerance'])}"
     if result["passed"]:
         return f"PASS: {plural(len(checks), 'check')} ({how})"
+    if not wrong:
+        return f"FAIL: {plural(len(checks), 'check')} passed, but not every broken rule is noticed ({how})"
     return f"FAIL: {wrong} of {plural(len(checks), 'check')} wrong ({how})"
 
 

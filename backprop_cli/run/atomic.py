@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, sync_directory: bool = True) -> None:
     """Replace ``path`` by ``content``: temporary name beside it, flush, fsync, rename, fsync of the directory.
 
     A process killed at any point leaves the old file or the new one. The temporary name is fixed, so that what a
-    kill leaves behind is overwritten by the next write and never piles up.
+    kill leaves behind is overwritten by the next write and never piles up. Without ``sync_directory`` the last is left
+    out: a power cut in the seconds until the system does it by itself may bring the old file back, whole.
 
     Raises: OSError (a full disk, no permission) with the temporary file removed and the old file untouched.
     """
@@ -26,7 +27,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_directory(path.parent)
+    if sync_directory:
+        _sync_directory(path.parent)
 
 
 def _sync_directory(folder: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from backprop_cli.autodiff import Array, Plan, Program
 from backprop_cli.nn.metric import Metric, Predictions
+from backprop_cli.stopwatch import Stopwatch
+from backprop_cli.training.planned import planned
 from backprop_cli.training.program import (
     INPUTS,
     LOSS,
@@ -48,14 +51,23 @@ def same_unit(outputs: Array) -> Array:
 class Evaluator:
     """Runs a network without updating it; plans are made once a batch size and share the parameters."""
 
-    def __init__(self, recipe: Recipe, parameters: Array, metrics: Sequence[Metric] = (), to_unit: Unit = same_unit):
+    def __init__(
+        self,
+        recipe: Recipe,
+        parameters: Array,
+        metrics: Sequence[Metric] = (),
+        to_unit: Unit = same_unit,
+        watch: Stopwatch | None = None,
+    ):
+        self._watch = watch or Stopwatch()
         self.recipe, self.parameters, self.metrics, self.to_unit = recipe, parameters, metrics, to_unit
         self._plans: dict[tuple[str, int], Plan] = {}
 
     def _plan(self, kind: str, trace: Callable[[Recipe, int], Program], batch: int) -> Plan:
         key = kind, batch
         if key not in self._plans:
-            self._plans[key] = Plan(trace(self.recipe, batch), {PARAMETERS: self.parameters})
+            arrays = {PARAMETERS: self.parameters}
+            self._plans[key] = planned(partial(trace, self.recipe, batch), arrays, self._watch)
         return self._plans[key]
 
     def evaluate(self, split: Examples) -> dict[str, float]:

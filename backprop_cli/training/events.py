@@ -25,7 +25,10 @@ class Started:
 
 
 class Step(NamedTuple):
-    """One optimizer update is done. ``loss`` includes no regularization; ``seconds`` count from the start."""
+    """An optimizer update is done; not each of them is an event (see ``Trainer.run``).
+
+    ``loss`` includes no regularization; ``seconds`` count from the start.
+    """
 
     step: int
     epoch: int
@@ -66,6 +69,14 @@ class GradientChecked:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Metrics of one step beside its loss, by their full names: ``adjoint_residual``."""
+
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint is on disk; ``kind`` is best, last or step."""
 
@@ -102,4 +113,4 @@ class Finished:
     run_dir: str = ""
 
 
-Event = Started | Step | Epoch | GradientChecked | Saved | Stopped | Warned | Finished
+Event = Started | Step | Epoch | GradientChecked | Measured | Saved | Stopped | Warned | Finished

@@ -12,6 +12,8 @@ from backprop_cli.autodiff import Array
 from backprop_cli.errors import CheckpointError
 from backprop_cli.training.program import GRADIENT_SUM, PARAMETERS, Recipe
 
+SCHEDULE, BEST, EARLY_STOPPING, EPOCH = "schedule", "best", "early_stopping", "epoch"
+"""Keys of ``State.memory``."""
 PREDICTED = "epoch.predictions"
 """Name of the tensor that is ``State.predictions``."""
 _OF_TRAINING = ("optimizer.", "epoch.")

@@ -61,7 +61,7 @@ class Peer:
 
 BP, FAST = "bp", "bp_fast"
 PEERS = {
-    BP: Peer("bp: its training loop, every event read", "bp_loop", called="epoch"),
+    BP: Peer("bp: its training loop, events read", "bp_loop", called="epoch"),
     "bp_plan": Peer("bp: the plan alone, on one batch", "bp_plan", called=""),
     "bp_fast": Peer("bp with [fast]: its loop, steps compiled", "bp_loop", "compiled", ("numba",), "epoch"),
     "bp_fast_plan": Peer("bp with [fast]: the compiled plan alone", "bp_plan", "compiled", ("numba",), ""),

@@ -1,4 +1,4 @@
-"""``bp``: the loop that ``bp train`` runs, with every event read."""
+"""``bp``: the loop that ``bp train`` runs, with its events read."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from backprop_cli.data.dataset import Split
 from backprop_cli.nn.schedules.constant import Constant
-from backprop_cli.training.events import Step
-from backprop_cli.training.loop import Job, Trainer
+from backprop_cli.training.job import Job
+from backprop_cli.training.loop import Trainer
 from backprop_cli.training.settings import TrainingSettings
 from benchmarks.cases import Data
 from benchmarks.peers.bp_network import Network
@@ -28,14 +28,15 @@ class Loop:
                 return data.order(epoch)
 
         job = InOrder(self.network.recipe, settings, Constant(), seed=0, train=self.split, compiled=compiled)
-        self.events = Trainer(job, self.network.state).run()
+        self.events = Trainer(job, self.network.state).run(every=())
         self.threads = self.network.threads
 
     def run(self, steps: int) -> int:
-        done = 0
-        while done < steps:
-            done += isinstance(next(self.events), Step)
-        return done
+        state = self.network.state
+        begin = state.step
+        while state.step - begin < steps:
+            next(self.events)
+        return state.step - begin
 
     def loss(self) -> float:
         return self.network.evaluator.evaluate(self.split)["loss"]

@@ -1,10 +1,12 @@
 """Jacobians in any elimination order are the same; what an order costs is what its matrices say."""
 
+import math
 import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff.accumulation import accumulate, accumulation, gradient_costs, jacobians
@@ -133,22 +135,25 @@ def test_the_waist_of_an_autoencoder():
 
 
 def test_the_executed_order_of_an_autoencoder_is_the_fastest():
+    """Three times faster than forward and reverse, on one thread: it is seven times on an idle processor."""
     x, out, _, feed = network(AUTOENCODER)
-    seconds, results = {}, {}
+    plans = {}
     for order in ORDERS:
         ((jacobian,),) = jacobians([out], [x], order)
         program = ad.simplify(ad.Program({v.name: v for v in feed}, {"jacobian": jacobian}))
-        plan = ad.Plan(program, {v.name: array for v, array in feed.items()})
-        times = []
-        for _ in range(7):
-            started = time.perf_counter()
-            plan.run()
-            times.append(time.perf_counter() - started)
-        seconds[order], results[order] = min(times), plan.outputs["jacobian"]
+        plans[order] = ad.Plan(program, {v.name: array for v, array in feed.items()})
+    seconds = dict.fromkeys(ORDERS, math.inf)
+    with threadpool_limits(1):
+        for _ in range(12):  # in turn, so that another process slows all of them
+            for order, plan in plans.items():
+                started = time.perf_counter()
+                plan.run()
+                seconds[order] = min(seconds[order], time.perf_counter() - started)
+    results = {order: plan.outputs["jacobian"] for order, plan in plans.items()}
     scale = np.abs(results["reverse"]).max()
     assert np.abs(results["auto"] - results["reverse"]).max() <= 1e-10 * scale
     assert np.abs(results["auto"] - results["forward"]).max() <= 1e-10 * scale
-    assert 3.0 * seconds["auto"] <= min(seconds["forward"], seconds["reverse"])
+    assert 3.0 * seconds["auto"] <= min(seconds["forward"], seconds["reverse"]), seconds
 
 
 def test_a_deep_chain_and_a_graph_too_large_for_all_orders():

@@ -237,3 +237,11 @@ GOLDEN_SIMPLE = """\
 %10 f4[2,3] = subtract(w, %9)
 return loss = %5
 update w <- %10"""
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_numbers_on_both_sides_of_a_quotient_are_gathered_once(shape):
+    x = ad.input_("x", shape)
+    (found,) = ad.simplified([ad.constant(0.5) * (3.0 / x)])
+    assert [str(node.op) for node in ad.toposort([found]) if node.op] == ["divide"]
+    np.testing.assert_array_equal(ad.evaluate([found], {x: np.full(shape, 2.0)})[0], np.full(shape, 0.75))

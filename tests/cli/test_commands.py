@@ -51,6 +51,7 @@ def job(monkeypatch):
 
         def stand_in(*args, **options):
             on_event = options.pop("on_event", None)
+            options.pop("watch", None)
             calls.append((args, options))
             if during is not None:
                 during(on_event)
@@ -262,7 +263,7 @@ def test_gradcheck(job, capsys):
     calls = job("gradcheck", Result(checked("PASS", "KINK")))
     words = ["gradcheck", "a.yaml", "seed=1", "--samples", "all", "--method", "central", "--tolerance", "1e-4"]
     assert app.run(words) == 0
-    options = {"method": "central", "samples": "all", "tolerance": 1e-4}
+    options = {"method": "central", "order": 1, "samples": "all", "tolerance": 1e-4, "mutate": False}
     assert calls == [((Path("a.yaml"), ["seed=1"]), options)]
     assert capsys.readouterr().out == (
         "name            kind       shape     checked  relative error  absolute error  verdict\n"
@@ -277,12 +278,34 @@ def test_gradcheck_wrong(job, capsys):
     result = checked("FAIL", "NONFINITE", "PASS")
     calls = job("gradcheck", Result(result, passed=False))
     assert app.run(["gradcheck"]) == 3
-    options = {"method": "auto", "samples": None, "tolerance": None}
+    options = {"method": None, "order": 1, "samples": None, "tolerance": None, "mutate": False}
     assert calls == [((None, []), options)]
-    assert capsys.readouterr().out.endswith("FAIL: 2 of 3 checks wrong (method central, float64, tolerance 1e-05)\n")
+    assert capsys.readouterr().out.endswith(
+        "\n\n"
+        "wrong           kind       index   analytic  numeric  relative error\n"
+        "dense_1.weight  parameter  [0, 1]  0.5       0.5             1.5e-08\n"
+        "dense_2.weight  parameter  [0, 1]  0.5       0.5             1.5e-08\n"
+        "\n"
+        "FAIL: 2 of 3 checks wrong (method central, float64, tolerance 1e-05)\n"
+    )
     assert app.run(["gradcheck", "--json", "--samples", "5"]) == 3
     assert json.loads(capsys.readouterr().out) == result
     assert calls[1][1]["samples"] == 5
+
+
+def test_gradcheck_mutate(job, capsys):
+    survivors = ["tanh: vjp, node 2 (multiply): sign"]
+    result = {**checked("PASS"), "passed": False, "mutants": {"total": 1234, "killed": 1233, "survivors": survivors}}
+    calls = job("gradcheck", Result(result, passed=False))
+    assert app.run(["gradcheck", "--mutate", "--order", "2"]) == 3
+    assert (calls[0][1]["mutate"], calls[0][1]["order"]) == (True, 2)
+    assert capsys.readouterr().out.endswith(
+        "\n\n"
+        "not noticed: tanh: vjp, node 2 (multiply): sign\n"
+        "1,233 of 1,234 broken rules noticed\n"
+        "\n"
+        "FAIL: 1 check passed, but not every broken rule is noticed (method central, float64, tolerance 1e-05)\n"
+    )
 
 
 def test_show(job, capsys):

@@ -42,6 +42,7 @@ def test_what_is_not_said_has_the_documented_defaults(tmp_path):
         "clip_value": None,
         "shuffle": True,
         "precision": "float32",
+        "recompute": None,
         "threads": "auto",
         "compile": "auto",
     }
@@ -65,6 +66,7 @@ def test_an_empty_section_is_on_with_its_defaults(tmp_path):
     assert config.gradient_check.model_dump() == {
         "at_start": True,
         "every_steps": None,
+        "adjoint_every_steps": None,
         "method": "auto",
         "samples": 32,
         "tolerance": 1e-5,

@@ -52,6 +52,7 @@ training:
   clip_norm: none
   clip_value: none
   shuffle: true
+  recompute: none
   precision: float32
   threads: auto
   compile: auto

@@ -20,6 +20,8 @@ from backprop_cli.run.journal import read_journal
 from backprop_cli.training.events import Event, Step
 
 LAYERS = [{"type": "dense", "units": 6, "activation": "tanh"}, {"type": "dense", "units": 3}]
+EVERY_STEP = {"every_steps": 1}
+"""The section ``log`` that makes every update an event, so that a listener can act on it."""
 WITH_DROPOUT = [LAYERS[0], {"type": "dropout", "rate": 0.3}, LAYERS[1]]
 
 

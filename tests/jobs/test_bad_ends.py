@@ -99,11 +99,11 @@ def test_a_full_disk_leaves_the_checkpoint_before(monkeypatch, capsys):
     good, _ = run_of(config, "good", ["training.epochs=2"])
     real, calls = checkpoint_file.write_atomically, []
 
-    def fills_up(path, content):
+    def fills_up(path, content, **how):
         calls.append(path)
         if len(calls) > 2:
             full_disk()
-        real(path, content)
+        real(path, content, **how)
 
     with monkeypatch.context() as full:
         full.setattr(checkpoint_file, "write_atomically", fills_up)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from jobs_support import write_config, write_flowers
 
@@ -12,6 +14,7 @@ from backprop_cli.jobs import compilation
 from backprop_cli.jobs.network import prepare
 from backprop_cli.jobs.session import job_for
 from backprop_cli.jobs.train import train
+from backprop_cli.run.checkpoint import load
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +76,22 @@ def test_a_run_says_whether_it_is_compiled():
     assert next(event for event in events if type(event).__name__ == "Started").compiled
     resumed = train(resume=result.run_dir, overrides=["training.epochs=2", "training.compile=auto"])
     assert json.loads((resumed.run_dir / "run.json").read_text())["compiled"] is True
+
+
+CONFIGS = [path for path in sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")) if path.stem != "mnist"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_ready_configurations_train_alike(config):
+    pytest.importorskip("numba")
+    tensors = []
+    for compiled in ("false", "true"):
+        run = train(config, ["training.epochs=2", f"training.compile={compiled}"], run_dir=Path(compiled)).run_dir
+        tensors.append(load(run / "checkpoints" / "last.safetensors").tensors)
+    for name, plain in tensors[0].items():
+        if plain.dtype.kind == "f" and plain.size:
+            assert np.abs(tensors[1][name] - plain).max() <= 1e-5 * np.abs(plain).max(), name
 
 
 def test_more_to_do_gains_more():

@@ -63,14 +63,22 @@ def test_a_wrong_rule_is_named_and_ends_with_3(monkeypatch, capsys):
     assert bp("gradcheck", write_config(**SMOOTH), "--samples", "all", "--json") == 3
     found = json.loads(capsys.readouterr().out)
     assert not found["passed"]
-    assert {check["name"]: check["verdict"] for check in found["checks"]} == {
-        "dense_1.weight": "FAIL",
-        "dense_1.bias": "FAIL",
-        "dense_2.weight": "PASS",
-        "dense_2.bias": "PASS",
+    assert {(check["name"], check["kind"]): check["verdict"] for check in found["checks"]} == {
+        ("dense_1.weight", "parameter"): "FAIL",
+        ("dense_1.bias", "parameter"): "FAIL",
+        ("dense_2.weight", "parameter"): "PASS",
+        ("dense_2.bias", "parameter"): "PASS",
+        ("dense_1.weight", "regularization"): "PASS",
+        ("dense_2.weight", "regularization"): "PASS",
     }
-    assert bp("gradcheck") == 3
-    assert capsys.readouterr().out.splitlines()[-1].startswith("FAIL: ")
+    (rule,) = found["rules"]
+    assert (rule["name"], rule["kind"], rule["verdict"]) == ("dense_1: tanh by operand 0", "rule", "FAIL")
+    assert len(rule["worst"]["index"]) == 2
+    assert bp("gradcheck", "flowers.yaml", "--samples", "all") == 3
+    shown = capsys.readouterr().out
+    wrong = next(line.split() for line in shown.splitlines() if line.startswith("dense_1: tanh by operand 0"))
+    assert float(wrong[-1]) == pytest.approx(1e-3, rel=0.01)
+    assert shown.splitlines()[-1] == "FAIL: 2 of 6 checks wrong (method auto, float64, tolerance 1e-05)"
 
 
 @pytest.mark.parametrize(("tolerance", "shown"), [("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf")])
@@ -91,3 +99,44 @@ def test_what_cannot_be_checked(capsys):
     assert capsys.readouterr().err == (
         "flowers.csv: is not a checkpoint: expected a safetensors file as `bp train` writes it\n"
     )
+
+
+TINY = {"model": {"layers": [{"type": "dense", "units": 3, "activation": "tanh"}]}}
+
+
+@pytest.mark.slow
+def test_broken_rules_of_a_network(capsys):
+    assert bp("gradcheck", write_config(**TINY), "--mutate", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mutants"]["killed"] == found["mutants"]["total"] > 50
+    assert found["mutants"]["survivors"] == []
+
+
+def test_a_method_that_does_not_notice_all_says_no(capsys):
+    assert bp("gradcheck", write_config(**TINY), "--mutate", "--method", "adjoint") == 3
+    shown = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("not noticed: tanh: partials, node 1 (subtract): ") for line in shown)
+    assert shown[-1] == (
+        "FAIL: 2 checks passed, but not every broken rule is noticed (method adjoint, float64, tolerance 1e-05)"
+    )
+
+
+@pytest.mark.parametrize("method", ["central", "complex", "adjoint", "taylor", "projection", "auto"])
+def test_by_every_method_and_of_either_order(method):
+    config = write_config(**SMOOTH)
+    for order in (1, 2):
+        report = gradcheck(config, method=method, order=order)
+        assert report.passed
+        assert report.method == method
+
+
+def test_the_method_is_the_configurations_unless_given():
+    config = write_config(gradient_check={"method": "taylor"})
+    assert gradcheck(config).method == "taylor"
+    assert gradcheck(config, method="central").method == "central"
+
+
+def test_a_method_that_there_is_not(capsys):
+    for target in ([], [write_config()]):
+        assert bp("gradcheck", *target, "--method", "taylr") == 2
+        assert capsys.readouterr().err == "unknown method 'taylr'; did you mean 'taylor'?\n"

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from jobs_support import bp, last, record, start_bp, write_config
+from jobs_support import EVERY_STEP, bp, last, record, start_bp, write_config
 
 from backprop_cli.errors import InterruptionError
 from backprop_cli.jobs import signals
@@ -83,7 +83,8 @@ def test_two_in_quick_succession_lose_neither_state_nor_message(second, capsys):
             send(signal.SIGINT)
 
     with pytest.raises(InterruptionError) as caught:
-        train(write_config(checkpoint={"every_epochs": None, "keep_best": 0}), run_dir=Path("run"), on_event=listen)
+        config = write_config(checkpoint={"every_epochs": None, "keep_best": 0}, log=EVERY_STEP)
+        train(config, run_dir=Path("run"), on_event=listen)
     assert str(caught.value) == "interrupted at step 6; everything is saved; go on with: bp train --resume run"
     assert caught.value.exit_code == 130
     assert last(Path("run")).metadata["state"]["step"] == 6
@@ -109,7 +110,7 @@ def test_saving_that_takes_too_long_is_ended(number, code, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(InterruptionError) as caught:
         patched.setattr(signals.time, "monotonic", lambda: now[0])
         patched.setattr(Checkpointer, "save_last", slow)
-        train(write_config(), run_dir=Path("run"), on_event=listen)
+        train(write_config(log=EVERY_STEP), run_dir=Path("run"), on_event=listen)
     assert caught.value.exit_code == code
     assert str(caught.value) == (
         "ended at once at step 6, before everything was saved; "

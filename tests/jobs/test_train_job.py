@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,7 @@ def test_run_json_tells_how_it_went():
         "steps",
         "epochs",
         "seconds",
+        "timings",
     ]
     assert (told["status"], told["exit_code"], told["name"], told["seed"]) == ("finished", 0, "flowers", 3)
     assert told["overrides"] == ["seed=3", "training.epochs=2"]
@@ -126,13 +129,15 @@ def test_run_json_tells_how_it_went():
     assert path.endswith("flowers.csv")
     assert re.fullmatch("[0-9a-f]{64}", told["data"][path])
     assert told["start"] <= told["end"]
+    assert list(told["timings"]) == list(result.timings)
 
 
 def test_json_is_that_of_the_contract(capsys):
     assert bp("train", write_config(), "--run-dir", "run", "--json") == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)
-    assert list(found) == ["run_dir", "status", "epochs", "steps", "seconds", "metrics", "best", "checkpoints"]
+    keys = ["run_dir", "status", "epochs", "steps", "seconds", "metrics", "best", "checkpoints", "timings"]
+    assert list(found) == keys
     assert (found["run_dir"], found["status"], found["epochs"], found["steps"]) == ("run", "finished", 3, 12)
     assert list(found["metrics"]) == [f"{s}/{m}" for s in ("train", "validation", "test") for m in ("loss", "accuracy")]
     assert list(found["best"]) == ["epoch", "step", "monitor", "value"]
@@ -142,6 +147,35 @@ def test_json_is_that_of_the_contract(capsys):
         "last": "run/checkpoints/last.safetensors",
     }
     assert len(captured.err.splitlines()) == 5  # started, three epochs, finished
+
+
+def test_timings_are_parts_of_a_total():
+    config = write_config(gradient_check={"samples": 2})
+    _, result = run_of(config, "run")
+    parts = dict(result.timings)
+    total = parts.pop("total")
+    assert list(parts) == [
+        "configuration",
+        "data",
+        "training",
+        "gradient_check",
+        "trace",
+        "plan",
+        "checkpoints",
+        "other",
+    ]
+    assert total == pytest.approx(sum(parts.values()), abs=1e-5)
+    assert min(parts.values()) > 0
+    assert result.seconds < total
+
+
+def test_timings_of_a_dry_run_and_of_a_command(capsys):
+    config = write_config()
+    assert list(train(config, dry_run=True).timings) == ["configuration", "data", "trace", "plan", "other", "total"]
+    assert bp("train", config, "--dry-run", "--json") == 0
+    timings = json.loads(capsys.readouterr().out)["timings"]
+    assert list(timings) == ["import", "configuration", "data", "trace", "plan", "other", "total"]
+    assert timings["import"] > 0  # since the process began
 
 
 def test_run_directories_are_new_and_latest_is_the_newest():
@@ -207,6 +241,12 @@ def test_threads_are_those_asked_for():
     assert record(run)["threads"] == 2
     run, _ = run_of(write_config(), "small")
     assert record(run)["threads"] == 1  # by rule: the network is small
+
+
+def test_threads_are_those_asked_for_of_a_process_that_begins_with_one():
+    command = [sys.executable, "-m", "backprop_cli.cli.entry", "train", str(write_config()), "--run-dir", "run"]
+    subprocess.run([*command, "--threads", "2", "--quiet"], check=True, capture_output=True)
+    assert record(Path("run"))["environment"]["blas"]["threads"] == 2
 
 
 def test_no_epochs_write_the_initial_weights_as_the_last_checkpoint():

@@ -57,6 +57,14 @@ def test_interrupt_removes_the_temporary_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("sync_directory", "synced"), [(True, 2), (False, 1)])
+def test_the_file_is_always_synced_its_directory_where_wanted(tmp_path, monkeypatch, sync_directory, synced):
+    descriptors = []
+    monkeypatch.setattr(os, "fsync", descriptors.append)
+    write_atomically(tmp_path / "file", b"new", sync_directory)
+    assert len(descriptors) == synced
+
+
 def test_a_directory_that_cannot_be_synced_loses_nothing(tmp_path, monkeypatch):
     real = os.fsync
     calls = []

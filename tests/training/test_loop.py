@@ -399,15 +399,15 @@ def test_a_validation_loss_that_is_not_finite():
 # --- memory ----------------------------------------------------------------------------------------------------
 
 
-def growth(trainer: Trainer, warm: int, steps: int) -> int:
+def growth(trainer: Trainer, every: int, warm: int, events: int) -> int:
     """Bytes that Python and NumPy hold more of after some steps."""
-    run = trainer.run()
+    run = trainer.run((every,))
     for _ in range(warm):
         next(run)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        for _ in range(steps):
+        for _ in range(events):
             next(run)
         return tracemalloc.get_traced_memory()[0] - before
     finally:
@@ -415,8 +415,9 @@ def growth(trainer: Trainer, warm: int, steps: int) -> int:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_steady_step_keeps_nothing(accumulate):
+@pytest.mark.parametrize(("every", "warm", "events"), [(1, 20, 100), (20, 1, 5)])
+def test_a_steady_step_keeps_nothing(accumulate, every, warm, events):
     r = recipe(DROPOUT, optimizer="adam", dtype="float32", clip_norm=1.0, accumulate=accumulate > 1)
     data = examples(32 * 300, r)
     this = job(r, data, metrics=["accuracy"], batch_size=32, accumulate=accumulate, epochs=1)
-    assert growth(Trainer(this, State.start(r, 0)), 20, 100) < 2000
+    assert growth(Trainer(this, State.start(r, 0)), every, warm, events) < 2000

@@ -39,10 +39,13 @@ def test_start_is_the_models_and_the_slots_are_the_optimizers():
     state = State.start(r, 7)
     tensors = state.tensors(r)
     parameters = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"]
-    assert list(tensors) == [*parameters, *(f"optimizer.{slot}.{name}" for slot in ("m", "v") for name in parameters)]
+    assert list(tensors) == [
+        *parameters,
+        *(f"optimizer.{slot}.{name}" for slot in ("m_sum", "v_sum") for name in parameters),
+    ]
     assert tensors["dense_1.weight"].any()
     assert not tensors["dense_1.bias"].any()
-    assert not tensors["optimizer.m.dense_1.weight"].any()
+    assert not tensors["optimizer.m_sum.dense_1.weight"].any()
     np.testing.assert_array_equal(State.start(r, 7).parameters, state.parameters)
     assert (State.start(r, 8).parameters != state.parameters).any()
 

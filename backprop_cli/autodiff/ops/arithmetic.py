@@ -36,7 +36,6 @@ def _neutral(x: Value, y: Value, number: float) -> Value | None:
 
 
 @register
-@dataclass(frozen=True)
 class Add(Elementwise):
     """``out = x + y``."""
 
@@ -65,7 +64,6 @@ def _difference(x: Value, y: Value) -> Value | None:
 
 
 @register
-@dataclass(frozen=True)
 class Subtract(Elementwise):
     """``out = x - y``."""
 
@@ -97,7 +95,6 @@ def _other(product: Value, factor: Value) -> Value:
 
 
 @register
-@dataclass(frozen=True)
 class Multiply(Elementwise):
     """``out = x * y``, elementwise."""
 
@@ -138,7 +135,6 @@ def _gathered(x: Value, y: Value) -> Value | None:
 
 
 @register
-@dataclass(frozen=True)
 class Divide(Elementwise):
     """``out = x / y``."""
 
@@ -152,7 +148,6 @@ class Divide(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Negative(Elementwise):
     """``out = -x``."""
 
@@ -175,7 +170,6 @@ class Negative(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Square(Elementwise):
     """``out = x^2``."""
 
@@ -189,7 +183,6 @@ class Square(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Sqrt(Elementwise):
     """``out = sqrt(x)``; its derivative at 0 is infinite."""
 
@@ -232,7 +225,6 @@ class Power(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Absolute(Elementwise):
     """``out = |x|``; its derivative at 0 is 0."""
 
@@ -241,13 +233,16 @@ class Absolute(Elementwise):
     is_smooth: ClassVar = False
     samples: ClassVar = (sample((3, 4)), sample(()))
 
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """``x sign(Re x)``."""
+        np.multiply(x[0], np.sign(x[0].real), out=out)
+
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """sign(x)."""
         return (Sign()(x),)
 
 
 @register
-@dataclass(frozen=True)
 class Sign(Elementwise):
     """``out = sign(x)``: -1, 0 or 1; its derivative is 0 everywhere."""
 
@@ -262,13 +257,20 @@ class Sign(Elementwise):
         return (None,)
 
 
+def _chosen(x: Array, y: Array, out: Array) -> None:
+    """X where ``Re x > Re y``, y where it is less, their mean where they are equal; NaN stays NaN."""
+    np.add(x, y, out=out)
+    np.multiply(out, 0.5, out=out, where=x.real == y.real)
+    np.copyto(out, x, where=x.real > y.real)
+    np.copyto(out, y, where=x.real < y.real)
+
+
 def _share(x: Value, y: Value) -> Value:
     """The part of the derivative of max(x, y) that belongs to x: 1, 0, or 1/2 where they are equal."""
     return Greater()(x, y) + 0.5 * Equal()(x, y)
 
 
 @register
-@dataclass(frozen=True)
 class Maximum(Elementwise):
     """``out = max(x, y)``, elementwise; where they are equal each has half the derivative."""
 
@@ -277,13 +279,16 @@ class Maximum(Elementwise):
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The operand of the larger real part."""
+        _chosen(x[0], x[1], out)
+
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
         """1 for the larger."""
         return _share(x, y), _share(y, x)
 
 
 @register
-@dataclass(frozen=True)
 class Minimum(Elementwise):
     """``out = min(x, y)``, elementwise; where they are equal each has half the derivative."""
 
@@ -292,13 +297,17 @@ class Minimum(Elementwise):
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The operand of the smaller real part."""
+        _chosen(-x[0], -x[1], out)
+        np.negative(out, out=out)
+
     def partials(self, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
         """1 for the smaller."""
         return _share(y, x), _share(x, y)
 
 
 @register
-@dataclass(frozen=True)
 class Relu(Elementwise):
     """``out = max(x, 0)``; its derivative at 0 is 0."""
 
@@ -316,6 +325,11 @@ class Relu(Elementwise):
         The zeros are never written, so that the system backs them with one page.
         """
         return partial(np.maximum, x[0], np.zeros(x[0].shape, x[0].dtype), out=out)
+
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """``x [Re x > 0]``; NaN stays NaN."""
+        np.copyto(out, x[0])
+        np.copyto(out, 0.0, where=x[0].real <= 0.0)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """1 where out > 0: written with the result, so that x need not be kept."""

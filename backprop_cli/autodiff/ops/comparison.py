@@ -31,7 +31,6 @@ class Comparison(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Greater(Comparison):
     """``out = [x > y]``."""
 
@@ -40,7 +39,6 @@ class Greater(Comparison):
 
 
 @register
-@dataclass(frozen=True)
 class GreaterEqual(Comparison):
     """``out = [x >= y]``."""
 
@@ -49,7 +47,6 @@ class GreaterEqual(Comparison):
 
 
 @register
-@dataclass(frozen=True)
 class Less(Comparison):
     """``out = [x < y]``."""
 
@@ -58,7 +55,6 @@ class Less(Comparison):
 
 
 @register
-@dataclass(frozen=True)
 class Equal(Comparison):
     """``out = [x = y]``."""
 
@@ -67,7 +63,6 @@ class Equal(Comparison):
 
 
 @register
-@dataclass(frozen=True)
 class Where(Elementwise):
     """``out = x where condition is not 0, else y``. The operand not chosen may be inf or NaN: it does not count."""
 
@@ -88,6 +83,10 @@ class Where(Elementwise):
         np.not_equal(condition, 0, out=chosen)
         np.copyto(out, y)
         np.copyto(out, x, where=chosen)
+
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The condition is that of the real part."""
+        super().eval_complex(x[0].real, *x[1:], out=out)
 
     def partials(self, condition: Value, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
         """[condition], 1 - [condition]."""

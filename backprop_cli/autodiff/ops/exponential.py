@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +17,6 @@ _POSITIVE: tuple[Sample, ...] = (sample((3, 4), domain=(0.3, 3.0)), sample((), d
 
 
 @register
-@dataclass(frozen=True)
 class Exp(Elementwise):
     """``out = e^x``."""
 
@@ -32,7 +30,6 @@ class Exp(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Expm1(Elementwise):
     """``out = e^x - 1``, accurate near 0."""
 
@@ -46,7 +43,6 @@ class Expm1(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Log(Elementwise):
     """``out = ln x``."""
 
@@ -60,7 +56,6 @@ class Log(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Log1p(Elementwise):
     """``out = ln(1 + x)``, accurate near 0."""
 
@@ -74,7 +69,6 @@ class Log1p(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Sin(Elementwise):
     """``out = sin x``, x in radians."""
 
@@ -88,7 +82,6 @@ class Sin(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Cos(Elementwise):
     """``out = cos x``, x in radians."""
 
@@ -102,7 +95,6 @@ class Cos(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
 class Tanh(Elementwise):
     """``out = tanh x``."""
 
@@ -115,8 +107,12 @@ class Tanh(Elementwise):
         return (1.0 - out * out,)
 
 
+def _to_the_left(x: Array) -> Array:
+    """``-|x|``, continued: x or -x, whichever has the smaller real part."""
+    return np.where(x.real > 0, -x, x)
+
+
 @register
-@dataclass(frozen=True)
 class Sigmoid(Elementwise):
     """``out = 1 / (1 + e^-x)``; where e^-x overflows the result is the limit 0."""
 
@@ -130,13 +126,17 @@ class Sigmoid(Elementwise):
         np.add(out, 1.0, out=out)
         np.reciprocal(out, out=out)
 
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """``e^(-x)`` is taken to the side on which it is at most 1: a complex infinity has no reciprocal."""
+        small = np.exp(_to_the_left(x[0]))
+        np.divide(np.where(x[0].real > 0, 1.0, small), 1.0 + small, out=out)
+
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """Out (1 - out)."""
         return (out * (1.0 - out),)
 
 
 @register
-@dataclass(frozen=True)
 class Softplus(Elementwise):
     """``out = ln(1 + e^x)`` (nats), computed as max(x, 0) + ln(1 + e^-|x|), which cannot overflow."""
 
@@ -156,6 +156,10 @@ class Softplus(Elementwise):
         np.exp(out, out=out)
         np.log1p(out, out=out)
         np.add(out, positive, out=out)
+
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The same sum, which is ln(1 + e^x) for either sign of Re x."""
+        np.add(np.where(x[0].real > 0, x[0], 0.0), np.log1p(np.exp(_to_the_left(x[0]))), out=out)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """sigmoid(x)."""
@@ -187,7 +191,6 @@ def _horner(coefficients: tuple[float, ...], u: Array, out: Array) -> None:
 
 
 @register
-@dataclass(frozen=True)
 class Erf(Elementwise):
     """``out = 2 / sqrt(pi) * integral_0^x e^(-s^2) ds``."""
 
@@ -224,6 +227,27 @@ class Erf(Elementwise):
         np.multiply(out, x, out=out)
         np.logical_not(small, out=small)
         np.copyto(out, tail, where=small)
+
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """A series for |Re x| < 2, the polynomial of ``eval`` beyond.
+
+        ``erf(z) = 2 / sqrt(pi) e^(-z^2) sum_n 2^n z^(2n+1) / (1 * 3 * ... * (2n+1))`` (Abramowitz & Stegun, 7.1.6), of
+        terms of one sign. Polynomials that are fitted to values to 4e-16 have slopes to 5e-14 where they meet.
+        """
+        sign = np.where(x[0].real < 0, -1.0, 1.0)
+        z = sign * x[0]
+        z = np.where(z.real > 6.0, 6.0, z)
+        near = np.where(z.real < 2.0, z, 0.0)
+        total, term, n = near.copy(), near, 0
+        while np.any(np.abs(term) > 1e-18 * np.abs(total)):
+            n += 1
+            term = term * near * near * (2.0 / (2 * n + 1))
+            total += term
+        t = 2.0 / (2.0 + z)
+        _horner(_Q, (t - 0.5 * (_T_LOW + _T_HIGH)) * (2.0 / (_T_HIGH - _T_LOW)), out)
+        tail = 1.0 - t * np.exp(out - z * z)
+        series = 2.0 / math.sqrt(math.pi) * total * np.exp(-near * near)
+        np.multiply(sign, np.where(z.real < 2.0, series, tail), out=out)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
         """2 / sqrt(pi) e^(-x^2)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Bilinear, aligned, reshaped, unbroadcast
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import common_dtype, register, sample
+from backprop_cli.autodiff.op import common_dtype, in_brackets, register, sample
 from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
@@ -30,7 +29,6 @@ def _indices(x: Value) -> Array:
 
 
 @register
-@dataclass(frozen=True)
 class Matmul(Bilinear):
     """``out[..., i, k] = sum_j x[..., i, j] y[..., j, k]``; leading axes broadcast."""
 
@@ -93,6 +91,10 @@ class Matmul(Bilinear):
         return tuple(
             Local(reads.reshape(out.size, -1), False, v.size) for reads, v in zip((by_x, by_y), primals, strict=True)
         )
+
+    def written(self, *operands: str) -> str:
+        """``x @ y``."""
+        return " @ ".join(map(in_brackets, operands))
 
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """One product of a taller matrix where only one operand is mapped and the other is a matrix; else one each."""

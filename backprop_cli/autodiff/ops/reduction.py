@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Linear, broadcast
+from backprop_cli.autodiff.families import Linear, broadcast, reshaped
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import Op, register, sample
+from backprop_cli.autodiff.op import OPS, Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
 from backprop_cli.autodiff.ops.shape import Reshape
 from backprop_cli.autodiff.spec import Array, Spec
@@ -113,7 +113,11 @@ class Sum(Linear):
         return x[0].size
 
     def simplify(self, *x: Value) -> Value | None:
-        """A sum over axes of size 1 is a reshape; so is keeping axes; the sum of a sum is one sum."""
+        """A sum over axes of size 1 is a reshape; so is keeping axes; the sum of a sum is one sum.
+
+        The sum of all products is one product of a row with a column, by BLAS; a sum of a difference is parted where
+        one part is a sum itself, so that the two become one.
+        """
         inner, to = x[0].op, _reduced(self, x[0].spec).shape
         if all(x[0].shape[axis] == 1 for axis in self.axes):
             return Reshape(to)(x[0])
@@ -122,6 +126,16 @@ class Sum(Linear):
         if isinstance(inner, Sum) and not inner.keepdims:
             left = [axis for axis in range(x[0].inputs[0].ndim) if axis not in inner.axes]
             return Sum((*inner.axes, *(left[axis] for axis in self.axes)))(x[0].inputs[0])
+        return self._of_pairs(x[0]) if to == () else None
+
+    def _of_pairs(self, x: Value) -> Value | None:
+        if any(operand.shape != x.shape for operand in x.inputs):
+            return None
+        if isinstance(x.op, OPS["multiply"]) and x.spec.is_inexact:
+            row, column = (reshaped(x.inputs[0], (1, x.size)), reshaped(x.inputs[1], (x.size, 1)))
+            return reshaped(OPS["matmul"]()(row, column), ())
+        if isinstance(x.op, OPS["subtract"]) and any(isinstance(operand.op, Sum) for operand in x.inputs):
+            return self(x.inputs[0]) - self(x.inputs[1])
         return None
 
 
@@ -160,6 +174,14 @@ class Amax(Op):
             np.maximum.reduce(scratch[0], axis=0, out=out.reshape(-1))
         else:
             np.maximum.reduce(x, axis=self.axes, out=out, keepdims=self.keepdims)
+
+    def eval_complex(self, *x: Array, out: Array) -> None:
+        """The mean of the elements whose real part is the largest."""
+        top = np.max(x[0].real, axis=self.axes, keepdims=True)
+        chosen = x[0].real == top
+        total = np.sum(np.where(chosen, x[0], 0.0), axis=self.axes, keepdims=True)
+        mean = np.where(np.isnan(top), np.nan, total / np.maximum(chosen.sum(self.axes, keepdims=True), 1))
+        np.copyto(out, mean.reshape(out.shape))
 
     def loop(self, *x: Array, out: Array) -> Loop:
         """One comparison after the other; NaN stays."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Linear, aligned, broadcast, unbroadcast
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import Op, common_dtype, register, sample
+from backprop_cli.autodiff.op import Op, common_dtype, in_brackets, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -124,6 +124,11 @@ class Transpose(Movement):
         """The inverse order."""
         inverse = tuple(self.perm.index(axis) for axis in range(len(self.perm)))
         return (Transpose(inverse)(cotangent),)
+
+    def written(self, *operands: str) -> str:
+        """``x.T`` where all axes are reversed."""
+        reverses = self.perm == tuple(reversed(range(len(self.perm))))
+        return f"{in_brackets(operands[0])}.T" if reverses else super().written(*operands)
 
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The first axis stays."""
@@ -239,6 +244,8 @@ class Pad(Movement):
 
     def shape(self, *x: Spec) -> Spec:
         """The axis grows by before + after."""
+        if not 0 <= self.axis < x[0].ndim:
+            raise ShapeError(self, "outside the array", x=x[0])
         shape = list(x[0].shape)
         shape[self.axis] += self.before + self.after
         return x[0].with_shape(tuple(shape))
@@ -341,7 +348,6 @@ class Cast(Movement):
 
 
 @register
-@dataclass(frozen=True)
 class StopGradient(Op):
     """``out = x``, a constant for every derivative."""
 
@@ -383,7 +389,6 @@ class StopGradient(Op):
 
 
 @register
-@dataclass(frozen=True)
 class Copy(Movement):
     """``out = x`` in memory of its own."""
 

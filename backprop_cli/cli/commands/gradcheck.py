@@ -10,8 +10,6 @@ from typer import Argument, BadParameter, Option
 from backprop_cli.cli.command import Json, Overrides, command, finish, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json
 
-Method = Literal["auto", "central"]
-
 
 def _samples(text: str | None) -> str | None:
     if text is not None and text != "all" and not (text.isdecimal() and int(text) > 0):
@@ -19,7 +17,12 @@ def _samples(text: str | None) -> str | None:
     return text
 
 
-@command("bp gradcheck configs/digits.yaml --samples all", "bp gradcheck", codes=(3, 5, 6))
+@command(
+    "bp gradcheck configs/digits.yaml --samples all",
+    "bp gradcheck configs/digits.yaml --method projection",
+    "bp gradcheck",
+    codes=(3, 5, 6),
+)
 def gradcheck(
     target: Annotated[
         Path | None,
@@ -29,8 +32,14 @@ def gradcheck(
     ] = None,
     overrides: Overrides = None,
     method: Annotated[
-        Method, Option("--method", metavar="METHOD", help="auto or central: central differences in float64.")
-    ] = "auto",
+        str | None,
+        Option(
+            "--method",
+            metavar="METHOD",
+            help="auto, central, complex, adjoint, taylor or projection; default: as configured, auto.",
+        ),
+    ] = None,
+    order: Annotated[int, Option("--order", min=1, max=2, help="1: gradients; 2: Hessian-vector products.")] = 1,
     samples: Annotated[
         str | None,
         Option(
@@ -43,6 +52,9 @@ def gradcheck(
     tolerance: Annotated[
         float | None, Option("--tolerance", metavar="X", help="Largest relative error; default: as configured.")
     ] = None,
+    mutate: Annotated[
+        bool, Option("--mutate", help="Also break every derivative rule in turn: does the check notice?")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check every gradient against numerical differentiation."""
@@ -53,8 +65,10 @@ def gradcheck(
         resolve_checkpoint(target) if target is not None and target.is_dir() else target,
         list(overrides or []),
         method=method,
+        order=2 if order == 2 else 1,
         samples=_count(samples),
         tolerance=tolerance,
+        mutate=mutate,
     )
     if as_json:
         emit_json(result.to_json())

@@ -35,10 +35,15 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network and write a run directory."""
+    from backprop_cli.stopwatch import PROCESS_BEGAN, Stopwatch
+
+    watch = Stopwatch(PROCESS_BEGAN)
+
     from backprop_cli.jobs.train import train as job
     from backprop_cli.report.console import Console
     from backprop_cli.report.results import train_text
 
+    watch.lap("import")
     given = list(overrides or [])
     if resume is not None and config is not None and "=" in str(config):
         # With --resume there is no CONFIG: the first word is an override like the others.
@@ -54,6 +59,7 @@ def train(
                 threads=threads,
                 dry_run=dry_run,
                 on_event=console.show,
+                watch=watch,
             )
         except BpError as error:
             console.record(str(error))  # printed where every error is

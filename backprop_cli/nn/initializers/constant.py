@@ -24,3 +24,7 @@ class Constant(Initializer):
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """An array filled with ``value``."""
         return np.full(shape, self.value, dtype=np.float64)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """The value, 0."""
+        return self.value, 0.0

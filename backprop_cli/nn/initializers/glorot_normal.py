@@ -26,3 +26,7 @@ class GlorotNormal(Initializer):
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """Draws of variance ``gain^2 * 2 / (fan_in + fan_out)``."""
         return rng.normal(0.0, self.gain * math.sqrt(2.0 / (fan_in + fan_out)), shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """0, ``gain sqrt(2 / (fan_in + fan_out))``."""
+        return 0.0, self.gain * math.sqrt(2.0 / (fan_in + fan_out))

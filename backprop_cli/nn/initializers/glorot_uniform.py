@@ -27,3 +27,7 @@ class GlorotUniform(Initializer):
         """Draws of variance ``gain^2 * 2 / (fan_in + fan_out)``."""
         bound = self.gain * math.sqrt(6.0 / (fan_in + fan_out))
         return rng.uniform(-bound, bound, shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """0, ``gain sqrt(2 / (fan_in + fan_out))``."""
+        return 0.0, self.gain * math.sqrt(2.0 / (fan_in + fan_out))

@@ -24,3 +24,7 @@ class HeUniform(Initializer):
         """Draws of variance ``2 / fan_in``."""
         bound = math.sqrt(6.0 / fan_in)
         return rng.uniform(-bound, bound, shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """0, ``sqrt(2 / fan_in)``."""
+        return 0.0, math.sqrt(2.0 / fan_in)

@@ -23,3 +23,7 @@ class LecunNormal(Initializer):
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """Draws of variance ``1 / fan_in``."""
         return rng.normal(0.0, math.sqrt(1.0 / fan_in), shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """0, ``sqrt(1 / fan_in)``."""
+        return 0.0, math.sqrt(1.0 / fan_in)

@@ -24,3 +24,7 @@ class LecunUniform(Initializer):
         """Draws of variance ``1 / fan_in``."""
         bound = math.sqrt(3.0 / fan_in)
         return rng.uniform(-bound, bound, shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """0, ``sqrt(1 / fan_in)``."""
+        return 0.0, math.sqrt(1.0 / fan_in)

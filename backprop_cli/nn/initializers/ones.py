@@ -21,3 +21,7 @@ class Ones(Initializer):
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """An array of ones."""
         return np.ones(shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """1, 0."""
+        return 1.0, 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -39,3 +40,7 @@ class Orthogonal(Initializer):
         q, r = np.linalg.qr(normal)
         q *= np.where(np.diag(r) < 0, -1.0, 1.0)
         return np.ascontiguousarray(self.gain * (q if rows >= columns else q.T)).reshape(shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """0, ``gain / sqrt(larger side)``: rows or columns have length ``gain``."""
+        return 0.0, self.gain / math.sqrt(max(shape[0], math.prod(shape[1:])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import numpy as np
@@ -37,3 +38,7 @@ class Uniform(Initializer):
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """Independent draws."""
         return rng.uniform(self.low, self.high, shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """``(low + high) / 2``, ``(high - low) / sqrt(12)``."""
+        return 0.5 * (self.low + self.high), (self.high - self.low) / math.sqrt(12.0)

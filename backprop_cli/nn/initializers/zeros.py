@@ -21,3 +21,7 @@ class Zeros(Initializer):
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """An array of zeros."""
         return np.zeros(shape)
+
+    def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
+        """0, 0."""
+        return 0.0, 0.0

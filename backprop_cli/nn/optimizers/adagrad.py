@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt, square
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
 
 
 @OPTIMIZERS.register
@@ -37,3 +38,8 @@ class Adagrad(Optimizer):
         """The gradient over the root of the sum of squares."""
         s = slot["sum_of_squares"] + square(g)
         return g / (sqrt(s) + self.epsilon), {"sum_of_squares": s}
+
+    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+        """``s = s + g^2``, ``g / (sqrt(s) + epsilon)``."""
+        s = slot["sum_of_squares"] + g * g
+        return g / (math.sqrt(s) + self.epsilon), {"sum_of_squares": s}

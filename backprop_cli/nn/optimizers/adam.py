@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backprop_cli.autodiff import Value
-from backprop_cli.nn.optimizer import OPTIMIZERS, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
 from backprop_cli.nn.optimizers.moments import Moments
 
 
@@ -25,3 +25,7 @@ class Adam(Moments):
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """The corrected mean over the root of the corrected mean square."""
         return self.adam(g, slot, scalar)
+
+    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+        """Algorithm 1: the bias-corrected ``m_hat / (sqrt(v_hat) + epsilon)``."""
+        return self.adam_formula(step, g, slot)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from backprop_cli.autodiff import Value
-from backprop_cli.nn.optimizer import OPTIMIZERS, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
 from backprop_cli.nn.optimizers.moments import Moments
 
 
@@ -30,4 +30,9 @@ class Adamw(Moments):
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """Adam's direction and the decay."""
         direction, new = self.adam(g, slot, scalar)
+        return direction + self.weight_decay * parameter, new
+
+    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+        """Algorithm 2: Adam's direction, and the decay beside it."""
+        direction, new = self.adam_formula(step, g, slot)
         return direction + self.weight_decay * parameter, new

@@ -8,11 +8,15 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt, square
-from backprop_cli.nn.optimizer import Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import Numbers, Optimizer, Scalars, Slots
 
 
 class Moments(Optimizer):
-    """``m <- beta1 * m + (1 - beta1) * g``, ``v <- beta2 * v + (1 - beta2) * g^2``, both from 0."""
+    """``m <- beta1 * m + (1 - beta1) * g``, ``v <- beta2 * v + (1 - beta2) * g^2``, both from 0.
+
+    What is remembered are ``m_sum = m / (1 - beta1)`` and ``v_sum = v / (1 - beta2)``: a pass over all parameters less
+    for each.
+    """
 
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """share of the mean gradient kept"""
@@ -21,24 +25,38 @@ class Moments(Optimizer):
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
     """keeps the quotient finite; outside the root"""
 
-    slots: ClassVar[tuple[str, ...]] = ("m", "v")
+    slots: ClassVar[tuple[str, ...]] = ("m_sum", "v_sum")
 
     def scalars(self, step: int) -> dict[str, float]:
-        """What corrects both means for their start at 0, as numbers outside the long vectors.
+        """What makes Adam's means of the sums, as numbers outside the long vectors.
 
-        With ``root = sqrt(1 - beta2^step)``: ``m / (1 - beta1^step) / (sqrt(v) / root + epsilon)`` is
-        ``m / (sqrt(v) + epsilon * root)`` times the number ``root / (1 - beta1^step)``.
+        With ``root = sqrt((1 - beta2^step) / (1 - beta2))``: ``m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) +
+        epsilon)`` is ``m_sum / (sqrt(v_sum) + epsilon * root)`` times the number
+        ``root * (1 - beta1) / (1 - beta1^step)``.
         """
-        root = math.sqrt(1.0 - self.beta2**step)
-        return {"scale": root / (1.0 - self.beta1**step), "epsilon": self.epsilon * root}
+        root = math.sqrt((1.0 - self.beta2**step) / (1.0 - self.beta2))
+        return {"scale": root * (1.0 - self.beta1) / (1.0 - self.beta1**step), "epsilon": self.epsilon * root}
 
-    def moments(self, g: Value, slot: Slots) -> tuple[Value, Value]:
-        """The new m and v."""
-        m = self.beta1 * slot["m"] + (1.0 - self.beta1) * g
-        v = self.beta2 * slot["v"] + (1.0 - self.beta2) * square(g)
-        return m, v
+    def sums(self, g: Value, slot: Slots) -> dict[str, Value]:
+        """The new slots."""
+        return {
+            "m_sum": self.beta1 * slot["m_sum"] + g,
+            "v_sum": self.beta2 * slot["v_sum"] + square(g),
+        }
 
     def adam(self, g: Value, slot: Slots, scalar: Scalars) -> tuple[Value, dict[str, Value]]:
         """The corrected mean over the root of the corrected mean square, and the new slots."""
-        m, v = self.moments(g, slot)
-        return m / (sqrt(v) + scalar["epsilon"]) * scalar["scale"], {"m": m, "v": v}
+        new = self.sums(g, slot)
+        return new["m_sum"] / (sqrt(new["v_sum"]) + scalar["epsilon"]) * scalar["scale"], new
+
+    def means(self, g: float, slot: Numbers) -> tuple[float, float, dict[str, float]]:
+        """The new ``m`` and ``v`` of one parameter in plain numbers, and the slots they are remembered by."""
+        m = self.beta1 * (1 - self.beta1) * slot["m_sum"] + (1 - self.beta1) * g
+        v = self.beta2 * (1 - self.beta2) * slot["v_sum"] + (1 - self.beta2) * g * g
+        return m, v, {"m_sum": m / (1 - self.beta1), "v_sum": v / (1 - self.beta2)}
+
+    def adam_formula(self, step: int, g: float, slot: Numbers) -> tuple[float, dict[str, float]]:
+        """Adam's direction for one parameter in plain numbers, and the new slots."""
+        m, v, new = self.means(g, slot)
+        m_hat, v_hat = m / (1 - self.beta1**step), v / (1 - self.beta2**step)
+        return m_hat / (math.sqrt(v_hat) + self.epsilon), new

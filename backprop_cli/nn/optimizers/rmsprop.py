@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from backprop_cli.autodiff import Value, maximum, sqrt, square
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
 
 
 @OPTIMIZERS.register
@@ -55,3 +56,13 @@ class Rmsprop(Optimizer):
         if self.momentum:
             direction = new["momentum"] = self.momentum * slot["momentum"] + direction
         return direction, new
+
+    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+        """Hinton's mean square; Graves's variance where it is centered; then momentum."""
+        v = self.alpha * slot["mean_square"] + (1 - self.alpha) * g * g
+        m = self.alpha * slot["mean"] + (1 - self.alpha) * g if self.centered else 0.0
+        b = g / (math.sqrt(max(v - m * m, 0.0)) + self.epsilon)
+        if self.momentum:
+            b += self.momentum * slot["momentum"]
+        new = {"mean_square": v, "mean": m, "momentum": b}
+        return b, {name: new[name] for name in self.slot_names()}

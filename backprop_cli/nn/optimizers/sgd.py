@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from backprop_cli.autodiff import Value
-from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Optimizer, Scalars, Slots
 
 
 @OPTIMIZERS.register
@@ -45,6 +45,13 @@ class Sgd(Optimizer):
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """The gradient, or its decaying sum."""
         if not self.momentum:
+            return g, {}
+        b = self.momentum * slot["momentum"] + g
+        return (g + self.momentum * b if self.nesterov else b), {"momentum": b}
+
+    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+        """``b_t = momentum b + g``, and along it or, with nesterov, along ``g + momentum b_t``."""
+        if self.momentum == 0:
             return g, {}
         b = self.momentum * slot["momentum"] + g
         return (g + self.momentum * b if self.nesterov else b), {"momentum": b}

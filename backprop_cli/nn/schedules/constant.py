@@ -17,6 +17,7 @@ class Constant(Schedule):
 
     type: Literal["constant"] = "constant"
 
+    by_epoch: ClassVar[bool] = True
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"warmup_steps": 5})
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:

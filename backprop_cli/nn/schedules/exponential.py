@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from backprop_cli.nn.schedule import SCHEDULES, Clock, Factor, Schedule
 
@@ -19,6 +19,8 @@ class Exponential(Schedule):
     type: Literal["exponential"] = "exponential"
     factor: Factor = 0.95
     """what the learning rate is multiplied by after an epoch"""
+
+    by_epoch: ClassVar[bool] = True
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
         """One factor an epoch."""

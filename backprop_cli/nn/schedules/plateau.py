@@ -38,6 +38,7 @@ class Plateau(Schedule):
     minimum: Fraction = 0.0
     """share of the learning rate below which it does not fall"""
 
+    by_epoch: ClassVar[bool] = True
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"patience": 0, "minimum": 0.2})
 
     def start(self) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class Step(Schedule):
     """epochs between drops"""
     factor: Factor = 0.1
     """what the learning rate is multiplied by at a drop"""
+
+    by_epoch: ClassVar[bool] = True
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
         """One factor a drop."""

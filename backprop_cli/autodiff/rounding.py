@@ -1,0 +1,38 @@
+"""How much of a result is rounding: the program run again with every result moved by its last digit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from backprop_cli.autodiff.evaluate import compute
+from backprop_cli.autodiff.spec import Array
+from backprop_cli.autodiff.value import Value, toposort
+
+EPS = 2.0**-52
+"""Distance from 1 to the next number of float64."""
+
+
+def jittered(outputs: Sequence[Value], feed: Mapping[Value, Array], rng: np.random.Generator) -> list[Array]:
+    """The arrays of ``outputs`` where every float64 that an op computes is ``1 +- eps`` of itself, signs at random.
+
+    What moved, the machine's own rounding moves as well, also where it is all that large numbers leave of their
+    difference. Results of kinked ops and steps are left alone: which of two equals is the larger is no rounding.
+
+    Source: Monte Carlo arithmetic, Parker (1997).
+    """
+    arrays: dict[Value, Array] = dict(feed)
+    with np.errstate(all="ignore"):
+        for node in toposort(outputs, known=arrays):
+            if node.op is None:
+                assert node.array is not None
+                arrays[node] = node.array
+                continue
+            operands = [arrays[operand] for operand in node.inputs]
+            out = compute(node.op, operands)
+            computed = node.op.is_smooth and node.op.flops(*(x.spec for x in node.inputs)) > 0
+            if computed and out.dtype == np.float64:
+                out = out * (1.0 + EPS * rng.choice([-1.0, 1.0], out.shape))
+            arrays[node] = out
+    return [arrays[output] for output in outputs]

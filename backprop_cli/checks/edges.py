@@ -1,0 +1,52 @@
+"""The edges of an op's shapes: sizes of 1, other sizes, single rows and columns, no axes, nothing at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.autodiff import Sample, Spec
+from backprop_cli.errors import ShapeError
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def edge_samples(cls: type[Any], sample: Sample, rng: np.random.Generator) -> list[Sample]:
+    """Samples like ``sample`` in other shapes: those that the op ``cls`` takes with the same fields.
+
+    Equal sizes stay equal, so that most ops still fit: each size becomes 1, 0 and a random one, all become 1, 0 or
+    3; and the elements are laid out as a row, as a column, and (where there is one) without axes.
+    """
+    specs = [np.dtype(np.int64 if k in sample.labels else np.float64) for k in range(len(sample.shapes))]
+    found = {}
+    for shapes in _variants(sample.shapes, rng):
+        try:
+            cls(**sample.fields).shape(*(Spec(shape, dtype) for shape, dtype in zip(shapes, specs, strict=True)))
+        except ShapeError:
+            continue
+        found[shapes] = replace(sample, shapes=shapes)
+    found.pop(sample.shapes, None)
+    return list(found.values())
+
+
+def _variants(shapes: Shapes, rng: np.random.Generator) -> Iterator[Shapes]:
+    sizes = sorted({n for shape in shapes for n in shape})
+    for new in (1, 0):
+        yield tuple(tuple(new for _ in shape) for shape in shapes)
+        for size in sizes:
+            yield _resized(shapes, {size: new})
+    yield _resized(shapes, {size: int(rng.integers(2, 6)) for size in sizes})
+    yield _resized(shapes, {size: 3 for size in sizes if size > 1})  # squares
+    yield tuple((1, math.prod(shape)) for shape in shapes)
+    yield tuple((math.prod(shape), 1) for shape in shapes)
+    yield tuple(() for _ in shapes)
+    for k in range(len(shapes)):  # one operand broadcast against the others
+        yield (*shapes[:k], (), *shapes[k + 1 :])
+
+
+def _resized(shapes: Shapes, sizes: dict[int, int]) -> Shapes:
+    return tuple(tuple(sizes.get(n, n) for n in shape) for shape in shapes)

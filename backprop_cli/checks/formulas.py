@@ -1,0 +1,82 @@
+"""What is no derivative but follows a formula: an optimizer's step, and the spread of an initializer's draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from backprop_cli.autodiff import evaluate, input_
+from backprop_cli.checks.result import Check, Entry, judged
+from backprop_cli.nn.initializer import INITIALIZERS, Initializer
+from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
+
+_STEPS = 3
+_WIDTH = 4
+_STEP_TOLERANCE = 1e-12
+"""The same numbers in another order of operations."""
+_ROWS, _COLUMNS = 200, 150
+_DEVIATIONS = 5.0
+"""Standard errors by which a mean or spread of draws may be off: chance makes that 6 times in ten million."""
+
+
+def check_optimizers(rng: np.random.Generator) -> Iterator[Check]:
+    """The first steps of every optimizer from empty slots against its formula, by step and parameter."""
+    for name, cls in OPTIMIZERS.items():
+        for number, settings in enumerate(cls.samples):
+            optimizer = cls.model_validate({"type": name, **settings})
+            yield Check(f"optimizer {name}{_suffix(number)}", "optimizer", (_STEPS, _WIDTH), _steps(optimizer, rng))
+
+
+def _suffix(sample: int) -> str:
+    return f" {sample + 1}" if sample else ""
+
+
+def _steps(optimizer: Optimizer, rng: np.random.Generator) -> tuple[Entry, ...]:
+    names = optimizer.slot_names()
+    g, parameter = input_("gradient", (_WIDTH,)), input_("parameter", (_WIDTH,))
+    slots = {name: input_(name, (_WIDTH,)) for name in names}
+    scalars = {name: input_(name, ()) for name in optimizer.scalars(1)}
+    direction, new = optimizer.update(g, slots, scalars, parameter)
+    traced = {name: np.full(_WIDTH, optimizer.slot_start(name)) for name in names}
+    plain = [{name: optimizer.slot_start(name) for name in names} for _ in range(_WIDTH)]
+    entries = []
+    for step in range(1, _STEPS + 1):
+        feed = {g: rng.standard_normal(_WIDTH), parameter: rng.standard_normal(_WIDTH)}
+        feed |= {slots[name]: array for name, array in traced.items()}
+        feed |= {scalars[name]: np.asarray(x) for name, x in optimizer.scalars(step).items()}
+        found, *after = evaluate([direction, *(new[name] for name in names)], feed)
+        traced = dict(zip(names, after, strict=True))
+        for k in range(_WIDTH):
+            wanted, plain[k] = optimizer.formula(step, float(feed[g][k]), plain[k], float(feed[parameter][k]))
+            pairs = [(found[k], wanted), *((traced[name][k], plain[k][name]) for name in names)]
+            entries.append(_worst((step - 1, k), [(float(a), float(n)) for a, n in pairs]))
+    return tuple(entries)
+
+
+def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> Entry:
+    """The direction or the slot that is farthest off."""
+    entries = [Entry(index, a, n, judged(a, n, _STEP_TOLERANCE, 0.0)) for a, n in pairs]
+    return max(entries, key=lambda entry: (entry.verdict != "PASS", entry.relative_error))
+
+
+def check_initializers(rng: np.random.Generator) -> Iterator[Check]:
+    """Mean and standard deviation of a large matrix of draws against those of the formula."""
+    for name, cls in INITIALIZERS.items():
+        for number, settings in enumerate(cls.samples):
+            initializer = cls.model_validate({"type": name, **settings})
+            shapes = ((_ROWS, _COLUMNS), (_COLUMNS, _ROWS))
+            entries = tuple(entry for shape in shapes for entry in _moments(initializer, shape, rng))
+            yield Check(f"initializer {name}{_suffix(number)}", "initializer", shapes[0], entries)
+
+
+def _moments(initializer: Initializer, shape: tuple[int, int], rng: np.random.Generator) -> Iterator[Entry]:
+    draws = initializer.sample(rng, shape, shape[1], shape[0])
+    mean, deviation = initializer.moments(shape, shape[1], shape[0])
+    # Of n draws the mean is off by deviation / sqrt(n), the deviation by at most deviation / sqrt(2 n).
+    room = _DEVIATIONS * deviation / math.sqrt(draws.size)
+    for sign in (-1.0, 1.0):  # by mean - deviation and mean + deviation, for a mean of 0 has no relative error
+        found, wanted = float(draws.mean() + sign * draws.std()), mean + sign * deviation
+        is_right = abs(found - wanted) <= 2.0 * room + 1e-12 * abs(wanted)
+        yield Entry((), found, wanted, "PASS" if is_right else "FAIL")

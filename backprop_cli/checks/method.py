@@ -1,0 +1,115 @@
+"""The contract of a method of checking gradients, and what methods share."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.checks.objective import Direction, Objective, Part, Tensor, unit
+from backprop_cli.checks.result import Check, Entry
+from backprop_cli.registry import Registry
+
+Samples = int | Literal["all"]
+Order = Literal[1, 2]
+"""Of derivatives: gradients, or Hessian-vector products."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is checked, and what passes.
+
+    ``samples`` entries of each tensor are drawn with ``seed``. After ``deadline`` (of ``time.perf_counter``, seconds)
+    nothing more is checked.
+    """
+
+    samples: Samples = 32
+    tolerance: float = 1e-5
+    seed: int = 0
+    deadline: float = math.inf
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The same numbers at every call."""
+        return np.random.default_rng(self.seed)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() > self.deadline
+
+
+class Method:
+    """A way to compare a gradient with something else."""
+
+    words: ClassVar[tuple[str, str]] = ("the program's gradient", "the loss's slope")
+    """What the two numbers of an entry are, ``analytic`` and ``numeric``."""
+
+    def check(self, objective: Objective, options: Options) -> list[Check]:
+        """A check of every tensor of the objective, and others beside them."""
+        raise NotImplementedError
+
+
+ROUNDING = 64.0
+"""Error of an entry of a gradient in units of its tensor's rounding: few runs estimate it for many entries."""
+
+METHODS: Registry[Method] = Registry("method", "methods", "backprop_cli.checks.methods")
+
+
+def elements(tensors: Sequence[Tensor], options: Options) -> Iterator[tuple[Tensor, int]]:
+    """The sampled entries, one of each tensor in turn, so that a limit on time leaves none out; until the deadline."""
+    rng = options.rng
+    chosen = {tensor: _chosen(tensor.size, options.samples, rng) for tensor in tensors}
+    for turn in range(max((len(numbers) for numbers in chosen.values()), default=0)):
+        for tensor, numbers in chosen.items():
+            if turn < len(numbers):
+                if options.is_over:
+                    return
+                yield tensor, int(numbers[turn])
+
+
+def _chosen(size: int, samples: Samples, rng: np.random.Generator) -> Array:
+    return np.arange(size) if samples == "all" else rng.permutation(size)[:samples]
+
+
+Kind = Literal["rademacher", "gaussian"]
+KINDS: tuple[Kind, Kind] = ("rademacher", "gaussian")
+"""Of random directions: signs miss no single wrong element, equal and opposite mistakes do not cancel along both."""
+
+Judge = Callable[[Tensor, Direction, tuple[int, ...]], Entry]
+
+
+def entrywise(
+    objective: Objective, options: Options, judge: Judge, suspects: Iterable[tuple[Tensor, int]] = ()
+) -> dict[Tensor, list[Entry]]:
+    """What ``judge(tensor, direction, index)`` says of every sampled entry, and then of ``suspects``, by tensor."""
+    entries: dict[Tensor, dict[int, Entry]] = {tensor: {} for tensor in objective.tensors}
+    for tensor, element in chain(elements(objective.tensors, options), suspects):
+        if element not in entries[tensor]:
+            entries[tensor][element] = judge(tensor, unit(tensor, element), tensor.index(element))
+    return {tensor: list(found.values()) for tensor, found in entries.items()}
+
+
+def checks_of(entries: dict[Tensor, list[Entry]]) -> list[Check]:
+    """One check a tensor."""
+    return [Check(tensor.name, tensor.kind, tensor.shape, tuple(found)) for tensor, found in entries.items()]
+
+
+def random_direction(tensors: Sequence[Tensor], rng: np.random.Generator, kind: Kind) -> Direction:
+    """Through all elements, each of variance 1: signs, or normal."""
+
+    def draw(count: int) -> Array:
+        return rng.choice([-1.0, 1.0], count) if kind == "rademacher" else rng.standard_normal(count)
+
+    return [Part(tensor, 0, draw(tensor.size)) for tensor in tensors if tensor.size]
+
+
+def power_of_two(x: float) -> float:
+    """The nearest power of two: a step of that size is added to most numbers without rounding."""
+    return float(2.0 ** round(math.log2(x)))

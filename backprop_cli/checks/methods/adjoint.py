@@ -1,0 +1,51 @@
+"""The adjoint identity: forward and reverse mode are transposes of each other."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+
+from backprop_cli.checks.bisection import locate
+from backprop_cli.checks.method import KINDS, METHODS, ROUNDING, Method, Options, checks_of, random_direction
+from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, unit
+from backprop_cli.checks.result import Check, Entry
+
+TOLERANCE = 1e-12
+"""Of ``|<w, J v> - <J^T w, v>|``, relative to ``|J^T w| |v|`` and beside rounding; a network of a million weights has
+2e-15."""
+
+
+@METHODS.register
+class Adjoint(Method):
+    """``<w, J v> = <J^T w, v>`` along random directions through all entries of a tensor: two passes each.
+
+    Sees any difference between the forward and the reverse rules, and is blind to a mistake that they share. The
+    tolerance is its own, 1e-12; where the two differ the entry is found by halving.
+    """
+
+    words: ClassVar[tuple[str, str]] = ("reverse mode's derivative", "forward mode's")
+
+    def check(self, objective: Objective, options: Options) -> list[Check]:
+        """Two directions a tensor; ``analytic`` is reverse mode, ``numeric`` forward mode."""
+        entries: dict[Tensor, list[Entry]] = {tensor: [] for tensor in objective.tensors}
+        rng = options.rng
+        for tensor in objective.tensors:
+            for kind in KINDS:
+                direction = random_direction([tensor], rng, kind)
+                if direction and not options.is_over:
+                    entries[tensor].append(_entry(objective, tensor, direction))
+        return checks_of(entries)
+
+
+def _entry(objective: Objective, tensor: Tensor, direction: Direction) -> Entry:
+    reverse, forward = objective.slope(direction), objective.forward(direction)
+    if not (math.isfinite(reverse) and math.isfinite(forward)):
+        return Entry((), reverse, forward, "NONFINITE")
+    size = TOLERANCE * float(np.linalg.norm(objective.gradient[tensor])) + ROUNDING * objective.rounding[1][tensor]
+    if abs(forward - reverse) <= size * norm(direction):
+        return Entry((), reverse, forward, "PASS")
+    _, element = locate(lambda v: objective.slope(v) - objective.forward(v), direction, reverse - forward)
+    along = unit(tensor, element)
+    return Entry(tensor.index(element), objective.slope(along), objective.forward(along), "FAIL")

@@ -1,0 +1,129 @@
+"""Random directions through all parameters at once, and bisection to the one that is wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from backprop_cli.checks.bisection import locate
+from backprop_cli.checks.method import KINDS, METHODS, Method, Options, power_of_two, random_direction
+from backprop_cli.checks.methods.central import by_difference
+from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, unit
+from backprop_cli.checks.result import Check, Entry
+
+_DIRECTIONS = 4
+"""Of each kind."""
+_STEPS = tuple(2.0**-k for k in (8, 10, 12, 14))
+"""Lengths of the steps along a unit direction, among which the best is looked for: 4e-3 to 6e-5."""
+_MARGIN = 10.0
+_SMALLER_STEPS = 3
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The length of a step, and what a difference of that step is right to."""
+
+    step: float
+    noise: float
+
+
+@METHODS.register
+class Projection(Method):
+    """Central differences along 4 directions of random signs and 4 normal ones, against the gradient's projections.
+
+    For networks of millions of weights: two forward passes a direction see all of them. Signs miss no single wrong
+    weight, and two equal and opposite mistakes do not cancel along both kinds. What counts as a difference is measured:
+    10 times what changes between the two best of four steps, or what rounding makes. Where there is one, the weight
+    behind it is found by halves, first among layers, two passes a half; it is named, and judged by the tolerance.
+
+    A weight shows whose error is above about 1e-8 of the whole gradient's length: 1e-5 of a typical entry of a million.
+    """
+
+    def check(self, objective: Objective, options: Options) -> list[Check]:
+        """A check of the directions, and one of each tensor in which an entry was looked at."""
+        size = sum(tensor.size for tensor in objective.tensors)
+        directions: list[Entry] = []
+        entries: dict[Tensor, list[Entry]] = {}
+        scale, rng = None, options.rng
+        for kind in KINDS * _DIRECTIONS if size else ():
+            direction = random_direction(objective.tensors, rng, kind)
+            if options.is_over:
+                break
+            scale = scale or calibrated(objective, direction)
+            entry = _projected(objective, direction, scale)
+            if entry.verdict == "FAIL":
+                tensor, found = _named(objective, direction, entry, scale, options)
+                entries.setdefault(tensor, []).append(found)
+                # What is found but within the tolerance is no mistake.
+                entry = Entry((), entry.analytic, entry.numeric, found.verdict)
+            directions.append(entry)
+            if entry.verdict == "FAIL":
+                break
+        named = [Check(t.name, t.kind, t.shape, tuple(found)) for t, found in entries.items()]
+        return [*named, Check("random directions", "projection", (size,), tuple(directions))]
+
+
+def calibrated(objective: Objective, direction: Direction) -> _Scale:
+    """The step at which the difference changes least, and 10 times the change or the rounding."""
+    found: list[tuple[float, float]] = []
+    for step in _STEPS:
+        slope, is_smooth = _difference(objective, direction, step)
+        if is_smooth:
+            found.append((step, slope))
+    rated = [
+        (max(abs(slope - smaller), _rounding(objective, direction, step)), step)
+        for (_, slope), (step, smaller) in pairwise(found)
+    ]
+    if not rated:
+        return _Scale(_STEPS[-1], _MARGIN * _rounding(objective, direction, _STEPS[-1]))
+    change, step = min(rated)
+    return _Scale(step, _MARGIN * change)
+
+
+def _rounding(objective: Objective, direction: Direction, step: float) -> float:
+    return objective.rounding[0] * norm(direction) / step
+
+
+def _difference(objective: Objective, direction: Direction, step: float) -> tuple[float, bool]:
+    """The central difference with a step of this length, and whether no kink was crossed."""
+    t = power_of_two(step / norm(direction))
+    above = objective.run(direction, t)
+    is_smooth = objective.is_on(objective.branches)
+    below = objective.run(direction, -t)
+    return (above - below) / (2.0 * t), is_smooth and objective.is_on(objective.branches)
+
+
+def _smooth_difference(objective: Objective, direction: Direction, scale: _Scale) -> tuple[float, float, bool]:
+    """The difference, its noise, and whether no kink was crossed: at a smaller step if need be."""
+    step = scale.step
+    for _ in range(1 + _SMALLER_STEPS):
+        numeric, is_smooth = _difference(objective, direction, step)
+        if is_smooth:
+            break
+        step /= 8.0
+    return numeric, scale.noise * scale.step / step, is_smooth
+
+
+def _projected(objective: Objective, direction: Direction, scale: _Scale) -> Entry:
+    """The projection both ways; ``FAIL`` where they differ by more than the noise."""
+    analytic = objective.slope(direction)
+    numeric, noise, is_smooth = _smooth_difference(objective, direction, scale)
+    if not (math.isfinite(analytic) and math.isfinite(numeric)):
+        return Entry((), analytic, numeric, "NONFINITE")
+    if not is_smooth:
+        return Entry((), analytic, numeric, "KINK")
+    return Entry((), analytic, numeric, "PASS" if abs(analytic - numeric) <= noise else "FAIL")
+
+
+def _named(
+    objective: Objective, direction: Direction, entry: Entry, scale: _Scale, options: Options
+) -> tuple[Tensor, Entry]:
+    """The entry behind a difference, by itself."""
+
+    def residual(along: Direction) -> float:
+        return objective.slope(along) - _smooth_difference(objective, along, scale)[0]
+
+    tensor, element = locate(residual, direction, entry.analytic - entry.numeric)
+    found = by_difference(objective, unit(tensor, element), tensor.index(element), options.tolerance)
+    return tensor, found

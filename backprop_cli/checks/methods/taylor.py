@@ -1,0 +1,69 @@
+"""Taylor remainders: the order at which what the derivatives leave over goes to 0."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from statistics import median
+from typing import ClassVar
+
+from backprop_cli.checks.method import METHODS, Method, Options, checks_of, random_direction
+from backprop_cli.checks.objective import Direction, Objective, Tensor, norm
+from backprop_cli.checks.result import Check, Entry
+
+_SIZES = tuple(2.0**-k for k in range(3, 31))
+_ROUNDING = 4.0
+_CLEAR = 250.0
+"""How far above rounding a remainder must be for its rate to be right to 0.01."""
+_LAST = 3
+"""Rates of which the median counts: those at the smallest clear remainders, where the leading term is alone."""
+_SLACK = 0.1
+
+
+@METHODS.register
+class Taylor(Method):
+    """``|f(x + s v) - f(x) - s g v|`` falls like s^2 where the gradient g is right, like s where it is wrong.
+
+    With the Hessian, ``- s^2 / 2 v H v``, like s^3. There is no step to choose: s goes from 1/8 down to where rounding
+    begins, as long as no kink is crossed. The measured rate may be 0.1 below that; the tolerance is not used.
+
+    A gradient that is wrong by e shows where e is more than 0.08 times the curvature times the smallest s.
+
+    Source: Farrell, Ham, Funke & Rognes, Automated Derivation of the Adjoint (2013), section 5; pyadjoint.
+    """
+
+    words: ClassVar[tuple[str, str]] = ("the rate expected of the remainder", "the measured one")
+
+    def check(self, objective: Objective, options: Options) -> list[Check]:
+        """One unit direction a tensor; ``analytic`` is the rate that is expected, ``numeric`` the measured one."""
+        entries: dict[Tensor, list[Entry]] = {tensor: [] for tensor in objective.tensors}
+        rng = options.rng
+        for tensor in objective.tensors:
+            direction = random_direction([tensor], rng, "gaussian")
+            if direction and not options.is_over:
+                length = norm(direction)
+                v = [part._replace(vector=part.vector / length) for part in direction]
+                entries[tensor].append(by_remainder(objective, v))
+        return checks_of(entries)
+
+
+def by_remainder(objective: Objective, direction: Direction) -> Entry:
+    """The rate along a unit direction. ``KINK`` where kinks are too near for two remainders to be measured."""
+    base, expected = (objective, 2.0) if objective.base is None else (objective.base, 3.0)
+    slope, bend = base.slope(direction), 0.0 if objective.base is None else base.bend(direction)
+    rounding, found, crossed = _ROUNDING * base.rounding[0], [], False
+    for s in _SIZES:
+        change = base.run(direction, s) - base.value
+        if base.is_on(base.branches):
+            found.append(abs(change - s * slope - 0.5 * s * s * bend))
+        else:
+            crossed = True
+    if not all(map(math.isfinite, [base.value, slope, bend, *found])):
+        return Entry((), expected, math.nan, "NONFINITE")
+    clear = [r for r in found if r > _CLEAR * rounding]
+    rates = [math.log2(large / small) for large, small in pairwise(clear)]
+    if rates:
+        rate = median(rates[-_LAST:])
+        return Entry((), expected, rate, "PASS" if rate >= expected - _SLACK else "FAIL")
+    # Nothing is left over but rounding: the function is linear (quadratic) along v, or kinks leave no room to tell.
+    return Entry((), expected, expected, "KINK" if crossed else "TINY" if clear else "PASS")

@@ -1,0 +1,266 @@
+"""A scalar program at a point, and all the ways to its derivative along a direction. Methods choose among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from backprop_cli.autodiff import (
+    Array,
+    ComplexStep,
+    Plan,
+    Program,
+    Value,
+    constant,
+    grad,
+    hvp,
+    input_,
+    jvp,
+    simplify,
+    toposort,
+)
+from backprop_cli.autodiff import sum as sum_
+from backprop_cli.autodiff.rounding import EPS, jittered
+
+_SCALAR, _FORWARD = "scalar", "forward"
+_JITTERS = 3
+"""Runs from which rounding is estimated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """An array that the scalar is differentiated by: the elements of the input ``source`` from ``start`` on."""
+
+    name: str
+    kind: str
+    value: Value
+    source: str
+    start: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.value.shape
+
+    @property
+    def size(self) -> int:
+        """Its number of elements."""
+        return self.value.size
+
+    def index(self, element: int) -> tuple[int, ...]:
+        """The index of an element of the flat tensor."""
+        return tuple(int(i) for i in np.unravel_index(element, self.shape))
+
+
+class Part(NamedTuple):
+    """A direction in one tensor: ``vector`` (flat) for its elements from ``start`` on, 0 for the others."""
+
+    tensor: Tensor
+    start: int
+    vector: Array
+
+
+Direction = Sequence[Part]
+"""Where to go from the point; tensors without a part stay where they are."""
+
+
+def unit(tensor: Tensor, element: int) -> Direction:
+    """Along one element."""
+    return (Part(tensor, element, np.ones(1)),)
+
+
+def norm(direction: Direction) -> float:
+    """The Euclidean length."""
+    return math.sqrt(sum(float(part.vector @ part.vector) for part in direction))
+
+
+class Objective:
+    """``scalar`` of a float64 program, by ``tensors``, at the point ``arrays`` (by the inputs' names; copied).
+
+    ``gradients`` (in the tensors' order) are what is checked; the reverse mode's where none are given. ``base``: the
+    objective whose curvature this one is made of (see ``curvature``). ``passes`` counts evaluations of the scalar.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Value],
+        scalar: Value,
+        tensors: Sequence[Tensor],
+        arrays: Mapping[str, Array],
+        gradients: Sequence[Value] | None = None,
+        base: Objective | None = None,
+    ):
+        self.inputs, self.scalar, self.tensors, self.base = inputs, scalar, tuple(tensors), base
+        self.point = {name: np.array(arrays[name], value.dtype) for name, value in inputs.items()}
+        self.passes = 0
+        traced = grad(scalar, [tensor.value for tensor in tensors]) if gradients is None else list(gradients)
+        self._traced = dict(zip(self.tensors, traced, strict=True))
+        self._reverse = self._plan({str(k): value for k, value in enumerate(traced)})
+        # Every comparison that decides a branch is a node of the program or of its gradient's.
+        steps = [node for node in toposort([scalar, *traced]) if node.op is not None and node.op.is_step]
+        branches = {f"branch_{k}": node for k, node in enumerate(steps)}
+        self._loss = self._plan({_SCALAR: scalar, **branches})
+        self._branches = [self._loss.outputs[name] for name in branches]
+        _run(self._reverse)
+        self.gradient = {tensor: self._flat(k).copy() for k, tensor in enumerate(self.tensors)}
+        """The checked gradient at the point, flat, by tensor."""
+        self.value = self.run((), 0.0)
+        """The scalar at the point."""
+        self.branches = [branch.copy() for branch in self._branches]
+        """Which branch every kink takes at the point."""
+
+    def _plan(self, outputs: Mapping[str, Value], more: Mapping[str, Value] | None = None) -> Plan:
+        plan = Plan(simplify(Program({**self.inputs, **(more or {})}, outputs)))
+        for name, array in self.point.items():
+            plan.inputs[name][...] = array
+        return plan
+
+    def _flat(self, tensor: int) -> Array:
+        return self._reverse.outputs[str(tensor)].reshape(-1)
+
+    @cached_property
+    def rounding(self) -> tuple[float, dict[Tensor, float]]:
+        """Rounding of the scalar, and of an entry of each tensor's gradient: how far they move when every result of the
+        program moves by its last digit, and at least eps times their size. Moves across a kink do not count.
+        """
+        of_scalar = EPS * abs(self.value)
+        of_gradient = {t: EPS * _largest(self.gradient[t]) for t in self.tensors}
+        feed = {value: self.point[name] for name, value in self.inputs.items()}
+        outputs = [*self._loss.program.outputs.values(), *self._reverse.program.outputs.values()]
+        rng = np.random.default_rng(0)
+        for _ in range(_JITTERS):
+            value, *found = jittered(outputs, feed, rng)
+            branches, gradients = found[: len(self.branches)], found[len(self.branches) :]
+            if all(np.array_equal(x, y) for x, y in zip(branches, self.branches, strict=True)):
+                of_scalar = max(of_scalar, abs(float(value) - self.value))
+                for tensor, moved in zip(self.tensors, gradients, strict=True):
+                    change = _largest(moved.reshape(-1) - self.gradient[tensor])
+                    of_gradient[tensor] = max(of_gradient[tensor], change)
+        return of_scalar, of_gradient
+
+    def at(self, direction: Direction) -> float:
+        """Largest entry of the point, in size, among those that move."""
+        return max((_largest(self._moving(self.point, part)) for part in direction), default=0.0)
+
+    @staticmethod
+    def _moving(arrays: Mapping[str, Array], part: Part) -> Array:
+        start = part.tensor.start + part.start
+        return arrays[part.tensor.source].reshape(-1)[start : start + len(part.vector)]
+
+    def slope(self, direction: Direction) -> float:
+        """The checked gradient times the direction, at the point."""
+        return sum(float(self.gradient[p.tensor][p.start : p.start + len(p.vector)] @ p.vector) for p in direction)
+
+    def slope_beside(self, direction: Direction, t: float) -> float:
+        """The same at ``point + t direction``."""
+        self._run_at(self._reverse, direction, t)
+        flat = {tensor: self._flat(k) for k, tensor in enumerate(self.tensors)}
+        return sum(float(flat[p.tensor][p.start : p.start + len(p.vector)] @ p.vector) for p in direction)
+
+    def run(self, direction: Direction, t: float) -> float:
+        """The scalar at ``point + t direction``; ``is_on`` then tells of that point."""
+        self.passes += 1
+        self._run_at(self._loss, direction, t)
+        return float(self._loss.outputs[_SCALAR])
+
+    def branches_beside(self, direction: Direction, t: float) -> list[Array]:
+        """Which branch every kink takes at ``point + t direction``."""
+        self.run(direction, t)
+        return [branch.copy() for branch in self._branches]
+
+    def is_on(self, branches: Sequence[Array]) -> bool:
+        """Whether every kink took these branches in the last run."""
+        return all(np.array_equal(a, b) for a, b in zip(self._branches, branches, strict=True))
+
+    def _run_at(self, plan: Plan, direction: Direction, t: float) -> None:
+        """Run with the point moved, and move it back."""
+        moving = [self._moving(plan.inputs, part) for part in direction]
+        kept = [x.copy() for x in moving]
+        for x, part in zip(moving, direction, strict=True):
+            x += t * part.vector
+        _run(plan)
+        for x, before in zip(moving, kept, strict=True):
+            x[...] = before
+
+    @cached_property
+    def step(self) -> ComplexStep:
+        """The scalar's complex step; it also has the value of every node of the program at the point."""
+        return ComplexStep([self.scalar], {value: self.point[name] for name, value in self.inputs.items()})
+
+    def complex(self, direction: Direction) -> float:
+        """The derivative along the direction by the complex step."""
+        self.passes += 1
+        (slope,) = self.step.along({part.tensor.value: _spread(part) for part in direction})
+        return float(slope)
+
+    @cached_property
+    def _tangent_plan(self) -> Plan:
+        tangents = {_tangent(k): input_(_tangent(k), t.shape) for k, t in enumerate(self.tensors)}
+        (dot,) = jvp([self.scalar], [tensor.value for tensor in self.tensors], list(tangents.values()))
+        return self._plan({_FORWARD: dot}, tangents)
+
+    def forward(self, direction: Direction) -> float:
+        """The derivative along the direction in forward mode."""
+        plan = self._tangent_plan
+        self._tangents_into(plan, direction)
+        return float(plan.outputs[_FORWARD])
+
+    def _tangents_into(self, plan: Plan, direction: Direction) -> None:
+        """Run a plan that has a tangent for every tensor."""
+        parts = {part.tensor: part for part in direction}
+        for k, tensor in enumerate(self.tensors):
+            plan.inputs[_tangent(k)][...] = _spread(parts[tensor]) if tensor in parts else 0.0
+        _run(plan)
+
+    @cached_property
+    def _hessian_plan(self) -> Plan:
+        tangents = {_tangent(k): input_(_tangent(k), t.shape) for k, t in enumerate(self.tensors)}
+        products = hvp(self.scalar, [tensor.value for tensor in self.tensors], list(tangents.values()))
+        return self._plan({str(k): value for k, value in enumerate(products)}, tangents)
+
+    def bend(self, direction: Direction) -> float:
+        """``v H v`` along the direction v, the Hessian H forward over reverse."""
+        plan = self._hessian_plan
+        self._tangents_into(plan, direction)
+        products = {t: plan.outputs[str(k)].reshape(-1) for k, t in enumerate(self.tensors)}
+        return sum(float(products[p.tensor][p.start : p.start + len(p.vector)] @ p.vector) for p in direction)
+
+    def curvature(self, rng: np.random.Generator) -> Objective:
+        """``s(x) = <gradient(x), v>`` for a random v of signs: its gradient is the Hessian times v.
+
+        What is checked of it is the Hessian-vector product, forward over reverse (Pearlmutter 1994).
+        """
+        v = [constant(rng.choice([-1.0, 1.0], tensor.shape)) for tensor in self.tensors]
+        terms = [sum_(v_k * self._traced[tensor]) for v_k, tensor in zip(v, self.tensors, strict=True)]
+        scalar = terms[0]
+        for term in terms[1:]:
+            scalar = scalar + term
+        products = hvp(self.scalar, [tensor.value for tensor in self.tensors], v)
+        return Objective(self.inputs, scalar, self.tensors, self.point, products, self)
+
+
+def _largest(x: Array) -> float:
+    return float(np.max(np.abs(x), initial=0.0))
+
+
+def _tangent(tensor: int) -> str:
+    return f"tangent_{tensor}"
+
+
+def _spread(part: Part) -> Array:
+    """The part's vector in the tensor's shape."""
+    if len(part.vector) == part.tensor.size:
+        return part.vector.reshape(part.tensor.shape)
+    whole = np.zeros(part.tensor.size)
+    whole[part.start : part.start + len(part.vector)] = part.vector
+    return whole.reshape(part.tensor.shape)
+
+
+def _run(plan: Plan) -> None:
+    with np.errstate(all="ignore"):
+        plan.run()

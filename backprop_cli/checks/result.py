@@ -1,0 +1,170 @@
+"""What a check says: entries with a verdict, gathered in checks, gathered in a report. Every method's result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal["PASS", "FAIL", "KINK", "TINY", "NONFINITE"]
+"""``KINK``: on a kink, and right on both sides of it. ``TINY``: too small for the check to tell right from wrong.
+``NONFINITE``: a derivative, or the function, is not a finite number."""
+
+_SEVERITY: dict[Verdict, int] = {"PASS": 0, "TINY": 1, "KINK": 2, "NONFINITE": 3, "FAIL": 4}
+
+
+def relative_error(analytic: float, numeric: float) -> float:
+    """``|a - n| / max(|a|, |n|)``; 0 where both are 0, NaN where one is not finite."""
+    scale = max(abs(analytic), abs(numeric))
+    return abs(analytic - numeric) / scale if scale > 0 else 0.0 if scale == 0 else math.nan
+
+
+def judged(analytic: float, numeric: float, tolerance: float, noise: float) -> Verdict:
+    """The verdict on two numbers, of which rounding can make ``noise`` in the second."""
+    if not (math.isfinite(analytic) and math.isfinite(numeric)):
+        return "NONFINITE"
+    error = abs(analytic - numeric)
+    if error <= tolerance * max(abs(analytic), abs(numeric)):
+        return "PASS"
+    return "TINY" if error <= noise else "FAIL"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One derivative, both ways; ``is_beside``: not at the point but a little beside the kink that it is on."""
+
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+    verdict: Verdict
+    is_beside: bool = False
+
+    @property
+    def absolute_error(self) -> float:
+        """``|a - n|``."""
+        return abs(self.analytic - self.numeric)
+
+    @property
+    def relative_error(self) -> float:
+        """``|a - n| / max(|a|, |n|)``; 0 where both are 0."""
+        return relative_error(self.analytic, self.numeric)
+
+
+@dataclass(frozen=True)
+class Check:
+    """The derivatives by one array: those of its entries that were sampled."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    entries: tuple[Entry, ...]
+
+    @property
+    def size(self) -> int:
+        """Entries of the array."""
+        return math.prod(self.shape)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest of the entries'; TINY only where no entry could be told, or none was checked."""
+        verdicts: set[Verdict] = {entry.verdict for entry in self.entries}
+        if "PASS" in verdicts:
+            verdicts.discard("TINY")
+        nothing: Verdict = "TINY" if self.size else "PASS"  # an empty array has no derivative that could be wrong
+        return max(verdicts or {nothing}, key=lambda verdict: _SEVERITY[verdict])
+
+    @property
+    def worst(self) -> Entry | None:
+        """The entry that decides the verdict, with the largest relative error."""
+        decisive = [entry for entry in self.entries if entry.verdict == self.verdict]
+        return max(decisive, key=lambda entry: _sortable(entry.relative_error), default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp gradcheck --json`` prints it."""
+        worst = self.worst
+        told = [entry for entry in self.entries if entry.verdict == self.verdict]
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "size": self.size,
+            "checked": len(self.entries),
+            "max_relative_error": max((_sortable(entry.relative_error) for entry in told), default=0.0),
+            "max_absolute_error": max((_sortable(entry.absolute_error) for entry in told), default=0.0),
+            "worst": None
+            if worst is None
+            else {"index": list(worst.index), "analytic": worst.analytic, "numeric": worst.numeric},
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many broken rules a check noticed. Those that change no number are not counted."""
+
+    total: int
+    killed: int
+    survivors: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp gradcheck --mutate --json`` prints it."""
+        return {"total": self.total, "killed": self.killed, "survivors": list(self.survivors)}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks of a network, worst first.
+
+    ``rules``: the ops whose rule is wrong, where a gradient is. ``score``: how many rules broken on purpose the check
+    noticed, where that was asked for.
+    """
+
+    target: str
+    tolerance: float
+    checks: tuple[Check, ...]
+    seconds: float
+    method: str = "auto"
+    dtype: str = "float64"
+    rules: tuple[Check, ...] = ()
+    score: Score | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no gradient is wrong or not finite, and no broken rule went unnoticed."""
+        noticed = self.score is None or not self.score.survivors
+        return noticed and all(check.verdict not in ("FAIL", "NONFINITE") for check in self.checks)
+
+    @property
+    def worst(self) -> Check | None:
+        """The gravest check; where all passed that with the largest relative error of those that could be told."""
+        told = self.checks if not self.passed else [check for check in self.checks if check.verdict == "PASS"]
+        return next(iter([*told, *self.checks]), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp gradcheck --json`` prints it. ``rules`` and ``mutants`` are there where there are any."""
+        rules = {"rules": [check.to_json() for check in self.rules]} if self.rules else {}
+        return {
+            "passed": self.passed,
+            "target": self.target,
+            "method": self.method,
+            "dtype": self.dtype,
+            "tolerance": self.tolerance,
+            "checks": [check.to_json() for check in self.checks],
+            **rules,
+            **({"mutants": self.score.to_json()} if self.score is not None else {}),
+        }
+
+
+def _sortable(error: float) -> float:
+    return math.inf if math.isnan(error) else error
+
+
+def worst_first(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """By verdict, then by the largest relative error."""
+
+    def gravity(check: Check) -> tuple[int, float]:
+        worst = check.worst
+        return -_SEVERITY[check.verdict], -_sortable(worst.relative_error) if worst is not None else 0.0
+
+    return tuple(sorted(checks, key=gravity))

@@ -1,0 +1,73 @@
+"""Which op is to blame: every op of a program checked by itself, at the values it has there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from backprop_cli.autodiff import Array, Op, Value, constant, input_, multiply, toposort
+from backprop_cli.autodiff import sum as sum_
+from backprop_cli.checks.method import METHODS, Options, Order
+from backprop_cli.checks.objective import Objective, Tensor
+from backprop_cli.checks.result import Check, worst_first
+
+_NUDGE = 1e-3
+"""How far operands of a kinked op are also moved, so that it is checked beside its kink."""
+_SAMPLES = 4
+"""Entries checked of each operand beside the directions through all of them."""
+
+
+def wrong_rules(objective: Objective, order: Order, options: Options) -> list[Check]:
+    """A failed check of every op of the program whose derivative rule is wrong where it stands, named by its layer.
+
+    ``dense_1: tanh by operand 0``, of kind ``rule`` (or ``forward mode``): the derivative of a random weighting of
+    the op's result, by each operand; of order 2, its Hessian times a random vector. One check an op, layer and operand:
+    the worst. Until the deadline.
+    """
+    rng = options.rng
+    worst: dict[str, Check] = {}
+    for node in toposort([objective.scalar]):
+        if node.op is None or options.is_over or not is_checked(node.op, node):
+            continue
+        operands = [objective.step.arrays[operand] for operand in node.inputs]
+        with np.errstate(all="ignore"):
+            found = _rule(node.op, _name(node), operands, order, options, rng)
+        for check in found:
+            known = worst.get(check.name)
+            worst[check.name] = check if known is None else worst_first([check, known])[0]
+    return list(worst.values())
+
+
+def is_checked(op: Op, result: Value) -> bool:
+    """Whether an op has a derivative of which differences tell."""
+    return not op.blocks_gradient and result.spec.is_inexact and any(x.spec.is_inexact for x in result.inputs)
+
+
+def _name(node: Value) -> str:
+    return f"{node.layer or 'loss'}: {node.op}"
+
+
+def _rule(
+    op: Op, name: str, operands: Sequence[Array], order: Order, options: Options, rng: np.random.Generator
+) -> list[Check]:
+    nudged = [x + _NUDGE * rng.standard_normal(x.shape) if x.dtype.kind == "f" else x for x in operands]
+    points = [operands] if op.is_smooth else [operands, nudged]
+    auto, few = METHODS["auto"](), replace(options, samples=_SAMPLES)
+    found: list[Check] = []
+    for point in points:
+        objective = op_objective(op, point, name, rng)
+        found += auto.check(objective if order == 1 else objective.curvature(rng), few)
+    return [check for check in found if check.verdict == "FAIL"]
+
+
+def op_objective(
+    op: Op, operands: Sequence[Array], name: str, rng: np.random.Generator, kind: str = "rule"
+) -> Objective:
+    """A random weighting of the op's result, by its floating-point operands."""
+    inputs = {f"operand {k}": input_(f"operand {k}", x.shape, x.dtype) for k, x in enumerate(operands)}
+    out = op(*inputs.values())
+    scalar = sum_(multiply(constant(rng.standard_normal(out.shape)), out))
+    tensors = [Tensor(f"{name} by {key}", kind, x, key) for key, x in inputs.items() if x.spec.is_inexact]
+    return Objective(inputs, scalar, tensors, dict(zip(inputs, operands, strict=True)))

@@ -1,0 +1,318 @@
+"""The chain rule of a network as a textbook writes it: variables, and each derivative of the loss as products.
+
+What a textbook calls ``z1 = x W^T + b`` is several ops. An op whose result is only turned, reshaped or added to by its
+one reader has no name of its own, and the loss is one step: ``L``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.autodiff import Array, Value, constant, evaluate, grad, input_, scope, toposort
+from backprop_cli.autodiff.accumulation import Accumulation
+from backprop_cli.autodiff.structure import Local
+from backprop_cli.training.program import Recipe
+
+LOSS = "loss"
+_ORDERS = ("identity", "permutation")
+_FEW = 8
+"""Variables up to which a derivative is written as one product all the way from the loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A network and its loss on one example, in float64. ``names``: every value that is no constant, operands first."""
+
+    inputs: Value
+    targets: Value
+    params: Mapping[str, Value]
+    outputs: Value
+    loss: Value
+    loss_name: str
+    names: Mapping[Value, str]
+
+
+def trace(recipe: Recipe) -> Traced:
+    """The network as it predicts: nothing is dropped, nothing regularized."""
+    model = replace(recipe.model, dtype=np.dtype(np.float64))
+    recipe = replace(recipe, model=model)
+    x = input_("input", (1, *model.input_shape))
+    targets = input_("targets", recipe.target_shape(1), recipe.target_dtype)
+    params = {name: input_(name, param.shape) for name, param in model.params.items()}
+    outputs = model.apply(params, x, None)
+    weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
+    with scope(LOSS):
+        loss = recipe.loss.apply(outputs, targets, weights)
+    return Traced(x, targets, params, outputs, loss, recipe.loss.type, _names(loss))
+
+
+def _names(loss: Value) -> dict[Value, str]:
+    """``dense_1.matmul``; the second of its kind is ``dense_1.matmul_2``."""
+    found: dict[Value, str] = {}
+    counts: dict[str, int] = {}
+    for value in toposort([loss]):
+        if value.is_constant:
+            continue
+        name = f"{value.layer}.{value.op.kind}" if value.op is not None else str(value.name)
+        counts[name] = counts.get(name, 0) + 1
+        found[value] = name if counts[name] == 1 else f"{name}_{counts[name]}"
+    return found
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named value: its symbol, what it is computed as, its shape, and the layer or parameter it is."""
+
+    symbol: str
+    expression: str
+    shape: tuple[int, ...]
+    of: str
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return {"symbol": self.symbol, "expression": self.expression, "shape": list(self.shape), "of": self.of}
+
+
+@dataclass(frozen=True)
+class Factor:
+    """``d of / d by``: a matrix of this shape, or where it has a line of its own a derivative of the loss."""
+
+    of: str
+    by: str
+    shape: tuple[int, int]
+    structure: str
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return {"of": self.of, "by": self.by, "shape": list(self.shape), "structure": self.structure}
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """``dL / d by`` as a sum of products."""
+
+    by: str
+    terms: tuple[tuple[Factor, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return {"by": self.by, "terms": [[factor.to_json() for factor in term] for term in self.terms]}
+
+
+@dataclass(frozen=True)
+class ChainRule:
+    """Variables in the order of evaluation; derivatives from the loss back; outputs by inputs in the best order."""
+
+    variables: Sequence[Variable]
+    parameters: Sequence[Variable]
+    derivatives: Sequence[Derivative]
+    bracketing: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp explain --json`` prints it."""
+        return {
+            "variables": [variable.to_json() for variable in self.variables],
+            "parameters": [parameter.to_json() for parameter in self.parameters],
+            "derivatives": [derivative.to_json() for derivative in self.derivatives],
+            "bracketing": self.bracketing,
+        }
+
+
+def chain_rule(traced: Traced, found: Accumulation) -> ChainRule:
+    """Name the variables of a network and write down the derivative of the loss by each parameter."""
+    rule = Named(traced)
+    variables = [
+        Variable(rule.symbols[value], rule.expression(value), value.shape, value.layer or "")
+        for value in rule.variables
+    ]
+    parameters = [Variable(rule.symbols[value], "", value.shape, name) for name, value in traced.params.items()]
+    return ChainRule(variables, parameters, list(rule.derivatives()), _bracketing(found, rule.symbols))
+
+
+@dataclass(eq=False)
+class Named:
+    """Which values of a traced network have a symbol, and how they depend on each other."""
+
+    traced: Traced
+    variables: list[Value] = field(default_factory=list)
+    symbols: dict[Value, str] = field(default_factory=dict)
+    readers: dict[Value, list[Value]] = field(default_factory=dict)
+    factors: dict[tuple[Value, Value], Local] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        traced = self.traced
+        network = [node for node in toposort([traced.outputs]) if node.op is not None]
+        active = _active(network, [traced.inputs, *traced.params.values()])
+        nodes = [node for node in network if node in active]
+        users: dict[Value, list[Value]] = {}
+        for node in nodes:
+            for operand in dict.fromkeys(node.inputs):
+                users.setdefault(operand, []).append(node)
+        self.variables = [n for n in nodes if n is traced.outputs or not _is_inlined(n, users.get(n, []))]
+        self._name()
+        for variable in self.variables:
+            self._depend(variable, variable, None)
+        self.variables.append(traced.loss)
+        self.symbols[traced.loss] = "L"
+        self.readers.setdefault(traced.outputs, []).append(traced.loss)
+
+    def _name(self) -> None:
+        traced = self.traced
+        self.symbols |= {traced.inputs: "x", traced.targets: "y"}
+        layers = list(dict.fromkeys(value.layer for value in self.variables))
+        for number, layer in enumerate(layers, 1):
+            own = {
+                name.removeprefix(f"{layer}."): v for name, v in traced.params.items() if v in _within(layer, traced)
+            }
+            letters = {name: name[0].upper() if value.ndim > 1 else name[0] for name, value in own.items()}
+            for name, value in own.items():
+                clear = list(letters.values()).count(letters[name]) == 1
+                self.symbols[value] = f"{letters[name]}{number}" if clear else f"{name}{number}"
+            here = [value for value in self.variables if value.layer == layer]
+            for place, value in enumerate(here):
+                more = f"_{place + 1}" if place < len(here) - 1 and len(here) > 2 else ""
+                is_last = place == len(here) - 1 and (len(here) > 1 or not own)
+                self.symbols[value] = f"a{number}" if is_last else f"z{number}{more}"
+
+    def _depend(self, variable: Value, node: Value, path: Local | None) -> None:
+        """Find what the variable is computed from, through values without a symbol."""
+        assert node.op is not None
+        for operand, local in zip(node.inputs, node.op.local(node.inputs, node), strict=True):
+            if local is None or operand.is_constant:
+                continue
+            # Of the ops on the way all but one only change the order of elements.
+            found = local if path is None or path.kind in _ORDERS else path
+            if operand in self.symbols:
+                if (variable, operand) not in self.factors:
+                    self.factors[variable, operand] = found
+                    self.readers.setdefault(operand, []).append(variable)
+            elif operand.op is not None:
+                self._depend(variable, operand, found)
+
+    def expression(self, variable: Value) -> str:
+        """What the variable is computed as."""
+        if variable is self.traced.loss:
+            return f"{self.traced.loss_name}({self.symbols[self.traced.outputs]}, y)"
+        return self._text(variable, top=True)
+
+    def _text(self, value: Value, top: bool = False) -> str:
+        if value in self.symbols and not top:
+            return self.symbols[value]
+        if value.array is not None:
+            return f"{value.array.item():g}" if value.size == 1 else "constant"
+        if value.op is None:
+            return str(value.name)
+        return value.op.written(*(self._text(operand) for operand in value.inputs))
+
+    def derivatives(self) -> Iterator[Derivative]:
+        """From the loss back: of variables that more than one reads, and of parameters.
+
+        Where there are many variables, also of each layer's output, so that no product gets long.
+        """
+        lined = {value for value in self.variables if len(self.readers.get(value, ())) > 1}
+        if len(self.variables) > _FEW:
+            last = {value.layer: value for value in self.variables}
+            lined |= set(last.values())
+        lined -= {self.traced.loss, self.traced.outputs}
+        params = set(self.traced.params.values())
+        for variable in reversed(self.variables):
+            if variable in lined:
+                yield self._derivative(variable, lined)
+            operands = [p for (of, p) in self.factors if of is variable and p in params]
+            yield from (self._derivative(p, lined) for p in operands if self.readers[p][-1] is variable)
+
+    def _derivative(self, by: Value, lined: set[Value]) -> Derivative:
+        return Derivative(
+            self.symbols[by],
+            tuple((*self._from_loss(reader, lined), self._factor(reader, by)) for reader in self.readers.get(by, ())),
+        )
+
+    def _from_loss(self, value: Value, lined: set[Value]) -> tuple[Factor, ...]:
+        factors: list[Factor] = []
+        while value is not self.traced.loss and value not in lined:
+            (reader,) = self.readers[value]
+            factors.append(self._factor(reader, value))
+            value = reader
+        if value in lined:
+            factors.append(Factor("L", self.symbols[value], (1, value.size), "dense"))
+        return tuple(reversed(factors))
+
+    def _factor(self, of: Value, by: Value) -> Factor:
+        kind = "dense" if of is self.traced.loss else self.factors[of, by].kind
+        return Factor(self.symbols[of], self.symbols[by], (of.size, by.size), kind)
+
+
+def _active(nodes: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
+    found = set(sources)
+    for node in nodes:
+        if any(operand in found for operand in node.inputs):
+            found.add(node)
+    return found
+
+
+def _within(layer: str | None, traced: Traced) -> set[Value]:
+    """The parameters that the ops of a layer read."""
+    return {x for node in traced.names if node.layer == layer for x in node.inputs if x.op is None}
+
+
+def _is_inlined(node: Value, users: Sequence[Value]) -> bool:
+    """Whether it is another order of one operand, or its one reader within the layer only changes the order of it."""
+    if len(users) != 1:
+        return False
+    operands = [x for x in node.inputs if not x.is_constant]
+    if len(operands) == 1 and _only_orders(node, operands[0]):
+        return True
+    return users[0].layer == node.layer and _only_orders(users[0], node)
+
+
+def _only_orders(node: Value, operand: Value) -> bool:
+    assert node.op is not None
+    structures = node.op.local(node.inputs, node)
+    found = [s for s, x in zip(structures, node.inputs, strict=True) if x is operand and s is not None]
+    return len(found) == 1 and found[0].kind in _ORDERS
+
+
+def _bracketing(found: Accumulation, symbols: Mapping[Value, str]) -> str | None:
+    """The product of a chain of Jacobians in the order found: ``dz2/da1 (da1/dz1 dz1/dx)``; None for a graph."""
+    graph = found.graph
+    left = [*graph.inputs.values(), *sorted(found.best.order), *graph.results.values()]
+    values = [graph.values[vertex] for vertex in left]
+    if any(value not in symbols for value in values) or len(set(values)) != len(values):
+        return None
+    before = {k: _before(found, k, set(left)) for k in left}
+    if any(len(sources) > 1 for sources in before.values()):
+        return None
+    label = {(i, k): f"d{symbols[graph.values[k]]}/d{symbols[graph.values[i]]}" for k in left for i in before[k]}
+    for vertex in found.best.order:
+        ((i, _),) = [edge for edge in label if edge[1] == vertex]
+        ((_, k),) = [edge for edge in label if edge[0] == vertex]
+        label[i, k] = f"({label.pop((vertex, k))} · {label.pop((i, vertex))})"
+    (product,) = label.values()
+    return product.removeprefix("(").removesuffix(")") if found.best.order else product
+
+
+def _before(found: Accumulation, vertex: int, named: set[int]) -> set[int]:
+    """What a vertex is computed from, through those that only change the order of elements."""
+    sources: set[int] = set()
+    for i, j in found.graph.locals:
+        if j == vertex:
+            sources |= {i} if i in named else _before(found, i, named)
+    return sources
+
+
+def walk(traced: Traced, feed: Mapping[Value, Array]) -> dict[str, Any]:
+    """Every variable forward, and the derivative of the loss by each and by every parameter, back."""
+    rule = Named(traced)
+    given = [traced.inputs, traced.targets]
+    forward = dict(zip(rule.variables, evaluate(rule.variables, feed), strict=True))
+    wrt = [*reversed(rule.variables[:-1]), *traced.params.values()]
+    backward = dict(zip(wrt, evaluate(grad(traced.loss, wrt), feed), strict=True))
+    shown = {value: feed[value] for value in given + list(traced.params.values())} | forward
+    return {
+        "forward": [{"symbol": rule.symbols[value], "value": array.tolist()} for value, array in shown.items()],
+        "backward": [{"symbol": f"dL/d{rule.symbols[value]}", "value": a.tolist()} for value, a in backward.items()],
+    }

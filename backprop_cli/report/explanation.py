@@ -1,0 +1,163 @@
+"""``bp explain`` as text: the chain rule factor by factor, the table of local Jacobians, costs, memory."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.report.numbers import plural, size
+from backprop_cli.report.tables import pairs, table
+
+Json = Mapping[str, Any]
+
+_MOST_ROWS = 120
+"""Rows of local Jacobians that are printed; a program of more is for ``--json``."""
+_MOST_ELEMENTS = 48
+"""Numbers of an array that are printed whole."""
+
+
+def explanation_text(result: Json, width: int) -> str:
+    """Everything, in lines that fit into ``width`` where tables allow it."""
+    rule = result["chain_rule"]
+    parts = [
+        _variables(rule),
+        _derivatives(rule, width),
+        *([_numbers(result["numbers"], width)] if "numbers" in result else []),
+        _nodes(result["nodes"]),
+        _costs(result, width),
+        _memory(result["memory"], width),
+    ]
+    return "\n\n".join(parts)
+
+
+def _variables(rule: Json) -> str:
+    rows = [[v["symbol"], v["expression"], _shape(v["shape"]), v["of"]] for v in rule["variables"]]
+    known = [[p["symbol"], "", _shape(p["shape"]), p["of"]] for p in rule["parameters"]]
+    return "the network, for one example\n" + table(["", "is computed as", "shape", "layer"], [*known, *rows])
+
+
+def _derivatives(rule: Json, width: int) -> str:
+    """``dL/dW1 = dL/dz2 · dz2/dW1`` with the shape and the structure of each matrix below it."""
+    blocks = [line for derivative in rule["derivatives"] for line in _product(derivative, width)]
+    about = "Below each factor its rows x columns, elements of arrays counted in a row, and where it is not 0."
+    return "\n".join(["the chain rule", *textwrap.wrap(about, width), "", *blocks]).rstrip()
+
+
+def _product(derivative: Json, width: int) -> Iterator[str]:
+    head = f"dL/d{derivative['by']} = "
+    cells = []
+    for number, term in enumerate(derivative["terms"]):
+        for place, factor in enumerate(term):
+            sign = "+ " if number and not place else "· " if place else "" if not number else "+ "
+            rows, columns = factor["shape"]
+            cells.append((sign, f"d{factor['of']}/d{factor['by']}", f"{rows}x{columns}", factor["structure"]))
+    lines: list[list[tuple[str, str, str, str]]] = [[]]
+    used = len(head)
+    for cell in cells:
+        room = len(cell[0]) + max(map(len, cell[1:])) + 1
+        if lines[-1] and used + room > width:
+            lines.append([])
+            used = len(head)
+        lines[-1].append(cell)
+        used += room
+    for number, line in enumerate(lines):
+        widths = [max(map(len, cell[1:])) + 1 for cell in line]
+        for row in (1, 2, 3):
+            start = head if row == 1 and not number else " " * len(head)
+            texts = (
+                (sign if row == 1 else " " * len(sign)) + cell[row].ljust(room)
+                for cell, sign, room in zip(line, (c[0] for c in line), widths, strict=True)
+            )
+            yield (start + "".join(texts)).rstrip()
+    yield ""
+
+
+def _nodes(nodes: Sequence[Json]) -> str:
+    rows = []
+    for node in nodes:
+        for number, local in enumerate(node["local_jacobians"]):
+            first = [node["name"], _shape(node["shape"])] if not number else ["", ""]
+            by = local["by"].removeprefix(f"{node['layer']}.")
+            rows.append([*first, by, _shape(local["shape"]), local["structure"], local["nonzeros"]])
+    shown = rows if len(rows) <= _MOST_ROWS else rows[:_MOST_ROWS]
+    header = ["operation", "shape", "by", "local Jacobian", "structure", "entries"]
+    rest = [] if shown is rows else [f"... and {len(rows) - len(shown):,} more: --json has them all"]
+    return "\n".join(["every operation", table(header, shown), *rest])
+
+
+def _costs(result: Json, width: int) -> str:
+    found, gradient = result["accumulation"], result["gradient"]
+    rows = [
+        ["gradient of the loss", "forward", gradient["forward"], "a pass for each parameter"],
+        ["", "reverse", gradient["reverse"], "one pass: for one number nothing is better"],
+        ["outputs by inputs", "forward", found["forward"], "in the order of evaluation"],
+        ["", "reverse", found["reverse"], "against it"],
+        ["", "best", found["best"], _proof(found)],
+    ]
+    lines = ["multiplications, for one example", table(["derivative", "order", "multiplications", ""], rows)]
+    least = min(found["forward"], found["reverse"])
+    gain = f", {least / found['best']:.1f} times fewer" if found["best"] and least > found["best"] else ""
+    bracketing = result["chain_rule"]["bracketing"]
+    if bracketing and (gain or len(bracketing) < width):
+        order = f"best order{gain}: {bracketing}"
+    elif gain or not bracketing:
+        order = f"best order{gain}: eliminate " + (", ".join(found["best_order"]) or "nothing")
+    else:
+        order = f"best order: {found['method']}"
+    about = "Entries that are 1 or -1 whatever the numbers are (views, sums, biases) take no multiplication."
+    return "\n".join([*lines, *textwrap.wrap(order, width, subsequent_indent="  "), *textwrap.wrap(about, width)])
+
+
+def _proof(found: Json) -> str:
+    how = "" if found["method"] in ("forward", "reverse") else f"found by {found['method']}, "
+    same = f"{found['method']}, " if found["method"] in ("forward", "reverse") else ""
+    return f"{same}{how}" + ("proved optimal" if found["proved_optimal"] else "not proved optimal")
+
+
+def _memory(memory: Json, width: int) -> str:
+    rows = [[entry["layer"], size(entry["bytes"])] for entry in memory["layers"]]
+    again = memory["recompute"]
+    totals: dict[str, object] = {"all kept": size(memory["kept"])}
+    if again["segments"] > 1:
+        cost = f"{size(again['bytes'])} in {plural(again['segments'], 'segment')}"
+        totals["training.recompute"] = f"{cost}, {plural(again['layers_again'], 'layer')} forward again"
+    else:
+        totals["training.recompute"] = "would save nothing here"
+    for entry in memory["revolve"]:
+        steps = plural(entry["forward_steps"], "layer")
+        totals[f"revolve, {plural(entry['checkpoints'], 'checkpoint')}"] = f"{steps} forward again"
+    head = f"what reverse mode keeps of a training batch of {memory['batch']:,}, until it comes back"
+    return "\n".join([*textwrap.wrap(head, width), table(["layer", "kept"], rows), "", pairs(totals)])
+
+
+def _numbers(numbers: Json, width: int) -> str:
+    lines = ["one example forward"]
+    lines += [line for entry in numbers["forward"] for line in _array(entry["symbol"], entry["value"], width)]
+    lines += ["", "and back"]
+    lines += [line for entry in numbers["backward"] for line in _array(entry["symbol"], entry["value"], width)]
+    return "\n".join(lines)
+
+
+def _array(symbol: str, value: object, width: int) -> Iterator[str]:
+    """``z1 = [[0.1, 0.2]]``, further lines below the first bracket; long arrays with their middle left out."""
+    array = np.asarray(value)
+    head = f"{symbol} = "
+    text = np.array2string(
+        array,
+        precision=4,
+        suppress_small=True,
+        separator=", ",
+        max_line_width=max(width - len(head), 20),
+        threshold=_MOST_ELEMENTS,
+        edgeitems=3,
+    )
+    first, *rest = text.splitlines()
+    yield head + first
+    yield from (" " * len(head) + line for line in rest)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "[" + ",".join(map(str, shape)) + "]"

@@ -1,0 +1,58 @@
+"""A job of training: what to train, on what, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.nn.metric import Metric
+from backprop_cli.nn.schedule import Schedule
+from backprop_cli.training.evaluation import Examples, Unit, same_unit
+from backprop_cli.training.monitor import Monitor
+from backprop_cli.training.program import Recipe
+from backprop_cli.training.settings import TrainingSettings
+from backprop_cli.training.state import SHUFFLE
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, on what, and how long."""
+
+    recipe: Recipe
+    settings: TrainingSettings
+    schedule: Schedule
+    seed: int
+    train: Examples
+    validation: Examples | None = None
+    metrics: Sequence[Metric] = ()
+    to_unit: Unit = same_unit
+    best: Monitor | None = None
+    early_stopping: Monitor | None = None
+    compiled: bool = False  # machine code of the steps on whole batches, of which there are many
+
+    @cached_property
+    def batches(self) -> int:
+        """Batches an epoch, the last one possibly smaller."""
+        return -(-len(self.train.inputs) // self.settings.batch_size)
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Updates an epoch; an epoch's last update may have fewer batches."""
+        return -(-self.batches // self.settings.accumulate)
+
+    @cached_property
+    def total_steps(self) -> int:
+        """Updates until the end, if nothing stops it before."""
+        planned = self.settings.epochs * self.steps_per_epoch
+        return planned if self.settings.max_steps is None else min(planned, self.settings.max_steps)
+
+    def order(self, epoch: int) -> Array:
+        """The examples of an epoch in the order they are seen: it follows from seed and epoch alone."""
+        count = len(self.train.inputs)
+        if not self.settings.shuffle:
+            return np.arange(count)
+        return np.random.default_rng([self.seed, SHUFFLE, epoch]).permutation(count)
