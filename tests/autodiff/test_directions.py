@@ -17,15 +17,20 @@ def function():
     return [out, ad.sum(out)], (v, k), {w: rng.standard_normal((2, 3)), x: rng.standard_normal(3)}
 
 
-@pytest.mark.parametrize("most", [1, 60, 1 << 24])
-def test_many_are_as_one_by_one(function, monkeypatch, most):
+def room_for(monkeypatch, many, pieces):
+    """Set the limit so that so many arrays go at once."""
+    numbers = round(directions.MOST_NUMBERS / many.at_once)
+    monkeypatch.setattr(directions, "MOST_NUMBERS", pieces * numbers)
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 100])
+def test_many_are_as_one_by_one(function, monkeypatch, pieces):
     outputs, over, feed = function
-    monkeypatch.setattr(directions, "MOST_NUMBERS", most)
+    room_for(monkeypatch, Many(outputs, over, feed), pieces)
     rng = np.random.default_rng(1)
     vectors, numbers = rng.standard_normal((7, 3)), rng.integers(0, 4, 7)
     many = Many(outputs, over, feed)
-    assert (many.at_once == 1) == (most == 1)
-    assert (many.at_once < 7) == (most < 100)
+    assert many.at_once == pieces
     found = many(vectors, numbers)
     for k in range(7):
         one = ad.evaluate(outputs, {**feed, over[0]: vectors[k], over[1]: numbers[k]})
@@ -36,13 +41,19 @@ def test_many_are_as_one_by_one(function, monkeypatch, most):
 def test_unit_vectors(function, monkeypatch):
     outputs, (v, k), feed = function
     feed = {**feed, k: np.array(2)}
-    monkeypatch.setattr(directions, "MOST_NUMBERS", 40)
+    room_for(monkeypatch, Many(outputs, [v], feed), 2)
     many = Many(outputs, [v], feed)
     assert many.at_once == 2  # and then one
     found = many.units()
     assert [array.shape for array in found] == [(3, 2), (3,)]
     for row, unit in enumerate(np.eye(3)):
         np.testing.assert_allclose(found[0][row], ad.evaluate(outputs, {**feed, v: unit})[0], rtol=1e-14)
+
+
+def test_one_goes_even_where_there_is_no_room(function, monkeypatch):
+    outputs, over, feed = function
+    monkeypatch.setattr(directions, "MOST_NUMBERS", 1)
+    assert Many(outputs, over, feed).at_once == 1
 
 
 def test_what_is_fed_is_read_at_each_call(function):
