@@ -18,6 +18,9 @@ from benchmarks.peers import PEERS, THREADS, Runner
 
 _FAILED = "failed"
 _TRIALS = 3
+_REST = 0.25
+"""Seconds before a sample: threads of OpenBLAS and OpenMP wait for their next task for up to 0.2 s at full speed, and
+those of the process that was measured before would take a processor from this one."""
 KNOWN = {**PEERS, **THREADS}
 
 
@@ -116,6 +119,7 @@ class Worker:
         return answer
 
     def sample(self) -> float:
+        time.sleep(_REST)
         self._pipe.send(self._steps)
         return self._receive() * self._unit_steps
 

@@ -16,6 +16,9 @@ from backprop_cli.training.program import Recipe
 from backprop_cli.training.state import State
 from benchmarks.cases import BETA1, BETA2, EPSILON, LEARNING_RATE, Data
 
+_LIMITS = ExitStack()
+"""Of BLAS threads; held as long as the process lives."""
+
 
 class Network:
     """Recipe and state of a case, with the threads that ``bp train`` would choose."""
@@ -34,5 +37,4 @@ class Network:
             parameters[f"dense_{number}.weight"][...] = weight
             parameters[f"dense_{number}.bias"][...] = bias
         self.threads = thread_count("auto", model, case.batch)
-        self._limit = ExitStack()  # held as long as the process lives
-        self._limit.enter_context(blas_threads(self.threads))
+        _LIMITS.enter_context(blas_threads(self.threads))
