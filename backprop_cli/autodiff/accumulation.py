@@ -277,7 +277,7 @@ def _best(start: Blocks, ways: Mapping[str, tuple[int, ...]], budget: int, seed:
     groups: list[Group] = [(vertex,) for vertex in found.order]
     if len(groups) <= MOST_EXHAUSTIVE:
         order = exhaustive(start, groups, found.cost)
-        return _improved(found, start, found.order if order is None else flat(order), "exhaustive", proved=True)
+        return _improved(found, start, found.order if order is None else flat(order), "exhaustive search", proved=True)
     return _improved(found, start, flat(annealed(start, groups, seed=seed, budget=budget)), "annealing", proved=False)
 
 
