@@ -194,6 +194,8 @@ class Session:
         if state.step == 0:
             self._check_gradients(self.gradient_hook.at_start())
         self._heed(asked)
+        if self.trainer.job.compiled:
+            self.trainer.warm_up()  # compiling takes seconds, which are none of the first epoch's
         for event in self.trainer.run(self._periods()):
             self._tell(event)
             with self.watch("checkpoints"):
