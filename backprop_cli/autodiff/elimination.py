@@ -146,7 +146,9 @@ def best_order(
     groups = twins(start)
     if len(groups) <= MOST_EXACT:
         order, cost = _cheapest_of_all(start, groups)
-        return found._replace(proved_optimal=True) if cost == found.cost else Order(order, cost, "exhaustive search", True)
+        return (
+            found._replace(proved_optimal=True) if cost == found.cost else Order(order, cost, "exhaustive search", True)
+        )
     place = {vertex: number for number, vertex in enumerate(found.order)}
     together = sorted(groups, key=lambda group: place[group[0]])
     order = flat(annealed(start, together, seed=seed, budget=budget))

@@ -139,7 +139,7 @@ def test_what_an_interrupted_run_says(number, code, capsys):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_process_that_gets_a_signal(number, code):
     config = write_config(**EVERYTHING)
-    forever = ["training.epochs=1000000", "schedule=constant"]
+    forever = ["training.epochs=1000000", "training.compile=false", "schedule=constant"]
     process = start_bp("train", config, "--run-dir", "run", "--json", *forever)
     assert process.stderr is not None
     lines = [process.stderr.readline() for _ in range(3)]
@@ -188,7 +188,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint():
 
 def test_a_process_that_is_killed():
     config = write_config(**EVERYTHING)
-    process = start_bp("train", config, "--run-dir", "run", "training.epochs=1000000", "schedule=constant")
+    process = start_bp(
+        "train", config, "--run-dir", "run", "training.epochs=1000000", "training.compile=false", "schedule=constant"
+    )
     assert process.stderr is not None
     for _ in range(4):
         process.stderr.readline()
