@@ -284,7 +284,7 @@ def _dying_operand(node: Value, position: int, layout: _Layout) -> Storage | Non
 
 
 def pack(storages: Sequence[Storage]) -> int:
-    """Rule 5: give each storage an offset; return the arena's size in bytes. Largest first, into the tightest gap."""
+    """Rule 6: give each storage an offset; return the arena's size in bytes. Largest first, into the tightest gap."""
     placed: list[Storage] = []
     for storage in sorted(storages, key=lambda s: -s.room):
         busy = sorted(

@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Linear, aligned, broadcast, unbroadcast
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import Op, common_dtype, in_brackets, register, sample
+from backprop_cli.autodiff.op import Op, Sample, common_dtype, in_brackets, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -392,7 +392,7 @@ class StopGradient(Op):
 class Copy(Movement):
     """``out = x`` in memory of its own."""
 
-    samples: ClassVar = (sample((3, 4)),)
+    samples: ClassVar[tuple[Sample, ...]] = (sample((3, 4)),)
 
     def shape(self, *x: Spec) -> Spec:
         """That of x."""
@@ -421,29 +421,13 @@ class Copy(Movement):
 
 @register
 @dataclass(frozen=True)
-class Barrier(Movement):
+class Barrier(Copy):
     """``out = x``, a view: what is computed from it is kept apart from what is computed from x, and not merged."""
 
     number: int = 0
     is_view: ClassVar = True
     samples: ClassVar = (sample((3, 4)), sample((2,), number=1))
 
-    def shape(self, *x: Spec) -> Spec:
-        """That of x."""
-        return x[0]
-
     def view(self, x: Array) -> Array | None:
         """X itself."""
         return x
-
-    def eval(self, x: Array, *, out: Array) -> None:
-        """Copy."""
-        np.copyto(out, x)
-
-    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
-        """Itself."""
-        return (cotangent,)
-
-    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-        """The same."""
-        return self(x[0])
