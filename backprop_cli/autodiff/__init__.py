@@ -72,7 +72,7 @@ from backprop_cli.autodiff.composite import (
     where,
 )
 from backprop_cli.autodiff.evaluate import evaluate
-from backprop_cli.autodiff.native import obstacle
+from backprop_cli.autodiff.native import compiler_obstacle, has_compiler
 from backprop_cli.autodiff.op import OPS, Op, Sample
 from backprop_cli.autodiff.passes import simplified, simplify
 from backprop_cli.autodiff.plan import Plan
@@ -83,9 +83,10 @@ from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope,
 
 __all__ = [
     "OPS", "Array", "ComplexStep", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add",
-    "amax", "broadcast_to", "cast", "clip", "concat", "constant", "copy", "cos", "divide", "equal", "erf", "evaluate",
-    "exp", "expm1", "grad", "greater", "greater_equal", "hvp", "input_", "jacobian", "jvp", "less", "log", "log1p",
-    "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "obstacle", "one_hot",
+    "amax", "broadcast_to", "cast", "clip", "compiler_obstacle", "concat", "constant", "copy", "cos",
+    "divide", "equal", "erf", "evaluate", "exp", "expm1", "grad", "greater", "greater_equal", "has_compiler", "hvp",
+    "input_", "jacobian", "jvp", "less", "log", "log1p",
+    "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "one_hot",
     "power", "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax",
     "softplus", "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "tanh", "toposort", "transpose",
     "variance", "vectorized", "vjp", "where",

@@ -49,10 +49,15 @@ tables = [CPointer(CPointer(kind)) for kind in (float32, float64, int64)]
 """
 
 
+def has_compiler() -> bool:
+    """Whether Numba is installed; importing it, which takes 0.3 s, may still fail."""
+    return importlib.util.find_spec("numba") is not None
+
+
 @cache
-def obstacle() -> str:
+def compiler_obstacle() -> str:
     """Why nothing can be compiled here; empty where it can."""
-    if importlib.util.find_spec("numba") is None:
+    if not has_compiler():
         return "Numba is not installed: pip install 'backprop-cli[fast]'"
     try:
         importlib.import_module("numba")

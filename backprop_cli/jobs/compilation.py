@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backprop_cli.autodiff import Program, obstacle
+from backprop_cli.autodiff import Program, compiler_obstacle, has_compiler
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import ConfigError
 from backprop_cli.training.job import Job
@@ -28,10 +28,12 @@ def compiles(loaded: Loaded, job: Job, before: bool | None) -> bool:
     """
     wanted = loaded.config.training.compile
     if wanted == "auto":
+        if not has_compiler():  # before a program is traced to see whether it is worth while
+            return False
         worthwhile = _is_worthwhile(job) if before is None else before
-        return worthwhile and not obstacle()
-    if wanted and obstacle():
-        raise ConfigError([loaded.problem(("training", "compile"), obstacle())])
+        return worthwhile and not compiler_obstacle()
+    if wanted and compiler_obstacle():
+        raise ConfigError([loaded.problem(("training", "compile"), compiler_obstacle())])
     return wanted
 
 

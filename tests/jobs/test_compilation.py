@@ -24,12 +24,16 @@ def own_cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def compiler(monkeypatch):
-    monkeypatch.setattr(compilation, "obstacle", lambda: "")
+    monkeypatch.setattr(compilation, "has_compiler", lambda: True)
+    monkeypatch.setattr(compilation, "compiler_obstacle", lambda: "")
 
 
 @pytest.fixture
 def no_compiler(monkeypatch):
-    monkeypatch.setattr(compilation, "obstacle", lambda: "Numba is not installed: pip install 'backprop-cli[fast]'")
+    monkeypatch.setattr(compilation, "has_compiler", lambda: False)
+    monkeypatch.setattr(
+        compilation, "compiler_obstacle", lambda: "Numba is not installed: pip install 'backprop-cli[fast]'"
+    )
 
 
 def chosen(epochs=30, before=None, **training):
