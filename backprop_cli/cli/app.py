@@ -114,7 +114,7 @@ class _Report:
 
     def usage(self, error: Any) -> int:
         """A command line that the parser refused."""
-        message = error.format_message()
+        message = error.format_message().replace("Value error, ", "")  # said by pydantic, beneath the parser
         message = message[:1].lower() + message[1:].rstrip(".")
         command = error.ctx.command_path if error.ctx is not None else "bp"
         return self.failure(2, "usage", [{"message": message}], f"{command}: {message}\nTry '{command} --help'.")

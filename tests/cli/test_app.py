@@ -110,6 +110,11 @@ def test_codes_of_errors_are_documented():
         (["zzz"], f"bp: unknown command 'zzz'; known: {', '.join(NAMES)}\nTry 'bp --help'.\n"),
         (["eval"], "bp eval: missing argument 'CHECKPOINT|RUN'\nTry 'bp eval --help'.\n"),
         (
+            ["jacobian", "run", "--order", "sideways"],
+            "bp jacobian: invalid value for '--order': 'sideways' is not one of 'auto', 'forward', 'reverse', 'best'\n"
+            "Try 'bp jacobian --help'.\n",
+        ),
+        (
             ["gradcheck", "--samples", "some"],
             "bp gradcheck: invalid value for '--samples': expected a number above 0 or 'all', got 'some'\n"
             "Try 'bp gradcheck --help'.\n",
