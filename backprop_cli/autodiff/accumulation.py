@@ -4,6 +4,9 @@ The vertices are the program's values, an edge is the local Jacobian of an op by
 the op states (see ``structure``). Eliminating a vertex multiplies its out-edges with its in-edges. The cost is the
 number of multiplications of these products of sparse matrices; entries that are 1 or -1 by construction (views,
 sums, additions) cost none. For values of one element that is the scalar model of ``elimination``, but for those.
+
+The searches on graphs and chains given as numbers (``best_order``, ``elimination_cost``, ``best_edge_order``,
+``best_bracketing``, ``one_way_costs``) can be had from here, too.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from typing import Literal, Self
 
 import numpy as np
 
+from backprop_cli.autodiff.bracketing import best_bracketing, one_way_costs
+from backprop_cli.autodiff.edge_elimination import best_edge_order
+from backprop_cli.autodiff.elimination import best_order, elimination_cost
 from backprop_cli.autodiff.evaluate import evaluate
 from backprop_cli.autodiff.families import broadcast, reshaped
 from backprop_cli.autodiff.jacobian_map import Identity, JacobianMap, LocalMap, added, composed
@@ -35,6 +41,20 @@ from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.structure import Local, Structure
 from backprop_cli.autodiff.transforms import check_inexact, dependent
 from backprop_cli.autodiff.value import Value, constant, toposort
+
+__all__ = [
+    "Accumulation",
+    "Linearized",
+    "accumulate",
+    "accumulation",
+    "best_bracketing",
+    "best_edge_order",
+    "best_order",
+    "elimination_cost",
+    "gradient_costs",
+    "jacobians",
+    "one_way_costs",
+]  # fmt: skip
 
 Direction = Literal["auto", "forward", "reverse"]
 

@@ -9,8 +9,15 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff.accumulation import accumulate, accumulation, gradient_costs, jacobians
-from backprop_cli.autodiff.elimination import best_order, elimination_cost
+from backprop_cli.autodiff.accumulation import (
+    accumulate,
+    accumulation,
+    best_bracketing,
+    best_order,
+    elimination_cost,
+    gradient_costs,
+    jacobians,
+)
 from backprop_cli.errors import ShapeError
 
 ORDERS = ("auto", "forward", "reverse")
@@ -185,3 +192,10 @@ def test_jacobians_too_large_for_patterns(monkeypatch):
     monkeypatch.setattr("backprop_cli.autodiff.accumulation._MOST_BITS", 0)
     x, out, params, feed = network((3, 4, 2), batch=2)
     assert_all_orders([out], [x, *params], feed)
+
+
+def test_searches_on_numbers_are_to_be_had_from_here():
+    toy = ([(), (), (0, 1), (2,), (0, 3), (4,), (1, 4)], [5, 6])
+    found = best_order(toy)
+    assert found.cost == elimination_cost(toy, found.order) == 7
+    assert best_bracketing([(44, 31, 8512), (30, 44, 8381)], matrix_free=True).cost == 506_790
