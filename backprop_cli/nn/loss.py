@@ -13,8 +13,9 @@ from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
-Task = Literal["classes", "binary", "regression"]
-"""What the targets are: class labels (int64, shape (batch,)), 0/1 (batch, outputs), or numbers (batch, outputs)."""
+Task = Literal["classes", "binary", "regression", "tokens"]
+"""What the targets are: class labels (int64, shape (batch,)), 0/1 (batch, outputs), numbers (batch, outputs),
+or at every position of a sequence the token that comes next (int64, shape (batch, positions); -1: ignored)."""
 
 
 class Loss(Settings):
