@@ -226,9 +226,9 @@ def test_centered_rmsprop_survives_a_gradient_that_does_not_change():
 @pytest.mark.parametrize(
     ("settings", "place", "text"),
     [
-        ({"type": "sgd", "nesterov": True}, ("sgd", "nesterov"), "needs momentum greater than 0"),
-        ({"type": "sgd", "learning_rate": 0}, ("sgd", "learning_rate"), "Input should be greater than 0"),
-        ({"type": "adam", "beta1": 1}, ("adam", "beta1"), "Input should be less than 1"),
+        ({"type": "sgd", "nesterov": True}, ("nesterov",), "needs momentum greater than 0"),
+        ({"type": "sgd", "learning_rate": 0}, ("learning_rate",), "Input should be greater than 0"),
+        ({"type": "adam", "beta1": 1}, ("beta1",), "Input should be less than 1"),
     ],
 )
 def test_settings_out_of_range(settings, place, text):
