@@ -23,7 +23,7 @@ from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.split import Indices, split_rows
 from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import labels_of, require_classes
-from backprop_cli.data.text_examples import load_text, load_text_dataset
+from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.transform import Transform, fit_transform
 from backprop_cli.errors import DataError
 
@@ -43,17 +43,20 @@ def load_dataset(
     task: Task,
     input_shape: tuple[int, ...] | None = None,
     fitted: Transform | None = None,
+    tokens: int | None = None,
 ) -> Dataset:
     """Everything that ``settings`` name, as arrays.
 
     Paths are relative to ``base``; ``seed`` decides which row is in which split. ``input_shape`` is that of the model,
-    where it is given: examples are reshaped to it. ``fitted`` is the transform of a network that is trained already;
+    where it is given: examples are reshaped to it. ``tokens``: the network looks its inputs up, so they are integers in
+    [0, tokens). ``fitted`` is the transform of a network that is trained already;
     without it one is fitted on the train split.
 
     Raises: DataError, which names file, row, column and value; SettingError where it is the settings that are wrong.
     """
     if settings.text is not None:
-        return load_text_dataset(settings, base=base, seed=seed, input_shape=input_shape, fitted=fitted)
+        transform = fitted or fit_text(settings, base, task, input_shape, tokens)
+        return load_text_dataset(settings, transform, base=base, seed=seed)
     with _columns_of_settings(settings):
         examples = _generated(settings, seed) if settings.generate is not None else _read(settings, base, task)
     rows = _split(examples, settings, seed, task, fitting=fitted is None)
@@ -66,6 +69,7 @@ def load_dataset(
         settings=settings.transform,
         task=task,
         input_shape=input_shape,
+        tokens=tokens,
     )
     try:
         splits = {name: _encoded(examples, transform, chosen, dtype) for name, chosen in rows.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,36 +22,68 @@ from backprop_cli.data.transform import Transform
 from backprop_cli.data.windows import Windows
 from backprop_cli.errors import DataError
 
+if TYPE_CHECKING:
+    from backprop_cli.nn.loss import Task
+
 IGNORED = -1
 """The target of a place that counts nothing: there is no token there."""
 
 
-def load_text_dataset(
-    settings: DataSettings, *, base: Path, seed: int, input_shape: tuple[int, ...] | None, fitted: Transform | None
-) -> Dataset:
-    """The splits of a text. The vocabulary is that of the whole file: like a class, a token's number means it.
+def fit_text(
+    settings: DataSettings, base: Path, task: Task, input_shape: tuple[int, ...] | None, tokens: int | None
+) -> Transform:
+    """The vocabulary of the whole first file: like a class, a token is what its name says, in whatever split.
+
+    Raises: DataError for a text that cannot be used; SettingError where the loss is for other targets, an example
+    is not of ``input_shape``, or the network knows fewer ``tokens`` (None: looks none up).
+    """
+    assert settings.text is not None
+    if task != "tokens":
+        reason = "the targets of a text are the tokens that come next; use loss: next_token"
+        raise SettingError([(("loss",), reason)])
+    shape = (settings.text.context,)
+    if input_shape is not None and input_shape != shape:
+        reason = f"{list(input_shape)} is not the shape of an example, which has data.text.context: {shape[0]} tokens"
+        raise SettingError([(("model", "input"), reason)])
+    file = _first(settings, base)
+    tokenizer = Tokenizer.fit(read_text(file, settings.format), settings.text)
+    count = len(tokenizer.vocabulary)
+    if tokens is None or tokens < count:
+        reads = "computes with its inputs" if tokens is None else f"knows {tokens:,} tokens"
+        reason = (
+            f"the network {reads}, and {file.name} has {count:,} different tokens; begin with an embedding that has"
+        )
+        raise SettingError([(("model", "layers"), f"{reason} tokens: {count}")])
+    nothing = np.zeros(0)
+    target = FittedTarget("tokens", (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
+    return Transform((), target, shape, tokens, tokenizer)
+
+
+def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Path, seed: int) -> Dataset:
+    """The splits of a text.
 
     Running text is split in order, train first, and no example is of two splits; lines are split at random by ``seed``.
 
-    Raises: DataError for a text that cannot be used; SettingError where an example is not of ``input_shape``.
+    Raises: DataError for a text that cannot be used, or is too short for a split.
     """
-    first, other = settings.source or settings.train, {"validation": settings.validation, "test": settings.test}
-    assert isinstance(first, str)
-    assert settings.text is not None
-    file = DataFile(base / first)
-    text = read_text(file, settings.format)
-    tokenizer = (fitted and fitted.text) or Tokenizer.fit(text, settings.text)
-    transform = fitted or _transform(tokenizer, input_shape)
+    assert transform.text is not None
+    other = {"validation": settings.validation, "test": settings.test}
     own = {name for name, files in other.items() if files is not None}
     fractions = {} if settings.split is None else settings.split.model_dump(include={"validation", "test"} - own)
-    splits = _split(tokenizer.encode(text, file.name), file.name, tokenizer, fractions, seed)
+    file = _first(settings, base)
+    numbers = transform.encode_text(read_text(file, settings.format), file.name)
+    splits = _split(numbers, file.name, transform.text, fractions, seed)
     hashes = file.hashes()
-    for name, path in other.items():
-        if path is not None:
-            assert isinstance(path, str)
-            splits[name] = load_text(DataFile(base / path), transform, settings.format)
-            hashes |= DataFile(base / path).hashes()
+    for name in own:
+        file = DataFile(base / str(other[name]))
+        splits[name] = load_text(file, transform, settings.format)
+        hashes |= file.hashes()
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, hashes)
+
+
+def _first(settings: DataSettings, base: Path) -> DataFile:
+    """The file that the vocabulary is of."""
+    return DataFile(base / str(settings.source or settings.train))
 
 
 def load_text(file: DataFile, transform: Transform, format: str | None) -> Split:
@@ -71,16 +104,6 @@ def read_text(file: DataFile, format: str | None) -> str:
     if not isinstance(chosen, TextFormat):
         raise DataError(f"{file.name}: the network was trained on a text; name a .txt, or say that it is one: text")
     return chosen.read(file)
-
-
-def _transform(tokenizer: Tokenizer, input_shape: tuple[int, ...] | None) -> Transform:
-    shape = (tokenizer.settings.context,)
-    if input_shape is not None and input_shape != shape:
-        reason = f"{list(input_shape)} is not the shape of an example, which has data.text.context: {shape[0]} tokens"
-        raise SettingError([(("model", "input"), reason)])
-    nothing = np.zeros(0)
-    target = FittedTarget("tokens", (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
-    return Transform((), target, shape, text=tokenizer)
 
 
 def _split(

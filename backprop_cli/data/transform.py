@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from backprop_cli.data.settings import TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
 from backprop_cli.data.tokenizer import Tokenizer
+from backprop_cli.data.tokens import as_tokens
 from backprop_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,27 +29,32 @@ if TYPE_CHECKING:
 class Transform:
     """Rows to arrays. ``input_shape`` is the shape of one example, without the batch.
 
+    ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
     ``text``: the tokens, where examples are pieces of a text: there are no columns then.
     """
 
     features: tuple[Feature, ...]
     target: FittedTarget
     input_shape: tuple[int, ...]
+    tokens: int | None = None
     text: Tokenizer | None = None
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
-        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous.
+        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous; tokens are int64.
 
-        Raises: DataError for a column that is not there, a missing or infinite value, an unknown category.
+        Raises: DataError for a column that is not there, a missing or infinite value, an unknown category or token.
         """
         table = by_name(table, self.features)
         count = table.rows if rows is None else len(rows)
-        out = np.empty((count, sum(feature.width for feature in self.features)), dtype)
+        kind = dtype if self.tokens is None else np.float64
+        out = np.empty((count, sum(feature.width for feature in self.features)), kind)
         done = 0
         for feature in self.features:
             _check_shape(table, feature)
             feature.write(table, rows, out[:, done : done + feature.width])
             done += feature.width
+        if self.tokens is not None:
+            out = as_tokens(out, self.tokens, table, rows, self.features)
         return out.reshape(count, *self.input_shape)
 
     def targets(self, table: Table, rows: Rows = None, *, dtype: DTypeLike, inputs: Array | None = None) -> Array:
@@ -58,7 +64,7 @@ class Transform:
         """
         if self.target.columns is None:
             given = self.inputs(table, rows, dtype=dtype) if inputs is None else inputs
-            return self.target.encode_inputs(given, table.name)
+            return self.target.encode_inputs(given.astype(dtype, copy=False), table.name)
         for column in self.target.columns:
             table.column(column)
         return np.ascontiguousarray(self.target.encode(table, rows, np.dtype(dtype)))
@@ -124,6 +130,7 @@ class Transform:
             "features": [feature.to_json() for feature in self.features],
             "target": self.target.to_json(),
             "input_shape": list(self.input_shape),
+            "tokens": self.tokens,
             "text": None if self.text is None else self.text.to_json(),
         }
 
@@ -135,6 +142,7 @@ class Transform:
             features=tuple(feature_from_json(feature) for feature in tree["features"]),
             target=target,
             input_shape=tuple(tree["input_shape"]),
+            tokens=tree.get("tokens"),
             text=None if text is None else Tokenizer.from_json(text, target.classes[0]),
         )
 
@@ -149,6 +157,7 @@ def fit_transform(
     settings: TransformSettings,
     task: Task,
     input_shape: tuple[int, ...] | None,
+    tokens: int | None = None,
 ) -> Transform:
     """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
 
@@ -166,8 +175,8 @@ def fit_transform(
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
-        return Transform(fitted, fitted_target, shape)
-    return _with_inputs_as_target(fitted, shape, inputs, rows, settings, task)
+        return Transform(fitted, fitted_target, shape, tokens)
+    return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens)
 
 
 def _why(features: Sequence[Feature]) -> str:

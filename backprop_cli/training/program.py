@@ -92,12 +92,12 @@ class Forward:
 
 
 def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
-    """Trace the network and its loss; with noise inputs (dropout) in training only.
+    """Trace the network and its loss; with noise inputs (dropout) in training only. Examples may be tokens (int64).
 
     Shapes: inputs (batch, *input_shape); targets (batch,) labels or (batch, outputs); loss ()
     """
     model = recipe.model
-    x = input_(INPUTS, (batch, *model.input_shape), model.dtype)
+    x = input_(INPUTS, (batch, *model.input_shape), model.input_dtype)
     targets = input_(TARGETS, recipe.target_shape(batch), recipe.target_dtype)
     vector = input_(PARAMETERS, (recipe.layout.size,), model.dtype)
     wanted = model.noise(batch) if training else {}

@@ -125,10 +125,37 @@ def test_messages(load: Load, text: str, folder: Path) -> None:
         "t.txt: 220 tokens cannot be split into train 0.999, validation 0.001: nothing is left for validation; give "
         "more tokens or set data.split"
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "keys", "path", "reason"),
+    [
+        (
+            "tokens",
+            {"input_shape": (8,)},
+            ("model", "input"),
+            "[8] is not the shape of an example, which has data.text.context: 7 tokens",
+        ),
+        (
+            "tokens",
+            {"tokens": None},
+            ("model", "layers"),
+            "the network computes with its inputs, and t.txt has 27 different tokens; begin with an embedding that has "
+            "tokens: 27",
+        ),
+        (
+            "tokens",
+            {"tokens": 26},
+            ("model", "layers"),
+            "the network knows 26 tokens, and t.txt has 27 different tokens; begin with an embedding that has tokens: 27",
+        ),
+        ("classes", {}, ("loss",), "the targets of a text are the tokens that come next; use loss: next_token"),
+    ],
+)
+def test_mistakes_of_the_settings(load: Load, text: str, task: str, keys: dict, path: tuple, reason: str) -> None:
     with pytest.raises(SettingError) as caught:
-        load("tokens", source=text, text={"context": 7}, input_shape=(8,))
-    expected = "[8] is not the shape of an example, which has data.text.context: 7 tokens"
-    assert caught.value.findings == ((("model", "input"), expected),)
+        load(task, source=text, text={"context": 7}, **keys)
+    assert caught.value.findings == ((path, reason),)
 
 
 def test_messages_about_other_files(load: Load, text: str, flowers: str, folder: Path) -> None:
@@ -149,7 +176,7 @@ def test_messages_about_other_files(load: Load, text: str, flowers: str, folder:
 def test_the_plays_of_shakespeare() -> None:
     """As in nanoGPT, but for one character: 1,003,855 to train on, 111,539 held out, 65 different ones."""
     settings = DataSettings.model_validate({"source": "tiny_shakespeare.txt", "split": {"validation": 0.1, "test": 0}})
-    data = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task="tokens")
+    data = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task="tokens", tokens=65)
     assert data.classes is not None
     assert len(data.classes) == 65
     assert (len(data.train), len(data.splits["validation"])) == (1003854 // 64, 111538 // 64)
