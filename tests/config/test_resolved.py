@@ -24,6 +24,7 @@ model:
     - type: dense
       name: dense_1
       inputs: [input]
+      trainable: true
       activation: relu
       units: 64
       bias: true
@@ -33,6 +34,7 @@ model:
     - type: dense
       name: dense_2
       inputs: [dropout_1]
+      trainable: true
       activation: none
       units: 10
       bias: true
