@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from backprop_cli.errors import UsageError, did_you_mean
@@ -37,7 +38,8 @@ def discover(package: str) -> list[str]:
 class Registry(Generic[T]):
     """Types of one kind by name: ``LAYERS["dense"]`` is the class ``Dense``.
 
-    The folder is imported on the first look-up, so that importing a registry costs nothing.
+    A look-up imports the module of that name, and only where it holds no such type the whole folder, as listing does:
+    importing a registry costs nothing, and a start pays for the types it uses.
     A class's name here is its ``type`` field's default, or its class name in snake case.
     """
 
@@ -67,14 +69,23 @@ class Registry(Generic[T]):
             discover(self.package)
         return self._types
 
+    def _find(self, name: object) -> type[T] | None:
+        if name not in self._types and not self._discovered and name in self._modules:
+            importlib.import_module(f"{self.package}.{name}")
+        return self._types.get(str(name)) or self._load().get(str(name))
+
+    @cached_property
+    def _modules(self) -> set[str]:
+        return {found.name for found in pkgutil.iter_modules(importlib.import_module(self.package).__path__)}
+
     def __getitem__(self, name: str) -> type[T]:
-        types = self._load()
-        if name not in types:
+        found = self._find(name)
+        if found is None:
             raise UsageError(self.unknown(name))
-        return types[name]
+        return found
 
     def __contains__(self, name: object) -> bool:
-        return name in self._load()
+        return isinstance(name, str) and self._find(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._load()))
@@ -96,39 +107,46 @@ class Choice:
     """Pydantic marker: a field holding one of a registry's types.
 
     ``activation: Annotated[Activation, Choice(ACTIVATIONS)]`` accepts ``relu`` and ``{type: leaky_relu, slope: 0.2}``:
-    a bare string stands for that type with its defaults. The schema is a union tagged by ``type``, so an error's
-    location carries the tag as one extra step after the field (``("activation", "leaky_relu", "slope")``).
+    a bare string stands for that type with its defaults. A value is checked by the type it names, found when it is
+    read: the schema holds no types, so a start builds those it uses, types may hold each other (a block of layers),
+    and one that is registered later is known.
     """
 
     def __init__(self, registry: Registry[Any]):
         self.registry = registry
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from pydantic_core import PydanticCustomError, core_schema
+        from pydantic_core import core_schema
 
-        registry = self.registry
-        choices: dict[Any, CoreSchema] = {name: handler.generate_schema(cls) for name, cls in registry.items()}
+        def read(value: Any) -> Any:
+            return value if isinstance(value, source) else self._read(value)
 
-        def expand(value: Any) -> Any:
-            if isinstance(value, str):
-                value = {"type": value}
-            if isinstance(value, dict):
-                if "type" not in value:
-                    raise PydanticCustomError(
-                        "missing_type", "{reason}", {"reason": f"needs a 'type': {', '.join(registry)}"}
-                    )
-                if not isinstance(value["type"], str) or value["type"] not in registry:
-                    reason = registry.unknown(value["type"])
-                    raise PydanticCustomError("unknown_type", "{reason}", {"reason": reason, "key": "type"})
-            return value
+        return core_schema.no_info_plain_validator_function(read)
 
-        union = core_schema.tagged_union_schema(choices, discriminator="type", from_attributes=True)
-        return core_schema.no_info_before_validator_function(expand, union)
+    def _read(self, value: Any) -> Any:
+        from pydantic_core import PydanticCustomError, PydanticKnownError
+
+        given = {"type": value} if isinstance(value, str) else value
+        if not isinstance(given, dict):
+            raise PydanticKnownError("model_attributes_type")
+        if "type" not in given:
+            reason = f"needs a 'type': {', '.join(self.registry)}"
+            raise PydanticCustomError("missing_type", "{reason}", {"reason": reason})
+        if given["type"] not in self.registry:
+            reason = self.registry.unknown(given["type"])
+            raise PydanticCustomError("unknown_type", "{reason}", {"reason": reason, "key": "type"})
+        return self.registry[given["type"]].model_validate(given)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        complete = [name for name, cls in self.registry.items() if not _required_keys(cls)]
-        tagged = {"type": "object", "required": ["type"], **handler(schema)}
-        return {"anyOf": [{"enum": complete}, tagged]}
+        """A union in which ``{TYPE: (kind, name, class)}`` stands for each class: whoever shows it fills that in."""
+        types = self.registry.items()
+        complete = [name for name, cls in types if not _required_keys(cls)]
+        tagged = {"oneOf": [{TYPE: (self.registry.plural, name, cls)} for name, cls in types]}
+        return {"anyOf": [{"enum": complete}, {"type": "object", "required": ["type"], **tagged}]}
+
+
+TYPE = "registered type"
+"""Key of what stands for a registered class in a JSON schema."""
 
 
 def _required_keys(cls: type[Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Pydantic errors, each at the value of the tree that it is about.
 
-Pydantic's locations hold steps that no file has: the type of a layer, the alternatives of a union.
+Pydantic's locations hold steps that no file has: the alternatives of a union.
 """
 
 from __future__ import annotations
@@ -38,16 +38,14 @@ def find_faults(error: ValidationError, tree: Any) -> list[Fault]:
 
 
 def _fault(entry: Mapping[str, Any], tree: Any) -> Fault:
-    """Drop the steps of a pydantic location that name a class or an alternative instead of a key or an index."""
+    """Drop the steps of a pydantic location that name an alternative instead of a key or an index."""
     kind, node = entry["type"], tree
     path: TreePath = ()
     unions = set()
     steps = [step for step in entry["loc"] if step != "[key]"]
     for number, step in enumerate(steps):
         is_last = number == len(steps) - 1
-        # The tag of a registry's type may also be a key of the mapping, but comes before any key.
-        is_tag = isinstance(node, dict) and step == node.get("type") and path not in unions
-        key = None if is_tag and not (is_last and kind in UNKNOWN_KEY) else _key(node, step)
+        key = _key(node, step)
         if key is not None:
             path, node = (*path, key[0]), key[1]
         elif is_last and kind == "missing":

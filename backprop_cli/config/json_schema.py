@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from backprop_cli.config.schema import Config
-
-_MODULE_NAME = re.compile(r"backprop_cli__(?:\w+__)?(\w+?)__\w+?__(\w+)$")
+from backprop_cli.registry import TYPE
+from backprop_cli.settings import Settings
 
 
 def json_schema() -> dict[str, Any]:
     """The schema; what only the loader can see (keys that do not go together, shapes) is not in it."""
-    schema = _tidied(Config.model_json_schema())
-    definitions = {_short(name): definition for name, definition in schema.pop("$defs").items()}
+    definitions: dict[str, Any] = {}
+    schema = _Definitions(definitions).of(Config)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -22,25 +21,38 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _tidied(node: Any) -> Any:
-    """Without titles that repeat the key and without OpenAPI's discriminator; references by short names."""
-    if isinstance(node, list):
-        return [_tidied(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    tidy = {key: _tidied(value) for key, value in node.items() if key != "discriminator" and not _is_title(key, value)}
-    if "$ref" in tidy:
-        prefix, _, name = tidy["$ref"].rpartition("/")
-        tidy["$ref"] = f"{prefix}/{_short(name)}"
-    return tidy
+class _Definitions:
+    """Gathers what schemas refer to: sections by their class's name, registered types as ``layers.dense``."""
+
+    def __init__(self, definitions: dict[str, Any]):
+        self._definitions = definitions
+
+    def of(self, cls: type[Settings]) -> dict[str, Any]:
+        """The schema of one class; what it refers to is defined afterwards."""
+        schema = cls.model_json_schema()
+        for name, definition in schema.pop("$defs", {}).items():
+            self._definitions[name] = self._tidied(definition)
+        tidied: dict[str, Any] = self._tidied(schema)
+        return tidied
+
+    def _tidied(self, node: Any) -> Any:
+        """Without titles that repeat the key; registered types by reference."""
+        if isinstance(node, list):
+            return [self._tidied(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if TYPE in node:
+            return {"$ref": f"#/$defs/{self._defined(*node[TYPE])}"}
+        return {key: self._tidied(value) for key, value in node.items() if not _is_title(key, value)}
+
+    def _defined(self, plural: str, name: str, cls: type[Settings]) -> str:
+        full = f"{plural}.{name}"
+        if full not in self._definitions:
+            self._definitions[full] = {}  # first: a type may hold its own kind
+            self._definitions[full] = self.of(cls)
+        return full
 
 
 def _is_title(key: str, value: Any) -> bool:
     # A property may be called `title`; its value is then a schema.
     return key == "title" and isinstance(value, str)
-
-
-def _short(name: str) -> str:
-    """``backprop_cli__nn__losses__huber__Huber``, as pydantic writes one of two equal names -> ``losses.Huber``."""
-    found = _MODULE_NAME.fullmatch(name)
-    return f"{found[1]}.{found[2]}" if found else name

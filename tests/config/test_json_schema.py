@@ -46,7 +46,7 @@ def test_every_layer_is_there_with_its_manual_page():
     (choices,) = [node for node in nodes(SCHEMA["$defs"]["ModelSettings"]["properties"]["layers"]) if "oneOf" in node]
     types = {SCHEMA["$defs"][c["$ref"].rpartition("/")[2]]["properties"]["type"]["const"] for c in choices["oneOf"]}
     assert types == set(LAYERS)
-    dense = SCHEMA["$defs"]["Dense"]
+    dense = SCHEMA["$defs"]["layers.dense"]
     assert dense["description"].startswith("Affine map")
     assert dense["properties"]["units"] == {
         "description": "number of outputs",
@@ -73,7 +73,7 @@ def test_a_default_type_need_not_be_written():
 
 
 def test_a_name_alone_is_a_list_of_one():
-    inputs = SCHEMA["$defs"]["Dense"]["properties"]["inputs"]
+    inputs = SCHEMA["$defs"]["layers.dense"]["properties"]["inputs"]
     array = next(node for node in nodes(inputs) if node.get("type") == "array")
     assert array["minItems"] == 1
     assert {"type": "string"} in inputs["anyOf"]

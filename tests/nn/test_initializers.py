@@ -98,12 +98,12 @@ def test_orthogonal_bias():
     [
         (
             {"type": "uniform", "low": 0.2, "high": 0.1},
-            ("uniform", "high"),
+            ("high",),
             "must be greater than low (0.2), got 0.1",
         ),
-        ({"type": "uniform", "low": 1}, ("uniform", "high"), "must be greater than low (1.0), got 0.05"),
-        ({"type": "normal", "std": -1}, ("normal", "std"), "Input should be greater than or equal to 0"),
-        ({"type": "orthogonal", "gain": 0}, ("orthogonal", "gain"), "Input should be greater than 0"),
+        ({"type": "uniform", "low": 1}, ("high",), "must be greater than low (1.0), got 0.05"),
+        ({"type": "normal", "std": -1}, ("std",), "Input should be greater than or equal to 0"),
+        ({"type": "orthogonal", "gain": 0}, ("gain",), "Input should be greater than 0"),
     ],
 )
 def test_settings_out_of_range(settings, place, text):

@@ -146,17 +146,17 @@ def test_shapes_that_do_not_fit(settings, shapes, text):
 @pytest.mark.parametrize(
     ("settings", "place", "text"),
     [
-        ({"type": "dense", "units": 0}, ("dense", "units"), "Input should be greater than 0"),
-        ({"type": "dense", "units": 2.5}, ("dense", "units"), "Input should be a valid integer"),
-        ({"type": "dropout", "rate": 1}, ("dropout", "rate"), "Input should be less than 1"),
+        ({"type": "dense", "units": 0}, ("units",), "Input should be greater than 0"),
+        ({"type": "dense", "units": 2.5}, ("units",), "Input should be a valid integer"),
+        ({"type": "dropout", "rate": 1}, ("rate",), "Input should be less than 1"),
         (
             {"type": "reshape", "shape": [0, 2]},
-            ("reshape", "shape", 0),
+            ("shape", 0),
             "must be greater than 0, or -1 for what is left, got 0",
         ),
         (
             {"type": "reshape", "shape": [-1, 2, -1]},
-            ("reshape", "shape"),
+            ("shape",),
             "at most one size can be -1, got [-1, 2, -1]",
         ),
     ],

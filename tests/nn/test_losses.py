@@ -260,15 +260,15 @@ def test_weights_for_unknown_classes(setting, classes, text):
     [
         (
             {"class_weight": "even"},
-            ("cross_entropy", "class_weight", "word"),
+            ("class_weight", "word"),
             "Input should be 'none' or 'balanced'",
         ),
         (
             {"class_weight": {"cat": -1}},
-            ("cross_entropy", "class_weight", "mapping", "cat"),
+            ("class_weight", "mapping", "cat"),
             "Input should be greater than or equal to 0",
         ),
-        ({"label_smoothing": 1.0}, ("cross_entropy", "label_smoothing"), "Input should be less than 1"),
+        ({"label_smoothing": 1.0}, ("label_smoothing",), "Input should be less than 1"),
     ],
 )
 def test_settings_out_of_range(settings, place, text):

@@ -130,11 +130,11 @@ def test_one_cycle_of_one_half(fraction):
 @pytest.mark.parametrize(
     ("settings", "place", "text"),
     [
-        ({"type": "step", "factor": 0}, ("step", "factor"), "Input should be greater than 0"),
-        ({"type": "cosine", "to": 1.5}, ("cosine", "to"), "Input should be less than or equal to 1"),
+        ({"type": "step", "factor": 0}, ("factor",), "Input should be greater than 0"),
+        ({"type": "cosine", "to": 1.5}, ("to",), "Input should be less than or equal to 1"),
         (
             {"type": "linear", "warmup_steps": -1},
-            ("linear", "warmup_steps"),
+            ("warmup_steps",),
             "Input should be greater than or equal to 0",
         ),
     ],
