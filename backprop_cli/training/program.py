@@ -109,12 +109,12 @@ class Forward:
 
 
 def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
-    """Trace the network and its loss; with noise inputs (dropout) in training only.
+    """Trace the network and its loss; with noise inputs (dropout) in training only. Examples may be tokens (int64).
 
     Shapes: inputs (batch, *input_shape); targets (batch,) labels or (batch, outputs); loss ()
     """
     model = recipe.model
-    x = input_(INPUTS, (batch, *model.input_shape), model.dtype)
+    x = input_(INPUTS, (batch, *model.input_shape), model.input_dtype)
     targets = input_(TARGETS, recipe.target_shape(batch), recipe.target_dtype)
     vectors = {name: input_(name, (recipe.layout_of(name).size,), model.dtype) for name in recipe.network}
     wanted = model.noise(batch) if training else {}
