@@ -29,10 +29,20 @@ def _multiply(layer, params, *x):
     return x[0] * x[1] * (x[2] if len(x) > 2 else 1.0)
 
 
+def _batch_norm(layer, params, x):
+    axes = (0, *range(2, x.ndim))
+    shape = (-1, *(1,) * (x.ndim - 2))
+    center = anp.mean(x, axes, keepdims=True)
+    spread = anp.mean(x**2, axes, keepdims=True) - center**2
+    out = (x - center) / anp.sqrt(spread + layer.epsilon)
+    return out * params["weight"].reshape(shape) + params["bias"].reshape(shape) if layer.affine else out
+
+
 # The same functions, written from their definitions for another package; of dense, samples use tanh at most.
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
     "add": lambda layer, params, *x: sum(x[1:], x[0]),
+    "batch_norm": _batch_norm,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "dense": _dense,
     "dropout": _dropout,
