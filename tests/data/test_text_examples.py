@@ -147,7 +147,8 @@ def test_messages(load: Load, text: str, folder: Path) -> None:
             "tokens",
             {"tokens": 26},
             ("model", "layers"),
-            "the network knows 26 tokens, and t.txt has 27 different tokens; begin with an embedding that has tokens: 27",
+            "the network knows 26 tokens, and t.txt has 27 different tokens; begin with an embedding that has "
+            "tokens: 27",
         ),
         ("classes", {}, ("loss",), "the targets of a text are the tokens that come next; use loss: next_token"),
     ],
