@@ -326,7 +326,7 @@ class Session:
             vector[...] = kept[name]
         found = {
             f"{name}/{metric}": value
-            for name, split in dataset.splits.items()
+            for name, split in dataset.measured.items()
             for metric, value in evaluator.evaluate(split).items()
         }
         for name, vector in network.items():
