@@ -10,6 +10,7 @@ import backprop_cli
 PACKAGE = Path(backprop_cli.__file__).parent
 ORDER = [
     "stopwatch",
+    "cache",
     "errors",
     "registry",
     "settings",
@@ -63,8 +64,6 @@ def test_only_report_and_cli_print(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_autodiff_and_nn_touch_no_files(path: Path) -> None:
-    if path.name == "native.py":
-        return  # keeps machine code between processes, as Python keeps bytecode
     if _part(path) in ("autodiff", "nn", "training", "checks"):
         assert "open(" not in path.read_text().replace("reopen(", "")
         assert "pathlib" not in path.read_text()

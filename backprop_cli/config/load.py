@@ -16,6 +16,7 @@ from backprop_cli.config.locate import Source, in_file_order
 from backprop_cli.config.network import check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.path import TreePath
+from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
 from backprop_cli.config.reasons import explain, got
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem, did_you_mean
@@ -29,7 +30,7 @@ class Loaded:
     """A checked configuration and what it was read from.
 
     ``text`` is exactly what the user wrote (empty for a configuration stored in a checkpoint, whose ``path`` is
-    None); relative paths in it start at ``base``.
+    None); relative paths in it start at ``base``. ``plugins`` are the files that were run for it.
     """
 
     config: Config
@@ -38,6 +39,7 @@ class Loaded:
     base: Path
     path: Path | None
     overrides: tuple[str, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
 
     def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
         """A problem found later, at its place in the file or in the override that set the value."""
@@ -56,17 +58,48 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     text = _read_text(path)
     tree, source, problems = read_tree(text, str(path), overrides)
     tree.setdefault("name", path.stem)
+    plugins = _own_plugins(tree, source, path.parent, problems, overrides)
     config = check_tree(Config, tree, source, problems, overrides)
-    return _finish(Loaded(config, source, text, path.parent, path, tuple(overrides)))
+    return _finish(Loaded(config, source, text, path.parent, path, tuple(overrides), plugins))
 
 
-def from_tree(tree: dict[str, Any], overrides: Sequence[str] = (), *, base: Path, label: str) -> Loaded:
-    """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names its home."""
-    own = _copied(tree)
+def from_tree(
+    tree: dict[str, Any], overrides: Sequence[str] = (), *, base: Path, label: str, plugins: Sequence[Plugin] = ()
+) -> Loaded:
+    """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names its home.
+
+    The files it names under ``plugins`` are not run: ``plugins`` are there in their place.
+    """
+    enter(plugins)
+    own = {**_copied(tree), "plugins": [str(plugin.path) for plugin in plugins]}
     owners, problems = apply_overrides(own, overrides)
+    problems += [
+        Problem("plugins", _NOT_HERE, override=owner.words) for (key, *_), owner in owners.items() if key == "plugins"
+    ]
     source = Source(label, overrides=owners)
     config = check_tree(Config, own, source, problems, overrides)
-    return _finish(Loaded(config, source, "", base, None, tuple(overrides)))
+    return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins)))
+
+
+_NOT_HERE = "what a checkpoint's network needs is named with --plugins FILE"
+
+
+def _own_plugins(
+    tree: dict[Any, Any], source: Source, base: Path, problems: Sequence[Problem], overrides: Sequence[str]
+) -> tuple[Plugin, ...]:
+    """What the configuration names, run.
+
+    Raises: ConfigError, which says nothing of values that the schema would refuse: a type may be one of the plugin's.
+    """
+    names = given_files(tree)
+
+    def refuse(number: int, reason: str) -> Problem:
+        return source.problem(("plugins", number) if isinstance(tree["plugins"], list) else ("plugins",), reason)
+
+    try:
+        return read_plugins([base / name for name in names], refuse)
+    except ConfigError as error:
+        raise ConfigError(in_file_order([*problems, *error.problems], overrides)) from error
 
 
 def read_tree(text: str, label: str, overrides: Sequence[str] = ()) -> tuple[dict[Any, Any], Source, list[Problem]]:

@@ -83,5 +83,5 @@ class WeightedLayer(Layer):
         return out if self.activation is None else self.activation.apply(out)
 
 
-LAYERS: Registry[Layer] = Registry("layer", "layers", "backprop_cli.nn.layers")
+LAYERS: Registry[Layer] = Registry("layer", "layers", "backprop_cli.nn.layers", Layer)
 LayerType = Annotated[Layer, Choice(LAYERS)]
