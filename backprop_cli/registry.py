@@ -92,7 +92,9 @@ class Registry(Generic[T]):
         if "type" not in fields:
             return words
         if fields["type"].is_required():
-            raise RegistrationError(f"{cls.__name__} has no name; begin it with the line type: Literal['{words}'] = '{words}'")
+            raise RegistrationError(
+                f"{cls.__name__} has no name; begin it with the line type: Literal['{words}'] = '{words}'"
+            )
         return str(fields["type"].default)
 
     def _load(self) -> dict[str, type[T]]:
@@ -186,6 +188,16 @@ def activate(entries: Sequence[Entry]) -> None:
     for registry in {entry.registry for entry in (*_active, *entries)}:
         registry.hold({entry.name: entry.cls for entry in entries if entry.registry is registry})
     _active = tuple(entries)
+
+
+def plugin_line(error: BaseException) -> str | None:
+    """``FILE:LINE`` of the innermost line of a plugin that ``error`` passed through, if any."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).startswith(PLUGIN):
+            found = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 class Choice:

@@ -27,7 +27,9 @@ _DEVIATIONS = 5.0
 
 
 def check_optimizers(rng: np.random.Generator, types: Types[Optimizer] | None = None) -> Iterator[Check]:
-    """The first steps of each optimizer (default: every one) from empty slots against its formula, by step and parameter."""
+    """The first steps of each optimizer (by default of all) from empty slots against its formula, by step and
+    parameter.
+    """
     for name, cls in OPTIMIZERS.items() if types is None else types:
         for number, settings in enumerate(cls.samples):
             optimizer = cls.model_validate({"type": name, **settings})

@@ -19,8 +19,8 @@ from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, Report, worst_first
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.nn.activation import ACTIVATIONS
-from backprop_cli.nn.layer import LAYERS, Layer
 from backprop_cli.nn.initializer import INITIALIZERS
+from backprop_cli.nn.layer import LAYERS, Layer
 from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.optimizer import OPTIMIZERS
 from backprop_cli.registry import Registry
@@ -59,9 +59,7 @@ def check_registered(
     return Report("everything registered", tolerance, checks, time.perf_counter() - started, method)
 
 
-def _all(
-    method: str, order: Order, options: Options, rng: np.random.Generator, only: Names | None
-) -> Iterator[Check]:
+def _all(method: str, order: Order, options: Options, rng: np.random.Generator, only: Names | None) -> Iterator[Check]:
     for objective in chain(op_objectives(rng, only), _network_objectives(rng, only)):
         yield from check_objective(objective, method, order, options)
     yield from check_optimizers(rng, _types(OPTIMIZERS, only))

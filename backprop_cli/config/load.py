@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from backprop_cli.config.coherence import incoherences
 from backprop_cli.config.compose import compose
 from backprop_cli.config.flaws import UnreadableError
-from backprop_cli.config.locate import Source, in_file_order
+from backprop_cli.config.locate import Override, Source, in_file_order
 from backprop_cli.config.network import check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.path import TreePath
@@ -46,8 +46,10 @@ class Loaded:
         return self.source.problem(path, reason, key)
 
 
-def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
+def load_config(path: Path | str, overrides: Sequence[str] = (), plugins: Sequence[Plugin] | None = None) -> Loaded:
     """Read and check a configuration file; the overrides (``KEY=VALUE``) are applied before the check.
+
+    The files that it names under ``plugins`` are run, unless other ``plugins`` are there in their place.
 
     Raises:
         ConfigError: the file cannot be read, or has any of the mistakes that can be seen without its data;
@@ -58,9 +60,12 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     text = _read_text(path)
     tree, source, problems = read_tree(text, str(path), overrides)
     tree.setdefault("name", path.stem)
-    plugins = _own_plugins(tree, source, path.parent, problems, overrides)
+    if plugins is None:
+        plugins = _own_plugins(tree, source, path.parent, problems, overrides)
+    else:
+        problems = [*problems, *_put_in_place(tree, plugins, source.overrides)]
     config = check_tree(Config, tree, source, problems, overrides)
-    return _finish(Loaded(config, source, text, path.parent, path, tuple(overrides), plugins))
+    return _finish(Loaded(config, source, text, path.parent, path, tuple(overrides), tuple(plugins)))
 
 
 def from_tree(
@@ -70,18 +75,22 @@ def from_tree(
 
     The files it names under ``plugins`` are not run: ``plugins`` are there in their place.
     """
-    enter(plugins)
-    own = {**_copied(tree), "plugins": [str(plugin.path) for plugin in plugins]}
+    own = _copied(tree)
     owners, problems = apply_overrides(own, overrides)
-    problems += [
-        Problem("plugins", _NOT_HERE, override=owner.words) for (key, *_), owner in owners.items() if key == "plugins"
-    ]
+    problems += _put_in_place(own, plugins, owners)
     source = Source(label, overrides=owners)
     config = check_tree(Config, own, source, problems, overrides)
     return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins)))
 
 
-_NOT_HERE = "what a checkpoint's network needs is named with --plugins FILE"
+def _put_in_place(
+    tree: dict[Any, Any], plugins: Sequence[Plugin], owners: Mapping[TreePath, Override]
+) -> list[Problem]:
+    """Let ``plugins`` be what the tree names; the problems are overrides that say something else."""
+    enter(plugins)
+    tree["plugins"] = [str(plugin.path) for plugin in plugins]
+    reason = "what a checkpoint or a run needs is named with --plugins FILE"
+    return [Problem("plugins", reason, override=owners[path].words) for path in owners if path[0] == "plugins"]
 
 
 def _own_plugins(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from backprop_cli import __version__
 from backprop_cli.cache import cache_folder, kept
@@ -16,6 +16,7 @@ from backprop_cli.checks.story import mistake
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.plugins import Plugin, read_plugins
 from backprop_cli.errors import BpWarning, CheckError, ConfigError, Problem, UsageError
+from backprop_cli.run.directory import RunDirectory
 
 _KIND = "plugin"
 """Of the files in the cache that hold verdicts."""
@@ -82,10 +83,19 @@ def _checked(plugin: Plugin) -> list[str]:
     return names
 
 
-def stand_in(checkpoint: Path, metadata: Mapping[str, Any], files: Sequence[Path]) -> tuple[Plugin, ...]:
-    """The plugins ``files`` in the place of those that a checkpoint's network was trained with.
+def read_run_config(run: RunDirectory, overrides: Sequence[str], files: Sequence[Path]) -> Loaded:
+    """What a run that saved no checkpoint was about to train, with the plugins ``files`` in the place of its own.
 
-    Those of its plugins that no file equals are paired with the remaining files in order, with a warning.
+    Raises: as ``read_config`` and ``stand_in``.
+    """
+    plugins = stand_in(run.path, run.read_record().get("plugins", {}), files)
+    return load_config(run.resolved, overrides, plugins)
+
+
+def stand_in(where: Path, needed: Mapping[str, str], files: Sequence[Path]) -> tuple[Plugin, ...]:
+    """The plugins ``files`` in the place of those ``needed`` by the checkpoint or run ``where``: sha256 by name.
+
+    Those that equal none of the files are paired with the remaining ones in order, with a warning.
 
     Raises:
         UsageError: one that it needs is not given.
@@ -93,19 +103,25 @@ def stand_in(checkpoint: Path, metadata: Mapping[str, Any], files: Sequence[Path
         CheckError: a gradient is wrong.
 
     """
-    needed = dict(zip(metadata["config"].get("plugins", []), metadata.get("plugins", []), strict=False))
-    plugins = run_plugins(files)
-    given = {plugin.sha256 for plugin in plugins}
-    others = [plugin for plugin in plugins if plugin.sha256 not in needed.values()]
-    unmatched = [name for name, sha256 in needed.items() if sha256 not in given]
-    for name, plugin in zip(unmatched, others, strict=False):
-        text = f"{plugin.name}: is not the file that {checkpoint} was trained with ({name}; its sha256 differs)"
-        warnings.warn(text, BpWarning, stacklevel=2)
-    missing = unmatched[len(others) :]
-    if missing:
-        options = " ".join(f"--plugins {name}" for name in missing)
+    if len(files) < len(needed):
+        given = [_sha256(file) for file in files]
+        missing = [name for name, sha256 in needed.items() if sha256 not in given][: len(needed) - len(files)]
         raise UsageError(
-            f"{checkpoint}: its network needs {', '.join(missing)}, whose code is not run unasked; if you trust it, "
-            f"add {options}"
+            f"{where}: its network needs {' and '.join(missing)}, whose code is not run unasked; if you trust it, "
+            f"add {' '.join(f'--plugins {name}' for name in missing)}"
         )
+    plugins = run_plugins(files)
+    others = [plugin for plugin in plugins if plugin.sha256 not in needed.values()]
+    changed = [name for name, sha256 in needed.items() if sha256 not in [plugin.sha256 for plugin in plugins]]
+    for name, plugin in zip(changed, others, strict=False):
+        text = f"{plugin.name}: is not the {name} that {where} was trained with (its sha256 differs)"
+        warnings.warn(text, BpWarning, stacklevel=2)
     return plugins
+
+
+def _sha256(file: Path) -> str:
+    """Empty where it cannot be read, which is told when it is run."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""

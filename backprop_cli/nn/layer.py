@@ -31,6 +31,11 @@ class Param:
     fan_out: int = 1
     regularized: bool = True
 
+    def __post_init__(self) -> None:
+        # A plugin's default may be a name, which nobody has read.
+        if not isinstance(self.initializer, Initializer):
+            raise TypeError(f"expected an initializer such as Zeros(), got {self.initializer!r}")
+
 
 class Sample(NamedTuple):
     """One way to build a layer, for checks and tests: its settings, and the shape of an example for every input."""
