@@ -154,7 +154,7 @@ def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluat
             near = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise UsageError(f"--require {requirement.text!r}: unknown metric '{name}'{near}")
         metrics[name] = METRICS[name].model_validate({})
-    return Evaluator(evaluator.recipe, evaluator.parameters, tuple(metrics.values()), evaluator.to_unit)
+    return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.to_unit)
 
 
 def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Mapping[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -15,7 +15,6 @@ from backprop_cli.training.planned import planned
 from backprop_cli.training.program import (
     INPUTS,
     LOSS,
-    PARAMETERS,
     PREDICTIONS,
     TARGETS,
     Recipe,
@@ -49,25 +48,27 @@ def same_unit(outputs: Array) -> Array:
 
 
 class Evaluator:
-    """Runs a network without updating it; plans are made once a batch size and share the parameters."""
+    """Runs a network without updating it; plans are made once a batch size and share its numbers.
+
+    ``network``: the flat vectors that hold it, as ``State.network`` has them.
+    """
 
     def __init__(
         self,
         recipe: Recipe,
-        parameters: Array,
+        network: Mapping[str, Array],
         metrics: Sequence[Metric] = (),
         to_unit: Unit = same_unit,
         watch: Stopwatch | None = None,
     ):
         self._watch = watch or Stopwatch()
-        self.recipe, self.parameters, self.metrics, self.to_unit = recipe, parameters, metrics, to_unit
+        self.recipe, self.network, self.metrics, self.to_unit = recipe, network, metrics, to_unit
         self._plans: dict[tuple[str, int], Plan] = {}
 
     def _plan(self, kind: str, trace: Callable[[Recipe, int], Program], batch: int) -> Plan:
         key = kind, batch
         if key not in self._plans:
-            arrays = {PARAMETERS: self.parameters}
-            self._plans[key] = planned(partial(trace, self.recipe, batch), arrays, self._watch)
+            self._plans[key] = planned(partial(trace, self.recipe, batch), self.network, self._watch)
         return self._plans[key]
 
     def evaluate(self, split: Examples) -> dict[str, float]:
