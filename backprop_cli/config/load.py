@@ -108,7 +108,7 @@ def _own_plugins(
     try:
         return read_plugins([base / name for name in names], refuse)
     except ConfigError as error:
-        raise ConfigError(in_file_order([*problems, *error.problems], overrides)) from error
+        raise ConfigError([*in_file_order(problems, overrides), *error.problems]) from error
 
 
 def read_tree(text: str, label: str, overrides: Sequence[str] = ()) -> tuple[dict[Any, Any], Source, list[Problem]]:

@@ -56,7 +56,7 @@ def evaluate(
     data: Path | None = None,
     require: Sequence[str] = (),
     confusion: bool = False,
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[Path | str] = (),
 ) -> EvalResult:
     """Evaluate a checkpoint (a run means its best, or else last) on a split of its own data, or on the file ``data``.
 

@@ -51,7 +51,7 @@ class Explanation:
 
 
 def explain(
-    target: Path | str, overrides: Sequence[str] = (), *, numbers: bool = False, plugins: Sequence[Path] = ()
+    target: Path | str, overrides: Sequence[str] = (), *, numbers: bool = False, plugins: Sequence[Path | str] = ()
 ) -> Explanation:
     """Describe the derivatives of a configuration, a checkpoint or a run: of its network as it predicts, and its loss.
 

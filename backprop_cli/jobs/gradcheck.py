@@ -42,7 +42,7 @@ def gradcheck(
     samples: int | Literal["all"] | None = None,
     tolerance: float | None = None,
     mutate: bool = False,
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[Path | str] = (),
 ) -> Report:
     """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
 
@@ -85,7 +85,7 @@ def gradcheck(
 
 
 def _network(
-    path: Path, overrides: Sequence[str], plugins: Sequence[Path]
+    path: Path, overrides: Sequence[str], plugins: Sequence[Path | str]
 ) -> tuple[Path, Loaded, Recipe, Mapping[str, Array]]:
     """The file that was meant, its configuration, and the network with its vectors: initial, or a checkpoint's."""
     if is_configuration(path):

@@ -41,7 +41,7 @@ def jacobian(
     per_example: bool = False,
     output: Path | None = None,
     input_format: str | None = None,
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[Path | str] = (),
 ) -> Derivatives:
     """The Jacobian of ``of`` by ``by`` at rows of the file ``source`` or of a split of the network's own data.
 

@@ -31,7 +31,7 @@ _REGISTRIES = {
 }
 
 
-def listing(kind: str | None = None, name: str | None = None, *, plugins: Sequence[Path] = ()) -> dict[str, Any]:
+def listing(kind: str | None = None, name: str | None = None, *, plugins: Sequence[Path | str] = ()) -> dict[str, Any]:
     """What there is: the kinds with their counts, a kind's entries, or the one entry ``name`` with its page.
 
     ``kind`` is singular or plural. Without it: ``{"kinds": [{"kind", "count"}]}``; with it:

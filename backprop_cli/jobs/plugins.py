@@ -35,7 +35,7 @@ def read_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     return loaded
 
 
-def run_plugins(files: Sequence[Path], *, check: bool = True) -> tuple[Plugin, ...]:
+def run_plugins(files: Sequence[Path | str], *, check: bool = True) -> tuple[Plugin, ...]:
     """The files of ``--plugins``, run and (unless somebody else is about to do it) checked; nothing else is registered.
 
     Raises:
@@ -49,7 +49,7 @@ def run_plugins(files: Sequence[Path], *, check: bool = True) -> tuple[Plugin, .
     return plugins
 
 
-def refuse_plugins(files: Sequence[Path], path: Path | str) -> None:
+def refuse_plugins(files: Sequence[Path | str], path: Path | str) -> None:
     """Raise UsageError for ``--plugins`` beside a configuration."""
     if files:
         named = ", ".join(str(file) for file in files)
@@ -83,7 +83,7 @@ def _checked(plugin: Plugin) -> list[str]:
     return names
 
 
-def read_run_config(run: RunDirectory, overrides: Sequence[str], files: Sequence[Path]) -> Loaded:
+def read_run_config(run: RunDirectory, overrides: Sequence[str], files: Sequence[Path | str]) -> Loaded:
     """What a run that saved no checkpoint was about to train, with the plugins ``files`` in the place of its own.
 
     Raises: as ``read_config`` and ``stand_in``.
@@ -92,7 +92,7 @@ def read_run_config(run: RunDirectory, overrides: Sequence[str], files: Sequence
     return load_config(run.resolved, overrides, plugins)
 
 
-def stand_in(where: Path, needed: Mapping[str, str], files: Sequence[Path]) -> tuple[Plugin, ...]:
+def stand_in(where: Path, needed: Mapping[str, str], files: Sequence[Path | str]) -> tuple[Plugin, ...]:
     """The plugins ``files`` in the place of those ``needed`` by the checkpoint or run ``where``: sha256 by name.
 
     Those that equal none of the files are paired with the remaining ones in order, with a warning.
@@ -119,9 +119,9 @@ def stand_in(where: Path, needed: Mapping[str, str], files: Sequence[Path]) -> t
     return plugins
 
 
-def _sha256(file: Path) -> str:
+def _sha256(file: Path | str) -> str:
     """Empty where it cannot be read, which is told when it is run."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
     except OSError:
         return ""

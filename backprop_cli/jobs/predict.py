@@ -41,7 +41,7 @@ def predict(
     input_format: str | None = None,
     format: str | None = None,
     proba: bool = False,
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[Path | str] = (),
 ) -> int:
     """Predict every row of ``source`` and write one row each to ``output``; returns how many.
 

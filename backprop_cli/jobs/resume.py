@@ -93,7 +93,9 @@ def find_run(target: Path) -> tuple[RunDirectory, Path]:
     return run, run.checkpoints / target.name
 
 
-def open_run(run: RunDirectory, path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Resumed:
+def open_run(
+    run: RunDirectory, path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()
+) -> Resumed:
     """The checkpoint ``path`` of ``run``. ``plugins``: files with code that its network needs.
 
     Raises:

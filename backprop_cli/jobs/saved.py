@@ -84,7 +84,7 @@ class Stored:
         return tuple(self.checkpoint.metadata["input_shape"])
 
 
-def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Stored:
+def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> Stored:
     """What the checkpoint file ``path`` says of its network. The code it needs is run from the files ``plugins`` only.
 
     Raises:
@@ -110,7 +110,7 @@ def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
     return Stored(path, checkpoint, original, loaded, model)
 
 
-def open_saved(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Saved:
+def open_saved(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> Saved:
     """The network of the checkpoint file ``path``, with its weights. ``plugins``: files with code that it needs.
 
     Raises:

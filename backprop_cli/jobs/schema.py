@@ -10,7 +10,7 @@ from backprop_cli.config.json_schema import json_schema
 from backprop_cli.jobs.plugins import run_plugins
 
 
-def schema(*, plugins: Sequence[Path] = ()) -> dict[str, Any]:
+def schema(*, plugins: Sequence[Path | str] = ()) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the configuration, with what the files ``plugins`` register.
 
     Raises:

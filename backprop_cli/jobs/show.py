@@ -42,7 +42,7 @@ class ShowResult:
         return found if self.run is None else {**found, "run": dict(self.run)}
 
 
-def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence[Path] = ()) -> ShowResult:
+def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence[Path | str] = ()) -> ShowResult:
     """Describe a configuration, a checkpoint or a run. Data is read only where nothing else says the shapes.
 
     ``plugins``: files with code that a checkpoint or a run needs.

@@ -33,7 +33,7 @@ def train(
     run_dir: Path | None = None,
     threads: int | None = None,
     dry_run: bool = False,
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[Path | str] = (),
     on_event: OnEvent | None = None,
     watch: Stopwatch | None = None,
 ) -> TrainResult:
