@@ -86,7 +86,8 @@ class FormatName:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: Any) -> Any:
             if not isinstance(value, str) or value not in FORMATS:
-                raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, FORMATS))})
+                *names, last = map(repr, FORMATS)
+                raise PydanticKnownError("literal_error", {"expected": f"{', '.join(names)} or {last}"})
             return value
 
         return core_schema.no_info_plain_validator_function(read)
