@@ -69,6 +69,17 @@ def test_autodiff_and_nn_touch_no_files(path: Path) -> None:
         assert "pathlib" not in path.read_text()
 
 
+def test_jobs_read_configurations_with_their_plugins_checked() -> None:
+    for path in sorted((PACKAGE / "jobs").glob("*.py")):
+        imported = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module == "backprop_cli.config.load"
+            for alias in node.names
+        }
+        assert path.name == "plugins.py" or "load_config" not in imported, f"{path.name}: use read_config"
+
+
 def test_numpy_stays_in_eval() -> None:
     """Derivative rules are written in ops: no NumPy call stands in a jvp, vjp, partials or transpose."""
     rules = {"jvp", "vjp", "partials", "transpose", "transpose_left", "transpose_right"}
