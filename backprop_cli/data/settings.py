@@ -119,6 +119,8 @@ class DataSettings(Settings):
     """column or array to predict, or a list of columns; `features`: the inputs themselves"""
     features: Literal["all"] | Names = "all"
     """columns or arrays to predict from; all: every one but the target"""
+    sample_weight: Maybe[Name] = None
+    """column or array: how much each example counts in the loss; with {inputs, targets} one of the targets' file"""
     split: Maybe[SplitSettings] = None
     """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
     transform: TransformSettings = TransformSettings()
@@ -154,6 +156,10 @@ class DataSettings(Settings):
             raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one")
         if alone and self.train is None:
             raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'")
+        weight = self.sample_weight
+        for key, names in (("target", self.target), ("features", self.features)):
+            if weight is not None and weight in ((names,) if isinstance(names, str) else names or ()):
+                raise _problem(f"'{weight}' is both in '{key}' and the 'sample_weight'; leave it out of one of them")
         if self.target == "features" and isinstance(self.train, FilePair):
             raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}")
         if self.target is None and isinstance(self.source or self.train, str):

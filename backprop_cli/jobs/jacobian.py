@@ -74,7 +74,8 @@ def jacobian(
         input_format=input_format,
     )
     parameters = saved.state.parameters.astype(np.float64)
-    problem = Problem(saved, Point(in_float64(saved.recipe), parameters, found.inputs, found.targets), found, what, wrt)
+    point = Point(in_float64(saved.recipe), parameters, found.inputs, found.targets, found.weights)
+    problem = Problem(saved, point, found, what, wrt)
     with saved.threads():
         if kind == "jacobian":
             result = problem.jacobian(order)
