@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.data.dataset import Dataset, Split, load_dataset, load_split
+from backprop_cli.data.dataset import load_dataset, load_split
+from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.jobs.network import check_targets
 from backprop_cli.jobs.requirements import Requirement
@@ -155,7 +156,7 @@ def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluat
             near = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise UsageError(f"--require {requirement.text!r}: unknown metric '{name}'{near}")
         metrics[name] = METRICS[name].model_validate({})
-    return Evaluator(evaluator.recipe, evaluator.parameters, tuple(metrics.values()), evaluator.to_unit)
+    return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.to_unit)
 
 
 def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Mapping[str, str]]:
@@ -166,7 +167,7 @@ def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Ma
     dataset = own_dataset(saved, config.training.precision)
     if split not in dataset.splits:
         raise no_split(split, dataset)
-    return dataset.splits[split], dataset.files
+    return dataset.measured[split], dataset.files
 
 
 def other_data(saved: Saved, data: Path, dtype: DTypeLike, format: str | None = None) -> Split:

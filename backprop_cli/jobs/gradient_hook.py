@@ -18,7 +18,7 @@ from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.events import Event, GradientChecked, Measured, Step, Warned
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, WEIGHTS, Recipe
+from backprop_cli.training.program import INPUTS, TARGETS, WEIGHTS, Recipe
 
 _STREAM = 4  # of random numbers; those of training are not touched
 
@@ -92,7 +92,7 @@ class GradientHook:
         if self.recipe.weighted:
             weights[WEIGHTS] = np.ones(len(batch)) if job.train.weights is None else job.train.weights[batch]
         return {
-            PARAMETERS: self.trainer.state.parameters,
+            **self.trainer.state.network,
             INPUTS: job.train.inputs[batch],
             TARGETS: job.train.targets[batch],
             **weights,

@@ -94,8 +94,9 @@ def _of_split(saved: Saved, split: str, dtype: DTypeLike) -> tuple[Examples, Map
     chosen = dataset.splits[split]
     others = {name: part.rows for name, part in dataset.splits.items() if name != split and part.rows is not None}
     numbers = np.arange(len(chosen)) if chosen.rows is None else chosen.rows
-    warnings = changed_data(saved, dataset.files)
-    found = Examples(chosen.inputs, chosen.targets, numbers, split, True, warnings=warnings, weights=chosen.weights)
+    warnings, weights = changed_data(saved, dataset.files), chosen.weights
+    inputs, targets = np.asarray(chosen.inputs), np.asarray(chosen.targets)
+    found = Examples(inputs, targets, numbers, split, True, warnings=warnings, weights=weights)
     return found, others
 
 
@@ -103,7 +104,8 @@ def _of_file(saved: Saved, source: Path, with_targets: bool, dtype: DTypeLike, f
     if with_targets:
         split = other_data(saved, source, dtype, format)
         numbers = np.arange(len(split)) if split.rows is None else split.rows
-        return Examples(split.inputs, split.targets, numbers, str(source), False, weights=split.weights)
+        inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
+        return Examples(inputs, targets, numbers, str(source), False, weights=split.weights)
     inputs, numbers = load_inputs(source, saved.transform, dtype=dtype, format=format)
     return Examples(inputs, None, numbers, str(source), False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +18,14 @@ SCALARS = (LOSS, OBJECTIVE)
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Where derivatives are taken: a network in float64 with its flat ``parameters``, and examples.
+    """Where derivatives are taken: a network in float64 with its flat vectors (see ``State.network``), and examples.
 
     Shapes: inputs (examples, *input_shape); targets as the task has them, or None where nothing needs them; weights
             (examples,), or None where all are 1.
     """
 
     recipe: Recipe
-    parameters: Array
+    network: Mapping[str, Array]
     inputs: Array
     targets: Array | None
     weights: Array | None = None
@@ -45,8 +45,8 @@ class Point:
         return self._with(lambda array: array[start:stop])
 
     def _with(self, change: Callable[[Array], Array]) -> Point:
-        arrays = (None if array is None else change(array) for array in (self.inputs, self.targets, self.weights))
-        return Point(self.recipe, self.parameters, *arrays)  # type: ignore[arg-type]
+        arrays = [None if array is None else change(array) for array in (self.targets, self.weights)]
+        return Point(self.recipe, self.network, change(self.inputs), *arrays)
 
 
 class Named:
@@ -62,7 +62,7 @@ class Named:
         self._by = {**traced.layers, **traced.params, INPUTS: traced.inputs[INPUTS]}
         self._params = traced.params
         absent = {TARGETS: np.zeros(recipe.target_shape(batch), recipe.target_dtype), WEIGHTS: np.ones(batch)}
-        arrays = {PARAMETERS: point.parameters, **absent, **point.arrays}
+        arrays = {**point.network, **absent, **point.arrays}
         self.feed = {value: arrays[name] for name, value in traced.inputs.items()}
 
     def write(self, point: Point) -> None:

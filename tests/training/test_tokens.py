@@ -40,7 +40,7 @@ def test_a_split_is_evaluated_over_its_positions_not_over_its_batches(count):
     r = _recipe()
     data, state = _examples(r, count), State.start(r, 0)
     costs, right = _by_hand(r, state, data)
-    found = Evaluator(r, state.parameters, job(r, data, METRICS[:3]).metrics).evaluate(data)
+    found = Evaluator(r, state.network, job(r, data, METRICS[:3]).metrics).evaluate(data)
     assert found["loss"] == pytest.approx(costs.mean(), rel=1e-12)
     assert found["perplexity"] == pytest.approx(np.exp(costs.mean()), rel=1e-12)
     assert found["bits_per_token"] == pytest.approx(costs.mean() / np.log(2), rel=1e-12)
@@ -51,7 +51,7 @@ def test_a_split_without_a_position_that_counts_has_no_loss():
     r = _recipe()
     data = _examples(r, 4)
     data.targets[...] = -1
-    assert np.isnan(Evaluator(r, State.start(r, 0).parameters).evaluate(data)["loss"])
+    assert np.isnan(Evaluator(r, State.start(r, 0).network).evaluate(data)["loss"])
 
 
 def test_metrics_of_the_epoch_are_of_the_positions_that_count():
@@ -116,13 +116,13 @@ def test_weights_of_examples_make_the_loss_their_weighted_sum_over_all():
     plain = examples(1000, r)
     weights = np.random.default_rng(1).integers(0, 4, 1000).astype(float)
     data = Examples(plain.inputs, plain.targets, weights)
-    parameters, metrics = State.start(r, 0).parameters, job(r, data, ["accuracy"]).metrics
-    found, unweighted = (Evaluator(r, parameters, metrics).evaluate(split) for split in (data, plain))
+    network, metrics = State.start(r, 0).network, job(r, data, ["accuracy"]).metrics
+    found, unweighted = (Evaluator(r, network, metrics).evaluate(split) for split in (data, plain))
     repeated = np.repeat(np.arange(1000), weights.astype(int))
-    twice = Evaluator(r, parameters).evaluate(Examples(plain.inputs[repeated], plain.targets[repeated]))
+    twice = Evaluator(r, network).evaluate(Examples(plain.inputs[repeated], plain.targets[repeated]))
     assert found["loss"] == pytest.approx(twice["loss"] * len(repeated) / 1000, rel=1e-12)
     assert found["accuracy"] == unweighted["accuracy"]
-    assert unweighted == Evaluator(recipe(), parameters, metrics).evaluate(plain)
+    assert unweighted == Evaluator(recipe(), network, metrics).evaluate(plain)
 
 
 def test_training_with_weights_is_training_on_repeated_examples():
