@@ -26,7 +26,7 @@ from backprop_cli.nn.optimizer import OPTIMIZERS
 from backprop_cli.registry import Registry
 
 _BATCHES = (4, 1)
-_WIDTH = 3
+_WIDTH, _POSITIONS = 3, 2
 
 
 Names = Mapping[str, Collection[str]]
@@ -156,15 +156,10 @@ def _layer(
 
 
 def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
-    outputs = input_("outputs", (batch, _WIDTH))
+    outputs = input_("outputs", (batch, _POSITIONS, _WIDTH) if loss.task == "tokens" else (batch, _WIDTH))
     arrays: dict[str, Array] = {"outputs": rng.standard_normal(outputs.shape)}
-    if loss.task == "classes":
-        targets = input_("targets", (batch,), np.int64)
-        arrays["targets"] = rng.integers(0, _WIDTH, batch)
-    else:
-        targets = input_("targets", outputs.shape)
-        drawn = rng.integers(0, 2, outputs.shape) if loss.task == "binary" else rng.standard_normal(outputs.shape)
-        arrays["targets"] = drawn.astype(np.float64)
+    arrays["targets"] = loss.draw(rng, outputs.shape)
+    targets = input_("targets", arrays["targets"].shape, arrays["targets"].dtype)
     weights = loss.class_weights(range(_WIDTH), [1] * _WIDTH)
     scalar = loss.apply(outputs, targets, None if weights is None else constant(weights))
     return _objective(scalar, {"outputs": outputs, "targets": targets}, arrays, "loss", loss.type)
