@@ -137,6 +137,8 @@ ORACLE = {
     "stop_gradient": lambda op, x: getval(x),
     "subtract": lambda op, x, y: x - y,
     "sum": lambda op, x: anp.sum(x, axis=op.axes, keepdims=op.keepdims),
+    "sum_rows": lambda op, x, rows: anp.dot(anp.eye(op.count)[rows.reshape(-1)].T, x.reshape(rows.size, x.shape[-1])),
+    "take_rows": lambda op, x, rows: x[rows],
     "tanh": lambda op, x: anp.tanh(x),
     "transpose": lambda op, x: anp.transpose(x, op.perm),
     "window_put": lambda op, offset, x: _put_back(op, lambda full: _window_take(op, offset, full), x),
