@@ -204,7 +204,8 @@ class Convolution(NamedTuple):
     def _row(self, result: Array, row: int, block: Block) -> Array:
         """(groups, filters, columns * batch): a row of windows of a result."""
         columns = slice(block.left * self.batch, block.right * self.batch)
-        return result[row].reshape(self.groups, self.filters, -1)[:, :, columns]
+        rows: Array = result[row].reshape(self.groups, self.filters, -1)
+        return rows[:, :, columns]
 
     def _rows(self, result: Array, block: Block) -> Array:
         """(groups, rows * filters, columns * batch); of one row where there are groups."""
