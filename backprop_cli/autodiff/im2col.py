@@ -73,12 +73,12 @@ class Convolution(NamedTuple):
 
     def _width(self, elements: int) -> int:
         """Columns of windows in a block, of which one takes so many elements of the buffer; blocks of one size."""
-        most = max(1, LIMIT // elements)
+        most = max(1, LIMIT // max(1, elements))
         return math.ceil(self.across.windows / math.ceil(self.across.windows / most))
 
     def _height(self, width: int) -> int:
         """Rows of windows in a block."""
-        rows = LIMIT // (self.groups * self.across.kernel * self.channels * width * self.batch)
+        rows = LIMIT // max(1, self.groups * self.across.kernel * self.channels * width * self.batch)
         most = max(1, (rows - self.down.kernel) // self._step + 1)
         return math.ceil(self.down.windows / math.ceil(self.down.windows / most))
 

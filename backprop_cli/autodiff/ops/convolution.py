@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,16 +63,23 @@ class Convolving(Bilinear):
 
     def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
         """A list of copies and products, with all their views made."""
+        if not all(array.size for array in x):
+            return partial(out.fill, 0)
         if not all(array.flags.c_contiguous for array in x):
             return lambda: self.eval(*map(np.ascontiguousarray, x), out=out, scratch=scratch)
         sizes = self.sizes(*(array.shape for array in x))
         return in_turn(self.calls(sizes, x[0], x[1], out, scratch))
 
+    def check_axes(self, **given: Spec) -> None:
+        """Raise ShapeError unless every operand has as many axes as windows slide along, and two more."""
+        axes = len(self.stride) + 2
+        if any(x.ndim != axes for x in given.values()):
+            raise ShapeError(self, f"needs arrays of {axes} axes", **given)
+
     def checked(self, image: tuple[int, ...], weight: tuple[int, ...], /, **given: Spec) -> im2col.Convolution:
         """The sizes of image and weight; raises ShapeError where they do not fit."""
-        axes = len(self.stride)
-        if len(image) != axes + 2 or len(weight) != axes + 2:
-            raise ShapeError(self, f"needs arrays of {axes + 2} axes", **given)
+        if min(*image[:-1], *weight) < 1:
+            raise ShapeError(self, "nothing to convolve", **given)
         channels, _, batch = image[-3:]
         if weight[1] * self.groups != channels or weight[0] % self.groups:
             raise ShapeError(self, f"{channels} channels and {weight[0]} filters in {self.groups} groups", **given)
@@ -210,6 +218,7 @@ class Convolution(Convolving):
 
     def shape(self, *x: Spec) -> Spec:
         """A number a filter, window and example."""
+        self.check_axes(x=x[0], weight=x[1])
         sizes = self.checked(x[0].shape, x[1].shape, x=x[0], weight=x[1])
         return Spec(self.result(sizes), common_dtype(self, *x))
 
@@ -254,11 +263,12 @@ class ConvolutionTranspose(Convolving):
         ),
         sample((2, 2, 2, 1), (2, 1, 3, 1), stride=(3, 1), dilation=(2, 1), padding=((1, 0), (0, 0)), size=(7, 2)),
         sample((3, 2, 2, 2), (2, 2, 1, 1), size=(3, 2)),
+        sample((1, 1, 1, 1), (1, 1, 1, 1), size=(1, 1)),
     )
 
     def _shape(self, result: tuple[int, ...], weight: tuple[int, ...]) -> tuple[int, ...]:
         *height, width = self.size
-        return (*height, weight[1] * self.groups if len(weight) > 1 else 0, width, result[-1])
+        return (*height, weight[1] * self.groups, width, result[-1])
 
     def sizes(self, *x: tuple[int, ...]) -> im2col.Convolution:
         """Of the image that is made and the weight."""
@@ -266,6 +276,7 @@ class ConvolutionTranspose(Convolving):
 
     def shape(self, *x: Spec) -> Spec:
         """That of an image whose convolution has the shape of x."""
+        self.check_axes(x=x[0], weight=x[1])
         shape = self._shape(x[0].shape, x[1].shape)
         sizes = self.checked(shape, x[1].shape, x=x[0], weight=x[1])
         if x[0].shape != self.result(sizes):
@@ -318,10 +329,11 @@ class ConvolutionWeight(Convolving):
         ),
         sample((7, 1, 3, 2), (4, 1, 3, 2), dilation=(2, 1), padding=((1, 0), (0, 0)), kernel=(3, 1)),
         sample((3, 2, 2, 2), (3, 2, 2, 2), kernel=(1, 1)),
+        sample((1, 1, 1, 1), (1, 1, 1, 1), kernel=(1, 1)),
     )
 
     def _shape(self, image: tuple[int, ...], result: tuple[int, ...]) -> tuple[int, ...]:
-        return (result[-3] if len(result) > 2 else 0, image[-3] // self.groups if len(image) > 2 else 0, *self.kernel)
+        return (result[-3], image[-3] // self.groups, *self.kernel)
 
     def sizes(self, *x: tuple[int, ...]) -> im2col.Convolution:
         """Of x and the weight that is made."""
@@ -329,6 +341,7 @@ class ConvolutionWeight(Convolving):
 
     def shape(self, *x: Spec) -> Spec:
         """That of a weight with which the convolution of x has the shape of y."""
+        self.check_axes(x=x[0], y=x[1])
         shape = self._shape(x[0].shape, x[1].shape)
         sizes = self.checked(x[0].shape, shape, x=x[0], y=x[1])
         if x[1].shape != self.result(sizes):

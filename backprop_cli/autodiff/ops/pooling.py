@@ -284,6 +284,7 @@ class WindowPut(Pooling):
         Sample(((3, 2, 2), (3, 2, 2)), {"axis": 1, "kernel": 2, "stride": 2, "size": 5}, labels=(0,), classes=2),
         Sample(((4, 2), (4, 2)), {"axis": 0, "kernel": 3, "stride": 2, "before": 1, "size": 8}, labels=(0,)),
         Sample(((2, 3), (2, 3)), {"axis": 1, "kernel": 3, "stride": 3, "size": 9}, labels=(0,)),
+        Sample(((1,), (1,)), {"axis": 0, "kernel": 3, "stride": 2, "before": 1, "after": 1, "size": 1}, labels=(0,)),
     )
 
     def shape(self, *x: Spec) -> Spec:
@@ -364,6 +365,7 @@ class WindowSpread(Pooling, Linear):
         sample((3, 2, 2), axis=1, kernel=2, stride=2, size=4),
         sample((4, 2), axis=0, kernel=3, stride=2, before=1, after=1, size=7),
         sample((2, 2), axis=1, kernel=2, stride=3, size=5),
+        sample((1,), axis=0, kernel=3, stride=2, before=1, after=1, size=1),
     )
 
     def shape(self, *x: Spec) -> Spec:
