@@ -14,7 +14,7 @@ from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, OptimizerType
 from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
 from backprop_cli.nn.wiring import WiringError, wire
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
-from backprop_cli.settings import DefaultType, Many, Maybe, Settings
+from backprop_cli.settings import DefaultType, FilePath, Many, Maybe, OneOrMany, Settings
 from backprop_cli.training.settings import EarlyStoppingSettings, RegularizationSettings, TrainingSettings
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -27,6 +27,7 @@ DEFAULT_METRICS = {
     "classes": ("accuracy",),
     "binary": ("accuracy",),
     "regression": ("root_mean_squared_error", "r2"),
+    "tokens": ("perplexity", "accuracy"),
 }
 """Metrics by the task of the loss, where none are named."""
 
@@ -78,6 +79,8 @@ class Config(Settings):
     """name of the run's folder; default: the configuration file's stem"""
     seed: Annotated[int, Field(ge=0)] = 0
     """seeds split, initialisation, shuffling and dropout"""
+    plugins: Annotated[Many[FilePath], OneOrMany()] = ()
+    """Python files with layers, ops, losses, ... of your own; they are run, and their gradients checked"""
     data: DataSettings
     """where examples come from, how they are split and transformed"""
     model: ModelSettings
@@ -91,7 +94,8 @@ class Config(Settings):
     schedule: Annotated[ScheduleType, DefaultType("constant")] = Field(default_factory=lambda: _default_schedule())
     """how the learning rate changes; default: constant"""
     metrics: Many[MetricType] = Field(default_factory=lambda valid: _default_metrics(valid))
-    """computed over whole splits; default: accuracy, and for regression root_mean_squared_error and r2"""
+    """computed over whole splits; default: accuracy, for tokens also perplexity; for regression
+    root_mean_squared_error and r2"""
     training: TrainingSettings = TrainingSettings()
     """how long, in which batches and precision"""
     early_stopping: Maybe[EarlyStoppingSettings] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
 from backprop_cli.data.split import Indices, split_in_order, split_rows
-from backprop_cli.data.table import Array
+from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.transform import Transform, fit_transform
@@ -70,12 +71,14 @@ def load_dataset(
     )
     try:
         splits = {name: _encoded(examples, transform, chosen, dtype, name) for name, chosen in rows.items()}
+        if splits["train"].weights is not None and not splits["train"].weights.any():
+            raise DataError(f"{examples.of_weights()}: every weight of the train split is 0: nothing would be learned")
     except UnseenError as error:
         raise DataError(f"{error.reason}; {_BY_CHANCE}" if fitted is None else str(error)) from error
     read = dict(examples.files)
     for name, own in (("validation", settings.validation), ("test", settings.test)):
         if own is not None:
-            more = more_tables(own, transform, base, settings.format)
+            more = more_tables(own, transform, base, settings.format, settings.sample_weight)
             splits[name] = _encoded(more, transform, None, dtype)
             read |= more.files
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, read)
@@ -88,14 +91,23 @@ def load_split(
     dtype: DTypeLike,
     base: Path = Path(),
     format: str | None = None,
+    sample_weight: str | None = None,
 ) -> Split:
     """Other examples, with targets, for a network that was trained with ``transform``.
+
+    ``sample_weight`` is the column of weights; in a file without it all are 1.
 
     Raises: DataError, also for a class or a category that the network does not know.
     """
     if transform.text is not None and not isinstance(files, FilePair):
         return load_text(DataFile(base / files), transform, format)
-    return _encoded(more_tables(files, transform, base, format), transform, None, dtype)
+    try:
+        found = more_tables(files, transform, base, format, sample_weight)
+    except NoColumnError as error:
+        if error.names != (sample_weight,):
+            raise
+        found = more_tables(files, transform, base, format, None)
+    return _encoded(found, transform, None, dtype)
 
 
 def load_inputs(
@@ -126,7 +138,21 @@ def _encoded(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLik
         return series_split(examples.inputs, examples.targets, transform, rows, dtype, place)
     inputs = transform.inputs(examples.inputs, rows, dtype=dtype)
     targets = transform.targets(examples.targets, rows, dtype=dtype, inputs=inputs)
-    return Split(inputs, targets, examples.inputs.numbers(rows))
+    at = _target_at(examples, rows)
+    return Split(inputs, targets, examples.inputs.numbers(rows), weights=examples.weights(rows), target_at=at)
+
+
+def _target_at(examples: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] | None:
+    """Says where a target is in its file, by its index among the targets of these rows; keeps no columns alive."""
+    if examples.target is None:
+        return None
+    names, table = examples.target, Table(examples.targets.name, {}, examples.targets.lines)
+
+    def at(index: tuple[int, ...]) -> str:
+        row = index[0] if rows is None else int(rows[index[0]])
+        return table.at(row, names[index[1]]) if len(names) > 1 else table.at(row, names[0], index[1:])
+
+    return at
 
 
 _BY_CHANCE = (
@@ -146,7 +172,7 @@ def _split(examples: Tables, settings: DataSettings, seed: int, task: Task, fitt
         return {name: np.arange(part.start, part.stop) for name, part in parts.items()}
     labels: Indices | None = None
     single = examples.target is not None and len(examples.target) == 1
-    if settings.split.stratify and examples.target is not None and single and task != "regression":
+    if settings.split.stratify and examples.target is not None and single and task in ("classes", "binary"):
         column = examples.target[0]
         known, labels = labels_of(examples.targets, column, None)
         if fitting and task == "classes":

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.features import as_feature
+from backprop_cli.data.features import Rows, as_feature
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Format, format_of
 from backprop_cli.data.generate import FEATURES, generate
 from backprop_cli.data.read import read_table
 from backprop_cli.data.setting_error import SettingError, SettingPath
 from backprop_cli.data.settings import NEEDS_TARGET, DataSettings, FilePair, ImageSettings
-from backprop_cli.data.table import NoColumnError, Numbers, Table
+from backprop_cli.data.table import Array, NoColumnError, Numbers, Table
+from backprop_cli.data.target import weights_of
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 
@@ -31,7 +32,8 @@ INPUTS = "features"
 class Tables:
     """Tables of inputs and targets (the same where one file has both), and which of their columns are meant.
 
-    ``target`` None: the inputs are the target. ``image``: how images were read. ``files``: sha256 by absolute path.
+    ``target`` None: the inputs are the target. ``weight``: the targets' column of what each example counts. ``image``:
+    how images were read. ``files``: sha256 by absolute path.
     """
 
     inputs: Table
@@ -40,6 +42,16 @@ class Tables:
     target: Sequence[str] | None
     image: ImageSettings | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    weight: str | None = None
+
+    def of_weights(self) -> str:
+        """The column of weights, for the head of a message."""
+        assert self.weight is not None
+        return self.targets.of(self.weight)
+
+    def weights(self, rows: Rows) -> Array | None:
+        """The weights of these rows; None where there are none. Raises: DataError."""
+        return None if self.weight is None else weights_of(self.targets, self.weight, rows)
 
 
 def first_tables(settings: DataSettings, *, base: Path, seed: int, task: Task) -> Tables:
@@ -58,7 +70,8 @@ def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
         yield
     except NoColumnError as error:
         paths: dict[str, SettingPath] = {}
-        for key, names in (("features", settings.features), ("target", settings.target)):
+        named = {key: getattr(settings, key) for key in ("features", "target", "sample_weight")}
+        for key, names in named.items():
             if isinstance(names, str):
                 paths[names] = ("data", key)
             paths |= {name: ("data", key, i) for i, name in enumerate(names if isinstance(names, tuple) else ())}
@@ -82,7 +95,8 @@ def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | N
     except DataError:
         return None  # whoever reads the file will say what is wrong with it
     target = () if isinstance(files, FilePair) else _targets_in(settings, chosen) or ()
-    names = [name for name in shapes if name not in target] if settings.features == "all" else settings.features
+    others = [name for name in shapes if name not in (*target, settings.sample_weight)]
+    names = others if settings.features == "all" else settings.features
     return shapes[names[0]][1:] or (1,) if len(names) == 1 and names[0] in shapes else None
 
 
@@ -91,8 +105,9 @@ def _generated(settings: DataSettings, seed: int) -> Tables:
     table, made = generate(settings.generate, seed)
     features = FEATURES if settings.features == "all" else settings.features
     target = _target_columns(settings) if settings.target is not None else (made,)
-    table.require((*features, *(target or ())))
-    return Tables(table, features, table, target)
+    weight = settings.sample_weight
+    table.require((*features, *(target or ()), *([weight] if weight else ())))
+    return Tables(table, [name for name in features if name != weight], table, target, weight=weight)
 
 
 def _target_columns(settings: DataSettings) -> tuple[str, ...] | None:
@@ -110,12 +125,12 @@ def _targets_in(settings: DataSettings, format: Format) -> tuple[str, ...] | Non
 
 
 def _target_kind(task: Task) -> Kind:
-    return "number" if task == "regression" else "label"
+    return "label" if task in ("classes", "binary") else "number"
 
 
 def _first_kind(task: Task) -> Kind:
     """Numbers that are text throughout are told with the way out, a loss for classes, when the target is fitted."""
-    return "auto" if task == "regression" else "label"
+    return "label" if task in ("classes", "binary") else "auto"
 
 
 def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
@@ -130,17 +145,19 @@ def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
     target = _targets_in(settings, chosen)
     if target is not None and isinstance(chosen, ArrayFormat):
         _require_names(file, chosen)
-    columns = None if features is None else [*dict.fromkeys((*features, *(target or ())))]
-    kinds = dict.fromkeys(target or (), _first_kind(task))
+    weight = () if settings.sample_weight is None else (settings.sample_weight,)
+    columns = None if features is None else [*dict.fromkeys((*features, *(target or ()), *weight))]
+    kinds = dict.fromkeys(target or (), _first_kind(task)) | dict.fromkeys(weight, "number")
     table = read_table(
         file, columns=columns, kinds=kinds, format=settings.format, unnamed="inputs", image=settings.image
     )
-    table.require(target or ())
+    table.require((*(target or ()), *weight))
     if features is None:
-        features = _all_features(table, target or (), settings)
+        features = _all_features(table, (*(target or ()), *weight), settings)
         if not features:
             raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
-    return Tables(table, features, table, target, _images_as_read(chosen, table, settings), file.hashes())
+    image = _images_as_read(chosen, table, settings)
+    return Tables(table, features, table, target, image, file.hashes(), settings.sample_weight)
 
 
 def _format_as_set(file: DataFile, settings: DataSettings) -> Format:
@@ -191,33 +208,48 @@ def _first_pair(
     inputs_file.check(folder=True)
     chosen = format_of(inputs_file.name, settings.format)
     inputs = read_table(inputs_file, columns=features, format=settings.format, unnamed="inputs", image=settings.image)
+    weight = settings.sample_weight
     targets = read_table(
-        targets_file, columns=target, default=_first_kind(task), format=settings.format, unnamed="target"
+        targets_file,
+        columns=target if target is None or weight is None else (*target, weight),
+        kinds={} if weight is None else {weight: "number"},
+        default=_first_kind(task),
+        format=settings.format,
+        unnamed="target",
     )
+    targets.require(() if weight is None else (weight,))
     _check_rows(inputs, targets)
+    named = tuple(name for name in targets.columns if name != weight)
     hashes, image = inputs_file.hashes() | targets_file.hashes(), _images_as_read(chosen, inputs, settings)
-    return Tables(inputs, tuple(inputs.columns), targets, tuple(targets.columns), image, hashes)
+    return Tables(inputs, tuple(inputs.columns), targets, named, image, hashes, weight)
 
 
-def more_tables(files: Path | str | FilePair, transform: Transform, base: Path, format: str | None) -> Tables:
-    """Files whose columns are those that the transform knows. Raises: DataError."""
+def more_tables(
+    files: Path | str | FilePair, transform: Transform, base: Path, format: str | None, weight: str | None
+) -> Tables:
+    """Files whose columns are those that the transform knows, and that of the weights. Raises: DataError."""
     fitted = transform.target
     features, target = transform.input_columns, fitted.columns
     kinds, image = transform.kinds, transform.image
-    target_kinds = dict.fromkeys(target or (), _target_kind(fitted.task))
+    weights = () if weight is None else (weight,)
+    target_kinds: dict[str, Kind] = dict.fromkeys(target or (), _target_kind(fitted.task))
+    target_kinds |= dict.fromkeys(weights, "number")
     if not isinstance(files, FilePair):
         file = DataFile(base / files)
         transform.check_format(file.name, format_of(file.name, format))
-        columns, every = [*dict.fromkeys((*features, *(target or ())))], kinds | target_kinds
+        columns, every = [*dict.fromkeys((*features, *(target or ()), *weights))], kinds | target_kinds
         table = read_table(file, columns=columns, kinds=every, format=format, unnamed=features[0], image=image)
-        return Tables(table, features, table, target, image, file.hashes())
+        table.require(weights)
+        return Tables(table, features, table, target, image, file.hashes(), weight)
     inputs_file, targets_file = DataFile(base / files.inputs), DataFile(base / files.targets)
     inputs = read_table(inputs_file, columns=features, kinds=kinds, format=format, unnamed=features[0], image=image)
     if target is None:
         raise DataError(f"{inputs.name}: the inputs are the target of this network; give one file, without targets")
-    targets = read_table(targets_file, columns=target, kinds=target_kinds, format=format, unnamed=target[0])
+    columns = [*target, *weights]
+    targets = read_table(targets_file, columns=columns, kinds=target_kinds, format=format, unnamed=target[0])
+    targets.require(weights)
     _check_rows(inputs, targets)
-    return Tables(inputs, features, targets, target, image, inputs_file.hashes() | targets_file.hashes())
+    return Tables(inputs, features, targets, target, image, inputs_file.hashes() | targets_file.hashes(), weight)
 
 
 def _check_rows(inputs: Table, targets: Table) -> None:

@@ -12,10 +12,12 @@ from backprop_cli.config.resolve import resolved_tree
 WRITTEN = """\
 name: digits
 seed: 0
+plugins: []
 data:
   source: DATA/digits.csv
   target: digit
   features: all
+  sample_weight: none
   split: {validation: 0.15, test: 0.15, stratify: true}
   transform: {numeric: standardize, categorical: one_hot, missing: error, target: none}
   text: none
