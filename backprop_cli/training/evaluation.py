@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from backprop_cli.autodiff import Array, Plan, Program
+from backprop_cli.data.windows import Windows
 from backprop_cli.nn.metric import Metric, Predictions
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.planned import planned
@@ -30,12 +31,12 @@ class Examples(Protocol):
     """A split: inputs (examples, *input_shape) and targets (examples,) or (examples, outputs)."""
 
     @property
-    def inputs(self) -> Array:
-        """The inputs, in the training precision."""
+    def inputs(self) -> Array | Windows:
+        """The inputs: numbers in the training precision, or tokens."""
 
     @property
-    def targets(self) -> Array:
-        """Labels, 0/1 or numbers."""
+    def targets(self) -> Array | Windows:
+        """Labels, 0/1, numbers or tokens."""
 
 
 Unit = Callable[[Array], Array]
@@ -102,11 +103,11 @@ class Evaluator:
                     plan.run()
                 yield self._in_unit(plan.outputs[PREDICTIONS].copy())
 
-    def measure(self, predictions: Array, targets: Array) -> dict[str, float]:
+    def measure(self, predictions: Array, targets: Array | Windows) -> dict[str, float]:
         """Every metric, by name, in the target's own unit."""
         if not self.metrics:
             return {}
-        shown = Predictions(self.recipe.loss.task, self._in_unit(predictions), self._in_unit(targets))
+        shown = Predictions(self.recipe.loss.task, self._in_unit(predictions), self._in_unit(np.asarray(targets)))
         return {metric.type: metric.compute(shown) for metric in self.metrics}
 
     def _in_unit(self, values: Array) -> Array:

@@ -18,6 +18,8 @@ data:
   features: all
   split: {validation: 0.15, test: 0.15, stratify: true}
   transform: {numeric: standardize, categorical: one_hot, missing: error, target: none}
+  text: none
+  window: none
 model:
   input: [64]
   layers:
