@@ -252,10 +252,10 @@ def test_all_wiring_errors_at_once():
     ("trees", "shape", "index", "text"),
     [
         (
-            ["flatten", D, {"type": "reshape", "shape": [1, 2]}, D],
+            ["flatten", D, {"type": "reshape", "shape": [1, 1, 2]}, D],
             (3, 4),
             3,
-            "layer dense_2: needs one vector an example; put {type: flatten} before it (given reshape_1: [1, 2])",
+            "layer dense_2: needs one vector an example; put {type: flatten} before it (given reshape_1: [1, 1, 2])",
         ),
         (
             [D, {"type": "add", "inputs": ["dense_1", "input"], "name": "skip"}],
