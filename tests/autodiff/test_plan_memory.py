@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff.plan import Storage, lower_bound, pack
+from backprop_cli.autodiff.arena import Storage, lower_bound, pack
 
 LINE = 64
 """Bytes: what sizes are rounded up to."""
