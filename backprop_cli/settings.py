@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import re
 import textwrap
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 T = TypeVar("T")
 
@@ -120,5 +123,25 @@ class IsPath:
     """Marker of a field that names a file: its text is relative to the configuration file, or absolute."""
 
 
-FilePath = Annotated[str, IsPath(), Field(min_length=1)]
-"""A file's path as written in the configuration."""
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def _expanded(path: str) -> str:
+    """The path with what the environment says; a path that begins in a variable starts at the working directory."""
+
+    def value(found: re.Match[str]) -> str:
+        name, default = found.groups()
+        given = os.environ.get(name, "")
+        if given:
+            return str(Path.cwd() / given) if found.start() == 0 else given
+        if default is None:
+            reason = f"the environment variable {name} is not set; set it, or write a path"
+            raise PydanticCustomError("variable", "{reason}", {"reason": reason})
+        return default
+
+    return _VARIABLE.sub(value, path)
+
+
+FilePath = Annotated[str, IsPath(), Field(min_length=1), AfterValidator(_expanded)]
+"""A file's path as written in the configuration. ``${NAME}`` in it is an environment variable, ``${NAME:-path}`` one
+that may be unset."""

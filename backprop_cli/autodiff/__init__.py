@@ -66,6 +66,7 @@ from backprop_cli.autodiff.composite import (
     stop_gradient,
     subtract,
     sum,
+    take_rows,
     tanh,
     transpose,
     variance,
@@ -88,6 +89,6 @@ __all__ = [
     "input_", "jacobian", "jvp", "less", "log", "log1p",
     "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "one_hot",
     "power", "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax",
-    "softplus", "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "tanh", "toposort", "transpose",
-    "variance", "vectorized", "vjp", "where",
+    "softplus", "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "take_rows", "tanh", "toposort",
+    "transpose", "variance", "vectorized", "vjp", "where",
 ]  # fmt: skip

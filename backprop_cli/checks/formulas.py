@@ -12,7 +12,8 @@ from backprop_cli.checks.result import Check, Entry, judged
 from backprop_cli.nn.initializer import INITIALIZERS, Initializer
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
 
-_STEPS = 3
+_STEPS = 8
+"""Enough for radam to trust its mean square, from step 6 on."""
 _WIDTH = 4
 _STEP_TOLERANCE = 1e-12
 """The same numbers in another order of operations."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
@@ -17,6 +17,8 @@ from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
+from backprop_cli.data.tokenizer import Tokenizer
+from backprop_cli.data.tokens import as_tokens
 from backprop_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,25 +27,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """Rows to arrays. ``input_shape`` is the shape of one example, without the batch."""
+    """Rows to arrays. ``input_shape`` is the shape of one example, without the batch.
+
+    ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
+    ``text``: the tokens, where examples are pieces of a text: there are no columns then.
+    """
 
     features: tuple[Feature, ...]
     target: FittedTarget
     input_shape: tuple[int, ...]
+    tokens: int | None = None
+    text: Tokenizer | None = None
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
-        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous.
+        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous; tokens are int64.
 
-        Raises: DataError for a column that is not there, a missing or infinite value, an unknown category.
+        Raises: DataError for a column that is not there, a missing or infinite value, an unknown category or token.
         """
         table = by_name(table, self.features)
         count = table.rows if rows is None else len(rows)
-        out = np.empty((count, sum(feature.width for feature in self.features)), dtype)
+        kind = dtype if self.tokens is None else np.float64
+        out = np.empty((count, sum(feature.width for feature in self.features)), kind)
         done = 0
         for feature in self.features:
             _check_shape(table, feature)
             feature.write(table, rows, out[:, done : done + feature.width])
             done += feature.width
+        if self.tokens is not None:
+            out = as_tokens(out, self.tokens, table, rows, self.features)
         return out.reshape(count, *self.input_shape)
 
     def targets(self, table: Table, rows: Rows = None, *, dtype: DTypeLike, inputs: Array | None = None) -> Array:
@@ -53,7 +64,7 @@ class Transform:
         """
         if self.target.columns is None:
             given = self.inputs(table, rows, dtype=dtype) if inputs is None else inputs
-            return self.target.encode_inputs(given, table.name)
+            return self.target.encode_inputs(given.astype(dtype, copy=False), table.name)
         for column in self.target.columns:
             table.column(column)
         return np.ascontiguousarray(self.target.encode(table, rows, np.dtype(dtype)))
@@ -69,6 +80,22 @@ class Transform:
     def untransform_targets(self, outputs: Array) -> Array:
         """Outputs (rows, outputs) in the target's own unit."""
         return self.target.restore(outputs)
+
+    def encode_text(self, text: str, name: str = "text") -> NDArray[np.int64]:
+        """The numbers of a text's tokens, (tokens,); ``name`` is the text's in messages.
+
+        Raises: DataError where the network was not trained on a text, or knows a token not.
+        """
+        return self._tokenizer(name).encode(text, name)
+
+    def decode_text(self, numbers: NDArray[np.int64], name: str = "text") -> str:
+        """The inverse of ``encode_text``. Raises: DataError where the network was not trained on a text."""
+        return self._tokenizer(name).decode(numbers)
+
+    def _tokenizer(self, name: str) -> Tokenizer:
+        if self.text is None:
+            raise DataError(f"{name}: the network was not trained on a text, but on {listing(self.input_columns)}")
+        return self.text
 
     @property
     def feature_names(self) -> list[str]:
@@ -103,15 +130,20 @@ class Transform:
             "features": [feature.to_json() for feature in self.features],
             "target": self.target.to_json(),
             "input_shape": list(self.input_shape),
+            "tokens": self.tokens,
+            "text": None if self.text is None else self.text.to_json(),
         }
 
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> Transform:
         """The inverse of ``to_json``."""
+        target, text = FittedTarget.from_json(tree["target"]), tree.get("text")
         return Transform(
             features=tuple(feature_from_json(feature) for feature in tree["features"]),
-            target=FittedTarget.from_json(tree["target"]),
+            target=target,
             input_shape=tuple(tree["input_shape"]),
+            tokens=tree.get("tokens"),
+            text=None if text is None else Tokenizer.from_json(text, target.classes[0]),
         )
 
 
@@ -125,6 +157,7 @@ def fit_transform(
     settings: TransformSettings,
     task: Task,
     input_shape: tuple[int, ...] | None,
+    tokens: int | None = None,
 ) -> Transform:
     """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
 
@@ -142,8 +175,8 @@ def fit_transform(
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
-        return Transform(fitted, fitted_target, shape)
-    return _with_inputs_as_target(fitted, shape, inputs, rows, settings, task)
+        return Transform(fitted, fitted_target, shape, tokens)
+    return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens)
 
 
 def _why(features: Sequence[Feature]) -> str:

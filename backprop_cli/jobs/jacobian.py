@@ -73,8 +73,8 @@ def jacobian(
         with_targets=what in SCALARS,
         input_format=input_format,
     )
-    parameters = saved.state.parameters.astype(np.float64)
-    problem = Problem(saved, Point(in_float64(saved.recipe), parameters, found.inputs, found.targets), found, what, wrt)
+    network = {name: vector.astype(np.float64) for name, vector in saved.state.network.items()}
+    problem = Problem(saved, Point(in_float64(saved.recipe), network, found.inputs, found.targets), found, what, wrt)
     with saved.threads():
         if kind == "jacobian":
             result = problem.jacobian(order)
@@ -108,6 +108,9 @@ def _check(saved: Saved, kind: str, of: str, by: str) -> None:
     check_names(saved.recipe, of, by)
     if kind != "jacobian" and of not in SCALARS:
         raise UsageError(f"--of {of}: {_OPTIONS[kind]} is of a number: {' or '.join(SCALARS)}")
+    if by == INPUTS and saved.recipe.model.vocabulary is not None:
+        first = next(node.name for node in saved.recipe.model.nodes if node.layer.vocabulary is not None)
+        raise UsageError(f"--by {INPUTS}: the network reads tokens, which have no derivative; use --by {first}")
     if kind == "per_example" and by != PARAMETERS and by not in saved.recipe.model.params:
         one = next(iter(saved.recipe.model.params), PARAMETERS)
         raise UsageError(f"--by {by}: --per-example is by {PARAMETERS}, or by one such as {one}")

@@ -10,11 +10,13 @@ from backprop_cli.config.data_fit import check_data_fit, located
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network import check_model
-from backprop_cli.data.dataset import Dataset, known_input_shape, load_dataset
+from backprop_cli.data.dataset import known_input_shape, load_dataset
+from backprop_cli.data.examples import Dataset
 from backprop_cli.data.file import NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.nn.model import Model
+from backprop_cli.nn.wiring import vocabulary_of, wire
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.program import Recipe
 
@@ -78,6 +80,7 @@ def load(loaded: Loaded) -> Dataset:
                 dtype=config.training.precision,
                 task=config.loss.task,
                 input_shape=config.model.input,
+                tokens=vocabulary_of(wire(config.model.layers)),
             )
     except NoFileError as error:
         raise DataError(f"{error}{_where_paths_start(loaded, error)}") from error

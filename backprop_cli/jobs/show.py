@@ -27,6 +27,7 @@ class ShowResult:
 
     layers: Sequence[Mapping[str, Any]]
     parameters: int
+    trainable: int
     memory: Mapping[str, int]
     run: Mapping[str, Any] | None = None
 
@@ -35,7 +36,7 @@ class ShowResult:
         found: dict[str, Any] = {
             "layers": [dict(layer) for layer in self.layers],
             "parameters": self.parameters,
-            "trainable": self.parameters,
+            "trainable": self.trainable,
             "bytes": dict(self.memory),
         }
         return found if self.run is None else {**found, "run": dict(self.run)}
@@ -93,15 +94,15 @@ def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> Sho
         for node in model.nodes
     ]
     plan = Plan(training_step(recipe, batch))
-    vector = recipe.layout.size * model.dtype.itemsize
-    slots = len(recipe.states()) - 1
+    sizes = {name: recipe.layout_of(name).size * model.dtype.itemsize for name in recipe.states()}
+    network = sum(sizes[name] for name in recipe.network)
     memory = {
-        "parameters": vector,
-        "optimizer": vector * slots,
+        "parameters": network,
+        "optimizer": sum(sizes.values()) - network,
         "plan": plan.peak_bytes,
         "plan_lower_bound": plan.lower_bound_bytes,
     }
-    return ShowResult(layers, recipe.layout.size, memory, run)
+    return ShowResult(layers, model.parameter_count, recipe.layout.size, memory, run)
 
 
 def _outcome(run: RunDirectory) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The contract of a loss: a scalar written in ops. Its gradient is not a second formula."""
+"""The contract of a loss: a cost an example, written in ops, and their mean. Its gradient is not a second formula."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.autodiff import Value
+from backprop_cli.autodiff import Array, Value, mean, one_hot, reshape
+from backprop_cli.autodiff import sum as sum_
 from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
-Task = Literal["classes", "binary", "regression"]
-"""What the targets are: class labels (int64, shape (batch,)), 0/1 (batch, outputs), or numbers (batch, outputs)."""
+Task = Literal["classes", "binary", "regression", "tokens"]
+"""What the targets are: class labels (int64, shape (batch,)), 0/1 (batch, outputs), numbers (batch, outputs), or the
+labels of a sequence (int64, shape (batch, positions))."""
 
 
 class Loss(Settings):
@@ -30,20 +32,52 @@ class Loss(Settings):
     applies: ClassVar[tuple[str, ...]] = ()
     """Activations that it applies to the network's outputs itself: a network that ends in one has it twice."""
 
-    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
-        """The scalar loss.
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """What each example costs; where an example has several outputs it may be a cost for each of them.
 
-        Shapes: outputs (batch, outputs), the network's: logits for classes and binary targets;
-                targets as the task says; class_weights (classes,), in the outputs' dtype; out ()
+        Shapes: outputs (batch, ...), the network's: logits for classes and binary targets; targets as the task says;
+                out (batch,), or (batch, n), of which an example's cost is the mean
         Raises: ShapeError where outputs and targets do not fit.
         """
         raise NotImplementedError
 
+    def apply(
+        self, outputs: Value, targets: Value, class_weights: Value | None = None, weights: Value | None = None
+    ) -> Value:
+        """The scalar loss: the mean of the costs, each times the weight of its class and of its example.
+
+        What is divided by is the size of the batch, not the sum of the weights, so that a batch's gradient is the
+        mean of its examples'.
+
+        Shapes: outputs and targets as for ``costs``; class_weights (classes,) and weights (batch,), in the outputs'
+                dtype; out ()
+        Raises: ShapeError where outputs and targets do not fit.
+        """
+        cost = self.costs(outputs, targets)
+        if class_weights is not None:
+            chosen = one_hot(targets, class_weights.size, outputs.dtype)
+            cost = sum_(chosen * class_weights, -1) * cost
+        if weights is not None:
+            cost = cost * reshape(weights, (weights.size, *[1] * (cost.ndim - 1)))
+        return self.average(cost, targets)
+
+    def average(self, costs: Value, targets: Value) -> Value:
+        """The mean of those costs that count: all of them."""
+        return mean(costs)
+
+    def count(self, targets: Array) -> int:
+        """How many costs the mean is over, in examples: of two batches together it is the mean by these counts."""
+        return len(targets)
+
     def check(self, outputs: Value, targets: Value) -> None:
         """Raise ShapeError unless outputs and targets are a number each, or a row of logits and a label."""
-        if self.task == "classes":
-            if outputs.ndim != 2 or targets.shape != outputs.shape[:1]:
-                reason = "needs outputs (batch, classes) and labels (batch,)"
+        if self.task in ("classes", "tokens"):
+            axes = 2 if self.task == "classes" else 3
+            if outputs.ndim != axes or targets.shape != outputs.shape[:-1]:
+                words = "(batch, classes)", "(batch,)"
+                if self.task == "tokens":
+                    words = "(batch, positions, tokens)", "(batch, positions)"
+                reason = f"needs outputs {words[0]} and labels {words[1]}"
                 raise ShapeError(f"loss {self.type}", reason, outputs=outputs.shape, labels=targets.shape)
         elif outputs.shape != targets.shape:
             # Shapes that merely broadcast, (batch, 1) and (batch,), would average over pairs of examples.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from config_support import DIGITS, changed, write
+from config_support import DIGITS, changed, message, write
 
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.load import from_tree, load_config
@@ -18,12 +18,14 @@ data:
   features: all
   split: {validation: 0.15, test: 0.15, stratify: true}
   transform: {numeric: standardize, categorical: one_hot, missing: error, target: none}
+  text: none
 model:
   input: [64]
   layers:
     - type: dense
       name: dense_1
       inputs: [input]
+      trainable: true
       activation: relu
       units: 64
       bias: true
@@ -33,6 +35,7 @@ model:
     - type: dense
       name: dense_2
       inputs: [dropout_1]
+      trainable: true
       activation: none
       units: 10
       bias: true
@@ -40,7 +43,7 @@ model:
       bias_initializer: zeros
 loss: {type: cross_entropy, label_smoothing: 0.0, class_weight: none}
 regularization: {l1: 0.0, l2: 0.0}
-optimizer: {type: adam, learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-08}
+optimizer: {type: adam, learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-08, amsgrad: false}
 schedule: {type: constant, warmup_steps: 0}
 metrics: [accuracy]
 training:
@@ -132,4 +135,22 @@ def test_long_lists_go_over_several_lines():
         "features:\n"
         + "".join(f"  - feature_{number}\n" for number in range(12))
         + "deep: {list: [[{a: 1}], []], empty: {}}\n"
+    )
+
+
+def test_a_variable_of_the_environment_in_a_path(tmp_path, monkeypatch):
+    text = changed("source: digits.csv", "source: ${DIGITS_FOLDER:-../datasets}/digits${SUFFIX:-}.csv")
+    path = write(tmp_path, text)
+    assert load_config(path).config.data.source == "../datasets/digits.csv"
+    monkeypatch.setenv("DIGITS_FOLDER", "mine")
+    monkeypatch.setenv("SUFFIX", "-2")
+    assert load_config(path).config.data.source == f"{Path.cwd()}/mine/digits-2.csv"
+
+
+def test_a_variable_that_is_not_set(monkeypatch):
+    monkeypatch.delenv("DIGITS_FOLDER", raising=False)
+    assert message(changed("source: digits.csv", "source: ${DIGITS_FOLDER}/digits.csv")) == (
+        "digits.yaml:2:11: data.source: the environment variable DIGITS_FOLDER is not set; set it, or write a path\n"
+        "    2 |   source: ${DIGITS_FOLDER}/digits.csv\n"
+        "      |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^"
     )

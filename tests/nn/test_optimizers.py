@@ -70,11 +70,16 @@ def test_every_optimizer_is_compared_with_pytorch():
 
 
 def test_learning_rates_are_pytorchs():
+    """Lion's, which is not in PyTorch, is its paper's."""
     assert {name: cls().learning_rate for name, cls in OPTIMIZERS.items()} == {
+        "adadelta": 1.0,
         "adagrad": 1e-2,
         "adam": 1e-3,
+        "adamax": 2e-3,
         "adamw": 1e-3,
+        "lion": 1e-4,
         "nadam": 2e-3,
+        "radam": 1e-3,
         "rmsprop": 1e-2,
         "sgd": 1e-3,
     }
@@ -92,6 +97,7 @@ def _by_hand(name, first, second, parameter):
     mu = [0.9 * (1 - 0.5 * 0.96 ** (t * 0.004)) for t in (1, 2, 3)]
     n1, n2 = 0.1 * first, 0.09 * first + 0.1 * second
     u1, u2 = 0.001 * first**2, 0.000999 * first**2 + 0.001 * second**2
+    u3 = 0.09 * first**2 + 0.1 * second**2
     return {
         "sgd": [first, second],
         "adagrad": [first / (abs(first) + 1e-10), second / (math.sqrt(first**2 + second**2) + 1e-10)],
@@ -101,6 +107,13 @@ def _by_hand(name, first, second, parameter):
         ],
         "adam": [a, b],
         "adamw": [a + 0.01 * parameter[0], b + 0.01 * parameter[1]],
+        "adadelta": [
+            first * 1e-3 / math.sqrt(0.1 * first**2 + 1e-6),
+            second * math.sqrt(1e-7 * first**2 / (0.1 * first**2 + 1e-6) + 1e-6) / math.sqrt(u3 + 1e-6),
+        ],
+        "adamax": [first / (abs(first) + 1e-8), n2 / 0.19 / (0.999 * (abs(first) + 1e-8))],
+        "lion": [math.copysign(1, first), math.copysign(1, 0.9 * 0.01 * first + 0.1 * second)],
+        "radam": [n1 / 0.1, n2 / 0.19],  # nothing behind the mean square yet
         "nadam": [
             ((1 - mu[0]) / (1 - mu[0]) * first + mu[1] / (1 - mu[0] * mu[1]) * n1) / (math.sqrt(u1 / 0.001) + 1e-8),
             ((1 - mu[1]) / (1 - mu[0] * mu[1]) * second + mu[2] / (1 - mu[0] * mu[1] * mu[2]) * n2)
@@ -139,7 +152,8 @@ def test_momentum_by_hand():
 @pytest.mark.parametrize("settings", CASES, ids=label)
 def test_finds_the_bottom_of_a_parabola(settings):
     target, scales = np.array([3.0, -1.0, 0.5]), np.array([1.0, 4.0, 0.25])
-    optimizer = build(OPTIMIZERS, {**settings, "learning_rate": 0.5 if settings["type"] == "adagrad" else 0.05})
+    rate = {"adagrad": 0.5, "adadelta": 5.0}.get(settings["type"], 0.05)
+    optimizer = build(OPTIMIZERS, {**settings, "learning_rate": rate})
 
     def objective(p):
         return ad.sum(ad.constant(scales) * ad.square(p - ad.constant(target)))
@@ -151,7 +165,9 @@ def test_finds_the_bottom_of_a_parabola(settings):
 
 @pytest.mark.parametrize("settings", CASES, ids=label)
 def test_goes_down_rosenbrocks_valley(settings):
-    rate = {"sgd": 1e-3, "adagrad": 0.5, "rmsprop": 2e-3}.get(settings["type"], 1e-2)
+    rates = {"sgd": 1e-3, "adagrad": 0.5, "rmsprop": 2e-3, "adadelta": 1.0, "adamax": 0.05, "lion": 2e-3}
+    rates["radam"] = 5e-3  # its first steps are those of momentum, and not divided by the gradient's size
+    rate = rates.get(settings["type"], 1e-2)
     rate *= 1 - settings.get("momentum", 0.0)
     optimizer = build(OPTIMIZERS, {**settings, "learning_rate": rate})
 

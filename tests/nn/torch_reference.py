@@ -12,6 +12,24 @@ import torch
 torch.set_default_dtype(torch.float64)
 STEPS = 20
 
+
+class Lion(torch.optim.Optimizer):
+    """Algorithm 2 of Chen et al. (2023), which PyTorch does not have."""
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                beta1, beta2 = group["betas"]
+                c = beta1 * m + (1 - beta1) * p.grad
+                p.sub_(group["lr"] * (c.sign() + group["weight_decay"] * p))
+                m.copy_(beta2 * m + (1 - beta2) * p.grad)
+
+
 OPTIMIZERS = {
     "sgd": (torch.optim.SGD, {}, {}),
     "sgd momentum": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}, {"learning_rate": 0.1, "momentum": 0.9}),
@@ -48,6 +66,40 @@ OPTIMIZERS = {
         torch.optim.AdamW,
         {"lr": 0.05, "weight_decay": 0.5},
         {"learning_rate": 0.05, "weight_decay": 0.5},
+    ),
+    "adam amsgrad": (
+        torch.optim.Adam,
+        {"lr": 0.05, "betas": (0.8, 0.9), "amsgrad": True},
+        {"learning_rate": 0.05, "beta1": 0.8, "beta2": 0.9, "amsgrad": True},
+    ),
+    "adamw amsgrad": (
+        torch.optim.AdamW,
+        {"lr": 0.2, "betas": (0.8, 0.7), "amsgrad": True},
+        {"learning_rate": 0.2, "beta1": 0.8, "beta2": 0.7, "amsgrad": True},
+    ),
+    "adadelta": (torch.optim.Adadelta, {}, {}),
+    "adadelta rho": (
+        torch.optim.Adadelta,
+        {"lr": 2.0, "rho": 0.6, "eps": 1e-3},
+        {"learning_rate": 2.0, "rho": 0.6, "epsilon": 1e-3},
+    ),
+    "adamax": (torch.optim.Adamax, {}, {}),
+    "adamax betas": (
+        torch.optim.Adamax,
+        {"lr": 0.05, "betas": (0.8, 0.7), "eps": 1e-3},
+        {"learning_rate": 0.05, "beta1": 0.8, "beta2": 0.7, "epsilon": 1e-3},
+    ),
+    "radam": (torch.optim.RAdam, {}, {}),
+    "radam betas": (
+        torch.optim.RAdam,
+        {"lr": 0.05, "betas": (0.8, 0.9), "eps": 1e-3},
+        {"learning_rate": 0.05, "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-3},
+    ),
+    "lion": (Lion, {}, {}),
+    "lion decay": (
+        Lion,
+        {"lr": 0.01, "betas": (0.7, 0.9), "weight_decay": 0.5},
+        {"learning_rate": 0.01, "beta1": 0.7, "beta2": 0.9, "weight_decay": 0.5},
     ),
     "nadam": (torch.optim.NAdam, {}, {}),
     "nadam decay": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from backprop_cli.autodiff import Value, mean, sigmoid, softplus
+from backprop_cli.autodiff import Value, sigmoid, softplus
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 
 
@@ -23,11 +23,11 @@ class BinaryCrossEntropy(Loss):
     task: ClassVar[Task] = "binary"
     applies: ClassVar[tuple[str, ...]] = ("sigmoid",)
 
-    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
-        """``mean(t * softplus(-logits) + (1 - t) * softplus(logits))``."""
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """``t * softplus(-logits) + (1 - t) * softplus(logits)``."""
         self.check(outputs, targets)
         # softplus(x) - t * x is shorter, but cancels: at logit 20 and target 1 float32 would have no digit left.
-        return mean(targets * softplus(-outputs) + (1.0 - targets) * softplus(outputs))
+        return targets * softplus(-outputs) + (1.0 - targets) * softplus(outputs)
 
     def activate(self, outputs: Value) -> Value:
         """Probabilities of 1."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from backprop_cli.autodiff import Value, clip, mean
+from backprop_cli.autodiff import Value, clip
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 
 
@@ -27,9 +27,9 @@ class Huber(Loss):
     delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """difference from which the loss is linear, in the target's unit"""
 
-    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
-        """``mean(c * (r - c / 2))`` with ``c = clip(r, -delta, delta)``, which is both branches in one."""
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """``c * (r - c / 2)`` with ``c = clip(r, -delta, delta)``, which is both branches in one."""
         self.check(outputs, targets)
         residual = outputs - targets
         clipped = clip(residual, -self.delta, self.delta)
-        return mean(clipped * (residual - 0.5 * clipped))
+        return clipped * (residual - 0.5 * clipped)

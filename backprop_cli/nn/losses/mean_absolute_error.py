@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from backprop_cli.autodiff import Value, absolute, mean
+from backprop_cli.autodiff import Value, absolute
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 
 
@@ -19,7 +19,7 @@ class MeanAbsoluteError(Loss):
     type: Literal["mean_absolute_error"] = "mean_absolute_error"
     task: ClassVar[Task] = "regression"
 
-    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
-        """``mean(|outputs - targets|)``."""
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """``|outputs - targets|``."""
         self.check(outputs, targets)
-        return mean(absolute(outputs - targets))
+        return absolute(outputs - targets)

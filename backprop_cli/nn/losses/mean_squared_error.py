@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from backprop_cli.autodiff import Value, mean, square
+from backprop_cli.autodiff import Value, square
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 
 
@@ -19,7 +19,7 @@ class MeanSquaredError(Loss):
     type: Literal["mean_squared_error"] = "mean_squared_error"
     task: ClassVar[Task] = "regression"
 
-    def apply(self, outputs: Value, targets: Value, class_weights: Value | None = None) -> Value:
-        """``mean((outputs - targets)^2)``."""
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """``(outputs - targets)^2``."""
         self.check(outputs, targets)
-        return mean(square(outputs - targets))
+        return square(outputs - targets)

@@ -6,18 +6,19 @@ from typing import Literal
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
-from backprop_cli.nn.optimizers.moments import Moments
+from backprop_cli.nn.optimizers.moments import Adaptive
 
 
 @OPTIMIZERS.register
-class Adam(Moments):
+class Adam(Adaptive):
     """``direction = m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon)``.
 
     ``m <- beta1 * m + (1 - beta1) * g``, ``v <- beta2 * v + (1 - beta2) * g^2``, both from 0; ``epsilon`` is outside
-    the root, as in PyTorch.
+    the root, as in PyTorch. With ``amsgrad``, v in the direction is the largest that it has been.
 
     YAML:   {type: adam, learning_rate: 0.001}
-    Source: Kingma & Ba, Adam (2015), algorithm 1; torch.optim.Adam.
+    Source: Kingma & Ba, Adam (2015), algorithm 1; amsgrad: Reddi, Kale & Kumar, On the Convergence of Adam and
+            Beyond (2018), algorithm 2, with the corrections of torch.optim.Adam.
     """
 
     type: Literal["adam"] = "adam"

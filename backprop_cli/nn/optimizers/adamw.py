@@ -8,14 +8,15 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
-from backprop_cli.nn.optimizers.moments import Moments
+from backprop_cli.nn.optimizers.moments import Adaptive
 
 
 @OPTIMIZERS.register
-class Adamw(Moments):
+class Adamw(Adaptive):
     """``direction = adam + weight_decay * parameter``: the decay is not divided by the gradient's size.
 
-    Every parameter decays, biases too, as in PyTorch; ``regularization.l2`` is what spares biases.
+    ``adam`` is adam's direction, with ``amsgrad`` as there. Every parameter decays, biases too, as in PyTorch;
+    ``regularization.l2`` is what spares biases.
 
     YAML:   {type: adamw, weight_decay: 0.05}
     Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2; torch.optim.AdamW.
@@ -25,7 +26,7 @@ class Adamw(Moments):
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
     """share of a parameter lost a step, times the learning rate"""
 
-    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1})
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1, "amsgrad": True})
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """Adam's direction and the decay."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from backprop_cli.autodiff import Value, sqrt, square
+from backprop_cli.autodiff import Value, maximum, sqrt, square
 from backprop_cli.nn.optimizer import Numbers, Optimizer, Scalars, Slots
 
 
@@ -44,10 +44,9 @@ class Moments(Optimizer):
             "v_sum": self.beta2 * slot["v_sum"] + square(g),
         }
 
-    def adam(self, g: Value, slot: Slots, scalar: Scalars) -> tuple[Value, dict[str, Value]]:
-        """The corrected mean over the root of the corrected mean square, and the new slots."""
-        new = self.sums(g, slot)
-        return new["m_sum"] / (sqrt(new["v_sum"]) + scalar["epsilon"]) * scalar["scale"], new
+    def quotient(self, m_sum: Value, v_sum: Value, scalar: Scalars) -> Value:
+        """Adam's direction: the corrected mean over the root of the corrected mean square."""
+        return m_sum / (sqrt(v_sum) + scalar["epsilon"]) * scalar["scale"]
 
     def means(self, g: float, slot: Numbers) -> tuple[float, float, dict[str, float]]:
         """The new ``m`` and ``v`` of one parameter in plain numbers, and the slots they are remembered by."""
@@ -55,8 +54,39 @@ class Moments(Optimizer):
         v = self.beta2 * (1 - self.beta2) * slot["v_sum"] + (1 - self.beta2) * g * g
         return m, v, {"m_sum": m / (1 - self.beta1), "v_sum": v / (1 - self.beta2)}
 
+    def quotient_formula(self, step: int, m: float, v: float) -> float:
+        """Adam's direction for one parameter in plain numbers."""
+        m_hat, v_hat = m / (1 - self.beta1**step), v / (1 - self.beta2**step)
+        return m_hat / (math.sqrt(v_hat) + self.epsilon)
+
+
+class Adaptive(Moments):
+    """Adam's direction: ``m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon)``.
+
+    With ``amsgrad``, v in it is the largest that it has been.
+    """
+
+    amsgrad: bool = False
+    """divide by the largest mean square so far: a step never grows because gradients have become small"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"amsgrad": True})
+    slots: ClassVar[tuple[str, ...]] = ("m_sum", "v_sum", "v_largest")
+
+    def slot_names(self) -> tuple[str, ...]:
+        """The sums, and what amsgrad remembers."""
+        return self.slots if self.amsgrad else self.slots[:2]
+
+    def adam(self, g: Value, slot: Slots, scalar: Scalars) -> tuple[Value, dict[str, Value]]:
+        """The corrected mean over the root of the corrected mean square, and the new slots."""
+        new = self.sums(g, slot)
+        if self.amsgrad:
+            new["v_largest"] = maximum(slot["v_largest"], new["v_sum"])
+        return self.quotient(new["m_sum"], new["v_largest" if self.amsgrad else "v_sum"], scalar), new
+
     def adam_formula(self, step: int, g: float, slot: Numbers) -> tuple[float, dict[str, float]]:
         """Adam's direction for one parameter in plain numbers, and the new slots."""
         m, v, new = self.means(g, slot)
-        m_hat, v_hat = m / (1 - self.beta1**step), v / (1 - self.beta2**step)
-        return m_hat / (math.sqrt(v_hat) + self.epsilon), new
+        if self.amsgrad:
+            v = max((1 - self.beta2) * slot["v_largest"], v)
+            new["v_largest"] = v / (1 - self.beta2)
+        return self.quotient_formula(step, m, v), new

@@ -1,0 +1,77 @@
+"""Weights of classes as they are written in YAML: the key ``class_weight`` of losses for classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from backprop_cli.errors import did_you_mean
+from backprop_cli.nn.loss import ClassWeightError
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class WeightByClass(dict[str | int | float | bool, float]):
+    """Weights by class name; hashable because settings are, and never changed."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+def _word(value: object) -> object:
+    return "none" if value is None else value
+
+
+def _kind(value: object) -> str:
+    return "mapping" if isinstance(value, dict) else "word"
+
+
+ClassWeight = Annotated[
+    Annotated[Literal["none", "balanced"], Tag("word")]
+    | Annotated[dict[str | int | float | bool, Weight], AfterValidator(WeightByClass), Tag("mapping")],
+    Discriminator(_kind),
+    BeforeValidator(_word),
+]
+"""``none`` (also YAML's null), ``balanced``, or weights by class name."""
+
+
+def class_weights(setting: ClassWeight, classes: Sequence[Any], counts: Sequence[int]) -> NDArray[np.float64] | None:
+    """A weight a class, in the order of ``classes``; None where all are 1.
+
+    ``balanced`` is ``examples / (classes * count[c])``, 1 for a class without examples (King & Zeng, Logistic
+    Regression in Rare Events Data (2001), as in scikit-learn); classes that a mapping leaves out weigh 1.
+
+    Raises: ClassWeightError where a mapping names classes that are not among ``classes``.
+    """
+    if setting == "none":
+        return None
+    if setting == "balanced":
+        count = np.asarray(counts, dtype=np.float64)
+        return np.where(count > 0, count.sum() / (len(count) * np.maximum(count, 1.0)), 1.0)
+    return _weights_by_name(setting, classes)
+
+
+def _weights_by_name(weights: dict[str | int | float | bool, float], classes: Sequence[Any]) -> NDArray[np.float64]:
+    # A class read from a file may be text where YAML reads a number: names are compared as they are printed, too.
+    places: dict[Any, int] = {str(name): place for place, name in enumerate(classes)}
+    places |= {name: place for place, name in enumerate(classes)}
+    found = np.ones(len(classes))
+    unknown = {}
+    for name, weight in weights.items():
+        place = places.get(name, places.get(str(name)))
+        if place is None:
+            unknown[name] = _unknown_class(name, [str(known) for known in classes])
+        else:
+            found[place] = weight
+    if unknown:
+        raise ClassWeightError(unknown)
+    return found
+
+
+def _unknown_class(name: object, known: list[str], shown: int = 20) -> str:
+    listed = ", ".join(known[:shown]) + (f", ... ({len(known)} in all)" if len(known) > shown else "")
+    return f"unknown class '{name}'" + (did_you_mean(str(name), known) or f"; known: {listed}")
