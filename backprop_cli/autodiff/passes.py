@@ -77,7 +77,7 @@ class _Rebuilder:
 
     def total(self, node: Value, terms: Sequence[Value]) -> Value:
         """``node``, which is the sum of ``terms``, or what makes it with fewer ops."""
-        fewer = merged([term for term in terms if term not in self.shared], self.joined)
+        fewer = merged(term for term in terms if term not in self.shared)
         rest = [term for term in terms if term in self.shared]
         if len(fewer) + len(rest) == len(terms):
             return node

@@ -7,16 +7,20 @@ which the steps compute their rows in place (rule 2 of ``plan``), so that nothin
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backprop_cli.autodiff.ops.arithmetic import Add
-from backprop_cli.autodiff.ops.shape import Concat, Slice
+from backprop_cli.autodiff.ops.shape import Concat, Pad, Slice
 from backprop_cli.autodiff.value import Value
 
 
 def find_sums(order: Sequence[Value], users: Mapping[Value, int]) -> dict[Value, list[Value]]:
-    """The terms of every sum, by its last addition: of additions of one spec, of which the next is the only reader."""
+    """The terms of every sum, by its last addition: of additions of one spec, of which the next is the only reader.
+
+    Terms stand in the order in which something they read lies in one array, where there is such an array: what
+    ``merged`` joins of them may be that array, or a part of it.
+    """
     inner = {
         operand
         for node in order
@@ -24,7 +28,9 @@ def find_sums(order: Sequence[Value], users: Mapping[Value, int]) -> dict[Value,
         for operand in node.inputs
         if isinstance(operand.op, Add) and operand.spec == node.spec and users[operand] == 1
     }
-    return {node: _terms(node, inner) for node in order if isinstance(node.op, Add) and node not in inner}
+    sums = {node: _terms(node, inner) for node in order if isinstance(node.op, Add) and node not in inner}
+    places = _places(order, sums)
+    return {node: _in_order(terms, places) for node, terms in sums.items()}
 
 
 def _terms(total: Value, inner: set[Value]) -> list[Value]:
@@ -37,6 +43,42 @@ def _terms(total: Value, inner: set[Value]) -> list[Value]:
         else:
             terms.append(value)
     return terms
+
+
+Places = Mapping[Value, Mapping[Value, int]]
+"""Where a value lies in concatenations, and in sums of pieces at different places."""
+
+
+def _places(order: Iterable[Value], sums: Mapping[Value, Sequence[Value]]) -> Places:
+    places: dict[Value, dict[Value, int]] = defaultdict(dict)
+    for node in order:
+        if isinstance(node.op, Concat):
+            for number, operand in enumerate(node.inputs):
+                places[operand][node] = number
+    for total, terms in sums.items():
+        for term in terms:
+            if isinstance(term.op, Pad):
+                places[term.inputs[0]][total] = term.op.before
+    return places
+
+
+def _in_order(terms: list[Value], places: Places) -> list[Value]:
+    found = [_places_read(term, places) for term in terms]
+    most = Counter(whole for place in found for whole in place).most_common(1)
+    if not most:
+        return terms
+    ((whole, _),) = most
+    ranked = sorted(zip(found, terms, strict=True), key=lambda pair: pair[0].get(whole, len(terms)))
+    return [term for _, term in ranked]
+
+
+def _places_read(term: Value, places: Places) -> dict[Value, int]:
+    """Where the operands of a term lie, seen through one view each; the last operand counts first."""
+    found: dict[Value, int] = {}
+    for operand in reversed(term.inputs):
+        is_view = operand.op is not None and operand.op.is_view
+        found = {**places.get(operand.inputs[0] if is_view else operand, {}), **found}
+    return found
 
 
 class Joined:
@@ -71,16 +113,8 @@ class Joined:
         )
         return iter(dict.fromkeys(starts))
 
-    def in_order(self, terms: Sequence[Value]) -> list[Value]:
-        """Terms in the order in which their last operands lie in a concatenation, where one has them all."""
-        places = [dict(self._places.get(term.inputs[-1], ())) for term in terms]
-        for whole in places[0]:
-            if all(whole in place for place in places):
-                return [term for _, term in sorted(zip(places, terms, strict=True), key=lambda pair: pair[0][whole])]
-        return list(terms)
 
-
-def merged(terms: Sequence[Value], joined: Joined) -> list[Value]:
+def merged(terms: Iterable[Value]) -> list[Value]:
     """Values of the same sum, fewer where one op makes several; they stand where the first of these did.
 
     Only within a layer: terms of several layers would keep what they are made of alive from the first to the last.
@@ -89,10 +123,10 @@ def merged(terms: Sequence[Value], joined: Joined) -> list[Value]:
     for number, term in enumerate(terms):
         common = None if term.op is None else term.op.summand(*term.inputs)
         groups.setdefault(number if common is None else (term.spec, type(term.op), term.layer, common), []).append(term)
-    return [value for group in groups.values() for value in _summed(group, joined)]
+    return [value for group in groups.values() for value in _summed(group)]
 
 
-def _summed(group: Sequence[Value], joined: Joined) -> Sequence[Value]:
+def _summed(group: Sequence[Value]) -> Sequence[Value]:
     op = group[0].op
-    total = None if len(group) == 1 or op is None else op.summed(*joined.in_order(group))
+    total = None if len(group) == 1 or op is None else op.summed(*group)
     return group if total is None else [total]

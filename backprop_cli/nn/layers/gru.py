@@ -36,19 +36,15 @@ class Gru(Recurrent):
         return concat([both, slice_(own["bias_ih"], 0, 2 * n, 3 * n)])
 
     def cell(self, own: Params) -> Cell:
-        """The three gates from one product."""
+        """``new + update * (h - new)``: one product less than as it is written."""
         n = self.units
-        weight = own["weight_hh"].T
         bias = slice_(own["bias_hh"], 0, 2 * n, 3 * n) if self.bias else None
 
-        def step(projected: Value, state: State) -> State:
-            (h,) = state
-            product = h @ weight
-            gates = sigmoid(slice_(projected, 1, 0, 2 * n) + slice_(product, 1, 0, 2 * n))
+        def step(given: Value, recalled: Value, state: State) -> State:
+            gates = sigmoid(slice_(given, 1, 0, 2 * n) + slice_(recalled, 1, 0, 2 * n))
             reset, update = slice_(gates, 1, 0, n), slice_(gates, 1, n, 2 * n)
-            recalled = slice_(product, 1, 2 * n, 3 * n)
-            recalled = recalled if bias is None else recalled + bias
-            new = tanh(slice_(projected, 1, 2 * n, 3 * n) + reset * recalled)
-            return (new + update * (h - new),)
+            old = slice_(recalled, 1, 2 * n, 3 * n)
+            new = tanh(slice_(given, 1, 2 * n, 3 * n) + reset * (old if bias is None else old + bias))
+            return (new + update * (state[0] - new),)
 
         return step

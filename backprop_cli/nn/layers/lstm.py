@@ -30,17 +30,15 @@ class Lstm(Recurrent):
     states: ClassVar[tuple[str, ...]] = ("h", "c")
 
     def cell(self, own: Params) -> Cell:
-        """The four gates from one product; those of input and forgetting lie side by side."""
+        """Those of input and forgetting lie side by side."""
         n = self.units
-        weight = own["weight_hh"].T
 
-        def step(projected: Value, state: State) -> State:
-            h, c = state
-            total = projected + h @ weight
+        def step(given: Value, recalled: Value, state: State) -> State:
+            total = given + recalled
             kept = sigmoid(slice_(total, 1, 0, 2 * n))
             new = tanh(slice_(total, 1, 2 * n, 3 * n))
             shown = sigmoid(slice_(total, 1, 3 * n, 4 * n))
-            c = slice_(kept, 1, n, 2 * n) * c + slice_(kept, 1, 0, n) * new
+            c = slice_(kept, 1, n, 2 * n) * state[1] + slice_(kept, 1, 0, n) * new
             return shown * tanh(c), c
 
         return step

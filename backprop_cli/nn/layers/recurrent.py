@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from backprop_cli.autodiff import (
     Spec,
@@ -22,17 +23,17 @@ from backprop_cli.autodiff import (
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import Initializer, InitializerType
 from backprop_cli.nn.initializers.uniform import Uniform
-from backprop_cli.nn.layer import Layer, Param, Params, Sample
+from backprop_cli.nn.layer import Param, ParameterLayer, Params, Sample
 from backprop_cli.settings import Maybe
 
 State = tuple[Value, ...]
 """What a cell hands from one time to the next, (batch, units) each; the first is its output."""
-Cell = Callable[[Value, State], State]
-"""``(projected, state) -> state`` after a time. projected (batch, gates * units): ``x @ weight_ih.T`` with
-``input_bias``."""
+Cell = Callable[[Value, Value, State], State]
+"""``(given, recalled, state)`` -> the state after a time: given (batch, gates * units) is ``x @ weight_ih.T`` with
+``input_bias``, recalled (batch, gates * units) is ``h @ weight_hh.T``."""
 
 
-class Recurrent(Layer):
+class Recurrent(ParameterLayer):
     """A cell applied to one time after the other, in one or more layers, forward or both ways.
 
     The first state is 0. Shapes and names of parameters are PyTorch's; where there are several layers or directions,
@@ -72,6 +73,14 @@ class Recurrent(Layer):
         Sample({"units": 2, "layers": 2, "dropout": 0.4, "output": "sequence", "bias": False}, ((3, 2),)),
         Sample({"units": 2, "layers": 2, "bidirectional": True}, ((3, 2),)),
     )
+
+    @field_validator("dropout")
+    @classmethod
+    def _has_a_place(cls, dropout: float, info: ValidationInfo) -> float:
+        if dropout and info.data.get("layers") == 1:
+            text = "is between layers, and this is one; put {type: dropout} behind it, or set layers"
+            raise PydanticCustomError("between_layers", "{text}", {"text": text})
+        return dropout
 
     def input_bias(self, own: Params) -> Value:
         """(gates * units,): the biases that can be added to the product of the inputs."""
@@ -123,19 +132,19 @@ class Recurrent(Layer):
     def _run(self, own: Params, rows: Value, batch: int, reverse: bool) -> tuple[Value, Value]:
         """One cell over all times: its outputs (time * batch, units) in the order of time, and the last it made."""
         times = [slice(start, start + batch) for start in range(0, rows.shape[0], batch)]
-        projected = self._projected(own, rows)
+        given = self._given(own, rows)
         start = broadcast_to(constant(0, rows.dtype), (batch, self.units))
         state: State = (start,) * len(self.states)
-        cell = self.cell(own)
+        cell, weight = self.cell(own), own["weight_hh"].T
         outputs = [start]
         for time in reversed(times) if reverse else times:
-            state = cell(slice_(projected, 0, time.start, time.stop), state)
+            state = cell(slice_(given, 0, time.start, time.stop), state[0] @ weight, state)
             outputs.append(state[0])
         # With the first state, which the step after it reads: what steps read is then a part of this, too.
         joined = concat(outputs[::-1] if reverse else outputs)
         return slice_(joined, 0, *((0, rows.shape[0]) if reverse else (batch, joined.shape[0]))), state[0]
 
-    def _projected(self, own: Params, rows: Value) -> Value:
+    def _given(self, own: Params, rows: Value) -> Value:
         product = rows @ own["weight_ih"].T
         return product + self.input_bias(own) if self.bias else product
 

@@ -26,7 +26,6 @@ class Rnn(Recurrent):
     """function applied to the sum"""
 
     def cell(self, own: Params) -> Cell:
-        """``f(projected + W_hh h)``."""
+        """``f(given + recalled)``."""
         function = tanh if self.nonlinearity == "tanh" else relu
-        weight = own["weight_hh"].T
-        return lambda projected, state: (function(projected + state[0] @ weight),)
+        return lambda given, recalled, state: (function(given + recalled),)
