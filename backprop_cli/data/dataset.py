@@ -13,15 +13,16 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.features import Rows, UnseenError
+from backprop_cli.data.features import Rows, UnseenError, as_feature
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, format_of
 from backprop_cli.data.generate import FEATURES, generate
 from backprop_cli.data.read import read_table
+from backprop_cli.data.series import series_split, windows_of
 from backprop_cli.data.setting_error import SettingError, SettingPath
 from backprop_cli.data.settings import DataSettings, FilePair
-from backprop_cli.data.split import Indices, split_rows
-from backprop_cli.data.table import Array, NoColumnError, Table
+from backprop_cli.data.split import Indices, split_in_order, split_rows
+from backprop_cli.data.table import Array, NoColumnError, Numbers, Table
 from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.transform import Transform, fit_transform
@@ -57,6 +58,8 @@ def load_dataset(
     if settings.text is not None:
         transform = fitted or fit_text(settings, base, task, input_shape, tokens)
         return load_text_dataset(settings, transform, base=base, seed=seed)
+    if settings.window is not None and task != "regression":
+        raise SettingError([(("loss",), "data.window predicts numbers; use a loss for them: mean_squared_error")])
     with _columns_of_settings(settings):
         examples = _generated(settings, seed) if settings.generate is not None else _read(settings, base, task)
     rows = _split(examples, settings, seed, task, fitting=fitted is None)
@@ -70,9 +73,10 @@ def load_dataset(
         task=task,
         input_shape=input_shape,
         tokens=tokens,
+        window=settings.window,
     )
     try:
-        splits = {name: _encoded(examples, transform, chosen, dtype) for name, chosen in rows.items()}
+        splits = {name: _encoded(examples, transform, chosen, dtype, name) for name, chosen in rows.items()}
     except UnseenError as error:
         raise DataError(f"{error.reason}; {_BY_CHANCE}" if fitted is None else str(error)) from error
     read = dict(examples.files)
@@ -102,6 +106,8 @@ def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | N
     """The shape of one example as far as headers tell it without reading data; None where they do not."""
     if settings.text is not None:
         return (settings.text.context,)
+    if settings.window is not None:
+        return None
     if settings.generate is not None:
         return (len(FEATURES if settings.features == "all" else settings.features),)
     files = settings.source if settings.source is not None else settings.train
@@ -149,6 +155,9 @@ def load_inputs(
     file.check()
     transform.check_format(file.name, format_of(file.name, format, option="--input-format"))
     table = read_table(file, columns=columns, kinds=transform.kinds, format=format, unnamed=columns[0])
+    if transform.window is not None:
+        (made,) = windows_of([transform.rows(table, dtype=dtype)], transform, file.name)
+        return made, table.numbers()[: len(made)]
     return transform.inputs(table, dtype=dtype), table.numbers()
 
 
@@ -163,7 +172,10 @@ class _Examples:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def _encoded(examples: _Examples, transform: Transform, rows: Rows, dtype: DTypeLike) -> Split:
+def _encoded(examples: _Examples, transform: Transform, rows: Rows, dtype: DTypeLike, split: str = "") -> Split:
+    if transform.window is not None:
+        place = f"the {split} split of {examples.inputs.name}" if rows is not None else examples.inputs.name
+        return series_split(examples.inputs, examples.targets, transform, rows, dtype, place)
     inputs = transform.inputs(examples.inputs, rows, dtype=dtype)
     targets = transform.targets(examples.targets, rows, dtype=dtype, inputs=inputs)
     return Split(inputs, targets, examples.inputs.numbers(rows))
@@ -181,6 +193,9 @@ def _split(examples: _Examples, settings: DataSettings, seed: int, task: Task, f
         return {"train": None}
     own = {"validation": settings.validation is not None, "test": settings.test is not None}
     fractions = {name: getattr(settings.split, name) for name, has_own in own.items() if not has_own}
+    if settings.window is not None:
+        parts = split_in_order(examples.inputs.rows, fractions, name=examples.inputs.name)
+        return {name: np.arange(part.start, part.stop) for name, part in parts.items()}
     labels: Indices | None = None
     single = examples.target is not None and len(examples.target) == 1
     if settings.split.stratify and examples.target is not None and single and task != "regression":
@@ -230,10 +245,17 @@ def _read(settings: DataSettings, base: Path, task: Task) -> _Examples:
     table = read_table(file, columns=columns, kinds=kinds, format=settings.format, unnamed="inputs")
     table.require(target or ())
     if features is None:
-        features = tuple(name for name in table.columns if name not in (target or ()))
+        features = _all_features(table, target or (), settings)
         if not features:
             raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
     return _Examples(table, features, table, target, file.hashes())
+
+
+def _all_features(table: Table, target: Sequence[str], settings: DataSettings) -> tuple[str, ...]:
+    """Every column but the target; of a time series every one of numbers, for a target is predicted from its past."""
+    if settings.window is not None:
+        return tuple(name for name, column in table.columns.items() if isinstance(as_feature(column), Numbers))
+    return tuple(name for name in table.columns if name not in target)
 
 
 def _require_names(file: DataFile, format: str | None) -> None:

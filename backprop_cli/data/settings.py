@@ -78,6 +78,19 @@ class TextSettings(Settings):
         return self
 
 
+class WindowSettings(Settings):
+    """Rows in the order of time as examples: ``length`` rows, and as targets the ``horizon`` rows after them."""
+
+    length: Annotated[int, Field(gt=0)]
+    """rows that the network is given"""
+    horizon: Annotated[int, Field(gt=0)] = 1
+    """rows that it predicts the target of"""
+    stride: Annotated[int, Field(gt=0)] = 1
+    """rows from one example to the next"""
+    season: Annotated[int, Field(gt=0)] | None = None
+    """rows after which the series is alike: predicting what was a season ago is then a baseline, too"""
+
+
 class FilePair(Settings):
     """Inputs and targets in two files, row by row."""
 
@@ -139,13 +152,15 @@ class DataSettings(Settings):
     target: Name | Names | None = None
     """column or array to predict, or a list of columns; `features`: the inputs themselves"""
     features: Literal["all"] | Names = "all"
-    """columns or arrays to predict from; all: every one but the target"""
+    """columns or arrays to predict from; all: every one but the target, with `window` all of numbers, targets too"""
     split: Maybe[SplitSettings] = None
     """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
     transform: TransformSettings = TransformSettings()
     """how columns become inputs"""
     text: Maybe[TextSettings] = None
     """how a text (.txt) becomes examples; default {}, of other files none"""
+    window: Maybe[WindowSettings] = None
+    """rows are a time series, split in order, and an example is a window over them"""
 
     @field_validator("target", "features")
     @classmethod
@@ -184,12 +199,15 @@ class DataSettings(Settings):
             self._check_text(self.text)
         elif self.target is None and isinstance(self.source or self.train, str):
             raise _problem("needs 'target': the column or array to predict, or 'features' for the inputs themselves")
+        if self.window is not None and self.target == "features":
+            raise _problem("'window' needs 'target': the column to predict, or a list of them")
         return self
 
     def _check_text(self, text: TextSettings) -> None:
         if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):
             raise _problem("'text' goes with a text file; name a .txt, or set format: text")
-        for key, default in (("target", None), ("features", "all"), ("transform", TransformSettings())):
+        unused = (("target", None), ("features", "all"), ("transform", TransformSettings()), ("window", None))
+        for key, default in unused:
             if getattr(self, key) != default:
                 way_out = "" if self.format == "text" else "; of a table say the format (csv, tsv, jsonl)"
                 raise _problem(

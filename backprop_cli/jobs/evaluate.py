@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff import Array
 from backprop_cli.data.dataset import load_dataset, load_split
-from backprop_cli.data.examples import Dataset
+from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.jobs.baselines import Baselines, baselines_of
 from backprop_cli.jobs.requirements import Requirement
 from backprop_cli.jobs.saved import Saved, open_saved
 from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
-from backprop_cli.training.evaluation import Evaluator, Examples
+from backprop_cli.training.evaluation import Evaluator
 
 SPLITS = ("train", "validation", "test")
 OTHER_DATA = "data"
@@ -28,13 +29,17 @@ OTHER_DATA = "data"
 
 @dataclass(frozen=True)
 class EvalResult:
-    """Metrics of one split; ``failed`` says which requirements are not met, ``warnings`` what may mislead."""
+    """Metrics of one split, and of ``baselines`` on it where it is a time series.
+
+    ``failed`` says which requirements are not met, ``warnings`` what may mislead.
+    """
 
     checkpoint: Path
     split: str
     examples: int
     metrics: Mapping[str, float]
     confusion: Mapping[str, Any] | None = None
+    baselines: Baselines = field(default_factory=dict)
     failed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -45,6 +50,7 @@ class EvalResult:
             "split": self.split,
             "examples": self.examples,
             "metrics": dict(self.metrics),
+            **({"baselines": dict(self.baselines)} if self.baselines else {}),
         }
         return found if self.confusion is None else {**found, "confusion": dict(self.confusion)}
 
@@ -89,6 +95,7 @@ def evaluate(
         examples=len(examples.inputs),
         metrics=metrics,
         confusion=_confusion(saved, predictions, np.asarray(examples.targets)) if confusion else None,
+        baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.to_unit),
         failed=tuple(failure for failure in failures if failure is not None),
         warnings=changed_data(saved, files, overrides),
     )
@@ -157,7 +164,7 @@ def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluat
     return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.to_unit)
 
 
-def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Mapping[str, str]]:
+def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Split, Mapping[str, str]]:
     """The examples, and the sha256 of the run's own files where they come out of those."""
     config = saved.loaded.config
     if data is not None:

@@ -258,6 +258,7 @@ def _node(
     try:
         params = layer.params(*(value.spec for value in x))
         buffers = layer.buffers(*(value.spec for value in x))
+        layer.noise(*(value.spec for value in x))  # for what it says of shapes that do not fit
         room.take(index, name, {**params, **buffers})  # before the trace: the shapes of arrays end at 2**63
         for key, param in params.items():
             param.initializer.check(key, param.shape)

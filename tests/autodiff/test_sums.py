@@ -126,13 +126,11 @@ def test_products_follow_the_order_of_a_concatenation():
 
 @pytest.mark.parametrize("product_first", [False, True])
 def test_gradients_of_a_loop_are_one_product_and_one_concatenation(product_first):
-    """Whichever operand of a step is made first: of rows of x, one slice after the other, and of what the step reads."""
+    """Whichever operand of a step is made first: of what steps read, and of what they add to it."""
     steps, x, w, state = 200, ad.input_("x", (400, 3)), ad.input_("w", (3, 3)), ad.input_("h", (2, 3))
     for step in range(steps):
-        places = (x, 0, 2 * step, 2 * step + 2)
-        if product_first:
-            state = ad.tanh(state @ w + ad.slice_(*places))
-        else:
-            state = ad.tanh(ad.slice_(*places) + state @ w)
+        makers = [lambda state=state: state @ w, lambda step=step: ad.slice_(x, 0, 2 * step, 2 * step + 2)]
+        made = [make() for make in (makers if product_first else reversed(makers))]
+        state = ad.tanh(made[0] + made[1])
     found = ops(*ad.grad(ad.sum(state), [x, w]))
     assert (found.count("pad"), found.count("concat"), found.count("matmul")) == (0, 2, 2 * steps)

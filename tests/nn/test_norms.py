@@ -9,6 +9,7 @@ from nn_support import build, distance, evaluate, inputs, label
 
 from backprop_cli import autodiff as ad
 from backprop_cli.nn.layer import LAYERS
+from backprop_cli.nn.model import LayerShapeError, Model
 
 CASES = json.loads(Path(__file__).with_name("torch_norms.json").read_text())
 SAME = 1e-9
@@ -67,3 +68,24 @@ def test_a_batch_of_one_number_a_feature_leaves_the_buffers_alone():
     assert layer.updates({**params, **buffers}, values["x"]) == {}
     (out,) = evaluate([layer.apply(params, values["x"])], feed)
     np.testing.assert_array_equal(out, feed[values["bias"]][None])
+
+
+def test_spatial_dropout_takes_whole_channels():
+    layer = build(LAYERS, {"type": "spatial_dropout", "rate": 0.3})
+    spec = ad.Spec((500, 40, 3, 2), np.dtype("float64"))
+    noise = layer.noise(spec)["noise"]
+    assert noise.shape == (500, 40, 1, 1)
+    values, feed = inputs(x=np.ones(spec.shape), noise=np.random.default_rng(0).random(noise.shape))
+    (out,) = evaluate([layer.apply({"noise": values["noise"]}, values["x"])], feed)
+    assert set(np.unique(out)) == {0.0, 1 / 0.7}
+    assert np.ptp(out.reshape(500, 40, 6), axis=2).max() == 0
+    assert np.mean(out == 0) == pytest.approx(0.3, abs=0.01)
+
+
+def test_spatial_dropout_of_vectors_says_what_to_use():
+    with pytest.raises(LayerShapeError) as caught:
+        Model.build([build(LAYERS, "spatial_dropout")], (3,))
+    assert str(caught.value) == (
+        "layer spatial_dropout_1: needs channels with places, (channels, ...) an example; use {type: dropout} for "
+        "vectors (given input: [3])"
+    )

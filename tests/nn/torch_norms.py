@@ -15,6 +15,14 @@ CASES = [
     ("batch_norm", {}, (4, 3), lambda: torch.nn.BatchNorm1d(3)),
     ("batch_norm", {"momentum": 0.3, "epsilon": 0.01}, (2, 3, 2, 2), lambda: torch.nn.BatchNorm2d(3, 0.01, 0.3)),
     ("batch_norm", {"affine": False}, (3, 2, 4), lambda: torch.nn.BatchNorm1d(2, affine=False)),
+    ("layer_norm", {}, (3, 4), lambda: torch.nn.LayerNorm(4)),
+    ("layer_norm", {"axes": 2, "epsilon": 0.01}, (2, 2, 2, 3), lambda: torch.nn.LayerNorm((2, 3), 0.01)),
+    ("layer_norm", {"axes": "all", "affine": False}, (2, 2, 3), lambda: torch.nn.LayerNorm((2, 3), 1e-5, False)),
+    ("rms_norm", {}, (3, 4), lambda: torch.nn.RMSNorm(4, 1e-5)),
+    ("rms_norm", {"axes": 2, "epsilon": 0.01}, (2, 2, 2, 2), lambda: torch.nn.RMSNorm((2, 2), 0.01)),
+    ("group_norm", {"groups": 2}, (3, 4), lambda: torch.nn.GroupNorm(2, 4)),
+    ("group_norm", {"groups": 2, "epsilon": 0.01}, (2, 4, 2, 2), lambda: torch.nn.GroupNorm(2, 4, 0.01)),
+    ("group_norm", {"groups": 3, "affine": False}, (2, 3, 4), lambda: torch.nn.GroupNorm(3, 3, 1e-5, False)),
 ]
 
 
@@ -28,7 +36,7 @@ def case(kind, settings, shape, make):
         torch.nn.init.normal_(parameter)
     found = {"type": kind, "settings": settings, "shape": shape, "steps": []}
     found["params"] = {name: numbers(parameter) for name, parameter in layer.named_parameters()}
-    for _ in range(STEPS):
+    for _ in range(STEPS if layer._buffers else 1):
         x, ct = (torch.randn(shape).requires_grad_() for _ in range(2))
         layer.zero_grad()
         out = layer(x)

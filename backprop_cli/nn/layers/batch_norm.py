@@ -10,11 +10,11 @@ from pydantic import Field
 from backprop_cli.autodiff import Spec, Value, mean, reshape, variance
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Buffer, Param, Params, Sample
-from backprop_cli.nn.layers.normalizing import Normalizing
+from backprop_cli.nn.layers.normalizing import Standardizing
 
 
 @LAYERS.register
-class BatchNorm(Normalizing):
+class BatchNorm(Standardizing):
     """``out = (x - mean) / sqrt(variance + epsilon) * weight + bias``, each feature or channel by itself.
 
     In training mean and variance (divided by n) are those of the batch, over all places of an image. The running ones
@@ -53,12 +53,11 @@ class BatchNorm(Normalizing):
 
     def apply(self, params: Params, *x: Value) -> Value:
         """Normalized by the batch, or by the buffers where they are given."""
-        axes, shape = _axes(x[0]), (x[0].shape[1], *(1,) * (x[0].ndim - 2))
+        shape = (x[0].shape[1], *(1,) * (x[0].ndim - 2))
         if "running_mean" in params:
             center, spread = (reshape(params[name], shape) for name in ("running_mean", "running_var"))
-        else:
-            center, spread = mean(x[0], axes, keepdims=True), variance(x[0], axes, keepdims=True)
-        return self.scaled(self.standardized(x[0], center, spread), params, shape)
+            return self.scaled(self.divided(x[0] - center, spread), params, shape)
+        return self.scaled(self.standardized(x[0], _axes(x[0])), params, shape)
 
     def updates(self, params: Params, *x: Value) -> dict[str, Value]:
         """The buffers, moved to the batch's mean and variance."""
