@@ -153,6 +153,8 @@ class DataSettings(Settings):
     """column or array to predict, or a list of columns; `features`: the inputs themselves"""
     features: Literal["all"] | Names = "all"
     """columns or arrays to predict from; all: every one but the target, with `window` all of numbers, targets too"""
+    sample_weight: Maybe[Name] = None
+    """column or array: how much each example counts in the loss; with {inputs, targets} one of the targets' file"""
     split: Maybe[SplitSettings] = None
     """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
     transform: TransformSettings = TransformSettings()
@@ -193,6 +195,7 @@ class DataSettings(Settings):
             raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one")
         if alone and self.train is None:
             raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'")
+        self._check_weight()
         if self.target == "features" and isinstance(self.train, FilePair):
             raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}")
         if self.text is not None:
@@ -203,10 +206,25 @@ class DataSettings(Settings):
             raise _problem("'window' needs 'target': the column to predict, or a list of them")
         return self
 
+    def _check_weight(self) -> None:
+        if self.sample_weight is not None and self.window is not None:
+            raise _problem("'sample_weight' goes with a row an example, not with 'window'; leave one of the two out")
+        for key, names in (("target", self.target), ("features", self.features)):
+            if self.sample_weight in ((names,) if isinstance(names, str) else names or ()):
+                raise _problem(
+                    f"'{self.sample_weight}' is in '{key}' and the 'sample_weight'; it can be only one of them"
+                )
+
     def _check_text(self, text: TextSettings) -> None:
         if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):
             raise _problem("'text' goes with a text file; name a .txt, or set format: text")
-        unused = (("target", None), ("features", "all"), ("transform", TransformSettings()), ("window", None))
+        unused = (
+            ("target", None),
+            ("features", "all"),
+            ("sample_weight", None),
+            ("transform", TransformSettings()),
+            ("window", None),
+        )
         for key, default in unused:
             if getattr(self, key) != default:
                 way_out = "" if self.format == "text" else "; of a table say the format (csv, tsv, jsonl)"

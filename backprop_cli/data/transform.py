@@ -222,9 +222,9 @@ def _with_inputs_as_target(
     task: Task,
 ) -> Transform:
     """An autoencoder's transform."""
-    if task == "classes":
+    if task in ("classes", "tokens"):
         raise DataError(
-            f"{table.name}: target: features goes with a loss for numbers or binary_cross_entropy, not with classes"
+            f"{table.name}: target: features goes with a loss for numbers or binary_cross_entropy, not with {task}"
         )
     names = tuple(name for feature in features for name in feature.names())
     plain = FittedTarget(task, None, names, (), np.zeros(len(names)), np.ones(len(names)))
