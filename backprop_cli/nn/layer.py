@@ -64,6 +64,8 @@ class Layer(Settings):
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
     """Fewest and most inputs (None: any number)."""
+    by_position: ClassVar[bool] = False
+    """Of sequences, every position is computed by itself and in the same way: one more position is ``apply`` on it."""
     samples: ClassVar[tuple[Sample, ...]] = ()
     """Settings and input shapes with which checks and tests build it."""
 
@@ -98,6 +100,25 @@ class Layer(Settings):
         program are merged.
         """
         return {}
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it advances no further than over as many positions as an example has."""
+        return False
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """Arrays by name that it keeps of the positions so far, to advance over one more; they start at 0.
+
+        None: it needs all positions at once. ``x`` is one position, (batch, 1, ...), of ``context`` at most.
+        """
+        return {} if self.by_position else None
+
+    def advance(self, params: Params, memory: Mapping[str, Value], *x: Value) -> tuple[Value, dict[str, Value]]:
+        """What ``apply`` makes, outside of training, of the last of all positions so far; and the new memory.
+
+        Shapes: x (batch, 1, ...) -> out (batch, 1, ...)
+        """
+        return self.apply(params, *x), {}
 
 
 class ParameterLayer(Layer):

@@ -129,6 +129,25 @@ class Recurrent(ParameterLayer):
             return last
         return transpose(reshape(rows, (time, batch, self._width)), (1, 0, 2))
 
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """The states of every layer; None where the end of a sequence is needed."""
+        if self.bidirectional or self.output == "last":
+            return None
+        spec = x[0].with_shape((x[0].shape[0], self.units))
+        return {name + self._suffix(level, False): spec for level in range(self.layers) for name in self.states}
+
+    def advance(self, params: Params, memory: Mapping[str, Value], *x: Value) -> tuple[Value, dict[str, Value]]:
+        """One time of every layer."""
+        batch, _, features = x[0].shape
+        row, new = reshape(x[0], (batch, features)), dict[str, Value]()
+        for level in range(self.layers):
+            own, suffix = self._own(params, level, False), self._suffix(level, False)
+            state = tuple(memory[name + suffix] for name in self.states)
+            state = self.cell(own)(self._given(own, row), state[0] @ own["weight_hh"].T, state)
+            new |= {name + suffix: value for name, value in zip(self.states, state, strict=True)}
+            row = state[0]
+        return reshape(row, (batch, 1, self.units)), new
+
     def _run(self, own: Params, rows: Value, batch: int, reverse: bool) -> tuple[Value, Value]:
         """One cell over all times: its outputs (time * batch, units) in the order of time, and the last it made."""
         times = [slice(start, start + batch) for start in range(0, rows.shape[0], batch)]
