@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem
-from backprop_cli.nn.model import LayerShapeError, LayerSizeError, Model, Node
+from backprop_cli.nn.model import Model
+from backprop_cli.nn.node import LayerShapeError, LayerSizeError, Node
+from backprop_cli.nn.scopes import LayerPath
 from backprop_cli.nn.wiring import wiring_errors
 
 
@@ -49,12 +51,12 @@ def check_model(loaded: Located, input_shape: tuple[int, ...], outputs: int | No
         )
     except LayerSizeError as error:
         wanted, there = _bytes_text(error.parameters * width), _bytes_text(memory)
-        units = ["units"] if "units" in type(config.model.layers[error.layer_index]).model_fields else []
         reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {there}"
-        path: TreePath = ("model", "layers", error.layer_index, *units)
-        raise ConfigError([loaded.problem(path, f"{reason} of memory; make the layer smaller")]) from None
+        raise ConfigError(
+            [loaded.problem(_units_path(config, error.path), f"{reason} of memory; make the layer smaller")]
+        ) from None
     except LayerShapeError as error:
-        raise ConfigError([loaded.problem(("model", "layers", error.layer_index), str(error))]) from None
+        raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
     found = _wrong_output(config, model, outputs)
     if found is not None:
         raise ConfigError([loaded.problem(*found)])
@@ -94,7 +96,15 @@ def check_network(loaded: Located) -> list[Problem]:
 
 def _unconnected(loaded: Located) -> list[Problem]:
     errors = wiring_errors(loaded.config.model.layers)
-    return [loaded.problem(("model", "layers", error.layer_index, error.key), str(error)) for error in errors]
+    return [loaded.problem(("model", *error.path, error.key), str(error)) for error in errors]
+
+
+def _units_path(config: Config, path: LayerPath) -> TreePath:
+    """The units of the layer that is declared at ``path``, or the layer itself where it has none."""
+    declared: Any = config.model
+    for step in path:
+        declared = declared[step] if isinstance(step, int) else getattr(declared, step)
+    return ("model", *path, *(["units"] if "units" in type(declared).model_fields else []))
 
 
 def _wrong_output(config: Config, model: Model, outputs: int | None) -> tuple[TreePath, str] | None:
@@ -102,7 +112,7 @@ def _wrong_output(config: Config, model: Model, outputs: int | None) -> tuple[Tr
     task, loss, shape = config.loss.task, config.loss.type, model.output_shape
     if len(shape) != 1:
         reason = f"the network's output has the shape {list(shape)}, but {loss} needs a row of numbers an example"
-        return ("model", "layers", len(model.nodes) - 1), f"{reason}; {_ending(model, outputs, flatten=True)}"
+        return ("model", *model.nodes[-1].path), f"{reason}; {_ending(model, outputs, flatten=True)}"
     path, width = _width_key(model), shape[0]
     if task == "classes" and width == 1 and outputs is None:
         reason = f"the network has 1 output, but {loss} needs one a class"
@@ -126,7 +136,7 @@ def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
 
 def _width_key(model: Model) -> TreePath:
     node = _deciding(model)
-    return ("model", "layers", node.index, *(["units"] if _has_units(node) else []))
+    return ("model", *node.path, *(["units"] if _has_units(node) else []))
 
 
 def _has_units(node: Node) -> bool:

@@ -11,10 +11,13 @@ from pydantic import Field
 from backprop_cli.autodiff import Spec, Value
 from backprop_cli.nn.activation import ActivationType
 from backprop_cli.nn.initializer import Initializer
+from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Many, Maybe, OneOrMany, Settings
 
 Params = Mapping[str, Value]
+Shared = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
+"""The full name of a parameter: of its layer, and its own."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,17 @@ class ParameterLayer(Layer):
 
     trainable: bool = True
     """whether training changes its parameters; false keeps them, and buffers, as they are"""
+    share: Shared | Mapping[str, Shared] | None = None
+    """a parameter of a layer above in place of its own of that name (embedding_1.weight), or one each by its own name"""
+    regularization: RegularizationSettings | None = None
+    """penalties on its weights in place of the network's"""
+
+    @property
+    def shared(self) -> Mapping[str, str]:
+        """``share`` with the names of its own parameters."""
+        if isinstance(self.share, str):
+            return {self.share.rpartition(".")[2]: self.share}
+        return self.share or {}
 
 
 class WeightedLayer(ParameterLayer):

@@ -135,7 +135,7 @@ class Trainer:
         job = self.job
         means = running.means()
         found = {"train/loss": means["train/loss"]}
-        if job.recipe.regularization.l1 or job.recipe.regularization.l2:
+        if job.recipe.penalties:
             found["train/regularization"] = means["train/regularization"]
         part = running.predicted
         if self.state.predictions is not None and part.start < part.stop:
