@@ -104,7 +104,7 @@ class ParameterLayer(Layer):
     trainable: bool = True
     """whether training changes its parameters; false keeps them, and buffers, as they are"""
     share: Shared | Mapping[str, Shared] | None = None
-    """a parameter of a layer above in place of its own of that name (embedding_1.weight), or one each by its own name"""
+    """a parameter of a layer above (embedding_1.weight) in place of its own of that name; or several, by its names"""
     regularization: RegularizationSettings | None = None
     """penalties on its weights in place of the network's"""
 

@@ -172,11 +172,11 @@ def _of_layer(layer: str, values: Mapping[str, Value]) -> dict[str, Value]:
 
 def _check_tokens(wires: Sequence[Wire]) -> None:
     """Where a layer reads the example as tokens, all that read it do; and nothing but the example is tokens."""
-    reading = [wire.name for wire in wires if wire.layer.vocabulary is not None and INPUT in wire.inputs]
-    for wire in wires:
-        if wire.layer.vocabulary is not None and wire.inputs != (INPUT,):
+    reading = [each.name for each in wires if each.layer.vocabulary is not None and INPUT in each.inputs]
+    for each in wires:
+        if each.layer.vocabulary is not None and each.inputs != (INPUT,):
             reason = f"reads tokens, and only {INPUT!r} is that; set inputs: {INPUT}"
-            raise LayerShapeError(wire.path, f"layer {wire.name}", reason)
-        if wire.layer.vocabulary is None and reading and INPUT in wire.inputs:
+            raise LayerShapeError(each.path, f"layer {each.name}", reason)
+        if each.layer.vocabulary is None and reading and INPUT in each.inputs:
             reason = f"reads numbers, and {INPUT!r} is tokens, because {reading[0]} reads it; read {reading[0]} instead"
-            raise LayerShapeError(wire.path, f"layer {wire.name}", reason)
+            raise LayerShapeError(each.path, f"layer {each.name}", reason)

@@ -27,14 +27,15 @@ from backprop_cli.autodiff import (
 )
 from backprop_cli.autodiff.checkpointing import grad_recomputed
 from backprop_cli.nn.layer import ParameterLayer
-from backprop_cli.nn.loss import Loss
+from backprop_cli.nn.loss import LABELLED, Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.training.layout import Layout
 
 PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
-INPUTS, TARGETS, LEARNING_RATE, SHARE = "inputs", "targets", "learning_rate", "share"
+INPUTS, TARGETS, WEIGHTS = "inputs", "targets", "weights"
+LEARNING_RATE, SHARE = "learning_rate", "share"
 LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
 GRADIENT = "gradient"
 
@@ -46,8 +47,8 @@ _NORM_GUARD = 1e-6
 class Recipe:
     """Everything that decides what a step computes, apart from the batch size and the numbers.
 
-    ``class_weights`` has one weight a class, or is None. Precision is the model's. ``recompute`` is the number of
-    segments of which forward results are computed again; None keeps them all.
+    ``class_weights`` has one weight a class, or is None; ``weighted``: each example has a weight, too. Precision is the
+    model's. ``recompute`` is the number of segments of which forward results are computed again; None keeps them all.
     """
 
     model: Model
@@ -55,6 +56,7 @@ class Recipe:
     optimizer: Optimizer
     regularization: RegularizationSettings = field(default_factory=RegularizationSettings)
     class_weights: Array | None = None
+    weighted: bool = False
     clip_norm: float | None = None
     clip_value: float | None = None
     accumulate: bool = False
@@ -73,7 +75,7 @@ class Recipe:
     @cached_property
     def penalties(self) -> dict[str, RegularizationSettings]:
         """By parameter: the penalties on it, its layer's own or the network's; only where there are any."""
-        found = {}
+        found: dict[str, RegularizationSettings] = {}
         for node in self.model.nodes:
             own = node.layer.regularization if isinstance(node.layer, ParameterLayer) else None
             rule = own or self.regularization
@@ -92,12 +94,12 @@ class Recipe:
 
     @property
     def target_dtype(self) -> np.dtype[np.generic]:
-        """int64 labels for classes, else the model's precision."""
-        return np.dtype(np.int64) if self.loss.task == "classes" else self.model.dtype
+        """int64 labels for classes and tokens, else the model's precision."""
+        return np.dtype(np.int64) if self.loss.task in LABELLED else self.model.dtype
 
     def target_shape(self, batch: int) -> tuple[int, ...]:
-        """(batch,) labels, or (batch, outputs)."""
-        return (batch,) if self.loss.task == "classes" else (batch, *self.model.output_shape)
+        """(batch,) labels, (batch, positions) of tokens, or (batch, outputs)."""
+        return (batch, *self.loss.target_shape(self.model.output_shape))
 
     def states(self) -> dict[str, float]:
         """Names of the flat vectors a step reads and writes, with the value each starts at."""
@@ -123,7 +125,8 @@ class Forward:
 def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     """Trace the network and its loss; with noise inputs (dropout) in training only. Examples may be tokens (int64).
 
-    Shapes: inputs (batch, *input_shape); targets (batch,) labels or (batch, outputs); loss ()
+    Shapes: inputs (batch, *input_shape); targets as ``target_shape`` says; weights (batch,), where the recipe has them;
+            loss ()
     """
     model = recipe.model
     x = input_(INPUTS, (batch, *model.input_shape), model.input_dtype)
@@ -135,9 +138,10 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     buffers = recipe.buffer_layout.values(vectors[BUFFERS]) if BUFFERS in vectors else {}
     walked = model.walk({**params, **buffers}, x, noise if training else None)
     outputs = walked.layers[model.nodes[-1].name]
-    weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
-    loss = recipe.loss.apply(outputs, targets, weights)
-    inputs = {INPUTS: x, TARGETS: targets, **vectors, **noise}
+    by_class = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
+    weights = {WEIGHTS: input_(WEIGHTS, (batch,), model.dtype)} if recipe.weighted else {}
+    loss = recipe.loss.apply(outputs, targets, by_class, weights.get(WEIGHTS))
+    inputs = {INPUTS: x, TARGETS: targets, **weights, **vectors, **noise}
     updates = {BUFFERS: recipe.buffer_layout.join({**buffers, **walked.updates})} if walked.updates else {}
     return Forward(inputs, params, walked.layers, outputs, loss, penalty(recipe, params), updates)
 
@@ -185,13 +189,17 @@ def _added(recipe: Recipe, inputs: dict[str, Value], gradient: Value) -> Value:
 def _shown(recipe: Recipe, traced: Forward, predictions: bool) -> dict[str, Value]:
     """What a training batch tells of itself."""
     outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
-    return {**outputs, PREDICTIONS: recipe.loss.activate(traced.outputs)} if predictions else outputs
+    return {**outputs, PREDICTIONS: _evidence(recipe, traced)} if predictions else outputs
+
+
+def _evidence(recipe: Recipe, traced: Forward) -> Value:
+    return recipe.loss.evidence(traced.outputs, traced.inputs[TARGETS])
 
 
 def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
     """Inputs, targets and states -> loss and new states, with the optimizer's update.
 
-    ``predictions`` adds what the batch's examples were predicted to be (probabilities for classes), before the update.
+    ``predictions`` adds what the metrics of the batch are made of (probabilities for classes), before the update.
     Where gradients are accumulated, the batch's gradient counts ``share`` (its part of the update's examples) and is
     added to ``gradient_sum``, which the update uses up.
     """
@@ -223,17 +231,17 @@ def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> 
 
 
 def evaluation_step(recipe: Recipe, batch: int) -> Program:
-    """Inputs and targets -> the mean loss of the batch and its predictions. Nothing is updated, nothing dropped."""
+    """Inputs and targets -> the mean loss of the batch and what its metrics are made of. Nothing is updated, nothing
+    dropped.
+    """
     traced = forward(recipe, batch, training=False)
-    return simplify(
-        Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: recipe.loss.activate(traced.outputs)}),
-    )
+    return simplify(Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: _evidence(recipe, traced)}))
 
 
 def prediction_step(recipe: Recipe, batch: int) -> Program:
     """Inputs -> predictions."""
     traced = forward(recipe, batch, training=False)
-    inputs = {name: value for name, value in traced.inputs.items() if name != TARGETS}
+    inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
     return simplify(Program(inputs, {PREDICTIONS: recipe.loss.activate(traced.outputs)}))
 
 

@@ -12,12 +12,12 @@ from backprop_cli.settings import Many
 
 @LAYERS.register
 class Block(Layer):
-    """``out = x + f(x)`` where it is residual, else ``f(x)``, for layers f; ``repeat`` times, each with its own weights.
+    """``out = f(x)``, residual ``x + f(x)``, for layers f; ``repeat`` times, each time with weights of its own.
 
-    Each of its layers reads the one before it, the first one what the block reads; ``inputs`` may name its layers above,
-    ``input``, which is what the block reads, and layers above the block. Layers of a network's first block are called
-    ``block_1.1.dense_1``, where 1 counts the repeats, and what a residual repeat puts out ``block_1.1``. In ``inputs``
-    and within the block ``dense_1`` will do. A block may hold blocks.
+    Each of its layers reads the one before it, the first one what the block reads. ``inputs`` may name others of them,
+    ``input``, which is what the block reads, and layers above the block: by their own names, such as ``dense_1``. In
+    the whole network they are called ``block_1.2.dense_1``, where 2 counts the repeats; ``block_1.2`` is what a
+    residual repeat puts out. A layer below the block reads it by its name, ``block_1``. A block may hold blocks.
 
     Shapes: x (batch, ...) -> out (batch, ...), what the last layer makes; as x where it is residual
     YAML:   {type: block, repeat: 8, residual: true, layers: [layer_norm, {type: dense, units: 64, activation: relu}]}
