@@ -153,20 +153,25 @@ class _Unrolling:
         self._names.add(wire.name)
 
     def _shares(self, layer: Layer, full: str, path: LayerPath, place: _Place) -> dict[str, str]:
-        """Full names of the parameters that the layer shares; a layer that names its own parameter owns it."""
+        """Full names of the parameters that the layer shares.
+
+        Of the repeats of a layer that shares with one of them, that one owns the parameter.
+        """
         asked = layer.shared if isinstance(layer, ParameterLayer) else {}
         found = {}
         for own, target in asked.items():
-            owner, _, param = target.rpartition(".")
+            owner, _, theirs = target.rpartition(".")
             scopes = [place.prefix[:end] for end in _ends(place.prefix)]
-            name = next((s + owner for s in scopes if s + owner in self._names or s + owner == full), None)
+            name = next((scope + owner for scope in scopes if scope + owner in self._names), None)
+            if name is None and owner == full and place.prefix:
+                continue
             if name is None:
                 known = [*sorted(self._names)]
                 hint = did_you_mean(owner, known) or "; it is the name of a layer above, and its parameter's"
                 message = f"layer {full}: share: unknown layer '{owner}' of '{target}'{hint}"
                 self.errors.append(WiringError(path, "share", message))
-            elif name != full or param != own:
-                found[own] = f"{name}.{param}"
+            else:
+                found[own] = f"{name}.{theirs}"
         return found
 
 
