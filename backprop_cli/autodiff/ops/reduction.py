@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from backprop_cli.autodiff.families import Linear, broadcast, reshaped
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
-from backprop_cli.autodiff.ops.shape import Reshape
+from backprop_cli.autodiff.ops.shape import Concat, Reshape, Transpose
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -108,6 +108,14 @@ class Sum(Linear):
         """The axes are one further."""
         return Sum(tuple(axis + 1 for axis in self.axes), self.keepdims)(x[0])
 
+    def summand(self, *x: Value) -> Hashable | None:
+        """Sums over rows: that over the rows of all is one longer sum."""
+        return (self, x[0].shape[1:]) if 0 in self.axes else None
+
+    def summed(self, *terms: Value) -> Value:
+        """The sum of the concatenation."""
+        return self(Concat(0)(*(term.inputs[0] for term in terms)))
+
     def flops(self, *x: Spec) -> int:
         """One addition an element."""
         return x[0].size
@@ -126,7 +134,15 @@ class Sum(Linear):
         if isinstance(inner, Sum) and not inner.keepdims:
             left = [axis for axis in range(x[0].inputs[0].ndim) if axis not in inner.axes]
             return Sum((*inner.axes, *(left[axis] for axis in self.axes)))(x[0].inputs[0])
+        if isinstance(inner, Transpose):
+            return self._of_transposed(inner.perm, x[0].inputs[0])
         return self._of_pairs(x[0]) if to == () else None
+
+    def _of_transposed(self, perm: tuple[int, ...], x: Value) -> Value:
+        """Over the same axes where they lie in memory; what is left is transposed."""
+        kept = [axis for k, axis in enumerate(perm) if k not in self.axes]
+        total = Sum(tuple(sorted(perm[axis] for axis in self.axes)))(x)
+        return Transpose(tuple(sorted(kept).index(axis) for axis in kept))(total)
 
     def _of_pairs(self, x: Value) -> Value | None:
         if any(operand.shape != x.shape for operand in x.inputs):
