@@ -79,9 +79,9 @@ def _elsewhere(tmp_path, monkeypatch):
             "      |       ^^^^",
         ),
         (
-            deep("            - dropout\n", "            - {type: reshape, shape: [4, 8]}\n"),
+            deep("            - dropout\n", "            - {type: reshape, shape: [4, 8, 1]}\n"),
             "digits.yaml:17:11: model.layers[1].layers[2]: layer block_1.1.dense_1: needs one vector an example; put "
-            "{type: flatten} before it (given block_1.1.block_1.1.reshape_1: [4, 8])\n"
+            "{type: flatten} before it (given block_1.1.block_1.1.reshape_1: [4, 8, 1])\n"
             "   17 |         - {type: dense, units: 32}\n"
             "      |           ^^^^^^^^^^^^^^^^^^^^^^^^",
         ),

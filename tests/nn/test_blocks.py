@@ -378,11 +378,11 @@ def test_a_residual_branch_that_changes_the_shape(trees, shape, text):
 
 
 def test_a_layer_of_a_block_names_its_repeat_and_its_place():
-    trees = [block(D, {"type": "reshape", "shape": [3, 1]}, repeat=2)]
+    trees = [block(D, {"type": "reshape", "shape": [3, -1, 1]}, repeat=2)]
     with pytest.raises(LayerShapeError) as caught:
         _model(*trees)
     assert str(caught.value) == (
         "layer block_1.2.dense_1: needs one vector an example; put {type: flatten} before it "
-        "(given block_1.1.reshape_1: [3, 1])"
+        "(given block_1.1.reshape_1: [3, 1, 1])"
     )
     assert caught.value.path == ("layers", 0, "layers", 0)
