@@ -115,15 +115,15 @@ def test_a_token_is_a_whole_number(capsys):
             "seq.yaml:15:5: model.layers[1]: the network's output has the shape [12], but next_token needs "
             "[positions, tokens]: a row of numbers for each position of an example\n"
             "   15 |   - type: dense\n"
-            "      |     ^^^^^^^^^^^\n"
+            "      |     ^^^^\n"
             "1 problem; nothing was run.\n",
         ),
         (
             [*LAYERS[:2], {"type": "reshape", "shape": [2, 6]}],
             "seq.yaml:17:5: model.layers[2]: the network has 2 positions an example, but the data has 3 labels; "
             "keep an output for each position, without pooling or flattening them\n"
-            "   17 |   - type: reshape\n"
-            "      |     ^^^^^^^^^^^^^\n"
+            "   17 |   - shape:\n"
+            "      |     ^^^^^\n"
             "1 problem; nothing was run.\n",
         ),
     ],
