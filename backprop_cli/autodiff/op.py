@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, ClassVar
@@ -130,6 +130,17 @@ class Op:
         """The result with its last two axes swapped, where the op can make it so at no more cost; or None."""
         return None
 
+    def summand(self, *x: Value) -> Hashable | None:
+        """What it has in common with the results of this op whose sum ``summed`` makes; None: there are none."""
+        return None
+
+    def summed(self, *terms: Value) -> Value | None:
+        """The sum of two or more results of this op, of one ``summand`` and one shape, made by one op; or None.
+
+        The gradient of an array that a loop uses at every step is such a sum.
+        """
+        return None
+
     def __call__(self, *operands: Operand) -> Value:
         """A new node of a program."""
         floats = [v.dtype for v in operands if isinstance(v, Value) and v.spec.is_inexact]
@@ -161,7 +172,7 @@ def in_brackets(operand: str) -> str:
     return f"({operand})" if " " in operand and not operand.endswith(")") else operand
 
 
-OPS: Registry[Any] = Registry("op", "ops", "backprop_cli.autodiff.ops")
+OPS: Registry[Any] = Registry("op", "ops", "backprop_cli.autodiff.ops", Op)
 """Every primitive by name; ``OPS["matmul"]()`` makes one."""
 
 register = OPS.register
