@@ -67,6 +67,7 @@ from backprop_cli.autodiff.composite import (
     stop_gradient,
     subtract,
     sum,
+    take_rows,
     tanh,
     transpose,
     variance,
@@ -89,6 +90,7 @@ __all__ = [
     "input_", "jacobian", "jvp", "less", "log", "log1p",
     "log_softmax", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "norm",
     "one_hot", "power", "relu", "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_",
-    "softmax", "softplus", "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "tanh", "toposort",
+    "softmax", "softplus", "spec_of", "sqrt", "square", "stop_gradient", "subtract", "sum", "take_rows", "tanh",
+    "toposort",
     "transpose", "variance", "vectorized", "vjp", "where",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ from backprop_cli.autodiff.ops.comparison import Equal, Greater, GreaterEqual, L
 from backprop_cli.autodiff.ops.exponential import Cos, Erf, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Softplus, Tanh
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.ops.reduction import Amax, Sum
+from backprop_cli.autodiff.ops.rows import TakeRows
 from backprop_cli.autodiff.ops.shape import BroadcastTo, Cast, Concat, Copy, Reshape, Slice, StopGradient, Transpose
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
@@ -39,7 +40,7 @@ square, sqrt, absolute, sign, maximum, minimum, relu = (
 exp, expm1, log, log1p, sin, cos, tanh = Exp(), Expm1(), Log(), Log1p(), Sin(), Cos(), Tanh()
 sigmoid, softplus, erf = Sigmoid(), Softplus(), Erf()
 greater, greater_equal, less, equal, where = Greater(), GreaterEqual(), Less(), Equal(), Where()
-matmul, stop_gradient, copy = Matmul(), StopGradient(), Copy()
+matmul, take_rows, stop_gradient, copy = Matmul(), TakeRows(), StopGradient(), Copy()
 
 Axes = int | Sequence[int] | None
 

@@ -28,9 +28,18 @@ def edge_samples(cls: type[Any], sample: Sample, rng: np.random.Generator) -> li
             cls(**sample.fields).shape(*(Spec(shape, dtype) for shape, dtype in zip(shapes, specs, strict=True)))
         except ShapeError:
             continue
-        found[shapes] = replace(sample, shapes=shapes)
+        found[shapes] = replace(sample, shapes=shapes, classes=_classes(sample, shapes))
     found.pop(sample.shapes, None)
-    return list(found.values())
+    return [edge for edge in found.values() if edge.classes > 0 or not edge.labels]
+
+
+def _classes(sample: Sample, shapes: Shapes) -> int:
+    """Labels that choose along an axis of another operand are as many as it is long."""
+    if sample.labels:
+        for k, shape in enumerate(sample.shapes):
+            if k not in sample.labels and sample.classes in shape and len(shapes[k]) == len(shape):
+                return shapes[k][shape.index(sample.classes)]
+    return sample.classes
 
 
 def _variants(shapes: Shapes, rng: np.random.Generator) -> Iterator[Shapes]:

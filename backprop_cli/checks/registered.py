@@ -113,12 +113,16 @@ def _weighted(
 
 
 def _layer(layer: Layer, shapes: tuple[tuple[int, ...], ...], batch: int, rng: np.random.Generator) -> Objective:
-    x = {f"input {k}": input_(f"input {k}", (batch, *shape)) for k, shape in enumerate(shapes)}
+    tokens = layer.vocabulary
+    kind = np.float64 if tokens is None else np.int64
+    x = {f"input {k}": input_(f"input {k}", (batch, *shape), kind) for k, shape in enumerate(shapes)}
     specs = [value.spec for value in x.values()]
     params = {key: input_(key, param.shape) for key, param in layer.params(*specs).items()}
     noise = {key: input_(key, spec.shape, spec.dtype) for key, spec in layer.noise(*specs).items()}
-    arrays = {key: rng.standard_normal(value.shape) for key, value in {**x, **params}.items()}
+    arrays: dict[str, Array] = {key: rng.standard_normal(value.shape) for key, value in {**x, **params}.items()}
     arrays |= {key: rng.random(value.shape) for key, value in noise.items()}
+    if tokens is not None:
+        arrays |= {key: rng.integers(0, tokens, value.shape) for key, value in x.items()}
     out = layer.apply({**params, **noise}, *x.values())
     return _weighted(out, {**x, **params, **noise}, arrays, layer.type, "layer", rng)
 

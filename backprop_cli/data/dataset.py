@@ -109,11 +109,13 @@ def load_dataset(
     task: Task,
     input_shape: tuple[int, ...] | None = None,
     fitted: Transform | None = None,
+    tokens: int | None = None,
 ) -> Dataset:
     """Everything that ``settings`` name, as arrays.
 
     Paths are relative to ``base``; ``seed`` decides which row is in which split. ``input_shape`` is that of the model,
-    where it is given: examples are reshaped to it. ``fitted`` is the transform of a network that is trained already;
+    where it is given: examples are reshaped to it. ``tokens``: the network looks its inputs up, so they are integers in
+    [0, tokens). ``fitted`` is the transform of a network that is trained already;
     without it one is fitted on the train split.
 
     Raises: DataError, which names file, row, column and value; SettingError where it is the settings that are wrong.
@@ -130,6 +132,7 @@ def load_dataset(
         settings=settings.transform,
         task=task,
         input_shape=input_shape,
+        tokens=tokens,
     )
     try:
         splits = {name: _encoded(examples, transform, chosen, dtype) for name, chosen in rows.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
+from backprop_cli.data.tokens import as_tokens
 from backprop_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,25 +26,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """Rows to arrays. ``input_shape`` is the shape of one example, without the batch."""
+    """Rows to arrays. ``input_shape`` is the shape of one example, without the batch.
+
+    ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
+    """
 
     features: tuple[Feature, ...]
     target: FittedTarget
     input_shape: tuple[int, ...]
+    tokens: int | None = None
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
-        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous.
+        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous; tokens are int64.
 
-        Raises: DataError for a column that is not there, a missing or infinite value, an unknown category.
+        Raises: DataError for a column that is not there, a missing or infinite value, an unknown category or token.
         """
         table = by_name(table, self.features)
         count = table.rows if rows is None else len(rows)
-        out = np.empty((count, sum(feature.width for feature in self.features)), dtype)
+        kind = dtype if self.tokens is None else np.float64
+        out = np.empty((count, sum(feature.width for feature in self.features)), kind)
         done = 0
         for feature in self.features:
             _check_shape(table, feature)
             feature.write(table, rows, out[:, done : done + feature.width])
             done += feature.width
+        if self.tokens is not None:
+            out = as_tokens(out, self.tokens, table, rows, self.features)
         return out.reshape(count, *self.input_shape)
 
     def targets(self, table: Table, rows: Rows = None, *, dtype: DTypeLike, inputs: Array | None = None) -> Array:
@@ -53,7 +61,7 @@ class Transform:
         """
         if self.target.columns is None:
             given = self.inputs(table, rows, dtype=dtype) if inputs is None else inputs
-            return self.target.encode_inputs(given, table.name)
+            return self.target.encode_inputs(given.astype(dtype, copy=False), table.name)
         for column in self.target.columns:
             table.column(column)
         return np.ascontiguousarray(self.target.encode(table, rows, np.dtype(dtype)))
@@ -103,6 +111,7 @@ class Transform:
             "features": [feature.to_json() for feature in self.features],
             "target": self.target.to_json(),
             "input_shape": list(self.input_shape),
+            "tokens": self.tokens,
         }
 
     @staticmethod
@@ -112,6 +121,7 @@ class Transform:
             features=tuple(feature_from_json(feature) for feature in tree["features"]),
             target=FittedTarget.from_json(tree["target"]),
             input_shape=tuple(tree["input_shape"]),
+            tokens=tree.get("tokens"),
         )
 
 
@@ -125,6 +135,7 @@ def fit_transform(
     settings: TransformSettings,
     task: Task,
     input_shape: tuple[int, ...] | None,
+    tokens: int | None = None,
 ) -> Transform:
     """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
 
@@ -142,8 +153,8 @@ def fit_transform(
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
-        return Transform(fitted, fitted_target, shape)
-    return _with_inputs_as_target(fitted, shape, inputs, rows, settings, task)
+        return Transform(fitted, fitted_target, shape, tokens)
+    return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens)
 
 
 def _why(features: Sequence[Feature]) -> str:

@@ -35,12 +35,19 @@ class Traced:
     loss_name: str
     names: Mapping[Value, str]
 
+    @property
+    def sources(self) -> list[Value]:
+        """What outputs are differentiated by: the example; for tokens, which have no derivative, what is looked up."""
+        if self.inputs.spec.is_inexact:
+            return [self.inputs]
+        return [value for value in self.names if self.inputs in value.inputs]
+
 
 def trace(recipe: Recipe) -> Traced:
     """The network as it predicts: nothing is dropped, nothing regularized."""
     model = replace(recipe.model, dtype=np.dtype(np.float64))
     recipe = replace(recipe, model=model)
-    x = input_("input", (1, *model.input_shape))
+    x = input_("input", (1, *model.input_shape), model.input_dtype)
     targets = input_("targets", recipe.target_shape(1), recipe.target_dtype)
     params = {name: input_(name, param.shape) for name, param in model.params.items()}
     outputs = model.apply(params, x, None)

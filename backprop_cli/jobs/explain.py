@@ -71,7 +71,7 @@ def explain(target: Path | str, overrides: Sequence[str] = (), *, numbers: bool 
         saved = open_saved(find_checkpoint(path), overrides)
         loaded, recipe, state = saved.loaded, saved.recipe, saved.state
     traced = trace(recipe)
-    found = accumulation([traced.outputs], [traced.inputs])
+    found = accumulation([traced.outputs], traced.sources)
     walked = _walked(loaded, recipe, traced, state) if numbers else None
     return Explanation(
         _nodes(traced),
@@ -118,9 +118,13 @@ def _local(by: str, node: Value, x: Value, structure: Local | None) -> dict[str,
     }
 
 
+def _called(traced: Traced, source: Value) -> str:
+    return "inputs" if source is traced.inputs else str(source.layer)
+
+
 def _accumulation(traced: Traced, found: Accumulation) -> dict[str, Any]:
     return {
-        "of": "outputs by inputs",
+        "of": f"outputs by {' and '.join(_called(traced, source) for source in traced.sources)}",
         "forward": found.forward.cost,
         "reverse": found.reverse.cost,
         "best": found.best.cost,
@@ -160,6 +164,6 @@ def _walked(loaded: Loaded, recipe: Recipe, traced: Traced, state: State | None)
     vector = (state or State.start(recipe, loaded.config.seed)).parameters
     values = recipe.layout.arrays(np.asarray(vector, np.float64))
     feed = {value: values[name] for name, value in traced.params.items()}
-    feed[traced.inputs] = np.asarray(train.inputs[:1], np.float64)
+    feed[traced.inputs] = np.asarray(train.inputs[:1], traced.inputs.dtype)
     feed[traced.targets] = np.asarray(train.targets[:1], traced.targets.dtype)
     return walk(traced, feed)

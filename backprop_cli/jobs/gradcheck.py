@@ -112,4 +112,6 @@ def _batch(recipe: Recipe, seed: int) -> Mapping[str, Array]:
     else:
         targets = rng.standard_normal(shape)
     noise = {name: rng.random(spec.shape) for name, spec in model.noise(BATCH).items()}
-    return {INPUTS: rng.standard_normal((BATCH, *model.input_shape)), TARGETS: targets, **noise}
+    example = (BATCH, *model.input_shape)
+    inputs = rng.standard_normal(example) if model.vocabulary is None else rng.integers(0, model.vocabulary, example)
+    return {INPUTS: inputs, TARGETS: targets, **noise}

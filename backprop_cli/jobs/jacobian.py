@@ -108,6 +108,9 @@ def _check(saved: Saved, kind: str, of: str, by: str) -> None:
     check_names(saved.recipe, of, by)
     if kind != "jacobian" and of not in SCALARS:
         raise UsageError(f"--of {of}: {_OPTIONS[kind]} is of a number: {' or '.join(SCALARS)}")
+    if by == INPUTS and saved.recipe.model.vocabulary is not None:
+        first = next(node.name for node in saved.recipe.model.nodes if node.layer.vocabulary is not None)
+        raise UsageError(f"--by {INPUTS}: the network reads tokens, which have no derivative; use --by {first}")
     if kind == "per_example" and by != PARAMETERS and by not in saved.recipe.model.params:
         one = next(iter(saved.recipe.model.params), PARAMETERS)
         raise UsageError(f"--by {by}: --per-example is by {PARAMETERS}, or by one such as {one}")

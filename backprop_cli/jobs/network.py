@@ -15,6 +15,7 @@ from backprop_cli.data.file import NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.nn.model import Model
+from backprop_cli.nn.wiring import vocabulary_of, wire
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.program import Recipe
 
@@ -78,6 +79,7 @@ def load(loaded: Loaded) -> Dataset:
                 dtype=config.training.precision,
                 task=config.loss.task,
                 input_shape=config.model.input,
+                tokens=vocabulary_of(wire(config.model.layers)),
             )
     except NoFileError as error:
         raise DataError(f"{error}{_where_paths_start(loaded, error)}") from error

@@ -16,7 +16,7 @@ from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import is_locked
-from backprop_cli.training.program import Recipe, training_step
+from backprop_cli.training.program import PARAMETERS, Recipe, training_step
 
 _OUTCOME = ("status", "exit_code", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
 
@@ -93,11 +93,10 @@ def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> Sho
         for node in model.nodes
     ]
     plan = Plan(training_step(recipe, batch))
-    vector = recipe.layout.size * model.dtype.itemsize
-    slots = len(recipe.states()) - 1
+    sizes = {name: recipe.layout_of(name).size * model.dtype.itemsize for name in recipe.states()}
     memory = {
-        "parameters": vector,
-        "optimizer": vector * slots,
+        "parameters": sizes[PARAMETERS],
+        "optimizer": sum(sizes.values()) - sizes[PARAMETERS],
         "plan": plan.peak_bytes,
         "plan_lower_bound": plan.lower_bound_bytes,
     }

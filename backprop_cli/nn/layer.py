@@ -54,6 +54,11 @@ class Layer(Settings):
     samples: ClassVar[tuple[Sample, ...]] = ()
     """Settings and input shapes with which checks and tests build it."""
 
+    @property
+    def vocabulary(self) -> int | None:
+        """Of a layer that reads tokens: it takes integers in [0, vocabulary). None: it reads numbers."""
+        return None
+
     def params(self, *x: Spec) -> dict[str, Param]:
         """Parameters by name for inputs of these shapes, batch first. Pure: nothing is allocated."""
         return {}

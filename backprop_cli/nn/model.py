@@ -16,9 +16,10 @@ from backprop_cli.autodiff import Spec, Value, input_, scope, toposort
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import Array
 from backprop_cli.nn.layer import Layer, Param
-from backprop_cli.nn.wiring import INPUT, wire
+from backprop_cli.nn.wiring import INPUT, Wire, vocabulary_of, wire
 
 _BATCH = 2  # of the trace from which shapes are read; any would do
+_TOKENS = np.dtype(np.int64)
 
 
 class LayerShapeError(ShapeError):
@@ -50,8 +51,9 @@ class Node:
     params: dict[str, Param]
 
     def specs(self, batch: int, dtype: np.dtype[Any]) -> tuple[Spec, ...]:
-        """Specs of the inputs of a batch."""
-        return tuple(Spec((batch, *shape), dtype) for shape in self.input_shapes)
+        """Specs of the inputs of a batch; ``dtype`` is that of numbers."""
+        kind = dtype if self.layer.vocabulary is None else _TOKENS
+        return tuple(Spec((batch, *shape), kind) for shape in self.input_shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +88,23 @@ class Model:
         shapes = {INPUT: tuple(input_shape)}
         nodes = []
         room = _Room(most_parameters)
-        for index, (name, layer, inputs) in enumerate(wire(layers)):
+        wires = wire(layers)
+        _check_tokens(wires)
+        for index, (name, layer, inputs) in enumerate(wires):
             node = _node(index, name, layer, inputs, tuple(shapes[source] for source in inputs), kind, room)
             shapes[name] = node.output_shape
             nodes.append(node)
         return cls(tuple(nodes), tuple(input_shape), kind)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Where examples are tokens: they are integers in [0, vocabulary)."""
+        return vocabulary_of((node.name, node.layer, node.inputs) for node in self.nodes)
+
+    @property
+    def input_dtype(self) -> np.dtype[Any]:
+        """Of examples: int64 where they are tokens, else the network's own."""
+        return self.dtype if self.vocabulary is None else _TOKENS
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -140,7 +154,7 @@ class Model:
     def multiplications(self) -> dict[str, int]:
         """Multiplications of the matrix products for one example, by layer."""
         params = {name: input_(name, param.shape, self.dtype) for name, param in self.params.items()}
-        out = self.apply(params, input_(INPUT, (1, *self.input_shape), self.dtype))
+        out = self.apply(params, input_(INPUT, (1, *self.input_shape), self.input_dtype))
         counts = dict.fromkeys((node.name for node in self.nodes), 0)
         for value in toposort([out]):
             if value.op is not None and value.layer is not None:
@@ -151,6 +165,18 @@ class Model:
 def _of_layer(layer: str, values: Mapping[str, Value]) -> dict[str, Value]:
     prefix = f"{layer}."
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def _check_tokens(wires: Sequence[Wire]) -> None:
+    """Where a layer reads the example as tokens, all that read it do; and nothing but the example is tokens."""
+    reading = [name for name, layer, inputs in wires if layer.vocabulary is not None and INPUT in inputs]
+    for index, (name, layer, inputs) in enumerate(wires):
+        if layer.vocabulary is not None and inputs != (INPUT,):
+            reason = f"reads tokens, and only {INPUT!r} is that; set inputs: {INPUT}"
+            raise LayerShapeError(index, f"layer {name}", reason)
+        if layer.vocabulary is None and reading and INPUT in inputs:
+            reason = f"reads numbers, and {INPUT!r} is tokens, because {reading[0]} reads it; read {reading[0]} instead"
+            raise LayerShapeError(index, f"layer {name}", reason)
 
 
 class _Room:
@@ -174,7 +200,8 @@ def _node(
     dtype: np.dtype[Any],
     room: _Room,
 ) -> Node:
-    x = [input_(source, (_BATCH, *shape), dtype) for source, shape in zip(inputs, shapes, strict=True)]
+    kind = dtype if layer.vocabulary is None else _TOKENS
+    x = [input_(source, (_BATCH, *shape), kind) for source, shape in zip(inputs, shapes, strict=True)]
     try:
         params = layer.params(*(value.spec for value in x))
         room.take(index, name, params)  # before the trace: the shapes of arrays end at 2**63

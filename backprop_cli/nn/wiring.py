@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.nn.layer import Layer
@@ -43,6 +43,12 @@ def wire(layers: Sequence[Layer]) -> list[Wire]:
     for error in wiring_errors(layers):
         raise error
     return _wires(layers)
+
+
+def vocabulary_of(wires: Iterable[Wire]) -> int | None:
+    """Tokens there are, where layers read the example as tokens: what each of them knows. None: it is numbers."""
+    known = [layer.vocabulary for _, layer, inputs in wires if INPUT in inputs]
+    return min((count for count in known if count is not None), default=None)
 
 
 def wiring_errors(layers: Sequence[Layer]) -> list[WiringError]:

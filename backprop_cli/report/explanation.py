@@ -93,7 +93,7 @@ def _costs(result: Json, width: int) -> str:
     rows = [
         ["gradient of the loss", "forward", gradient["forward"], "a pass for each parameter"],
         ["", "reverse", gradient["reverse"], "one pass: for one number nothing is better"],
-        ["outputs by inputs", "forward", found["forward"], "in the order of evaluation"],
+        [found["of"], "forward", found["forward"], "in the order of evaluation"],
         ["", "reverse", found["reverse"], "against it"],
         ["", "best", found["best"], _proof(found)],
     ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.errors import CheckpointError
-from backprop_cli.training.program import GRADIENT_SUM, PARAMETERS, Recipe
+from backprop_cli.training.program import PARAMETERS, Recipe
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH = "schedule", "best", "early_stopping", "epoch"
 """Keys of ``State.memory``."""
@@ -46,9 +46,9 @@ class State:
     @classmethod
     def start(cls, recipe: Recipe, seed: int) -> State:
         """Initial parameters and empty slots."""
-        dtype, layout = recipe.model.dtype, recipe.layout
-        vectors = {name: np.full(layout.size, value, dtype) for name, value in recipe.states().items()}
-        views = layout.arrays(vectors[PARAMETERS])
+        dtype = recipe.model.dtype
+        vectors = {name: np.full(recipe.layout_of(name).size, value, dtype) for name, value in recipe.states().items()}
+        views = recipe.layout.arrays(vectors[PARAMETERS])
         for name, array in recipe.model.init(np.random.default_rng([seed, INITIALIZATION])).items():
             views[name][...] = array
         return cls(vectors, np.random.default_rng([seed, NOISE]))
@@ -63,10 +63,9 @@ class State:
         epoch also ``epoch.predictions``.
         """
         found = dict(recipe.layout.arrays(self.parameters))
-        for slot, vector in self.vectors.items():
-            if slot not in (PARAMETERS, GRADIENT_SUM):
-                views = recipe.layout.arrays(vector)
-                found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
+        for vector, (part, slot) in recipe.slots.items():
+            views = part.layout.arrays(self.vectors[vector])
+            found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
         if self.predictions is not None and self.position > 0:
             found[PREDICTED] = self.predictions[: self.position]
         return found

@@ -66,6 +66,8 @@ ORACLE = {
     "stop_gradient": lambda op, x: getval(x),
     "subtract": lambda op, x, y: x - y,
     "sum": lambda op, x: anp.sum(x, axis=op.axes, keepdims=op.keepdims),
+    "sum_rows": lambda op, x, rows: anp.dot(anp.eye(op.count)[rows.reshape(-1)].T, x.reshape(rows.size, x.shape[-1])),
+    "take_rows": lambda op, x, rows: x[rows],
     "tanh": lambda op, x: anp.tanh(x),
     "transpose": lambda op, x: anp.transpose(x, op.perm),
     "where": lambda op, condition, x, y: (condition != 0) * x + (condition == 0) * y,  # its own does not broadcast

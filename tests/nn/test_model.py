@@ -110,6 +110,19 @@ def test_every_node_knows_its_layer():
     assert {node.layer for node in nodes if node.op is not None} == {node.name for node in model.nodes}
 
 
+def test_examples_are_tokens_where_an_embedding_reads_them():
+    trees = [
+        {"type": "embedding", "tokens": 9, "width": 2, "name": "wide"},
+        {"type": "embedding", "tokens": 5, "width": 2, "inputs": ["input"]},
+        {"type": "add", "inputs": ["wide", "embedding_2"]},
+        "flatten",
+    ]
+    model = _model(trees, (3,), "float32")
+    assert (model.vocabulary, str(model.input_dtype), model.output_shape) == (5, "int64", (6,))
+    plain = _model(PLAIN, (3,), "float32")
+    assert (plain.vocabulary, str(plain.input_dtype)) == (None, "float32")
+
+
 @pytest.mark.parametrize("trees", [PLAIN, SKIPPING])
 def test_float32_stays_float32(trees):
     model = _model(trees, dtype="float32")
@@ -261,6 +274,23 @@ def test_all_wiring_errors_at_once():
             (6,),
             0,
             "layer reshape_1: 6 entries an example do not fit [4, -1] (given input: [6])",
+        ),
+        (
+            [{"type": "dense", "units": 3}, {"type": "embedding", "tokens": 5, "width": 2}],
+            (6,),
+            1,
+            "layer embedding_1: reads tokens, and only 'input' is that; set inputs: input",
+        ),
+        (
+            [
+                {"type": "embedding", "tokens": 5, "width": 2},
+                "flatten",
+                {"type": "concat", "inputs": ["input", "flatten_1"]},
+            ],
+            (6,),
+            2,
+            "layer concat_1: reads numbers, and 'input' is tokens, because embedding_1 reads it; "
+            "read embedding_1 instead",
         ),
     ],
 )
