@@ -30,7 +30,7 @@ class Lamb(Moments):
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-6
     """keeps the quotient finite; outside the root"""
 
-    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1})
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.01})
     shaped: ClassVar[bool] = True
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
