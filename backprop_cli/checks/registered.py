@@ -85,7 +85,8 @@ def _network_objectives(rng: np.random.Generator) -> Iterator[Objective]:
                 yield _weighted(out, {"x": x}, {"x": rng.standard_normal(x.shape)}, name, "activation", rng)
         for name, layer in LAYERS.items():
             for sample in layer.samples:
-                yield _layer(layer.model_validate({"type": name, **sample.settings}), sample.inputs, batch, rng)
+                built = layer.model_validate({"type": name, **sample.settings})
+                yield from _layer(built, sample.inputs, batch, rng)
         for name, loss in LOSSES.items():
             for settings in loss.samples:
                 yield _loss(loss.model_validate({"type": name, **settings}), batch, rng)
@@ -112,19 +113,26 @@ def _weighted(
     return _objective(scalar, inputs, arrays, kind, name)
 
 
-def _layer(layer: Layer, shapes: tuple[tuple[int, ...], ...], batch: int, rng: np.random.Generator) -> Objective:
+def _layer(
+    layer: Layer, shapes: tuple[tuple[int, ...], ...], batch: int, rng: np.random.Generator
+) -> Iterator[Objective]:
+    """As in training; where it has buffers also as in evaluation."""
     tokens = layer.vocabulary
     kind = np.float64 if tokens is None else np.int64
     x = {f"input {k}": input_(f"input {k}", (batch, *shape), kind) for k, shape in enumerate(shapes)}
     specs = [value.spec for value in x.values()]
     params = {key: input_(key, param.shape) for key, param in layer.params(*specs).items()}
     noise = {key: input_(key, spec.shape, spec.dtype) for key, spec in layer.noise(*specs).items()}
+    started = layer.buffers(*specs)
+    buffers = {key: input_(key, buffer.shape) for key, buffer in started.items()}
     arrays: dict[str, Array] = {key: rng.standard_normal(value.shape) for key, value in {**x, **params}.items()}
     arrays |= {key: rng.random(value.shape) for key, value in noise.items()}
+    arrays |= {key: buffer.start + rng.random(buffer.shape) for key, buffer in started.items()}
     if tokens is not None:
         arrays |= {key: rng.integers(0, tokens, value.shape) for key, value in x.items()}
-    out = layer.apply({**params, **noise}, *x.values())
-    return _weighted(out, {**x, **params, **noise}, arrays, layer.type, "layer", rng)
+    for more in (noise, buffers) if buffers else (noise,):
+        out = layer.apply({**params, **more}, *x.values())
+        yield _weighted(out, {**x, **params, **more}, arrays, layer.type, "layer", rng)
 
 
 def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:

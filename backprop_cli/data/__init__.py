@@ -3,11 +3,13 @@
 ::
 
     settings   the YAML section `data`            file      a data file: opening, names in messages, sha256
-    format     the contract of a format           formats/  one file a format: csv, tsv, jsonl, npz, npy, idx
+    format     the contract of a format           formats/  one file a format: csv, tsv, jsonl, npz, npy, idx, text
     columns    cells of text to typed columns     table     named columns with the line of each row
     read       a file to a table                  split     which row goes to which split
     features   inputs of the network              target    what it shall predict
     transform  both, fitted, and as JSON          dataset   load_dataset, load_split
+    tokenizer  text to numbers and back           examples  a split, and all splits
+    windows    examples that overlap              text_examples   windows over the tokens of a text
     stream     inputs in chunks for predictions   generate  small synthetic sets
     setting_error   what the settings say of the data and is not so
 """

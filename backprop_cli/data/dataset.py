@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.columns import Kind
+from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.features import Rows, UnseenError
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, format_of
@@ -20,8 +21,9 @@ from backprop_cli.data.read import read_table
 from backprop_cli.data.setting_error import SettingError, SettingPath
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.split import Indices, split_rows
-from backprop_cli.data.table import Array, Cell, NoColumnError, Table
+from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import labels_of, require_classes
+from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.transform import Transform, fit_transform
 from backprop_cli.errors import DataError
 
@@ -30,74 +32,6 @@ if TYPE_CHECKING:
 
 INPUTS = "features"
 """The word that, as ``target``, means the inputs themselves (a column of that name: ``[features]``)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Examples as arrays, in the file's order, C-contiguous.
-
-    ``rows``: where each example is in its file, as messages say it: the line, from 1; of an array the row, from 0.
-
-    Shapes: inputs (examples, *input_shape); targets int64 (examples,) for classes, else (examples, outputs); rows int64
-            (examples,), or None where the arrays came from no file.
-    """
-
-    inputs: Array
-    targets: Array
-    rows: Array | None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """The splits of one ``data`` section, and what was fitted on the train split.
-
-    ``files``: sha256 of each file read, by its absolute path.
-    """
-
-    train: Split
-    validation: Split | None
-    test: Split | None
-    transform: Transform
-    files: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example."""
-        return self.transform.input_shape
-
-    @property
-    def classes(self) -> list[Cell] | None:
-        """The classes in the order of the outputs; for one binary target, what means 0 and what means 1; else None."""
-        return self.transform.classes
-
-    @property
-    def target_names(self) -> list[str]:
-        """A name an output for numbers and binary targets; for classes the target's column."""
-        return self.transform.target_names
-
-    @property
-    def feature_names(self) -> list[str]:
-        """A name an input."""
-        return self.transform.feature_names
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        """The splits that there are, by name."""
-        named = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: split for name, split in named.items() if split is not None}
-
-    def class_counts(self) -> list[int]:
-        """Examples of each class in the train split, in the order of ``classes``.
-
-        Raises: ValueError for targets that are not classes.
-        """
-        if self.classes is None:
-            raise ValueError("these targets are not classes")
-        counts = np.bincount(self.train.targets.astype(np.int64).ravel(), minlength=len(self.classes))
-        return [int(count) for count in counts]
 
 
 def load_dataset(
@@ -120,6 +54,9 @@ def load_dataset(
 
     Raises: DataError, which names file, row, column and value; SettingError where it is the settings that are wrong.
     """
+    if settings.text is not None:
+        transform = fitted or fit_text(settings, base, task, input_shape, tokens)
+        return load_text_dataset(settings, transform, base=base, seed=seed)
     with _columns_of_settings(settings):
         examples = _generated(settings, seed) if settings.generate is not None else _read(settings, base, task)
     rows = _split(examples, settings, seed, task, fitting=fitted is None)
@@ -163,6 +100,8 @@ def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
 
 def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | None:
     """The shape of one example as far as headers tell it without reading data; None where they do not."""
+    if settings.text is not None:
+        return (settings.text.context,)
     if settings.generate is not None:
         return (len(FEATURES if settings.features == "all" else settings.features),)
     files = settings.source if settings.source is not None else settings.train
@@ -190,6 +129,8 @@ def load_split(
 
     Raises: DataError, also for a class or a category that the network does not know.
     """
+    if transform.text is not None and not isinstance(files, FilePair):
+        return load_text(DataFile(base / files), transform, format)
     return _encoded(_more_examples(files, transform, base, format), transform, None, dtype)
 
 
@@ -201,6 +142,10 @@ def load_inputs(
     Raises: DataError.
     """
     file, columns = DataFile(path), transform.input_columns
+    if transform.text is not None:
+        split = load_text(file, transform, format)
+        assert split.rows is not None
+        return np.asarray(split.inputs), split.rows
     file.check()
     transform.check_format(file.name, format_of(file.name, format, option="--input-format"))
     table = read_table(file, columns=columns, kinds=transform.kinds, format=format, unnamed=columns[0])
@@ -288,7 +233,7 @@ def _read(settings: DataSettings, base: Path, task: Task) -> _Examples:
         features = tuple(name for name in table.columns if name not in (target or ()))
         if not features:
             raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
-    return _Examples(table, features, table, target, _hashes(file))
+    return _Examples(table, features, table, target, file.hashes())
 
 
 def _require_names(file: DataFile, format: str | None) -> None:
@@ -320,7 +265,7 @@ def _first_pair(
     )
     _check_rows(inputs, targets)
     return _Examples(
-        inputs, tuple(inputs.columns), targets, tuple(targets.columns), _hashes(inputs_file) | _hashes(targets_file)
+        inputs, tuple(inputs.columns), targets, tuple(targets.columns), inputs_file.hashes() | targets_file.hashes()
     )
 
 
@@ -335,14 +280,14 @@ def _more_examples(files: Path | str | FilePair, transform: Transform, base: Pat
         transform.check_format(file.name, format_of(file.name, format))
         columns = [*dict.fromkeys((*features, *(target or ())))]
         table = read_table(file, columns=columns, kinds=kinds | target_kinds, format=format, unnamed=features[0])
-        return _Examples(table, features, table, target, _hashes(file))
+        return _Examples(table, features, table, target, file.hashes())
     inputs_file, targets_file = DataFile(base / files.inputs), DataFile(base / files.targets)
     inputs = read_table(inputs_file, columns=features, kinds=kinds, format=format, unnamed=features[0])
     if target is None:
         raise DataError(f"{inputs.name}: the inputs are the target of this network; give one file, without targets")
     targets = read_table(targets_file, columns=target, kinds=target_kinds, format=format, unnamed=target[0])
     _check_rows(inputs, targets)
-    return _Examples(inputs, features, targets, target, _hashes(inputs_file) | _hashes(targets_file))
+    return _Examples(inputs, features, targets, target, inputs_file.hashes() | targets_file.hashes())
 
 
 def _check_rows(inputs: Table, targets: Table) -> None:
@@ -351,7 +296,3 @@ def _check_rows(inputs: Table, targets: Table) -> None:
             f"{inputs.name} has {inputs.rows:,} rows, {targets.name} {targets.rows:,}; "
             "they must have a row an example each"
         )
-
-
-def _hashes(file: DataFile) -> dict[str, str]:
-    return {str(file.path.resolve()): file.sha256()}

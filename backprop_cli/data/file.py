@@ -91,6 +91,10 @@ class DataFile:
         with reading(self.name), self.path.open("rb") as raw:
             return hashlib.file_digest(raw, "sha256").hexdigest()
 
+    def hashes(self) -> dict[str, str]:
+        """Its ``sha256`` by its absolute path."""
+        return {str(self.path.resolve()): self.sha256()}
+
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:

@@ -77,6 +77,14 @@ class ArrayFormat(Format):
         raise NotImplementedError
 
 
+class TextFormat(Format):
+    """A text without rows."""
+
+    def read(self, file: DataFile) -> str:
+        """The whole text, lines ending with a newline. Raises: DataError where it is none."""
+        raise NotImplementedError
+
+
 FORMATS: Registry[Format] = Registry("format", "formats", "backprop_cli.data.formats")
 
 

@@ -40,7 +40,8 @@ def read_table(
     chosen = format_of(file.name, format)
     if isinstance(chosen, ArrayFormat):
         return _array_table(file, chosen, columns, unnamed)
-    assert isinstance(chosen, TableFormat)
+    if not isinstance(chosen, TableFormat):
+        raise DataError(f"{file.name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
     kinds = dict(kinds or {})
     verbatim = "text" in kinds.values()
     while True:

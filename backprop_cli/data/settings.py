@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from backprop_cli.data.format import FormatName
+from backprop_cli.data.format import FORMATS, FormatName
 from backprop_cli.settings import FilePath, Many, Maybe, Settings
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -55,6 +55,27 @@ class TransformSettings(Settings):
     """what stands for a missing value; in a column of categories it is the most frequent one"""
     target: Literal["none", "standardize"] = "none"
     """regression: standardize the targets; metrics and predictions are in the target's own unit all the same"""
+
+
+class TextSettings(Settings):
+    """A text as examples: a row of tokens, and as targets the token that comes next at each of its places."""
+
+    tokens: Literal["character", "word"] = "character"
+    """character: one token each; word: words and punctuation with the space before them, other white space"""
+    context: Annotated[int, Field(gt=0)] = 64
+    """tokens an example"""
+    lines: bool = False
+    """each line is an example, between newlines; false: the text goes on over line ends"""
+    stride: Annotated[int, Field(gt=0)] | None = None
+    """tokens from one train example to the next; default: context. Held-out tokens are each in one example"""
+    minimum_count: Annotated[int, Field(gt=0)] = 1
+    """above 1: tokens that are rarer are the token <unknown>, as are those that are met later"""
+
+    @model_validator(mode="after")
+    def _lines_have_no_stride(self) -> TextSettings:
+        if self.lines and self.stride is not None:
+            raise _problem("'stride' goes with running text; with 'lines' every line is an example")
+        return self
 
 
 class FilePair(Settings):
@@ -123,6 +144,8 @@ class DataSettings(Settings):
     """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
     transform: TransformSettings = TransformSettings()
     """how columns become inputs"""
+    text: Maybe[TextSettings] = None
+    """how a text (.txt) becomes examples; default {}, of other files none"""
 
     @field_validator("target", "features")
     @classmethod
@@ -142,7 +165,8 @@ class DataSettings(Settings):
             return given
         written = {key: value for key, value in given.items() if key not in _ORIGINS or value != "none"}
         whole = "split" not in written and written.get("train") is None
-        return {**written, "split": {}} if whole else written
+        is_text = written.get("text") in (None, "none") and _is_text(written)
+        return {**written, **({"split": {}} if whole else {}), **({"text": {}} if is_text else {})}
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataSettings:
@@ -156,9 +180,31 @@ class DataSettings(Settings):
             raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'")
         if self.target == "features" and isinstance(self.train, FilePair):
             raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}")
-        if self.target is None and isinstance(self.source or self.train, str):
+        if self.text is not None:
+            self._check_text(self.text)
+        elif self.target is None and isinstance(self.source or self.train, str):
             raise _problem("needs 'target': the column or array to predict, or 'features' for the inputs themselves")
         return self
+
+    def _check_text(self, text: TextSettings) -> None:
+        if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):
+            raise _problem("'text' goes with a text file; name a .txt, or set format: text")
+        for key, default in (("target", None), ("features", "all"), ("transform", TransformSettings())):
+            if getattr(self, key) != default:
+                way_out = "" if self.format == "text" else "; of a table say the format (csv, tsv, jsonl)"
+                raise _problem(
+                    f"'{key}' goes with columns, and a text has none: its next tokens are predicted{way_out}"
+                )
+        if any(isinstance(getattr(self, key), FilePair) for key in _ORIGINS[2:]):
+            raise _problem("{inputs, targets} goes with arrays; of a text name the file alone")
+
+
+def _is_text(given: dict[str, Any]) -> bool:
+    """Whether the files of this section are texts, as its ``format`` or the first one's suffix says."""
+    first = given.get("source") or given.get("train")
+    if given.get("format") is not None:
+        return bool(given["format"] == "text")
+    return isinstance(first, str) and FORMATS["text"].matches(first.lower().removesuffix(".gz"))
 
 
 def _problem(reason: str) -> PydanticCustomError:

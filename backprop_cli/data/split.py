@@ -26,15 +26,7 @@ def split_rows(
 
     Raises: DataError where a split would be empty.
     """
-    parts = {"train": 1.0 - sum(fractions.values()), **{key: f for key, f in fractions.items() if f > 0}}
-    sizes = _largest_remainder(rows, np.array(list(parts.values())))
-    if sizes.min() == 0:
-        empty = list(parts)[int(np.argmin(sizes))]
-        shares = ", ".join(f"{key} {share:.3g}" for key, share in parts.items())
-        raise DataError(
-            f"{name}: {rows} row{'' if rows == 1 else 's'} cannot be split into {shares}: nothing is left for {empty}; "
-            "give more rows or set data.split"
-        )
+    parts, sizes = _sizes(rows, fractions, name, "row")
     rng = np.random.default_rng([seed, _STREAM])
     codes = np.zeros(rows, np.int64) if labels is None else labels
     counts = _allocate(np.bincount(codes), sizes)
@@ -44,6 +36,30 @@ def split_rows(
         for split, piece in enumerate(np.split(order, np.cumsum(count)[:-1])):
             chosen[split].append(piece)
     return {key: np.sort(np.concatenate(pieces)) for key, pieces in zip(parts, chosen, strict=True)}
+
+
+def split_in_order(rows: int, fractions: Mapping[str, float], *, name: str, what: str = "row") -> dict[str, range]:
+    """The same, one after the other: the first rows for ``train``, then those of each split in ``fractions``.
+
+    Raises: DataError where a split would be empty.
+    """
+    parts, sizes = _sizes(rows, fractions, name, what)
+    ends = [int(end) for end in np.cumsum(sizes)]
+    return {key: range(end - int(size), end) for key, end, size in zip(parts, ends, sizes, strict=True)}
+
+
+def _sizes(rows: int, fractions: Mapping[str, float], name: str, what: str) -> tuple[list[str], Indices]:
+    """The splits' names, and how many rows (in messages: ``what``) each has. Raises: DataError where one has none."""
+    parts = {"train": 1.0 - sum(fractions.values()), **{key: f for key, f in fractions.items() if f > 0}}
+    sizes = _largest_remainder(rows, np.array(list(parts.values())))
+    if sizes.min() == 0:
+        empty = list(parts)[int(np.argmin(sizes))]
+        shares = ", ".join(f"{key} {share:.3g}" for key, share in parts.items())
+        raise DataError(
+            f"{name}: {rows} {what}{'' if rows == 1 else 's'} cannot be split into {shares}: nothing is left for "
+            f"{empty}; give more {what}s or set data.split"
+        )
+    return list(parts), sizes
 
 
 def _largest_remainder(total: int, shares: NDArray[np.float64]) -> Indices:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
@@ -17,6 +17,7 @@ from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
+from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.data.tokens import as_tokens
 from backprop_cli.errors import DataError
 
@@ -29,12 +30,14 @@ class Transform:
     """Rows to arrays. ``input_shape`` is the shape of one example, without the batch.
 
     ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
+    ``text``: the tokens, where examples are pieces of a text: there are no columns then.
     """
 
     features: tuple[Feature, ...]
     target: FittedTarget
     input_shape: tuple[int, ...]
     tokens: int | None = None
+    text: Tokenizer | None = None
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
         """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous; tokens are int64.
@@ -78,6 +81,22 @@ class Transform:
         """Outputs (rows, outputs) in the target's own unit."""
         return self.target.restore(outputs)
 
+    def encode_text(self, text: str, name: str = "text") -> NDArray[np.int64]:
+        """The numbers of a text's tokens, (tokens,); ``name`` is the text's in messages.
+
+        Raises: DataError where the network was not trained on a text, or knows a token not.
+        """
+        return self._tokenizer(name).encode(text, name)
+
+    def decode_text(self, numbers: NDArray[np.int64], name: str = "text") -> str:
+        """The inverse of ``encode_text``. Raises: DataError where the network was not trained on a text."""
+        return self._tokenizer(name).decode(numbers)
+
+    def _tokenizer(self, name: str) -> Tokenizer:
+        if self.text is None:
+            raise DataError(f"{name}: the network was not trained on a text, but on {listing(self.input_columns)}")
+        return self.text
+
     @property
     def feature_names(self) -> list[str]:
         """A name an input, in order: ``bill_length_mm``, ``island=Biscoe``, ``inputs[3,4]``."""
@@ -112,16 +131,19 @@ class Transform:
             "target": self.target.to_json(),
             "input_shape": list(self.input_shape),
             "tokens": self.tokens,
+            "text": None if self.text is None else self.text.to_json(),
         }
 
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> Transform:
         """The inverse of ``to_json``."""
+        target, text = FittedTarget.from_json(tree["target"]), tree.get("text")
         return Transform(
             features=tuple(feature_from_json(feature) for feature in tree["features"]),
-            target=FittedTarget.from_json(tree["target"]),
+            target=target,
             input_shape=tuple(tree["input_shape"]),
             tokens=tree.get("tokens"),
+            text=None if text is None else Tokenizer.from_json(text, target.classes[0]),
         )
 
 

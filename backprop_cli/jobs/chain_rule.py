@@ -25,11 +25,15 @@ _FEW = 8
 
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """A network and its loss on one example, in float64. ``names``: every value that is no constant, operands first."""
+    """A network and its loss on one example, in float64. ``names``: every value that is no constant, operands first.
+
+    ``params`` are trained, ``buffers`` are not.
+    """
 
     inputs: Value
     targets: Value
     params: Mapping[str, Value]
+    buffers: Mapping[str, Value]
     outputs: Value
     loss: Value
     loss_name: str
@@ -50,11 +54,12 @@ def trace(recipe: Recipe) -> Traced:
     x = input_("input", (1, *model.input_shape), model.input_dtype)
     targets = input_("targets", recipe.target_shape(1), recipe.target_dtype)
     params = {name: input_(name, param.shape) for name, param in model.params.items()}
-    outputs = model.apply(params, x, None)
+    buffers = {name: input_(name, array.shape) for name, array in model.buffers.items()}
+    outputs = model.apply({**params, **buffers}, x, None)
     weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
     with scope(LOSS):
         loss = recipe.loss.apply(outputs, targets, weights)
-    return Traced(x, targets, params, outputs, loss, recipe.loss.type, _names(loss))
+    return Traced(x, targets, params, buffers, outputs, loss, recipe.loss.type, _names(loss))
 
 
 def _names(loss: Value) -> dict[Value, str]:
@@ -173,7 +178,9 @@ class Named:
         layers = list(dict.fromkeys(value.layer for value in self.variables))
         for number, layer in enumerate(layers, 1):
             own = {
-                name.removeprefix(f"{layer}."): v for name, v in traced.params.items() if v in _within(layer, traced)
+                name.removeprefix(f"{layer}."): v
+                for name, v in {**traced.params, **traced.buffers}.items()
+                if v in _within(layer, traced)
             }
             letters = {name: name[0].upper() if value.ndim > 1 else name[0] for name, value in own.items()}
             for name, value in own.items():

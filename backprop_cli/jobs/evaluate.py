@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff import Array
-from backprop_cli.data.dataset import Dataset, load_dataset, load_split
+from backprop_cli.data.dataset import load_dataset, load_split
+from backprop_cli.data.examples import Dataset
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.jobs.requirements import Requirement
 from backprop_cli.jobs.saved import Saved, open_saved
@@ -87,7 +88,7 @@ def evaluate(
         split=name,
         examples=len(examples.inputs),
         metrics=metrics,
-        confusion=_confusion(saved, predictions, examples.targets) if confusion else None,
+        confusion=_confusion(saved, predictions, np.asarray(examples.targets)) if confusion else None,
         failed=tuple(failure for failure in failures if failure is not None),
         warnings=changed_data(saved, files, overrides),
     )
@@ -153,7 +154,7 @@ def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluat
             near = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise UsageError(f"--require {requirement.text!r}: unknown metric '{name}'{near}")
         metrics[name] = METRICS[name].model_validate({})
-    return Evaluator(evaluator.recipe, evaluator.parameters, tuple(metrics.values()), evaluator.to_unit)
+    return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.to_unit)
 
 
 def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Mapping[str, str]]:
@@ -164,7 +165,7 @@ def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Ma
     dataset = own_dataset(saved, config.training.precision)
     if split not in dataset.splits:
         raise no_split(split, dataset)
-    return dataset.splits[split], dataset.files
+    return dataset.measured[split], dataset.files
 
 
 def own_dataset(saved: Saved, dtype: DTypeLike) -> Dataset:
@@ -194,5 +195,5 @@ def _confusion(saved: Saved, outputs: Array, targets: Array) -> dict[str, Any]:
     """``counts[i][j]``: examples of class i predicted as class j."""
     classes = list(saved.classes or [])
     predicted = Predictions(saved.recipe.loss.task, outputs, targets).labels.reshape(-1)
-    counts = confusion_counts(np.asarray(targets).reshape(-1).astype(np.int64), predicted, len(classes))
+    counts = confusion_counts(targets.reshape(-1).astype(np.int64), predicted, len(classes))
     return {"classes": classes, "counts": counts.tolist()}

@@ -19,7 +19,7 @@ from backprop_cli.jobs.chain_rule import ChainRule, Traced, chain_rule, trace, w
 from backprop_cli.jobs.network import is_configuration, load, network_of
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
-from backprop_cli.training.program import Recipe, forward
+from backprop_cli.training.program import BUFFERS, PARAMETERS, Recipe, forward
 from backprop_cli.training.state import State
 
 MOST_NUMBERS = 2_000
@@ -161,9 +161,12 @@ def _walked(loaded: Loaded, recipe: Recipe, traced: Traced, state: State | None)
         many = f"{recipe.layout.size:,} parameters"
         raise UsageError(f"explain --numbers: {many} are too many to show; the limit is {MOST_NUMBERS:,}")
     train = load(loaded).train
-    vector = (state or State.start(recipe, loaded.config.seed)).parameters
-    values = recipe.layout.arrays(np.asarray(vector, np.float64))
-    feed = {value: values[name] for name, value in traced.params.items()}
+    vectors = (state or State.start(recipe, loaded.config.seed)).network
+    feed = {
+        value: recipe.layout_of(vector).arrays(np.asarray(vectors[vector], np.float64))[name]
+        for vector, values in ((PARAMETERS, traced.params), (BUFFERS, traced.buffers))
+        for name, value in values.items()
+    }
     feed[traced.inputs] = np.asarray(train.inputs[:1], traced.inputs.dtype)
     feed[traced.targets] = np.asarray(train.targets[:1], traced.targets.dtype)
     return walk(traced, feed)

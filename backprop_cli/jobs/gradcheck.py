@@ -24,7 +24,7 @@ from backprop_cli.jobs.network import is_configuration, load, outputs_wanted, re
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.run.checkpoint import find_checkpoint
-from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, Recipe
+from backprop_cli.training.program import INPUTS, TARGETS, Recipe
 from backprop_cli.training.state import State
 
 BATCH = 8
@@ -66,27 +66,27 @@ def gradcheck(
             report = check_registered(method=method, order=order, tolerance=tolerance)
             score = op_score(method=method, order=order, tolerance=tolerance) if mutate else None
         return replace(report, score=score)
-    path, loaded, recipe, parameters = _network(Path(target), overrides)
+    path, loaded, recipe, network = _network(Path(target), overrides)
     seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
     method, options = (
         method or settings.method,
         Options(samples or settings.samples, tolerance or settings.tolerance, seed),
     )
-    arrays = {PARAMETERS: parameters, **_batch(recipe, seed)}
+    arrays = {**network, **_batch(recipe, seed)}
     with blas_threads(1):
         report = check_gradients(recipe, arrays, target=str(path), method=method, order=order, options=options)
         score = network_score(recipe, arrays, method=method, order=order, options=options) if mutate else None
     return replace(report, score=score)
 
 
-def _network(path: Path, overrides: Sequence[str]) -> tuple[Path, Loaded, Recipe, Array]:
-    """The file that was meant, its configuration, and the network with parameters: initial, or a checkpoint's."""
+def _network(path: Path, overrides: Sequence[str]) -> tuple[Path, Loaded, Recipe, Mapping[str, Array]]:
+    """The file that was meant, its configuration, and the network with its vectors: initial, or a checkpoint's."""
     if is_configuration(path):
         loaded = load_config(path, overrides)
         recipe = _configured(loaded)
-        return path, loaded, recipe, State.start(recipe, loaded.config.seed).parameters
+        return path, loaded, recipe, State.start(recipe, loaded.config.seed).network
     saved = open_saved(find_checkpoint(path), overrides)
-    return saved.path, saved.loaded, saved.recipe, saved.state.parameters
+    return saved.path, saved.loaded, saved.recipe, saved.state.network
 
 
 def _configured(loaded: Loaded) -> Recipe:

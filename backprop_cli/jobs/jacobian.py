@@ -73,8 +73,8 @@ def jacobian(
         with_targets=what in SCALARS,
         input_format=input_format,
     )
-    parameters = saved.state.parameters.astype(np.float64)
-    problem = Problem(saved, Point(in_float64(saved.recipe), parameters, found.inputs, found.targets), found, what, wrt)
+    network = {name: vector.astype(np.float64) for name, vector in saved.state.network.items()}
+    problem = Problem(saved, Point(in_float64(saved.recipe), network, found.inputs, found.targets), found, what, wrt)
     with saved.threads():
         if kind == "jacobian":
             result = problem.jacobian(order)

@@ -60,6 +60,10 @@ def predict(
     saved = open_saved(find_checkpoint(Path(checkpoint)))
     if proba and saved.recipe.loss.task == "regression":
         raise UsageError(f"--proba: {saved.loaded.config.loss.type} predicts numbers, not classes")
+    if saved.transform.text is not None:
+        raise UsageError(
+            f"predict: {saved.path} goes on with texts, and predicts no rows; use: bp generate {saved.path}"
+        )
     precision = saved.loaded.config.training.precision
     batches = stream_inputs(source, saved.transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
     rows = (_rows(saved, outputs, proba) for outputs in _outputs(saved, batches))

@@ -155,13 +155,22 @@ def _slots(config: Config) -> str:
 
 
 def _difference(was: Model, is_: Model) -> str:
-    """The first parameter that is not what it was; empty where all are."""
-    before, after = ({name: list(param.shape) for name, param in model.params.items()} for model in (was, is_))
+    """The first parameter or buffer that is not what it was; empty where all are."""
+    before, after = (_arrays(model) for model in (was, is_))
     for name in {**before, **after}:
-        if before.get(name) != after.get(name):
+        if before.get(name) == after.get(name):
+            if (name in was.params) != (name in is_.params):
+                now, then = ("trained", "frozen") if name in was.params else ("frozen", "trained")
+                return f"{name} is {now} and would be {then}"
+        else:
             new = f"would be {after[name]}" if name in after else "would be gone"
             return f"{name} is {before[name]} and {new}" if name in before else f"{name} would be new"
     return ""
+
+
+def _arrays(model: Model) -> dict[str, list[int]]:
+    """Shapes of parameters and buffers."""
+    return {name: list(array.shape) for name, array in {**model.params, **model.buffers}.items()}
 
 
 def _changed(stored: Stored, paths: tuple[TreePath, ...]) -> Iterator[TreePath]:

@@ -92,7 +92,14 @@ def _of_split(saved: Saved, split: str, dtype: DTypeLike) -> tuple[Examples, Map
     chosen = dataset.splits[split]
     others = {name: part.rows for name, part in dataset.splits.items() if name != split and part.rows is not None}
     numbers = np.arange(len(chosen)) if chosen.rows is None else chosen.rows
-    found = Examples(chosen.inputs, chosen.targets, numbers, split, True, warnings=changed_data(saved, dataset.files))
+    found = Examples(
+        np.asarray(chosen.inputs),
+        np.asarray(chosen.targets),
+        numbers,
+        split,
+        True,
+        warnings=changed_data(saved, dataset.files),
+    )
     return found, others
 
 
@@ -100,7 +107,7 @@ def _of_file(saved: Saved, source: Path, with_targets: bool, dtype: DTypeLike, f
     if with_targets:
         split = load_split(source, saved.transform, dtype=dtype, format=format)
         numbers = np.arange(len(split)) if split.rows is None else split.rows
-        return Examples(split.inputs, split.targets, numbers, str(source), False)
+        return Examples(np.asarray(split.inputs), np.asarray(split.targets), numbers, str(source), False)
     inputs, numbers = load_inputs(source, saved.transform, dtype=dtype, format=format)
     return Examples(inputs, None, numbers, str(source), False)
 

@@ -42,7 +42,7 @@ class Saved:
     def evaluator(self) -> Evaluator:
         """Runs the network, with the configured metrics."""
         to_unit = self.transform.untransform_targets
-        return Evaluator(self.recipe, self.state.parameters, self.loaded.config.metrics, to_unit)
+        return Evaluator(self.recipe, self.state.network, self.loaded.config.metrics, to_unit)
 
     def threads(self) -> AbstractContextManager[None]:
         """As many BLAS threads as it was trained with: a sum in another order has other bits."""

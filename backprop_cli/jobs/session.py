@@ -305,31 +305,32 @@ class Session:
             "value": memory["value"],
         }
 
-    def _kept(self) -> Array | None:
-        """Parameters of the best checkpoint, where there is one; None: the last ones."""
+    def _kept(self) -> Mapping[str, Array]:
+        """The network of the best checkpoint, where there is one, or else the last."""
         if not self.run.best.exists():
-            return None
+            return self.state.network
         best = State.start(self.prepared.recipe, self.config.seed)
         best.restore(self.prepared.recipe, load_checkpoint(self.run.best).tensors, None, str(self.run.best))
-        return best.parameters
+        return best.network
 
-    def _metrics(self, kept: Array | None) -> dict[str, float]:
+    def _metrics(self, kept: Mapping[str, Array]) -> dict[str, float]:
         """Every split's metrics of the kept model.
 
         Raises:
             DivergenceError: its loss is not finite.
 
         """
-        dataset, evaluator = self.prepared.dataset, self.trainer.evaluator
-        last = self.state.parameters.copy()
-        if kept is not None:
-            self.state.parameters[...] = kept
+        dataset, evaluator, network = self.prepared.dataset, self.trainer.evaluator, self.state.network
+        last = {name: vector.copy() for name, vector in network.items()}
+        for name, vector in network.items():
+            vector[...] = kept[name]
         found = {
             f"{name}/{metric}": value
-            for name, split in dataset.splits.items()
+            for name, split in dataset.measured.items()
             for metric, value in evaluator.evaluate(split).items()
         }
-        self.state.parameters[...] = last
+        for name, vector in network.items():
+            vector[...] = last[name]
         for name, value in found.items():
             if name.endswith("/loss") and not math.isfinite(value):
                 raise DivergenceError(

@@ -16,7 +16,7 @@ from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import is_locked
-from backprop_cli.training.program import PARAMETERS, Recipe, training_step
+from backprop_cli.training.program import Recipe, training_step
 
 _OUTCOME = ("status", "exit_code", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
 
@@ -27,6 +27,7 @@ class ShowResult:
 
     layers: Sequence[Mapping[str, Any]]
     parameters: int
+    trainable: int
     memory: Mapping[str, int]
     run: Mapping[str, Any] | None = None
 
@@ -35,7 +36,7 @@ class ShowResult:
         found: dict[str, Any] = {
             "layers": [dict(layer) for layer in self.layers],
             "parameters": self.parameters,
-            "trainable": self.parameters,
+            "trainable": self.trainable,
             "bytes": dict(self.memory),
         }
         return found if self.run is None else {**found, "run": dict(self.run)}
@@ -94,13 +95,14 @@ def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> Sho
     ]
     plan = Plan(training_step(recipe, batch))
     sizes = {name: recipe.layout_of(name).size * model.dtype.itemsize for name in recipe.states()}
+    network = sum(sizes[name] for name in recipe.network)
     memory = {
-        "parameters": sizes[PARAMETERS],
-        "optimizer": sum(sizes.values()) - sizes[PARAMETERS],
+        "parameters": network,
+        "optimizer": sum(sizes.values()) - network,
         "plan": plan.peak_bytes,
         "plan_lower_bound": plan.lower_bound_bytes,
     }
-    return ShowResult(layers, recipe.layout.size, memory, run)
+    return ShowResult(layers, model.parameter_count, recipe.layout.size, memory, run)
 
 
 def _outcome(run: RunDirectory) -> Mapping[str, Any] | None:

@@ -56,7 +56,7 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
         examples,
         dataset.input_shape,
         dataset.classes,
-        recipe.layout.size,
+        recipe.model.parameter_count,
         job.total_steps,
         warnings_of(prepared.loaded),
     )

@@ -1,4 +1,4 @@
-"""The contract of a layer: shapes, parameters and a forward rule in ops. It has no backward and no state."""
+"""The contract of a layer: shapes, parameters, buffers and a forward rule in ops. It has no backward and no state."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ class Param:
     regularized: bool = True
 
 
+@dataclass(frozen=True)
+class Buffer:
+    """An array of a layer that training updates without a gradient: its shape, and the number that it starts at."""
+
+    shape: tuple[int, ...]
+    start: float = 0.0
+
+
 class Sample(NamedTuple):
     """One way to build a layer, for checks and tests: its settings, and the shape of an example for every input."""
 
@@ -63,17 +71,39 @@ class Layer(Settings):
         """Parameters by name for inputs of these shapes, batch first. Pure: nothing is allocated."""
         return {}
 
+    def buffers(self, *x: Spec) -> dict[str, Buffer]:
+        """Arrays by name that training updates without a gradient, such as running means."""
+        return {}
+
     def noise(self, *x: Spec) -> dict[str, Spec]:
         """Arrays of uniform random numbers in [0, 1) that the layer wants each training step, by name."""
         return {}
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """The layer's output. ``params`` holds parameters by name and, in training only, the noise arrays."""
+        """The layer's output. ``params`` holds parameters by name, in training the noise arrays, elsewhere the buffers.
+
+        A frozen layer (``trainable: false``) finds its buffers in training, too, and works with them as they are.
+        """
         raise NotImplementedError
 
+    def updates(self, params: Params, *x: Value) -> dict[str, Value]:
+        """New values of buffers after a training batch, by name; a buffer left out stays as it is.
 
-class WeightedLayer(Layer):
-    """A layer that has weights, and so an ``activation`` key."""
+        ``params`` holds parameters and buffers. What ``apply`` computes as well is computed once: equal values of a
+        program are merged.
+        """
+        return {}
+
+
+class ParameterLayer(Layer):
+    """A layer that has parameters, and so the keys for what becomes of them."""
+
+    trainable: bool = True
+    """whether training changes its parameters; false keeps them, and buffers, as they are"""
+
+
+class WeightedLayer(ParameterLayer):
+    """A layer whose output is often given to an activation, and so has an ``activation`` key."""
 
     activation: Maybe[ActivationType] = None
     """function applied to the output"""

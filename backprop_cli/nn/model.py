@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from backprop_cli.autodiff import Spec, Value, input_, scope, toposort
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import Array
-from backprop_cli.nn.layer import Layer, Param
+from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
 from backprop_cli.nn.wiring import INPUT, Wire, vocabulary_of, wire
 
 _BATCH = 2  # of the trace from which shapes are read; any would do
@@ -49,6 +49,12 @@ class Node:
     input_shapes: tuple[tuple[int, ...], ...]
     output_shape: tuple[int, ...]
     params: dict[str, Param]
+    buffers: dict[str, Buffer]
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether training leaves its parameters and buffers as they are."""
+        return isinstance(self.layer, ParameterLayer) and not self.layer.trainable
 
     def specs(self, batch: int, dtype: np.dtype[Any]) -> tuple[Spec, ...]:
         """Specs of the inputs of a batch; ``dtype`` is that of numbers."""
@@ -57,10 +63,23 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
+class Pass:
+    """A batch through the network, traced.
+
+    ``layers``: what each layer makes of it, by the layer's name. ``updates``: new values of buffers, by full name; of
+    training only.
+    """
+
+    layers: dict[str, Value]
+    updates: dict[str, Value]
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
     """A network as a function ``outputs = model.apply(params, x, noise)``; it holds no numbers.
 
-    Parameters and noise are named ``<layer>.<name>``: ``dense_1.weight``. The output is that of the last layer.
+    Parameters, buffers and noise are named ``<layer>.<name>``: ``dense_1.weight``. The output is that of the last
+    layer.
     """
 
     nodes: tuple[Node, ...]
@@ -113,15 +132,42 @@ class Model:
 
     @cached_property
     def params(self) -> dict[str, Param]:
-        """Parameters by full name, in the order of the layers."""
-        return {f"{node.name}.{name}": param for node in self.nodes for name, param in node.params.items()}
+        """Parameters that are trained, by full name, in the order of the layers."""
+        return {
+            f"{node.name}.{name}": param
+            for node in self.nodes
+            if not node.is_frozen
+            for name, param in node.params.items()
+        }
+
+    @cached_property
+    def buffers(self) -> dict[str, Param | Buffer]:
+        """What the network has beside them, by full name: buffers of layers, and parameters of frozen ones."""
+        found: dict[str, Param | Buffer] = {}
+        for node in self.nodes:
+            if node.is_frozen:
+                found |= {f"{node.name}.{name}": param for name, param in node.params.items()}
+            found |= {f"{node.name}.{name}": buffer for name, buffer in node.buffers.items()}
+        return found
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers in all parameters, trained or not."""
+        return sum(math.prod(param.shape) for node in self.nodes for param in node.params.values())
 
     def init(self, rng: np.random.Generator) -> dict[str, Array]:
-        """Starting values by full name, float64. Drawn in the order of ``params``: same rng, same bits."""
-        return {
-            name: param.initializer.sample(rng, param.shape, param.fan_in, param.fan_out)
-            for name, param in self.params.items()
-        }
+        """Starting values of parameters and buffers by full name, float64.
+
+        Parameters are drawn in the order of the layers, whether they are trained or not: same rng, same bits.
+        """
+        found: dict[str, Array] = {}
+        for node in self.nodes:
+            for name, param in node.params.items():
+                drawn = param.initializer.sample(rng, param.shape, param.fan_in, param.fan_out)
+                found[f"{node.name}.{name}"] = drawn
+            for name, buffer in node.buffers.items():
+                found[f"{node.name}.{name}"] = np.full(buffer.shape, buffer.start)
+        return found
 
     def noise(self, batch: int) -> dict[str, Spec]:
         """Arrays of uniform random numbers in [0, 1) that a training step wants, by full name."""
@@ -134,26 +180,33 @@ class Model:
     def apply(self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None) -> Value:
         """The network's output for a batch, traced. With ``noise`` (even empty) it is that of training.
 
+        ``params``: parameters and buffers by full name; training needs the buffers of frozen layers alone.
+
         Shapes: x (batch, *input_shape) -> (batch, *output_shape)
         """
-        return self.layer_outputs(params, x, noise)[self.nodes[-1].name]
+        return self.walk(params, x, noise).layers[self.nodes[-1].name]
 
-    def layer_outputs(
-        self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None
-    ) -> dict[str, Value]:
-        """What each layer makes of a batch, by its name, traced; as ``apply``."""
-        values = {INPUT: x}
+    def walk(self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None) -> Pass:
+        """As ``apply``, with what is found on the way, and what training makes of the buffers where they are given."""
+        values: dict[str, Value] = {INPUT: x}
+        updates: dict[str, Value] = {}
         for node in self.nodes:
-            own = {name: params[f"{node.name}.{name}"] for name in node.params}
-            if noise is not None:
-                own |= _of_layer(node.name, noise)
+            given = {name: params[f"{node.name}.{name}"] for name in node.params}
+            held = {name: params[f"{node.name}.{name}"] for name in node.buffers if f"{node.name}.{name}" in params}
+            drawn = {} if noise is None else _of_layer(node.name, noise)
+            inputs = [values[source] for source in node.inputs]
+            learns = noise is not None and not node.is_frozen
             with scope(node.name):
-                values[node.name] = node.layer.apply(own, *(values[source] for source in node.inputs))
-        return {node.name: values[node.name] for node in self.nodes}
+                values[node.name] = node.layer.apply({**given, **drawn, **({} if learns else held)}, *inputs)
+                if learns and held:
+                    new = node.layer.updates({**given, **held}, *inputs)
+                    updates |= {f"{node.name}.{name}": value for name, value in new.items()}
+        return Pass({node.name: values[node.name] for node in self.nodes}, updates)
 
     def multiplications(self) -> dict[str, int]:
         """Multiplications of the matrix products for one example, by layer."""
-        params = {name: input_(name, param.shape, self.dtype) for name, param in self.params.items()}
+        arrays = {**self.params, **self.buffers}
+        params = {name: input_(name, array.shape, self.dtype) for name, array in arrays.items()}
         out = self.apply(params, input_(INPUT, (1, *self.input_shape), self.input_dtype))
         counts = dict.fromkeys((node.name for node in self.nodes), 0)
         for value in toposort([out]):
@@ -185,8 +238,8 @@ class _Room:
     def __init__(self, most: int):
         self.most, self.count = most, 0
 
-    def take(self, index: int, name: str, params: Mapping[str, Param]) -> None:
-        self.count += sum(math.prod(param.shape) for param in params.values())
+    def take(self, index: int, name: str, arrays: Mapping[str, Param | Buffer]) -> None:
+        self.count += sum(math.prod(array.shape) for array in arrays.values())
         if self.count > self.most:
             raise LayerSizeError(index, f"layer {name}", self.count, self.most)
 
@@ -204,7 +257,9 @@ def _node(
     x = [input_(source, (_BATCH, *shape), kind) for source, shape in zip(inputs, shapes, strict=True)]
     try:
         params = layer.params(*(value.spec for value in x))
-        room.take(index, name, params)  # before the trace: the shapes of arrays end at 2**63
+        buffers = layer.buffers(*(value.spec for value in x))
+        layer.noise(*(value.spec for value in x))  # for what it says of shapes that do not fit
+        room.take(index, name, {**params, **buffers})  # before the trace: the shapes of arrays end at 2**63
         for key, param in params.items():
             param.initializer.check(key, param.shape)
         out = layer.apply({key: input_(key, param.shape, dtype) for key, param in params.items()}, *x)
@@ -215,4 +270,4 @@ def _node(
         reason = error.reason if error.where == layer.type else f"{error.where}: {error.reason}"
         given = {source: list(shape) for source, shape in zip(inputs, shapes, strict=True)}
         raise LayerShapeError(index, f"layer {name}", reason, **given) from error
-    return Node(index, name, layer, inputs, shapes, out.shape[1:], params)
+    return Node(index, name, layer, inputs, shapes, out.shape[1:], params, buffers)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from backprop_cli.autodiff import Array, Plan, Program
+from backprop_cli.data.windows import Windows
 from backprop_cli.nn.metric import Metric, Predictions
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.planned import planned
 from backprop_cli.training.program import (
     INPUTS,
     LOSS,
-    PARAMETERS,
     PREDICTIONS,
     TARGETS,
     Recipe,
@@ -31,12 +31,12 @@ class Examples(Protocol):
     """A split: inputs (examples, *input_shape) and targets (examples,) or (examples, outputs)."""
 
     @property
-    def inputs(self) -> Array:
-        """The inputs, in the training precision."""
+    def inputs(self) -> Array | Windows:
+        """The inputs: numbers in the training precision, or tokens."""
 
     @property
-    def targets(self) -> Array:
-        """Labels, 0/1 or numbers."""
+    def targets(self) -> Array | Windows:
+        """Labels, 0/1, numbers or tokens."""
 
 
 Unit = Callable[[Array], Array]
@@ -49,25 +49,27 @@ def same_unit(outputs: Array) -> Array:
 
 
 class Evaluator:
-    """Runs a network without updating it; plans are made once a batch size and share the parameters."""
+    """Runs a network without updating it; plans are made once a batch size and share its numbers.
+
+    ``network``: the flat vectors that hold it, as ``State.network`` has them.
+    """
 
     def __init__(
         self,
         recipe: Recipe,
-        parameters: Array,
+        network: Mapping[str, Array],
         metrics: Sequence[Metric] = (),
         to_unit: Unit = same_unit,
         watch: Stopwatch | None = None,
     ):
         self._watch = watch or Stopwatch()
-        self.recipe, self.parameters, self.metrics, self.to_unit = recipe, parameters, metrics, to_unit
+        self.recipe, self.network, self.metrics, self.to_unit = recipe, network, metrics, to_unit
         self._plans: dict[tuple[str, int], Plan] = {}
 
     def _plan(self, kind: str, trace: Callable[[Recipe, int], Program], batch: int) -> Plan:
         key = kind, batch
         if key not in self._plans:
-            arrays = {PARAMETERS: self.parameters}
-            self._plans[key] = planned(partial(trace, self.recipe, batch), arrays, self._watch)
+            self._plans[key] = planned(partial(trace, self.recipe, batch), self.network, self._watch)
         return self._plans[key]
 
     def evaluate(self, split: Examples) -> dict[str, float]:
@@ -101,11 +103,11 @@ class Evaluator:
                     plan.run()
                 yield self._in_unit(plan.outputs[PREDICTIONS].copy())
 
-    def measure(self, predictions: Array, targets: Array) -> dict[str, float]:
+    def measure(self, predictions: Array, targets: Array | Windows) -> dict[str, float]:
         """Every metric, by name, in the target's own unit."""
         if not self.metrics:
             return {}
-        shown = Predictions(self.recipe.loss.task, self._in_unit(predictions), self._in_unit(targets))
+        shown = Predictions(self.recipe.loss.task, self._in_unit(predictions), self._in_unit(np.asarray(targets)))
         return {metric.type: metric.compute(shown) for metric in self.metrics}
 
     def _in_unit(self, values: Array) -> Array:

@@ -31,7 +31,7 @@ class Trainer:
     def __init__(self, job: Job, state: State, watch: Stopwatch | None = None):
         watch = watch or Stopwatch()
         self.job, self.state = job, state
-        self.evaluator = Evaluator(job.recipe, state.parameters, job.metrics, job.to_unit, watch)
+        self.evaluator = Evaluator(job.recipe, state.network, job.metrics, job.to_unit, watch)
         self._updates = Updates(job, state, watch)
         state.position = min(state.position, len(job.train.inputs))  # the data of a resumed run may have shrunk
         self._started = time.perf_counter() - state.seconds
@@ -47,17 +47,18 @@ class Trainer:
         self._updates.warm_up()
 
     def check_finite(self) -> None:
-        """The last update may have made a parameter infinite, which no loss has seen yet.
+        """The last update may have made a parameter or a buffer infinite, which no loss has seen yet.
 
         Raises:
-            DivergenceError: a parameter is not finite; it is named.
+            DivergenceError: a parameter or buffer is not finite; it is named.
 
         """
-        finite = np.isfinite(self.state.parameters)
-        if not finite.all():
-            place = int(np.argmin(finite))
-            name, index = self.job.recipe.layout.name_at(place)
-            raise diverged(self.state, f"{name}{list(index)} is {self.state.parameters[place]:g}")
+        for vector, numbers in self.state.network.items():
+            finite = np.isfinite(numbers)
+            if not finite.all():
+                place = int(np.argmin(finite))
+                name, index = self.job.recipe.layout_of(vector).name_at(place)
+                raise diverged(self.state, f"{name}{list(index)} is {numbers[place]:g}")
 
     def run(self, every: Collection[int] = (1,)) -> Iterator[Event]:
         """Train until the planned end, early stopping or a limit.

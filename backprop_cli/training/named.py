@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +18,13 @@ SCALARS = (LOSS, OBJECTIVE)
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Where derivatives are taken: a network in float64 with its flat ``parameters``, and examples.
+    """Where derivatives are taken: a network in float64 with its flat vectors (see ``State.network``), and examples.
 
     Shapes: inputs (examples, *input_shape); targets as the task has them, or None where nothing needs them.
     """
 
     recipe: Recipe
-    parameters: Array
+    network: Mapping[str, Array]
     inputs: Array
     targets: Array | None
 
@@ -35,12 +36,12 @@ class Point:
     def copy(self) -> Point:
         """The same in arrays of its own."""
         targets = None if self.targets is None else self.targets.copy()
-        return Point(self.recipe, self.parameters, self.inputs.copy(), targets)
+        return replace(self, inputs=self.inputs.copy(), targets=targets)
 
     def part(self, start: int, stop: int) -> Point:
         """Some of the examples."""
         targets = None if self.targets is None else self.targets[start:stop]
-        return Point(self.recipe, self.parameters, self.inputs[start:stop], targets)
+        return replace(self, inputs=self.inputs[start:stop], targets=targets)
 
 
 class Named:
@@ -56,7 +57,7 @@ class Named:
         self._by = {**traced.layers, **traced.params, INPUTS: traced.inputs[INPUTS]}
         self._params = traced.params
         targets = np.zeros(recipe.target_shape(batch), recipe.target_dtype) if point.targets is None else point.targets
-        arrays = {INPUTS: point.inputs, TARGETS: targets, PARAMETERS: point.parameters}
+        arrays = {INPUTS: point.inputs, TARGETS: targets, **point.network}
         self.feed = {traced.inputs[name]: array for name, array in arrays.items()}
 
     def write(self, point: Point) -> None:

@@ -32,7 +32,7 @@ from backprop_cli.training.layout import Layout
 from backprop_cli.training.parts import Part, descend, parts_of
 from backprop_cli.training.settings import RegularizationSettings
 
-PARAMETERS, GRADIENT_SUM = "parameters", "gradient_sum"
+PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
 INPUTS, TARGETS, SHARE = "inputs", "targets", "share"
 LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
 GRADIENT = "gradient"
@@ -74,9 +74,21 @@ class Recipe:
         """The vectors of the optimizers' slots, by name: whose they are, and what the slot is called."""
         return {name: (part, slot) for part in self.parts for name, slot in part.slots().items()}
 
+    @cached_property
+    def buffer_layout(self) -> Layout:
+        """Where each buffer, and each parameter that is not trained, lies in the vector of them."""
+        return Layout({name: array.shape for name, array in self.model.buffers.items()})
+
     def layout_of(self, vector: str) -> Layout:
         """What lies where in a flat vector that a step reads and writes."""
-        return self.slots[vector][0].layout if vector in self.slots else self.layout
+        if vector in self.slots:
+            return self.slots[vector][0].layout
+        return self.buffer_layout if vector == BUFFERS else self.layout
+
+    @cached_property
+    def network(self) -> tuple[str, ...]:
+        """Names of the flat vectors that hold the network: without optimizer, all that a prediction needs."""
+        return (PARAMETERS, BUFFERS) if self.model.buffers else (PARAMETERS,)
 
     @property
     def target_dtype(self) -> np.dtype[np.generic]:
@@ -90,12 +102,14 @@ class Recipe:
     def states(self) -> dict[str, float]:
         """Names of the flat vectors a step reads and writes, with the value each starts at."""
         slots = {name: part.optimizer.slot_start(slot) for name, (part, slot) in self.slots.items()}
-        return {PARAMETERS: 0.0, **slots, **({GRADIENT_SUM: 0.0} if self.accumulate else {})}
+        return {**dict.fromkeys(self.network, 0.0), **slots, **({GRADIENT_SUM: 0.0} if self.accumulate else {})}
 
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """One batch through the network, traced; ``layers`` has the output of each by name."""
+    """One batch through the network, traced; ``layers`` has the output of each by name, ``updates`` has the new vector
+    of buffers where training changes one.
+    """
 
     inputs: dict[str, Value]
     params: dict[str, Value]
@@ -103,6 +117,7 @@ class Forward:
     outputs: Value
     loss: Value
     regularization: Value
+    updates: dict[str, Value]
 
 
 def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
@@ -113,16 +128,18 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     model = recipe.model
     x = input_(INPUTS, (batch, *model.input_shape), model.input_dtype)
     targets = input_(TARGETS, recipe.target_shape(batch), recipe.target_dtype)
-    vector = input_(PARAMETERS, (recipe.layout.size,), model.dtype)
+    vectors = {name: input_(name, (recipe.layout_of(name).size,), model.dtype) for name in recipe.network}
     wanted = model.noise(batch) if training else {}
     noise = {name: input_(name, spec.shape, spec.dtype) for name, spec in wanted.items()}
-    params = recipe.layout.values(vector)
-    layers = model.layer_outputs(params, x, noise if training else None)
-    outputs = layers[model.nodes[-1].name]
+    params = recipe.layout.values(vectors[PARAMETERS])
+    buffers = recipe.buffer_layout.values(vectors[BUFFERS]) if BUFFERS in vectors else {}
+    walked = model.walk({**params, **buffers}, x, noise if training else None)
+    outputs = walked.layers[model.nodes[-1].name]
     weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
     loss = recipe.loss.apply(outputs, targets, weights)
-    inputs = {INPUTS: x, TARGETS: targets, PARAMETERS: vector, **noise}
-    return Forward(inputs, params, layers, outputs, loss, penalty(recipe, params))
+    inputs = {INPUTS: x, TARGETS: targets, **vectors, **noise}
+    updates = {BUFFERS: recipe.buffer_layout.join({**buffers, **walked.updates})} if walked.updates else {}
+    return Forward(inputs, params, walked.layers, outputs, loss, penalty(recipe, params), updates)
 
 
 def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:
@@ -177,7 +194,7 @@ def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Prog
     traced = forward(recipe, batch, training=True)
     inputs = dict(traced.inputs)
     gradient = _batch_gradient(recipe, traced)
-    updates: dict[str, Value] = {}
+    updates = dict(traced.updates)
     if recipe.accumulate:
         gradient = _added(recipe, inputs, gradient)
         updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))
@@ -188,11 +205,11 @@ def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Prog
 
 
 def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
-    """As ``training_step`` without the update: ``gradient_sum <- gradient_sum + share * gradient``."""
+    """As ``training_step`` without the optimizer's update: ``gradient_sum <- gradient_sum + share * gradient``."""
     traced = forward(recipe, batch, training=True)
     inputs = dict(traced.inputs)
     total = _added(recipe, inputs, _batch_gradient(recipe, traced))
-    return simplify(Program(inputs, _shown(recipe, traced, predictions), {GRADIENT_SUM: total}))
+    return simplify(Program(inputs, _shown(recipe, traced, predictions), {**traced.updates, GRADIENT_SUM: total}))
 
 
 def evaluation_step(recipe: Recipe, batch: int) -> Program:

@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.errors import CheckpointError
-from backprop_cli.training.program import PARAMETERS, Recipe
+from backprop_cli.training.program import BUFFERS, PARAMETERS, Recipe
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH = "schedule", "best", "early_stopping", "epoch"
 """Keys of ``State.memory``."""
@@ -27,7 +27,7 @@ INITIALIZATION, SHUFFLE, NOISE = 1, 2, 3
 class State:
     """Where training is. ``step`` updates are done; ``position`` examples of epoch ``epoch`` (from 1) are done,
     ``seconds`` were spent.
-    ``vectors``: the flat parameters and optimizer slots, by name. ``noise`` draws dropout's random numbers;
+    ``vectors``: the flat parameters, buffers and optimizer slots, by name. ``noise`` draws dropout's random numbers;
     shuffling needs no state, for an epoch's order follows from seed and epoch.
     ``memory``: what schedule, early stopping and the running epoch's sums remember, as plain numbers.
     ``predictions``: those of the running epoch in its order, of which the first ``position`` are made; train metrics
@@ -45,10 +45,10 @@ class State:
 
     @classmethod
     def start(cls, recipe: Recipe, seed: int) -> State:
-        """Initial parameters and empty slots."""
+        """Initial parameters and buffers, and empty slots."""
         dtype = recipe.model.dtype
         vectors = {name: np.full(recipe.layout_of(name).size, value, dtype) for name, value in recipe.states().items()}
-        views = recipe.layout.arrays(vectors[PARAMETERS])
+        views = _network_arrays(recipe, vectors)
         for name, array in recipe.model.init(np.random.default_rng([seed, INITIALIZATION])).items():
             views[name][...] = array
         return cls(vectors, np.random.default_rng([seed, NOISE]))
@@ -58,11 +58,16 @@ class State:
         """The flat vector of parameters."""
         return self.vectors[PARAMETERS]
 
+    @property
+    def network(self) -> dict[str, Array]:
+        """The flat vectors that hold the network: parameters, and buffers where there are any."""
+        return {name: self.vectors[name] for name in (PARAMETERS, BUFFERS) if name in self.vectors}
+
     def tensors(self, recipe: Recipe) -> dict[str, Array]:
-        """Views by name: parameters as they are called, slots as ``optimizer.<slot>.<parameter>``; in the middle of an
-        epoch also ``epoch.predictions``.
+        """Views by name: parameters and buffers as they are called, slots as ``optimizer.<slot>.<parameter>``; in the
+        middle of an epoch also ``epoch.predictions``.
         """
-        found = dict(recipe.layout.arrays(self.parameters))
+        found = _network_arrays(recipe, self.vectors)
         for vector, (part, slot) in recipe.slots.items():
             views = part.layout.arrays(self.vectors[vector])
             found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
@@ -83,7 +88,7 @@ class State:
     def restore(
         self, recipe: Recipe, tensors: Mapping[str, Array], counters: Mapping[str, Any] | None, path: str
     ) -> None:
-        """Take over the numbers of a checkpoint; without ``counters`` the parameters alone.
+        """Take over the numbers of a checkpoint; without ``counters`` the network alone.
 
         Raises:
             CheckpointError: tensors of another network; every missing, unknown and misshapen one is named. Or counters
@@ -93,7 +98,7 @@ class State:
         given = dict(tensors)
         predictions = given.pop(PREDICTED, None)
         if counters is None:
-            own = recipe.layout.arrays(self.parameters)
+            own = _network_arrays(recipe, self.vectors)
             given = {name: array for name, array in given.items() if name in own or not name.startswith(_OF_TRAINING)}
         else:
             own = self.tensors(recipe)
@@ -123,6 +128,12 @@ class State:
                 "use another checkpoint"
             )
         self.predictions = predictions
+
+
+def _network_arrays(recipe: Recipe, vectors: Mapping[str, Array]) -> dict[str, Array]:
+    """Views of parameters and buffers by name."""
+    views = [recipe.layout_of(name).arrays(vectors[name]) for name in recipe.network]
+    return {name: array for found in views for name, array in found.items()}
 
 
 def _count(value: Any) -> int:

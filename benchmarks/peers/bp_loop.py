@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backprop_cli.data.dataset import Split
+from backprop_cli.data.examples import Split
 from backprop_cli.nn.schedules.constant import Constant
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer

@@ -31,7 +31,7 @@ class Network:
         self.data = data
         self.recipe = Recipe(model, CrossEntropy(), optimizer)
         self.state = State.start(self.recipe, seed=0)
-        self.evaluator = Evaluator(self.recipe, self.state.parameters)
+        self.evaluator = Evaluator(self.recipe, self.state.network)
         parameters = self.recipe.layout.arrays(self.state.parameters)
         for number, (weight, bias) in enumerate(data.weights, start=1):
             parameters[f"dense_{number}.weight"][...] = weight

@@ -18,12 +18,14 @@ data:
   features: all
   split: {validation: 0.15, test: 0.15, stratify: true}
   transform: {numeric: standardize, categorical: one_hot, missing: error, target: none}
+  text: none
 model:
   input: [64]
   layers:
     - type: dense
       name: dense_1
       inputs: [input]
+      trainable: true
       activation: relu
       units: 64
       bias: true
@@ -33,6 +35,7 @@ model:
     - type: dense
       name: dense_2
       inputs: [dropout_1]
+      trainable: true
       activation: none
       units: 10
       bias: true
@@ -40,7 +43,7 @@ model:
       bias_initializer: zeros
 loss: {type: cross_entropy, label_smoothing: 0.0, class_weight: none}
 regularization: {l1: 0.0, l2: 0.0}
-optimizer: {type: adam, learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-08}
+optimizer: {type: adam, learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-08, amsgrad: false}
 schedule: {type: constant, warmup_steps: 0}
 metrics: [accuracy]
 training:

@@ -25,8 +25,11 @@ def load(folder: Path) -> Load:
     """``load(task, source=..., ...)``: the dataset of a ``data`` section with these keys, paths from the folder."""
 
     def call(task: str = "classes", *, dtype: Any = "float64", input_shape: Any = None, seed: int = 0, **keys: Any):
+        tokens = keys.pop("tokens", 256 if task == "tokens" else None)
         settings = DataSettings.model_validate(keys)
-        return load_dataset(settings, base=folder, seed=seed, dtype=dtype, task=task, input_shape=input_shape)
+        return load_dataset(
+            settings, base=folder, seed=seed, dtype=dtype, task=task, input_shape=input_shape, tokens=tokens
+        )
 
     return call
 

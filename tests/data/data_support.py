@@ -2,6 +2,6 @@
 
 from collections.abc import Callable
 
-from backprop_cli.data.dataset import Dataset
+from backprop_cli.data.examples import Dataset
 
 Load = Callable[..., Dataset]

@@ -121,7 +121,7 @@ def test_packed_text(folder: Path) -> None:
 
 
 def test_every_format_has_a_summary() -> None:
-    assert list(FORMATS) == ["csv", "idx", "jsonl", "npy", "npz", "tsv"]
+    assert list(FORMATS) == ["csv", "idx", "jsonl", "npy", "npz", "text", "tsv"]
     for _, cls in FORMATS.items():
         assert (cls.__doc__ or "").splitlines()[0].endswith((".", ")"))
 
@@ -235,6 +235,6 @@ def test_files_that_are_not_there(folder: Path) -> None:
     assert message("iris.cvs") == "iris.cvs: no such file; did you mean 'iris.csv'?"
     Path("iris.cvs").write_text("a\n1\n")
     assert message("iris.cvs") == (
-        "iris.cvs: unknown format; known suffixes: .csv, .idx, .jsonl, .ndjson, .npy, .npz, .tab, .tsv; "
-        "or set data.format (csv, idx, jsonl, npy, npz, tsv)"
+        "iris.cvs: unknown format; known suffixes: .csv, .idx, .jsonl, .ndjson, .npy, .npz, .tab, .tsv, .txt; "
+        "or set data.format (csv, idx, jsonl, npy, npz, text, tsv)"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from backprop_cli.data.settings import DataSettings, FilePair, Scale, SplitSettings
+from backprop_cli.data.settings import DataSettings, FilePair, Scale, SplitSettings, TextSettings
 
 
 def settings(**keys: object) -> DataSettings:
@@ -33,6 +33,7 @@ def test_every_value_written_out_means_the_same() -> None:
         {"source": "a.csv", "target": ["k", "l"], "split": {"validation": 0.2}},
         {"train": {"inputs": "a", "targets": "b"}, "test": "c.csv", "transform": {"numeric": {"scale": 0.5}}},
         {"generate": {"type": "moons"}, "split": "none"},
+        {"source": "a.txt", "text": {"tokens": "word", "stride": 3}},
     ):
         first = settings(**given)
         assert settings(**first.model_dump()) == first
@@ -55,6 +56,13 @@ def test_none_takes_a_file_away() -> None:
     )
     assert settings(train="a.csv", target="k", source="none").split is None
     assert settings(train="./none", target="k").train == "./none"
+
+
+def test_a_text_is_told_by_its_name_or_format() -> None:
+    for keys in ({"source": "a.txt"}, {"train": "a.TXT.gz"}, {"source": "a.log", "format": "text"}):
+        assert settings(**keys).text == TextSettings(tokens="character", context=64, lines=False, minimum_count=1)
+    assert settings(source="a.txt", format="csv", target="k").text is None
+    assert settings(source="a.txt", text="none") == settings(source="a.txt", text={})
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,33 @@ def test_none_takes_a_file_away() -> None:
         (
             {"source": "a", "target": "k", "format": "cvs"},
             ("format",),
-            "Input should be 'csv', 'idx', 'jsonl', 'npy', 'npz' or 'tsv'",
+            "Input should be 'csv', 'idx', 'jsonl', 'npy', 'npz', 'text' or 'tsv'",
+        ),
+        (
+            {"source": "a.txt", "target": "k"},
+            (),
+            "'target' goes with columns, and a text has none: its next tokens are predicted; of a table say the format "
+            "(csv, tsv, jsonl)",
+        ),
+        (
+            {"source": "a", "format": "text", "transform": {"numeric": "none"}},
+            (),
+            "'transform' goes with columns, and a text has none: its next tokens are predicted",
+        ),
+        (
+            {"source": "a.csv", "target": "k", "text": {}},
+            (),
+            "'text' goes with a text file; name a .txt, or set format: text",
+        ),
+        (
+            {"train": "a.txt", "test": {"inputs": "b.txt", "targets": "c.txt"}},
+            (),
+            "{inputs, targets} goes with arrays; of a text name the file alone",
+        ),
+        (
+            {"source": "a.txt", "text": {"lines": True, "stride": 3}},
+            ("text",),
+            "'stride' goes with running text; with 'lines' every line is an example",
         ),
     ],
 )

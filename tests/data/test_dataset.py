@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from data_support import Load
 
-from backprop_cli.data.dataset import Dataset, known_input_shape, load_dataset, load_inputs, load_split
+from backprop_cli.data.dataset import known_input_shape, load_dataset, load_inputs, load_split
+from backprop_cli.data.examples import Dataset
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.transform import Transform

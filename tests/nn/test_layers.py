@@ -29,14 +29,50 @@ def _multiply(layer, params, *x):
     return x[0] * x[1] * (x[2] if len(x) > 2 else 1.0)
 
 
+def _standardized(layer, x, axes):
+    center = anp.mean(x, axes, keepdims=True)
+    spread = anp.mean(x**2, axes, keepdims=True) - center**2
+    return (x - center) / anp.sqrt(spread + layer.epsilon)
+
+
+def _by_channel(params, x):
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return x * params["weight"].reshape(shape) + params["bias"].reshape(shape) if "bias" in params else x
+
+
+def _batch_norm(layer, params, x):
+    return _by_channel(params, _standardized(layer, x, (0, *range(2, x.ndim))))
+
+
+def _layer_norm(layer, params, x):
+    axes = tuple(range(1, x.ndim)) if layer.axes == "all" else tuple(range(-layer.axes, 0))
+    out = _standardized(layer, x, axes)
+    return out * params["weight"] + params["bias"] if layer.affine else out
+
+
+def _group_norm(layer, params, x):
+    grouped = x.reshape(x.shape[0], layer.groups, -1)
+    return _by_channel(params, _standardized(layer, grouped, (2,)).reshape(x.shape))
+
+
+def _rms_norm(layer, params, x):
+    out = x / anp.sqrt(anp.mean(x**2, tuple(range(-layer.axes, 0)), keepdims=True) + layer.epsilon)
+    return out * params.get("weight", 1.0)
+
+
 # The same functions, written from their definitions for another package; of dense, samples use tanh at most.
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
     "add": lambda layer, params, *x: sum(x[1:], x[0]),
+    "batch_norm": _batch_norm,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "dense": _dense,
     "dropout": _dropout,
     "embedding": lambda layer, params, x: params["weight"][x],
+    "group_norm": _group_norm,
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+    "spatial_dropout": _dropout,
     "flatten": lambda layer, params, x: anp.reshape(x, (BATCH, -1)),
     "multiply": _multiply,
     "reshape": lambda layer, params, x: anp.reshape(x, (BATCH, *layer.shape)),
@@ -111,6 +147,27 @@ def _apply(settings, *shapes):
             [(2, 3, 5)],
             "dense: needs one vector an example; put {type: flatten} before it (given x: f8[2,3,5])",
         ),
+        (
+            "batch_norm",
+            [(2,)],
+            "batch_norm: needs at least one axis an example: features, or channels first (given x: f8[2])",
+        ),
+        (
+            {"type": "group_norm", "groups": 3},
+            [(2, 4, 5)],
+            "group_norm: 3 groups do not divide 4 channels (given x: f8[2,4,5])",
+        ),
+        (
+            {"type": "group_norm", "groups": 3},
+            [(2,)],
+            "group_norm: needs at least one axis an example: features, or channels first (given x: f8[2])",
+        ),
+        (
+            {"type": "layer_norm", "axes": 3},
+            [(2, 4, 5)],
+            "layer_norm: the last 3 axes are to be normalized, and an example has 2 (given x: f8[2,4,5])",
+        ),
+        ("rms_norm", [(2,)], "rms_norm: the last 1 axes are to be normalized, and an example has 0 (given x: f8[2])"),
         (
             {"type": "reshape", "shape": [5, -1]},
             [(2, 12)],

@@ -12,6 +12,8 @@ from backprop_cli.training.state import State
 
 pytest.importorskip("numba")
 
+NORMED = (DENSE[0], "batch_norm", DENSE[1])
+
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
@@ -28,14 +30,14 @@ def trained(given, compiled):
     state = State.start(given.recipe, given.seed)
     for _ in Trainer(dataclasses.replace(given, compiled=compiled), state).run():
         pass
-    return state.parameters
+    return np.concatenate(list(state.network.values()))
 
 
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
     [("float64", 1e-12), ("float32", 1e-6)],
 )
-@pytest.mark.parametrize("layers", [DENSE, DROPOUT], ids=["dense", "dropout"])
+@pytest.mark.parametrize("layers", [DENSE, DROPOUT, NORMED], ids=["dense", "dropout", "batch_norm"])
 def test_numbers_of_numpy(dtype, tolerance, layers):
     given = given_job(
         layers=layers, dtype=dtype, optimizer={"type": "sgd", "learning_rate": 0.1, "momentum": 0.9}, l2=1e-3

@@ -57,7 +57,7 @@ def skipping(activation):
 
 def point(made, count=3, seed=0) -> Point:
     some = examples(count, made, seed)
-    return Point(made, State.start(made, seed).parameters, some.inputs, some.targets)
+    return Point(made, State.start(made, seed).network, some.inputs, some.targets)
 
 
 def reference(activation, at: Point):
@@ -96,7 +96,7 @@ def test_against_hips_autograd(activation):
     """A network with skips, softmax and the activation: Jacobians, gradient, Hessian, and its products."""
     at = point(recipe(skipping(activation), l2=0.1))
     predictions, objective = reference(SMOOTH[activation], at)
-    x, flat = at.inputs, at.parameters
+    x, flat = at.inputs, at.network["parameters"]
     of_inputs = autograd.jacobian(lambda x: predictions(x, flat))(x).reshape(9, 12)
     of_parameters = autograd.jacobian(lambda flat: predictions(x, flat))(flat).reshape(9, -1)
     for mode in MODES:
@@ -201,7 +201,7 @@ def test_nothing_is_dropped():
     """With dropout and without it the derivatives are the same."""
     plain = point(recipe())
     dropped = point(recipe(DROPOUT))
-    dropped.parameters[...] = plain.parameters
+    dropped.network["parameters"][...] = plain.network["parameters"]
     for of in ("predictions", "loss"):
         np.testing.assert_array_equal(
             jacobian(dropped, of, "parameters").matrix, jacobian(plain, of, "parameters").matrix

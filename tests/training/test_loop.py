@@ -132,7 +132,7 @@ def test_metrics_are_of_the_whole_split_not_means_of_batches():
     loss = -np.log(p[np.arange(1100), held_out.targets]).mean()
     assert epoch.metrics["validation/loss"] == pytest.approx(loss, rel=1e-12)
     # Of the only step the predictions are those before it.
-    before = Evaluator(r, State.start(r, 0).parameters, [made(METRICS, "f1")]).evaluate(data)
+    before = Evaluator(r, State.start(r, 0).network, [made(METRICS, "f1")]).evaluate(data)
     assert epoch.metrics["train/f1"] == pytest.approx(before["f1"], rel=1e-12)
 
 

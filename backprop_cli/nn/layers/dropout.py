@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from backprop_cli.autodiff import Spec, Value, greater_equal
-from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
+from backprop_cli.autodiff import Spec
+from backprop_cli.nn.layer import LAYERS, Sample
+from backprop_cli.nn.layers.dropping import Dropping
 
 
 @LAYERS.register
-class Dropout(Layer):
+class Dropout(Dropping):
     """``out = x * [noise >= rate] / (1 - rate)`` in training, ``out = x`` elsewhere (inverted dropout).
 
     Each entry is dropped by itself with probability ``rate``; the mean of the output is the input.
@@ -22,18 +21,9 @@ class Dropout(Layer):
     """
 
     type: Literal["dropout"] = "dropout"
-    rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """probability that an entry is dropped"""
 
     samples: ClassVar[tuple[Sample, ...]] = (Sample({"rate": 0.4}, ((3, 4),)), Sample({"rate": 0.0}, ((3,),)))
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
         """One number an entry of x; none where nothing is dropped."""
         return {"noise": x[0]} if self.rate else {}
-
-    def apply(self, params: Params, *x: Value) -> Value:
-        """The input, thinned where there is noise."""
-        if "noise" not in params:
-            return x[0]
-        kept = greater_equal(params["noise"], self.rate)
-        return x[0] * (kept * (1.0 / (1.0 - self.rate)))

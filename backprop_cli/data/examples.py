@@ -1,0 +1,87 @@
+"""Examples as training sees them: a split, and all splits of a configuration with what was fitted on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backprop_cli.data.table import Array, Cell
+from backprop_cli.data.transform import Transform
+from backprop_cli.data.windows import Windows
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples in the file's order: C-contiguous arrays, or windows that are gathered when they are asked for.
+
+    ``rows``: where each example is in its file, as messages say it: the line, from 1; of an array the row, from 0.
+    ``apart``: the same data with no token in two windows, where they overlap here: what metrics are computed on.
+
+    Shapes: inputs (examples, *input_shape); targets int64 (examples,) for classes, int64 (examples, positions) for
+            tokens, else (examples, outputs); rows int64 (examples,), or None where the arrays came from no file.
+    """
+
+    inputs: Array | Windows
+    targets: Array | Windows
+    rows: Array | None = None
+    apart: Split | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The splits of one ``data`` section, and what was fitted on the train split.
+
+    ``files``: sha256 of each file read, by its absolute path.
+    """
+
+    train: Split
+    validation: Split | None
+    test: Split | None
+    transform: Transform
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.transform.input_shape
+
+    @property
+    def classes(self) -> list[Cell] | None:
+        """The classes in the order of the outputs; for one binary target, what means 0 and what means 1; else None."""
+        return self.transform.classes
+
+    @property
+    def target_names(self) -> list[str]:
+        """A name an output for numbers and binary targets; for classes the target's column."""
+        return self.transform.target_names
+
+    @property
+    def feature_names(self) -> list[str]:
+        """A name an input."""
+        return self.transform.feature_names
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
+
+    @property
+    def measured(self) -> dict[str, Split]:
+        """The splits, by name, as metrics are computed on them: every token counts once."""
+        return {name: split.apart or split for name, split in self.splits.items()}
+
+    def class_counts(self) -> list[int]:
+        """Examples of each class in the train split, in the order of ``classes``.
+
+        Raises: ValueError for targets that are not classes.
+        """
+        if self.classes is None or self.transform.text is not None:
+            raise ValueError("these targets are not classes")
+        counts = np.bincount(np.asarray(self.train.targets, np.int64).ravel(), minlength=len(self.classes))
+        return [int(count) for count in counts]

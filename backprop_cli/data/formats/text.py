@@ -1,0 +1,29 @@
+"""Running text."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.format import FORMATS, TextFormat
+from backprop_cli.data.text import text_of
+from backprop_cli.errors import DataError
+
+
+@FORMATS.register
+class Text(TextFormat):
+    """A text, UTF-8: its tokens, each to be predicted from those before it; the section ``data.text`` says how.
+
+    Lines may end as on Windows; they are read as ending with a newline alone. Files: ``.txt``, ``.txt.gz``.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".txt",)
+
+    def read(self, file: DataFile) -> str:
+        """The whole text. Raises: DataError with the line of what is not UTF-8."""
+        with file.open() as stream:
+            lines = [text_of(raw, file.name, number) for number, raw in enumerate(stream, 1)]
+        text = "".join(lines).replace("\r\n", "\n")
+        if not text.strip():
+            raise DataError(f"{file.name}: there is nothing in it but white space")
+        return text

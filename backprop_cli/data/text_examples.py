@@ -1,0 +1,181 @@
+"""Examples from a text: windows over its tokens, and as targets the same windows one token later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.data.examples import Dataset, Split
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.format import TextFormat, format_of
+from backprop_cli.data.setting_error import SettingError
+from backprop_cli.data.settings import DataSettings
+from backprop_cli.data.split import Indices, split_in_order, split_rows
+from backprop_cli.data.target import FittedTarget
+from backprop_cli.data.tokenizer import NEWLINE, Tokenizer, Tokens
+from backprop_cli.data.transform import Transform
+from backprop_cli.data.windows import Windows
+from backprop_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from backprop_cli.nn.loss import Task
+
+IGNORED = -1
+"""The target of a place that counts nothing: there is no token there."""
+
+
+def fit_text(
+    settings: DataSettings, base: Path, task: Task, input_shape: tuple[int, ...] | None, tokens: int | None
+) -> Transform:
+    """The vocabulary of the whole first file: like a class, a token is what its name says, in whatever split.
+
+    Raises: DataError for a text that cannot be used; SettingError where the loss is for other targets, an example
+    is not of ``input_shape``, or the network knows fewer ``tokens`` (None: looks none up).
+    """
+    assert settings.text is not None
+    if task != "tokens":
+        reason = "the targets of a text are the tokens that come next; use loss: next_token"
+        raise SettingError([(("loss",), reason)])
+    shape = (settings.text.context,)
+    if input_shape is not None and input_shape != shape:
+        reason = f"{list(input_shape)} is not the shape of an example, which has data.text.context: {shape[0]} tokens"
+        raise SettingError([(("model", "input"), reason)])
+    file = _first(settings, base)
+    tokenizer = Tokenizer.fit(read_text(file, settings.format), settings.text)
+    count = len(tokenizer.vocabulary)
+    if tokens is None or tokens < count:
+        reads = "computes with its inputs" if tokens is None else f"knows {tokens:,} tokens"
+        reason = (
+            f"the network {reads}, and {file.name} has {count:,} different tokens; begin with an embedding that has"
+        )
+        raise SettingError([(("model", "layers"), f"{reason} tokens: {count}")])
+    nothing = np.zeros(0)
+    target = FittedTarget("tokens", (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
+    return Transform((), target, shape, tokens, tokenizer)
+
+
+def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Path, seed: int) -> Dataset:
+    """The splits of a text.
+
+    Running text is split in order, train first, and no example is of two splits; lines are split at random by ``seed``.
+
+    Raises: DataError for a text that cannot be used, or is too short for a split.
+    """
+    assert transform.text is not None
+    other = {"validation": settings.validation, "test": settings.test}
+    own = {name for name, files in other.items() if files is not None}
+    fractions = {} if settings.split is None else settings.split.model_dump(include={"validation", "test"} - own)
+    file = _first(settings, base)
+    numbers = transform.encode_text(read_text(file, settings.format), file.name)
+    splits = _split(numbers, file.name, transform.text, fractions, seed)
+    hashes = file.hashes()
+    for name in own:
+        file = DataFile(base / str(other[name]))
+        splits[name] = load_text(file, transform, settings.format)
+        hashes |= file.hashes()
+    return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, hashes)
+
+
+def _first(settings: DataSettings, base: Path) -> DataFile:
+    """The file that the vocabulary is of."""
+    return DataFile(base / str(settings.source or settings.train))
+
+
+def load_text(file: DataFile, transform: Transform, format: str | None) -> Split:
+    """A whole text, each token in one example. Raises: DataError, also for a token that the network does not know."""
+    assert transform.text is not None
+    tokenizer = transform.text
+    numbers = tokenizer.encode(read_text(file, format), file.name)
+    if tokenizer.settings.lines:
+        lines = _Lines(numbers, tokenizer)
+        return lines.split(np.arange(len(lines.starts)))
+    return _running(numbers, tokenizer, range(len(numbers)), tokenizer.settings.context, file.name)
+
+
+def read_text(file: DataFile, format: str | None) -> str:
+    """The text of a file. Raises: DataError where its format is another."""
+    file.check()
+    chosen = format_of(file.name, format)
+    if not isinstance(chosen, TextFormat):
+        raise DataError(f"{file.name}: the network was trained on a text; name a .txt, or say that it is one: text")
+    return chosen.read(file)
+
+
+def _split(
+    numbers: Tokens, name: str, tokenizer: Tokenizer, fractions: Mapping[str, float], seed: int
+) -> dict[str, Split]:
+    settings = tokenizer.settings
+    if settings.lines:
+        lines = _Lines(numbers, tokenizer)
+        rows = split_rows(len(lines.starts), fractions, seed=seed, labels=None, name=name)
+        return {key: lines.split(chosen) for key, chosen in rows.items()}
+    parts = split_in_order(len(numbers), fractions, name=name, what="token")
+    splits = {
+        key: _running(numbers, tokenizer, part, settings.context, f"{name}: {key}") for key, part in parts.items()
+    }
+    if settings.stride is not None and settings.stride < settings.context:
+        often = _running(numbers, tokenizer, parts["train"], settings.stride, name)
+        splits["train"] = replace(often, apart=splits["train"])
+    return splits
+
+
+def _running(numbers: Tokens, tokenizer: Tokenizer, part: range, stride: int, name: str) -> Split:
+    """Windows over tokens ``part`` of running text; what is left at the end, less than a window, is left out.
+
+    Raises: DataError where there is no whole window.
+    """
+    context = tokenizer.settings.context
+    if len(part) <= context:
+        raise DataError(
+            f"{name}: has {len(part):,} tokens, and an example takes {context + 1:,} (data.text.context and the next "
+            "token); give more text or a smaller context"
+        )
+    own = numbers[part.start : part.stop].astype(np.int32)  # half the memory of int64
+    starts = np.arange(0, len(own) - context, stride)
+    inputs, targets = (_windows(own, starts + shift, context) for shift in (0, 1))
+    return Split(inputs, targets, _line_numbers(numbers, tokenizer)[starts + part.start])
+
+
+def _line_numbers(numbers: Tokens, tokenizer: Tokenizer) -> Indices:
+    """The line, from 1, of each token."""
+    ends = (numbers == tokenizer.numbers.get(NEWLINE, IGNORED)).astype(np.int64)
+    return np.asarray(1 + np.cumsum(ends) - ends)
+
+
+class _Lines:
+    """The lines of a text that are not empty: ``starts`` are the places of the newlines before them in ``tokens``.
+
+    An example is a line between two newlines; of one longer than ``context`` it is that many tokens, and the line goes
+    on in the next.
+    """
+
+    def __init__(self, numbers: Tokens, tokenizer: Tokenizer):
+        assert tokenizer.boundary is not None
+        self.context, self.boundary = tokenizer.settings.context, tokenizer.boundary
+        framed = np.concatenate([[self.boundary], numbers, [self.boundary]])
+        newlines = np.flatnonzero(framed == self.boundary)
+        filled = np.flatnonzero(np.diff(newlines) > 1)
+        self.rows, self.starts, self.lengths = filled + 1, newlines[filled], np.diff(newlines)[filled]
+        # The last window may reach beyond the last token; what it finds there is overwritten.
+        self.tokens = np.pad(framed, (0, self.context)).astype(np.int32)
+
+    def split(self, lines: Indices) -> Split:
+        """The examples of these lines, in their order."""
+        pieces = -(-self.lengths[lines] // self.context)
+        line = np.repeat(lines, pieces)
+        done = self.context * (np.arange(len(line)) - np.repeat(np.cumsum(pieces) - pieces, pieces))
+        starts, lengths = self.starts[line] + done, np.minimum(self.lengths[line] - done, self.context)
+        inputs = _windows(self.tokens, starts, self.context, lengths, self.boundary)
+        targets = _windows(self.tokens, starts + 1, self.context, lengths, IGNORED)
+        return Split(inputs, targets, self.rows[line])
+
+
+def _windows(
+    tokens: NDArray[np.int32], starts: Indices, context: int, lengths: Indices | None = None, fill: int = 0
+) -> Windows:
+    return Windows(tokens, starts, context, (context,), np.dtype(np.int64), lengths, fill)

@@ -1,0 +1,78 @@
+"""Normalization of each feature over the batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Spec, Value, mean, reshape, variance
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.layer import LAYERS, Buffer, Param, Params, Sample
+from backprop_cli.nn.layers.normalizing import Standardizing
+
+
+@LAYERS.register
+class BatchNorm(Standardizing):
+    """``out = (x - mean) / sqrt(variance + epsilon) * weight + bias``, each feature or channel by itself.
+
+    In training mean and variance (divided by n) are those of the batch, over all places of an image. The running ones
+    follow: ``running <- (1 - momentum) * running + momentum * new``, with the variance divided by n - 1. Elsewhere, and
+    in training where the layer is frozen (``trainable: false``), the running ones are used. A batch with one number a
+    feature, which has no variance, leaves them as they are, and its output is the bias; PyTorch refuses it.
+
+    Shapes: x (batch, features) or (batch, channels, ...) -> out as x; weight, bias, running_mean, running_var
+            (features,), as in PyTorch
+    YAML:   {type: batch_norm, momentum: 0.1, epsilon: 0.00001}
+    Source: Ioffe & Szegedy, Batch Normalization (2015), algorithms 1 and 2; momentum, unbiased running variance, names
+            and the axis as in PyTorch; for sequences (batch, time, features) take layer_norm.
+    Raises: ShapeError for examples without an axis.
+    """
+
+    type: Literal["batch_norm"] = "batch_norm"
+    momentum: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """weight of a new batch in the running mean and variance"""
+
+    samples: ClassVar[tuple[Sample, ...]] = (
+        Sample({}, ((3,),)),
+        Sample({"epsilon": 0.01, "affine": False}, ((3,),)),
+        Sample({"momentum": 0.3}, ((2, 2, 3),)),
+    )
+
+    def params(self, *x: Spec) -> dict[str, Param]:
+        """``weight`` and ``bias``, unless switched off."""
+        if x[0].ndim < 2:
+            raise ShapeError(self.type, "needs at least one axis an example: features, or channels first", x=x[0])
+        return self.affine_params((x[0].shape[1],))
+
+    def buffers(self, *x: Spec) -> dict[str, Buffer]:
+        """``running_mean`` from 0 and ``running_var`` from 1."""
+        shape = (x[0].shape[1],)
+        return {"running_mean": Buffer(shape), "running_var": Buffer(shape, 1.0)}
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """Normalized by the batch, or by the buffers where they are given."""
+        shape = (x[0].shape[1], *(1,) * (x[0].ndim - 2))
+        if "running_mean" in params:
+            center, spread = (reshape(params[name], shape) for name in ("running_mean", "running_var"))
+            return self.scaled(self.divided(x[0] - center, spread), params, shape)
+        return self.scaled(self.standardized(x[0], _axes(x[0])), params, shape)
+
+    def updates(self, params: Params, *x: Value) -> dict[str, Value]:
+        """The buffers, moved to the batch's mean and variance."""
+        axes = _axes(x[0])
+        count = math.prod(x[0].shape[axis] for axis in axes)
+        if count < 2:
+            return {}
+        shape = params["running_mean"].shape
+        center, spread = mean(x[0], axes, keepdims=True), variance(x[0], axes, keepdims=True)
+        new = {
+            "running_mean": reshape(center, shape),
+            "running_var": reshape(spread, shape) * (count / (count - 1)),
+        }
+        return {name: params[name] + self.momentum * (value - params[name]) for name, value in new.items()}
+
+
+def _axes(x: Value) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))

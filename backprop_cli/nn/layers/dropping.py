@@ -1,0 +1,24 @@
+"""What layers that drop parts of their input share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Value, greater_equal
+from backprop_cli.nn.layer import Layer, Params
+
+
+class Dropping(Layer):
+    """``out = x * [noise >= rate] / (1 - rate)`` in training, ``out = x`` elsewhere (inverted dropout)."""
+
+    rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """probability that an entry, or a channel, is dropped"""
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """The input, thinned where there is noise."""
+        if "noise" not in params:
+            return x[0]
+        kept = greater_equal(params["noise"], self.rate)
+        return x[0] * (kept * (1.0 / (1.0 - self.rate)))

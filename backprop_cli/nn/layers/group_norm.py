@@ -1,0 +1,53 @@
+"""Normalization of groups of channels of each example."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Spec, Value, reshape
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
+from backprop_cli.nn.layers.normalizing import Standardizing
+
+
+@LAYERS.register
+class GroupNorm(Standardizing):
+    """``out = (x - mean) / sqrt(variance + epsilon) * weight + bias``, mean and variance over a group of channels.
+
+    A group is of channels next to each other, and of all their places; one group takes all of an example, as many
+    groups as channels each channel by itself (instance normalization). The variance is divided by n.
+
+    Shapes: x (batch, channels, ...) -> out as x; weight, bias (channels,), as in PyTorch
+    YAML:   {type: group_norm, groups: 4}
+    Source: Wu & He, Group Normalization (2018), equations 1, 2, 6 and 7.
+    Raises: ShapeError where the groups do not divide the channels.
+    """
+
+    type: Literal["group_norm"] = "group_norm"
+    groups: Annotated[int, Field(gt=0)]
+    """number of groups, which must divide the channels"""
+
+    samples: ClassVar[tuple[Sample, ...]] = (
+        Sample({"groups": 2}, ((4,),)),
+        Sample({"groups": 2, "epsilon": 0.01}, ((4, 2, 2),)),
+        Sample({"groups": 1, "affine": False}, ((3, 2),)),
+    )
+
+    def params(self, *x: Spec) -> dict[str, Param]:
+        """``weight`` and ``bias``, unless switched off."""
+        if x[0].ndim < 2:
+            raise ShapeError(self.type, "needs at least one axis an example: features, or channels first", x=x[0])
+        channels = x[0].shape[1]
+        if channels % self.groups:
+            raise ShapeError(self.type, f"{self.groups} groups do not divide {channels} channels", x=x[0])
+        return self.affine_params((channels,))
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """Normalized by the mean and variance of each group."""
+        batch, channels, *places = x[0].shape
+        grouped = reshape(x[0], (batch, self.groups, channels // self.groups * math.prod(places)))
+        out = reshape(self.standardized(grouped, (2,)), x[0].shape)
+        return self.scaled(out, params, (channels, *(1,) * len(places)))
