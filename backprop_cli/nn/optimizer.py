@@ -50,9 +50,9 @@ class Optimizer(Settings):
         """A type's groups have its own keys."""
         super().__pydantic_init_subclass__(**kwargs)
         if "type" in cls.__annotations__:
-            field = copy.copy(cls.model_fields["groups"])
-            field.annotation = tuple.__class_getitem__((group_of(cls, but=("type", "groups")), ...))  # type: ignore[assignment]
-            cls.model_fields["groups"] = field
+            groups = copy.copy(cls.model_fields.pop("groups"))
+            groups.annotation = tuple.__class_getitem__((group_of(cls, but=("type",)), ...))  # type: ignore[assignment]
+            cls.model_fields["groups"] = groups  # the last key
 
     @model_validator(mode="after")
     def _groups_fit(self) -> Optimizer:
