@@ -22,7 +22,7 @@ from backprop_cli.nn.layer import LAYERS, Layer
 from backprop_cli.nn.loss import LOSSES, Loss
 
 _BATCHES = (4, 1)
-_WIDTH = 3
+_WIDTH, _POSITIONS = 3, 2
 
 
 def check_registered(*, method: str = "auto", order: Order = 1, tolerance: float = 1e-5, seed: int = 0) -> Report:
@@ -136,15 +136,10 @@ def _layer(
 
 
 def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
-    outputs = input_("outputs", (batch, _WIDTH))
+    outputs = input_("outputs", (batch, _POSITIONS, _WIDTH) if loss.task == "tokens" else (batch, _WIDTH))
     arrays: dict[str, Array] = {"outputs": rng.standard_normal(outputs.shape)}
-    if loss.task == "classes":
-        targets = input_("targets", (batch,), np.int64)
-        arrays["targets"] = rng.integers(0, _WIDTH, batch)
-    else:
-        targets = input_("targets", outputs.shape)
-        drawn = rng.integers(0, 2, outputs.shape) if loss.task == "binary" else rng.standard_normal(outputs.shape)
-        arrays["targets"] = drawn.astype(np.float64)
+    arrays["targets"] = loss.draw(rng, outputs.shape)
+    targets = input_("targets", arrays["targets"].shape, arrays["targets"].dtype)
     weights = loss.class_weights(range(_WIDTH), [1] * _WIDTH)
     scalar = loss.apply(outputs, targets, None if weights is None else constant(weights))
     return _objective(scalar, {"outputs": outputs, "targets": targets}, arrays, "loss", loss.type)

@@ -40,10 +40,12 @@ def _reads(layer: Layer, above: Layer) -> bool:
 
 
 def _targets_among_features(config: Config) -> Iterator[Caution]:
-    """A network that is given what it shall predict. An autoencoder is meant: its features are its targets."""
+    """A network that is given what it shall predict. An autoencoder is meant: its features are its targets;
+    and a series is predicted from its own past.
+    """
     data = config.data
     target = (data.target,) if isinstance(data.target, str) else data.target or ()
-    if data.features == "all" or set(target) == set(data.features):
+    if data.features == "all" or data.window is not None or set(target) == set(data.features):
         return
     for index, name in enumerate(data.features):
         if name in target:

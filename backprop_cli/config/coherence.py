@@ -44,12 +44,13 @@ def _metrics(config: Config) -> Iterator[Incoherence]:
         seen.add(metric.type)
         if task not in metric.tasks:
             fitting = [name for name, cls in METRICS.items() if task in cls.tasks]
-            wanted = " or ".join(_TASKS[t] for t in metric.tasks)
+            *others, last = (_TASKS[t] for t in metric.tasks)
+            wanted = f"{', '.join(others)} or {last}" if others else last
             reason = f"'{metric.type}' is for {wanted}, and {config.loss.type} is for {_TASKS[task]}"
             yield path, f"{reason}; use one of: {', '.join(fitting)}"
 
 
-_TASKS = {"classes": "classes", "binary": "binary targets", "regression": "regression"}
+_TASKS = {"classes": "classes", "binary": "binary targets", "regression": "regression", "tokens": "tokens"}
 
 
 def _monitors(config: Config) -> Iterator[Incoherence]:

@@ -30,10 +30,13 @@ class Located(Protocol):
         ...
 
 
-def check_model(loaded: Located, input_shape: tuple[int, ...], outputs: int | None = None) -> Model:
+def check_model(
+    loaded: Located, input_shape: tuple[int, ...], outputs: int | None = None, positions: int | None = None
+) -> Model:
     """The network for examples of this shape, in the training precision.
 
-    ``outputs`` is what the data asks for: the number of classes, or of target columns; None where it is not known.
+    ``outputs`` is what the data asks for: the number of classes, tokens, or target columns; ``positions``: how many
+    tokens an example is to be given. None where it is not known.
 
     Raises:
         ConfigError: layers that do not connect, shapes that do not fit, a last layer of another width, parameters
@@ -57,7 +60,7 @@ def check_model(loaded: Located, input_shape: tuple[int, ...], outputs: int | No
         raise ConfigError([loaded.problem(path, f"{reason} of memory; make the layer smaller")]) from None
     except LayerShapeError as error:
         raise ConfigError([loaded.problem(("model", "layers", error.layer_index), str(error))]) from None
-    wrong = _wrong_output(config, model, outputs)
+    wrong = _wrong_output(config, model, outputs, positions)
     found = [*unmatched_patterns(config, model), *([] if wrong is None else [wrong])]
     if found:
         raise ConfigError(in_file_order([loaded.problem(*each) for each in found]))
@@ -100,9 +103,13 @@ def _unconnected(loaded: Located) -> list[Problem]:
     return [loaded.problem(("model", "layers", error.layer_index, error.key), str(error)) for error in errors]
 
 
-def _wrong_output(config: Config, model: Model, outputs: int | None) -> tuple[TreePath, str] | None:
+def _wrong_output(
+    config: Config, model: Model, outputs: int | None, positions: int | None
+) -> tuple[TreePath, str] | None:
     """The key that decides the network's outputs, and what is wrong with them."""
     task, loss, shape = config.loss.task, config.loss.type, model.output_shape
+    if task == "tokens":
+        return _wrong_tokens(config, model, outputs, positions)
     if len(shape) != 1:
         reason = f"the network's output has the shape {list(shape)}, but {loss} needs a row of numbers an example"
         return ("model", "layers", len(model.nodes) - 1), f"{reason}; {_ending(model, outputs, flatten=True)}"
@@ -110,13 +117,39 @@ def _wrong_output(config: Config, model: Model, outputs: int | None) -> tuple[Tr
     if task == "classes" and width == 1 and outputs is None:
         reason = f"the network has 1 output, but {loss} needs one a class"
         return path, f"{reason}; {_ending(model, outputs)}, or use loss: binary_cross_entropy"
-    if outputs is None or width == outputs:
+    needed = outputs if outputs is None else config.loss.outputs_for(outputs)
+    if outputs is None or width == needed:
         return None
     things = ("class", "classes") if task == "classes" else ("target column", "target columns")
     wanted = f"{outputs} {things[outputs != 1]}"
-    reason = f"the network has {width} output{'' if width == 1 else 's'}, but the data has {wanted}"
+    has = f"the network has {_counted(width, 'output')}"
+    reason = f"{has}, but the data has {wanted}"
+    if needed != outputs:
+        reason = f"{has}, but {loss} needs {needed} for {wanted}"
     other = ", or use loss: binary_cross_entropy" if task == "classes" and (width, outputs) == (1, 2) else ""
-    return path, f"{reason}; {_ending(model, outputs)}{other}"
+    return path, f"{reason}; {_ending(model, needed)}{other}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _wrong_tokens(
+    config: Config, model: Model, outputs: int | None, positions: int | None
+) -> tuple[TreePath, str] | None:
+    """As ``_wrong_output``, where an example has a row of logits for each of its positions."""
+    loss, shape = config.loss.type, model.output_shape
+    last: TreePath = ("model", "layers", len(model.nodes) - 1)
+    if len(shape) != 2:
+        reason = f"the network's output has the shape {list(shape)}, but {loss} needs [positions, tokens]"
+        return last, f"{reason}: a row of numbers for each position of an example"
+    if positions is not None and shape[0] != positions:
+        reason = f"the network has {_counted(shape[0], 'position')} an example, but the data has {positions} labels"
+        return last, f"{reason}; keep an output for each position, without pooling or flattening them"
+    if outputs is None or shape[1] == outputs:
+        return None
+    reason = f"the network has {_counted(shape[1], 'output')} a position, but the data has {_counted(outputs, 'token')}"
+    return _width_key(model), f"{reason}; {_ending(model, outputs)}"
 
 
 def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:

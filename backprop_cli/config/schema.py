@@ -27,6 +27,7 @@ DEFAULT_METRICS = {
     "classes": ("accuracy",),
     "binary": ("accuracy",),
     "regression": ("root_mean_squared_error", "r2"),
+    "tokens": ("perplexity", "accuracy"),
 }
 """Metrics by the task of the loss, where none are named."""
 
@@ -91,7 +92,8 @@ class Config(Settings):
     schedule: Annotated[ScheduleType, DefaultType("constant")] = Field(default_factory=lambda: _default_schedule())
     """how the learning rate changes; default: constant"""
     metrics: Many[MetricType] = Field(default_factory=lambda valid: _default_metrics(valid))
-    """computed over whole splits; default: accuracy, and for regression root_mean_squared_error and r2"""
+    """computed over whole splits; default: accuracy, for tokens also perplexity; for regression
+    root_mean_squared_error and r2"""
     training: TrainingSettings = TrainingSettings()
     """how long, in which batches and precision"""
     early_stopping: Maybe[EarlyStoppingSettings] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,15 +18,22 @@ class Split:
 
     ``rows``: where each example is in its file, as messages say it: the line, from 1; of an array the row, from 0.
     ``apart``: the same data with no token in two windows, where they overlap here: what metrics are computed on.
+    ``weights``: what each example counts in the loss; None: all the same. ``target_at``: the place of an example's
+    target in its file, by its index among the targets, for the head of a message.
+    ``baselines``: what can be predicted without a network, by name, in the targets' own unit; NaN where it cannot.
 
     Shapes: inputs (examples, *input_shape); targets int64 (examples,) for classes, int64 (examples, positions) for
-            tokens, else (examples, outputs); rows int64 (examples,), or None where the arrays came from no file.
+            tokens, else (examples, outputs); rows int64 (examples,), or None where the arrays came from no file;
+            weights float64 (examples,); baselines float64 (examples, outputs)
     """
 
     inputs: Array | Windows
     targets: Array | Windows
     rows: Array | None = None
     apart: Split | None = None
+    weights: Array | None = None
+    target_at: Callable[[tuple[int, ...]], str] | None = None
+    baselines: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)

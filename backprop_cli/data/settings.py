@@ -78,6 +78,19 @@ class TextSettings(Settings):
         return self
 
 
+class WindowSettings(Settings):
+    """Rows in the order of time as examples: ``length`` rows, and as targets the ``horizon`` rows after them."""
+
+    length: Annotated[int, Field(gt=0)]
+    """rows that the network is given"""
+    horizon: Annotated[int, Field(gt=0)] = 1
+    """rows that it predicts the target of"""
+    stride: Annotated[int, Field(gt=0)] = 1
+    """rows from one example to the next"""
+    season: Annotated[int, Field(gt=0)] | None = None
+    """rows after which the series is alike: predicting what was a season ago is then a baseline, too"""
+
+
 class FilePair(Settings):
     """Inputs and targets in two files, row by row."""
 
@@ -139,13 +152,17 @@ class DataSettings(Settings):
     target: Name | Names | None = None
     """column or array to predict, or a list of columns; `features`: the inputs themselves"""
     features: Literal["all"] | Names = "all"
-    """columns or arrays to predict from; all: every one but the target"""
+    """columns or arrays to predict from; all: every one but the target, with `window` all of numbers, targets too"""
+    sample_weight: Maybe[Name] = None
+    """column or array: how much each example counts in the loss; with {inputs, targets} one of the targets' file"""
     split: Maybe[SplitSettings] = None
     """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
     transform: TransformSettings = TransformSettings()
     """how columns become inputs"""
     text: Maybe[TextSettings] = None
     """how a text (.txt) becomes examples; default {}, of other files none"""
+    window: Maybe[WindowSettings] = None
+    """rows are a time series, split in order, and an example is a window over them"""
 
     @field_validator("target", "features")
     @classmethod
@@ -178,18 +195,37 @@ class DataSettings(Settings):
             raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one")
         if alone and self.train is None:
             raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'")
+        self._check_weight()
         if self.target == "features" and isinstance(self.train, FilePair):
             raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}")
         if self.text is not None:
             self._check_text(self.text)
         elif self.target is None and isinstance(self.source or self.train, str):
             raise _problem("needs 'target': the column or array to predict, or 'features' for the inputs themselves")
+        if self.window is not None and self.target == "features":
+            raise _problem("'window' needs 'target': the column to predict, or a list of them")
         return self
+
+    def _check_weight(self) -> None:
+        if self.sample_weight is not None and self.window is not None:
+            raise _problem("'sample_weight' goes with a row an example, not with 'window'; leave one of the two out")
+        for key, names in (("target", self.target), ("features", self.features)):
+            if self.sample_weight in ((names,) if isinstance(names, str) else names or ()):
+                raise _problem(
+                    f"'{self.sample_weight}' is in '{key}' and the 'sample_weight'; it can be only one of them"
+                )
 
     def _check_text(self, text: TextSettings) -> None:
         if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):
             raise _problem("'text' goes with a text file; name a .txt, or set format: text")
-        for key, default in (("target", None), ("features", "all"), ("transform", TransformSettings())):
+        unused = (
+            ("target", None),
+            ("features", "all"),
+            ("sample_weight", None),
+            ("transform", TransformSettings()),
+            ("window", None),
+        )
+        for key, default in unused:
             if getattr(self, key) != default:
                 way_out = "" if self.format == "text" else "; of a table say the format (csv, tsv, jsonl)"
                 raise _problem(

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 from backprop_cli.data.file import DataFile, reading
 from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
 from backprop_cli.data.read import read_table, stream_tables
+from backprop_cli.data.series import windows_of
 from backprop_cli.data.table import Array
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
@@ -29,12 +30,33 @@ def stream_inputs(
 ) -> Iterator[Array]:
     """Inputs (at most ``chunk_rows``, *input_shape), in the order of the rows, in bounded memory.
 
+    Where an example is a window of rows, there is one for each row that ends one.
+
     Columns are found by name; others, such as the target, are not looked at. Arrays are memory-mapped where their
     format allows it. ``source`` may be a stream of csv, tsv or jsonl (``format``; default csv), which messages
     call ``name``. ``option`` is what messages call ``format``.
 
     Raises: DataError at the first row that cannot be used; a column that is not there is told before any row.
     """
+    pieces = _rows(source, transform, dtype, chunk_rows, format, name, option)
+    if transform.window is None:
+        for rows in pieces:
+            yield rows.reshape(len(rows), *transform.input_shape)
+        return
+    called = DataFile(source).name if isinstance(source, Path) else name
+    yield from windows_of(pieces, transform, called, largest=max(1, chunk_rows // transform.window.length))
+
+
+def _rows(
+    source: Path | BinaryIO,
+    transform: Transform,
+    dtype: DTypeLike,
+    chunk_rows: int,
+    format: str | None,
+    name: str,
+    option: str,
+) -> Iterator[Array]:
+    """Rows (at most ``chunk_rows``, width) of a file or a stream."""
     if not isinstance(source, Path):
         yield from _from_stream(source, name, format_of("", format or "csv"), transform, dtype, chunk_rows)
         return
@@ -49,7 +71,7 @@ def stream_inputs(
     table = read_table(file, columns=columns, format=format, unnamed=columns[0])
     for start in range(0, table.rows, chunk_rows):
         rows = np.arange(start, min(start + chunk_rows, table.rows))
-        yield transform.inputs(table, rows, dtype=dtype)
+        yield transform.rows(table, rows, dtype=dtype)
 
 
 def _from_stream(
@@ -61,4 +83,4 @@ def _from_stream(
     with reading(name):
         tables = stream_tables(stream, name, format, columns=transform.input_columns, kinds=transform.kinds, rows=rows)
         for table in tables:
-            yield transform.inputs(table, dtype=dtype)
+            yield transform.rows(table, dtype=dtype)

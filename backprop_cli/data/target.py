@@ -24,8 +24,9 @@ class FittedTarget:
     """What the target's columns mean, as the train split says.
 
     ``columns``: those of the file; None where the inputs are the target. ``names``: one a column of the targets.
-    ``classes``: for each column its classes in order (classes), or what means 0 and what means 1 (binary); empty for
-    numbers. ``mean`` and ``deviation``, float64 (outputs,): regression is trained on ``(y - mean) / deviation``.
+    ``classes``: for each column its classes in order (classes), or what means 0 and what means 1 (binary); the tokens
+    in order, where they have names (tokens); empty for numbers. ``mean`` and ``deviation``, float64 (outputs,):
+    regression is trained on ``(y - mean) / deviation``.
     """
 
     task: Task
@@ -36,7 +37,8 @@ class FittedTarget:
     deviation: Floats
 
     def encode(self, table: Table, rows: Rows, dtype: np.dtype[Any]) -> Array:
-        """Targets of these rows: int64 (rows,) for classes, else ``dtype`` (rows, outputs).
+        """Targets of these rows: int64 (rows,) for classes, int64 (rows, positions) for tokens, else ``dtype``
+        (rows, outputs).
 
         Raises: DataError for a value that is missing, is no number, or is a class that the train split does not have.
         """
@@ -47,9 +49,16 @@ class FittedTarget:
             pairs = zip(self.columns, self.classes, strict=True)
             return np.stack([_encode(table, column, rows, pair) for column, pair in pairs], axis=1).astype(dtype)
         numbers = _numbers(table, self.columns, rows)
+        if self.task == "tokens":
+            return _whole(table, self.columns, rows, numbers)
         if numbers.shape[1] != len(self.names):
             raise DataError(f"{table.name}: a row has {numbers.shape[1]} target values, expected {len(self.names)}")
         return self.standardize(numbers).astype(dtype)
+
+    def numbers(self, table: Table) -> Floats:
+        """The targets of a regression in their own unit, float64 (rows, outputs). Raises: DataError as ``encode``."""
+        assert self.columns is not None
+        return _numbers(table, self.columns, None)
 
     def encode_inputs(self, inputs: Array, place: str) -> Array:
         """The inputs (rows, ...) as their own targets, (rows, outputs)."""
@@ -113,7 +122,7 @@ def fit_target(table: Table, columns: Sequence[str], rows: Rows, task: Task, *, 
         classes = (_classes(table, columns[0], rows),)
     elif task == "binary":
         classes = tuple(_pair(table, column, rows, alone=len(columns) == 1) for column in columns)
-    else:
+    elif task == "regression":
         names = tuple(name for column in columns for name in _names(table, column))
     plain = np.zeros(len(names)), np.ones(len(names))
     scale = mean_and_deviation(_numbers(table, columns, rows)) if task == "regression" and standardize else plain
@@ -263,6 +272,35 @@ def _column_numbers(table: Table, column: str, rows: Rows) -> Floats:
         if np.isnan(out[i, j]):
             raise DataError(_missing(table, column, row))
         raise DataError(f"{table.at(row, column)}: expected a finite number as target, got {show(out[i, j])}")
+    return out
+
+
+def _whole(table: Table, columns: Sequence[str], rows: Rows, numbers: Floats) -> NDArray[np.int64]:
+    """Numbers of tokens, int64 (rows, positions). Raises: DataError for a fraction."""
+    wrong = numbers != np.floor(numbers)
+    if wrong.any():
+        i, j = (int(k) for k in np.argwhere(wrong)[0])
+        row = _row(rows, i)
+        place = table.at(row, columns[j]) if len(columns) > 1 else table.at(row, columns[0], (j,))
+        raise DataError(f"{place}: expected the number of a token, got {show(numbers[i, j])}")
+    return numbers.astype(np.int64)
+
+
+def weights_of(table: Table, column: str, rows: Rows) -> Floats:
+    """Weights of examples, float64 (rows,). Raises: DataError for a weight that is missing, negative or infinite."""
+    found = as_feature(table.columns[column])
+    if isinstance(found, Text) or math.prod(found.values.shape[1:]) != 1:
+        what = "text" if isinstance(found, Text) else f"an array of the shape {list(found.values.shape)}"
+        raise DataError(f"{table.of(column)}: is {what}; expected a weight an example, as data.sample_weight names it")
+    values = found.values if rows is None else found.values[rows]
+    out = values.reshape(len(values)).astype(np.float64)
+    wrong = ~(np.isfinite(out) & (out >= 0))
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        place = table.at(_row(rows, first), column)
+        if np.isnan(out[first]):
+            raise DataError(f"{place}: the example's weight is missing; fill it in or remove the row")
+        raise DataError(f"{place}: expected a weight of at least 0, got {show(out[first])}")
     return out
 
 

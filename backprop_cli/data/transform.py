@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
 from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.setting_error import SettingError
-from backprop_cli.data.settings import TransformSettings
+from backprop_cli.data.settings import TransformSettings, WindowSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
 from backprop_cli.data.tokenizer import Tokenizer
@@ -31,6 +31,7 @@ class Transform:
 
     ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
     ``text``: the tokens, where examples are pieces of a text: there are no columns then.
+    ``window``: how many rows an example is, where they are a time series.
     """
 
     features: tuple[Feature, ...]
@@ -38,9 +39,15 @@ class Transform:
     input_shape: tuple[int, ...]
     tokens: int | None = None
     text: Tokenizer | None = None
+    window: WindowSettings | None = None
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
-        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, C-contiguous; tokens are int64.
+        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, where each is an example."""
+        found = self.rows(table, rows, dtype=dtype)
+        return found.reshape(len(found), *self.input_shape)
+
+    def rows(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
+        """Inputs (rows, width) of the table's rows, or of those in ``rows``, C-contiguous; tokens are int64.
 
         Raises: DataError for a column that is not there, a missing or infinite value, an unknown category or token.
         """
@@ -55,7 +62,7 @@ class Transform:
             done += feature.width
         if self.tokens is not None:
             out = as_tokens(out, self.tokens, table, rows, self.features)
-        return out.reshape(count, *self.input_shape)
+        return out
 
     def targets(self, table: Table, rows: Rows = None, *, dtype: DTypeLike, inputs: Array | None = None) -> Array:
         """Targets: int64 (rows,) for classes, else (rows, outputs). ``inputs``: where they are the target themselves.
@@ -78,8 +85,9 @@ class Transform:
             )
 
     def untransform_targets(self, outputs: Array) -> Array:
-        """Outputs (rows, outputs) in the target's own unit."""
-        return self.target.restore(outputs)
+        """Outputs (examples, outputs) in the target's own unit."""
+        each = outputs.reshape(-1, len(self.target.names)) if self.window is not None else outputs
+        return self.target.restore(each).reshape(outputs.shape)
 
     def encode_text(self, text: str, name: str = "text") -> NDArray[np.int64]:
         """The numbers of a text's tokens, (tokens,); ``name`` is the text's in messages.
@@ -99,8 +107,11 @@ class Transform:
 
     @property
     def feature_names(self) -> list[str]:
-        """A name an input, in order: ``bill_length_mm``, ``island=Biscoe``, ``inputs[3,4]``."""
-        return [name for feature in self.features for name in feature.names()]
+        """A name an input, in order: ``bill_length_mm``, ``island=Biscoe``, ``inputs[3,4]``; of a window's rows
+        ``Sunspots-2``, ``Sunspots-1``, ``Sunspots``.
+        """
+        names = [name for feature in self.features for name in feature.names()]
+        return names if self.window is None else _at_times(names, range(1 - self.window.length, 1))
 
     @property
     def classes(self) -> list[Cell] | None:
@@ -110,8 +121,13 @@ class Transform:
 
     @property
     def target_names(self) -> list[str]:
-        """A name an output for numbers and binary targets; for classes the target's column."""
-        return list(self.target.names)
+        """A name an output for numbers and binary targets; for classes the target's column; of a window
+        ``Sunspots+1``, ``Sunspots+2``.
+        """
+        return self._at_horizon(self.target.names)
+
+    def _at_horizon(self, names: Sequence[str]) -> list[str]:
+        return list(names) if self.window is None else _at_times(names, range(1, self.window.horizon + 1))
 
     @property
     def input_columns(self) -> tuple[str, ...]:
@@ -132,19 +148,26 @@ class Transform:
             "input_shape": list(self.input_shape),
             "tokens": self.tokens,
             "text": None if self.text is None else self.text.to_json(),
+            "window": None if self.window is None else self.window.model_dump(),
         }
 
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> Transform:
         """The inverse of ``to_json``."""
-        target, text = FittedTarget.from_json(tree["target"]), tree.get("text")
+        target, text, window = FittedTarget.from_json(tree["target"]), tree.get("text"), tree.get("window")
         return Transform(
             features=tuple(feature_from_json(feature) for feature in tree["features"]),
             target=target,
             input_shape=tuple(tree["input_shape"]),
             tokens=tree.get("tokens"),
             text=None if text is None else Tokenizer.from_json(text, target.classes[0]),
+            window=None if window is None else WindowSettings.model_validate(window),
         )
+
+
+def _at_times(names: Sequence[str], times: Iterable[int]) -> list[str]:
+    """The names at each time, with how many rows it is after the last one given."""
+    return [f"{name}{time:+d}" if time else name for time in times for name in names]
 
 
 def fit_transform(
@@ -158,6 +181,7 @@ def fit_transform(
     task: Task,
     input_shape: tuple[int, ...] | None,
     tokens: int | None = None,
+    window: WindowSettings | None = None,
 ) -> Transform:
     """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
 
@@ -167,15 +191,18 @@ def fit_transform(
     fitted = tuple(fit_feature(inputs, name, rows, settings) for name in features)
     width = sum(feature.width for feature in fitted)
     shape = fitted[0].shape if len(fitted) == 1 and fitted[0].shape else (width,)
+    shape = shape if window is None else (window.length, *shape)
     if input_shape is not None:
-        if math.prod(input_shape) != width:
-            size, given = math.prod(input_shape), f"an example of {inputs.name} has {width:,}{_why(fitted)}"
+        if math.prod(input_shape) != math.prod(shape):
+            rows_of = "" if window is None else f" in {window.length} rows of {width}"
+            given = f"an example of {inputs.name} has {math.prod(shape):,}{rows_of}{_why(fitted)}"
+            size = math.prod(input_shape)
             reason = f"{list(input_shape)} has {size:,} value{'' if size == 1 else 's'}, but {given}"
             raise SettingError([(("model", "input"), reason)])
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
-        return Transform(fitted, fitted_target, shape, tokens)
+        return Transform(fitted, fitted_target, shape, tokens, window=window)
     return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens)
 
 
@@ -195,9 +222,9 @@ def _with_inputs_as_target(
     task: Task,
 ) -> Transform:
     """An autoencoder's transform."""
-    if task == "classes":
+    if task in ("classes", "tokens"):
         raise DataError(
-            f"{table.name}: target: features goes with a loss for numbers or binary_cross_entropy, not with classes"
+            f"{table.name}: target: features goes with a loss for numbers or binary_cross_entropy, not with {task}"
         )
     names = tuple(name for feature in features for name in feature.names())
     plain = FittedTarget(task, None, names, (), np.zeros(len(names)), np.ones(len(names)))

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.autodiff import Array
 from backprop_cli.data.dataset import load_dataset, load_split
-from backprop_cli.data.examples import Dataset
+from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.jobs.baselines import Baselines, baselines_of
+from backprop_cli.jobs.network import check_targets
 from backprop_cli.jobs.requirements import Requirement
 from backprop_cli.jobs.saved import Saved, open_saved
 from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
-from backprop_cli.training.evaluation import Evaluator, Examples
+from backprop_cli.training.evaluation import Evaluator
 
 SPLITS = ("train", "validation", "test")
 OTHER_DATA = "data"
@@ -28,13 +29,17 @@ OTHER_DATA = "data"
 
 @dataclass(frozen=True)
 class EvalResult:
-    """Metrics of one split; ``failed`` says which requirements are not met, ``warnings`` what may mislead."""
+    """Metrics of one split, and of ``baselines`` on it where it is a time series.
+
+    ``failed`` says which requirements are not met, ``warnings`` what may mislead.
+    """
 
     checkpoint: Path
     split: str
     examples: int
     metrics: Mapping[str, float]
     confusion: Mapping[str, Any] | None = None
+    baselines: Baselines = field(default_factory=dict)
     failed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -45,6 +50,7 @@ class EvalResult:
             "split": self.split,
             "examples": self.examples,
             "metrics": dict(self.metrics),
+            **({"baselines": dict(self.baselines)} if self.baselines else {}),
         }
         return found if self.confusion is None else {**found, "confusion": dict(self.confusion)}
 
@@ -77,7 +83,7 @@ def evaluate(
     requirements = [Requirement.parse(text, name) for text in require]
     saved = open_saved(find_checkpoint(Path(checkpoint)), overrides)
     evaluator = _with_required(saved, requirements)
-    if confusion and saved.classes is None:
+    if confusion and (saved.classes is None or saved.recipe.loss.task == "tokens"):
         raise UsageError(f"--confusion: {_not_classes(saved)}")
     examples, files = _examples(saved, split, data)
     with saved.threads():
@@ -88,7 +94,8 @@ def evaluate(
         split=name,
         examples=len(examples.inputs),
         metrics=metrics,
-        confusion=_confusion(saved, predictions, np.asarray(examples.targets)) if confusion else None,
+        confusion=_confusion(saved, predictions) if confusion else None,
+        baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.to_unit),
         failed=tuple(failure for failure in failures if failure is not None),
         warnings=changed_data(saved, files, overrides),
     )
@@ -111,6 +118,8 @@ def changed_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str
 
 
 def _not_classes(saved: Saved) -> str:
+    if saved.recipe.loss.task == "tokens":
+        return f"{saved.loaded.config.loss.type} predicts tokens, and of those no matrix is counted"
     if saved.recipe.loss.task == "binary":
         return f"there are {len(saved.transform.target.names)} targets; a matrix needs one"
     return f"{saved.loaded.config.loss.type} predicts numbers, not classes"
@@ -157,15 +166,23 @@ def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluat
     return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.to_unit)
 
 
-def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Examples, Mapping[str, str]]:
+def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Split, Mapping[str, str]]:
     """The examples, and the sha256 of the run's own files where they come out of those."""
     config = saved.loaded.config
     if data is not None:
-        return load_split(data, saved.transform, dtype=config.training.precision), {}
+        return other_data(saved, data, config.training.precision), {}
     dataset = own_dataset(saved, config.training.precision)
     if split not in dataset.splits:
         raise no_split(split, dataset)
     return dataset.measured[split], dataset.files
+
+
+def other_data(saved: Saved, data: Path, dtype: DTypeLike, format: str | None = None) -> Split:
+    """Examples of another file, with targets. Raises: DataError."""
+    weight = saved.loaded.config.data.sample_weight
+    split = load_split(data, saved.transform, dtype=dtype, format=format, sample_weight=weight)
+    check_targets(split, saved.recipe)
+    return split
 
 
 def own_dataset(saved: Saved, dtype: DTypeLike) -> Dataset:
@@ -174,7 +191,7 @@ def own_dataset(saved: Saved, dtype: DTypeLike) -> Dataset:
     Raises: DataError.
     """
     config = saved.loaded.config
-    return load_dataset(
+    dataset = load_dataset(
         config.data,
         base=saved.loaded.base,
         seed=config.seed,
@@ -183,6 +200,9 @@ def own_dataset(saved: Saved, dtype: DTypeLike) -> Dataset:
         input_shape=saved.recipe.model.input_shape,
         fitted=saved.transform,
     )
+    for split in dataset.splits.values():
+        check_targets(split, saved.recipe)
+    return dataset
 
 
 def no_split(split: str, dataset: Dataset) -> UsageError:
@@ -191,9 +211,8 @@ def no_split(split: str, dataset: Dataset) -> UsageError:
     return UsageError(f"--split {split}: the run has no such split; name one it has: {there}")
 
 
-def _confusion(saved: Saved, outputs: Array, targets: Array) -> dict[str, Any]:
+def _confusion(saved: Saved, predictions: Predictions) -> dict[str, Any]:
     """``counts[i][j]``: examples of class i predicted as class j."""
-    classes = list(saved.classes or [])
-    predicted = Predictions(saved.recipe.loss.task, outputs, targets).labels.reshape(-1)
-    counts = confusion_counts(targets.reshape(-1).astype(np.int64), predicted, len(classes))
+    classes, targets = list(saved.classes or []), np.asarray(predictions.targets)
+    counts = confusion_counts(targets.reshape(-1).astype(np.int64), predictions.labels.reshape(-1), len(classes))
     return {"classes": classes, "counts": counts.tolist()}

@@ -20,11 +20,11 @@ from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.network import check_model
 from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.errors import UsageError
-from backprop_cli.jobs.network import is_configuration, load, outputs_wanted, recipe_for
+from backprop_cli.jobs.network import fitting_model, is_configuration, load, recipe_for
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.run.checkpoint import find_checkpoint
-from backprop_cli.training.program import INPUTS, TARGETS, Recipe
+from backprop_cli.training.program import INPUTS, TARGETS, WEIGHTS, Recipe
 from backprop_cli.training.state import State
 
 BATCH = 8
@@ -95,8 +95,7 @@ def _configured(loaded: Loaded) -> Recipe:
     if config.model.input is not None:
         model = check_model(loaded, config.model.input)
     else:
-        dataset = load(loaded)
-        model = check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset))
+        model = fitting_model(loaded, load(loaded))
     weighted = getattr(config.loss, "class_weight", "none") not in ("none", None)
     width = model.output_shape[-1]
     return recipe_for(loaded, model, np.linspace(0.5, 1.5, width) if weighted else None)
@@ -104,14 +103,9 @@ def _configured(loaded: Loaded) -> Recipe:
 
 def _batch(recipe: Recipe, seed: int) -> Mapping[str, Array]:
     rng, model = np.random.default_rng([seed, _STREAM]), recipe.model
-    shape = recipe.target_shape(BATCH)
-    if recipe.loss.task == "classes":
-        targets: Array = rng.integers(0, model.output_shape[-1], shape)
-    elif recipe.loss.task == "binary":
-        targets = rng.integers(0, 2, shape).astype(np.float64)
-    else:
-        targets = rng.standard_normal(shape)
+    targets = recipe.loss.draw(rng, (BATCH, *model.output_shape))
+    weights = {WEIGHTS: rng.random(BATCH)} if recipe.weighted else {}
     noise = {name: rng.random(spec.shape) for name, spec in model.noise(BATCH).items()}
     example = (BATCH, *model.input_shape)
     inputs = rng.standard_normal(example) if model.vocabulary is None else rng.integers(0, model.vocabulary, example)
-    return {INPUTS: inputs, TARGETS: targets, **noise}
+    return {INPUTS: inputs, TARGETS: targets, **weights, **noise}

@@ -18,7 +18,7 @@ from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.events import Event, GradientChecked, Measured, Step, Warned
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.program import INPUTS, TARGETS, Recipe
+from backprop_cli.training.program import INPUTS, TARGETS, WEIGHTS, Recipe
 
 _STREAM = 4  # of random numbers; those of training are not touched
 
@@ -88,10 +88,14 @@ class GradientHook:
         job, batch = self.trainer.job, self.trainer.batch
         rng = np.random.default_rng([job.seed, _STREAM, step])
         noise = {name: rng.random(spec.shape) for name, spec in self.recipe.model.noise(len(batch)).items()}
+        weights = {}
+        if self.recipe.weighted:
+            weights[WEIGHTS] = np.ones(len(batch)) if job.train.weights is None else job.train.weights[batch]
         return {
             **self.trainer.state.network,
             INPUTS: job.train.inputs[batch],
             TARGETS: job.train.targets[batch],
+            **weights,
             **noise,
         }
 

@@ -74,7 +74,8 @@ def jacobian(
         input_format=input_format,
     )
     network = {name: vector.astype(np.float64) for name, vector in saved.state.network.items()}
-    problem = Problem(saved, Point(in_float64(saved.recipe), network, found.inputs, found.targets), found, what, wrt)
+    point = Point(in_float64(saved.recipe), network, found.inputs, found.targets, found.weights)
+    problem = Problem(saved, point, found, what, wrt)
     with saved.threads():
         if kind == "jacobian":
             result = problem.jacobian(order)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from backprop_cli.autodiff import Array
 from backprop_cli.config.data_fit import check_data_fit, located
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network import check_model
 from backprop_cli.data.dataset import known_input_shape, load_dataset
-from backprop_cli.data.examples import Dataset
+from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.file import NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.errors import ConfigError, DataError
+from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.wiring import vocabulary_of, wire
 from backprop_cli.run.directory import RunDirectory
@@ -39,6 +42,7 @@ def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Rec
         optimizer=config.optimizer,
         regularization=config.regularization,
         class_weights=class_weights,
+        weighted=config.data.sample_weight is not None,
         clip_norm=config.training.clip_norm,
         clip_value=config.training.clip_value,
         accumulate=config.training.accumulate > 1,
@@ -104,11 +108,24 @@ def _files(data: DataSettings) -> list[str]:
     return [text for pair in pairs for text in pair]
 
 
-def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int:
-    """Width of the last layer: one output a class, or one a target column."""
-    if loaded.config.loss.task == "classes":
-        return len(dataset.classes or ())
+def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int | None:
+    """What the data asks of the last layer's width: the number of classes or of target columns; of tokens None where
+    they are numbers without names.
+    """
+    if loaded.config.loss.task in LABELLED:
+        return len(dataset.classes) if dataset.classes is not None else None
     return int(dataset.train.targets.shape[1])
+
+
+def check_targets(split: Split, recipe: Recipe) -> None:
+    """Raise DataError for a target that the loss has no cost for."""
+    # What is no array is made of what has been checked: of windows over one text or one table.
+    if not isinstance(split.targets, np.ndarray):
+        return
+    wrong = recipe.loss.wrong_target(split.targets, recipe.model.output_shape[-1])
+    if wrong is not None:
+        place = split.target_at(wrong.index) if split.target_at is not None else f"target {list(wrong.index)}"
+        raise DataError(f"{place}: {wrong.reason}")
 
 
 def network_of(loaded: Loaded) -> Recipe:
@@ -117,14 +134,20 @@ def network_of(loaded: Loaded) -> Recipe:
     if config.model.input is not None:
         return recipe_for(loaded, check_model(loaded, config.model.input), None)
     dataset = load(loaded)
-    return recipe_for(loaded, check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset)), None)
+    return recipe_for(loaded, fitting_model(loaded, dataset), None)
+
+
+def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
+    """The network for this data. Raises: ConfigError where it does not fit."""
+    positions = dataset.train.targets.shape[1] if loaded.config.loss.task == "tokens" else None
+    return check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset), positions)
 
 
 def _recipe(loaded: Loaded, dataset: Dataset) -> Recipe:
     loss, outputs = loaded.config.loss, outputs_wanted(loaded, dataset)
-    problems = check_data_fit(loaded, outputs)
+    problems = [] if outputs is None else check_data_fit(loaded, outputs)
     try:
-        model = check_model(loaded, dataset.input_shape, outputs)
+        model = fitting_model(loaded, dataset)
     except ConfigError as error:
         raise ConfigError(in_file_order([*error.problems, *problems], loaded.overrides)) from None
     if problems:
@@ -132,7 +155,10 @@ def _recipe(loaded: Loaded, dataset: Dataset) -> Recipe:
     known = loss.task == "classes" and dataset.classes is not None
     with located(loaded):
         weights = loss.class_weights(dataset.classes or (), dataset.class_counts()) if known else None
-    return recipe_for(loaded, model, weights)
+    recipe = recipe_for(loaded, model, weights)
+    for split in dataset.splits.values():
+        check_targets(split, recipe)
+    return recipe
 
 
 def is_configuration(path: Path) -> bool:

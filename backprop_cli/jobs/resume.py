@@ -23,7 +23,10 @@ from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.journal import seconds_until
 from backprop_cli.training.state import State
 
-_ROWS: tuple[TreePath, ...] = (("seed",), ("data", "generate"), ("data", "split"), ("data", "target"))
+_ROWS: tuple[TreePath, ...] = (
+    ("seed",),
+    *(("data", key) for key in ("generate", "split", "target", "text", "window")),
+)
 _FILES: tuple[TreePath, ...] = tuple(("data", key) for key in ("source", "train", "validation", "test"))
 _SPLIT = "a resumed run keeps its split: it would be tested on rows that it was trained on; start a new run"
 _FEATURES = "a resumed run keeps its features: its first layer has learned what each of them is; start a new run"

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff import Array
-from backprop_cli.data.dataset import load_inputs, load_split
+from backprop_cli.data.dataset import load_inputs
 from backprop_cli.errors import UsageError
-from backprop_cli.jobs.evaluate import changed_data, check_split, no_split, own_dataset
+from backprop_cli.jobs.evaluate import changed_data, check_split, no_split, other_data, own_dataset
 from backprop_cli.jobs.saved import Saved
 
 ALL = "all"
@@ -34,12 +34,14 @@ class Examples:
     is_split: bool
     is_single: bool = False
     warnings: tuple[str, ...] = ()
+    weights: Array | None = None
 
     def chosen(self, places: Array, is_single: bool) -> Examples:
         """The examples at these places."""
         targets = None if self.targets is None else self.targets[places]
+        weights = None if self.weights is None else self.weights[places]
         inputs, rows = self.inputs[places], self.rows[places]
-        return Examples(inputs, targets, rows, self.source, self.is_split, is_single, self.warnings)
+        return Examples(inputs, targets, rows, self.source, self.is_split, is_single, self.warnings, weights)
 
 
 def examples(
@@ -92,22 +94,18 @@ def _of_split(saved: Saved, split: str, dtype: DTypeLike) -> tuple[Examples, Map
     chosen = dataset.splits[split]
     others = {name: part.rows for name, part in dataset.splits.items() if name != split and part.rows is not None}
     numbers = np.arange(len(chosen)) if chosen.rows is None else chosen.rows
-    found = Examples(
-        np.asarray(chosen.inputs),
-        np.asarray(chosen.targets),
-        numbers,
-        split,
-        True,
-        warnings=changed_data(saved, dataset.files),
-    )
+    warnings, weights = changed_data(saved, dataset.files), chosen.weights
+    inputs, targets = np.asarray(chosen.inputs), np.asarray(chosen.targets)
+    found = Examples(inputs, targets, numbers, split, True, warnings=warnings, weights=weights)
     return found, others
 
 
 def _of_file(saved: Saved, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None) -> Examples:
     if with_targets:
-        split = load_split(source, saved.transform, dtype=dtype, format=format)
+        split = other_data(saved, source, dtype, format)
         numbers = np.arange(len(split)) if split.rows is None else split.rows
-        return Examples(np.asarray(split.inputs), np.asarray(split.targets), numbers, str(source), False)
+        inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
+        return Examples(inputs, targets, numbers, str(source), False, weights=split.weights)
     inputs, numbers = load_inputs(source, saved.transform, dtype=dtype, format=format)
     return Examples(inputs, None, numbers, str(source), False)
 

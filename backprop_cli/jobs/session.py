@@ -18,6 +18,7 @@ from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError
+from backprop_cli.jobs.baselines import Baselines, baselines_of
 from backprop_cli.jobs.gradient_hook import GradientHook
 from backprop_cli.jobs.network import Prepared
 from backprop_cli.jobs.resume import Resumed
@@ -44,6 +45,7 @@ OnEvent = Callable[[Event], None]
 class TrainResult:
     """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``).
 
+    ``baselines``: the same metrics of predictions without a network, where the data is a time series.
     ``timings``: seconds of this process by what they were spent on, and their ``total``.
     """
 
@@ -57,6 +59,7 @@ class TrainResult:
     checkpoints: Mapping[str, str | None] = field(default_factory=dict)
     exit_code: int = 0
     timings: Mapping[str, float] = field(default_factory=dict)
+    baselines: Baselines = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As ``bp train --json`` prints it."""
@@ -67,6 +70,7 @@ class TrainResult:
             "steps": self.steps,
             "seconds": self.seconds,
             "metrics": dict(self.metrics),
+            **({"baselines": dict(self.baselines)} if self.baselines else {}),
             "best": self.best,
             "checkpoints": dict(self.checkpoints),
             "timings": dict(self.timings),
@@ -284,7 +288,12 @@ class Session:
             self._best(),
             self._checkpoints(),
             timings=self.watch.seconds(),
+            baselines=self._baselines(),
         )
+
+    def _baselines(self) -> Baselines:
+        dataset = self.prepared.dataset
+        return baselines_of(dataset.splits, self.config.metrics, dataset.transform.untransform_targets)
 
     def _checkpoints(self) -> dict[str, str | None]:
         paths = {"best": self.run.best, "last": self.run.last}
@@ -375,6 +384,7 @@ class Session:
             "epochs": self._epochs(),
             "seconds": self.state.seconds,
             "metrics": dict(metrics) or None,
+            **({"baselines": baselines} if (baselines := self._baselines()) else {}),
             "best": self._best(),
             "timings": self.watch.seconds(),
         }

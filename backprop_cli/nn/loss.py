@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
+LABELLED = ("classes", "tokens")
+"""The tasks whose targets are labels: int64, one for each row of logits."""
 Task = Literal["classes", "binary", "regression", "tokens"]
 """What the targets are: class labels (int64, shape (batch,)), 0/1 (batch, outputs), numbers (batch, outputs), or the
 labels of a sequence (int64, shape (batch, positions))."""
@@ -31,6 +34,12 @@ class Loss(Settings):
     """What the targets must be."""
     applies: ClassVar[tuple[str, ...]] = ()
     """Activations that it applies to the network's outputs itself: a network that ends in one has it twice."""
+    keeps_unit: ClassVar[bool] = False
+    """Whether its targets mean something in their own unit only (counts, probabilities) and cannot be standardized."""
+    gives_probabilities: ClassVar[bool] = True
+    """Whether what it predicts of classes and binary targets are probabilities; else they are scores."""
+    reaches_zero: ClassVar[bool] = True
+    """Whether it is 0 where every example is predicted exactly, and never less."""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """What each example costs; where an example has several outputs it may be a cost for each of them.
@@ -66,12 +75,15 @@ class Loss(Settings):
         return mean(costs)
 
     def count(self, targets: Array) -> int:
-        """How many costs the mean is over, in examples: of two batches together it is the mean by these counts."""
+        """How many costs the mean is over, so that batches can be put together: the examples; for tokens the positions.
+
+        Shapes: targets (batch, ...)
+        """
         return len(targets)
 
     def check(self, outputs: Value, targets: Value) -> None:
         """Raise ShapeError unless outputs and targets are a number each, or a row of logits and a label."""
-        if self.task in ("classes", "tokens"):
+        if self.task in LABELLED:
             axes = 2 if self.task == "classes" else 3
             if outputs.ndim != axes or targets.shape != outputs.shape[:-1]:
                 words = "(batch, classes)", "(batch,)"
@@ -91,6 +103,37 @@ class Loss(Settings):
     def activate(self, outputs: Value) -> Value:
         """Predictions from the network's outputs: probabilities where the outputs are logits."""
         return outputs
+
+    def evidence(self, outputs: Value, targets: Value) -> Value:
+        """What metrics are computed from: the predictions; for tokens less than that (``token_evidence``)."""
+        return self.activate(outputs)
+
+    def target_shape(self, outputs: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of an example's targets, where the network's output has the shape ``outputs``."""
+        return outputs[:-1] if self.task in LABELLED else outputs
+
+    def outputs_for(self, targets: int) -> int:
+        """How many outputs a network needs for so many classes or target columns."""
+        return targets
+
+    def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
+        """The first target that it has no cost for, where the network has ``outputs`` outputs; None: there is none."""
+        return None
+
+    def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
+        """Targets to try it with, for outputs of the shape (batch, ...)."""
+        shape = (outputs[0], *self.target_shape(outputs[1:]))
+        if self.task in LABELLED:
+            return rng.integers(0, outputs[-1], shape)
+        return rng.integers(0, 2, shape).astype(np.float64) if self.task == "binary" else rng.standard_normal(shape)
+
+
+@dataclass(frozen=True)
+class WrongTarget:
+    """Where a target is among the targets, and what is wrong: ``expected a count of at least 0, got -1``."""
+
+    index: tuple[int, ...]
+    reason: str
 
 
 class ClassWeightError(UsageError):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.nn.loss import Task
+from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
@@ -21,12 +22,19 @@ class Predictions:
     """Predictions and truth of a whole split.
 
     ``outputs`` (examples, outputs): probabilities for classes and binary targets, numbers in the target's own unit
-    for regression. ``targets``: int64 labels (examples,) for classes; (examples, outputs) otherwise.
+    for regression. ``targets``: int64 labels (examples,) for classes; (examples, outputs) otherwise. Of tokens there
+    are the counts alone: whole distributions would be a number for each token at each position.
     """
 
     task: Task
     outputs: NDArray[np.floating]
     targets: NDArray[np.generic]
+    tokens: TokenCounts | None = None
+
+    @classmethod
+    def of_tokens(cls, counts: TokenCounts) -> Predictions:
+        """What was counted of a whole split."""
+        return cls("tokens", np.empty((0, counts.tokens)), np.empty(0, np.int64), counts)
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:

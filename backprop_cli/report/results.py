@@ -20,17 +20,24 @@ def train_text(result: Json) -> str:
     lines += _kept(result)
     metrics = result.get("metrics") or {}
     on_test = {name: value for name, value in metrics.items() if name.startswith("test/")}
-    lines += [f"{name} {number(value)}" for name, value in (on_test or metrics).items()]
+    lines += [_metric(name, value, result) for name, value in (on_test or metrics).items()]
     return "\n".join([*lines, *([] if lines else [str(result.get("status", "done"))])])
 
 
 def eval_text(result: Json) -> str:
     """``<split>/<metric> value`` a line, then the confusion matrix where there is one."""
     lines = [plural(result["examples"], "example")]
-    lines += [f"{result['split']}/{name} {number(value)}" for name, value in result["metrics"].items()]
+    lines += [_metric(f"{result['split']}/{name}", value, result) for name, value in result["metrics"].items()]
     if confusion := result.get("confusion"):
         lines += ["", confusion_table(confusion["classes"], confusion["counts"])]
     return "\n".join(lines)
+
+
+def _metric(name: str, value: float, result: Json) -> str:
+    """``test/r2 0.91``, and what the baselines have where there are some: ``(last_value 0.5, seasonal 0.8)``."""
+    others = {baseline: values.get(name) for baseline, values in (result.get("baselines") or {}).items()}
+    beside = ", ".join(f"{baseline} {number(other)}" for baseline, other in others.items() if other is not None)
+    return f"{name} {number(value)}" + (f" ({beside})" if beside else "")
 
 
 def gradcheck_text(result: Json) -> str:

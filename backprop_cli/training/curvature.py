@@ -11,7 +11,7 @@ from backprop_cli.autodiff import Array, Value, grad, hvp, input_
 from backprop_cli.autodiff.directions import Many, computed
 from backprop_cli.training.derivatives import layout_of
 from backprop_cli.training.named import Named, Point
-from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS
+from backprop_cli.training.program import PARAMETERS
 
 BATCH = 512
 """Examples of which a derivative by parameters is taken at once."""
@@ -109,7 +109,8 @@ def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> 
     scalar, wrt = one.of(of), one.by(by)
     layout = layout_of(wrt)
     flat = layout.join(dict(zip(layout.shapes, grad(scalar, wrt), strict=True)))
-    over = [one.inputs[name] for name in (INPUTS, TARGETS)]
+    arrays = [array for name, array in point.arrays.items() if name in one.inputs]
+    over = [one.inputs[name] for name in point.arrays if name in one.inputs]
     feed = {value: array for value, array in one.feed.items() if value not in over}
     many = Many([scalar, flat], over, feed)
     mean = Curvature(point, of, by).gradient()
@@ -119,7 +120,7 @@ def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> 
     step = min(many.at_once, max(1, _MOST_NUMBERS // layout.size))
     for start in range(0, count, step):
         here = slice(start, min(start + step, count))
-        losses[here], gradients = many(*(array[here, None] for array in point.arrays if array is not None))
+        losses[here], gradients = many(*(array[here, None] for array in arrays))
         norms[here] = np.linalg.norm(gradients, axis=1)
         with np.errstate(all="ignore"):
             cosines[here] = gradients @ mean / (norms[here] * np.linalg.norm(mean))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -11,6 +12,7 @@ import numpy as np
 from backprop_cli.autodiff import Array, Plan, Program
 from backprop_cli.data.windows import Windows
 from backprop_cli.nn.metric import Metric, Predictions
+from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.planned import planned
 from backprop_cli.training.program import (
@@ -18,6 +20,7 @@ from backprop_cli.training.program import (
     LOSS,
     PREDICTIONS,
     TARGETS,
+    WEIGHTS,
     Recipe,
     evaluation_step,
     prediction_step,
@@ -37,6 +40,10 @@ class Examples(Protocol):
     @property
     def targets(self) -> Array | Windows:
         """Labels, 0/1, numbers or tokens."""
+
+    @property
+    def weights(self) -> Array | None:
+        """A weight an example (examples,); None: all 1. Read where the recipe is ``weighted``."""
 
 
 Unit = Callable[[Array], Array]
@@ -73,42 +80,71 @@ class Evaluator:
         return self._plans[key]
 
     def evaluate(self, split: Examples) -> dict[str, float]:
-        """``loss`` (mean over the examples, without regularization) and every metric over the whole split."""
+        """``loss`` (mean over the examples, without regularization) and every metric over the whole split.
+
+        With weights the loss is the mean of weight times cost, as in training; metrics know no weights.
+        """
         return self.evaluate_with_predictions(split)[1]
 
-    def evaluate_with_predictions(self, split: Examples) -> tuple[Array, dict[str, float]]:
-        """As ``evaluate``, with the predictions it is computed from (as the loss sees them, in no other unit)."""
-        total, parts = 0.0, []
-        count = len(split.inputs)
-        for start in range(0, count, BATCH):
-            x, y = split.inputs[start : start + BATCH], split.targets[start : start + BATCH]
-            plan = self._plan("evaluate", evaluation_step, len(x))
-            plan.inputs[INPUTS][...] = x
-            plan.inputs[TARGETS][...] = y
-            with np.errstate(all="ignore"):
-                plan.run()
-            total += plan.outputs[LOSS].item() * len(x)
-            parts.append(plan.outputs[PREDICTIONS].copy())
-        predictions = np.concatenate(parts)
-        return predictions, {"loss": total / count, **self.measure(predictions, split.targets)}
+    def evaluate_with_predictions(self, split: Examples) -> tuple[Predictions, dict[str, float]]:
+        """As ``evaluate``, with the predictions it is computed from, in the target's own unit."""
+        total, count, parts = 0.0, 0, []
+        tokens = self.token_counts()
+        for start in range(0, len(split.inputs), self.batch):
+            y = split.targets[start : start + self.batch]
+            plan = self._evaluated(split, start, y)
+            counted = self.recipe.loss.count(y)
+            total, count = total + plan.outputs[LOSS].item() * counted, count + counted
+            if tokens is None:
+                parts.append(plan.outputs[PREDICTIONS].copy())
+            else:
+                tokens.add(plan.outputs[PREDICTIONS])
+        predictions = (
+            self.predictions(np.concatenate(parts), split.targets) if tokens is None else Predictions.of_tokens(tokens)
+        )
+        return predictions, {"loss": total / count if count else math.nan, **self.measure(predictions)}
+
+    def _evaluated(self, split: Examples, start: int, targets: Array) -> Plan:
+        """The plan of the evaluation, run on the examples from ``start`` on that have these targets."""
+        stop = start + len(targets)
+        plan = self._plan("evaluate", evaluation_step, len(targets))
+        plan.inputs[INPUTS][...] = split.inputs[start:stop]
+        plan.inputs[TARGETS][...] = targets
+        if self.recipe.weighted:
+            plan.inputs[WEIGHTS][...] = 1.0 if split.weights is None else split.weights[start:stop]
+        with np.errstate(all="ignore"):
+            plan.run()
+        return plan
+
+    @property
+    def batch(self) -> int:
+        """Examples a run: fewer where an example has many positions."""
+        if self.recipe.loss.task != "tokens":
+            return BATCH
+        return max(BATCH // self.recipe.model.output_shape[0], BATCH // 16)
+
+    def token_counts(self) -> TokenCounts | None:
+        """Nothing counted yet; None where the loss is not for tokens."""
+        return TokenCounts(self.recipe.model.output_shape[-1]) if self.recipe.loss.task == "tokens" else None
 
     def predict(self, batches: Iterable[Array]) -> Iterator[Array]:
         """Predictions for batches of inputs: probabilities, or numbers in the target's own unit."""
         for batch in batches:
-            for start in range(0, len(batch), BATCH):
-                x = batch[start : start + BATCH]
+            for start in range(0, len(batch), self.batch):
+                x = batch[start : start + self.batch]
                 plan = self._plan("predict", prediction_step, len(x))
                 plan.inputs[INPUTS][...] = x
                 with np.errstate(all="ignore"):
                     plan.run()
                 yield self._in_unit(plan.outputs[PREDICTIONS].copy())
 
-    def measure(self, predictions: Array, targets: Array | Windows) -> dict[str, float]:
-        """Every metric, by name, in the target's own unit."""
-        if not self.metrics:
-            return {}
-        shown = Predictions(self.recipe.loss.task, self._in_unit(predictions), self._in_unit(np.asarray(targets)))
-        return {metric.type: metric.compute(shown) for metric in self.metrics}
+    def predictions(self, outputs: Array, targets: Array | Windows) -> Predictions:
+        """What metrics are computed from, in the target's own unit."""
+        return Predictions(self.recipe.loss.task, self._in_unit(outputs), self._in_unit(np.asarray(targets)))
+
+    def measure(self, predictions: Predictions) -> dict[str, float]:
+        """Every metric, by name."""
+        return {metric.type: metric.compute(predictions) for metric in self.metrics}
 
     def _in_unit(self, values: Array) -> Array:
         return self.to_unit(values) if self.recipe.loss.task == "regression" else values

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.nn.metric import Predictions
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Epoch, Event, Step, Stopped
@@ -127,7 +128,7 @@ class Trainer:
         if not partial:
             improved = self._remember(metrics, epoch)
             del state.memory[EPOCH]
-            state.epoch, state.position = epoch + 1, 0
+            state.epoch, state.position, state.tokens = epoch + 1, 0, None
         state.seconds = time.perf_counter() - self._started
         return Epoch(state.step, epoch, state.seconds, metrics, partial, improved)
 
@@ -137,15 +138,21 @@ class Trainer:
         found = {"train/loss": means["train/loss"]}
         if job.recipe.regularization.l1 or job.recipe.regularization.l2:
             found["train/regularization"] = means["train/regularization"]
-        part = running.predicted
-        if self.state.predictions is not None and part.start < part.stop:
-            measured = self.evaluator.measure(self.state.predictions[part], job.train.targets[running.order[part]])
-            found |= {f"train/{name}": value for name, value in measured.items()}
+        found |= {f"train/{name}": value for name, value in self._train_metrics(running).items()}
         if job.validation is not None:
             found |= {f"validation/{name}": v for name, v in self.evaluator.evaluate(job.validation).items()}
         found |= {name: means[name] for name in ("learning_rate", "gradient_norm")}
         found["examples_per_second"] = running.examples / seconds if seconds > 0 else 0.0
         return found
+
+    def _train_metrics(self, running: RunningEpoch) -> dict[str, float]:
+        part = running.predicted
+        if running.tokens is not None:
+            return self.evaluator.measure(Predictions.of_tokens(running.tokens))
+        if self.state.predictions is None or part.start == part.stop:
+            return {}
+        targets = self.job.train.targets[running.order[part]]
+        return self.evaluator.measure(self.evaluator.predictions(self.state.predictions[part], targets))
 
     def _remember(self, metrics: dict[str, float], epoch: int) -> bool:
         job, state, memory = self.job, self.state, self.state.memory

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value
 from backprop_cli.errors import UsageError, did_you_mean
-from backprop_cli.training.program import INPUTS, LOSS, PARAMETERS, PREDICTIONS, TARGETS, Recipe, forward
+from backprop_cli.training.program import INPUTS, LOSS, PARAMETERS, PREDICTIONS, TARGETS, WEIGHTS, Recipe, forward
 
 OUTPUTS, OBJECTIVE = "outputs", "objective"
 SCALARS = (LOSS, OBJECTIVE)
@@ -20,28 +20,33 @@ SCALARS = (LOSS, OBJECTIVE)
 class Point:
     """Where derivatives are taken: a network in float64 with its flat vectors (see ``State.network``), and examples.
 
-    Shapes: inputs (examples, *input_shape); targets as the task has them, or None where nothing needs them.
+    Shapes: inputs (examples, *input_shape); targets as the task has them, or None where nothing needs them; weights
+            (examples,), or None where all are 1.
     """
 
     recipe: Recipe
     network: Mapping[str, Array]
     inputs: Array
     targets: Array | None
+    weights: Array | None = None
 
     @property
-    def arrays(self) -> tuple[Array, Array | None]:
-        """Inputs and targets."""
-        return self.inputs, self.targets
+    def arrays(self) -> dict[str, Array]:
+        """The examples' arrays that there are, by the names of the network's inputs."""
+        named = {INPUTS: self.inputs, TARGETS: self.targets, WEIGHTS: self.weights}
+        return {name: array for name, array in named.items() if array is not None}
 
     def copy(self) -> Point:
         """The same in arrays of its own."""
-        targets = None if self.targets is None else self.targets.copy()
-        return replace(self, inputs=self.inputs.copy(), targets=targets)
+        return self._with(lambda array: array.copy())
 
     def part(self, start: int, stop: int) -> Point:
         """Some of the examples."""
-        targets = None if self.targets is None else self.targets[start:stop]
-        return replace(self, inputs=self.inputs[start:stop], targets=targets)
+        return self._with(lambda array: array[start:stop])
+
+    def _with(self, change: Callable[[Array], Array]) -> Point:
+        arrays = [None if array is None else change(array) for array in (self.targets, self.weights)]
+        return Point(self.recipe, self.network, change(self.inputs), *arrays)
 
 
 class Named:
@@ -56,14 +61,14 @@ class Named:
         self._of = {**traced.layers, **named}
         self._by = {**traced.layers, **traced.params, INPUTS: traced.inputs[INPUTS]}
         self._params = traced.params
-        targets = np.zeros(recipe.target_shape(batch), recipe.target_dtype) if point.targets is None else point.targets
-        arrays = {INPUTS: point.inputs, TARGETS: targets, **point.network}
-        self.feed = {traced.inputs[name]: array for name, array in arrays.items()}
+        absent = {TARGETS: np.zeros(recipe.target_shape(batch), recipe.target_dtype), WEIGHTS: np.ones(batch)}
+        arrays = {**point.network, **absent, **point.arrays}
+        self.feed = {value: arrays[name] for name, value in traced.inputs.items()}
 
     def write(self, point: Point) -> None:
         """Other examples, as many, into the arrays of ``feed``."""
-        for name, array in zip((INPUTS, TARGETS), point.arrays, strict=True):
-            if array is not None:
+        for name, array in point.arrays.items():
+            if name in self.inputs:
                 self.feed[self.inputs[name]][...] = array
 
     def of(self, name: str) -> Value:

@@ -25,7 +25,7 @@ from backprop_cli.autodiff import (
     sum,
 )
 from backprop_cli.autodiff.checkpointing import grad_recomputed
-from backprop_cli.nn.loss import Loss
+from backprop_cli.nn.loss import LABELLED, Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.training.layout import Layout
@@ -33,7 +33,7 @@ from backprop_cli.training.parts import Part, descend, parts_of
 from backprop_cli.training.settings import RegularizationSettings
 
 PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
-INPUTS, TARGETS, SHARE = "inputs", "targets", "share"
+INPUTS, TARGETS, WEIGHTS, SHARE = "inputs", "targets", "weights", "share"
 LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
 GRADIENT = "gradient"
 
@@ -45,8 +45,8 @@ _NORM_GUARD = 1e-6
 class Recipe:
     """Everything that decides what a step computes, apart from the batch size and the numbers.
 
-    ``class_weights`` has one weight a class, or is None. Precision is the model's. ``recompute`` is the number of
-    segments of which forward results are computed again; None keeps them all.
+    ``class_weights`` has one weight a class, or is None; ``weighted``: each example has a weight, too. Precision is the
+    model's. ``recompute`` is the number of segments of which forward results are computed again; None keeps them all.
     """
 
     model: Model
@@ -54,6 +54,7 @@ class Recipe:
     optimizer: Optimizer
     regularization: RegularizationSettings = field(default_factory=RegularizationSettings)
     class_weights: Array | None = None
+    weighted: bool = False
     clip_norm: float | None = None
     clip_value: float | None = None
     accumulate: bool = False
@@ -92,12 +93,12 @@ class Recipe:
 
     @property
     def target_dtype(self) -> np.dtype[np.generic]:
-        """int64 labels for classes, else the model's precision."""
-        return np.dtype(np.int64) if self.loss.task == "classes" else self.model.dtype
+        """int64 labels for classes and tokens, else the model's precision."""
+        return np.dtype(np.int64) if self.loss.task in LABELLED else self.model.dtype
 
     def target_shape(self, batch: int) -> tuple[int, ...]:
-        """(batch,) labels, or (batch, outputs)."""
-        return (batch,) if self.loss.task == "classes" else (batch, *self.model.output_shape)
+        """(batch,) labels, (batch, positions) of tokens, or (batch, outputs)."""
+        return (batch, *self.loss.target_shape(self.model.output_shape))
 
     def states(self) -> dict[str, float]:
         """Names of the flat vectors a step reads and writes, with the value each starts at."""
@@ -123,7 +124,8 @@ class Forward:
 def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     """Trace the network and its loss; with noise inputs (dropout) in training only. Examples may be tokens (int64).
 
-    Shapes: inputs (batch, *input_shape); targets (batch,) labels or (batch, outputs); loss ()
+    Shapes: inputs (batch, *input_shape); targets as ``target_shape`` says; weights (batch,), where the recipe has them;
+            loss ()
     """
     model = recipe.model
     x = input_(INPUTS, (batch, *model.input_shape), model.input_dtype)
@@ -135,9 +137,10 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     buffers = recipe.buffer_layout.values(vectors[BUFFERS]) if BUFFERS in vectors else {}
     walked = model.walk({**params, **buffers}, x, noise if training else None)
     outputs = walked.layers[model.nodes[-1].name]
-    weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
-    loss = recipe.loss.apply(outputs, targets, weights)
-    inputs = {INPUTS: x, TARGETS: targets, **vectors, **noise}
+    by_class = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
+    weights = {WEIGHTS: input_(WEIGHTS, (batch,), model.dtype)} if recipe.weighted else {}
+    loss = recipe.loss.apply(outputs, targets, by_class, weights.get(WEIGHTS))
+    inputs = {INPUTS: x, TARGETS: targets, **weights, **vectors, **noise}
     updates = {BUFFERS: recipe.buffer_layout.join({**buffers, **walked.updates})} if walked.updates else {}
     return Forward(inputs, params, walked.layers, outputs, loss, penalty(recipe, params), updates)
 
@@ -181,13 +184,17 @@ def _added(recipe: Recipe, inputs: dict[str, Value], gradient: Value) -> Value:
 def _shown(recipe: Recipe, traced: Forward, predictions: bool) -> dict[str, Value]:
     """What a training batch tells of itself."""
     outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
-    return {**outputs, PREDICTIONS: recipe.loss.activate(traced.outputs)} if predictions else outputs
+    return {**outputs, PREDICTIONS: _evidence(recipe, traced)} if predictions else outputs
+
+
+def _evidence(recipe: Recipe, traced: Forward) -> Value:
+    return recipe.loss.evidence(traced.outputs, traced.inputs[TARGETS])
 
 
 def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
     """Inputs, targets and states -> loss and new states, with the optimizer's update.
 
-    ``predictions`` adds what the batch's examples were predicted to be (probabilities for classes), before the update.
+    ``predictions`` adds what the metrics of the batch are made of (probabilities for classes), before the update.
     Where gradients are accumulated, the batch's gradient counts ``share`` (its part of the update's examples) and is
     added to ``gradient_sum``, which the update uses up.
     """
@@ -213,17 +220,17 @@ def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> 
 
 
 def evaluation_step(recipe: Recipe, batch: int) -> Program:
-    """Inputs and targets -> the mean loss of the batch and its predictions. Nothing is updated, nothing dropped."""
+    """Inputs and targets -> the mean loss of the batch and what its metrics are made of. Nothing is updated, nothing
+    dropped.
+    """
     traced = forward(recipe, batch, training=False)
-    return simplify(
-        Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: recipe.loss.activate(traced.outputs)}),
-    )
+    return simplify(Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: _evidence(recipe, traced)}))
 
 
 def prediction_step(recipe: Recipe, batch: int) -> Program:
     """Inputs -> predictions."""
     traced = forward(recipe, batch, training=False)
-    inputs = {name: value for name, value in traced.inputs.items() if name != TARGETS}
+    inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
     return simplify(Program(inputs, {PREDICTIONS: recipe.loss.activate(traced.outputs)}))
 
 

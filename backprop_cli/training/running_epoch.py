@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.training.job import Job
 from backprop_cli.training.state import EPOCH, State
+
+_TOTALS = ("loss", "counted", "examples", "penalty", "norm", "steps", "rate", "begin")
 
 
 class RunningEpoch:
     """The order in which the state's epoch sees the examples, its sums and its predictions.
 
-    Sums and predictions live in the state, so that a resumed epoch keeps them. ``totals``: ``loss`` summed over
-    ``examples``; ``penalty`` (regularization) and ``norm`` (of the gradient) over ``steps``; the last learning
-    ``rate``; ``begin``: the first position that there is a prediction of.
+    Sums and predictions live in the state, so that a resumed epoch keeps them. ``totals``: ``loss`` summed over what
+    ``counted`` (see ``Loss.count``) of so many ``examples``; ``penalty`` (regularization) and ``norm`` (of the
+    gradient) over ``steps``; the last learning ``rate``; ``begin``: the first position that there is a prediction of.
     """
 
     def __init__(self, job: Job, state: State):
-        start = {"loss": 0.0, "examples": 0, "penalty": 0.0, "norm": 0.0, "steps": 0, "rate": 0.0, "begin": 0}
         self.order = job.order(state.epoch)
-        self.totals = state.memory.setdefault(EPOCH, start)
+        self.totals = state.memory.setdefault(EPOCH, dict.fromkeys(_TOTALS, 0.0))
         self._state = state
         self._before = self.totals["examples"]
+        self.tokens: TokenCounts | None = None  # where the loss is for tokens and there are metrics
         if not job.metrics:
-            state.predictions = None
+            state.predictions = state.tokens = None
+        elif job.recipe.loss.task == "tokens":
+            self.tokens = TokenCounts(job.recipe.model.output_shape[-1], state.tokens)
+            state.tokens = self.tokens.sums
         elif state.predictions is None:
             self.totals["begin"] = state.position
 
@@ -38,14 +46,30 @@ class RunningEpoch:
         """The part of the order that there are predictions of: all of it, unless metrics came in later."""
         return slice(int(self.totals["begin"]), self._state.position)
 
-    def add_batch(self, start: int, count: int, loss: float, predictions: Array | None) -> None:
-        """A batch of an update that is of several. ``loss``: the sum of its examples' losses."""
+    def add_batch(self, start: int, examples: int, loss: float, counted: int, predictions: Array | None) -> None:
+        """A batch of an update that is of several. ``loss``: the sum of what its ``counted`` costs come to."""
         self.totals["loss"] += loss
-        self.totals["examples"] += count
-        if predictions is not None:
-            self.room(predictions)[start : start + count] = predictions
+        self.totals["counted"] += counted
+        self.totals["examples"] += examples
+        keep = self.keeper(predictions)
+        if keep is not None:
+            keep(start)
 
-    def room(self, batch: Array) -> Array:
+    def keeper(self, predictions: Array | None) -> Callable[[int], None] | None:
+        """A function that keeps what ``predictions`` holds of the batch from a position on; None: nothing is kept."""
+        if predictions is None:
+            return None
+        if self.tokens is not None:
+            count = self.tokens.add
+            return lambda start: count(predictions)
+        kept, size = self._room(predictions), len(predictions)
+
+        def keep(start: int) -> None:
+            kept[start : start + size] = predictions
+
+        return keep
+
+    def _room(self, batch: Array) -> Array:
         """The state's predictions, with room for the whole epoch; ``batch``: those of one batch."""
         made = self._state.predictions
         if made is None or len(made) < len(self.order):
@@ -56,11 +80,11 @@ class RunningEpoch:
         return self._state.predictions
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch, of examples for the loss, of updates for the rest; and the last update's rate."""
+        """Means over the epoch, of what counts for the loss, of updates for the rest; and the last update's rate."""
         totals = self.totals
-        examples, steps = max(totals["examples"], 1), max(totals["steps"], 1)
+        counted, steps = max(totals["counted"], 1), max(totals["steps"], 1)
         return {
-            "train/loss": totals["loss"] / examples,
+            "train/loss": totals["loss"] / counted,
             "train/regularization": totals["penalty"] / steps,
             "gradient_norm": totals["norm"] / steps,
             "learning_rate": totals["rate"],

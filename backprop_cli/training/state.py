@@ -14,8 +14,8 @@ from backprop_cli.training.program import BUFFERS, PARAMETERS, Recipe
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH = "schedule", "best", "early_stopping", "epoch"
 """Keys of ``State.memory``."""
-PREDICTED = "epoch.predictions"
-"""Name of the tensor that is ``State.predictions``."""
+PREDICTED, COUNTED = "epoch.predictions", "epoch.tokens"
+"""Names of the tensors that are ``State.predictions`` and ``State.tokens``."""
 _OF_TRAINING = ("optimizer.", "epoch.")
 """How the names of tensors begin that only training needs."""
 
@@ -31,7 +31,7 @@ class State:
     shuffling needs no state, for an epoch's order follows from seed and epoch.
     ``memory``: what schedule, early stopping and the running epoch's sums remember, as plain numbers.
     ``predictions``: those of the running epoch in its order, of which the first ``position`` are made; train metrics
-    are computed from them when the epoch is over.
+    are computed from them when the epoch is over. ``tokens``: of tokens, the sums of ``TokenCounts`` instead.
     """
 
     vectors: dict[str, Array]
@@ -42,6 +42,7 @@ class State:
     seconds: float = 0.0
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
     predictions: Array | None = None
+    tokens: Array | None = None
 
     @classmethod
     def start(cls, recipe: Recipe, seed: int) -> State:
@@ -65,7 +66,7 @@ class State:
 
     def tensors(self, recipe: Recipe) -> dict[str, Array]:
         """Views by name: parameters and buffers as they are called, slots as ``optimizer.<slot>.<parameter>``; in the
-        middle of an epoch also ``epoch.predictions``.
+        middle of an epoch also ``epoch.predictions`` or ``epoch.tokens``.
         """
         found = _network_arrays(recipe, self.vectors)
         for vector, (part, slot) in recipe.slots.items():
@@ -73,6 +74,8 @@ class State:
             found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
         if self.predictions is not None and self.position > 0:
             found[PREDICTED] = self.predictions[: self.position]
+        if self.tokens is not None and self.position > 0:
+            found[COUNTED] = self.tokens
         return found
 
     def counters(self) -> dict[str, Any]:
@@ -96,7 +99,7 @@ class State:
 
         """
         given = dict(tensors)
-        predictions = given.pop(PREDICTED, None)
+        predictions, tokens = given.pop(PREDICTED, None), given.pop(COUNTED, None)
         if counters is None:
             own = _network_arrays(recipe, self.vectors)
             given = {name: array for name, array in given.items() if name in own or not name.startswith(_OF_TRAINING)}
@@ -107,7 +110,9 @@ class State:
             array[...] = given[name]
         if counters is not None:
             self._restore_counters(counters, path)
-            self._restore_predictions(recipe, predictions, path)
+            self.predictions = _of_shape(PREDICTED, predictions, (self.position, *recipe.model.output_shape), path)
+            counted = _of_shape(COUNTED, tokens, (1 + recipe.model.output_shape[-1],), path)
+            self.tokens = None if counted is None else np.array(counted, np.float64)
 
     def _restore_counters(self, counters: Mapping[str, Any], path: str) -> None:
         try:
@@ -120,14 +125,13 @@ class State:
                 f"{path}: the state in it cannot be read ({type(error).__name__}: {error}); use another checkpoint"
             ) from error
 
-    def _restore_predictions(self, recipe: Recipe, predictions: Array | None, path: str) -> None:
-        expected = (self.position, *recipe.model.output_shape)
-        if predictions is not None and predictions.shape != expected:
-            raise CheckpointError(
-                f"{path}: {PREDICTED} has the shape {list(predictions.shape)}, expected {list(expected)}; "
-                "use another checkpoint"
-            )
-        self.predictions = predictions
+
+def _of_shape(name: str, array: Array | None, expected: tuple[int, ...], path: str) -> Array | None:
+    if array is not None and array.shape != expected:
+        raise CheckpointError(
+            f"{path}: {name} has the shape {list(array.shape)}, expected {list(expected)}; use another checkpoint"
+        )
+    return array
 
 
 def _network_arrays(recipe: Recipe, vectors: Mapping[str, Array]) -> dict[str, Array]:

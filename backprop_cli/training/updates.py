@@ -6,7 +6,7 @@ updates works with local names alone, and the state is brought up to date when i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, isfinite
 from time import perf_counter
@@ -27,6 +27,7 @@ from backprop_cli.training.program import (
     REGULARIZATION,
     SHARE,
     TARGETS,
+    WEIGHTS,
     accumulation_step,
     training_step,
 )
@@ -49,6 +50,9 @@ class _Bound:
         self.inputs, self.outputs = self.plan.inputs, self.plan.outputs
         self.predictions = self.outputs.get(PREDICTIONS)
         self.run = self._runner(job, state)
+        loss = job.recipe.loss
+        # Of all other targets a batch has as many as examples; to ask costs as much as a small NumPy call.
+        self.count = partial(loss.count, self.inputs[TARGETS]) if loss.task == "tokens" else None
 
     def _runner(self, job: Job, state: State) -> Callable[[Array], None]:
         # With "clip" NumPy writes into `out` directly; the indexes are in range by construction. The method, called
@@ -56,16 +60,33 @@ class _Bound:
         take_inputs, inputs = job.train.inputs.take, self.inputs[INPUTS]
         take_targets, targets = job.train.targets.take, self.inputs[TARGETS]
         noise, random = [self.inputs[name] for name in job.recipe.model.noise(self.batch)], state.noise.random
-        run = self.plan.run
+        run, weights = self.plan.run, self._weights(job)
 
         def gather_and_run(index: Array) -> None:
             take_inputs(index, 0, inputs, "clip")
             take_targets(index, 0, targets, "clip")
+            if weights is not None:
+                weights(index)
             for array in noise:
                 random(dtype=array.dtype, out=array)
             run()
 
         return gather_and_run
+
+    def _weights(self, job: Job) -> Callable[[Array], object] | None:
+        """A function that gathers the examples' weights; None where they have none."""
+        if not job.recipe.weighted:
+            return None
+        into = self.inputs[WEIGHTS]
+        if job.train.weights is None:
+            into[...] = 1.0
+            return None
+        take = job.train.weights.astype(into.dtype).take
+        return lambda index: take(index, 0, into, "clip")
+
+    def counted(self) -> int:
+        """How many costs the loss of the last batch is the mean of."""
+        return self.batch if self.count is None else self.count()
 
 
 class Updates:
@@ -106,67 +127,76 @@ class Updates:
         # What overflows is seen in the loss or the parameters. Set here, for it costs as much as some NumPy calls.
         with np.errstate(all="ignore"):
             while True:
-                start, before = self._accumulate(epoch)
+                start, *before = self._accumulate(epoch)
                 bound = self._bind(min(size, count - start), updates=True)
                 last = state.step + 1 if self.job.recipe.accumulate else until
                 numbers = self._update(epoch, bound, start, before, last, deadline)
                 if state.step >= until or state.position >= count or perf_counter() >= deadline:
                     return numbers
 
-    def _accumulate(self, epoch: RunningEpoch) -> tuple[int, float]:
-        """All batches of the update at hand but the last: where that one begins, and the sum of the others' losses."""
-        start, before = self.state.position, 0.0
+    def _accumulate(self, epoch: RunningEpoch) -> tuple[int, float, int]:
+        """All batches of the update at hand but the last: where that one begins, and of the others the sum of the costs
+        and how many they are.
+        """
+        start, before, counted = self.state.position, 0.0, 0
         if not self.job.recipe.accumulate:
-            return start, before
+            return start, before, counted
         size = self.job.settings.batch_size
         end = min(start + self.job.settings.accumulate * size, len(epoch.order))
-        examples = end - start
+        whole = max(self._count(epoch.order[start:end]), 1)
         while end - start > size:
-            bound = self._bind(size, updates=False)
-            bound.inputs[SHARE][...] = size / examples
-            bound.run(epoch.order[start : start + size])
-            total = bound.outputs[LOSS].item() * size
-            before += total
-            epoch.add_batch(start, size, total, bound.predictions)
+            bound, batch = self._bind(size, updates=False), epoch.order[start : start + size]
+            bound.inputs[SHARE][...] = self._count(batch) / whole
+            bound.run(batch)
+            total = bound.outputs[LOSS].item() * bound.counted()
+            before, counted = before + total, counted + bound.counted()
+            epoch.add_batch(start, size, total, bound.counted(), bound.predictions)
             start += size
-        self._bind(end - start, updates=True).inputs[SHARE][...] = (end - start) / examples
-        return start, before
+        self._bind(end - start, updates=True).inputs[SHARE][...] = self._count(epoch.order[start:end]) / whole
+        return start, before, counted
+
+    def _count(self, index: Array) -> int:
+        """How many costs a batch of these examples is the mean of."""
+        loss = self.job.recipe.loss
+        return loss.count(self.job.train.targets[index]) if loss.task == "tokens" else len(index)
 
     def _update(
-        self, epoch: RunningEpoch, bound: _Bound, start: int, before: float, until: float, deadline: float
+        self, epoch: RunningEpoch, bound: _Bound, start: int, before: Sequence[float], until: float, deadline: float
     ) -> Numbers:
         """Updates whose last batches have the same size; that of the first begins at ``start``.
 
-        ``before``: the sum of losses of the examples in the update's earlier batches.
+        ``before``: the sum of the costs in the update's earlier batches, and how many they are.
         """
         state, order, totals, size = self.state, epoch.order, epoch.totals, bound.batch
-        tell, run, predictions = self._teller(bound), bound.run, bound.predictions
+        tell, run, keep, count = self._teller(bound), bound.run, epoch.keeper(bound.predictions), bound.count
         loss_of, penalty_of, norm_of = (bound.outputs[name].item for name in (LOSS, REGULARIZATION, GRADIENT_NORM))
-        kept = None if predictions is None else epoch.room(predictions)
-        losses, penalties, norms = totals["loss"], totals["penalty"], totals["norm"]
+        losses, penalties, norms, counted = totals["loss"], totals["penalty"], totals["norm"], totals["counted"]
         step, position, examples, end = state.step, start, start + size - state.position, len(order) - size
-        rate = total = penalty = norm = 0.0
+        rate, total, penalty, norm, costs = 0.0, 0.0, 0.0, 0.0, size
         try:
             while True:
                 rate = tell(step + 1)
                 run(order[position : position + size])
-                total, penalty, norm = loss_of() * size, penalty_of(), norm_of()
-                if kept is not None:
-                    kept[position : position + size] = predictions
+                if count is not None:
+                    costs = count()
+                total, penalty, norm = loss_of() * costs, penalty_of(), norm_of()
+                if keep is not None:
+                    keep(position)
+                counted += costs
                 step, position = step + 1, position + size
                 losses, penalties, norms = losses + total, penalties + penalty, norms + norm
                 if not (isfinite(total) and isfinite(penalty) and isfinite(norm)):
                     break
                 if step >= until or position > end or perf_counter() >= deadline:
-                    return (before + total) / examples, penalty, norm, rate, examples
+                    return (before[0] + total) / max(before[1] + costs, 1), penalty, norm, rate, examples
         finally:
             if step > state.step:
-                totals.update(loss=losses, penalty=penalties, norm=norms, rate=rate)
+                totals.update(loss=losses, counted=counted, penalty=penalties, norm=norms, rate=rate)
                 totals["examples"] += position - start
                 totals["steps"] += step - state.step
                 state.step, state.position = step, position
                 self.batch = order[position - examples : position]
-        loss = (before + total) / examples
+        loss = (before[0] + total) / max(before[1] + costs, 1)
         raise diverged(state, f"loss {loss:g}, gradient norm {norm:g}, learning rate {rate:g}")
 
     def _teller(self, bound: _Bound) -> Callable[[int], float]:

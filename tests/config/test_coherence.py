@@ -52,7 +52,7 @@ def test_what_does_not_go_together(override, said):
 def test_metrics_of_another_task_are_pointed_at():
     text = changed("loss: cross_entropy", "loss: huber") + "metrics:\n  - accuracy\n  - r2\n"
     assert message(text) == (
-        "digits.yaml:12:5: metrics[0]: 'accuracy' is for classes or binary targets, and huber is for "
+        "digits.yaml:12:5: metrics[0]: 'accuracy' is for classes, binary targets or tokens, and huber is for "
         "regression; use one "
         "of: mean_absolute_error, mean_squared_error, r2, root_mean_squared_error\n"
         "   12 |   - accuracy\n"

@@ -34,6 +34,7 @@ def test_every_value_written_out_means_the_same() -> None:
         {"train": {"inputs": "a", "targets": "b"}, "test": "c.csv", "transform": {"numeric": {"scale": 0.5}}},
         {"generate": {"type": "moons"}, "split": "none"},
         {"source": "a.txt", "text": {"tokens": "word", "stride": 3}},
+        {"source": "a.csv", "target": "k", "window": {"length": 3, "season": 12}},
     ):
         first = settings(**given)
         assert settings(**first.model_dump()) == first
@@ -104,6 +105,17 @@ def test_a_text_is_told_by_its_name_or_format() -> None:
             {"source": "a", "format": "text", "transform": {"numeric": "none"}},
             (),
             "'transform' goes with columns, and a text has none: its next tokens are predicted",
+        ),
+        (
+            {"source": "a.txt", "window": {"length": 3}},
+            (),
+            "'window' goes with columns, and a text has none: its next tokens are predicted; of a table say the format "
+            "(csv, tsv, jsonl)",
+        ),
+        (
+            {"source": "a.csv", "target": "features", "window": {"length": 3}},
+            (),
+            "'window' needs 'target': the column to predict, or a list of them",
         ),
         (
             {"source": "a.csv", "target": "k", "text": {}},

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError, UsageError
-from backprop_cli.nn.loss import LOSSES
+from backprop_cli.nn.loss import LABELLED, LOSSES
 
 TORCH = json.loads(Path(__file__).with_name("torch_reference.json").read_text())["losses"]
 CASES = samples(LOSSES)
 IDS = [label(settings) for _, settings in CASES]
-CLASSES = 3
+CLASSES, POSITIONS = 3, 4
 
 
 def _cross_entropy(outputs, labels, loss, weights):
@@ -39,6 +39,12 @@ def _huber(outputs, t, loss, weights):
     return anp.mean(anp.where(far <= loss.delta, far**2 / 2, loss.delta * (far - loss.delta / 2)))
 
 
+def _next_token(outputs, labels, loss, weights):
+    counts = labels != loss.ignore
+    each = _cross_entropy(outputs[counts], labels[counts], loss, weights) if counts.any() else 0.0
+    return each + 0.0 * anp.sum(outputs)
+
+
 # The same functions, written from their definitions for another package.
 REFERENCE = {
     "mean_squared_error": lambda o, t, *_: anp.mean((o - t) ** 2),
@@ -46,18 +52,18 @@ REFERENCE = {
     "huber": _huber,
     "cross_entropy": _cross_entropy,
     "binary_cross_entropy": _binary_cross_entropy,
+    "next_token": _next_token,
 }
 
 
 def _data(loss, batch=6, seed=4, dtype="float64"):
     rng = np.random.default_rng(seed)
-    outputs = (2 * rng.normal(size=(batch, CLASSES))).astype(dtype)
-    targets = {
-        "classes": rng.integers(0, CLASSES, batch),
-        "binary": rng.integers(0, 2, (batch, CLASSES)).astype(dtype),
-        "regression": rng.normal(size=(batch, CLASSES)).astype(dtype),
-    }[loss.task]
-    return outputs, targets
+    positions = (POSITIONS,) if loss.task == "tokens" else ()
+    outputs = (2 * rng.normal(size=(batch, *positions, CLASSES))).astype(dtype)
+    targets = loss.draw(rng, outputs.shape)
+    if loss.task == "tokens":
+        targets[rng.random(targets.shape) < 0.3] = loss.ignore
+    return outputs, targets if loss.task in LABELLED else targets.astype(dtype)
 
 
 def _traced(loss, outputs, targets):
@@ -96,6 +102,7 @@ def test_float32_stays_float32(name, settings):
 @settings(max_examples=25, deadline=None)
 @given(batch=st.integers(1, 7), seed=st.integers(0, 1000))
 def test_a_batchs_loss_and_gradient_are_the_mean_of_its_examples(name, keys, batch, seed):
+    """Weighted by how many of an example's costs count: by the positions of tokens, else all the same."""
     loss = build(LOSSES, keys)
     outputs, targets = _data(loss, batch, seed)
 
@@ -105,8 +112,32 @@ def test_a_batchs_loss_and_gradient_are_the_mean_of_its_examples(name, keys, bat
 
     whole, gradient = value_and_gradient(slice(None))
     each = [value_and_gradient(slice(i, i + 1)) for i in range(batch)]
-    np.testing.assert_allclose(whole, np.mean([value for value, _ in each]), rtol=1e-12)
-    np.testing.assert_allclose(gradient, np.concatenate([g for _, g in each]) / batch, rtol=1e-12, atol=1e-15)
+    counts = [loss.count(targets[i : i + 1]) for i in range(batch)]
+    assert sum(counts) == loss.count(targets)
+    share = np.array(counts) / max(sum(counts), 1)
+    np.testing.assert_allclose(
+        whole, np.sum([s * value for s, (value, _) in zip(share, each, strict=True)]), rtol=1e-12
+    )
+    shared = np.concatenate([s * g for s, (_, g) in zip(share, each, strict=True)])
+    np.testing.assert_allclose(gradient, shared, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(("name", "keys"), CASES, ids=IDS)
+def test_an_example_of_weight_2_is_there_twice_and_one_of_weight_0_not_at_all(name, keys):
+    loss = build(LOSSES, keys)
+    outputs, targets = _data(loss, 4)
+    repeats = np.array([2, 0, 1, 3])
+    weights = loss.class_weights(range(CLASSES), [5, 3, 2])
+    given = {"outputs": outputs, "targets": targets, "weights": repeats.astype(float)}
+    values, feed = inputs(**given, **({} if weights is None else {"by_class": weights}))
+    out = loss.apply(values["outputs"], values["targets"], values.get("by_class"), values["weights"])
+    found, gradient = evaluate([out, *ad.grad(out, [values["outputs"]])], feed)
+    again, x, feed = _traced(loss, np.repeat(outputs, repeats, axis=0), np.repeat(targets, repeats, axis=0))
+    value, slope = evaluate([again, *ad.grad(again, [x])], feed)
+    factor = loss.count(np.repeat(targets, repeats, axis=0)) / loss.count(targets)
+    np.testing.assert_allclose(found, factor * value, rtol=1e-12)
+    summed = [slope[start:stop].sum(axis=0) for start, stop in ((0, 2), (2, 2), (2, 3), (3, 6))]
+    np.testing.assert_allclose(gradient, factor * np.stack(summed), rtol=1e-12, atol=1e-15)
 
 
 PYTORCH = {
@@ -196,9 +227,55 @@ def test_absolute_error_of_an_exact_prediction_has_slope_0():
 def test_predictions_are_probabilities_where_outputs_are_logits():
     values, feed = inputs(x=np.array([[0.0, np.log(3)]]))
     found = {name: evaluate([cls().activate(values["x"])], feed)[0].tolist() for name, cls in LOSSES.items()}
-    assert found.pop("cross_entropy")[0] == pytest.approx([0.25, 0.75])
+    for name in ("cross_entropy", "next_token"):
+        assert found.pop(name)[0] == pytest.approx([0.25, 0.75])
     assert found.pop("binary_cross_entropy")[0] == pytest.approx([0.5, 0.75])
     assert all(rows == [[0.0, np.log(3)]] for rows in found.values())
+
+
+# ------------------------------------------------------------------------------------------------ tokens
+
+
+def test_a_batch_of_tokens_of_which_none_counts_has_loss_0_and_no_gradient():
+    loss = build(LOSSES, "next_token")
+    out, x, feed = _traced(loss, np.ones((2, 3, 4)), np.full((2, 3), -1))
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    assert (found.item(), gradient.any()) == (0.0, False)
+
+
+def test_evidence_of_tokens_is_nats_and_rank_of_each_label():
+    """By hand: of equals the first token is before the others; a label that is ignored has the rank -1."""
+    logits = np.log(np.array([[[0.5, 0.25, 0.25], [0.2, 0.4, 0.4], [0.2, 0.4, 0.4], [0.1, 0.2, 0.7]]]))
+    values, feed = inputs(outputs=logits, targets=np.array([[0, 1, 2, -1]]))
+    loss = build(LOSSES, "next_token")
+    (found,) = evaluate([loss.evidence(values["outputs"], values["targets"])], feed)
+    np.testing.assert_allclose(found[0, :, 0], [-np.log(0.5), -np.log(0.4), -np.log(0.4), 0.0], rtol=1e-14)
+    assert found[0, :, 1].tolist() == [0, 0, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("ignore", "targets", "index", "text"),
+    [
+        (-1, [[0, 2], [-1, 1]], None, ""),
+        (
+            -1,
+            [[0, 2], [-1, 3]],
+            (1, 1),
+            "expected a token from 0 to 2, or -1 (ignored), got 3; "
+            "give the network's last layer an output for each token",
+        ),
+        (
+            9,
+            [[9, 2], [-1, 3]],
+            (1, 0),
+            "expected a token from 0 to 2, or 9 (ignored), got -1; "
+            "give the network's last layer an output for each token",
+        ),
+    ],
+)
+def test_tokens_that_are_no_outputs(ignore, targets, index, text):
+    wrong = build(LOSSES, {"type": "next_token", "ignore": ignore}).wrong_target(np.array(targets), 3)
+    assert (None if wrong is None else (wrong.index, wrong.reason)) == (None if index is None else (index, text))
 
 
 # ------------------------------------------------------------------------------------------------ class weights
@@ -304,10 +381,17 @@ def test_settings_out_of_range(settings, place, text):
             "loss cross_entropy: needs outputs (batch, classes) and labels (batch,) "
             "(given outputs: (4, 3, 2), labels: (4,))",
         ),
+        (
+            "next_token",
+            (4, 3, 2),
+            (4,),
+            "loss next_token: needs outputs (batch, positions, tokens) and labels (batch, positions) "
+            "(given outputs: (4, 3, 2), labels: (4,))",
+        ),
     ],
 )
 def test_shapes_that_do_not_fit(name, outputs, targets, text):
     loss = build(LOSSES, name)
     with pytest.raises(ShapeError) as caught:
-        loss.apply(ad.input_("o", outputs), ad.input_("t", targets, int if loss.task == "classes" else float))
+        loss.apply(ad.input_("o", outputs), ad.input_("t", targets, int if loss.task in LABELLED else float))
     assert str(caught.value) == text

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from nn_support import build
 from sklearn import metrics as sk
 
+from backprop_cli import autodiff as ad
 from backprop_cli.errors import UsageError
 from backprop_cli.nn.confusion import confusion
+from backprop_cli.nn.loss import LABELLED, LOSSES
 from backprop_cli.nn.metric import METRICS, Predictions, better
+from backprop_cli.nn.token_counts import TokenCounts
 
 
 def _macro(function):
@@ -30,9 +33,20 @@ def _top_k(p, own):
     return np.mean([y in np.argsort(-row, kind="stable")[: own.k] for y, row in zip(p.targets, p.outputs, strict=True)])
 
 
+def _flat(function):
+    """Of tokens: the same of all positions that count, as so many examples."""
+    return lambda p, own: function(getattr(p.tokens, "flat", p), own)
+
+
+def _nats(p, own):
+    return sk.log_loss(p.targets, p.outputs, labels=range(p.outputs.shape[1]))
+
+
 REFERENCE = {
-    "accuracy": lambda p, own: sk.accuracy_score(p.targets.ravel(), p.labels.ravel()),
-    "top_k_accuracy": _top_k,
+    "accuracy": _flat(lambda p, own: sk.accuracy_score(p.targets.ravel(), p.labels.ravel())),
+    "top_k_accuracy": _flat(_top_k),
+    "perplexity": _flat(lambda p, own: np.exp(_nats(p, own))),
+    "bits_per_token": _flat(lambda p, own: _nats(p, own) / np.log(2)),
     "precision": _macro(sk.precision_score),
     "recall": _macro(sk.recall_score),
     "f1": _macro(sk.f1_score),
@@ -46,12 +60,30 @@ REFERENCE = {
 
 def _predictions(task, examples, width, seed, dtype="float64"):
     rng = np.random.default_rng(seed)
+    if task == "tokens":
+        return _tokens(examples, width, rng)
     outputs = rng.random((examples, width)).round(1)  # rounded: many ties
     if task == "classes":
         return Predictions(task, outputs.astype(dtype), rng.integers(0, width, examples))
     if task == "binary":
         return Predictions(task, outputs.astype(dtype), rng.integers(0, 2, (examples, width)).astype(dtype))
     return Predictions(task, outputs.astype(dtype), rng.normal(size=(examples, width)).astype(dtype))
+
+
+def _tokens(examples, width, rng, positions=3):
+    """Counted in two batches, with ties, and some positions that do not count."""
+    logits, labels = (
+        rng.normal(size=(examples, positions, width)).round(1),
+        rng.integers(-1, width, (examples, positions)),
+    )
+    labels[0, 0] = 0  # one counts
+    counts, loss = TokenCounts(width), build(LOSSES, "next_token")
+    for part in (slice(0, 1), slice(1, None)):
+        x, t = ad.input_("x", logits[part].shape), ad.input_("t", labels[part].shape, int)
+        counts.add(ad.evaluate([loss.evidence(x, t)], {x: logits[part], t: labels[part]})[0])
+    probs = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    counts.flat = Predictions("classes", probs[labels >= 0], labels[labels >= 0])
+    return Predictions.of_tokens(counts)
 
 
 CASES = [(name, settings, task) for name, cls in METRICS.items() for settings in cls.samples for task in cls.tasks]
@@ -64,7 +96,7 @@ def test_is_scikit_learns(name, settings, task, count, width, seed):
     metric = build(METRICS, {"type": name, **settings})
     if name == "roc_auc":
         width = 2 if task == "classes" else 1
-    predictions = _predictions(task, count, max(width, 2) if task == "classes" else width, seed)
+    predictions = _predictions(task, count, max(width, 2) if task in LABELLED else width, seed)
     found = metric.compute(predictions)
     assert isinstance(found, float)
     with warnings.catch_warnings():
@@ -73,7 +105,12 @@ def test_is_scikit_learns(name, settings, task, count, width, seed):
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
 
 
-@pytest.mark.parametrize(("name", "settings", "task"), CASES, ids=[f"{n}{list(s.values())}-{t}" for n, s, t in CASES])
+OF_ARRAYS = [case for case in CASES if case[2] != "tokens"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "task"), OF_ARRAYS, ids=[f"{n}{list(s.values())}-{t}" for n, s, t in OF_ARRAYS]
+)
 def test_precision_of_the_outputs_does_not_matter(name, settings, task):
     metric, width = build(METRICS, {"type": name, **settings}), 1 if name == "roc_auc" and task == "binary" else 2
     p = _predictions(task, 20, width, 0, "float32")
@@ -213,3 +250,15 @@ def test_confusion_counts_truth_by_row():
 )
 def test_which_way_is_better(monitor, way):
     assert better(monitor) == way
+
+
+def test_of_tokens_of_which_none_counts_nothing_is_said():
+    empty = Predictions.of_tokens(TokenCounts(5))
+    for name in ("accuracy", "perplexity", "bits_per_token", "top_k_accuracy"):
+        assert math.isnan(build(METRICS, name).compute(empty))
+
+
+def test_a_perplexity_without_end_is_infinite():
+    counts = TokenCounts(2)
+    counts.add(np.array([[[1e4, 1.0]]]))
+    assert build(METRICS, "perplexity").compute(Predictions.of_tokens(counts)) == math.inf

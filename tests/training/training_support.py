@@ -28,6 +28,7 @@ class Examples:
 
     inputs: Array
     targets: Array
+    weights: Array | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -71,11 +72,11 @@ def examples(count=20, recipe: Recipe | None = None, seed=0) -> Examples:
         shape, outputs, dtype = recipe.model.input_shape, recipe.model.output_shape, recipe.model.dtype
         task = recipe.loss.task
     x = rng.standard_normal((count, *shape)).astype(dtype)
-    if task == "classes":
-        return Examples(x, rng.integers(0, outputs[-1], count))
+    if task == "regression":
+        return Examples(x, rng.standard_normal((count, *outputs)).astype(dtype))
     if task == "binary":
         return Examples(x, rng.integers(0, 2, (count, *outputs)).astype(dtype))
-    return Examples(x, rng.standard_normal((count, *outputs)).astype(dtype))
+    return Examples(x, rng.integers(0, outputs[-1], (count, *outputs[:-1])))
 
 
 def job(

@@ -12,15 +12,17 @@ from backprop_cli.nn.metric import METRICS, Metric, Predictions
 
 @METRICS.register
 class Accuracy(Metric):
-    """``accuracy = mean(predicted == label)``; with several binary outputs, over all of them.
+    """``accuracy = mean(predicted == label)``; with several binary outputs over all of them, of tokens over positions.
 
     YAML:   accuracy
     """
 
     type: Literal["accuracy"] = "accuracy"
-    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary", "tokens")
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:
         """Right over all."""
+        if predictions.tokens is not None:
+            return predictions.tokens.within(1)
         return float(np.mean(predictions.labels == predictions.targets))

@@ -15,11 +15,13 @@ from backprop_cli.nn.metric import METRICS, Metric, Predictions
 class TopKAccuracy(Metric):
     """Share of examples whose label is among the ``k`` most probable classes (of equals, the first); 1 with k classes.
 
+    Of tokens: the share of positions.
+
     YAML:   {type: top_k_accuracy, k: 3}
     """
 
     type: Literal["top_k_accuracy"] = "top_k_accuracy"
-    tasks: ClassVar[tuple[Task, ...]] = ("classes",)
+    tasks: ClassVar[tuple[Task, ...]] = ("classes", "tokens")
     better: ClassVar[Literal["max", "min"]] = "max"
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"k": 2}, {"k": 1})
     k: Annotated[int, Field(gt=0)] = 5
@@ -30,10 +32,13 @@ class TopKAccuracy(Metric):
         if self.k < outputs:
             return None
         way_out = f"set k to at most {outputs - 1}" if outputs > 2 else "use accuracy"
-        return f"'top_k_accuracy' with k: {self.k} is always 1, as the data has {outputs} classes; {way_out}"
+        things = "tokens" if task == "tokens" else "classes"
+        return f"'top_k_accuracy' with k: {self.k} is always 1, as the data has {outputs} {things}; {way_out}"
 
     def compute(self, predictions: Predictions) -> float:
         """Labels with fewer than ``k`` classes before them, over all."""
+        if predictions.tokens is not None:
+            return predictions.tokens.within(self.k)
         labels = predictions.targets.astype(np.int64)[:, np.newaxis]
         probs = predictions.outputs
         own = np.take_along_axis(probs, labels, axis=1)

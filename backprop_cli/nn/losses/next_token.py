@@ -1,0 +1,75 @@
+"""Cross entropy of one token at each position of a sequence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from backprop_cli.autodiff import Array, Value, cast, constant, equal, maximum, softmax
+from backprop_cli.autodiff import sum as sum_
+from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget
+from backprop_cli.nn.softmax_cross_entropy import softmax_cross_entropy
+from backprop_cli.nn.token_counts import token_evidence
+
+
+@LOSSES.register
+class NextToken(Loss):
+    """``loss = sum(w * -sum_c q[c] * log(p[c])) / positions``, ``p = softmax(logits)``, in nats a position.
+
+    ``q[c] = (1 - label_smoothing) * (c == label) + label_smoothing / tokens`` at the positions that count, which are
+    those whose label is not ``ignore``; ``w`` is the example's weight where ``data.sample_weight`` is set, else 1. What
+    is divided by is the number of positions that count: in a batch those of the batch, in evaluation those of the whole
+    split. As PyTorch's CrossEntropyLoss, whose ``ignore_index`` is -100, and which is NaN where no position counts:
+    here that is 0.
+
+    Shapes: logits (batch, positions, tokens), labels (batch, positions) -> ()
+    YAML:   {type: next_token, label_smoothing: 0.1}
+    Source: Bengio et al., A Neural Probabilistic Language Model (2003), section 2; label smoothing: Szegedy et al.,
+            Rethinking the Inception Architecture (2016), section 7.
+    """
+
+    type: Literal["next_token"] = "next_token"
+    task: ClassVar[Task] = "tokens"
+    applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"label_smoothing": 0.2}, {"ignore": 1})
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """share of the target spread evenly over all tokens"""
+    ignore: int = -1
+    """label of the positions that do not count"""
+
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """Cross entropy of q and p; 0 at positions that do not count. Shapes: (batch, positions)."""
+        self.check(outputs, targets)
+        cost = softmax_cross_entropy(outputs, targets, self.label_smoothing)
+        return cost * self._counts(targets, outputs.dtype)
+
+    def average(self, costs: Value, targets: Value) -> Value:
+        """Their sum over the number of positions that count."""
+        return sum_(costs) / maximum(sum_(self._counts(targets, costs.dtype)), 1.0)
+
+    def count(self, targets: Array) -> int:
+        """Positions that count."""
+        return int(np.count_nonzero(targets != self.ignore))
+
+    def _counts(self, targets: Value, dtype: np.dtype[Any]) -> Value:
+        """1 where a position counts, else 0."""
+        return 1.0 - cast(equal(targets, constant(self.ignore, np.int64)), dtype)
+
+    def activate(self, outputs: Value) -> Value:
+        """Probabilities of the tokens at each position."""
+        return softmax(outputs)
+
+    def evidence(self, outputs: Value, targets: Value) -> Value:
+        """Nats and rank of each label. Shapes: (batch, positions, 2)."""
+        return token_evidence(outputs, targets, self._counts(targets, outputs.dtype))
+
+    def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
+        """A label that is no output, and not the one that is ignored."""
+        wrong = ((targets < 0) | (targets >= outputs)) & (targets != self.ignore)
+        if not wrong.any():
+            return None
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        reason = f"expected a token from 0 to {outputs - 1}, or {self.ignore} (ignored), got {targets[index]}"
+        return WrongTarget(index, f"{reason}; give the network's last layer an output for each token")

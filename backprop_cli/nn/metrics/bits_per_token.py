@@ -1,0 +1,27 @@
+"""What it takes to write a token down, with the network's probabilities."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class BitsPerToken(Metric):
+    """``bits_per_token = mean(-log2(p[label]))`` over the positions that count: bits a character where that is a token.
+
+    YAML:   bits_per_token
+    Source: Shannon, Prediction and Entropy of Printed English (1951).
+    """
+
+    type: Literal["bits_per_token"] = "bits_per_token"
+    tasks: ClassVar[tuple[Task, ...]] = ("tokens",)
+    better: ClassVar[Literal["max", "min"]] = "min"
+
+    def compute(self, predictions: Predictions) -> float:
+        """The mean in nats over ``ln 2``."""
+        assert predictions.tokens is not None
+        return predictions.tokens.nats / math.log(2.0)

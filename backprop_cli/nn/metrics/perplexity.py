@@ -1,0 +1,31 @@
+"""How many tokens the network wavers between."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class Perplexity(Metric):
+    """``perplexity = exp(mean(-log(p[label])))`` over the positions that count; without label smoothing ``exp(loss)``.
+
+    As uncertain as a choice among so many tokens of equal probability: 1 is perfect, the number of tokens a guess.
+
+    YAML:   perplexity
+    Source: Jelinek et al., Perplexity: a measure of the difficulty of speech recognition tasks (1977).
+    """
+
+    type: Literal["perplexity"] = "perplexity"
+    tasks: ClassVar[tuple[Task, ...]] = ("tokens",)
+    better: ClassVar[Literal["max", "min"]] = "min"
+
+    def compute(self, predictions: Predictions) -> float:
+        """``exp`` of the mean; infinite where that is too large."""
+        assert predictions.tokens is not None
+        with np.errstate(over="ignore"):
+            return float(np.exp(np.float64(predictions.tokens.nats)))
