@@ -95,11 +95,21 @@ class Elementwise(Op):
         return f"{left if sign == '+' else in_brackets(left)} {sign} {in_brackets(right)}"
 
     def simplify(self, *x: Value) -> Value | None:
-        """Work on what was broadcast, not on its repetitions; broadcast the result if nothing else does."""
+        """Work on what was broadcast, not on its repetitions; broadcast the result if nothing else does.
+
+        Work in the order in which transposed operands lie in memory, and transpose the result.
+        """
         bare = tuple(v.inputs[0] if isinstance(v.op, OPS["broadcast_to"]) else v for v in x)
-        if bare == x:
+        if bare != x:
+            return broadcast(self(*bare), np.broadcast_shapes(*(v.shape for v in x)))
+        shape = np.broadcast_shapes(*(v.shape for v in x))
+        orders = {v.op.perm if isinstance(v.op, OPS["transpose"]) else None for v in x if v.shape == shape}
+        order = orders.pop() if len(orders) == 1 else None
+        if order is None:
             return None
-        return broadcast(self(*bare), np.broadcast_shapes(*(v.shape for v in x)))
+        there, back = OPS["transpose"](order), OPS["transpose"](inverse(order))
+        result: Value = there(self(*(v if v.ndim == 0 else back(_led(v, len(shape))) for v in x)))
+        return result
 
 
 class Linear(Op):
@@ -155,6 +165,16 @@ def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
 def aligned(x: Value, ndim: int) -> Value:
     """``x`` with axes of size 1 behind its first one, so that it has ``ndim``."""
     return reshaped(x, (x.shape[0], *(1,) * (ndim - x.ndim), *x.shape[1:]))
+
+
+def _led(x: Value, ndim: int) -> Value:
+    """``x`` with axes of size 1 before its first one, so that it has ``ndim``."""
+    return reshaped(x, (*(1,) * (ndim - x.ndim), *x.shape))
+
+
+def inverse(order: Sequence[int]) -> tuple[int, ...]:
+    """The order of axes that undoes ``order``."""
+    return tuple(order.index(axis) for axis in range(len(order)))
 
 
 def scaled(value: Value, factor: Value | float) -> Value:

@@ -78,8 +78,7 @@ class _Rebuilder:
 
     def _repeats_work(self, better: Value, operands: Sequence[Value]) -> bool:
         """Whether it is a product made in place of one that others read: then there would be two."""
-        shared = any(operand in self.shared for operand in operands)
-        return shared and better.op is not None and better.op.multiplications(*(x.spec for x in better.inputs)) > 0
+        return _is_product(better) and any(operand in self.shared and _is_product(operand) for operand in operands)
 
     def _absorbed(self, value: Value) -> Value:
         """A value that a rule made from known operands: its new nodes are rebuilt, known ones stay."""
@@ -89,6 +88,10 @@ class _Rebuilder:
 
     def _merged(self, node: Value) -> Value:
         return self.known.setdefault(_key(node), node)
+
+
+def _is_product(value: Value) -> bool:
+    return value.op is not None and value.op.multiplications(*(x.spec for x in value.inputs)) > 0
 
 
 def _key(node: Value) -> Any:

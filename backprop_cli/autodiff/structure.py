@@ -60,6 +60,18 @@ def dense(rows: int, columns: int) -> Local:
     return Local(np.broadcast_to(np.arange(columns), (rows, columns)), False, columns)
 
 
+def inverted(made: Array, read: Array, rows: int) -> Array:
+    """``Local.reads`` from pairs in any order: element ``made`` of the result reads ``read``; -1 is no pair."""
+    is_pair = made >= 0
+    made, read = made[is_pair], read[is_pair]
+    order = np.argsort(made, kind="stable")
+    counts = np.bincount(made, minlength=rows)
+    place = np.arange(len(made)) - np.repeat(np.cumsum(counts) - counts, counts)
+    reads = np.full((rows, int(counts.max(initial=0))), -1)
+    reads[made[order], place] = read[order]
+    return reads
+
+
 def _kind(local: Local) -> str:
     rows, columns = len(local.reads), local.columns
     per_row = np.count_nonzero(local.reads >= 0, axis=1)

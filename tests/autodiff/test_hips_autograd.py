@@ -26,6 +26,72 @@ def _slice(op, x):
     return x[(slice(None),) * op.axis + (slice(op.start, op.stop),)]
 
 
+def _convolution(op, x, weight):
+    """Kernel element by kernel element: a strided piece of the padded image times a matrix."""
+    if anp.ndim(x) == 3:
+        lone = type(op)((1, *op.stride), (1, *op.dilation), ((0, 0), *op.padding), op.groups)
+        return _convolution(lone, x[None], weight[:, :, None])[0]
+    (top, bottom), (left, right) = op.padding
+    x = anp.pad(x, [(top, bottom), (0, 0), (left, right), (0, 0)], "constant")
+    filters, channels, *kernel = weight.shape
+    spans = [d * (k - 1) + 1 for d, k in zip(op.dilation, kernel, strict=True)]
+    rows, columns = ((n - e) // s + 1 for n, e, s in zip(x.shape[::2], spans, op.stride, strict=True))
+    total = 0.0
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            read = x[i * op.dilation[0] :: op.stride[0]][:rows]
+            read = read[:, :, j * op.dilation[1] :: op.stride[1]][:, :, :columns]
+            read = anp.reshape(read, (rows, op.groups, channels, columns, x.shape[-1]))
+            matrix = anp.reshape(weight[:, :, i, j], (op.groups, filters // op.groups, channels))
+            part = anp.einsum("gfc,rgcqn->rgfqn", matrix, read)
+            total = total + anp.reshape(part, (rows, filters, columns, x.shape[-1]))
+    return total
+
+
+def _convolution_transpose(op, x, weight):
+    shape = op.shape(ad.spec_of(getval(x)), ad.spec_of(getval(weight))).shape
+    return autograd.make_vjp(lambda image: _convolution(ad.OPS["convolution"](*_windowed(op)), image, weight))(
+        np.zeros(shape)
+    )[0](x)
+
+
+def _convolution_weight(op, x, y):
+    shape = op.shape(ad.spec_of(getval(x)), ad.spec_of(getval(y))).shape
+    return autograd.make_vjp(lambda weight: _convolution(ad.OPS["convolution"](*_windowed(op)), x, weight))(
+        np.zeros(shape)
+    )[0](y)
+
+
+def _windowed(op):
+    return op.stride, op.dilation, op.padding, op.groups
+
+
+def _windows(op, x, filled):
+    """(windows, kernel, ...): what each window sees along the first axis, which was ``op.axis``."""
+    widths = [(0, 0)] * anp.ndim(x)
+    widths[op.axis] = (op.before, op.after)
+    x = anp.moveaxis(anp.pad(x, widths, "constant", constant_values=filled), op.axis, 0)
+    starts = range(0, x.shape[0] - op.kernel + 1, op.stride)
+    return anp.stack([x[start : start + op.kernel] for start in starts])
+
+
+def _window_take(op, offset, x):
+    windows = _windows(op, x, 0.0)
+    wanted = np.moveaxis(offset, op.axis, 0)[:, None]
+    chosen = np.arange(op.kernel).reshape(1, -1, *(1,) * (anp.ndim(x) - 1)) == wanted
+    return anp.moveaxis(anp.sum(windows * chosen, axis=1), 0, op.axis)
+
+
+def _window_sum(op, x):
+    return anp.moveaxis(anp.sum(_windows(op, x, 0.0), axis=1), 0, op.axis)
+
+
+def _put_back(op, function, x):
+    shape = list(x.shape)
+    shape[op.axis] = op.size
+    return autograd.make_vjp(function)(np.zeros(shape))[0](x)
+
+
 ORACLE = {
     "absolute": lambda op, x: anp.abs(x),
     "add": lambda op, x, y: x + y,
@@ -33,6 +99,9 @@ ORACLE = {
     "broadcast_to": lambda op, x: x + anp.zeros(op.to),
     "cast": lambda op, x: x * 1.0,
     "concat": lambda op, *x: anp.concatenate(x, axis=op.axis),
+    "convolution": _convolution,
+    "convolution_transpose": _convolution_transpose,
+    "convolution_weight": _convolution_weight,
     "copy": lambda op, x: x * 1.0,
     "barrier": lambda op, x: x * 1.0,
     "cos": lambda op, x: anp.cos(x),
@@ -48,6 +117,8 @@ ORACLE = {
     "log1p": lambda op, x: anp.log1p(x),
     "matmul": lambda op, x, y: anp.matmul(x, y),
     "maximum": lambda op, x, y: anp.maximum(x, y),
+    "max_pool": lambda op, x: anp.moveaxis(anp.max(_windows(op, x, -np.inf), axis=1), 0, op.axis),
+    "max_pool_offset": lambda op, x: 1.0 * np.moveaxis(np.argmax(_windows(op, getval(x), -np.inf), 1), 0, op.axis),
     "minimum": lambda op, x, y: anp.minimum(x, y),
     "multiply": lambda op, x, y: x * y,
     "negative": lambda op, x: -x,
@@ -70,6 +141,10 @@ ORACLE = {
     "take_rows": lambda op, x, rows: x[rows],
     "tanh": lambda op, x: anp.tanh(x),
     "transpose": lambda op, x: anp.transpose(x, op.perm),
+    "window_put": lambda op, offset, x: _put_back(op, lambda full: _window_take(op, offset, full), x),
+    "window_spread": lambda op, x: _put_back(op, lambda full: _window_sum(op, full), x),
+    "window_sum": _window_sum,
+    "window_take": _window_take,
     "where": lambda op, condition, x, y: (condition != 0) * x + (condition == 0) * y,  # its own does not broadcast
 }
 """The same function in autograd.numpy, for each op: the one list of ops in the tests, since it is a second opinion."""

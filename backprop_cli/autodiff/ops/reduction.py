@@ -14,7 +14,7 @@ from backprop_cli.autodiff.families import Linear, broadcast, reshaped
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
-from backprop_cli.autodiff.ops.shape import Reshape
+from backprop_cli.autodiff.ops.shape import Reshape, Transpose
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -126,7 +126,15 @@ class Sum(Linear):
         if isinstance(inner, Sum) and not inner.keepdims:
             left = [axis for axis in range(x[0].inputs[0].ndim) if axis not in inner.axes]
             return Sum((*inner.axes, *(left[axis] for axis in self.axes)))(x[0].inputs[0])
+        if isinstance(inner, Transpose):
+            return self._of_transposed(inner.perm, x[0].inputs[0])
         return self._of_pairs(x[0]) if to == () else None
+
+    def _of_transposed(self, perm: tuple[int, ...], x: Value) -> Value:
+        """Over the same axes where they lie in memory; what is left is transposed."""
+        kept = [axis for k, axis in enumerate(perm) if k not in self.axes]
+        total = Sum(tuple(sorted(perm[axis] for axis in self.axes)))(x)
+        return Transpose(tuple(sorted(kept).index(axis) for axis in kept))(total)
 
     def _of_pairs(self, x: Value) -> Value | None:
         if any(operand.shape != x.shape for operand in x.inputs):

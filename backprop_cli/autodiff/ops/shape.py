@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Linear, aligned, broadcast, unbroadcast
+from backprop_cli.autodiff.families import Linear, aligned, broadcast, inverse, unbroadcast
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Op, Sample, common_dtype, in_brackets, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
@@ -87,13 +87,22 @@ class Reshape(Movement):
         return Reshape((size, *self.to))(x[0])
 
     def simplify(self, *x: Value) -> Value | None:
-        """Nothing to do, one reshape instead of two, or the broadcast of a scalar to the new shape."""
+        """Nothing to do, one reshape instead of two, or the broadcast of a scalar to the new shape.
+
+        Where the last axis was moved to the front and stays there, the others are reshaped and it is moved afterwards:
+        a copy of long runs, and a matrix that BLAS takes transposed.
+        """
         if x[0].shape == self.to:
             return x[0]
-        if isinstance(x[0].op, Reshape):
+        inner = x[0].op
+        if isinstance(inner, Reshape):
             return Reshape(self.to)(x[0].inputs[0])
-        if isinstance(x[0].op, BroadcastTo) and x[0].inputs[0].ndim == 0:
+        if isinstance(inner, BroadcastTo) and x[0].inputs[0].ndim == 0:
             return BroadcastTo(self.to)(x[0].inputs[0])
+        if isinstance(inner, Transpose) and inner.perm[0] == len(inner.perm) - 1 > 0 and self.to[:1] == x[0].shape[:1]:
+            rest = Transpose((*inner.perm[1:], inner.perm[0]))(x[0].inputs[0])
+            axes = len(self.to) - 1
+            return Transpose((axes, *range(axes)))(Reshape((*self.to[1:], self.to[0]))(rest))
         return None
 
 
@@ -122,8 +131,7 @@ class Transpose(Movement):
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """The inverse order."""
-        inverse = tuple(self.perm.index(axis) for axis in range(len(self.perm)))
-        return (Transpose(inverse)(cotangent),)
+        return (Transpose(inverse(self.perm))(cotangent),)
 
     def written(self, *operands: str) -> str:
         """``x.T`` where all axes are reversed."""
@@ -135,7 +143,10 @@ class Transpose(Movement):
         return Transpose((0, *(axis + 1 for axis in self.perm)))(x[0])
 
     def simplify(self, *x: Value) -> Value | None:
-        """Two transposes are one; none where the order does not change; a product's is made by the product."""
+        """Two transposes are one; none where the order does not change; a product's is made by the product.
+
+        Also through a reshape: its first axis is moved to the end before the others are parted.
+        """
         if self.perm == tuple(range(len(self.perm))):
             return x[0]
         inner = x[0].op
@@ -143,7 +154,15 @@ class Transpose(Movement):
             return Transpose(tuple(inner.perm[axis] for axis in self.perm))(x[0].inputs[0])
         if inner is not None and self.perm == (*range(x[0].ndim - 2), x[0].ndim - 1, x[0].ndim - 2):
             return inner.transposed(*x[0].inputs)
-        return None
+        return self._of_parted(x[0]) if isinstance(inner, Reshape) and self.perm[-1] == 0 else None
+
+    def _of_parted(self, x: Value) -> Value | None:
+        (matrix,) = x.inputs
+        if matrix.ndim != 2 or matrix.shape[0] != x.shape[0] or matrix.op is None:
+            return None
+        turned = matrix.op.transposed(*matrix.inputs)
+        parted = None if turned is None else Reshape((*x.shape[1:], x.shape[0]))(Transpose((1, 0))(matrix))
+        return None if parted is None else Transpose((*(axis - 1 for axis in self.perm[:-1]), x.ndim - 1))(parted)
 
 
 @register
