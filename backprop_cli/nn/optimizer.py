@@ -123,5 +123,5 @@ def _within(error: ValidationError, path: tuple[str | int, ...]) -> ValidationEr
     return ValidationError.from_exception_data(error.title, found)
 
 
-OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", "optimizers", "backprop_cli.nn.optimizers")
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", "optimizers", "backprop_cli.nn.optimizers", Optimizer)
 OptimizerType = Annotated[Optimizer, Choice(OPTIMIZERS)]
