@@ -60,6 +60,54 @@ def _rms_norm(layer, params, x):
     return out * params.get("weight", 1.0)
 
 
+def _sigmoid(x):
+    return 1 / (1 + anp.exp(-x))
+
+
+def _rnn_step(w, v, b, c, x, h, _):
+    return (anp.tanh(w @ x + b + v @ h + c),) * 2
+
+
+def _gru_step(w, v, b, c, x, h, _):
+    of_x, of_h = anp.split(w @ x + b, 3), anp.split(v @ h + c, 3)
+    r, z = (_sigmoid(one + other) for one, other in zip(of_x[:2], of_h[:2], strict=True))
+    n = anp.tanh(of_x[2] + r * of_h[2])
+    return ((1 - z) * n + z * h,) * 2
+
+
+def _lstm_step(w, v, b, c, x, h, cell):
+    i, f, g, o = anp.split(w @ x + b + v @ h + c, 4)
+    cell = _sigmoid(f) * cell + _sigmoid(i) * anp.tanh(g)
+    return _sigmoid(o) * anp.tanh(cell), cell
+
+
+def _recurrent(step):
+    """One example, one direction and one time after the other; (batch, time, features) as a list of lists."""
+
+    def run(layer, weights, rows, reverse):
+        h = cell = anp.zeros(layer.units)
+        outputs = []
+        for row in rows[::-1] if reverse else rows:
+            h, cell = step(*weights, row, h, cell)
+            outputs.append(h)
+        return (outputs[::-1] if reverse else outputs), h
+
+    def example(layer, params, rows, number):
+        for level in range(layer.layers):
+            runs = []
+            for reverse in (False, True)[: 1 + layer.bidirectional]:
+                suffix = f"_l{level}{'_reverse' if reverse else ''}" if layer.layers > 1 or layer.bidirectional else ""
+                names = (f"{name}{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+                runs.append(run(layer, [params.get(name, anp.array(0.0)) for name in names], rows, reverse))
+            rows = [anp.concatenate(both) for both in zip(*(outputs for outputs, _ in runs), strict=True)]
+            if f"noise_l{level}" in params:
+                kept = (params[f"noise_l{level}"][number] >= layer.dropout) / (1 - layer.dropout)
+                rows = [row * mask for row, mask in zip(rows, kept, strict=True)]
+        return anp.array(rows) if layer.output == "sequence" else anp.concatenate([last for _, last in runs])
+
+    return lambda layer, params, x: anp.array([example(layer, params, list(x[n]), n) for n in range(len(x))])
+
+
 # The same functions, written from their definitions for another package; of dense, samples use tanh at most.
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
@@ -73,6 +121,9 @@ REFERENCE = {
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "spatial_dropout": _dropout,
+    "gru": _recurrent(_gru_step),
+    "lstm": _recurrent(_lstm_step),
+    "rnn": _recurrent(_rnn_step),
     "flatten": lambda layer, params, x: anp.reshape(x, (BATCH, -1)),
     "multiply": _multiply,
     "reshape": lambda layer, params, x: anp.reshape(x, (BATCH, *layer.shape)),
