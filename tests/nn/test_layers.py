@@ -25,6 +25,44 @@ def _dropout(layer, params, x):
     return anp.where(params["noise"] < layer.rate, 0.0 * x, x / (1 - layer.rate)) if "noise" in params else x
 
 
+def _attention(layer, params, *x):
+    """Position by position and head by head."""
+    q, k, v = (
+        anp.dot(x[0 if n == 0 else -1], w.T) + b
+        for n, (w, b) in enumerate(
+            zip(
+                anp.split(params["in_proj_weight"], 3),
+                anp.split(params.get("in_proj_bias", np.zeros(len(params["in_proj_weight"]))), 3),
+                strict=True,
+            )
+        )
+    )
+    share = q.shape[-1] // layer.heads
+    heads = []
+    for h in range(layer.heads):
+        own = slice(h * share, (h + 1) * share)
+        scores = anp.einsum("bqd,bkd->bqk", q[..., own], k[..., own]) / np.sqrt(share)
+        weights = anp.exp(scores) * (np.tri(scores.shape[-1]) if layer.causal else 1.0)
+        probs = weights / anp.sum(weights, axis=-1, keepdims=True)
+        if "noise" in params:
+            probs = probs * (params["noise"][:, h] >= layer.dropout) / (1 - layer.dropout)
+        heads.append(anp.einsum("bqk,bkd->bqd", probs, v[..., own]))
+    return anp.dot(anp.concatenate(heads, axis=-1), params["out_proj.weight"].T) + params.get("out_proj.bias", 0.0)
+
+
+def _positional_embedding(layer, params, x):
+    if layer.kind == "learned":
+        return x + params["weight"][: x.shape[1]]
+    table = np.zeros(x.shape[1:])
+    for t in range(x.shape[1]):
+        for i in range(0, x.shape[2], 2):
+            table[t, i], table[t, i + 1] = (
+                np.sin(t / 10_000 ** (i / x.shape[2])),
+                np.cos(t / 10_000 ** (i / x.shape[2])),
+            )
+    return x + table
+
+
 def _multiply(layer, params, *x):
     return x[0] * x[1] * (x[2] if len(x) > 2 else 1.0)
 
@@ -112,6 +150,7 @@ def _recurrent(step):
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
     "add": lambda layer, params, *x: sum(x[1:], x[0]),
+    "attention": _attention,
     "batch_norm": _batch_norm,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "dense": _dense,
@@ -126,6 +165,7 @@ REFERENCE = {
     "rnn": _recurrent(_rnn_step),
     "flatten": lambda layer, params, x: anp.reshape(x, (BATCH, -1)),
     "multiply": _multiply,
+    "positional_embedding": _positional_embedding,
     "reshape": lambda layer, params, x: anp.reshape(x, (BATCH, *layer.shape)),
 }
 
@@ -195,8 +235,34 @@ def _apply(settings, *shapes):
     [
         (
             {"type": "dense", "units": 4},
-            [(2, 3, 5)],
-            "dense: needs one vector an example; put {type: flatten} before it (given x: f8[2,3,5])",
+            [(2, 1, 3, 5)],
+            "dense: needs one vector an example; put {type: flatten} before it (given x: f8[2,1,3,5])",
+        ),
+        (
+            {"type": "attention", "heads": 3},
+            [(2, 5, 4)],
+            "attention: a width of 4 is not a multiple of 3 heads (given x: f8[2,5,4])",
+        ),
+        ("attention", [(2, 5)], "attention: needs sequences of vectors (time, width) (given x: f8[2,5])"),
+        (
+            "attention",
+            [(2, 5, 4), (2, 5, 6)],
+            "attention: needs two sequences of one width (given x: f8[2,5,4], others: f8[2,5,6])",
+        ),
+        (
+            {"type": "attention", "causal": True},
+            [(2, 5, 4), (2, 3, 4)],
+            "attention: causal attention needs as many keys as queries (given x: f8[2,5,4], others: f8[2,3,4])",
+        ),
+        (
+            "positional_embedding",
+            [(2, 5)],
+            "positional_embedding: needs sequences of vectors (time, width) (given x: f8[2,5])",
+        ),
+        (
+            {"type": "positional_embedding", "context": 4},
+            [(2, 5, 3)],
+            "positional_embedding: 5 positions are more than its context of 4 (given x: f8[2,5,3])",
         ),
         (
             "batch_norm",
