@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.data.stream import stream_inputs
+from backprop_cli.data.stream import row_names, stream_inputs
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.saved import Saved, open_saved
 from backprop_cli.nn.metric import Predictions
@@ -69,7 +69,9 @@ def predict(
         )
     precision = saved.loaded.config.training.precision
     batches = stream_inputs(source, saved.transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
-    rows = (_rows(saved, outputs, proba) for outputs in _outputs(saved, batches))
+    rows = _named_rows(
+        (_rows(saved, outputs, proba) for outputs in _outputs(saved, batches)), row_names(source, input_format)
+    )
     with opened(output) as stream, saved.threads():
         return _WRITERS[kind](stream, rows)
 
@@ -110,6 +112,20 @@ def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
         off, on = map(str, classes[0])
         return Rows(found, {off: 1.0 - outputs[:, 0], on: outputs[:, 0]})
     return Rows(found, {name: outputs[:, k] for k, name in enumerate(names)})
+
+
+def _named_rows(rows: Iterator[Rows], names: list[str] | None) -> Iterator[Rows]:
+    """The rows, and in a first column the name of the file that each is; None: they are rows of one file."""
+    done = 0
+    for chunk in rows:
+        if names is None:
+            yield chunk
+            continue
+        count = len(next(iter(chunk.predictions.values())))
+        own = np.empty(count, object)
+        own[:] = names[done : done + count]
+        yield Rows({"file": own, **chunk.predictions}, chunk.probabilities)
+        done += count
 
 
 def _named(labels: Array, classes: Sequence[Any]) -> Array:

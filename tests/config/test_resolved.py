@@ -21,6 +21,7 @@ data:
   split: {validation: 0.15, test: 0.15, stratify: true}
   transform: {numeric: standardize, categorical: one_hot, missing: error, target: none}
   text: none
+  image: none
   window: none
 model:
   input: [64]
