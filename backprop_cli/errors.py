@@ -136,6 +136,10 @@ class DivergenceError(BpError):
     kind = "diverged"
 
 
+class BpWarning(UserWarning):
+    """What a user should know of a result that there is nevertheless: printed as one line."""
+
+
 class CheckpointError(BpError):
     """A checkpoint is missing, corrupt or of another network."""
 

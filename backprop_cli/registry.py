@@ -1,16 +1,19 @@
 """Registries: a kind's types by name, filled by importing every module of one folder.
 
-Adding a type is adding a file: no list is edited anywhere.
+Adding a type is adding a file: no list is edited anywhere. Types of a plugin, which is a module from outside, are there
+while the configuration that names it is in use: see ``registered_by`` and ``activate``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from backprop_cli.errors import UsageError, did_you_mean
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 T = TypeVar("T")
+
+PLUGIN = "bp_plugin_"
+"""How names of plugins' modules begin."""
 
 
 def snake_case(name: str) -> str:
@@ -43,36 +49,70 @@ class Registry(Generic[T]):
     A class's name here is its ``type`` field's default, or its class name in snake case.
     """
 
-    def __init__(self, kind: str, plural: str, package: str):
+    def __init__(self, kind: str, plural: str, package: str, base: type[T] | None = None):
         self.kind, self.plural, self.package = kind, plural, package
+        self.base = base
+        """The contract: every type is a subclass of it."""
         self._types: dict[str, type[T]] = {}
+        self._guests: dict[str, type[T]] = {}
         self._discovered = False
 
     def register(self, cls: type[T]) -> type[T]:
-        """Class decorator: enter ``cls`` under its name."""
+        """Class decorator: enter ``cls`` under its name.
+
+        Raises: RegistrationError for a name that is taken, or a class that is no such type.
+        """
+        if self.base is not None and not issubclass(cls, self.base):
+            raise RegistrationError(f"{cls.__name__} is no {self.kind}: derive it from {self.base.__name__}")
         name = self.name_of(cls)
+        if _visit is not None and cls.__module__ == _visit.module:
+            self._refuse_second(name, self._find(name))
+            _visit.entries.append(Entry(self, name, cls))
+            self._guests[name] = cls
+            return cls
         known = self._types.get(name)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ValueError(f"{self.kind} '{name}' is registered twice: {known!r} and {cls!r}")
+            self._refuse_second(name, known)
         self._types[name] = cls
         return cls
+
+    def _refuse_second(self, name: str, known: type[T] | None) -> None:
+        if known is not None:
+            home = sys.modules.get(known.__module__)
+            place = getattr(home, "__file__", None) if known.__module__.startswith(PLUGIN) else known.__module__
+            raise RegistrationError(
+                f"{self.kind} '{name}' is there already: {known.__qualname__} of {place}; rename one"
+            )
 
     @staticmethod
     def name_of(cls: type[Any]) -> str:
         """The name under which a class is registered."""
         fields = getattr(cls, "model_fields", None) or getattr(cls, "__pydantic_fields__", {})
-        return str(fields["type"].default) if "type" in fields else snake_case(cls.__name__)
+        words = snake_case(cls.__name__)
+        if "type" not in fields:
+            return words
+        if fields["type"].is_required():
+            raise RegistrationError(
+                f"{cls.__name__} has no name; begin it with the line type: Literal['{words}'] = '{words}'"
+            )
+        return str(fields["type"].default)
 
     def _load(self) -> dict[str, type[T]]:
         if not self._discovered:
             self._discovered = True  # first: the folder's own modules may look things up
             discover(self.package)
-        return self._types
+        return {**self._types, **self._guests}
 
     def _find(self, name: object) -> type[T] | None:
+        if name in self._guests:
+            return self._guests[str(name)]
         if name not in self._types and not self._discovered and name in self._modules:
             importlib.import_module(f"{self.package}.{name}")
         return self._types.get(str(name)) or self._load().get(str(name))
+
+    def hold(self, guests: dict[str, type[T]]) -> None:
+        """These types beside its own, and no others."""
+        self._guests = guests
 
     @cached_property
     def _modules(self) -> set[str]:
@@ -101,6 +141,63 @@ class Registry(Generic[T]):
         """The message for a name that is not here: the nearest known one, or all of them."""
         near = did_you_mean(str(name), self)
         return f"unknown {self.kind} '{name}'" + (near or f"; known: {', '.join(self)}")
+
+
+class RegistrationError(ValueError):
+    """A type that cannot be registered."""
+
+
+class Entry(NamedTuple):
+    """What a plugin registered: where, and under which name."""
+
+    registry: Registry[Any]
+    name: str
+    cls: type[Any]
+
+
+class _Visit(NamedTuple):
+    module: str
+    entries: list[Entry]
+
+
+_visit: _Visit | None = None
+_active: tuple[Entry, ...] = ()
+
+
+@contextlib.contextmanager
+def registered_by(module: str) -> Iterator[list[Entry]]:
+    """What classes of the module ``module``, which is run inside, register. It stays with what is there already."""
+    global _visit
+    before, _visit = _active, _Visit(module, [])
+    entries = _visit.entries
+    try:
+        yield entries
+    except BaseException:
+        activate((*before, *entries))  # so that each registry it was entered in is told that it is gone
+        activate(before)
+        raise
+    else:
+        activate((*before, *entries))
+    finally:
+        _visit = None
+
+
+def activate(entries: Sequence[Entry]) -> None:
+    """From here on the registries hold their own types and these, no others."""
+    global _active
+    for registry in {entry.registry for entry in (*_active, *entries)}:
+        registry.hold({entry.name: entry.cls for entry in entries if entry.registry is registry})
+    _active = tuple(entries)
+
+
+def plugin_line(error: BaseException) -> str | None:
+    """``FILE:LINE`` of the innermost line of a plugin that ``error`` passed through, if any."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).startswith(PLUGIN):
+            found = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 class Choice:

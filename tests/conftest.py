@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backprop_cli.registry import activate
+
 ROOT = Path(__file__).parent.parent
 _FOLDERS = [ROOT, *(ROOT / name for name in ("runs", "configs", "datasets"))]
 _SET_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK"}  # the second by importing threadpoolctl
@@ -35,6 +37,7 @@ def _state() -> dict[str, object]:
 def _leaves_nothing_behind() -> Iterator[None]:
     before = _state()
     yield
+    activate(())
     after = _state()
     changed = [name for name in before if before[name] != after[name]]
     assert not changed, f"the test changed {', '.join(changed)}"

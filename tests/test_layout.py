@@ -10,6 +10,7 @@ import backprop_cli
 PACKAGE = Path(backprop_cli.__file__).parent
 ORDER = [
     "stopwatch",
+    "cache",
     "errors",
     "registry",
     "settings",
@@ -63,11 +64,20 @@ def test_only_report_and_cli_print(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_autodiff_and_nn_touch_no_files(path: Path) -> None:
-    if path.name == "native.py":
-        return  # keeps machine code between processes, as Python keeps bytecode
     if _part(path) in ("autodiff", "nn", "training", "checks"):
         assert "open(" not in path.read_text().replace("reopen(", "")
         assert "pathlib" not in path.read_text()
+
+
+def test_jobs_read_configurations_with_their_plugins_checked() -> None:
+    for path in sorted((PACKAGE / "jobs").glob("*.py")):
+        imported = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module == "backprop_cli.config.load"
+            for alias in node.names
+        }
+        assert path.name == "plugins.py" or "load_config" not in imported, f"{path.name}: use read_config"
 
 
 def test_numpy_stays_in_eval() -> None:

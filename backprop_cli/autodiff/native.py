@@ -9,24 +9,23 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.util
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from itertools import groupby, islice
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from threadpoolctl import threadpool_info
 
 from backprop_cli.autodiff.emit import Assignments, Product, Source
+from backprop_cli.cache import kept
 
 LONGEST = 40
 """Nests and products in one function: the time of compilation grows faster than the function's length."""
 
-CACHED = 64
-"""Sources that are kept, with their machine code, in ``~/.cache/backprop-cli`` (or in ``$XDG_CACHE_HOME``)."""
+_KIND = "backprop_cli"
+"""Of the files in the cache that hold sources; Numba keeps the machine code beside them."""
 
 _PRELUDE = """from math import cos, exp, expm1, inf, log, log1p, sin, sqrt, tanh
 
@@ -130,9 +129,10 @@ def _machine_code(text: str) -> Callable[..., object]:
 
 def _module(text: str) -> ModuleType:
     """The source as a module, with its machine code: of the user's cache, or anew where that cannot be written."""
-    name = f"backprop_cli_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+    name = f"{_KIND}_{digest}"
     try:
-        path = _cached(f"{name}.py", text)
+        path = kept(_KIND, f"{digest}.py", text)
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -142,25 +142,3 @@ def _module(text: str) -> ModuleType:
         module = ModuleType(name)
         exec(text.replace("cache=True", "cache=False"), vars(module))
     return module
-
-
-def _cached(name: str, text: str) -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-cli"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    if not path.exists():
-        new = folder / f"{name}.{os.getpid()}"
-        try:
-            new.write_text(text)
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
-        _forget_oldest(folder)
-    return path
-
-
-def _forget_oldest(folder: Path) -> None:
-    sources = sorted(folder.glob("backprop_cli_*.py"), key=lambda path: path.stat().st_mtime)
-    for source in sources[:-CACHED]:
-        for path in (source, *(folder / "__pycache__").glob(f"{source.stem}.*")):
-            path.unlink(missing_ok=True)

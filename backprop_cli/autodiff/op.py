@@ -161,7 +161,7 @@ def in_brackets(operand: str) -> str:
     return f"({operand})" if " " in operand and not operand.endswith(")") else operand
 
 
-OPS: Registry[Any] = Registry("op", "ops", "backprop_cli.autodiff.ops")
+OPS: Registry[Any] = Registry("op", "ops", "backprop_cli.autodiff.ops", Op)
 """Every primitive by name; ``OPS["matmul"]()`` makes one."""
 
 register = OPS.register

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from backprop_cli.autodiff import evaluate, input_
 from backprop_cli.checks.result import Check, Entry, judged
 from backprop_cli.nn.initializer import INITIALIZERS, Initializer
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
+
+T = TypeVar("T")
+Types = Sequence[tuple[str, type[T]]]
 
 _STEPS = 8
 """Enough for radam to trust its mean square, from step 6 on."""
@@ -22,9 +26,11 @@ _DEVIATIONS = 5.0
 """Standard errors by which a mean or spread of draws may be off: chance makes that 6 times in ten million."""
 
 
-def check_optimizers(rng: np.random.Generator) -> Iterator[Check]:
-    """The first steps of every optimizer from empty slots against its formula, by step and parameter."""
-    for name, cls in OPTIMIZERS.items():
+def check_optimizers(rng: np.random.Generator, types: Types[Optimizer] | None = None) -> Iterator[Check]:
+    """The first steps of each optimizer (by default of all) from empty slots against its formula, by step and
+    parameter.
+    """
+    for name, cls in OPTIMIZERS.items() if types is None else types:
         for number, settings in enumerate(cls.samples):
             optimizer = cls.model_validate({"type": name, **settings})
             yield Check(f"optimizer {name}{_suffix(number)}", "optimizer", (_STEPS, _WIDTH), _steps(optimizer, rng))
@@ -62,9 +68,9 @@ def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> Entry:
     return max(entries, key=lambda entry: (entry.verdict != "PASS", entry.relative_error))
 
 
-def check_initializers(rng: np.random.Generator) -> Iterator[Check]:
+def check_initializers(rng: np.random.Generator, types: Types[Initializer] | None = None) -> Iterator[Check]:
     """Mean and standard deviation of a large matrix of draws against those of the formula."""
-    for name, cls in INITIALIZERS.items():
+    for name, cls in INITIALIZERS.items() if types is None else types:
         for number, settings in enumerate(cls.samples):
             initializer = cls.model_validate({"type": name, **settings})
             shapes = ((_ROWS, _COLUMNS), (_COLUMNS, _ROWS))

@@ -59,7 +59,7 @@ class Method:
 ROUNDING = 64.0
 """Error of an entry of a gradient in units of its tensor's rounding: few runs estimate it for many entries."""
 
-METHODS: Registry[Method] = Registry("method", "methods", "backprop_cli.checks.methods")
+METHODS: Registry[Method] = Registry("method", "methods", "backprop_cli.checks.methods", Method)
 
 
 def elements(tensors: Sequence[Tensor], options: Options) -> Iterator[tuple[Tensor, int]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -18,18 +19,32 @@ from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, Report, worst_first
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.nn.activation import ACTIVATIONS
+from backprop_cli.nn.initializer import INITIALIZERS
 from backprop_cli.nn.layer import LAYERS, Layer
 from backprop_cli.nn.loss import LOSSES, Loss
+from backprop_cli.nn.optimizer import OPTIMIZERS
+from backprop_cli.registry import Registry
 
 _BATCHES = (4, 1)
 _WIDTH, _POSITIONS = 3, 2
 
 
-def check_registered(*, method: str = "auto", order: Order = 1, tolerance: float = 1e-5, seed: int = 0) -> Report:
+Names = Mapping[str, Collection[str]]
+"""Some types, by the plural of their kind."""
+
+
+def check_registered(
+    *,
+    method: str = "auto",
+    order: Order = 1,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+    only: Names | None = None,
+) -> Report:
     """The gradient of a random weighting of each one's result by every input and parameter, all entries, in float64;
     one step of each optimizer against its formula, and the spread of each initializer's draws.
 
-    Several samples of one type make one check an input: its worst.
+    Several samples of one type make one check an input: its worst. ``only``: these, of those that are registered.
 
     Raises: UsageError for a method there is not.
     """
@@ -37,23 +52,28 @@ def check_registered(*, method: str = "auto", order: Order = 1, tolerance: float
     rng = np.random.default_rng(seed)
     options = Options("all", tolerance, seed)
     worst: dict[tuple[str, str], Check] = {}
-    for check in _all(method, order, options, rng):
+    for check in _all(method, order, options, rng, only):
         known = worst.get((check.name, check.kind))
         worst[check.name, check.kind] = check if known is None else worst_first([check, known])[0]
     checks = worst_first(list(worst.values()))
     return Report("everything registered", tolerance, checks, time.perf_counter() - started, method)
 
 
-def _all(method: str, order: Order, options: Options, rng: np.random.Generator) -> Iterator[Check]:
-    for objective in chain(op_objectives(rng), _network_objectives(rng)):
+def _all(method: str, order: Order, options: Options, rng: np.random.Generator, only: Names | None) -> Iterator[Check]:
+    for objective in chain(op_objectives(rng, only), _network_objectives(rng, only)):
         yield from check_objective(objective, method, order, options)
-    yield from check_optimizers(rng)
-    yield from check_initializers(rng)
+    yield from check_optimizers(rng, _types(OPTIMIZERS, only))
+    yield from check_initializers(rng, _types(INITIALIZERS, only))
 
 
-def op_objectives(rng: np.random.Generator) -> Iterator[Objective]:
+def _types(registry: Registry[Any], only: Names | None) -> list[tuple[str, Any]]:
+    """(name, class) pairs."""
+    return registry.items() if only is None else [(name, registry[name]) for name in only.get(registry.plural, ())]
+
+
+def op_objectives(rng: np.random.Generator, only: Names | None = None) -> Iterator[Objective]:
     """Every op at its samples and at the edges of their shapes."""
-    for name, cls in OPS.items():
+    for name, cls in _types(OPS, only):
         for sample in [each for own in cls.samples for each in (own, *edge_samples(cls, own, rng))]:
             op: Op = cls(**sample.fields)
             arrays = operands(sample, rng)
@@ -75,19 +95,19 @@ def operands(sample: Sample, rng: np.random.Generator) -> list[Array]:
     ]
 
 
-def _network_objectives(rng: np.random.Generator) -> Iterator[Objective]:
+def _network_objectives(rng: np.random.Generator, only: Names | None) -> Iterator[Objective]:
     """Every activation, layer and loss, for a batch of several examples and of one."""
     for batch in _BATCHES:
-        for name, activation in ACTIVATIONS.items():
+        for name, activation in _types(ACTIVATIONS, only):
             for settings in activation.samples:
                 x = input_("x", (batch, _WIDTH))
                 out = activation.model_validate({"type": name, **settings}).apply(x)
                 yield _weighted(out, {"x": x}, {"x": rng.standard_normal(x.shape)}, name, "activation", rng)
-        for name, layer in LAYERS.items():
+        for name, layer in _types(LAYERS, only):
             for sample in layer.samples:
                 built = layer.model_validate({"type": name, **sample.settings})
                 yield from _layer(built, sample.inputs, batch, rng)
-        for name, loss in LOSSES.items():
+        for name, loss in _types(LOSSES, only):
             for settings in loss.samples:
                 yield _loss(loss.model_validate({"type": name, **settings}), batch, rng)
 

@@ -7,9 +7,10 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -18,8 +19,8 @@ from backprop_cli import __version__
 from backprop_cli.cli.command import COMMANDS
 from backprop_cli.cli.exit_codes import exit_code_block
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
-from backprop_cli.errors import BpError, did_you_mean
-from backprop_cli.registry import discover
+from backprop_cli.errors import BpError, BpWarning, did_you_mean
+from backprop_cli.registry import discover, plugin_line
 
 # The parser's exceptions have no public name that all versions of typer share.
 ParserError: type[Any] = typer.BadParameter.__mro__[1]
@@ -75,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     report = _Report(as_json="--json" in own)
     try:
-        with _sigterm_interrupts():
+        with _sigterm_interrupts(), _warnings_in_a_line():
             return _invoke(arguments)
     except typer.Exit as end:
         return int(end.exit_code)
@@ -92,6 +93,10 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return report.failure(130, "interrupted", [{"message": "interrupted"}], "interrupted")
     except Exception as error:
+        place = plugin_line(error)
+        if place is not None:
+            reason = f"{place}: {type(error).__name__}: {error}"
+            return report.failure(2, "plugin", [{"message": reason}], f"{traceback.format_exc()}\n{reason}")
         text = f"{traceback.format_exc()}\nthis is a bug in bp {__version__}; please report it with the lines above"
         return report.failure(1, "internal", [{"message": f"{type(error).__name__}: {error}"}], text)
 
@@ -125,6 +130,30 @@ def _invoke(arguments: Sequence[str]) -> int:
     with command.make_context("bp", list(arguments)) as context:
         command.invoke(context)
     return 0
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """What jobs warn of is said as commands say it."""
+    show = warnings.showwarning
+
+    def say_it(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, BpWarning):
+            say(f"warning: {message}")
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", BpWarning)
+        warnings.showwarning = say_it
+        yield
 
 
 @contextlib.contextmanager

@@ -53,6 +53,10 @@ CheckpointPath = Annotated[
         metavar="CHECKPOINT|RUN", help="A checkpoint, or a run: its best or else last checkpoint.", show_default=False
     ),
 ]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugins", metavar="FILE", help="Python file with types of your own: it is run. May be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 

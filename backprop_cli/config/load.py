@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from backprop_cli.config.coherence import incoherences
 from backprop_cli.config.compose import compose
 from backprop_cli.config.flaws import UnreadableError
-from backprop_cli.config.locate import Source, in_file_order
+from backprop_cli.config.locate import Override, Source, in_file_order
 from backprop_cli.config.network import check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.path import TreePath
+from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
 from backprop_cli.config.reasons import explain, got
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem, did_you_mean
@@ -29,7 +30,7 @@ class Loaded:
     """A checked configuration and what it was read from.
 
     ``text`` is exactly what the user wrote (empty for a configuration stored in a checkpoint, whose ``path`` is
-    None); relative paths in it start at ``base``.
+    None); relative paths in it start at ``base``. ``plugins`` are the files that were run for it.
     """
 
     config: Config
@@ -38,14 +39,17 @@ class Loaded:
     base: Path
     path: Path | None
     overrides: tuple[str, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
 
     def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
         """A problem found later, at its place in the file or in the override that set the value."""
         return self.source.problem(path, reason, key)
 
 
-def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
+def load_config(path: Path | str, overrides: Sequence[str] = (), plugins: Sequence[Plugin] | None = None) -> Loaded:
     """Read and check a configuration file; the overrides (``KEY=VALUE``) are applied before the check.
+
+    The files that it names under ``plugins`` are run, unless other ``plugins`` are there in their place.
 
     Raises:
         ConfigError: the file cannot be read, or has any of the mistakes that can be seen without its data;
@@ -56,17 +60,55 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     text = _read_text(path)
     tree, source, problems = read_tree(text, str(path), overrides)
     tree.setdefault("name", path.stem)
+    if plugins is None:
+        plugins = _own_plugins(tree, source, path.parent, problems, overrides)
+    else:
+        problems = [*problems, *_put_in_place(tree, plugins, source.overrides)]
     config = check_tree(Config, tree, source, problems, overrides)
-    return _finish(Loaded(config, source, text, path.parent, path, tuple(overrides)))
+    return _finish(Loaded(config, source, text, path.parent, path, tuple(overrides), tuple(plugins)))
 
 
-def from_tree(tree: dict[str, Any], overrides: Sequence[str] = (), *, base: Path, label: str) -> Loaded:
-    """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names its home."""
+def from_tree(
+    tree: dict[str, Any], overrides: Sequence[str] = (), *, base: Path, label: str, plugins: Sequence[Plugin] = ()
+) -> Loaded:
+    """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names its home.
+
+    The files it names under ``plugins`` are not run: ``plugins`` are there in their place.
+    """
     own = _copied(tree)
     owners, problems = apply_overrides(own, overrides)
+    problems += _put_in_place(own, plugins, owners)
     source = Source(label, overrides=owners)
     config = check_tree(Config, own, source, problems, overrides)
-    return _finish(Loaded(config, source, "", base, None, tuple(overrides)))
+    return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins)))
+
+
+def _put_in_place(
+    tree: dict[Any, Any], plugins: Sequence[Plugin], owners: Mapping[TreePath, Override]
+) -> list[Problem]:
+    """Let ``plugins`` be what the tree names; the problems are overrides that say something else."""
+    enter(plugins)
+    tree["plugins"] = [str(plugin.path) for plugin in plugins]
+    reason = "what a checkpoint or a run needs is named with --plugins FILE"
+    return [Problem("plugins", reason, override=owners[path].words) for path in owners if path[0] == "plugins"]
+
+
+def _own_plugins(
+    tree: dict[Any, Any], source: Source, base: Path, problems: Sequence[Problem], overrides: Sequence[str]
+) -> tuple[Plugin, ...]:
+    """What the configuration names, run.
+
+    Raises: ConfigError, which says nothing of values that the schema would refuse: a type may be one of the plugin's.
+    """
+    names = given_files(tree)
+
+    def refuse(number: int, reason: str) -> Problem:
+        return source.problem(("plugins", number) if isinstance(tree["plugins"], list) else ("plugins",), reason)
+
+    try:
+        return read_plugins([base / name for name in names], refuse)
+    except ConfigError as error:
+        raise ConfigError([*in_file_order(problems, overrides), *error.problems]) from error
 
 
 def read_tree(text: str, label: str, overrides: Sequence[str] = ()) -> tuple[dict[Any, Any], Source, list[Problem]]:

@@ -14,7 +14,7 @@ from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, OptimizerType
 from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
 from backprop_cli.nn.wiring import WiringError, wire
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
-from backprop_cli.settings import DefaultType, Many, Maybe, Settings
+from backprop_cli.settings import DefaultType, FilePath, Many, Maybe, OneOrMany, Settings
 from backprop_cli.training.settings import EarlyStoppingSettings, RegularizationSettings, TrainingSettings
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -79,6 +79,8 @@ class Config(Settings):
     """name of the run's folder; default: the configuration file's stem"""
     seed: Annotated[int, Field(ge=0)] = 0
     """seeds split, initialisation, shuffling and dropout"""
+    plugins: Annotated[Many[FilePath], OneOrMany()] = ()
+    """Python files with layers, ops, losses, ... of your own; they are run, and their gradients checked"""
     data: DataSettings
     """where examples come from, how they are split and transformed"""
     model: ModelSettings

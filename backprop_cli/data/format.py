@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.table import Array
@@ -85,14 +85,23 @@ class TextFormat(Format):
         raise NotImplementedError
 
 
-FORMATS: Registry[Format] = Registry("format", "formats", "backprop_cli.data.formats")
+FORMATS: Registry[Format] = Registry("format", "formats", "backprop_cli.data.formats", Format)
 
 
 class FormatName:
-    """Pydantic marker: text that is the name of a format."""
+    """Pydantic marker: text that is the name of a format. Which there are is looked up when a value is read."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.literal_schema(list(FORMATS))
+        def read(value: Any) -> Any:
+            if not isinstance(value, str) or value not in FORMATS:
+                *names, last = map(repr, FORMATS)
+                raise PydanticKnownError("literal_error", {"expected": f"{', '.join(names)} or {last}"})
+            return value
+
+        return core_schema.no_info_plain_validator_function(read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"enum": list(FORMATS), "type": "string"}
 
 
 def format_of(name: str, override: str | None = None, *, option: str = "data.format") -> Format:

@@ -63,14 +63,15 @@ def evaluate(
     data: Path | None = None,
     require: Sequence[str] = (),
     confusion: bool = False,
+    plugins: Sequence[Path | str] = (),
 ) -> EvalResult:
     """Evaluate a checkpoint (a run means its best, or else last) on a split of its own data, or on the file ``data``.
 
     ``require``: texts such as ``accuracy>=0.95``; a metric that is not configured is computed for it.
-    ``confusion``: also count true against predicted classes.
+    ``confusion``: also count true against predicted classes. ``plugins``: files with code that the network needs.
 
     Raises:
-        UsageError: no such split or metric.
+        UsageError: no such split or metric, or a plugin is missing.
         CheckpointError: the checkpoint is missing or damaged.
         DataError: the data cannot be read as the checkpoint's network needs it.
 
@@ -81,7 +82,7 @@ def evaluate(
     _check_overrides(overrides)
     name = OTHER_DATA if data is not None else split
     requirements = [Requirement.parse(text, name) for text in require]
-    saved = open_saved(find_checkpoint(Path(checkpoint)), overrides)
+    saved = open_saved(find_checkpoint(Path(checkpoint)), overrides, plugins)
     evaluator = _with_required(saved, requirements)
     if confusion and (saved.classes is None or saved.recipe.loss.task == "tokens"):
         raise UsageError(f"--confusion: {_not_classes(saved)}")

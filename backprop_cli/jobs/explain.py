@@ -13,10 +13,11 @@ from backprop_cli.autodiff import Value
 from backprop_cli.autodiff.accumulation import Accumulation, accumulation, gradient_costs
 from backprop_cli.autodiff.checkpointing import revolve_steps, segmented, stages
 from backprop_cli.autodiff.structure import Local
-from backprop_cli.config.load import Loaded, load_config
+from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.chain_rule import ChainRule, Traced, chain_rule, trace, walk
 from backprop_cli.jobs.network import is_configuration, load, network_of
+from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.training.program import BUFFERS, PARAMETERS, Recipe, forward
@@ -49,26 +50,31 @@ class Explanation:
         return found if self.numbers is None else {**found, "numbers": dict(self.numbers)}
 
 
-def explain(target: Path | str, overrides: Sequence[str] = (), *, numbers: bool = False) -> Explanation:
+def explain(
+    target: Path | str, overrides: Sequence[str] = (), *, numbers: bool = False, plugins: Sequence[Path | str] = ()
+) -> Explanation:
     """Describe the derivatives of a configuration, a checkpoint or a run: of its network as it predicts, and its loss.
 
     Data is read only where nothing else says the shapes. ``numbers``: also walk the first training example forward
-    and back, at the weights of the checkpoint or at the initial ones.
+    and back, at the weights of the checkpoint or at the initial ones. ``plugins``: files with code that a checkpoint
+    needs.
 
     Raises:
         ConfigError: the configuration is wrong.
         CheckpointError: the checkpoint or run is missing or damaged.
         DataError: data that is needed cannot be read.
-        UsageError: ``numbers`` of a large network.
+        UsageError: ``numbers`` of a large network, or a plugin that is missing.
+        CheckError: a plugin's gradient is wrong.
 
     """
     path = Path(target)
     if is_configuration(path):
-        loaded = load_config(path, overrides)
+        refuse_plugins(plugins, path)
+        loaded = read_config(path, overrides)
         recipe = network_of(loaded)
         state = None
     else:
-        saved = open_saved(find_checkpoint(path), overrides)
+        saved = open_saved(find_checkpoint(path), overrides, plugins)
         loaded, recipe, state = saved.loaded, saved.recipe, saved.state
     traced = trace(recipe)
     found = accumulation([traced.outputs], traced.sources)

@@ -16,11 +16,12 @@ from backprop_cli.checks.method import Options, Order
 from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
-from backprop_cli.config.load import Loaded, load_config
+from backprop_cli.config.load import Loaded
 from backprop_cli.config.network import check_model
 from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.network import fitting_model, is_configuration, load, recipe_for
+from backprop_cli.jobs.plugins import read_config, refuse_plugins, run_plugins
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.run.checkpoint import find_checkpoint
@@ -41,6 +42,7 @@ def gradcheck(
     samples: int | Literal["all"] | None = None,
     tolerance: float | None = None,
     mutate: bool = False,
+    plugins: Sequence[Path | str] = (),
 ) -> Report:
     """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
 
@@ -48,11 +50,13 @@ def gradcheck(
     border pixel that is always 0 would hide a wrong gradient. ``method``, ``samples`` and ``tolerance`` default to the
     configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
     registered is checked, all entries. ``mutate`` then breaks each derivative rule in turn, by itself or in the
-    network, and counts how often the check notices.
+    network, and counts how often the check notices. ``plugins``: files with code that a checkpoint needs, or that is
+    to be checked with what is registered.
 
     Raises:
-        UsageError: a tolerance that is not above 0, a method that there is not.
+        UsageError: a tolerance that is not above 0, a method that there is not, a plugin that is missing.
         ConfigError: the configuration is wrong.
+        CheckError: a gradient of a plugin of the network is wrong.
         DataError: data that is needed to know the shapes cannot be read.
         CheckpointError: the checkpoint is missing or damaged.
 
@@ -60,13 +64,14 @@ def gradcheck(
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:
+        run_plugins(plugins, check=False)
         defaults = GradientCheckSettings()
         method, tolerance = method or defaults.method, tolerance or defaults.tolerance
         with blas_threads(1):  # arrays of a few numbers: a second thread would cost more than it does
             report = check_registered(method=method, order=order, tolerance=tolerance)
             score = op_score(method=method, order=order, tolerance=tolerance) if mutate else None
         return replace(report, score=score)
-    path, loaded, recipe, network = _network(Path(target), overrides)
+    path, loaded, recipe, network = _network(Path(target), overrides, plugins)
     seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
     method, options = (
         method or settings.method,
@@ -79,13 +84,16 @@ def gradcheck(
     return replace(report, score=score)
 
 
-def _network(path: Path, overrides: Sequence[str]) -> tuple[Path, Loaded, Recipe, Mapping[str, Array]]:
+def _network(
+    path: Path, overrides: Sequence[str], plugins: Sequence[Path | str]
+) -> tuple[Path, Loaded, Recipe, Mapping[str, Array]]:
     """The file that was meant, its configuration, and the network with its vectors: initial, or a checkpoint's."""
     if is_configuration(path):
-        loaded = load_config(path, overrides)
+        refuse_plugins(plugins, path)
+        loaded = read_config(path, overrides)
         recipe = _configured(loaded)
         return path, loaded, recipe, State.start(recipe, loaded.config.seed).network
-    saved = open_saved(find_checkpoint(path), overrides)
+    saved = open_saved(find_checkpoint(path), overrides, plugins)
     return saved.path, saved.loaded, saved.recipe, saved.state.network
 
 

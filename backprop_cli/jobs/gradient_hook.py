@@ -10,10 +10,10 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.gradients import check_gradients
-from backprop_cli.checks.method import METHODS, Options
-from backprop_cli.checks.methods.auto import FORWARD
+from backprop_cli.checks.method import Options
 from backprop_cli.checks.monitor import LIMIT, AdjointMonitor
 from backprop_cli.checks.result import Report
+from backprop_cli.checks.story import mistake
 from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.events import Event, GradientChecked, Measured, Step, Warned
@@ -105,14 +105,4 @@ def _is_due(every: int | None, step: Step) -> bool:
 
 
 def _story(report: Report, step: int, path: str) -> str:
-    check = report.checks[0]
-    worst = check.worst
-    assert worst is not None
-    at = f"[{', '.join(map(str, worst.index))}]" if worst.index else ""
-    words = ("forward mode's gradient", "the loss's slope") if check.kind == FORWARD else METHODS[report.method].words
-    rules = "".join(f"; the rule of {rule.name} is wrong" for rule in report.rules[:1])
-    return (
-        f"gradient check failed at step {step}: {check.name}{at}: {words[0]} is {worst.analytic:.10g}, {words[1]} "
-        f"{worst.numeric:.10g} (relative error {worst.relative_error:.2e}, tolerance {report.tolerance:g}){rules}; "
-        f"see {path}"
-    )
+    return f"gradient check failed at step {step}: {mistake(report)}; see {path}"

@@ -41,6 +41,7 @@ def jacobian(
     per_example: bool = False,
     output: Path | None = None,
     input_format: str | None = None,
+    plugins: Sequence[Path | str] = (),
 ) -> Derivatives:
     """The Jacobian of ``of`` by ``by`` at rows of the file ``source`` or of a split of the network's own data.
 
@@ -48,7 +49,8 @@ def jacobian(
     whole ``hessian``; its product ``hvp`` with a vector from a file or a random one of length 1; its ``eigen`` largest
     eigenvalues; the gradient of each row by itself (``per_example``). ``output`` is an NPZ file for the arrays.
 
-    In float64 whatever the training precision, dropout off, at the inputs as the network sees them.
+    In float64 whatever the training precision, dropout off, at the inputs as the network sees them. ``plugins``: files
+    with code that the network needs.
 
     Raises:
         UsageError: names, rows or options that do not fit, or a result that is too large.
@@ -61,7 +63,7 @@ def jacobian(
         raise UsageError(f"--order {order}: is for Jacobians; leave it out with {_OPTIONS[kind]}")
     if output is not None and output.suffix != ".npz":
         raise UsageError(f"--output {output}: arrays are written as .npz")
-    saved = open_saved(find_checkpoint(Path(checkpoint)))
+    saved = open_saved(find_checkpoint(Path(checkpoint)), plugins=plugins)
     what, wrt = of or (PREDICTIONS if kind == "jacobian" else OBJECTIVE), by or _default_by(kind)
     _check(saved, kind, what, wrt)
     found = examples(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.jobs.plugins import run_plugins
 from backprop_cli.jobs.type_text import type_text
 from backprop_cli.registry import Registry
 from backprop_cli.settings import descriptions
@@ -28,14 +31,21 @@ _REGISTRIES = {
 }
 
 
-def listing(kind: str | None = None, name: str | None = None) -> dict[str, Any]:
+def listing(kind: str | None = None, name: str | None = None, *, plugins: Sequence[Path | str] = ()) -> dict[str, Any]:
     """What there is: the kinds with their counts, a kind's entries, or the one entry ``name`` with its page.
 
     ``kind`` is singular or plural. Without it: ``{"kinds": [{"kind", "count"}]}``; with it:
     ``{"kind", "entries": [{"name", "summary", "fields": [...]}]}``; with a name its entry has ``page``, the docstring.
 
-    Raises: UsageError for a kind or name that is not known.
+    What the files ``plugins`` register is among it.
+
+    Raises:
+        UsageError: a kind or name that is not known.
+        ConfigError: a plugin cannot be run.
+        CheckError: a plugin's gradient is wrong.
+
     """
+    run_plugins(plugins)
     if kind is None:
         return {"kinds": [{"kind": plural, "count": len(registry_of(plural))} for plural in _REGISTRIES]}
     registry = registry_of(kind)

@@ -41,15 +41,18 @@ def predict(
     input_format: str | None = None,
     format: str | None = None,
     proba: bool = False,
+    plugins: Sequence[Path | str] = (),
 ) -> int:
     """Predict every row of ``source`` and write one row each to ``output``; returns how many.
 
     ``format`` is csv, jsonl or npz; by default as the output's name ends, else csv. Classes are named as in the
     training data, numbers are in the target's own unit. A file is written under a temporary name and renamed when it
-    is complete. ``source`` is read in pieces: it may be larger than memory.
+    is complete. ``source`` is read in pieces: it may be larger than memory. ``plugins``: files with code that the
+    network needs.
 
     Raises:
-        UsageError: a format that is not known, probabilities of a regression, or an output that cannot be written.
+        UsageError: a format that is not known, probabilities of a regression, an output that cannot be written, a
+            plugin that is missing.
         CheckpointError: the checkpoint is missing or damaged.
         DataError: a row that does not fit what the network was trained on.
 
@@ -57,7 +60,7 @@ def predict(
     kind = _format(format, output)
     if isinstance(source, Path) and isinstance(output, Path) and output.exists() and output.samefile(source):
         raise UsageError(f"{output}: is the input; write the predictions to another file")
-    saved = open_saved(find_checkpoint(Path(checkpoint)))
+    saved = open_saved(find_checkpoint(Path(checkpoint)), plugins=plugins)
     if proba and saved.recipe.loss.task == "regression":
         raise UsageError(f"--proba: {saved.loaded.config.loss.type} predicts numbers, not classes")
     if saved.transform.text is not None:

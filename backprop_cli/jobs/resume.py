@@ -96,8 +96,10 @@ def find_run(target: Path) -> tuple[RunDirectory, Path]:
     return run, run.checkpoints / target.name
 
 
-def open_run(run: RunDirectory, path: Path, overrides: Sequence[str] = ()) -> Resumed:
-    """The checkpoint ``path`` of ``run``.
+def open_run(
+    run: RunDirectory, path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()
+) -> Resumed:
+    """The checkpoint ``path`` of ``run``. ``plugins``: files with code that its network needs.
 
     Raises:
         CheckpointError: it is missing or damaged; the message says what to go on from instead.
@@ -108,7 +110,7 @@ def open_run(run: RunDirectory, path: Path, overrides: Sequence[str] = ()) -> Re
         missing = f"{run.path}: has no checkpoint to go on from: {path.name} is missing"
         raise CheckpointError(f"{missing}; {_instead(run, path)}")
     try:
-        stored = read_stored(path, overrides)
+        stored = read_stored(path, overrides, plugins)
     except DamagedError as error:
         raise CheckpointError(f"{error.fault}; {_instead(run, path)}") from error
     _refuse([*_other_rows(stored), *_other_network(stored)], stored.loaded)

@@ -17,6 +17,7 @@ from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError, ConfigError
 from backprop_cli.jobs.network import Prepared, recipe_for
+from backprop_cli.jobs.plugins import stand_in
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint
@@ -62,6 +63,7 @@ def network_metadata(prepared: Prepared, threads: int) -> dict[str, Any]:
         "transform": dataset.transform.to_json(),
         "threads": threads,
         "data": list(dataset.files.values()),
+        "plugins": [plugin.sha256 for plugin in prepared.loaded.plugins],
     }
 
 
@@ -82,36 +84,42 @@ class Stored:
         return tuple(self.checkpoint.metadata["input_shape"])
 
 
-def read_stored(path: Path, overrides: Sequence[str] = ()) -> Stored:
-    """What the checkpoint file ``path`` says of its network.
+def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> Stored:
+    """What the checkpoint file ``path`` says of its network. The code it needs is run from the files ``plugins`` only.
 
     Raises:
+        UsageError: it needs a plugin that is not given.
         CheckpointError: the file is missing, damaged, or does not hold what a run writes.
         ConfigError: an override does not fit.
 
     """
     checkpoint = load_checkpoint(path)
-    metadata = checkpoint.metadata
+    metadata = {"plugins": [], **checkpoint.metadata}
     _require(path, metadata)
+    needed = dict(zip(metadata["config"].get("plugins", ()), metadata["plugins"], strict=False))
+    guests = stand_in(path, needed, plugins)
     try:
-        original = from_tree(metadata["config"], base=Path(), label=str(path))
+        original = from_tree(metadata["config"], base=Path(), label=str(path), plugins=guests)
         model = check_model(original, tuple(metadata["input_shape"]))
     except ConfigError as error:
         found = "; ".join(f"{problem.path}: {problem.reason}" for problem in error.problems[:3])
         raise CheckpointError(f"{path}: the configuration in it is wrong: {found}; use another checkpoint") from error
-    loaded = from_tree(metadata["config"], overrides, base=Path(), label=str(path)) if overrides else original
+    loaded = original
+    if overrides:
+        loaded = from_tree(metadata["config"], overrides, base=Path(), label=str(path), plugins=guests)
     return Stored(path, checkpoint, original, loaded, model)
 
 
-def open_saved(path: Path, overrides: Sequence[str] = ()) -> Saved:
-    """The network of the checkpoint file ``path``, with its weights.
+def open_saved(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> Saved:
+    """The network of the checkpoint file ``path``, with its weights. ``plugins``: files with code that it needs.
 
     Raises:
+        UsageError: it needs a plugin that is not given.
         CheckpointError: the file is missing, damaged, or not what its configuration says.
         ConfigError: an override does not fit.
 
     """
-    stored = read_stored(path, overrides)
+    stored = read_stored(path, overrides, plugins)
     metadata, loaded = stored.checkpoint.metadata, stored.loaded
     model = check_model(loaded, stored.input_shape) if overrides else stored.model
     weights = metadata["class_weights"]
@@ -159,6 +167,7 @@ _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "transform": ("a mapping", _is_mapping),
     "threads": ("a count", lambda value: type(value) is int and value > 0),
     "data": ("sha256 digests", _is_list_of(str)),
+    "plugins": ("sha256 digests", _is_list_of(str)),
     "state": ("a mapping", _is_mapping),
 }
 """What a run's checkpoint says beside its tensors: what each is, and whether a value is that."""

@@ -368,6 +368,7 @@ class Session:
             "compiled": self.trainer.job.compiled,
             "environment": environment(),
             "data": dict(self.prepared.dataset.files),
+            "plugins": {str(plugin.path): plugin.sha256 for plugin in self.prepared.loaded.plugins},
             "metrics": None,
             "best": None,
         }

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from backprop_cli.autodiff import Plan
-from backprop_cli.config.load import load_config
 from backprop_cli.errors import CheckpointError
 from backprop_cli.jobs.network import is_configuration, network_of
+from backprop_cli.jobs.plugins import read_config, read_run_config, refuse_plugins
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.directory import RunDirectory
@@ -42,10 +42,14 @@ class ShowResult:
         return found if self.run is None else {**found, "run": dict(self.run)}
 
 
-def show(target: Path | str, overrides: Sequence[str] = ()) -> ShowResult:
+def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence[Path | str] = ()) -> ShowResult:
     """Describe a configuration, a checkpoint or a run. Data is read only where nothing else says the shapes.
 
+    ``plugins``: files with code that a checkpoint or a run needs.
+
     Raises:
+        UsageError: a plugin is missing.
+        CheckError: a plugin's gradient is wrong.
         ConfigError: the configuration is wrong.
         CheckpointError: the checkpoint or run is missing or damaged, or the run ended before it knew its network.
         DataError: data that is needed to know the shapes cannot be read.
@@ -53,13 +57,14 @@ def show(target: Path | str, overrides: Sequence[str] = ()) -> ShowResult:
     """
     path = Path(target)
     if is_configuration(path):
-        loaded = load_config(path, overrides)
+        refuse_plugins(plugins, path)
+        loaded = read_config(path, overrides)
         return _described(network_of(loaded), loaded.config.training.batch_size, None)
     run = _run_without_checkpoint(path)
     if run is not None:
-        loaded = load_config(run.resolved, overrides)
+        loaded = read_run_config(run, overrides, plugins)
         return _described(network_of(loaded), loaded.config.training.batch_size, _outcome(run))
-    saved = open_saved(find_checkpoint(path), overrides)
+    saved = open_saved(find_checkpoint(path), overrides, plugins)
     outcome = _outcome(RunDirectory(saved.path.parent.parent))
     return _described(saved.recipe, saved.loaded.config.training.batch_size, outcome)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backprop_cli.config.load import Loaded, load_config
+from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.compilation import compiles
 from backprop_cli.jobs.network import prepare
+from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
 from backprop_cli.jobs.session import OnEvent, Session, TrainResult, job_for
 from backprop_cli.jobs.threads import blas_threads, thread_count
@@ -32,12 +33,14 @@ def train(
     run_dir: Path | None = None,
     threads: int | None = None,
     dry_run: bool = False,
+    plugins: Sequence[Path | str] = (),
     on_event: OnEvent | None = None,
     watch: Stopwatch | None = None,
 ) -> TrainResult:
     """Train a network from a configuration file, or go on with a run.
 
     ``resume`` is a run, which goes on from its last checkpoint, or a checkpoint in its ``checkpoints/``.
+    ``plugins`` are files with code that the run to resume needs; a configuration names its own.
     ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread. Of steps those
     are events that the configuration asks for (``log.every_steps``, ``checkpoint.every_steps``,
     ``every_steps`` and ``adjoint_every_steps`` of ``gradient_check``), the last one of an epoch, and one every 20 ms:
@@ -50,7 +53,7 @@ def train(
             run or written.
         DataError: so is the data.
         CheckpointError: the run to resume is missing, damaged, or a checkpoint could not be written.
-        CheckError: a gradient is wrong and ``gradient_check.on_failure`` is ``stop``.
+        CheckError: a plugin's gradient is wrong; or the network's, and ``gradient_check.on_failure`` is ``stop``.
         DivergenceError: loss or weights are not finite any more; the last good checkpoint stays.
         InterruptionError: SIGINT, SIGTERM or SIGHUP; the state is saved and ``resume`` goes on from it.
 
@@ -62,14 +65,15 @@ def train(
     ask = _Request(run_dir, threads, dry_run, on_event or _ignore, watch or Stopwatch())
     if resume is None:
         with ask.watch("configuration"):
-            loaded = load_config(Path(config or ""), overrides)
+            refuse_plugins(plugins, config or "")
+            loaded = read_config(Path(config or ""), overrides)
         return _carry_out(ask, loaded, None)
     run, path = find_run(resume)
     if dry_run:
         refuse_locked(run)
     with contextlib.nullcontext() if dry_run else locked(run):
         with ask.watch("configuration"):
-            resumed = open_run(run, path, overrides)
+            resumed = open_run(run, path, overrides, plugins)
         return _carry_out(ask, resumed.loaded, resumed)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from backprop_cli.config.cautions import warnings_of
-from backprop_cli.config.load import load_config
 from backprop_cli.jobs.network import prepare
+from backprop_cli.jobs.plugins import read_config
 from backprop_cli.jobs.session import job_for
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
@@ -44,10 +44,11 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
 
     Raises:
         ConfigError: the configuration is wrong; every problem at its place.
+        CheckError: a plugin's gradient is wrong.
         DataError: so is the data.
 
     """
-    prepared = prepare(load_config(Path(config), overrides))
+    prepared = prepare(read_config(Path(config), overrides))
     dataset, recipe = prepared.dataset, prepared.recipe
     job = job_for(prepared)
     Trainer(job, State.start(recipe, job.seed)).warm_up()

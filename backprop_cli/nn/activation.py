@@ -23,5 +23,5 @@ class Activation(Settings):
         raise NotImplementedError
 
 
-ACTIVATIONS: Registry[Activation] = Registry("activation", "activations", "backprop_cli.nn.activations")
+ACTIVATIONS: Registry[Activation] = Registry("activation", "activations", "backprop_cli.nn.activations", Activation)
 ActivationType = Annotated[Activation, Choice(ACTIVATIONS)]

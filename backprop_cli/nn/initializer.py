@@ -36,5 +36,7 @@ class Initializer(Settings):
         raise NotImplementedError
 
 
-INITIALIZERS: Registry[Initializer] = Registry("initializer", "initializers", "backprop_cli.nn.initializers")
+INITIALIZERS: Registry[Initializer] = Registry(
+    "initializer", "initializers", "backprop_cli.nn.initializers", Initializer
+)
 InitializerType = Annotated[Initializer, Choice(INITIALIZERS)]

@@ -31,6 +31,11 @@ class Param:
     fan_out: int = 1
     regularized: bool = True
 
+    def __post_init__(self) -> None:
+        # A plugin's default may be a name, which nobody has read.
+        if not isinstance(self.initializer, Initializer):
+            raise TypeError(f"expected an initializer such as Zeros(), got {self.initializer!r}")
+
 
 @dataclass(frozen=True)
 class Buffer:
@@ -118,5 +123,5 @@ class WeightedLayer(ParameterLayer):
         return out if self.activation is None else self.activation.apply(out)
 
 
-LAYERS: Registry[Layer] = Registry("layer", "layers", "backprop_cli.nn.layers")
+LAYERS: Registry[Layer] = Registry("layer", "layers", "backprop_cli.nn.layers", Layer)
 LayerType = Annotated[Layer, Choice(LAYERS)]

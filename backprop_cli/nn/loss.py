@@ -144,5 +144,5 @@ class ClassWeightError(UsageError):
         super().__init__("; ".join(f"loss.class_weight: {reason}" for reason in reasons.values()))
 
 
-LOSSES: Registry[Loss] = Registry("loss", "losses", "backprop_cli.nn.losses")
+LOSSES: Registry[Loss] = Registry("loss", "losses", "backprop_cli.nn.losses", Loss)
 LossType = Annotated[Loss, Choice(LOSSES)]

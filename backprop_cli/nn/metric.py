@@ -70,7 +70,7 @@ class Metric(Settings):
         raise NotImplementedError
 
 
-METRICS: Registry[Metric] = Registry("metric", "metrics", "backprop_cli.nn.metrics")
+METRICS: Registry[Metric] = Registry("metric", "metrics", "backprop_cli.nn.metrics", Metric)
 MetricType = Annotated[Metric, Choice(METRICS)]
 
 

@@ -58,5 +58,5 @@ class Optimizer(Settings):
         raise NotImplementedError
 
 
-OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", "optimizers", "backprop_cli.nn.optimizers")
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", "optimizers", "backprop_cli.nn.optimizers", Optimizer)
 OptimizerType = Annotated[Optimizer, Choice(OPTIMIZERS)]

@@ -65,5 +65,5 @@ class Schedule(Settings):
         return warm * self.scale(clock, state)
 
 
-SCHEDULES: Registry[Schedule] = Registry("schedule", "schedules", "backprop_cli.nn.schedules")
+SCHEDULES: Registry[Schedule] = Registry("schedule", "schedules", "backprop_cli.nn.schedules", Schedule)
 ScheduleType = Annotated[Schedule, Choice(SCHEDULES)]

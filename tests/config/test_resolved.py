@@ -12,6 +12,7 @@ from backprop_cli.config.resolve import resolved_tree
 WRITTEN = """\
 name: digits
 seed: 0
+plugins: []
 data:
   source: DATA/digits.csv
   target: digit

@@ -113,6 +113,7 @@ def test_run_json_tells_how_it_went():
         "compiled",
         "environment",
         "data",
+        "plugins",
         "metrics",
         "best",
         "steps",

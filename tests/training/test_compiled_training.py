@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from training_support import DENSE, DROPOUT, examples, job, recipe
 
-from backprop_cli.autodiff import native
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
 
@@ -60,10 +59,3 @@ def test_where_the_cache_cannot_be_written(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     given = given_job(dtype="float64")
     assert np.abs(trained(given, True) - trained(given, False)).max() < 1e-12
-
-
-def test_the_cache_does_not_grow_for_ever(monkeypatch, own_cache):
-    monkeypatch.setattr(native, "CACHED", 2)
-    for number in range(4):
-        native._cached(f"backprop_cli_{number}.py", "")
-    assert sorted(path.name for path in own_cache.iterdir()) == ["backprop_cli_2.py", "backprop_cli_3.py"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from backprop_cli.cli.command import CheckpointPath, Json, Overrides, command, finish, resolve_checkpoint
+from backprop_cli.cli.command import CheckpointPath, Json, Overrides, Plugins, command, finish, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json, say
 
 
@@ -27,6 +27,7 @@ def evaluate(
         Option("--require", metavar="METRIC>=VALUE", help="Exit with 3 unless this holds; may be repeated."),
     ] = None,
     confusion: Annotated[bool, Option("--confusion", help="Show the confusion matrix.")] = False,
+    plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Compute a checkpoint's metrics on a split or on other data."""
@@ -34,7 +35,15 @@ def evaluate(
     from backprop_cli.report.results import eval_text
 
     found = resolve_checkpoint(checkpoint)
-    result = job(found, list(overrides or []), split=split, data=data, require=list(require or []), confusion=confusion)
+    result = job(
+        found,
+        list(overrides or []),
+        split=split,
+        data=data,
+        require=list(require or []),
+        confusion=confusion,
+        plugins=list(plugins or []),
+    )
     for warning in result.warnings:
         say(f"warning: {warning}")
     if as_json:

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from backprop_cli.cli.command import Json, Overrides, command, resolve_checkpoint
+from backprop_cli.cli.command import Json, Overrides, Plugins, command, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json, say, width
 from backprop_cli.errors import UsageError
 
 
-@command("bp explain configs/iris.yaml", "bp explain configs/iris.yaml --dot iris.dot", codes=(5, 6))
+@command("bp explain configs/iris.yaml", "bp explain configs/iris.yaml --dot iris.dot", codes=(3, 5, 6))
 def explain(
     target: Annotated[Path, Argument(metavar="CONFIG|CHECKPOINT|RUN", help="What to explain.", show_default=False)],
     overrides: Overrides = None,
@@ -26,6 +26,7 @@ def explain(
     mermaid: Annotated[
         bool, Option("--mermaid", help="Print the graph of operations for Mermaid, nothing else.")
     ] = False,
+    plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Write out a network's chain rule and what it costs."""
@@ -39,7 +40,7 @@ def explain(
     from backprop_cli.run.output import opened
 
     found = resolve_checkpoint(target) if target.is_dir() else target
-    result = job(found, list(overrides or []), numbers=numbers).to_json()
+    result = job(found, list(overrides or []), numbers=numbers, plugins=list(plugins or [])).to_json()
     if dot is not None:
         with opened(sys.stdout.buffer if dot == "-" else Path(dot)) as stream:
             stream.write((diagrams.dot(result["nodes"]) + "\n").encode())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, BadParameter, Option
 
-from backprop_cli.cli.command import Json, Overrides, command, finish, resolve_checkpoint
+from backprop_cli.cli.command import Json, Overrides, Plugins, command, finish, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json
 
 
@@ -55,6 +55,7 @@ def gradcheck(
     mutate: Annotated[
         bool, Option("--mutate", help="Also break every derivative rule in turn: does the check notice?")
     ] = False,
+    plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Check every gradient against numerical differentiation."""
@@ -69,6 +70,7 @@ def gradcheck(
         samples=_count(samples),
         tolerance=tolerance,
         mutate=mutate,
+        plugins=list(plugins or []),
     )
     if as_json:
         emit_json(result.to_json())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
-from backprop_cli.cli.command import CheckpointPath, Json, command, resolve_checkpoint
+from backprop_cli.cli.command import CheckpointPath, Json, Plugins, command, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json, say
 from backprop_cli.errors import UsageError
 
@@ -21,7 +21,7 @@ Mode = Literal["auto", "forward", "reverse", "best"]
     "bp jacobian runs/digits/latest --row 17",
     "bp jacobian runs/digits/latest new.csv --of dense_2 --by dense_1.weight -o jacobian.npz",
     "bp jacobian runs/digits/latest --eigen 5",
-    codes=(5, 6),
+    codes=(3, 5, 6),
 )
 def jacobian(
     checkpoint: CheckpointPath,
@@ -62,6 +62,7 @@ def jacobian(
     input_format: Annotated[
         str | None, Option("--input-format", metavar="FORMAT", help="Format of INPUT; default: as it ends.")
     ] = None,
+    plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Compute derivatives of a trained network."""
@@ -90,6 +91,7 @@ def jacobian(
         per_example=per_example,
         output=output,
         input_format=input_format,
+        plugins=list(plugins or []),
     )
     for warning in result.warnings:
         say(f"warning: {warning}")

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from typer import Argument
 
-from backprop_cli.cli.command import Json, command
+from backprop_cli.cli.command import Json, Plugins, command
 from backprop_cli.cli.terminal import emit, emit_json
 
 
-@command("bp list layers", "bp list layers dense", name="list")
+@command("bp list layers", "bp list layers dense", "bp list layers --plugins my_layers.py", codes=(3,), name="list")
 def list_(
     kind: Annotated[
         str | None,
@@ -19,13 +19,14 @@ def list_(
     name: Annotated[
         str | None, Argument(metavar="NAME", help="One of the kind: shows its page.", show_default=False)
     ] = None,
+    plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """List what a configuration can name, or show the page of one."""
     from backprop_cli.jobs.listing import listing
     from backprop_cli.report.results import listing_text
 
-    found = listing(kind, name)
+    found = listing(kind, name, plugins=list(plugins or []))
     if as_json:
         emit_json(found)
     else:

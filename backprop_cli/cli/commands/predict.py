@@ -8,14 +8,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from backprop_cli.cli.command import CheckpointPath, command, resolve_checkpoint
+from backprop_cli.cli.command import CheckpointPath, Plugins, command, resolve_checkpoint
 from backprop_cli.errors import DataError, UsageError
 
 
 @command(
     "bp predict runs/digits/latest new.csv --output predictions.csv",
     "cat new.csv | bp predict model.safetensors - --proba > predictions.csv",
-    codes=(5, 6),
+    codes=(3, 5, 6),
 )
 def predict(
     checkpoint: CheckpointPath,
@@ -31,6 +31,7 @@ def predict(
         Option("--input-format", metavar="FORMAT", help="Format of INPUT; default: as it ends, else csv."),
     ] = None,
     proba: Annotated[bool, Option("--proba", help="Also the probability of every class.")] = False,
+    plugins: Plugins = None,
 ) -> None:
     """Predict rows of a file or of standard input, in their order."""
     if source in (None, "-") and sys.stdin is None:
@@ -47,5 +48,6 @@ def predict(
         input_format=input_format,
         format=format_,
         proba=proba,
+        plugins=list(plugins or []),
     )
     sys.stdout.flush()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from backprop_cli.cli.command import Json, Overrides, command, finish
+from backprop_cli.cli.command import Json, Overrides, Plugins, command, finish
 from backprop_cli.cli.terminal import emit, emit_json, is_plain
 from backprop_cli.errors import BpError
 
@@ -32,6 +32,7 @@ def train(
         bool, Option("--dry-run", help="Check everything short of the first step; write nothing.")
     ] = False,
     quiet: Annotated[bool, Option("--quiet", help="No progress; warnings only.")] = False,
+    plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Train a network and write a run directory."""
@@ -58,6 +59,7 @@ def train(
                 run_dir=run_dir,
                 threads=threads,
                 dry_run=dry_run,
+                plugins=list(plugins or []),
                 on_event=console.show,
                 watch=watch,
             )
