@@ -29,6 +29,7 @@ from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.rows import TakeRows
 from backprop_cli.autodiff.ops.shape import BroadcastTo, Cast, Concat, Copy, Reshape, Slice, StopGradient, Transpose
+from backprop_cli.autodiff.ops.softmax import Softmax
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -110,6 +111,14 @@ def softmax(x: Value, axis: int = -1) -> Value:
     """``e^x_j / sum_k e^x_k`` along an axis: probabilities."""
     weights = exp(_shifted(x, axis))
     return weights / sum(weights, axis, keepdims=True)
+
+
+def fused_softmax(x: Value, causal: bool = False) -> Value:
+    """``softmax`` over the last axis as one op: a third of its calls, but nothing that a cross entropy could share.
+
+    ``causal``: of row i, over its first i + 1 entries; the others are 0.
+    """
+    return Softmax(causal)(x)
 
 
 def clip(x: Value, low: float, high: float) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, ClassVar
@@ -128,6 +128,17 @@ class Op:
 
     def transposed(self, *x: Value) -> Value | None:
         """The result with its last two axes swapped, where the op can make it so at no more cost; or None."""
+        return None
+
+    def summand(self, *x: Value) -> Hashable | None:
+        """What it has in common with the results of this op whose sum ``summed`` makes; None: there are none."""
+        return None
+
+    def summed(self, *terms: Value) -> Value | None:
+        """The sum of two or more results of this op, of one ``summand`` and one shape, made by one op; or None.
+
+        The gradient of an array that a loop uses at every step is such a sum.
+        """
         return None
 
     def __call__(self, *operands: Operand) -> Value:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import reduce
 from itertools import chain
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.autodiff.op import Op
 from backprop_cli.autodiff.program import Program
+from backprop_cli.autodiff.sums import Joined, find_sums, merged
 from backprop_cli.autodiff.value import Value, constant, scope, toposort
 
 _FOLD_LIMIT = 64
@@ -32,9 +35,12 @@ def simplified(outputs: Sequence[Value]) -> list[Value]:
     rebuilder = _Rebuilder()
     new: dict[Value, Value] = {}
     users = Counter(chain(outputs, *(node.inputs for node in order)))
+    sums = find_sums(order, users)
     for node in order:
         with scope(node.layer), np.errstate(all="ignore"):
             new[node] = rebuilder.rebuilt(node, [new[operand] for operand in node.inputs])
+            if node in sums:
+                new[node] = rebuilder.total(new[node], [new[term] for term in sums[node]])
         if users[node] > 1:
             rebuilder.shared.add(new[node])
     return [new[output] for output in outputs]
@@ -63,17 +69,26 @@ class _Rebuilder:
     def __init__(self) -> None:
         self.known: dict[Any, Value] = {}
         self.shared: set[Value] = set()  # values that more than one node reads
+        self.joined = Joined()
 
     def rebuilt(self, node: Value, operands: Sequence[Value]) -> Value:
         """The node on known operands."""
         return self._merged(node) if node.op is None else self._applied(node.op, operands)
+
+    def total(self, node: Value, terms: Sequence[Value]) -> Value:
+        """``node``, which is the sum of ``terms``, or what makes it with fewer ops."""
+        fewer = merged(term for term in terms if term not in self.shared)
+        rest = [term for term in terms if term in self.shared]
+        if len(fewer) + len(rest) == len(terms):
+            return node
+        return self._absorbed(reduce(add, [*fewer, *rest]))
 
     def _applied(self, op: Op, operands: Sequence[Value]) -> Value:
         node = op(*operands)
         arrays = [operand.array for operand in operands if operand.array is not None]
         if len(arrays) == len(operands) and node.size <= (1 if op.is_view else _FOLD_LIMIT):
             return self._merged(constant(np.array(compute(op, arrays))))
-        better = op.simplify(*operands)
+        better = op.simplify(*operands) or self.joined.part(node)
         return self._merged(node) if better is None or self._repeats_work(better, operands) else self._absorbed(better)
 
     def _repeats_work(self, better: Value, operands: Sequence[Value]) -> bool:
@@ -87,7 +102,10 @@ class _Rebuilder:
         return self._applied(value.op, [self._absorbed(operand) for operand in value.inputs])
 
     def _merged(self, node: Value) -> Value:
-        return self.known.setdefault(_key(node), node)
+        known = self.known.setdefault(_key(node), node)
+        if known is node:
+            self.joined.enter(node)
+        return known
 
 
 def _is_product(value: Value) -> bool:

@@ -16,7 +16,7 @@ How memory is given, in order:
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop_cli.autodiff.arena import ALIGNMENT, FOREVER, Storage, lower_bound, pack
 from backprop_cli.autodiff.chains import Chain, find_chains
 from backprop_cli.autodiff.native import linked
 from backprop_cli.autodiff.nests import Nest, find_nests
@@ -33,32 +34,6 @@ from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
-
-_ALIGNMENT = 64
-"""Bytes: a cache line, and what the widest vector instructions like."""
-
-_FOREVER = math.inf
-
-
-@dataclass(eq=False)
-class Storage:
-    """A piece of memory and the positions of its first write and last use in the program."""
-
-    spec: Spec
-    birth: float = _FOREVER
-    death: float = -1
-    array: Array | None = None  # given from outside, or cut from the arena
-    external: bool = False  # an input or a constant: lives before and after the run
-    offset: int = 0
-
-    def use(self, position: float) -> None:
-        """Extend the lifetime to include ``position``."""
-        self.birth, self.death = min(self.birth, position), max(self.death, position)
-
-    @property
-    def room(self) -> int:
-        """Bytes in the arena."""
-        return -(-self.spec.nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
 @dataclass(eq=False)
@@ -121,8 +96,8 @@ class Plan:
 
 
 def _aligned(nbytes: int) -> Array:
-    raw = np.zeros(nbytes + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
+    raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
     return np.frombuffer(raw.data[start : start + nbytes], np.uint8)  # an array of its own, not a part of `raw`
 
 
@@ -194,7 +169,7 @@ def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Arra
         for operand in node.inputs:
             last_use[base[operand]] = position
     for value in program.outputs.values():
-        last_use[base[value]] = _FOREVER
+        last_use[base[value]] = FOREVER
     for node in [*program.inputs.values(), *nodes]:
         if node.op is None and node not in layout.storage:
             layout.storage[node] = Storage(node.spec, external=True, array=node.array)
@@ -214,20 +189,25 @@ def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Arra
 
 def _shorten_chains(program: Program, layout: _Layout) -> None:
     """Rule 5. All memory that a chain touches is in use from its first op to its last: they are interleaved."""
-    storages = {id(s): s for s in layout.storage.values() if not s.external}
     viewed = {base for value, base in layout.base.items() if value is not base}
     shown = viewed | set(layout.slot_of) | {concat for concat, _ in layout.slot_of.values()}
     fixed = {id(layout.storage[base]) for base in shown if base in layout.storage}
+    storages = {id(s): s for s in layout.storage.values() if not s.external}
+    born = sorted(storages.values(), key=_birth)
     for chain in layout.chains:
         for node in chain.nodes:
             layout.scratch[node] = tuple(
                 Storage(Spec((chain.room,), s.spec.dtype), chain.first, chain.last) for s in layout.scratch[node]
             )
-        for key, storage in storages.items():
-            if chain.first <= storage.birth and storage.death <= chain.last and key not in fixed:
+        inside = bisect_left(born, float(chain.first), key=_birth), bisect_right(born, float(chain.last), key=_birth)
+        for storage in born[slice(*inside)]:
+            storage.birth = chain.first  # `born` stays sorted: chains do not overlap
+            if storage.death <= chain.last and id(storage) not in fixed:
                 storage.spec = Spec((chain.room,), storage.spec.dtype)
-            if chain.first <= storage.birth <= chain.last:
-                storage.birth = chain.first
+
+
+def _birth(storage: Storage) -> float:
+    return storage.birth
 
 
 def _state_targets(
@@ -242,7 +222,7 @@ def _state_targets(
         if computed and not bound and _may_overwrite(new, state, layout, positions[new]):
             targets[new] = state
         else:
-            layout.last_use[layout.base[new]] = _FOREVER
+            layout.last_use[layout.base[new]] = FOREVER
             layout.copied.append((name, new))
     return targets
 
@@ -281,42 +261,6 @@ def _dying_operand(node: Value, position: int, layout: _Layout) -> Storage | Non
         if whole and not storage.external and not shared and storage.death <= position:
             return storage
     return None
-
-
-def pack(storages: Sequence[Storage]) -> int:
-    """Rule 6: give each storage an offset; return the arena's size in bytes. Largest first, into the tightest gap."""
-    placed: list[Storage] = []
-    for storage in sorted(storages, key=lambda s: -s.room):
-        busy = sorted(
-            (other.offset, other.offset + other.room)
-            for other in placed
-            if other.birth <= storage.death and storage.birth <= other.death
-        )
-        storage.offset = _tightest_gap(busy, storage.room)
-        placed.append(storage)
-    return max((s.offset + s.room for s in placed), default=0)
-
-
-def _tightest_gap(busy: Sequence[tuple[int, int]], room: int) -> int:
-    best, best_gap, end = None, math.inf, 0
-    for start, stop in busy:
-        if room <= start - end < best_gap:
-            best, best_gap = end, start - end
-        end = max(end, stop)
-    return end if best is None else best
-
-
-def lower_bound(storages: Sequence[Storage]) -> int:
-    """Largest number of bytes alive at once: no arena can be smaller."""
-    changes: dict[float, int] = {}
-    for storage in storages:
-        changes[storage.birth] = changes.get(storage.birth, 0) + storage.room
-        changes[storage.death + 0.5] = changes.get(storage.death + 0.5, 0) - storage.room
-    alive = peak = 0
-    for position in sorted(changes):
-        alive += changes[position]
-        peak = max(peak, alive)
-    return peak
 
 
 def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tuple[list[Any], dict[Value, Array]]:

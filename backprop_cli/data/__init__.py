@@ -3,13 +3,15 @@
 ::
 
     settings   the YAML section `data`            file      a data file: opening, names in messages, sha256
-    format     the contract of a format           formats/  one file a format: csv, tsv, jsonl, npz, npy, idx, text
+    format     the contract of a format           formats/  one file a format: csv, jsonl, parquet, npz, images, ...
     columns    cells of text to typed columns     table     named columns with the line of each row
     read       a file to a table                  split     which row goes to which split
+    sources    the tables that the settings name  extra     packages that only some formats need
     features   inputs of the network              target    what it shall predict
     transform  both, fitted, and as JSON          dataset   load_dataset, load_split
     tokenizer  text to numbers and back           examples  a split, and all splits
     windows    examples that overlap              text_examples   windows over the tokens of a text
+    series     windows over rows in time          pixels    image files to pixels
     stream     inputs in chunks for predictions   generate  small synthetic sets
     setting_error   what the settings say of the data and is not so
 """

@@ -131,7 +131,8 @@ class ColumnBuilder:
         values, inverse = np.unique(cells, return_inverse=True)
         if self.kind == "text" or np.any(np.abs(values) >= _EXACT):
             raise NeedsText(self.name)
-        return self._code(["" if math.isnan(value) else repr(value) for value in values.tolist()])[inverse]
+        texts = ["" if math.isnan(value) else value if self.typed else repr(value) for value in values.tolist()]
+        return self._code(texts)[inverse]
 
     def _cells(self) -> list[Any]:
         return [cell for _, cell in self._index] if self.typed else list(self._index)

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.data.columns import Kind
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.features import Rows, UnseenError, as_feature
+from backprop_cli.data.features import Rows, UnseenError
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.format import ArrayFormat, format_of
-from backprop_cli.data.generate import FEATURES, generate
+from backprop_cli.data.format import format_of
 from backprop_cli.data.read import read_table
 from backprop_cli.data.series import series_split, windows_of
-from backprop_cli.data.setting_error import SettingError, SettingPath
+from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
+from backprop_cli.data.sources import Tables, first_tables, more_tables
 from backprop_cli.data.split import Indices, split_in_order, split_rows
-from backprop_cli.data.table import Array, NoColumnError, Numbers, Table
-from backprop_cli.data.target import labels_of, require_classes, weights_of
+from backprop_cli.data.table import Array, NoColumnError, Table
+from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.transform import Transform, fit_transform
 from backprop_cli.errors import DataError
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
-
-INPUTS = "features"
-"""The word that, as ``target``, means the inputs themselves (a column of that name: ``[features]``)."""
 
 
 def load_dataset(
@@ -60,8 +54,7 @@ def load_dataset(
         return load_text_dataset(settings, transform, base=base, seed=seed)
     if settings.window is not None and task != "regression":
         raise SettingError([(("loss",), "data.window predicts numbers; use a loss for them: mean_squared_error")])
-    with _columns_of_settings(settings):
-        examples = _generated(settings, seed) if settings.generate is not None else _read(settings, base, task)
+    examples = first_tables(settings, base=base, seed=seed, task=task)
     rows = _split(examples, settings, seed, task, fitting=fitted is None)
     transform = fitted or fit_transform(
         examples.inputs,
@@ -74,6 +67,7 @@ def load_dataset(
         input_shape=input_shape,
         tokens=tokens,
         window=settings.window,
+        image=examples.image,
     )
     try:
         splits = {name: _encoded(examples, transform, chosen, dtype, name) for name, chosen in rows.items()}
@@ -84,50 +78,10 @@ def load_dataset(
     read = dict(examples.files)
     for name, own in (("validation", settings.validation), ("test", settings.test)):
         if own is not None:
-            more = _more_examples(own, transform, base, settings.format, settings.sample_weight)
+            more = more_tables(own, transform, base, settings.format, settings.sample_weight)
             splits[name] = _encoded(more, transform, None, dtype)
             read |= more.files
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, read)
-
-
-@contextmanager
-def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
-    """Columns that the settings name and the first file does not have are mistakes of the settings."""
-    try:
-        yield
-    except NoColumnError as error:
-        paths: dict[str, SettingPath] = {}
-        named = {key: getattr(settings, key) for key in ("features", "target", "sample_weight")}
-        for key, names in named.items():
-            if isinstance(names, str):
-                paths[names] = ("data", key)
-            paths |= {name: ("data", key, i) for i, name in enumerate(names if isinstance(names, tuple) else ())}
-        raise SettingError([(paths.get(name, ("data",)), error.reason(name)) for name in error.names]) from error
-
-
-def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | None:
-    """The shape of one example as far as headers tell it without reading data; None where they do not."""
-    if settings.text is not None:
-        return (settings.text.context,)
-    if settings.window is not None:
-        return None
-    if settings.generate is not None:
-        return (len(FEATURES if settings.features == "all" else settings.features),)
-    files = settings.source if settings.source is not None else settings.train
-    assert files is not None
-    file = DataFile(base / (files.inputs if isinstance(files, FilePair) else files))
-    try:
-        chosen = format_of(file.name, settings.format)
-        shapes = chosen.shapes(file) if isinstance(chosen, ArrayFormat) else {}
-    except DataError:
-        return None  # whoever reads the file will say what is wrong with it
-    target = () if isinstance(files, FilePair) else _target_columns(settings) or ()
-    names = (
-        [name for name in shapes if name not in (*target, settings.sample_weight)]
-        if settings.features == "all"
-        else settings.features
-    )
-    return shapes[names[0]][1:] or (1,) if len(names) == 1 and names[0] in shapes else None
 
 
 def load_split(
@@ -148,11 +102,11 @@ def load_split(
     if transform.text is not None and not isinstance(files, FilePair):
         return load_text(DataFile(base / files), transform, format)
     try:
-        found = _more_examples(files, transform, base, format, sample_weight)
+        found = more_tables(files, transform, base, format, sample_weight)
     except NoColumnError as error:
         if error.names != (sample_weight,):
             raise
-        found = _more_examples(files, transform, base, format, None)
+        found = more_tables(files, transform, base, format, None)
     return _encoded(found, transform, None, dtype)
 
 
@@ -168,37 +122,17 @@ def load_inputs(
         split = load_text(file, transform, format)
         assert split.rows is not None
         return np.asarray(split.inputs), split.rows
-    file.check()
+    file.check(folder=True)
     transform.check_format(file.name, format_of(file.name, format, option="--input-format"))
-    table = read_table(file, columns=columns, kinds=transform.kinds, format=format, unnamed=columns[0])
+    kinds, image = transform.kinds, transform.image
+    table = read_table(file, columns=columns, kinds=kinds, format=format, unnamed=columns[0], image=image)
     if transform.window is not None:
         (made,) = windows_of([transform.rows(table, dtype=dtype)], transform, file.name)
         return made, table.numbers()[: len(made)]
     return transform.inputs(table, dtype=dtype), table.numbers()
 
 
-@dataclass(frozen=True)
-class _Examples:
-    """Tables of inputs and targets (the same where one file has both), and which of their columns are meant."""
-
-    inputs: Table
-    features: Sequence[str]
-    targets: Table
-    target: Sequence[str] | None  # None: the inputs are the target
-    files: Mapping[str, str] = field(default_factory=dict)
-    weight: str | None = None
-
-    def of_weights(self) -> str:
-        """The column of weights, for the head of a message."""
-        assert self.weight is not None
-        return self.targets.of(self.weight)
-
-    def weights(self, rows: Rows) -> Array | None:
-        """The weights of these rows; None where there are none. Raises: DataError."""
-        return None if self.weight is None else weights_of(self.targets, self.weight, rows)
-
-
-def _encoded(examples: _Examples, transform: Transform, rows: Rows, dtype: DTypeLike, split: str = "") -> Split:
+def _encoded(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str = "") -> Split:
     if transform.window is not None:
         place = f"the {split} split of {examples.inputs.name}" if rows is not None else examples.inputs.name
         return series_split(examples.inputs, examples.targets, transform, rows, dtype, place)
@@ -208,7 +142,7 @@ def _encoded(examples: _Examples, transform: Transform, rows: Rows, dtype: DType
     return Split(inputs, targets, examples.inputs.numbers(rows), weights=examples.weights(rows), target_at=at)
 
 
-def _target_at(examples: _Examples, rows: Rows) -> Callable[[tuple[int, ...]], str] | None:
+def _target_at(examples: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] | None:
     """Says where a target is in its file, by its index among the targets of these rows; keeps no columns alive."""
     if examples.target is None:
         return None
@@ -227,7 +161,7 @@ _BY_CHANCE = (
 )
 
 
-def _split(examples: _Examples, settings: DataSettings, seed: int, task: Task, fitting: bool) -> dict[str, Rows]:
+def _split(examples: Tables, settings: DataSettings, seed: int, task: Task, fitting: bool) -> dict[str, Rows]:
     """Rows of each split that comes out of the first file; None: all of them."""
     if settings.split is None:
         return {"train": None}
@@ -245,129 +179,3 @@ def _split(examples: _Examples, settings: DataSettings, seed: int, task: Task, f
             require_classes(examples.targets, column, known, len(labels))  # a split by thousands of classes is slow
     rows = split_rows(examples.inputs.rows, fractions, seed=seed, labels=labels, name=examples.inputs.name)
     return dict(rows)
-
-
-def _generated(settings: DataSettings, seed: int) -> _Examples:
-    assert settings.generate is not None
-    table, made = generate(settings.generate, seed)
-    features = FEATURES if settings.features == "all" else settings.features
-    target = _target_columns(settings) if settings.target is not None else (made,)
-    weight = settings.sample_weight
-    table.require((*features, *(target or ()), *([weight] if weight else ())))
-    return _Examples(table, [name for name in features if name != weight], table, target, weight=weight)
-
-
-def _target_columns(settings: DataSettings) -> tuple[str, ...] | None:
-    """The names under ``target``; None where it means the inputs, or says nothing."""
-    if settings.target is None or settings.target == INPUTS:
-        return None
-    return (settings.target,) if isinstance(settings.target, str) else settings.target
-
-
-def _target_kind(task: Task) -> Kind:
-    return "label" if task in ("classes", "binary") else "number"
-
-
-def _read(settings: DataSettings, base: Path, task: Task) -> _Examples:
-    """The file that the transform is fitted on."""
-    files = settings.source if settings.source is not None else settings.train
-    assert files is not None
-    features = None if settings.features == "all" else settings.features
-    target = _target_columns(settings)
-    # Numbers that are text throughout are told with the way out, a loss for classes, when the target is fitted.
-    weight = () if settings.sample_weight is None else (settings.sample_weight,)
-    kinds = dict.fromkeys(target or (), _target_kind(task) if task in ("classes", "binary") else "auto")
-    kinds |= dict.fromkeys(weight, "number")
-    if isinstance(files, FilePair):
-        return _first_pair(files, features, target, base, settings, task)
-    file = DataFile(base / files)
-    file.check()
-    if target is not None and isinstance(format_of(file.name, settings.format), ArrayFormat):
-        _require_names(file, settings.format)
-    columns = None if features is None else [*dict.fromkeys((*features, *(target or ()), *weight))]
-    table = read_table(file, columns=columns, kinds=kinds, format=settings.format, unnamed="inputs")
-    table.require((*(target or ()), *weight))
-    if features is None:
-        features = _all_features(table, (*(target or ()), *weight), settings)
-        if not features:
-            raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
-    return _Examples(table, features, table, target, file.hashes(), settings.sample_weight)
-
-
-def _all_features(table: Table, target: Sequence[str], settings: DataSettings) -> tuple[str, ...]:
-    """Every column but the target; of a time series every one of numbers, for a target is predicted from its past."""
-    if settings.window is not None:
-        return tuple(name for name, column in table.columns.items() if isinstance(as_feature(column), Numbers))
-    return tuple(name for name in table.columns if name not in target)
-
-
-def _require_names(file: DataFile, format: str | None) -> None:
-    """A file with one array without a name has no target in it."""
-    chosen = format_of(file.name, format)
-    if isinstance(chosen, ArrayFormat) and list(chosen.shapes(file)) == [""]:
-        raise DataError(
-            f"{file.name}: holds one array and no targets; write train: {{inputs: ..., targets: ...}} "
-            "instead of source, or target: features"
-        )
-
-
-def _first_pair(
-    pair: FilePair,
-    features: Sequence[str] | None,
-    target: Sequence[str] | None,
-    base: Path,
-    settings: DataSettings,
-    task: Task,
-) -> _Examples:
-    inputs_file, targets_file = DataFile(base / pair.inputs), DataFile(base / pair.targets)
-    inputs = read_table(inputs_file, columns=features, format=settings.format, unnamed="inputs")
-    weight = settings.sample_weight
-    targets = read_table(
-        targets_file,
-        columns=target if target is None or weight is None else (*target, weight),
-        kinds={} if weight is None else {weight: "number"},
-        default=_target_kind(task) if task in ("classes", "binary") else "auto",
-        format=settings.format,
-        unnamed="target",
-    )
-    targets.require(() if weight is None else (weight,))
-    _check_rows(inputs, targets)
-    named = tuple(name for name in targets.columns if name != weight)
-    files = inputs_file.hashes() | targets_file.hashes()
-    return _Examples(inputs, tuple(inputs.columns), targets, named, files, weight)
-
-
-def _more_examples(
-    files: Path | str | FilePair, transform: Transform, base: Path, format: str | None, weight: str | None
-) -> _Examples:
-    """Files whose columns are those that the transform knows, and that of the weights."""
-    fitted = transform.target
-    features, target = transform.input_columns, fitted.columns
-    kinds = transform.kinds
-    weights = () if weight is None else (weight,)
-    target_kinds: dict[str, Kind] = dict.fromkeys(target or (), _target_kind(fitted.task))
-    target_kinds |= dict.fromkeys(weights, "number")
-    if not isinstance(files, FilePair):
-        file = DataFile(base / files)
-        transform.check_format(file.name, format_of(file.name, format))
-        columns = [*dict.fromkeys((*features, *(target or ()), *weights))]
-        table = read_table(file, columns=columns, kinds=kinds | target_kinds, format=format, unnamed=features[0])
-        table.require(weights)
-        return _Examples(table, features, table, target, file.hashes(), weight)
-    inputs_file, targets_file = DataFile(base / files.inputs), DataFile(base / files.targets)
-    inputs = read_table(inputs_file, columns=features, kinds=kinds, format=format, unnamed=features[0])
-    if target is None:
-        raise DataError(f"{inputs.name}: the inputs are the target of this network; give one file, without targets")
-    columns = [*target, *weights]
-    targets = read_table(targets_file, columns=columns, kinds=target_kinds, format=format, unnamed=target[0])
-    targets.require(weights)
-    _check_rows(inputs, targets)
-    return _Examples(inputs, features, targets, target, inputs_file.hashes() | targets_file.hashes(), weight)
-
-
-def _check_rows(inputs: Table, targets: Table) -> None:
-    if inputs.rows != targets.rows:
-        raise DataError(
-            f"{inputs.name} has {inputs.rows:,} rows, {targets.name} {targets.rows:,}; "
-            "they must have a row an example each"
-        )

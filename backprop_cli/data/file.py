@@ -39,19 +39,22 @@ class DataFile:
             return str(self.path)  # a pipe's real name says nothing
         full = self.path.resolve()
         here = Path.cwd()
-        return str(full.relative_to(here) if full.is_relative_to(here) else full)
+        name = str(full.relative_to(here) if full.is_relative_to(here) else full)
+        return f"{name}/" if full.is_dir() else name
 
     @property
     def is_stream(self) -> bool:
         """Whether it can be read only once: a pipe, such as `<(command)`."""
         return self.path.exists() and not self.path.is_file() and not self.path.is_dir()
 
-    def check(self) -> None:
-        """Refuse what is not a file with something in it.
+    def check(self, *, folder: bool = False) -> None:
+        """Refuse what is not a file with something in it, or a ``folder`` where that will do.
 
         Raises: DataError where the file is missing (with the nearest name beside it), is a folder or is empty.
         """
         if self.path.is_dir():
+            if folder:
+                return
             raise DataError(f"{self.name}: is a folder; name a file in it")
         if not self.path.exists():
             raise NoFileError(self.path, f"{self.name}: no such file", self._near())
@@ -87,7 +90,12 @@ class DataFile:
             return raw.read(2) == GZIP_MAGIC
 
     def sha256(self) -> str:
-        """Hash of the bytes on disk (packed, where they are), as hexadecimal text."""
+        """Hash of the bytes on disk (packed, where they are), as hexadecimal text; of a folder that of all in it."""
+        if self.path.is_dir():
+            whole = hashlib.sha256()
+            for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
+                whole.update(f"{path.relative_to(self.path).as_posix()}\0{DataFile(path).sha256()}\n".encode())
+            return whole.hexdigest()
         with reading(self.name), self.path.open("rb") as raw:
             return hashlib.file_digest(raw, "sha256").hexdigest()
 

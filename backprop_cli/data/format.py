@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -14,6 +14,9 @@ from backprop_cli.data.file import DataFile
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
 from backprop_cli.registry import Registry
+
+if TYPE_CHECKING:
+    from backprop_cli.data.settings import ImageSettings
 
 CELLS_PER_CHUNK = 200_000
 
@@ -36,10 +39,19 @@ class Format:
     suffixes: ClassVar[tuple[str, ...]] = ()
     """Ends of file names (lower case) that mean this format; ``.gz`` may follow."""
 
+    default_target: ClassVar[str | None] = None
+    """What is predicted where ``data.target`` says nothing."""
+    reads_images: ClassVar[bool] = False
+    """Whether a folder of images is read as one file, as ``data.image`` says."""
+
     @classmethod
     def matches(cls, name: str) -> bool:
-        """Whether a file called ``name`` (lower case, without ``.gz``) is of this format."""
+        """Whether a file called ``name`` (lower case, without ``.gz``; a folder ends in ``/``) is of this format."""
         return name.endswith(cls.suffixes)
+
+    def configured(self, image: ImageSettings | None) -> Format:
+        """The same, reading images as ``image`` says."""
+        return self
 
 
 class TableFormat(Format):
@@ -72,9 +84,17 @@ class ArrayFormat(Format):
         """
         raise NotImplementedError
 
+    def pieces(self, file: DataFile, rows: int) -> Iterator[dict[str, Array]]:
+        """The arrays some rows at a time; at once where they are not held in memory, or cannot be told apart."""
+        yield self.arrays(file)
+
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
         """The arrays' shapes, without reading their values."""
         raise NotImplementedError
+
+    def names(self, file: DataFile) -> list[str] | None:
+        """What each row is called, where rows are files of their own."""
+        return None
 
 
 class TextFormat(Format):
@@ -115,8 +135,6 @@ def format_of(name: str, override: str | None = None, *, option: str = "data.for
     for _, cls in FORMATS.items():
         if cls.matches(plain):
             return cls()
-    if plain.endswith((".parquet", ".pq")):
-        raise DataError(f"{name}: Parquet is not supported; save the table as .csv, .jsonl or .npz")
     known = ", ".join(sorted({suffix for _, cls in FORMATS.items() for suffix in cls.suffixes}))
     raise DataError(f"{name}: unknown format; known suffixes: {known}; or set {option} ({', '.join(FORMATS)})")
 

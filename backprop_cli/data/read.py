@@ -10,6 +10,7 @@ import numpy as np
 from backprop_cli.data.columns import ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of
+from backprop_cli.data.settings import ImageSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, require_columns
 from backprop_cli.data.text import is_missing
 from backprop_cli.errors import DataError
@@ -26,6 +27,7 @@ def read_table(
     default: Kind = "auto",
     format: str | None = None,
     unnamed: str = "",
+    image: ImageSettings | None = None,
 ) -> Table:
     """The rows of a file, with the ``columns`` named (None: all there are).
 
@@ -34,12 +36,14 @@ def read_table(
 
     Raises: DataError where the file cannot be read, a column is not there, or a value is not of its kind.
     """
-    file.check()
+    file.check(folder=True)
     if file.is_stream:
         raise DataError(f"{file.name}: is a stream, and data is read more than once; save it to a file, and name that")
-    chosen = format_of(file.name, format)
+    chosen = format_of(file.name, format).configured(image)
+    if not chosen.reads_images:
+        file.check()
     if isinstance(chosen, ArrayFormat):
-        return _array_table(file, chosen, columns, unnamed)
+        return array_table(file.name, chosen.arrays(file), columns, unnamed)
     if not isinstance(chosen, TableFormat):
         raise DataError(f"{file.name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
     kinds = dict(kinds or {})
@@ -123,23 +127,26 @@ class _Builders:
         return Table(self.name, {name: self._builders[name].finish() for name in names}, lines)
 
 
-def _array_table(file: DataFile, format: ArrayFormat, columns: Sequence[str] | None, unnamed: str) -> Table:
-    """Arrays as columns: text as categories, anything else as numbers."""
-    arrays = {name or unnamed: array for name, array in format.arrays(file).items()}
+def array_table(place: str, given: Mapping[str, Array], columns: Sequence[str] | None, unnamed: str) -> Table:
+    """Arrays as columns: text as categories, anything else as numbers. ``place`` is what messages call the file.
+
+    Raises: DataError where a column is not there, or arrays have another number of rows than the first.
+    """
+    arrays = {name or unnamed: array for name, array in given.items()}
     if list(arrays) == [unnamed]:
         columns = None  # the only array is meant, whatever it is called elsewhere
     found: dict[str, Column] = {}
-    require_columns(file.name, columns or (), arrays, "array")
+    require_columns(place, columns or (), arrays, "array")
     for name in arrays if columns is None else columns:
-        found[name] = _array_column(arrays[name], f"{file.name}: array '{name}'" if name else file.name)
+        found[name] = _array_column(arrays[name], f"{place}: array '{name}'" if name else place)
     sizes = {name: column.rows for name, column in found.items()}
     first = next(iter(sizes), "")
     for name, rows in sizes.items():
         if rows != sizes[first]:
             raise DataError(
-                f"{file.name}: array '{first}' has {sizes[first]:,} rows, '{name}' {rows:,}; they must be equal"
+                f"{place}: array '{first}' has {sizes[first]:,} rows, '{name}' {rows:,}; they must be equal"
             )
-    return Table(file.name, found)
+    return Table(place, found)
 
 
 def _array_column(array: Array, place: str) -> Column:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from backprop_cli.data.format import FORMATS, FormatName
 from backprop_cli.settings import FilePath, Many, Maybe, Settings
 
+PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
@@ -62,13 +71,13 @@ class TextSettings(Settings):
 
     tokens: Literal["character", "word"] = "character"
     """character: one token each; word: words and punctuation with the space before them, other white space"""
-    context: Annotated[int, Field(gt=0)] = 64
+    context: PositiveInt = 64
     """tokens an example"""
     lines: bool = False
     """each line is an example, between newlines; false: the text goes on over line ends"""
-    stride: Annotated[int, Field(gt=0)] | None = None
+    stride: PositiveInt | None = None
     """tokens from one train example to the next; default: context. Held-out tokens are each in one example"""
-    minimum_count: Annotated[int, Field(gt=0)] = 1
+    minimum_count: PositiveInt = 1
     """above 1: tokens that are rarer are the token <unknown>, as are those that are met later"""
 
     @model_validator(mode="after")
@@ -81,14 +90,23 @@ class TextSettings(Settings):
 class WindowSettings(Settings):
     """Rows in the order of time as examples: ``length`` rows, and as targets the ``horizon`` rows after them."""
 
-    length: Annotated[int, Field(gt=0)]
+    length: PositiveInt
     """rows that the network is given"""
-    horizon: Annotated[int, Field(gt=0)] = 1
+    horizon: PositiveInt = 1
     """rows that it predicts the target of"""
-    stride: Annotated[int, Field(gt=0)] = 1
+    stride: PositiveInt = 1
     """rows from one example to the next"""
-    season: Annotated[int, Field(gt=0)] | None = None
+    season: PositiveInt | None = None
     """rows after which the series is alike: predicting what was a season ago is then a baseline, too"""
+
+
+class ImageSettings(Settings):
+    """What images are made of when they are read."""
+
+    size: Annotated[tuple[PositiveInt, PositiveInt], Strict(False)] | None = None
+    """[height, width] to resize to, in pixels; default: they must all be of one size"""
+    mode: Literal["gray", "rgb"] | None = None
+    """one channel or three; default: as they are, all alike"""
 
 
 class FilePair(Settings):
@@ -105,7 +123,7 @@ class GenerateSettings(Settings):
 
     type: Literal["xor", "spiral", "moons", "circles", "linear"]
     """xor, moons, circles: two classes; spiral: three; linear: regression, y = 2 x1 - 3 x2 + 1"""
-    examples: Annotated[int, Field(gt=0)] = 500
+    examples: PositiveInt = 500
     """number of rows"""
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
     """standard deviation of what is added to the inputs (linear: to y)"""
@@ -126,6 +144,7 @@ class BareType:
         return {"anyOf": [{"enum": [*words, "none"]}, mapping]}
 
 
+NEEDS_TARGET = "needs 'target': the column or array to predict, or 'features' for the inputs themselves"
 _ORIGINS = ("source", "generate", "train", "validation", "test")
 
 Files = FilePath | FilePair
@@ -138,7 +157,7 @@ class DataSettings(Settings):
     """Where examples come from: one of ``source``, ``generate``, or a file a split (``train``, ...)."""
 
     source: FilePath | None = None
-    """one file, split by `split`; its suffix says the format"""
+    """one file, split by `split`; its suffix says the format. Or a folder of images, with a folder a class"""
     generate: Generated | None = None
     """a synthetic set instead of a file"""
     train: Files | None = None
@@ -161,6 +180,8 @@ class DataSettings(Settings):
     """how columns become inputs"""
     text: Maybe[TextSettings] = None
     """how a text (.txt) becomes examples; default {}, of other files none"""
+    image: Maybe[ImageSettings] = None
+    """size and colour of images"""
     window: Maybe[WindowSettings] = None
     """rows are a time series, split in order, and an example is a window over them"""
 
@@ -200,11 +221,16 @@ class DataSettings(Settings):
             raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}")
         if self.text is not None:
             self._check_text(self.text)
-        elif self.target is None and isinstance(self.source or self.train, str):
-            raise _problem("needs 'target': the column or array to predict, or 'features' for the inputs themselves")
+        elif self.target is None and isinstance(self.source or self.train, str) and not self._may_be_folder():
+            raise _problem(NEEDS_TARGET)
         if self.window is not None and self.target == "features":
             raise _problem("'window' needs 'target': the column to predict, or a list of them")
         return self
+
+    def _may_be_folder(self) -> bool:
+        """Whether the first file may be a folder of images, which are classified unless ``target`` says otherwise."""
+        name = str(self.source or self.train)
+        return self.format == "images" or (self.format is None and ("." not in name.rpartition("/")[2].strip(".")))
 
     def _check_weight(self) -> None:
         if self.sample_weight is not None and self.window is not None:
@@ -223,6 +249,7 @@ class DataSettings(Settings):
             ("features", "all"),
             ("sample_weight", None),
             ("transform", TransformSettings()),
+            ("image", None),
             ("window", None),
         )
         for key, default in unused:

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.file import DataFile, reading
 from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
-from backprop_cli.data.read import read_table, stream_tables
+from backprop_cli.data.read import array_table, stream_tables
 from backprop_cli.data.series import windows_of
 from backprop_cli.data.table import Array
 from backprop_cli.data.transform import Transform
@@ -61,17 +61,30 @@ def _rows(
         yield from _from_stream(source, name, format_of("", format or "csv"), transform, dtype, chunk_rows)
         return
     file = DataFile(source)
-    file.check()
-    chosen = format_of(file.name, format, option=option)
+    file.check(folder=True)
+    chosen = format_of(file.name, format, option=option).configured(transform.image)
     if isinstance(chosen, TableFormat):
         with file.open() as stream:
             yield from _from_stream(stream, file.name, chosen, transform, dtype, chunk_rows)
         return
+    if not isinstance(chosen, ArrayFormat):
+        raise DataError(f"{file.name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
     columns = transform.input_columns
-    table = read_table(file, columns=columns, format=format, unnamed=columns[0])
-    for start in range(0, table.rows, chunk_rows):
-        rows = np.arange(start, min(start + chunk_rows, table.rows))
-        yield transform.rows(table, rows, dtype=dtype)
+    for arrays in chosen.pieces(file, chunk_rows):
+        table = array_table(file.name, arrays, columns, columns[0])
+        for start in range(0, table.rows, chunk_rows):
+            rows = np.arange(start, min(start + chunk_rows, table.rows))
+            yield transform.rows(table, rows, dtype=dtype)
+
+
+def row_names(source: Path | BinaryIO, format: str | None) -> list[str] | None:
+    """What the rows of ``source`` are called, where they are files of their own. Raises: DataError."""
+    if not isinstance(source, Path):
+        return None
+    file = DataFile(source)
+    file.check(folder=True)
+    chosen = format_of(file.name, format, option="--input-format")
+    return chosen.names(file) if isinstance(chosen, ArrayFormat) else None
 
 
 def _from_stream(

@@ -14,7 +14,7 @@ from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
 from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.setting_error import SettingError
-from backprop_cli.data.settings import TransformSettings, WindowSettings
+from backprop_cli.data.settings import ImageSettings, TransformSettings, WindowSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
 from backprop_cli.data.tokenizer import Tokenizer
@@ -32,6 +32,7 @@ class Transform:
     ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
     ``text``: the tokens, where examples are pieces of a text: there are no columns then.
     ``window``: how many rows an example is, where they are a time series.
+    ``image``: how images are read, where they are files.
     """
 
     features: tuple[Feature, ...]
@@ -40,6 +41,7 @@ class Transform:
     tokens: int | None = None
     text: Tokenizer | None = None
     window: WindowSettings | None = None
+    image: ImageSettings | None = None
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
         """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, where each is an example."""
@@ -81,7 +83,8 @@ class Transform:
         shapes = [list(feature.shape) for feature in self.features if feature.shape]
         if shapes and isinstance(format, TableFormat):
             raise DataError(
-                f"{name}: the network was trained on arrays of shape {shapes[0]} a row; give them as .npy, .npz or .idx"
+                f"{name}: the network was trained on arrays of shape {shapes[0]} a row; give them as .npy, .npz, .idx "
+                "or images"
             )
 
     def untransform_targets(self, outputs: Array) -> Array:
@@ -149,12 +152,14 @@ class Transform:
             "tokens": self.tokens,
             "text": None if self.text is None else self.text.to_json(),
             "window": None if self.window is None else self.window.model_dump(),
+            "image": None if self.image is None else self.image.model_dump(mode="json"),
         }
 
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> Transform:
         """The inverse of ``to_json``."""
-        target, text, window = FittedTarget.from_json(tree["target"]), tree.get("text"), tree.get("window")
+        target = FittedTarget.from_json(tree["target"])
+        text, window, image = (tree.get(key) for key in ("text", "window", "image"))
         return Transform(
             features=tuple(feature_from_json(feature) for feature in tree["features"]),
             target=target,
@@ -162,6 +167,7 @@ class Transform:
             tokens=tree.get("tokens"),
             text=None if text is None else Tokenizer.from_json(text, target.classes[0]),
             window=None if window is None else WindowSettings.model_validate(window),
+            image=None if image is None else ImageSettings.model_validate(image),
         )
 
 
@@ -182,6 +188,7 @@ def fit_transform(
     input_shape: tuple[int, ...] | None,
     tokens: int | None = None,
     window: WindowSettings | None = None,
+    image: ImageSettings | None = None,
 ) -> Transform:
     """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
 
@@ -202,8 +209,8 @@ def fit_transform(
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
-        return Transform(fitted, fitted_target, shape, tokens, window=window)
-    return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens)
+        return Transform(fitted, fitted_target, shape, tokens, window=window, image=image)
+    return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens, image=image)
 
 
 def _why(features: Sequence[Feature]) -> str:

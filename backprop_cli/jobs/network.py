@@ -12,10 +12,11 @@ from backprop_cli.config.data_fit import check_data_fit, located
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network import check_model
-from backprop_cli.data.dataset import known_input_shape, load_dataset
+from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.file import NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
+from backprop_cli.data.sources import known_input_shape
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model

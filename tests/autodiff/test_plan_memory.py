@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff.plan import Storage, lower_bound, pack
+from backprop_cli.autodiff.arena import Storage, lower_bound, pack
 
 LINE = 64
 """Bytes: what sizes are rounded up to."""
@@ -79,6 +79,34 @@ def test_any_lifetimes(storages):
     assert_disjoint(storages)
     assert lower_bound(storages) <= peak <= sum(s.room for s in storages)
     assert all(s.offset % LINE == 0 and s.offset + s.room <= peak for s in storages)
+
+
+def offsets_of_definition(storages):
+    """Largest first; among the gaps between those placed before and alive at the same time, the first smallest."""
+    placed, offsets = [], {}
+    for one in sorted(storages, key=lambda s: -s.room):
+        busy = sorted(
+            (offsets[other], offsets[other] + other.room)
+            for other in placed
+            if other.birth <= one.death and one.birth <= other.death
+        )
+        gaps, end = [], 0
+        for start, stop in busy:
+            gaps += [(start - end, end)] if start - end >= one.room else []
+            end = max(end, stop)
+        offsets[one] = min(gaps, key=lambda gap: gap[0])[1] if gaps else end
+        placed.append(one)
+    return [offsets[one] for one in storages]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_tightest_gap_is_taken(seed):
+    rng = np.random.default_rng(seed)
+    spans = np.sort(rng.integers(0, 60, (80, 2)))
+    storages = [storage(int(lines), *map(int, span)) for lines, span in zip(rng.integers(1, 9, 80), spans, strict=True)]
+    expected = offsets_of_definition(storages)
+    pack(storages)
+    assert [one.offset for one in storages] == expected
 
 
 def arena_kib(widths, batch):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from backprop_cli.config.load import check_tree, load_config, read_tree
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError
+from backprop_cli.nn.layer import LAYERS
 
 
 def test_all_problems_at_once_in_file_order():
@@ -25,9 +26,7 @@ def test_all_problems_at_once_in_file_order():
         "digits.yaml:22:28: model.layers[0].units: must be greater than 0, got -64\n"
         "   22 |     - {type: dense, units: -64, activation: relu}\n"
         "      |                            ^^^\n"
-        "digits.yaml:23:7: model.layers[1]: needs a 'type': activation, add, concat, dense, dropout, flatten, "
-        "multiply, "
-        "reshape\n"
+        f"digits.yaml:23:7: model.layers[1]: needs a 'type': {', '.join(LAYERS)}\n"
         "   23 |     - dropout: 0.2\n"
         "      |       ^^^^^^^\n"
         "digits.yaml:24:7: model.layers[2].unit: unknown key; did you mean 'units'?\n"

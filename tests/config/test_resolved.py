@@ -17,9 +17,11 @@ data:
   source: DATA/digits.csv
   target: digit
   features: all
+  sample_weight: none
   split: {validation: 0.15, test: 0.15, stratify: true}
   transform: {numeric: standardize, categorical: one_hot, missing: error, target: none}
   text: none
+  image: none
   window: none
 model:
   input: [64]

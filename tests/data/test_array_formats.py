@@ -121,7 +121,7 @@ def test_packed_text(folder: Path) -> None:
 
 
 def test_every_format_has_a_summary() -> None:
-    assert list(FORMATS) == ["csv", "idx", "jsonl", "npy", "npz", "text", "tsv"]
+    assert list(FORMATS) == ["arrow", "csv", "idx", "images", "jsonl", "npy", "npz", "parquet", "text", "tsv"]
     for _, cls in FORMATS.items():
         assert (cls.__doc__ or "").splitlines()[0].endswith((".", ")"))
 
@@ -226,15 +226,17 @@ def test_files_that_are_not_there(folder: Path) -> None:
     Path("iris.csv").write_text("a\n1\n")
     Path("folder.csv").mkdir()
     Path("empty.csv").touch()
-    Path("x.parquet").write_bytes(b"PAR1")
     assert message("irs.csv") == "irs.csv: no such file; did you mean 'iris.csv'?"
     assert message("no/iris.csv") == "no/iris.csv: no such file; there is no folder 'no' either"
-    assert message("folder.csv") == "folder.csv: is a folder; name a file in it"
+    assert message("folder.csv") == (
+        "folder.csv/: is a folder without images (.png, .jpg, .jpeg); name a file in it, or a folder that has a folder "
+        "of images for each class"
+    )
     assert message("empty.csv") == "empty.csv: the file is empty"
-    assert message("x.parquet") == "x.parquet: Parquet is not supported; save the table as .csv, .jsonl or .npz"
     assert message("iris.cvs") == "iris.cvs: no such file; did you mean 'iris.csv'?"
     Path("iris.cvs").write_text("a\n1\n")
     assert message("iris.cvs") == (
-        "iris.cvs: unknown format; known suffixes: .csv, .idx, .jsonl, .ndjson, .npy, .npz, .tab, .tsv, .txt; "
-        "or set data.format (csv, idx, jsonl, npy, npz, text, tsv)"
+        "iris.cvs: unknown format; known suffixes: .arrow, .arrows, .csv, .feather, .idx, .jpeg, .jpg, .jsonl, "
+        ".ndjson, .npy, .npz, .parquet, .png, .pq, .tab, .tsv, .txt; "
+        "or set data.format (arrow, csv, idx, images, jsonl, npy, npz, parquet, text, tsv)"
     )

@@ -74,7 +74,7 @@ def test_a_text_is_told_by_its_name_or_format() -> None:
         ({"source": "a", "generate": {"type": "xor"}}, (), "'source' and 'generate' exclude each other; keep one"),
         ({"source": "a", "test": "b", "target": "k"}, (), "'test' goes with 'train', not with 'source'"),
         (
-            {"source": "a"},
+            {"source": "a.csv"},
             (),
             "needs 'target': the column or array to predict, or 'features' for the inputs themselves",
         ),
@@ -93,7 +93,7 @@ def test_a_text_is_told_by_its_name_or_format() -> None:
         (
             {"source": "a", "target": "k", "format": "cvs"},
             ("format",),
-            "Input should be 'csv', 'idx', 'jsonl', 'npy', 'npz', 'text' or 'tsv'",
+            "Input should be 'arrow', 'csv', 'idx', 'images', 'jsonl', 'npy', 'npz', 'parquet', 'text' or 'tsv'",
         ),
         (
             {"source": "a.txt", "target": "k"},

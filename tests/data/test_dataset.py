@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from data_support import Load
 
-from backprop_cli.data.dataset import known_input_shape, load_dataset, load_inputs, load_split
+from backprop_cli.data.dataset import load_dataset, load_inputs, load_split
 from backprop_cli.data.examples import Dataset
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
+from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 
@@ -373,7 +374,7 @@ def test_a_network_of_arrays_reads_no_text(load: Load, folder: Path, flowers: st
     with pytest.raises(DataError) as caught:
         load_split(folder / flowers, data.transform, dtype="float32")
     assert str(caught.value) == (
-        "flowers.csv: the network was trained on arrays of shape [2, 2] a row; give them as .npy, .npz or .idx"
+        "flowers.csv: the network was trained on arrays of shape [2, 2] a row; give them as .npy, .npz, .idx or images"
     )
 
 

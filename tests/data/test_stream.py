@@ -168,8 +168,9 @@ def test_a_pipe_says_no_format_and_is_no_data_to_train_on(folder: Path, transfor
     with pytest.raises(DataError) as caught:
         load_inputs(Path("pipe"), transform, dtype="float64")
     assert str(caught.value) == (
-        "pipe: unknown format; known suffixes: .csv, .idx, .jsonl, .ndjson, .npy, .npz, .tab, .tsv, .txt; "
-        "or set --input-format (csv, idx, jsonl, npy, npz, text, tsv)"
+        "pipe: unknown format; known suffixes: .arrow, .arrows, .csv, .feather, .idx, .jpeg, .jpg, .jsonl, "
+        ".ndjson, .npy, .npz, .parquet, .png, .pq, .tab, .tsv, .txt; "
+        "or set --input-format (arrow, csv, idx, images, jsonl, npy, npz, parquet, text, tsv)"
     )
     for format in ("csv", "npy"):
         with pytest.raises(DataError) as caught:

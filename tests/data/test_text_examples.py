@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from data_support import Load
 
-from backprop_cli.data.dataset import known_input_shape, load_dataset, load_inputs, load_split
+from backprop_cli.data.dataset import load_dataset, load_inputs, load_split
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings
+from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 

@@ -203,6 +203,15 @@ def test_what_does_not_keep_its_contract(text, said):
     assert str(caught.value) == f"{said}\n1 problem; nothing was run."
 
 
+def test_the_name_of_a_type_in_a_file_of_another_name():
+    plugin(CUBE.replace("Cube", "Tanh"))
+    with pytest.raises(ConfigError) as caught:
+        validate(using())
+    assert str(caught.value).splitlines()[0] == (
+        "mine.py:10:1: op 'tanh' is there already: Tanh of backprop_cli.autodiff.ops.exponential; rename one"
+    )
+
+
 def test_a_wrong_optimizer_and_a_wrong_initializer():
     step = "    def update(self, g, slot, scalar, parameter):\n        return {}, dict(slot)\n\n"
     formula = "    def formula(self, step, g, slot, parameter):\n        return g, dict(slot)\n"

@@ -6,6 +6,7 @@ import pytest
 from autograd import grad as hips_grad
 from nn_support import build, distance, evaluate, inputs, label
 from pydantic import ValidationError
+from windows_reference import convolution, convolution_transpose, pooled, upsample
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError
@@ -23,6 +24,44 @@ def _dense(layer, params, x):
 
 def _dropout(layer, params, x):
     return anp.where(params["noise"] < layer.rate, 0.0 * x, x / (1 - layer.rate)) if "noise" in params else x
+
+
+def _attention(layer, params, *x):
+    """Position by position and head by head."""
+    q, k, v = (
+        anp.dot(x[0 if n == 0 else -1], w.T) + b
+        for n, (w, b) in enumerate(
+            zip(
+                anp.split(params["in_proj_weight"], 3),
+                anp.split(params.get("in_proj_bias", np.zeros(len(params["in_proj_weight"]))), 3),
+                strict=True,
+            )
+        )
+    )
+    share = q.shape[-1] // layer.heads
+    heads = []
+    for h in range(layer.heads):
+        own = slice(h * share, (h + 1) * share)
+        scores = anp.einsum("bqd,bkd->bqk", q[..., own], k[..., own]) / np.sqrt(share)
+        weights = anp.exp(scores) * (np.tri(scores.shape[-1]) if layer.causal else 1.0)
+        probs = weights / anp.sum(weights, axis=-1, keepdims=True)
+        if "noise" in params:
+            probs = probs * (params["noise"][:, h] >= layer.dropout) / (1 - layer.dropout)
+        heads.append(anp.einsum("bqk,bkd->bqd", probs, v[..., own]))
+    return anp.dot(anp.concatenate(heads, axis=-1), params["out_proj.weight"].T) + params.get("out_proj.bias", 0.0)
+
+
+def _positional_embedding(layer, params, x):
+    if layer.kind == "learned":
+        return x + params["weight"][: x.shape[1]]
+    table = np.zeros(x.shape[1:])
+    for t in range(x.shape[1]):
+        for i in range(0, x.shape[2], 2):
+            table[t, i], table[t, i + 1] = (
+                np.sin(t / 10_000 ** (i / x.shape[2])),
+                np.cos(t / 10_000 ** (i / x.shape[2])),
+            )
+    return x + table
 
 
 def _multiply(layer, params, *x):
@@ -60,111 +99,68 @@ def _rms_norm(layer, params, x):
     return out * params.get("weight", 1.0)
 
 
-def _taps(size, windows, stride, dilation, padding, offset):
-    """(size, windows): 1 where element ``offset`` of a window is."""
-    places = np.arange(windows) * stride + offset * dilation - padding
-    return (np.arange(size)[:, None] == places) * 1.0
+def _sigmoid(x):
+    return 1 / (1 + anp.exp(-x))
 
 
-def _pair(value, axes):
-    sizes = value if isinstance(value, tuple) else (value,) * axes
-    return (1,) * (2 - axes) + sizes
+def _rnn_step(w, v, b, c, x, h, _):
+    return (anp.tanh(w @ x + b + v @ h + c),) * 2
 
 
-def _elements(x, windows, kernel, stride, dilation, padding):
-    """For every place in a window: it, and the elements of an image there, 0 on padding; and where they are padding."""
-    for i, j in np.ndindex(*kernel):
-        down, across = (
-            _taps(n, q, s, d, p, o)
-            for n, q, s, d, p, o in zip(x.shape[2:], windows, stride, dilation, padding, (i, j), strict=True)
-        )
-        is_there = down.sum(0)[:, None] * across.sum(0)
-        yield (i, j), anp.einsum("hr,wq,nchw->ncrq", down, across, x), is_there
+def _gru_step(w, v, b, c, x, h, _):
+    of_x, of_h = anp.split(w @ x + b, 3), anp.split(v @ h + c, 3)
+    r, z = (_sigmoid(one + other) for one, other in zip(of_x[:2], of_h[:2], strict=True))
+    n = anp.tanh(of_x[2] + r * of_h[2])
+    return ((1 - z) * n + z * h,) * 2
 
 
-def _convolution(layer, params, x):
-    axes = x.ndim - 2
-    images = x.reshape(*x.shape[:2], *_pair(x.shape[2:], axes))
-    weight = params["weight"].reshape(*params["weight"].shape[:2], *_pair(params["weight"].shape[2:], axes))
-    stride, dilation = _pair(layer.stride, axes), _pair(layer.dilation, axes)
-    spans = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
-    if layer.padding == "same":
-        windows = [-(-n // s) for n, s in zip(images.shape[2:], stride, strict=True)]
-        over = [(q - 1) * s + e - n for q, s, e, n in zip(windows, stride, spans, images.shape[2:], strict=True)]
-        padding = [max(0, each) // 2 for each in over]
-    else:
-        padding = (0, 0) if layer.padding == "valid" else (0,) * (2 - axes) + _pair(layer.padding, axes)[2 - axes :]
-        rows = zip(images.shape[2:], padding, spans, stride, strict=True)
-        windows = [(n + 2 * p - e) // s + 1 for n, p, e, s in rows]
-    out = 0.0
-    for (i, j), read, _ in _elements(images, windows, weight.shape[2:], stride, dilation, padding):
-        grouped = read.reshape(BATCH, layer.groups, -1, *windows)
-        matrix = weight[:, :, i, j].reshape(layer.groups, -1, weight.shape[1])
-        out = out + anp.einsum("gfc,ngcrq->ngfrq", matrix, grouped).reshape(BATCH, -1, *windows)
-    out = out.reshape(BATCH, -1, *windows[2 - axes :])
-    out = out + params["bias"].reshape(-1, *(1,) * axes) if layer.bias else out
-    return anp.tanh(out) if layer.activation is not None else out
+def _lstm_step(w, v, b, c, x, h, cell):
+    i, f, g, o = anp.split(w @ x + b + v @ h + c, 4)
+    cell = _sigmoid(f) * cell + _sigmoid(i) * anp.tanh(g)
+    return _sigmoid(o) * anp.tanh(cell), cell
 
 
-def _convolution_transpose(layer, params, x):
-    weight, groups = params["weight"], layer.groups
-    keys = ("stride", "dilation", "padding", "output_padding")
-    stride, dilation, padding, more = (_pair(getattr(layer, key), 2) for key in keys)
-    kernel, rows = weight.shape[2:], x.shape[2:]
-    size = [
-        (n - 1) * s - 2 * p + d * (k - 1) + o + 1
-        for n, s, p, d, k, o in zip(rows, stride, padding, dilation, kernel, more, strict=True)
-    ]
-    out = 0.0
-    for i, j in np.ndindex(*kernel):
-        down, across = (
-            _taps(n, q, s, d, p, o)
-            for n, q, s, d, p, o in zip(size, rows, stride, dilation, padding, (i, j), strict=True)
-        )
-        matrix = weight[:, :, i, j].reshape(groups, -1, weight.shape[1])
-        mixed = anp.einsum("gfc,ngfrq->ngcrq", matrix, x.reshape(BATCH, groups, -1, *rows)).reshape(BATCH, -1, *rows)
-        out = out + anp.einsum("hr,wq,ncrq->nchw", down, across, mixed)
-    return out + params["bias"].reshape(-1, 1, 1) if layer.bias else out
+def _recurrent(step):
+    """One example, one direction and one time after the other; (batch, time, features) as a list of lists."""
 
+    def run(layer, weights, rows, reverse):
+        h = cell = anp.zeros(layer.units)
+        outputs = []
+        for row in rows[::-1] if reverse else rows:
+            h, cell = step(*weights, row, h, cell)
+            outputs.append(h)
+        return (outputs[::-1] if reverse else outputs), h
 
-def _pooled(layer, x, is_max):
-    axes = x.ndim - 2
-    images = x.reshape(*x.shape[:2], *_pair(x.shape[2:], axes))
-    kernel, stride = (_pair(v, axes) for v in (layer.kernel, layer.kernel if layer.stride is None else layer.stride))
-    padding = (0,) * (2 - axes) + _pair(layer.padding, axes)[2 - axes :]
-    windows = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(images.shape[2:], padding, kernel, stride, strict=True)]
-    reads = [(read, is_there) for _, read, is_there in _elements(images, windows, kernel, stride, (1, 1), padding)]
-    if is_max:
-        out = anp.max(anp.stack([read + np.where(is_there, 0.0, -np.inf) for read, is_there in reads]), axis=0)
-    else:
-        out = sum(read for read, _ in reads) / len(reads)
-    return out.reshape(*x.shape[:2], *windows[2 - axes :])
+    def example(layer, params, rows, number):
+        for level in range(layer.layers):
+            runs = []
+            for reverse in (False, True)[: 1 + layer.bidirectional]:
+                suffix = f"_l{level}{'_reverse' if reverse else ''}" if layer.layers > 1 or layer.bidirectional else ""
+                names = (f"{name}{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+                runs.append(run(layer, [params.get(name, anp.array(0.0)) for name in names], rows, reverse))
+            rows = [anp.concatenate(both) for both in zip(*(outputs for outputs, _ in runs), strict=True)]
+            if f"noise_l{level}" in params:
+                kept = (params[f"noise_l{level}"][number] >= layer.dropout) / (1 - layer.dropout)
+                rows = [row * mask for row, mask in zip(rows, kept, strict=True)]
+        return anp.array(rows) if layer.output == "sequence" else anp.concatenate([last for _, last in runs])
 
-
-def _upsample(layer, params, x):
-    for axis in range(2, x.ndim):
-        size, factor = x.shape[axis], _pair(layer.factor, 2)[axis - 2]
-        if layer.method == "nearest":
-            x = anp.repeat(x, factor, axis)
-        else:
-            places = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
-            low = np.minimum(np.floor(places).astype(int), max(size - 2, 0))
-            share = (places - low).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-            at = (slice(None),) * axis
-            x = x[(*at, low)] * (1 - share) + x[(*at, np.minimum(low + 1, size - 1))] * share
-    return x
+    return lambda layer, params, x: anp.array([example(layer, params, list(x[n]), n) for n in range(len(x))])
 
 
 # The same functions, written from their definitions for another package; of dense, samples use tanh at most.
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
     "add": lambda layer, params, *x: sum(x[1:], x[0]),
-    "average_pool": lambda layer, params, x: _pooled(layer, x, False),
+<<<<<<< HEAD
+    "average_pool": lambda layer, params, x: pooled(layer, x, False),
+=======
+    "attention": _attention,
+>>>>>>> main
     "batch_norm": _batch_norm,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
-    "conv1d": _convolution,
-    "conv2d": _convolution,
-    "conv2d_transpose": _convolution_transpose,
+    "conv1d": convolution,
+    "conv2d": convolution,
+    "conv2d_transpose": convolution_transpose,
     "dense": _dense,
     "dropout": _dropout,
     "embedding": lambda layer, params, x: params["weight"][x],
@@ -172,13 +168,17 @@ REFERENCE = {
     "global_max_pool": lambda layer, params, x: anp.max(x, tuple(range(2, x.ndim))),
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
-    "max_pool": lambda layer, params, x: _pooled(layer, x, True),
+    "max_pool": lambda layer, params, x: pooled(layer, x, True),
     "rms_norm": _rms_norm,
     "spatial_dropout": _dropout,
+    "gru": _recurrent(_gru_step),
+    "lstm": _recurrent(_lstm_step),
+    "rnn": _recurrent(_rnn_step),
     "flatten": lambda layer, params, x: anp.reshape(x, (BATCH, -1)),
     "multiply": _multiply,
+    "positional_embedding": _positional_embedding,
     "reshape": lambda layer, params, x: anp.reshape(x, (BATCH, *layer.shape)),
-    "upsample": _upsample,
+    "upsample": upsample,
 }
 
 
@@ -247,8 +247,34 @@ def _apply(settings, *shapes):
     [
         (
             {"type": "dense", "units": 4},
-            [(2, 3, 5)],
-            "dense: needs one vector an example; put {type: flatten} before it (given x: f8[2,3,5])",
+            [(2, 1, 3, 5)],
+            "dense: needs one vector an example; put {type: flatten} before it (given x: f8[2,1,3,5])",
+        ),
+        (
+            {"type": "attention", "heads": 3},
+            [(2, 5, 4)],
+            "attention: a width of 4 is not a multiple of 3 heads (given x: f8[2,5,4])",
+        ),
+        ("attention", [(2, 5)], "attention: needs sequences of vectors (time, width) (given x: f8[2,5])"),
+        (
+            "attention",
+            [(2, 5, 4), (2, 5, 6)],
+            "attention: needs two sequences of one width (given x: f8[2,5,4], others: f8[2,5,6])",
+        ),
+        (
+            {"type": "attention", "causal": True},
+            [(2, 5, 4), (2, 3, 4)],
+            "attention: causal attention needs as many keys as queries (given x: f8[2,5,4], others: f8[2,3,4])",
+        ),
+        (
+            "positional_embedding",
+            [(2, 5)],
+            "positional_embedding: needs sequences of vectors (time, width) (given x: f8[2,5])",
+        ),
+        (
+            {"type": "positional_embedding", "context": 4},
+            [(2, 5, 3)],
+            "positional_embedding: 5 positions are more than its context of 4 (given x: f8[2,5,3])",
         ),
         (
             "batch_norm",

@@ -159,8 +159,11 @@ def test_gradients_where_arrows_skip_and_join_are_those_of_hips_autograd():
         assert distance(gradient, expected[name]) < 1e-10, name
 
 
+OF_VECTORS = [name for name, cls in LOSSES.items() if cls.task != "tokens"]
+
+
 @settings(max_examples=20, deadline=None)
-@given(batch=st.integers(1, 6), seed=st.integers(0, 1000), loss=st.sampled_from(list(LOSSES)))
+@given(batch=st.integers(1, 6), seed=st.integers(0, 1000), loss=st.sampled_from(OF_VECTORS))
 def test_the_gradient_of_a_batch_is_the_mean_of_its_examples(batch, seed, loss):
     model, rng, cost = _model(SKIPPING), np.random.default_rng(seed), build(LOSSES, loss)
     arrays, x = _started(model, seed), rng.normal(size=(batch, 3))
@@ -252,10 +255,10 @@ def test_all_wiring_errors_at_once():
     ("trees", "shape", "index", "text"),
     [
         (
-            ["flatten", D, {"type": "reshape", "shape": [1, 2]}, D],
+            ["flatten", D, {"type": "reshape", "shape": [1, 1, 2]}, D],
             (3, 4),
             3,
-            "layer dense_2: needs one vector an example; put {type: flatten} before it (given reshape_1: [1, 2])",
+            "layer dense_2: needs one vector an example; put {type: flatten} before it (given reshape_1: [1, 1, 2])",
         ),
         (
             [D, {"type": "add", "inputs": ["dense_1", "input"], "name": "skip"}],

@@ -48,7 +48,7 @@ class Add(Elementwise):
         return 1.0, 1.0
 
     def simplify(self, *x: Value) -> Value | None:
-        """``x + 0 = x``; ``x + y * (-c) = x - y * c`` for a constant c > 0."""
+        """``x + 0 = x``; ``x + (-y) = x - y``; ``x + y * (-c) = x - y * c`` for a constant c > 0."""
         a, b = x
         same = _neutral(a, b, 0.0)
         if same is None:
@@ -57,6 +57,8 @@ class Add(Elementwise):
 
 
 def _difference(x: Value, y: Value) -> Value | None:
+    if isinstance(y.op, Negative):
+        return x - y.inputs[0]
     factor = _constant_factor(y)
     if factor is None or factor.array is None or not factor.array.item() < 0:
         return None

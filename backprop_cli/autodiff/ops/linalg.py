@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from backprop_cli.autodiff.families import Bilinear, aligned, reshaped, unbroadcast
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import common_dtype, in_brackets, register, sample
-from backprop_cli.autodiff.ops.shape import Transpose
+from backprop_cli.autodiff.ops.shape import Concat, Transpose
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -82,6 +82,16 @@ class Matmul(Bilinear):
     def transposed(self, *x: Value) -> Value:
         """``(x y)^T = y^T x^T``: BLAS writes the result as it is wanted, instead of a copy afterwards."""
         return self(_flipped(x[1]), _flipped(x[0]))
+
+    def summand(self, *x: Value) -> Hashable | None:
+        """Products ``x^T y`` of matrices: the sum over the rows of all is one longer sum."""
+        return "rows" if x[0].ndim == x[1].ndim == 2 and isinstance(x[0].op, Transpose) else None
+
+    def summed(self, *terms: Value) -> Value:
+        """``x_1^T y_1 + x_2^T y_2 + ... = [x_1; x_2; ...]^T [y_1; y_2; ...]``."""
+        x = Concat(0)(*(term.inputs[0].inputs[0] for term in terms))
+        y = Concat(0)(*(term.inputs[1] for term in terms))
+        return self(_flipped(x), y)
 
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
         """By x a block a row, by y a block a column: ``out[i, k]`` depends on ``x[i, :]`` and ``y[:, k]``."""

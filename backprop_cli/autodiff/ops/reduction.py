@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from backprop_cli.autodiff.families import Linear, broadcast, reshaped
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
-from backprop_cli.autodiff.ops.shape import Reshape, Transpose
+from backprop_cli.autodiff.ops.shape import Concat, Reshape, Transpose
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -107,6 +107,14 @@ class Sum(Linear):
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The axes are one further."""
         return Sum(tuple(axis + 1 for axis in self.axes), self.keepdims)(x[0])
+
+    def summand(self, *x: Value) -> Hashable | None:
+        """Sums over rows: that over the rows of all is one longer sum."""
+        return (self, x[0].shape[1:]) if 0 in self.axes else None
+
+    def summed(self, *terms: Value) -> Value:
+        """The sum of the concatenation."""
+        return self(Concat(0)(*(term.inputs[0] for term in terms)))
 
     def flops(self, *x: Spec) -> int:
         """One addition an element."""

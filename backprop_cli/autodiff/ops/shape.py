@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -16,7 +16,7 @@ from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Op, Sample, common_dtype, in_brackets, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
-from backprop_cli.autodiff.value import Value
+from backprop_cli.autodiff.value import Value, constant
 from backprop_cli.errors import ShapeError
 
 
@@ -282,6 +282,34 @@ class Pad(Movement):
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The axis is one further."""
         return Pad(self.axis + 1, self.before, self.after)(x[0])
+
+    def summand(self, *x: Value) -> Hashable:
+        """The axis."""
+        return self.axis
+
+    def summed(self, *terms: Value) -> Value | None:
+        """A concatenation, with zeros in the gaps, where no two terms overlap."""
+        pieces: list[Value] = []
+        end = 0
+        for start, piece, stop in sorted((self._place(term) for term in terms), key=lambda place: place[0]):
+            if start < end:
+                return None
+            pieces += [_zeros(piece, self.axis, start - end), piece]
+            end = stop
+        pieces.append(_zeros(pieces[-1], self.axis, terms[0].shape[self.axis] - end))
+        return Concat(self.axis)(*(piece for piece in pieces if piece.shape[self.axis]))
+
+    @staticmethod
+    def _place(term: Value) -> tuple[int, Value, int]:
+        """Where a padded piece begins, the piece, where it ends."""
+        assert isinstance(term.op, Pad)
+        (piece,) = term.inputs
+        return term.op.before, piece, term.op.before + piece.shape[term.op.axis]
+
+
+def _zeros(x: Value, axis: int, size: int) -> Value:
+    """Zeros like x, ``size`` along an axis."""
+    return broadcast(constant(0, x.dtype), (*x.shape[:axis], size, *x.shape[axis + 1 :]))
 
 
 @register

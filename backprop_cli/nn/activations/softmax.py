@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from backprop_cli import autodiff
-from backprop_cli.autodiff import Value
+from backprop_cli.autodiff import Value, fused_softmax
 from backprop_cli.nn.activation import ACTIVATIONS, Activation
 
 
@@ -23,4 +22,4 @@ class Softmax(Activation):
 
     def apply(self, x: Value) -> Value:
         """Probabilities over the last axis."""
-        return autodiff.softmax(x)
+        return fused_softmax(x)

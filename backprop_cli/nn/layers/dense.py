@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from backprop_cli.autodiff import Spec, Value
+from backprop_cli.autodiff import Spec, Value, reshape
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
@@ -18,9 +19,12 @@ from backprop_cli.nn.layer import LAYERS, Param, Params, Sample, WeightedLayer
 class Dense(WeightedLayer):
     """Affine map ``out = activation(x @ weight.T + bias)``.
 
-    Shapes: x (batch, fan_in) -> out (batch, units); weight (units, fan_in), bias (units,), as in PyTorch
+    Of a sequence every position is mapped by itself.
+
+    Shapes: x (batch, fan_in) -> out (batch, units), or x (batch, time, fan_in) -> out (batch, time, units);
+            weight (units, fan_in), bias (units,), as in PyTorch
     YAML:   {type: dense, units: 64, activation: relu, initializer: he_normal}
-    Raises: ShapeError for examples that are not vectors.
+    Raises: ShapeError for examples that are neither vectors nor sequences of them.
     """
 
     type: Literal["dense"] = "dense"
@@ -36,19 +40,24 @@ class Dense(WeightedLayer):
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({"units": 4}, ((3,),)),
         Sample({"units": 2, "bias": False, "activation": "tanh"}, ((5,),)),
+        Sample({"units": 2}, ((3, 4),)),
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
         """``weight`` and, unless switched off, ``bias``."""
         (spec,) = x
-        if spec.ndim != 2:
+        if spec.ndim not in (2, 3):
             raise ShapeError(self.type, "needs one vector an example; put {type: flatten} before it", x=spec)
-        fan_in = spec.shape[1]
+        fan_in = spec.shape[-1]
         weight = Param((self.units, fan_in), self.initializer, fan_in, self.units)
         bias = Param((self.units,), self.bias_initializer, fan_in, self.units, regularized=False)
         return {"weight": weight, "bias": bias} if self.bias else {"weight": weight}
 
     def linear(self, params: Params, *x: Value) -> Value:
-        """``x @ weight.T + bias``."""
-        out = x[0] @ params["weight"].T
-        return out + params["bias"] if self.bias else out
+        """``x @ weight.T + bias``; the positions of all sequences are rows of one product."""
+        (examples,) = x
+        is_sequence = examples.ndim == 3
+        rows = reshape(examples, (math.prod(examples.shape[:-1]), examples.shape[-1])) if is_sequence else examples
+        out = rows @ params["weight"].T
+        out = out + params["bias"] if self.bias else out
+        return reshape(out, (*examples.shape[:-1], self.units)) if is_sequence else out

@@ -9,11 +9,11 @@ from pydantic import Field
 from backprop_cli.autodiff import Spec, Value, take_rows
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.normal import Normal
-from backprop_cli.nn.layer import LAYERS, Layer, Param, Params, Sample
+from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
 
 
 @LAYERS.register
-class Embedding(Layer):
+class Embedding(ParameterLayer):
     """A vector for each token, learned: ``out[..., :] = weight[x[...], :]``.
 
     It reads ``input``, which makes the examples integers in [0, tokens): a column of any other number is a data error.

@@ -1,0 +1,105 @@
+"""Columns in Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+
+from backprop_cli.data.extra import extra
+from backprop_cli.data.format import CELLS_PER_CHUNK, FORMATS, Chunk, TableFormat
+from backprop_cli.data.table import Array
+from backprop_cli.errors import DataError
+
+
+@FORMATS.register
+class Parquet(TableFormat):
+    """A Parquet file, read in pieces, and of its columns only those that are asked for.
+
+    Text is a category even where it spells a number, as are dates and times; true and false are 1 and 0 as inputs.
+    Null, NaN, and the texts that csv takes for missing are missing values. Messages count rows from 1. Needs the
+    extra [parquet]. Files: ``.parquet``, ``.pq``.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
+    typed: ClassVar[bool] = True
+
+    def chunks(
+        self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
+    ) -> Iterator[Chunk]:
+        """The columns' numbers as arrays, everything else as values of Python."""
+        arrow = extra("pyarrow", package="PyArrow", extra="parquet", file=name)
+        done = 0
+        with _damage_told(arrow, name):
+            names, batches = self._open(stream, name, columns, rows)
+            yield Chunk(dict.fromkeys(names, ()), ())
+            wanted = [column for column in names if columns is None or column in columns]
+            for batch in batches:
+                for piece in _slices(batch, rows or max(1, CELLS_PER_CHUNK // len(names))):
+                    cells = {column: _cells(piece.column(column), arrow, name, column, verbatim) for column in wanted}
+                    yield Chunk(cells, np.arange(done + 1, done + 1 + piece.num_rows))
+                    done += piece.num_rows
+
+    def _open(
+        self, stream: BinaryIO, name: str, columns: Container[str] | None, rows: int | None
+    ) -> tuple[list[str], Iterator[Any]]:
+        """The names of all columns, and batches of rows that have at least the wanted ones."""
+        if not stream.seekable():
+            raise DataError(f"{name}: Parquet cannot be read from a pipe; save it to a file, and name that")
+        parquet = extra("pyarrow.parquet", package="PyArrow", extra="parquet", file=name)
+        file = parquet.ParquetFile(stream)
+        names = distinct(file.schema_arrow.names, name)
+        wanted = [column for column in names if columns is None or column in columns]
+        size = rows or max(1, CELLS_PER_CHUNK // max(1, len(names)))
+        return names, file.iter_batches(batch_size=size, columns=wanted, use_threads=False)
+
+
+def distinct(names: list[str], name: str) -> list[str]:
+    """The columns' names. Raises: DataError where there are none, or two are equal."""
+    if not names:
+        raise DataError(f"{name}: has no columns")
+    twice = next((column for column in names if names.count(column) > 1), None)
+    if twice is not None:
+        raise DataError(f"{name}: two columns are called '{twice}'; rename one")
+    return list(names)
+
+
+def _slices(batch: Any, rows: int) -> Iterator[Any]:
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
+
+
+@contextmanager
+def _damage_told(arrow: ModuleType, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (arrow.ArrowException, OSError, EOFError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(
+            f"{name}: the file is damaged, or of another format ({reason}); fetch or save it again"
+        ) from error
+
+
+def _cells(column: Any, arrow: ModuleType, name: str, label: str, verbatim: bool) -> list[Any] | Array:
+    """A column's values: float64 (NaN where missing), or a list where they are no numbers or must stay as they are."""
+    types = arrow.types
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        numbers: Array = column.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False)
+        # As in a text, infinity is no number: the list of them is where that is told.
+        if not verbatim and not np.isinf(numbers).any():
+            return numbers
+        return numbers.tolist() if types.is_decimal(kind) else list(column.to_pylist())
+    if types.is_temporal(kind) and not types.is_duration(kind):
+        column = column.cast(arrow.string())
+    elif not (types.is_boolean(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)):
+        raise DataError(
+            f"{name}: column '{label}' holds {kind}; expected numbers, text, dates, or true and false; choose other "
+            "columns with data.features"
+        )
+    return list(column.to_pylist())

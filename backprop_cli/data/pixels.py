@@ -1,0 +1,96 @@
+"""Image files to pixels, with Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.data.extra import extra
+from backprop_cli.data.file import DataFile, reading
+from backprop_cli.data.settings import ImageSettings
+from backprop_cli.errors import DataError
+
+CHANNELS = {"gray": 1, "rgb": 3}
+_GRAY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
+
+Kind = tuple[str, tuple[int, int]]
+"""``gray`` or ``rgb``, and height and width in pixels."""
+
+
+def kind_of(path: Path, settings: ImageSettings) -> Kind:
+    """What images are to be: as set, or as the one at ``path`` is. Raises: DataError where it cannot be read."""
+    with _opened(path) as image:
+        return settings.mode or image.mode, settings.size or image.size
+
+
+def pixels_of(path: Path, kind: Kind, settings: ImageSettings) -> NDArray[np.uint8]:
+    """The image (channels, height, width), upright, converted and resized as far as the settings allow.
+
+    Raises: DataError where it is damaged, or not of this kind.
+    """
+    mode, size = kind
+    with _opened(path) as image:
+        if settings.mode is None and image.mode != mode:
+            raise DataError(f"{image.name}: is {image.mode}, and the first image is {mode}; set data.image.mode")
+        if settings.size is None and image.size != size:
+            own, first = (f"{height} x {width}" for height, width in (image.size, size))
+            reason = f"has {own} pixels (height x width), and the first image {first}"
+            raise DataError(f"{image.name}: {reason}; set data.image.size to resize them")
+        pixels = image.pixels(mode, size)
+    return np.moveaxis(pixels.reshape(*size, CHANNELS[mode]), -1, 0)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Image]:
+    name = DataFile(path).name
+    pillow = extra("PIL.Image", package="Pillow", extra="images", file=name)
+    with reading(name), path.open("rb") as stream:
+        yield _Image(stream, name, pillow)
+
+
+class _Image:
+    """An opened image, upright; whatever Pillow says against it is a DataError."""
+
+    def __init__(self, stream: BinaryIO, name: str, pillow: ModuleType):
+        self.name, self._pillow = name, pillow
+        operations = extra("PIL.ImageOps", package="Pillow", extra="images", file=name)
+        self._image: Any = self._careful(lambda: pillow.open(stream))
+        # Cameras store pixels as the sensor lies, and beside them how to turn them.
+        self._careful(lambda: operations.exif_transpose(self._image, in_place=True))
+
+    @property
+    def mode(self) -> str:
+        """``gray`` or ``rgb``."""
+        return "gray" if self._image.mode in _GRAY else "rgb"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return (self._image.height, self._image.width)
+
+    def pixels(self, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """8 bits a channel, (height, width) or (height, width, 3)."""
+        found: NDArray[np.uint8] = self._careful(lambda: np.asarray(self._converted(mode, size)))
+        return found
+
+    def _converted(self, mode: str, size: tuple[int, int]) -> Any:
+        image = self._image
+        if image.mode.startswith("I;16"):
+            # Pillow would clip 16 bits at 255.
+            image = self._pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = image.convert("L" if mode == "gray" else "RGB")
+        return image if self.size == size else image.resize(size[::-1], self._pillow.Resampling.BILINEAR)
+
+    def _careful(self, act: Any) -> Any:
+        try:
+            return act()
+        except self._pillow.UnidentifiedImageError as error:
+            raise DataError(f"{self.name}: is not an image; replace or remove it") from error
+        except (OSError, ValueError, SyntaxError, EOFError, self._pillow.DecompressionBombError) as error:
+            raise DataError(f"{self.name}: the image is damaged ({error}); replace or remove it") from error

@@ -1,0 +1,260 @@
+"""The tables that the settings name, and which of their columns are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from backprop_cli.data.columns import Kind
+from backprop_cli.data.features import Rows, as_feature
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.format import ArrayFormat, Format, format_of
+from backprop_cli.data.generate import FEATURES, generate
+from backprop_cli.data.read import read_table
+from backprop_cli.data.setting_error import SettingError, SettingPath
+from backprop_cli.data.settings import NEEDS_TARGET, DataSettings, FilePair, ImageSettings
+from backprop_cli.data.table import Array, NoColumnError, Numbers, Table
+from backprop_cli.data.target import weights_of
+from backprop_cli.data.transform import Transform
+from backprop_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from backprop_cli.nn.loss import Task
+
+INPUTS = "features"
+"""The word that, as ``target``, means the inputs themselves (a column of that name: ``[features]``)."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Tables of inputs and targets (the same where one file has both), and which of their columns are meant.
+
+    ``target`` None: the inputs are the target. ``weight``: the targets' column of what each example counts. ``image``:
+    how images were read. ``files``: sha256 by absolute path.
+    """
+
+    inputs: Table
+    features: Sequence[str]
+    targets: Table
+    target: Sequence[str] | None
+    image: ImageSettings | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    weight: str | None = None
+
+    def of_weights(self) -> str:
+        """The column of weights, for the head of a message."""
+        assert self.weight is not None
+        return self.targets.of(self.weight)
+
+    def weights(self, rows: Rows) -> Array | None:
+        """The weights of these rows; None where there are none. Raises: DataError."""
+        return None if self.weight is None else weights_of(self.targets, self.weight, rows)
+
+
+def first_tables(settings: DataSettings, *, base: Path, seed: int, task: Task) -> Tables:
+    """What the transform is fitted on: the first file, or a generated set.
+
+    Raises: DataError where it cannot be read; SettingError for columns that it does not have.
+    """
+    with _columns_of_settings(settings):
+        return _generated(settings, seed) if settings.generate is not None else _read(settings, base, task)
+
+
+@contextmanager
+def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
+    """Columns that the settings name and the first file does not have are mistakes of the settings."""
+    try:
+        yield
+    except NoColumnError as error:
+        paths: dict[str, SettingPath] = {}
+        named = {key: getattr(settings, key) for key in ("features", "target", "sample_weight")}
+        for key, names in named.items():
+            if isinstance(names, str):
+                paths[names] = ("data", key)
+            paths |= {name: ("data", key, i) for i, name in enumerate(names if isinstance(names, tuple) else ())}
+        raise SettingError([(paths.get(name, ("data",)), error.reason(name)) for name in error.names]) from error
+
+
+def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | None:
+    """The shape of one example as far as headers tell it without reading data; None where they do not."""
+    if settings.text is not None:
+        return (settings.text.context,)
+    if settings.window is not None:
+        return None
+    if settings.generate is not None:
+        return (len(FEATURES if settings.features == "all" else settings.features),)
+    files = settings.source if settings.source is not None else settings.train
+    assert files is not None
+    file = DataFile(base / (files.inputs if isinstance(files, FilePair) else files))
+    try:
+        chosen = format_of(file.name, settings.format).configured(settings.image)
+        shapes = chosen.shapes(file) if isinstance(chosen, ArrayFormat) else {}
+    except DataError:
+        return None  # whoever reads the file will say what is wrong with it
+    target = () if isinstance(files, FilePair) else _targets_in(settings, chosen) or ()
+    others = [name for name in shapes if name not in (*target, settings.sample_weight)]
+    names = others if settings.features == "all" else settings.features
+    return shapes[names[0]][1:] or (1,) if len(names) == 1 and names[0] in shapes else None
+
+
+def _generated(settings: DataSettings, seed: int) -> Tables:
+    assert settings.generate is not None
+    table, made = generate(settings.generate, seed)
+    features = FEATURES if settings.features == "all" else settings.features
+    target = _target_columns(settings) if settings.target is not None else (made,)
+    weight = settings.sample_weight
+    table.require((*features, *(target or ()), *([weight] if weight else ())))
+    return Tables(table, [name for name in features if name != weight], table, target, weight=weight)
+
+
+def _target_columns(settings: DataSettings) -> tuple[str, ...] | None:
+    """The names under ``target``; None where it means the inputs, or says nothing."""
+    if settings.target is None or settings.target == INPUTS:
+        return None
+    return (settings.target,) if isinstance(settings.target, str) else settings.target
+
+
+def _targets_in(settings: DataSettings, format: Format) -> tuple[str, ...] | None:
+    """The same for one file, of which the format may say what is predicted where the settings do not."""
+    if settings.target is None and format.default_target is not None:
+        return (format.default_target,)
+    return _target_columns(settings)
+
+
+def _target_kind(task: Task) -> Kind:
+    return "label" if task in ("classes", "binary") else "number"
+
+
+def _first_kind(task: Task) -> Kind:
+    """Numbers that are text throughout are told with the way out, a loss for classes, when the target is fitted."""
+    return "label" if task in ("classes", "binary") else "auto"
+
+
+def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
+    """The file that the transform is fitted on."""
+    files = settings.source if settings.source is not None else settings.train
+    assert files is not None
+    features = None if settings.features == "all" else settings.features
+    if isinstance(files, FilePair):
+        return _first_pair(files, features, _target_columns(settings), base, settings, task)
+    file = DataFile(base / files)
+    chosen = _format_as_set(file, settings)
+    target = _targets_in(settings, chosen)
+    if target is not None and isinstance(chosen, ArrayFormat):
+        _require_names(file, chosen)
+    weight = () if settings.sample_weight is None else (settings.sample_weight,)
+    columns = None if features is None else [*dict.fromkeys((*features, *(target or ()), *weight))]
+    kinds = dict.fromkeys(target or (), _first_kind(task)) | dict.fromkeys(weight, "number")
+    table = read_table(
+        file, columns=columns, kinds=kinds, format=settings.format, unnamed="inputs", image=settings.image
+    )
+    table.require((*(target or ()), *weight))
+    if features is None:
+        features = _all_features(table, (*(target or ()), *weight), settings)
+        if not features:
+            raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
+    image = _images_as_read(chosen, table, settings)
+    return Tables(table, features, table, target, image, file.hashes(), settings.sample_weight)
+
+
+def _format_as_set(file: DataFile, settings: DataSettings) -> Format:
+    """The format of the first file. Raises: SettingError where the settings do not go with it."""
+    file.check(folder=True)
+    chosen = format_of(file.name, settings.format)
+    if settings.image is not None and not chosen.reads_images:
+        raise SettingError([(("data", "image"), f"goes with images, and {file.name} is neither one nor a folder")])
+    if settings.target is None and chosen.default_target is None:
+        raise SettingError([(("data",), NEEDS_TARGET)])
+    return chosen
+
+
+def _images_as_read(chosen: Format, table: Table, settings: DataSettings) -> ImageSettings | None:
+    """How further images are read: in the mode that these turned out to have."""
+    if not chosen.reads_images:
+        return None
+    channels = max(c.values.shape[1] for c in table.columns.values() if isinstance(c, Numbers) and c.values.ndim > 1)
+    mode: Literal["gray", "rgb"] = "gray" if channels == 1 else "rgb"
+    return (settings.image or ImageSettings()).model_copy(update={"mode": mode})
+
+
+def _all_features(table: Table, target: Sequence[str], settings: DataSettings) -> tuple[str, ...]:
+    """Every column but the target; of a time series every one of numbers, for a target is predicted from its past."""
+    if settings.window is not None:
+        return tuple(name for name, column in table.columns.items() if isinstance(as_feature(column), Numbers))
+    return tuple(name for name in table.columns if name not in target)
+
+
+def _require_names(file: DataFile, format: ArrayFormat) -> None:
+    """A file with one array without a name has no target in it."""
+    if list(format.shapes(file)) == [""]:
+        raise DataError(
+            f"{file.name}: holds one array and no targets; write train: {{inputs: ..., targets: ...}} "
+            "instead of source, or target: features"
+        )
+
+
+def _first_pair(
+    pair: FilePair,
+    features: Sequence[str] | None,
+    target: Sequence[str] | None,
+    base: Path,
+    settings: DataSettings,
+    task: Task,
+) -> Tables:
+    inputs_file, targets_file = DataFile(base / pair.inputs), DataFile(base / pair.targets)
+    inputs_file.check(folder=True)
+    chosen = format_of(inputs_file.name, settings.format)
+    inputs = read_table(inputs_file, columns=features, format=settings.format, unnamed="inputs", image=settings.image)
+    weight = settings.sample_weight
+    targets = read_table(
+        targets_file,
+        columns=target if target is None or weight is None else (*target, weight),
+        kinds={} if weight is None else {weight: "number"},
+        default=_first_kind(task),
+        format=settings.format,
+        unnamed="target",
+    )
+    targets.require(() if weight is None else (weight,))
+    _check_rows(inputs, targets)
+    named = tuple(name for name in targets.columns if name != weight)
+    hashes, image = inputs_file.hashes() | targets_file.hashes(), _images_as_read(chosen, inputs, settings)
+    return Tables(inputs, tuple(inputs.columns), targets, named, image, hashes, weight)
+
+
+def more_tables(
+    files: Path | str | FilePair, transform: Transform, base: Path, format: str | None, weight: str | None
+) -> Tables:
+    """Files whose columns are those that the transform knows, and that of the weights. Raises: DataError."""
+    fitted = transform.target
+    features, target = transform.input_columns, fitted.columns
+    kinds, image = transform.kinds, transform.image
+    weights = () if weight is None else (weight,)
+    target_kinds: dict[str, Kind] = dict.fromkeys(target or (), _target_kind(fitted.task))
+    target_kinds |= dict.fromkeys(weights, "number")
+    if not isinstance(files, FilePair):
+        file = DataFile(base / files)
+        transform.check_format(file.name, format_of(file.name, format))
+        columns, every = [*dict.fromkeys((*features, *(target or ()), *weights))], kinds | target_kinds
+        table = read_table(file, columns=columns, kinds=every, format=format, unnamed=features[0], image=image)
+        table.require(weights)
+        return Tables(table, features, table, target, image, file.hashes(), weight)
+    inputs_file, targets_file = DataFile(base / files.inputs), DataFile(base / files.targets)
+    inputs = read_table(inputs_file, columns=features, kinds=kinds, format=format, unnamed=features[0], image=image)
+    if target is None:
+        raise DataError(f"{inputs.name}: the inputs are the target of this network; give one file, without targets")
+    columns = [*target, *weights]
+    targets = read_table(targets_file, columns=columns, kinds=target_kinds, format=format, unnamed=target[0])
+    targets.require(weights)
+    _check_rows(inputs, targets)
+    return Tables(inputs, features, targets, target, image, inputs_file.hashes() | targets_file.hashes(), weight)
+
+
+def _check_rows(inputs: Table, targets: Table) -> None:
+    if inputs.rows != targets.rows:
+        raise DataError(
+            f"{inputs.name} has {inputs.rows:,} rows, {targets.name} {targets.rows:,}; "
+            "they must have a row an example each"
+        )

@@ -1,0 +1,69 @@
+"""Where in a sequence a vector is."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from backprop_cli.autodiff import Array, Spec, Value, constant, slice_
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.initializer import InitializerType
+from backprop_cli.nn.initializers.normal import Normal
+from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
+
+
+@LAYERS.register
+class PositionalEmbedding(ParameterLayer):
+    """A vector for each position is added: ``out[b, t, :] = x[b, t, :] + weight[t, :]``.
+
+    ``kind: learned``: the weight is a parameter. ``kind: sinusoidal``: ``weight[t, 2i] = sin(t / 10000^(2i / width))``
+    and ``weight[t, 2i + 1] = cos(t / 10000^(2i / width))``, which needs no training.
+
+    Shapes: x (batch, time, width) -> out as x; weight (context, width), of which the first ``time`` rows are used
+    YAML:   {type: positional_embedding, kind: sinusoidal}
+    Raises: ShapeError for examples that are no sequences of vectors, or longer than ``context``.
+    Source: Vaswani et al., Attention Is All You Need (2017), section 3.5.
+    """
+
+    type: Literal["positional_embedding"] = "positional_embedding"
+    kind: Literal["learned", "sinusoidal"] = "learned"
+    """learned: a parameter; sinusoidal: sines and cosines of many wavelengths"""
+    context: Annotated[int, Field(gt=0)] | None = None
+    """positions there are vectors for; default: as many as an example has"""
+    initializer: InitializerType = Normal(std=0.02)
+    """how the weight starts, where it is learned"""
+
+    samples: ClassVar[tuple[Sample, ...]] = (
+        Sample({"context": 5}, ((4, 3),)),
+        Sample({"kind": "sinusoidal"}, ((4, 6),)),
+        Sample({}, ((2, 3),)),
+    )
+
+    def params(self, *x: Spec) -> dict[str, Param]:
+        """``weight``, where it is learned."""
+        (spec,) = x
+        if spec.ndim != 3:
+            raise ShapeError(self.type, "needs sequences of vectors (time, width)", x=spec)
+        _, time, width = spec.shape
+        context = time if self.context is None else self.context
+        if time > context:
+            raise ShapeError(self.type, f"{time} positions are more than its context of {context}", x=spec)
+        if self.kind == "sinusoidal":
+            return {}
+        return {"weight": Param((context, width), self.initializer, context, width)}
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """``x + weight``."""
+        _, time, width = x[0].shape
+        if self.kind == "sinusoidal":
+            return x[0] + constant(sinusoids(time, width), x[0].dtype)
+        return x[0] + slice_(params["weight"], 0, 0, time)
+
+
+def sinusoids(time: int, width: int) -> Array:
+    """Sines and cosines (time, width) of wavelengths from 2 pi to 20000 pi, in turn."""
+    pair = np.arange(width) // 2
+    angle = np.arange(time)[:, None] / 10_000.0 ** (2 * pair / width)
+    return np.where(np.arange(width) % 2 == 0, np.sin(angle), np.cos(angle))

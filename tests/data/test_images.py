@@ -1,0 +1,214 @@
+"""Folders of images: pixels, classes, sizes and modes, and what is no image."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from data_support import Load
+from PIL import Image
+
+from backprop_cli.data.dataset import load_inputs, load_split
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.read import read_table
+from backprop_cli.data.setting_error import SettingError
+from backprop_cli.data.settings import DataSettings, ImageSettings
+from backprop_cli.data.sources import known_input_shape
+from backprop_cli.data.stream import row_names, stream_inputs
+from backprop_cli.data.table import Numbers
+from backprop_cli.data.transform import Transform
+from backprop_cli.errors import DataError
+
+PLAIN = {"transform": {"numeric": "none"}, "split": "none"}
+
+
+def draw(name: str, array: Any, **options: Any) -> str:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array, np.uint8)).save(path, **options)
+    return name
+
+
+def noise(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+@pytest.fixture
+def pets(folder: Path) -> str:
+    """Gray images of 5 x 4 pixels: three cats, three dogs."""
+    for i in range(6):
+        draw(f"pets/{'cat' if i < 3 else 'dog'}/{i}.png", noise(i, 5, 4))
+    return "pets"
+
+
+def test_a_folder_a_class(load: Load, pets: str) -> None:
+    data = load("classes", source=pets, dtype="float32", **PLAIN)
+    assert data.classes == ["cat", "dog"]
+    assert data.input_shape == (1, 5, 4)
+    assert data.train.targets[:].tolist() == [0, 0, 0, 1, 1, 1]
+    np.testing.assert_array_equal(data.train.inputs[:, 0], [noise(i, 5, 4) for i in range(6)])
+    assert data.feature_names[:2] == ["image[0,0,0]", "image[0,0,1]"]
+    settings = DataSettings.model_validate({"source": pets})
+    assert known_input_shape(settings, Path()) == (1, 5, 4)
+    assert load("classes", source=pets, target="class", format="images", **PLAIN).classes == ["cat", "dog"]
+
+
+def test_colour_is_channels_first_and_jpeg_is_read(load: Load, folder: Path) -> None:
+    for k in range(2):
+        draw(f"rgb/{k}/a.png", noise(k, 4, 6, 3))
+        draw(f"rgb/{k}/b.PNG", noise(k + 2, 4, 6, 3), format="PNG")
+    data = load("classes", source="rgb", **PLAIN)
+    assert data.classes == [0, 1]
+    np.testing.assert_array_equal(data.train.inputs[0], np.moveaxis(noise(0, 4, 6, 3), -1, 0))
+    draw("one/x.jpg", np.full((8, 8), 200), quality=95)
+    found = read_table(DataFile(Path("one"))).columns["image"]
+    assert isinstance(found, Numbers)
+    np.testing.assert_allclose(found.values, 200, atol=2)
+
+
+def test_sizes_and_modes_as_set(load: Load, folder: Path) -> None:
+    draw("mix/a/0.png", np.full((4, 6), 90))
+    draw("mix/b/0.png", np.full((9, 5, 3), (255, 0, 0)))
+    draw("mix/b/1.png", np.full((9, 5, 4), (0, 0, 255, 9)))
+    data = load("classes", source="mix", image={"size": [2, 3], "mode": "rgb"}, **PLAIN)
+    assert data.input_shape == (3, 2, 3)
+    assert data.train.inputs[:, :, 0, 0].tolist() == [[90, 90, 90], [255, 0, 0], [0, 0, 255]]
+    gray = load("classes", source="mix", image={"size": [2, 3], "mode": "gray"}, **PLAIN)
+    assert gray.train.inputs[:, 0, 1, 2].tolist() == [90, 76, 29]  # ITU-R 601: 0.299 red, 0.114 blue
+
+
+def test_sixteen_bits_keep_the_upper_eight(folder: Path) -> None:
+    Path("deep").mkdir()
+    Image.fromarray(np.array([[0, 0x0180], [0x7FFF, 0xFFFF]], np.uint16)).save("deep/a.png")
+    found = read_table(DataFile(Path("deep"))).columns["image"]
+    assert isinstance(found, Numbers)
+    assert found.values.tolist() == [[[[0, 1], [0x7F, 0xFF]]]]
+
+
+def test_a_camera_held_upright(folder: Path) -> None:
+    image = Image.fromarray(noise(0, 2, 3))
+    exif = image.getexif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    Path("photo").mkdir()
+    image.save("photo/a.png", exif=exif)
+    found = read_table(DataFile(Path("photo"))).columns["image"]
+    assert isinstance(found, Numbers)
+    np.testing.assert_array_equal(found.values[0, 0], np.rot90(noise(0, 2, 3), -1))
+
+
+def test_the_transform_reads_further_images_alike(load: Load, pets: str) -> None:
+    data = load("classes", source=pets, image={"size": [5, 4]}, **PLAIN)
+    transform = Transform.from_json(json.loads(json.dumps(data.transform.to_json())))
+    assert transform.image == ImageSettings(size=(5, 4), mode="gray")
+    np.testing.assert_array_equal(load_split(Path(pets), transform, dtype="float64").inputs, data.train.inputs[:])
+    draw("new/b.png", np.full((10, 8, 3), 7))
+    draw("new/a.png", np.full((5, 4), 3))
+    for chunk in (1, 100):
+        pieces = list(stream_inputs(Path("new"), transform, dtype="float64", chunk_rows=chunk))
+        assert len(pieces) == (2 if chunk == 1 else 1)
+        assert np.concatenate(pieces)[:, 0, 0, 0].tolist() == [3, 7]
+    assert row_names(Path("new"), None) == ["a.png", "b.png"]
+    assert next(stream_inputs(Path("new/b.png"), transform, dtype="float64")).shape == (1, 1, 5, 4)
+    assert row_names(Path("new/b.png"), None) == ["b.png"]
+    inputs, rows = load_inputs(Path("new"), transform, dtype="float64")
+    assert (inputs[:, 0, 0, 0].tolist(), rows.tolist()) == ([3, 7], [0, 1])
+
+
+def test_folders_with_a_table_of_targets(load: Load, folder: Path) -> None:
+    for i in range(3):
+        draw(f"faces/{i}.png", np.full((2, 2), i))
+    (folder / "age.csv").write_text("age\n30\n40\n50\n")
+    data = load("regression", train={"inputs": "faces", "targets": "age.csv"}, **PLAIN)
+    assert data.train.targets[:, 0].tolist() == [30, 40, 50]
+    assert data.train.inputs[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert load("regression", source="faces", target="features", **PLAIN).train.targets.shape == (3, 4)
+
+
+def test_a_change_of_any_image_is_seen(load: Load, pets: str) -> None:
+    before = load("classes", source=pets, **PLAIN).files
+    draw("pets/cat/0.png", noise(9, 5, 4))
+    after = load("classes", source=pets, **PLAIN).files
+    assert list(before) == list(after) == [str(Path(pets).resolve())]
+    assert before != after
+
+
+def test_hidden_files_and_others_are_left_out(load: Load, pets: str) -> None:
+    Path("pets/.cache").mkdir()
+    draw("pets/.cache/x.png", noise(0, 1, 1))
+    Path("pets/cat/notes.txt").write_text("soft")
+    Path("pets/cat/._0.png").write_text("resource fork")
+    assert len(load("classes", source=pets, **PLAIN).train) == 6
+
+
+def message(load: Load, **keys: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        load("classes", **{**PLAIN, **keys})
+    return str(caught.value)
+
+
+def test_messages(load: Load, pets: str) -> None:
+    assert message(load, source="pats") == "pats: no such file"
+    Path("pets/cat/9.png").write_bytes(b"not an image")
+    assert message(load, source=pets) == "pets/cat/9.png: is not an image; replace or remove it"
+    whole = Path(draw("pets/cat/9.png", noise(0, 5, 4))).read_bytes()
+    Path("pets/cat/9.png").write_bytes(whole[: len(whole) // 2])
+    assert message(load, source=pets).startswith("pets/cat/9.png: the image is damaged (")
+    draw("pets/cat/9.png", noise(0, 5, 5))
+    assert message(load, source=pets) == (
+        "pets/cat/9.png: has 5 x 5 pixels (height x width), and the first image 5 x 4; set data.image.size to resize "
+        "them"
+    )
+    draw("pets/cat/9.png", noise(0, 5, 4, 3))
+    assert message(load, source=pets) == "pets/cat/9.png: is rgb, and the first image is gray; set data.image.mode"
+    Path("pets/cat/9.png").rename("pets/9.png")
+    assert message(load, source=pets) == (
+        "pets/9.png: lies beside the folders of the classes; move it into that of its class"
+    )
+    Path("void").mkdir()
+    assert message(load, source="void") == (
+        "void/: is a folder without images (.png, .jpg, .jpeg); name a file in it, or a folder that has a folder of "
+        "images for each class"
+    )
+    draw("flat/a.png", noise(0, 2, 2))
+    assert message(load, source="flat") == "no array 'class' in flat/; its arrays: image"
+
+
+def test_another_size_than_that_of_training(load: Load, pets: str) -> None:
+    transform = load("classes", source=pets, **PLAIN).transform
+    draw("new/a.png", noise(0, 7, 4))
+    with pytest.raises(DataError) as caught:
+        next(stream_inputs(Path("new"), transform, dtype="float64"))
+    assert str(caught.value) == "new/: array 'image': an example has shape [1, 7, 4], expected [1, 5, 4]"
+
+
+def test_mistakes_of_the_settings(load: Load, flowers: str, folder: Path) -> None:
+    Path("flowers").write_text("a,k\n1,x\n")
+    for keys, path, reason in [
+        (
+            {"source": flowers, "target": "k", "image": {"mode": "rgb"}},
+            ("data", "image"),
+            "goes with images, and flowers.csv is neither one nor a folder",
+        ),
+        (
+            {"source": "flowers", "format": "images"},
+            None,
+            "flowers: is not an image; replace or remove it",
+        ),
+    ]:
+        with pytest.raises(DataError) as caught:
+            load("classes", **keys)
+        assert str(caught.value) == reason
+        if path is not None:
+            assert isinstance(caught.value, SettingError)
+            assert caught.value.findings == ((path, reason),)
+
+
+def test_without_pillow(load: Load, pets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    assert message(load, source=pets) == (
+        "pets/cat/0.png: reading it needs Pillow, which is not installed: pip install 'backprop-cli[images]'"
+    )
