@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from backprop_cli.config.locate import in_file_order
+from backprop_cli.config.parameter_names import unmatched_patterns
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem
@@ -38,7 +40,7 @@ def check_model(
 
     Raises:
         ConfigError: layers that do not connect, shapes that do not fit, a last layer of another width, parameters
-            that do not fit into the machine's memory.
+            that do not fit into the machine's memory, patterns of parameters' names that are those of none.
 
     """
     config = loaded.config
@@ -58,9 +60,10 @@ def check_model(
         raise ConfigError([loaded.problem(path, f"{reason} of memory; make the layer smaller")]) from None
     except LayerShapeError as error:
         raise ConfigError([loaded.problem(("model", "layers", error.layer_index), str(error))]) from None
-    found = _wrong_output(config, model, outputs, positions)
-    if found is not None:
-        raise ConfigError([loaded.problem(*found)])
+    wrong = _wrong_output(config, model, outputs, positions)
+    found = [*unmatched_patterns(config, model), *([] if wrong is None else [wrong])]
+    if found:
+        raise ConfigError(in_file_order([loaded.problem(*each) for each in found]))
     return model
 
 

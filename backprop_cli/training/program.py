@@ -19,9 +19,8 @@ from backprop_cli.autodiff import (
     grad,
     input_,
     minimum,
-    reshape,
+    norm,
     simplify,
-    sqrt,
     square,
     sum,
 )
@@ -30,11 +29,11 @@ from backprop_cli.nn.loss import LABELLED, Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.training.layout import Layout
+from backprop_cli.training.parts import Part, descend, parts_of
 from backprop_cli.training.settings import RegularizationSettings
 
 PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
-INPUTS, TARGETS, WEIGHTS = "inputs", "targets", "weights"
-LEARNING_RATE, SHARE = "learning_rate", "share"
+INPUTS, TARGETS, WEIGHTS, SHARE = "inputs", "targets", "weights", "share"
 LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
 GRADIENT = "gradient"
 
@@ -62,9 +61,19 @@ class Recipe:
     recompute: int | Literal["auto"] | None = None
 
     @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Which optimizer updates which parameters: one, unless there are groups."""
+        return parts_of(self.optimizer, {name: param.shape for name, param in self.model.params.items()})
+
+    @cached_property
     def layout(self) -> Layout:
-        """Where each parameter lies in the flat vector."""
-        return Layout({name: param.shape for name, param in self.model.params.items()})
+        """Where each parameter lies in the flat vector: one part behind the other."""
+        return Layout({name: shape for part in self.parts for name, shape in part.layout.shapes.items()})
+
+    @cached_property
+    def slots(self) -> dict[str, tuple[Part, str]]:
+        """The vectors of the optimizers' slots, by name: whose they are, and what the slot is called."""
+        return {name: (part, slot) for part in self.parts for name, slot in part.slots().items()}
 
     @cached_property
     def buffer_layout(self) -> Layout:
@@ -73,6 +82,8 @@ class Recipe:
 
     def layout_of(self, vector: str) -> Layout:
         """What lies where in a flat vector that a step reads and writes."""
+        if vector in self.slots:
+            return self.slots[vector][0].layout
         return self.buffer_layout if vector == BUFFERS else self.layout
 
     @cached_property
@@ -91,7 +102,7 @@ class Recipe:
 
     def states(self) -> dict[str, float]:
         """Names of the flat vectors a step reads and writes, with the value each starts at."""
-        slots = {name: self.optimizer.slot_start(name) for name in self.optimizer.slot_names()}
+        slots = {name: part.optimizer.slot_start(slot) for name, (part, slot) in self.slots.items()}
         return {**dict.fromkeys(self.network, 0.0), **slots, **({GRADIENT_SUM: 0.0} if self.accumulate else {})}
 
 
@@ -146,14 +157,9 @@ def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:
     return total
 
 
-def _norm(vector: Value) -> Value:
-    """Euclidean norm, as a product of a row with a column: one pass over memory, by BLAS."""
-    return sqrt(reshape(reshape(vector, (1, vector.size)) @ reshape(vector, (vector.size, 1)), ()))
-
-
-def _clipped(recipe: Recipe, gradient: Value, norm: Value) -> Value:
+def _clipped(recipe: Recipe, gradient: Value, size: Value) -> Value:
     if recipe.clip_norm is not None:
-        gradient = gradient * minimum(recipe.clip_norm / (norm + _NORM_GUARD), 1.0)
+        gradient = gradient * minimum(recipe.clip_norm / (size + _NORM_GUARD), 1.0)
     return gradient if recipe.clip_value is None else clip(gradient, -recipe.clip_value, recipe.clip_value)
 
 
@@ -193,22 +199,16 @@ def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Prog
     added to ``gradient_sum``, which the update uses up.
     """
     traced = forward(recipe, batch, training=True)
-    optimizer, dtype, size = recipe.optimizer, recipe.model.dtype, recipe.layout.size
     inputs = dict(traced.inputs)
     gradient = _batch_gradient(recipe, traced)
     updates = dict(traced.updates)
     if recipe.accumulate:
         gradient = _added(recipe, inputs, gradient)
-        updates[GRADIENT_SUM] = constant(np.zeros(size, dtype))
-    norm = _norm(gradient)
-    slots = {name: input_(name, (size,), dtype) for name in optimizer.slot_names()}
-    scalars = {name: input_(name, (), dtype) for name in optimizer.scalars(1)}
-    rate = input_(LEARNING_RATE, (), dtype)
-    vector = inputs[PARAMETERS]
-    direction, new_slots = optimizer.update(_clipped(recipe, gradient, norm), slots, scalars, vector)
-    updates |= {**new_slots, PARAMETERS: vector - rate * direction}
-    inputs |= {**slots, **scalars, LEARNING_RATE: rate}
-    return simplify(Program(inputs, {**_shown(recipe, traced, predictions), GRADIENT_NORM: norm}, updates))
+        updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))
+    size = norm(gradient)
+    vector, slots = descend(recipe.parts, inputs, _clipped(recipe, gradient, size), inputs[PARAMETERS])
+    updates |= {**slots, PARAMETERS: vector}
+    return simplify(Program(inputs, {**_shown(recipe, traced, predictions), GRADIENT_NORM: size}, updates))
 
 
 def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:

@@ -151,11 +151,8 @@ def _recurrent(step):
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
     "add": lambda layer, params, *x: sum(x[1:], x[0]),
-<<<<<<< HEAD
     "average_pool": lambda layer, params, x: pooled(layer, x, False),
-=======
     "attention": _attention,
->>>>>>> main
     "batch_norm": _batch_norm,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "conv1d": convolution,
