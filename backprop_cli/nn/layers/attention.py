@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -119,7 +118,7 @@ class Attention(ParameterLayer):
         kept = x[0].with_shape((batch, self.heads, context, width // self.heads))
         return {"keys": kept, "values": kept, "position": Spec((1,), np.dtype(np.int64))}
 
-    def advance(self, params: Params, memory: Mapping[str, Value], *x: Value) -> tuple[Value, dict[str, Value]]:
+    def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
         """One query against the keys so far."""
         query, key, value = (self._projected(params, number, x[0]) for number in range(3))
         position, context = memory["position"], memory["keys"].shape[2]

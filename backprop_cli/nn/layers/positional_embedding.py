@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -72,7 +71,7 @@ class PositionalEmbedding(ParameterLayer):
         """The number of the position, from 0."""
         return {"position": Spec((1,), np.dtype(np.int64))}
 
-    def advance(self, params: Params, memory: Mapping[str, Value], *x: Value) -> tuple[Value, dict[str, Value]]:
+    def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
         """``x + weight[position]``."""
         position, width = memory["position"], x[0].shape[2]
         if self.kind == "sinusoidal":
