@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backprop_cli.autodiff import Spec, Value, scope
-from backprop_cli.nn.model import Model, Node
-from backprop_cli.nn.wiring import INPUT
+from backprop_cli.nn.model import Model
+from backprop_cli.nn.node import Node
+from backprop_cli.nn.scopes import INPUT
 
 Memory = dict[str, Spec]
 
@@ -52,7 +53,8 @@ def advance(
     new: dict[str, Value] = {}
     for node in model.nodes:
         prefix = f"{node.name}."
-        own = {name: params[prefix + name] for name in (*node.params, *node.buffers)}
+        own = {name: params[full] for name, full in node.full_names().items()}
+        own |= {name: params[prefix + name] for name in node.buffers}
         held = {name.removeprefix(prefix): value for name, value in memory.items() if name.startswith(prefix)}
         with scope(node.name):
             inputs = (values[source] for source in node.inputs)
