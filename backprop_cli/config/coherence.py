@@ -18,7 +18,7 @@ Direction = Literal["min", "max"]
 
 def incoherences(config: Config) -> list[Incoherence]:
     """All of them."""
-    return [*_metrics(config), *_monitors(config), *_target_transform(config), *_not_yet(config)]
+    return [*_metrics(config), *_monitors(config), *_target_transform(config), *_averages(config), *_not_yet(config)]
 
 
 def monitor_names(config: Config) -> list[str]:
@@ -93,6 +93,13 @@ def _target_transform(config: Config) -> Iterator[Incoherence]:
         target, loss = config.data.transform.target, config.loss.type
         reason = f"'{target}' is for regression, and {loss} is for {_TASKS[config.loss.task]}; leave it at none"
         yield ("data", "transform", "target"), reason
+
+
+def _averages(config: Config) -> Iterator[Incoherence]:
+    begin, epochs = getattr(config.average, "from_epoch", 0), config.training.epochs
+    if begin > epochs > 0:
+        reason = f"training ends after epoch {epochs}, so that nothing would be averaged"
+        yield ("average", "from_epoch"), f"{reason}; begin at epoch {epochs} or before, or set training.epochs"
 
 
 def _not_yet(config: Config) -> Iterator[Incoherence]:

@@ -22,6 +22,19 @@ class RegularizationSettings(Settings):
     """twice the factor of the sum of squared weights"""
 
 
+class LookaheadSettings(Settings):
+    """Slow weights that follow the optimizer's: after every so many steps ``slow <- slow + rate * (fast - slow)``.
+
+    The optimizer goes on from there, with what it remembers. The slow weights are what is evaluated and kept.
+    Source: Zhang, Lucas, Hinton & Ba, Lookahead Optimizer: k Steps Forward, 1 Step Back (2019), algorithm 1.
+    """
+
+    steps: PositiveInt = 5
+    """steps of the optimizer between two of the slow weights"""
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """share of the way that the slow weights go"""
+
+
 class RecomputeSettings(Settings):
     """Keep less for the reverse sweep: the network in segments, of which only one at a time has all its results."""
 

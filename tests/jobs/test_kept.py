@@ -22,7 +22,10 @@ def step_of(run: Path, name: str) -> int:
     return load(run / "checkpoints" / name).metadata["state"]["step"]
 
 
-@pytest.mark.parametrize("case", ["plain", "early stopping", "last weights", "no best", "no validation", "regression"])
+@pytest.mark.parametrize(
+    "case",
+    ["plain", "early stopping", "last weights", "no best", "no validation", "regression", "average", "lookahead"],
+)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_metrics_of_a_run_are_exactly_those_of_eval(case, precision):
     more = {
@@ -30,6 +33,8 @@ def test_metrics_of_a_run_are_exactly_those_of_eval(case, precision):
         "early stopping": {"early_stopping": {"monitor": "validation/accuracy", "patience": 2}},
         "last weights": {"early_stopping": {"patience": 2, "restore_best": False}},
         "no best": {"checkpoint": {"keep_best": 0}},
+        "average": {"average": {"type": "swa", "from_epoch": 3, "every": 2}, "checkpoint": {"keep_best": 0}},
+        "lookahead": {"average": {"type": "ema", "decay": 0.9}, "lookahead": {}},
         "no validation": {"data": {"split": {"validation": 0}}},
         "regression": {
             "data": {"target": "y", "features": ["x", "kind"], "transform": {"target": "standardize"}},
@@ -45,7 +50,7 @@ def test_metrics_of_a_run_are_exactly_those_of_eval(case, precision):
         if expected:
             assert {f"{split}/{name}": v for name, v in evaluate(run, split=split).metrics.items()} == expected
     assert record(run)["metrics"] == result.metrics
-    assert (result.checkpoints["best"] is None) == (case in ("last weights", "no best"))
+    assert (result.checkpoints["best"] is None) == (case in ("last weights", "no best", "average"))
 
 
 def test_the_best_weights_are_restored_or_the_last_ones_kept():
