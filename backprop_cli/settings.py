@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -27,6 +27,9 @@ class Settings(BaseModel):
 
     # Deferred: most settings are only ever validated as a part of the whole configuration, which saves 40 ms a start.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    like: ClassVar[type[Settings] | None] = None
+    """Another class, some of whose keys are here too, in its words; those that are not given are as they are there."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def descriptions(cls: type[Settings]) -> dict[str, str]:
     Read when somebody asks: pydantic's ``use_attribute_docstrings`` reads the source of every class at import,
     which is 0.1 s for the classes of a configuration.
     """
-    words: dict[str, str] = {}
+    words: dict[str, str] = {} if cls.like is None else descriptions(cls.like)
     for above in reversed(cls.__mro__):
         if issubclass(above, Settings) and above is not Settings:
             words |= _own_descriptions(above)

@@ -82,6 +82,11 @@ def variance(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     return mean(square(x - mean(x, axes, keepdims=True)), axes, keepdims)
 
 
+def norm(x: Value) -> Value:
+    """Euclidean norm of all elements, as a product of a row with a column: one pass over memory, by BLAS."""
+    return sqrt(reshape(reshape(x, (1, x.size)) @ reshape(x, (x.size, 1)), ()))
+
+
 def amax(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     """Largest element over ``axes``; equals share the derivative."""
     return Amax(_axes(x, axes), keepdims)(x)

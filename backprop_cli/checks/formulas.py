@@ -21,6 +21,10 @@ _STEPS = 8
 _WIDTH = 4
 _STEP_TOLERANCE = 1e-12
 """The same numbers in another order of operations."""
+_SHAPES = (3, 5), (5, 3), (4, 2, 3)
+"""Of parameters: wide, tall and, as a matrix, those of a convolution."""
+_SHAPED_TOLERANCE = 1e-10
+"""The formula may be another algorithm for the same numbers."""
 _ROWS, _COLUMNS = 200, 150
 _DEVIATIONS = 5.0
 """Standard errors by which a mean or spread of draws may be off: chance makes that 6 times in ten million."""
@@ -33,7 +37,11 @@ def check_optimizers(rng: np.random.Generator, types: Types[Optimizer] | None = 
     for name, cls in OPTIMIZERS.items() if types is None else types:
         for number, settings in enumerate(cls.samples):
             optimizer = cls.model_validate({"type": name, **settings})
-            yield Check(f"optimizer {name}{_suffix(number)}", "optimizer", (_STEPS, _WIDTH), _steps(optimizer, rng))
+            label = f"optimizer {name}{_suffix(number)}"
+            yield Check(label, "optimizer", (_STEPS, _WIDTH), _steps(optimizer, rng))
+            if optimizer.shaped:
+                entries = tuple(entry for shape in _SHAPES for entry in _shaped(optimizer, shape, rng))
+                yield Check(f"{label} by shape", "optimizer", _SHAPES[0], entries)
 
 
 def _suffix(sample: int) -> str:
@@ -60,6 +68,17 @@ def _steps(optimizer: Optimizer, rng: np.random.Generator) -> tuple[Entry, ...]:
             pairs = [(found[k], wanted), *((traced[name][k], plain[k][name]) for name in names)]
             entries.append(_worst((step - 1, k), [(float(a), float(n)) for a, n in pairs]))
     return tuple(entries)
+
+
+def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[Entry]:
+    """The second stage for one parameter, all entries."""
+    direction, parameter = input_("direction", shape), input_("parameter", shape)
+    feed = {direction: rng.standard_normal(shape), parameter: rng.standard_normal(shape)}
+    (found,) = evaluate([optimizer.shaped_direction(direction, parameter)], feed)
+    wanted = optimizer.shaped_formula(feed[direction], feed[parameter])
+    for index in np.ndindex(shape):
+        a, n = float(found[index]), float(wanted[index])
+        yield Entry(index, a, n, judged(a, n, _SHAPED_TOLERANCE, 1e-14))
 
 
 def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> Entry:

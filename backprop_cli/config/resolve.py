@@ -35,6 +35,8 @@ def resolved_tree(loaded: Loaded, relative_to: Path | None = None) -> dict[str, 
 def _mapping(settings: Settings, rewrite: Rewrite) -> dict[str, Any]:
     tree = {}
     for key, field in type(settings).model_fields.items():
+        if settings.like is not None and key not in settings.model_fields_set:
+            continue
         value = getattr(settings, key)
         if value is not None:
             is_path = has_marker(field.annotation, tuple(field.metadata), IsPath)

@@ -11,11 +11,12 @@ from backprop_cli.nn.layer import Layer, LayerType
 from backprop_cli.nn.loss import LossType
 from backprop_cli.nn.metric import METRICS, Metric, MetricType
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, OptimizerType
+from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
-from backprop_cli.nn.wiring import WiringError, wire
+from backprop_cli.nn.wiring import wiring_errors, written_out
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
 from backprop_cli.settings import DefaultType, FilePath, Many, Maybe, OneOrMany, Settings
-from backprop_cli.training.settings import EarlyStoppingSettings, RegularizationSettings, TrainingSettings
+from backprop_cli.training.settings import EarlyStoppingSettings, TrainingSettings
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -44,11 +45,8 @@ class ModelSettings(Settings):
     @classmethod
     def _write_out(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """Default names and inputs are filled in, so that a configuration says the same wherever it is read."""
-        try:
-            wires = wire(layers)
-        except WiringError:
-            return layers  # told later, with its place
-        return tuple(layer.model_copy(update={"name": name, "inputs": inputs}) for name, layer, inputs in wires)
+        # What does not connect is told later, with its place.
+        return layers if wiring_errors(layers) else written_out(layers)
 
 
 class GradientCheckSettings(Settings):

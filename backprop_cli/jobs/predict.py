@@ -61,8 +61,8 @@ def predict(
     if isinstance(source, Path) and isinstance(output, Path) and output.exists() and output.samefile(source):
         raise UsageError(f"{output}: is the input; write the predictions to another file")
     saved = open_saved(find_checkpoint(Path(checkpoint)), plugins=plugins)
-    if proba and saved.recipe.loss.task == "regression":
-        raise UsageError(f"--proba: {saved.loaded.config.loss.type} predicts numbers, not classes")
+    if proba:
+        _require_probabilities(saved)
     if saved.transform.text is not None:
         raise UsageError(
             f"predict: {saved.path} goes on with texts, and predicts no rows; use: bp generate {saved.path}"
@@ -74,6 +74,17 @@ def predict(
     )
     with opened(output) as stream, saved.threads():
         return _WRITERS[kind](stream, rows)
+
+
+def _require_probabilities(saved: Saved) -> None:
+    """Raise UsageError where there is no probability a row."""
+    loss = saved.recipe.loss
+    if loss.task == "regression":
+        raise UsageError(f"--proba: {loss.type} predicts numbers, not classes")
+    if loss.task == "tokens":
+        raise UsageError(f"--proba: {loss.type} predicts a token for each position, not one class a row")
+    if not loss.gives_probabilities:
+        raise UsageError(f"--proba: {loss.type} predicts classes by scores, which are no probabilities; leave it out")
 
 
 def _format(given: str | None, output: Path | BinaryIO) -> str:
@@ -100,9 +111,8 @@ def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
         return Rows({name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}, {})
     labels = Predictions(task, outputs, outputs).labels
     labels = labels if labels.ndim == 2 else labels[:, None]
-    # Of an autoencoder's outputs the data names no classes.
-    classes = saved.transform.target.classes or ((0, 1),) * labels.shape[1]
-    columns = _columns(names, labels.shape[1])
+    classes = _classes(saved, labels.shape[1])
+    columns = _columns(() if task == "tokens" else names, labels.shape[1])
     found = {name: _named(labels[:, k], classes[k]) for k, name in enumerate(columns)}
     if not proba:
         return Rows(found, {})
@@ -112,6 +122,14 @@ def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
         off, on = map(str, classes[0])
         return Rows(found, {off: 1.0 - outputs[:, 0], on: outputs[:, 0]})
     return Rows(found, {name: outputs[:, k] for k, name in enumerate(names)})
+
+
+def _classes(saved: Saved, columns: int) -> Sequence[Sequence[Any]]:
+    """What the labels of each column are called: of an autoencoder's outputs and numbered tokens their numbers."""
+    known = saved.transform.target.classes
+    if saved.recipe.loss.task == "tokens":
+        return (known[0] if known else range(saved.recipe.model.output_shape[-1]),) * columns
+    return known or ((0, 1),) * columns
 
 
 def _named_rows(rows: Iterator[Rows], names: list[str] | None) -> Iterator[Rows]:

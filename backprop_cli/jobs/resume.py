@@ -16,6 +16,7 @@ from backprop_cli.errors import CheckpointError, ConfigError, Problem
 from backprop_cli.jobs.network import Prepared
 from backprop_cli.jobs.saved import Stored, read_stored
 from backprop_cli.nn.model import Model
+from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
 from backprop_cli.run.directory import RunDirectory, resume_command
@@ -144,9 +145,11 @@ def _other_network(stored: Stored) -> Iterator[Problem]:
     if was.training.precision != is_.training.precision:
         reason = f"a resumed run keeps its precision, {was.training.precision}; start a new run"
         yield from _blamed(stored.loaded, ("training", "precision"), reason)
-    if was.optimizer.slot_names() != is_.optimizer.slot_names():
-        reason = f"a resumed run keeps its optimizer: {_slots(was)}, {_slots(is_)}; start a new run"
-        yield from _blamed(stored.loaded, ("optimizer",), reason)
+    if was.optimizer != is_.optimizer:
+        difference = _other_slots(was.optimizer, is_.optimizer, stored.model)
+        if difference:
+            reason = f"a resumed run keeps its optimizer: {difference}; start a new run"
+            yield from _blamed(stored.loaded, ("optimizer",), reason)
     if was.model != is_.model:
         difference = _difference(stored.model, check_model(stored.loaded, stored.input_shape))
         if difference:
@@ -154,9 +157,18 @@ def _other_network(stored: Stored) -> Iterator[Problem]:
             yield from _blamed(stored.loaded, ("model",), reason)
 
 
-def _slots(config: Config) -> str:
-    names = config.optimizer.slot_names()
-    return f"{config.optimizer.type} remembers {' and '.join(names) or 'nothing'}"
+def _other_slots(was: Optimizer, is_: Optimizer, model: Model) -> str:
+    """The first parameter of which something else would be remembered, named where it is not so of all; or empty."""
+    pairs = {name: (was.of(name, param.shape), is_.of(name, param.shape)) for name, param in model.params.items()}
+    other = {name: pair for name, pair in pairs.items() if pair[0].slot_names() != pair[1].slot_names()}
+    for name, (before, after) in other.items():
+        of = "" if len(other) == len(pairs) else f" of {name}"
+        return f"{_slots(before)}{of}, {_slots(after)}"
+    return ""
+
+
+def _slots(optimizer: Optimizer) -> str:
+    return f"{optimizer.type} remembers {' and '.join(optimizer.slot_names()) or 'nothing'}"
 
 
 def _difference(was: Model, is_: Model) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.nn.loss import Task
+from backprop_cli.nn.loss import LABELLED, Task
 from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
@@ -39,7 +39,7 @@ class Predictions:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """Predicted label: the most probable class (the first of equals); for binary targets 1 where p >= 0.5."""
-        found = np.argmax(self.outputs, axis=-1) if self.task == "classes" else self.outputs >= 0.5
+        found = np.argmax(self.outputs, axis=-1) if self.task in LABELLED else self.outputs >= 0.5
         return np.asarray(found, dtype=np.int64)
 
     @cached_property

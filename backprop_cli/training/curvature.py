@@ -22,7 +22,8 @@ _MOST_NUMBERS = 1 << 24
 class Curvature:
     """Gradient, Hessian-vector products and Hessian of the scalar ``of`` by ``by``, as flat arrays.
 
-    A scalar is a mean over the examples, so that its derivatives by parameters are taken of some examples at a time.
+    A scalar is a mean over the examples (or what counts of them: see ``Loss.count``), so that its derivatives by
+    parameters are taken of some examples at a time.
     """
 
     def __init__(self, point: Point, of: str, by: str):
@@ -46,13 +47,16 @@ class Curvature:
         return self._mean(lambda piece: piece.products.units()[0])
 
     def _mean(self, compute: Callable[[_Piece], Array]) -> Array:
-        count, total = len(self.point.inputs), np.zeros(())
+        count, total, whole = len(self.point.inputs), np.zeros(()), self._count(self.point)
         for start in range(0, count, self._batch):
             part = self.point.part(start, min(start + self._batch, count))
             piece = self._piece(len(part.inputs))
             piece.write(part)
-            total = total + (len(part.inputs) / count) * compute(piece)
+            total = total + (self._count(part) / whole) * compute(piece)
         return total
+
+    def _count(self, point: Point) -> int:
+        return len(point.inputs) if point.targets is None else max(point.recipe.loss.count(point.targets), 1)
 
     def _piece(self, size: int) -> _Piece:
         if size not in self._pieces:
@@ -102,8 +106,9 @@ class ExampleGradients:
 def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> ExampleGradients:
     """The gradient of ``of`` (a scalar) by ``by`` (parameters) for each example as a batch of its own.
 
-    One program for one example, run for many at once: the examples are its batch of directions. As ``of`` is a mean
-    over examples, the mean of their gradients is the gradient of the batch.
+    One program for one example, run for many at once: the examples are its batch of directions. Where ``of`` is a mean
+    over examples, the mean of their gradients is the gradient of the batch; of tokens, where it is a mean over
+    positions, it is if all have as many that count.
     """
     one = Named(point.part(0, 1))
     scalar, wrt = one.of(of), one.by(by)

@@ -19,22 +19,22 @@ from backprop_cli.autodiff import (
     grad,
     input_,
     minimum,
-    reshape,
+    norm,
     simplify,
-    sqrt,
     square,
     sum,
 )
 from backprop_cli.autodiff.checkpointing import grad_recomputed
+from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.loss import LABELLED, Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import Optimizer
+from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.training.layout import Layout
-from backprop_cli.training.settings import RegularizationSettings
+from backprop_cli.training.parts import Part, descend, parts_of
 
 PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
-INPUTS, TARGETS, WEIGHTS = "inputs", "targets", "weights"
-LEARNING_RATE, SHARE = "learning_rate", "share"
+INPUTS, TARGETS, WEIGHTS, SHARE = "inputs", "targets", "weights", "share"
 LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
 GRADIENT = "gradient"
 
@@ -62,17 +62,40 @@ class Recipe:
     recompute: int | Literal["auto"] | None = None
 
     @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Which optimizer updates which parameters: one, unless there are groups."""
+        return parts_of(self.optimizer, {name: param.shape for name, param in self.model.params.items()})
+
+    @cached_property
     def layout(self) -> Layout:
-        """Where each parameter lies in the flat vector."""
-        return Layout({name: param.shape for name, param in self.model.params.items()})
+        """Where each parameter lies in the flat vector: one part behind the other."""
+        return Layout({name: shape for part in self.parts for name, shape in part.layout.shapes.items()})
+
+    @cached_property
+    def slots(self) -> dict[str, tuple[Part, str]]:
+        """The vectors of the optimizers' slots, by name: whose they are, and what the slot is called."""
+        return {name: (part, slot) for part in self.parts for name, slot in part.slots().items()}
 
     @cached_property
     def buffer_layout(self) -> Layout:
         """Where each buffer, and each parameter that is not trained, lies in the vector of them."""
         return Layout({name: array.shape for name, array in self.model.buffers.items()})
 
+    @cached_property
+    def penalties(self) -> dict[str, RegularizationSettings]:
+        """By parameter: the penalties on it, its layer's own or the network's; only where there are any."""
+        found: dict[str, RegularizationSettings] = {}
+        for node in self.model.nodes:
+            own = node.layer.regularization if isinstance(node.layer, ParameterLayer) else None
+            rule = own or self.regularization
+            if rule.is_on and not node.is_frozen:
+                found |= {f"{node.name}.{name}": rule for name, param in node.params.items() if param.regularized}
+        return found
+
     def layout_of(self, vector: str) -> Layout:
         """What lies where in a flat vector that a step reads and writes."""
+        if vector in self.slots:
+            return self.slots[vector][0].layout
         return self.buffer_layout if vector == BUFFERS else self.layout
 
     @cached_property
@@ -91,7 +114,7 @@ class Recipe:
 
     def states(self) -> dict[str, float]:
         """Names of the flat vectors a step reads and writes, with the value each starts at."""
-        slots = {name: self.optimizer.slot_start(name) for name in self.optimizer.slot_names()}
+        slots = {name: part.optimizer.slot_start(slot) for name, (part, slot) in self.slots.items()}
         return {**dict.fromkeys(self.network, 0.0), **slots, **({GRADIENT_SUM: 0.0} if self.accumulate else {})}
 
 
@@ -136,24 +159,18 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
 
 def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:
     """``l1 * sum |w| + l2 / 2 * sum w^2`` over the parameters that are regularized; a scalar."""
-    l1, l2 = recipe.regularization.l1, recipe.regularization.l2
     total = constant(0.0, recipe.model.dtype)
-    for name, param in recipe.model.params.items():
-        if param.regularized and l2:
-            total = total + (0.5 * l2) * sum(square(params[name]))
-        if param.regularized and l1:
-            total = total + l1 * sum(absolute(params[name]))
+    for name, rule in recipe.penalties.items():
+        if rule.l2:
+            total = total + (0.5 * rule.l2) * sum(square(params[name]))
+        if rule.l1:
+            total = total + rule.l1 * sum(absolute(params[name]))
     return total
 
 
-def _norm(vector: Value) -> Value:
-    """Euclidean norm, as a product of a row with a column: one pass over memory, by BLAS."""
-    return sqrt(reshape(reshape(vector, (1, vector.size)) @ reshape(vector, (vector.size, 1)), ()))
-
-
-def _clipped(recipe: Recipe, gradient: Value, norm: Value) -> Value:
+def _clipped(recipe: Recipe, gradient: Value, size: Value) -> Value:
     if recipe.clip_norm is not None:
-        gradient = gradient * minimum(recipe.clip_norm / (norm + _NORM_GUARD), 1.0)
+        gradient = gradient * minimum(recipe.clip_norm / (size + _NORM_GUARD), 1.0)
     return gradient if recipe.clip_value is None else clip(gradient, -recipe.clip_value, recipe.clip_value)
 
 
@@ -193,22 +210,16 @@ def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Prog
     added to ``gradient_sum``, which the update uses up.
     """
     traced = forward(recipe, batch, training=True)
-    optimizer, dtype, size = recipe.optimizer, recipe.model.dtype, recipe.layout.size
     inputs = dict(traced.inputs)
     gradient = _batch_gradient(recipe, traced)
     updates = dict(traced.updates)
     if recipe.accumulate:
         gradient = _added(recipe, inputs, gradient)
-        updates[GRADIENT_SUM] = constant(np.zeros(size, dtype))
-    norm = _norm(gradient)
-    slots = {name: input_(name, (size,), dtype) for name in optimizer.slot_names()}
-    scalars = {name: input_(name, (), dtype) for name in optimizer.scalars(1)}
-    rate = input_(LEARNING_RATE, (), dtype)
-    vector = inputs[PARAMETERS]
-    direction, new_slots = optimizer.update(_clipped(recipe, gradient, norm), slots, scalars, vector)
-    updates |= {**new_slots, PARAMETERS: vector - rate * direction}
-    inputs |= {**slots, **scalars, LEARNING_RATE: rate}
-    return simplify(Program(inputs, {**_shown(recipe, traced, predictions), GRADIENT_NORM: norm}, updates))
+        updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))
+    size = norm(gradient)
+    vector, slots = descend(recipe.parts, inputs, _clipped(recipe, gradient, size), inputs[PARAMETERS])
+    updates |= {**slots, PARAMETERS: vector}
+    return simplify(Program(inputs, {**_shown(recipe, traced, predictions), GRADIENT_NORM: size}, updates))
 
 
 def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:

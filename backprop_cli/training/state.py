@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.errors import CheckpointError
-from backprop_cli.training.program import BUFFERS, GRADIENT_SUM, PARAMETERS, Recipe
+from backprop_cli.training.program import BUFFERS, PARAMETERS, Recipe
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH = "schedule", "best", "early_stopping", "epoch"
 """Keys of ``State.memory``."""
@@ -69,10 +69,9 @@ class State:
         middle of an epoch also ``epoch.predictions`` or ``epoch.tokens``.
         """
         found = _network_arrays(recipe, self.vectors)
-        for slot, vector in self.vectors.items():
-            if slot not in (PARAMETERS, BUFFERS, GRADIENT_SUM):
-                views = recipe.layout.arrays(vector)
-                found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
+        for vector, (part, slot) in recipe.slots.items():
+            views = part.layout.arrays(self.vectors[vector])
+            found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
         if self.predictions is not None and self.position > 0:
             found[PREDICTED] = self.predictions[: self.position]
         if self.tokens is not None and self.position > 0:

@@ -22,7 +22,6 @@ from backprop_cli.training.planned import planned
 from backprop_cli.training.program import (
     GRADIENT_NORM,
     INPUTS,
-    LEARNING_RATE,
     LOSS,
     PREDICTIONS,
     REGULARIZATION,
@@ -201,20 +200,25 @@ class Updates:
         raise diverged(state, f"loss {loss:g}, gradient norm {norm:g}, learning rate {rate:g}")
 
     def _teller(self, bound: _Bound) -> Callable[[int], float]:
-        """A function that tells the plan a step's constants; it returns the learning rate, which is one of them."""
-        state, schedule, optimizer, inputs = self.state, self.job.schedule, self.job.recipe.optimizer, bound.inputs
-        multiplier, memory, base = schedule.multiplier, state.memory.get(SCHEDULE, {}), optimizer.learning_rate
-        scalars, calendar = optimizer.scalars, (state.epoch, self.job.total_steps, self.job.steps_per_epoch)
+        """A function that tells the plan a step's constants; it returns the learning rate, that without groups."""
+        state, schedule, recipe, inputs = self.state, self.job.schedule, self.job.recipe, bound.inputs
+        multiplier, memory, base = schedule.multiplier, state.memory.get(SCHEDULE, {}), recipe.optimizer.learning_rate
+        calendar = state.epoch, self.job.total_steps, self.job.steps_per_epoch
+        rates = [(inputs[part.learning_rate], part.optimizer.learning_rate) for part in recipe.parts]
+        constants = [(part.optimizer.scalars, part.arrays(inputs)) for part in recipe.parts]
         varies_until = max(schedule.warmup_steps, state.step + 1) if schedule.by_epoch else inf
         rate = 0.0
 
         def tell(step: int) -> float:
             nonlocal rate
             if step <= varies_until:
-                rate = base * multiplier(Clock(step, *calendar), memory)
-                inputs[LEARNING_RATE][()] = rate
-            for name, value in scalars(step).items():
-                inputs[name][()] = value
+                scale = multiplier(Clock(step, *calendar), memory)
+                rate = base * scale
+                for array, own in rates:
+                    array[()] = own * scale
+            for scalars, arrays in constants:
+                for name, value in scalars(step).items():
+                    arrays[name][()] = value
             return rate
 
         return tell

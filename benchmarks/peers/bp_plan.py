@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from backprop_cli.autodiff import Plan
-from backprop_cli.training.program import INPUTS, LEARNING_RATE, TARGETS, training_step
+from backprop_cli.training.parts import LEARNING_RATE
+from backprop_cli.training.program import INPUTS, TARGETS, training_step
 from benchmarks.cases import Batches
 from benchmarks.peers.bp_network import Network
 

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from backprop_cli import autodiff as ad
-from backprop_cli.training.program import GRADIENT, INPUTS, LEARNING_RATE, PARAMETERS, TARGETS, gradient_program
+from backprop_cli.training.parts import LEARNING_RATE
+from backprop_cli.training.program import GRADIENT, INPUTS, PARAMETERS, TARGETS, gradient_program
 from benchmarks.cases import Data
 from benchmarks.machine import processors
 from benchmarks.peers.bp_network import Network

@@ -28,6 +28,8 @@ def test_what_is_not_said_has_the_documented_defaults(tmp_path):
         "beta1": 0.9,
         "beta2": 0.999,
         "epsilon": 1e-8,
+        "amsgrad": False,
+        "groups": (),
     }
     assert config.schedule.model_dump() == {"type": "constant", "warmup_steps": 0}
     assert [metric.type for metric in config.metrics] == ["accuracy"]

@@ -47,7 +47,7 @@ model:
       bias_initializer: zeros
 loss: {type: cross_entropy, label_smoothing: 0.0, class_weight: none}
 regularization: {l1: 0.0, l2: 0.0}
-optimizer: {type: adam, learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-08, amsgrad: false}
+optimizer: {type: adam, learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-08, amsgrad: false, groups: []}
 schedule: {type: constant, warmup_steps: 0}
 metrics: [accuracy]
 training:

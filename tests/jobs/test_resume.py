@@ -48,6 +48,16 @@ CASES = {
         **EVERYTHING,
         "training": {"epochs": 6, "batch_size": 5, "accumulate": 2, "precision": "float64"},
     },
+    "muon with a fallback, groups": {
+        "optimizer": {
+            "type": "muon",
+            "fallback": "adam",
+            "fallback_for": "dense_2.*",
+            "groups": [{"parameters": "*.bias", "fallback": {"type": "sgd", "momentum": 0.9}}],
+        },
+        "training": {"epochs": 6},
+        "log": EVERY_STEP,
+    },
     "early stopping": {
         "early_stopping": {"monitor": "train/accuracy", "patience": 1, "min_delta": 0.02},
         "training": {"epochs": 6},
@@ -339,6 +349,11 @@ FEATURES = f"{KEEPS} features: its first layer has learned what each of them is;
             f"{KEEPS} features: its first layer has learned what each of them is; start a new run",
         ),
         ("optimizer=sgd", f"{KEEPS} optimizer: adam remembers m_sum and v_sum, sgd remembers nothing; start a new run"),
+        (
+            'optimizer.groups=[{parameters: "*.bias", amsgrad: true}]',
+            f"{KEEPS} optimizer: adam remembers m_sum and v_sum of dense_1.bias, adam remembers m_sum and v_sum and "
+            "v_largest; start a new run",
+        ),
         (
             "model.layers.0.units=7",
             f"{KEEPS} parameters: dense_1.weight is [6, 2] and would be [7, 2]; start a new run",

@@ -33,6 +33,8 @@ def test_json_of_show_is_that_of_the_contract(capsys):
     [
         (["optimizer=sgd"], 39 * 4, 0),
         (["optimizer={type: sgd, momentum: 0.9}"], 39 * 4, 39 * 4),
+        (["optimizer={type: adam, amsgrad: true}"], 39 * 4, 3 * 39 * 4),
+        (["optimizer={type: muon, fallback: adam}"], 39 * 4, (30 + 2 * 9) * 4),
         (["training.precision=float64"], 39 * 8, 39 * 16),
     ],
 )

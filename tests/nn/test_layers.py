@@ -6,6 +6,7 @@ import pytest
 from autograd import grad as hips_grad
 from nn_support import build, distance, evaluate, inputs, label
 from pydantic import ValidationError
+from windows_reference import convolution, convolution_transpose, pooled, upsample
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError
@@ -150,14 +151,21 @@ def _recurrent(step):
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
     "add": lambda layer, params, *x: sum(x[1:], x[0]),
+    "average_pool": lambda layer, params, x: pooled(layer, x, False),
     "attention": _attention,
     "batch_norm": _batch_norm,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
+    "conv1d": convolution,
+    "conv2d": convolution,
+    "conv2d_transpose": convolution_transpose,
     "dense": _dense,
     "dropout": _dropout,
     "embedding": lambda layer, params, x: params["weight"][x],
+    "global_average_pool": lambda layer, params, x: anp.mean(x, tuple(range(2, x.ndim))),
+    "global_max_pool": lambda layer, params, x: anp.max(x, tuple(range(2, x.ndim))),
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
+    "max_pool": lambda layer, params, x: pooled(layer, x, True),
     "rms_norm": _rms_norm,
     "spatial_dropout": _dropout,
     "gru": _recurrent(_gru_step),
@@ -167,6 +175,7 @@ REFERENCE = {
     "multiply": _multiply,
     "positional_embedding": _positional_embedding,
     "reshape": lambda layer, params, x: anp.reshape(x, (BATCH, *layer.shape)),
+    "upsample": upsample,
 }
 
 

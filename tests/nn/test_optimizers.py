@@ -17,7 +17,7 @@ CASES = [settings for _, settings in samples(OPTIMIZERS)]
 
 
 class Minimizer:
-    """An optimizer on a flat vector of parameters, evaluated eagerly."""
+    """An optimizer on a flat vector of parameters, which are one of that shape; evaluated eagerly."""
 
     def __init__(self, optimizer, objective, start, dtype="float64"):
         self.optimizer, self.step = optimizer, 0
@@ -32,6 +32,8 @@ class Minimizer:
         self.direction, self.new = optimizer.update(
             g, {n: self.values[n] for n in slots}, {n: self.values[n] for n in names}, p
         )
+        if optimizer.shaped:
+            self.direction = optimizer.shaped_direction(self.direction, p)
 
     def __call__(self):
         """One step; the loss before it."""
@@ -66,18 +68,22 @@ def test_twenty_steps_are_pytorchs(name):
 
 
 def test_every_optimizer_is_compared_with_pytorch():
-    assert {run["settings"]["type"] for run in TORCH["runs"].values()} == set(OPTIMIZERS)
+    """Those of which some see shapes in tests/training/test_parts.py."""
+    runs = {**TORCH["runs"], **TORCH["parts"]}
+    assert {run["settings"]["type"] for run in runs.values()} == set(OPTIMIZERS)
 
 
 def test_learning_rates_are_pytorchs():
-    """Lion's, which is not in PyTorch, is its paper's."""
+    """Those of lion and lamb, which are not in PyTorch, and muon's are their authors'."""
     assert {name: cls().learning_rate for name, cls in OPTIMIZERS.items()} == {
         "adadelta": 1.0,
         "adagrad": 1e-2,
         "adam": 1e-3,
         "adamax": 2e-3,
         "adamw": 1e-3,
+        "lamb": 1e-3,
         "lion": 1e-4,
+        "muon": 2e-2,
         "nadam": 2e-3,
         "radam": 1e-3,
         "rmsprop": 1e-2,
@@ -86,9 +92,9 @@ def test_learning_rates_are_pytorchs():
 
 
 # One step by hand: gradient 3 at the parameter 2, the second step gradient -1. Formulas of the papers.
-def _adam(g, m, v, t):
+def _adam(g, m, v, t, epsilon=1e-8):
     m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-    return (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8), m, v
+    return (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + epsilon), m, v
 
 
 def _by_hand(name, first, second, parameter):
@@ -98,6 +104,7 @@ def _by_hand(name, first, second, parameter):
     n1, n2 = 0.1 * first, 0.09 * first + 0.1 * second
     u1, u2 = 0.001 * first**2, 0.000999 * first**2 + 0.001 * second**2
     u3 = 0.09 * first**2 + 0.1 * second**2
+    b1 = 0.05 * first
     return {
         "sgd": [first, second],
         "adagrad": [first / (abs(first) + 1e-10), second / (math.sqrt(first**2 + second**2) + 1e-10)],
@@ -112,6 +119,8 @@ def _by_hand(name, first, second, parameter):
             second * math.sqrt(1e-7 * first**2 / (0.1 * first**2 + 1e-6) + 1e-6) / math.sqrt(u3 + 1e-6),
         ],
         "adamax": [first / (abs(first) + 1e-8), n2 / 0.19 / (0.999 * (abs(first) + 1e-8))],
+        "lamb": [_adam(first, 0, 0, 1, 1e-6)[0], _adam(second, m, v, 2, 1e-6)[0]],  # before its second stage
+        "muon": [0.05 * first + 0.95 * b1, 0.05 * second + 0.95 * (0.95 * b1 + 0.05 * second)],
         "lion": [math.copysign(1, first), math.copysign(1, 0.9 * 0.01 * first + 0.1 * second)],
         "radam": [n1 / 0.1, n2 / 0.19],  # nothing behind the mean square yet
         "nadam": [
@@ -152,7 +161,7 @@ def test_momentum_by_hand():
 @pytest.mark.parametrize("settings", CASES, ids=label)
 def test_finds_the_bottom_of_a_parabola(settings):
     target, scales = np.array([3.0, -1.0, 0.5]), np.array([1.0, 4.0, 0.25])
-    rate = {"adagrad": 0.5, "adadelta": 5.0}.get(settings["type"], 0.05)
+    rate = {"adagrad": 0.5, "adadelta": 5.0, "lamb": 0.01}.get(settings["type"], 0.05)
     optimizer = build(OPTIMIZERS, {**settings, "learning_rate": rate})
 
     def objective(p):
@@ -203,8 +212,47 @@ def test_a_gradient_of_0_moves_nothing_but_decays(settings):
     optimizer = build(OPTIMIZERS, settings)
     minimize = Minimizer(optimizer, lambda p: 0.0 * ad.sum(p), [1.0, -2.0])
     minimize()
-    decay = 1 - optimizer.learning_rate * getattr(optimizer, "weight_decay", 0.0)
-    np.testing.assert_array_equal(minimize.parameters, np.array([1.0, -2.0]) * decay)
+    share = getattr(optimizer, "weight_decay", 0.0)
+    if optimizer.type == "lamb" and share:
+        share = 1.0  # the decay is all of the direction, whose length is the parameter's
+    decay = 1 - optimizer.learning_rate * share
+    np.testing.assert_allclose(minimize.parameters, np.array([1.0, -2.0]) * decay, rtol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 2, 3)])
+def test_muons_singular_values_come_near_1(shape):
+    g = np.random.default_rng(0).standard_normal(shape)
+    values, feed = inputs(g=g, p=np.zeros(shape))
+    (out,) = ad.evaluate([build(OPTIMIZERS, "muon").shaped_direction(values["g"], values["p"])], feed)
+    rows, columns = out.reshape(shape[0], -1).shape
+    found = np.linalg.svd(out.reshape(rows, columns), compute_uv=False) / max(1, rows / columns) ** 0.5
+    assert ((found > 0.65) & (found < 1.25)).all()
+
+
+@pytest.mark.parametrize(("parameter", "ratio"), [([3.0, 4.0], 5.0 / 13.0), ([0.0, 0.0], 1.0)])
+def test_lambs_step_is_as_long_as_the_parameter(parameter, ratio):
+    values, feed = inputs(d=np.array([5.0, -12.0]), p=np.array(parameter))
+    (out,) = ad.evaluate([build(OPTIMIZERS, "lamb").shaped_direction(values["d"], values["p"])], feed)
+    np.testing.assert_allclose(out, ratio * np.array([5.0, -12.0]), rtol=1e-15)
+
+
+def test_a_group_changes_some_keys_of_some_parameters():
+    groups = [{"parameters": "*.bias", "weight_decay": 0.0}, {"parameters": ["dense_2.*"], "learning_rate": 0.1}]
+    optimizer = build(OPTIMIZERS, {"type": "adamw", "beta1": 0.5, "groups": groups})
+    same = build(OPTIMIZERS, {"type": "adamw", "beta1": 0.5})
+    assert optimizer.of("dense_1.weight", (2, 3)) == same
+    assert optimizer.of("dense_2.bias", (2,)) == same.model_copy(update={"weight_decay": 0.0})  # the first that has it
+    assert optimizer.of("dense_2.weight", (2, 3)) == same.model_copy(update={"learning_rate": 0.1})
+
+
+def test_muon_leaves_what_is_no_matrix_to_its_fallback():
+    groups = [{"parameters": "head.*", "fallback": "sgd"}, {"parameters": "conv_1.*", "momentum": 0.5}]
+    muon = build(OPTIMIZERS, {"type": "muon", "groups": groups, "fallback_for": ["embedding_*", "head.weight"]})
+    adamw = build(OPTIMIZERS, "adamw")
+    assert muon.of("dense_1.weight", (2, 3)) == build(OPTIMIZERS, {"type": "muon", "fallback_for": muon.fallback_for})
+    assert muon.of("dense_1.bias", (2,)) == muon.of("embedding_1.weight", (9, 3)) == adamw
+    assert muon.of("head.bias", (2,)) == muon.of("head.weight", (2, 3)) == build(OPTIMIZERS, "sgd")
+    assert muon.of("conv_1.weight", (4, 2, 3, 3)).momentum == 0.5
 
 
 def test_nadams_product_far_along():
@@ -223,12 +271,36 @@ def test_centered_rmsprop_survives_a_gradient_that_does_not_change():
     assert np.isfinite(minimize.parameters).all()
 
 
+NESTEROV = "needs momentum greater than 0"
+EXTRA = "Extra inputs are not permitted"
+FALLBACK = "muon is for matrices; name an optimizer for the others, such as adamw"
+
+
 @pytest.mark.parametrize(
     ("settings", "place", "text"),
     [
-        ({"type": "sgd", "nesterov": True}, ("nesterov",), "needs momentum greater than 0"),
+        ({"type": "sgd", "nesterov": True}, ("nesterov",), NESTEROV),
         ({"type": "sgd", "learning_rate": 0}, ("learning_rate",), "Input should be greater than 0"),
         ({"type": "adam", "beta1": 1}, ("beta1",), "Input should be less than 1"),
+        ({"type": "sgd", "groups": [{"parameters": "*", "nesterov": True}]}, ("groups", 0, "nesterov"), NESTEROV),
+        (
+            {"type": "sgd", "groups": [{"parameters": "*", "momentum": 2.0}]},
+            ("groups", 0, "momentum"),
+            "Input should be less than 1",
+        ),
+        (
+            {"type": "adam", "groups": [{"parameters": "*", "weight_decay": 0.0}]},
+            ("groups", 0, "weight_decay"),
+            EXTRA,
+        ),
+        ({"type": "adam", "groups": [{"beta1": 0.5}]}, ("groups", 0, "parameters"), "Field required"),
+        ({"type": "adam", "groups": [{"parameters": "*", "type": "sgd"}]}, ("groups", 0, "type"), EXTRA),
+        ({"type": "muon", "fallback": "muon"}, ("fallback",), FALLBACK),
+        (
+            {"type": "muon", "fallback": {"type": "sgd", "groups": [{"parameters": "*"}]}},
+            ("fallback",),
+            "groups of the fallback: write them among those of muon, with a fallback in each",
+        ),
     ],
 )
 def test_settings_out_of_range(settings, place, text):

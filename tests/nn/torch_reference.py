@@ -30,6 +30,27 @@ class Lion(torch.optim.Optimizer):
                 m.copy_(beta2 * m + (1 - beta2) * p.grad)
 
 
+class Lamb(torch.optim.Optimizer):
+    """Algorithm 2 of You et al. (2020), which PyTorch does not have, with the identity for its function phi."""
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in group["params"]:
+                state = self.state[p]
+                state["t"] = t = state.get("t", 0) + 1
+                m, v = (state.setdefault(name, torch.zeros_like(p)) for name in "mv")
+                m.copy_(beta1 * m + (1 - beta1) * p.grad)
+                v.copy_(beta2 * v + (1 - beta2) * p.grad**2)
+                r = (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + group["eps"]) + group["weight_decay"] * p
+                ratio = p.norm() / r.norm() if p.norm() > 0 and r.norm() > 0 else 1.0
+                p.sub_(group["lr"] * ratio * r)
+
+
 OPTIMIZERS = {
     "sgd": (torch.optim.SGD, {}, {}),
     "sgd momentum": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}, {"learning_rate": 0.1, "momentum": 0.9}),
@@ -110,6 +131,66 @@ OPTIMIZERS = {
 }
 
 
+def of_biases(model):
+    biases = [p for p in model.parameters() if p.ndim == 1]
+    return biases, [p for p in model.parameters() if p.ndim != 1]
+
+
+def adamw_groups(model):
+    """Biases do not decay; the last layer's weight has another rate."""
+    biases, (first, last) = of_biases(model)
+    groups = [{"params": biases, "weight_decay": 0.0}, {"params": [last], "lr": 0.01}, {"params": [first]}]
+    return [torch.optim.AdamW(groups, lr=0.05, weight_decay=0.5)]
+
+
+def muon(**arguments):
+    """Muon for the matrices, AdamW for the rest. PyTorch's iterates in bfloat16: here it keeps float64."""
+    torch.Tensor.bfloat16 = lambda tensor: tensor.clone()
+
+    def make(model):
+        biases, matrices = of_biases(model)
+        return [torch.optim.Muon(matrices, **arguments), torch.optim.AdamW(biases, lr=0.01)]
+
+    return make
+
+
+PARTS = {
+    "lamb": (lambda model: [Lamb(model.parameters())], {"type": "lamb"}),
+    "lamb decay": (
+        lambda model: [Lamb(model.parameters(), 0.05, (0.8, 0.9), 1e-3, 0.5)],
+        {"type": "lamb", "learning_rate": 0.05, "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-3, "weight_decay": 0.5},
+    ),
+    "muon": (
+        muon(lr=0.02, weight_decay=0.0),
+        {"type": "muon", "fallback": {"type": "adamw", "learning_rate": 0.01}},
+    ),
+    "muon decay": (
+        muon(lr=0.1, weight_decay=0.2, momentum=0.5, nesterov=False, ns_steps=3),
+        {
+            "type": "muon",
+            "learning_rate": 0.1,
+            "weight_decay": 0.2,
+            "momentum": 0.5,
+            "nesterov": False,
+            "iterations": 3,
+            "fallback": {"type": "adamw", "learning_rate": 0.01},
+        },
+    ),
+    "adamw groups": (
+        adamw_groups,
+        {
+            "type": "adamw",
+            "learning_rate": 0.05,
+            "weight_decay": 0.5,
+            "groups": [
+                {"parameters": "*.bias", "weight_decay": 0.0},
+                {"parameters": ["dense_2.*"], "learning_rate": 0.01},
+            ],
+        },
+    ),
+}
+
+
 def network():
     return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
 
@@ -118,15 +199,17 @@ def flat(parameters):
     return torch.cat([p.detach().reshape(-1) for p in parameters]).tolist()
 
 
-def train(kind, arguments, start, x, t):
+def train(make, start, x, t):
+    """``make``: the optimizers of a model's parameters."""
     model = network()
     torch.nn.utils.vector_to_parameters(start.clone(), model.parameters())
-    optimizer, losses = kind(model.parameters(), **arguments), []
+    optimizers, losses = make(model), []
     for _ in range(STEPS):
-        optimizer.zero_grad()
+        model.zero_grad()
         loss = torch.nn.functional.mse_loss(model(x), t)
         loss.backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         losses.append(loss.item())
     return losses, flat(model.parameters())
 
@@ -212,15 +295,19 @@ def main():
     start = torch.randn(26, generator=generator) * 0.5
     runs = {}
     for name, (kind, arguments, settings) in OPTIMIZERS.items():
-        losses, end = train(kind, arguments, start, x, t)
+        losses, end = train(lambda model, k=kind, a=arguments: [k(model.parameters(), **a)], start, x, t)
         runs[name] = {"settings": {"type": name.split()[0], **settings}, "losses": losses, "end": end}
+    parts = {}
+    for name, (make, settings) in PARTS.items():
+        losses, end = train(make, start, x, t)
+        parts[name] = {"settings": settings, "losses": losses, "end": end}
     logits = torch.randn(5, 3, generator=generator) * 3
     labels = torch.randint(0, 3, (5,), generator=generator)
     targets = torch.randint(0, 2, (5, 3), generator=generator).to(torch.float64)
     warnings.simplefilter("ignore")
     reference = {
         "torch": torch.__version__,
-        "optimizers": {"x": x.tolist(), "t": t.tolist(), "start": start.tolist(), "runs": runs},
+        "optimizers": {"x": x.tolist(), "t": t.tolist(), "start": start.tolist(), "runs": runs, "parts": parts},
         "losses": cross_entropies(logits, labels, targets),
         "schedules": schedules(),
         "activations": activations(),

@@ -45,6 +45,21 @@ def test_numbers_of_numpy(dtype, tolerance, layers):
     assert np.abs(compiled - plain).max() <= tolerance * np.abs(plain).max()
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"type": "adamw", "groups": [{"parameters": "*.bias", "weight_decay": 0.0, "learning_rate": 0.1}]},
+        {"type": "muon", "fallback": "radam"},
+        {"type": "lamb", "weight_decay": 0.1},
+    ],
+    ids=["groups", "muon", "lamb"],
+)
+def test_parts_of_the_vector(optimizer):
+    given = given_job(layers=DROPOUT, optimizer=optimizer, dtype="float64")
+    plain, compiled = trained(given, False), trained(given, True)
+    assert np.abs(compiled - plain).max() <= 1e-12 * np.abs(plain).max()
+
+
 def test_same_bits_every_time_from_the_cache_too(own_cache):
     given = given_job(optimizer="adam", dtype="float32")
     first = trained(given, True)

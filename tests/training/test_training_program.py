@@ -8,12 +8,12 @@ from training_support import DENSE, DROPOUT, Examples, examples, recipe
 
 from backprop_cli.autodiff import Plan, evaluate
 from backprop_cli.nn.optimizer import OPTIMIZERS
+from backprop_cli.training.parts import LEARNING_RATE
 from backprop_cli.training.program import (
     GRADIENT,
     GRADIENT_NORM,
     GRADIENT_SUM,
     INPUTS,
-    LEARNING_RATE,
     LOSS,
     PARAMETERS,
     PREDICTIONS,

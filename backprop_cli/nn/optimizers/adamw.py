@@ -15,8 +15,8 @@ from backprop_cli.nn.optimizers.moments import Adaptive
 class Adamw(Adaptive):
     """``direction = adam + weight_decay * parameter``: the decay is not divided by the gradient's size.
 
-    ``adam`` is adam's direction, with ``amsgrad`` as there. Every parameter decays, biases too, as in PyTorch;
-    ``regularization.l2`` is what spares biases.
+    ``adam`` is adam's direction, with ``amsgrad`` as there. Every parameter decays, biases too, as in PyTorch; a
+    group spares them: ``groups: [{parameters: ["*.bias", "*norm*"], weight_decay: 0.0}]``.
 
     YAML:   {type: adamw, weight_decay: 0.05}
     Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2; torch.optim.AdamW.

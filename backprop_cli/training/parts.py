@@ -1,0 +1,88 @@
+"""Parts: which optimizer updates which span of the flat vector of parameters, and the update of all of them, traced."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from backprop_cli.autodiff import Array, Value, concat, input_, slice_
+from backprop_cli.nn.optimizer import Optimizer
+from backprop_cli.training.layout import Layout
+
+LEARNING_RATE = "learning_rate"
+"""Input of a step: the learning rate after the schedule, of the only part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The parameters that one optimizer updates: from element ``start`` of the flat vector on, as in ``layout``.
+
+    ``prefix`` begins the names of its slots, scalars and learning rate among a step's inputs; it is empty where there
+    is one part only.
+    """
+
+    optimizer: Optimizer
+    layout: Layout
+    start: int
+    prefix: str
+
+    @property
+    def learning_rate(self) -> str:
+        """The name of the input for its learning rate."""
+        return f"{self.prefix}{LEARNING_RATE}"
+
+    def slots(self) -> dict[str, str]:
+        """Its slots by the names of their vectors."""
+        return {f"{self.prefix}{slot}": slot for slot in self.optimizer.slot_names()}
+
+    def arrays(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The inputs of a plan that hold the step's constants, by the optimizer's own names."""
+        return {name: inputs[f"{self.prefix}{name}"] for name in self.optimizer.scalars(1)}
+
+    def step(self, inputs: dict[str, Value], gradient: Value, vector: Value) -> tuple[Value, dict[str, Value]]:
+        """``learning_rate * direction`` of its span, and the new slots; the inputs it needs are entered in ``inputs``.
+
+        Shapes: gradient and vector are those of its own span, (size,).
+        """
+        optimizer, dtype = self.optimizer, vector.dtype
+        slots = {slot: input_(name, vector.shape, dtype) for name, slot in self.slots().items()}
+        scalars = {name: input_(f"{self.prefix}{name}", (), dtype) for name in optimizer.scalars(1)}
+        rate = input_(self.learning_rate, (), dtype)
+        direction, new = optimizer.update(gradient, slots, scalars, vector)
+        if optimizer.shaped:
+            directions, parameters = self.layout.values(direction), self.layout.values(vector)
+            direction = self.layout.join(
+                {name: optimizer.shaped_direction(directions[name], parameters[name]) for name in parameters}
+            )
+        made = [*slots.values(), *scalars.values(), rate]
+        inputs |= {str(value.name): value for value in made}
+        return rate * direction, {name: new[slot] for name, slot in self.slots().items()}
+
+
+def parts_of(optimizer: Optimizer, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Part, ...]:
+    """The parameters by who updates them, in the order in which each is first needed; without groups it is one."""
+    spans: dict[Optimizer, dict[str, tuple[int, ...]]] = {}
+    for name, shape in shapes.items():
+        spans.setdefault(optimizer.of(name, shape), {})[name] = shape
+    found, start = [], 0
+    for number, (own, inside) in enumerate(spans.items() or [(optimizer, {})], 1):
+        found.append(Part(own, Layout(inside), start, f"{number}." if len(spans) > 1 else ""))
+        start += sum(map(math.prod, inside.values()))
+    return tuple(found)
+
+
+def descend(
+    parts: Sequence[Part], inputs: dict[str, Value], gradient: Value, vector: Value
+) -> tuple[Value, dict[str, Value]]:
+    """The new vector of parameters, and the new slots by name; the inputs it needs are entered in ``inputs``."""
+    if len(parts) == 1:
+        step, slots = parts[0].step(inputs, gradient, vector)
+        return vector - step, slots
+    steps, slots = [], {}
+    for part in parts:
+        span = part.start, part.start + part.layout.size
+        step, new = part.step(inputs, slice_(gradient, 0, *span), slice_(vector, 0, *span))
+        steps.append(step)
+        slots |= new
+    return vector - concat(steps), slots

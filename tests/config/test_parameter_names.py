@@ -1,0 +1,118 @@
+"""Patterns of parameters' names: each is to match one, and a group's keys are the optimizer's."""
+
+import pytest
+from config_support import DIGITS, changed, message, write
+
+from backprop_cli.config.dump import to_yaml
+from backprop_cli.config.load import load_config, read_tree
+from backprop_cli.config.resolve import resolved_tree
+
+NAMES = "parameters: dense_1.weight, dense_1.bias, dense_2.weight, dense_2.bias"
+
+
+def grouped(group: str, kind: str = "adamw") -> str:
+    return f"{DIGITS}optimizer:\n  type: {kind}\n  groups:\n    - {group}\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("'*.biass'", "'*.biass' matches no parameter; did you mean '*.bias'?"),
+        ("[dense_1.bias, dense_3.weight]", "'dense_3.weight' matches no parameter; did you mean 'dense_2.weight'?"),
+        ("dens_*", "'dens_*' matches no parameter; did you mean 'dense_*'?"),
+        ("[xyz]", f"'xyz' matches no parameter; {NAMES}"),
+    ],
+)
+def test_a_pattern_that_matches_nothing(pattern, said):
+    text = grouped(f"{{weight_decay: 0.0, parameters: {pattern}}}")
+    column = text.splitlines()[-1].index(pattern) + 1
+    assert message(text) == (
+        f"digits.yaml:14:{column}: optimizer.groups[0].parameters: {said}\n"
+        f"   14 |     - {{weight_decay: 0.0, parameters: {pattern}}}\n"
+        f"      | {' ' * (column - 1)}{'^' * len(pattern)}"
+    )
+
+
+def test_many_parameters_are_counted():
+    layers = "    - {type: dense, units: 10}\n" * 5
+    text = changed("    - {type: dropout, rate: 0.2}\n", layers) + "optimizer: {type: muon, fallback_for: xyz}\n"
+    assert message(text).splitlines()[0] == (
+        "digits.yaml:15:39: optimizer.fallback_for: 'xyz' matches no parameter; parameters: dense_1.weight, "
+        "dense_1.bias, dense_2.weight, dense_2.bias, dense_3.weight, dense_3.bias, dense_4.weight, dense_4.bias, "
+        "and 6 more"
+    )
+
+
+def test_what_is_not_trained_is_in_no_group():
+    text = changed("{type: dropout, rate: 0.2}", "{type: batch_norm}") + (
+        "optimizer: {type: adam, groups: [{parameters: '*.running_mean', learning_rate: 0.1}]}\n"
+    )
+    assert message(text).splitlines()[0] == (
+        "digits.yaml:11:47: optimizer.groups[0].parameters: '*.running_mean' matches only what is not trained: "
+        "batch_norm_1.running_mean"
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "said"),
+    [
+        (
+            "{parameters: '*', weight_deca: 0.0}",
+            "adamw",
+            "digits.yaml:14:25: optimizer.groups[0].weight_deca: unknown key; did you mean 'weight_decay'?",
+        ),
+        (
+            "{parameters: '*', weight_decay: -1}",
+            "adamw",
+            "digits.yaml:14:39: optimizer.groups[0].weight_decay: must be at least 0, got -1",
+        ),
+        (
+            "{parameters: '*', nesterov: true}",
+            "sgd",
+            "digits.yaml:14:35: optimizer.groups[0].nesterov: needs momentum greater than 0",
+        ),
+        (
+            "{momentum: 0.5}",
+            "sgd",
+            "digits.yaml:14:7: optimizer.groups[0].parameters: required, but not given: their names, with * for "
+            "anything, as *.bias; a parameter is of the first group that has it",
+        ),
+        (
+            "{parameters: '*', fallback: {type: adam, epsilo: 0.5}}",
+            "muon",
+            "digits.yaml:14:48: optimizer.groups[0].fallback.epsilo: unknown key; did you mean 'epsilon'?",
+        ),
+        (
+            "{parameters: '*', fallback: muon}",
+            "muon",
+            "digits.yaml:14:35: optimizer.groups[0].fallback: muon is for matrices; name an optimizer for the others, "
+            "such as adamw",
+        ),
+        (
+            "{parameters: []}",
+            "adam",
+            "digits.yaml:14:20: optimizer.groups[0].parameters: needs at least 1 item, got 0",
+        ),
+    ],
+)
+def test_a_groups_keys_are_the_optimizers(group, kind, said):
+    assert message(grouped(group, kind)).splitlines()[0] == said
+
+
+def test_overrides_reach_into_groups():
+    text = grouped("{parameters: '*.bias', weight_decay: 0.0}")
+    assert message(text, "optimizer.groups.0.weight_decay=x") == (
+        "override optimizer.groups.0.weight_decay=x: expected a number, got 'x' (text)"
+    )
+
+
+def test_the_resolved_configuration_has_what_is_given_and_reads_the_same(tmp_path):
+    group = "{parameters: '*.bias', fallback: {type: sgd, groups: []}, learning_rate: 1}"
+    loaded = load_config(write(tmp_path, grouped(group, "muon")))
+    tree = resolved_tree(loaded)
+    (found,) = tree["optimizer"]["groups"]
+    assert list(found) == ["parameters", "learning_rate", "fallback"]
+    assert found["parameters"] == ["*.bias"]
+    again, _, problems = read_tree(to_yaml(tree), "x.yaml")
+    assert not problems
+    assert load_config(write(tmp_path, to_yaml(again))).config.optimizer == loaded.config.optimizer
