@@ -24,6 +24,7 @@ from backprop_cli.jobs.network import Prepared
 from backprop_cli.jobs.resume import Resumed
 from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
+from backprop_cli.jobs.start import origin
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
@@ -348,6 +349,9 @@ class Session:
                 )
         return found
 
+    def _origin(self) -> dict[str, Any] | None:
+        return None if self.resumed is not None else origin(self.prepared.loaded, self.prepared.recipe)
+
     def _open_record(self) -> None:
         run, config = self.run, self.config
         before = self.resumed.record if self.resumed is not None else {}
@@ -369,6 +373,7 @@ class Session:
             "environment": environment(),
             "data": dict(self.prepared.dataset.files),
             "plugins": {str(plugin.path): plugin.sha256 for plugin in self.prepared.loaded.plugins},
+            "from_checkpoint": before["from_checkpoint"] if "from_checkpoint" in before else self._origin(),
             "metrics": None,
             "best": None,
         }
