@@ -17,6 +17,7 @@ from backprop_cli.config.coherence import monitor_direction
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.config.schema import Config
+from backprop_cli.data.augment import augmentation
 from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError
 from backprop_cli.jobs.baselines import Baselines, baselines_of
 from backprop_cli.jobs.gradient_hook import GradientHook
@@ -87,6 +88,7 @@ def job_for(prepared: Prepared) -> Job:
         schedule=config.schedule,
         seed=config.seed,
         train=dataset.train,
+        augment=augmentation(config.data.augment, prepared.recipe.model.input_shape),
         validation=dataset.validation,
         metrics=config.metrics,
         to_unit=dataset.transform.untransform_targets,
