@@ -33,6 +33,15 @@ DEFAULT_METRICS = {
 """Metrics by the task of the loss, where none are named."""
 
 
+class FromCheckpointSettings(Settings):
+    """Weights to start from in place of drawn ones: those of another run."""
+
+    path: FilePath
+    """a checkpoint, or a run: its best checkpoint, or else its last"""
+    layers: Annotated[Many[str], Field(min_length=1), OneOrMany()] | None = None
+    """names of the layers that start from it, with * for any text (block_1.*, dense_*); default: all"""
+
+
 class ModelSettings(Settings):
     """The network: layers in order, each reading the one before it unless ``inputs`` says otherwise."""
 
@@ -40,6 +49,8 @@ class ModelSettings(Settings):
     """shape of one example, channels first; default: as the data is"""
     layers: Annotated[Many[LayerType], Field(min_length=1)]
     """the layers, first to last; the last one's output is the network's"""
+    from_checkpoint: FromCheckpointSettings | None = None
+    """another run's weights to start from, instead of those that initializers draw"""
 
     @field_validator("layers")
     @classmethod

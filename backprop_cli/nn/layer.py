@@ -105,12 +105,18 @@ class Layer(Settings):
         """
         return {}
 
-    def memory(self, *x: Spec, context: int) -> dict[str, Spec]:
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it advances no further than over as many positions as an example has."""
+        return False
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
         """Arrays that the layer keeps of earlier positions, by name, as ``advance`` needs them; they start at 0.
 
-        ``x``: the inputs at one position, (batch, 1, ...). ``context``: the most positions it is asked for.
+        None: it needs all positions at once. ``x``: the inputs at one position, (batch, 1, ...). ``context``: the most
+        positions it is asked for.
         """
-        return {}
+        return {} if self.by_position else None
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
         """The output at the next position, with what the layer has kept of those before, and the memory after it.
@@ -119,7 +125,7 @@ class Layer(Settings):
 
         Raises: UsageError for a layer that needs all positions at once.
         """
-        if not self.by_position:
+        if self.memory(*(value.spec for value in x), context=1) is None:
             raise UsageError(f"{self.type} needs all positions at once: it cannot go on from one to the next")
         return self.apply(params, *x), {}
 
