@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff.checkpointing import grad_recomputed
-from backprop_cli.errors import ShapeError
+from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.nn.layer import LAYERS
 
 CASES = json.loads(Path(__file__).with_name("torch_recurrent.json").read_text())
@@ -171,3 +171,46 @@ def test_recomputed_gradients_are_the_same(kind):
     plain, again = ad.grad(loss, wanted), grad_recomputed(loss, wanted, 2)
     for one, other in zip(ad.evaluate(plain, feed), ad.evaluate(ad.simplified(again), feed), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("output", ["last", "sequence"])
+def test_position_by_position_is_the_whole_sequence(kind, layers, output):
+    layer, out, values, feed = traced({"type": kind, "units": 3, "layers": layers, "output": output}, time=5)
+    (expected,) = ad.evaluate([out], feed)
+    x = feed.pop(values["x"])
+    params = {name: value for name, value in values.items() if name != "x"}
+    one = ad.input_("x", (BATCH, 1, FEATURES))
+    memory = {name: ad.input_(name, spec.shape) for name, spec in layer.memory(one.spec, context=5).items()}
+    assert list(memory) == [
+        f"{name}{f'_l{level}' if layers > 1 else ''}"
+        for level in range(layers)
+        for name in (("h", "c") if kind == "lstm" else ("h",))
+    ]
+    step, after = layer.advance(params, memory, one)
+    assert after.keys() == memory.keys()
+    kept, outputs = {name: np.zeros(value.shape) for name, value in memory.items()}, []
+    for position in range(5):
+        given = {**feed, one: x[:, position : position + 1], **{memory[name]: kept[name] for name in memory}}
+        found, *states = ad.evaluate([step, *after.values()], given)
+        kept = dict(zip(after, states, strict=True))
+        outputs.append(found)
+    assert distance(outputs[-1] if output == "last" else np.concatenate(outputs, axis=1), expected) < SAME
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_ways_do_not_go_position_by_position(kind):
+    layer, _, values, _ = traced({"type": kind, "units": 3, "bidirectional": True})
+    with pytest.raises(UsageError) as caught:
+        layer.advance(values, {}, ad.input_("x", (BATCH, 1, FEATURES)))
+    assert str(caught.value) == (
+        f"{kind} reads the sequence from its end, too: it cannot go on from one position to the next; "
+        "set bidirectional: false"
+    )
+
+
+def test_a_layer_of_whole_examples_does_not_go_position_by_position():
+    with pytest.raises(UsageError) as caught:
+        build(LAYERS, "flatten").advance({}, {}, ad.input_("x", (BATCH, 1, FEATURES)))
+    assert str(caught.value) == "flatten needs all positions at once: it cannot go on from one to the next"

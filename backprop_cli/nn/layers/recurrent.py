@@ -20,7 +20,7 @@ from backprop_cli.autodiff import (
     slice_,
     transpose,
 )
-from backprop_cli.errors import ShapeError
+from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.nn.initializer import Initializer, InitializerType
 from backprop_cli.nn.initializers.uniform import Uniform
 from backprop_cli.nn.layer import Param, ParameterLayer, Params, Sample
@@ -128,6 +128,32 @@ class Recurrent(ParameterLayer):
         if self.output == "last":
             return last
         return transpose(reshape(rows, (time, batch, self._width)), (1, 0, 2))
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """The states of every cell: ``h``, of lstm also ``c``, with suffixes where there are several layers.
+
+        None where sequences are read from their end, too.
+        """
+        if self.bidirectional:
+            return None
+        state = x[0].with_shape((x[0].shape[0], self.units))
+        return {name + self._suffix(level, False): state for level in range(self.layers) for name in self.states}
+
+    def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
+        """One step of every cell."""
+        if self.bidirectional:
+            reason = "reads the sequence from its end, too: it cannot go on from one position to the next"
+            raise UsageError(f"{self.type} {reason}; set bidirectional: false")
+        batch, time, features = _sequence(self, x[0].spec)
+        row = reshape(x[0], (batch * time, features))
+        after: dict[str, Value] = {}
+        for level in range(self.layers):
+            own, names = self._own(params, level, False), [name + self._suffix(level, False) for name in self.states]
+            state = tuple(memory[name] for name in names)
+            state = self.cell(own)(self._given(own, row), state[0] @ own["weight_hh"].T, state)
+            after |= dict(zip(names, state, strict=True))
+            row = state[0]
+        return (row if self.output == "last" else reshape(row, (batch, time, self.units))), after
 
     def _run(self, own: Params, rows: Value, batch: int, reverse: bool) -> tuple[Value, Value]:
         """One cell over all times: its outputs (time * batch, units) in the order of time, and the last it made."""
