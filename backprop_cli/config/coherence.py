@@ -8,7 +8,9 @@ from typing import Literal
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config, has_validation
 from backprop_cli.errors import did_you_mean
+from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.metric import METRICS
+from backprop_cli.nn.wiring import every_layer
 
 Incoherence = tuple[TreePath, str]
 """The path of the value to change, and why."""
@@ -24,9 +26,14 @@ def incoherences(config: Config) -> list[Incoherence]:
 def monitor_names(config: Config) -> list[str]:
     """Names of the metrics that can be monitored: of the train split, and of the validation split if there is one."""
     kinds = ["loss", *(metric.type for metric in config.metrics)]
-    penalty = ["train/regularization"] if config.regularization.l1 or config.regularization.l2 else []
+    penalty = ["train/regularization"] if _is_regularized(config) else []
     held_out = [f"validation/{kind}" for kind in kinds] if has_validation(config.data) else []
     return [*(f"train/{kind}" for kind in kinds), *penalty, *held_out]
+
+
+def _is_regularized(config: Config) -> bool:
+    rules = [layer.regularization for layer in every_layer(config.model.layers) if isinstance(layer, ParameterLayer)]
+    return any(rule.is_on for rule in (config.regularization, *rules) if rule is not None)
 
 
 def monitor_direction(config: Config, name: str) -> Direction:
