@@ -151,7 +151,8 @@ def test_what_is_no_requirement(run, text, capsys):
         ("validation/accuracy>=0.9", "is about 'validation', but 'test' is evaluated"),
         (
             "r2>=0.9",
-            "unknown metric 'r2'; known: loss, accuracy, brier_score, f1, log_loss, precision, recall, roc_auc, top_k_accuracy",
+            "unknown metric 'r2'; known: loss, accuracy, brier_score, f1, log_loss, precision, recall, roc_auc, "
+            "top_k_accuracy",
         ),
     ],
 )
