@@ -80,17 +80,28 @@ from backprop_cli.autodiff.op import OPS, Op, Sample
 from backprop_cli.autodiff.passes import simplified, simplify
 from backprop_cli.autodiff.plan import Plan
 from backprop_cli.autodiff.program import Program
+from backprop_cli.autodiff.spatial import (
+    average_pool,
+    convolution,
+    convolution_transpose,
+    global_average_pool,
+    global_max_pool,
+    interpolate,
+    max_pool,
+    repeat,
+)
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.transforms import grad, hvp, jacobian, jvp, vectorized, vjp
 from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
 
 __all__ = [
     "OPS", "Array", "ComplexStep", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add",
-    "amax", "broadcast_to", "cast", "clip", "compiler_obstacle", "concat", "constant", "copy", "cos", "divide",
-    "equal", "erf", "evaluate", "exp", "expm1", "fused_softmax", "grad", "greater", "greater_equal", "has_compiler",
-    "hvp", "input_", "jacobian", "jvp", "less", "log", "log1p", "log_softmax", "logsumexp", "matmul", "maximum",
-    "mean", "minimum", "multiply", "negative", "norm", "one_hot", "power", "relu", "reshape", "scope", "sigmoid",
-    "sign", "simplified", "simplify", "sin", "slice_", "softmax", "softplus", "spec_of", "sqrt", "square",
-    "stop_gradient", "subtract", "sum", "take_rows", "tanh", "toposort", "transpose", "variance", "vectorized",
-    "vjp", "where",
+    "amax", "average_pool", "broadcast_to", "cast", "clip", "compiler_obstacle", "concat", "constant", "convolution",
+    "convolution_transpose", "copy", "cos", "divide", "equal", "erf", "evaluate", "exp", "expm1", "fused_softmax",
+    "global_average_pool", "global_max_pool", "grad", "greater", "greater_equal", "has_compiler", "hvp", "input_",
+    "interpolate", "jacobian", "jvp", "less", "log", "log1p", "log_softmax", "logsumexp", "matmul", "max_pool",
+    "maximum", "mean", "minimum", "multiply", "negative", "norm", "one_hot", "power", "relu", "repeat", "reshape",
+    "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax", "softplus", "spec_of", "sqrt",
+    "square", "stop_gradient", "subtract", "sum", "take_rows", "tanh", "toposort", "transpose", "variance",
+    "vectorized", "vjp", "where",
 ]  # fmt: skip

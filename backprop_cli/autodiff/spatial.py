@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop_cli.autodiff.composite import broadcast_to, matmul, reshape, transpose
+from backprop_cli.autodiff.composite import broadcast_to, matmul, mean, reshape, transpose
 from backprop_cli.autodiff.families import inverse
 from backprop_cli.autodiff.ops.convolution import Convolution, ConvolutionTranspose, Pairs
 from backprop_cli.autodiff.ops.pooling import MaxPool, WindowSum
+from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value, constant
 
 _BATCH_LAST = {3: (1, 2, 0), 4: (2, 1, 3, 0)}
@@ -98,6 +99,23 @@ def average_pool(x: Value, kernel: Sequence[int], stride: Sequence[int], padding
     return _batch_first(out * (1.0 / int(np.prod(kernel))))
 
 
+def global_average_pool(x: Value) -> Value:
+    """Mean of each channel.
+
+    Shapes: x (batch, channels, *sizes) -> (batch, channels)
+    """
+    return transpose(mean(_batch_last(x), _spatial(x.ndim)))
+
+
+def global_max_pool(x: Value) -> Value:
+    """Largest element of each channel; the derivative is that of the first, as in PyTorch's ``AdaptiveMaxPool``.
+
+    Shapes: x (batch, channels, *sizes) -> (batch, channels)
+    """
+    sizes = x.shape[2:]
+    return reshape(max_pool(x, sizes, sizes, ((0, 0),) * len(sizes)), x.shape[:2])
+
+
 def repeat(x: Value, factors: Sequence[int]) -> Value:
     """Each element ``factors`` times along each axis of the image: nearest-neighbour upsampling.
 
@@ -127,7 +145,8 @@ def interpolate(x: Value, factors: Sequence[int]) -> Value:
     return _batch_first(out)
 
 
-def interpolation(size: int, factor: int) -> np.ndarray:
+def interpolation(size: int, factor: int) -> Array:
     """(size * factor, size): the weights of the elements in each interpolated one."""
     place = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
-    return np.maximum(0.0, 1.0 - np.abs(place[:, None] - np.arange(size)))
+    weights: Array = np.maximum(0.0, 1.0 - np.abs(place[:, None] - np.arange(size)))
+    return weights

@@ -32,7 +32,7 @@ def network_objectives(recipe: Recipe, arrays: Mapping[str, Array]) -> list[Obje
     ``arrays``: the flat ``parameters``, ``inputs``, ``targets`` and noise by the names of ``forward``'s inputs.
     """
     traced = forward(in_float64(recipe), len(arrays[INPUTS]), training=True)
-    layout, model = recipe.layout, recipe.model
+    layout = recipe.layout
 
     def tensors(kind: str, names: Sequence[str]) -> list[Tensor]:
         return [Tensor(name, kind, traced.params[name], PARAMETERS, layout.span(name)[0]) for name in names]
@@ -40,7 +40,7 @@ def network_objectives(recipe: Recipe, arrays: Mapping[str, Array]) -> list[Obje
     loss = Objective(traced.inputs, traced.loss, tensors("parameter", list(layout.shapes)), arrays)
     if traced.regularization.is_constant:
         return [loss]
-    penalized = [name for name in layout.shapes if model.params[name].regularized]
+    penalized = [name for name in layout.shapes if name in recipe.penalties]
     inputs = {PARAMETERS: traced.inputs[PARAMETERS]}
     return [loss, Objective(inputs, traced.regularization, tensors("regularization", penalized), arrays)]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.nn.activation import Activation
 from backprop_cli.nn.layer import Layer
+from backprop_cli.nn.layers.block import Block
 
 Caution = tuple[TreePath, str]
 
@@ -24,15 +25,21 @@ def warnings_of(loaded: Loaded) -> list[str]:
 
 def _applied_twice(config: Config) -> Iterator[Caution]:
     """An activation at the end of the network that the loss applies too."""
-    layers = config.model.layers
+    path, layer = _last(config.model.layers, ("model",))
+    for key in ("activation", "function"):
+        function = getattr(layer, key, None)
+        if isinstance(function, Activation) and function.type in config.loss.applies:
+            reason = f"{config.loss.type} applies {function.type} itself, so that it is there twice; remove it here"
+            yield (*path, key), reason
+
+
+def _last(layers: Sequence[Layer], path: TreePath) -> tuple[TreePath, Layer]:
+    """The last layer that does more than pass on what it reads; of a block that is not residual, its own."""
     index = len(layers) - 1
     while index > 0 and layers[index].type in _PASS_ON and _reads(layers[index], layers[index - 1]):
         index -= 1
-    for key in ("activation", "function"):
-        function = getattr(layers[index], key, None)
-        if isinstance(function, Activation) and function.type in config.loss.applies:
-            reason = f"{config.loss.type} applies {function.type} itself, so that it is there twice; remove it here"
-            yield ("model", "layers", index, key), reason
+    layer, place = layers[index], (*path, "layers", index)
+    return _last(layer.layers, place) if isinstance(layer, Block) and not layer.residual else (place, layer)
 
 
 def _reads(layer: Layer, above: Layer) -> bool:

@@ -8,7 +8,9 @@ from typing import Literal
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config, has_validation
 from backprop_cli.errors import did_you_mean
+from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.metric import METRICS
+from backprop_cli.nn.wiring import every_layer
 
 Incoherence = tuple[TreePath, str]
 """The path of the value to change, and why."""
@@ -24,9 +26,14 @@ def incoherences(config: Config) -> list[Incoherence]:
 def monitor_names(config: Config) -> list[str]:
     """Names of the metrics that can be monitored: of the train split, and of the validation split if there is one."""
     kinds = ["loss", *(metric.type for metric in config.metrics)]
-    penalty = ["train/regularization"] if config.regularization.l1 or config.regularization.l2 else []
+    penalty = ["train/regularization"] if _is_regularized(config) else []
     held_out = [f"validation/{kind}" for kind in kinds] if has_validation(config.data) else []
     return [*(f"train/{kind}" for kind in kinds), *penalty, *held_out]
+
+
+def _is_regularized(config: Config) -> bool:
+    rules = [layer.regularization for layer in every_layer(config.model.layers) if isinstance(layer, ParameterLayer)]
+    return any(rule.is_on for rule in (config.regularization, *rules) if rule is not None)
 
 
 def monitor_direction(config: Config, name: str) -> Direction:
@@ -36,17 +43,19 @@ def monitor_direction(config: Config, name: str) -> Direction:
 
 
 def _metrics(config: Config) -> Iterator[Incoherence]:
-    task, seen = config.loss.task, set()
+    loss, seen = config.loss, set()
     for index, metric in enumerate(config.metrics):
         path: TreePath = ("metrics", index)
         if metric.type in seen:
             yield path, f"'{metric.type}' is there twice; a metric's name is its type"
         seen.add(metric.type)
-        if task not in metric.tasks:
-            fitting = [name for name, cls in METRICS.items() if task in cls.tasks]
+        if not metric.suits(loss):
+            fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]
             *others, last = (_TASKS[t] for t in metric.tasks)
             wanted = f"{', '.join(others)} or {last}" if others else last
-            reason = f"'{metric.type}' is for {wanted}, and {config.loss.type} is for {_TASKS[task]}"
+            reason = f"'{metric.type}' is for {wanted}, and {loss.type} is for {_TASKS[loss.task]}"
+            if loss.task in metric.tasks:
+                reason = f"'{metric.type}' needs probabilities, and {loss.type} gives scores"
             yield path, f"{reason}; use one of: {', '.join(fitting)}"
 
 
@@ -93,6 +102,9 @@ def _target_transform(config: Config) -> Iterator[Incoherence]:
         target, loss = config.data.transform.target, config.loss.type
         reason = f"'{target}' is for regression, and {loss} is for {_TASKS[config.loss.task]}; leave it at none"
         yield ("data", "transform", "target"), reason
+    elif config.data.transform.target != "none" and config.loss.keeps_unit:
+        reason = f"{config.loss.type} needs the targets as they are"
+        yield ("data", "transform", "target"), f"{reason}; leave it at none"
 
 
 def _not_yet(config: Config) -> Iterator[Incoherence]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from backprop_cli.config.locate import in_file_order
-from backprop_cli.config.parameter_names import unmatched_patterns
+from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patterns
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem
-from backprop_cli.nn.model import LayerShapeError, LayerSizeError, Model, Node
+from backprop_cli.nn.model import Model
+from backprop_cli.nn.node import LayerShapeError, LayerSizeError, Node
+from backprop_cli.nn.scopes import LayerPath
 from backprop_cli.nn.wiring import wiring_errors
 
 
@@ -54,14 +56,13 @@ def check_model(
         )
     except LayerSizeError as error:
         wanted, there = _bytes_text(error.parameters * width), _bytes_text(memory)
-        units = ["units"] if "units" in type(config.model.layers[error.layer_index]).model_fields else []
         reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {there}"
-        path: TreePath = ("model", "layers", error.layer_index, *units)
-        raise ConfigError([loaded.problem(path, f"{reason} of memory; make the layer smaller")]) from None
+        reason += " of memory; make the layer smaller"
+        raise ConfigError([loaded.problem(_units_path(config, error.path), reason)]) from None
     except LayerShapeError as error:
-        raise ConfigError([loaded.problem(("model", "layers", error.layer_index), str(error))]) from None
+        raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
     wrong = _wrong_output(config, model, outputs, positions)
-    found = [*unmatched_patterns(config, model), *([] if wrong is None else [wrong])]
+    found = [*unmatched_patterns(config, model), *unmatched_layers(config, model), *([] if wrong is None else [wrong])]
     if found:
         raise ConfigError(in_file_order([loaded.problem(*each) for each in found]))
     return model
@@ -100,7 +101,15 @@ def check_network(loaded: Located) -> list[Problem]:
 
 def _unconnected(loaded: Located) -> list[Problem]:
     errors = wiring_errors(loaded.config.model.layers)
-    return [loaded.problem(("model", "layers", error.layer_index, error.key), str(error)) for error in errors]
+    return [loaded.problem(("model", *error.path, error.key), str(error)) for error in errors]
+
+
+def _units_path(config: Config, path: LayerPath) -> TreePath:
+    """The units of the layer that is declared at ``path``, or the layer itself where it has none."""
+    declared: Any = config.model
+    for step in path:
+        declared = declared[step] if isinstance(step, int) else getattr(declared, step)
+    return ("model", *path, *(["units"] if "units" in type(declared).model_fields else []))
 
 
 def _wrong_output(
@@ -112,7 +121,7 @@ def _wrong_output(
         return _wrong_tokens(config, model, outputs, positions)
     if len(shape) != 1:
         reason = f"the network's output has the shape {list(shape)}, but {loss} needs a row of numbers an example"
-        return ("model", "layers", len(model.nodes) - 1), f"{reason}; {_ending(model, outputs, flatten=True)}"
+        return ("model", *model.nodes[-1].path), f"{reason}; {_ending(model, outputs, flatten=True)}"
     path, width = _width_key(model), shape[0]
     if task == "classes" and width == 1 and outputs is None:
         reason = f"the network has 1 output, but {loss} needs one a class"
@@ -139,7 +148,7 @@ def _wrong_tokens(
 ) -> tuple[TreePath, str] | None:
     """As ``_wrong_output``, where an example has a row of logits for each of its positions."""
     loss, shape = config.loss.type, model.output_shape
-    last: TreePath = ("model", "layers", len(model.nodes) - 1)
+    last: TreePath = ("model", *model.nodes[-1].path)
     if len(shape) != 2:
         reason = f"the network's output has the shape {list(shape)}, but {loss} needs [positions, tokens]"
         return last, f"{reason}: a row of numbers for each position of an example"
@@ -162,7 +171,7 @@ def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
 
 def _width_key(model: Model) -> TreePath:
     node = _deciding(model)
-    return ("model", "layers", node.index, *(["units"] if _has_units(node) else []))
+    return ("model", *node.path, *(["units"] if _has_units(node) else []))
 
 
 def _has_units(node: Node) -> bool:

@@ -58,6 +58,7 @@ _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
 """The rule that a value of the right sort broke; the value is added to it."""
 
 _PATTERNS = {
+    r"^\w+(\.\w+)+$": "must be a layer's name and its parameter's, such as dense_1.weight",
     r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$": "must be the name of a folder, without slashes and not starting with a dot",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be letters, digits and underscores, not starting with a digit",
 }

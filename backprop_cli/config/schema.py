@@ -11,11 +11,12 @@ from backprop_cli.nn.layer import Layer, LayerType
 from backprop_cli.nn.loss import LossType
 from backprop_cli.nn.metric import METRICS, Metric, MetricType
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, OptimizerType
+from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
-from backprop_cli.nn.wiring import WiringError, wire
+from backprop_cli.nn.wiring import wiring_errors, written_out
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
 from backprop_cli.settings import DefaultType, FilePath, Many, Maybe, OneOrMany, Settings
-from backprop_cli.training.settings import EarlyStoppingSettings, RegularizationSettings, TrainingSettings
+from backprop_cli.training.settings import EarlyStoppingSettings, TrainingSettings
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -32,6 +33,15 @@ DEFAULT_METRICS = {
 """Metrics by the task of the loss, where none are named."""
 
 
+class FromCheckpointSettings(Settings):
+    """Weights to start from in place of drawn ones: those of another run."""
+
+    path: FilePath
+    """a checkpoint, or a run: its best checkpoint, or else its last"""
+    layers: Annotated[Many[str], Field(min_length=1), OneOrMany()] | None = None
+    """names of the layers that start from it, with * for any text (block_1.*, dense_*); default: all"""
+
+
 class ModelSettings(Settings):
     """The network: layers in order, each reading the one before it unless ``inputs`` says otherwise."""
 
@@ -39,16 +49,15 @@ class ModelSettings(Settings):
     """shape of one example, channels first; default: as the data is"""
     layers: Annotated[Many[LayerType], Field(min_length=1)]
     """the layers, first to last; the last one's output is the network's"""
+    from_checkpoint: FromCheckpointSettings | None = None
+    """another run's weights to start from, instead of those that initializers draw"""
 
     @field_validator("layers")
     @classmethod
     def _write_out(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """Default names and inputs are filled in, so that a configuration says the same wherever it is read."""
-        try:
-            wires = wire(layers)
-        except WiringError:
-            return layers  # told later, with its place
-        return tuple(layer.model_copy(update={"name": name, "inputs": inputs}) for name, layer, inputs in wires)
+        # What does not connect is told later, with its place.
+        return layers if wiring_errors(layers) else written_out(layers)
 
 
 class GradientCheckSettings(Settings):

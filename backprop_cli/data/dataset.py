@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike
 
+from backprop_cli.data.augment import augmentation
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.features import Rows, UnseenError
 from backprop_cli.data.file import DataFile
@@ -69,6 +70,7 @@ def load_dataset(
         window=settings.window,
         image=examples.image,
     )
+    augmentation(settings.augment, transform.input_shape)  # told before the first step whether it can be
     try:
         splits = {name: _encoded(examples, transform, chosen, dtype, name) for name, chosen in rows.items()}
         if splits["train"].weights is not None and not splits["train"].weights.any():
@@ -150,6 +152,8 @@ def _target_at(examples: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str]
 
     def at(index: tuple[int, ...]) -> str:
         row = index[0] if rows is None else int(rows[index[0]])
+        if len(index) == 1:
+            return table.at(row, "', '".join(names))
         return table.at(row, names[index[1]]) if len(names) > 1 else table.at(row, names[0], index[1:])
 
     return at

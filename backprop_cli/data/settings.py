@@ -109,6 +109,21 @@ class ImageSettings(Settings):
     """one channel or three; default: as they are, all alike"""
 
 
+class AugmentSettings(Settings):
+    """How images are changed while they are trained on, each time anew. Inputs are meant as the network sees them."""
+
+    shift: Annotated[int, Field(ge=0)] = 0
+    """up to so many pixels up or down, left or right"""
+    flip: Maybe[Literal["horizontal", "vertical", "both"]] = None
+    """mirror half of them: horizontal swaps left and right"""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """up to so many degrees either way"""
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """standard deviation of what is added to every input"""
+    cutout: Annotated[int, Field(ge=0)] = 0
+    """side of a square that is set to 0, in pixels"""
+
+
 class FilePair(Settings):
     """Inputs and targets in two files, row by row."""
 
@@ -184,6 +199,8 @@ class DataSettings(Settings):
     """size and colour of images"""
     window: Maybe[WindowSettings] = None
     """rows are a time series, split in order, and an example is a window over them"""
+    augment: Maybe[AugmentSettings] = None
+    """change images at random while they are trained on"""
 
     @field_validator("target", "features")
     @classmethod
@@ -251,6 +268,7 @@ class DataSettings(Settings):
             ("transform", TransformSettings()),
             ("image", None),
             ("window", None),
+            ("augment", None),
         )
         for key, default in unused:
             if getattr(self, key) != default:

@@ -17,6 +17,7 @@ from backprop_cli.config.coherence import monitor_direction
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.config.schema import Config
+from backprop_cli.data.augment import augmentation
 from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError
 from backprop_cli.jobs.baselines import Baselines, baselines_of
 from backprop_cli.jobs.gradient_hook import GradientHook
@@ -24,6 +25,7 @@ from backprop_cli.jobs.network import Prepared
 from backprop_cli.jobs.resume import Resumed
 from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
+from backprop_cli.jobs.start import origin
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
@@ -86,6 +88,7 @@ def job_for(prepared: Prepared) -> Job:
         schedule=config.schedule,
         seed=config.seed,
         train=dataset.train,
+        augment=augmentation(config.data.augment, prepared.recipe.model.input_shape),
         validation=dataset.validation,
         metrics=config.metrics,
         to_unit=dataset.transform.untransform_targets,
@@ -348,6 +351,9 @@ class Session:
                 )
         return found
 
+    def _origin(self) -> dict[str, Any] | None:
+        return None if self.resumed is not None else origin(self.prepared.loaded, self.prepared.recipe)
+
     def _open_record(self) -> None:
         run, config = self.run, self.config
         before = self.resumed.record if self.resumed is not None else {}
@@ -369,6 +375,7 @@ class Session:
             "environment": environment(),
             "data": dict(self.prepared.dataset.files),
             "plugins": {str(plugin.path): plugin.sha256 for plugin in self.prepared.loaded.plugins},
+            "from_checkpoint": before["from_checkpoint"] if "from_checkpoint" in before else self._origin(),
             "metrics": None,
             "best": None,
         }

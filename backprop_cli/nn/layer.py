@@ -12,10 +12,13 @@ from backprop_cli.autodiff import Spec, Value
 from backprop_cli.errors import UsageError
 from backprop_cli.nn.activation import ActivationType
 from backprop_cli.nn.initializer import Initializer
+from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Many, Maybe, OneOrMany, Settings
 
 Params = Mapping[str, Value]
+Shared = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
+"""The full name of a parameter: of its layer, and its own."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,18 @@ class Layer(Settings):
         """
         return {}
 
-    def memory(self, *x: Spec, context: int) -> dict[str, Spec]:
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it advances no further than over as many positions as an example has."""
+        return False
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
         """Arrays that the layer keeps of earlier positions, by name, as ``advance`` needs them; they start at 0.
 
-        ``x``: the inputs at one position, (batch, 1, ...). ``context``: the most positions it is asked for.
+        None: it needs all positions at once. ``x``: the inputs at one position, (batch, 1, ...). ``context``: the most
+        positions it is asked for.
         """
-        return {}
+        return {} if self.by_position else None
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
         """The output at the next position, with what the layer has kept of those before, and the memory after it.
@@ -116,7 +125,7 @@ class Layer(Settings):
 
         Raises: UsageError for a layer that needs all positions at once.
         """
-        if not self.by_position:
+        if self.memory(*(value.spec for value in x), context=1) is None:
             raise UsageError(f"{self.type} needs all positions at once: it cannot go on from one to the next")
         return self.apply(params, *x), {}
 
@@ -126,6 +135,17 @@ class ParameterLayer(Layer):
 
     trainable: bool = True
     """whether training changes its parameters; false keeps them, and buffers, as they are"""
+    share: Shared | Mapping[str, Shared] | None = None
+    """a parameter of a layer above (embedding_1.weight) in place of its own of that name; or several, by its names"""
+    regularization: RegularizationSettings | None = None
+    """penalties on its weights in place of the network's"""
+
+    @property
+    def shared(self) -> Mapping[str, str]:
+        """``share`` with the names of its own parameters."""
+        if isinstance(self.share, str):
+            return {self.share.rpartition(".")[2]: self.share}
+        return self.share or {}
 
 
 class WeightedLayer(ParameterLayer):

@@ -13,53 +13,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff import Spec, Value, input_, scope, toposort
-from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import Array
-from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
-from backprop_cli.nn.wiring import INPUT, Wire, vocabulary_of, wire
-
-_BATCH = 2  # of the trace from which shapes are read; any would do
-_TOKENS = np.dtype(np.int64)
-
-
-class LayerShapeError(ShapeError):
-    """Shapes do not fit a layer; ``layer_index`` is its place in ``model.layers``, from 0."""
-
-    def __init__(self, layer_index: int, where: str, reason: str, **specs: object):
-        super().__init__(where, reason, **specs)
-        self.layer_index = layer_index
-
-
-class LayerSizeError(LayerShapeError):
-    """With this layer the network has more parameters than it may: ``parameters`` in all, up to this one."""
-
-    def __init__(self, layer_index: int, where: str, parameters: int, most: int):
-        super().__init__(layer_index, where, "too many parameters", up_to_here=parameters, most=most)
-        self.parameters = parameters
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """One layer in its place. Shapes are those of one example, without the batch."""
-
-    index: int
-    name: str
-    layer: Layer
-    inputs: tuple[str, ...]
-    input_shapes: tuple[tuple[int, ...], ...]
-    output_shape: tuple[int, ...]
-    params: dict[str, Param]
-    buffers: dict[str, Buffer]
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether training leaves its parameters and buffers as they are."""
-        return isinstance(self.layer, ParameterLayer) and not self.layer.trainable
-
-    def specs(self, batch: int, dtype: np.dtype[Any]) -> tuple[Spec, ...]:
-        """Specs of the inputs of a batch; ``dtype`` is that of numbers."""
-        kind = dtype if self.layer.vocabulary is None else _TOKENS
-        return tuple(Spec((batch, *shape), kind) for shape in self.input_shapes)
+from backprop_cli.nn.layer import Buffer, Layer, Param
+from backprop_cli.nn.node import TOKENS, Builder, LayerShapeError, Node
+from backprop_cli.nn.scopes import INPUT
+from backprop_cli.nn.wiring import Wire, vocabulary_of, wire
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,31 +57,24 @@ class Model:
 
         Raises:
             WiringError: a name or an input that does not fit (a UsageError).
-            LayerShapeError: shapes that do not fit a layer (a ShapeError). Both carry ``layer_index``.
+            LayerShapeError: shapes that do not fit a layer (a ShapeError). Both carry the layer's ``path``.
             LayerSizeError: the layers have more than ``most_parameters`` numbers.
 
         """
-        kind = np.dtype(dtype)
-        shapes = {INPUT: tuple(input_shape)}
-        nodes = []
-        room = _Room(most_parameters)
-        wires = wire(layers)
+        wires, kind = wire(layers), np.dtype(dtype)
         _check_tokens(wires)
-        for index, (name, layer, inputs) in enumerate(wires):
-            node = _node(index, name, layer, inputs, tuple(shapes[source] for source in inputs), kind, room)
-            shapes[name] = node.output_shape
-            nodes.append(node)
-        return cls(tuple(nodes), tuple(input_shape), kind)
+        builder = Builder(tuple(input_shape), kind, most_parameters)
+        return cls(tuple(map(builder.build, wires)), tuple(input_shape), kind)
 
     @property
     def vocabulary(self) -> int | None:
         """Where examples are tokens: they are integers in [0, vocabulary)."""
-        return vocabulary_of((node.name, node.layer, node.inputs) for node in self.nodes)
+        return vocabulary_of(self.nodes)
 
     @property
     def input_dtype(self) -> np.dtype[Any]:
         """Of examples: int64 where they are tokens, else the network's own."""
-        return self.dtype if self.vocabulary is None else _TOKENS
+        return self.dtype if self.vocabulary is None else TOKENS
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -191,7 +142,7 @@ class Model:
         values: dict[str, Value] = {INPUT: x}
         updates: dict[str, Value] = {}
         for node in self.nodes:
-            given = {name: params[f"{node.name}.{name}"] for name in node.params}
+            given = {name: params[full] for name, full in node.full_names().items()}
             held = {name: params[f"{node.name}.{name}"] for name in node.buffers if f"{node.name}.{name}" in params}
             drawn = {} if noise is None else _of_layer(node.name, noise)
             inputs = [values[source] for source in node.inputs]
@@ -216,58 +167,16 @@ class Model:
 
 
 def _of_layer(layer: str, values: Mapping[str, Value]) -> dict[str, Value]:
-    prefix = f"{layer}."
-    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    return {name.rpartition(".")[2]: value for name, value in values.items() if name.rpartition(".")[0] == layer}
 
 
 def _check_tokens(wires: Sequence[Wire]) -> None:
     """Where a layer reads the example as tokens, all that read it do; and nothing but the example is tokens."""
-    reading = [name for name, layer, inputs in wires if layer.vocabulary is not None and INPUT in inputs]
-    for index, (name, layer, inputs) in enumerate(wires):
-        if layer.vocabulary is not None and inputs != (INPUT,):
+    reading = [each.name for each in wires if each.layer.vocabulary is not None and INPUT in each.inputs]
+    for each in wires:
+        if each.layer.vocabulary is not None and each.inputs != (INPUT,):
             reason = f"reads tokens, and only {INPUT!r} is that; set inputs: {INPUT}"
-            raise LayerShapeError(index, f"layer {name}", reason)
-        if layer.vocabulary is None and reading and INPUT in inputs:
+            raise LayerShapeError(each.path, f"layer {each.name}", reason)
+        if each.layer.vocabulary is None and reading and INPUT in each.inputs:
             reason = f"reads numbers, and {INPUT!r} is tokens, because {reading[0]} reads it; read {reading[0]} instead"
-            raise LayerShapeError(index, f"layer {name}", reason)
-
-
-class _Room:
-    """Counts parameters, of which there may be ``most``."""
-
-    def __init__(self, most: int):
-        self.most, self.count = most, 0
-
-    def take(self, index: int, name: str, arrays: Mapping[str, Param | Buffer]) -> None:
-        self.count += sum(math.prod(array.shape) for array in arrays.values())
-        if self.count > self.most:
-            raise LayerSizeError(index, f"layer {name}", self.count, self.most)
-
-
-def _node(
-    index: int,
-    name: str,
-    layer: Layer,
-    inputs: tuple[str, ...],
-    shapes: tuple[tuple[int, ...], ...],
-    dtype: np.dtype[Any],
-    room: _Room,
-) -> Node:
-    kind = dtype if layer.vocabulary is None else _TOKENS
-    x = [input_(source, (_BATCH, *shape), kind) for source, shape in zip(inputs, shapes, strict=True)]
-    try:
-        params = layer.params(*(value.spec for value in x))
-        buffers = layer.buffers(*(value.spec for value in x))
-        layer.noise(*(value.spec for value in x))  # for what it says of shapes that do not fit
-        room.take(index, name, {**params, **buffers})  # before the trace: the shapes of arrays end at 2**63
-        for key, param in params.items():
-            param.initializer.check(key, param.shape)
-        out = layer.apply({key: input_(key, param.shape, dtype) for key, param in params.items()}, *x)
-    except LayerSizeError:
-        raise
-    except ShapeError as error:
-        # Told in the user's terms: the layers it reads and shapes of one example, as the configuration has them.
-        reason = error.reason if error.where == layer.type else f"{error.where}: {error.reason}"
-        given = {source: list(shape) for source, shape in zip(inputs, shapes, strict=True)}
-        raise LayerShapeError(index, f"layer {name}", reason, **given) from error
-    return Node(index, name, layer, inputs, shapes, out.shape[1:], params, buffers)
+            raise LayerShapeError(each.path, f"layer {each.name}", reason)

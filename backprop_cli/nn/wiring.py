@@ -1,119 +1,186 @@
-"""Who reads whom: names of layers, and the names of their inputs."""
+"""Who reads whom: names of layers, and the names of their inputs, with blocks unrolled."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
-from backprop_cli.errors import UsageError, did_you_mean
-from backprop_cli.nn.layer import Layer
+from backprop_cli.errors import did_you_mean
+from backprop_cli.nn.layer import Layer, ParameterLayer
+from backprop_cli.nn.layers.add import Add
+from backprop_cli.nn.layers.block import Block
+from backprop_cli.nn.scopes import INPUT, LayerPath, WiringError, layer_names, scope_errors
 
-INPUT = "input"
-"""The name under which layers read the example itself."""
-
-Wire = tuple[str, Layer, tuple[str, ...]]
+MOST_LAYERS = 10_000
+"""Layers of a network, blocks unrolled: repeats of repeats are soon more than anybody meant."""
 
 
-class WiringError(UsageError):
-    """Layers that do not connect.
+class Wire(NamedTuple):
+    """A layer in its place.
 
-    ``layer_index`` is the place in ``model.layers``, from 0; ``key`` the layer's key at fault (``name``, ``inputs``).
+    ``name`` and ``inputs`` are full: ``block_1.3.dense_1``. ``path`` is where it is declared: ``("layers", 2,
+    "layers", 0)``. ``shares``: a parameter of its own -> the full name of the parameter it is instead. ``is_residual``:
+    it is declared by ``residual: true`` of the block at its path.
     """
 
-    def __init__(self, layer_index: int, key: str, message: str):
-        super().__init__(message)
-        self.layer_index, self.key = layer_index, key
-
-
-def layer_names(layers: Sequence[Layer]) -> list[str]:
-    """Given names, or type and number among its type: ``dense_1``."""
-    counts: Counter[str] = Counter()
-    names = []
-    for layer in layers:
-        counts[layer.type] += 1
-        names.append(layer.name or f"{layer.type}_{counts[layer.type]}")
-    return names
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    path: LayerPath
+    shares: Mapping[str, str] = {}
+    is_residual: bool = False
 
 
 def wire(layers: Sequence[Layer]) -> list[Wire]:
-    """Each layer with its name and the names it reads, all of them above it.
+    """Every layer with its name and the names it reads, all of them above it; blocks are unrolled.
 
     Raises: WiringError, the first of ``wiring_errors``.
     """
     for error in wiring_errors(layers):
         raise error
-    return _wires(layers)
-
-
-def vocabulary_of(wires: Iterable[Wire]) -> int | None:
-    """Tokens there are, where layers read the example as tokens: what each of them knows. None: it is numbers."""
-    known = [layer.vocabulary for _, layer, inputs in wires if INPUT in inputs]
-    return min((count for count in known if count is not None), default=None)
+    return _unrolled(layers).wires
 
 
 def wiring_errors(layers: Sequence[Layer]) -> list[WiringError]:
     """Everything that does not connect: no layers, names and inputs that do not fit, a layer that nothing reads."""
-    if not layers:
-        return [WiringError(0, "layers", "the model has no layers")]
-    wires = _wires(layers)
-    names = [name for name, _, _ in wires]
-    # Inputs mean nothing while names are wrong; an input misspelt leaves the layer it meant unread.
-    return [*_name_errors(names)] or [*_input_errors(wires, names)] or [*_unread(wires)]
+    return scope_errors(layers) or _too_many(layers) or _unrolled(layers).errors
 
 
-def _wires(layers: Sequence[Layer]) -> list[Wire]:
+class Reader(Protocol):
+    """A layer in its place."""
+
+    @property
+    def layer(self) -> Layer:
+        """The layer."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The full names of what it reads."""
+
+
+def vocabulary_of(readers: Iterable[Reader]) -> int | None:
+    """Tokens there are, where layers read the example as tokens: what each of them knows. None: it is numbers."""
+    known = [reader.layer.vocabulary for reader in readers if INPUT in reader.inputs]
+    return min((count for count in known if count is not None), default=None)
+
+
+def written_out(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers with their names and inputs, blocks' layers too, as they are written."""
     names = layer_names(layers)
     before = [INPUT, *names]
-    return [
-        (name, layer, layer.inputs or (before[index],))
-        for index, (name, layer) in enumerate(zip(names, layers, strict=True))
-    ]
+    found = []
+    for index, (name, layer) in enumerate(zip(names, layers, strict=True)):
+        more = {"layers": written_out(layer.layers)} if isinstance(layer, Block) else {}
+        found.append(layer.model_copy(update={"name": name, "inputs": layer.inputs or (before[index],), **more}))
+    return tuple(found)
 
 
-def _name_errors(names: Sequence[str]) -> Iterator[WiringError]:
-    places: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if name == INPUT:
-            yield WiringError(index, "name", "layer name 'input' is that of the example; choose another")
-        elif name in places:
-            both = f"layers[{places[name]}] and layers[{index}]"
-            yield WiringError(index, "name", f"layer name '{name}' is used twice, by {both}; choose another")
-        places.setdefault(name, index)
+def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """All layers as they are declared, blocks and those in them."""
+    for layer in layers:
+        yield layer
+        if isinstance(layer, Block):
+            yield from every_layer(layer.layers)
 
 
-def _input_errors(wires: Sequence[Wire], names: Sequence[str]) -> Iterator[WiringError]:
-    for index, (name, layer, inputs) in enumerate(wires):
-        reasons = [_source_fault(index, source, names) for source in inputs]
-        faults: list[str | None] = [f"inputs: {reason}" for reason in reasons if reason]
-        for fault in faults or [_arity_fault(layer, inputs)]:
-            if fault:
-                yield WiringError(index, "inputs", f"layer {name}: {fault}")
+def _too_many(layers: Sequence[Layer]) -> list[WiringError]:
+    count = 0
+    for index, layer in enumerate(layers):
+        count += _count(layer)
+        if count > MOST_LAYERS:
+            reason = f"unrolled, the network has {count:,} layers up to here; at most {MOST_LAYERS:,} are built"
+            return [WiringError(("layers", index), "repeat", f"layer {layer_names(layers)[index]}: {reason}")]
+    return []
 
 
-def _source_fault(index: int, source: str, names: Sequence[str]) -> str | None:
-    above = [INPUT, *names[:index]]
-    if source in above:
-        return None
-    if source == names[index]:
-        return "a layer cannot read itself"
-    if source in names:
-        return f"'{source}' is below it; a layer reads the layers above it"
-    return f"unknown layer '{source}'" + (did_you_mean(source, above) or f"; known: {', '.join(above)}")
+def _count(layer: Layer) -> int:
+    return layer.repeat * sum(map(_count, layer.layers)) if isinstance(layer, Block) else 1
 
 
-def _arity_fault(layer: Layer, inputs: Sequence[str]) -> str | None:
-    fewest, most = layer.arity
-    if fewest <= len(inputs) and (most is None or len(inputs) <= most):
-        return None
-    wanted = f"{fewest} or more inputs" if most is None else f"{fewest} input{'' if fewest == 1 else 's'}"
-    hint = "" if layer.inputs else "; name them: inputs: [..., ...]"
-    return f"needs {wanted}, has {len(inputs)} ({', '.join(inputs)}){hint}"
+def _unrolled(layers: Sequence[Layer]) -> _Unrolling:
+    unrolling = _Unrolling()
+    unrolling.add(layers, _Place("", (), {}, INPUT))
+    return unrolling
 
 
-def _unread(wires: Sequence[Wire]) -> Iterator[WiringError]:
-    """A layer whose output goes nowhere would have weights that never learn."""
-    read = {source for _, _, inputs in wires for source in inputs}
-    for index, (name, _, _) in enumerate(wires[:-1]):
-        if name not in read:
-            message = f"layer {name}: no layer reads it; name it in the inputs of a layer below, or remove it"
-            yield WiringError(index, "inputs", message)
+class _Place(NamedTuple):
+    """Where layers stand: the names around them, their path, what outer names mean, what their input is."""
+
+    prefix: str
+    path: LayerPath
+    above: Mapping[str, str]
+    feed: str
+    trainable: bool = True
+
+
+@dataclass
+class _Unrolling:
+    """Collects wires, layer by layer."""
+
+    wires: list[Wire] = field(default_factory=list)
+    errors: list[WiringError] = field(default_factory=list)
+    _names: set[str] = field(default_factory=set)
+
+    def add(self, layers: Sequence[Layer], place: _Place) -> str:
+        """The layers of a scope; the name of what they put out."""
+        known, last = {**place.above, INPUT: place.feed}, INPUT
+        for index, (name, layer) in enumerate(zip(layer_names(layers), layers, strict=True)):
+            inputs = tuple(known[source] for source in layer.inputs or (last,))
+            path, full = (*place.path, "layers", index), place.prefix + name
+            if isinstance(layer, Block):
+                known[name] = self._unroll(
+                    layer, _Place(full, path, known, inputs[0], place.trainable and layer.trainable)
+                )
+            else:
+                known[name] = full
+                self._put(Wire(full, _as_trained(layer, place), inputs, path, self._shares(layer, full, path, place)))
+            last = name
+        return known[last]
+
+    def _unroll(self, block: Block, place: _Place) -> str:
+        for turn in range(1, block.repeat + 1):
+            name = f"{place.prefix}.{turn}"
+            out = self.add(block.layers, place._replace(prefix=f"{name}."))
+            if block.residual:
+                self._put(Wire(name, Add(), (out, place.feed), place.path, is_residual=True))
+                out = name
+            place = place._replace(feed=out)
+        return place.feed
+
+    def _put(self, wire: Wire) -> None:
+        self.wires.append(wire)
+        self._names.add(wire.name)
+
+    def _shares(self, layer: Layer, full: str, path: LayerPath, place: _Place) -> dict[str, str]:
+        """Full names of the parameters that the layer shares.
+
+        Of the repeats of a layer that shares with one of them, that one owns the parameter.
+        """
+        asked = layer.shared if isinstance(layer, ParameterLayer) else {}
+        found = {}
+        for own, target in asked.items():
+            owner, _, theirs = target.rpartition(".")
+            scopes = [place.prefix[:end] for end in _ends(place.prefix)]
+            name = next((scope + owner for scope in scopes if scope + owner in self._names), None)
+            if name is None and owner == full and place.prefix:
+                continue
+            if name is None:
+                known = [*sorted(self._names)]
+                hint = did_you_mean(owner, known) or "; it is the name of a layer above, and its parameter's"
+                message = f"layer {full}: share: unknown layer '{owner}' of '{target}'{hint}"
+                self.errors.append(WiringError(path, "share", message))
+            else:
+                found[own] = f"{name}.{theirs}"
+        return found
+
+
+def _ends(prefix: str) -> list[int]:
+    """Lengths of ``block_1.3.``, ``block_1.`` and the empty text: the scopes that a name may be told from."""
+    return [end for end in range(len(prefix), -1, -1) if end == 0 or prefix[end - 1] == "."]
+
+
+def _as_trained(layer: Layer, place: _Place) -> Layer:
+    """Frozen, where a block around it is."""
+    is_frozen = isinstance(layer, ParameterLayer) and not place.trainable
+    return layer.model_copy(update={"trainable": False}) if is_frozen else layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,9 @@ from backprop_cli.training.monitor import Monitor
 from backprop_cli.training.program import Recipe
 from backprop_cli.training.settings import TrainingSettings
 from backprop_cli.training.state import SHUFFLE
+
+Augment = Callable[[Array, np.random.Generator], None]
+"""Changes the inputs of a training batch in place, as the random numbers say."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Job:
     to_unit: Unit = same_unit
     best: Monitor | None = None
     early_stopping: Monitor | None = None
+    augment: Augment | None = None
     compiled: bool = False  # machine code of the steps on whole batches, of which there are many
 
     @cached_property

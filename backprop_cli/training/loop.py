@@ -136,7 +136,7 @@ class Trainer:
         job = self.job
         means = running.means()
         found = {"train/loss": means["train/loss"]}
-        if job.recipe.regularization.l1 or job.recipe.regularization.l2:
+        if job.recipe.penalties:
             found["train/regularization"] = means["train/regularization"]
         found |= {f"train/{name}": value for name, value in self._train_metrics(running).items()}
         if job.validation is not None:

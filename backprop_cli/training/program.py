@@ -25,12 +25,13 @@ from backprop_cli.autodiff import (
     sum,
 )
 from backprop_cli.autodiff.checkpointing import grad_recomputed
+from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.loss import LABELLED, Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import Optimizer
+from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.parts import Part, descend, parts_of
-from backprop_cli.training.settings import RegularizationSettings
 
 PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
 INPUTS, TARGETS, WEIGHTS, SHARE = "inputs", "targets", "weights", "share"
@@ -79,6 +80,17 @@ class Recipe:
     def buffer_layout(self) -> Layout:
         """Where each buffer, and each parameter that is not trained, lies in the vector of them."""
         return Layout({name: array.shape for name, array in self.model.buffers.items()})
+
+    @cached_property
+    def penalties(self) -> dict[str, RegularizationSettings]:
+        """By parameter: the penalties on it, its layer's own or the network's; only where there are any."""
+        found: dict[str, RegularizationSettings] = {}
+        for node in self.model.nodes:
+            own = node.layer.regularization if isinstance(node.layer, ParameterLayer) else None
+            rule = own or self.regularization
+            if rule.is_on and not node.is_frozen:
+                found |= {f"{node.name}.{name}": rule for name, param in node.params.items() if param.regularized}
+        return found
 
     def layout_of(self, vector: str) -> Layout:
         """What lies where in a flat vector that a step reads and writes."""
@@ -147,13 +159,12 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
 
 def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:
     """``l1 * sum |w| + l2 / 2 * sum w^2`` over the parameters that are regularized; a scalar."""
-    l1, l2 = recipe.regularization.l1, recipe.regularization.l2
     total = constant(0.0, recipe.model.dtype)
-    for name, param in recipe.model.params.items():
-        if param.regularized and l2:
-            total = total + (0.5 * l2) * sum(square(params[name]))
-        if param.regularized and l1:
-            total = total + l1 * sum(absolute(params[name]))
+    for name, rule in recipe.penalties.items():
+        if rule.l2:
+            total = total + (0.5 * rule.l2) * sum(square(params[name]))
+        if rule.l1:
+            total = total + rule.l1 * sum(absolute(params[name]))
     return total
 
 

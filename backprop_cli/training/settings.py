@@ -1,4 +1,4 @@
-"""The YAML sections ``training``, ``early_stopping`` and ``regularization``."""
+"""The YAML sections ``training`` and ``early_stopping``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ from backprop_cli.settings import Maybe, Settings
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(gt=0)]
-
-
-class RegularizationSettings(Settings):
-    """``l1 * sum |w| + l2 / 2 * sum w^2`` over weights; not over biases or norms."""
-
-    l1: NonNegative = 0.0
-    """factor of the sum of absolute weights"""
-    l2: NonNegative = 0.0
-    """twice the factor of the sum of squared weights"""
 
 
 class RecomputeSettings(Settings):

@@ -20,7 +20,7 @@ _OF_TRAINING = ("optimizer.", "epoch.")
 """How the names of tensors begin that only training needs."""
 
 # Streams of random numbers, each seeded by (seed, stream, ...): drawing from one never moves another.
-INITIALIZATION, SHUFFLE, NOISE = 1, 2, 3
+INITIALIZATION, SHUFFLE, NOISE, AUGMENT = 1, 2, 3, 4
 
 
 @dataclass

@@ -32,14 +32,16 @@ from backprop_cli.training.program import (
     training_step,
 )
 from backprop_cli.training.running_epoch import RunningEpoch
-from backprop_cli.training.state import SCHEDULE, State
+from backprop_cli.training.state import AUGMENT, SCHEDULE, State
 
 Numbers = tuple[float, float, float, float, int]
 """Of an update: loss, regularization, gradient norm, learning rate, number of examples."""
 
 
 class _Bound:
-    """A plan for one batch size, with its buffers at hand. ``run(index)``: gather these examples and run the plan."""
+    """A plan for one batch size, with its buffers at hand. ``run(index, start)``: gather these examples, which begin
+    at place ``start`` of the epoch's order, and run the plan.
+    """
 
     def __init__(self, job: Job, state: State, batch: int, updates: bool, watch: Stopwatch):
         step = training_step if updates else accumulation_step
@@ -54,16 +56,19 @@ class _Bound:
         # Of all other targets a batch has as many as examples; to ask costs as much as a small NumPy call.
         self.count = partial(loss.count, self.inputs[TARGETS]) if loss.task == "tokens" else None
 
-    def _runner(self, job: Job, state: State) -> Callable[[Array], None]:
+    def _runner(self, job: Job, state: State) -> Callable[[Array, int], None]:
         # With "clip" NumPy writes into `out` directly; the indexes are in range by construction. The method, called
         # by position, takes 0.2 us for a small batch, the function np.take 0.8.
         take_inputs, inputs = job.train.inputs.take, self.inputs[INPUTS]
         take_targets, targets = job.train.targets.take, self.inputs[TARGETS]
         noise, random = [self.inputs[name] for name in job.recipe.model.noise(self.batch)], state.noise.random
-        run, weights = self.plan.run, self._weights(job)
+        run, weights, augment = self.plan.run, self._weights(job), job.augment
 
-        def gather_and_run(index: Array) -> None:
+        def gather_and_run(index: Array, start: int) -> None:
             take_inputs(index, 0, inputs, "clip")
+            if augment is not None:
+                # Seeded by the place in the run: a resumed one sees the same images, and dropout draws as without.
+                augment(inputs, np.random.default_rng([job.seed, AUGMENT, state.epoch, start]))
             take_targets(index, 0, targets, "clip")
             if weights is not None:
                 weights(index)
@@ -147,7 +152,7 @@ class Updates:
         while end - start > size:
             bound, batch = self._bind(size, updates=False), epoch.order[start : start + size]
             bound.inputs[SHARE][...] = self._count(batch) / whole
-            bound.run(batch)
+            bound.run(batch, start)
             total = bound.outputs[LOSS].item() * bound.counted()
             before, counted = before + total, counted + bound.counted()
             epoch.add_batch(start, size, total, bound.counted(), bound.predictions)
@@ -176,7 +181,7 @@ class Updates:
         try:
             while True:
                 rate = tell(step + 1)
-                run(order[position : position + size])
+                run(order[position : position + size], position)
                 if count is not None:
                     costs = count()
                 total, penalty, norm = loss_of() * costs, penalty_of(), norm_of()

@@ -13,8 +13,8 @@ from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import OPTIMIZERS
+from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, Recipe
-from backprop_cli.training.settings import RegularizationSettings
 from backprop_cli.training.state import State
 
 FEW = ("tanh", "matmul", "sum", "slice", "pad", "subtract", "relu", "reshape")

@@ -59,7 +59,8 @@ def test_arrows_that_do_not_connect_are_all_told_at_once():
         ),
         (
             "model.layers.0.inputs=dense_2",
-            "layer dense_1: inputs: 'dense_2' is below it; a layer reads the layers above it",
+            "layer dense_1: inputs: the layers read each other in a circle: dense_1 -> dropout_1 -> dense_2 -> "
+            "dense_1; a layer reads the layers above it",
         ),
         ("model.layers.0.inputs=dense_1", "layer dense_1: inputs: a layer cannot read itself"),
         (

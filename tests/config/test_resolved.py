@@ -23,6 +23,7 @@ data:
   text: none
   image: none
   window: none
+  augment: none
 model:
   input: [64]
   layers:

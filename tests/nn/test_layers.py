@@ -6,10 +6,11 @@ import pytest
 from autograd import grad as hips_grad
 from nn_support import build, distance, evaluate, inputs, label
 from pydantic import ValidationError
+from windows_reference import convolution, convolution_transpose, pooled, upsample
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError
-from backprop_cli.nn.layer import LAYERS
+from backprop_cli.nn.layer import LAYERS, ParameterLayer
 
 CASES = [(name, sample) for name, cls in LAYERS.items() for sample in cls.samples]
 IDS = [f"{name}({label(sample.settings)})" for name, sample in CASES]
@@ -150,14 +151,21 @@ def _recurrent(step):
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
     "add": lambda layer, params, *x: sum(x[1:], x[0]),
+    "average_pool": lambda layer, params, x: pooled(layer, x, False),
     "attention": _attention,
     "batch_norm": _batch_norm,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
+    "conv1d": convolution,
+    "conv2d": convolution,
+    "conv2d_transpose": convolution_transpose,
     "dense": _dense,
     "dropout": _dropout,
     "embedding": lambda layer, params, x: params["weight"][x],
+    "global_average_pool": lambda layer, params, x: anp.mean(x, tuple(range(2, x.ndim))),
+    "global_max_pool": lambda layer, params, x: anp.max(x, tuple(range(2, x.ndim))),
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
+    "max_pool": lambda layer, params, x: pooled(layer, x, True),
     "rms_norm": _rms_norm,
     "spatial_dropout": _dropout,
     "gru": _recurrent(_gru_step),
@@ -167,6 +175,7 @@ REFERENCE = {
     "multiply": _multiply,
     "positional_embedding": _positional_embedding,
     "reshape": lambda layer, params, x: anp.reshape(x, (BATCH, *layer.shape)),
+    "upsample": upsample,
 }
 
 
@@ -368,3 +377,9 @@ def test_dropout_at_the_edge_of_its_noise():
     values, feed = inputs(x=np.ones(3), noise=np.array([0.0, 0.5, np.nextafter(0.5, 0)]))
     (out,) = evaluate([build(LAYERS, "dropout").apply({"noise": values["noise"]}, values["x"])], feed)
     np.testing.assert_array_equal(out, [0.0, 2.0, 0.0])
+
+
+@pytest.mark.parametrize(("name", "sample"), CASES, ids=IDS)
+def test_what_has_parameters_has_the_keys_for_them(name, sample):
+    layer, (_, params, _), *_ = _traced(name, sample)
+    assert not params or (isinstance(layer, ParameterLayer) and "initializer" in type(layer).model_fields)

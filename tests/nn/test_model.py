@@ -12,8 +12,10 @@ from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES
-from backprop_cli.nn.model import LayerShapeError, Model
-from backprop_cli.nn.wiring import WiringError, wiring_errors
+from backprop_cli.nn.model import Model
+from backprop_cli.nn.node import LayerShapeError
+from backprop_cli.nn.scopes import WiringError
+from backprop_cli.nn.wiring import wiring_errors
 
 PLAIN = [
     {"type": "dense", "units": 5, "activation": "tanh"},
@@ -205,7 +207,21 @@ D = {"type": "dense", "units": 2}
             [D, {"type": "add", "inputs": ["dense_1", "dense_2"]}, D],
             1,
             "inputs",
+            "layer add_1: inputs: the layers read each other in a circle: add_1 -> dense_2 -> add_1; a layer reads the "
+            "layers above it",
+        ),
+        (
+            [D, {"type": "add", "inputs": ["dense_1", "dense_2"]}, {**D, "inputs": "dense_1"}],
+            1,
+            "inputs",
             "layer add_1: inputs: 'dense_2' is below it; a layer reads the layers above it",
+        ),
+        (
+            [{**D, "inputs": "add_1"}, "dropout", D, {"type": "add", "inputs": ["input", "dense_2"]}],
+            0,
+            "inputs",
+            "layer dense_1: inputs: the layers read each other in a circle: dense_1 -> dropout_1 -> dense_2 -> add_1 "
+            "-> dense_1; a layer reads the layers above it",
         ),
         ([{**D, "inputs": ["dense_1"]}], 0, "inputs", "layer dense_1: inputs: a layer cannot read itself"),
         (
@@ -239,7 +255,7 @@ def test_layers_that_do_not_connect(trees, index, key, text):
     with pytest.raises(WiringError) as caught:
         _model(trees)
     assert str(caught.value) == text
-    assert (caught.value.layer_index, caught.value.key) == (index, key)
+    assert (caught.value.path, caught.value.key) == (("layers", index), key)
     assert isinstance(caught.value, UsageError)
 
 
@@ -301,5 +317,5 @@ def test_shapes_that_do_not_fit_name_the_layer(trees, shape, index, text):
     with pytest.raises(LayerShapeError) as caught:
         _model(trees, shape)
     assert str(caught.value) == text
-    assert caught.value.layer_index == index
+    assert caught.value.path == ("layers", index)
     assert isinstance(caught.value, ShapeError)

@@ -12,13 +12,14 @@ from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.metric import METRICS
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import OPTIMIZERS
+from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.nn.schedule import SCHEDULES
 from backprop_cli.registry import Registry
 from backprop_cli.training.events import Epoch, Event, Step
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.program import Recipe
-from backprop_cli.training.settings import RegularizationSettings, TrainingSettings
+from backprop_cli.training.settings import TrainingSettings
 from backprop_cli.training.state import State
 
 

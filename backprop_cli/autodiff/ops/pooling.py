@@ -68,6 +68,11 @@ class Pooling(Op):
         """Whether every element of the axis is in one window exactly."""
         return self.stride == self.kernel and self.before == 0 and self.sweep(size).windows * self.kernel == size
 
+    def halves(self, size: int) -> bool:
+        """Whether every window has two elements, and no element is in two windows."""
+        last = self.sweep(size).windows * self.stride - self.stride + 1
+        return self.kernel == 2 <= self.stride and self.before == 0 and last < size
+
     def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
         """The calls with all their views made."""
         return in_turn(self.calls(x, out, scratch))
@@ -187,14 +192,13 @@ class MaxPoolOffset(Pooling):
 
     def scratch(self, *x: Spec) -> tuple[Spec, ...]:
         """The largest so far; whether, and then which, element is larger."""
-        return (self.pooled(x[0]),) * 2
+        return () if self.halves(x[0].shape[self.axis]) else (self.pooled(x[0]),) * 2
 
     def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
         """Of two, whether the second is larger; of more, the last that is larger than all before it."""
         pieces = self.pieces(x[0], out)
-        whole = whole_windows(pieces, out)
-        if self.kernel == len(whole) == 2:
-            return [partial(np.greater, whole[1], whole[0], out=out)]
+        if self.halves(x[0].shape[self.axis]):
+            return [partial(np.greater, pieces[1][1], pieces[0][1], out=out)]
         largest, larger = scratch
         calls: Calls = [partial(largest.fill, -np.inf), partial(out.fill, 0), *self._first_elements(out)]
         for (offset, read, found), (_, _, top), (_, _, new) in zip(
@@ -295,14 +299,18 @@ class WindowPut(Pooling):
 
     def scratch(self, *x: Spec) -> tuple[Spec, ...]:
         """What is put at one offset."""
-        return (x[1],)
+        return () if self._parts(*x) else (x[1],)
+
+    def _parts(self, offset: Spec, x: Spec) -> bool:
+        """Whether the second of two takes its offset's multiple of x, and the first what is left."""
+        return self.halves(self.size) and offset.dtype == x.dtype
 
     def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
         """At each offset what is put times whether it is the one; of two, the first takes what the second leaves."""
         offsets, array = x
         pieces = self.pieces(out, array)
         calls: Calls = [] if self.covers(self.size) else [partial(out.fill, 0)]
-        if self.kernel == len(whole_windows(pieces, array)) == 2 and self.stride > 1 and offsets.dtype == array.dtype:
+        if self._parts(spec_of(offsets), spec_of(array)):
             (_, first, _), (_, second, _) = pieces
             calls.append(partial(np.multiply, array, offsets, out=second))
             return [*calls, partial(np.subtract, array, second, out=first)]

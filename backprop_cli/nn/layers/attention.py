@@ -5,9 +5,21 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from backprop_cli.autodiff import Spec, Value, fused_softmax, greater_equal, reshape, slice_, transpose
+from backprop_cli.autodiff import (
+    Spec,
+    Value,
+    cast,
+    fused_softmax,
+    greater_equal,
+    one_hot,
+    reshape,
+    slice_,
+    transpose,
+    where,
+)
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
@@ -86,15 +98,43 @@ class Attention(ParameterLayer):
 
     def apply(self, params: Params, *x: Value) -> Value:
         """All heads at once."""
-        batch, time, width = x[0].shape
         queries, keys, values = (self._projected(params, number, x[0 if number == 0 else -1]) for number in range(3))
         probs = fused_softmax(queries @ transpose(keys, (0, 1, 3, 2)), self.causal)
         if "noise" in params:
             kept = greater_equal(params["noise"], self.dropout)
             probs = probs * (kept * (1.0 / (1.0 - self.dropout)))
-        heads = transpose(probs @ values, (0, 2, 1, 3))
-        out = reshape(heads, (batch * time, width)) @ params["out_proj.weight"].T
-        return reshape(out + params["out_proj.bias"] if self.bias else out, x[0].shape)
+        return self._joined(params, probs @ values)
+
+    @property
+    def is_bounded(self) -> bool:
+        """It has room for the keys of one context."""
+        return True
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """Keys and values so far, and the number of the position; None where positions see what follows them."""
+        if not self.causal or len(x) > 1:
+            return None
+        batch, _, width = x[0].shape
+        kept = x[0].with_shape((batch, self.heads, context, width // self.heads))
+        return {"keys": kept, "values": kept, "position": Spec((1,), np.dtype(np.int64))}
+
+    def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
+        """One query against the keys so far."""
+        query, key, value = (self._projected(params, number, x[0]) for number in range(3))
+        position, context = memory["position"], memory["keys"].shape[2]
+        here = reshape(one_hot(position, context, x[0].dtype), (context, 1))
+        keys, values = memory["keys"] + here * key, memory["values"] + here * value
+        seen = greater_equal(cast(position, x[0].dtype), np.arange(context, dtype=x[0].dtype))
+        scores = where(seen, query @ transpose(keys, (0, 1, 3, 2)), -math.inf)
+        out = self._joined(params, fused_softmax(scores) @ values)
+        return out, {"keys": keys, "values": values, "position": position + 1.0}
+
+    def _joined(self, params: Params, heads: Value) -> Value:
+        """What all heads (batch, heads, time, width / heads) say, projected: (batch, time, width)."""
+        batch, _, time, share = heads.shape
+        rows = reshape(transpose(heads, (0, 2, 1, 3)), (batch * time, self.heads * share))
+        out = rows @ params["out_proj.weight"].T
+        return reshape(out + params["out_proj.bias"] if self.bias else out, (batch, time, self.heads * share))
 
     def _projected(self, params: Params, number: int, x: Value) -> Value:
         """Queries (0), keys (1) or values (2) of all heads: (batch, heads, time, width / heads).

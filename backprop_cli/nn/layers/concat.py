@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from backprop_cli import autodiff
-from backprop_cli.autodiff import Value
+from backprop_cli.autodiff import Spec, Value
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
 
@@ -32,6 +32,10 @@ class Concat(Layer):
         Sample({"axis": -1}, ((2, 3), (2, 1), (2, 2))),
         Sample({"axis": 0}, ((2, 3), (1, 3))),
     )
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """None where sequences follow each other."""
+        return {} if self.axis % (x[0].ndim - 1) else None
 
     def apply(self, params: Params, *x: Value) -> Value:
         """Concatenation along one axis of the examples."""

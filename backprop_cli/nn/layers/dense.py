@@ -37,6 +37,7 @@ class Dense(WeightedLayer):
     bias_initializer: InitializerType = Zeros()
     """how the bias starts"""
 
+    by_position: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({"units": 4}, ((3,),)),
         Sample({"units": 2, "bias": False, "activation": "tanh"}, ((5,),)),

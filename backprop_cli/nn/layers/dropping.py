@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ class Dropping(Layer):
 
     rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """probability that an entry, or a channel, is dropped"""
+
+    by_position: ClassVar[bool] = True
 
     def apply(self, params: Params, *x: Value) -> Value:
         """The input, thinned where there is noise."""

@@ -30,6 +30,7 @@ class Embedding(ParameterLayer):
     initializer: InitializerType = Normal(std=1.0)
     """how the weight starts"""
 
+    by_position: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({"tokens": 5, "width": 3}, ((4,),)),
         Sample({"tokens": 3, "width": 2}, ((2, 2),)),

@@ -39,6 +39,10 @@ class LayerNorm(Standardizing):
         """``weight`` and ``bias``, unless switched off."""
         return self.affine_params(tuple(x[0].shape[axis] for axis in last_axes(self, self.axes, x[0])))
 
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """None where positions are normalized together."""
+        return None if 1 in last_axes(self, self.axes, x[0]) else {}
+
     def apply(self, params: Params, *x: Value) -> Value:
         """Normalized by its own mean and variance."""
         axes = last_axes(self, self.axes, x[0].spec)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from backprop_cli.autodiff import Array, Spec, Value, constant, slice_
+from backprop_cli.autodiff import Array, Spec, Value, cast, constant, sin, slice_, take_rows
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.normal import Normal
@@ -61,9 +62,33 @@ class PositionalEmbedding(ParameterLayer):
             return x[0] + constant(sinusoids(time, width), x[0].dtype)
         return x[0] + slice_(params["weight"], 0, 0, time)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Learned vectors end."""
+        return self.kind == "learned"
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """The number of the position, from 0."""
+        return {"position": Spec((1,), np.dtype(np.int64))}
+
+    def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
+        """``x + weight[position]``."""
+        position, width = memory["position"], x[0].shape[2]
+        if self.kind == "sinusoidal":
+            rate, phase = (constant(array, x[0].dtype) for array in waves(width))
+            row = sin(cast(position, x[0].dtype) * rate + phase)
+        else:
+            row = take_rows(params["weight"], position)
+        return x[0] + row, {"position": position + 1.0}
+
+
+def waves(width: int) -> tuple[Array, Array]:
+    """Radians a position, and at position 0, of sines in turn with cosines (width,); wavelengths 2 pi to 20000 pi."""
+    place = np.arange(width)
+    return 10_000.0 ** (-2 * (place // 2) / width), (place % 2) * (math.pi / 2)
+
 
 def sinusoids(time: int, width: int) -> Array:
-    """Sines and cosines (time, width) of wavelengths from 2 pi to 20000 pi, in turn."""
-    pair = np.arange(width) // 2
-    angle = np.arange(time)[:, None] / 10_000.0 ** (2 * pair / width)
-    return np.where(np.arange(width) % 2 == 0, np.sin(angle), np.cos(angle))
+    """Sines and cosines of the first positions, (time, width)."""
+    rate, phase = waves(width)
+    return np.sin(np.arange(time)[:, None] * rate + phase)

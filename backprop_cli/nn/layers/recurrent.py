@@ -129,8 +129,13 @@ class Recurrent(ParameterLayer):
             return last
         return transpose(reshape(rows, (time, batch, self._width)), (1, 0, 2))
 
-    def memory(self, *x: Spec, context: int) -> dict[str, Spec]:
-        """The states of every cell: ``h``, of lstm also ``c``, with suffixes where there are several layers."""
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """The states of every cell: ``h``, of lstm also ``c``, with suffixes where there are several layers.
+
+        None where sequences are read from their end, too.
+        """
+        if self.bidirectional:
+            return None
         state = x[0].with_shape((x[0].shape[0], self.units))
         return {name + self._suffix(level, False): state for level in range(self.layers) for name in self.states}
 

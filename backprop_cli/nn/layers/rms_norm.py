@@ -30,12 +30,17 @@ class RmsNorm(Normalizing):
 
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({}, ((4,),)),
+        Sample({}, ((3, 2),)),
         Sample({"epsilon": 0.01, "axes": 2, "affine": False}, ((2, 3),)),
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
         """``weight``, unless switched off."""
         return self.affine_params(tuple(x[0].shape[axis] for axis in last_axes(self, self.axes, x[0])))
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """None where positions are normalized together."""
+        return None if 1 in last_axes(self, self.axes, x[0]) else {}
 
     def apply(self, params: Params, *x: Value) -> Value:
         """Divided by its root mean square."""

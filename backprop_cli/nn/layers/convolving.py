@@ -1,0 +1,58 @@
+"""What the convolution layers share."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Spec
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.initializer import InitializerType
+from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
+from backprop_cli.nn.initializers.zeros import Zeros
+from backprop_cli.nn.layer import Param, WeightedLayer
+from backprop_cli.nn.windows import Size, check_axes, per_axis
+
+
+class Convolving(WeightedLayer):
+    """Filters that slide along the axes of an image or a sequence."""
+
+    channels: Size
+    """number of output channels"""
+    groups: Annotated[int, Field(gt=0)] = 1
+    """groups of channels that do not mix; as many as input channels: each by itself"""
+    bias: bool = True
+    """whether a number is added to each output channel"""
+    initializer: InitializerType = GlorotUniform()
+    """how the weight starts"""
+    bias_initializer: InitializerType = Zeros()
+    """how the bias starts"""
+
+    axes: ClassVar[int]
+    """Of an image 2, of a sequence 1."""
+
+    def sizes(self, key: str, x: Spec) -> tuple[int, ...]:
+        """The key's number for each axis; checks what x is first."""
+        check_axes(self.type, x, self.axes)
+        return per_axis(self.type, key, getattr(self, key), x)
+
+    def parameters(self, x: Spec, weight: tuple[int, int]) -> dict[str, Param]:
+        """``weight`` of two sizes and the kernel, and unless switched off ``bias``.
+
+        A weight connects ``fan_in`` numbers to an output and, but for strides and edges, an input to ``fan_out``.
+        """
+        kernel = self.sizes("kernel", x)
+        for what, count in (("input", x.shape[1]), ("output", self.channels)):
+            if count % self.groups:
+                raise ShapeError(self.type, f"groups {self.groups} do not divide {count} {what} channels", x=x)
+        area = math.prod(kernel)
+        fans: dict[str, Any] = {
+            "fan_in": x.shape[1] // self.groups * area,
+            "fan_out": self.channels // self.groups * area,
+        }
+        params = {"weight": Param((*weight, *kernel), self.initializer, **fans)}
+        if self.bias:
+            params["bias"] = Param((self.channels,), self.bias_initializer, **fans, regularized=False)
+        return params

@@ -1,0 +1,25 @@
+"""The YAML section ``regularization``, of the network and of a layer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from backprop_cli.settings import Settings
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class RegularizationSettings(Settings):
+    """``l1 * sum |w| + l2 / 2 * sum w^2`` over weights; not over biases or norms."""
+
+    l1: NonNegative = 0.0
+    """factor of the sum of absolute weights"""
+    l2: NonNegative = 0.0
+    """twice the factor of the sum of squared weights"""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it penalizes anything."""
+        return self.l1 > 0 or self.l2 > 0

@@ -1,0 +1,73 @@
+"""What layers of images and sequences share: sizes written for all axes or for each, and how they are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from backprop_cli.autodiff import Spec
+from backprop_cli.errors import ShapeError
+from backprop_cli.settings import Many
+
+Size = Annotated[int, Field(gt=0)]
+Sizes = Size | Annotated[Many[Size], Field(min_length=1, max_length=2)]
+"""One number for all axes, or a number an axis: height, width."""
+
+Margin = Annotated[int, Field(ge=0)]
+Margins = Margin | Annotated[Many[Margin], Field(min_length=1, max_length=2)]
+
+Pairs = tuple[tuple[int, int], ...]
+"""Zeros before and after, an axis each."""
+
+Padding = Literal["valid", "same"]
+
+
+def per_axis(layer: str, key: str, value: int | tuple[int, ...], x: Spec) -> tuple[int, ...]:
+    """``value`` for each axis of an example but its channels.
+
+    Raises: ShapeError where it has a number for another number of axes.
+    """
+    axes = x.ndim - 2
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) not in (1, axes):
+        wanted = "one number" if axes == 1 else f"one number or {axes}"
+        raise ShapeError(layer, f"{key} {list(value)}: {_kind(axes)} take {wanted}", x=x)
+    return value * (axes // len(value))
+
+
+def check_axes(layer: str, x: Spec, *axes: int) -> None:
+    """Raise ShapeError unless an example has channels and one of these numbers of axes."""
+    if x.ndim - 2 in axes:
+        return
+    kinds = " or ".join(f"{_kind(n)} ({_names(n)})" for n in axes)
+    shapes = " or ".join(f"[1, {', '.join(['28'] * n)}]" for n in axes)
+    hint = f"set model.input, as in model.input: {shapes}, or put {{type: reshape, shape: ...}} before it"
+    raise ShapeError(layer, f"needs {kinds}, channels first; {hint}", x=x)
+
+
+def check_windows(layer: str, x: Spec, kernel: tuple[int, ...], spans: tuple[int, ...], padding: Pairs) -> None:
+    """Raise ShapeError unless a window fits in every axis with its padding; ``spans`` is the kernel, dilated."""
+    for size, span, (before, after) in zip(x.shape[2:], spans, padding, strict=True):
+        if size + before + after < span:
+            dilated = f", dilated to {list(spans)}," if spans != kernel else ""
+            reason = (
+                f"kernel {list(kernel)}{dilated} is larger than {list(x.shape[2:])} with its padding; "
+                "take a smaller kernel, or more padding (channels come first, as in model.input: [1, 28, 28])"
+            )
+            raise ShapeError(layer, reason, x=x)
+
+
+def same_padding(size: int, span: int, stride: int) -> tuple[int, int]:
+    """Zeros with which there are ``ceil(size / stride)`` windows; the odd one comes after, as in PyTorch."""
+    total = max(0, (-(-size // stride) - 1) * stride + span - size)
+    return total // 2, total - total // 2
+
+
+def _kind(axes: int) -> str:
+    return "images" if axes == 2 else "sequences"
+
+
+def _names(axes: int) -> str:
+    return "channels, height, width" if axes == 2 else "channels, length"
