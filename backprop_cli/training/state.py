@@ -74,6 +74,10 @@ class State:
             for name in self.network
         }
 
+    def network_arrays(self, recipe: Recipe) -> dict[str, Array]:
+        """Views of ``network`` by name: the parameters and buffers that training goes on from."""
+        return _network_arrays(recipe, self.network)
+
     def tensors(self, recipe: Recipe) -> dict[str, Array]:
         """Views by name: parameters and buffers that are evaluated as they are called, slots as
         ``optimizer.<slot>.<parameter>``; beside an average or slow weights the optimizer's parameters as
@@ -118,7 +122,7 @@ class State:
         given = dict(tensors)
         predictions, tokens = given.pop(PREDICTED, None), given.pop(COUNTED, None)
         if counters is None:
-            own = _network_arrays(recipe, self.network)
+            own = self.network_arrays(recipe)
             given = {name: array for name, array in given.items() if name in own or not name.startswith(_OF_TRAINING)}
         else:
             own = self.tensors(recipe)

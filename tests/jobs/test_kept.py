@@ -156,3 +156,14 @@ def test_nothing_to_restore_is_told():
     ]
     assert told("by default", patience=2) == []
     assert told("not asked", restore_best=False) == []
+
+
+def test_a_run_with_an_average_starts_from_another_runs_weights():
+    first, _ = run_of(write_config(), "first")
+    starting = {"model": {"from_checkpoint": {"path": "first"}}, "training": {"epochs": 0}}
+    averaged = {**starting, "average": "ema", "lookahead": {}}
+    begun, _ = run_of(write_config(**averaged), "begun")
+    weights, found = load(first / "checkpoints" / "best.safetensors").tensors, last(begun).tensors
+    for name in ("dense_1.weight", "dense_2.bias"):
+        for prefix in ("", "training.", "lookahead."):
+            np.testing.assert_array_equal(found[prefix + name], weights[name])
