@@ -12,9 +12,8 @@ from backprop_cli.config.load import load_config
     [
         (
             "metrics=[accuracy, r2]",
-            "metrics[1]: 'r2' is for regression, and cross_entropy is for classes; use one of: accuracy, f1, "
-            "precision, "
-            "recall, roc_auc, top_k_accuracy",
+            "metrics[1]: 'r2' is for regression, and cross_entropy is for classes; use one of: accuracy, "
+            "brier_score, f1, log_loss, precision, recall, roc_auc, top_k_accuracy",
         ),
         ("metrics=[accuracy, accuracy]", "metrics[1]: 'accuracy' is there twice; a metric's name is its type"),
         (
@@ -53,10 +52,29 @@ def test_metrics_of_another_task_are_pointed_at():
     text = changed("loss: cross_entropy", "loss: huber") + "metrics:\n  - accuracy\n  - r2\n"
     assert message(text) == (
         "digits.yaml:12:5: metrics[0]: 'accuracy' is for classes, binary targets or tokens, and huber is for "
-        "regression; use one "
-        "of: mean_absolute_error, mean_squared_error, r2, root_mean_squared_error\n"
+        "regression; use one of: cosine_similarity, kl_divergence, mean_absolute_error, "
+        "mean_absolute_percentage_error, mean_poisson_deviance, mean_squared_error, pinball_loss, r2, "
+        "root_mean_squared_error\n"
         "   12 |   - accuracy\n"
         "      |     ^^^^^^^^"
+    )
+
+
+def test_metrics_of_probabilities_do_not_go_with_scores():
+    text = changed("loss: cross_entropy", "loss: hinge") + "metrics: [brier_score]\n"
+    assert message(text) == (
+        "digits.yaml:11:11: metrics[0]: 'brier_score' needs probabilities, and hinge gives scores; use one of: "
+        "accuracy, f1, precision, recall, roc_auc, top_k_accuracy\n"
+        "   11 | metrics: [brier_score]\n"
+        "      |           ^^^^^^^^^^^"
+    )
+
+
+@pytest.mark.parametrize("loss", ["poisson", "kl_divergence"])
+def test_targets_with_a_unit_of_their_own_are_not_standardized(loss):
+    text = changed("loss: cross_entropy", f"loss: {loss}")
+    assert message(text, "data.transform.target=standardize") == (
+        f"override data.transform.target=standardize: {loss} needs the targets as they are; leave it at none"
     )
 
 
