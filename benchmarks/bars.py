@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.measure import Result, median_ratio
-from benchmarks.peers import BP, FAST, STEPWISE, TORCH
+from benchmarks.peers import BP, EAGER, FAST, STEPWISE, TORCH
 
 Figure = tuple[str, float] | None
 """Whom ``bp`` was held against and the median ratio; None where nobody to hold it against ran."""
@@ -44,15 +44,16 @@ def _numpy(result: Result, own: str) -> Figure:
     return None if own == BP else median_ratio(result, [BP], own)
 
 
-def _memory(*peers: str) -> Callable[[Result, str], Figure]:
+def _memory(*peers: str, fact: str = "memory_bytes") -> Callable[[Result, str], Figure]:
     """Peak memory of the most frugal of some peers over that of bp."""
 
     def read(result: Result, own: str) -> Figure:
-        ran = {name: result.lines[name].facts["memory_bytes"] for name in peers if name in result.lines}
-        if not ran:
+        known = {name: line.facts[fact] for name, line in result.lines.items() if line.facts.get(fact)}
+        ran = {name: known[name] for name in peers if name in known}
+        if not ran or own not in known:
             return None
         least = min(ran, key=lambda name: ran[name])
-        return least, ran[least] / result.lines[own].facts["memory_bytes"]
+        return least, ran[least] / known[own]
 
     return read
 
@@ -66,6 +67,7 @@ def linearity(result: Result, own: str = BP) -> Figure:
     return "bp", statistics.median(slopes)
 
 
+_EAGER = "PyTorch eager"
 _STEPS, _PYTORCH, _SCAN = "best peer called a step at a time", "best PyTorch", "JAX scan"
 
 BARS = (
@@ -85,6 +87,15 @@ BARS = (
     Bar("large", "the plan alone", _plan, 0.95),
     Bar("large", "peak memory, PyTorch", _memory(*TORCH), 2.0),
     Bar("depth", "a layer's cost, 32 to 64 over 4 to 32", linearity, 0.9, at_most=1.1),
+    Bar("convolutions", _EAGER, _time(*EAGER), 1.0),
+    Bar("convolutions", "peak memory, PyTorch eager", _memory(*EAGER), 1 / 3),
+    Bar("convolutions", "memory of the steps alone, PyTorch eager", _memory(*EAGER, fact="step_memory_bytes"), 1 / 3),
+    Bar("lenet-64", _EAGER, _time(*EAGER), 1.0),
+    Bar("lenet-256", _EAGER, _time(*EAGER), 1.0),
+    Bar("gru", _EAGER, _time(*EAGER), 0.8),
+    Bar("transformer", _EAGER, _time(*EAGER), 0.8),
+    Bar("batch_norm", _EAGER, _time(*EAGER), 1.2),
+    Bar("layer_norm", _EAGER, _time(*EAGER), 1.2),
     Bar("iris-process", "torch script", _time("torch_script"), 3.0),
     Bar("iris-process", "scikit-learn script", _time("sklearn_script"), 2.0),
     Bar("help", "python -c 'import typer'", _time("typer"), 1 / 3),

@@ -8,8 +8,9 @@ from functools import partial
 
 from benchmarks.cases import Case
 from benchmarks.command import ROOT, Command, bp, script
+from benchmarks.networks import NetworkCase
 from benchmarks.participant import Participant
-from benchmarks.peers import BP, PEERS, THREADS
+from benchmarks.peers import BP, LAYERED, PEERS, THREADS
 from benchmarks.worker import Worker
 
 STEP, EPOCH, PROCESS = "step", "epoch", "process"
@@ -24,6 +25,8 @@ SHARED = (
     ((784, 512, 256, 10), 512),
 )
 """Networks and batches on both sides of the rule for threads."""
+_STEPS = 16
+"""Batches an epoch of networks of other layers."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ def _training(name: str, sizes: tuple[int, ...], batch: int, examples: int = 409
         return {peer: Worker(peer, case, seconds) for peer in PEERS}
 
     return Comparison(name, f"{_network(sizes)}, batch {batch}", STEP, BP, lines)
+
+
+def _layered(name: str, title: str, network: str, batch: int) -> Comparison:
+    case = NetworkCase(network, batch, examples=_STEPS * batch)
+
+    def lines(seconds: float) -> dict[str, Participant]:
+        return {peer: Worker(peer, case, seconds) for peer in LAYERED}
+
+    return Comparison(name, f"{title}, batch {batch}", STEP, BP, lines)
 
 
 def _network(sizes: tuple[int, ...]) -> str:
@@ -116,6 +128,11 @@ _MAKERS: tuple[Callable[[], Comparison], ...] = (
     _depth,
     *(partial(_batch, size) for size in BATCHES),
     *(partial(_threads, sizes, batch) for sizes, batch in SHARED),
+    partial(_layered, "convolutions", "5x5x16, pool, 5x5x32, pool, 10 on 28x28", "convolutions", 64),
+    *(partial(_layered, f"lenet-{batch}", "LeNet-5 on 28x28", "lenet", batch) for batch in (64, 256)),
+    partial(_layered, "gru", "GRU of width 128, 32 steps", "gru", 64),
+    partial(_layered, "transformer", "characters: 4 blocks, 4 heads, width 128, context 64", "transformer", 12),
+    *(partial(_layered, norm, f"256-256-256-256-10 with {norm}", norm, 128) for norm in ("batch_norm", "layer_norm")),
     _mnist_epoch,
     _iris,
     _help,

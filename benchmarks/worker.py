@@ -10,9 +10,10 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks.cases import Case, Data
+from benchmarks.cases import AnyCase
 from benchmarks.machine import processors
-from benchmarks.memory import peak_bytes
+from benchmarks.memory import forget_peak, peak_bytes
+from benchmarks.networks import NetworkCase
 from benchmarks.participant import Unavailable
 from benchmarks.peers import PEERS, THREADS, Runner
 
@@ -24,10 +25,13 @@ those of the process that was measured before would take a processor from this o
 KNOWN = {**PEERS, **THREADS}
 
 
-def _serve(pipe: Connection, peer: str, case: Case) -> None:
+def _serve(pipe: Connection, peer: str, case: AnyCase) -> None:
     """The process: facts first, then for each number of steps received the seconds a step."""
     try:
-        runner = KNOWN[peer].build(Data(case))
+        if isinstance(case, NetworkCase):
+            # What a library loads with its first step is none of the memory of the steps.
+            KNOWN[peer].build(case.of_two().data()).run(1)
+        runner = KNOWN[peer].build(case.data())
         pipe.send(_warm_up(runner, case))
         while (steps := pipe.recv()) is not None:
             pipe.send(_seconds_a_step(runner, steps))
@@ -38,14 +42,16 @@ def _serve(pipe: Connection, peer: str, case: Case) -> None:
         pipe.send((_FAILED, f"{type(error).__name__}: {error}"))
 
 
-def _warm_up(runner: Runner, case: Case) -> dict[str, Any]:
+def _warm_up(runner: Runner, case: AnyCase) -> dict[str, Any]:
     """One epoch, which compiles what compiles and gives loss and memory; then the choice of threads."""
+    before, resident = peak_bytes(), forget_peak()
     runner.run(case.steps_per_epoch)
     memory = peak_bytes()
     loss = runner.loss()
     threads = _choose_threads(runner, case)
     return {
-        "memory_bytes": memory,
+        "memory_bytes": max(before, memory),
+        "step_memory_bytes": None if resident is None else memory - resident,
         "loss_after_an_epoch": None if math.isnan(loss) else loss,
         "threads": threads,
         "blas": _libraries(),
@@ -53,11 +59,11 @@ def _warm_up(runner: Runner, case: Case) -> dict[str, Any]:
     }
 
 
-def _few(case: Case) -> int:
+def _few(case: AnyCase) -> int:
     return min(case.steps_per_epoch, 64)
 
 
-def _choose_threads(runner: Runner, case: Case) -> int | None:
+def _choose_threads(runner: Runner, case: AnyCase) -> int | None:
     """The faster of one thread and all processors, for peers that let us choose; None where it is not known."""
     choose = getattr(runner, "use_threads", None)
     if choose is None:
@@ -91,7 +97,7 @@ def _libraries() -> list[dict[str, Any]]:
 class Worker:
     """The parent's side of such a process. ``seconds``: how long a sample should take, about."""
 
-    def __init__(self, peer: str, case: Case, seconds: float, unit_steps: int = 1):
+    def __init__(self, peer: str, case: AnyCase, seconds: float, unit_steps: int = 1):
         self.title, self.peer, self.case = KNOWN[peer].title, peer, case
         self._seconds, self._unit_steps, self._steps = seconds, unit_steps, 1
         self._facts: dict[str, Any] = {}

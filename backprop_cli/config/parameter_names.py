@@ -1,9 +1,12 @@
-"""Patterns of parameters' names in a configuration: each is to match one."""
+"""Patterns of names in a configuration, of parameters and of layers: each is to match one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
+from backprop_cli.errors import did_you_mean
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.parameter_group import matches, near_pattern
 
@@ -21,3 +24,34 @@ def unmatched_patterns(config: Config, model: Model) -> list[tuple[TreePath, str
                 reason = f"'{pattern}' matches only what is not trained: {', '.join(frozen)}"
             found.append((("optimizer", *path), reason))
     return found
+
+
+def layers_of(model: Model, patterns: Sequence[str] | None) -> list[str]:
+    """The names of the layers that match one of the patterns; a block's name, or a pattern of it, means all in it."""
+    names = [node.name for node in model.nodes]
+    return names if patterns is None else [name for name in names if matches_layer(name, patterns)]
+
+
+def matches_layer(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a pattern is that of the layer, or of a block around it."""
+    parts = name.split(".")
+    return any(matches(".".join(parts[:end]), patterns) for end in range(1, len(parts) + 1))
+
+
+def unmatched_layers(config: Config, model: Model) -> list[tuple[TreePath, str]]:
+    """As ``unmatched_patterns``, of ``model.from_checkpoint.layers``."""
+    settings = config.model.from_checkpoint
+    names = [node.name for node in model.nodes]
+    known = ", ".join(names[:_SHOWN]) + (f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return [
+        (
+            ("model", "from_checkpoint", "layers", index),
+            f"'{pattern}' matches no layer" + (did_you_mean(pattern, names) or f"; layers: {known}"),
+        )
+        for index, pattern in enumerate((settings and settings.layers) or ())
+        if not layers_of(model, [pattern])
+    ]
+
+
+_SHOWN = 8
+"""Names that a message has room for."""

@@ -19,6 +19,7 @@ from backprop_cli.jobs.chain_rule import ChainRule, Traced, chain_rule, trace, w
 from backprop_cli.jobs.network import is_configuration, load, network_of
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.saved import open_saved
+from backprop_cli.jobs.start import first_state
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.training.program import BUFFERS, PARAMETERS, Recipe, forward
 from backprop_cli.training.state import State
@@ -167,7 +168,7 @@ def _walked(loaded: Loaded, recipe: Recipe, traced: Traced, state: State | None)
         many = f"{recipe.layout.size:,} parameters"
         raise UsageError(f"explain --numbers: {many} are too many to show; the limit is {MOST_NUMBERS:,}")
     train = load(loaded).train
-    vectors = (state or State.start(recipe, loaded.config.seed)).network
+    vectors = (state or first_state(loaded, recipe)).network
     feed = {
         value: recipe.layout_of(vector).arrays(np.asarray(vectors[vector], np.float64))[name]
         for vector, values in ((PARAMETERS, traced.params), (BUFFERS, traced.buffers))

@@ -23,10 +23,10 @@ from backprop_cli.errors import UsageError
 from backprop_cli.jobs.network import fitting_model, is_configuration, load, recipe_for
 from backprop_cli.jobs.plugins import read_config, refuse_plugins, run_plugins
 from backprop_cli.jobs.saved import open_saved
+from backprop_cli.jobs.start import first_state
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.training.program import INPUTS, TARGETS, WEIGHTS, Recipe
-from backprop_cli.training.state import State
 
 BATCH = 8
 """Examples: several, so that a missing mean or sum over the batch shows."""
@@ -92,7 +92,7 @@ def _network(
         refuse_plugins(plugins, path)
         loaded = read_config(path, overrides)
         recipe = _configured(loaded)
-        return path, loaded, recipe, State.start(recipe, loaded.config.seed).network
+        return path, loaded, recipe, first_state(loaded, recipe).network
     saved = open_saved(find_checkpoint(path), overrides, plugins)
     return saved.path, saved.loaded, saved.recipe, saved.state.network
 

@@ -25,6 +25,7 @@ from backprop_cli.jobs.network import Prepared
 from backprop_cli.jobs.resume import Resumed
 from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
+from backprop_cli.jobs.start import origin
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
@@ -319,7 +320,7 @@ class Session:
     def _kept(self) -> Mapping[str, Array]:
         """The network of the best checkpoint, where there is one, or else the last."""
         if not self.run.best.exists():
-            return self.state.network
+            return self.state.evaluated
         best = State.start(self.prepared.recipe, self.config.seed)
         best.restore(self.prepared.recipe, load_checkpoint(self.run.best).tensors, None, str(self.run.best))
         return best.network
@@ -331,7 +332,7 @@ class Session:
             DivergenceError: its loss is not finite.
 
         """
-        dataset, evaluator, network = self.prepared.dataset, self.trainer.evaluator, self.state.network
+        dataset, evaluator, network = self.prepared.dataset, self.trainer.evaluator, self.state.evaluated
         last = {name: vector.copy() for name, vector in network.items()}
         for name, vector in network.items():
             vector[...] = kept[name]
@@ -349,6 +350,9 @@ class Session:
                     "lower optimizer.learning_rate or set training.clip_norm"
                 )
         return found
+
+    def _origin(self) -> dict[str, Any] | None:
+        return None if self.resumed is not None else origin(self.prepared.loaded, self.prepared.recipe)
 
     def _open_record(self) -> None:
         run, config = self.run, self.config
@@ -371,6 +375,7 @@ class Session:
             "environment": environment(),
             "data": dict(self.prepared.dataset.files),
             "plugins": {str(plugin.path): plugin.sha256 for plugin in self.prepared.loaded.plugins},
+            "from_checkpoint": before["from_checkpoint"] if "from_checkpoint" in before else self._origin(),
             "metrics": None,
             "best": None,
         }

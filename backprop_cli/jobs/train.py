@@ -16,6 +16,7 @@ from backprop_cli.jobs.network import prepare
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
 from backprop_cli.jobs.session import OnEvent, Session, TrainResult, job_for
+from backprop_cli.jobs.start import first_state
 from backprop_cli.jobs.threads import blas_threads, thread_count
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import locked, refuse_locked
@@ -52,7 +53,8 @@ def train(
         ConfigError: the configuration is wrong, or an override makes another run of the one to resume; nothing was
             run or written.
         DataError: so is the data.
-        CheckpointError: the run to resume is missing, damaged, or a checkpoint could not be written.
+        CheckpointError: the run to resume, or the checkpoint to start from, is missing, damaged or of another network,
+            or a checkpoint could not be written.
         CheckError: a plugin's gradient is wrong; or the network's, and ``gradient_check.on_failure`` is ``stop``.
         DivergenceError: loss or weights are not finite any more; the last good checkpoint stays.
         InterruptionError: SIGINT, SIGTERM or SIGHUP; the state is saved and ``resume`` goes on from it.
@@ -91,8 +93,10 @@ class _Request:
 def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:
     with ask.watch("data"):
         prepared = prepare(loaded)
-    state = State.start(prepared.recipe, loaded.config.seed)
-    if resumed is not None:
+    if resumed is None:
+        state = first_state(loaded, prepared.recipe)
+    else:
+        state = State.start(prepared.recipe, loaded.config.seed)
         resumed.restore(prepared, state)
     settings = loaded.config.training
     threads = ask.threads or thread_count(settings.threads, prepared.recipe.model, settings.batch_size)

@@ -11,8 +11,8 @@ from backprop_cli.config.cautions import warnings_of
 from backprop_cli.jobs.network import prepare
 from backprop_cli.jobs.plugins import read_config
 from backprop_cli.jobs.session import job_for
+from backprop_cli.jobs.start import first_state
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.state import State
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,13 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
         ConfigError: the configuration is wrong; every problem at its place.
         CheckError: a plugin's gradient is wrong.
         DataError: so is the data.
+        CheckpointError: the one to start from is missing, damaged or of another network.
 
     """
     prepared = prepare(read_config(Path(config), overrides))
     dataset, recipe = prepared.dataset, prepared.recipe
     job = job_for(prepared)
-    Trainer(job, State.start(recipe, job.seed)).warm_up()
+    Trainer(job, first_state(prepared.loaded, recipe)).warm_up()
     examples = {name: len(split) for name, split in dataset.splits.items()}
     return ValidateResult(
         examples,

@@ -20,7 +20,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Protocol
 
-from benchmarks.cases import Data
+from benchmarks.cases import Batches
 
 
 class Runner(Protocol):
@@ -53,13 +53,15 @@ class Peer:
             return "no C++ compiler"
         return ""
 
-    def build(self, data: Data) -> Runner:
+    def build(self, data: Batches) -> Runner:
         """Import it and hand it the case."""
-        make: Callable[[Data, str], Runner] = import_module(f"benchmarks.peers.{self.module}").build
+        make: Callable[[Batches, str], Runner] = import_module(f"benchmarks.peers.{self.module}").build
         return make(data, self.variant)
 
 
 BP, FAST = "bp", "bp_fast"
+LAYERED = ("bp", "bp_plan", "bp_fast", "bp_fast_plan", "torch_adam", "torch_fused")
+"""Who has other layers than dense ones here."""
 PEERS = {
     BP: Peer("bp: its training loop, events read", "bp_loop", called="epoch"),
     "bp_plan": Peer("bp: the plan alone, on one batch", "bp_plan", called=""),
@@ -83,5 +85,6 @@ THREADS = {
 """What ``training.threads`` could choose, beside ``bp_plan``, for which it chose."""
 
 TORCH = tuple(name for name in PEERS if name.startswith("torch"))
+EAGER = ("torch_adam", "torch_fused")
 STEPWISE = (*(name for name, peer in PEERS.items() if peer.called == "step"), "sklearn")
 """Peers whose every step is driven from Python, scikit-learn's own loop among them; an epoch's scan is not."""

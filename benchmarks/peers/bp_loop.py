@@ -9,14 +9,14 @@ from backprop_cli.nn.schedules.constant import Constant
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.settings import TrainingSettings
-from benchmarks.cases import Data
+from benchmarks.cases import Batches
 from benchmarks.peers.bp_network import Network
 
 _FOR_EVER = 10**9
 
 
 class Loop:
-    def __init__(self, data: Data, compiled: bool):
+    def __init__(self, data: Batches, compiled: bool):
         self.network = Network(data)
         self.split = Split(data.inputs, data.labels)
         settings = TrainingSettings(epochs=_FOR_EVER, batch_size=data.case.batch)
@@ -42,5 +42,5 @@ class Loop:
         return self.network.evaluator.evaluate(self.split)["loss"]
 
 
-def build(data: Data, variant: str) -> Loop:
+def build(data: Batches, variant: str) -> Loop:
     return Loop(data, variant == "compiled")

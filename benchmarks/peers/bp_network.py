@@ -7,14 +7,15 @@ from contextlib import ExitStack
 import numpy as np
 
 from backprop_cli.jobs.threads import blas_threads, thread_count
-from backprop_cli.nn.layers.dense import Dense
+from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.losses.cross_entropy import CrossEntropy
+from backprop_cli.nn.losses.next_token import NextToken
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizers.adam import Adam
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.program import Recipe
 from backprop_cli.training.state import State
-from benchmarks.cases import BETA1, BETA2, EPSILON, LEARNING_RATE, Data
+from benchmarks.cases import BETA1, BETA2, EPSILON, LEARNING_RATE, Batches
 
 _LIMITS = ExitStack()
 """Of BLAS threads; held as long as the process lives."""
@@ -23,18 +24,18 @@ _LIMITS = ExitStack()
 class Network:
     """Recipe and state of a case, with the threads that ``bp train`` would choose."""
 
-    def __init__(self, data: Data):
-        case = data.case
-        hidden = [Dense(units=units, activation="relu") for units in case.sizes[1:-1]]
-        model = Model.build([*hidden, Dense(units=case.sizes[-1])], case.sizes[:1], np.float32)
+    def __init__(self, data: Batches):
+        layers = [LAYERS[layer["type"]].model_validate(layer) for layer in data.layers]
+        model = Model.build(layers, data.input_shape, np.float32)
+        loss = CrossEntropy() if data.labels.ndim == 1 else NextToken()
         optimizer = Adam(learning_rate=LEARNING_RATE, beta1=BETA1, beta2=BETA2, epsilon=EPSILON)
         self.data = data
-        self.recipe = Recipe(model, CrossEntropy(), optimizer)
+        self.recipe = Recipe(model, loss, optimizer)
         self.state = State.start(self.recipe, seed=0)
         self.evaluator = Evaluator(self.recipe, self.state.network)
         parameters = self.recipe.layout.arrays(self.state.parameters)
-        for number, (weight, bias) in enumerate(data.weights, start=1):
-            parameters[f"dense_{number}.weight"][...] = weight
-            parameters[f"dense_{number}.bias"][...] = bias
-        self.threads = thread_count("auto", model, case.batch)
+        shapes = [(name, param.shape) for name, param in model.params.items()]
+        for (name, _), start in zip(shapes, data.start(shapes), strict=True):
+            parameters[name][...] = start
+        self.threads = thread_count("auto", model, data.case.batch)
         _LIMITS.enter_context(blas_threads(self.threads))

@@ -9,12 +9,12 @@ import numpy as np
 from backprop_cli.autodiff import Plan
 from backprop_cli.training.parts import LEARNING_RATE
 from backprop_cli.training.program import INPUTS, TARGETS, training_step
-from benchmarks.cases import Data
+from benchmarks.cases import Batches
 from benchmarks.peers.bp_network import Network
 
 
 class BarePlan:
-    def __init__(self, data: Data, compiled: bool):
+    def __init__(self, data: Batches, compiled: bool):
         network = Network(data)
         batch, optimizer = data.case.batch, network.recipe.optimizer
         self.plan = Plan(training_step(network.recipe, batch), network.state.vectors, compiled=compiled)
@@ -36,5 +36,5 @@ class BarePlan:
         return math.nan
 
 
-def build(data: Data, variant: str) -> BarePlan:
+def build(data: Batches, variant: str) -> BarePlan:
     return BarePlan(data, variant == "compiled")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 
 import torch
-from torch import nn
 from torch.nn import functional
 
-from benchmarks.cases import BETA1, BETA2, EPSILON, LEARNING_RATE, Data
+from benchmarks.cases import BETA1, BETA2, EPSILON, LEARNING_RATE, Batches
+from benchmarks.peers.torch_networks import network
 
 
 class Torch:
-    def __init__(self, data: Data, variant: str):
+    def __init__(self, data: Batches, variant: str):
         self.data, self.threads = data, torch.get_num_threads()
-        self.model = nn.Sequential(*self._layers())
+        self.model = network(data)
         fused = {"fused": True} if variant == "fused" else {}
         optimizer = torch.optim.Adam(
             self.model.parameters(), lr=LEARNING_RATE, betas=(BETA1, BETA2), eps=EPSILON, **fused
@@ -25,18 +25,8 @@ class Torch:
             self.update, self.objective = torch.compile(optimizer.step), torch.compile(self._objective)
         self.batches = self._batches()
 
-    def _layers(self) -> list[nn.Module]:
-        layers: list[nn.Module] = []
-        for weight, bias in self.data.weights:
-            linear = nn.Linear(weight.shape[1], weight.shape[0])
-            with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(weight))
-                linear.bias.copy_(torch.from_numpy(bias))
-            layers += [linear, nn.ReLU()]
-        return layers[:-1]
-
     def _objective(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(self.model(x), labels)
+        return functional.cross_entropy(self.model(x).flatten(0, -2), labels.flatten())
 
     def _batches(self):
         size = self.data.case.batch
@@ -55,9 +45,12 @@ class Torch:
         return steps
 
     def loss(self) -> float:
+        self.model.eval()
         with torch.no_grad():
-            return self._objective(torch.from_numpy(self.data.inputs), torch.from_numpy(self.data.labels)).item()
+            loss = self._objective(torch.from_numpy(self.data.inputs), torch.from_numpy(self.data.labels)).item()
+        self.model.train()
+        return loss
 
 
-def build(data: Data, variant: str) -> Torch:
+def build(data: Batches, variant: str) -> Torch:
     return Torch(data, variant)

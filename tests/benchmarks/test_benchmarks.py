@@ -1,10 +1,12 @@
 """The benchmarks run, and judge what they measured."""
 
+import ast
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -132,3 +134,58 @@ def test_every_bar_names_a_case(benchmarks) -> None:
     from benchmarks.comparisons import COMPARISONS
 
     assert {bar.case for bar in BARS} <= COMPARISONS.keys()
+
+
+def test_every_network_is_the_same_in_pytorch(benchmarks) -> None:
+    from benchmarks.networks import NETWORKS
+
+    tree = ast.parse((ROOT / "benchmarks" / "peers" / "torch_networks.py").read_text())
+    (table,) = [node.value for node in tree.body if isinstance(node, ast.AnnAssign)]
+    assert [key.value for key in table.keys] == list(NETWORKS)
+
+
+@pytest.mark.parametrize("name", ["convolutions", "lenet", "gru", "transformer", "batch_norm", "layer_norm"])
+def test_a_network_learns_what_its_examples_hold(benchmarks, name: str) -> None:
+    from backprop_cli.training.program import forward
+    from benchmarks.networks import NetworkCase
+    from benchmarks.peers.bp_network import Network
+
+    case = NetworkCase(name, batch=4, examples=8)
+    data, again = case.data(), case.data()
+    assert [x.tobytes() for x in next(data.batches)] == [x.tobytes() for x in next(again.batches)]
+    network = Network(data)
+    assert forward(network.recipe, 4, training=True).loss.shape == ()
+    starts = network.recipe.layout.arrays(network.state.parameters)
+    for name, start in starts.items():
+        if start.ndim == 1:
+            assert set(start.tolist()) == {float(name.endswith("weight"))}, name
+        else:
+            assert start.std() == pytest.approx(start[0].size ** -0.5, rel=0.2), name
+
+
+def test_memory_of_the_steps(benchmarks) -> None:
+    from benchmarks.bars import judge
+
+    result = _result("convolutions", bp=[1.0], torch_adam=[1.1], torch_fused=[1.2])
+    for name, megabytes in (("bp", 12), ("torch_adam", 3), ("torch_fused", 5)):
+        result.lines[name].facts["step_memory_bytes"] = megabytes * 1_000_000
+    time, peak, steps = judge([result])
+    assert (time.against, time.figure, time.passed) == ("torch_adam", 1.1, True)
+    assert (peak.figure, peak.passed) == (1.0, True)
+    assert (steps.against, steps.figure, steps.passed) == ("torch_adam", 0.25, False)
+    result.lines["bp"].facts["step_memory_bytes"] = None
+    assert [verdict.bar.what for verdict in judge([result])] == ["PyTorch eager", "peak memory, PyTorch eager"]
+
+
+def test_the_peak_can_be_forgotten(benchmarks) -> None:
+    from benchmarks.memory import forget_peak, peak_bytes
+
+    np.ones(8_000_000)
+    before = peak_bytes()
+    resident = forget_peak()
+    if resident is None:
+        pytest.skip("this system keeps its peak")
+    assert resident < before - 60_000_000
+    kept = np.ones(2_000_000)
+    assert 15e6 < peak_bytes() - resident < 40e6
+    assert kept[0] == 1.0

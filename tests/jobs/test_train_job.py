@@ -114,6 +114,7 @@ def test_run_json_tells_how_it_went():
         "environment",
         "data",
         "plugins",
+        "from_checkpoint",
         "metrics",
         "best",
         "steps",

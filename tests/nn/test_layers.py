@@ -10,7 +10,7 @@ from windows_reference import convolution, convolution_transpose, pooled, upsamp
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError
-from backprop_cli.nn.layer import LAYERS
+from backprop_cli.nn.layer import LAYERS, ParameterLayer
 
 CASES = [(name, sample) for name, cls in LAYERS.items() for sample in cls.samples]
 IDS = [f"{name}({label(sample.settings)})" for name, sample in CASES]
@@ -377,3 +377,9 @@ def test_dropout_at_the_edge_of_its_noise():
     values, feed = inputs(x=np.ones(3), noise=np.array([0.0, 0.5, np.nextafter(0.5, 0)]))
     (out,) = evaluate([build(LAYERS, "dropout").apply({"noise": values["noise"]}, values["x"])], feed)
     np.testing.assert_array_equal(out, [0.0, 2.0, 0.0])
+
+
+@pytest.mark.parametrize(("name", "sample"), CASES, ids=IDS)
+def test_what_has_parameters_has_the_keys_for_them(name, sample):
+    layer, (_, params, _), *_ = _traced(name, sample)
+    assert not params or (isinstance(layer, ParameterLayer) and "initializer" in type(layer).model_fields)
