@@ -20,7 +20,7 @@ Direction = Literal["min", "max"]
 
 def incoherences(config: Config) -> list[Incoherence]:
     """All of them."""
-    return [*_metrics(config), *_monitors(config), *_target_transform(config), *_not_yet(config)]
+    return [*_metrics(config), *_monitors(config), *_target_transform(config), *_averages(config), *_not_yet(config)]
 
 
 def monitor_names(config: Config) -> list[str]:
@@ -43,17 +43,19 @@ def monitor_direction(config: Config, name: str) -> Direction:
 
 
 def _metrics(config: Config) -> Iterator[Incoherence]:
-    task, seen = config.loss.task, set()
+    loss, seen = config.loss, set()
     for index, metric in enumerate(config.metrics):
         path: TreePath = ("metrics", index)
         if metric.type in seen:
             yield path, f"'{metric.type}' is there twice; a metric's name is its type"
         seen.add(metric.type)
-        if task not in metric.tasks:
-            fitting = [name for name, cls in METRICS.items() if task in cls.tasks]
+        if not metric.suits(loss):
+            fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]
             *others, last = (_TASKS[t] for t in metric.tasks)
             wanted = f"{', '.join(others)} or {last}" if others else last
-            reason = f"'{metric.type}' is for {wanted}, and {config.loss.type} is for {_TASKS[task]}"
+            reason = f"'{metric.type}' is for {wanted}, and {loss.type} is for {_TASKS[loss.task]}"
+            if loss.task in metric.tasks:
+                reason = f"'{metric.type}' needs probabilities, and {loss.type} gives scores"
             yield path, f"{reason}; use one of: {', '.join(fitting)}"
 
 
@@ -100,6 +102,16 @@ def _target_transform(config: Config) -> Iterator[Incoherence]:
         target, loss = config.data.transform.target, config.loss.type
         reason = f"'{target}' is for regression, and {loss} is for {_TASKS[config.loss.task]}; leave it at none"
         yield ("data", "transform", "target"), reason
+    elif config.data.transform.target != "none" and config.loss.keeps_unit:
+        reason = f"{config.loss.type} needs the targets as they are"
+        yield ("data", "transform", "target"), f"{reason}; leave it at none"
+
+
+def _averages(config: Config) -> Iterator[Incoherence]:
+    begin, epochs = getattr(config.average, "from_epoch", 0), config.training.epochs
+    if begin > epochs > 0:
+        reason = f"training ends after epoch {epochs}, so that nothing would be averaged"
+        yield ("average", "from_epoch"), f"{reason}; begin at epoch {epochs} or before, or set training.epochs"
 
 
 def _not_yet(config: Config) -> Iterator[Incoherence]:

@@ -152,6 +152,8 @@ def _target_at(examples: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str]
 
     def at(index: tuple[int, ...]) -> str:
         row = index[0] if rows is None else int(rows[index[0]])
+        if len(index) == 1:
+            return table.at(row, "', '".join(names))
         return table.at(row, names[index[1]]) if len(names) > 1 else table.at(row, names[0], index[1:])
 
     return at

@@ -76,4 +76,4 @@ def axis_of(saved: Saved, name: str, shape: tuple[int, ...], found: Examples) ->
 
 def _output_names(saved: Saved) -> list[str]:
     classes = saved.classes if saved.recipe.loss.task == "classes" else None
-    return [str(name) for name in classes or saved.target_names or ()]
+    return [str(name) for name in classes or saved.recipe.loss.output_names(saved.target_names or ())]

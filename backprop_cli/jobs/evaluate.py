@@ -152,9 +152,9 @@ def _is_below(key: str, sections: Sequence[str]) -> bool:
 
 def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluator:
     """The evaluator with the configured metrics, and those that are required beside them."""
-    evaluator, task = saved.evaluator(), saved.recipe.loss.task
+    evaluator, loss = saved.evaluator(), saved.recipe.loss
     metrics: dict[str, Metric] = {metric.type: metric for metric in evaluator.metrics}
-    fitting = [name for name, cls in METRICS.items() if task in cls.tasks]
+    fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]
     for requirement in requirements:
         name = requirement.metric
         if name == "loss" or name in metrics:

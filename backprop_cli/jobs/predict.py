@@ -106,7 +106,7 @@ def _outputs(saved: Saved, batches: Iterator[Array]) -> Iterator[Array]:
 
 
 def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
-    task, names = saved.recipe.loss.task, saved.transform.target_names
+    task, names = saved.recipe.loss.task, saved.recipe.loss.output_names(saved.transform.target_names)
     if task == "regression":
         return Rows({name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}, {})
     labels = Predictions(task, outputs, outputs).labels

@@ -38,8 +38,6 @@ class Loss(Settings):
     """Whether its targets mean something in their own unit only (counts, probabilities) and cannot be standardized."""
     gives_probabilities: ClassVar[bool] = True
     """Whether what it predicts of classes and binary targets are probabilities; else they are scores."""
-    reaches_zero: ClassVar[bool] = True
-    """Whether it is 0 where every example is predicted exactly, and never less."""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """What each example costs; where an example has several outputs it may be a cost for each of them.
@@ -115,6 +113,20 @@ class Loss(Settings):
     def outputs_for(self, targets: int) -> int:
         """How many outputs a network needs for so many classes or target columns."""
         return targets
+
+    def output_names(self, targets: Sequence[str]) -> list[str]:
+        """What a network's outputs are called, by the names of the target columns."""
+        return list(targets)
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The quantiles of each target that the outputs are; empty: an output is one number for a target."""
+        return ()
+
+    @property
+    def reaches_zero(self) -> bool:
+        """Whether it is 0 where every example is predicted exactly, and never less."""
+        return True
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
         """The first target that it has no cost for, where the network has ``outputs`` outputs; None: there is none."""

@@ -140,11 +140,21 @@ class Evaluator:
 
     def predictions(self, outputs: Array, targets: Array | Windows) -> Predictions:
         """What metrics are computed from, in the target's own unit."""
-        return Predictions(self.recipe.loss.task, self._in_unit(outputs), self._in_unit(np.asarray(targets)))
+        loss, known = self.recipe.loss, np.asarray(targets)
+        known = self.to_unit(known) if loss.task == "regression" else known
+        return Predictions(loss.task, self._in_unit(outputs), known, levels=loss.levels)
 
     def measure(self, predictions: Predictions) -> dict[str, float]:
         """Every metric, by name."""
         return {metric.type: metric.compute(predictions) for metric in self.metrics}
 
-    def _in_unit(self, values: Array) -> Array:
-        return self.to_unit(values) if self.recipe.loss.task == "regression" else values
+    def _in_unit(self, outputs: Array) -> Array:
+        """Outputs in the target's own unit; of several quantiles each like the target."""
+        loss = self.recipe.loss
+        if loss.task != "regression":
+            return outputs
+        count = len(loss.levels)
+        if count < 2:
+            return self.to_unit(outputs)
+        parts = [self.to_unit(outputs[:, level::count]) for level in range(count)]
+        return np.stack(parts, axis=2).reshape(outputs.shape)

@@ -12,9 +12,8 @@ from backprop_cli.config.load import load_config
     [
         (
             "metrics=[accuracy, r2]",
-            "metrics[1]: 'r2' is for regression, and cross_entropy is for classes; use one of: accuracy, f1, "
-            "precision, "
-            "recall, roc_auc, top_k_accuracy",
+            "metrics[1]: 'r2' is for regression, and cross_entropy is for classes; use one of: accuracy, "
+            "brier_score, f1, log_loss, precision, recall, roc_auc, top_k_accuracy",
         ),
         ("metrics=[accuracy, accuracy]", "metrics[1]: 'accuracy' is there twice; a metric's name is its type"),
         (
@@ -53,10 +52,29 @@ def test_metrics_of_another_task_are_pointed_at():
     text = changed("loss: cross_entropy", "loss: huber") + "metrics:\n  - accuracy\n  - r2\n"
     assert message(text) == (
         "digits.yaml:12:5: metrics[0]: 'accuracy' is for classes, binary targets or tokens, and huber is for "
-        "regression; use one "
-        "of: mean_absolute_error, mean_squared_error, r2, root_mean_squared_error\n"
+        "regression; use one of: cosine_similarity, kl_divergence, mean_absolute_error, "
+        "mean_absolute_percentage_error, mean_poisson_deviance, mean_squared_error, pinball_loss, r2, "
+        "root_mean_squared_error\n"
         "   12 |   - accuracy\n"
         "      |     ^^^^^^^^"
+    )
+
+
+def test_metrics_of_probabilities_do_not_go_with_scores():
+    text = changed("loss: cross_entropy", "loss: hinge") + "metrics: [brier_score]\n"
+    assert message(text) == (
+        "digits.yaml:11:11: metrics[0]: 'brier_score' needs probabilities, and hinge gives scores; use one of: "
+        "accuracy, f1, precision, recall, roc_auc, top_k_accuracy\n"
+        "   11 | metrics: [brier_score]\n"
+        "      |           ^^^^^^^^^^^"
+    )
+
+
+@pytest.mark.parametrize("loss", ["poisson", "kl_divergence"])
+def test_targets_with_a_unit_of_their_own_are_not_standardized(loss):
+    text = changed("loss: cross_entropy", f"loss: {loss}")
+    assert message(text, "data.transform.target=standardize") == (
+        f"override data.transform.target=standardize: {loss} needs the targets as they are; leave it at none"
     )
 
 
@@ -116,3 +134,20 @@ def test_the_best_checkpoint_follows_early_stopping(tmp_path):
 )
 def test_which_way_is_better(tmp_path, name, direction):
     assert monitor_direction(load_config(write(tmp_path)).config, name) == direction
+
+
+def test_an_average_begins_before_the_end(tmp_path):
+    text = DIGITS + "average: {type: swa, from_epoch: 31}\n"
+    assert message(text) == (
+        "digits.yaml:11:34: average.from_epoch: training ends after epoch 30, so that nothing would be averaged; begin "
+        "at epoch 30 or before, or set training.epochs\n"
+        "   11 | average: {type: swa, from_epoch: 31}\n"
+        "      |                                  ^^"
+    )
+    assert load_config(write(tmp_path, text), ["training.epochs=31"]).config.average is not None
+
+
+def test_an_average_and_lookahead_are_off_unless_asked_for(tmp_path):
+    assert load_config(write(tmp_path)).config.average is None
+    found = load_config(write(tmp_path, DIGITS + "average: ema\nlookahead: {}\n")).config
+    assert (found.average.decay, found.lookahead.steps, found.lookahead.rate) == (0.999, 5, 0.5)

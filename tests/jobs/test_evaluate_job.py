@@ -149,7 +149,11 @@ def test_what_is_no_requirement(run, text, capsys):
     [
         ("acuracy>=0.9", "unknown metric 'acuracy'; did you mean 'accuracy'?"),
         ("validation/accuracy>=0.9", "is about 'validation', but 'test' is evaluated"),
-        ("r2>=0.9", "unknown metric 'r2'; known: loss, accuracy, f1, precision, recall, roc_auc, top_k_accuracy"),
+        (
+            "r2>=0.9",
+            "unknown metric 'r2'; known: loss, accuracy, brier_score, f1, log_loss, precision, recall, roc_auc, "
+            "top_k_accuracy",
+        ),
     ],
 )
 def test_a_requirement_of_no_metric(run, text, reason, capsys):

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nn_support import build, distance, evaluate, inputs, label, samples
 from pydantic import ValidationError
+from scipy.special import xlogy
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.nn.loss import LABELLED, LOSSES
 
 TORCH = json.loads(Path(__file__).with_name("torch_reference.json").read_text())["losses"]
+MORE = json.loads(Path(__file__).with_name("torch_losses.json").read_text())
 CASES = samples(LOSSES)
 IDS = [label(settings) for _, settings in CASES]
 CLASSES, POSITIONS = 3, 4
@@ -45,6 +47,45 @@ def _next_token(outputs, labels, loss, weights):
     return each + 0.0 * anp.sum(outputs)
 
 
+def _hinge(outputs, labels, loss, weights):
+    rows = anp.arange(len(labels))
+    missing = anp.maximum(0.0, loss.margin - outputs[rows, labels][:, None] + outputs) ** loss.power
+    each = (anp.sum(missing, axis=1) - loss.margin**loss.power) / outputs.shape[1]  # of the right class: the margin
+    return anp.mean(weights[labels] * each)
+
+
+def _binary_hinge(outputs, t, loss, weights):
+    return anp.mean(anp.maximum(0.0, loss.margin - (2 * t - 1) * outputs) ** loss.power)
+
+
+def _focal(outputs, labels, loss, weights):
+    p = anp.exp(outputs) / anp.sum(anp.exp(outputs), axis=1, keepdims=True)
+    own = p[anp.arange(len(labels)), labels]
+    return anp.mean(weights[labels] * (1 - own) ** loss.gamma * -anp.log(own))
+
+
+def _binary_focal(outputs, t, loss, weights):
+    p, one = 1 / (1 + anp.exp(-outputs)), 1.0 if loss.alpha is None else loss.alpha
+    own, alpha = anp.where(t == 1, p, 1 - p), anp.where(t == 1, one, 1.0 if loss.alpha is None else 1 - one)
+    return anp.mean(alpha * (1 - own) ** loss.gamma * -anp.log(own))
+
+
+def _kl_divergence(outputs, t, loss, weights):
+    log_p = outputs - anp.log(anp.sum(anp.exp(outputs), axis=1, keepdims=True))
+    return anp.mean(anp.sum(xlogy(t, t) - t * log_p, axis=1))
+
+
+def _cosine_similarity(outputs, t, loss, weights):
+    lengths = anp.sqrt(anp.sum(outputs**2, axis=1) * anp.sum(t**2, axis=1))
+    return anp.mean(1 - anp.sum(outputs * t, axis=1) / lengths)
+
+
+def _quantile(outputs, t, loss, weights):
+    levels = np.tile(loss.levels, t.shape[1])
+    residual = np.repeat(t, len(loss.levels), axis=1) - outputs
+    return anp.mean(anp.where(residual > 0, levels * residual, (levels - 1) * residual))
+
+
 # The same functions, written from their definitions for another package.
 REFERENCE = {
     "mean_squared_error": lambda o, t, *_: anp.mean((o - t) ** 2),
@@ -53,6 +94,14 @@ REFERENCE = {
     "cross_entropy": _cross_entropy,
     "binary_cross_entropy": _binary_cross_entropy,
     "next_token": _next_token,
+    "hinge": _hinge,
+    "binary_hinge": _binary_hinge,
+    "focal": _focal,
+    "binary_focal": _binary_focal,
+    "kl_divergence": _kl_divergence,
+    "poisson": lambda o, t, *_: anp.mean(anp.exp(o) - t * o),
+    "cosine_similarity": _cosine_similarity,
+    "quantile": _quantile,
 }
 
 
@@ -159,6 +208,17 @@ def test_value_is_pytorchs(name):
     np.testing.assert_allclose(evaluate([out], feed)[0], TORCH[name], rtol=1e-14)
 
 
+@pytest.mark.parametrize("name", MORE["losses"])
+def test_value_and_gradient_are_pytorchs(name):
+    case = MORE["losses"][name]
+    loss = build(LOSSES, case["settings"])
+    outputs = np.array(MORE["outputs"]) if loss.task == "tokens" else np.array(MORE["outputs"])[:, 0]
+    out, x, feed = _traced(loss, outputs, np.array(MORE["targets"][case["targets"]]))
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    assert distance(found, case["value"]) < 1e-13
+    assert distance(gradient, case["gradient"]) < 1e-12
+
+
 def test_softmax_and_cross_entropy_give_p_minus_onehot_times_x():
     """The gradient that is usually written by hand comes out of the composed program."""
     rng = np.random.default_rng(5)
@@ -229,8 +289,110 @@ def test_predictions_are_probabilities_where_outputs_are_logits():
     found = {name: evaluate([cls().activate(values["x"])], feed)[0].tolist() for name, cls in LOSSES.items()}
     for name in ("cross_entropy", "next_token"):
         assert found.pop(name)[0] == pytest.approx([0.25, 0.75])
-    assert found.pop("binary_cross_entropy")[0] == pytest.approx([0.5, 0.75])
+    for name in ("focal", "hinge", "kl_divergence"):
+        assert found.pop(name)[0] == pytest.approx([0.25, 0.75])
+    for name in ("binary_cross_entropy", "binary_focal", "binary_hinge"):
+        assert found.pop(name)[0] == pytest.approx([0.5, 0.75])
+    assert found.pop("poisson")[0] == pytest.approx([1, 3])
     assert all(rows == [[0.0, np.log(3)]] for rows in found.values())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    ("logits", "label", "value", "slope"),
+    [([1e4, 0.0], 0, 0.0, [0, 0]), ([1e4, 0.0], 1, 1e4, [1, -1]), ([-1e4, 0.0], 0, 1e4, [-1, 1])],
+)
+def test_focal_far_out(dtype, gamma, logits, label, value, slope):
+    """Where 1 - p[y] rounds to 0 a power below 1 has no derivative; its logarithm has."""
+    out, x, feed = _traced(
+        build(LOSSES, {"type": "focal", "gamma": gamma}), np.array([logits], dtype), np.array([label])
+    )
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    np.testing.assert_allclose(found, np.asarray(value, dtype), rtol=2e-7)
+    np.testing.assert_allclose(gradient, [slope], rtol=1e-6, atol=1e-30)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize(
+    ("logit", "target", "value", "slope"), [(1e4, 1, 0.0, 0.0), (1e4, 0, 1e4, 1.0), (-1e4, 1, 1e4, -1.0)]
+)
+def test_binary_focal_far_out(dtype, gamma, logit, target, value, slope):
+    loss = build(LOSSES, {"type": "binary_focal", "gamma": gamma})
+    out, x, feed = _traced(loss, np.array([[logit]], dtype), np.array([[target]], dtype))
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    np.testing.assert_allclose(found, value, rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[slope]], rtol=1e-6, atol=1e-30)
+
+
+def test_focal_with_gamma_0_is_cross_entropy():
+    for focal, entropy in (("focal", "cross_entropy"), ("binary_focal", "binary_cross_entropy")):
+        outputs, targets = _data(build(LOSSES, entropy))
+        found = []
+        for keys in ({"type": focal, "gamma": 0}, {"type": entropy}):
+            out, x, feed = _traced(build(LOSSES, keys), outputs, targets)
+            found.append(np.append(*(part.ravel() for part in evaluate([out, *ad.grad(out, [x])], feed))))
+        np.testing.assert_allclose(*found, rtol=1e-13)
+
+
+def test_hinge_beyond_its_margin_costs_nothing_and_has_no_gradient():
+    for keys in ("hinge", {"type": "hinge", "power": 2}):
+        out, x, feed = _traced(build(LOSSES, keys), np.array([[3.0, 2.0, -5.0]]), np.array([0]))
+        found, gradient = evaluate([out, *ad.grad(out, [x])], feed)  # exactly at the margin of class 1
+        assert (found.item(), gradient.any()) == (0.0, False)
+
+
+def test_cosine_similarity_of_a_row_of_zeros_is_0_with_a_finite_gradient():
+    loss = build(LOSSES, "cosine_similarity")
+    out, x, feed = _traced(loss, np.zeros((1, 2)), np.array([[3.0, 4.0]]))
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    assert found.item() == 1.0
+    np.testing.assert_allclose(gradient, [[-0.6e8, -0.8e8]])
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_the_best_constant_for_a_quantile_is_that_quantile(level):
+    data = np.random.default_rng(0).exponential(size=(101, 1))
+    loss = build(LOSSES, {"type": "quantile", "quantile": level})
+    costs = []
+    for guess in np.sort(data[:, 0]):
+        out, _, feed = _traced(loss, np.full((101, 1), guess), data)
+        costs.append(evaluate([out], feed)[0].item())
+    assert np.argmin(costs) == round(level * 100)
+
+
+def test_names_of_the_outputs_of_quantiles():
+    several = build(LOSSES, {"type": "quantile", "quantile": [0.05, 0.5]})
+    assert several.output_names(["price"]) == ["q0.05", "q0.5"]
+    assert several.output_names(["a", "b"]) == ["a_q0.05", "a_q0.5", "b_q0.05", "b_q0.5"]
+    assert build(LOSSES, "quantile").output_names(["a", "b"]) == ["a", "b"]
+    assert (several.outputs_for(2), several.target_shape((4,))) == (4, (2,))
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "index", "text"),
+    [
+        ("poisson", [[0.0, 2.5]], None, ""),
+        ("poisson", [[0.0, 1.0], [3.0, -1.0]], (1, 1), "expected a count of at least 0, got -1"),
+        ("kl_divergence", [[0.25, 0.75], [0.3334, 0.667]], None, ""),
+        ("kl_divergence", [[0.5, 0.5], [-0.1, 1.1]], (1, 0), "expected a probability from 0 to 1, got -0.1"),
+        ("kl_divergence", [[0.5, 0.5], [0.5, 0.75]], (1,), "expected probabilities that sum to 1, got a sum of 1.25"),
+        ("mean_squared_error", [[-1.0, 1e9]], None, ""),
+    ],
+)
+def test_targets_that_have_no_cost(name, targets, index, text):
+    wrong = build(LOSSES, name).wrong_target(np.array(targets), 2)
+    assert (None if wrong is None else (wrong.index, wrong.reason)) == (None if index is None else (index, text))
+
+
+def test_losses_that_do_not_reach_0():
+    loses = [keys for _, keys in CASES if not build(LOSSES, keys).reaches_zero]
+    assert loses == [
+        {"type": "cross_entropy", "label_smoothing": 0.2},
+        {"type": "next_token", "label_smoothing": 0.2},
+        {"type": "poisson"},
+    ]
 
 
 # ------------------------------------------------------------------------------------------------ tokens
@@ -382,6 +544,13 @@ def test_settings_out_of_range(settings, place, text):
             "(given outputs: (4, 3, 2), labels: (4,))",
         ),
         (
+            "quantile",
+            (4, 3),
+            (4, 2),
+            "loss quantile: needs targets (batch, targets) and 1 output for each of them "
+            "(given outputs: (4, 3), targets: (4, 2))",
+        ),
+        (
             "next_token",
             (4, 3, 2),
             (4,),
@@ -395,3 +564,16 @@ def test_shapes_that_do_not_fit(name, outputs, targets, text):
     with pytest.raises(ShapeError) as caught:
         loss.apply(ad.input_("o", outputs), ad.input_("t", targets, int if loss.task in LABELLED else float))
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"type": "quantile", "quantile": [0.5, 0.1]}, "must rise, each quantile once, got 0.5, 0.1"),
+        ({"type": "quantile", "quantile": [0.1, 0.1]}, "must rise, each quantile once, got 0.1, 0.1"),
+    ],
+)
+def test_quantiles_that_do_not_rise(settings, message):
+    with pytest.raises(ValidationError) as caught:
+        build(LOSSES, settings)
+    assert message in [problem["msg"] for problem in caught.value.errors()]

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from nn_support import build
+from scipy.special import rel_entr
 from sklearn import metrics as sk
+from sklearn.metrics.pairwise import cosine_similarity
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import UsageError
@@ -55,7 +57,24 @@ REFERENCE = {
     "root_mean_squared_error": lambda p, own: sk.root_mean_squared_error(p.targets, p.outputs),
     "mean_absolute_error": lambda p, own: sk.mean_absolute_error(p.targets, p.outputs),
     "r2": lambda p, own: sk.r2_score(p.targets, p.outputs),
+    "mean_absolute_percentage_error": lambda p, own: sk.mean_absolute_percentage_error(p.targets, p.outputs),
+    "mean_poisson_deviance": lambda p, own: sk.mean_poisson_deviance(p.targets.ravel(), p.outputs.ravel()),
+    "kl_divergence": lambda p, own: np.mean(rel_entr(p.targets, p.outputs).sum(axis=1)),
+    "cosine_similarity": lambda p, own: np.mean(np.diag(cosine_similarity(p.targets, p.outputs))),
+    "pinball_loss": lambda p, own: sk.mean_pinball_loss(p.targets, p.outputs),
+    "log_loss": lambda p, own: _by_output(p, sk.log_loss),
+    "brier_score": lambda p, own: _by_output(p, sk.brier_score_loss),
 }
+POSITIVE = ("mean_poisson_deviance", "kl_divergence")
+"""Metrics that are of numbers above 0."""
+PROBABLE = ("log_loss", "brier_score")
+"""Metrics that are of probabilities that sum to 1."""
+
+
+def _by_output(p, function):
+    if p.task == "classes":
+        return function(p.targets, p.outputs, labels=range(p.outputs.shape[1]))
+    return np.mean([function(t, o, labels=[0, 1]) for t, o in zip(p.targets.T, p.outputs.T, strict=True)])
 
 
 def _predictions(task, examples, width, seed, dtype="float64"):
@@ -68,6 +87,16 @@ def _predictions(task, examples, width, seed, dtype="float64"):
     if task == "binary":
         return Predictions(task, outputs.astype(dtype), rng.integers(0, 2, (examples, width)).astype(dtype))
     return Predictions(task, outputs.astype(dtype), rng.normal(size=(examples, width)).astype(dtype))
+
+
+def _suited(name, p):
+    """Numbers that the metric is defined for."""
+    if name in POSITIVE:
+        return Predictions(p.task, p.outputs + p.outputs.dtype.type(0.1), np.abs(p.targets).round())
+    if name in PROBABLE and p.task == "classes":
+        shares = p.outputs + p.outputs.dtype.type(0.05)
+        return Predictions(p.task, shares / shares.sum(axis=1, keepdims=True), p.targets)
+    return p
 
 
 def _tokens(examples, width, rng, positions=3):
@@ -97,6 +126,7 @@ def test_is_scikit_learns(name, settings, task, count, width, seed):
     if name == "roc_auc":
         width = 2 if task == "classes" else 1
     predictions = _predictions(task, count, max(width, 2) if task in LABELLED else width, seed)
+    predictions = _suited(name, predictions)
     found = metric.compute(predictions)
     assert isinstance(found, float)
     with warnings.catch_warnings():
@@ -113,7 +143,9 @@ OF_ARRAYS = [case for case in CASES if case[2] != "tokens"]
 )
 def test_precision_of_the_outputs_does_not_matter(name, settings, task):
     metric, width = build(METRICS, {"type": name, **settings}), 1 if name == "roc_auc" and task == "binary" else 2
-    p = _predictions(task, 20, width, 0, "float32")
+    p = _suited(name, _predictions(task, 20, width, 0, "float32"))
+    if name == "log_loss":  # but for how near to 0 and 1 a probability can be
+        p = Predictions(task, np.clip(p.outputs, 0.1, 0.9), p.targets)
     wide = Predictions(task, p.outputs.astype("float64"), p.targets)
     assert metric.compute(p) == metric.compute(wide)
 
@@ -262,3 +294,43 @@ def test_a_perplexity_without_end_is_infinite():
     counts = TokenCounts(2)
     counts.add(np.array([[[1e4, 1.0]]]))
     assert build(METRICS, "perplexity").compute(Predictions.of_tokens(counts)) == math.inf
+
+
+def _regression(outputs, targets, **more):
+    return Predictions("regression", np.array(outputs), np.array(targets), **more)
+
+
+@pytest.mark.parametrize(
+    ("metric", "outputs", "targets", "value"),
+    [
+        ("mean_poisson_deviance", [[0.0]], [[1.0]], math.nan),
+        ("mean_poisson_deviance", [[1.0]], [[-1.0]], math.nan),
+        ("mean_poisson_deviance", [[2.0]], [[0.0]], 4.0),
+        ("kl_divergence", [[-0.5, 1.5]], [[0.5, 0.5]], math.nan),
+        ("kl_divergence", [[0.0, 1.0]], [[0.5, 0.5]], math.inf),
+        ("kl_divergence", [[1.0, 0.0]], [[1.0, 0.0]], 0.0),
+        ("cosine_similarity", [[0.0, 0.0]], [[1.0, 2.0]], 0.0),
+        ("mean_absolute_percentage_error", [[1.5], [-1.0]], [[1.0], [-2.0]], 0.5),
+    ],
+)
+def test_what_is_undefined_or_on_an_edge(metric, outputs, targets, value):
+    assert build(METRICS, metric).compute(_regression(outputs, targets)) == pytest.approx(value, nan_ok=True)
+
+
+def test_quantiles_are_measured_by_their_own_levels_and_other_metrics_by_the_median():
+    rng = np.random.default_rng(0)
+    outputs, targets, levels = rng.normal(size=(20, 6)), rng.normal(size=(20, 2)), (0.1, 0.6, 0.95)
+    predictions = _regression(outputs, targets, levels=levels)
+    expected = [
+        sk.mean_pinball_loss(targets[:, k], outputs[:, 3 * k + i], alpha=level)
+        for k in range(2)
+        for i, level in enumerate(levels)
+    ]
+    assert build(METRICS, "pinball_loss").compute(predictions) == pytest.approx(np.mean(expected), rel=1e-12)
+    found = build(METRICS, "mean_absolute_error").compute(predictions)
+    assert found == pytest.approx(sk.mean_absolute_error(targets, outputs[:, [1, 4]]), rel=1e-12)
+
+
+def test_log_loss_of_a_class_that_was_said_to_be_impossible():
+    sure = Predictions("classes", np.array([[1.0, 0.0]], np.float32), np.array([1]))
+    assert build(METRICS, "log_loss").compute(sure) == pytest.approx(-math.log(2**-23))

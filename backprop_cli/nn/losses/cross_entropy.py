@@ -50,6 +50,11 @@ class CrossEntropy(Loss):
         """As ``class_weight`` says. Raises: ClassWeightError."""
         return class_weights(self.class_weight, classes, counts)
 
+    @property
+    def reaches_zero(self) -> bool:
+        """Unless labels are smoothed."""
+        return self.label_smoothing == 0
+
     def activate(self, outputs: Value) -> Value:
         """Probabilities of the classes."""
         return softmax(outputs)

@@ -57,6 +57,11 @@ class NextToken(Loss):
         """1 where a position counts, else 0."""
         return 1.0 - cast(equal(targets, constant(self.ignore, np.int64)), dtype)
 
+    @property
+    def reaches_zero(self) -> bool:
+        """Unless labels are smoothed."""
+        return self.label_smoothing == 0
+
     def activate(self, outputs: Value) -> Value:
         """Probabilities of the tokens at each position."""
         return softmax(outputs)

@@ -1,0 +1,60 @@
+"""How far predicted probabilities are from given ones."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.autodiff import Array, Value, constant, greater, log, log_softmax, softmax, where
+from backprop_cli.autodiff import sum as sum_
+from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget
+
+_TOLERANCE = 1e-3
+"""How far from 1 given probabilities may sum to: they may be rounded to a few digits."""
+
+
+@LOSSES.register
+class KlDivergence(Loss):
+    """``loss = mean(sum_c t[c] * (log(t[c]) - log(p[c])))`` over the batch, ``p = softmax(logits)``, in nats.
+
+    The targets t of an example are probabilities, one a column, that sum to 1; where one is 0 it costs nothing. The
+    gradient is that of the cross entropy with soft targets. As PyTorch's KLDivLoss with ``batchmean`` of log_softmax.
+
+    Shapes: logits, targets (batch, outputs) -> ()
+    YAML:   kl_divergence
+    Raises: DataError for targets that are no probabilities.
+    Source: Kullback & Leibler, On Information and Sufficiency (1951), equation 2.4.
+    """
+
+    type: Literal["kl_divergence"] = "kl_divergence"
+    task: ClassVar[Task] = "regression"
+    applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
+    keeps_unit: ClassVar[bool] = True
+
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """``sum_c t[c] * (log(t[c]) - log(p[c]))``, with ``0 * log(0) = 0``."""
+        self.check(outputs, targets)
+        there = where(greater(targets, constant(0.0, targets.dtype)), targets, constant(1.0, targets.dtype))
+        return sum_(targets * (log(there) - log_softmax(outputs, 1)), 1)
+
+    def activate(self, outputs: Value) -> Value:
+        """Probabilities."""
+        return softmax(outputs)
+
+    def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
+        """A probability below 0, or an example's that do not sum to 1."""
+        if (targets < 0).any():
+            i, j = (int(k) for k in np.argwhere(targets < 0)[0])
+            return WrongTarget((i, j), f"expected a probability from 0 to 1, got {targets[i, j]:.6g}")
+        sums = targets.sum(axis=1, dtype=np.float64)
+        wrong = np.abs(sums - 1.0) > _TOLERANCE
+        if not wrong.any():
+            return None
+        first = int(np.argmax(wrong))
+        return WrongTarget((first,), f"expected probabilities that sum to 1, got a sum of {sums[first]:.6g}")
+
+    def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
+        """Probabilities, none of them 0: there the derivative by the target is infinite."""
+        shares = 0.1 + rng.random(outputs)
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))

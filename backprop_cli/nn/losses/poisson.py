@@ -1,0 +1,53 @@
+"""Counts whose logarithm is predicted."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.autodiff import Array, Value, exp
+from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget
+
+
+@LOSSES.register
+class Poisson(Loss):
+    """``loss = mean(exp(x) - t * x)`` over batch and outputs, in nats; the network's x is the logarithm of the rate.
+
+    The negative log-likelihood of the count t at the rate ``exp(x)``, without the ``log(t!)`` that no network changes:
+    it may be negative. As PyTorch's PoissonNLLLoss with ``log_input``. Predictions are the rates.
+
+    Shapes: log-rates, targets (batch, outputs) -> ()
+    YAML:   poisson
+    Raises: DataError for targets below 0.
+    Source: Nelder & Wedderburn, Generalized Linear Models (1972), section 1.1; the logarithm as link.
+    """
+
+    type: Literal["poisson"] = "poisson"
+    task: ClassVar[Task] = "regression"
+    keeps_unit: ClassVar[bool] = True
+
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """``exp(x) - t * x``."""
+        self.check(outputs, targets)
+        return exp(outputs) - targets * outputs
+
+    def activate(self, outputs: Value) -> Value:
+        """Rates."""
+        return exp(outputs)
+
+    @property
+    def reaches_zero(self) -> bool:
+        """No: it is least, and may be negative, where the rates are the counts."""
+        return False
+
+    def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
+        """A count below 0."""
+        if not (targets < 0).any():
+            return None
+        i, j = (int(k) for k in np.argwhere(targets < 0)[0])
+        return WrongTarget((i, j), f"expected a count of at least 0, got {targets[i, j]:.6g}")
+
+    def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
+        """Small counts."""
+        return rng.poisson(2.0, outputs).astype(np.float64)

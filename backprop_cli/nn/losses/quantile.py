@@ -1,0 +1,77 @@
+"""Quantiles of what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from backprop_cli.autodiff import Value, constant, maximum, reshape
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.settings import Many
+
+Level = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _rising(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if any(low >= high for low, high in pairwise(levels)):
+        reason = f"must rise, each quantile once, got {', '.join(f'{level:g}' for level in levels)}"
+        raise PydanticCustomError("rising", "{reason}", {"reason": reason})
+    return levels
+
+
+@LOSSES.register
+class Quantile(Loss):
+    """``loss = mean(max(q * r, (q - 1) * r))``, ``r = targets - outputs``: the pinball loss of the quantile q.
+
+    It is least where a share q of the targets is below the outputs; q = 0.5 is half the mean absolute error. Of a list
+    of quantiles each target column has an output for each, side by side: with two targets and ``[0.1, 0.9]`` they are
+    target 1 at 0.1, target 1 at 0.9, target 2 at 0.1, target 2 at 0.9; the mean is over all. Metrics of one number
+    a target are of the quantile nearest 0.5. The derivative of a residual of 0 is ``1/2 - q``.
+
+    Shapes: outputs (batch, targets * quantiles), targets (batch, targets) -> ()
+    YAML:   {type: quantile, quantile: [0.1, 0.5, 0.9]}
+    Source: Koenker & Bassett, Regression Quantiles (1978), section 3; as scikit-learn's mean_pinball_loss.
+    """
+
+    type: Literal["quantile"] = "quantile"
+    task: ClassVar[Task] = "regression"
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"quantile": 0.9}, {"quantile": [0.1, 0.5, 0.9]})
+    quantile: Level | Annotated[Many[Level], Field(min_length=1), AfterValidator(_rising)] = 0.5
+    """the share of targets below the prediction, or a rising list of such shares"""
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The quantiles."""
+        return self.quantile if isinstance(self.quantile, tuple) else (self.quantile,)
+
+    def costs(self, outputs: Value, targets: Value) -> Value:
+        """``max(q * r, (q - 1) * r)``. Shapes: (batch, targets * quantiles)."""
+        count = len(self.levels)
+        if outputs.ndim != 2 or targets.ndim != 2 or outputs.shape != (targets.shape[0], targets.shape[1] * count):
+            reason = f"needs targets (batch, targets) and {count} output{'' if count == 1 else 's'} for each of them"
+            raise ShapeError(f"loss {self.type}", reason, outputs=outputs.shape, targets=targets.shape)
+        residual = reshape(targets, (*targets.shape, 1)) - reshape(outputs, (*targets.shape, count))
+        levels = np.array(self.levels)
+        cost = maximum(residual * constant(levels, outputs.dtype), residual * constant(levels - 1.0, outputs.dtype))
+        return reshape(cost, outputs.shape)
+
+    def target_shape(self, outputs: tuple[int, ...]) -> tuple[int, ...]:
+        """An output for each quantile of each target."""
+        return (*outputs[:-1], outputs[-1] // len(self.levels))
+
+    def outputs_for(self, targets: int) -> int:
+        """An output for each quantile of each target."""
+        return targets * len(self.levels)
+
+    def output_names(self, targets: Sequence[str]) -> list[str]:
+        """``q0.1``; of several targets ``price_q0.1``."""
+        if len(self.levels) == 1:
+            return list(targets)
+        heads = [""] if len(targets) == 1 else [f"{name}_" for name in targets]
+        return [f"{head}q{level:g}" for head in heads for level in self.levels]

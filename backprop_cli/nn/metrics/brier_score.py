@@ -1,0 +1,36 @@
+"""How far probabilities are from what came."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class BrierScore(Metric):
+    """``mean(sum_c (p[c] - (c == label))^2)``; of two classes half of it: that of the second class alone. 0 is perfect.
+
+    For binary targets ``mean((p - t)^2)`` over all outputs. As in scikit-learn.
+
+    Source: Brier, Verification of Forecasts Expressed in Terms of Probability (1950), equation 2.
+
+    YAML:   brier_score
+    """
+
+    type: Literal["brier_score"] = "brier_score"
+    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    better: ClassVar[Literal["max", "min"]] = "min"
+    needs_probabilities: ClassVar[bool] = True
+
+    def compute(self, predictions: Predictions) -> float:
+        """Mean squared distance."""
+        probs = predictions.outputs.astype(np.float64)
+        if predictions.task == "binary":
+            return float(np.mean(np.square(probs - predictions.targets.astype(np.float64))))
+        right = np.arange(probs.shape[1]) == predictions.targets.astype(np.int64)[:, None]
+        total = float(np.mean(np.sum(np.square(probs - right), axis=1)))
+        return total / 2 if probs.shape[1] == 2 else total

@@ -1,0 +1,34 @@
+"""The angle between outputs and targets."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Array, Metric, Predictions
+
+
+@METRICS.register
+class CosineSimilarity(Metric):
+    """``mean(<outputs, targets> / (|outputs| |targets|))`` over the examples: 1 in the same direction, -1 opposite.
+
+    0 for a row of zeros. As in scikit-learn.
+
+    YAML:   cosine_similarity
+    """
+
+    type: Literal["cosine_similarity"] = "cosine_similarity"
+    tasks: ClassVar[tuple[Task, ...]] = ("regression",)
+    better: ClassVar[Literal["max", "min"]] = "max"
+
+    def compute(self, predictions: Predictions) -> float:
+        """Mean over the examples of the cosine of the angle."""
+        predicted, given = predictions.numbers, predictions.targets.astype(np.float64)
+        rows = [rows / np.where(length > 0, length, 1.0) for rows, length in map(_with_length, (predicted, given))]
+        return float(np.mean(np.sum(rows[0] * rows[1], axis=1)))
+
+
+def _with_length(rows: Array) -> tuple[Array, Array]:
+    return rows, np.linalg.norm(rows, axis=1, keepdims=True)

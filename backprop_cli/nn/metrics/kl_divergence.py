@@ -1,0 +1,37 @@
+"""How far predicted probabilities are from given ones."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class KlDivergence(Metric):
+    """``mean(sum_c t[c] * log(t[c] / p[c]))`` over the examples, in nats; 0 is perfect.
+
+    The columns of the targets are the probabilities t, the outputs those that are predicted; where t is 0 nothing is
+    added. NaN where one is negative, infinite where p is 0 and t is not.
+
+    Source: Kullback & Leibler, On Information and Sufficiency (1951), equation 2.4.
+
+    YAML:   kl_divergence
+    """
+
+    type: Literal["kl_divergence"] = "kl_divergence"
+    tasks: ClassVar[tuple[Task, ...]] = ("regression",)
+    better: ClassVar[Literal["max", "min"]] = "min"
+
+    def compute(self, predictions: Predictions) -> float:
+        """Mean over the examples."""
+        predicted, given = predictions.numbers, predictions.targets.astype(np.float64)
+        if (predicted < 0).any() or (given < 0).any():
+            return math.nan
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.where(given > 0, given, 1.0)) - np.log(np.where(given > 0, predicted, 1.0))
+        return float(np.mean(np.sum(given * logs, axis=1)))

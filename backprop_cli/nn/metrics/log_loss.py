@@ -1,0 +1,36 @@
+"""How improbable the labels are."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.nn.loss import Task
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+
+
+@METRICS.register
+class LogLoss(Metric):
+    """``mean(-log(p[label]))`` in nats; with several binary outputs, over all of them. As in scikit-learn.
+
+    It is cross_entropy, or binary_cross_entropy, without smoothing and weights, of whatever loss was trained. A
+    probability is taken to be at least, and its distance from 1 too, the precision of its format: 1.2e-7 of float32.
+
+    YAML:   log_loss
+    """
+
+    type: Literal["log_loss"] = "log_loss"
+    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    better: ClassVar[Literal["max", "min"]] = "min"
+    needs_probabilities: ClassVar[bool] = True
+
+    def compute(self, predictions: Predictions) -> float:
+        """Mean over all labels."""
+        tiny = float(np.finfo(predictions.outputs.dtype).eps)
+        probs, labels = predictions.outputs.astype(np.float64), predictions.targets.astype(np.int64)
+        if predictions.task == "classes":
+            own = np.take_along_axis(probs, labels[:, None], axis=1)
+        else:
+            own = np.where(labels == 1, probs, 1.0 - probs)
+        return float(np.mean(-np.log(np.clip(own, tiny, 1.0 - tiny))))
