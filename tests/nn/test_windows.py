@@ -185,7 +185,7 @@ def test_nothing_is_moved_where_arrows_join_and_noise_is_multiplied():
         {"type": "dropout", "rate": 0.5},
         {"type": "conv2d", "channels": 2, "kernel": 3, "padding": "same", "activation": "gelu"},
         {"type": "concat", "inputs": ["conv2d_2", "activation_1"], "axis": 0},
-        {"type": "conv2d", "channels": 3, "kernel": 3, "stride": 2},
+        {"type": "conv2d", "channels": 3, "kernel": 3, "stride": 2, "activation": "tanh"},
         {"type": "global_average_pool"},
     ]
     model = Model.build([build(LAYERS, settings) for settings in layers], (1, 8, 8))
