@@ -12,13 +12,14 @@ import numpy as np
 from backprop_cli.autodiff import OPS, Array, Op, Sample, Value, constant, input_, multiply
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.checks.edges import edge_samples
-from backprop_cli.checks.formulas import check_initializers, check_optimizers
+from backprop_cli.checks.formulas import check_averages, check_initializers, check_optimizers
 from backprop_cli.checks.gradients import check_objective
 from backprop_cli.checks.method import Options, Order
 from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, Report, worst_first
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.nn.activation import ACTIVATIONS
+from backprop_cli.nn.average import AVERAGES
 from backprop_cli.nn.initializer import INITIALIZERS
 from backprop_cli.nn.layer import LAYERS, Layer
 from backprop_cli.nn.layers.block import Block
@@ -44,7 +45,7 @@ def check_registered(
     only: Names | None = None,
 ) -> Report:
     """The gradient of a random weighting of each one's result by every input and parameter, all entries, in float64;
-    one step of each optimizer against its formula, and the spread of each initializer's draws.
+    steps of each optimizer and average against its formula, and the spread of each initializer's draws.
 
     Several samples of one type make one check an input: its worst. ``only``: these, of those that are registered.
 
@@ -65,6 +66,7 @@ def _all(method: str, order: Order, options: Options, rng: np.random.Generator, 
     for objective in chain(op_objectives(rng, only), _network_objectives(rng, only)):
         yield from check_objective(objective, method, order, options)
     yield from check_optimizers(rng, _types(OPTIMIZERS, only))
+    yield from check_averages(rng, _types(AVERAGES, only))
     yield from check_initializers(rng, _types(INITIALIZERS, only))
 
 

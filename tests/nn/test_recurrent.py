@@ -214,3 +214,16 @@ def test_a_layer_of_whole_examples_does_not_go_position_by_position():
     with pytest.raises(UsageError) as caught:
         build(LAYERS, "flatten").advance({}, {}, ad.input_("x", (BATCH, 1, FEATURES)))
     assert str(caught.value) == "flatten needs all positions at once: it cannot go on from one to the next"
+
+
+def test_long_sequences_are_traced_and_planned_in_proportion():
+    """Nodes grow by as many a step, and the arena stays close to what is alive at once."""
+    nodes = []
+    for time in (32, 64, 96):
+        _, out, values, _ = traced({"type": "lstm", "units": 3, "output": "sequence"}, time=time)
+        gradients = ad.grad(ad.sum(ad.square(out)), list(values.values()))
+        program = ad.Program({v.name: v for v in values.values()}, dict(zip(values, gradients, strict=True)))
+        plan = ad.Plan(ad.simplify(program))
+        nodes.append(len(plan.program.nodes))
+        assert plan.peak_bytes <= 1.01 * plan.lower_bound_bytes
+    assert nodes[2] - nodes[1] == nodes[1] - nodes[0]
