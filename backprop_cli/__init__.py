@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backprop_cli.jobs.evaluate import evaluate as evaluate
     from backprop_cli.jobs.explain import explain as explain
+    from backprop_cli.jobs.find_lr import find_lr as find_lr
     from backprop_cli.jobs.gradcheck import gradcheck as gradcheck
     from backprop_cli.jobs.jacobian import jacobian as jacobian
     from backprop_cli.jobs.predict import predict as predict
@@ -42,8 +43,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_JOBS = ("evaluate", "explain", "gradcheck", "jacobian", "predict", "show", "train", "validate")
-__all__ = ["__version__", "evaluate", "explain", "gradcheck", "jacobian", "predict", "show", "train", "validate"]
+_JOBS = ("evaluate", "explain", "find_lr", "gradcheck", "jacobian", "predict", "show", "train", "validate")
+__all__ = [
+    "__version__",
+    "evaluate",
+    "explain",
+    "find_lr",
+    "gradcheck",
+    "jacobian",
+    "predict",
+    "show",
+    "train",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> Any:

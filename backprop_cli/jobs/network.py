@@ -18,6 +18,7 @@ from backprop_cli.data.file import NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.errors import ConfigError, DataError
+from backprop_cli.jobs.overfit import first_batches
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.wiring import vocabulary_of, wire
@@ -64,7 +65,8 @@ def prepare(loaded: Loaded) -> Prepared:
     if shape is not None:
         check_model(loaded, shape)  # before data is read, which may take a while
     dataset = load(loaded)
-    return Prepared(loaded, dataset, _recipe(loaded, dataset))
+    recipe = _recipe(loaded, dataset)
+    return Prepared(loaded, first_batches(config, dataset), recipe)
 
 
 def load(loaded: Loaded) -> Dataset:

@@ -56,7 +56,11 @@ class Job:
 
     def order(self, epoch: int) -> Array:
         """The examples of an epoch in the order they are seen: it follows from seed and epoch alone."""
-        count = len(self.train.inputs)
-        if not self.settings.shuffle:
-            return np.arange(count)
-        return np.random.default_rng([self.seed, SHUFFLE, epoch]).permutation(count)
+        return order_of(self.seed, epoch, len(self.train.inputs), self.settings.shuffle)
+
+
+def order_of(seed: int, epoch: int, count: int, shuffle: bool) -> Array:
+    """The order in which an epoch sees ``count`` examples."""
+    if not shuffle:
+        return np.arange(count)
+    return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(count)
