@@ -1,4 +1,4 @@
-"""What is no derivative but follows a formula: an optimizer's step, and the spread of an initializer's draws."""
+"""What is no derivative but follows a formula: an optimizer's step, an average, the spread of random draws."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import evaluate, input_
 from backprop_cli.checks.result import Check, Entry, judged
+from backprop_cli.nn.average import AVERAGES, Average, Moment
 from backprop_cli.nn.initializer import INITIALIZERS, Initializer
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
 
@@ -21,6 +22,8 @@ _STEPS = 8
 _WIDTH = 4
 _STEP_TOLERANCE = 1e-12
 """The same numbers in another order of operations."""
+_UPDATES, _STEPS_AN_EPOCH = 16, 3
+"""Of an average; the last epoch is not complete."""
 _SHAPES = (3, 5), (5, 3), (4, 2, 3)
 """Of parameters: wide, tall and, as a matrix, those of a convolution."""
 _SHAPED_TOLERANCE = 1e-10
@@ -85,6 +88,25 @@ def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> Entry:
     """The direction or the slot that is farthest off."""
     entries = [Entry(index, a, n, judged(a, n, _STEP_TOLERANCE, 0.0)) for a, n in pairs]
     return max(entries, key=lambda entry: (entry.verdict != "PASS", entry.relative_error))
+
+
+def check_averages(rng: np.random.Generator, types: Types[Average] | None = None) -> Iterator[Check]:
+    """The shares of every average (or of ``types``), followed for some epochs, against its definition."""
+    for name, cls in AVERAGES.items() if types is None else types:
+        for number, settings in enumerate(cls.samples):
+            average = cls.model_validate({"type": name, **settings})
+            yield Check(f"average {name}{_suffix(number)}", "average", (_UPDATES,), tuple(_followed(average, rng)))
+
+
+def _followed(average: Average, rng: np.random.Generator) -> Iterator[Entry]:
+    found, history = 0.0, []
+    for step in range(1, _UPDATES + 1):
+        at = Moment(step, -(-step // _STEPS_AN_EPOCH), step % _STEPS_AN_EPOCH == 0)
+        history.append((at, float(rng.standard_normal())))
+        share, newest = average.share(at), history[-1][1]
+        found = newest if share is None else found + share * (newest - found)
+        wanted = average.formula(history)
+        yield Entry((step - 1,), found, wanted, judged(found, wanted, _STEP_TOLERANCE, 1e-15))
 
 
 def check_initializers(rng: np.random.Generator, types: Types[Initializer] | None = None) -> Iterator[Check]:

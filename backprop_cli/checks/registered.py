@@ -12,16 +12,19 @@ import numpy as np
 from backprop_cli.autodiff import OPS, Array, Op, Sample, Value, constant, input_, multiply
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.checks.edges import edge_samples
-from backprop_cli.checks.formulas import check_initializers, check_optimizers
+from backprop_cli.checks.formulas import check_averages, check_initializers, check_optimizers
 from backprop_cli.checks.gradients import check_objective
 from backprop_cli.checks.method import Options, Order
 from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, Report, worst_first
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.nn.activation import ACTIVATIONS
+from backprop_cli.nn.average import AVERAGES
 from backprop_cli.nn.initializer import INITIALIZERS
 from backprop_cli.nn.layer import LAYERS, Layer
+from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.loss import LOSSES, Loss
+from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import OPTIMIZERS
 from backprop_cli.registry import Registry
 
@@ -42,7 +45,7 @@ def check_registered(
     only: Names | None = None,
 ) -> Report:
     """The gradient of a random weighting of each one's result by every input and parameter, all entries, in float64;
-    one step of each optimizer against its formula, and the spread of each initializer's draws.
+    steps of each optimizer and average against its formula, and the spread of each initializer's draws.
 
     Several samples of one type make one check an input: its worst. ``only``: these, of those that are registered.
 
@@ -63,6 +66,7 @@ def _all(method: str, order: Order, options: Options, rng: np.random.Generator, 
     for objective in chain(op_objectives(rng, only), _network_objectives(rng, only)):
         yield from check_objective(objective, method, order, options)
     yield from check_optimizers(rng, _types(OPTIMIZERS, only))
+    yield from check_averages(rng, _types(AVERAGES, only))
     yield from check_initializers(rng, _types(INITIALIZERS, only))
 
 
@@ -137,6 +141,9 @@ def _layer(
     layer: Layer, shapes: tuple[tuple[int, ...], ...], batch: int, rng: np.random.Generator
 ) -> Iterator[Objective]:
     """As in training; where it has buffers also as in evaluation."""
+    if isinstance(layer, Block):
+        yield _unrolled(layer, shapes[0], batch, rng)
+        return
     tokens = layer.vocabulary
     kind = np.float64 if tokens is None else np.int64
     x = {f"input {k}": input_(f"input {k}", (batch, *shape), kind) for k, shape in enumerate(shapes)}
@@ -153,6 +160,15 @@ def _layer(
     for more in (noise, buffers) if buffers else (noise,):
         out = layer.apply({**params, **more}, *x.values())
         yield _weighted(out, {**x, **params, **more}, arrays, layer.type, "layer", rng)
+
+
+def _unrolled(block: Block, shape: tuple[int, ...], batch: int, rng: np.random.Generator) -> Objective:
+    """A block as a network of its layers."""
+    model = Model.build([block], shape)
+    x = {"input 0": input_("input 0", (batch, *shape))}
+    params = {name: input_(name, param.shape) for name, param in model.params.items()}
+    arrays = {name: rng.standard_normal(value.shape) for name, value in {**x, **params}.items()}
+    return _weighted(model.apply(params, x["input 0"], {}), {**x, **params}, arrays, block.type, "layer", rng)
 
 
 def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:

@@ -39,6 +39,21 @@ def emit(text: str) -> None:
         raise UsageError(f"standard output: cannot be written: {error.strerror}") from error
 
 
+def write(text: str) -> None:
+    """Print a piece of a result, as it stands, at once.
+
+    Raises: BrokenPipeError when the reader of standard output has left, so that no more pieces are made; UsageError
+    when it cannot take it.
+    """
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence(sys.stdout)
+        raise UsageError(f"standard output: cannot be written: {error.strerror}") from error
+
+
 def emit_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object to standard output; NaN and infinities as null."""
     from backprop_cli.run.directory import finite

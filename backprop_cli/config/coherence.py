@@ -20,7 +20,7 @@ Direction = Literal["min", "max"]
 
 def incoherences(config: Config) -> list[Incoherence]:
     """All of them."""
-    return [*_metrics(config), *_monitors(config), *_target_transform(config), *_not_yet(config)]
+    return [*_metrics(config), *_monitors(config), *_target_transform(config), *_averages(config), *_not_yet(config)]
 
 
 def monitor_names(config: Config) -> list[str]:
@@ -105,6 +105,13 @@ def _target_transform(config: Config) -> Iterator[Incoherence]:
     elif config.data.transform.target != "none" and config.loss.keeps_unit:
         reason = f"{config.loss.type} needs the targets as they are"
         yield ("data", "transform", "target"), f"{reason}; leave it at none"
+
+
+def _averages(config: Config) -> Iterator[Incoherence]:
+    begin, epochs = getattr(config.average, "from_epoch", 0), config.training.epochs
+    if begin > epochs > 0:
+        reason = f"training ends after epoch {epochs}, so that nothing would be averaged"
+        yield ("average", "from_epoch"), f"{reason}; begin at epoch {epochs} or before, or set training.epochs"
 
 
 def _not_yet(config: Config) -> Iterator[Incoherence]:

@@ -139,7 +139,7 @@ def _executed(plugin: Plugin) -> Plugin:
     sys.modules[module.__name__] = module  # where pydantic and dataclasses look for names in annotations
     try:
         with registered_by(module.__name__) as entries, contextlib.redirect_stdout(sys.stderr):
-            exec(compile(plugin.text, str(plugin.path), "exec"), vars(module))
+            exec(compile(plugin.text, str(plugin.path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         raise ConfigError([plugin.blamed(error)]) from error

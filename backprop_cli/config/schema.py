@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from backprop_cli.data.settings import DataSettings
+from backprop_cli.nn.average import AverageType
 from backprop_cli.nn.layer import Layer, LayerType
 from backprop_cli.nn.loss import LossType
 from backprop_cli.nn.metric import METRICS, Metric, MetricType
@@ -16,7 +17,7 @@ from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
 from backprop_cli.nn.wiring import wiring_errors, written_out
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
 from backprop_cli.settings import DefaultType, FilePath, Many, Maybe, OneOrMany, Settings
-from backprop_cli.training.settings import EarlyStoppingSettings, TrainingSettings
+from backprop_cli.training.settings import EarlyStoppingSettings, LookaheadSettings, TrainingSettings
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -102,6 +103,10 @@ class Config(Settings):
     """how a gradient becomes a step; default: adam"""
     schedule: Annotated[ScheduleType, DefaultType("constant")] = Field(default_factory=lambda: _default_schedule())
     """how the learning rate changes; default: constant"""
+    average: Maybe[AverageType] = None
+    """average of the parameters over training, which is what is evaluated and kept; absent or none: off"""
+    lookahead: Maybe[LookaheadSettings] = None
+    """slow weights that follow the optimizer's; absent or none: off, {}: on"""
     metrics: Many[MetricType] = Field(default_factory=lambda valid: _default_metrics(valid))
     """computed over whole splits; default: accuracy, for tokens also perplexity; for regression
     root_mean_squared_error and r2"""

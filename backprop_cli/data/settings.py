@@ -266,9 +266,7 @@ class DataSettings(Settings):
             ("features", "all"),
             ("sample_weight", None),
             ("transform", TransformSettings()),
-            ("image", None),
             ("window", None),
-            ("augment", None),
         )
         for key, default in unused:
             if getattr(self, key) != default:
@@ -276,6 +274,9 @@ class DataSettings(Settings):
                 raise _problem(
                     f"'{key}' goes with columns, and a text has none: its next tokens are predicted{way_out}"
                 )
+        for key in ("image", "augment"):
+            if getattr(self, key) is not None:
+                raise _problem(f"'{key}' goes with images, not with a text")
         if any(isinstance(getattr(self, key), FilePair) for key in _ORIGINS[2:]):
             raise _problem("{inputs, targets} goes with arrays; of a text name the file alone")
 

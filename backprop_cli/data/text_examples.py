@@ -102,7 +102,7 @@ def read_text(file: DataFile, format: str | None) -> str:
     file.check()
     chosen = format_of(file.name, format)
     if not isinstance(chosen, TextFormat):
-        raise DataError(f"{file.name}: the network was trained on a text; name a .txt, or say that it is one: text")
+        raise DataError(f"{file.name}: the network was trained on a text; name a .txt, or set data.format: text")
     return chosen.read(file)
 
 

@@ -23,6 +23,7 @@ _REGISTRIES = {
     "activations": "backprop_cli.nn.activation:ACTIVATIONS",
     "losses": "backprop_cli.nn.loss:LOSSES",
     "optimizers": "backprop_cli.nn.optimizer:OPTIMIZERS",
+    "averages": "backprop_cli.nn.average:AVERAGES",
     "schedules": "backprop_cli.nn.schedule:SCHEDULES",
     "initializers": "backprop_cli.nn.initializer:INITIALIZERS",
     "metrics": "backprop_cli.nn.metric:METRICS",

@@ -49,6 +49,8 @@ def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Rec
         clip_value=config.training.clip_value,
         accumulate=config.training.accumulate > 1,
         recompute=None if config.training.recompute is None else config.training.recompute.segments,
+        average=config.average,
+        lookahead=config.lookahead,
     )
 
 

@@ -150,6 +150,11 @@ def _other_network(stored: Stored) -> Iterator[Problem]:
         if difference:
             reason = f"a resumed run keeps its optimizer: {difference}; start a new run"
             yield from _blamed(stored.loaded, ("optimizer",), reason)
+    for key in ("average", "lookahead"):
+        before, after = (getattr(config, key) is not None for config in (was, is_))
+        if before != after:
+            reason = f"a resumed run keeps its {key}, {'which it has' if before else 'of which it has none'}"
+            yield from _blamed(stored.loaded, (key,), f"{reason}; start a new run")
     if was.model != is_.model:
         difference = _difference(stored.model, check_model(stored.loaded, stored.input_shape))
         if difference:

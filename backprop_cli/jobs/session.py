@@ -341,7 +341,7 @@ class Session:
     def _kept(self) -> Mapping[str, Array]:
         """The network of the best checkpoint, where there is one, or else the last."""
         if not self.run.best.exists():
-            return self.state.network
+            return self.state.evaluated
         best = State.start(self.prepared.recipe, self.config.seed)
         best.restore(self.prepared.recipe, load_checkpoint(self.run.best).tensors, None, str(self.run.best))
         return best.network
@@ -353,7 +353,7 @@ class Session:
             DivergenceError: its loss is not finite.
 
         """
-        dataset, evaluator, network = self.prepared.dataset, self.trainer.evaluator, self.state.network
+        dataset, evaluator, network = self.prepared.dataset, self.trainer.evaluator, self.state.evaluated
         last = {name: vector.copy() for name, vector in network.items()}
         for name, vector in network.items():
             vector[...] = kept[name]

@@ -28,7 +28,7 @@ def first_state(loaded: Loaded, recipe: Recipe) -> State:
     state = State.start(recipe, loaded.config.seed)
     path = _path(loaded)
     if path is not None:
-        own, layers = state.tensors(recipe), _layers(loaded, recipe)
+        own, layers = state.network_arrays(recipe), _layers(loaded, recipe)
         wanted = [name for name in own if name.rpartition(".")[0] in layers]
         given = load_checkpoint(path).tensors
         faults = list(_faults({name: own[name] for name in wanted}, given))

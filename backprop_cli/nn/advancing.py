@@ -55,7 +55,9 @@ def advance(
         prefix = f"{node.name}."
         own = {name: params[full] for name, full in node.full_names().items()}
         own |= {name: params[prefix + name] for name in node.buffers}
-        held = {name.removeprefix(prefix): value for name, value in memory.items() if name.startswith(prefix)}
+        held = {
+            name.rpartition(".")[2]: value for name, value in memory.items() if name.rpartition(".")[0] == node.name
+        }
         with scope(node.name):
             inputs = (values[source] for source in node.inputs)
             values[node.name], changed = node.layer.advance(own, held, *inputs)

@@ -32,7 +32,7 @@ class Trainer:
     def __init__(self, job: Job, state: State, watch: Stopwatch | None = None):
         watch = watch or Stopwatch()
         self.job, self.state = job, state
-        self.evaluator = Evaluator(job.recipe, state.network, job.metrics, job.to_unit, watch)
+        self.evaluator = Evaluator(job.recipe, state.evaluated, job.metrics, job.to_unit, watch)
         self._updates = Updates(job, state, watch)
         state.position = min(state.position, len(job.train.inputs))  # the data of a resumed run may have shrunk
         self._started = time.perf_counter() - state.seconds

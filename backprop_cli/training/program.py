@@ -25,6 +25,7 @@ from backprop_cli.autodiff import (
     sum,
 )
 from backprop_cli.autodiff.checkpointing import grad_recomputed
+from backprop_cli.nn.average import Average
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.loss import LABELLED, Loss
 from backprop_cli.nn.model import Model
@@ -32,9 +33,12 @@ from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.parts import Part, descend, parts_of
+from backprop_cli.training.settings import LookaheadSettings
 
 PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
 INPUTS, TARGETS, WEIGHTS, SHARE = "inputs", "targets", "weights", "share"
+AVERAGE, SLOW = "average.", "slow."
+"""How the names of the vectors begin that follow the network's: ``average.parameters``, ``slow.parameters``."""
 LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
 GRADIENT = "gradient"
 
@@ -60,6 +64,8 @@ class Recipe:
     clip_value: float | None = None
     accumulate: bool = False
     recompute: int | Literal["auto"] | None = None
+    average: Average | None = None
+    lookahead: LookaheadSettings | None = None
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -96,7 +102,7 @@ class Recipe:
         """What lies where in a flat vector that a step reads and writes."""
         if vector in self.slots:
             return self.slots[vector][0].layout
-        return self.buffer_layout if vector == BUFFERS else self.layout
+        return self.buffer_layout if vector in (BUFFERS, AVERAGE + BUFFERS) else self.layout
 
     @cached_property
     def network(self) -> tuple[str, ...]:
@@ -113,9 +119,12 @@ class Recipe:
         return (batch, *self.loss.target_shape(self.model.output_shape))
 
     def states(self) -> dict[str, float]:
-        """Names of the flat vectors a step reads and writes, with the value each starts at."""
+        """Names of the flat vectors that training reads and writes, with the value each starts at."""
         slots = {name: part.optimizer.slot_start(slot) for name, (part, slot) in self.slots.items()}
-        return {**dict.fromkeys(self.network, 0.0), **slots, **({GRADIENT_SUM: 0.0} if self.accumulate else {})}
+        slow = [SLOW + PARAMETERS] if self.lookahead is not None else []
+        averages = [AVERAGE + name for name in self.network] if self.average is not None else []
+        sums = [GRADIENT_SUM] if self.accumulate else []
+        return {**dict.fromkeys(self.network, 0.0), **slots, **dict.fromkeys([*sums, *slow, *averages], 0.0)}
 
 
 @dataclass(frozen=True, eq=False)

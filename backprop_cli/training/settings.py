@@ -13,6 +13,19 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
+class LookaheadSettings(Settings):
+    """Slow weights that follow the optimizer's: after every so many steps ``slow <- slow + rate * (fast - slow)``.
+
+    The optimizer goes on from there, with what it remembers. The slow weights are what is evaluated and kept.
+    Source: Zhang, Lucas, Hinton & Ba, Lookahead Optimizer: k Steps Forward, 1 Step Back (2019), algorithm 1.
+    """
+
+    steps: PositiveInt = 5
+    """steps of the optimizer between two of the slow weights"""
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """share of the way that the slow weights go"""
+
+
 class RecomputeSettings(Settings):
     """Keep less for the reverse sweep: the network in segments, of which only one at a time has all its results."""
 

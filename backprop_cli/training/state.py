@@ -10,13 +10,15 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.errors import CheckpointError
-from backprop_cli.training.program import BUFFERS, PARAMETERS, Recipe
+from backprop_cli.training.program import AVERAGE, BUFFERS, PARAMETERS, SLOW, Recipe
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH, OVERFIT = "schedule", "best", "early_stopping", "epoch", "overfit"
 """Keys of ``State.memory``."""
 PREDICTED, COUNTED = "epoch.predictions", "epoch.tokens"
 """Names of the tensors that are ``State.predictions`` and ``State.tokens``."""
-_OF_TRAINING = ("optimizer.", "epoch.")
+_FAST, _LOOKAHEAD = "training.", "lookahead."
+"""How the tensors of the optimizer's own parameters begin, and those of slow weights, where others are evaluated."""
+_OF_TRAINING = ("optimizer.", "epoch.", _FAST, _LOOKAHEAD)
 """How the names of tensors begin that only training needs."""
 
 # Streams of random numbers, each seeded by (seed, stream, ...): drawing from one never moves another.
@@ -49,7 +51,7 @@ class State:
         """Initial parameters and buffers, and empty slots."""
         dtype = recipe.model.dtype
         vectors = {name: np.full(recipe.layout_of(name).size, value, dtype) for name, value in recipe.states().items()}
-        views = _network_arrays(recipe, vectors)
+        views = _network_arrays(recipe, {name: vectors[name] for name in recipe.network})
         for name, array in recipe.model.init(np.random.default_rng([seed, INITIALIZATION])).items():
             views[name][...] = array
         return cls(vectors, np.random.default_rng([seed, NOISE]))
@@ -64,11 +66,30 @@ class State:
         """The flat vectors that hold the network: parameters, and buffers where there are any."""
         return {name: self.vectors[name] for name in (PARAMETERS, BUFFERS) if name in self.vectors}
 
+    @property
+    def evaluated(self) -> dict[str, Array]:
+        """The same of the network that is evaluated and kept: the average, or the slow weights, where there are any."""
+        return {
+            name: next(self.vectors[prefix + name] for prefix in (AVERAGE, SLOW, "") if prefix + name in self.vectors)
+            for name in self.network
+        }
+
+    def network_arrays(self, recipe: Recipe) -> dict[str, Array]:
+        """Views of ``network`` by name: the parameters and buffers that training goes on from."""
+        return _network_arrays(recipe, self.network)
+
     def tensors(self, recipe: Recipe) -> dict[str, Array]:
-        """Views by name: parameters and buffers as they are called, slots as ``optimizer.<slot>.<parameter>``; in the
-        middle of an epoch also ``epoch.predictions`` or ``epoch.tokens``.
+        """Views by name: parameters and buffers that are evaluated as they are called, slots as
+        ``optimizer.<slot>.<parameter>``; beside an average or slow weights the optimizer's parameters as
+        ``training.<parameter>``, beside both also ``lookahead.<parameter>``; in the middle of an epoch
+        ``epoch.predictions`` or ``epoch.tokens``.
         """
-        found = _network_arrays(recipe, self.vectors)
+        found = _network_arrays(recipe, self.evaluated)
+        for prefix, label in ((SLOW, _LOOKAHEAD), ("", _FAST)):
+            for name, shown in self.evaluated.items():
+                beside = self.vectors.get(prefix + name)
+                if beside is not None and beside is not shown:
+                    found |= {f"{label}{key}": array for key, array in recipe.layout_of(name).arrays(beside).items()}
         for vector, (part, slot) in recipe.slots.items():
             views = part.layout.arrays(self.vectors[vector])
             found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
@@ -101,7 +122,7 @@ class State:
         given = dict(tensors)
         predictions, tokens = given.pop(PREDICTED, None), given.pop(COUNTED, None)
         if counters is None:
-            own = _network_arrays(recipe, self.vectors)
+            own = self.network_arrays(recipe)
             given = {name: array for name, array in given.items() if name in own or not name.startswith(_OF_TRAINING)}
         else:
             own = self.tensors(recipe)

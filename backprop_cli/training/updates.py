@@ -15,8 +15,10 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.errors import DivergenceError
+from backprop_cli.nn.average import Moment
 from backprop_cli.nn.schedule import Clock
 from backprop_cli.stopwatch import Stopwatch
+from backprop_cli.training.averaging import Averaging
 from backprop_cli.training.job import Job
 from backprop_cli.training.planned import planned
 from backprop_cli.training.program import (
@@ -102,6 +104,9 @@ class Updates:
         self.batch: Array | None = None
         """Indexes of the last update's examples."""
         self._bound: dict[tuple[int, bool], _Bound] = {}
+        self.averaging = Averaging(job.recipe, state)
+        if state.step == 0:
+            self.averaging.start()
 
     def _bind(self, batch: int, updates: bool) -> _Bound:
         key = batch, updates
@@ -137,6 +142,7 @@ class Updates:
                 last = state.step + 1 if self.job.recipe.accumulate else until
                 numbers = self._update(epoch, bound, start, before, last, deadline)
                 if state.step >= until or state.position >= count or perf_counter() >= deadline:
+                    self.averaging.settle()
                     return numbers
 
     def _accumulate(self, epoch: RunningEpoch) -> tuple[int, float, int]:
@@ -178,6 +184,7 @@ class Updates:
         losses, penalties, norms, counted = totals["loss"], totals["penalty"], totals["norm"], totals["counted"]
         step, position, examples, end = state.step, start, start + size - state.position, len(order) - size
         rate, total, penalty, norm, costs = 0.0, 0.0, 0.0, 0.0, size
+        follow = self.averaging.after if self.averaging.is_needed else None
         try:
             while True:
                 rate = tell(step + 1)
@@ -192,6 +199,8 @@ class Updates:
                 losses, penalties, norms = losses + total, penalties + penalty, norms + norm
                 if not (isfinite(total) and isfinite(penalty) and isfinite(norm)):
                     break
+                if follow is not None:
+                    follow(Moment(step, state.epoch, position >= len(order)))
                 if step >= until or position > end or perf_counter() >= deadline:
                     return (before[0] + total) / max(before[1] + costs, 1), penalty, norm, rate, examples
         finally:

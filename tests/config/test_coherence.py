@@ -134,3 +134,20 @@ def test_the_best_checkpoint_follows_early_stopping(tmp_path):
 )
 def test_which_way_is_better(tmp_path, name, direction):
     assert monitor_direction(load_config(write(tmp_path)).config, name) == direction
+
+
+def test_an_average_begins_before_the_end(tmp_path):
+    text = DIGITS + "average: {type: swa, from_epoch: 31}\n"
+    assert message(text) == (
+        "digits.yaml:11:34: average.from_epoch: training ends after epoch 30, so that nothing would be averaged; begin "
+        "at epoch 30 or before, or set training.epochs\n"
+        "   11 | average: {type: swa, from_epoch: 31}\n"
+        "      |                                  ^^"
+    )
+    assert load_config(write(tmp_path, text), ["training.epochs=31"]).config.average is not None
+
+
+def test_an_average_and_lookahead_are_off_unless_asked_for(tmp_path):
+    assert load_config(write(tmp_path)).config.average is None
+    found = load_config(write(tmp_path, DIGITS + "average: ema\nlookahead: {}\n")).config
+    assert (found.average.decay, found.lookahead.steps, found.lookahead.rate) == (0.999, 5, 0.5)

@@ -92,6 +92,13 @@ def test_a_changed_file_is_run_again(tmp_path):
     assert load_config(write(tmp_path, USING)).config.model.layers[0].activation.by == 3.0
 
 
+def test_it_has_its_own_future():
+    plugin(TWICE + "\n\nassert Twice.__annotations__['by'] is float\n")
+    assert message(changed("activation: relu", "activation: twice"), "plugins=mine.py", "seed=x") == (
+        "override seed=x: expected an integer, got 'x' (text)"
+    )
+
+
 def test_what_it_prints_does_not_mix_with_results(tmp_path, capsys):
     plugin("print('hello')\n" + TWICE)
     load_config(write(tmp_path, USING))

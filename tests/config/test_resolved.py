@@ -50,6 +50,8 @@ loss: {type: cross_entropy, label_smoothing: 0.0, class_weight: none}
 regularization: {l1: 0.0, l2: 0.0}
 optimizer: {type: adam, learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-08, amsgrad: false, groups: []}
 schedule: {type: constant, warmup_steps: 0}
+average: none
+lookahead: none
 metrics: [accuracy]
 training:
   epochs: 30

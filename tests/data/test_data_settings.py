@@ -113,6 +113,11 @@ def test_a_text_is_told_by_its_name_or_format() -> None:
             "(csv, tsv, jsonl)",
         ),
         (
+            {"source": "a.txt", "augment": {"shift": 1}},
+            (),
+            "'augment' goes with images, not with a text",
+        ),
+        (
             {"source": "a.csv", "target": "features", "window": {"length": 3}},
             (),
             "'window' needs 'target': the column to predict, or a list of them",

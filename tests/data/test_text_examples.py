@@ -164,7 +164,7 @@ def test_messages_about_other_files(load: Load, text: str, flowers: str, folder:
     transform = load("tokens", source=text, text={"context": 7}).transform
     with pytest.raises(DataError) as caught:
         load_split(Path(flowers), transform, dtype="float32")
-    expected = "flowers.csv: the network was trained on a text; name a .txt, or say that it is one: text"
+    expected = "flowers.csv: the network was trained on a text; name a .txt, or set data.format: text"
     assert str(caught.value) == expected
     columns = load("classes", source=flowers, target="k", features=["a", "b"]).transform
     with pytest.raises(DataError) as caught:

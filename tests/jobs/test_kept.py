@@ -22,7 +22,10 @@ def step_of(run: Path, name: str) -> int:
     return load(run / "checkpoints" / name).metadata["state"]["step"]
 
 
-@pytest.mark.parametrize("case", ["plain", "early stopping", "last weights", "no best", "no validation", "regression"])
+@pytest.mark.parametrize(
+    "case",
+    ["plain", "early stopping", "last weights", "no best", "no validation", "regression", "average", "lookahead"],
+)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_metrics_of_a_run_are_exactly_those_of_eval(case, precision):
     more = {
@@ -30,6 +33,8 @@ def test_metrics_of_a_run_are_exactly_those_of_eval(case, precision):
         "early stopping": {"early_stopping": {"monitor": "validation/accuracy", "patience": 2}},
         "last weights": {"early_stopping": {"patience": 2, "restore_best": False}},
         "no best": {"checkpoint": {"keep_best": 0}},
+        "average": {"average": {"type": "swa", "from_epoch": 3, "every": 2}, "checkpoint": {"keep_best": 0}},
+        "lookahead": {"average": {"type": "ema", "decay": 0.9}, "lookahead": {}},
         "no validation": {"data": {"split": {"validation": 0}}},
         "regression": {
             "data": {"target": "y", "features": ["x", "kind"], "transform": {"target": "standardize"}},
@@ -45,7 +50,7 @@ def test_metrics_of_a_run_are_exactly_those_of_eval(case, precision):
         if expected:
             assert {f"{split}/{name}": v for name, v in evaluate(run, split=split).metrics.items()} == expected
     assert record(run)["metrics"] == result.metrics
-    assert (result.checkpoints["best"] is None) == (case in ("last weights", "no best"))
+    assert (result.checkpoints["best"] is None) == (case in ("last weights", "no best", "average"))
 
 
 def test_the_best_weights_are_restored_or_the_last_ones_kept():
@@ -151,3 +156,14 @@ def test_nothing_to_restore_is_told():
     ]
     assert told("by default", patience=2) == []
     assert told("not asked", restore_best=False) == []
+
+
+def test_a_run_with_an_average_starts_from_another_runs_weights():
+    first, _ = run_of(write_config(), "first")
+    starting = {"model": {"from_checkpoint": {"path": "first"}}, "training": {"epochs": 0}}
+    averaged = {**starting, "average": "ema", "lookahead": {}}
+    begun, _ = run_of(write_config(**averaged), "begun")
+    weights, found = load(first / "checkpoints" / "best.safetensors").tensors, last(begun).tensors
+    for name in ("dense_1.weight", "dense_2.bias"):
+        for prefix in ("", "training.", "lookahead."):
+            np.testing.assert_array_equal(found[prefix + name], weights[name])

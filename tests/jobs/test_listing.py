@@ -20,6 +20,7 @@ def test_kinds_and_counts():
         "activations",
         "losses",
         "optimizers",
+        "averages",
         "schedules",
         "initializers",
         "metrics",
@@ -77,8 +78,8 @@ def test_attributes_of_ops():
         (("losess",), "unknown kind 'losess'; did you mean 'losses'?"),
         (
             ("zzz",),
-            "unknown kind 'zzz'; known: layers, activations, losses, optimizers, schedules, initializers, metrics, "
-            "formats, ops",
+            "unknown kind 'zzz'; known: layers, activations, losses, optimizers, averages, schedules, initializers, "
+            "metrics, formats, ops",
         ),
         (("layers", "dens"), "unknown layer 'dens'; did you mean 'dense'?"),
     ],

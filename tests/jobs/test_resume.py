@@ -58,6 +58,12 @@ CASES = {
         "training": {"epochs": 6},
         "log": EVERY_STEP,
     },
+    "average, lookahead": {
+        "average": {"type": "ema", "decay": 0.9},
+        "lookahead": {"steps": 3},
+        "training": {"epochs": 6},
+        "log": EVERY_STEP,
+    },
     "early stopping": {
         "early_stopping": {"monitor": "train/accuracy", "patience": 1, "min_delta": 0.02},
         "training": {"epochs": 6},
@@ -354,6 +360,8 @@ FEATURES = f"{KEEPS} features: its first layer has learned what each of them is;
             f"{KEEPS} optimizer: adam remembers m_sum and v_sum of dense_1.bias, adam remembers m_sum and v_sum and "
             "v_largest; start a new run",
         ),
+        ("average=ema", f"{KEEPS} average, of which it has none; start a new run"),
+        ("lookahead={steps: 3}", f"{KEEPS} lookahead, of which it has none; start a new run"),
         (
             "model.layers.0.units=7",
             f"{KEEPS} parameters: dense_1.weight is [6, 2] and would be [7, 2]; start a new run",

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from backprop_cli import autodiff as ad
 from backprop_cli.nn.activation import ACTIVATIONS
+from backprop_cli.nn.average import AVERAGES
 from backprop_cli.nn.initializer import INITIALIZERS
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES
@@ -18,7 +19,7 @@ from backprop_cli.nn.schedule import SCHEDULES
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
-REGISTRIES = (ACTIVATIONS, INITIALIZERS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES)
+REGISTRIES = (ACTIVATIONS, AVERAGES, INITIALIZERS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES)
 
 
 def build(registry: Registry, settings):

@@ -1,0 +1,59 @@
+"""The exponential moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from backprop_cli.nn.average import AVERAGES, Average, Moment
+
+
+@AVERAGES.register
+class Ema(Average):
+    """The mean of the parameters after each step, weighted by ``decay^(steps since)``.
+
+    ``share = (1 - decay) / (1 - decay^n)`` at the n-th: the starting weights are not in it. Without bias_correction it
+    is 1 at the first and ``1 - decay`` afterwards, as in torch.optim.swa_utils. Batch norm: see ``average``; the
+    running statistics are averaged with the same shares.
+
+    YAML:   {type: ema, decay: 0.99}
+    Source: Polyak & Juditsky, Acceleration of Stochastic Approximation by Averaging (1992); with decay and correction:
+            Kingma & Ba, Adam (2015), section 7.2.
+    """
+
+    type: Literal["ema"] = "ema"
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """share of the average kept at a step; 1 / (1 - decay) steps count"""
+    every: Annotated[int, Field(gt=0)] = 1
+    """average after every so many steps"""
+    bias_correction: bool = True
+    """weights that sum to 1 from the first step on"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"decay": 0.6},
+        {"decay": 0.6, "every": 2, "bias_correction": False},
+    )
+
+    def share(self, at: Moment) -> float | None:
+        """``1 - decay``, or what makes the weights sum to 1."""
+        count = at.step // self.every
+        if count == 0:
+            return None
+        if at.step % self.every:
+            return 0.0
+        if self.bias_correction:
+            return (1.0 - self.decay) / (1.0 - self.decay**count)
+        return 1.0 if count == 1 else 1.0 - self.decay
+
+    def formula(self, history: Sequence[tuple[Moment, float]]) -> float:
+        """Section 7.2: the weighted mean; uncorrected, what the weights lack of 1 is the first's."""
+        due = [x for at, x in history if at.step % self.every == 0]
+        if not due:
+            return history[-1][1]
+        weights = [self.decay ** (len(due) - 1 - i) for i in range(len(due))]
+        if self.bias_correction:
+            return sum(w * x for w, x in zip(weights, due, strict=True)) / sum(weights)
+        rest = weights[0] * due[0]
+        return rest + sum((1 - self.decay) * w * x for w, x in zip(weights[1:], due[1:], strict=True))

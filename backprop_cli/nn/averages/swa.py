@@ -1,0 +1,47 @@
+"""Stochastic weight averaging."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from backprop_cli.nn.average import AVERAGES, Average, Moment
+
+
+@AVERAGES.register
+class Swa(Average):
+    """The mean of the parameters at the ends of epochs, from ``from_epoch`` on.
+
+    Before the end of that epoch it is the parameters as they are. A learning rate that stays up (schedule constant, or
+    a cosine to a high minimum) makes them differ. Batch norm: see ``average``; the running statistics are averaged as
+    well, where the paper computes them anew in a pass over the data.
+
+    YAML:   {type: swa, from_epoch: 20, every: 2}
+    Source: Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization (2018), algorithm 1.
+    """
+
+    type: Literal["swa"] = "swa"
+    from_epoch: Annotated[int, Field(gt=0)]
+    """the first epoch at whose end the parameters are averaged"""
+    every: Annotated[int, Field(gt=0)] = 1
+    """average after every so many epochs"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({"from_epoch": 1}, {"from_epoch": 2, "every": 2})
+
+    def share(self, at: Moment) -> float | None:
+        """One over the number of those averaged."""
+        since = at.epoch - self.from_epoch
+        if since < 0 or (since == 0 and not at.ends_epoch):
+            return None
+        return 1.0 / (since // self.every + 1) if at.ends_epoch and since % self.every == 0 else 0.0
+
+    def formula(self, history: Sequence[tuple[Moment, float]]) -> float:
+        """The arithmetic mean."""
+        due = [
+            x
+            for at, x in history
+            if at.ends_epoch and at.epoch >= self.from_epoch and (at.epoch - self.from_epoch) % self.every == 0
+        ]
+        return sum(due) / len(due) if due else history[-1][1]
