@@ -70,9 +70,13 @@ class Elementwise(Op):
         return None if total is None else broadcast(total, out.shape)
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """Cotangent times partials, summed over broadcast axes."""
+        """Cotangent times partials, summed over broadcast axes; by a number is multiplied what is left of the sum."""
         return tuple(
-            None if part is None else unbroadcast(scaled(cotangent, part), x.shape)
+            None
+            if part is None
+            else scaled(unbroadcast(cotangent, x.shape), part)
+            if isinstance(part, float)
+            else unbroadcast(scaled(cotangent, part), x.shape)
             for x, part in zip(primals, self.partials(*primals, out=out), strict=True)
         )
 
