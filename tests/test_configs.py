@@ -83,7 +83,7 @@ def test_the_network_of_mnist_needs_no_files():
 
 
 def test_every_configuration_has_a_bar():
-    assert {path.stem for path in CONFIGS} == {*AT_LEAST, *AT_MOST, *NEEDS_FILES}
+    assert {path.stem for path in CONFIGS} == {*AT_LEAST, *AT_MOST, *NEEDS_FILES, "residual"}
 
 
 @pytest.mark.slow
@@ -102,6 +102,17 @@ def test_it_stays_under_its_bar(name):
     mean = fmean(on_test(name, metric))
     assert mean < bar
     assert mean == pytest.approx(in_readme(name), rel=OTHER_PROCESSORS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", (0, 1))
+def test_a_network_of_32_blocks_needs_its_residual_arrows(seed):
+    def accuracy(residual):
+        overrides = [f"seed={seed}", f"model.layers.1.residual={residual}"]
+        return train(ROOT / "configs" / "residual.yaml", overrides).metrics["test/accuracy"]
+
+    assert accuracy("true") >= 0.92
+    assert accuracy("false") <= 0.3
 
 
 @pytest.mark.slow

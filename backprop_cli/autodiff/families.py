@@ -70,9 +70,13 @@ class Elementwise(Op):
         return None if total is None else broadcast(total, out.shape)
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """Cotangent times partials, summed over broadcast axes."""
+        """Cotangent times partials, summed over broadcast axes; by a number is multiplied what is left of the sum."""
         return tuple(
-            None if part is None else unbroadcast(scaled(cotangent, part), x.shape)
+            None
+            if part is None
+            else scaled(unbroadcast(cotangent, x.shape), part)
+            if isinstance(part, float)
+            else unbroadcast(scaled(cotangent, part), x.shape)
             for x, part in zip(primals, self.partials(*primals, out=out), strict=True)
         )
 
@@ -103,8 +107,7 @@ class Elementwise(Op):
         if bare != x:
             return broadcast(self(*bare), np.broadcast_shapes(*(v.shape for v in x)))
         shape = np.broadcast_shapes(*(v.shape for v in x))
-        orders = {v.op.perm if isinstance(v.op, OPS["transpose"]) else None for v in x if v.shape == shape}
-        order = orders.pop() if len(orders) == 1 else None
+        order = _order_in_memory([v for v in x if v.shape == shape])
         if order is None:
             return None
         there, back = OPS["transpose"](order), OPS["transpose"](inverse(order))
@@ -165,6 +168,18 @@ def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
 def aligned(x: Value, ndim: int) -> Value:
     """``x`` with axes of size 1 behind its first one, so that it has ``ndim``."""
     return reshaped(x, (x.shape[0], *(1,) * (ndim - x.ndim), *x.shape[1:]))
+
+
+def _order_in_memory(x: Sequence[Value]) -> tuple[int, ...] | None:
+    """The order in which transposed operands lie in memory, where there is one; None is that of their axes.
+
+    Where others are not transposed, either they or those are read across memory. What has its batch last keeps it
+    there: it is an image, and who reads it next wants it so. (Back to front it is not so: each would undo the other.)
+    """
+    orders = {v.op.perm if isinstance(v.op, OPS["transpose"]) else None for v in x}
+    if None in orders and all(perm is None or perm[0] == len(perm) - 1 > perm[-1] > 0 for perm in orders):
+        orders.remove(None)
+    return orders.pop() if len(orders) == 1 else None
 
 
 def _led(x: Value, ndim: int) -> Value:

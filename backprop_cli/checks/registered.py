@@ -22,7 +22,9 @@ from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.nn.average import AVERAGES
 from backprop_cli.nn.initializer import INITIALIZERS
 from backprop_cli.nn.layer import LAYERS, Layer
+from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.loss import LOSSES, Loss
+from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import OPTIMIZERS
 from backprop_cli.registry import Registry
 
@@ -139,6 +141,9 @@ def _layer(
     layer: Layer, shapes: tuple[tuple[int, ...], ...], batch: int, rng: np.random.Generator
 ) -> Iterator[Objective]:
     """As in training; where it has buffers also as in evaluation."""
+    if isinstance(layer, Block):
+        yield _unrolled(layer, shapes[0], batch, rng)
+        return
     tokens = layer.vocabulary
     kind = np.float64 if tokens is None else np.int64
     x = {f"input {k}": input_(f"input {k}", (batch, *shape), kind) for k, shape in enumerate(shapes)}
@@ -155,6 +160,15 @@ def _layer(
     for more in (noise, buffers) if buffers else (noise,):
         out = layer.apply({**params, **more}, *x.values())
         yield _weighted(out, {**x, **params, **more}, arrays, layer.type, "layer", rng)
+
+
+def _unrolled(block: Block, shape: tuple[int, ...], batch: int, rng: np.random.Generator) -> Objective:
+    """A block as a network of its layers."""
+    model = Model.build([block], shape)
+    x = {"input 0": input_("input 0", (batch, *shape))}
+    params = {name: input_(name, param.shape) for name, param in model.params.items()}
+    arrays = {name: rng.standard_normal(value.shape) for name, value in {**x, **params}.items()}
+    return _weighted(model.apply(params, x["input 0"], {}), {**x, **params}, arrays, block.type, "layer", rng)
 
 
 def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:

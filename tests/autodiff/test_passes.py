@@ -102,12 +102,16 @@ def test_depth_is_no_limit():
 
 
 A, B = (3, 4), (4,)
+PADDED = ad.OPS["pad"](2, 1, 0)
 
 
 def rules(x, y, s):
     """Programs that each ask for one rule of simplification, with the number of calls that are left."""
     one, zero, two = ad.constant(1.0), ad.constant(0.0), ad.constant(2.0)
     stacked = ad.broadcast_to(y, A)
+    image = ad.reshape(x, (1, 2, 2, 3))  # height, channels, width, batch
+    first = ad.transpose(image, (3, 1, 0, 2))
+    last = (2, 1, 3, 0)
     return {
         "x + 0": (x + zero, 0),
         "0 + x": (zero + x, 0),
@@ -152,6 +156,25 @@ def rules(x, y, s):
         "sum of a sum": (ad.sum(ad.sum(ad.reshape(x, (3, 2, 2)), 1), 1), 2),
         "sum that keeps its axis": (ad.sum(x, 1, keepdims=True), 2),
         "sum over none": (ad.sum(x, ()), 0),
+        "between two transposes": (ad.transpose(ad.exp(first), last), 2),
+        "of two transposes": (ad.transpose(ad.exp(first) * first, last), 3),
+        "with a scalar": (ad.transpose(ad.exp(first * s), last), 3),
+        "with what is broadcast": (ad.transpose(first + ad.reshape(ad.sum(y), (1, 1, 1, 1)), last), 5),
+        "with numbers of every channel": (ad.transpose(first + ad.reshape(ad.slice_(y, 0, 0, 2), (2, 1, 1)), last), 5),
+        "with what is not transposed": (ad.transpose(first * ad.reshape(x, (3, 2, 1, 2)), last), 4),
+        "back to front": (ad.transpose(image * ad.transpose(ad.reshape(x, (3, 2, 1, 2)), last), (3, 1, 0, 2)), 5),
+        "matrices, one transposed": (ad.reshape(x, (4, 3)).T * x, 3),
+        "sum of what is transposed": (ad.transpose(ad.sum(first, (0, 3))), 2),
+        "sum over all of it": (ad.sum(first), 2),
+        "part of what is transposed": (ad.transpose(ad.slice_(first, 1, 0, 1), last), 2),
+        "joined transposes": (ad.transpose(ad.concat([first, ad.exp(first)], 1), last), 3),
+        "transposes of two orders, joined": (ad.concat([first, ad.transpose(image, (3, 2, 0, 1))], 0), 4),
+        "zeros around what is transposed": (ad.transpose(PADDED(first), last), 2),
+        "no zeros around": (ad.OPS["pad"](1, 0, 0)(x), 0),
+        "flattened": (ad.reshape(first, (3, 4)).T, 3),
+        "flattened in another order": (ad.reshape(ad.transpose(image, (3, 0, 2, 1)), (3, 4)), 4),
+        "parted product": (ad.transpose(ad.reshape(x @ x.T @ x, (3, 2, 1, 2)), last), 5),
+        "parted and put in another order": (ad.transpose(ad.reshape(x @ x.T, (3, 3, 1)), (2, 1, 0)), 4),
     }
 
 

@@ -120,8 +120,10 @@ class Multiply(Elementwise):
 
 
 def _gathered(x: Value, y: Value) -> Value | None:
-    """``(x * a) * b = x * (a b)`` for numbers a, b; ``x * (c / y) = (x / y) * c`` for a constant number c."""
-    if isinstance(x.op, Multiply) and x.ndim > 0 and y.ndim == 0:
+    """``(x * a) * b = x * (a b)`` for a number a and fewer numbers b than x has; ``x * (c / y) = (x / y) * c`` for a
+    constant number c.
+    """
+    if isinstance(x.op, Multiply) and x.ndim > 0 and (y.ndim == 0 or y.size < x.size):
         for inner, factor in (x.inputs, x.inputs[::-1]):
             if factor.ndim == 0:
                 return inner * (factor * y)

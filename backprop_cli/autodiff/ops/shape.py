@@ -247,8 +247,13 @@ class Slice(Movement):
         return Slice(self.axis + 1, self.start, self.stop)(x[0])
 
     def simplify(self, *x: Value) -> Value | None:
-        """The whole axis is x itself."""
-        return x[0] if (self.start, self.stop) == (0, x[0].shape[self.axis]) else None
+        """The whole axis is x itself; a part of a transpose is the transpose of a part."""
+        if (self.start, self.stop) == (0, x[0].shape[self.axis]):
+            return x[0]
+        inner = x[0].op
+        if not isinstance(inner, Transpose):
+            return None
+        return inner(Slice(inner.perm[self.axis], self.start, self.stop)(x[0].inputs[0]))
 
 
 @register
@@ -282,6 +287,15 @@ class Pad(Movement):
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The axis is one further."""
         return Pad(self.axis + 1, self.before, self.after)(x[0])
+
+    def simplify(self, *x: Value) -> Value | None:
+        """Nothing to do; zeros around a transpose are the transpose of zeros around."""
+        if not self.before and not self.after:
+            return x[0]
+        inner = x[0].op
+        if not isinstance(inner, Transpose):
+            return None
+        return inner(Pad(inner.perm[self.axis], self.before, self.after)(x[0].inputs[0]))
 
     def summand(self, *x: Value) -> Hashable:
         """The axis."""
@@ -353,8 +367,13 @@ class Concat(Movement):
         )
 
     def simplify(self, *x: Value) -> Value | None:
-        """One operand is the result."""
-        return x[0] if len(x) == 1 else None
+        """One operand is the result; transposes of one order are joined before they are transposed."""
+        if len(x) == 1:
+            return x[0]
+        inner = x[0].op
+        if not isinstance(inner, Transpose) or any(v.op != inner for v in x):
+            return None
+        return inner(Concat(inner.perm[self.axis])(*(v.inputs[0] for v in x)))
 
 
 @register

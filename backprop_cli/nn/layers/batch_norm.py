@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from backprop_cli.autodiff import Spec, Value, mean, reshape, variance
+from backprop_cli.autodiff import Spec, Value, mean, reshape, square
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Buffer, Param, Params, Sample
 from backprop_cli.nn.layers.normalizing import Standardizing
@@ -56,17 +55,21 @@ class BatchNorm(Standardizing):
         shape = (x[0].shape[1], *(1,) * (x[0].ndim - 2))
         if "running_mean" in params:
             center, spread = (reshape(params[name], shape) for name in ("running_mean", "running_var"))
-            return self.scaled(self.divided(x[0] - center, spread), params, shape)
-        return self.scaled(self.standardized(x[0], _axes(x[0])), params, shape)
+        else:
+            center, spread = _moments(x[0])
+        centered, scale = x[0] - center, self.reciprocal(spread)
+        if not self.affine:
+            return centered * scale
+        # Both factors are small: their product is applied in one pass over x.
+        return centered * (scale * reshape(params["weight"], shape)) + reshape(params["bias"], shape)
 
     def updates(self, params: Params, *x: Value) -> dict[str, Value]:
         """The buffers, moved to the batch's mean and variance."""
-        axes = _axes(x[0])
-        count = math.prod(x[0].shape[axis] for axis in axes)
+        center, spread = _moments(x[0])
+        count = x[0].size // center.size
         if count < 2:
             return {}
         shape = params["running_mean"].shape
-        center, spread = mean(x[0], axes, keepdims=True), variance(x[0], axes, keepdims=True)
         new = {
             "running_mean": reshape(center, shape),
             "running_var": reshape(spread, shape) * (count / (count - 1)),
@@ -74,5 +77,8 @@ class BatchNorm(Standardizing):
         return {name: params[name] + self.momentum * (value - params[name]) for name, value in new.items()}
 
 
-def _axes(x: Value) -> tuple[int, ...]:
-    return (0, *range(2, x.ndim))
+def _moments(x: Value) -> tuple[Value, Value]:
+    """Mean and variance of each feature or channel, with axes that broadcast against x."""
+    axes = (0, *range(2, x.ndim))
+    center = mean(x, axes, keepdims=True)
+    return center, mean(square(x - center), axes, keepdims=True)

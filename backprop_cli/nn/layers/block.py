@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from backprop_cli.nn.layer import LAYERS, Layer, LayerType
+from backprop_cli.nn.layer import LAYERS, Layer, LayerType, Sample
 from backprop_cli.settings import Many
 
 
@@ -33,3 +33,10 @@ class Block(Layer):
     """whether training changes its parameters; false keeps them, and buffers, as they are"""
     layers: Annotated[Many[LayerType], Field(min_length=1)]
     """its layers, first to last; the last one's output is the block's"""
+
+    samples: ClassVar[tuple[Sample, ...]] = (
+        Sample(
+            {"layers": [{"type": "dense", "units": 2, "activation": "tanh"}, {"type": "dense", "units": 2}]}, ((3,),)
+        ),
+        Sample({"repeat": 2, "residual": True, "layers": ["layer_norm", {"type": "dense", "units": 3}]}, ((3,),)),
+    )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backprop_cli.autodiff import Spec, Value, mean, reshape, sqrt, variance
+from backprop_cli.autodiff import Spec, Value, mean, reshape, sqrt, square
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.ones import Ones
@@ -47,11 +47,12 @@ class Standardizing(Normalizing):
 
     def standardized(self, x: Value, axes: tuple[int, ...]) -> Value:
         """X less its mean over ``axes``, in units of its standard deviation there."""
-        return self.divided(x - mean(x, axes, keepdims=True), variance(x, axes, keepdims=True))
+        centered = x - mean(x, axes, keepdims=True)
+        return centered * self.reciprocal(mean(square(centered), axes, keepdims=True))
 
-    def divided(self, x: Value, variance: Value) -> Value:
-        """``x / sqrt(variance + epsilon)``; the variance broadcasts against x."""
-        return x * (1.0 / sqrt(variance + self.epsilon))
+    def reciprocal(self, variance: Value) -> Value:
+        """``1 / sqrt(variance + epsilon)``."""
+        return 1.0 / sqrt(variance + self.epsilon)
 
 
 def last_axes(layer: Layer, wanted: int | Literal["all"], x: Spec) -> tuple[int, ...]:

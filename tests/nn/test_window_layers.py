@@ -175,3 +175,24 @@ def test_nothing_is_moved_between_layers_of_images():
     assert kinds.count("convolution") == kinds.count("convolution_weight") == 2
     assert kinds.count("convolution_transpose") == 1  # nobody asks for that of the examples
     assert kinds.count("transpose") == 6  # the examples; flatten there and back; three of matrices of dense
+
+
+def test_nothing_is_moved_where_arrows_join_and_noise_is_multiplied():
+    layers = [
+        {"type": "conv2d", "channels": 2, "kernel": 3, "padding": "same", "bias": False},
+        {"type": "batch_norm"},
+        {"type": "activation", "function": "relu"},
+        {"type": "dropout", "rate": 0.5},
+        {"type": "conv2d", "channels": 2, "kernel": 3, "padding": "same", "activation": "gelu"},
+        {"type": "concat", "inputs": ["conv2d_2", "activation_1"], "axis": 0},
+        {"type": "conv2d", "channels": 3, "kernel": 3, "stride": 2, "activation": "tanh"},
+        {"type": "global_average_pool"},
+    ]
+    model = Model.build([build(LAYERS, settings) for settings in layers], (1, 8, 8))
+    params = {name: ad.input_(name, param.shape) for name, param in model.params.items()}
+    noise = {name: ad.input_(name, spec.shape) for name, spec in model.noise(4).items()}
+    loss = ad.sum(ad.square(model.apply(params, ad.input_("input", (4, 1, 8, 8)), noise)))
+    nodes = ad.toposort(ad.simplified(ad.grad(loss, list(params.values()))))
+    assert [node.op.kind for node in nodes if node.op].count("copy") == 1  # of the examples
+    batch_first = {node.op.kind for node in nodes if node.op and node.shape[:1] == (4,) and node.ndim == 4}
+    assert batch_first == {"greater_equal", "multiply"}  # what is made of the noise
