@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from backprop_cli.config.full_batch import noisy_layers
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patterns
 from backprop_cli.config.path import TreePath
@@ -62,7 +63,12 @@ def check_model(
     except LayerShapeError as error:
         raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
     wrong = _wrong_output(config, model, outputs, positions)
-    found = [*unmatched_patterns(config, model), *unmatched_layers(config, model), *([] if wrong is None else [wrong])]
+    found = [
+        *noisy_layers(config, model),
+        *unmatched_patterns(config, model),
+        *unmatched_layers(config, model),
+        *([] if wrong is None else [wrong]),
+    ]
     if found:
         raise ConfigError(in_file_order([loaded.problem(*each) for each in found]))
     return model

@@ -13,6 +13,7 @@ from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import find_run, open_run
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.jobs.train import begin
+from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.lock import refuse_locked
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.range_test import RangeTest, check_range, range_test
@@ -84,7 +85,10 @@ def find_lr(
         refuse_locked(run)
         resumed = open_run(run, path, overrides, plugins)
         loaded = resumed.loaded
+    optimizer = loaded.config.optimizer
+    if isinstance(optimizer, FullBatch):
+        raise UsageError(f"--find-lr: {optimizer.type} searches for the length of every step itself; leave it out")
     begun = begin(loaded, resumed, threads, watch)
     with blas_threads(begun.threads):
         test = range_test(begun.job, begun.state, low, high, watch)
-    return FoundRate(test, loaded.config.optimizer.learning_rate, low, high)
+    return FoundRate(test, optimizer.learning_rate, low, high)

@@ -105,6 +105,7 @@ def begin(loaded: Loaded, resumed: Resumed | None, threads: int | None, watch: S
     """Data, network and state of a configuration, or of a run to go on with; nothing is written."""
     with watch("data"):
         prepared = prepare(loaded)
+        loaded = prepared.loaded
     if resumed is None:
         state = first_state(loaded, prepared.recipe)
     else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.nn.metric import Metric
+from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.schedule import Schedule
 from backprop_cli.training.evaluation import Examples, Unit, same_unit
 from backprop_cli.training.monitor import Monitor
@@ -56,7 +57,8 @@ class Job:
 
     def order(self, epoch: int) -> Array:
         """The examples of an epoch in the order they are seen: it follows from seed and epoch alone."""
-        return order_of(self.seed, epoch, len(self.train.inputs), self.settings.shuffle)
+        shuffle = self.settings.shuffle and not isinstance(self.recipe.optimizer, FullBatch)  # sums in one order
+        return order_of(self.seed, epoch, len(self.train.inputs), shuffle)
 
 
 def order_of(seed: int, epoch: int, count: int, shuffle: bool) -> Array:

@@ -87,6 +87,15 @@ def test_options_that_do_not_go_together(capsys, words, text):
     assert not Path("runs").exists()
 
 
+def test_an_optimizer_that_searches_along_a_line_needs_none(capsys):
+    config = write_config(optimizer="lbfgs", training={"batch_size": 60})
+    text = "--find-lr: lbfgs searches for the length of every step itself; leave it out\n"
+    assert said(capsys, config, "--find-lr") == text
+    assert said(capsys, config, "--overfit-batches", "1") == (
+        "override training.overfit_batches=1: lbfgs has no batches; leave it at none\n1 problem; nothing was run.\n"
+    )
+
+
 def test_a_configuration_or_a_run_is_needed(capsys):
     assert said(capsys, "--find-lr") == "train: give either a CONFIG or --resume RUN\n"
 
