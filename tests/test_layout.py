@@ -88,3 +88,9 @@ def test_numpy_stays_in_eval() -> None:
             if isinstance(node, ast.FunctionDef) and node.name in rules:
                 used = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
                 assert "np" not in used, f"{path.name}: {node.name} at line {node.lineno} calls NumPy"
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """Folders of tests are no packages: pytest cannot import two modules of one name."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

@@ -12,7 +12,7 @@ from backprop_cli.autodiff import evaluate, input_
 from backprop_cli.checks.result import Check, Entry, judged
 from backprop_cli.nn.average import AVERAGES, Average, Moment
 from backprop_cli.nn.initializer import INITIALIZERS, Initializer
-from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
+from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch, Optimizer
 
 T = TypeVar("T")
 Types = Sequence[tuple[str, type[T]]]
@@ -22,6 +22,8 @@ _STEPS = 8
 _WIDTH = 4
 _STEP_TOLERANCE = 1e-12
 """The same numbers in another order of operations."""
+_ROUNDING = 1e-15
+"""What it leaves where terms near 1 cancel."""
 _UPDATES, _STEPS_AN_EPOCH = 16, 3
 """Of an average; the last epoch is not complete."""
 _SHAPES = (3, 5), (5, 3), (4, 2, 3)
@@ -41,6 +43,9 @@ def check_optimizers(rng: np.random.Generator, types: Types[Optimizer] | None = 
         for number, settings in enumerate(cls.samples):
             optimizer = cls.model_validate({"type": name, **settings})
             label = f"optimizer {name}{_suffix(number)}"
+            if isinstance(optimizer, FullBatch):
+                yield Check(label, "optimizer", (_WIDTH + 1, _WIDTH), tuple(_directions(optimizer, rng)))
+                continue
             yield Check(label, "optimizer", (_STEPS, _WIDTH), _steps(optimizer, rng))
             if optimizer.shaped:
                 entries = tuple(entry for shape in _SHAPES for entry in _shaped(optimizer, shape, rng))
@@ -73,6 +78,20 @@ def _steps(optimizer: Optimizer, rng: np.random.Generator) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
+def _directions(optimizer: FullBatch, rng: np.random.Generator) -> Iterator[Entry]:
+    """From no step remembered to as many as there are parameters, on a quadratic function with a random Hessian."""
+    root = rng.standard_normal((_WIDTH, _WIDTH))
+    steps = list(rng.standard_normal((_WIDTH, _WIDTH)))
+    changes = [(root.T @ root + np.eye(_WIDTH)) @ step for step in steps]
+    for known in range(_WIDTH + 1):
+        g = rng.standard_normal(_WIDTH)
+        found = optimizer.direction(g, steps[:known], changes[:known])
+        wanted = optimizer.direction_formula(g, steps[:known], changes[:known])
+        for k in range(_WIDTH):
+            a, n = float(found[k]), float(wanted[k])
+            yield Entry((known, k), a, n, judged(a, n, _SHAPED_TOLERANCE, 10 * _ROUNDING))
+
+
 def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[Entry]:
     """The second stage for one parameter, all entries."""
     direction, parameter = input_("direction", shape), input_("parameter", shape)
@@ -81,12 +100,12 @@ def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generat
     wanted = optimizer.shaped_formula(feed[direction], feed[parameter])
     for index in np.ndindex(shape):
         a, n = float(found[index]), float(wanted[index])
-        yield Entry(index, a, n, judged(a, n, _SHAPED_TOLERANCE, 1e-14))
+        yield Entry(index, a, n, judged(a, n, _SHAPED_TOLERANCE, 10 * _ROUNDING))
 
 
 def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> Entry:
     """The direction or the slot that is farthest off."""
-    entries = [Entry(index, a, n, judged(a, n, _STEP_TOLERANCE, 0.0)) for a, n in pairs]
+    entries = [Entry(index, a, n, judged(a, n, _STEP_TOLERANCE, _ROUNDING)) for a, n in pairs]
     return max(entries, key=lambda entry: (entry.verdict != "PASS", entry.relative_error))
 
 
@@ -106,7 +125,7 @@ def _followed(average: Average, rng: np.random.Generator) -> Iterator[Entry]:
         share, newest = average.share(at), history[-1][1]
         found = newest if share is None else found + share * (newest - found)
         wanted = average.formula(history)
-        yield Entry((step - 1,), found, wanted, judged(found, wanted, _STEP_TOLERANCE, 1e-15))
+        yield Entry((step - 1,), found, wanted, judged(found, wanted, _STEP_TOLERANCE, _ROUNDING))
 
 
 def check_initializers(rng: np.random.Generator, types: Types[Initializer] | None = None) -> Iterator[Check]:

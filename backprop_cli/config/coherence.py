@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from backprop_cli.config.full_batch import full_batch_conflicts
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config, has_validation
 from backprop_cli.errors import did_you_mean
@@ -20,7 +21,8 @@ Direction = Literal["min", "max"]
 
 def incoherences(config: Config) -> list[Incoherence]:
     """All of them."""
-    return [*_metrics(config), *_monitors(config), *_target_transform(config), *_averages(config), *_not_yet(config)]
+    found = (_metrics, _monitors, _target_transform, _averages, full_batch_conflicts, _not_yet)
+    return [each for find in found for each in find(config)]
 
 
 def monitor_names(config: Config) -> list[str]:

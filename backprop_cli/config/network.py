@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from backprop_cli.config.full_batch import noisy_layers
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patterns
 from backprop_cli.config.path import TreePath
@@ -65,6 +66,7 @@ def check_model(
     wrong = _wrong_output(config, model, outputs, positions)
     found = [
         *_untrainable(model),
+        *noisy_layers(config, model),
         *unmatched_patterns(config, model),
         *unmatched_layers(config, model),
         *([] if wrong is None else [wrong]),

@@ -16,7 +16,7 @@ from backprop_cli.autodiff.structure import Local
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.chain_rule import ChainRule, Traced, chain_rule, trace, walk
-from backprop_cli.jobs.network import is_configuration, load, network_of
+from backprop_cli.jobs.network import batch_size, is_configuration, load, network_of
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.jobs.start import first_state
@@ -84,7 +84,7 @@ def explain(
         _nodes(traced),
         _accumulation(traced, found),
         dict(zip(("forward", "reverse"), gradient_costs(traced.loss, list(traced.params.values())), strict=True)),
-        _memory(recipe, loaded.config.training.batch_size),
+        _memory(recipe, batch_size(loaded)),
         chain_rule(traced, found),
         walked,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from backprop_cli.data.sources import known_input_shape
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
+from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import vocabulary_of, wire
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.program import Recipe
@@ -66,7 +68,34 @@ def prepare(loaded: Loaded) -> Prepared:
     if shape is not None:
         check_model(loaded, shape)  # before data is read, which may take a while
     dataset = load(loaded)
-    return Prepared(loaded, dataset, _recipe(loaded, dataset))
+    recipe = _recipe(loaded, dataset)
+    return Prepared(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe)
+
+
+def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:
+    """For an optimizer that sees all examples at once the batch is the train split, unless the configuration has more.
+
+    Raises:
+        ConfigError: it has fewer.
+
+    """
+    config, training = loaded.config, loaded.config.training
+    if not isinstance(config.optimizer, FullBatch):
+        return loaded
+    if "batch_size" in training.model_fields_set and training.batch_size < examples:
+        reason = f"{config.optimizer.type} needs the whole train split at once, {examples} examples"
+        reason = f"{reason}, got {training.batch_size}; leave it out"
+        raise ConfigError([loaded.problem(("training", "batch_size"), reason)])
+    whole = training.model_copy(update={"batch_size": examples})
+    return dataclasses.replace(loaded, config=config.model_copy(update={"training": whole}))
+
+
+def batch_size(loaded: Loaded) -> int:
+    """Examples a batch; data is read where that is the whole train split and the configuration has no number."""
+    training = loaded.config.training
+    if isinstance(loaded.config.optimizer, FullBatch) and "batch_size" not in training.model_fields_set:
+        return prepare(loaded).loaded.config.training.batch_size
+    return training.batch_size
 
 
 def load(loaded: Loaded) -> Dataset:

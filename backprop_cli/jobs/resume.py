@@ -173,7 +173,13 @@ def _other_slots(was: Optimizer, is_: Optimizer, model: Model) -> str:
 
 
 def _slots(optimizer: Optimizer) -> str:
-    return f"{optimizer.type} remembers {' and '.join(optimizer.slot_names()) or 'nothing'}"
+    names = optimizer.slot_names()
+    shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]
+    return f"{optimizer.type} remembers {' and '.join(shown) or 'nothing'}"
+
+
+_SHOWN = 3
+"""Names of slots that a message has room for."""
 
 
 def _difference(was: Model, is_: Model) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from backprop_cli.autodiff import Plan
 from backprop_cli.errors import CheckpointError
-from backprop_cli.jobs.network import is_configuration, network_of
+from backprop_cli.jobs.network import batch_size, is_configuration, network_of
 from backprop_cli.jobs.plugins import read_config, read_run_config, refuse_plugins
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
@@ -59,11 +59,11 @@ def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence
     if is_configuration(path):
         refuse_plugins(plugins, path)
         loaded = read_config(path, overrides)
-        return _described(network_of(loaded), loaded.config.training.batch_size, None)
+        return _described(network_of(loaded), batch_size(loaded), None)
     run = _run_without_checkpoint(path)
     if run is not None:
         loaded = read_run_config(run, overrides, plugins)
-        return _described(network_of(loaded), loaded.config.training.batch_size, _outcome(run))
+        return _described(network_of(loaded), batch_size(loaded), _outcome(run))
     saved = open_saved(find_checkpoint(path), overrides, plugins)
     outcome = _outcome(RunDirectory(saved.path.parent.parent))
     return _described(saved.recipe, saved.loaded.config.training.batch_size, outcome)

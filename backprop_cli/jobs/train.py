@@ -93,6 +93,7 @@ class _Request:
 def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:
     with ask.watch("data"):
         prepared = prepare(loaded)
+        loaded = prepared.loaded
     if resumed is None:
         state = first_state(loaded, prepared.recipe)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -107,6 +107,31 @@ class Optimizer(Settings):
 
     def shaped_formula(self, direction: Array, parameter: Array) -> Array:
         """``shaped_direction`` in NumPy, line by line as the source has it."""
+        raise NotImplementedError
+
+
+class FullBatch(Optimizer):
+    """A method that asks for loss and gradient of the whole train split as often as it likes.
+
+    What it remembers are the last ``history`` steps and the changes of the gradient along them. The loop around it is
+    ``training.full_batch``; ``update`` and its like are not used.
+    """
+
+    history: int
+    max_line_search: int
+    tolerance: float
+
+    def slot_names(self) -> tuple[str, ...]:
+        """The gradient where the parameters are, and rings of steps and of changes."""
+        numbers = range(self.history)
+        return ("gradient", *(f"step_{k}" for k in numbers), *(f"change_{k}" for k in numbers))
+
+    def direction(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
+        """The direction to step against, from what is remembered, oldest first. Flat vectors, all (size,)."""
+        raise NotImplementedError
+
+    def direction_formula(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
+        """The same by another formula, which ``bp gradcheck`` holds it to."""
         raise NotImplementedError
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.nn.metric import Metric
+from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.schedule import Schedule
 from backprop_cli.training.evaluation import Examples, Unit, same_unit
 from backprop_cli.training.monitor import Monitor
@@ -57,6 +58,6 @@ class Job:
     def order(self, epoch: int) -> Array:
         """The examples of an epoch in the order they are seen: it follows from seed and epoch alone."""
         count = len(self.train.inputs)
-        if not self.settings.shuffle:
+        if not self.settings.shuffle or isinstance(self.recipe.optimizer, FullBatch):  # sums in one order
             return np.arange(count)
         return np.random.default_rng([self.seed, SHUFFLE, epoch]).permutation(count)

@@ -10,9 +10,11 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.nn.metric import Predictions
+from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Epoch, Event, Step, Stopped
+from backprop_cli.training.full_batch import FullBatchUpdates
 from backprop_cli.training.job import Job
 from backprop_cli.training.running_epoch import RunningEpoch
 from backprop_cli.training.state import BEST, EARLY_STOPPING, EPOCH, SCHEDULE, State
@@ -33,7 +35,8 @@ class Trainer:
         watch = watch or Stopwatch()
         self.job, self.state = job, state
         self.evaluator = Evaluator(job.recipe, state.evaluated, job.metrics, job.to_unit, watch)
-        self._updates = Updates(job, state, watch)
+        kind = FullBatchUpdates if isinstance(job.recipe.optimizer, FullBatch) else Updates
+        self._updates = kind(job, state, watch)
         state.position = min(state.position, len(job.train.inputs))  # the data of a resumed run may have shrunk
         self._started = time.perf_counter() - state.seconds
 
@@ -75,7 +78,7 @@ class Trainer:
         """
         job, state = self.job, self.state
         while state.epoch <= job.settings.epochs:
-            reason = self._limit() or self._patience()
+            reason = self._limit() or self._patience() or self._updates.ended()
             if reason:
                 yield Stopped(state.step, state.epoch, reason)
                 return

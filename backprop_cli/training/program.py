@@ -29,7 +29,7 @@ from backprop_cli.nn.average import Average
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.loss import LABELLED, Loss
 from backprop_cli.nn.model import Model
-from backprop_cli.nn.optimizer import Optimizer
+from backprop_cli.nn.optimizer import FullBatch, Optimizer
 from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.parts import Part, descend, parts_of
@@ -216,12 +216,16 @@ def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Prog
 
     ``predictions`` adds what the metrics of the batch are made of (probabilities for classes), before the update.
     Where gradients are accumulated, the batch's gradient counts ``share`` (its part of the update's examples) and is
-    added to ``gradient_sum``, which the update uses up.
+    added to ``gradient_sum``, which the update uses up. For a full-batch optimizer the new states are those of buffers,
+    and the gradient is an output.
     """
     traced = forward(recipe, batch, training=True)
     inputs = dict(traced.inputs)
     gradient = _batch_gradient(recipe, traced)
     updates = dict(traced.updates)
+    if isinstance(recipe.optimizer, FullBatch):
+        shown = {**_shown(recipe, traced, predictions), GRADIENT_NORM: norm(gradient), GRADIENT: gradient}
+        return simplify(Program(inputs, shown, updates))
     if recipe.accumulate:
         gradient = _added(recipe, inputs, gradient)
         updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))

@@ -40,7 +40,7 @@ Numbers = tuple[float, float, float, float, int]
 """Of an update: loss, regularization, gradient norm, learning rate, number of examples."""
 
 
-class _Bound:
+class Bound:
     """A plan for one batch size, with its buffers at hand. ``run(index, start)``: gather these examples, which begin
     at place ``start`` of the epoch's order, and run the plan.
     """
@@ -103,25 +103,30 @@ class Updates:
         self.job, self.state, self.watch = job, state, watch
         self.batch: Array | None = None
         """Indexes of the last update's examples."""
-        self._bound: dict[tuple[int, bool], _Bound] = {}
+        self._bound: dict[tuple[int, bool], Bound] = {}
         self.averaging = Averaging(job.recipe, state)
         if state.step == 0:
             self.averaging.start()
 
-    def _bind(self, batch: int, updates: bool) -> _Bound:
+    def bind(self, batch: int, updates: bool) -> Bound:
+        """The plan of an update whose last batch has so many examples, or else of a batch before the last."""
         key = batch, updates
         if key not in self._bound:
-            self._bound[key] = _Bound(self.job, self.state, batch, updates, self.watch)
+            self._bound[key] = Bound(self.job, self.state, batch, updates, self.watch)
         return self._bound[key]
+
+    def ended(self) -> str:
+        """Why there is nothing left to do; empty where there is."""
+        return ""
 
     def warm_up(self) -> None:
         """Trace and plan what an epoch needs."""
         job = self.job
         size, count = job.settings.batch_size, len(job.train.inputs)
         for examples in (min(size, count), count - (job.batches - 1) * size):
-            self._bind(examples, updates=True)
+            self.bind(examples, updates=True)
             if job.recipe.accumulate:
-                self._bind(examples, updates=False)
+                self.bind(examples, updates=False)
 
     def run(self, epoch: RunningEpoch, until: float, deadline: float) -> Numbers:
         """Updates up to step ``until``, the end of the epoch or the time ``deadline``, one at least.
@@ -138,7 +143,7 @@ class Updates:
         with np.errstate(all="ignore"):
             while True:
                 start, *before = self._accumulate(epoch)
-                bound = self._bind(min(size, count - start), updates=True)
+                bound = self.bind(min(size, count - start), updates=True)
                 last = state.step + 1 if self.job.recipe.accumulate else until
                 numbers = self._update(epoch, bound, start, before, last, deadline)
                 if state.step >= until or state.position >= count or perf_counter() >= deadline:
@@ -156,14 +161,14 @@ class Updates:
         end = min(start + self.job.settings.accumulate * size, len(epoch.order))
         whole = max(self._count(epoch.order[start:end]), 1)
         while end - start > size:
-            bound, batch = self._bind(size, updates=False), epoch.order[start : start + size]
+            bound, batch = self.bind(size, updates=False), epoch.order[start : start + size]
             bound.inputs[SHARE][...] = self._count(batch) / whole
             bound.run(batch, start)
             total = bound.outputs[LOSS].item() * bound.counted()
             before, counted = before + total, counted + bound.counted()
             epoch.add_batch(start, size, total, bound.counted(), bound.predictions)
             start += size
-        self._bind(end - start, updates=True).inputs[SHARE][...] = self._count(epoch.order[start:end]) / whole
+        self.bind(end - start, updates=True).inputs[SHARE][...] = self._count(epoch.order[start:end]) / whole
         return start, before, counted
 
     def _count(self, index: Array) -> int:
@@ -172,7 +177,7 @@ class Updates:
         return loss.count(self.job.train.targets[index]) if loss.task == "tokens" else len(index)
 
     def _update(
-        self, epoch: RunningEpoch, bound: _Bound, start: int, before: Sequence[float], until: float, deadline: float
+        self, epoch: RunningEpoch, bound: Bound, start: int, before: Sequence[float], until: float, deadline: float
     ) -> Numbers:
         """Updates whose last batches have the same size; that of the first begins at ``start``.
 
@@ -213,7 +218,7 @@ class Updates:
         loss = (before[0] + total) / max(before[1] + costs, 1)
         raise diverged(state, f"loss {loss:g}, gradient norm {norm:g}, learning rate {rate:g}")
 
-    def _teller(self, bound: _Bound) -> Callable[[int], float]:
+    def _teller(self, bound: Bound) -> Callable[[int], float]:
         """A function that tells the plan a step's constants; it returns the learning rate, that without groups."""
         state, schedule, recipe, inputs = self.state, self.job.schedule, self.job.recipe, bound.inputs
         multiplier, memory, base = schedule.multiplier, state.memory.get(SCHEDULE, {}), recipe.optimizer.learning_rate

@@ -10,10 +10,12 @@ from nn_support import build, distance, inputs, label, samples
 from pydantic import ValidationError
 
 from backprop_cli import autodiff as ad
-from backprop_cli.nn.optimizer import OPTIMIZERS
+from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch
 
 TORCH = json.loads(Path(__file__).with_name("torch_reference.json").read_text())["optimizers"]
-CASES = [settings for _, settings in samples(OPTIMIZERS)]
+STEPPING = [name for name, cls in OPTIMIZERS.items() if not issubclass(cls, FullBatch)]
+"""Those that update by a formula, not by a search: see tests/training/test_full_batch.py for the others."""
+CASES = [settings for name, settings in samples(OPTIMIZERS) if name in STEPPING]
 
 
 class Minimizer:
@@ -70,7 +72,7 @@ def test_twenty_steps_are_pytorchs(name):
 def test_every_optimizer_is_compared_with_pytorch():
     """Those of which some see shapes in tests/training/test_parts.py."""
     runs = {**TORCH["runs"], **TORCH["parts"]}
-    assert {run["settings"]["type"] for run in runs.values()} == set(OPTIMIZERS)
+    assert {run["settings"]["type"] for run in runs.values()} == set(STEPPING)
 
 
 def test_learning_rates_are_pytorchs():
@@ -82,6 +84,7 @@ def test_learning_rates_are_pytorchs():
         "adamax": 2e-3,
         "adamw": 1e-3,
         "lamb": 1e-3,
+        "lbfgs": 1.0,
         "lion": 1e-4,
         "muon": 2e-2,
         "nadam": 2e-3,
@@ -131,7 +134,7 @@ def _by_hand(name, first, second, parameter):
     }[name]
 
 
-@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize("name", STEPPING)
 def test_two_steps_by_hand(name):
     optimizer = build(OPTIMIZERS, name)
     names, scalars = optimizer.slot_names(), list(optimizer.scalars(1))
@@ -296,6 +299,16 @@ FALLBACK = "muon is for matrices; name an optimizer for the others, such as adam
         ({"type": "adam", "groups": [{"beta1": 0.5}]}, ("groups", 0, "parameters"), "Field required"),
         ({"type": "adam", "groups": [{"parameters": "*", "type": "sgd"}]}, ("groups", 0, "type"), EXTRA),
         ({"type": "muon", "fallback": "muon"}, ("fallback",), FALLBACK),
+        (
+            {"type": "muon", "fallback": "lbfgs"},
+            ("fallback",),
+            "lbfgs steps along all parameters at once; name another optimizer, such as adamw",
+        ),
+        (
+            {"type": "lbfgs", "groups": [{"parameters": "*.bias"}]},
+            ("groups",),
+            "lbfgs steps along all parameters at once; remove the groups",
+        ),
         (
             {"type": "muon", "fallback": {"type": "sgd", "groups": [{"parameters": "*"}]}},
             ("fallback",),

@@ -7,7 +7,7 @@ import pytest
 from training_support import DENSE, DROPOUT, Examples, examples, recipe
 
 from backprop_cli.autodiff import Plan, evaluate
-from backprop_cli.nn.optimizer import OPTIMIZERS
+from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch
 from backprop_cli.training.parts import LEARNING_RATE
 from backprop_cli.training.program import (
     GRADIENT,
@@ -151,6 +151,7 @@ OPTIMIZER_SETTINGS = [
     pytest.param({"type": name, **sample}, id=f"{name}-{k}")
     for name, cls in OPTIMIZERS.items()
     for k, sample in enumerate(cls.samples)
+    if not issubclass(cls, FullBatch)
 ]
 
 

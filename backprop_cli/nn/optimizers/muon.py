@@ -13,6 +13,7 @@ from backprop_cli.autodiff import Value, maximum, norm, reshape
 from backprop_cli.nn.optimizer import (
     OPTIMIZERS,
     Array,
+    FullBatch,
     LearningRate,
     Numbers,
     Optimizer,
@@ -102,8 +103,8 @@ class Muon(Optimizer):
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
         """The momentum of torch.optim.Muon: two linear interpolations."""
-        b = slot["momentum"] + (1 - self.momentum) * (g - slot["momentum"])
-        return (g + self.momentum * (b - g) if self.nesterov else b), {"momentum": b}
+        b = self.momentum * slot["momentum"] + (1 - self.momentum) * g
+        return ((1 - self.momentum) * g + self.momentum * b if self.nesterov else b), {"momentum": b}
 
     def shaped_formula(self, direction: Array, parameter: Array) -> Array:
         """By singular values: the polynomial acts on each of them alone."""
@@ -121,6 +122,8 @@ def _unfit(fallback: Optimizer) -> str:
     """Why it cannot stand in; empty where it can."""
     if isinstance(fallback, Muon):
         return "muon is for matrices; name an optimizer for the others, such as adamw"
+    if isinstance(fallback, FullBatch):
+        return f"{fallback.type} steps along all parameters at once; name another optimizer, such as adamw"
     if fallback.groups:
         return "groups of the fallback: write them among those of muon, with a fallback in each"
     return ""

@@ -1,0 +1,73 @@
+"""Newton's method with the curvature of the last few steps: for small networks and data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from backprop_cli.nn.optimizer import OPTIMIZERS, Array, FullBatch, LearningRate
+from backprop_cli.nn.parameter_group import ParameterGroup
+
+
+@OPTIMIZERS.register
+class Lbfgs(FullBatch):
+    """``direction = H g``, H the BFGS estimate of the inverse Hessian from the last ``history`` steps.
+
+    The step is as long as a strong Wolfe line search finds. An update is one iteration: it sees the whole train split
+    at once (``training.batch_size`` is left out), evaluating loss and gradient as often as the search needs, once or
+    twice as a rule. An epoch is one update; what it reports are loss and metrics after it, and the step's length as
+    ``learning_rate``. Training ends where no entry of the gradient is larger than ``tolerance``, or where the loss, in
+    the training precision, does not become less: use ``precision: float64`` for more digits.
+
+    The loss must be the same each time and smooth: no dropout, no augmentation, no l1, nothing clipped.
+
+    YAML:   {type: lbfgs, history: 20, tolerance: 1.0e-6}
+    Source: Nocedal & Wright, Numerical Optimization (2006), algorithms 7.4 (two-loop recursion) and 7.5, equation 7.20,
+            line search 3.5 and 3.6.
+    """
+
+    type: Literal["lbfgs"] = "lbfgs"
+    learning_rate: LearningRate = 1.0
+    """step length that the line search tries first, before the schedule"""
+    history: Annotated[int, Field(gt=0)] = 10
+    """steps remembered: two vectors of all parameters each"""
+    max_line_search: Annotated[int, Field(gt=0)] = 25
+    """most evaluations of loss and gradient an update"""
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-5
+    """training ends where no entry of the gradient is larger"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"history": 2})
+
+    @field_validator("groups")
+    @classmethod
+    def _takes_all(cls, groups: tuple[ParameterGroup, ...]) -> tuple[ParameterGroup, ...]:
+        if groups:
+            raise PydanticCustomError("groups", "lbfgs steps along all parameters at once; remove the groups")
+        return groups
+
+    def direction(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
+        """Algorithm 7.4: ``H g`` in four products of vectors a step remembered."""
+        q = g.copy()
+        alphas = []
+        for s, y in zip(reversed(steps), reversed(changes), strict=True):
+            alphas.append(float(s @ q) / float(s @ y))
+            q -= alphas[-1] * y
+        if steps:
+            q *= float(steps[-1] @ changes[-1]) / float(changes[-1] @ changes[-1])
+        for s, y, alpha in zip(steps, changes, reversed(alphas), strict=True):
+            q += (alpha - float(y @ q) / float(s @ y)) * s
+        return q
+
+    def direction_formula(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
+        """Equation 7.16, with whole matrices: ``H <- V^T H V + r s s^T``, ``V = I - r y s^T``, ``1 / r = y^T s``."""
+        h = np.eye(len(g))
+        if steps:
+            h *= (steps[-1] @ changes[-1]) / (changes[-1] @ changes[-1])
+        for s, y in zip(steps, changes, strict=True):
+            v = np.eye(len(g)) - np.outer(y, s) / (y @ s)
+            h = v.T @ h @ v + np.outer(s, s) / (y @ s)
+        return np.asarray(h @ g)
