@@ -24,7 +24,8 @@ from backprop_cli.autodiff.ops.arithmetic import (
     Subtract,
 )
 from backprop_cli.autodiff.ops.comparison import Equal, Greater, GreaterEqual, Less, OneHot, Where
-from backprop_cli.autodiff.ops.exponential import Cos, Erf, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Softplus, Tanh
+from backprop_cli.autodiff.ops.error_function import Erf
+from backprop_cli.autodiff.ops.exponential import Cos, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Softplus, Tanh
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.rows import TakeRows

@@ -18,7 +18,19 @@ from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Check, Entry, Report, worst_first
 from backprop_cli.checks.rules import wrong_rules
+from backprop_cli.nn.model import Model
 from backprop_cli.training.program import INPUTS, PARAMETERS, Recipe, forward
+
+_EXAMPLES = 8
+_MULTIPLICATIONS = 20_000_000
+
+
+def enough_examples(model: Model) -> int:
+    """Examples that a check takes: several, so that a missing mean or sum over the batch shows; two, where each is so
+    much work (a transformer's context, a stack of convolutions) that a pass would take a good part of a second.
+    """
+    each = sum(model.multiplications().values())
+    return min(max(_MULTIPLICATIONS // max(each, 1), 2), _EXAMPLES)
 
 
 def in_float64(recipe: Recipe) -> Recipe:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradients import check_gradients
+from backprop_cli.checks.gradients import check_gradients, enough_examples
 from backprop_cli.checks.method import Options, Order
 from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.registered import check_registered
@@ -28,8 +28,6 @@ from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.training.program import INPUTS, TARGETS, WEIGHTS, Recipe
 
-BATCH = 8
-"""Examples: several, so that a missing mean or sum over the batch shows."""
 _STREAM = 5  # of random numbers
 
 
@@ -111,9 +109,10 @@ def _configured(loaded: Loaded) -> Recipe:
 
 def _batch(recipe: Recipe, seed: int) -> Mapping[str, Array]:
     rng, model = np.random.default_rng([seed, _STREAM]), recipe.model
-    targets = recipe.loss.draw(rng, (BATCH, *model.output_shape))
-    weights = {WEIGHTS: rng.random(BATCH)} if recipe.weighted else {}
-    noise = {name: rng.random(spec.shape) for name, spec in model.noise(BATCH).items()}
-    example = (BATCH, *model.input_shape)
+    batch = enough_examples(model)
+    targets = recipe.loss.draw(rng, (batch, *model.output_shape))
+    weights = {WEIGHTS: rng.random(batch)} if recipe.weighted else {}
+    noise = {name: rng.random(spec.shape) for name, spec in model.noise(batch).items()}
+    example = (batch, *model.input_shape)
     inputs = rng.standard_normal(example) if model.vocabulary is None else rng.integers(0, model.vocabulary, example)
     return {INPUTS: inputs, TARGETS: targets, **weights, **noise}

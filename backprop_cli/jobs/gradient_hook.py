@@ -1,4 +1,4 @@
-"""The gradient check inside training: on the batch at hand, at the weights at hand, leaving the run as it is."""
+"""The gradient check inside training: on examples of the batch at hand, at its weights, leaving the run as it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradients import check_gradients
+from backprop_cli.checks.gradients import check_gradients, enough_examples
 from backprop_cli.checks.method import Options
 from backprop_cli.checks.monitor import LIMIT, AdjointMonitor
 from backprop_cli.checks.result import Report
@@ -51,7 +51,7 @@ class GradientHook:
 
     def _measure(self, step: int) -> Iterator[Event]:
         rng = np.random.default_rng([self.trainer.job.seed, _STREAM, step, 1])
-        residual = self._monitor.residual(self._arrays(step), rng)
+        residual = self._monitor.residual(self._arrays(step, self.trainer.batch), rng)
         yield Measured(step, {"adjoint_residual": residual})
         if residual > LIMIT:
             yield Warned(
@@ -64,7 +64,7 @@ class GradientHook:
         deadline = math.inf if limit is None else time.perf_counter() + limit
         report = check_gradients(
             self.recipe,
-            self._arrays(step),
+            self._arrays(step, self.trainer.batch[: enough_examples(self.recipe.model)]),
             target=f"step {step}",
             method=settings.method,
             options=Options(settings.samples, settings.tolerance, self.trainer.job.seed, deadline),
@@ -84,8 +84,8 @@ class GradientHook:
             else:
                 yield Warned(message)
 
-    def _arrays(self, step: int) -> dict[str, Array]:
-        job, batch = self.trainer.job, self.trainer.batch
+    def _arrays(self, step: int, batch: Array) -> dict[str, Array]:
+        job = self.trainer.job
         rng = np.random.default_rng([job.seed, _STREAM, step])
         noise = {name: rng.random(spec.shape) for name, spec in self.recipe.model.noise(len(batch)).items()}
         weights = {}

@@ -69,7 +69,7 @@ def test_a_check_ends_in_time():
     config = write_config(model={"layers": layers}, gradient_check={"samples": "all", "max_seconds": 0.2})
     run, _ = run_of(config, "run")
     (checked,) = rows(run, "gradient_checked")
-    assert 0.2 < checked["seconds"] < 1.0
+    assert 0.1 < checked["seconds"] < 1.0
     told = json.loads((run / "gradient_check" / "step-00000000.json").read_text())
     assert all(check["checked"] > 0 for check in told["checks"])  # in turns, so that none is left out
     assert sum(check["checked"] for check in told["checks"]) < sum(check["size"] for check in told["checks"])
