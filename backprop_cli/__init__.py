@@ -5,7 +5,6 @@ A package imports only packages to its left::
 
     errors, registry, settings -> autodiff -> nn -> data -> training -> run -> config -> checks -> jobs -> report -> cli
 
-==============  =======================================================================================
 ``autodiff``    derivatives of array programs: ops, reverse and forward mode, passes, the plan
 ``nn``          declared networks: layers, activations, losses, optimizers, schedules, metrics
 ``data``        arrays from files: formats, splits, fitted transforms
@@ -16,7 +15,6 @@ A package imports only packages to its left::
 ``jobs``        what a command does, one function each: the Python API
 ``report``      events and results for eyes
 ``cli``         the command line
-==============  =======================================================================================
 
 From Python::
 
@@ -33,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backprop_cli.jobs.evaluate import evaluate as evaluate
     from backprop_cli.jobs.explain import explain as explain
+    from backprop_cli.jobs.find_lr import find_lr as find_lr
     from backprop_cli.jobs.generate import generate as generate
     from backprop_cli.jobs.gradcheck import gradcheck as gradcheck
     from backprop_cli.jobs.jacobian import jacobian as jacobian
@@ -43,11 +42,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_JOBS = ("evaluate", "explain", "generate", "gradcheck", "jacobian", "predict", "show", "train", "validate")
+_JOBS = ("evaluate", "explain", "find_lr", "generate", "gradcheck", "jacobian", "predict", "show", "train", "validate")
 __all__ = [
     "__version__",
     "evaluate",
     "explain",
+    "find_lr",
     "generate",
     "gradcheck",
     "jacobian",

@@ -10,6 +10,7 @@ from backprop_cli.config.schema import Config
 from backprop_cli.nn.activation import Activation
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
+from backprop_cli.nn.wiring import every_layer
 
 Caution = tuple[TreePath, str]
 
@@ -18,7 +19,7 @@ _PASS_ON = ("flatten", "reshape", "dropout")
 
 def warnings_of(loaded: Loaded) -> list[str]:
     """One line each, with its place as a problem has it: ``x.yaml:12:40: model.layers[1].activation: ...``."""
-    cautions = (_applied_twice, _targets_among_features, _nothing_to_restore)
+    cautions = (_applied_twice, _targets_among_features, _nothing_to_restore, _no_variance)
     found = [caution for find in cautions for caution in find(loaded.config)]
     return [str(loaded.problem(path, reason)).partition("\n")[0] for path, reason in found]
 
@@ -58,6 +59,15 @@ def _targets_among_features(config: Config) -> Iterator[Caution]:
         if name in target:
             reason = f"'{name}' is the target, too: the network is given what it shall predict; remove it here"
             yield ("data", "features", index), reason
+
+
+def _no_variance(config: Config) -> Iterator[Caution]:
+    """Batches of one example, of which batch_norm knows no variance: of a vector it makes the bias alone."""
+    if config.training.batch_size == 1 and any(
+        layer.type == "batch_norm" for layer in every_layer(config.model.layers)
+    ):
+        reason = "batch_norm needs more than one example a batch to tell them apart; use larger batches, or layer_norm"
+        yield ("training", "batch_size"), reason
 
 
 def _nothing_to_restore(config: Config) -> Iterator[Caution]:

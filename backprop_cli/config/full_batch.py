@@ -19,6 +19,8 @@ def full_batch_conflicts(config: Config) -> Iterator[tuple[TreePath, str]]:
         return
     if training.accumulate > 1:
         yield ("training", "accumulate"), f"{name} sees the whole train split in one batch; leave it at 1"
+    if training.overfit_batches is not None:
+        yield ("training", "overfit_batches"), f"{name} has no batches; leave it at none"
     for key in ("clip_norm", "clip_value"):
         if getattr(training, key) is not None:
             yield ("training", key), f"{name} searches along the gradient as it is; leave it at none"

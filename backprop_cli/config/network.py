@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,6 +65,7 @@ def check_model(
         raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
     wrong = _wrong_output(config, model, outputs, positions)
     found = [
+        *_untrainable(model),
         *noisy_layers(config, model),
         *unmatched_patterns(config, model),
         *unmatched_layers(config, model),
@@ -108,6 +110,16 @@ def check_network(loaded: Located) -> list[Problem]:
 def _unconnected(loaded: Located) -> list[Problem]:
     errors = wiring_errors(loaded.config.model.layers)
     return [loaded.problem(("model", *error.path, error.key), str(error)) for error in errors]
+
+
+def _untrainable(model: Model) -> Iterator[tuple[TreePath, str]]:
+    """A network in which training has nothing to change."""
+    if not model.params:
+        frozen = any(node.is_frozen and node.params for node in model.nodes)
+        reason = (
+            "all layers that have some are frozen; set trainable: true" if frozen else "add {type: dense, units: ...}"
+        )
+        yield ("model", "layers"), f"the network has no parameters to train: {reason}"
 
 
 def _units_path(config: Config, path: LayerPath) -> TreePath:

@@ -211,7 +211,7 @@ def _way_out(value: Any, sorts: Sequence[str]) -> str:
         scalar = all(isinstance(item, str | int | float) for item in value.values())
         whole = f" [{', '.join(map(scalars.write, value.values()))}]" if scalar else ""
         return f": write the whole list{whole and ':'}{whole}"
-    if isinstance(value, str | int | float) and "a list" in sorts:
+    if isinstance(value, str | int | float) and list(sorts) == ["a list"]:
         return f": write [{scalars.write(value)}]"
     return ""
 

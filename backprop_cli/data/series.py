@@ -22,18 +22,21 @@ LAST_VALUE, SEASONAL = "last_value", "seasonal"
 def series_split(
     inputs: Table, targets: Table, transform: Transform, rows: Rows, dtype: DTypeLike, place: str
 ) -> Split:
-    """Windows over consecutive ``rows`` of the tables (None: all): inputs and targets are all among them.
+    """Windows whose targets are among consecutive ``rows`` of the tables (None: all).
 
-    ``place`` is what messages call these rows. ``rows`` of the split are those at which a window begins.
+    The rows before them may be inputs of the first windows: when their targets are to be predicted, they are known. So
+    a split has all its rows for targets, and no row is a target in two. ``rows`` of the split are those at which a
+    window begins. ``place`` is what messages call these rows.
 
-    Raises: SettingError where they are too few for one; DataError for a value that cannot be used.
+    Raises: SettingError where they are too few for one window; DataError for a value that cannot be used.
     """
     window = transform.window
     assert window is not None
-    chosen = np.arange(inputs.rows) if rows is None else rows
+    own = np.arange(inputs.rows) if rows is None else rows
+    chosen = _with_past(own, window.length)
     starts = _starts(len(chosen), window.length + window.horizon, window.stride)
     if not len(starts):
-        raise _too_few(place, len(chosen), window)
+        raise _too_few(place, len(own), len(chosen) - len(own), window)
     values = transform.rows(inputs, chosen, dtype=dtype)
     after = transform.targets(targets, chosen, dtype=dtype)
     made = Windows(values, starts, window.length, transform.input_shape, values.dtype)
@@ -43,13 +46,18 @@ def series_split(
     return Split(made, wanted[:], inputs.numbers(chosen[starts]), baselines=baselines)
 
 
+def _with_past(rows: Indices, length: int) -> Indices:
+    """Consecutive ``rows``, and the ``length`` before them, or as many as there are."""
+    return np.arange(max(rows[0] - length, 0), rows[-1] + 1)
+
+
 def _starts(rows: int, size: int, stride: int) -> Indices:
     return np.arange(0, rows - size + 1, stride)
 
 
-def _too_few(place: str, rows: int, window: WindowSettings) -> SettingError:
+def _too_few(place: str, rows: int, past: int, window: WindowSettings) -> SettingError:
     needed = f"a window takes {window.length + window.horizon}: length {window.length} and horizon {window.horizon}"
-    has = f"{place} has {rows} row{'' if rows == 1 else 's'}"
+    has = f"{place} has {rows} row{'' if rows == 1 else 's'}{f' and {past} before' if past else ''}"
     way_out = "give more rows, make windows shorter, or change data.split"
     return SettingError([(("data", "window"), f"{has}, and {needed}; {way_out}")])
 

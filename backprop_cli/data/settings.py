@@ -88,7 +88,11 @@ class TextSettings(Settings):
 
 
 class WindowSettings(Settings):
-    """Rows in the order of time as examples: ``length`` rows, and as targets the ``horizon`` rows after them."""
+    """Rows in the order of time as examples: ``length`` rows, and as targets the ``horizon`` rows after them.
+
+    They are split in order. The first inputs of a held-out split are the rows before it: when its targets are to be
+    predicted, those are known. No row is a target in two splits, and no held-out row is of a train example.
+    """
 
     length: PositiveInt
     """rows that the network is given"""

@@ -19,6 +19,7 @@ from backprop_cli.data.file import NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.errors import ConfigError, DataError
+from backprop_cli.jobs.overfit import first_batches
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
@@ -69,6 +70,7 @@ def prepare(loaded: Loaded) -> Prepared:
         check_model(loaded, shape)  # before data is read, which may take a while
     dataset = load(loaded)
     recipe = _recipe(loaded, dataset)
+    dataset = first_batches(config, dataset)
     return Prepared(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe)
 
 
@@ -84,7 +86,7 @@ def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:
         return loaded
     if "batch_size" in training.model_fields_set and training.batch_size < examples:
         reason = f"{config.optimizer.type} needs the whole train split at once, {examples} examples"
-        reason = f"{reason}, got {training.batch_size}; leave it out"
+        reason = f"{reason}, got {training.batch_size}; leave it out, or set it to {examples}"
         raise ConfigError([loaded.problem(("training", "batch_size"), reason)])
     whole = training.model_copy(update={"batch_size": examples})
     return dataclasses.replace(loaded, config=config.model_copy(update={"training": whole}))

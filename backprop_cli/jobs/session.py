@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from backprop_cli.autodiff import Array
 from backprop_cli.config.cautions import warnings_of
 from backprop_cli.config.coherence import monitor_direction
@@ -22,6 +24,7 @@ from backprop_cli.errors import BpError, CheckError, DivergenceError, Interrupti
 from backprop_cli.jobs.baselines import Baselines, baselines_of
 from backprop_cli.jobs.gradient_hook import GradientHook
 from backprop_cli.jobs.network import Prepared
+from backprop_cli.jobs.overfit import notice, shortfall
 from backprop_cli.jobs.resume import Resumed
 from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
@@ -38,7 +41,7 @@ from backprop_cli.training.events import Event, Finished, Started, Step, Stopped
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.monitor import Monitor
-from backprop_cli.training.state import BEST, State
+from backprop_cli.training.state import BEST, OVERFIT, State
 
 OnEvent = Callable[[Event], None]
 
@@ -199,6 +202,7 @@ class Session:
         self._go_back()
         self.checkpointer.repair(state.memory.get(BEST, {}).get("step"))
         if state.step == 0:
+            self._remember_first_loss()
             self._check_gradients(self.gradient_hook.at_start())
         self._heed(asked)
         if self.trainer.job.compiled:
@@ -213,6 +217,20 @@ class Session:
             self._heed(asked)
         if self.checkpointer.is_behind(state.step):
             self._tell(self.checkpointer.save_last(state.step))
+
+    def _remember_first_loss(self) -> None:
+        """Of a run that is to overfit: in the end the loss is compared with it."""
+        if self.config.training.overfit_batches is not None:
+            loss = self.trainer.evaluator.evaluate(self.trainer.job.train)["loss"]
+            self.state.memory[OVERFIT] = {"loss": loss}
+
+    def _compare_with_first_loss(self, last: float) -> None:
+        first = self.state.memory.get(OVERFIT, {}).get("loss")
+        if first is not None:
+            targets = np.asarray(self.prepared.dataset.train.targets)
+            missed = shortfall(self.prepared.recipe, targets, first, last)
+            if missed is not None:
+                self._tell(Warned(missed))
 
     def _periods(self) -> list[int]:
         """Somebody reads each step that is a multiple of one of these."""
@@ -271,6 +289,8 @@ class Session:
     def _warnings(self) -> Iterator[Warned]:
         if self.resumed is None:
             yield from map(Warned, warnings_of(self.prepared.loaded))
+        if self.config.training.overfit_batches is not None:
+            yield Warned(notice(self.config, self.prepared.dataset))
         for path, digest in self.prepared.dataset.files.items():
             if self._data_before.get(path, digest) != digest:
                 yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
@@ -278,6 +298,7 @@ class Session:
     def _finish(self) -> TrainResult:
         state, run, status = self.state, self.run, "finished"
         metrics = self._metrics(self._kept())
+        self._compare_with_first_loss(metrics["train/loss"])
         self._close_record(status, 0, metrics)
         self._tell(Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path)))
         write_table(run.journal, run.table)

@@ -12,7 +12,7 @@ from pathlib import Path
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.compilation import compiles
-from backprop_cli.jobs.network import prepare
+from backprop_cli.jobs.network import Prepared, prepare
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
 from backprop_cli.jobs.session import OnEvent, Session, TrainResult, job_for
@@ -22,6 +22,7 @@ from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import locked, refuse_locked
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Event
+from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
 
@@ -90,8 +91,19 @@ class _Request:
     watch: Stopwatch
 
 
-def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:
-    with ask.watch("data"):
+@dataclass(frozen=True)
+class Begun:
+    """All that training begins with."""
+
+    prepared: Prepared
+    job: Job
+    state: State
+    threads: int
+
+
+def begin(loaded: Loaded, resumed: Resumed | None, threads: int | None, watch: Stopwatch) -> Begun:
+    """Data, network and state of a configuration, or of a run to go on with; nothing is written."""
+    with watch("data"):
         prepared = prepare(loaded)
         loaded = prepared.loaded
     if resumed is None:
@@ -100,8 +112,13 @@ def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainR
         state = State.start(prepared.recipe, loaded.config.seed)
         resumed.restore(prepared, state)
     settings = loaded.config.training
-    threads = ask.threads or thread_count(settings.threads, prepared.recipe.model, settings.batch_size)
-    job = job_for(prepared)
+    threads = threads or thread_count(settings.threads, prepared.recipe.model, settings.batch_size)
+    return Begun(prepared, job_for(prepared), state, threads)
+
+
+def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:
+    begun = begin(loaded, resumed, ask.threads, ask.watch)
+    prepared, job, state, threads = begun.prepared, begun.job, begun.state, begun.threads
     before = None if resumed is None else resumed.record.get("compiled")
     job = dataclasses.replace(job, compiled=compiles(loaded, job, before))
     with blas_threads(threads):

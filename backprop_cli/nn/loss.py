@@ -123,10 +123,9 @@ class Loss(Settings):
         """The quantiles of each target that the outputs are; empty: an output is one number for a target."""
         return ()
 
-    @property
-    def reaches_zero(self) -> bool:
-        """Whether it is 0 where every example is predicted exactly, and never less."""
-        return True
+    def least(self, targets: Array, outputs: int) -> float:
+        """The least that any network can make of it on these targets, all weights 1; NaN where that is not known."""
+        return 0.0
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
         """The first target that it has no cost for, where the network has ``outputs`` outputs; None: there is none."""

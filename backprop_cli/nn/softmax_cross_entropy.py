@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from backprop_cli.autodiff import Value, amax, exp, log, one_hot, stop_gradient
 from backprop_cli.autodiff import sum as sum_
 
@@ -19,3 +21,10 @@ def softmax_cross_entropy(logits: Value, labels: Value, label_smoothing: float =
     # q sums to 1, so that -sum q ln p = ln sum e^z - sum q z; the largest logit is taken off both.
     z = logits - stop_gradient(amax(logits, -1, keepdims=True))
     return log(sum_(exp(z), -1)) - sum_(q * z, -1)
+
+
+def smoothed_entropy(classes: int, label_smoothing: float) -> float:
+    """``-sum_c q[c] * log(q[c])`` in nats: what the cross entropy with ``q`` is at the least."""
+    other = label_smoothing / classes
+    parts = [1.0 - label_smoothing + other, *[other] * (classes - 1)]
+    return 0.0 - sum(part * math.log(part) for part in parts if part > 0)

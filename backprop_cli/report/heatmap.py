@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.errors import UsageError
-
 Array = NDArray[Any]
 
-SUFFIXES = (".png", ".svg", ".pdf")
 MOST_TICKS = 32
 """Elements of an axis up to which each is named."""
 _MOST_PANELS = 16
-
-
-def check_heatmap(path: Path) -> None:
-    """Raise UsageError where no picture can be drawn into this file, before anything is computed."""
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"--heatmap {path}: pictures are written as {', '.join(SUFFIXES)}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--heatmap: Matplotlib is not installed: pip install 'backprop-cli[plot]'")
 
 
 def heatmap(
@@ -85,10 +71,3 @@ def _size(shape: tuple[int, ...]) -> tuple[float, float]:
     """Inches: a quarter an element, within what a page shows."""
     rows, columns = shape
     return min(max(5.0, 2.5 + 0.25 * columns), 12.0), min(max(3.0, 1.5 + 0.25 * rows), 10.0)
-
-
-def encoded(figure: Any, suffix: str) -> bytes:
-    """The picture's file."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format=suffix.removeprefix("."), dpi=120)
-    return stream.getvalue()

@@ -57,7 +57,12 @@ class Job:
 
     def order(self, epoch: int) -> Array:
         """The examples of an epoch in the order they are seen: it follows from seed and epoch alone."""
-        count = len(self.train.inputs)
-        if not self.settings.shuffle or isinstance(self.recipe.optimizer, FullBatch):  # sums in one order
-            return np.arange(count)
-        return np.random.default_rng([self.seed, SHUFFLE, epoch]).permutation(count)
+        shuffle = self.settings.shuffle and not isinstance(self.recipe.optimizer, FullBatch)  # sums in one order
+        return order_of(self.seed, epoch, len(self.train.inputs), shuffle)
+
+
+def order_of(seed: int, epoch: int, count: int, shuffle: bool) -> Array:
+    """The order in which an epoch sees ``count`` examples."""
+    if not shuffle:
+        return np.arange(count)
+    return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(count)

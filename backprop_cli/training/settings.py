@@ -44,6 +44,8 @@ class TrainingSettings(Settings):
     """stop after this many steps"""
     max_seconds: Maybe[Positive] = None
     """stop after this many seconds"""
+    overfit_batches: Maybe[PositiveInt] = None
+    """train and evaluate on so many batches of the train split alone: a check that the network can learn them"""
     accumulate: PositiveInt = 1
     """batches an update; the update is that of one batch of all their examples"""
     clip_norm: Maybe[Positive] = None

@@ -13,6 +13,7 @@ from backprop_cli.errors import CheckpointError
 from backprop_cli.training.program import AVERAGE, BUFFERS, PARAMETERS, SLOW, Recipe
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH, FULL_BATCH = "schedule", "best", "early_stopping", "epoch", "full_batch"
+OVERFIT = "overfit"
 """Keys of ``State.memory``."""
 PREDICTED, COUNTED = "epoch.predictions", "epoch.tokens"
 """Names of the tensors that are ``State.predictions`` and ``State.tokens``."""

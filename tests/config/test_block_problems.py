@@ -198,3 +198,27 @@ def test_a_softmax_at_the_end_of_a_block_is_there_twice(tmp_path):
         f"{tmp_path}/digits.yaml:19:53: model.layers[2].layers[0].activation: cross_entropy applies softmax itself, so "
         "that it is there twice; remove it here"
     )
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        (
+            "[{type: dense, units: 10, trainable: false}]",
+            "the network has no parameters to train: all layers that have some are frozen; set trainable: true",
+        ),
+        ("[{type: reshape, shape: [64]}]", "the network has no parameters to train: add {type: dense, units: ...}"),
+    ],
+)
+def test_nothing_to_train(layers, said):
+    text = DEEP[: DEEP.index("  layers:\n")] + f"  layers: {layers}\nloss: mean_squared_error\n"
+    assert message(text).splitlines()[0] == f"digits.yaml:6:11: model.layers: {said}"
+
+
+def test_batches_of_one_example_have_no_variance(tmp_path):
+    text = deep("        - layer_norm\n", "        - batch_norm\n") + "training: {batch_size: 1}\n"
+    (warning,) = warnings_of(load_config(write(tmp_path, text)))
+    assert warning == (
+        f"{tmp_path}/digits.yaml:20:24: training.batch_size: batch_norm needs more than one example a batch to tell "
+        "them apart; use larger batches, or layer_norm"
+    )

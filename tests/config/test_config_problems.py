@@ -166,6 +166,13 @@ def test_a_line_of_its_own(line, said):
             "      |                             ^",
         ),
         (
+            "{type: dropout, rate: 0.2}",
+            "{type: max_pool, kernel: 2.5}",
+            "digits.yaml:8:32: model.layers[1].kernel: expected an integer or a list, got 2.5\n"
+            "    8 |     - {type: max_pool, kernel: 2.5}\n"
+            "      |                                ^^^",
+        ),
+        (
             "input: [64]",
             "input: 64",
             "digits.yaml:5:10: model.input: expected a list, got 64: write [64]\n    5 |   input: 64\n"

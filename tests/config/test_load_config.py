@@ -39,6 +39,7 @@ def test_what_is_not_said_has_the_documented_defaults(tmp_path):
         "batch_size": 32,
         "max_steps": None,
         "max_seconds": None,
+        "overfit_batches": None,
         "accumulate": 1,
         "clip_norm": None,
         "clip_value": None,

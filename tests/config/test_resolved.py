@@ -58,6 +58,7 @@ training:
   batch_size: 32
   max_steps: none
   max_seconds: none
+  overfit_batches: none
   accumulate: 1
   clip_norm: none
   clip_value: none

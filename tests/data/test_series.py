@@ -38,13 +38,19 @@ def series(load: Load, source: str, window: dict, target: object = "sales", **ke
     return load("regression", source=source, target=target, window=window, split=parts, **{**PLAIN, **keys})
 
 
-def test_windows_lie_within_their_split(load: Load, sales: str) -> None:
+def windows(name: str, length: int, horizon: int, stride: int = 1) -> np.ndarray:
+    """Rows at which windows begin: the first target is the split's first row, but in train the first with a past."""
+    part = PARTS[name]
+    return np.arange(max(part.start - length, 0), part.stop - length - horizon + 1, stride)
+
+
+def test_targets_are_the_rows_of_a_split_and_inputs_what_was_before(load: Load, sales: str) -> None:
     data = series(load, sales, {"length": 4, "horizon": 2})
     assert data.input_shape == (4, 2)
     both = np.stack([SALES, PRICE], axis=1)
-    for name, part in PARTS.items():
+    for name in PARTS:
         split = data.splits[name]
-        starts = range(part.start, part.stop - 5)
+        starts = windows(name, 4, 2)
         np.testing.assert_array_equal(split.inputs[:], [both[s : s + 4] for s in starts])
         np.testing.assert_array_equal(split.targets, [SALES[s + 4 : s + 6] for s in starts])
         assert split.rows is not None
@@ -57,9 +63,9 @@ def test_several_targets_stride_and_chosen_features(load: Load, sales: str) -> N
     window = {"length": 3, "horizon": 2, "stride": 4}
     data = series(load, sales, window, target=["price", "sales"], features=["price"])
     both = np.stack([PRICE, SALES], axis=1)
-    starts = [20, 24]
-    np.testing.assert_array_equal(data.splits["validation"].inputs[:], [PRICE[s : s + 3, None] for s in starts])
-    np.testing.assert_array_equal(data.splits["validation"].targets, [both[s + 3 : s + 5].ravel() for s in starts])
+    for name, starts in {"train": [0, 4, 8, 12], "validation": [17, 21, 25], "test": [27, 31, 35]}.items():
+        np.testing.assert_array_equal(data.splits[name].inputs[:], [PRICE[s : s + 3, None] for s in starts])
+        np.testing.assert_array_equal(data.splits[name].targets, [both[s + 3 : s + 5].ravel() for s in starts])
     assert data.target_names == ["price+1", "sales+1", "price+2", "sales+2"]
 
 
@@ -69,9 +75,9 @@ def test_the_transform_is_that_of_the_train_rows(load: Load, sales: str) -> None
     rows = np.stack([SALES, PRICE], axis=1)
     scaled = (rows - rows[:20].mean(axis=0)) / rows[:20].std(axis=0)
     test = data.splits["test"]
-    np.testing.assert_allclose(test.inputs[0], scaled[30:34], rtol=1e-12)
-    np.testing.assert_allclose(np.asarray(test.targets)[0], scaled[34:36].ravel(), rtol=1e-12)
-    np.testing.assert_allclose(data.transform.untransform_targets(np.asarray(test.targets))[0], rows[34:36].ravel())
+    np.testing.assert_allclose(test.inputs[0], scaled[26:30], rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(test.targets)[0], scaled[30:32].ravel(), rtol=1e-12)
+    np.testing.assert_allclose(data.transform.untransform_targets(np.asarray(test.targets))[0], rows[30:32].ravel())
     stored = Transform.from_json(json.loads(json.dumps(data.transform.to_json())))
     np.testing.assert_array_equal(stored.untransform_targets(np.asarray(test.targets)), rows_of(data, "test"))
     assert stored.window == data.transform.window
@@ -81,29 +87,50 @@ def rows_of(data, name: str) -> np.ndarray:
     return data.transform.untransform_targets(np.asarray(data.splits[name].targets))
 
 
-def test_nothing_held_out_changes_what_is_trained_on(load: Load, sales: str, folder: Path) -> None:
-    """Neither the train windows, nor what is fitted, nor the train baselines have seen a later row."""
+@pytest.mark.parametrize(("first", "before"), [(20, ["train"]), (30, ["train", "validation"])])
+def test_later_rows_change_nothing_before(load: Load, sales: str, folder: Path, first: int, before: list[str]) -> None:
+    """Neither the examples, nor what is fitted on train, nor the baselines have seen a row of a later split."""
     transform = {"numeric": "standardize", "target": "standardize"}
     window = {"length": 3, "horizon": 2, "season": 5}
-    before = series(load, sales, window, transform=transform)
+    found = series(load, sales, window, transform=transform)
     lines = (folder / sales).read_text().splitlines()
-    changed = [f"{line.split(',')[0]},{900 + i},-{i}" for i, line in enumerate(lines[21:])]
-    (folder / sales).write_text("\n".join([*lines[:21], *changed]) + "\n")
-    after = series(load, sales, window, transform=transform)
-    np.testing.assert_array_equal(before.train.inputs[:], after.train.inputs[:])
-    np.testing.assert_array_equal(before.train.targets, after.train.targets)
-    assert before.transform.to_json() == after.transform.to_json()
-    for name, predicted in before.train.baselines.items():
-        np.testing.assert_array_equal(predicted, after.train.baselines[name])
-    assert not np.array_equal(before.splits["test"].inputs[:], after.splits["test"].inputs[:])
+    changed = [f"{line.split(',')[0]},{900 + i},-{i}" for i, line in enumerate(lines[first + 1 :])]
+    (folder / sales).write_text("\n".join([*lines[: first + 1], *changed]) + "\n")
+    again = series(load, sales, window, transform=transform)
+    assert found.transform.to_json() == again.transform.to_json()
+    for name in before:
+        np.testing.assert_array_equal(found.splits[name].inputs[:], again.splits[name].inputs[:])
+        np.testing.assert_array_equal(found.splits[name].targets, again.splits[name].targets)
+        assert [*found.splits[name].baselines] == ["last_value", "seasonal"]
+        for baseline, predicted in found.splits[name].baselines.items():
+            np.testing.assert_array_equal(predicted, again.splits[name].baselines[baseline])
+    assert not np.array_equal(found.splits["test"].inputs[:], again.splits["test"].inputs[:])
+
+
+@pytest.mark.parametrize(("length", "horizon"), [(1, 1), (4, 1), (4, 3), (12, 2), (15, 5)])
+def test_no_held_out_row_is_trained_on_and_each_is_a_target_once(
+    load: Load, folder: Path, length: int, horizon: int
+) -> None:
+    """Rows that are their own numbers say what is in a window; train is of 20, held-out splits may be shorter."""
+    (folder / "count.csv").write_text("n\n" + "".join(f"{row}\n" for row in range(ROWS)))
+    data = series(load, "count.csv", {"length": length, "horizon": horizon}, target="n")
+    targets = {name: set(np.asarray(split.targets).ravel().tolist()) for name, split in data.splits.items()}
+    assert targets == {**{name: set(map(float, part)) for name, part in PARTS.items()}, "train": {*range(length, 20)}}
+    assert set(data.train.inputs[:].ravel().tolist()) == {*range(20 - horizon)}
+    for name, part in PARTS.items():
+        split = data.splits[name]
+        ends, first = split.inputs[:][:, -1, 0], np.asarray(split.targets)[:, 0]
+        np.testing.assert_array_equal(ends + 1, first)
+        assert split.rows is not None
+        np.testing.assert_array_equal(split.rows, first - length + 2)
+        assert len(split) == len(part) - horizon + 1 - (length if name == "train" else 0)
 
 
 def test_baselines(load: Load, sales: str) -> None:
     transform = {"numeric": "standardize", "target": "standardize"}
     data = series(load, sales, {"length": 3, "horizon": 4, "season": 2}, transform=transform)
-    for name, part in PARTS.items():
-        found = data.splits[name].baselines
-        starts = np.arange(part.start, part.stop - 6)
+    for name in PARTS:
+        found, starts = data.splits[name].baselines, windows(name, 3, 4)
         np.testing.assert_array_equal(found["last_value"], np.repeat(SALES[starts + 2][:, None], 4, axis=1))
         # 1 and 2 rows ahead one season back; 3 and 4 rows ahead that is not known yet, and two seasons are.
         np.testing.assert_array_equal(found["seasonal"], np.stack([SALES[starts + k] for k in (1, 2, 1, 2)], axis=1))
@@ -114,7 +141,7 @@ def test_a_season_longer_than_a_window(load: Load, sales: str) -> None:
     found = data.train.baselines["seasonal"][:, 0]
     np.testing.assert_array_equal(np.isnan(found), np.arange(18) < 4)
     np.testing.assert_array_equal(found[4:], SALES[:14])
-    np.testing.assert_array_equal(data.splits["validation"].baselines["seasonal"][:, 0], SALES[16:24])
+    np.testing.assert_array_equal(data.splits["validation"].baselines["seasonal"][:, 0], SALES[14:24])
     assert list(series(load, sales, {"length": 2}).train.baselines) == ["last_value"]
 
 
@@ -164,10 +191,17 @@ def test_a_file_a_split_and_arrays(load: Load, folder: Path) -> None:
     [
         (
             "regression",
-            {"window": {"length": 9, "horizon": 2}},
+            {"window": {"length": 19, "horizon": 2}},
             ("data", "window"),
-            "the validation split of sales.csv has 10 rows, and a window takes 11: length 9 and horizon 2; give more "
+            "the train split of sales.csv has 20 rows, and a window takes 21: length 19 and horizon 2; give more "
             "rows, make windows shorter, or change data.split",
+        ),
+        (
+            "regression",
+            {"window": {"length": 9, "horizon": 11}},
+            ("data", "window"),
+            "the validation split of sales.csv has 10 rows and 9 before, and a window takes 20: length 9 and horizon "
+            "11; give more rows, make windows shorter, or change data.split",
         ),
         (
             "classes",

@@ -386,13 +386,36 @@ def test_targets_that_have_no_cost(name, targets, index, text):
     assert (None if wrong is None else (wrong.index, wrong.reason)) == (None if index is None else (index, text))
 
 
-def test_losses_that_do_not_reach_0():
-    loses = [keys for _, keys in CASES if not build(LOSSES, keys).reaches_zero]
-    assert loses == [
-        {"type": "cross_entropy", "label_smoothing": 0.2},
-        {"type": "next_token", "label_smoothing": 0.2},
-        {"type": "poisson"},
-    ]
+def _logit(p):
+    return np.log(p) - np.log1p(-p)
+
+
+@pytest.mark.parametrize(
+    ("keys", "best", "targets"),
+    [
+        ("cross_entropy", [[800.0, 0.0, 0.0]], [0]),
+        ({"type": "cross_entropy", "label_smoothing": 0.3}, np.log([[0.8, 0.1, 0.1]]), [0]),
+        ({"type": "next_token", "label_smoothing": 0.3}, np.log([[[0.8, 0.1, 0.1], [0.5, 0.5, 0.5]]]), [[0, -1]]),
+        ("binary_cross_entropy", [[800.0, -800.0]], [[1.0, 0.0]]),
+        ("binary_cross_entropy", [_logit(np.array([0.25, 0.5]))], [[0.25, 0.5]]),
+        ("poisson", np.log([[2.0, 7.0], [1e-20, 1.0]]), [[2.0, 7.0], [0.0, 1.0]]),
+        ("kl_divergence", np.log([[0.25, 0.75]]), [[0.25, 0.75]]),
+        ("hinge", [[5.0, 0.0]], [0]),
+        ("binary_hinge", [[5.0]], [[1.0]]),
+        ("mean_squared_error", [[5.0]], [[5.0]]),
+    ],
+)
+def test_the_least_that_a_loss_can_be_is_what_the_best_outputs_give(keys, best, targets):
+    loss, best, targets = build(LOSSES, keys), np.array(best), np.array(targets)
+    out, x, feed = _traced(loss, best, targets)
+    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    assert found == pytest.approx(loss.least(targets, best.shape[-1]), abs=1e-12)
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-12)
+
+
+def test_the_least_of_losses_with_targets_between_0_and_1_is_not_known():
+    for name in ("binary_focal", "binary_hinge"):
+        assert np.isnan(build(LOSSES, name).least(np.array([[0.5]]), 1))
 
 
 # ------------------------------------------------------------------------------------------------ tokens

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from backprop_cli.errors import UsageError
-from backprop_cli.report.heatmap import check_heatmap, encoded, heatmap
+from backprop_cli.report.heatmap import heatmap
+from backprop_cli.report.picture import check_picture, encoded
 
 with_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="Matplotlib is an extra")
 
@@ -15,14 +16,14 @@ with_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is N
 def test_without_matplotlib_the_way_out_is_told(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
-        check_heatmap(Path("a.png"))
+        check_picture(Path("a.png"), "--heatmap")
     assert str(caught.value) == "--heatmap: Matplotlib is not installed: pip install 'backprop-cli[plot]'"
 
 
 @with_matplotlib
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
 def test_files(suffix, start):
-    check_heatmap(Path(f"a{suffix}"))
+    check_picture(Path(f"a{suffix}"), "--heatmap")
     matrix = np.array([[1.0, -2.0, np.nan]])
     figure = heatmap(matrix, "title", ("of", "by"), (["one"], ["x", "y", "z"]), (3,))
     assert encoded(figure, suffix).startswith(start)

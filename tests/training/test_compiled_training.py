@@ -12,6 +12,7 @@ from backprop_cli.training.state import State
 pytest.importorskip("numba")
 
 NORMED = (DENSE[0], "batch_norm", DENSE[1])
+BLOCKS = (DENSE[0], {"type": "block", "repeat": 2, "residual": True, "layers": ["layer_norm", DENSE[0]]}, DENSE[1])
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def trained(given, compiled):
     ("dtype", "tolerance"),
     [("float64", 1e-12), ("float32", 1e-6)],
 )
-@pytest.mark.parametrize("layers", [DENSE, DROPOUT, NORMED], ids=["dense", "dropout", "batch_norm"])
+@pytest.mark.parametrize("layers", [DENSE, DROPOUT, NORMED, BLOCKS], ids=["dense", "dropout", "batch_norm", "blocks"])
 def test_numbers_of_numpy(dtype, tolerance, layers):
     given = given_job(
         layers=layers, dtype=dtype, optimizer={"type": "sgd", "learning_rate": 0.1, "momentum": 0.9}, l2=1e-3
@@ -56,6 +57,14 @@ def test_numbers_of_numpy(dtype, tolerance, layers):
 )
 def test_parts_of_the_vector(optimizer):
     given = given_job(layers=DROPOUT, optimizer=optimizer, dtype="float64")
+    plain, compiled = trained(given, False), trained(given, True)
+    assert np.abs(compiled - plain).max() <= 1e-12 * np.abs(plain).max()
+
+
+def test_a_full_batch():
+    """Compared where rounding has not grown yet: which step a search takes hangs on it."""
+    made = recipe(layers=DENSE, optimizer={"type": "lbfgs", "tolerance": 0.0}, l2=1e-2)
+    given = job(made, examples(20, made), batch_size=20, epochs=3)
     plain, compiled = trained(given, False), trained(given, True)
     assert np.abs(compiled - plain).max() <= 1e-12 * np.abs(plain).max()
 

@@ -1,137 +1,33 @@
-"""Windows along one axis, reduced to one number each. Two axes are two ops: the maximum of rows, then of those.
+"""The largest of each window along one axis: for two axes the maximum of rows, then of those.
 
 With columns before rows, the first largest element of each is the first in row-major order of both, PyTorch's choice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Linear, broadcast
-from backprop_cli.autodiff.op import Op, Sample, register, sample
+from backprop_cli.autodiff.op import Sample, register, sample
+from backprop_cli.autodiff.ops.windowed import Calls, Windowed, reduced
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
-from backprop_cli.autodiff.structure import Local, inverted
-from backprop_cli.autodiff.sweep import Sweep, in_turn
+from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
-Calls = list[Callable[[], object]]
 
-
-@dataclass(frozen=True)
-class Pooling(Op):
-    """What ops on windows have in common: window ``q`` begins at ``q * stride - before`` of ``axis``."""
-
-    axis: int
-    kernel: int
-    stride: int
-    before: int = 0
-    after: int = 0
-
-    def sweep(self, size: int) -> Sweep:
-        """The windows of an axis of this size."""
-        return Sweep(size, self.kernel, self.stride, 1, self.before, self.after)
-
-    def pooled(self, x: Spec) -> Spec:
-        """An element a window."""
-        if not 0 <= self.axis < x.ndim:
-            raise ShapeError(self, f"axis {self.axis} of {x.ndim}", x=x)
-        windows = self.sweep(x.shape[self.axis]).windows
-        if windows < 1:
-            raise ShapeError(self, "the window is larger than the padded array", x=x)
-        return x.with_shape((*x.shape[: self.axis], windows, *x.shape[self.axis + 1 :]))
-
-    def spread(self, x: Spec, size: int) -> Spec:
-        """An axis of ``size`` elements in place of its windows."""
-        full = x.with_shape((*x.shape[: self.axis], size, *x.shape[self.axis + 1 :]))
-        if self.pooled(full) != x:
-            raise ShapeError(self, f"an axis of {size} does not have so many windows", x=x)
-        return full
-
-    def pieces(self, x: Array, out: Array) -> list[tuple[int, Array, Array]]:
-        """For every offset in a window: the offset, the elements of ``x`` there, the windows in ``out`` they are of."""
-        lead = (slice(None),) * self.axis
-        sweep = self.sweep(x.shape[self.axis])
-        return [(offset, x[(*lead, read)], out[(*lead, windows)]) for offset, windows, read in sweep.pieces()]
-
-    @property
-    def overlaps(self) -> bool:
-        """Whether an element can be in two windows."""
-        return self.stride < self.kernel
-
-    def covers(self, size: int) -> bool:
-        """Whether every element of the axis is in one window exactly."""
-        return self.stride == self.kernel and self.before == 0 and self.sweep(size).windows * self.kernel == size
-
-    def halves(self, size: int) -> bool:
-        """Whether every window has two elements, and no element is in two windows."""
-        last = self.sweep(size).windows * self.stride - self.stride + 1
-        return self.kernel == 2 <= self.stride and self.before == 0 and last < size
-
-    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
-        """The calls with all their views made."""
-        return in_turn(self.calls(x, out, scratch))
-
-    def eval(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> None:
-        """Run what ``bind`` makes."""
-        self.bind(*x, out=out, scratch=scratch)()
-
-    def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
-        """The evaluation."""
-        raise NotImplementedError
-
-    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-        """The axis is one further."""
-        every = (v if m else broadcast(v, (size, *v.shape)) for v, m in zip(x, mapped, strict=True))
-        return replace(self, axis=self.axis + 1)(*every)
-
-    def flops(self, *x: Spec) -> int:
-        """One an element of a window."""
-        return self.kernel * min(self.shape(*x).size, x[-1].size)
-
-    def reads(self, x: Value, out: Value) -> tuple[Array, Array]:
-        """Pairs of an element of x and a window of ``out`` that it is in: flat indices."""
-        elements, windows = (np.arange(v.size).reshape(v.shape) for v in (x, out))
-        pairs = [(read.ravel(), window.ravel()) for _, read, window in self.pieces(elements, windows)]
-        return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
-
-    def local_pooled(self, x: Value, out: Value, is_unit: bool) -> Local:
-        """A window depends on its elements."""
-        read, window = self.reads(x, out)
-        return Local(inverted(window, read, out.size), is_unit, x.size)
-
-    def local_spread(self, x: Value, out: Value, is_unit: bool) -> Local:
-        """An element depends on its windows."""
-        read, window = self.reads(out, x)
-        return Local(inverted(read, window, out.size), is_unit, x.size)
-
-
-def whole_windows(pieces: Sequence[tuple[int, Array, Array]], out: Array) -> list[Array]:
-    """What is read at the offsets that are in the array for every window."""
-    return [read for _, read, windows in pieces if windows.shape == out.shape]
-
-
-def reduced(ufunc: np.ufunc, start: float, pieces: Sequence[tuple[int, Array, Array]], out: Array) -> Calls:
-    """``out = ufunc of the elements of each window``; ``start`` changes nothing."""
-    whole = whole_windows(pieces, out)
-    if len(whole) == len(pieces) > 1:
-        return [partial(ufunc, *whole[:2], out=out), *(partial(ufunc, read, out, out=out) for read in whole[2:])]
-    return [partial(out.fill, start), *(partial(ufunc, read, windows, out=windows) for _, read, windows in pieces)]
-
-
-def _evaluated(op: Pooling, *x: Array, out: Array) -> Array:
+def _evaluated(op: Windowed, *x: Array, out: Array) -> Array:
     op.eval(*x, out=out, scratch=tuple(np.empty(s.shape, s.dtype) for s in op.scratch(*map(spec_of, x))))
     return out
 
 
 @register
 @dataclass(frozen=True)
-class MaxPool(Pooling):
+class MaxPool(Windowed):
     """``out[q] = largest of x[q * stride - before + o] for o in [0, kernel)``, along an axis; NaN wins.
 
     Padding is never the largest. The derivative is that of the first largest, as in PyTorch.
@@ -158,7 +54,7 @@ class MaxPool(Pooling):
         offset = _evaluated(self._of(MaxPoolOffset), x[0].real, out=np.empty(out.shape))
         _evaluated(self._of(WindowTake), offset, x[0], out=out)
 
-    def _of(self, kind: type[Pooling], **more: Any) -> Pooling:
+    def _of(self, kind: type[Windowed], **more: Any) -> Windowed:
         return kind(self.axis, self.kernel, self.stride, self.before, self.after, **more)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
@@ -179,7 +75,7 @@ class MaxPool(Pooling):
 
 @register
 @dataclass(frozen=True)
-class MaxPoolOffset(Pooling):
+class MaxPoolOffset(Windowed):
     """``out[q] = offset in its window of the first largest element``, as a number of x's dtype; see ``max_pool``."""
 
     is_smooth: ClassVar = False
@@ -212,9 +108,12 @@ class MaxPoolOffset(Pooling):
 
     def _first_elements(self, out: Array) -> Calls:
         """The first offset that is not padding, for windows whose elements are all minus infinity."""
-        lead: tuple[slice | int, ...] = (slice(None),) * self.axis
+        lead = (slice(None),) * self.axis
         padded = range(min(-(-self.before // self.stride), out.shape[self.axis]))
-        return [partial(out[(*lead, window)].fill, self.before - window * self.stride) for window in padded]
+        return [
+            partial(out[(*lead, slice(window, window + 1))].fill, self.before - window * self.stride)
+            for window in padded
+        ]
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
         """None: it is constant but for its jumps."""
@@ -231,7 +130,7 @@ class MaxPoolOffset(Pooling):
 
 @register
 @dataclass(frozen=True)
-class WindowTake(Pooling):
+class WindowTake(Windowed):
     """``out[q] = x[q * stride - before + offset[q]]``, 0 on padding; offsets are whole numbers in [0, kernel)."""
 
     is_smooth: ClassVar = False
@@ -279,7 +178,7 @@ class WindowTake(Pooling):
 
 @register
 @dataclass(frozen=True)
-class WindowPut(Pooling):
+class WindowPut(Windowed):
     """``out[q * stride - before + offset[q]] += x[q]`` over ``size`` zeros: the transpose of ``window_take``."""
 
     size: int = 0
@@ -336,63 +235,3 @@ class WindowPut(Pooling):
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
         """Its windows."""
         return None, self.local_spread(primals[1], out, False)
-
-
-@register
-@dataclass(frozen=True)
-class WindowSum(Pooling, Linear):
-    """``out[q] = sum of x[q * stride - before + o] for o in [0, kernel)``, along an axis; 0 on padding."""
-
-    samples: ClassVar = MaxPool.samples
-
-    def shape(self, *x: Spec) -> Spec:
-        """An element a window."""
-        return self.pooled(x[0])
-
-    def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
-        """A sum of slices an offset."""
-        return reduced(np.add, 0, self.pieces(x[0], out), out)
-
-    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
-        """To every element of the window."""
-        size = x[0].shape[self.axis]
-        return (WindowSpread(self.axis, self.kernel, self.stride, self.before, self.after, size)(cotangent),)
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """Its elements."""
-        return (self.local_pooled(primals[0], out, True),)
-
-
-@register
-@dataclass(frozen=True)
-class WindowSpread(Pooling, Linear):
-    """``out[q * stride - before + o] += x[q] for o in [0, kernel)``: the transpose of ``window_sum``."""
-
-    size: int = 0
-    samples: ClassVar = (
-        sample((3, 2, 2), axis=1, kernel=2, stride=2, size=4),
-        sample((4, 2), axis=0, kernel=3, stride=2, before=1, after=1, size=7),
-        sample((2, 2), axis=1, kernel=2, stride=3, size=5),
-        sample((1,), axis=0, kernel=3, stride=2, before=1, after=1, size=1),
-    )
-
-    def shape(self, *x: Spec) -> Spec:
-        """The axis has ``size`` elements."""
-        return self.spread(x[0], self.size)
-
-    def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
-        """A copy, or where windows overlap a sum, an offset."""
-        calls: Calls = [] if self.covers(self.size) else [partial(out.fill, 0)]
-        for _, target, given in self.pieces(out, x[0]):
-            calls.append(
-                partial(np.add, target, given, out=target) if self.overlaps else partial(np.copyto, target, given)
-            )
-        return calls
-
-    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
-        """Sums."""
-        return (WindowSum(self.axis, self.kernel, self.stride, self.before, self.after)(cotangent),)
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """Its windows."""
-        return (self.local_spread(primals[0], out, True),)

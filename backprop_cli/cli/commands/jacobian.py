@@ -69,11 +69,11 @@ def jacobian(
     if source is not None and split != "test":
         raise UsageError(f"--split {split}: INPUT names the rows itself; leave one of the two out")
     if picture is not None:
-        from backprop_cli.report.heatmap import check_heatmap
+        from backprop_cli.report.picture import check_picture
 
         if hvp is not None or eigen is not None or per_example:
             raise UsageError("--heatmap: draws a Jacobian or a Hessian; leave it out with other results")
-        check_heatmap(picture)
+        check_picture(picture, "--heatmap")
     from backprop_cli.jobs.jacobian import jacobian as job
     from backprop_cli.report.derivatives import derivatives_text
 
@@ -105,7 +105,8 @@ def jacobian(
 
 def _draw(result: Derivatives, path: Path) -> None:
     from backprop_cli.report.derivatives import headline
-    from backprop_cli.report.heatmap import MOST_TICKS, encoded, heatmap
+    from backprop_cli.report.heatmap import MOST_TICKS, heatmap
+    from backprop_cli.report.picture import encoded
     from backprop_cli.run.output import opened
 
     assert result.axes is not None

@@ -9,13 +9,14 @@ from typing import Annotated
 from typer import Argument, Option
 
 from backprop_cli.cli.command import Json, Overrides, Plugins, command, finish
-from backprop_cli.cli.terminal import emit, emit_json, is_plain
-from backprop_cli.errors import BpError
+from backprop_cli.cli.terminal import emit, emit_json, is_plain, say
+from backprop_cli.errors import BpError, UsageError
 
 
 @command(
     "bp train configs/digits.yaml optimizer.learning_rate=1e-2",
     "bp train --resume runs/digits/latest training.epochs=60",
+    "bp train configs/digits.yaml --find-lr",
     codes=(3, 4, 5, 6, 129),
 )
 def train(
@@ -31,6 +32,21 @@ def train(
     dry_run: Annotated[
         bool, Option("--dry-run", help="Check everything short of the first step; write nothing.")
     ] = False,
+    max_seconds: Annotated[
+        float | None, Option("--max-seconds", metavar="S", help="Stop after so many seconds (training.max_seconds).")
+    ] = None,
+    overfit_batches: Annotated[
+        int | None,
+        Option("--overfit-batches", metavar="N", help="Train and evaluate on N batches alone, as a check."),
+    ] = None,
+    find_lr: Annotated[
+        bool, Option("--find-lr", help="Look for a learning rate instead: a range test; write no run.")
+    ] = False,
+    low: Annotated[float | None, Option("--from", metavar="RATE", help="With --find-lr: the first rate, 1e-7.")] = None,
+    high: Annotated[float | None, Option("--to", metavar="RATE", help="With --find-lr: the last rate, 10.")] = None,
+    plot: Annotated[
+        Path | None, Option("--plot", metavar="FILE.png", help="With --find-lr: draw it; needs the extra [plot].")
+    ] = None,
     quiet: Annotated[bool, Option("--quiet", help="No progress; warnings only.")] = False,
     plugins: Plugins = None,
     as_json: Json = False,
@@ -45,11 +61,17 @@ def train(
     from backprop_cli.report.results import train_text
 
     watch.lap("import")
-    given = list(overrides or [])
+    asked = {"training.max_seconds": max_seconds, "training.overfit_batches": overfit_batches}
+    given = [*(overrides or []), *(f"{key}={value}" for key, value in asked.items() if value is not None)]
     if resume is not None and config is not None and "=" in str(config):
         # With --resume there is no CONFIG: the first word is an override like the others.
         given.insert(0, str(config))
         config = None
+    if find_lr:
+        _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run})
+        _find_lr(config, given, resume, (low, high), plot, threads, list(plugins or []), as_json)
+        return
+    _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
     with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
         try:
             result = job(
@@ -73,3 +95,42 @@ def train(
     else:
         emit(text)
     finish(result.exit_code)
+
+
+def _refuse(reason: str, options: dict[str, bool]) -> None:
+    """Raise UsageError for an option that is given and does not go with the others."""
+    for option, is_given in options.items():
+        if is_given:
+            raise UsageError(f"{option}: {reason}; leave it out")
+
+
+def _find_lr(
+    config: Path | None,
+    overrides: list[str],
+    resume: Path | None,
+    span: tuple[float | None, float | None],
+    plot: Path | None,
+    threads: int | None,
+    plugins: list[Path],
+    as_json: bool,
+) -> None:
+    from backprop_cli.jobs.find_lr import HIGHEST, LOWEST
+    from backprop_cli.jobs.find_lr import find_lr as job
+    from backprop_cli.report.picture import check_picture, encoded
+    from backprop_cli.report.range_test import range_figure, range_text
+    from backprop_cli.run.output import opened
+
+    if plot is not None:
+        check_picture(plot, "--plot")
+    low, high = (
+        given if given is not None else default for given, default in zip(span, (LOWEST, HIGHEST), strict=True)
+    )
+    result = job(config, overrides, resume=resume, low=low, high=high, threads=threads, plugins=plugins).to_json()
+    if plot is not None:
+        with opened(plot) as stream:
+            stream.write(encoded(range_figure(result), plot.suffix))
+        say(f"plot {plot}")
+    if as_json:
+        emit_json(result)
+    else:
+        emit(range_text(result))

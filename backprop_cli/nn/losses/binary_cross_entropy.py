@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from backprop_cli.autodiff import Value, sigmoid, softplus
+import numpy as np
+
+from backprop_cli.autodiff import Array, Value, sigmoid, softplus
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 
 
@@ -28,6 +30,12 @@ class BinaryCrossEntropy(Loss):
         self.check(outputs, targets)
         # softplus(x) - t * x is shorter, but cancels: at logit 20 and target 1 float32 would have no digit left.
         return targets * softplus(-outputs) + (1.0 - targets) * softplus(outputs)
+
+    def least(self, targets: Array, outputs: int) -> float:
+        """Where the probabilities are the targets: 0, and more where those are between 0 and 1."""
+        t = targets.astype(np.float64)
+        sides = [side * np.log(np.where(side > 0, side, 1.0)) for side in (t, 1.0 - t)]
+        return float(-np.mean(sides[0] + sides[1]))
 
     def activate(self, outputs: Value) -> Value:
         """Probabilities of 1."""

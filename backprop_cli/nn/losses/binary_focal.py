@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from backprop_cli.autodiff import Value, exp, sigmoid, softplus
+from backprop_cli.autodiff import Array, Value, exp, sigmoid, softplus
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 from backprop_cli.settings import Maybe
 
@@ -41,6 +43,10 @@ class BinaryFocal(Loss):
         one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1.0 - self.alpha)
         # log(1 - q) is -softplus of the other side, finite with its derivatives where q rounds to 1.
         return targets * (one * exp(-self.gamma * no) * yes) + (1.0 - targets) * (zero * exp(-self.gamma * yes) * no)
+
+    def least(self, targets: Array, outputs: int) -> float:
+        """0; not known where targets are between 0 and 1."""
+        return 0.0 if np.isin(targets, (0, 1)).all() else math.nan
 
     def activate(self, outputs: Value) -> Value:
         """Probabilities of 1."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from backprop_cli.autodiff import Value, relu, sigmoid, square
+from backprop_cli.autodiff import Array, Value, relu, sigmoid, square
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 
 
@@ -38,6 +40,10 @@ class BinaryHinge(Loss):
         self.check(outputs, targets)
         missing = relu(self.margin - (2.0 * targets - 1.0) * outputs)
         return missing if self.power == 1 else square(missing)
+
+    def least(self, targets: Array, outputs: int) -> float:
+        """0; not known where targets are between 0 and 1."""
+        return 0.0 if np.isin(targets, (0, 1)).all() else math.nan
 
     def activate(self, outputs: Value) -> Value:
         """Scores from 0 to 1."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from backprop_cli.autodiff import Value, softmax
+from backprop_cli.autodiff import Array, Value, softmax
 from backprop_cli.nn.class_weight import ClassWeight, class_weights
 from backprop_cli.nn.loss import LOSSES, Loss, Task
-from backprop_cli.nn.softmax_cross_entropy import softmax_cross_entropy
+from backprop_cli.nn.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
 
 
 @LOSSES.register
@@ -50,10 +50,9 @@ class CrossEntropy(Loss):
         """As ``class_weight`` says. Raises: ClassWeightError."""
         return class_weights(self.class_weight, classes, counts)
 
-    @property
-    def reaches_zero(self) -> bool:
-        """Unless labels are smoothed."""
-        return self.label_smoothing == 0
+    def least(self, targets: Array, outputs: int) -> float:
+        """The entropy of q."""
+        return smoothed_entropy(outputs, self.label_smoothing)
 
     def activate(self, outputs: Value) -> Value:
         """Probabilities of the classes."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from backprop_cli.autodiff import Array, Value, cast, constant, equal, maximum, softmax
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget
-from backprop_cli.nn.softmax_cross_entropy import softmax_cross_entropy
+from backprop_cli.nn.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
 from backprop_cli.nn.token_counts import token_evidence
 
 
@@ -57,10 +57,9 @@ class NextToken(Loss):
         """1 where a position counts, else 0."""
         return 1.0 - cast(equal(targets, constant(self.ignore, np.int64)), dtype)
 
-    @property
-    def reaches_zero(self) -> bool:
-        """Unless labels are smoothed."""
-        return self.label_smoothing == 0
+    def least(self, targets: Array, outputs: int) -> float:
+        """The entropy of q."""
+        return smoothed_entropy(outputs, self.label_smoothing)
 
     def activate(self, outputs: Value) -> Value:
         """Probabilities of the tokens at each position."""

@@ -36,10 +36,10 @@ class Poisson(Loss):
         """Rates."""
         return exp(outputs)
 
-    @property
-    def reaches_zero(self) -> bool:
-        """No: it is least, and may be negative, where the rates are the counts."""
-        return False
+    def least(self, targets: Array, outputs: int) -> float:
+        """Where the rates are the counts: ``mean(t - t * log(t))``, which may be negative."""
+        counts = targets.astype(np.float64)
+        return float(np.mean(counts - counts * np.log(np.where(counts > 0, counts, 1.0))))
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
         """A count below 0."""
