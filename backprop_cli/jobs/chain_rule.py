@@ -175,13 +175,13 @@ class Named:
     def _name(self) -> None:
         traced = self.traced
         self.symbols |= {traced.inputs: "x", traced.targets: "y"}
-        layers = list(dict.fromkeys(value.layer for value in self.variables))
-        for number, layer in enumerate(layers, 1):
-            own = {
-                name.removeprefix(f"{layer}."): v
-                for name, v in {**traced.params, **traced.buffers}.items()
-                if v in _within(layer, traced)
-            }
+        given = {**traced.params, **traced.buffers}
+        # A layer has a number if it has a variable or a parameter: on a sequence dense has no variable of its own where
+        # its one reader adds something to it.
+        named = {*self.variables, *(node for node in traced.names if not set(node.inputs).isdisjoint(given.values()))}
+        for number, layer in enumerate(dict.fromkeys(value.layer for value in traced.names if value in named), 1):
+            read = _within(layer, traced)
+            own = {name.removeprefix(f"{layer}."): value for name, value in given.items() if value in read}
             letters = {name: name[0].upper() if value.ndim > 1 else name[0] for name, value in own.items()}
             for name, value in own.items():
                 clear = list(letters.values()).count(letters[name]) == 1

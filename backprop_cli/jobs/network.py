@@ -86,7 +86,7 @@ def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:
         return loaded
     if "batch_size" in training.model_fields_set and training.batch_size < examples:
         reason = f"{config.optimizer.type} needs the whole train split at once, {examples} examples"
-        reason = f"{reason}, got {training.batch_size}; leave it out"
+        reason = f"{reason}, got {training.batch_size}; leave it out, or set it to {examples}"
         raise ConfigError([loaded.problem(("training", "batch_size"), reason)])
     whole = training.model_copy(update={"batch_size": examples})
     return dataclasses.replace(loaded, config=config.model_copy(update={"training": whole}))

@@ -39,7 +39,13 @@ def dense(units: int, **more):
 def batch(recipe: Recipe, count=6, seed=0):
     """Parameters as they start, and a batch with its noise."""
     rng = np.random.default_rng(seed)
-    targets = recipe.loss.draw(rng, (count, *recipe.model.output_shape))
+    task, shape = recipe.loss.task, (count, *recipe.model.output_shape)
+    labels = task in ("classes", "tokens")
+    targets = rng.integers(0, shape[-1], shape[:-1]) if labels else rng.standard_normal(shape)
+    if task == "binary":
+        targets = (targets > 0).astype(float)
+    if task == "tokens":
+        targets[0] = -1  # ignored
     noise = {name: rng.random(spec.shape) for name, spec in recipe.model.noise(count).items()}
     inputs = rng.standard_normal((count, 4)).astype(recipe.model.dtype)
     return {PARAMETERS: State.start(recipe, seed).parameters, INPUTS: inputs, TARGETS: targets, **noise}

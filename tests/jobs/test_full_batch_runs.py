@@ -84,7 +84,7 @@ def test_a_smaller_batch_is_refused():
         train(config)
     assert str(caught.value) == (
         "flowers.yaml:18:15: training.batch_size: lbfgs needs the whole train split at once, 42 examples, got 12; "
-        "leave it out\n"
+        "leave it out, or set it to 42\n"
         "   18 |   batch_size: 12\n"
         "      |               ^^\n"
         "1 problem; nothing was run."

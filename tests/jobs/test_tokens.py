@@ -131,3 +131,20 @@ def test_categories_are_tokens_by_their_number():
     run, _ = run_of(config, "run", [f"model.layers={json.dumps(layers)}"])
     saved = open_saved(run / "checkpoints" / "last.safetensors")
     assert saved.transform.tokens == 3
+
+
+def test_the_chain_rule_where_a_dense_layer_is_only_added_to(capsys):
+    layers = [
+        {"type": "embedding", "tokens": 7, "width": 4},
+        {"type": "block", "residual": True, "layers": ["layer_norm", {"type": "dense", "units": 4}]},
+        "flatten",
+        {"type": "dense", "units": 2},
+    ]
+    config = write(model={"layers": layers})
+    assert bp("explain", config, "--json") == 0
+    rule = json.loads(capsys.readouterr().out)["chain_rule"]
+    weights = {parameter["of"]: parameter["symbol"] for parameter in rule["parameters"]}
+    assert weights["block_1.1.dense_1.weight"] == "W3"
+    assert "W3" in next(v["expression"] for v in rule["variables"] if v["of"] == "block_1.1")
+    assert {d["by"] for d in rule["derivatives"]} >= set(weights.values())
+    assert bp("explain", config, "--numbers") == 0

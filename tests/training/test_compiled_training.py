@@ -61,6 +61,14 @@ def test_parts_of_the_vector(optimizer):
     assert np.abs(compiled - plain).max() <= 1e-12 * np.abs(plain).max()
 
 
+def test_a_full_batch():
+    """Compared where rounding has not grown yet: which step a search takes hangs on it."""
+    made = recipe(layers=DENSE, optimizer={"type": "lbfgs", "tolerance": 0.0}, l2=1e-2)
+    given = job(made, examples(20, made), batch_size=20, epochs=3)
+    plain, compiled = trained(given, False), trained(given, True)
+    assert np.abs(compiled - plain).max() <= 1e-12 * np.abs(plain).max()
+
+
 def test_same_bits_every_time_from_the_cache_too(own_cache):
     given = given_job(optimizer="adam", dtype="float32")
     first = trained(given, True)
