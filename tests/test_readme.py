@@ -157,6 +157,7 @@ def test_the_reference_shows_every_key_and_its_default(tmp_path):
         "loss": "cross_entropy",
         "early_stopping": {},
         "gradient_check": {},
+        "lookahead": {},
     }
     shown, least = tmp_path / "shown.yaml", tmp_path / "least.yaml"
     shown.write_text(reference.text + off.text)
@@ -174,6 +175,8 @@ def test_the_reference_shows_every_key_and_its_default(tmp_path):
         "loss",
         "early_stopping",
         "gradient_check",
+        "lookahead",
+        "run",
     ):
         assert set(written[section]) == set(every[section])
 

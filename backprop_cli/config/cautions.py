@@ -19,7 +19,7 @@ _PASS_ON = ("flatten", "reshape", "dropout")
 
 def warnings_of(loaded: Loaded) -> list[str]:
     """One line each, with its place as a problem has it: ``x.yaml:12:40: model.layers[1].activation: ...``."""
-    cautions = (_applied_twice, _targets_among_features, _nothing_to_restore, _no_variance)
+    cautions = (_applied_twice, _targets_among_features, _nothing_to_restore, _no_variance, _sees_its_targets)
     found = [caution for find in cautions for caution in find(loaded.config)]
     return [str(loaded.problem(path, reason)).partition("\n")[0] for path, reason in found]
 
@@ -68,6 +68,27 @@ def _no_variance(config: Config) -> Iterator[Caution]:
     ):
         reason = "batch_norm needs more than one example a batch to tell them apart; use larger batches, or layer_norm"
         yield ("training", "batch_size"), reason
+
+
+def _sees_its_targets(config: Config) -> Iterator[Caution]:
+    """A network that learns to copy the next token of a text, which it has not when it goes on with one."""
+    if config.data.text is None:
+        return
+    for path, layer in _declared(config.model.layers, ("model",)):
+        key = layer.looks_ahead
+        if key is not None:
+            other = str(not getattr(layer, key)).lower()
+            reason = f"each position sees the tokens after it, which it is to predict; set {key}: {other}"
+            yield (*path, key), reason
+
+
+def _declared(layers: Sequence[Layer], path: TreePath) -> Iterator[tuple[TreePath, Layer]]:
+    """All layers, blocks and those in them, at their places."""
+    for index, layer in enumerate(layers):
+        place = (*path, "layers", index)
+        yield place, layer
+        if isinstance(layer, Block):
+            yield from _declared(layer.layers, place)
 
 
 def _nothing_to_restore(config: Config) -> Iterator[Caution]:

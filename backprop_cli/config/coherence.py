@@ -11,7 +11,8 @@ from backprop_cli.config.schema import Config, has_validation
 from backprop_cli.errors import did_you_mean
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.metric import METRICS
-from backprop_cli.nn.wiring import every_layer
+from backprop_cli.nn.scopes import INPUT
+from backprop_cli.nn.wiring import every_layer, vocabulary_of, wire, wiring_errors
 
 Incoherence = tuple[TreePath, str]
 """The path of the value to change, and why."""
@@ -21,8 +22,9 @@ Direction = Literal["min", "max"]
 
 def incoherences(config: Config) -> list[Incoherence]:
     """All of them."""
-    found = (_metrics, _monitors, _target_transform, _averages, full_batch_conflicts, _not_yet)
-    return [each for find in found for each in find(config)]
+    found = (_monitors, _target_transform, _averages, full_batch_conflicts, _not_yet)
+    # With another loss other metrics fit.
+    return [*(list(_texts(config)) or _metrics(config)), *(each for find in found for each in find(config))]
 
 
 def monitor_names(config: Config) -> list[str]:
@@ -42,6 +44,20 @@ def monitor_direction(config: Config, name: str) -> Direction:
     """Which way the monitored metric ``name`` is better: as the metric says; a loss is better when smaller."""
     kind = name.rpartition("/")[2]
     return next((metric.better for metric in config.metrics if metric.type == kind), "min")
+
+
+def _texts(config: Config) -> Iterator[Incoherence]:
+    """What an example of a text is for: its tokens are looked up, and those that come next are the targets."""
+    if config.data.text is None:
+        return
+    if config.loss.task != "tokens":
+        yield ("loss",), "the targets of a text are the tokens that come next; use loss: next_token"
+    layers = config.model.layers
+    if not wiring_errors(layers) and vocabulary_of(wires := wire(layers)) is None:
+        first = next(each for each in wires if INPUT in each.inputs)
+        reason = f"layer {first.name}: reads numbers, and the examples of a text are tokens"
+        embedding = "{type: embedding, tokens: ..., width: ...}"
+        yield ("model", *first.path), f"{reason}; put {embedding} before it, tokens: how many different ones there are"
 
 
 def _metrics(config: Config) -> Iterator[Incoherence]:

@@ -65,6 +65,7 @@ def check_model(
         raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
     wrong = _wrong_output(config, model, outputs, positions)
     found = [
+        *_unknown_tokens(config, model, outputs),
         *_untrainable(model),
         *noisy_layers(config, model),
         *unmatched_patterns(config, model),
@@ -157,6 +158,18 @@ def _wrong_output(
     return path, f"{reason}; {_ending(model, needed)}{other}"
 
 
+def _unknown_tokens(config: Config, model: Model, tokens: int | None) -> Iterator[tuple[TreePath, str]]:
+    """Layers that look up fewer tokens than the data has."""
+    if config.data.text is None or tokens is None:
+        return
+    for node in model.nodes:
+        known = node.layer.vocabulary
+        if known is not None and known < tokens:
+            key = ["tokens"] if "tokens" in type(node.layer).model_fields else []
+            reason = f"layer {node.name} knows {_counted(known, 'token')}, but the data has {tokens:,}"
+            yield ("model", *node.path, *key), f"{reason}; set tokens: {tokens}"
+
+
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
@@ -169,7 +182,14 @@ def _wrong_tokens(
     last: TreePath = ("model", *model.nodes[-1].path)
     if len(shape) != 2:
         reason = f"the network's output has the shape {list(shape)}, but {loss} needs [positions, tokens]"
-        return last, f"{reason}: a row of numbers for each position of an example"
+        reason += ": a row of numbers for each position of an example"
+        node = next((each for each in model.nodes if _drops_positions(each)), None)
+        if node is None:
+            return last, reason
+        reason += f"; layer {node.name} makes {list(node.output_shape)} of {list(node.input_shapes[0])}"
+        if getattr(node.layer, "output", None) == "last":
+            return ("model", *node.path), f"{reason}: set output: sequence"
+        return ("model", *node.path), f"{reason}: leave it out, or take one that keeps positions"
     if positions is not None and shape[0] != positions:
         reason = f"the network has {_counted(shape[0], 'position')} an example, but the data has {positions} labels"
         return last, f"{reason}; keep an output for each position, without pooling or flattening them"
@@ -177,6 +197,11 @@ def _wrong_tokens(
         return None
     reason = f"the network has {_counted(shape[1], 'output')} a position, but the data has {_counted(outputs, 'token')}"
     return _width_key(model), f"{reason}; {_ending(model, outputs)}"
+
+
+def _drops_positions(node: Node) -> bool:
+    """Whether it makes one vector of a sequence of them."""
+    return len(node.output_shape) != 2 and len(node.input_shapes[0]) == 2
 
 
 def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:

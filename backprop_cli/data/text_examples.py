@@ -34,8 +34,10 @@ def fit_text(
 ) -> Transform:
     """The vocabulary of the whole first file: like a class, a token is what its name says, in whatever split.
 
+    ``tokens``: how many the network knows, which need not be all that there are: then it is not the network for them.
+
     Raises: DataError for a text that cannot be used; SettingError where the loss is for other targets, an example
-    is not of ``input_shape``, or the network knows fewer ``tokens`` (None: looks none up).
+    is not of ``input_shape``, or ``tokens`` is None: the network looks none up.
     """
     assert settings.text is not None
     if task != "tokens":
@@ -47,13 +49,10 @@ def fit_text(
         raise SettingError([(("model", "input"), reason)])
     file = _first(settings, base)
     tokenizer = Tokenizer.fit(read_text(file, settings.format), settings.text)
-    count = len(tokenizer.vocabulary)
-    if tokens is None or tokens < count:
-        reads = "computes with its inputs" if tokens is None else f"knows {tokens:,} tokens"
-        reason = (
-            f"the network {reads}, and {file.name} has {count:,} different tokens; begin with an embedding that has"
-        )
-        raise SettingError([(("model", "layers"), f"{reason} tokens: {count}")])
+    if tokens is None:
+        count = len(tokenizer.vocabulary)
+        reason = f"the network computes with its inputs, and {file.name} has {count:,} different tokens"
+        raise SettingError([(("model", "layers"), f"{reason}; begin with an embedding that has tokens: {count}")])
     nothing = np.zeros(0)
     target = FittedTarget("tokens", (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
     return Transform((), target, shape, tokens, tokenizer)

@@ -142,7 +142,8 @@ class _Draw:
             return int(np.argmax(scores))
         if self._top_k is not None and self._top_k < len(scores):
             scores[np.argsort(-scores, kind="stable")[self._top_k :]] = -math.inf
-        weights = np.exp((scores - scores.max()) / self._temperature)
+        with np.errstate(over="ignore"):  # minus infinity, of a temperature next to 0, is a weight of 0
+            weights = np.exp((scores - scores.max()) / self._temperature)
         total = np.cumsum(weights)
         # The first whose share reaches the number drawn, which is below 1: one of weight 0 is never taken.
         return int(np.searchsorted(total, self._rng.random() * total[-1], side="right"))

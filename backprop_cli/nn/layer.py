@@ -106,6 +106,11 @@ class Layer(Settings):
         return {}
 
     @property
+    def looks_ahead(self) -> str | None:
+        """The key that lets the output at a position depend on positions after it; None: no key does."""
+        return None
+
+    @property
     def is_bounded(self) -> bool:
         """Whether it advances no further than over as many positions as an example has."""
         return False

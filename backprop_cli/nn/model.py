@@ -175,7 +175,7 @@ def _check_tokens(wires: Sequence[Wire]) -> None:
     reading = [each.name for each in wires if each.layer.vocabulary is not None and INPUT in each.inputs]
     for each in wires:
         if each.layer.vocabulary is not None and each.inputs != (INPUT,):
-            reason = f"reads tokens, and only {INPUT!r} is that; set inputs: {INPUT}"
+            reason = f"reads tokens, and only {INPUT!r} is that; put it first, or set inputs: {INPUT}"
             raise LayerShapeError(each.path, f"layer {each.name}", reason)
         if each.layer.vocabulary is None and reading and INPUT in each.inputs:
             reason = f"reads numbers, and {INPUT!r} is tokens, because {reading[0]} reads it; read {reading[0]} instead"

@@ -141,7 +141,22 @@ def _source_fault(scope: Scope, index: int, source: str) -> str | None:
         return f"'{source}' is below it; a layer reads the layers above it"
     if source in scope.around:
         return f"'{source}' is a block that it is in; what the block reads is called '{INPUT}' here"
+    block = _block_with(scope, source)
+    if block is not None:
+        return f"'{source}' is inside {block}; what {block} puts out is read by its name: {block}"
     return f"unknown layer '{source}'" + (did_you_mean(source, readable) or f"; known: {', '.join(readable)}")
+
+
+def _block_with(scope: Scope, source: str) -> str | None:
+    """The block of this scope that a layer is in: by its own name, or its full one (``block_1.2.dense_1``)."""
+    first, _, rest = source.partition(".")
+    wanted = source.rpartition(".")[2]
+    for index, (name, layer) in enumerate(zip(scope.names, scope.layers, strict=True)):
+        if isinstance(layer, Block) and (not rest or first == name):
+            inner = scope.inner(index, layer).all()
+            if wanted.isdigit() or any(wanted in each.names for each in inner):
+                return name
+    return None
 
 
 def _circle(scope: Scope, first: int, last: int) -> list[str]:

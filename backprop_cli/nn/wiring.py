@@ -101,6 +101,7 @@ def _count(layer: Layer) -> int:
 def _unrolled(layers: Sequence[Layer]) -> _Unrolling:
     unrolling = _Unrolling()
     unrolling.add(layers, _Place("", (), {}, INPUT))
+    unrolling.tell_unknown()
     return unrolling
 
 
@@ -121,6 +122,7 @@ class _Unrolling:
     wires: list[Wire] = field(default_factory=list)
     errors: list[WiringError] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
+    _unknown: dict[tuple[LayerPath, str], _Unknown] = field(default_factory=dict)
 
     def add(self, layers: Sequence[Layer], place: _Place) -> str:
         """The layers of a scope; the name of what they put out."""
@@ -166,13 +168,37 @@ class _Unrolling:
             if name is None and owner == full and place.prefix:
                 continue
             if name is None:
-                known = [*sorted(self._names)]
-                hint = did_you_mean(owner, known) or "; it is the name of a layer above, and its parameter's"
-                message = f"layer {full}: share: unknown layer '{owner}' of '{target}'{hint}"
-                self.errors.append(WiringError(path, "share", message))
+                if (path, target) not in self._unknown:
+                    near = did_you_mean(owner, sorted(self._names))
+                    self._unknown[path, target] = _Unknown(full, owner, target, scopes, near)
             else:
                 found[own] = f"{name}.{theirs}"
         return found
+
+    def tell_unknown(self) -> None:
+        """Make errors of what is shared with no layer above, once for all repeats: every layer is known now."""
+        for (path, _), each in self._unknown.items():
+            name = next((scope + each.owner for scope in each.scopes if scope + each.owner in self._names), None)
+            if name == each.full:
+                first = f"{each.full}.{each.target.rpartition('.')[2]}"
+                of_repeats = f"to share it among repeats name that of the first, {first}"
+                reason = f"'{each.target}' is its own; {of_repeats if '.' in each.full else 'leave share out'}"
+            elif name is not None:
+                reason = f"'{each.owner}' is below it; let {each.owner} share that of {each.full}"
+            else:
+                hint = each.near or "; it is the name of a layer above, and its parameter's"
+                reason = f"unknown layer '{each.owner}' of '{each.target}'{hint}"
+            self.errors.append(WiringError(path, "share", f"layer {each.full}: share: {reason}"))
+
+
+class _Unknown(NamedTuple):
+    """A layer shares a parameter with one that is not above it."""
+
+    full: str
+    owner: str
+    target: str
+    scopes: Sequence[str]
+    near: str
 
 
 def _ends(prefix: str) -> list[int]:

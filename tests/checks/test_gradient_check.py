@@ -39,9 +39,13 @@ def dense(units: int, **more):
 def batch(recipe: Recipe, count=6, seed=0):
     """Parameters as they start, and a batch with its noise."""
     rng = np.random.default_rng(seed)
-    targets = rng.integers(0, 3, count) if recipe.loss.task == "classes" else rng.standard_normal((count, 3))
-    if recipe.loss.task == "binary":
+    task, shape = recipe.loss.task, (count, *recipe.model.output_shape)
+    labels = task in ("classes", "tokens")
+    targets = rng.integers(0, shape[-1], shape[:-1]) if labels else rng.standard_normal(shape)
+    if task == "binary":
         targets = (targets > 0).astype(float)
+    if task == "tokens":
+        targets[0] = -1  # ignored
     noise = {name: rng.random(spec.shape) for name, spec in recipe.model.noise(count).items()}
     inputs = rng.standard_normal((count, 4)).astype(recipe.model.dtype)
     return {PARAMETERS: State.start(recipe, seed).parameters, INPUTS: inputs, TARGETS: targets, **noise}
@@ -62,7 +66,8 @@ ALL_PASS = dict.fromkeys(["dense_1.weight", "dense_1.bias", "dense_2.weight", "d
 @pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name not in ("softmax", "log_softmax")])
 @pytest.mark.parametrize("loss", list(LOSSES))
 def test_right_gradients_pass(activation, loss):
-    report = check(network(dense(5, activation=activation), dense(3), loss=loss, l1=1e-3, l2=1e-2))
+    last = [dense(6), {"type": "reshape", "shape": [2, 3]}] if LOSSES[loss].task == "tokens" else [dense(3)]
+    report = check(network(dense(5, activation=activation), *last, loss=loss, l1=1e-3, l2=1e-2))
     assert report.passed
     assert verdicts(report) == ALL_PASS
     assert verdicts(report, "regularization") == {"dense_1.weight": "PASS", "dense_2.weight": "PASS"}

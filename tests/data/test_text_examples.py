@@ -144,13 +144,6 @@ def test_messages(load: Load, text: str, folder: Path) -> None:
             "the network computes with its inputs, and t.txt has 27 different tokens; begin with an embedding that has "
             "tokens: 27",
         ),
-        (
-            "tokens",
-            {"tokens": 26},
-            ("model", "layers"),
-            "the network knows 26 tokens, and t.txt has 27 different tokens; begin with an embedding that has "
-            "tokens: 27",
-        ),
         ("classes", {}, ("loss",), "the targets of a text are the tokens that come next; use loss: next_token"),
     ],
 )

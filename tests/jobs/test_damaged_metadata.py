@@ -39,7 +39,7 @@ CASES = [
     (
         "transform",
         {},
-        "the fitted transform in it cannot be read (KeyError: 'features'); use another checkpoint",
+        "the fitted transform in it cannot be read (KeyError: 'target'); use another checkpoint",
     ),
     ("threads", "2", 'threads in its metadata: expected a count, got "2"'),
     ("threads", 0, "threads in its metadata: expected a count, got 0"),

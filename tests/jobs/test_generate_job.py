@@ -101,6 +101,11 @@ def test_a_full_memory_starts_again_from_its_last_half(run):
     np.testing.assert_array_equal(last, expected)
 
 
+def test_next_to_0_the_temperature_is_0(run):
+    coldest = generate(run, tokens=9, temperature=0)
+    assert generate(run, tokens=9, temperature=1e-320).text == coldest.text
+
+
 def test_lines_begin_anew_after_each_newline(capsys):
     run = train_on("abc\nbca\ncab\n" * 30, [START | {"tokens": 4}, NETWORKS["gru"][1], END | {"units": 4}], lines=True)
     found = generate(run, tokens=200, temperature=0.3)

@@ -52,6 +52,7 @@ def test_class_weights_are_in_it(loss):
     assert gradcheck(write_config(loss=loss), samples="all").passed
 
 
+@pytest.mark.slow  # the README's tour has it, too
 def test_everything_registered(capsys):
     assert bp("gradcheck") == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("PASS: ")

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 from jobs_support import bp, merged, record, run_of, write_config
 
 from backprop_cli.cache import cache_folder
+from backprop_cli.checks.registered import check_registered
 from backprop_cli.errors import BpWarning, CheckError, ConfigError, UsageError
 from backprop_cli.jobs import plugins
 from backprop_cli.jobs.evaluate import evaluate
@@ -339,11 +341,14 @@ def test_what_is_listed(capsys):
     assert "activations.cubed" not in json.loads(capsys.readouterr().out)["$defs"]
 
 
-def test_what_is_registered_is_checked_with_the_rest():
+def test_what_is_registered_is_checked_with_the_rest(monkeypatch):
+    some = {"ops": ("cube", "exp"), "activations": ("cubed", "tanh")}
+    monkeypatch.setattr("backprop_cli.jobs.gradcheck.check_registered", partial(check_registered, only=some))
     plugin(wrong())
     report = gradcheck(plugins=["mine.py"])
     failed = {check.name for check in report.checks if check.verdict == "FAIL"}
     assert failed == {"op cube by operand 0", "activation cubed by x"}
+    assert {check.name for check in report.checks} == failed | {"op exp by operand 0", "activation tanh by x"}
 
 
 def test_a_network_is_explained_and_checked():

@@ -78,9 +78,9 @@ def test_a_resumed_run_is_the_same(config):
 
 def test_the_embedding_must_know_every_token(config, capsys):
     assert bp("validate", config, "model.layers.0.tokens=9") == 2
-    assert (
-        "the network knows 9 tokens, and t.txt has 14 different tokens; begin with an embedding that has tokens: 14"
-        in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "override model.layers.0.tokens=9: layer embedding_1 knows 9 tokens, but the data has 14; set tokens: 14\n"
+        "1 problem; nothing was run.\n"
     )
 
 

@@ -206,16 +206,24 @@ def test_sharing_within_a_repeat_is_by_the_members_name():
         (
             [{**D, "share": "dense_1.weight"}],
             ("layers", 0),
-            "layer dense_1: share: unknown layer 'dense_1' of 'dense_1.weight'; it is the name of a layer above, "
-            "and its "
-            "parameter's",
+            "layer dense_1: share: 'dense_1.weight' is its own; leave share out",
         ),
         (
             [{**D, "share": "dense_2.weight"}, D],
             ("layers", 0),
-            "layer dense_1: share: unknown layer 'dense_2' of 'dense_2.weight'; it is the name of a layer above, "
-            "and its "
-            "parameter's",
+            "layer dense_1: share: 'dense_2' is below it; let dense_2 share that of dense_1",
+        ),
+        (
+            [D, {**D, "share": "embedding.weight"}],
+            ("layers", 1),
+            "layer dense_2: share: unknown layer 'embedding' of 'embedding.weight'; it is the name of a layer above, "
+            "and its parameter's",
+        ),
+        (
+            [{"type": "block", "repeat": 2, "layers": [{**D, "share": "dense_1.weight"}]}],
+            ("layers", 0, "layers", 0),
+            "layer block_1.1.dense_1: share: 'dense_1.weight' is its own; to share it among repeats name that of the "
+            "first, block_1.1.dense_1.weight",
         ),
     ],
 )
@@ -223,6 +231,14 @@ def test_layers_that_cannot_be_shared_with(trees, path, text):
     with pytest.raises(WiringError) as caught:
         _model(*trees)
     assert (str(caught.value), caught.value.path, caught.value.key) == (text, path, "share")
+
+
+def test_a_layer_of_all_repeats_is_told_once():
+    errors = wiring_errors(_layers([block({**D, "share": "dens_1.weight"}, D, repeat=3, name="b")]))
+    assert [str(error) for error in errors] == [
+        "layer b.1.dense_1: share: unknown layer 'dens_1' of 'dens_1.weight'; it is the name of a layer above, and its "
+        "parameter's"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +301,19 @@ def test_parameters_that_cannot_be_shared_or_penalized(trees, path, text):
             [block(D, D, D, name="b"), {"type": "add", "inputs": ["b", "dense_2"]}],
             ("layers", 1),
             "inputs",
-            "layer add_1: inputs: unknown layer 'dense_2'; known: input, b",
+            "layer add_1: inputs: 'dense_2' is inside b; what b puts out is read by its name: b",
+        ),
+        (
+            [block(block(D, name="c"), repeat=2, name="b"), {"type": "add", "inputs": ["b", "b.2.c.1.dense_1"]}],
+            ("layers", 1),
+            "inputs",
+            "layer add_1: inputs: 'b.2.c.1.dense_1' is inside b; what b puts out is read by its name: b",
+        ),
+        (
+            [block(D, repeat=2, name="b"), block(D, name="c"), {"type": "add", "inputs": ["b.1", "c"]}],
+            ("layers", 2),
+            "inputs",
+            "layer add_1: inputs: 'b.1' is inside b; what b puts out is read by its name: b",
         ),
         (
             [block(D, {"type": "add", "inputs": ["dense_1", "dense_2"]}, {**D, "inputs": "add_1"}, name="b")],

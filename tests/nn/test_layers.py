@@ -251,7 +251,7 @@ def _apply(settings, *shapes):
         (
             {"type": "attention", "heads": 3},
             [(2, 5, 4)],
-            "attention: a width of 4 is not a multiple of 3 heads (given x: f8[2,5,4])",
+            "attention: a width of 4 is not a multiple of 3 heads; set heads: 2, or another width (given x: f8[2,5,4])",
         ),
         ("attention", [(2, 5)], "attention: needs sequences of vectors (time, width) (given x: f8[2,5])"),
         (

@@ -298,7 +298,7 @@ def test_all_wiring_errors_at_once():
             [{"type": "dense", "units": 3}, {"type": "embedding", "tokens": 5, "width": 2}],
             (6,),
             1,
-            "layer embedding_1: reads tokens, and only 'input' is that; set inputs: input",
+            "layer embedding_1: reads tokens, and only 'input' is that; put it first, or set inputs: input",
         ),
         (
             [

@@ -26,6 +26,9 @@ from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
 
+_MOST_HEADS = 1024
+"""That a message looks for."""
+
 
 @LAYERS.register
 class Attention(ParameterLayer):
@@ -85,9 +88,13 @@ class Attention(ParameterLayer):
         if x[0].shape[2] != x[-1].shape[2]:
             raise ShapeError(self.type, "needs two sequences of one width", **given)
         if x[0].shape[2] % self.heads:
-            raise ShapeError(self.type, f"a width of {x[0].shape[2]} is not a multiple of {self.heads} heads", **given)
+            raise ShapeError(self.type, self._uneven(x[0].shape[2]), **given)
         if self.causal and x[0].shape[1] != x[-1].shape[1]:
             raise ShapeError(self.type, "causal attention needs as many keys as queries", **given)
+
+    def _uneven(self, width: int) -> str:
+        fewer = next(n for n in range(min(self.heads, width, _MOST_HEADS), 0, -1) if width % n == 0)
+        return f"a width of {width} is not a multiple of {self.heads} heads; set heads: {fewer}, or another width"
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
         """One number a probability; none where nothing is dropped."""
@@ -104,6 +111,11 @@ class Attention(ParameterLayer):
             kept = greater_equal(params["noise"], self.dropout)
             probs = probs * (kept * (1.0 / (1.0 - self.dropout)))
         return self._joined(params, probs @ values)
+
+    @property
+    def looks_ahead(self) -> str | None:
+        """``causal``, where it is false."""
+        return None if self.causal else "causal"
 
     @property
     def is_bounded(self) -> bool:

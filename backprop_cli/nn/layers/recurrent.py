@@ -74,6 +74,11 @@ class Recurrent(ParameterLayer):
         Sample({"units": 2, "layers": 2, "bidirectional": True}, ((3, 2),)),
     )
 
+    @property
+    def looks_ahead(self) -> str | None:
+        """``bidirectional``, where it is true."""
+        return "bidirectional" if self.bidirectional else None
+
     @field_validator("dropout")
     @classmethod
     def _has_a_place(cls, dropout: float, info: ValidationInfo) -> float:
