@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from backprop_cli.config import scalars
 from backprop_cli.config.faults import UNKNOWN_KEY, Fault, find_faults
-from backprop_cli.config.fields import admits_none, description_at, field_at, known_keys
+from backprop_cli.config.fields import admits_none, description_at, field_at, known_keys, settings_at
 from backprop_cli.config.path import TreePath
 from backprop_cli.errors import did_you_mean
 from backprop_cli.settings import Settings
@@ -179,7 +179,20 @@ def _wrong_sort(faults: Sequence[Fault], path: TreePath, top: type[Settings], tr
         must = "must be " if len(quoted) == 1 else "must be one of "
         return f"{must}{', '.join(quoted)}, got {got(value)}{near}"
     expected = _or([f"'{word}'" for word in words] + sorts + none)
-    return f"expected {expected}, got {got(value, 'text' not in sorts and not words)}{near or _way_out(value, sorts)}"
+    way_out = near or _way_out(value, sorts) or _as_mapping(value, sorts, settings_at(top, tree, path))
+    return f"expected {expected}, got {got(value, 'text' not in sorts and not words)}{way_out}"
+
+
+def _as_mapping(value: Any, sorts: Sequence[str], classes: Sequence[type[Settings]]) -> str:
+    """Where a mapping is wanted that has one key it needs, that key with the value."""
+    if "a mapping" not in sorts or len(classes) != 1 or not isinstance(value, str | int | float):
+        return ""
+    needed = [key for key, field in classes[0].model_fields.items() if field.is_required()]
+    try:
+        classes[0].model_validate(dict.fromkeys(needed[:1], value))
+    except ValidationError:
+        return ""
+    return f": write {{{needed[0]}: {scalars.write(value)}}}" if needed else ""
 
 
 def _literals(fault: Fault) -> list[str]:

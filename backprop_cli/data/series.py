@@ -32,6 +32,11 @@ def series_split(
     """
     window = transform.window
     assert window is not None
+    if rows is not None and window.season is not None and window.season >= inputs.rows:
+        reason = f"a season of {window.season} rows is as long as {inputs.name} or longer, which has {inputs.rows}"
+        raise SettingError(
+            [(("data", "window", "season"), f"{reason}: no row is a season after another; leave it out")]
+        )
     own = np.arange(inputs.rows) if rows is None else rows
     chosen = _with_past(own, window.length)
     starts = _starts(len(chosen), window.length + window.horizon, window.stride)

@@ -83,7 +83,7 @@ class TextSettings(Settings):
     @model_validator(mode="after")
     def _lines_have_no_stride(self) -> TextSettings:
         if self.lines and self.stride is not None:
-            raise _problem("'stride' goes with running text; with 'lines' every line is an example")
+            raise _problem("'stride' goes with running text; with 'lines' every line is an example", "stride")
         return self
 
 
@@ -234,18 +234,18 @@ class DataSettings(Settings):
         if not origins:
             raise _problem("needs 'source', 'train' or 'generate'")
         if len(origins) > 1:
-            raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one")
+            raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one", origins[1])
         if alone and self.train is None:
-            raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'")
+            raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'", alone[0])
         self._check_weight()
         if self.target == "features" and isinstance(self.train, FilePair):
-            raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}")
+            raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}", "target")
         if self.text is not None:
             self._check_text(self.text)
         elif self.target is None and isinstance(self.source or self.train, str) and not self._may_be_folder():
             raise _problem(NEEDS_TARGET)
         if self.window is not None and self.target == "features":
-            raise _problem("'window' needs 'target': the column to predict, or a list of them")
+            raise _problem("'window' needs 'target': the column to predict, or a list of them", "window")
         return self
 
     def _may_be_folder(self) -> bool:
@@ -255,16 +255,18 @@ class DataSettings(Settings):
 
     def _check_weight(self) -> None:
         if self.sample_weight is not None and self.window is not None:
-            raise _problem("'sample_weight' goes with a row an example, not with 'window'; leave one of the two out")
+            reason = "'sample_weight' goes with a row an example, not with 'window'; leave one of the two out"
+            raise _problem(reason, "sample_weight")
         for key, names in (("target", self.target), ("features", self.features)):
             if self.sample_weight in ((names,) if isinstance(names, str) else names or ()):
                 raise _problem(
-                    f"'{self.sample_weight}' is in '{key}' and the 'sample_weight'; it can be only one of them"
+                    f"'{self.sample_weight}' is in '{key}' and the 'sample_weight'; it can be only one of them",
+                    "sample_weight",
                 )
 
     def _check_text(self, text: TextSettings) -> None:
         if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):
-            raise _problem("'text' goes with a text file; name a .txt, or set format: text")
+            raise _problem("'text' goes with a text file; name a .txt, or set format: text", "text")
         unused = (
             ("target", None),
             ("features", "all"),
@@ -276,13 +278,14 @@ class DataSettings(Settings):
             if getattr(self, key) != default:
                 way_out = "" if self.format == "text" else "; of a table say the format (csv, tsv, jsonl)"
                 raise _problem(
-                    f"'{key}' goes with columns, and a text has none: its next tokens are predicted{way_out}"
+                    f"'{key}' goes with columns, and a text has none: its next tokens are predicted{way_out}", key
                 )
         for key in ("image", "augment"):
             if getattr(self, key) is not None:
-                raise _problem(f"'{key}' goes with images, not with a text")
-        if any(isinstance(getattr(self, key), FilePair) for key in _ORIGINS[2:]):
-            raise _problem("{inputs, targets} goes with arrays; of a text name the file alone")
+                raise _problem(f"'{key}' goes with images, not with a text", key)
+        for key in _ORIGINS[2:]:
+            if isinstance(getattr(self, key), FilePair):
+                raise _problem("{inputs, targets} goes with arrays; of a text name the file alone", key)
 
 
 def _is_text(given: dict[str, Any]) -> bool:
@@ -293,5 +296,6 @@ def _is_text(given: dict[str, Any]) -> bool:
     return isinstance(first, str) and FORMATS["text"].matches(first.lower().removesuffix(".gz"))
 
 
-def _problem(reason: str) -> PydanticCustomError:
-    return PydanticCustomError("data", "{reason}", {"reason": reason})
+def _problem(reason: str, key: str | None = None) -> PydanticCustomError:
+    """What is wrong with a section; ``key``: the one of its keys to change."""
+    return PydanticCustomError("data", "{reason}", {"reason": reason, **({} if key is None else {"key": key})})

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import TextSettings
 from backprop_cli.data.table import show
 from backprop_cli.errors import DataError
@@ -37,10 +38,15 @@ class Tokenizer:
 
     @staticmethod
     def fit(text: str, settings: TextSettings) -> Tokenizer:
-        """The tokens of ``text``; those that are there less than ``minimum_count`` times share one."""
+        """The tokens of ``text``; those that are there less than ``minimum_count`` times share one.
+
+        Raises: SettingError where all are rarer.
+        """
         pieces = text if settings.tokens == "character" else _WORDS.findall(text)
         counts = Counter(pieces)
         kept = {token for token, count in counts.items() if count >= settings.minimum_count}
+        if counts and not kept:
+            raise _all_rare(*counts.most_common(1)[0], settings)
         kept |= {UNKNOWN} if settings.minimum_count > 1 else set()
         kept |= {NEWLINE} if settings.lines else set()
         return Tokenizer(settings, tuple(sorted(kept)))
@@ -100,10 +106,11 @@ class Tokenizer:
             start, token = match.start(), match[0]
         line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
         kind = self.settings.tokens
+        alone = "" if kind == "character" or token != " " else " (a word has the space before it; this one has none)"
         return (
-            f"{name}:{line}:{column}: {kind} {show(token)} is not one of the {len(self.vocabulary):,} {kind}s that the "
-            "network was trained on; remove it, or train with data.text.minimum_count: 2, which makes <unknown> of "
-            "such ones"
+            f"{name}:{line}:{column}: {kind} {show(token)}{alone} is not one of the {len(self.vocabulary):,} {kind}s "
+            "that the network was trained on; remove it, or train with data.text.minimum_count: 2, which makes "
+            "<unknown> of such ones"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -114,3 +121,10 @@ class Tokenizer:
     def from_json(tree: dict[str, Any], vocabulary: Sequence[Any]) -> Tokenizer:
         """The inverse of ``to_json``."""
         return Tokenizer(TextSettings.model_validate(tree), tuple(map(str, vocabulary)))
+
+
+def _all_rare(token: str, count: int, settings: TextSettings) -> SettingError:
+    """``token``: the most frequent, which is there ``count`` times."""
+    reason = f"no {settings.tokens} is there {settings.minimum_count:,} times"
+    way_out = f"the most frequent, {show(token)}, is there {count:,} times; set {count:,} or less"
+    return SettingError([(("data", "text", "minimum_count"), f"{reason}: {way_out}")])

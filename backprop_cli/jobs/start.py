@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from backprop_cli.autodiff import Array
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.parameter_names import layers_of
-from backprop_cli.errors import CheckpointError
+from backprop_cli.data.examples import Dataset
+from backprop_cli.errors import CheckpointError, Problem
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.training.program import Recipe
@@ -20,26 +21,45 @@ _LISTED = 10
 """Mismatches that a message has room for."""
 
 
-def first_state(loaded: Loaded, recipe: Recipe) -> State:
-    """The state before the first step of a new run.
+class StartError(CheckpointError):
+    """Nothing can start from the checkpoint that the configuration names; ``problem`` has the place."""
 
-    Raises: CheckpointError where the checkpoint to start from is missing or damaged, or does not fit the network.
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        super().__init__(str(problem))
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The problem with its place."""
+        return [self.problem.describe()]
+
+
+def first_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None) -> State:
+    """The state before the first step of a new run. ``dataset``: what it is to be trained on, where that is known.
+
+    Raises: StartError where the checkpoint to start from is missing or damaged, or does not fit network or data.
     """
     state = State.start(recipe, loaded.config.seed)
-    path = _path(loaded)
-    if path is not None:
-        own, layers = state.network_arrays(recipe), _layers(loaded, recipe)
-        wanted = [name for name in own if name.rpartition(".")[0] in layers]
-        given = load_checkpoint(path).tensors
-        faults = list(_faults({name: own[name] for name in wanted}, given))
-        if faults:
-            more = [f"and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
-            listed = "; ".join([*faults[:_LISTED], *more])
-            way_out = "name the layers to start from it in model.from_checkpoint.layers"
-            raise CheckpointError(f"{path}: does not fit the network: {listed}; {way_out}")
-        for name in wanted:
-            own[name][...] = given[name]
+    if loaded.config.model.from_checkpoint is not None:
+        try:
+            _take(loaded, recipe, state, dataset)
+        except CheckpointError as error:
+            raise StartError(loaded.problem(("model", "from_checkpoint", "path"), str(error))) from error
     return state
+
+
+def _take(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None) -> None:
+    path, layers = _path(loaded), _layers(loaded, recipe)
+    assert path is not None
+    own = {name: array for name, array in state.network_arrays(recipe).items() if name.rpartition(".")[0] in layers}
+    checkpoint = load_checkpoint(path)
+    faults = [*_faults(own, checkpoint.tensors), *_other_tokens(recipe, layers, checkpoint.metadata, dataset)]
+    if faults:
+        more = [f"and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
+        listed = "; ".join([*faults[:_LISTED], *more])
+        way_out = "name the layers to start from it in model.from_checkpoint.layers"
+        raise CheckpointError(f"{path}: does not fit the network: {listed}; {way_out}")
+    for name, array in own.items():
+        array[...] = checkpoint.tensors[name]
 
 
 def origin(loaded: Loaded, recipe: Recipe) -> dict[str, Any] | None:
@@ -62,6 +82,23 @@ def _layers(loaded: Loaded, recipe: Recipe) -> list[str]:
     patterns = None if settings is None else settings.layers
     holders = {node.name for node in recipe.model.nodes if node.params or node.buffers}
     return [name for name in layers_of(recipe.model, patterns) if name in holders]
+
+
+def _other_tokens(
+    recipe: Recipe, layers: Sequence[str], metadata: Mapping[str, Any], dataset: Dataset | None
+) -> Iterator[str]:
+    """Layers whose rows stand for tokens, where those of the checkpoint are other ones."""
+    if dataset is None or dataset.transform.text is None:
+        return
+    here, there = dataset.transform.text.vocabulary, metadata.get("classes") or ()
+    numbers = range(min(len(here), len(there)))
+    number = next((each for each in numbers if here[each] != there[each]), None)
+    if number is None:
+        return
+    nodes = recipe.model.nodes
+    for node in nodes:
+        if node.name in layers and (node.layer.vocabulary is not None or node is nodes[-1]):
+            yield f"{node.name} is for other tokens: number {number} is {there[number]!r} there, {here[number]!r} here"
 
 
 def _faults(own: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[str]:

@@ -107,7 +107,7 @@ def begin(loaded: Loaded, resumed: Resumed | None, threads: int | None, watch: S
         prepared = prepare(loaded)
         loaded = prepared.loaded
     if resumed is None:
-        state = first_state(loaded, prepared.recipe)
+        state = first_state(loaded, prepared.recipe, prepared.dataset)
     else:
         state = State.start(prepared.recipe, loaded.config.seed)
         resumed.restore(prepared, state)

@@ -52,7 +52,7 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
     prepared = prepare(read_config(Path(config), overrides))
     dataset, recipe = prepared.dataset, prepared.recipe
     job = job_for(prepared)
-    Trainer(job, first_state(prepared.loaded, recipe)).warm_up()
+    Trainer(job, first_state(prepared.loaded, recipe, dataset)).warm_up()
     examples = {name: len(split) for name, split in dataset.splits.items()}
     return ValidateResult(
         examples,

@@ -52,9 +52,10 @@ def check_windows(layer: str, x: Spec, kernel: tuple[int, ...], spans: tuple[int
     for size, span, (before, after) in zip(x.shape[2:], spans, padding, strict=True):
         if size + before + after < span:
             dilated = f", dilated to {list(spans)}," if spans != kernel else ""
+            example = [1, *[28] * len(kernel)]
             reason = (
                 f"kernel {list(kernel)}{dilated} is larger than {list(x.shape[2:])} with its padding; "
-                "take a smaller kernel, or more padding (channels come first, as in model.input: [1, 28, 28])"
+                f"take a smaller kernel, or more padding (channels come first, as in model.input: {example})"
             )
             raise ShapeError(layer, reason, x=x)
 

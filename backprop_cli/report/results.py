@@ -24,6 +24,16 @@ def train_text(result: Json) -> str:
     return "\n".join([*lines, *([] if lines else [str(result.get("status", "done"))])])
 
 
+def validate_text(result: Json) -> str:
+    """One ``name value`` a line; a class is quoted where it could not be seen, as a token that is a space."""
+    classes = {"classes": [_seen(name) for name in result["classes"]]} if result.get("classes") else {}
+    return pairs({**result, **classes})
+
+
+def _seen(name: Any) -> Any:
+    return repr(name) if isinstance(name, str) and (not name.isprintable() or name != name.strip()) else name
+
+
 def eval_text(result: Json) -> str:
     """``<split>/<metric> value`` a line, then the confusion matrix where there is one."""
     lines = [plural(result["examples"], "example")]

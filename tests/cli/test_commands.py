@@ -354,6 +354,12 @@ def test_validate(job, capsys):
     assert capsys.readouterr().out == "config          a.yaml\nexamples.train  1,257\n"
 
 
+def test_tokens_that_could_not_be_seen_are_quoted(job, capsys):
+    job("validate", Result({"classes": ["\n", " ", " a", "a", 3]}))
+    assert app.run(["validate", "a.yaml"]) == 0
+    assert capsys.readouterr().out == "classes  '\\n', ' ', ' a', a, 3\n"
+
+
 @pytest.mark.parametrize("command", ["eval", "predict", "jacobian", "show", "explain", "gradcheck", "train", "schema"])
 def test_plugins_are_passed_on(job, tmp_path, command):
     target = tmp_path / "model.safetensors"

@@ -86,6 +86,7 @@ def said_of(line: str) -> str:
             "mean 'auto'?"),
         ("training: {threads: 0}", "training.threads: must be greater than 0, got 0"),
         ("training: 3", "training: expected a mapping, got 3"),
+        ("early_stopping: 3", "early_stopping: expected a mapping or none, got 3"),
         ("training: [epochs, 3]", "training: expected a mapping, got a list"),
         ("early_stopping: true", "early_stopping: expected a mapping or none, got true"),
         ("regularization: {l2: '1e-4'}", "regularization.l2: expected a number, got '1e-4' (text): remove the quotes"),
@@ -354,3 +355,35 @@ def test_any_damage_to_a_file_is_a_configuration_error(tmp_path_factory, damage)
 def test_values_of_the_data_section(override, said):
     text = changed("  source: digits.csv\n  target: digit\n", "  generate: xor\n")
     assert message(text, override) == f"override {override}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.from_checkpoint=runs/a", "expected a mapping, got 'runs/a' (text): write {path: runs/a}"),
+        ("model.from_checkpoint=3", "expected a mapping, got 3"),
+        ("data.window=12", "expected a mapping or none, got 12: write {length: 12}"),
+        ("data.window=week", "expected a mapping or none, got 'week' (text)"),
+        ("data.window={length: 3, season: no}", "data.window.season: expected an integer, got 'no' (text)"),
+    ],
+)
+def test_the_one_key_that_a_mapping_needs(override, said):
+    assert message(DIGITS, override) == f"override {override}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("section", "place", "said"),
+    [
+        ("{source: a.csv, target: k, text: {}}", "40: data.text", "'text' goes with a text file; name a .txt, or set "),
+        ("{source: a.txt, target: k}", "31: data.target", "'target' goes with columns, and a text has none: its next "),
+        (
+            "{source: a.txt, text: {lines: true, stride: 3}}",
+            "51: data.text.stride",
+            "'stride' goes with running text; ",
+        ),
+        ("{source: a, test: b, target: k}", "25: data.test", "'test' goes with 'train', not with 'source'"),
+    ],
+)
+def test_the_key_of_a_section_that_does_not_go_with_others(section, place, said):
+    text = changed("data:\n  source: digits.csv\n  target: digit\n", f"data: {section}\n")
+    assert message(text).splitlines()[0].startswith(f"digits.yaml:1:{place}: {said}")

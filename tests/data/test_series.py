@@ -136,6 +136,17 @@ def test_baselines(load: Load, sales: str) -> None:
         np.testing.assert_array_equal(found["seasonal"], np.stack([SALES[starts + k] for k in (1, 2, 1, 2)], axis=1))
 
 
+def test_a_season_as_long_as_the_data(load: Load, sales: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        series(load, sales, {"length": 2, "season": 40})
+    reason = (
+        "a season of 40 rows is as long as sales.csv or longer, which has 40: no row is a season after another; "
+        "leave it out"
+    )
+    assert caught.value.findings == ((("data", "window", "season"), reason),)
+    assert series(load, sales, {"length": 2, "season": 39}).splits["test"].baselines["seasonal"][-1, 0] == SALES[0]
+
+
 def test_a_season_longer_than_a_window(load: Load, sales: str) -> None:
     data = series(load, sales, {"length": 2, "season": 6})
     found = data.train.baselines["seasonal"][:, 0]

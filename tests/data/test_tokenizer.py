@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import TextSettings
 from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.errors import DataError
@@ -55,8 +56,15 @@ def test_lines_have_a_boundary() -> None:
 
 
 def test_it_survives_json() -> None:
-    tokenizer = fitted("a b a", tokens="word", context=3, minimum_count=2)
+    tokenizer = fitted("a b a a", tokens="word", context=3, minimum_count=2)
     assert Tokenizer.from_json(json.loads(json.dumps(tokenizer.to_json())), tokenizer.vocabulary) == tokenizer
+
+
+def test_a_text_of_nothing_but_rare_tokens() -> None:
+    with pytest.raises(SettingError) as caught:
+        fitted("a b a a", tokens="word", minimum_count=3)
+    reason = "no word is there 3 times: the most frequent, ' a', is there 2 times; set 2 or less"
+    assert caught.value.findings == ((("data", "text", "minimum_count"), reason),)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +81,13 @@ def test_it_survives_json() -> None:
             "a\nb a c",
             "new.txt:2:4: word ' c' is not one of the 5 words that the network was trained on; remove it, or "
             "train with data.text.minimum_count: 2, which makes <unknown> of such ones",
+        ),
+        (
+            "word",
+            "a b ",
+            "new.txt:1:4: word ' ' (a word has the space before it; this one has none) is not one of the 5 words that "
+            "the network was trained on; remove it, or train with data.text.minimum_count: 2, which makes <unknown> of "
+            "such ones",
         ),
     ],
 )

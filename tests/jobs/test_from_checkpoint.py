@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from jobs_support import write_config
 
 from backprop_cli.errors import CheckpointError, ConfigError
@@ -15,6 +16,7 @@ from backprop_cli.run.checkpoint import load
 
 BASE = [{"type": "dense", "units": 6}, "batch_norm", {"type": "dense", "units": 3}]
 WIDER = [*BASE[:2], {"type": "dense", "units": 5}, {"type": "dense", "units": 3}]
+TANH = {"type": "dense", "units": 3, "activation": "tanh"}
 AT_START = ["training.epochs=0"]
 
 
@@ -31,6 +33,13 @@ def base():
 
 def tuned(settings, layers=BASE, **more):
     return write_config(Path("tuned.yaml"), model={"layers": layers, "from_checkpoint": settings}, seed=5, **more)
+
+
+def text(source, layers, settings=None):
+    model = {"layers": layers} if settings is None else {"layers": layers, "from_checkpoint": settings}
+    tree = {"data": {"source": source, "text": {"context": 4}}, "model": model, "loss": "next_token"}
+    Path("text.yaml").write_text(yaml.safe_dump(tree))
+    return Path("text.yaml")
 
 
 def last(result):
@@ -105,19 +114,43 @@ def test_its_path_starts_at_the_configuration_and_is_rewritten_in_the_resolved_o
 def test_mismatches_are_listed(base, command):
     with pytest.raises(CheckpointError) as caught:
         command(tuned({"path": str(base.run_dir)}, WIDER))
-    assert str(caught.value) == (
+    (problem,) = caught.value.describe()
+    assert problem.pop("message") == (
         f"{base.run_dir}/checkpoints/best.safetensors: does not fit the network: dense_2.weight is [3, 6], expected "
         "[5, 6]; dense_2.bias is [3], expected [5]; dense_3.weight is missing; dense_3.bias is missing; name the "
         "layers to start from it in model.from_checkpoint.layers"
     )
+    assert problem.pop("line") > 1
+    assert problem == {"path": "model.from_checkpoint.path", "file": "tuned.yaml", "column": 11}
+    assert caught.value.exit_code == 5
 
 
 def test_a_checkpoint_that_is_not_there():
     with pytest.raises(CheckpointError) as caught:
         train(tuned({"path": "nowhere"}))
     assert str(caught.value) == (
-        "nowhere: no such file or directory; expected a checkpoint (.safetensors) or a run directory"
+        "tuned.yaml:12:11: model.from_checkpoint.path: nowhere: no such file or directory; expected a checkpoint "
+        "(.safetensors) or a run directory\n"
+        "   12 |     path: nowhere\n"
+        "      |           ^^^^^^^"
     )
+
+
+def test_rows_that_stand_for_other_tokens():
+    layers = [{"type": "embedding", "tokens": 4, "width": 3}, TANH, {"type": "dense", "units": 4}]
+    Path("a.txt").write_text("abc\n" * 30)
+    Path("b.txt").write_text("axc\n" * 30)
+    base = train(text("a.txt", layers), AT_START)
+    with pytest.raises(CheckpointError) as caught:
+        train(text("b.txt", layers, {"path": str(base.run_dir)}), AT_START)
+    assert caught.value.describe()[0]["message"] == (
+        f"{base.run_dir}/checkpoints/last.safetensors: does not fit the network: embedding_1 is for other tokens: "
+        "number 2 is 'b' there, 'c' here; dense_2 is for other tokens: number 2 is 'b' there, 'c' here; name the "
+        "layers to start from it in model.from_checkpoint.layers"
+    )
+    inner = train(text("b.txt", layers, {"path": str(base.run_dir), "layers": "dense_1"}), AT_START)
+    np.testing.assert_array_equal(last(inner)["dense_1.weight"], last(base)["dense_1.weight"])
+    assert train(text("a.txt", layers, {"path": str(base.run_dir)}), AT_START).status == "finished"
 
 
 def test_a_pattern_of_no_layer(base):

@@ -97,7 +97,7 @@ MESSAGES = [
         {"type": "conv1d", "channels": 2, "kernel": 3, "dilation": 4},
         (1, 8),
         "layer conv1d_1: kernel [3], dilated to [9], is larger than [8] with its padding; take a smaller kernel, or "
-        "more padding (channels come first, as in model.input: [1, 28, 28]) (given input: [1, 8])",
+        "more padding (channels come first, as in model.input: [1, 28]) (given input: [1, 8])",
     ),
     (
         {"type": "conv2d", "channels": 4, "kernel": 1, "groups": 2},

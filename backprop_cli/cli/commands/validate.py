@@ -10,7 +10,7 @@ from backprop_cli.cli.terminal import emit, emit_json, say
 def validate(config: Config, overrides: Overrides = None, as_json: Json = False) -> None:
     """Check that a configuration and its data can be trained."""
     from backprop_cli.jobs.validate import validate as job
-    from backprop_cli.report.tables import pairs
+    from backprop_cli.report.results import validate_text
 
     result = job(config, list(overrides or [])).to_json()
     if as_json:
@@ -18,4 +18,4 @@ def validate(config: Config, overrides: Overrides = None, as_json: Json = False)
         return
     for warning in result.pop("warnings", []):
         say(f"warning: {warning}")
-    emit(pairs(result))
+    emit(validate_text(result))
