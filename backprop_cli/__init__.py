@@ -6,8 +6,8 @@ A package imports only packages to its left::
     errors, registry, settings -> autodiff -> nn -> data -> training -> run -> config -> checks -> jobs -> report -> cli
 
 ``autodiff``    derivatives of array programs: ops, reverse and forward mode, passes, the plan
-``nn``          declared networks: layers, activations, losses, optimizers, schedules, metrics
-``data``        arrays from files: formats, splits, fitted transforms
+``nn``          declared networks: layers, blocks, activations, losses, optimizers, averages, schedules, metrics
+``data``        arrays from files: tables, texts, series, images; splits, fitted transforms, augmentation
 ``training``    the training step as one program, and the loop that runs it and yields events
 ``run``         the run directory: checkpoints, journal, run.json
 ``config``      YAML to checked settings; problems with file, line and column

@@ -1,5 +1,6 @@
 """The ready configurations load and train, and reach the figures that the README states."""
 
+import gzip
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 
 from backprop_cli.config.load import load_config
@@ -19,12 +21,14 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 NEEDS_FILES = {path.stem for path in CONFIGS if "BP_MNIST" in path.read_text()}
 SEEDS = range(5)
 MNIST = os.environ.get("BP_MNIST") and str(Path(os.environ["BP_MNIST"]).resolve())
+needs_mnist = pytest.mark.skipif(not MNIST, reason="BP_MNIST names no folder with the files of MNIST")
 OTHER_PROCESSORS = 0.01
 """How far a mean may be from the README's: other last digits move an example or two across a border."""
 
 AT_LEAST = {
     "iris": ("accuracy", 0.93),
     "digits": ("accuracy", 0.97),
+    "digits_conv": ("accuracy", 0.97),
     "breast_cancer": ("accuracy", 0.96),
     "penguins": ("accuracy", 0.97),
     "california_housing": ("r2", 0.75),
@@ -37,7 +41,13 @@ AT_LEAST = {
 AT_MOST = {
     "diabetes": ("root_mean_squared_error", 58),
     "digits_autoencoder": ("root_mean_squared_error", 0.15),
+    "airline": ("root_mean_squared_error", 17),
+    "sunspots": ("root_mean_squared_error", 19),
 }
+NATS_AT_MOST = {"names_gru": ("test", 1.99), "names_lstm": ("test", 1.99), "shakespeare": ("validation", 1.88)}
+"""The split, and the loss of a letter there: what is published for these texts (the configurations say where)."""
+MNIST_ERRORS_AT_MOST = {"lenet": 0.0095, "mnist_800": 0.016, "mnist_dropout": 0.013}
+"""Shares of the test images, as published for such networks (the configurations say where)."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +62,25 @@ def named(paths):
     return [pytest.param(path, id=path.stem) for path in paths]
 
 
+def beginning(path):
+    """A file with the first letters of a configuration's text, and those that do not occur among them."""
+    text = (path.parent / str(load_config(path).config.data.source)).read_text()
+    first = text[:20_000]
+    into = Path("beginning.txt").resolve()
+    into.write_text(first + "".join(sorted(set(text) - set(first))))
+    return into
+
+
 def on_test(name, metric):
     """The metric on the test split for each seed."""
     config = ROOT / "configs" / f"{name}.yaml"
     return [train(config, [f"seed={seed}"]).metrics[f"test/{metric}"] for seed in SEEDS]
+
+
+def mnist_images(name):
+    """(images, 784), from 0 to 1; the file's head takes 16 bytes."""
+    pixels = gzip.decompress((Path(MNIST) / name).read_bytes())[16:]
+    return np.frombuffer(pixels, np.uint8).reshape(-1, 784) / 255
 
 
 def in_readme(name):
@@ -73,9 +98,11 @@ def test_it_loads_checks_gradients_and_begins_with_a_comment(path):
 
 @pytest.mark.parametrize("path", named(path for path in CONFIGS if path.stem not in NEEDS_FILES))
 def test_its_first_epoch_runs_and_its_gradients_are_right(path):
-    result = train(path, ["training.epochs=1"])
+    split, _ = NATS_AT_MOST.get(path.stem, ("test", None))
+    short = [f"data.source={beginning(path)}", "training.max_steps=10"] if path.stem in NATS_AT_MOST else []
+    result = train(path, ["training.epochs=1", "training.threads=1", *short])
     assert result.status == "finished"
-    assert result.metrics["test/loss"] > 0
+    assert result.metrics[f"{split}/loss"] > 0
 
 
 def test_the_network_of_mnist_needs_no_files():
@@ -83,7 +110,8 @@ def test_the_network_of_mnist_needs_no_files():
 
 
 def test_every_configuration_has_a_bar():
-    assert {path.stem for path in CONFIGS} == {*AT_LEAST, *AT_MOST, *NEEDS_FILES, "residual"}
+    assert {path.stem for path in CONFIGS} == {*AT_LEAST, *AT_MOST, *NATS_AT_MOST, *NEEDS_FILES, "residual"}
+    assert {*MNIST_ERRORS_AT_MOST, "mnist", "autoencoder"} == NEEDS_FILES
 
 
 @pytest.mark.slow
@@ -105,6 +133,23 @@ def test_it_stays_under_its_bar(name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ("airline", "sunspots"))
+def test_a_series_is_told_better_than_without_a_network(name):
+    result = train(ROOT / "configs" / f"{name}.yaml")
+    of_baselines = [values["test/root_mean_squared_error"] for values in result.to_json()["baselines"].values()]
+    assert len(of_baselines) == 2
+    assert result.metrics["test/root_mean_squared_error"] < min(of_baselines)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", NATS_AT_MOST)
+def test_a_text_is_told_as_well_as_is_published(name):
+    split, bar = NATS_AT_MOST[name]
+    assert train(ROOT / "configs" / f"{name}.yaml").metrics[f"{split}/loss"] <= bar
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", (0, 1))
 def test_a_network_of_32_blocks_needs_its_residual_arrows(seed):
     def accuracy(residual):
@@ -116,9 +161,31 @@ def test_a_network_of_32_blocks_needs_its_residual_arrows(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not MNIST, reason="BP_MNIST names no folder with the files of MNIST")
+@needs_mnist
 def test_mnist_reaches_its_bar():
     assert fmean(on_test("mnist", "accuracy")) >= 0.974
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@needs_mnist
+@pytest.mark.parametrize("name", MNIST_ERRORS_AT_MOST)
+def test_errors_on_mnist_are_as_few_as_published(name):
+    accuracy = train(ROOT / "configs" / f"{name}.yaml").metrics["test/accuracy"]
+    assert 1 - accuracy <= MNIST_ERRORS_AT_MOST[name] + 1e-9  # the share of 10,000 images, rounded
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@needs_mnist
+def test_the_autoencoder_keeps_more_of_an_image_than_as_many_principal_components():
+    waist = 16
+    shown, test = (mnist_images(name) for name in ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"))
+    mean = shown.mean(axis=0)
+    _, directions = np.linalg.eigh(np.cov(shown, rowvar=False))
+    largest = directions[:, -waist:]
+    left = (test - mean) - (test - mean) @ largest @ largest.T
+    assert train(ROOT / "configs" / "autoencoder.yaml").metrics["test/loss"] < np.mean(np.square(left))
 
 
 @pytest.mark.slow

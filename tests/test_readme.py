@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the README's command
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its text, the line it begins at."""
+    """A fenced block: its language (with the word `slow` where its commands take long), its text, its first line."""
 
     language: str
     text: str
@@ -35,7 +35,7 @@ class Block:
 
 
 def blocks(language):
-    found = re.finditer(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    found = re.finditer(r"^```(\w+(?: slow)?)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     every = [Block(match[1], match[2], README.count("\n", 0, match.start()) + 1) for match in found]
     return [block for block in every if block.language == language]
 
@@ -54,7 +54,8 @@ def commands(block):
 def normal(line):
     """A line without what differs from run to run and from machine to machine."""
     line = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", line)
-    line = re.sub(r"\b[a-z]+_\d+\.(weight|bias)\b", "PARAMETER", line)
+    line = re.sub(r"\b\w+_\d+\.(weight|bias)\w*\b", "PARAMETER", line)
+    line = re.sub(r"^[a-z]+$", "NAME", line)
     line = re.sub(r"-?\d+(,\d{3})*(\.\d+)?(e[-+]?\d+)?", "#", line)
     line = re.sub(r"\[#(, #)*\]", "[#]", line).replace("threads", "thread")
     return re.sub(r"\s+", " ", line).strip()
@@ -96,8 +97,9 @@ def run(command, clone, environment, interrupt):
     return lines
 
 
-def test_the_tour_prints_what_it_shows(clone, environment):
-    for block in blocks("console"):
+@pytest.mark.parametrize("language", ("console", pytest.param("console slow", marks=pytest.mark.slow)))
+def test_the_tour_prints_what_it_shows(language, clone, environment):
+    for block in blocks(language):
         for command, shown in commands(block):
             printed = run(command, clone, environment, interrupt="^C" in shown)
             report = f"README.md, block of line {block.line}: $ {command}\n" + "\n".join(printed)
@@ -146,7 +148,8 @@ def test_the_whole_configuration_that_is_shown_is_the_file():
 
 
 def test_the_reference_shows_every_key_and_its_default(tmp_path):
-    reference, off = blocks("yaml")[1:3]
+    heading = README.count("\n", 0, README.index("### Configuration"))
+    reference, off = [block for block in blocks("yaml") if block.line > heading][:2]
     short = {
         "name": "iris",
         "data": {"source": "../datasets/iris.csv", "target": "species"},

@@ -9,9 +9,11 @@
     sources    the tables that the settings name  extra     packages that only some formats need
     features   inputs of the network              target    what it shall predict
     transform  both, fitted, and as JSON          dataset   load_dataset, load_split
-    tokenizer  text to numbers and back           examples  a split, and all splits
-    windows    examples that overlap              text_examples   windows over the tokens of a text
+    text       what a cell of text means          tokens    columns of tokens: whole numbers
+    tokenizer  text to numbers and back           text_examples   windows over the tokens of a text
+    windows    examples that overlap              examples  a split, and all splits
     series     windows over rows in time          pixels    image files to pixels
+    augment    images changed while they are trained on
     stream     inputs in chunks for predictions   generate  small synthetic sets
     setting_error   what the settings say of the data and is not so
 """
