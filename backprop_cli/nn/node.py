@@ -83,6 +83,7 @@ class Builder:
         self._count = 0
         self._shapes: dict[str, Shape] = {INPUT: input_shape}
         self._params: dict[str, Param] = {}
+        self._paths: dict[str, LayerPath] = {}
         self._owners: dict[str, str] = {}  # of parameters that are shared, by the name of the layer that shares them
 
     def build(self, wire: Wire) -> Node:
@@ -112,7 +113,12 @@ class Builder:
         except ShapeError as error:
             raise _refusal(wire, shapes, error) from error
         shares = {name: self._owners.get(target, target) for name, target in wire.shares.items()}
-        fault = self._share_fault(params, shares) or _penalty_fault(layer, params)
+        self._paths[wire.name] = wire.path
+        # A layer that repeats and shares with its first repeat has penalties there.
+        others = [full for full in shares.values() if self._paths.get(full.rpartition(".")[0]) != wire.path]
+        fault = self._share_fault(params, shares)
+        if fault is None and len(others) == len(shares):
+            fault = _penalty_fault(layer, own, others)
         if fault is not None:
             raise LayerShapeError((*wire.path, fault[0]), f"layer {wire.name}", f"{fault[0]}: {fault[1]}")
         self._shapes[wire.name] = out.shape[1:]
@@ -141,10 +147,13 @@ class Builder:
         return None
 
 
-def _penalty_fault(layer: Layer, params: Mapping[str, Param]) -> tuple[str, str] | None:
+def _penalty_fault(layer: Layer, params: Mapping[str, Param], shared: Sequence[str]) -> tuple[str, str] | None:
+    """Why penalties are on nothing: ``params`` are its own, ``shared`` those of other layers."""
     rule = layer.regularization if isinstance(layer, ParameterLayer) else None
     if rule is None or any(param.regularized for param in params.values()):
         return None
+    if shared:
+        return "regularization", f"penalties are on weights of its own, and it has {', '.join(shared)}; set it there"
     return "regularization", "penalties are on weights, not on biases or norms; it has no such weights"
 
 

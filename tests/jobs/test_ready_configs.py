@@ -27,9 +27,14 @@ def test_it_is_valid(config, capsys):
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_its_gradients_are_right(config, capsys):
-    assert bp("gradcheck", config, "--json") == 0
+    context = yaml.safe_load(config.read_text())["data"].get("text", {}).get("context", 0)
+    shorter = ["data.text.context=16"] if context > 16 else []  # a third of the time
+    assert bp("gradcheck", config, *shorter, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert {check["verdict"] for check in found["checks"]} <= {"PASS", "KINK"}
+    verdicts = {check["name"]: check["verdict"] for check in found["checks"]}
+    assert set(verdicts.values()) <= {"PASS", "KINK", "TINY"}
+    # The part of a bias that is added to the keys changes no share of attention: its derivative is 0.
+    assert all(name.endswith("in_proj_bias") for name, verdict in verdicts.items() if verdict == "TINY")
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

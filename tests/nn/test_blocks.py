@@ -265,12 +265,24 @@ def test_a_layer_of_all_repeats_is_told_once():
             "layer batch_norm_1: regularization: penalties are on weights, not on biases or norms; it has no "
             "such weights",
         ),
+        (
+            [D, {**D, "share": "dense_1.weight", "regularization": {"l2": 0.1}}],
+            ("layers", 1, "regularization"),
+            "layer dense_2: regularization: penalties are on weights of its own, and it has dense_1.weight; set it "
+            "there",
+        ),
     ],
 )
 def test_parameters_that_cannot_be_shared_or_penalized(trees, path, text):
     with pytest.raises(LayerShapeError) as caught:
         _model(*trees)
     assert (str(caught.value), caught.value.path) == (text, path)
+
+
+def test_repeats_that_share_have_one_penalty():
+    first = {**D, "share": "b.1.dense_1.weight", "regularization": {"l2": 0.1}}
+    model = _model(block(first, repeat=2, name="b"))
+    assert [[*node.params] for node in model.nodes] == [["weight", "bias"], ["bias"]]
 
 
 # ------------------------------------------------------------------------------------------------ what does not connect
