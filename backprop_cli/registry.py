@@ -147,8 +147,11 @@ class Registry(Generic[T]):
         return sorted(self._load().items())
 
     def unknown(self, name: object) -> str:
-        """The message for a name that is not here: the nearest known one, or all of them."""
-        near = did_you_mean(str(name), self)
+        """The message for a name that is not here: the types that have a key of that name, the nearest, or all."""
+        word, common = str(name), getattr(self.base, "model_fields", {})
+        keys = {known: set(getattr(cls, "model_fields", ())).difference(common) for known, cls in self.items()}
+        owners = [known for known, own in keys.items() if word in own]
+        near = f"; it is a key of {', '.join(owners)}" if owners else did_you_mean(word, self)
         return f"unknown {self.kind} '{name}'" + (near or f"; known: {', '.join(self)}")
 
 

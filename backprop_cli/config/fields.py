@@ -48,6 +48,14 @@ def admits_none(field: FieldInfo) -> bool:
     return any(isinstance(mark, NoneWord) for mark in field.metadata)
 
 
+def fixed_length(field: FieldInfo | None) -> int | None:
+    """How many items a list must have, where that is one number: 2 of [height, width]."""
+    if field is None:
+        return None
+    tuples = [get_args(each) for each in _containers(field.annotation) if get_origin(each) is tuple]
+    return len(tuples[0]) if len(tuples) == 1 and Ellipsis not in tuples[0] else None
+
+
 def has_marker(annotation: Any, metadata: tuple[Any, ...], marker: type) -> bool:
     """Whether ``marker`` annotates the value or an alternative or item of it; mappings with fields are not entered."""
     return any(isinstance(mark, marker) for mark in metadata) or any(
@@ -89,13 +97,17 @@ def _step(annotation: Any, metadata: tuple[Any, ...], value: Any, step: str | in
 
 
 def _classes(annotation: Any, metadata: tuple[Any, ...], value: Any) -> Iterator[type[Settings]]:
-    """The settings classes among the alternatives of a field; of a registry's types the one that ``value`` names."""
+    """The settings classes among the alternatives of a field; of a registry's types the one that ``value`` names, and
+    where nothing is written what they all have.
+    """
     choice = next((mark for mark in metadata if isinstance(mark, Choice)), None)
     if choice is not None:
         default = next((mark.name for mark in metadata if isinstance(mark, DefaultType)), None)
         name = value.get("type", default) if isinstance(value, dict) else value
         if isinstance(name, str) and name in choice.registry:
             yield choice.registry[name]
+        elif value is None and choice.registry.base is not None:
+            yield choice.registry.base
         return
     if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, Settings):
         yield annotation

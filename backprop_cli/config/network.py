@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patterns
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
+from backprop_cli.data.sources import INPUTS
 from backprop_cli.errors import ConfigError, Problem
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.node import LayerShapeError, LayerSizeError, Node
@@ -140,11 +142,14 @@ def _wrong_output(
         return _wrong_tokens(config, model, outputs, positions)
     if len(shape) != 1:
         reason = f"the network's output has the shape {list(shape)}, but {loss} needs a row of numbers an example"
-        return ("model", *model.nodes[-1].path), f"{reason}; {_ending(model, outputs, flatten=True)}"
+        return ("model", *model.nodes[-1].path), f"{reason}; {_as_row(config, model, outputs)}"
     path, width = _width_key(model), shape[0]
     if task == "classes" and width == 1 and outputs is None:
         reason = f"the network has 1 output, but {loss} needs one a class"
         return path, f"{reason}; {_ending(model, outputs)}, or use loss: binary_cross_entropy"
+    if width < config.loss.least_outputs:
+        reason = f"{loss} compares rows of {config.loss.least_outputs} numbers or more, and the network has 1 output"
+        return ("loss",), f"{reason}; use a loss for one number, such as mean_squared_error"
     needed = outputs if outputs is None else config.loss.outputs_for(outputs)
     if outputs is None or width == needed:
         return None
@@ -210,6 +215,15 @@ def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
         return f"set units: {outputs}" if outputs is not None else "set units to the number of classes"
     units = f"units: {outputs}" if outputs is not None else "units: ..."
     return f"end the network with {'{type: flatten} and ' if flatten else ''}{{type: dense, {units}}}"
+
+
+def _as_row(config: Config, model: Model, outputs: int | None) -> str:
+    """How to make a row of numbers of an output of several axes."""
+    size = math.prod(model.output_shape)
+    needed = None if outputs is None else config.loss.outputs_for(outputs)
+    if needed is None and config.data.target == INPUTS:
+        needed = math.prod(model.input_shape)
+    return "end the network with {type: flatten}" if size == needed else _ending(model, outputs, flatten=True)
 
 
 def _width_key(model: Model) -> TreePath:

@@ -23,6 +23,22 @@ def unmatched_patterns(config: Config, model: Model) -> list[tuple[TreePath, str
             if frozen:
                 reason = f"'{pattern}' matches only what is not trained: {', '.join(frozen)}"
             found.append((("optimizer", *path), reason))
+    return found or _without_parameters(config, model)
+
+
+def _without_parameters(config: Config, model: Model) -> list[tuple[TreePath, str]]:
+    """Groups all of whose parameters are those of groups above, and an optimizer that leaves all to another."""
+    optimizer, found, left = config.optimizer, list[tuple[TreePath, str]](), list(model.params)
+    for index, group in enumerate(optimizer.groups):
+        taken = [name for name in left if matches(name, group.parameters)]
+        left = [name for name in left if name not in taken]
+        if not taken:
+            reason = "the groups above have all parameters that it matches; put it before them"
+            found.append((("optimizer", "groups", index, "parameters"), reason))
+    deputies = [optimizer.of(name, param.shape).type for name, param in model.params.items()]
+    if deputies and optimizer.type not in deputies:
+        reason = f"no parameter is left to {optimizer.type}: {deputies[0]} has them all; use that as the optimizer"
+        found.append((("optimizer", "type"), reason))
     return found
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from backprop_cli.config import scalars
 from backprop_cli.config.faults import UNKNOWN_KEY, Fault, find_faults
-from backprop_cli.config.fields import admits_none, description_at, field_at, known_keys, settings_at
+from backprop_cli.config.fields import admits_none, description_at, field_at, fixed_length, known_keys, settings_at
 from backprop_cli.config.path import TreePath
 from backprop_cli.errors import did_you_mean
 from backprop_cli.settings import Settings
@@ -72,7 +72,11 @@ def explain(error: ValidationError, top: type[Settings], tree: Any) -> list[Find
     for path, group in _by_value(faults):
         findings.extend(_explain_value(path, group, top, tree))
     misspelt = {(f.path[:-1], _suggested(f.reason)) for f in findings if f.key}
-    return [f for f in findings if not (f.reason.startswith("required,") and (f.path[:-1], f.path[-1]) in misspelt)]
+    return [
+        f
+        for f in dict.fromkeys(findings)
+        if not (f.reason.startswith("required,") and (f.path[:-1], f.path[-1]) in misspelt)
+    ]
 
 
 def got(value: Any, text_is_wrong: bool = False) -> str:
@@ -100,6 +104,8 @@ def _explain_value(path: TreePath, faults: list[Fault], top: type[Settings], tre
     first = faults[0]
     if first.kind in UNKNOWN_KEY:
         return [Finding(path, _unknown_key(path, top, tree), key=True)]
+    if first.kind == "missing" and isinstance(path[-1], int):
+        return [_missing_item(first, top, tree)]
     if first.kind == "missing":
         return [Finding(path, _missing(path, top, tree))]
     if first.kind == "missing_type":
@@ -110,6 +116,13 @@ def _explain_value(path: TreePath, faults: list[Fault], top: type[Settings], tre
     if rules:
         return [Finding(path, reason) for reason in dict.fromkeys(map(_broken_rule, rules))]
     return [Finding(path, _wrong_sort(faults, path, top, tree))]
+
+
+def _missing_item(fault: Fault, top: type[Settings], tree: Any) -> Finding:
+    """Of a list that has too few: the same for each that it lacks."""
+    path, given = fault.path[:-1], len(fault.value)
+    needed = fixed_length(field_at(top, tree, path)) or given + 1
+    return Finding(path, f"needs {_count(needed, 'item')}, got {given}")
 
 
 def _counts_rejected_items(fault: Fault) -> bool:
@@ -125,9 +138,11 @@ def _is_wrong_sort(fault: Fault) -> bool:
 def _unknown_key(path: TreePath, top: type[Settings], tree: Any) -> str:
     known = known_keys(top, tree, path[:-1])
     near = did_you_mean(str(path[-1]), known)
-    if len(path) == 1:
-        inside = [f"{key}.{path[0]}" for key in known if path[0] in known_keys(top, tree, (key,))]
-        near = f"; did you mean '{inside[0]}'?" if inside else near
+    if (len(path) == 1 or not near) and path[-1] not in ("type", "name"):
+        sections = known_keys(top, tree, ())
+        elsewhere = [path[-1]] if path[-1] in sections else []
+        elsewhere += [f"{key}.{path[-1]}" for key in sections if path[-1] in known_keys(top, tree, (key,))]
+        near = f"; did you mean '{elsewhere[0]}'?" if elsewhere else near
     return "unknown key" + (near or (f"; known: {', '.join(known)}" if known else ""))
 
 
@@ -179,7 +194,8 @@ def _wrong_sort(faults: Sequence[Fault], path: TreePath, top: type[Settings], tr
         must = "must be " if len(quoted) == 1 else "must be one of "
         return f"{must}{', '.join(quoted)}, got {got(value)}{near}"
     expected = _or([f"'{word}'" for word in words] + sorts + none)
-    way_out = near or _way_out(value, sorts) or _as_mapping(value, sorts, settings_at(top, tree, path))
+    way_out = near or _way_out(value, sorts, fixed_length(found))
+    way_out = way_out or _as_mapping(value, sorts, settings_at(top, tree, path))
     return f"expected {expected}, got {got(value, 'text' not in sorts and not words)}{way_out}"
 
 
@@ -204,8 +220,8 @@ def _near(value: Any, words: Sequence[str]) -> str:
     return did_you_mean(value, words) if isinstance(value, str) else ""
 
 
-def _way_out(value: Any, sorts: Sequence[str]) -> str:
-    """What to write instead, where it can be told from the value."""
+def _way_out(value: Any, sorts: Sequence[str], items: int | None = None) -> str:
+    """What to write instead, where it can be told from the value; a list is to have so many ``items``."""
     numeric = "a number" in sorts or "an integer" in sorts
     if isinstance(value, str) and numeric:
         if _is_number(value):
@@ -225,7 +241,7 @@ def _way_out(value: Any, sorts: Sequence[str]) -> str:
         whole = f" [{', '.join(map(scalars.write, value.values()))}]" if scalar else ""
         return f": write the whole list{whole and ':'}{whole}"
     if isinstance(value, str | int | float) and list(sorts) == ["a list"]:
-        return f": write [{scalars.write(value)}]"
+        return f": write [{', '.join([scalars.write(value)] * (items or 1))}]"
     return ""
 
 

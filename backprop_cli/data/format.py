@@ -41,6 +41,8 @@ class Format:
 
     default_target: ClassVar[str | None] = None
     """What is predicted where ``data.target`` says nothing."""
+    no_target: ClassVar[str] = ""
+    """What is said of a file that does not have it."""
     reads_images: ClassVar[bool] = False
     """Whether a folder of images is read as one file, as ``data.image`` says."""
 

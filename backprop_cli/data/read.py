@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
@@ -43,7 +44,9 @@ def read_table(
     if not chosen.reads_images:
         file.check()
     if isinstance(chosen, ArrayFormat):
-        return array_table(file.name, chosen.arrays(file), columns, unnamed)
+        table = array_table(file.name, chosen.arrays(file), columns, unnamed)
+        names = chosen.names(file) if file.path.is_dir() else None
+        return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])
     if not isinstance(chosen, TableFormat):
         raise DataError(f"{file.name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
     kinds = dict(kinds or {})

@@ -260,7 +260,7 @@ class DataSettings(Settings):
         for key, names in (("target", self.target), ("features", self.features)):
             if self.sample_weight in ((names,) if isinstance(names, str) else names or ()):
                 raise _problem(
-                    f"'{self.sample_weight}' is in '{key}' and the 'sample_weight'; it can be only one of them",
+                    f"'{self.sample_weight}' is under '{key}' too; it can be only one of them",
                     "sample_weight",
                 )
 

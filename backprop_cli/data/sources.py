@@ -95,7 +95,7 @@ def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | N
     except DataError:
         return None  # whoever reads the file will say what is wrong with it
     target = () if isinstance(files, FilePair) else _targets_in(settings, chosen) or ()
-    others = [name for name in shapes if name not in (*target, settings.sample_weight)]
+    others = [name for name in shapes if name not in (*target, chosen.default_target, settings.sample_weight)]
     names = others if settings.features == "all" else settings.features
     return shapes[names[0]][1:] or (1,) if len(names) == 1 and names[0] in shapes else None
 
@@ -151,9 +151,11 @@ def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
     table = read_table(
         file, columns=columns, kinds=kinds, format=settings.format, unnamed="inputs", image=settings.image
     )
+    if settings.target is None and not set(target or ()) <= set(table.columns):
+        raise SettingError([(("data", _file_key(settings)), f"{file.name} {chosen.no_target}")])
     table.require((*(target or ()), *weight))
     if features is None:
-        features = _all_features(table, (*(target or ()), *weight), settings)
+        features = _all_features(table, (*(target or ()), chosen.default_target, *weight), settings)
         if not features:
             raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
     image = _images_as_read(chosen, table, settings)
@@ -180,11 +182,15 @@ def _images_as_read(chosen: Format, table: Table, settings: DataSettings) -> Ima
     return (settings.image or ImageSettings()).model_copy(update={"mode": mode})
 
 
-def _all_features(table: Table, target: Sequence[str], settings: DataSettings) -> tuple[str, ...]:
-    """Every column but the target; of a time series every one of numbers, for a target is predicted from its past."""
+def _file_key(settings: DataSettings) -> str:
+    return "source" if settings.source is not None else "train"
+
+
+def _all_features(table: Table, but: Sequence[str | None], settings: DataSettings) -> tuple[str, ...]:
+    """Every column but these; of a time series every one of numbers, for a target is predicted from its past."""
     if settings.window is not None:
         return tuple(name for name, column in table.columns.items() if isinstance(as_feature(column), Numbers))
-    return tuple(name for name in table.columns if name not in target)
+    return tuple(name for name in table.columns if name not in but)
 
 
 def _require_names(file: DataFile, format: ArrayFormat) -> None:

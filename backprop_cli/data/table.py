@@ -46,11 +46,15 @@ Column = Numbers | Text
 
 @dataclass(frozen=True)
 class Table:
-    """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, no lines)."""
+    """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, no lines).
+
+    ``files[row]`` is the file that the row is, where the table is a folder of them.
+    """
 
     name: str
     columns: Mapping[str, Column]
     lines: NDArray[np.int64] | None = None
+    files: Sequence[str] | None = None
 
     @property
     def rows(self) -> int:
@@ -61,10 +65,12 @@ class Table:
         """The place of a value, for the head of a message.
 
         ``iris.csv:17: column 'sepal_length'``; in an array ``x.npy: row 16, column 2 (from 0)``, or with the
-        ``index`` in the example where an example has several axes.
+        ``index`` in the example where an example has several axes; of files the row's own, ``pets/cat/0.png``.
         """
         if self.lines is not None:
             return f"{self.name}:{self.lines[row]}: column '{column}'"
+        if self.files is not None:
+            return self.files[row]
         array = f"array '{column}', " if column else ""
         inside = (
             "" if not index else f", column {index[0]}" if len(index) == 1 else f", index {[int(i) for i in index]}"

@@ -206,11 +206,20 @@ def fit_transform(
             size = math.prod(input_shape)
             reason = f"{list(input_shape)} has {size:,} value{'' if size == 1 else 's'}, but {given}"
             raise SettingError([(("model", "input"), reason)])
+        if _is_turned(input_shape, shape):
+            reason = f"{list(input_shape)} would mix up examples of {inputs.name}, which have the shape {list(shape)}"
+            raise SettingError([(("model", "input"), f"{reason}; write {list(shape)}")])
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
         return Transform(fitted, fitted_target, shape, tokens, window=window, image=image)
     return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens, image=image)
+
+
+def _is_turned(asked: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether it has the same axes in another order: values are only put into rows again, not transposed."""
+    axes, wanted = ([size for size in each if size > 1] for each in (shape, asked))
+    return axes != wanted and sorted(axes) == sorted(wanted)
 
 
 def _why(features: Sequence[Feature]) -> str:

@@ -36,6 +36,8 @@ class Loss(Settings):
     """Activations that it applies to the network's outputs itself: a network that ends in one has it twice."""
     keeps_unit: ClassVar[bool] = False
     """Whether its targets mean something in their own unit only (counts, probabilities) and cannot be standardized."""
+    least_outputs: ClassVar[int] = 1
+    """With fewer outputs an example it says nothing, as of the direction of one number."""
     gives_probabilities: ClassVar[bool] = True
     """Whether what it predicts of classes and binary targets are probabilities; else they are scores."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -45,6 +46,13 @@ def check_axes(layer: str, x: Spec, *axes: int) -> None:
     shapes = " or ".join(f"[1, {', '.join(['28'] * n)}]" for n in axes)
     hint = f"set model.input, as in model.input: {shapes}, or put {{type: reshape, shape: ...}} before it"
     raise ShapeError(layer, f"needs {kinds}, channels first; {hint}", x=x)
+
+
+def dividing(*counts: int) -> str:
+    """The numbers of groups that divide all counts, for a message: ``1, 2 or 4``."""
+    common = math.gcd(*counts)
+    *others, last = (str(groups) for groups in range(1, common + 1) if common % groups == 0)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def check_windows(layer: str, x: Spec, kernel: tuple[int, ...], spans: tuple[int, ...], padding: Pairs) -> None:

@@ -245,6 +245,11 @@ def test_flaws_of_the_text_and_mistakes_of_the_schema_come_together():
     ("override", "said"),
     [
         ("optimizer.lr=1", "unknown key; did you mean 'learning_rate'?"),
+        ("optimizer.average=ema", "unknown key; did you mean 'average'?"),
+        ("training.learning_rate=1", "unknown key; did you mean 'optimizer.learning_rate'?"),
+        ("model.layers.0.batch_size=1", "unknown key; did you mean 'training.batch_size'?"),
+        ("optimizer=amsgrad", "unknown optimizer 'amsgrad'; it is a key of adam, adamw"),
+        ("optimizer={type: nesterov}", "optimizer.type: unknown optimizer 'nesterov'; it is a key of muon, sgd"),
         ("training.epochs", "expected KEY=VALUE, such as training.epochs=10"),
         (
             "=3",
@@ -350,6 +355,9 @@ def test_any_damage_to_a_file_is_a_configuration_error(tmp_path_factory, damage)
             "data.transform.numeric={scale: 0}",
             "data.transform.numeric.scale: must not be 0: every input would be 0",
         ),
+        ("data.image.size=8", "expected a list, got 8: write [8, 8]"),
+        ("data.image.size=[8]", "needs 2 items, got 1"),
+        ("data.image.size=[]", "needs 2 items, got 0"),
     ],
 )
 def test_values_of_the_data_section(override, said):

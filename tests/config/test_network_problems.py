@@ -123,6 +123,12 @@ def test_a_network_that_fits(tmp_path):
             "model.layers[2]: the network's output has the shape [8, 8], but cross_entropy needs a row of numbers an "
             "example; end the network with {type: flatten} and {type: dense, units: 10}",
         ),
+        (
+            "    - {type: reshape, shape: [8, 8]}\n",
+            64,
+            "model.layers[2]: the network's output has the shape [8, 8], but cross_entropy needs a row of numbers an "
+            "example; end the network with {type: flatten}",
+        ),
     ],
 )
 def test_outputs_that_the_data_does_not_have(tmp_path, last, outputs, said):
@@ -135,6 +141,26 @@ def test_one_output_for_two_classes(tmp_path):
     assert said_later(tmp_path, text, 2) == (
         "model.layers[2].units: the network has 1 output, but the data has 2 classes; set units: 2, or use loss: "
         "binary_cross_entropy"
+    )
+
+
+def test_a_decoder_of_images_is_flattened():
+    layers = "    - {type: reshape, shape: [1, 8, 8]}\n    - {type: conv2d, channels: 1, kernel: 1}\n"
+    text = DIGITS.replace("target: digit", "target: features").replace(LAST, layers)
+    assert message(text.replace("cross_entropy", "mean_squared_error")).splitlines()[0] == (
+        "digits.yaml:10:7: model.layers[3]: the network's output has the shape [1, 8, 8], but mean_squared_error needs "
+        "a row of numbers an example; end the network with {type: flatten}"
+    )
+
+
+@pytest.mark.parametrize("loss", ["cosine_similarity", "kl_divergence"])
+def test_a_loss_that_compares_rows_of_one_number(loss):
+    text = changed("units: 10", "units: 1").replace("cross_entropy", loss)
+    assert message(text) == (
+        f"digits.yaml:10:7: loss: {loss} compares rows of 2 numbers or more, and the network has 1 output; use a loss "
+        "for one number, such as mean_squared_error\n"
+        f"   10 | loss: {loss}\n"
+        f"      |       {'^' * len(loss)}"
     )
 
 

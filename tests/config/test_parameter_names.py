@@ -1,5 +1,7 @@
 """Patterns of parameters' names: each is to match one, and a group's keys are the optimizer's."""
 
+from pathlib import Path
+
 import pytest
 from config_support import DIGITS, changed, message, write
 
@@ -89,6 +91,11 @@ def test_what_is_not_trained_is_in_no_group():
             "such as adamw",
         ),
         (
+            "{parameters: '*.bias', learning_rate: 0.1}",
+            "lbfgs",
+            "digits.yaml:13:3: optimizer.groups: lbfgs steps along all parameters at once; remove the groups",
+        ),
+        (
             "{parameters: []}",
             "adam",
             "digits.yaml:14:20: optimizer.groups[0].parameters: needs at least 1 item, got 0",
@@ -97,6 +104,29 @@ def test_what_is_not_trained_is_in_no_group():
 )
 def test_a_groups_keys_are_the_optimizers(group, kind, said):
     assert message(grouped(group, kind)).splitlines()[0] == said
+
+
+def test_a_group_to_which_those_above_leave_nothing():
+    text = grouped("{parameters: 'dense_*', learning_rate: 0.1}\n    - {parameters: '*.bias', learning_rate: 0.2}")
+    assert message(text) == (
+        "digits.yaml:15:20: optimizer.groups[1].parameters: the groups above have all parameters that it matches; put "
+        "it before them\n"
+        "   15 |     - {parameters: '*.bias', learning_rate: 0.2}\n"
+        "      |                    ^^^^^^^^"
+    )
+    part = grouped("{parameters: 'dense_1.*', learning_rate: 0.1}\n    - {parameters: '*.bias', learning_rate: 0.2}")
+    write(Path(), part)
+    assert len(load_config(Path("digits.yaml")).config.optimizer.groups) == 2
+
+
+def test_a_muon_that_has_no_matrices():
+    text = DIGITS + "optimizer: {type: muon, fallback_for: ['*']}\n"
+    assert message(text) == (
+        "digits.yaml:11:19: optimizer.type: no parameter is left to muon: adamw has them all; use that as the "
+        "optimizer\n"
+        "   11 | optimizer: {type: muon, fallback_for: ['*']}\n"
+        "      |                   ^^^^"
+    )
 
 
 def test_overrides_reach_into_groups():

@@ -174,7 +174,10 @@ def test_messages(load: Load, pets: str) -> None:
         "images for each class"
     )
     draw("flat/a.png", noise(0, 2, 2))
-    assert message(load, source="flat") == "no array 'class' in flat/; its arrays: image"
+    assert message(load, source="flat") == (
+        "flat/ has images and no folders of them, whose names would be their classes; move each image into the folder "
+        "of its class, or set target: features to predict the images themselves"
+    )
 
 
 def test_another_size_than_that_of_training(load: Load, pets: str) -> None:
@@ -183,6 +186,41 @@ def test_another_size_than_that_of_training(load: Load, pets: str) -> None:
     with pytest.raises(DataError) as caught:
         next(stream_inputs(Path("new"), transform, dtype="float64"))
     assert str(caught.value) == "new/: array 'image': an example has shape [1, 7, 4], expected [1, 5, 4]"
+
+
+def test_a_row_is_named_by_its_file(load: Load, pets: str) -> None:
+    transform = load("classes", source=pets, **PLAIN).transform
+    draw("more/cat/0.png", noise(0, 5, 4))
+    draw("more/lion/0.png", noise(0, 5, 4))
+    with pytest.raises(DataError) as caught:
+        load_split(Path("more"), transform, dtype="float64")
+    assert str(caught.value) == (
+        "more/lion/0.png: class 'lion' is not one of those of the train split: cat, dog; train with rows that have it, "
+        "or remove this row"
+    )
+
+
+def test_of_an_autoencoder_the_folders_are_not_read(load: Load, pets: str) -> None:
+    data = load("regression", source=pets, target="features", **PLAIN)
+    assert (data.input_shape, data.train.targets.shape) == ((1, 5, 4), (6, 20))
+    np.testing.assert_array_equal(data.train.targets, data.train.inputs[:].reshape(6, 20))
+    settings = DataSettings.model_validate({"source": pets, "target": "features"})
+    assert known_input_shape(settings, Path()) == (1, 5, 4)
+
+
+def test_channels_are_not_put_last_by_reading_values_in_another_shape(load: Load, folder: Path) -> None:
+    for k in range(2):
+        draw(f"rgb/{k}/a.png", noise(k, 4, 6, 3))
+    with pytest.raises(SettingError) as caught:
+        load("classes", source="rgb", input_shape=(4, 6, 3), **PLAIN)
+    assert caught.value.findings == (
+        (
+            ("model", "input"),
+            "[4, 6, 3] would mix up examples of rgb/, which have the shape [3, 4, 6]; write [3, 4, 6]",
+        ),
+    )
+    assert load("classes", source="rgb", input_shape=(72,), **PLAIN).input_shape == (72,)
+    assert load("classes", source="rgb", input_shape=(3, 1, 4, 6), **PLAIN).input_shape == (3, 1, 4, 6)
 
 
 def test_mistakes_of_the_settings(load: Load, flowers: str, folder: Path) -> None:

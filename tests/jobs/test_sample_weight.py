@@ -146,8 +146,8 @@ def test_a_column_that_there_is_not(capsys):
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("data.target=sure", "'sure' is in 'target' and the 'sample_weight'; it can be only one of them"),
-        ("data.features=[x, sure]", "'sure' is in 'features' and the 'sample_weight'; it can be only one of them"),
+        ("data.target=sure", "'sure' is under 'target' too; it can be only one of them"),
+        ("data.features=[x, sure]", "'sure' is under 'features' too; it can be only one of them"),
     ],
 )
 def test_weights_that_are_something_else_too(capsys, override, text):

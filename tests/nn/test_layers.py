@@ -282,7 +282,7 @@ def _apply(settings, *shapes):
         (
             {"type": "group_norm", "groups": 3},
             [(2, 4, 5)],
-            "group_norm: 3 groups do not divide 4 channels (given x: f8[2,4,5])",
+            "group_norm: 3 groups do not divide 4 channels; take 1, 2 or 4 (given x: f8[2,4,5])",
         ),
         (
             {"type": "group_norm", "groups": 3},

@@ -102,12 +102,12 @@ MESSAGES = [
     (
         {"type": "conv2d", "channels": 4, "kernel": 1, "groups": 2},
         (3, 2, 2),
-        "layer conv2d_1: groups 2 do not divide 3 input channels (given input: [3, 2, 2])",
+        "layer conv2d_1: groups 2 do not divide 3 input channels; take 1 (given input: [3, 2, 2])",
     ),
     (
         {"type": "conv2d_transpose", "channels": 3, "kernel": 1, "groups": 2},
         (4, 2, 2),
-        "layer conv2d_transpose_1: groups 2 do not divide 3 output channels (given input: [4, 2, 2])",
+        "layer conv2d_transpose_1: groups 2 do not divide 3 output channels; take 1 (given input: [4, 2, 2])",
     ),
     (
         {"type": "conv2d_transpose", "channels": 3, "kernel": 1, "stride": 2, "output_padding": [1, 2]},

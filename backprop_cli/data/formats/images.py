@@ -30,6 +30,10 @@ class Images(ArrayFormat):
 
     suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg")
     default_target: ClassVar[str | None] = CLASS
+    no_target: ClassVar[str] = (
+        "has images and no folders of them, whose names would be their classes; move each image into the folder of its "
+        "class, or set target: features to predict the images themselves"
+    )
     reads_images: ClassVar[bool] = True
 
     def __init__(self, settings: ImageSettings | None = None):

@@ -13,7 +13,7 @@ from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import Param, WeightedLayer
-from backprop_cli.nn.windows import Size, check_axes, per_axis
+from backprop_cli.nn.windows import Size, check_axes, dividing, per_axis
 
 
 class Convolving(WeightedLayer):
@@ -46,7 +46,9 @@ class Convolving(WeightedLayer):
         kernel = self.sizes("kernel", x)
         for what, count in (("input", x.shape[1]), ("output", self.channels)):
             if count % self.groups:
-                raise ShapeError(self.type, f"groups {self.groups} do not divide {count} {what} channels", x=x)
+                fits = dividing(x.shape[1], self.channels)
+                reason = f"groups {self.groups} do not divide {count} {what} channels; take {fits}"
+                raise ShapeError(self.type, reason, x=x)
         area = math.prod(kernel)
         fans: dict[str, Any] = {
             "fan_in": x.shape[1] // self.groups * area,

@@ -11,6 +11,7 @@ from backprop_cli.autodiff import Spec, Value, reshape
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
 from backprop_cli.nn.layers.normalizing import Standardizing
+from backprop_cli.nn.windows import dividing
 
 
 @LAYERS.register
@@ -42,7 +43,8 @@ class GroupNorm(Standardizing):
             raise ShapeError(self.type, "needs at least one axis an example: features, or channels first", x=x[0])
         channels = x[0].shape[1]
         if channels % self.groups:
-            raise ShapeError(self.type, f"{self.groups} groups do not divide {channels} channels", x=x[0])
+            reason = f"{self.groups} groups do not divide {channels} channels; take {dividing(channels)}"
+            raise ShapeError(self.type, reason, x=x[0])
         return self.affine_params((channels,))
 
     def apply(self, params: Params, *x: Value) -> Value:

@@ -27,6 +27,7 @@ class CosineSimilarity(Loss):
 
     type: Literal["cosine_similarity"] = "cosine_similarity"
     task: ClassVar[Task] = "regression"
+    least_outputs: ClassVar[int] = 2
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """``1 - <x, t> / (|x| |t|)``."""

@@ -31,6 +31,7 @@ class KlDivergence(Loss):
     task: ClassVar[Task] = "regression"
     applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     keeps_unit: ClassVar[bool] = True
+    least_outputs: ClassVar[int] = 2
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """``sum_c t[c] * (log(t[c]) - log(p[c]))``, with ``0 * log(0) = 0``."""

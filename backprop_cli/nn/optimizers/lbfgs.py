@@ -46,7 +46,8 @@ class Lbfgs(FullBatch):
     @classmethod
     def _takes_all(cls, groups: tuple[ParameterGroup, ...]) -> tuple[ParameterGroup, ...]:
         if groups:
-            raise PydanticCustomError("groups", "lbfgs steps along all parameters at once; remove the groups")
+            reason = "lbfgs steps along all parameters at once; remove the groups"
+            raise PydanticCustomError("groups", "{reason}", {"reason": reason})
         return groups
 
     def direction(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
