@@ -19,7 +19,7 @@ CASES = [settings for name, settings in samples(OPTIMIZERS) if name in STEPPING]
 
 
 class Minimizer:
-    """An optimizer on a flat vector of parameters, which are one of that shape; evaluated eagerly."""
+    """An optimizer on a flat vector of parameters, which are one of that shape."""
 
     def __init__(self, optimizer, objective, start, dtype="float64"):
         self.optimizer, self.step = optimizer, 0
@@ -27,26 +27,25 @@ class Minimizer:
         names = list(optimizer.scalars(1))
         slots = {n: np.full_like(self.parameters, optimizer.slot_start(n)) for n in optimizer.slot_names()}
         scalars = {n: np.zeros((), dtype) for n in names}
-        self.values, self.feed = inputs(parameters=self.parameters, **slots, **scalars)
-        p = self.values["parameters"]
-        self.loss = objective(p)
-        (g,) = ad.grad(self.loss, [p])
-        self.direction, self.new = optimizer.update(
-            g, {n: self.values[n] for n in slots}, {n: self.values[n] for n in names}, p
-        )
+        values, _ = inputs(parameters=self.parameters, **slots, **scalars)
+        p = values["parameters"]
+        loss = objective(p)
+        (g,) = ad.grad(loss, [p])
+        direction, new = optimizer.update(g, {n: values[n] for n in slots}, {n: values[n] for n in names}, p)
         if optimizer.shaped:
-            self.direction = optimizer.shaped_direction(self.direction, p)
+            direction = optimizer.shaped_direction(direction, p)
+        self.program = ad.Program(values, {"loss": loss, "direction": direction}, new)
+        self.plan = ad.Plan(self.program, {"parameters": self.parameters, **slots, **scalars})
 
     def __call__(self):
         """One step; the loss before it."""
         self.step += 1
         for name, number in self.optimizer.scalars(self.step).items():
-            self.feed[self.values[name]] = np.asarray(number, self.parameters.dtype)
-        loss, direction, *new = ad.evaluate([self.loss, self.direction, *self.new.values()], self.feed)
-        self.parameters = self.parameters - np.asarray(self.optimizer.learning_rate, direction.dtype) * direction
-        self.feed[self.values["parameters"]] = self.parameters
-        self.feed |= {self.values[name]: array for name, array in zip(self.new, new, strict=True)}
-        return float(loss)
+            self.plan.inputs[name][...] = number
+        self.plan.run()
+        loss, direction = float(self.plan.outputs["loss"]), self.plan.outputs["direction"]
+        self.parameters -= np.asarray(self.optimizer.learning_rate, direction.dtype) * direction
+        return loss
 
 
 def _small_network(p):
@@ -196,7 +195,7 @@ def test_goes_down_rosenbrocks_valley(settings):
 @pytest.mark.parametrize("settings", CASES, ids=label)
 def test_float32_stays_float32(settings):
     minimize = Minimizer(build(OPTIMIZERS, settings), lambda p: ad.sum(ad.square(p)), [1.0, 2.0], "float32")
-    assert {v.dtype for v in ad.toposort([minimize.direction, *minimize.new.values()])} == {np.dtype("float32")}
+    assert {value.dtype for value in minimize.program.nodes} == {np.dtype("float32")}
     minimize()
     assert minimize.parameters.dtype == np.float32
 
@@ -205,8 +204,9 @@ def test_float32_stays_float32(settings):
 def test_remembers_what_it_names(settings):
     optimizer = build(OPTIMIZERS, settings)
     minimize = Minimizer(optimizer, lambda p: ad.sum(ad.square(p)), [1.0, 2.0])
-    assert set(minimize.new) == set(optimizer.slot_names()) <= set(optimizer.slots)
-    assert all(value.shape == (2,) for value in minimize.new.values())
+    new = minimize.program.updates
+    assert set(new) == set(optimizer.slot_names()) <= set(optimizer.slots)
+    assert all(value.shape == (2,) for value in new.values())
     assert set(optimizer.scalars(7)) == set(optimizer.scalars(1))
 
 
