@@ -10,7 +10,9 @@ from backprop_cli.config.schema import Config
 from backprop_cli.nn.activation import Activation
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
+from backprop_cli.nn.layers.convolving import Convolving
 from backprop_cli.nn.wiring import every_layer
+from backprop_cli.training.job import Job
 
 Caution = tuple[TreePath, str]
 
@@ -21,7 +23,16 @@ def warnings_of(loaded: Loaded) -> list[str]:
     """One line each, with its place as a problem has it: ``x.yaml:12:40: model.layers[1].activation: ...``."""
     cautions = (_applied_twice, _targets_among_features, _nothing_to_restore, _no_variance, _sees_its_targets)
     found = [caution for find in cautions for caution in find(loaded.config)]
-    return [str(loaded.problem(path, reason)).partition("\n")[0] for path, reason in found]
+    return [_line(loaded, *each) for each in found]
+
+
+def warnings_with(loaded: Loaded, job: Job) -> list[str]:
+    """The same, of what can be told only with the data."""
+    return [_line(loaded, *each) for find in (_too_short, _channels_last) for each in find(loaded.config, job)]
+
+
+def _line(loaded: Loaded, path: TreePath, reason: str) -> str:
+    return str(loaded.problem(path, reason)).partition("\n")[0]
 
 
 def _applied_twice(config: Config) -> Iterator[Caution]:
@@ -89,6 +100,41 @@ def _declared(layers: Sequence[Layer], path: TreePath) -> Iterator[tuple[TreePat
         yield place, layer
         if isinstance(layer, Block):
             yield from _declared(layer.layers, place)
+
+
+def _too_short(config: Config, job: Job) -> Iterator[Caution]:
+    """What only happens after more steps than training has."""
+    steps = job.total_steps
+    ends = f"training ends after {steps:,} step{'' if steps == 1 else 's'}, "
+    if config.lookahead is not None and 0 < steps < config.lookahead.steps:
+        reason = f"{ends}and the weights that are kept are still those it began with; take {steps} or fewer"
+        yield ("lookahead", "steps"), reason
+    if config.average is not None and steps > 0 and config.average.share(job.last_moment) is None:
+        yield ("average",), f"{ends}before the first of them is averaged; the last weights are kept"
+
+
+def _channels_last(config: Config, job: Job) -> Iterator[Caution]:
+    """Images that look as if their channels came last, and whose rows a convolution takes for channels."""
+    shape = job.recipe.model.input_shape
+    if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) <= _MOST_CHANNELS:
+        return
+    rows, height, channels = shape
+    node = next((each for each in job.recipe.model.nodes if shape in each.input_shapes), None)
+    if node is None or not isinstance(node.layer, Convolving):
+        return
+    fix = (
+        f"set model.input: {[1, rows, height]}"
+        if channels == 1
+        else (f"if its channels are the {channels}, save the array with them first, as numpy.moveaxis(images, -1, 1)")
+    )
+    reason = (
+        f"layer {node.name} takes an example of the shape {list(shape)} as {rows} channels of {height} x {channels}"
+    )
+    yield ("model", *node.path), f"{reason} pixels; {fix}"
+
+
+_MOST_CHANNELS = 4
+"""Of an image as it is stored."""
 
 
 def _nothing_to_restore(config: Config) -> Iterator[Caution]:

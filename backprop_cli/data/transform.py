@@ -208,7 +208,8 @@ def fit_transform(
             raise SettingError([(("model", "input"), reason)])
         if _is_turned(input_shape, shape):
             reason = f"{list(input_shape)} would mix up examples of {inputs.name}, which have the shape {list(shape)}"
-            raise SettingError([(("model", "input"), f"{reason}; write {list(shape)}")])
+            fix = f"write {list(shape)}" if inputs.files is not None else "save the array with its axes in that order"
+            raise SettingError([(("model", "input"), f"{reason}; {fix}")])
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.config.cautions import warnings_of
+from backprop_cli.config.cautions import warnings_of, warnings_with
 from backprop_cli.config.coherence import monitor_direction
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
@@ -289,6 +289,7 @@ class Session:
     def _warnings(self) -> Iterator[Warned]:
         if self.resumed is None:
             yield from map(Warned, warnings_of(self.prepared.loaded))
+            yield from map(Warned, warnings_with(self.prepared.loaded, self.trainer.job))
         if self.config.training.overfit_batches is not None:
             yield Warned(notice(self.config, self.prepared.dataset))
         for path, digest in self.prepared.dataset.files.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backprop_cli.config.cautions import warnings_of
+from backprop_cli.config.cautions import warnings_of, warnings_with
 from backprop_cli.jobs.network import prepare
 from backprop_cli.jobs.plugins import read_config
 from backprop_cli.jobs.session import job_for
@@ -60,5 +60,5 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
         dataset.classes,
         recipe.model.parameter_count,
         job.total_steps,
-        warnings_of(prepared.loaded),
+        [*warnings_of(prepared.loaded), *warnings_with(prepared.loaded, job)],
     )
