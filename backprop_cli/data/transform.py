@@ -200,21 +200,33 @@ def fit_transform(
     shape = fitted[0].shape if len(fitted) == 1 and fitted[0].shape else (width,)
     shape = shape if window is None else (window.length, *shape)
     if input_shape is not None:
-        if math.prod(input_shape) != math.prod(shape):
-            rows_of = "" if window is None else f" in {window.length} rows of {width}"
-            given = f"an example of {inputs.name} has {math.prod(shape):,}{rows_of}{_why(fitted)}"
-            size = math.prod(input_shape)
-            reason = f"{list(input_shape)} has {size:,} value{'' if size == 1 else 's'}, but {given}"
-            raise SettingError([(("model", "input"), reason)])
-        if _is_turned(input_shape, shape):
-            reason = f"{list(input_shape)} would mix up examples of {inputs.name}, which have the shape {list(shape)}"
-            fix = f"write {list(shape)}" if inputs.files is not None else "save the array with its axes in that order"
-            raise SettingError([(("model", "input"), f"{reason}; {fix}")])
+        _check_input_shape(input_shape, shape, inputs, fitted, window)
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
         return Transform(fitted, fitted_target, shape, tokens, window=window, image=image)
     return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens, image=image)
+
+
+def _check_input_shape(
+    asked: tuple[int, ...],
+    shape: tuple[int, ...],
+    inputs: Table,
+    features: Sequence[Feature],
+    window: WindowSettings | None,
+) -> None:
+    """Refuse a shape that examples of ``shape`` cannot be given. Raises: SettingError."""
+    if math.prod(asked) != math.prod(shape):
+        rows_of = "" if window is None else f" in {window.length} rows of {math.prod(shape[1:])}"
+        given = f"an example of {inputs.name} has {math.prod(shape):,}{rows_of}{_why(features)}"
+        size = math.prod(asked)
+        reason = f"{list(asked)} has {size:,} value{'' if size == 1 else 's'}, but {given}"
+        raise SettingError([(("model", "input"), reason)])
+    if _is_turned(asked, shape):
+        reason = f"{list(asked)} would mix up examples of {inputs.name}, which have the shape {list(shape)}"
+        fixed = inputs.files is not None or window is not None
+        fix = f"write {list(shape)}" if fixed else "save the array with its axes in that order"
+        raise SettingError([(("model", "input"), f"{reason}; {fix}")])
 
 
 def _is_turned(asked: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -159,7 +159,7 @@ def test_a_season_longer_than_a_window(load: Load, sales: str) -> None:
 def test_the_model_may_say_the_shape(load: Load, sales: str) -> None:
     data = series(load, sales, {"length": 4}, features=["sales"], input_shape=(4,))
     np.testing.assert_array_equal(data.train.inputs[0], SALES[:4])
-    assert series(load, sales, {"length": 4}, input_shape=(2, 4)).train.inputs.shape == (16, 2, 4)
+    assert series(load, sales, {"length": 4}, input_shape=(1, 8)).train.inputs.shape == (16, 1, 8)
 
 
 def test_predictions_are_for_every_row_that_ends_a_window(load: Load, sales: str) -> None:
@@ -225,6 +225,12 @@ def test_a_file_a_split_and_arrays(load: Load, folder: Path) -> None:
             {"window": {"length": 3}, "input_shape": (5,)},
             ("model", "input"),
             "[5] has 5 values, but an example of sales.csv has 6 in 3 rows of 2",
+        ),
+        (
+            "regression",
+            {"window": {"length": 3}, "input_shape": (2, 3)},
+            ("model", "input"),
+            "[2, 3] would mix up examples of sales.csv, which have the shape [3, 2]; write [3, 2]",
         ),
     ],
 )
