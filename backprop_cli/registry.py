@@ -167,6 +167,14 @@ class Entry(NamedTuple):
     cls: type[Any]
 
 
+def check_facts(entry: Entry) -> None:
+    """Raise RegistrationError where a class does not say what its kind's contract leaves to it."""
+    kind = entry.registry.kind
+    for name in sorted(getattr(entry.registry.base, "__class_vars__", ())):
+        if not hasattr(entry.cls, name):
+            raise RegistrationError(f"{kind} '{entry.name}' does not say its {name}, as every {kind} does")
+
+
 class _Visit(NamedTuple):
     module: str
     entries: list[Entry]

@@ -16,15 +16,12 @@ def check_addition(entry: Entry) -> Report | None:
     """The checks of one type at its samples; None where there is nothing that could be wrong: a metric, a step.
 
     Raises:
-        RegistrationError: its name is taken, or it lacks what its kind's contract asks for, or samples to check it at.
+        RegistrationError: its name is taken, or it lacks samples to check it at.
         Exception: whatever its own code raises.
 
     """
-    cls, kind, base = entry.cls, entry.registry.kind, entry.registry.base
+    cls, kind = entry.cls, entry.registry.kind
     entry.registry.check_name(entry.name)
-    for name in sorted(getattr(base, "__class_vars__", ())):
-        if not hasattr(cls, name):
-            raise RegistrationError(f"{kind} '{entry.name}' does not say its {name}, as every {kind} does")
     if entry.registry.plural not in CHECKED:
         return None
     if not cls.samples:

@@ -25,6 +25,7 @@ from backprop_cli.nn.layer import LAYERS, Layer
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.model import Model
+from backprop_cli.nn.node import check_output
 from backprop_cli.nn.optimizer import OPTIMIZERS
 from backprop_cli.registry import Registry
 
@@ -159,6 +160,7 @@ def _layer(
         arrays |= {key: rng.integers(0, tokens, value.shape) for key, value in x.items()}
     for more in (noise, buffers) if buffers else (noise,):
         out = layer.apply({**params, **more}, *x.values())
+        check_output(layer, out, batch)
         yield _weighted(out, {**x, **params, **more}, arrays, layer.type, "layer", rng)
 
 

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from backprop_cli.errors import BpError, ConfigError, Problem
-from backprop_cli.registry import PLUGIN, Entry, RegistrationError, activate, registered_by
+from backprop_cli.registry import PLUGIN, Entry, RegistrationError, activate, check_facts, registered_by
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,9 @@ def read_plugins(paths: Sequence[Path], refuse: Callable[[int, str], Problem]) -
     plugins: list[Plugin] = []
     problems: list[Problem] = []
     for number, path in enumerate(paths):
+        if path.resolve() in [plugin.path for plugin in plugins]:
+            problems.append(refuse(number, f"{path}: is there already; name it once"))
+            continue
         enter(plugins)
         try:
             plugins.append(_read(path, plugins[-1].chain if plugins else ""))
@@ -145,6 +148,11 @@ def _executed(plugin: Plugin) -> Plugin:
         raise ConfigError([plugin.blamed(error)]) from error
     if not entries:
         raise _RefusedError(f"{plugin.name}: registers nothing; {_HOW}")
+    for entry in entries:
+        try:
+            check_facts(entry)
+        except RegistrationError as error:
+            raise ConfigError([plugin.problem(str(error), plugin.line_of(entry))]) from error
     return replace(plugin, entries=tuple(entries))
 
 

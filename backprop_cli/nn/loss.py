@@ -63,6 +63,9 @@ class Loss(Settings):
         Raises: ShapeError where outputs and targets do not fit.
         """
         cost = self.costs(outputs, targets)
+        if cost.shape[:1] != outputs.shape[:1]:
+            reason = f"its costs are {list(cost.shape)} for a batch of {outputs.shape[0]}; each example needs its own"
+            raise ShapeError(f"loss {self.type}", reason)
         if class_weights is not None:
             chosen = one_hot(targets, class_weights.size, outputs.dtype)
             cost = sum_(chosen * class_weights, -1) * cost

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff import Spec, input_
+from backprop_cli.autodiff import Spec, Value, input_
 from backprop_cli.errors import ShapeError, did_you_mean
 from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
 from backprop_cli.nn.scopes import INPUT, LayerPath
@@ -75,6 +75,15 @@ def _specs(layer: Layer, batch: int, shapes: Sequence[Shape], dtype: np.dtype[An
     return tuple(Spec((batch, *shape), kind) for shape in shapes)
 
 
+def check_output(layer: Layer, out: object, batch: int) -> None:
+    """Raise ShapeError unless ``out``, what a layer's ``apply`` gave, is a value for each example of a batch."""
+    if not isinstance(out, Value):
+        raise ShapeError(layer.type, f"its apply gives {type(out).__name__}, expected a Value")
+    if out.shape[:1] != (batch,):
+        reason = f"its apply gives {list(out.shape)} for a batch of {batch}; the first axis must be the batch"
+        raise ShapeError(layer.type, reason)
+
+
 class Builder:
     """Makes nodes of wires, one after the other; each is traced once, to find its shapes."""
 
@@ -108,6 +117,7 @@ class Builder:
             for key, param in own.items():
                 param.initializer.check(key, param.shape)
             out = layer.apply({key: input_(key, param.shape, self._dtype) for key, param in params.items()}, *x)
+            check_output(layer, out, _BATCH)
         except LayerSizeError:
             raise
         except ShapeError as error:

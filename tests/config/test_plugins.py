@@ -252,6 +252,13 @@ def test_a_missing_file_and_a_wrong_value():
     )
 
 
+def test_a_file_that_is_named_twice():
+    plugin()
+    assert message(USING.replace("[mine.py]", "[mine.py, ./mine.py]")).splitlines()[0] == (
+        "digits.yaml:1:20: plugins[1]: mine.py: is there already; name it once"
+    )
+
+
 def test_two_that_clash(tmp_path):
     plugin()
     shutil.copy("mine.py", "same.py")

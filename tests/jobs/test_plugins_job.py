@@ -185,6 +185,29 @@ from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
             "      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
         ),
         (
+            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
+            "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n"
+            "        from backprop_cli.autodiff import mean\n        return mean(x[0])\n",
+            "mine.py:12:1: mine: its apply gives [] for a batch of 4; the first axis must be the batch\n"
+            "   12 | class Mine(Layer):\n"
+            "      | ^^^^^^^^^^^^^^^^^^",
+        ),
+        (
+            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
+            "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n        x[0] + 1\n",
+            "mine.py:12:1: mine: its apply gives NoneType, expected a Value\n"
+            "   12 | class Mine(Layer):\n"
+            "      | ^^^^^^^^^^^^^^^^^^",
+        ),
+        (
+            "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n    task = 'regression'\n\n"
+            "    def costs(self, outputs, targets):\n"
+            "        from backprop_cli.autodiff import mean\n        return mean(outputs - targets)\n",
+            "mine.py:12:1: loss mine: its costs are [] for a batch of 4; each example needs its own\n"
+            "   12 | class Mine(Loss):\n"
+            "      | ^^^^^^^^^^^^^^^^^",
+        ),
+        (
             "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n",
             "mine.py:12:1: loss 'mine' does not say its task, as every loss does\n"
             "   12 | class Mine(Loss):\n"
@@ -203,6 +226,32 @@ def test_what_does_not_keep_its_contract(text, said):
     with pytest.raises(ConfigError) as caught:
         validate(write_config(plugins=["mine.py"]))
     assert str(caught.value) == f"{said}\n1 problem; nothing was run."
+
+
+def test_a_loss_that_the_configuration_uses_before_it_is_checked():
+    plugin(LAYER + "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n")
+    with pytest.raises(ConfigError) as caught:
+        validate(write_config(plugins=["mine.py"], loss="mine"))
+    assert str(caught.value).splitlines()[0] == "mine.py:12:1: loss 'mine' does not say its task, as every loss does"
+
+
+def test_a_layer_that_the_network_has_before_it_is_checked():
+    plugin(
+        LAYER + "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
+        "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n"
+        "        from backprop_cli.autodiff import mean\n        return mean(x[0])\n"
+    )
+    config = write_config(plugins=["mine.py"], model={"input": [2], "layers": [{"type": "mine"}]})
+    with pytest.raises(ConfigError) as caught:
+        validate(config)
+    assert (
+        str(caught.value)
+        .splitlines()[0]
+        .endswith(
+            "model.layers[0]: layer mine_1: its apply gives [] for a batch of 2; the first axis must be the batch "
+            "(given input: [2])"
+        )
+    )
 
 
 def test_the_name_of_a_type_in_a_file_of_another_name():
