@@ -122,6 +122,10 @@ class Op:
         """Multiplications of one evaluation that grow with a product of sizes (matrix products); else 0."""
         return 0
 
+    def products(self, *x: Spec) -> int:
+        """Separate matrix products that the multiplications are spread over, each of which BLAS does by itself."""
+        return 1
+
     def simplify(self, *x: Value) -> Value | None:
         """An equal but cheaper value, or None."""
         return None

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from backprop_cli.nn.model import Model
 
 WORTHWHILE = 4_000_000
-"""Multiplications of a step's largest layer from which a second BLAS thread gained a quarter of the time.
+"""Multiplications of a matrix product from which a second BLAS thread gained a quarter of the time.
 
 Below, it gains little on a machine at rest and loses much on a busy one. A rule, not a measurement at the start: the
 choice decides the last bits, and a run should repeat itself.
@@ -20,11 +20,16 @@ choice decides the last bits, and a run should repeat itself.
 
 
 def thread_count(wanted: int | Literal["auto"], model: Model, batch: int) -> int:
-    """``wanted``, or by rule: one thread where the largest matrix product is small, else one a processor."""
+    """``wanted``, or by rule: one a processor where two thirds of the work are large matrix products, else one.
+
+    A convolution is a product for each row of windows, a recurrent layer one for each step: threads that meet after
+    every small product wait for each other, most of all on a busy machine.
+    """
     if wanted != "auto":
         return wanted
-    largest = max(model.multiplications().values(), default=0) * batch
-    return 1 if largest < WORTHWHILE else _processors()
+    counts = [(count, each) for _, count, each in model.products(batch)]
+    large = sum(count for count, each in counts if each >= WORTHWHILE)
+    return _processors() if large and 3 * large >= 2 * sum(count for count, _ in counts) else 1
 
 
 def _processors() -> int:

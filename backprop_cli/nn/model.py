@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -156,14 +156,22 @@ class Model:
 
     def multiplications(self) -> dict[str, int]:
         """Multiplications of the matrix products for one example, by layer."""
+        counts = dict.fromkeys((node.name for node in self.nodes), 0)
+        for layer, count, _ in self.products(1):
+            counts[layer] += count
+        return counts
+
+    def products(self, batch: int) -> Iterator[tuple[str, int, int]]:
+        """Of each op that multiplies matrices: its layer, its multiplications for a batch, and those of one product."""
         arrays = {**self.params, **self.buffers}
         params = {name: input_(name, array.shape, self.dtype) for name, array in arrays.items()}
-        out = self.apply(params, input_(INPUT, (1, *self.input_shape), self.input_dtype))
-        counts = dict.fromkeys((node.name for node in self.nodes), 0)
+        out = self.apply(params, input_(INPUT, (batch, *self.input_shape), self.input_dtype))
         for value in toposort([out]):
             if value.op is not None and value.layer is not None:
-                counts[value.layer] += value.op.multiplications(*(operand.spec for operand in value.inputs))
-        return counts
+                operands = [operand.spec for operand in value.inputs]
+                count = value.op.multiplications(*operands)
+                if count:
+                    yield value.layer, count, count // value.op.products(*operands)
 
 
 def _of_layer(layer: str, values: Mapping[str, Value]) -> dict[str, Value]:

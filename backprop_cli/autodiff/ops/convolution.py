@@ -116,6 +116,10 @@ class Convolving(Bilinear):
         sizes = self.sizes(*(spec.shape for spec in x))
         return sizes.down.windows * sizes.across.windows * sizes.batch * sizes.weights
 
+    def products(self, *x: Spec) -> int:
+        """One for each row of windows and each group."""
+        return self.sizes(*(spec.shape for spec in x)).down.windows * self.groups
+
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """A larger batch where the weights are the same for all, more groups where they are not."""
         is_weight = [k == self.weight_at for k in range(3)]

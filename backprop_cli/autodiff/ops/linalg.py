@@ -124,3 +124,7 @@ class Matmul(Bilinear):
     def multiplications(self, *x: Spec) -> int:
         """Rows * inner * columns, for each of the leading indexes."""
         return self.shape(*x).size * x[0].shape[-1]
+
+    def products(self, *x: Spec) -> int:
+        """One for each of the leading indexes."""
+        return math.prod(self.shape(*x).shape[:-2])
