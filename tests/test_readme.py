@@ -97,6 +97,7 @@ def run(command, clone, environment, interrupt):
     return lines
 
 
+@pytest.mark.timeout(900)  # some twenty processes, one after the other, beside whatever else the machine does
 @pytest.mark.parametrize("language", ("console", pytest.param("console slow", marks=pytest.mark.slow)))
 def test_the_tour_prints_what_it_shows(language, clone, environment):
     for block in blocks(language):
