@@ -15,8 +15,8 @@ _FOLDERS = [ROOT, *(ROOT / name for name in ("runs", "configs", "datasets"))]
 _SET_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK"}  # the second by importing threadpoolctl
 
 
-def _counts(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix != ".egg-info" and path.name != "__pycache__"
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith(".egg-info") and name != "__pycache__"
 
 
 def _state() -> dict[str, object]:
@@ -28,7 +28,7 @@ def _state() -> dict[str, object]:
         "environment": {k: v for k, v in os.environ.items() if k not in _SET_BY_OTHERS},
         "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
         "files of the project": [
-            sorted(path.name for path in folder.iterdir() if _counts(path)) for folder in _FOLDERS
+            sorted(entry.name for entry in os.scandir(folder) if _counts(entry.name)) for folder in _FOLDERS
         ],
     }
 
