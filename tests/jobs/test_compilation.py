@@ -86,9 +86,10 @@ CONFIGS = [
     path
     for path in sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
     if "BP_MNIST" not in path.read_text()
-    and path.stem not in ("digits_conv", "names_gru", "names_lstm", "residual", "shakespeare", "sunspots")
+    and path.stem not in ("digits_conv", "names_gru", "names_lstm", "residual", "shakespeare")
 ]
-"""Those that train in seconds, and whose float32 rounding does not grow from step to step."""
+"""Left out: digits_conv and residual, whose compiled steps differ from NumPy's beyond the tolerance, or fail otherwise, for
+a reason not known yet; and texts, which take minutes."""
 
 
 @pytest.mark.slow
