@@ -349,3 +349,39 @@ def test_directions_find_what_samples_miss():
     for method in ("auto", "complex"):
         first = METHODS[method]().check(broken, Options(samples=1))[0]
         assert (first.name, first.verdict, first.worst.index) == ("dense_1.weight", "FAIL", (11, 4))
+
+
+class Ones:
+    """Draws nothing but 1."""
+
+    def choice(self, signs, shape):
+        return np.ones(shape)
+
+
+def nothing_along_ones() -> Objective:
+    """A normalized row does not change along (1, 1, 1); reverse mode and the complex step round there."""
+    x, rng = ad.input_("x", (2, 3)), np.random.default_rng(3)
+    z = x - ad.mean(x, 1, keepdims=True)
+    out = z / ad.sqrt(ad.mean(ad.square(z), 1, keepdims=True) + 0.01)
+    scalar = ad.sum(out * ad.constant(rng.standard_normal((2, 3))))
+    return Objective({"x": x}, scalar, [Tensor("x", "input", x, "x")], {"x": rng.standard_normal((2, 3))}).curvature(
+        Ones()
+    )
+
+
+@pytest.mark.parametrize("method", get_args(GradientCheckSettings.model_fields["method"].annotation))
+def test_a_curvature_of_exactly_nothing_is_not_taken_for_wrong(method):
+    right = nothing_along_ones()
+    (tensor,) = right.tensors
+    np.testing.assert_array_equal(right.gradient[tensor], 0.0)
+    found = METHODS[method]().check(right, Options("all"))
+    assert {check.verdict for check in found} <= {"PASS", "TINY"}
+
+
+@pytest.mark.parametrize("method", ["auto", "central", "complex", "adjoint", "projection"])  # taylor bends by itself
+def test_rounding_of_the_other_way_hides_no_wrong_curvature(method):
+    right = nothing_along_ones()
+    wrong = Objective(
+        right.inputs, right.scalar, right.tensors, right.point, [right.tensors[0].value * 0.0 + 1e-6], right.base
+    )
+    assert "FAIL" in {check.verdict for check in METHODS[method]().check(wrong, Options("all"))}
