@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.cases import Case
+from benchmarks.cases import AnyCase, Case
 from benchmarks.command import ROOT, Command, bp, script
 from benchmarks.networks import NetworkCase
 from benchmarks.participant import Participant
@@ -25,8 +25,18 @@ SHARED = (
     ((784, 512, 256, 10), 512),
 )
 """Networks and batches on both sides of the rule for threads."""
+LAYERS = {
+    "convolutions": ("convolutions", 64, "5x5x16, pool, 5x5x32, pool, 10 on 28x28"),
+    "lenet-64": ("lenet", 64, "LeNet-5 on 28x28"),
+    "lenet-256": ("lenet", 256, "LeNet-5 on 28x28"),
+    "gru": ("gru", 64, "GRU of width 128, 32 steps"),
+    "transformer": ("transformer", 12, "characters: 4 blocks, 4 heads, width 128, context 64"),
+    "batch_norm": ("batch_norm", 128, "256-256-256-256-10 with batch_norm"),
+    "layer_norm": ("layer_norm", 128, "256-256-256-256-10 with layer_norm"),
+}
+"""Networks of other layers than dense ones by the name of their comparison: network, batch, title."""
 _STEPS = 16
-"""Batches an epoch of networks of other layers."""
+"""Batches an epoch of these."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +62,18 @@ def _training(name: str, sizes: tuple[int, ...], batch: int, examples: int = 409
     return Comparison(name, f"{_network(sizes)}, batch {batch}", STEP, BP, lines)
 
 
-def _layered(name: str, title: str, network: str, batch: int) -> Comparison:
-    case = NetworkCase(network, batch, examples=_STEPS * batch)
+def _layered(name: str) -> Comparison:
+    case, title = _layers(name), LAYERS[name][-1]
 
     def lines(seconds: float) -> dict[str, Participant]:
         return {peer: Worker(peer, case, seconds) for peer in LAYERED}
 
-    return Comparison(name, f"{title}, batch {batch}", STEP, BP, lines)
+    return Comparison(name, f"{title}, batch {case.batch}", STEP, BP, lines)
+
+
+def _layers(name: str) -> NetworkCase:
+    network, batch, _ = LAYERS[name]
+    return NetworkCase(network, batch, examples=_STEPS * batch)
 
 
 def _network(sizes: tuple[int, ...]) -> str:
@@ -78,14 +93,12 @@ def _deep(depth: int, seconds: float) -> Worker:
     return worker
 
 
-def _threads(sizes: tuple[int, ...], batch: int) -> Comparison:
-    case = Case(sizes, batch, examples=8 * batch)
-
+def _threads(name: str, case: AnyCase) -> Comparison:
     def lines(seconds: float) -> dict[str, Participant]:
         return {peer: Worker(peer, case, seconds) for peer in ("bp_plan", *THREADS)}
 
-    name = f"threads-{_network(sizes)}-{batch}"
-    return Comparison(name, f"{_network(sizes)}, batch {batch}, bp's plan with its threads", STEP, "bp_plan", lines)
+    title = f"{name}, batch {case.batch}, bp's plan with its threads"
+    return Comparison(f"threads-{name}", title, STEP, "bp_plan", lines)
 
 
 def _mnist_epoch() -> Comparison:
@@ -127,12 +140,9 @@ _MAKERS: tuple[Callable[[], Comparison], ...] = (
     partial(_training, "large", (784, 512, 256, 10), 128),
     _depth,
     *(partial(_batch, size) for size in BATCHES),
-    *(partial(_threads, sizes, batch) for sizes, batch in SHARED),
-    partial(_layered, "convolutions", "5x5x16, pool, 5x5x32, pool, 10 on 28x28", "convolutions", 64),
-    *(partial(_layered, f"lenet-{batch}", "LeNet-5 on 28x28", "lenet", batch) for batch in (64, 256)),
-    partial(_layered, "gru", "GRU of width 128, 32 steps", "gru", 64),
-    partial(_layered, "transformer", "characters: 4 blocks, 4 heads, width 128, context 64", "transformer", 12),
-    *(partial(_layered, norm, f"256-256-256-256-10 with {norm}", norm, 128) for norm in ("batch_norm", "layer_norm")),
+    *(partial(_threads, f"{_network(sizes)}-{batch}", Case(sizes, batch, 8 * batch)) for sizes, batch in SHARED),
+    *(partial(_threads, name, _layers(name)) for name in LAYERS),
+    *(partial(_layered, name) for name in LAYERS),
     _mnist_epoch,
     _iris,
     _help,
