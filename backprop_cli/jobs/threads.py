@@ -1,15 +1,16 @@
-"""How many BLAS threads a network trains with."""
+"""How a training step uses the processors: with the threads of BLAS, or with a part of the batch for each worker."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from backprop_cli.nn.model import Model
+from backprop_cli.nn.optimizer import FullBatch
+from backprop_cli.training.program import Recipe
 
 WORTHWHILE = 4_000_000
 """Multiplications of a matrix product from which a second BLAS thread gained a quarter of the time.
@@ -17,19 +18,48 @@ WORTHWHILE = 4_000_000
 Below, it gains little on a machine at rest and loses much on a busy one. A rule, not a measurement at the start: the
 choice decides the last bits, and a run should repeat itself.
 """
+SPLIT, ALWAYS_SPLIT = 50_000_000, 300_000_000
+"""Multiplications of a batch's forward run from which workers gained a quarter, and from which they were as good as
+BLAS threads at large products, too: these wait for each other at full speed, and suffer most on a busy machine."""
+_MEASURED = 2
+"""Workers that a rule may take: more were not measured."""
 
 
-def thread_count(wanted: int | Literal["auto"], model: Model, batch: int) -> int:
-    """``wanted``, or by rule: one a processor where two thirds of the work are large matrix products, else one.
+class Threads(NamedTuple):
+    """``blas`` threads for each product, and ``workers`` that compute a part of a batch each; one of them is 1."""
 
-    A convolution is a product for each row of windows, a recurrent layer one for each step: threads that meet after
-    every small product wait for each other, most of all on a busy machine.
+    blas: int
+    workers: int
+
+
+def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Threads:
+    """By rule, among so many threads or those that the machine has processors for.
+
+    Large matrix products, where three quarters of the work are such, are left to BLAS. A convolution is a product for
+    each row of windows, a recurrent layer one for each step: BLAS threads that meet after every small product wait for
+    each other. There workers compute a part of the batch each, where it is much work and no example needs another.
     """
-    if wanted != "auto":
-        return wanted
-    counts = [(count, each) for _, count, each in model.products(batch)]
-    large = sum(count for count, each in counts if each >= WORTHWHILE)
-    return _processors() if large and 3 * large >= 2 * sum(count for count, _ in counts) else 1
+    count = _processors() if wanted == "auto" else wanted
+    counts = [(total, each) for _, total, each in recipe.model.products(batch)]
+    work = sum(total for total, _ in counts)
+    is_large = 4 * sum(total for total, each in counts if each >= WORTHWHILE) >= 3 * work > 0
+    workers = min(count, batch, _MEASURED if wanted == "auto" else count)
+    if workers > 1 and work >= (ALWAYS_SPLIT if is_large else SPLIT) and _is_separable(recipe):
+        return Threads(1, workers)
+    return Threads(1 if wanted == "auto" and not is_large else count, 1)
+
+
+def _is_separable(recipe: Recipe) -> bool:
+    """Whether a batch's gradient is known to be the mean of its examples'.
+
+    Of our own layers those that look at the whole batch have running statistics for evaluation; a plugin's code may
+    do anything.
+    """
+    if isinstance(recipe.optimizer, FullBatch):
+        return False
+    parts = [recipe.loss, *(node.layer for node in recipe.model.nodes)]
+    ours = all(type(part).__module__.startswith("backprop_cli.") for part in parts)
+    return ours and not any(node.buffers and not node.is_frozen for node in recipe.model.nodes)
 
 
 def _processors() -> int:

@@ -17,7 +17,7 @@ from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
 from backprop_cli.jobs.session import OnEvent, Session, TrainResult, job_for
 from backprop_cli.jobs.start import first_state
-from backprop_cli.jobs.threads import blas_threads, thread_count
+from backprop_cli.jobs.threads import blas_threads, share_out
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import locked, refuse_locked
 from backprop_cli.stopwatch import Stopwatch
@@ -98,7 +98,7 @@ class Begun:
     prepared: Prepared
     job: Job
     state: State
-    threads: int
+    threads: int  # of BLAS
 
 
 def begin(loaded: Loaded, resumed: Resumed | None, threads: int | None, watch: Stopwatch) -> Begun:
@@ -112,8 +112,9 @@ def begin(loaded: Loaded, resumed: Resumed | None, threads: int | None, watch: S
         state = State.start(prepared.recipe, loaded.config.seed)
         resumed.restore(prepared, state)
     settings = loaded.config.training
-    threads = threads or thread_count(settings.threads, prepared.recipe.model, settings.batch_size)
-    return Begun(prepared, job_for(prepared), state, threads)
+    shared = share_out(threads or settings.threads, prepared.recipe, settings.batch_size)
+    job = dataclasses.replace(job_for(prepared), workers=shared.workers)
+    return Begun(prepared, job, state, shared.blas)
 
 
 def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:

@@ -38,6 +38,7 @@ class Job:
     best: Monitor | None = None
     early_stopping: Monitor | None = None
     augment: Augment | None = None
+    workers: int = 1  # threads that compute a part of each batch
     compiled: bool = False  # machine code of the steps on whole batches, of which there are many
 
     @cached_property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from backprop_cli.autodiff import (
     Value,
     absolute,
     clip,
+    concat,
     constant,
     grad,
     input_,
@@ -183,32 +185,92 @@ def _clipped(recipe: Recipe, gradient: Value, size: Value) -> Value:
     return gradient if recipe.clip_value is None else clip(gradient, -recipe.clip_value, recipe.clip_value)
 
 
-def _batch_gradient(recipe: Recipe, traced: Forward) -> Value:
-    with_penalty = traced.loss + traced.regularization
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """A batch as an update sees it: ``told`` is what it tells of itself, ``updates`` what its forward run changes."""
+
+    inputs: dict[str, Value]
+    told: dict[str, Value]
+    gradient: Value
+    updates: dict[str, Value]
+
+
+def _gradient(
+    recipe: Recipe, objective: Value, params: Mapping[str, Value], recompute: int | Literal["auto"] | None = None
+) -> Value:
     names = list(recipe.layout.shapes)
-    params = [traced.params[name] for name in names]
-    if recipe.recompute is None:
-        gradients = grad(with_penalty, params)
+    wanted = [params[name] for name in names]
+    if recompute is None:
+        gradients = grad(objective, wanted)
     else:
-        gradients = grad_recomputed(with_penalty, params, None if recipe.recompute == "auto" else recipe.recompute)
+        gradients = grad_recomputed(objective, wanted, None if recompute == "auto" else recompute)
     return recipe.layout.join(dict(zip(names, gradients, strict=True)))
-
-
-def _added(recipe: Recipe, inputs: dict[str, Value], gradient: Value) -> Value:
-    """``gradient_sum + share * gradient``, with the two inputs it needs entered in ``inputs``."""
-    inputs[SHARE] = input_(SHARE, (), recipe.model.dtype)
-    inputs[GRADIENT_SUM] = input_(GRADIENT_SUM, (recipe.layout.size,), recipe.model.dtype)
-    return inputs[GRADIENT_SUM] + inputs[SHARE] * gradient
-
-
-def _shown(recipe: Recipe, traced: Forward, predictions: bool) -> dict[str, Value]:
-    """What a training batch tells of itself."""
-    outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
-    return {**outputs, PREDICTIONS: _evidence(recipe, traced)} if predictions else outputs
 
 
 def _evidence(recipe: Recipe, traced: Forward) -> Value:
     return recipe.loss.evidence(traced.outputs, traced.inputs[TARGETS])
+
+
+def _traced(recipe: Recipe, batch: int, predictions: bool) -> _Batch:
+    traced = forward(recipe, batch, training=True)
+    told = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
+    if predictions:
+        told[PREDICTIONS] = _evidence(recipe, traced)
+    gradient = _gradient(recipe, traced.loss + traced.regularization, traced.params, recipe.recompute)
+    return _Batch(dict(traced.inputs), told, gradient, dict(traced.updates))
+
+
+def _joined(recipe: Recipe, parts: Sequence[Program]) -> _Batch:
+    """A batch of which ``part_step``s know a part each, whose ``share`` of the batch is an input as well."""
+    dtype, names = recipe.model.dtype, list(parts[0].outputs)
+    values = [{name: input_(name, part.outputs[name].shape, dtype) for name in names} for part in parts]
+    shares = [input_(SHARE, (), dtype) for _ in parts]
+    vector = input_(PARAMETERS, (recipe.layout.size,), dtype)
+    params = recipe.layout.values(vector)
+    inputs = {PARAMETERS: vector}
+    for number, (share, part) in enumerate(zip(shares, values, strict=True)):
+        inputs |= {part_name(name, number): value for name, value in {SHARE: share, **part}.items()}
+    loss, gradient = (
+        reduce(add, [share * part[name] for share, part in zip(shares, values, strict=True)])
+        for name in (LOSS, GRADIENT)
+    )
+    regularization = penalty(recipe, params)
+    if recipe.penalties:
+        gradient = gradient + _gradient(recipe, regularization, params)
+    told = {LOSS: loss, REGULARIZATION: regularization}
+    if PREDICTIONS in names:
+        told[PREDICTIONS] = concat([part[PREDICTIONS] for part in values], 0)
+    return _Batch(inputs, told, gradient, {})
+
+
+def part_name(name: str, number: int) -> str:
+    """What ``join_step`` calls an output of a part, and its share; ``number`` counts from 0."""
+    return f"part_{number}.{name}"
+
+
+def _accumulated(recipe: Recipe, batch: _Batch) -> Value:
+    """``gradient_sum + share * gradient``, with the two inputs it needs entered in the batch's."""
+    batch.inputs[SHARE] = input_(SHARE, (), recipe.model.dtype)
+    batch.inputs[GRADIENT_SUM] = input_(GRADIENT_SUM, (recipe.layout.size,), recipe.model.dtype)
+    return batch.inputs[GRADIENT_SUM] + batch.inputs[SHARE] * batch.gradient
+
+
+def _step(recipe: Recipe, batch: _Batch) -> Program:
+    gradient, inputs, updates = batch.gradient, batch.inputs, dict(batch.updates)
+    if isinstance(recipe.optimizer, FullBatch):
+        return simplify(Program(inputs, {**batch.told, GRADIENT_NORM: norm(gradient), GRADIENT: gradient}, updates))
+    if recipe.accumulate:
+        gradient = _accumulated(recipe, batch)
+        updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))
+    size = norm(gradient)
+    vector, slots = descend(recipe.parts, inputs, _clipped(recipe, gradient, size), inputs[PARAMETERS])
+    updates |= {**slots, PARAMETERS: vector}
+    return simplify(Program(inputs, {**batch.told, GRADIENT_NORM: size}, updates))
+
+
+def _accumulation(recipe: Recipe, batch: _Batch) -> Program:
+    total = _accumulated(recipe, batch)
+    return simplify(Program(batch.inputs, batch.told, {**batch.updates, GRADIENT_SUM: total}))
 
 
 def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
@@ -219,28 +281,31 @@ def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Prog
     added to ``gradient_sum``, which the update uses up. For a full-batch optimizer the new states are those of buffers,
     and the gradient is an output.
     """
-    traced = forward(recipe, batch, training=True)
-    inputs = dict(traced.inputs)
-    gradient = _batch_gradient(recipe, traced)
-    updates = dict(traced.updates)
-    if isinstance(recipe.optimizer, FullBatch):
-        shown = {**_shown(recipe, traced, predictions), GRADIENT_NORM: norm(gradient), GRADIENT: gradient}
-        return simplify(Program(inputs, shown, updates))
-    if recipe.accumulate:
-        gradient = _added(recipe, inputs, gradient)
-        updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))
-    size = norm(gradient)
-    vector, slots = descend(recipe.parts, inputs, _clipped(recipe, gradient, size), inputs[PARAMETERS])
-    updates |= {**slots, PARAMETERS: vector}
-    return simplify(Program(inputs, {**_shown(recipe, traced, predictions), GRADIENT_NORM: size}, updates))
+    return _step(recipe, _traced(recipe, batch, predictions))
 
 
 def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
     """As ``training_step`` without the optimizer's update: ``gradient_sum <- gradient_sum + share * gradient``."""
+    return _accumulation(recipe, _traced(recipe, batch, predictions))
+
+
+def part_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
+    """A part of a batch, of so many examples -> its loss without regularization, and the gradient of that."""
     traced = forward(recipe, batch, training=True)
-    inputs = dict(traced.inputs)
-    total = _added(recipe, inputs, _batch_gradient(recipe, traced))
-    return simplify(Program(inputs, _shown(recipe, traced, predictions), {**traced.updates, GRADIENT_SUM: total}))
+    outputs = {LOSS: traced.loss, GRADIENT: _gradient(recipe, traced.loss, traced.params, recipe.recompute)}
+    if predictions:
+        outputs[PREDICTIONS] = _evidence(recipe, traced)
+    return simplify(Program(traced.inputs, outputs))
+
+
+def join_step(recipe: Recipe, parts: Sequence[Program], updates: bool = True) -> Program:
+    """What the parts of a batch have found, and the states -> as ``training_step``, or else ``accumulation_step``.
+
+    The batch's loss and gradient are ``sum_k share_k * loss_k`` and the like: a share is the part's of the costs that
+    the loss is the mean of, and all of them are 1 together.
+    """
+    batch = _joined(recipe, parts)
+    return _step(recipe, batch) if updates else _accumulation(recipe, batch)
 
 
 def evaluation_step(recipe: Recipe, batch: int) -> Program:
@@ -261,7 +326,6 @@ def prediction_step(recipe: Recipe, batch: int) -> Program:
 def gradient_program(recipe: Recipe, batch: int) -> Program:
     """Inputs, targets and noise -> loss with regularization, and its gradient as the flat vector."""
     traced = forward(recipe, batch, training=True)
-    return Program(
-        traced.inputs,
-        {LOSS: traced.loss + traced.regularization, GRADIENT: _batch_gradient(recipe, traced)},
-    )
+    objective = traced.loss + traced.regularization
+    gradient = _gradient(recipe, objective, traced.params, recipe.recompute)
+    return Program(traced.inputs, {LOSS: objective, GRADIENT: gradient})

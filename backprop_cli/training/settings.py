@@ -59,7 +59,7 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "float64"] = "float32"
     """floating-point format of parameters and data"""
     threads: PositiveInt | Literal["auto"] = "auto"
-    """BLAS threads"""
+    """threads of a step: of BLAS, or each for a part of the batch where most of the work is no large matrix product"""
     compile: bool | Literal["auto"] = "auto"
     """make machine code of the steps, with the extra [fast]; auto does where the run is long enough to gain by it"""
 

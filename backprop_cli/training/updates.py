@@ -20,7 +20,6 @@ from backprop_cli.nn.schedule import Clock
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.averaging import Averaging
 from backprop_cli.training.job import Job
-from backprop_cli.training.planned import planned
 from backprop_cli.training.program import (
     GRADIENT_NORM,
     INPUTS,
@@ -30,11 +29,10 @@ from backprop_cli.training.program import (
     SHARE,
     TARGETS,
     WEIGHTS,
-    accumulation_step,
-    training_step,
 )
 from backprop_cli.training.running_epoch import RunningEpoch
 from backprop_cli.training.state import AUGMENT, SCHEDULE, State
+from backprop_cli.training.step_plan import StepPlan, StepPlans
 
 Numbers = tuple[float, float, float, float, int]
 """Of an update: loss, regularization, gradient norm, learning rate, number of examples."""
@@ -45,26 +43,21 @@ class Bound:
     at place ``start`` of the epoch's order, and run the plan.
     """
 
-    def __init__(self, job: Job, state: State, batch: int, updates: bool, watch: Stopwatch):
-        step = training_step if updates else accumulation_step
-        trace = partial(step, job.recipe, batch, predictions=bool(job.metrics))
-        compiled = job.compiled and batch == min(job.settings.batch_size, len(job.train.inputs))
-        self.batch = batch
-        self.plan = planned(trace, state.vectors, watch, compiled)
-        self.inputs, self.outputs = self.plan.inputs, self.plan.outputs
+    def __init__(self, job: Job, state: State, batch: int, plan: StepPlan):
+        self.batch, self.inputs, self.outputs = batch, plan.inputs, plan.outputs
         self.predictions = self.outputs.get(PREDICTIONS)
-        self.run = self._runner(job, state)
+        self.run = self._runner(job, state, plan)
         loss = job.recipe.loss
         # Of all other targets a batch has as many as examples; to ask costs as much as a small NumPy call.
         self.count = partial(loss.count, self.inputs[TARGETS]) if loss.task == "tokens" else None
 
-    def _runner(self, job: Job, state: State) -> Callable[[Array, int], None]:
+    def _runner(self, job: Job, state: State, plan: StepPlan) -> Callable[[Array, int], None]:
         # With "clip" NumPy writes into `out` directly; the indexes are in range by construction. The method, called
         # by position, takes 0.2 us for a small batch, the function np.take 0.8.
         take_inputs, inputs = job.train.inputs.take, self.inputs[INPUTS]
         take_targets, targets = job.train.targets.take, self.inputs[TARGETS]
-        noise, random = [self.inputs[name] for name in job.recipe.model.noise(self.batch)], state.noise.random
-        run, weights, augment = self.plan.run, self._weights(job), job.augment
+        noise, random = plan.noise, state.noise.random
+        run, weights, augment = plan.run, self._weights(job), job.augment
 
         def gather_and_run(index: Array, start: int) -> None:
             take_inputs(index, 0, inputs, "clip")
@@ -100,7 +93,8 @@ class Updates:
     """Makes a job's updates on a state."""
 
     def __init__(self, job: Job, state: State, watch: Stopwatch):
-        self.job, self.state, self.watch = job, state, watch
+        self.job, self.state = job, state
+        self._plans = StepPlans(job.recipe, state.vectors, watch, job.workers, predictions=bool(job.metrics))
         self.batch: Array | None = None
         """Indexes of the last update's examples."""
         self._bound: dict[tuple[int, bool], Bound] = {}
@@ -112,7 +106,9 @@ class Updates:
         """The plan of an update whose last batch has so many examples, or else of a batch before the last."""
         key = batch, updates
         if key not in self._bound:
-            self._bound[key] = Bound(self.job, self.state, batch, updates, self.watch)
+            job = self.job
+            compiled = job.compiled and batch == min(job.settings.batch_size, len(job.train.inputs))
+            self._bound[key] = Bound(job, self.state, batch, self._plans.make(batch, updates, compiled))
         return self._bound[key]
 
     def ended(self) -> str:

@@ -27,7 +27,8 @@ class Loop:
             def order(self, epoch: int) -> np.ndarray:
                 return data.order(epoch)
 
-        job = InOrder(self.network.recipe, settings, Constant(), seed=0, train=self.split, compiled=compiled)
+        network = self.network
+        job = InOrder(network.recipe, settings, Constant(), 0, self.split, workers=network.workers, compiled=compiled)
         self.events = Trainer(job, self.network.state).run(every=())
         self.threads = self.network.threads
 

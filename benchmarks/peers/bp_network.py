@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from backprop_cli.jobs.threads import blas_threads, thread_count
+from backprop_cli.jobs.threads import blas_threads, share_out
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.losses.cross_entropy import CrossEntropy
 from backprop_cli.nn.losses.next_token import NextToken
@@ -37,5 +37,6 @@ class Network:
         shapes = [(name, param.shape) for name, param in model.params.items()]
         for (name, _), start in zip(shapes, data.start(shapes), strict=True):
             parameters[name][...] = start
-        self.threads = thread_count("auto", model, data.case.batch)
-        _LIMITS.enter_context(blas_threads(self.threads))
+        shared = share_out("auto", self.recipe, data.case.batch)
+        self.threads, self.workers = max(shared), shared.workers
+        _LIMITS.enter_context(blas_threads(shared.blas))

@@ -6,18 +6,22 @@ import math
 
 import numpy as np
 
-from backprop_cli.autodiff import Plan
+from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.parts import LEARNING_RATE
-from backprop_cli.training.program import INPUTS, TARGETS, training_step
+from backprop_cli.training.program import INPUTS, TARGETS
+from backprop_cli.training.step_plan import StepPlans
 from benchmarks.cases import Batches
 from benchmarks.peers.bp_network import Network
 
 
 class BarePlan:
-    def __init__(self, data: Batches, compiled: bool):
+    """``workers``: as many as the rule says, unless given."""
+
+    def __init__(self, data: Batches, compiled: bool, workers: int | None = None):
         network = Network(data)
         batch, optimizer = data.case.batch, network.recipe.optimizer
-        self.plan = Plan(training_step(network.recipe, batch), network.state.vectors, compiled=compiled)
+        plans = StepPlans(network.recipe, network.state.vectors, Stopwatch(), workers or network.workers)
+        self.plan = plans.make(batch, compiled=compiled)
         self.plan.inputs[INPUTS][...] = data.inputs[:batch]
         self.plan.inputs[TARGETS][...] = data.labels[:batch]
         # Constants of a late step. A small rate: the batch stays one that is being learned.

@@ -110,6 +110,7 @@ def test_run_json_tells_how_it_went():
         "end",
         "resumed",
         "threads",
+        "workers",
         "compiled",
         "environment",
         "data",

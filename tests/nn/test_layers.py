@@ -227,10 +227,20 @@ def test_float32_stays_float32(name, sample):
 
 
 @pytest.mark.parametrize(("name", "sample"), CASES, ids=IDS)
-def test_examples_do_not_see_each_other(name, sample):
+def test_examples_are_treated_alike(name, sample):
     _, _, out, _, feed = _traced(name, sample)
     moved = {v: np.roll(a, 1, axis=0) if v.shape[0] == BATCH and v.name[0] in "xn" else a for v, a in feed.items()}
     np.testing.assert_allclose(evaluate([out], moved)[0], np.roll(evaluate([out], feed)[0], 1, axis=0), rtol=1e-14)
+
+
+@pytest.mark.parametrize(("name", "sample"), CASES, ids=IDS)
+def test_only_what_keeps_statistics_lets_examples_see_each_other(name, sample):
+    """Whoever computes parts of a batch by themselves goes by that."""
+    layer, (x, *_), out, values, feed = _traced(name, sample)
+    others = {values[key]: np.concatenate([array[:1], array[:-1]]) for key, array in x.items()}
+    first, again = (evaluate([out], {**feed, **given})[0][0] for given in ({}, others))
+    sees_others = not np.allclose(again, first, rtol=1e-12)
+    assert sees_others == bool(layer.buffers(*(ad.spec_of(array) for array in x.values())))
 
 
 def _apply(settings, *shapes):

@@ -1,6 +1,7 @@
 """The loop: which examples a step sees, what an epoch says, when training stops, and that it can go on anywhere."""
 
 import copy
+import dataclasses
 import itertools
 import json
 import tracemalloc
@@ -414,10 +415,12 @@ def growth(trainer: Trainer, every: int, warm: int, events: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize(("every", "warm", "events"), [(1, 20, 100), (20, 1, 5)])
-def test_a_steady_step_keeps_nothing(accumulate, every, warm, events):
+def test_a_steady_step_keeps_nothing(accumulate, every, warm, events, workers):
     r = recipe(DROPOUT, optimizer="adam", dtype="float32", clip_norm=1.0, accumulate=accumulate > 1)
     data = examples(32 * 300, r)
     this = job(r, data, metrics=["accuracy"], batch_size=32, accumulate=accumulate, epochs=1)
+    this = dataclasses.replace(this, workers=workers)
     assert growth(Trainer(this, State.start(r, 0)), every, warm, events) < 2000

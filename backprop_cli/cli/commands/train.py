@@ -28,7 +28,7 @@ def train(
     run_dir: Annotated[
         Path | None, Option("--run-dir", metavar="DIR", help="Directory of the run, new or empty.")
     ] = None,
-    threads: Annotated[int | None, Option("--threads", metavar="N", min=1, help="BLAS threads.")] = None,
+    threads: Annotated[int | None, Option("--threads", metavar="N", min=1, help="Threads of a step.")] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Check everything short of the first step; write nothing.")
     ] = False,
