@@ -93,11 +93,11 @@ def _deep(depth: int, seconds: float) -> Worker:
     return worker
 
 
-def _threads(name: str, case: AnyCase) -> Comparison:
+def _threads(name: str, title: str, case: AnyCase) -> Comparison:
     def lines(seconds: float) -> dict[str, Participant]:
         return {peer: Worker(peer, case, seconds) for peer in ("bp_plan", *THREADS)}
 
-    title = f"{name}, batch {case.batch}, bp's plan with its threads"
+    title = f"{title}, batch {case.batch}, bp's plan with its threads"
     return Comparison(f"threads-{name}", title, STEP, "bp_plan", lines)
 
 
@@ -140,8 +140,11 @@ _MAKERS: tuple[Callable[[], Comparison], ...] = (
     partial(_training, "large", (784, 512, 256, 10), 128),
     _depth,
     *(partial(_batch, size) for size in BATCHES),
-    *(partial(_threads, f"{_network(sizes)}-{batch}", Case(sizes, batch, 8 * batch)) for sizes, batch in SHARED),
-    *(partial(_threads, name, _layers(name)) for name in LAYERS),
+    *(
+        partial(_threads, f"{_network(sizes)}-{batch}", _network(sizes), Case(sizes, batch, 8 * batch))
+        for sizes, batch in SHARED
+    ),
+    *(partial(_threads, name, LAYERS[name][-1], _layers(name)) for name in LAYERS),
     *(partial(_layered, name) for name in LAYERS),
     _mnist_epoch,
     _iris,
