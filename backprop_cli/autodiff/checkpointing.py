@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from backprop_cli.autodiff.families import ones_like
-from backprop_cli.autodiff.ops.shape import Barrier
+from backprop_cli.autodiff.ops.copies import Barrier
 from backprop_cli.autodiff.transforms import grad, vjp
 from backprop_cli.autodiff.value import Value, scope, toposort
 from backprop_cli.errors import UsageError

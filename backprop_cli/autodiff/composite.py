@@ -24,12 +24,14 @@ from backprop_cli.autodiff.ops.arithmetic import (
     Subtract,
 )
 from backprop_cli.autodiff.ops.comparison import Equal, Greater, GreaterEqual, Less, OneHot, Where
+from backprop_cli.autodiff.ops.copies import Cast, Copy, StopGradient
 from backprop_cli.autodiff.ops.error_function import Erf
 from backprop_cli.autodiff.ops.exponential import Cos, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Softplus, Tanh
 from backprop_cli.autodiff.ops.linalg import Matmul
+from backprop_cli.autodiff.ops.parts import Concat, Slice
 from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.rows import TakeRows
-from backprop_cli.autodiff.ops.shape import BroadcastTo, Cast, Concat, Copy, Reshape, Slice, StopGradient, Transpose
+from backprop_cli.autodiff.ops.shape import BroadcastTo, Reshape, Transpose
 from backprop_cli.autodiff.ops.softmax import Softmax
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError

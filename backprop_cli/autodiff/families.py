@@ -157,12 +157,33 @@ class Bilinear(Op):
         return self.transpose_left(cotangent, x, y), self.transpose_right(cotangent, x, y)
 
 
+class Constant(Op):
+    """Constant for every derivative: by definition, or but for its jumps."""
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """None."""
+        return None
+
+    def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
+        """None."""
+        return (None,) * len(primals)
+
+    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+        """None."""
+        return (None,) * len(primals)
+
+
 def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
     if part is None or not x.spec.is_inexact:
         return None
     reads = np.broadcast_to(np.arange(x.size).reshape(x.shape), out.shape).reshape(out.size, 1)
     is_unit = isinstance(part, float) and abs(part) == 1.0
     return Local(reads, is_unit, x.size, -1 if is_unit and part == -1.0 else 1)
+
+
+def batched(size: int, x: Sequence[Value], mapped: Sequence[bool]) -> list[Value]:
+    """The operands of ``vectorize``, of which those that are not ``mapped`` are repeated along the new first axis."""
+    return [v if is_mapped else broadcast(v, (size, *v.shape)) for v, is_mapped in zip(x, mapped, strict=True)]
 
 
 def aligned(x: Value, ndim: int) -> Value:

@@ -11,20 +11,19 @@ Measured against the same with channels before height and one column a kernel el
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
+from backprop_cli.autodiff.calls import Calls
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.sweep import Sweep
 
 LIMIT = 2**19
 """Elements of the buffer, where one window of every example fits in it: 2 MB of float32, about a core's own cache."""
-
-Calls = list[Callable[[], object]]
 
 
 class Block(NamedTuple):

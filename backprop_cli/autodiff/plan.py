@@ -28,7 +28,9 @@ from backprop_cli.autodiff.arena import ALIGNMENT, FOREVER, Storage, lower_bound
 from backprop_cli.autodiff.chains import Chain, find_chains
 from backprop_cli.autodiff.native import linked
 from backprop_cli.autodiff.nests import Nest, find_nests
-from backprop_cli.autodiff.ops.shape import Concat, Copy, Reshape
+from backprop_cli.autodiff.ops.copies import Copy
+from backprop_cli.autodiff.ops.parts import Concat
+from backprop_cli.autodiff.ops.shape import Reshape
 from backprop_cli.autodiff.passes import numbers_first
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
@@ -303,9 +305,8 @@ def _chain_calls(chain: Chain | Nest, layout: _Layout, values: Mapping[Value, Ar
 def _home(node: Value, layout: _Layout) -> Array:
     array = layout.storage[node].array
     assert array is not None
-    if (
-        array.size == 0
-    ):  # a value in a register, or nothing: an array to read the shape from, whose memory stays untouched
+    if array.size == 0:
+        # A value in a register, or nothing: an array to read the shape from, whose memory stays untouched.
         return np.empty(node.shape, node.dtype)
     if node in layout.slot_of:
         concat, number = layout.slot_of[node]

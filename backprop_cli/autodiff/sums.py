@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backprop_cli.autodiff.ops.arithmetic import Add
-from backprop_cli.autodiff.ops.shape import Concat, Pad, Slice
+from backprop_cli.autodiff.ops.parts import Concat, Pad, Slice
 from backprop_cli.autodiff.value import Value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -41,13 +41,3 @@ class Sweep(NamedTuple):
             first, last = self.inside(offset, 0, self.windows)
             if first < last:
                 yield offset, slice(first, last), self.elements(offset, first, last)
-
-
-def in_turn(calls: Sequence[Callable[[], object]]) -> Callable[[], None]:
-    """One call that makes them all."""
-
-    def run() -> None:
-        for call in calls:
-            call()
-
-    return run

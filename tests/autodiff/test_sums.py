@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff.ops.shape import Pad
+from backprop_cli.autodiff.ops.parts import Pad
 
 
 def ops(*outputs):

@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Elementwise, Partial
+from backprop_cli.autodiff.families import Constant, Elementwise, Partial
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import Op, Sample, register, sample
+from backprop_cli.autodiff.op import Sample, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -100,7 +99,7 @@ _FEW = 256
 
 @register
 @dataclass(frozen=True)
-class OneHot(Op):
+class OneHot(Constant):
     """``out[..., k] = [labels[...] = k]``; labels are integers in [0, classes), which is not checked here."""
 
     classes: int
@@ -132,18 +131,6 @@ class OneHot(Op):
         labels, classes = np.broadcast_arrays(x[0][..., None], np.arange(self.classes))
         return Loop("{one} if {0} == {1} else {zero}", (labels, classes), out)
 
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """None."""
-        return (None,)
-
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The same."""
         return self(x[0])
-
-    def jvp(self, primals: Any, tangents: Any, out: Value) -> Value | None:
-        """None."""
-        return None
-
-    def vjp(self, primals: Any, out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """None."""
-        return (None,)

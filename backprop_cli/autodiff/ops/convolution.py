@@ -15,12 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop_cli.autodiff import im2col
-from backprop_cli.autodiff.families import Bilinear, broadcast, reshaped
+from backprop_cli.autodiff.calls import Calls, in_turn
+from backprop_cli.autodiff.families import Bilinear, batched, reshaped
 from backprop_cli.autodiff.op import common_dtype, register, sample
-from backprop_cli.autodiff.ops.shape import BroadcastTo, Copy, Slice, Transpose
+from backprop_cli.autodiff.ops.copies import Copy
+from backprop_cli.autodiff.ops.parts import Slice
+from backprop_cli.autodiff.ops.shape import BroadcastTo, Transpose
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local, inverted
-from backprop_cli.autodiff.sweep import Sweep, in_turn
+from backprop_cli.autodiff.sweep import Sweep
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
@@ -48,7 +51,7 @@ class Convolving(Bilinear):
         """Elements that ``calls`` needs in two arrays: for weights, for windows."""
         raise NotImplementedError
 
-    def calls(self, sizes: im2col.Convolution, x: Array, y: Array, out: Array, memory: Sequence[Array]) -> im2col.Calls:
+    def calls(self, sizes: im2col.Convolution, x: Array, y: Array, out: Array, memory: Sequence[Array]) -> Calls:
         """The evaluation, on operands of which all but weights lie in line."""
         raise NotImplementedError
 
@@ -125,8 +128,7 @@ class Convolving(Bilinear):
         is_weight = [k == self.weight_at for k in range(3)]
         if tuple(mapped) == (True, False) and is_weight[1]:
             return _from_batch(self(_to_batch(x[0]), x[1]), size)
-        every = [v if m else broadcast(v, (size, *v.shape)) for v, m in zip(x, mapped, strict=True)]
-        grouped = (_to_channels(v, is_weight[k]) for k, v in enumerate(every))
+        grouped = (_to_channels(v, is_weight[k]) for k, v in enumerate(batched(size, x, mapped)))
         return _from_channels(replace(self, groups=size * self.groups)(*grouped), size, is_weight[2])
 
     weight_at: ClassVar[int] = 1
@@ -230,7 +232,7 @@ class Convolution(Convolving):
         """Filters, windows."""
         return sizes.weights, sizes.buffer_size()
 
-    def calls(self, sizes: im2col.Convolution, x: Array, y: Array, out: Array, memory: Sequence[Array]) -> im2col.Calls:
+    def calls(self, sizes: im2col.Convolution, x: Array, y: Array, out: Array, memory: Sequence[Array]) -> Calls:
         """Filters times windows."""
         return sizes.forward(_image(x), y, _image(out), *memory)
 
@@ -291,7 +293,7 @@ class ConvolutionTranspose(Convolving):
         """Filters, products."""
         return sizes.weights, sizes.strip_size()
 
-    def calls(self, sizes: im2col.Convolution, x: Array, y: Array, out: Array, memory: Sequence[Array]) -> im2col.Calls:
+    def calls(self, sizes: im2col.Convolution, x: Array, y: Array, out: Array, memory: Sequence[Array]) -> Calls:
         """Products, added where they belong."""
         return sizes.by_image(_image(x), y, _image(out), *memory)
 
@@ -356,7 +358,7 @@ class ConvolutionWeight(Convolving):
         """Two sums, windows."""
         return 2 * sizes.weights, sizes.buffer_size()
 
-    def calls(self, sizes: im2col.Convolution, x: Array, y: Array, out: Array, memory: Sequence[Array]) -> im2col.Calls:
+    def calls(self, sizes: im2col.Convolution, x: Array, y: Array, out: Array, memory: Sequence[Array]) -> Calls:
         """Results times windows, summed."""
         return sizes.by_weight(_image(x), _image(y), out, *memory)
 

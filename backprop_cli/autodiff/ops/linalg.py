@@ -12,7 +12,8 @@ import numpy as np
 from backprop_cli.autodiff.families import Bilinear, aligned, reshaped, unbroadcast
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import common_dtype, in_brackets, register, sample
-from backprop_cli.autodiff.ops.shape import Concat, Transpose
+from backprop_cli.autodiff.ops.parts import Concat
+from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.op import Sample, register, sample
-from backprop_cli.autodiff.ops.windowed import Calls, Windowed, reduced
+from backprop_cli.autodiff.calls import Calls
+from backprop_cli.autodiff.families import Constant
+from backprop_cli.autodiff.op import Sample, register
+from backprop_cli.autodiff.ops.windowed import POOLED, Windowed, reduced
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -34,16 +36,7 @@ class MaxPool(Windowed):
     """
 
     is_smooth: ClassVar = False
-    samples: ClassVar = (
-        sample((3, 4, 2), axis=1, kernel=2, stride=2),
-        sample((7, 2), axis=0, kernel=3, stride=2, before=1, after=1),
-        sample((2, 5), axis=1, kernel=2, stride=3),
-        sample((2, 5), axis=1, kernel=4, stride=1),
-    )
-
-    def shape(self, *x: Spec) -> Spec:
-        """An element a window."""
-        return self.pooled(x[0])
+    samples: ClassVar = POOLED
 
     def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
         """A maximum of slices an offset."""
@@ -51,22 +44,19 @@ class MaxPool(Windowed):
 
     def eval_complex(self, *x: Array, out: Array) -> None:
         """The element whose real part is the largest."""
-        offset = _evaluated(self._of(MaxPoolOffset), x[0].real, out=np.empty(out.shape))
-        _evaluated(self._of(WindowTake), offset, x[0], out=out)
-
-    def _of(self, kind: type[Windowed], **more: Any) -> Windowed:
-        return kind(self.axis, self.kernel, self.stride, self.before, self.after, **more)
+        offset = _evaluated(self.of(MaxPoolOffset), x[0].real, out=np.empty(out.shape))
+        _evaluated(self.of(WindowTake), offset, x[0], out=out)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
         """The tangent of the largest."""
         (x,), (x_dot,) = primals, tangents
-        return None if x_dot is None else self._of(WindowTake)(self._of(MaxPoolOffset)(x), x_dot)
+        return None if x_dot is None else self.of(WindowTake)(self.of(MaxPoolOffset)(x), x_dot)
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
         """To the largest."""
         (x,) = primals
-        put = self._of(WindowPut, size=x.shape[self.axis])
-        return (put(self._of(MaxPoolOffset)(x), cotangent),)
+        put = self.of(WindowPut, size=x.shape[self.axis])
+        return (put(self.of(MaxPoolOffset)(x), cotangent),)
 
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
         """Its elements."""
@@ -75,16 +65,12 @@ class MaxPool(Windowed):
 
 @register
 @dataclass(frozen=True)
-class MaxPoolOffset(Windowed):
+class MaxPoolOffset(Windowed, Constant):
     """``out[q] = offset in its window of the first largest element``, as a number of x's dtype; see ``max_pool``."""
 
     is_smooth: ClassVar = False
     is_step: ClassVar = True
-    samples: ClassVar = MaxPool.samples
-
-    def shape(self, *x: Spec) -> Spec:
-        """An element a window."""
-        return self.pooled(x[0])
+    samples: ClassVar = POOLED
 
     def scratch(self, *x: Spec) -> tuple[Spec, ...]:
         """The largest so far; whether, and then which, element is larger."""
@@ -114,18 +100,6 @@ class MaxPoolOffset(Windowed):
             partial(out[(*lead, slice(window, window + 1))].fill, self.before - window * self.stride)
             for window in padded
         ]
-
-    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """None: it is constant but for its jumps."""
-        return None
-
-    def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """None."""
-        return (None,)
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """None."""
-        return (None,)
 
 
 @register
@@ -168,7 +142,7 @@ class WindowTake(Windowed):
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
         """Put where it was taken."""
-        put = WindowPut(self.axis, self.kernel, self.stride, self.before, self.after, primals[1].shape[self.axis])
+        put = self.of(WindowPut, size=primals[1].shape[self.axis])
         return None, put(primals[0], cotangent)
 
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
@@ -208,7 +182,7 @@ class WindowPut(Windowed):
         """At each offset what is put times whether it is the one; of two, the first takes what the second leaves."""
         offsets, array = x
         pieces = self.pieces(out, array)
-        calls: Calls = [] if self.covers(self.size) else [partial(out.fill, 0)]
+        calls = self.cleared(out)
         if self._parts(spec_of(offsets), spec_of(array)):
             (_, first, _), (_, second, _) = pieces
             calls.append(partial(np.multiply, array, offsets, out=second))
@@ -218,9 +192,7 @@ class WindowPut(Windowed):
         ):
             calls.append(partial(np.equal, wanted, offset, out=part))
             calls.append(partial(np.multiply, part, given, out=part))
-            calls.append(
-                partial(np.add, target, part, out=target) if self.overlaps else partial(np.copyto, target, part)
-            )
+            calls.append(self.put(part, target))
         return calls
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
@@ -229,8 +201,7 @@ class WindowPut(Windowed):
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
         """Take from where it was put."""
-        take = WindowTake(self.axis, self.kernel, self.stride, self.before, self.after)
-        return None, take(primals[0], cotangent)
+        return None, self.of(WindowTake)(primals[0], cotangent)
 
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
         """Its windows."""

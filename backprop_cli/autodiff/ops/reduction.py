@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.calls import in_turn
 from backprop_cli.autodiff.families import Linear, broadcast, reshaped
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
-from backprop_cli.autodiff.ops.shape import Concat, Reshape, Transpose
+from backprop_cli.autodiff.ops.parts import Concat
+from backprop_cli.autodiff.ops.shape import Reshape, Transpose
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -101,7 +103,7 @@ class Sum(Linear):
             last = tuple(range(part.ndim, array.ndim))
             first = Sum(last).bind(array, out=part)
             second = Sum(tuple(axis for axis in axes if axis < part.ndim)).bind(part, out=out)
-            return partial(_both, first, second)
+            return in_turn((first, second))
         if array.dtype.kind == "f" and array.flags.c_contiguous and out.flags.c_contiguous and array.size:
             count = math.prod(array.shape[axis] for axis in axes)
             ones = np.ones(count, array.dtype)
@@ -172,11 +174,6 @@ class Sum(Linear):
         if isinstance(x.op, OPS["subtract"]) and any(isinstance(operand.op, Sum) for operand in x.inputs):
             return self(x.inputs[0]) - self(x.inputs[1])
         return None
-
-
-def _both(first: Callable[[], object], second: Callable[[], object]) -> None:
-    first()
-    second()
 
 
 @register

@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.calls import Call, Calls, in_turn
 from backprop_cli.autodiff.op import Op, register, sample
 from backprop_cli.autodiff.ops.reduction import Sum
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
-
-Call = Callable[[], object]
 
 _BLOCK = 65536
 """Elements computed at a time, which stay in the cache: 256 kB of float32."""
@@ -69,7 +68,7 @@ class Softmax(Op):
 
     def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
         """NumPy's calls, on pieces that stay in the cache."""
-        calls: list[Call] = []
+        calls: Calls = []
         given, width = x[0], out.shape[-1]
         if not given.flags.c_contiguous:
             calls.append(partial(np.copyto, out, given))
@@ -81,7 +80,7 @@ class Softmax(Op):
         else:
             for square, result in zip(given.reshape(-1, width, width), out.reshape(-1, width, width), strict=True):
                 calls += _by_stairs(square, result, scratch)
-        return partial(_run, calls)
+        return in_turn(calls)
 
     def eval_complex(self, *x: Array, out: Array) -> None:
         """The largest real part is taken off."""
@@ -126,11 +125,6 @@ def _barred(size: int, dtype: np.dtype[Any]) -> Array:
     mask: Array = np.where(np.tri(size, dtype=np.bool_), 0.0, -np.inf).astype(dtype)
     mask.flags.writeable = False
     return mask
-
-
-def _run(calls: Sequence[Call]) -> None:
-    for call in calls:
-        call()
 
 
 def _by_rows(x: Array, out: Array, scratch: tuple[Array, ...]) -> Iterator[Call]:

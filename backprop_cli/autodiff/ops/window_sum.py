@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.calls import Calls
 from backprop_cli.autodiff.families import Linear
 from backprop_cli.autodiff.op import register, sample
-from backprop_cli.autodiff.ops.windowed import Calls, Windowed, reduced
+from backprop_cli.autodiff.ops.windowed import POOLED, Windowed, reduced
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
@@ -22,16 +22,7 @@ from backprop_cli.autodiff.value import Value
 class WindowSum(Windowed, Linear):
     """``out[q] = sum of x[q * stride - before + o] for o in [0, kernel)``, along an axis; 0 on padding."""
 
-    samples: ClassVar = (
-        sample((3, 4, 2), axis=1, kernel=2, stride=2),
-        sample((7, 2), axis=0, kernel=3, stride=2, before=1, after=1),
-        sample((2, 5), axis=1, kernel=2, stride=3),
-        sample((2, 5), axis=1, kernel=4, stride=1),
-    )
-
-    def shape(self, *x: Spec) -> Spec:
-        """An element a window."""
-        return self.pooled(x[0])
+    samples: ClassVar = POOLED
 
     def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
         """A sum of slices an offset."""
@@ -39,8 +30,7 @@ class WindowSum(Windowed, Linear):
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """To every element of the window."""
-        size = x[0].shape[self.axis]
-        return (WindowSpread(self.axis, self.kernel, self.stride, self.before, self.after, size)(cotangent),)
+        return (self.of(WindowSpread, size=x[0].shape[self.axis])(cotangent),)
 
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
         """Its elements."""
@@ -66,16 +56,11 @@ class WindowSpread(Windowed, Linear):
 
     def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
         """A copy, or where windows overlap a sum, an offset."""
-        calls: Calls = [] if self.covers(self.size) else [partial(out.fill, 0)]
-        for _, target, given in self.pieces(out, x[0]):
-            calls.append(
-                partial(np.add, target, given, out=target) if self.overlaps else partial(np.copyto, target, given)
-            )
-        return calls
+        return [*self.cleared(out), *(self.put(given, target) for _, target, given in self.pieces(out, x[0]))]
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Sums."""
-        return (WindowSum(self.axis, self.kernel, self.stride, self.before, self.after)(cotangent),)
+        return (self.of(WindowSum)(cotangent),)
 
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
         """Its windows."""

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff.families import broadcast
-from backprop_cli.autodiff.op import Op
+from backprop_cli.autodiff.calls import Call, Calls, in_turn
+from backprop_cli.autodiff.families import batched
+from backprop_cli.autodiff.op import Op, sample
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local, inverted
-from backprop_cli.autodiff.sweep import Sweep, in_turn
+from backprop_cli.autodiff.sweep import Sweep
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
-Calls = list[Callable[[], object]]
+POOLED = (
+    sample((3, 4, 2), axis=1, kernel=2, stride=2),
+    sample((7, 2), axis=0, kernel=3, stride=2, before=1, after=1),
+    sample((2, 5), axis=1, kernel=2, stride=3),
+    sample((2, 5), axis=1, kernel=4, stride=1),
+)
+"""Samples of an op that makes an element of each window."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,14 @@ class Windowed(Op):
     def sweep(self, size: int) -> Sweep:
         """The windows of an axis of this size."""
         return Sweep(size, self.kernel, self.stride, 1, self.before, self.after)
+
+    def of(self, kind: type[Windowed], **more: Any) -> Windowed:
+        """Another op on the same windows."""
+        return kind(self.axis, self.kernel, self.stride, self.before, self.after, **more)
+
+    def shape(self, *x: Spec) -> Spec:
+        """An element a window."""
+        return self.pooled(x[0])
 
     def pooled(self, x: Spec) -> Spec:
         """An element a window."""
@@ -55,14 +71,16 @@ class Windowed(Op):
         sweep = self.sweep(x.shape[self.axis])
         return [(offset, x[(*lead, read)], out[(*lead, windows)]) for offset, windows, read in sweep.pieces()]
 
-    @property
-    def overlaps(self) -> bool:
-        """Whether an element can be in two windows."""
-        return self.stride < self.kernel
+    def cleared(self, out: Array) -> Calls:
+        """Zeros, unless every element of ``out`` is in one window exactly."""
+        size = out.shape[self.axis]
+        covers = self.stride == self.kernel and self.before == 0 and self.sweep(size).windows * self.kernel == size
+        return [] if covers else [partial(out.fill, 0)]
 
-    def covers(self, size: int) -> bool:
-        """Whether every element of the axis is in one window exactly."""
-        return self.stride == self.kernel and self.before == 0 and self.sweep(size).windows * self.kernel == size
+    def put(self, piece: Array, target: Array) -> Call:
+        """Add it where an element can be in two windows, else copy it."""
+        overlap = self.stride < self.kernel
+        return partial(np.add, target, piece, out=target) if overlap else partial(np.copyto, target, piece)
 
     def halves(self, size: int) -> bool:
         """Whether every window has two elements, and no element is in two windows."""
@@ -83,8 +101,7 @@ class Windowed(Op):
 
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The axis is one further."""
-        every = (v if m else broadcast(v, (size, *v.shape)) for v, m in zip(x, mapped, strict=True))
-        return replace(self, axis=self.axis + 1)(*every)
+        return replace(self, axis=self.axis + 1)(*batched(size, x, mapped))
 
     def flops(self, *x: Spec) -> int:
         """One an element of a window."""
@@ -107,14 +124,9 @@ class Windowed(Op):
         return Local(inverted(read, window, out.size), is_unit, x.size)
 
 
-def whole_windows(pieces: Sequence[tuple[int, Array, Array]], out: Array) -> list[Array]:
-    """What is read at the offsets that are in the array for every window."""
-    return [read for _, read, windows in pieces if windows.shape == out.shape]
-
-
 def reduced(ufunc: np.ufunc, start: float, pieces: Sequence[tuple[int, Array, Array]], out: Array) -> Calls:
     """``out = ufunc of the elements of each window``; ``start`` changes nothing."""
-    whole = whole_windows(pieces, out)
+    whole = [read for _, read, windows in pieces if windows.shape == out.shape]  # offsets that no window has outside
     if len(whole) == len(pieces) > 1:
         return [partial(ufunc, *whole[:2], out=out), *(partial(ufunc, read, out, out=out) for read in whole[2:])]
     return [partial(out.fill, start), *(partial(ufunc, read, windows, out=windows) for _, read, windows in pieces)]

@@ -1,0 +1,127 @@
+"""The same elements again: in another precision, in other memory, out of sight of derivatives and of simplification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff.families import Constant
+from backprop_cli.autodiff.op import Sample, register, sample
+from backprop_cli.autodiff.ops.shape import Movement
+from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.value import Value
+
+
+@register
+@dataclass(frozen=True)
+class Cast(Movement):
+    """``out = x`` in another floating-point dtype; the cotangent is cast back."""
+
+    dtype: str
+    samples: ClassVar = (sample((3, 4), dtype="float64"),)
+
+    def source(self, x: Array, out: Array) -> Array:
+        """All of x; storing it converts it."""
+        return x
+
+    def shape(self, *x: Spec) -> Spec:
+        """The same shape."""
+        return Spec(x[0].shape, np.dtype(self.dtype))
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy with conversion."""
+        np.copyto(out, x, casting="unsafe")
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
+        """The tangent, cast too."""
+        return super().jvp(primals, tangents, out) if primals[0].spec.is_inexact else None
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Cast back."""
+        return (Cast(x[0].dtype.name)(cotangent),)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
+
+    def simplify(self, *x: Value) -> Value | None:
+        """Nothing to do."""
+        return x[0] if x[0].dtype == np.dtype(self.dtype) else None
+
+
+@register
+class StopGradient(Constant):
+    """``out = x``, a constant for every derivative."""
+
+    is_view: ClassVar = True
+    blocks_gradient: ClassVar = True
+    samples: ClassVar = (sample((3, 4)),)
+
+    def shape(self, *x: Spec) -> Spec:
+        """That of x."""
+        return x[0]
+
+    def view(self, x: Array) -> Array | None:
+        """X itself."""
+        return x
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy."""
+        np.copyto(out, x)
+
+    def flops(self, *x: Spec) -> int:
+        """None."""
+        return 0
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
+
+
+@register
+class Copy(Movement):
+    """``out = x`` in memory of its own."""
+
+    samples: ClassVar[tuple[Sample, ...]] = (sample((3, 4)),)
+
+    def shape(self, *x: Spec) -> Spec:
+        """That of x."""
+        return x[0]
+
+    def source(self, x: Array, out: Array) -> Array:
+        """All of x."""
+        return x
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        """Copy."""
+        np.copyto(out, x)
+
+    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], Any]:
+        """NumPy's copy itself."""
+        return partial(np.copyto, out, x[0])
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        """Itself."""
+        return (cotangent,)
+
+    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
+        """The same."""
+        return self(x[0])
+
+
+@register
+@dataclass(frozen=True)
+class Barrier(Copy):
+    """``out = x``, a view: what is computed from it is kept apart from what is computed from x, and not merged."""
+
+    number: int = 0
+    is_view: ClassVar = True
+    samples: ClassVar = (sample((3, 4)), sample((2,), number=1))
+
+    def view(self, x: Array) -> Array | None:
+        """X itself."""
+        return x
