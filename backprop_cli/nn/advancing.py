@@ -55,11 +55,8 @@ def advance(
         prefix = f"{node.name}."
         own = {name: params[full] for name, full in node.full_names().items()}
         own |= {name: params[prefix + name] for name in node.buffers}
-        held = {
-            name.rpartition(".")[2]: value for name, value in memory.items() if name.rpartition(".")[0] == node.name
-        }
         with scope(node.name):
             inputs = (values[source] for source in node.inputs)
-            values[node.name], changed = node.layer.advance(own, held, *inputs)
+            values[node.name], changed = node.layer.advance(own, node.own(memory), *inputs)
         new |= {prefix + name: value for name, value in changed.items()}
     return values[model.nodes[-1].name], new

@@ -144,6 +144,11 @@ class Loss(Settings):
         return rng.integers(0, 2, shape).astype(np.float64) if self.task == "binary" else rng.standard_normal(shape)
 
 
+def first_place(wrong: NDArray[np.bool_]) -> tuple[int, ...] | None:
+    """The index of the first that is true; None: there is none."""
+    return tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.any() else None
+
+
 @dataclass(frozen=True)
 class WrongTarget:
     """Where a target is among the targets, and what is wrong: ``expected a count of at least 0, got -1``."""

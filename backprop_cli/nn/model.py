@@ -144,7 +144,7 @@ class Model:
         for node in self.nodes:
             given = {name: params[full] for name, full in node.full_names().items()}
             held = {name: params[f"{node.name}.{name}"] for name in node.buffers if f"{node.name}.{name}" in params}
-            drawn = {} if noise is None else _of_layer(node.name, noise)
+            drawn = {} if noise is None else node.own(noise)
             inputs = [values[source] for source in node.inputs]
             learns = noise is not None and not node.is_frozen
             with scope(node.name):
@@ -172,10 +172,6 @@ class Model:
                 count = value.op.multiplications(*operands)
                 if count:
                     yield value.layer, count, count // value.op.products(*operands)
-
-
-def _of_layer(layer: str, values: Mapping[str, Value]) -> dict[str, Value]:
-    return {name.rpartition(".")[2]: value for name, value in values.items() if name.rpartition(".")[0] == layer}
 
 
 def _check_tokens(wires: Sequence[Wire]) -> None:

@@ -65,6 +65,11 @@ class Node:
         """Full names of the parameters that it reads, by the name that each has here."""
         return {**{name: f"{self.name}.{name}" for name in self.params}, **self.shares}
 
+    def own(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of values by full name that are this layer's, by the name that each has here."""
+        parted = ((*name.rpartition(".")[::2], value) for name, value in values.items())
+        return {name: value for layer, name, value in parted if layer == self.name}
+
     def specs(self, batch: int, dtype: np.dtype[Any]) -> tuple[Spec, ...]:
         """Specs of the inputs of a batch; ``dtype`` is that of numbers."""
         return _specs(self.layer, batch, self.input_shapes, dtype)

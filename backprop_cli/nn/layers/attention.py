@@ -25,6 +25,7 @@ from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
+from backprop_cli.nn.layers.dropping import kept
 
 _MOST_HEADS = 1024
 """That a message looks for."""
@@ -108,8 +109,7 @@ class Attention(ParameterLayer):
         queries, keys, values = (self._projected(params, number, x[0 if number == 0 else -1]) for number in range(3))
         probs = fused_softmax(queries @ transpose(keys, (0, 1, 3, 2)), self.causal)
         if "noise" in params:
-            kept = greater_equal(params["noise"], self.dropout)
-            probs = probs * (kept * (1.0 / (1.0 - self.dropout)))
+            probs = probs * kept(params["noise"], self.dropout)
         return self._joined(params, probs @ values)
 
     @property
@@ -127,8 +127,8 @@ class Attention(ParameterLayer):
         if not self.causal or len(x) > 1:
             return None
         batch, _, width = x[0].shape
-        kept = x[0].with_shape((batch, self.heads, context, width // self.heads))
-        return {"keys": kept, "values": kept, "position": Spec((1,), np.dtype(np.int64))}
+        each = x[0].with_shape((batch, self.heads, context, width // self.heads))
+        return {"keys": each, "values": each, "position": Spec((1,), np.dtype(np.int64))}
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
         """One query against the keys so far."""

@@ -7,9 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from backprop_cli.autodiff import Spec, Value, mean, reshape, square
-from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Buffer, Param, Params, Sample
-from backprop_cli.nn.layers.normalizing import Standardizing
+from backprop_cli.nn.layers.normalizing import Standardizing, channels_of
 
 
 @LAYERS.register
@@ -41,9 +40,7 @@ class BatchNorm(Standardizing):
 
     def params(self, *x: Spec) -> dict[str, Param]:
         """``weight`` and ``bias``, unless switched off."""
-        if x[0].ndim < 2:
-            raise ShapeError(self.type, "needs at least one axis an example: features, or channels first", x=x[0])
-        return self.affine_params((x[0].shape[1],))
+        return self.affine_params((channels_of(self, x[0]),))
 
     def buffers(self, *x: Spec) -> dict[str, Buffer]:
         """``running_mean`` from 0 and ``running_var`` from 1."""

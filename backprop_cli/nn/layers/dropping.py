@@ -22,5 +22,9 @@ class Dropping(Layer):
         """The input, thinned where there is noise."""
         if "noise" not in params:
             return x[0]
-        kept = greater_equal(params["noise"], self.rate)
-        return x[0] * (kept * (1.0 / (1.0 - self.rate)))
+        return x[0] * kept(params["noise"], self.rate)
+
+
+def kept(noise: Value, rate: float) -> Value:
+    """``[noise >= rate] / (1 - rate)``: what is multiplied by, whose mean over the noise is 1."""
+    return greater_equal(noise, rate) * (1.0 / (1.0 - rate))

@@ -10,7 +10,7 @@ from pydantic import Field
 from backprop_cli.autodiff import Spec, Value, reshape
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
-from backprop_cli.nn.layers.normalizing import Standardizing
+from backprop_cli.nn.layers.normalizing import Standardizing, channels_of
 from backprop_cli.nn.windows import dividing
 
 
@@ -39,9 +39,7 @@ class GroupNorm(Standardizing):
 
     def params(self, *x: Spec) -> dict[str, Param]:
         """``weight`` and ``bias``, unless switched off."""
-        if x[0].ndim < 2:
-            raise ShapeError(self.type, "needs at least one axis an example: features, or channels first", x=x[0])
-        channels = x[0].shape[1]
+        channels = channels_of(self, x[0])
         if channels % self.groups:
             reason = f"{self.groups} groups do not divide {channels} channels; take {dividing(channels)}"
             raise ShapeError(self.type, reason, x=x[0])

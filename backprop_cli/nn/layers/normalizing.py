@@ -28,6 +28,10 @@ class Normalizing(ParameterLayer):
         """``weight`` of this shape, unless switched off."""
         return {"weight": Param(shape, self.initializer, regularized=False)} if self.affine else {}
 
+    def reciprocal(self, mean_square: Value) -> Value:
+        """``1 / sqrt(mean_square + epsilon)``."""
+        return 1.0 / sqrt(mean_square + self.epsilon)
+
     def scaled(self, x: Value, params: Params, shape: tuple[int, ...]) -> Value:
         """``x * weight + bias`` with those there are, in ``shape``, which broadcasts against x."""
         out = x * reshape(params["weight"], shape) if "weight" in params else x
@@ -50,18 +54,41 @@ class Standardizing(Normalizing):
         centered = x - mean(x, axes, keepdims=True)
         return centered * self.reciprocal(mean(square(centered), axes, keepdims=True))
 
-    def reciprocal(self, variance: Value) -> Value:
-        """``1 / sqrt(variance + epsilon)``."""
-        return 1.0 / sqrt(variance + self.epsilon)
+
+class LastAxes(Normalizing):
+    """Normalization of the last axes of an example."""
+
+    axes: Annotated[int, Field(gt=0)] | Literal["all"] = 1
+    """how many of the last axes are normalized together"""
+
+    def normalized(self, x: Value, axes: tuple[int, ...]) -> Value:
+        """What is scaled, and shifted where the layer has a bias."""
+        raise NotImplementedError
+
+    def params(self, *x: Spec) -> dict[str, Param]:
+        """``weight``, and ``bias`` where the layer has one, unless switched off."""
+        return self.affine_params(tuple(x[0].shape[axis] for axis in self._axes(x[0])))
+
+    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
+        """None where positions are normalized together."""
+        return None if 1 in self._axes(x[0]) else {}
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        """Normalized, scaled, shifted."""
+        axes = self._axes(x[0].spec)
+        return self.scaled(self.normalized(x[0], axes), params, tuple(x[0].shape[axis] for axis in axes))
+
+    def _axes(self, x: Spec) -> tuple[int, ...]:
+        """The last ones of x, the batch not among them. Raises: ShapeError where there are fewer."""
+        count = x.ndim - 1 if self.axes == "all" else self.axes
+        if not 0 < count < x.ndim:
+            reason = f"the last {max(count, 1)} axes are to be normalized, and an example has {x.ndim - 1}"
+            raise ShapeError(self.type, reason, x=x)
+        return tuple(range(x.ndim - count, x.ndim))
 
 
-def last_axes(layer: Layer, wanted: int | Literal["all"], x: Spec) -> tuple[int, ...]:
-    """The last ``wanted`` axes of x, the batch not among them.
-
-    Raises: ShapeError where there are fewer.
-    """
-    count = x.ndim - 1 if wanted == "all" else wanted
-    if not 0 < count < x.ndim:
-        reason = f"the last {max(count, 1)} axes are to be normalized, and an example has {x.ndim - 1}"
-        raise ShapeError(layer.type, reason, x=x)
-    return tuple(range(x.ndim - count, x.ndim))
+def channels_of(layer: Layer, x: Spec) -> int:
+    """Size of the first axis of an example. Raises: ShapeError where it has none."""
+    if x.ndim < 2:
+        raise ShapeError(layer.type, "needs at least one axis an example: features, or channels first", x=x)
+    return x.shape[1]

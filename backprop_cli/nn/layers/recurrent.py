@@ -15,7 +15,6 @@ from backprop_cli.autodiff import (
     broadcast_to,
     concat,
     constant,
-    greater_equal,
     reshape,
     slice_,
     transpose,
@@ -24,6 +23,7 @@ from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.nn.initializer import Initializer, InitializerType
 from backprop_cli.nn.initializers.uniform import Uniform
 from backprop_cli.nn.layer import Param, ParameterLayer, Params, Sample
+from backprop_cli.nn.layers.dropping import kept
 from backprop_cli.settings import Maybe
 
 State = tuple[Value, ...]
@@ -181,8 +181,8 @@ class Recurrent(ParameterLayer):
 
     def _thinned(self, rows: Value, noise: Value) -> Value:
         batch, time, width = noise.shape
-        kept = greater_equal(transpose(noise, (1, 0, 2)), self.dropout) * (1.0 / (1.0 - self.dropout))
-        return reshape(reshape(rows, (time, batch, width)) * kept, rows.shape)
+        out = reshape(rows, (time, batch, width)) * kept(transpose(noise, (1, 0, 2)), self.dropout)
+        return reshape(out, rows.shape)
 
     @property
     def _directions(self) -> tuple[bool, ...]:

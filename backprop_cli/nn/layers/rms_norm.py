@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from backprop_cli.autodiff import Spec, Value, mean, sqrt, square
-from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
-from backprop_cli.nn.layers.normalizing import Normalizing, last_axes
+from backprop_cli.autodiff import Value, mean, square
+from backprop_cli.nn.layer import LAYERS, Sample
+from backprop_cli.nn.layers.normalizing import LastAxes
 
 
 @LAYERS.register
-class RmsNorm(Normalizing):
+class RmsNorm(LastAxes):
     """``out = x / sqrt(mean of x^2 + epsilon) * weight``, the mean over the last axes.
 
     As layer_norm without the mean and the bias. ``axes`` is how many of the last axes, or ``all`` of the example.
@@ -25,8 +23,6 @@ class RmsNorm(Normalizing):
     """
 
     type: Literal["rms_norm"] = "rms_norm"
-    axes: Annotated[int, Field(gt=0)] | Literal["all"] = 1
-    """how many of the last axes are normalized together"""
 
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({}, ((4,),)),
@@ -34,16 +30,6 @@ class RmsNorm(Normalizing):
         Sample({"epsilon": 0.01, "axes": 2, "affine": False}, ((2, 3),)),
     )
 
-    def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight``, unless switched off."""
-        return self.affine_params(tuple(x[0].shape[axis] for axis in last_axes(self, self.axes, x[0])))
-
-    def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
-        """None where positions are normalized together."""
-        return None if 1 in last_axes(self, self.axes, x[0]) else {}
-
-    def apply(self, params: Params, *x: Value) -> Value:
+    def normalized(self, x: Value, axes: tuple[int, ...]) -> Value:
         """Divided by its root mean square."""
-        axes = last_axes(self, self.axes, x[0].spec)
-        size = sqrt(mean(square(x[0]), axes, keepdims=True) + self.epsilon)
-        return self.scaled(x[0] * (1.0 / size), params, tuple(x[0].shape[axis] for axis in axes))
+        return x * self.reciprocal(mean(square(x), axes, keepdims=True))

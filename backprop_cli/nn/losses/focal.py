@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from backprop_cli.autodiff import Value, exp, logsumexp, one_hot, softmax, where
-from backprop_cli.nn.class_weight import ClassWeight, class_weights
-from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.autodiff import Value, exp, logsumexp, one_hot, where
+from backprop_cli.nn.loss import LOSSES
+from backprop_cli.nn.losses.of_classes import ClassLoss
 from backprop_cli.nn.softmax_cross_entropy import softmax_cross_entropy
 
 _NOTHING = -1e30
@@ -19,7 +16,7 @@ _NOTHING = -1e30
 
 
 @LOSSES.register
-class Focal(Loss):
+class Focal(ClassLoss):
     """``loss = mean(w[y] * (1 - p[y])^gamma * -log(p[y]))`` over the batch, ``p = softmax(logits)``, in nats.
 
     ``gamma`` 0 is cross_entropy. ``w``, the paper's alpha, is 1 unless ``class_weight`` says otherwise, as in
@@ -31,13 +28,9 @@ class Focal(Loss):
     """
 
     type: Literal["focal"] = "focal"
-    task: ClassVar[Task] = "classes"
-    applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"gamma": 0.5}, {"class_weight": {0: 0.5, 2: 3}})
     gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
     """how much less what is predicted well counts"""
-    class_weight: ClassWeight = "none"
-    """none, balanced, or a weight by class name"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """``exp(gamma * log(1 - p[y])) * -log(p[y])``."""
@@ -47,11 +40,3 @@ class Focal(Loss):
         chosen = one_hot(targets, outputs.shape[1], outputs.dtype)
         others = logsumexp(where(chosen, _NOTHING, outputs), 1) - logsumexp(outputs, 1)
         return exp(self.gamma * others) * softmax_cross_entropy(outputs, targets)
-
-    def class_weights(self, classes: Sequence[Any], counts: Sequence[int]) -> NDArray[np.float64] | None:
-        """As ``class_weight`` says. Raises: ClassWeightError."""
-        return class_weights(self.class_weight, classes, counts)
-
-    def activate(self, outputs: Value) -> Value:
-        """Probabilities of the classes."""
-        return softmax(outputs)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from backprop_cli.autodiff import Value, one_hot, relu, softmax, square
+from backprop_cli.autodiff import Value, one_hot, relu, square
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.nn.class_weight import ClassWeight, class_weights
-from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.nn.loss import LOSSES
+from backprop_cli.nn.losses.of_classes import ClassLoss
 
 
 @LOSSES.register
-class Hinge(Loss):
+class Hinge(ClassLoss):
     """``loss = mean(w[y] * sum_{c != y} max(0, margin - x[y] + x[c])^power / classes)``, x the network's scores.
 
     For classes, all wrong ones against the right one; ``binary_hinge`` is for yes-or-no targets. It is PyTorch's
@@ -30,16 +27,12 @@ class Hinge(Loss):
     """
 
     type: Literal["hinge"] = "hinge"
-    task: ClassVar[Task] = "classes"
-    applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     gives_probabilities: ClassVar[bool] = False
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"margin": 0.5, "power": 2}, {"class_weight": {0: 0.5, 2: 3}})
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """by how much the right class must win to cost nothing"""
     power: Literal[1, 2] = 1
     """1: what is missing from the margin; 2: its square"""
-    class_weight: ClassWeight = "none"
-    """none, balanced, or a weight by class name"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """What is missing from the margin, over all classes but the right one."""
@@ -48,11 +41,3 @@ class Hinge(Loss):
         right = sum_(chosen * outputs, 1, keepdims=True)
         missing = relu(self.margin - right + outputs) * (1.0 - chosen)
         return sum_(missing if self.power == 1 else square(missing), 1) * (1.0 / outputs.shape[1])
-
-    def class_weights(self, classes: Sequence[Any], counts: Sequence[int]) -> NDArray[np.float64] | None:
-        """As ``class_weight`` says. Raises: ClassWeightError."""
-        return class_weights(self.class_weight, classes, counts)
-
-    def activate(self, outputs: Value) -> Value:
-        """Scores from 0 to 1."""
-        return softmax(outputs)

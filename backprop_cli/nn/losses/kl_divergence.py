@@ -8,7 +8,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Value, constant, greater, log, log_softmax, softmax, where
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget
+from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget, first_place
 
 _TOLERANCE = 1e-3
 """How far from 1 given probabilities may sum to: they may be rounded to a few digits."""
@@ -45,15 +45,14 @@ class KlDivergence(Loss):
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
         """A probability below 0, or an example's that do not sum to 1."""
-        if (targets < 0).any():
-            i, j = (int(k) for k in np.argwhere(targets < 0)[0])
-            return WrongTarget((i, j), f"expected a probability from 0 to 1, got {targets[i, j]:.6g}")
+        place = first_place(targets < 0)
+        if place is not None:
+            return WrongTarget(place, f"expected a probability from 0 to 1, got {targets[place]:.6g}")
         sums = targets.sum(axis=1, dtype=np.float64)
-        wrong = np.abs(sums - 1.0) > _TOLERANCE
-        if not wrong.any():
-            return None
-        first = int(np.argmax(wrong))
-        return WrongTarget((first,), f"expected probabilities that sum to 1, got a sum of {sums[first]:.6g}")
+        row = first_place(np.abs(sums - 1.0) > _TOLERANCE)
+        if row is not None:
+            return WrongTarget(row, f"expected probabilities that sum to 1, got a sum of {sums[row]:.6g}")
+        return None
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
         """Probabilities, none of them 0: there the derivative by the target is infinite."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Array, Value, cast, constant, equal, maximum, softmax
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget
+from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget, first_place
 from backprop_cli.nn.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
 from backprop_cli.nn.token_counts import token_evidence
 
@@ -71,9 +71,8 @@ class NextToken(Loss):
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
         """A label that is no output, and not the one that is ignored."""
-        wrong = ((targets < 0) | (targets >= outputs)) & (targets != self.ignore)
-        if not wrong.any():
+        place = first_place(((targets < 0) | (targets >= outputs)) & (targets != self.ignore))
+        if place is None:
             return None
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        reason = f"expected a token from 0 to {outputs - 1}, or {self.ignore} (ignored), got {targets[index]}"
-        return WrongTarget(index, f"{reason}; give the network's last layer an output for each token")
+        reason = f"expected a token from 0 to {outputs - 1}, or {self.ignore} (ignored), got {targets[place]}"
+        return WrongTarget(place, f"{reason}; give the network's last layer an output for each token")

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value, exp
-from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget
+from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget, first_place
 
 
 @LOSSES.register
@@ -43,10 +43,10 @@ class Poisson(Loss):
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
         """A count below 0."""
-        if not (targets < 0).any():
+        place = first_place(targets < 0)
+        if place is None:
             return None
-        i, j = (int(k) for k in np.argwhere(targets < 0)[0])
-        return WrongTarget((i, j), f"expected a count of at least 0, got {targets[i, j]:.6g}")
+        return WrongTarget(place, f"expected a count of at least 0, got {targets[place]:.6g}")
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
         """Small counts."""

@@ -26,9 +26,10 @@ class CosineSimilarity(Metric):
     def compute(self, predictions: Predictions) -> float:
         """Mean over the examples of the cosine of the angle."""
         predicted, given = predictions.numbers, predictions.targets.astype(np.float64)
-        rows = [rows / np.where(length > 0, length, 1.0) for rows, length in map(_with_length, (predicted, given))]
-        return float(np.mean(np.sum(rows[0] * rows[1], axis=1)))
+        return float(np.mean(np.sum(_directions(predicted) * _directions(given), axis=1)))
 
 
-def _with_length(rows: Array) -> tuple[Array, Array]:
-    return rows, np.linalg.norm(rows, axis=1, keepdims=True)
+def _directions(rows: Array) -> Array:
+    """Rows of length 1; of zeros where they were."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1.0)
