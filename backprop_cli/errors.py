@@ -177,3 +177,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         beginnings = [k for k in by_lower if k.startswith(word)]
         near = next((found for found in (initials, beginnings) if len(found) == 1), [])
     return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+
+
+def listing(values: Iterable[object], limit: int = 10) -> str:
+    """Values separated by commas, the first ``limit`` of them and how many there are."""
+    texts = [str(value) for value in values]
+    return ", ".join(texts) if len(texts) <= limit else f"{', '.join(texts[:limit])}, ... ({len(texts)} in all)"

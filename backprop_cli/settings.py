@@ -41,6 +41,11 @@ class Settings(BaseModel):
         return described
 
 
+def refusal(reason: str, key: str | None = None) -> PydanticCustomError:
+    """A validator's error that says ``reason`` as it stands; ``key``: the one of a section's keys to change."""
+    return PydanticCustomError("refused", "{reason}", {"reason": reason, **({} if key is None else {"key": key})})
+
+
 def descriptions(cls: type[Settings]) -> dict[str, str]:
     """What each key is, in the words under its field in the source: the class's own, else those it inherits.
 
@@ -139,7 +144,7 @@ def _expanded(path: str) -> str:
             return str(Path.cwd() / given) if found.start() == 0 else given
         if default is None:
             reason = f"the environment variable {name} is not set; set it, or write a path"
-            raise PydanticCustomError("variable", "{reason}", {"reason": reason})
+            raise refusal(reason)
         return default
 
     return _VARIABLE.sub(value, path)

@@ -8,14 +8,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from backprop_cli.autodiff import evaluate, input_
+from backprop_cli.autodiff import Array, evaluate, input_
 from backprop_cli.checks.result import Check, Entry, judged
 from backprop_cli.nn.average import AVERAGES, Average, Moment
 from backprop_cli.nn.initializer import INITIALIZERS, Initializer
 from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch, Optimizer
+from backprop_cli.registry import Registry
 
-T = TypeVar("T")
-Types = Sequence[tuple[str, type[T]]]
+S = TypeVar("S", Optimizer, Average, Initializer)
+Types = Sequence[tuple[str, type[S]]]
 
 _STEPS = 8
 """Enough for radam to trust its mean square, from step 6 on."""
@@ -39,21 +40,22 @@ def check_optimizers(rng: np.random.Generator, types: Types[Optimizer] | None = 
     """The first steps of each optimizer (by default of all) from empty slots against its formula, by step and
     parameter.
     """
-    for name, cls in OPTIMIZERS.items() if types is None else types:
+    for label, optimizer in _built(OPTIMIZERS, types):
+        if isinstance(optimizer, FullBatch):
+            yield Check(label, "optimizer", (_WIDTH + 1, _WIDTH), tuple(_directions(optimizer, rng)))
+            continue
+        yield Check(label, "optimizer", (_STEPS, _WIDTH), _steps(optimizer, rng))
+        if optimizer.shaped:
+            entries = tuple(entry for shape in _SHAPES for entry in _shaped(optimizer, shape, rng))
+            yield Check(f"{label} by shape", "optimizer", _SHAPES[0], entries)
+
+
+def _built(registry: Registry[S], types: Types[S] | None) -> Iterator[tuple[str, S]]:
+    """Every type (or ``types``) at each of its samples, after what its check is called."""
+    for name, cls in registry.items() if types is None else types:
         for number, settings in enumerate(cls.samples):
-            optimizer = cls.model_validate({"type": name, **settings})
-            label = f"optimizer {name}{_suffix(number)}"
-            if isinstance(optimizer, FullBatch):
-                yield Check(label, "optimizer", (_WIDTH + 1, _WIDTH), tuple(_directions(optimizer, rng)))
-                continue
-            yield Check(label, "optimizer", (_STEPS, _WIDTH), _steps(optimizer, rng))
-            if optimizer.shaped:
-                entries = tuple(entry for shape in _SHAPES for entry in _shaped(optimizer, shape, rng))
-                yield Check(f"{label} by shape", "optimizer", _SHAPES[0], entries)
-
-
-def _suffix(sample: int) -> str:
-    return f" {sample + 1}" if sample else ""
+            suffix = f" {number + 1}" if number else ""
+            yield f"{registry.kind} {name}{suffix}", cls.model_validate({"type": name, **settings})
 
 
 def _steps(optimizer: Optimizer, rng: np.random.Generator) -> tuple[Entry, ...]:
@@ -87,9 +89,7 @@ def _directions(optimizer: FullBatch, rng: np.random.Generator) -> Iterator[Entr
         g = rng.standard_normal(_WIDTH)
         found = optimizer.direction(g, steps[:known], changes[:known])
         wanted = optimizer.direction_formula(g, steps[:known], changes[:known])
-        for k in range(_WIDTH):
-            a, n = float(found[k]), float(wanted[k])
-            yield Entry((known, k), a, n, judged(a, n, _SHAPED_TOLERANCE, 10 * _ROUNDING))
+        yield from _compared(found, wanted, (known,))
 
 
 def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[Entry]:
@@ -97,10 +97,14 @@ def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generat
     direction, parameter = input_("direction", shape), input_("parameter", shape)
     feed = {direction: rng.standard_normal(shape), parameter: rng.standard_normal(shape)}
     (found,) = evaluate([optimizer.shaped_direction(direction, parameter)], feed)
-    wanted = optimizer.shaped_formula(feed[direction], feed[parameter])
-    for index in np.ndindex(shape):
+    yield from _compared(found, optimizer.shaped_formula(feed[direction], feed[parameter]))
+
+
+def _compared(found: Array, wanted: Array, lead: tuple[int, ...] = ()) -> Iterator[Entry]:
+    """Entry by entry, where the formula is another algorithm."""
+    for index in np.ndindex(found.shape):
         a, n = float(found[index]), float(wanted[index])
-        yield Entry(index, a, n, judged(a, n, _SHAPED_TOLERANCE, 10 * _ROUNDING))
+        yield Entry((*lead, *index), a, n, judged(a, n, _SHAPED_TOLERANCE, 10 * _ROUNDING))
 
 
 def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> Entry:
@@ -111,10 +115,8 @@ def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> Entry:
 
 def check_averages(rng: np.random.Generator, types: Types[Average] | None = None) -> Iterator[Check]:
     """The shares of every average (or of ``types``), followed for some epochs, against its definition."""
-    for name, cls in AVERAGES.items() if types is None else types:
-        for number, settings in enumerate(cls.samples):
-            average = cls.model_validate({"type": name, **settings})
-            yield Check(f"average {name}{_suffix(number)}", "average", (_UPDATES,), tuple(_followed(average, rng)))
+    for label, average in _built(AVERAGES, types):
+        yield Check(label, "average", (_UPDATES,), tuple(_followed(average, rng)))
 
 
 def _followed(average: Average, rng: np.random.Generator) -> Iterator[Entry]:
@@ -130,12 +132,10 @@ def _followed(average: Average, rng: np.random.Generator) -> Iterator[Entry]:
 
 def check_initializers(rng: np.random.Generator, types: Types[Initializer] | None = None) -> Iterator[Check]:
     """Mean and standard deviation of a large matrix of draws against those of the formula."""
-    for name, cls in INITIALIZERS.items() if types is None else types:
-        for number, settings in enumerate(cls.samples):
-            initializer = cls.model_validate({"type": name, **settings})
-            shapes = ((_ROWS, _COLUMNS), (_COLUMNS, _ROWS))
-            entries = tuple(entry for shape in shapes for entry in _moments(initializer, shape, rng))
-            yield Check(f"initializer {name}{_suffix(number)}", "initializer", shapes[0], entries)
+    shapes = ((_ROWS, _COLUMNS), (_COLUMNS, _ROWS))
+    for label, initializer in _built(INITIALIZERS, types):
+        entries = tuple(entry for shape in shapes for entry in _moments(initializer, shape, rng))
+        yield Check(label, "initializer", shapes[0], entries)
 
 
 def _moments(initializer: Initializer, shape: tuple[int, int], rng: np.random.Generator) -> Iterator[Entry]:

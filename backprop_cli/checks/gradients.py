@@ -15,7 +15,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Value
 from backprop_cli.checks.method import METHODS, Options, Order
-from backprop_cli.checks.objective import Objective, Tensor
+from backprop_cli.checks.objective import Objective, Tensor, tensors_of
 from backprop_cli.checks.result import Check, Entry, Report, worst_first
 from backprop_cli.checks.rules import wrong_rules
 from backprop_cli.nn.model import Model
@@ -118,6 +118,5 @@ def check_scalar(
     seed: int = 0,
 ) -> list[Check]:
     """Check a traced float64 scalar by every entry of its floating-point inputs; one check an input."""
-    tensors = [Tensor(f"{name} by {key}", kind, value, key) for key, value in inputs.items() if value.spec.is_inexact]
-    objective = Objective(inputs, scalar, tensors, arrays)
+    objective = Objective(inputs, scalar, tensors_of(inputs, name, kind), arrays)
     return check_objective(objective, method, order, Options("all", tolerance, seed))

@@ -22,6 +22,7 @@ from backprop_cli.autodiff import (
     hvp,
     input_,
     jvp,
+    multiply,
     simplify,
     toposort,
 )
@@ -68,6 +69,11 @@ class Part(NamedTuple):
 
 Direction = Sequence[Part]
 """Where to go from the point; tensors without a part stay where they are."""
+
+
+def tensors_of(inputs: Mapping[str, Value], name: str, kind: str) -> list[Tensor]:
+    """The floating-point inputs of what is called ``name``: ``op tanh by x``."""
+    return [Tensor(f"{name} by {key}", kind, x, key) for key, x in inputs.items() if x.spec.is_inexact]
 
 
 def unit(tensor: Tensor, element: int) -> Direction:
@@ -167,13 +173,12 @@ class Objective:
 
     def slope(self, direction: Direction) -> float:
         """The checked gradient times the direction, at the point."""
-        return sum(float(self.gradient[p.tensor][p.start : p.start + len(p.vector)] @ p.vector) for p in direction)
+        return _along(self.gradient, direction)
 
     def slope_beside(self, direction: Direction, t: float) -> float:
         """The same at ``point + t direction``."""
         self._run_at(self._reverse, direction, t)
-        flat = {tensor: self._flat(k) for k, tensor in enumerate(self.tensors)}
-        return sum(float(flat[p.tensor][p.start : p.start + len(p.vector)] @ p.vector) for p in direction)
+        return _along({tensor: self._flat(k) for k, tensor in enumerate(self.tensors)}, direction)
 
     def run(self, direction: Direction, t: float) -> float:
         """The scalar at ``point + t direction``; ``is_on`` then tells of that point."""
@@ -240,8 +245,7 @@ class Objective:
         """``v H v`` along the direction v, the Hessian H forward over reverse."""
         plan = self._hessian_plan
         self._tangents_into(plan, direction)
-        products = {t: plan.outputs[str(k)].reshape(-1) for k, t in enumerate(self.tensors)}
-        return sum(float(products[p.tensor][p.start : p.start + len(p.vector)] @ p.vector) for p in direction)
+        return _along({t: plan.outputs[str(k)].reshape(-1) for k, t in enumerate(self.tensors)}, direction)
 
     def curvature(self, rng: np.random.Generator) -> Objective:
         """``s(x) = <gradient(x), v>`` for a random v of signs: its gradient is the Hessian times v.
@@ -255,6 +259,24 @@ class Objective:
             scalar = scalar + term
         products = hvp(self.scalar, [tensor.value for tensor in self.tensors], v)
         return Objective(self.inputs, scalar, self.tensors, self.point, products, self)
+
+
+def weighted(
+    out: Value,
+    inputs: Mapping[str, Value],
+    arrays: Mapping[str, Array],
+    name: str,
+    kind: str,
+    rng: np.random.Generator,
+) -> Objective:
+    """A random weighting of ``out``, which is called ``name``, by the floating-point inputs."""
+    scalar = sum_(multiply(constant(rng.standard_normal(out.shape)), out))
+    return Objective(inputs, scalar, tensors_of(inputs, name, kind), arrays)
+
+
+def _along(gradient: Mapping[Tensor, Array], direction: Direction) -> float:
+    """A flat gradient times the direction."""
+    return sum(float(gradient[p.tensor][p.start : p.start + len(p.vector)] @ p.vector) for p in direction)
 
 
 def _largest(x: Array) -> float:

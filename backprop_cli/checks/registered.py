@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff import OPS, Array, Op, Sample, Value, constant, input_, multiply
-from backprop_cli.autodiff import sum as sum_
+from backprop_cli.autodiff import OPS, Array, Op, Sample, constant, input_
 from backprop_cli.checks.edges import edge_samples
 from backprop_cli.checks.formulas import check_averages, check_initializers, check_optimizers
 from backprop_cli.checks.gradients import check_objective
 from backprop_cli.checks.method import Options, Order
-from backprop_cli.checks.objective import Objective, Tensor
+from backprop_cli.checks.objective import Objective, tensors_of, weighted
 from backprop_cli.checks.result import Check, Report, worst_first
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.nn.activation import ACTIVATIONS
@@ -107,7 +106,8 @@ def _network_objectives(rng: np.random.Generator, only: Names | None) -> Iterato
             for settings in activation.samples:
                 x = input_("x", (batch, _WIDTH))
                 out = activation.model_validate({"type": name, **settings}).apply(x)
-                yield _weighted(out, {"x": x}, {"x": rng.standard_normal(x.shape)}, name, "activation", rng)
+                arrays = {"x": rng.standard_normal(x.shape)}
+                yield weighted(out, {"x": x}, arrays, f"activation {name}", "activation", rng)
         for name, layer in _types(LAYERS, only):
             for sample in layer.samples:
                 built = layer.model_validate({"type": name, **sample.settings})
@@ -115,27 +115,6 @@ def _network_objectives(rng: np.random.Generator, only: Names | None) -> Iterato
         for name, loss in _types(LOSSES, only):
             for settings in loss.samples:
                 yield _loss(loss.model_validate({"type": name, **settings}), batch, rng)
-
-
-def _objective(
-    scalar: Value, inputs: Mapping[str, Value], arrays: Mapping[str, Array], kind: str, name: str
-) -> Objective:
-    tensors = [
-        Tensor(f"{kind} {name} by {key}", kind, value, key) for key, value in inputs.items() if value.spec.is_inexact
-    ]
-    return Objective(inputs, scalar, tensors, arrays)
-
-
-def _weighted(
-    out: Value,
-    inputs: Mapping[str, Value],
-    arrays: Mapping[str, Array],
-    name: str,
-    kind: str,
-    rng: np.random.Generator,
-) -> Objective:
-    scalar = sum_(multiply(constant(rng.standard_normal(out.shape)), out))
-    return _objective(scalar, inputs, arrays, kind, name)
 
 
 def _layer(
@@ -161,7 +140,7 @@ def _layer(
     for more in (noise, buffers) if buffers else (noise,):
         out = layer.apply({**params, **more}, *x.values())
         check_output(layer, out, batch)
-        yield _weighted(out, {**x, **params, **more}, arrays, layer.type, "layer", rng)
+        yield weighted(out, {**x, **params, **more}, arrays, f"layer {layer.type}", "layer", rng)
 
 
 def _unrolled(block: Block, shape: tuple[int, ...], batch: int, rng: np.random.Generator) -> Objective:
@@ -170,7 +149,8 @@ def _unrolled(block: Block, shape: tuple[int, ...], batch: int, rng: np.random.G
     x = {"input 0": input_("input 0", (batch, *shape))}
     params = {name: input_(name, param.shape) for name, param in model.params.items()}
     arrays = {name: rng.standard_normal(value.shape) for name, value in {**x, **params}.items()}
-    return _weighted(model.apply(params, x["input 0"], {}), {**x, **params}, arrays, block.type, "layer", rng)
+    out = model.apply(params, x["input 0"], {})
+    return weighted(out, {**x, **params}, arrays, f"layer {block.type}", "layer", rng)
 
 
 def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
@@ -180,4 +160,5 @@ def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
     targets = input_("targets", arrays["targets"].shape, arrays["targets"].dtype)
     weights = loss.class_weights(range(_WIDTH), [1] * _WIDTH)
     scalar = loss.apply(outputs, targets, None if weights is None else constant(weights))
-    return _objective(scalar, {"outputs": outputs, "targets": targets}, arrays, "loss", loss.type)
+    inputs = {"outputs": outputs, "targets": targets}
+    return Objective(inputs, scalar, tensors_of(inputs, f"loss {loss.type}", "loss"), arrays)

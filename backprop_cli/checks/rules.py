@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Op, Value, constant, input_, multiply, toposort
-from backprop_cli.autodiff import sum as sum_
+from backprop_cli.autodiff import Array, Op, Value, input_, toposort
 from backprop_cli.checks.method import METHODS, Options, Order
-from backprop_cli.checks.objective import Objective, Tensor
+from backprop_cli.checks.objective import Objective, weighted
 from backprop_cli.checks.result import Check, worst_first
 
 _NUDGE = 1e-3
@@ -66,8 +65,6 @@ def op_objective(
     op: Op, operands: Sequence[Array], name: str, rng: np.random.Generator, kind: str = "rule"
 ) -> Objective:
     """A random weighting of the op's result, by its floating-point operands."""
-    inputs = {f"operand {k}": input_(f"operand {k}", x.shape, x.dtype) for k, x in enumerate(operands)}
-    out = op(*inputs.values())
-    scalar = sum_(multiply(constant(rng.standard_normal(out.shape)), out))
-    tensors = [Tensor(f"{name} by {key}", kind, x, key) for key, x in inputs.items() if x.spec.is_inexact]
-    return Objective(inputs, scalar, tensors, dict(zip(inputs, operands, strict=True)))
+    arrays = {f"operand {k}": x for k, x in enumerate(operands)}
+    inputs = {key: input_(key, x.shape, x.dtype) for key, x in arrays.items()}
+    return weighted(op(*inputs.values()), inputs, arrays, name, kind, rng)

@@ -11,7 +11,7 @@ from backprop_cli.nn.activation import Activation
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.layers.convolving import Convolving
-from backprop_cli.nn.wiring import every_layer
+from backprop_cli.nn.wiring import declared, every_layer
 from backprop_cli.training.job import Job
 
 Caution = tuple[TreePath, str]
@@ -85,21 +85,12 @@ def _sees_its_targets(config: Config) -> Iterator[Caution]:
     """A network that learns to copy the next token of a text, which it has not when it goes on with one."""
     if config.data.text is None:
         return
-    for path, layer in _declared(config.model.layers, ("model",)):
+    for path, layer in declared(config.model.layers, ("model",)):
         key = layer.looks_ahead
         if key is not None:
             other = str(not getattr(layer, key)).lower()
             reason = f"each position sees the tokens after it, which it is to predict; set {key}: {other}"
             yield (*path, key), reason
-
-
-def _declared(layers: Sequence[Layer], path: TreePath) -> Iterator[tuple[TreePath, Layer]]:
-    """All layers, blocks and those in them, at their places."""
-    for index, layer in enumerate(layers):
-        place = (*path, "layers", index)
-        yield place, layer
-        if isinstance(layer, Block):
-            yield from _declared(layer.layers, place)
 
 
 def _too_short(config: Config, job: Job) -> Iterator[Caution]:

@@ -8,7 +8,7 @@ from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import did_you_mean
 from backprop_cli.nn.model import Model
-from backprop_cli.nn.parameter_group import matches, near_pattern
+from backprop_cli.nn.parameter_group import first_names, matches, near_pattern
 
 
 def unmatched_patterns(config: Config, model: Model) -> list[tuple[TreePath, str]]:
@@ -58,16 +58,11 @@ def unmatched_layers(config: Config, model: Model) -> list[tuple[TreePath, str]]
     """As ``unmatched_patterns``, of ``model.from_checkpoint.layers``."""
     settings = config.model.from_checkpoint
     names = [node.name for node in model.nodes]
-    known = ", ".join(names[:_SHOWN]) + (f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     return [
         (
             ("model", "from_checkpoint", "layers", index),
-            f"'{pattern}' matches no layer" + (did_you_mean(pattern, names) or f"; layers: {known}"),
+            f"'{pattern}' matches no layer" + (did_you_mean(pattern, names) or f"; layers: {first_names(names)}"),
         )
         for index, pattern in enumerate((settings and settings.layers) or ())
         if not layers_of(model, [pattern])
     ]
-
-
-_SHOWN = 8
-"""Names that a message has room for."""

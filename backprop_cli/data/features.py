@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.settings import Scale, TransformSettings
-from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, Text, listing, show
-from backprop_cli.errors import DataError
+from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, Text, show
+from backprop_cli.errors import DataError, listing
 
 
 class UnseenError(DataError):

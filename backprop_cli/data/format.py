@@ -107,6 +107,11 @@ class TextFormat(Format):
         raise NotImplementedError
 
 
+def no_rows(name: str) -> DataError:
+    """What is said of a text where a table is needed."""
+    return DataError(f"{name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
+
+
 FORMATS: Registry[Format] = Registry("format", "formats", "backprop_cli.data.formats", Format)
 
 

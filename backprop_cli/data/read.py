@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.data.columns import ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of
+from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_rows
 from backprop_cli.data.settings import ImageSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, require_columns
 from backprop_cli.data.text import is_missing
@@ -48,7 +48,7 @@ def read_table(
         names = chosen.names(file) if file.path.is_dir() else None
         return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])
     if not isinstance(chosen, TableFormat):
-        raise DataError(f"{file.name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
+        raise no_rows(file.name)
     kinds = dict(kinds or {})
     verbatim = "text" in kinds.values()
     while True:

@@ -13,10 +13,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
 from backprop_cli.data.format import FORMATS, FormatName
-from backprop_cli.settings import FilePath, Many, Maybe, Settings
+from backprop_cli.settings import FilePath, Many, Maybe, Settings, refusal
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -36,13 +36,13 @@ class SplitSettings(Settings):
     def _leave_some(self) -> SplitSettings:
         if self.validation + self.test >= 1:
             reason = f"validation + test must be less than 1, got {self.validation:g} + {self.test:g}"
-            raise PydanticCustomError("split_sum", "{reason}", {"reason": reason})
+            raise refusal(reason)
         return self
 
 
 def _some_factor(value: float) -> float:
     if value == 0:
-        raise PydanticCustomError("zero", "{reason}", {"reason": "must not be 0: every input would be 0"})
+        raise refusal("must not be 0: every input would be 0")
     return value
 
 
@@ -83,7 +83,7 @@ class TextSettings(Settings):
     @model_validator(mode="after")
     def _lines_have_no_stride(self) -> TextSettings:
         if self.lines and self.stride is not None:
-            raise _problem("'stride' goes with running text; with 'lines' every line is an example", "stride")
+            raise refusal("'stride' goes with running text; with 'lines' every line is an example", "stride")
         return self
 
 
@@ -211,7 +211,7 @@ class DataSettings(Settings):
     def _no_name_twice(cls, names: Any) -> Any:
         twice = [name for name in names if names.count(name) > 1] if isinstance(names, tuple) else []
         if twice:
-            raise _problem(f"names '{twice[0]}' twice")
+            raise refusal(f"names '{twice[0]}' twice")
         return names
 
     @model_validator(mode="before")
@@ -232,41 +232,46 @@ class DataSettings(Settings):
         origins = [key for key in _ORIGINS[:3] if getattr(self, key) is not None]
         alone = [key for key in _ORIGINS[3:] if getattr(self, key) is not None]
         if not origins:
-            raise _problem("needs 'source', 'train' or 'generate'")
+            raise refusal("needs 'source', 'train' or 'generate'")
         if len(origins) > 1:
-            raise _problem(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one", origins[1])
+            raise refusal(f"'{origins[0]}' and '{origins[1]}' exclude each other; keep one", origins[1])
         if alone and self.train is None:
-            raise _problem(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'", alone[0])
+            raise refusal(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'", alone[0])
         self._check_weight()
         if self.target == "features" and isinstance(self.train, FilePair):
-            raise _problem("'target: features' goes with a file of inputs alone, not with {inputs, targets}", "target")
+            raise refusal("'target: features' goes with a file of inputs alone, not with {inputs, targets}", "target")
         if self.text is not None:
             self._check_text(self.text)
-        elif self.target is None and isinstance(self.source or self.train, str) and not self._may_be_folder():
-            raise _problem(NEEDS_TARGET)
+        elif self.target is None and isinstance(self.first, str) and not self._may_be_folder():
+            raise refusal(NEEDS_TARGET)
         if self.window is not None and self.target == "features":
-            raise _problem("'window' needs 'target': the column to predict, or a list of them", "window")
+            raise refusal("'window' needs 'target': the column to predict, or a list of them", "window")
         return self
+
+    @property
+    def first(self) -> Files | None:
+        """The file that the transform is fitted on; None: a generated set."""
+        return self.source if self.source is not None else self.train
 
     def _may_be_folder(self) -> bool:
         """Whether the first file may be a folder of images, which are classified unless ``target`` says otherwise."""
-        name = str(self.source or self.train)
+        name = str(self.first)
         return self.format == "images" or (self.format is None and ("." not in name.rpartition("/")[2].strip(".")))
 
     def _check_weight(self) -> None:
         if self.sample_weight is not None and self.window is not None:
             reason = "'sample_weight' goes with a row an example, not with 'window'; leave one of the two out"
-            raise _problem(reason, "sample_weight")
+            raise refusal(reason, "sample_weight")
         for key, names in (("target", self.target), ("features", self.features)):
             if self.sample_weight in ((names,) if isinstance(names, str) else names or ()):
-                raise _problem(
+                raise refusal(
                     f"'{self.sample_weight}' is under '{key}' too; it can be only one of them",
                     "sample_weight",
                 )
 
     def _check_text(self, text: TextSettings) -> None:
         if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):
-            raise _problem("'text' goes with a text file; name a .txt, or set format: text", "text")
+            raise refusal("'text' goes with a text file; name a .txt, or set format: text", "text")
         unused = (
             ("target", None),
             ("features", "all"),
@@ -277,15 +282,15 @@ class DataSettings(Settings):
         for key, default in unused:
             if getattr(self, key) != default:
                 way_out = "" if self.format == "text" else "; of a table say the format (csv, tsv, jsonl)"
-                raise _problem(
+                raise refusal(
                     f"'{key}' goes with columns, and a text has none: its next tokens are predicted{way_out}", key
                 )
         for key in ("image", "augment"):
             if getattr(self, key) is not None:
-                raise _problem(f"'{key}' goes with images, not with a text", key)
+                raise refusal(f"'{key}' goes with images, not with a text", key)
         for key in _ORIGINS[2:]:
             if isinstance(getattr(self, key), FilePair):
-                raise _problem("{inputs, targets} goes with arrays; of a text name the file alone", key)
+                raise refusal("{inputs, targets} goes with arrays; of a text name the file alone", key)
 
 
 def _is_text(given: dict[str, Any]) -> bool:
@@ -294,8 +299,3 @@ def _is_text(given: dict[str, Any]) -> bool:
     if given.get("format") is not None:
         return bool(given["format"] == "text")
     return isinstance(first, str) and FORMATS["text"].matches(first.lower().removesuffix(".gz"))
-
-
-def _problem(reason: str, key: str | None = None) -> PydanticCustomError:
-    """What is wrong with a section; ``key``: the one of its keys to change."""
-    return PydanticCustomError("data", "{reason}", {"reason": reason, **({} if key is None else {"key": key})})

@@ -86,7 +86,7 @@ def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | N
         return None
     if settings.generate is not None:
         return (len(FEATURES if settings.features == "all" else settings.features),)
-    files = settings.source if settings.source is not None else settings.train
+    files = settings.first
     assert files is not None
     file = DataFile(base / (files.inputs if isinstance(files, FilePair) else files))
     try:
@@ -135,7 +135,7 @@ def _first_kind(task: Task) -> Kind:
 
 def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
     """The file that the transform is fitted on."""
-    files = settings.source if settings.source is not None else settings.train
+    files = settings.first
     assert files is not None
     features = None if settings.features == "all" else settings.features
     if isinstance(files, FilePair):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.file import DataFile, reading
-from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
+from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of, no_rows
 from backprop_cli.data.read import array_table, stream_tables
 from backprop_cli.data.series import windows_of
 from backprop_cli.data.table import Array
@@ -68,7 +68,7 @@ def _rows(
             yield from _from_stream(stream, file.name, chosen, transform, dtype, chunk_rows)
         return
     if not isinstance(chosen, ArrayFormat):
-        raise DataError(f"{file.name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
+        raise no_rows(file.name)
     columns = transform.input_columns
     for arrays in chosen.pieces(file, chunk_rows):
         table = array_table(file.name, arrays, columns, columns[0])

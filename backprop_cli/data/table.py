@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.errors import DataError, did_you_mean
+from backprop_cli.errors import DataError, did_you_mean, listing
 
 Array = NDArray[Any]
 Cell = str | int | float | bool
@@ -126,12 +126,6 @@ def require_columns(file: str, names: Iterable[str], known: Iterable[str], what:
     missing = [name for name in wanted if name not in set(there)]
     if missing:
         raise NoColumnError(file, missing, there, [name for name in there if name not in set(wanted)], what)
-
-
-def listing(values: Iterable[object], limit: int = 10) -> str:
-    """Values separated by commas, the first ``limit`` of them and how many there are."""
-    texts = [str(value) for value in values]
-    return ", ".join(texts) if len(texts) <= limit else f"{', '.join(texts[:limit])}, ... ({len(texts)} in all)"
 
 
 def show(value: object, width: int = 60) -> str:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature
 from backprop_cli.data.setting_error import SettingError
-from backprop_cli.data.table import Array, Cell, Table, Text, listing, show
-from backprop_cli.errors import DataError
+from backprop_cli.data.table import Array, Cell, Table, Text, show
+from backprop_cli.errors import DataError, listing
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task

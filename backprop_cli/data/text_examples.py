@@ -70,7 +70,7 @@ def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Pat
     own = {name for name, files in other.items() if files is not None}
     fractions = {} if settings.split is None else settings.split.model_dump(include={"validation", "test"} - own)
     file = _first(settings, base)
-    numbers = transform.encode_text(read_text(file, settings.format), file.name)
+    numbers = transform.text.encode(read_text(file, settings.format), file.name)
     splits = _split(numbers, file.name, transform.text, fractions, seed)
     hashes = file.hashes()
     for name in own:
@@ -82,7 +82,7 @@ def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Pat
 
 def _first(settings: DataSettings, base: Path) -> DataFile:
     """The file that the vocabulary is of."""
-    return DataFile(base / str(settings.source or settings.train))
+    return DataFile(base / str(settings.first))
 
 
 def load_text(file: DataFile, transform: Transform, format: str | None) -> Split:

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
 from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import ImageSettings, TransformSettings, WindowSettings
-from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, listing
+from backprop_cli.data.table import Array, Cell, Column, Numbers, Table
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
 from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.data.tokens import as_tokens
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, listing
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
@@ -91,22 +91,6 @@ class Transform:
         """Outputs (examples, outputs) in the target's own unit."""
         each = outputs.reshape(-1, len(self.target.names)) if self.window is not None else outputs
         return self.target.restore(each).reshape(outputs.shape)
-
-    def encode_text(self, text: str, name: str = "text") -> NDArray[np.int64]:
-        """The numbers of a text's tokens, (tokens,); ``name`` is the text's in messages.
-
-        Raises: DataError where the network was not trained on a text, or knows a token not.
-        """
-        return self._tokenizer(name).encode(text, name)
-
-    def decode_text(self, numbers: NDArray[np.int64], name: str = "text") -> str:
-        """The inverse of ``encode_text``. Raises: DataError where the network was not trained on a text."""
-        return self._tokenizer(name).decode(numbers)
-
-    def _tokenizer(self, name: str) -> Tokenizer:
-        if self.text is None:
-            raise DataError(f"{name}: the network was not trained on a text, but on {listing(self.input_columns)}")
-        return self.text
 
     @property
     def feature_names(self) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
-Array = NDArray[Any]
+from backprop_cli.data.table import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.data.table import listing
 from backprop_cli.data.tokenizer import NEWLINE, Tokenizer
-from backprop_cli.errors import CheckpointError, DataError, UsageError
+from backprop_cli.errors import CheckpointError, DataError, UsageError, listing
 from backprop_cli.jobs.saved import Saved, open_saved
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.training.reading import Reader, reader

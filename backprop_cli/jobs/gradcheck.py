@@ -17,10 +17,9 @@ from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
 from backprop_cli.config.load import Loaded
-from backprop_cli.config.network import check_model
 from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.errors import UsageError
-from backprop_cli.jobs.network import fitting_model, is_configuration, load, recipe_for
+from backprop_cli.jobs.network import is_configuration, model_of, recipe_for
 from backprop_cli.jobs.plugins import read_config, refuse_plugins, run_plugins
 from backprop_cli.jobs.saved import open_saved
 from backprop_cli.jobs.start import first_state
@@ -96,13 +95,9 @@ def _network(
 
 
 def _configured(loaded: Loaded) -> Recipe:
-    """The network; data is read only where the configuration does not say the shapes."""
-    config = loaded.config
-    if config.model.input is not None:
-        model = check_model(loaded, config.model.input)
-    else:
-        model = fitting_model(loaded, load(loaded))
-    weighted = getattr(config.loss, "class_weight", "none") not in ("none", None)
+    """The network, with weights of classes that are not all 1 where the configuration has such."""
+    model = model_of(loaded)
+    weighted = getattr(loaded.config.loss, "class_weight", None) not in ("none", None)
     width = model.output_shape[-1]
     return recipe_for(loaded, model, np.linspace(0.5, 1.5, width) if weighted else None)
 

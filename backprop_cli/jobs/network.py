@@ -164,11 +164,13 @@ def check_targets(split: Split, recipe: Recipe) -> None:
 
 def network_of(loaded: Loaded) -> Recipe:
     """What a configuration trains; data is read only where it does not say the shapes itself."""
-    config = loaded.config
-    if config.model.input is not None:
-        return recipe_for(loaded, check_model(loaded, config.model.input), None)
-    dataset = load(loaded)
-    return recipe_for(loaded, fitting_model(loaded, dataset), None)
+    return recipe_for(loaded, model_of(loaded), None)
+
+
+def model_of(loaded: Loaded) -> Model:
+    """The network; data is read only where the configuration does not say the shapes. Raises: as ``prepare``."""
+    shape = loaded.config.model.input
+    return fitting_model(loaded, load(loaded)) if shape is None else check_model(loaded, shape)
 
 
 def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:

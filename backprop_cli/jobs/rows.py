@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff import Array
 from backprop_cli.data.dataset import load_inputs
+from backprop_cli.data.examples import Split
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.evaluate import changed_data, check_split, no_split, other_data, own_dataset
 from backprop_cli.jobs.saved import Saved
@@ -93,21 +94,21 @@ def _of_split(saved: Saved, split: str, dtype: DTypeLike) -> tuple[Examples, Map
         raise no_split(split, dataset)
     chosen = dataset.splits[split]
     others = {name: part.rows for name, part in dataset.splits.items() if name != split and part.rows is not None}
-    numbers = np.arange(len(chosen)) if chosen.rows is None else chosen.rows
-    warnings, weights = changed_data(saved, dataset.files), chosen.weights
-    inputs, targets = np.asarray(chosen.inputs), np.asarray(chosen.targets)
-    found = Examples(inputs, targets, numbers, split, True, warnings=warnings, weights=weights)
-    return found, others
+    return replace(_all_of(chosen, split, is_split=True), warnings=changed_data(saved, dataset.files)), others
 
 
 def _of_file(saved: Saved, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None) -> Examples:
     if with_targets:
-        split = other_data(saved, source, dtype, format)
-        numbers = np.arange(len(split)) if split.rows is None else split.rows
-        inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
-        return Examples(inputs, targets, numbers, str(source), False, weights=split.weights)
+        return _all_of(other_data(saved, source, dtype, format), str(source), is_split=False)
     inputs, numbers = load_inputs(source, saved.transform, dtype=dtype, format=format)
     return Examples(inputs, None, numbers, str(source), False)
+
+
+def _all_of(split: Split, source: str, is_split: bool) -> Examples:
+    numbers = np.arange(len(split)) if split.rows is None else split.rows
+    return Examples(
+        np.asarray(split.inputs), np.asarray(split.targets), numbers, source, is_split, weights=split.weights
+    )
 
 
 def _places(found: Examples, first: int, last: int, elsewhere: Mapping[str, Array]) -> Array:

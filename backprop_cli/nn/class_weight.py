@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from backprop_cli.errors import did_you_mean
+from backprop_cli.errors import did_you_mean, listing
 from backprop_cli.nn.loss import ClassWeightError
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -64,14 +64,11 @@ def _weights_by_name(weights: dict[str | int | float | bool, float], classes: Se
     for name, weight in weights.items():
         place = places.get(name, places.get(str(name)))
         if place is None:
-            unknown[name] = _unknown_class(name, [str(known) for known in classes])
+            known = [str(each) for each in classes]
+            near = did_you_mean(str(name), known) or f"; known: {listing(known, 20)}"
+            unknown[name] = f"unknown class '{name}'{near}"
         else:
             found[place] = weight
     if unknown:
         raise ClassWeightError(unknown)
     return found
-
-
-def _unknown_class(name: object, known: list[str], shown: int = 20) -> str:
-    listed = ", ".join(known[:shown]) + (f", ... ({len(known)} in all)" if len(known) > shown else "")
-    return f"unknown class '{name}'" + (did_you_mean(str(name), known) or f"; known: {listed}")

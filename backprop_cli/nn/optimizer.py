@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.parameter_group import ParameterGroup, group_of, matches
 from backprop_cli.registry import Choice, Registry
-from backprop_cli.settings import Many, Settings
+from backprop_cli.settings import Many, Settings, refusal
 
 Slots = Mapping[str, Value]
 Scalars = Mapping[str, Value]
@@ -139,7 +139,7 @@ def _within(error: ValidationError, path: tuple[str | int, ...]) -> ValidationEr
     """The same errors further in: only the types' own rules are broken by keys that are right one by one."""
     found = [
         InitErrorDetails(
-            type=PydanticCustomError("group", "{reason}", {"reason": each["msg"]}),
+            type=refusal(each["msg"]),
             loc=(*path, *each["loc"]),
             input=each["input"],
         )

@@ -73,13 +73,13 @@ def near_pattern(pattern: str, names: Iterable[str]) -> str:
     known: Mapping[str, None] = dict.fromkeys(
         candidate for name in names for candidate in (name, *_patterns_of(*name.rsplit(".", 1)))
     )
-    shown = ", ".join(names[:_SHOWN]) + (f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    return did_you_mean(pattern, known) or f"; parameters: {shown}"
+    return did_you_mean(pattern, known) or f"; parameters: {first_names(names)}"
+
+
+def first_names(names: Sequence[str], most: int = 8) -> str:
+    """The names that a message has room for, and how many more there are."""
+    return ", ".join(names[:most]) + (f", and {len(names) - most} more" if len(names) > most else "")
 
 
 def _patterns_of(layer: str, parameter: str) -> tuple[str, ...]:
     return f"*.{parameter}", f"{layer}.*", f"{layer.rstrip('0123456789')}*"
-
-
-_SHOWN = 8
-"""Names that a message has room for."""

@@ -78,10 +78,16 @@ def written_out(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
     """All layers as they are declared, blocks and those in them."""
-    for layer in layers:
-        yield layer
+    return (layer for _, layer in declared(layers))
+
+
+def declared(layers: Sequence[Layer], path: LayerPath = ()) -> Iterator[tuple[LayerPath, Layer]]:
+    """The same, each with its place."""
+    for index, layer in enumerate(layers):
+        place = (*path, "layers", index)
+        yield place, layer
         if isinstance(layer, Block):
-            yield from every_layer(layer.layers)
+            yield from declared(layer.layers, place)
 
 
 def _too_many(layers: Sequence[Layer]) -> list[WiringError]:

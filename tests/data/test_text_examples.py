@@ -37,7 +37,7 @@ def test_the_target_is_the_next_token_and_splits_are_in_order(load: Load, text: 
         inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
         assert inputs.dtype == targets.dtype == np.int64
         np.testing.assert_array_equal(inputs.ravel()[1:], targets.ravel()[:-1])
-        read.append(data.transform.decode_text(inputs.ravel()))
+        read.append(data.transform.text.decode(inputs.ravel()))
     # 154, 44 and 22 tokens; of each split what is left after whole windows and a next token is left out.
     assert read == [TEXT[:147], TEXT[154:196], TEXT[198:219]]
     assert data.test is not None
@@ -49,7 +49,7 @@ def test_windows_of_the_train_split_may_overlap(load: Load, text: str) -> None:
     data = load("tokens", source=text, text={"context": 7, "stride": 2}, split={"validation": 0.2, "test": 0})
     plain = load("tokens", source=text, text={"context": 7}, split={"validation": 0.2, "test": 0})
     assert len(data.train) == 85
-    assert data.transform.decode_text(data.train.inputs[1]) == TEXT[2:9]
+    assert data.transform.text.decode(data.train.inputs[1]) == TEXT[2:9]
     for name in ("train", "validation"):
         np.testing.assert_array_equal(data.measured[name].inputs[:], plain.splits[name].inputs[:])
 
@@ -69,7 +69,7 @@ def test_every_line_is_in_one_split(load: Load, folder: Path) -> None:
     (folder / "n.txt").write_text("\n".join(names))
     keys = {"source": "n.txt", "text": {"context": 3, "lines": True}, "split": {"validation": 0.25, "test": 0.25}}
     first, again, other = (load("tokens", seed=seed, **keys) for seed in (0, 0, 1))
-    found = {name: [first.transform.decode_text(row[1:]) for row in s.inputs[:]] for name, s in first.splits.items()}
+    found = {name: [first.transform.text.decode(row[1:]) for row in s.inputs[:]] for name, s in first.splits.items()}
     assert {name: len(lines) for name, lines in found.items()} == {"train": 20, "validation": 10, "test": 10}
     assert sorted(name for lines in found.values() for name in lines) == sorted(names)
     np.testing.assert_array_equal(first.train.inputs[:], again.train.inputs[:])
@@ -80,10 +80,10 @@ def test_the_transform_is_all_that_other_texts_need(load: Load, text: str, folde
     data = load("tokens", source=text, text={"context": 7, "stride": 1})
     (folder / text).unlink()
     stored = Transform.from_json(json.loads(json.dumps(data.transform.to_json())))
-    assert stored.decode_text(stored.encode_text("hello\nbob")) == "hello\nbob"
+    assert stored.text.decode(stored.text.encode("hello\nbob", "text")) == "hello\nbob"
     (folder / "new.txt").write_text("the quick brown fox".replace(" ", "\n"))
     split = load_split(Path("new.txt"), stored, dtype="float32")
-    assert stored.decode_text(split.inputs[:].ravel()) == "the\nquick\nbrow"
+    assert stored.text.decode(split.inputs[:].ravel()) == "the\nquick\nbrow"
     inputs, rows = load_inputs(Path("new.txt"), stored, dtype="float32")
     np.testing.assert_array_equal(inputs, split.inputs[:])
     assert rows.tolist() == [1, 2]
@@ -163,9 +163,6 @@ def test_messages_about_other_files(load: Load, text: str, flowers: str, folder:
     with pytest.raises(DataError) as caught:
         load_split(Path(text), columns, dtype="float32")
     assert str(caught.value) == "t.txt: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)"
-    with pytest.raises(DataError) as caught:
-        columns.encode_text("hello", "prompt")
-    assert str(caught.value) == "prompt: the network was not trained on a text, but on a, b"
 
 
 def test_the_plays_of_shakespeare() -> None:
@@ -175,5 +172,5 @@ def test_the_plays_of_shakespeare() -> None:
     assert data.classes is not None
     assert len(data.classes) == 65
     assert (len(data.train), len(data.splits["validation"])) == (1003854 // 64, 111538 // 64)
-    assert data.transform.decode_text(data.train.inputs[0]).startswith("First Citizen:\nBefore we proceed")
-    assert data.transform.decode_text(data.splits["validation"].inputs[0]).startswith("\n\nGREMIO:\nGood morrow")
+    assert data.transform.text.decode(data.train.inputs[0]).startswith("First Citizen:\nBefore we proceed")
+    assert data.transform.text.decode(data.splits["validation"].inputs[0]).startswith("\n\nGREMIO:\nGood morrow")

@@ -53,7 +53,7 @@ def test_the_checkpoint_is_all_that_other_texts_need(config, capsys):
     assert bp("eval", run, "--data", "new.txt", "--require", "perplexity<20") == 0
     saved = open_saved(run / "checkpoints" / "best.safetensors")
     assert saved.classes == sorted(set(TEXT))
-    assert saved.transform.decode_text(saved.transform.encode_text("the hen")) == "the hen"
+    assert saved.transform.text.decode(saved.transform.text.encode("the hen", "text")) == "the hen"
     Path("new.txt").write_text("the dog\nbit\n" * 4)
     capsys.readouterr()
     assert bp("eval", run, "--data", "new.txt") == 6

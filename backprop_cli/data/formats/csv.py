@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.data.format import CELLS_PER_CHUNK, FORMATS, Chunk, TableFormat
-from backprop_cli.data.table import listing, show
+from backprop_cli.data.table import show
 from backprop_cli.data.text import is_finite, text_of
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, listing
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
 _OTHER = "bp reads commas (csv) and tabs (tsv); save it again with one of them, and with points in numbers"

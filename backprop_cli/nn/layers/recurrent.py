@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from backprop_cli.autodiff import (
     Spec,
@@ -24,7 +23,7 @@ from backprop_cli.nn.initializer import Initializer, InitializerType
 from backprop_cli.nn.initializers.uniform import Uniform
 from backprop_cli.nn.layer import Param, ParameterLayer, Params, Sample
 from backprop_cli.nn.layers.dropping import kept
-from backprop_cli.settings import Maybe
+from backprop_cli.settings import Maybe, refusal
 
 State = tuple[Value, ...]
 """What a cell hands from one time to the next, (batch, units) each; the first is its output."""
@@ -83,8 +82,8 @@ class Recurrent(ParameterLayer):
     @classmethod
     def _has_a_place(cls, dropout: float, info: ValidationInfo) -> float:
         if dropout and info.data.get("layers") == 1:
-            text = "is between layers, and this is one; put {type: dropout} behind it, or set layers"
-            raise PydanticCustomError("between_layers", "{text}", {"text": text})
+            reason = "is between layers, and this is one; put {type: dropout} behind it, or set layers"
+            raise refusal(reason)
         return dropout
 
     def input_bias(self, own: Params) -> Value:

@@ -8,12 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from backprop_cli.autodiff import Value, constant, maximum, reshape
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.loss import LOSSES, Loss, Task
-from backprop_cli.settings import Many
+from backprop_cli.settings import Many, refusal
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 
@@ -21,7 +20,7 @@ Level = Annotated[float, Field(gt=0, lt=1)]
 def _rising(levels: tuple[float, ...]) -> tuple[float, ...]:
     if any(low >= high for low, high in pairwise(levels)):
         reason = f"must rise, each quantile once, got {', '.join(f'{level:g}' for level in levels)}"
-        raise PydanticCustomError("rising", "{reason}", {"reason": reason})
+        raise refusal(reason)
     return levels
 
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 
 from backprop_cli.nn.optimizer import OPTIMIZERS, Array, FullBatch, LearningRate
 from backprop_cli.nn.parameter_group import ParameterGroup
+from backprop_cli.settings import refusal
 
 
 @OPTIMIZERS.register
@@ -47,7 +47,7 @@ class Lbfgs(FullBatch):
     def _takes_all(cls, groups: tuple[ParameterGroup, ...]) -> tuple[ParameterGroup, ...]:
         if groups:
             reason = "lbfgs steps along all parameters at once; remove the groups"
-            raise PydanticCustomError("groups", "{reason}", {"reason": reason})
+            raise refusal(reason)
         return groups
 
     def direction(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 
 from backprop_cli.autodiff import Value, maximum, norm, reshape
 from backprop_cli.nn.optimizer import (
@@ -22,7 +21,7 @@ from backprop_cli.nn.optimizer import (
     Slots,
 )
 from backprop_cli.nn.parameter_group import Patterns, matches
-from backprop_cli.settings import DefaultType
+from backprop_cli.settings import DefaultType, refusal
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 """Of the polynomial ``a s + b s^3 + c s^5``: steep at 0, and it keeps a singular value that has come near 1 there."""
@@ -72,7 +71,7 @@ class Muon(Optimizer):
     def _takes_any_shape(cls, fallback: Optimizer) -> Optimizer:
         reason = _unfit(fallback)
         if reason:
-            raise PydanticCustomError("fallback", "{reason}", {"reason": reason})
+            raise refusal(reason)
         return fallback
 
     def deputy(self, name: str, shape: tuple[int, ...]) -> Optimizer:
