@@ -6,11 +6,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from jobs_support import bp, merged, record, run_of, write_config
+from jobs_support import bp, record, run_of
+from plugins_support import CUBE, plugin, using
 
 from backprop_cli.cache import cache_folder
 from backprop_cli.checks.registered import check_registered
-from backprop_cli.errors import BpWarning, CheckError, ConfigError, UsageError
+from backprop_cli.errors import BpWarning, CheckError, UsageError
 from backprop_cli.jobs import plugins
 from backprop_cli.jobs.evaluate import evaluate
 from backprop_cli.jobs.explain import explain
@@ -23,54 +24,10 @@ from backprop_cli.run.checkpoint import load
 
 ROOT = Path(__file__).parents[2]
 
-CUBE = '''\
-from typing import ClassVar, Literal
-
-import numpy as np
-
-from backprop_cli.autodiff.families import Elementwise
-from backprop_cli.autodiff.op import register, sample
-from backprop_cli.nn.activation import ACTIVATIONS, Activation
-
-
-@register
-class Cube(Elementwise):
-    """``out = x^3``."""
-
-    samples: ClassVar = (sample((3,)),)
-
-    def eval(self, x, *, out):
-        np.multiply(x, x, out=out)
-        np.multiply(out, x, out=out)
-
-    def partials(self, x, *, out):
-        return (3.0 * x * x,)
-
-
-@ACTIVATIONS.register
-class Cubed(Activation):
-    """``out = x^3``."""
-
-    type: Literal["cubed"] = "cubed"
-
-    def apply(self, x):
-        return Cube()(x)
-'''
-LAYERS = [{"type": "dense", "units": 6, "activation": "cubed"}, {"type": "dense", "units": 3}]
-
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def plugin(text=CUBE, name="mine.py"):
-    Path(name).write_text(text)
-    return Path(name)
-
-
-def using(*names, **more):
-    return write_config(**merged({"plugins": list(names or ["mine.py"]), "model": {"layers": LAYERS}}, more))
 
 
 def wrong(old="3.0 * x * x", new="3.003 * x * x"):
@@ -132,157 +89,6 @@ def test_without_a_cache_it_is_checked_every_time(monkeypatch, tmp_path):
     plugin(wrong())
     with pytest.raises(CheckError):
         validate(using())
-
-
-LAYER = """\
-from typing import ClassVar, Literal
-
-from backprop_cli.nn.initializer import INITIALIZERS, Initializer
-from backprop_cli.nn.initializers.zeros import Zeros
-from backprop_cli.nn.layer import LAYERS, Layer, Param, Sample
-from backprop_cli.nn.loss import LOSSES, Loss
-from backprop_cli.nn.metric import METRICS, Metric
-from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
-
-
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (
-            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n",
-            "mine.py:12:1: layer 'mine' has no samples, at which its gradient could be checked\n"
-            "   12 | class Mine(Layer):\n"
-            "      | ^^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
-            "    samples = (Sample({}, ((3,),)),)\n",
-            "mine.py:12:1: the method apply is missing\n   12 | class Mine(Layer):\n      | ^^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
-            "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n        return x[0].nothing\n",
-            "mine.py:17:9: AttributeError: 'Value' object has no attribute 'nothing'\n"
-            "   17 |         return x[0].nothing\n"
-            "      |         ^^^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
-            "    samples = (Sample({'units': 3}, ((3,),)),)\n",
-            "mine.py:12:1: layer 'mine' cannot be made of its samples: units: Extra inputs are not permitted\n"
-            "   12 | class Mine(Layer):\n"
-            "      | ^^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
-            "    samples = (Sample({}, ((3,),)),)\n\n    def params(self, *x):\n"
-            "        return {'weight': Param((3,), 'zeros')}\n",
-            "mine.py:17:9: TypeError: expected an initializer such as Zeros(), got 'zeros'\n"
-            "   17 |         return {'weight': Param((3,), 'zeros')}\n"
-            "      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
-            "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n"
-            "        from backprop_cli.autodiff import mean\n        return mean(x[0])\n",
-            "mine.py:12:1: mine: its apply gives [] for a batch of 4; the first axis must be the batch\n"
-            "   12 | class Mine(Layer):\n"
-            "      | ^^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
-            "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n        x[0] + 1\n",
-            "mine.py:12:1: mine: its apply gives NoneType, expected a Value\n"
-            "   12 | class Mine(Layer):\n"
-            "      | ^^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n    task = 'regression'\n\n"
-            "    def costs(self, outputs, targets):\n"
-            "        from backprop_cli.autodiff import mean\n        return mean(outputs - targets)\n",
-            "mine.py:12:1: loss mine: its costs are [] for a batch of 4; each example needs its own\n"
-            "   12 | class Mine(Loss):\n"
-            "      | ^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n",
-            "mine.py:12:1: loss 'mine' does not say its task, as every loss does\n"
-            "   12 | class Mine(Loss):\n"
-            "      | ^^^^^^^^^^^^^^^^^",
-        ),
-        (
-            "@METRICS.register\nclass Mine(Metric):\n    type: Literal['mine'] = 'mine'\n    tasks = ('classes',)\n",
-            "mine.py:12:1: metric 'mine' does not say its better, as every metric does\n"
-            "   12 | class Mine(Metric):\n"
-            "      | ^^^^^^^^^^^^^^^^^^^",
-        ),
-    ],
-)
-def test_what_does_not_keep_its_contract(text, said):
-    plugin(LAYER + text)
-    with pytest.raises(ConfigError) as caught:
-        validate(write_config(plugins=["mine.py"]))
-    assert str(caught.value) == f"{said}\n1 problem; nothing was run."
-
-
-def test_a_loss_that_the_configuration_uses_before_it_is_checked():
-    plugin(LAYER + "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n")
-    with pytest.raises(ConfigError) as caught:
-        validate(write_config(plugins=["mine.py"], loss="mine"))
-    assert str(caught.value).splitlines()[0] == "mine.py:12:1: loss 'mine' does not say its task, as every loss does"
-
-
-def test_a_layer_that_the_network_has_before_it_is_checked():
-    plugin(
-        LAYER + "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
-        "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n"
-        "        from backprop_cli.autodiff import mean\n        return mean(x[0])\n"
-    )
-    config = write_config(plugins=["mine.py"], model={"input": [2], "layers": [{"type": "mine"}]})
-    with pytest.raises(ConfigError) as caught:
-        validate(config)
-    assert (
-        str(caught.value)
-        .splitlines()[0]
-        .endswith(
-            "model.layers[0]: layer mine_1: its apply gives [] for a batch of 2; the first axis must be the batch "
-            "(given input: [2])"
-        )
-    )
-
-
-def test_the_name_of_a_type_in_a_file_of_another_name():
-    plugin(CUBE.replace("Cube", "Tanh"))
-    with pytest.raises(ConfigError) as caught:
-        validate(using())
-    assert str(caught.value).splitlines()[0] == (
-        "mine.py:10:1: op 'tanh' is there already: Tanh of backprop_cli.autodiff.ops.exponential; rename one"
-    )
-
-
-def test_a_wrong_optimizer_and_a_wrong_initializer():
-    step = "    def update(self, g, slot, scalar, parameter):\n        return {}, dict(slot)\n\n"
-    formula = "    def formula(self, step, g, slot, parameter):\n        return g, dict(slot)\n"
-    begin = "@OPTIMIZERS.register\nclass Mine(Optimizer):\n    type: Literal['mine'] = 'mine'\n\n"
-    plugin(LAYER + begin + step.format("1.5 * g") + formula)
-    with pytest.raises(CheckError) as caught:
-        validate(write_config(plugins=["mine.py"]))
-    assert str(caught.value).startswith("mine.py:12: gradient check failed: optimizer mine[")
-    assert "the number of its update is " in str(caught.value)
-    plugin(LAYER + begin + step.format("g") + formula)
-    assert validate(write_config(plugins=["mine.py"], optimizer="mine")).parameters == 39
-    draws = "    def sample(self, rng, shape, fan_in, fan_out):\n        return rng.standard_normal(shape)\n\n"
-    moments = "    def moments(self, shape, fan_in, fan_out):\n        return 0.0, 1.2\n"
-    begin = "@INITIALIZERS.register\nclass Mine(Initializer):\n    type: Literal['mine'] = 'mine'\n\n"
-    plugin(LAYER + begin + draws + moments)
-    with pytest.raises(CheckError) as caught:
-        validate(write_config(plugins=["mine.py"]))
-    assert str(caught.value).startswith(
-        "mine.py:12: gradient check failed: initializer mine: mean and deviation of its "
-    )
 
 
 COMMANDS = ["eval", "predict", "jacobian", "show", "explain", "gradcheck", "train"]

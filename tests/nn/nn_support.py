@@ -61,3 +61,11 @@ def distance(found, expected):
     assert found.shape == expected.shape
     scale = max(float(np.max(np.abs(expected), initial=0.0)), 1e-30)
     return float(np.max(np.abs(found - expected), initial=0.0)) / scale
+
+
+def traced_loss(loss, outputs, targets):
+    """The loss of three classes, its outputs, and what feeds them; with class weights where it has some."""
+    weights = loss.class_weights(range(3), [5, 3, 2])
+    given = {} if weights is None else {"weights": weights.astype(outputs.dtype)}
+    values, feed = inputs(outputs=outputs, targets=targets, **given)
+    return loss.apply(values["outputs"], values["targets"], values.get("weights")), values["outputs"], feed

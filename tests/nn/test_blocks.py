@@ -1,42 +1,16 @@
-"""Blocks: names, arrows, residual connections, nesting, sharing; and everything that does not connect."""
+"""Blocks: names, arrows, residual connections, nesting; and everything that does not connect."""
 
 import numpy as np
 import pytest
-from nn_support import build, evaluate, inputs
+from blocks_support import TANH, D, block, computed, layers_of, model_of
 
 from backprop_cli import autodiff as ad
-from backprop_cli.nn.layer import LAYERS
-from backprop_cli.nn.model import Model
 from backprop_cli.nn.node import LayerShapeError
-from backprop_cli.nn.scopes import WiringError
 from backprop_cli.nn.wiring import wire, wiring_errors, written_out
-
-D = {"type": "dense", "units": 3}
-TANH = {**D, "activation": "tanh"}
-
-
-def block(*layers, **more):
-    return {"type": "block", "layers": list(layers), **more}
-
-
-def _layers(trees):
-    return [build(LAYERS, tree) for tree in trees]
-
-
-def _model(*trees, shape=(3,)):
-    return Model.build(_layers(trees), shape)
-
-
-def _computed(model, x, seed=0):
-    """The output for x, and the parameters that it was computed with."""
-    arrays = model.init(np.random.default_rng(seed))
-    values, feed = inputs(x=x, **arrays)
-    (out,) = evaluate([model.apply({name: values[name] for name in arrays}, values["x"])], feed)
-    return out, arrays
 
 
 def test_members_are_named_by_their_block_and_repeat():
-    model = _model(D, block("layer_norm", TANH, repeat=2, residual=True), {**D, "units": 2})
+    model = model_of(D, block("layer_norm", TANH, repeat=2, residual=True), {**D, "units": 2})
     assert [(node.name, node.layer.type, node.inputs, node.path) for node in model.nodes] == [
         ("dense_1", "dense", ("input",), ("layers", 0)),
         ("block_1.1.layer_norm_1", "layer_norm", ("dense_1",), ("layers", 1, "layers", 0)),
@@ -56,7 +30,7 @@ def test_members_are_named_by_their_block_and_repeat():
 
 def test_a_block_alone_is_its_layers():
     """The repeat has its number, also where there is one."""
-    model = _model(block(TANH, D, name="body"), D)
+    model = model_of(block(TANH, D, name="body"), D)
     assert [(node.name, node.inputs) for node in model.nodes] == [
         ("body.1.dense_1", ("input",)),
         ("body.1.dense_2", ("body.1.dense_1",)),
@@ -65,9 +39,9 @@ def test_a_block_alone_is_its_layers():
 
 
 def test_a_residual_block_adds_what_it_reads():
-    model = _model(block(TANH, {**D, "name": "out"}, repeat=2, residual=True))
+    model = model_of(block(TANH, {**D, "name": "out"}, repeat=2, residual=True))
     x = np.random.default_rng(1).normal(size=(4, 3))
-    found, p = _computed(model, x)
+    found, p = computed(model, x)
     expected = x
     for turn in (1, 2):
         hidden = np.tanh(expected @ p[f"block_1.{turn}.dense_1.weight"].T)
@@ -78,7 +52,7 @@ def test_a_residual_block_adds_what_it_reads():
 def test_members_read_siblings_their_blocks_input_and_layers_above():
     inner = block({**D, "inputs": "first"}, {"type": "add", "inputs": ["dense_1", "input", "stem"]}, name="inner")
     outer = block({**D, "name": "first"}, inner, {"type": "add", "inputs": ["inner", "input"]}, repeat=2, name="outer")
-    model = _model({**D, "name": "stem"}, outer, {"type": "concat", "inputs": ["outer", "stem"]})
+    model = model_of({**D, "name": "stem"}, outer, {"type": "concat", "inputs": ["outer", "stem"]})
     assert [(node.name, node.inputs) for node in model.nodes] == [
         ("stem", ("input",)),
         ("outer.1.first", ("stem",)),
@@ -99,7 +73,7 @@ def test_the_nearest_of_equal_names_is_meant():
         block(D, {"type": "add", "inputs": ["dense_1", "input"]}),
         {"type": "add", "inputs": ["block_1", "dense_1"]},
     ]
-    assert wire(_layers(trees))[2].inputs == ("block_1.1.dense_1", "dense_1")
+    assert wire(layers_of(trees))[2].inputs == ("block_1.1.dense_1", "dense_1")
 
 
 def test_several_outputs_are_joined_again():
@@ -110,12 +84,12 @@ def test_several_outputs_are_joined_again():
         {**D, "name": "middle", "inputs": "dense_1"},
         {"type": "concat", "inputs": ["left", "middle", "right"]},
     ]
-    assert _model(*trees).output_shape == (9,)
+    assert model_of(*trees).output_shape == (9,)
 
 
 def test_written_out_it_means_the_same():
     trees = [D, block("layer_norm", block(TANH, residual=True, repeat=2), residual=True, repeat=2), D]
-    layers = _layers(trees)
+    layers = layers_of(trees)
     written = written_out(layers)
     assert [layer.name for layer in written[1].layers] == ["layer_norm_1", "block_1"]
     assert [layer.inputs for layer in written[1].layers] == [("input",), ("layer_norm_1",)]
@@ -123,166 +97,18 @@ def test_written_out_it_means_the_same():
 
 
 def test_a_frozen_block_freezes_what_is_in_it():
-    model = _model(block(TANH, block("batch_norm"), trainable=False), D)
+    model = model_of(block(TANH, block("batch_norm"), trainable=False), D)
     assert list(model.params) == ["dense_1.weight", "dense_1.bias"]
     assert len(model.buffers) == 6
 
 
 def test_noise_of_a_residual_block_goes_to_its_layer():
-    model = _model(block("dropout", D, residual=True))
+    model = model_of(block("dropout", D, residual=True))
     assert list(model.noise(2)) == ["block_1.1.dropout_1.noise"]
     values = {name: ad.input_(name, p.shape) for name, p in model.params.items()}
     noise = {name: ad.input_(name, spec.shape) for name, spec in model.noise(2).items()}
     out = model.apply(values, ad.input_("x", (2, 3)), noise)
     assert noise["block_1.1.dropout_1.noise"] in ad.toposort([out])
-
-
-# ------------------------------------------------------------------------------------------------ sharing
-
-
-def test_a_shared_parameter_is_the_owners():
-    model = _model({**TANH, "bias": False}, {**D, "bias": False, "share": "dense_1.weight"})
-    assert list(model.params) == ["dense_1.weight"]
-    x = np.random.default_rng(1).normal(size=(4, 3))
-    found, p = _computed(model, x)
-    np.testing.assert_allclose(found, np.tanh(x @ p["dense_1.weight"].T) @ p["dense_1.weight"].T, rtol=1e-14)
-
-
-def test_its_gradient_is_the_sum_over_the_layers():
-    tied, free = ([{**TANH, "bias": False}, {**D, "bias": False, **more}] for more in ({"share": "dense_1.weight"}, {}))
-    x = np.random.default_rng(1).normal(size=(4, 3))
-    weight = np.random.default_rng(2).normal(size=(3, 3))
-    gradients = []
-    for trees in (tied, free):
-        model = _model(*trees)
-        values, feed = inputs(x=x, **dict.fromkeys(model.params, weight))
-        out = model.apply({name: values[name] for name in model.params}, values["x"])
-        slopes = ad.grad(ad.sum(ad.square(out)), [values[name] for name in model.params])
-        gradients.append(sum(evaluate(slopes, feed)))
-    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-13)
-
-
-def test_sharing_several_and_of_what_is_shared():
-    shares = {"weight": "dense_1.weight", "bias": "dense_1.bias"}
-    model = _model(D, {**D, "share": shares}, {**D, "share": "dense_2.bias"})
-    assert list(model.params) == ["dense_1.weight", "dense_1.bias", "dense_3.weight"]
-    assert model.nodes[2].shares == {"bias": "dense_1.bias"}
-
-
-def test_repeats_share_with_the_first():
-    """The first names its own parameter, and so owns it."""
-    model = _model(block({**D, "share": {"weight": "block_1.1.dense_1.weight"}}, repeat=3))
-    assert list(model.params) == [
-        "block_1.1.dense_1.weight",
-        "block_1.1.dense_1.bias",
-        "block_1.2.dense_1.bias",
-        "block_1.3.dense_1.bias",
-    ]
-
-
-def test_the_name_of_a_layer_around_is_not_its_own():
-    model = _model(D, block({**D, "share": "dense_1.weight"}))
-    assert model.nodes[1].shares == {"weight": "dense_1.weight"}
-
-
-def test_sharing_within_a_repeat_is_by_the_members_name():
-    model = _model(block(D, {**D, "share": "dense_1.weight"}, repeat=2))
-    assert [node.shares for node in model.nodes] == [
-        {},
-        {"weight": "block_1.1.dense_1.weight"},
-        {},
-        {"weight": "block_1.2.dense_1.weight"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("trees", "path", "text"),
-    [
-        (
-            [D, {**D, "share": "dens_1.weight"}],
-            ("layers", 1),
-            "layer dense_2: share: unknown layer 'dens_1' of 'dens_1.weight'; did you mean 'dense_1'?",
-        ),
-        (
-            [{**D, "share": "dense_1.weight"}],
-            ("layers", 0),
-            "layer dense_1: share: 'dense_1.weight' is its own; leave share out",
-        ),
-        (
-            [{**D, "share": "dense_2.weight"}, D],
-            ("layers", 0),
-            "layer dense_1: share: 'dense_2' is below it; let dense_2 share that of dense_1",
-        ),
-        (
-            [D, {**D, "share": "embedding.weight"}],
-            ("layers", 1),
-            "layer dense_2: share: unknown layer 'embedding' of 'embedding.weight'; it is the name of a layer above, "
-            "and its parameter's",
-        ),
-        (
-            [{"type": "block", "repeat": 2, "layers": [{**D, "share": "dense_1.weight"}]}],
-            ("layers", 0, "layers", 0),
-            "layer block_1.1.dense_1: share: 'dense_1.weight' is its own; to share it among repeats name that of the "
-            "first, block_1.1.dense_1.weight",
-        ),
-    ],
-)
-def test_layers_that_cannot_be_shared_with(trees, path, text):
-    with pytest.raises(WiringError) as caught:
-        _model(*trees)
-    assert (str(caught.value), caught.value.path, caught.value.key) == (text, path, "share")
-
-
-def test_a_layer_of_all_repeats_is_told_once():
-    errors = wiring_errors(_layers([block({**D, "share": "dens_1.weight"}, D, repeat=3, name="b")]))
-    assert [str(error) for error in errors] == [
-        "layer b.1.dense_1: share: unknown layer 'dens_1' of 'dens_1.weight'; it is the name of a layer above, and its "
-        "parameter's"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("trees", "path", "text"),
-    [
-        (
-            [D, {**D, "share": {"weights": "dense_1.weight"}}],
-            ("layers", 1, "share"),
-            "layer dense_2: share: it has no parameter 'weights'; it has weight, bias",
-        ),
-        (
-            [D, {**D, "share": {"weight": "dense_1.wieght"}}],
-            ("layers", 1, "share"),
-            "layer dense_2: share: dense_1 has no parameter 'wieght'; did you mean 'weight'?",
-        ),
-        (
-            [{**D, "units": 2}, {**D, "share": "dense_1.weight"}],
-            ("layers", 1, "share"),
-            "layer dense_2: share: its weight is [3, 2], and dense_1.weight is [2, 3]; only equal shapes can be shared",
-        ),
-        (
-            [{"type": "batch_norm", "regularization": {"l2": 0.1}}],
-            ("layers", 0, "regularization"),
-            "layer batch_norm_1: regularization: penalties are on weights, not on biases or norms; it has no "
-            "such weights",
-        ),
-        (
-            [D, {**D, "share": "dense_1.weight", "regularization": {"l2": 0.1}}],
-            ("layers", 1, "regularization"),
-            "layer dense_2: regularization: penalties are on weights of its own, and it has dense_1.weight; set it "
-            "there",
-        ),
-    ],
-)
-def test_parameters_that_cannot_be_shared_or_penalized(trees, path, text):
-    with pytest.raises(LayerShapeError) as caught:
-        _model(*trees)
-    assert (str(caught.value), caught.value.path) == (text, path)
-
-
-def test_repeats_that_share_have_one_penalty():
-    first = {**D, "share": "b.1.dense_1.weight", "regularization": {"l2": 0.1}}
-    model = _model(block(first, repeat=2, name="b"))
-    assert [[*node.params] for node in model.nodes] == [["weight", "bias"], ["bias"]]
 
 
 # ------------------------------------------------------------------------------------------------ what does not connect
@@ -382,7 +208,7 @@ def test_repeats_that_share_have_one_penalty():
     ],
 )
 def test_what_does_not_connect(trees, path, key, text):
-    (error,) = wiring_errors(_layers(trees))
+    (error,) = wiring_errors(layers_of(trees))
     assert (str(error), error.path, error.key) == (text, path, key)
 
 
@@ -412,7 +238,7 @@ PROJECT = "a residual block adds what it reads to what its layers make, and {} m
 )
 def test_a_residual_branch_that_changes_the_shape(trees, shape, text):
     with pytest.raises(LayerShapeError) as caught:
-        _model(*trees, shape=shape)
+        model_of(*trees, shape=shape)
     assert str(caught.value) == text
     assert caught.value.path == ("layers", len(trees) - 1)
 
@@ -420,7 +246,7 @@ def test_a_residual_branch_that_changes_the_shape(trees, shape, text):
 def test_a_layer_of_a_block_names_its_repeat_and_its_place():
     trees = [block(D, {"type": "reshape", "shape": [3, -1, 1]}, repeat=2)]
     with pytest.raises(LayerShapeError) as caught:
-        _model(*trees)
+        model_of(*trees)
     assert str(caught.value) == (
         "layer block_1.2.dense_1: needs one vector an example; put {type: flatten} before it "
         "(given block_1.1.reshape_1: [3, 1, 1])"
