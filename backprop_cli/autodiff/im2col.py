@@ -85,15 +85,20 @@ class Convolution(NamedTuple):
         width = self._width(self.groups * self.inner * self.batch)
         return self._height(width), width
 
-    def _buffered_rows(self, height: int) -> int:
-        return (height - 1) * self._step + self.down.kernel
+    def _buffer_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """What the buffer holds of so many rows and columns of windows."""
+        rows = (height - 1) * self._step + self.down.kernel
+        return (self.groups, rows, self.across.kernel, self.channels, width, self.batch)
+
+    def _columns(self, block: Block) -> slice:
+        """Where the block's columns, of every example, are in a row."""
+        return slice(block.left * self.batch, block.right * self.batch)
 
     def buffer_size(self) -> int:
         """Elements of the buffer of ``forward`` and ``by_weight``."""
         if self._reads_image:
             return 0
-        height, width = self._block()
-        return self.groups * self._buffered_rows(height) * self.across.kernel * self.channels * width * self.batch
+        return math.prod(self._buffer_shape(*self._block()))
 
     def strip_size(self) -> int:
         """Elements of the buffer of ``by_image``."""
@@ -202,37 +207,27 @@ class Convolution(NamedTuple):
 
     def _row(self, result: Array, row: int, block: Block) -> Array:
         """(groups, filters, columns * batch): a row of windows of a result."""
-        columns = slice(block.left * self.batch, block.right * self.batch)
         rows: Array = result[row].reshape(self.groups, self.filters, -1)
-        return rows[:, :, columns]
+        return rows[:, :, self._columns(block)]
 
     def _rows(self, result: Array, block: Block) -> Array:
         """(groups, rows * filters, columns * batch); of one row where there are groups."""
         if self.groups > 1:
             return self._row(result, block.top, block)
         rows = result.reshape(1, self.down.windows * self.filters, -1)
-        columns = slice(block.left * self.batch, block.right * self.batch)
-        return rows[:, block.top * self.filters : block.bottom * self.filters, columns]
+        return rows[:, block.top * self.filters : block.bottom * self.filters, self._columns(block)]
 
     def _buffer(self, buffer: Array, block: Block) -> Array:
-        shape = (
-            self.groups,
-            self._buffered_rows(block.bottom - block.top),
-            self.across.kernel,
-            self.channels,
-            block.right - block.left,
-            self.batch,
-        )
+        shape = self._buffer_shape(block.bottom - block.top, block.right - block.left)
         return buffer[: math.prod(shape)].reshape(shape)
 
     def _windows(self, image: Array, buffer: Array, block: Block) -> Iterator[tuple[int, Array]]:
         """For each row of windows what it reads: (groups, inner, columns * batch)."""
         if self._reads_image:
-            columns = slice(block.left * self.batch, block.right * self.batch)
             for row in range(block.top, block.bottom):
                 start = row * self.down.stride
                 read = image[start : start + self.down.kernel].reshape(self.groups, self.inner, -1)
-                yield row, read[:, :, columns]
+                yield row, read[:, :, self._columns(block)]
             return
         held = self._buffer(buffer, block)
         rows = held.reshape(self.groups, -1, (block.right - block.left) * self.batch)

@@ -8,7 +8,7 @@ from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
 from backprop_cli.registry import Entry, RegistrationError
 
-CHECKED = ("layers", "activations", "losses", "optimizers", "initializers", "ops")
+CHECKED = ("layers", "activations", "losses", "optimizers", "averages", "initializers", "ops")
 """Kinds of which ``check_registered`` can tell something."""
 
 

@@ -9,6 +9,7 @@ from backprop_cli.checks.result import Report
 _WORDS = {
     FORWARD: ("forward mode's gradient", "the loss's slope"),
     "optimizer": ("the number of its update", "that of its formula"),
+    "average": ("the average", "that of its definition"),
     "initializer": ("mean and deviation of its draws", "of its moments"),
 }
 """What the two numbers of an entry are, for kinds of checks of which the method does not say it."""

@@ -40,5 +40,5 @@ class Average(Settings):
         raise NotImplementedError
 
 
-AVERAGES: Registry[Average] = Registry("average", "averages", "backprop_cli.nn.averages")
+AVERAGES: Registry[Average] = Registry("average", "averages", "backprop_cli.nn.averages", Average)
 AverageType = Annotated[Average, Choice(AVERAGES)]

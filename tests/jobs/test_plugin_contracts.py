@@ -16,6 +16,7 @@ def own_cache(monkeypatch, tmp_path):
 LAYER = """\
 from typing import ClassVar, Literal
 
+from backprop_cli.nn.average import AVERAGES, Average
 from backprop_cli.nn.initializer import INITIALIZERS, Initializer
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import LAYERS, Layer, Param, Sample
@@ -32,70 +33,70 @@ from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
     [
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n",
-            "mine.py:12:1: layer 'mine' has no samples, at which its gradient could be checked\n"
-            "   12 | class Mine(Layer):\n"
+            "mine.py:13:1: layer 'mine' has no samples, at which its gradient could be checked\n"
+            "   13 | class Mine(Layer):\n"
             "      | ^^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({}, ((3,),)),)\n",
-            "mine.py:12:1: the method apply is missing\n   12 | class Mine(Layer):\n      | ^^^^^^^^^^^^^^^^^^",
+            "mine.py:13:1: the method apply is missing\n   13 | class Mine(Layer):\n      | ^^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n        return x[0].nothing\n",
-            "mine.py:17:9: AttributeError: 'Value' object has no attribute 'nothing'\n"
-            "   17 |         return x[0].nothing\n"
+            "mine.py:18:9: AttributeError: 'Value' object has no attribute 'nothing'\n"
+            "   18 |         return x[0].nothing\n"
             "      |         ^^^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({'units': 3}, ((3,),)),)\n",
-            "mine.py:12:1: layer 'mine' cannot be made of its samples: units: Extra inputs are not permitted\n"
-            "   12 | class Mine(Layer):\n"
+            "mine.py:13:1: layer 'mine' cannot be made of its samples: units: Extra inputs are not permitted\n"
+            "   13 | class Mine(Layer):\n"
             "      | ^^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({}, ((3,),)),)\n\n    def params(self, *x):\n"
             "        return {'weight': Param((3,), 'zeros')}\n",
-            "mine.py:17:9: TypeError: expected an initializer such as Zeros(), got 'zeros'\n"
-            "   17 |         return {'weight': Param((3,), 'zeros')}\n"
+            "mine.py:18:9: TypeError: expected an initializer such as Zeros(), got 'zeros'\n"
+            "   18 |         return {'weight': Param((3,), 'zeros')}\n"
             "      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n"
             "        from backprop_cli.autodiff import mean\n        return mean(x[0])\n",
-            "mine.py:12:1: mine: its apply gives [] for a batch of 4; the first axis must be the batch\n"
-            "   12 | class Mine(Layer):\n"
+            "mine.py:13:1: mine: its apply gives [] for a batch of 4; the first axis must be the batch\n"
+            "   13 | class Mine(Layer):\n"
             "      | ^^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n        x[0] + 1\n",
-            "mine.py:12:1: mine: its apply gives NoneType, expected a Value\n"
-            "   12 | class Mine(Layer):\n"
+            "mine.py:13:1: mine: its apply gives NoneType, expected a Value\n"
+            "   13 | class Mine(Layer):\n"
             "      | ^^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n    task = 'regression'\n\n"
             "    def costs(self, outputs, targets):\n"
             "        from backprop_cli.autodiff import mean\n        return mean(outputs - targets)\n",
-            "mine.py:12:1: loss mine: its costs are [] for a batch of 4; each example needs its own\n"
-            "   12 | class Mine(Loss):\n"
+            "mine.py:13:1: loss mine: its costs are [] for a batch of 4; each example needs its own\n"
+            "   13 | class Mine(Loss):\n"
             "      | ^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n",
-            "mine.py:12:1: loss 'mine' does not say its task, as every loss does\n"
-            "   12 | class Mine(Loss):\n"
+            "mine.py:13:1: loss 'mine' does not say its task, as every loss does\n"
+            "   13 | class Mine(Loss):\n"
             "      | ^^^^^^^^^^^^^^^^^",
         ),
         (
             "@METRICS.register\nclass Mine(Metric):\n    type: Literal['mine'] = 'mine'\n    tasks = ('classes',)\n",
-            "mine.py:12:1: metric 'mine' does not say its better, as every metric does\n"
-            "   12 | class Mine(Metric):\n"
+            "mine.py:13:1: metric 'mine' does not say its better, as every metric does\n"
+            "   13 | class Mine(Metric):\n"
             "      | ^^^^^^^^^^^^^^^^^^^",
         ),
     ],
@@ -111,7 +112,7 @@ def test_a_loss_that_the_configuration_uses_before_it_is_checked():
     plugin(LAYER + "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n")
     with pytest.raises(ConfigError) as caught:
         validate(write_config(plugins=["mine.py"], loss="mine"))
-    assert str(caught.value).splitlines()[0] == "mine.py:12:1: loss 'mine' does not say its task, as every loss does"
+    assert str(caught.value).splitlines()[0] == "mine.py:13:1: loss 'mine' does not say its task, as every loss does"
 
 
 def test_a_layer_that_the_network_has_before_it_is_checked():
@@ -149,7 +150,7 @@ def test_a_wrong_optimizer_and_a_wrong_initializer():
     plugin(LAYER + begin + step.format("1.5 * g") + formula)
     with pytest.raises(CheckError) as caught:
         validate(write_config(plugins=["mine.py"]))
-    assert str(caught.value).startswith("mine.py:12: gradient check failed: optimizer mine[")
+    assert str(caught.value).startswith("mine.py:13: gradient check failed: optimizer mine[")
     assert "the number of its update is " in str(caught.value)
     plugin(LAYER + begin + step.format("g") + formula)
     assert validate(write_config(plugins=["mine.py"], optimizer="mine")).parameters == 39
@@ -160,5 +161,21 @@ def test_a_wrong_optimizer_and_a_wrong_initializer():
     with pytest.raises(CheckError) as caught:
         validate(write_config(plugins=["mine.py"]))
     assert str(caught.value).startswith(
-        "mine.py:12: gradient check failed: initializer mine: mean and deviation of its "
+        "mine.py:13: gradient check failed: initializer mine: mean and deviation of its "
     )
+
+
+def test_a_wrong_average():
+    text = (
+        "@AVERAGES.register\nclass Mine(Average):\n    type: Literal['mine'] = 'mine'\n\n"
+        "    def share(self, at):\n        return {} / at.step\n\n"
+        "    def formula(self, history):\n        return sum(value for _, value in history) / len(history)\n"
+    )
+    plugin(LAYER + text.format("0.999"))
+    with pytest.raises(CheckError) as caught:
+        validate(write_config(plugins=["mine.py"]))
+    assert str(caught.value).startswith("mine.py:13: gradient check failed: average mine[")
+    assert ": the average is " in str(caught.value)
+    assert ", that of its definition " in str(caught.value)
+    plugin(LAYER + text.format("1.0"))
+    assert validate(write_config(plugins=["mine.py"], average="mine")).parameters == 39
