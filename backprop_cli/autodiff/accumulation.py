@@ -21,7 +21,7 @@ from backprop_cli.autodiff.elimination import best_order, elimination_cost
 from backprop_cli.autodiff.evaluate import evaluate
 from backprop_cli.autodiff.families import broadcast, reshaped
 from backprop_cli.autodiff.jacobian_map import JacobianMap, added, composed
-from backprop_cli.autodiff.linearized import Blocks, Linearized, Patterns
+from backprop_cli.autodiff.linearized import Blocks, Linearized, Patterns, eliminate
 from backprop_cli.autodiff.orders import (
     Group,
     Order,
@@ -191,18 +191,13 @@ def _eliminated(graph: Linearized, order: Sequence[int]) -> list[list[Value]]:
             after[i].add(j)
     outputs = set(graph.results.values())
     for vertex in order:
-        for k in after[vertex]:
-            outer = before[k].pop(vertex)
-            for i, inner in before[vertex].items():
-                product = composed(outer, inner)
-                before[k][i] = added(before[k][i], product) if i in before[k] else product
-                after[i].add(k)
-        after[vertex] = set()
-        if vertex not in outputs:
-            for i in before[vertex]:
-                after[i].discard(vertex)
-            before[vertex] = {}
+        eliminate(vertex, before, after, outputs, _joined)
     return [[_entry(graph, before, out, w) for w in graph.wrt] for out in graph.outputs]
+
+
+def _joined(present: JacobianMap | None, outer: JacobianMap, inner: JacobianMap) -> JacobianMap:
+    product = composed(outer, inner)
+    return product if present is None else added(present, product)
 
 
 def _entry(graph: Linearized, before: Sequence[Mapping[int, JacobianMap]], out: Value, w: Value) -> Value:

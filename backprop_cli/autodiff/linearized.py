@@ -6,10 +6,10 @@ Its edges carry structures (see ``structure``), which elimination orders are com
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from backprop_cli.autodiff.jacobian_map import Identity, JacobianMap, LocalMap
 from backprop_cli.autodiff.structure import Local, Structure
 from backprop_cli.autodiff.transforms import check_inexact, dependent
 from backprop_cli.autodiff.value import Value, toposort
+
+T = TypeVar("T")
 
 _MOST_BITS = 1 << 31
 """Size of all patterns, 256 MB, above which orders are not compared."""
@@ -49,6 +51,30 @@ class Patterns:
         return self._sums[key]
 
 
+def eliminate(
+    vertex: int,
+    before: list[dict[int, T]],
+    after: list[set[int]],
+    outputs: Collection[int],
+    joined: Callable[[T | None, T, T], T],
+) -> None:
+    """Take a vertex out of a graph; an output stays, without its out-edges.
+
+    ``before[k][i]`` is edge (i, k), ``after[i]`` has every k. ``joined(present, outer, inner)``: the edge around the
+    vertex, and beside it the one that is there already, or None.
+    """
+    for k in after[vertex]:
+        outer = before[k].pop(vertex)
+        for i, inner in before[vertex].items():
+            before[k][i] = joined(before[k].get(i), outer, inner)
+            after[i].add(k)
+    after[vertex] = set()
+    if vertex not in outputs:
+        for i in before[vertex]:
+            after[i].discard(vertex)
+        before[vertex] = {}
+
+
 @dataclass(eq=False)
 class Blocks:
     """A graph of local Jacobians in the middle of its elimination: ``before[k][i]`` is the pattern of edge (i, k)."""
@@ -76,19 +102,14 @@ class Blocks:
     def eliminate(self, vertex: int) -> int:
         """Take the vertex out and return what it costs. An output stays, without its out-edges."""
         cost = 0
-        for k in self.after[vertex]:
-            outer = self.before[k].pop(vertex)
-            for i, inner in self.before[vertex].items():
-                product, multiplications = self.patterns.product(outer, inner)
-                cost += multiplications
-                present = self.before[k].get(i)
-                self.before[k][i] = product if present is None else self.patterns.sum(present, product)
-                self.after[i].add(k)
-        self.after[vertex] = set()
-        if vertex not in self.outputs:
-            for i in self.before[vertex]:
-                self.after[i].discard(vertex)
-            self.before[vertex] = {}
+
+        def joined(present: Structure | None, outer: Structure, inner: Structure) -> Structure:
+            nonlocal cost
+            product, multiplications = self.patterns.product(outer, inner)
+            cost += multiplications
+            return product if present is None else self.patterns.sum(present, product)
+
+        eliminate(vertex, self.before, self.after, self.outputs, joined)
         return cost
 
     def free(self) -> list[int]:
