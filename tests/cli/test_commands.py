@@ -3,160 +3,17 @@
 import json
 import re
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
+from commands_support import Result
 
 from backprop_cli.cli import app
-from backprop_cli.errors import DivergenceError
-from backprop_cli.training.events import Epoch, Finished, Started
-
-TRAINED = {
-    "run_dir": "runs/digits/20260131T120000Z-ab12",
-    "status": "finished",
-    "epochs": 30,
-    "steps": 1200,
-    "seconds": 1.5,
-    "metrics": {"train/loss": 0.01, "validation/loss": 0.05, "test/loss": 0.06, "test/accuracy": 0.975},
-    "best": {"epoch": 12, "step": 480, "monitor": "validation/loss", "value": 0.0475},
-    "checkpoints": {
-        "best": "runs/digits/x/checkpoints/best.safetensors",
-        "last": "runs/digits/x/checkpoints/last.safetensors",
-    },
-}
-
-
-@dataclass
-class Result:
-    """What a job returns, as far as a command looks."""
-
-    content: dict[str, Any]
-    exit_code: int = 0
-    failed: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    passed: bool = True
-
-    def to_json(self):
-        return self.content
-
-
-@pytest.fixture
-def job(monkeypatch):
-    """Replace ``jobs.<module>.<function>``; returns the calls it got."""
-
-    def replace(module, result, function=None, during=None):
-        calls = []
-
-        def stand_in(*args, **options):
-            on_event = options.pop("on_event", None)
-            options.pop("watch", None)
-            calls.append((args, options))
-            if during is not None:
-                during(on_event)
-            return result
-
-        fake = ModuleType(f"backprop_cli.jobs.{module}")
-        setattr(fake, function or module, stand_in)
-        monkeypatch.setitem(sys.modules, fake.__name__, fake)
-        return calls
-
-    return replace
 
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-
-
-def test_train_passes_everything_on(job, capsys):
-    calls = job("train", Result(TRAINED))
-    options = ["--run-dir", "out", "--threads", "2", "--dry-run", "--quiet"]
-    words = ["train", "a.yaml", "seed=1", *options, "optimizer.learning_rate=1e-2"]
-    assert app.run(words) == 0
-    assert calls == [
-        (
-            (Path("a.yaml"), ["seed=1", "optimizer.learning_rate=1e-2"]),
-            {"resume": None, "run_dir": Path("out"), "threads": 2, "dry_run": True, "plugins": []},
-        )
-    ]
-
-
-def test_train_ends_with_run_checkpoint_and_test_metrics(job, capsys):
-    job("train", Result(TRAINED))
-    assert app.run(["train", "a.yaml"]) == 0
-    assert capsys.readouterr().out == (
-        "run runs/digits/20260131T120000Z-ab12\n"
-        "checkpoint runs/digits/x/checkpoints/best.safetensors (best validation/loss 0.0475, epoch 12)\n"
-        "test/loss 0.06\n"
-        "test/accuracy 0.975\n"
-    )
-
-
-def test_train_without_best_or_test_split(job, capsys):
-    result = {**TRAINED, "best": None, "checkpoints": {"best": None, "last": "x/last.safetensors"}}
-    job("train", Result({**result, "metrics": {"train/loss": 0.5}}))
-    assert app.run(["train", "a.yaml"]) == 0
-    assert capsys.readouterr().out == (
-        "run runs/digits/20260131T120000Z-ab12\ncheckpoint x/last.safetensors\ntrain/loss 0.5\n"
-    )
-
-
-def test_train_that_wrote_nothing(job, capsys):
-    job("train", Result({"run_dir": None, "status": "usable", "metrics": {}}))
-    assert app.run(["train", "a.yaml", "--dry-run"]) == 0
-    assert capsys.readouterr().out == "usable\n"
-
-
-@pytest.mark.parametrize("code", [4, 130, 143])
-def test_train_exits_as_the_run_ended(job, code, capsys):
-    job("train", Result({**TRAINED, "metrics": {"train/loss": float("nan")}}, exit_code=code))
-    assert app.run(["train", "a.yaml", "--json"]) == code
-    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["metrics"] == {"train/loss": None}
-
-
-@pytest.mark.parametrize("words", ["training.epochs=60", "training.epochs=60 seed=2"])
-def test_resume_takes_overrides_only(job, words):
-    calls = job("train", Result(TRAINED))
-    assert app.run(["train", "--resume", "runs/digits/latest", *words.split()]) == 0
-    assert calls[0][0] == (None, words.split())
-    assert calls[0][1]["resume"] == Path("runs/digits/latest")
-
-
-def test_progress_goes_to_stderr_and_the_log(job, capsys, tmp_path):
-    def during(on_event):
-        on_event(Started(10, {"train": 8}, 4, 1, 2, 2, 1, run_dir=str(tmp_path)))
-        on_event(Epoch(2, 1, 0.5, {"train/loss": 0.5}))
-        on_event(Finished("finished", 2, 1, 0.5))
-
-    lines = [
-        "training 10 parameters on 8 examples; 1 epoch of 2 steps, batch 4, 1 thread",
-        "epoch 1/1  loss 0.5",
-        "finished after 2 steps, 0.50 s",
-    ]
-    job("train", Result(TRAINED), during=during)
-    assert app.run(["train", "a.yaml", "--json"]) == 0
-    captured = capsys.readouterr()
-    assert json.loads(captured.out) == TRAINED
-    assert captured.err.splitlines() == lines
-    assert app.run(["train", "a.yaml", "--quiet"]) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    log = (tmp_path / "log.txt").read_text().splitlines()
-    assert log == 2 * [*lines, *captured.out.splitlines()]
-
-
-def test_failure_is_printed_once_and_logged(job, capsys, tmp_path):
-    def during(on_event):
-        on_event(Started(10, {"train": 8}, 4, 1, 2, 2, 1, run_dir=str(tmp_path)))
-        raise DivergenceError("loss is nan at step 2")
-
-    job("train", Result(TRAINED), during=during)
-    assert app.run(["train", "a.yaml", "--quiet"]) == 4
-    assert capsys.readouterr() == ("", "loss is nan at step 2\n")
-    assert (tmp_path / "log.txt").read_text().splitlines()[1:] == ["loss is nan at step 2"]
 
 
 EVALUATED = {

@@ -1,0 +1,29 @@
+"""What a command calls, replaced."""
+
+import sys
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """Replace ``jobs.<module>.<function>``; returns the calls it got."""
+
+    def replace(module, result, function=None, during=None):
+        calls = []
+
+        def stand_in(*args, **options):
+            on_event = options.pop("on_event", None)
+            options.pop("watch", None)
+            calls.append((args, options))
+            if during is not None:
+                during(on_event)
+            return result
+
+        fake = ModuleType(f"backprop_cli.jobs.{module}")
+        setattr(fake, function or module, stand_in)
+        monkeypatch.setitem(sys.modules, fake.__name__, fake)
+        return calls
+
+    return replace
