@@ -153,11 +153,9 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     model = recipe.model
     x = input_(INPUTS, (batch, *model.input_shape), model.input_dtype)
     targets = input_(TARGETS, recipe.target_shape(batch), recipe.target_dtype)
-    vectors = {name: input_(name, (recipe.layout_of(name).size,), model.dtype) for name in recipe.network}
+    vectors, params, buffers = network_inputs(recipe)
     wanted = model.noise(batch) if training else {}
     noise = {name: input_(name, spec.shape, spec.dtype) for name, spec in wanted.items()}
-    params = recipe.layout.values(vectors[PARAMETERS])
-    buffers = recipe.buffer_layout.values(vectors[BUFFERS]) if BUFFERS in vectors else {}
     walked = model.walk({**params, **buffers}, x, noise if training else None)
     outputs = walked.layers[model.nodes[-1].name]
     by_class = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
@@ -166,6 +164,13 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     inputs = {INPUTS: x, TARGETS: targets, **weights, **vectors, **noise}
     updates = {BUFFERS: recipe.buffer_layout.join({**buffers, **walked.updates})} if walked.updates else {}
     return Forward(inputs, params, walked.layers, outputs, loss, penalty(recipe, params), updates)
+
+
+def network_inputs(recipe: Recipe) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
+    """Traced: the flat vectors that hold the network, and the parameters and the buffers in them, by full name."""
+    vectors = {name: input_(name, (recipe.layout_of(name).size,), recipe.model.dtype) for name in recipe.network}
+    buffers = recipe.buffer_layout.values(vectors[BUFFERS]) if BUFFERS in vectors else {}
+    return vectors, recipe.layout.values(vectors[PARAMETERS]), buffers
 
 
 def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:

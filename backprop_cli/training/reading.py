@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Plan, Program, Value, input_, simplify
+from backprop_cli.autodiff import Array, Plan, Program, input_, simplify
 from backprop_cli.nn.advancing import Memory, advance, is_bounded, memory_of
-from backprop_cli.training.program import BUFFERS, INPUTS, PARAMETERS, Recipe
+from backprop_cli.training.program import INPUTS, Recipe, network_inputs
 
 OUTPUTS = "outputs"
 
@@ -101,24 +101,17 @@ class Windowed:
         return outputs
 
 
-def _network(recipe: Recipe) -> tuple[dict[str, Value], dict[str, Value]]:
-    """The flat vectors, and the parameters and buffers in them."""
-    vectors = {name: input_(name, (recipe.layout_of(name).size,), recipe.model.dtype) for name in recipe.network}
-    params = recipe.layout.values(vectors[PARAMETERS])
-    return vectors, {**params, **(recipe.buffer_layout.values(vectors[BUFFERS]) if BUFFERS in vectors else {})}
-
-
 def _advance_step(recipe: Recipe, memory: Memory) -> Program:
     """Token and memory -> outputs (1, 1, vocabulary) and memory."""
     x = input_(INPUTS, (1, 1), recipe.model.input_dtype)
-    vectors, params = _network(recipe)
+    vectors, params, buffers = network_inputs(recipe)
     kept = {name: input_(name, spec.shape, spec.dtype) for name, spec in memory.items()}
-    outputs, new = advance(recipe.model, params, kept, x)
+    outputs, new = advance(recipe.model, {**params, **buffers}, kept, x)
     return Program({INPUTS: x, **vectors, **kept}, {OUTPUTS: outputs}, new)
 
 
 def _window_step(recipe: Recipe) -> Program:
     """Tokens (1, context) -> outputs (1, context, vocabulary)."""
     x = input_(INPUTS, (1, *recipe.model.input_shape), recipe.model.input_dtype)
-    vectors, params = _network(recipe)
-    return Program({INPUTS: x, **vectors}, {OUTPUTS: recipe.model.apply(params, x)})
+    vectors, params, buffers = network_inputs(recipe)
+    return Program({INPUTS: x, **vectors}, {OUTPUTS: recipe.model.apply({**params, **buffers}, x)})
