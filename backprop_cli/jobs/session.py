@@ -15,11 +15,9 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.config.cautions import warnings_of, warnings_with
-from backprop_cli.config.coherence import monitor_direction
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.config.schema import Config
-from backprop_cli.data.augment import augmentation
 from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError
 from backprop_cli.jobs.baselines import Baselines, baselines_of
 from backprop_cli.jobs.gradient_hook import GradientHook
@@ -40,7 +38,6 @@ from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Event, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.monitor import Monitor
 from backprop_cli.training.state import BEST, OVERFIT, State
 
 OnEvent = Callable[[Event], None]
@@ -80,42 +77,6 @@ class TrainResult:
             "checkpoints": dict(self.checkpoints),
             "timings": dict(self.timings),
         }
-
-
-def job_for(prepared: Prepared) -> Job:
-    """What to train, on what, and how long, as configured."""
-    config, dataset = prepared.loaded.config, prepared.dataset
-    return Job(
-        recipe=prepared.recipe,
-        settings=config.training,
-        schedule=config.schedule,
-        seed=config.seed,
-        train=dataset.train,
-        augment=augmentation(config.data.augment, prepared.recipe.model.input_shape),
-        validation=dataset.validation,
-        metrics=config.metrics,
-        to_unit=dataset.transform.untransform_targets,
-        best=_best_monitor(config),
-        early_stopping=_early_stopping(config),
-    )
-
-
-def _early_stopping(config: Config) -> Monitor | None:
-    settings = config.early_stopping
-    if settings is None:
-        return None
-    better = settings.mode if settings.mode != "auto" else monitor_direction(config, settings.monitor)
-    return Monitor(settings.monitor, better, settings.min_delta, settings.patience)
-
-
-def _best_monitor(config: Config) -> Monitor | None:
-    """What says which checkpoint is best; early stopping on the same metric knows which way is better."""
-    if not config.checkpoint.keep_best:
-        return None
-    name, stopping = config.checkpoint.monitor, _early_stopping(config)
-    if stopping is not None and stopping.name == name:
-        return Monitor(name, stopping.better)
-    return Monitor(name, monitor_direction(config, name))
 
 
 def _kept_checkpoints(config: Config) -> CheckpointSettings:

@@ -12,10 +12,11 @@ from pathlib import Path
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.compilation import compiles
+from backprop_cli.jobs.configured_job import job_for
 from backprop_cli.jobs.network import Prepared, prepare
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
-from backprop_cli.jobs.session import OnEvent, Session, TrainResult, job_for
+from backprop_cli.jobs.session import OnEvent, Session, TrainResult
 from backprop_cli.jobs.start import first_state
 from backprop_cli.jobs.threads import blas_threads, share_out
 from backprop_cli.run.directory import RunDirectory

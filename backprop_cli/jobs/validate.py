@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from backprop_cli.config.cautions import warnings_of, warnings_with
+from backprop_cli.jobs.configured_job import job_for
 from backprop_cli.jobs.network import prepare
 from backprop_cli.jobs.plugins import read_config
-from backprop_cli.jobs.session import job_for
 from backprop_cli.jobs.start import first_state
 from backprop_cli.training.loop import Trainer
 

@@ -11,8 +11,8 @@ from jobs_support import write_config, write_flowers
 from backprop_cli.config.load import load_config
 from backprop_cli.errors import ConfigError
 from backprop_cli.jobs import compilation
+from backprop_cli.jobs.configured_job import job_for
 from backprop_cli.jobs.network import prepare
-from backprop_cli.jobs.session import job_for
 from backprop_cli.jobs.train import train
 from backprop_cli.run.checkpoint import load
 
