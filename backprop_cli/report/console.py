@@ -53,6 +53,8 @@ class Console:
             self._show_line(line, event)
         if isinstance(event, Started):
             self._open_bar(event)
+        elif isinstance(event, GradientChecked) and self._started and event.step == self._started.step:
+            self._began = monotonic()  # the check at the start is none of the steps' time
         elif isinstance(event, Epoch):
             self._epoch = event
 

@@ -38,7 +38,7 @@ class Trainer:
         kind = FullBatchUpdates if isinstance(job.recipe.optimizer, FullBatch) else Updates
         self._updates = kind(job, state, watch)
         state.position = min(state.position, len(job.train.inputs))  # the data of a resumed run may have shrunk
-        self._started = time.perf_counter() - state.seconds
+        self._started = 0.0
 
     @property
     def batch(self) -> Array:
@@ -69,7 +69,8 @@ class Trainer:
 
         Where the network is small an event takes as long as an update, so that not every update is one: a ``Step``
         comes after each update whose number is a multiple of a number in ``every``, after the last one of an epoch, and
-        where ``HEARTBEAT_SECONDS`` have passed without an event.
+        where ``HEARTBEAT_SECONDS`` have passed without an event. The seconds of a run count from here, on from those
+        it has; ``max_seconds`` is looked at after a step, so that there is one.
 
         Raises:
             DivergenceError: loss, gradient, a parameter or, after an epoch, the validation loss is not finite any more;
@@ -77,6 +78,7 @@ class Trainer:
 
         """
         job, state = self.job, self.state
+        self._started = time.perf_counter() - state.seconds
         while state.epoch <= job.settings.epochs:
             reason = self._limit() or self._patience() or self._updates.ended()
             if reason:
@@ -105,7 +107,7 @@ class Trainer:
         settings, state = self.job.settings, self.state
         if settings.max_steps is not None and state.step >= settings.max_steps:
             return f"max_steps: {settings.max_steps} steps are done"
-        if settings.max_seconds is not None and time.perf_counter() - self._started >= settings.max_seconds:
+        if settings.max_seconds is not None and state.seconds >= settings.max_seconds:
             return f"max_seconds: {settings.max_seconds:g} s are over"
         return ""
 

@@ -176,6 +176,19 @@ def test_warning_is_written_above_the_bar():
     assert "\x1b[33mwarning: careful\x1b[0m\n" in stream.getvalue()
 
 
+def test_time_left_does_not_count_the_gradient_check_at_the_start(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("backprop_cli.report.console.monotonic", lambda: now[0])
+    stream = Terminal()
+    with Console(stream, plain=False, quiet=False) as console:
+        console.show(STARTED)
+        now[0] += 1000.0
+        console.show(GradientChecked(STARTED.step, True, "dense_1.weight", 1e-14, 1000.0, "gradient_check/0.json"))
+        now[0] += 1.0
+        console.show(Step(STARTED.step + 1, 1, 0.5, 0.0, 1.0, 1e-3, 32, 1.0))
+    assert "19:59 left" in stream.getvalue()  # 1,199 steps of a second
+
+
 def test_texts_of_the_bar():
     step = Step(140, 4, 0.123456, 0.0, 1.0, 1e-3, 32, 5.0)
     head, facts = bar_texts(step, STARTED, EPOCH, 10.0)

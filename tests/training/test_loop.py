@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import time
 import tracemalloc
 
 import numpy as np
@@ -178,6 +179,18 @@ def test_max_seconds_counts_all_parts_of_a_run():
     assert isinstance(events[-1], Stopped)
     assert events[-1].reason == "max_seconds: 0.05 s are over"
     assert 0 < state.seconds < 5
+
+
+def test_max_seconds_is_of_the_training_and_leaves_a_step(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    r = recipe()
+    trainer = Trainer(job(r, examples(20, r), batch_size=5, max_seconds=1.0), State.start(r, 0))
+    now[0] += 50.0  # a gradient check, before the first step
+    events = trainer.run()
+    assert isinstance(next(events), Step)
+    now[0] += 50.0  # another, after it
+    assert [event.step for event in events if isinstance(event, Step)] == [2]
 
 
 def constant_loss(**more):
