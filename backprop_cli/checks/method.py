@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import ClassVar, Literal
 
@@ -15,6 +15,7 @@ from backprop_cli.autodiff import Array
 from backprop_cli.checks.objective import Direction, Objective, Part, Tensor, unit
 from backprop_cli.checks.result import Check, Entry
 from backprop_cli.registry import Registry
+from backprop_cli.training.events import OnProgress
 
 Samples = int | Literal["all"]
 Order = Literal[1, 2]
@@ -26,13 +27,14 @@ class Options:
     """How much is checked, and what passes.
 
     ``samples`` entries of each tensor are drawn with ``seed``. After ``deadline`` (of ``time.perf_counter``, seconds)
-    nothing more is checked.
+    nothing more is checked. ``progress`` is told how many of the entries are over.
     """
 
     samples: Samples = 32
     tolerance: float = 1e-5
     seed: int = 0
     deadline: float = math.inf
+    progress: OnProgress | None = field(default=None, compare=False)
 
     @property
     def rng(self) -> np.random.Generator:
@@ -66,12 +68,16 @@ def elements(tensors: Sequence[Tensor], options: Options) -> Iterator[tuple[Tens
     """The sampled entries, one of each tensor in turn, so that a limit on time leaves none out; until the deadline."""
     rng = options.rng
     chosen = {tensor: _chosen(tensor.size, options.samples, rng) for tensor in tensors}
+    done, total = 0, sum(map(len, chosen.values()))
     for turn in range(max((len(numbers) for numbers in chosen.values()), default=0)):
         for tensor, numbers in chosen.items():
             if turn < len(numbers):
                 if options.is_over:
                     return
+                if options.progress is not None:
+                    options.progress("entries", done, total)
                 yield tensor, int(numbers[turn])
+                done += 1
 
 
 def _chosen(size: int, samples: Samples, rng: np.random.Generator) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from backprop_cli.checks.registered import is_differentiable, operands
 from backprop_cli.checks.result import Score
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.registry import snake_case
+from backprop_cli.training.events import OnProgress
 from backprop_cli.training.program import Recipe
 
 _SAMPLES = 2
@@ -46,17 +47,20 @@ def op_score(
     order: Order = 1,
     tolerance: float = 1e-5,
     seed: int = 0,
+    progress: OnProgress | None = None,
 ) -> Score:
-    """Of the named ops (all), at their samples and the edges of their shapes.
+    """Of the named ops (all), at their samples and the edges of their shapes. ``progress`` is told of the rules tried.
 
     Raises: UsageError for a method there is not.
     """
     rng = np.random.default_rng(seed)
-    return _score(_ops(names, rng), method, order, Options(_SAMPLES, tolerance, seed))
+    return _score(_ops(names, rng), method, order, Options(_SAMPLES, tolerance, seed, progress=progress))
 
 
 def network_score(recipe: Recipe, arrays: Mapping[str, Array], *, method: str, order: Order, options: Options) -> Score:
     """Of every kind of op in a network, at the values it has there: does a mistake show in this network's gradient?
+
+    ``options.progress`` is told of the rules tried.
 
     Raises: UsageError for a method there is not.
     """
@@ -75,10 +79,18 @@ def _score(subjects: Mapping[str, Sequence[Subject]], method: str, order: Order,
     counted: a sum over an axis of size 1 that is left out is no mistake.
     """
     total, survivors = 0, []
+    tell, options = options.progress, replace(options, progress=None)
+    tried = {
+        name: list(dict.fromkeys(each for one in here for each in one.mutations())) for name, here in subjects.items()
+    }
+    done, count = 0, sum(map(len, tried.values()))
     for name, here in subjects.items():
         with np.errstate(all="ignore"):
             right = [subject.numbers(None) for subject in here]
-            for mutation in dict.fromkeys(each for subject in here for each in subject.mutations()):
+            for mutation in tried[name]:
+                if tell is not None:
+                    tell("broken rules", done, count)
+                done += 1
                 differing = [
                     subject
                     for subject, numbers in zip(here, right, strict=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from backprop_cli.nn.model import Model
 from backprop_cli.nn.node import check_output
 from backprop_cli.nn.optimizer import OPTIMIZERS
 from backprop_cli.registry import Registry
+from backprop_cli.training.events import OnProgress
 
 _BATCHES = (4, 1)
 _WIDTH, _POSITIONS = 3, 2
@@ -43,11 +43,13 @@ def check_registered(
     tolerance: float = 1e-5,
     seed: int = 0,
     only: Names | None = None,
+    progress: OnProgress | None = None,
 ) -> Report:
     """The gradient of a random weighting of each one's result by every input and parameter, all entries, in float64;
     steps of each optimizer and average against its formula, and the spread of each initializer's draws.
 
     Several samples of one type make one check an input: its worst. ``only``: these, of those that are registered.
+    ``progress`` is told of the gradients checked.
 
     Raises: UsageError for a method there is not.
     """
@@ -55,15 +57,25 @@ def check_registered(
     rng = np.random.default_rng(seed)
     options = Options("all", tolerance, seed)
     worst: dict[tuple[str, str], Check] = {}
-    for check in _all(method, order, options, rng, only):
+    for check in _all(method, order, options, rng, only, progress):
         known = worst.get((check.name, check.kind))
         worst[check.name, check.kind] = check if known is None else worst_first([check, known])[0]
     checks = worst_first(list(worst.values()))
     return Report("everything registered", tolerance, checks, time.perf_counter() - started, method)
 
 
-def _all(method: str, order: Order, options: Options, rng: np.random.Generator, only: Names | None) -> Iterator[Check]:
-    for objective in chain(op_objectives(rng, only), _network_objectives(rng, only)):
+def _all(
+    method: str,
+    order: Order,
+    options: Options,
+    rng: np.random.Generator,
+    only: Names | None,
+    progress: OnProgress | None,
+) -> Iterator[Check]:
+    objectives = [*op_objectives(rng, only), *_network_objectives(rng, only)]
+    for done, objective in enumerate(objectives):
+        if progress is not None:
+            progress("gradients", done, len(objectives))
         yield from check_objective(objective, method, order, options)
     yield from check_optimizers(rng, _types(OPTIMIZERS, only))
     yield from check_averages(rng, _types(AVERAGES, only))

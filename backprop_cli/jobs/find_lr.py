@@ -16,6 +16,7 @@ from backprop_cli.jobs.train import begin
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.lock import refuse_locked
 from backprop_cli.stopwatch import Stopwatch
+from backprop_cli.training.events import OnProgress
 from backprop_cli.training.range_test import RangeTest, check_range, range_test
 
 LOWEST, HIGHEST = 1e-7, 10.0
@@ -57,11 +58,13 @@ def find_lr(
     high: float = HIGHEST,
     threads: int | None = None,
     plugins: Sequence[Path | str] = (),
+    on_progress: OnProgress | None = None,
 ) -> FoundRate:
     """Train 100 updates at rates that grow from ``low`` to ``high``, and look at the loss. Nothing is written.
 
     The network is that of a configuration at its initial weights, or with ``resume`` that of a run at its last
     checkpoint, which stays as it is. The configured schedule is left out, everything else is as in training.
+    ``on_progress(what, done, total)`` is told how far it is.
 
     Raises:
         UsageError: arguments that do not go together, or another process trains in the run's directory.
@@ -90,5 +93,5 @@ def find_lr(
         raise UsageError(f"--find-lr: {optimizer.type} searches for the length of every step itself; leave it out")
     begun = begin(loaded, resumed, threads, watch)
     with blas_threads(begun.threads):
-        test = range_test(begun.job, begun.state, low, high, watch)
+        test = range_test(begun.job, begun.state, low, high, watch, on_progress)
     return FoundRate(test, optimizer.learning_rate, low, high)

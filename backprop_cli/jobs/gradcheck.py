@@ -25,6 +25,7 @@ from backprop_cli.jobs.saved import open_saved
 from backprop_cli.jobs.start import first_state
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.training.events import OnProgress
 from backprop_cli.training.program import INPUTS, TARGETS, WEIGHTS, Recipe
 
 _STREAM = 5  # of random numbers
@@ -40,6 +41,7 @@ def gradcheck(
     tolerance: float | None = None,
     mutate: bool = False,
     plugins: Sequence[Path | str] = (),
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
 
@@ -48,7 +50,7 @@ def gradcheck(
     configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
     registered is checked, all entries. ``mutate`` then breaks each derivative rule in turn, by itself or in the
     network, and counts how often the check notices. ``plugins``: files with code that a checkpoint needs, or that is
-    to be checked with what is registered.
+    to be checked with what is registered. ``on_progress(what, done, total)`` is told how far it is.
 
     Raises:
         UsageError: a tolerance that is not above 0, a method that there is not, a plugin that is missing.
@@ -65,14 +67,14 @@ def gradcheck(
         defaults = GradientCheckSettings()
         method, tolerance = method or defaults.method, tolerance or defaults.tolerance
         with blas_threads(1):  # arrays of a few numbers: a second thread would cost more than it does
-            report = check_registered(method=method, order=order, tolerance=tolerance)
-            score = op_score(method=method, order=order, tolerance=tolerance) if mutate else None
+            report = check_registered(method=method, order=order, tolerance=tolerance, progress=on_progress)
+            score = op_score(method=method, order=order, tolerance=tolerance, progress=on_progress) if mutate else None
         return replace(report, score=score)
     path, loaded, recipe, network = _network(Path(target), overrides, plugins)
     seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
     method, options = (
         method or settings.method,
-        Options(samples or settings.samples, tolerance or settings.tolerance, seed),
+        Options(samples or settings.samples, tolerance or settings.tolerance, seed, progress=on_progress),
     )
     arrays = {**network, **_batch(recipe, seed)}
     with blas_threads(1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -112,5 +112,8 @@ class Finished:
     metrics: Mapping[str, float] = field(default_factory=dict)
     run_dir: str = ""
 
+
+OnProgress = Callable[[str, int, int], None]
+"""What is told, of work without events, how many of what are done, and of how many: ``("entries", 12, 340)``."""
 
 Event = Started | Step | Epoch | GradientChecked | Measured | Saved | Stopped | Warned | Finished

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.schedule import Clock, Schedule
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.events import Step
+from backprop_cli.training.events import OnProgress, Step
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
@@ -61,13 +61,20 @@ class _Growing(Schedule):
         return self.low / self.base * growth
 
 
-def range_test(job: Job, state: State, low: float, high: float, watch: Stopwatch | None = None) -> RangeTest:
+def range_test(
+    job: Job,
+    state: State,
+    low: float,
+    high: float,
+    watch: Stopwatch | None = None,
+    progress: OnProgress | None = None,
+) -> RangeTest:
     """Train from ``state``, which is advanced, at rates that grow exponentially from ``low`` to ``high``.
 
     It ends before ``high`` where the loss is not finite, or the smoothed loss has risen above the first one by as much
     as that is itself. What is suggested is a tenth of the rate at which the smoothed loss is lowest: there it is about
     to rise, and is still what the rates before have made it. (Where it falls fastest is lost in the noise of the first
-    batches: on small data sets that was now and then the first rate.)
+    batches: on small data sets that was now and then the first rate.) ``progress`` is told of the steps that are done.
 
     Source: Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3.3; exponential growth, the
             smoothed loss and the tenth as in Gugger, How Do You Find A Good Learning Rate (2018).
@@ -82,6 +89,8 @@ def range_test(job: Job, state: State, low: float, high: float, watch: Stopwatch
             mean = _KEPT * mean + (1.0 - _KEPT) * step.loss
             rates.append(step.learning_rate)
             losses.append(step.loss)
+            if progress is not None:
+                progress("learning rates", len(rates), STEPS)
             smoothed.append(mean / (1.0 - _KEPT ** len(losses)))  # without the 0 that the mean began with
             if smoothed[-1] - smoothed[0] > abs(smoothed[0]):
                 stopped = f"the smoothed loss is {smoothed[-1]:.4g}, and was {smoothed[0]:.4g} at first"

@@ -36,6 +36,12 @@ def test_it_prints_the_curve_and_writes_nothing(capsys):
     assert 1e-4 < found["learning_rate"] < 1
 
 
+def test_it_tells_how_far_it_is():
+    told = []
+    found = find_lr(write_config(), on_progress=lambda *now: told.append(now))
+    assert told == [("learning rates", done, 100) for done in range(1, len(found.test.rates) + 1)]
+
+
 def test_json_has_every_update(capsys):
     config = write_config()
     assert bp("train", config, "--find-lr", "--from", "1e-5", "--to", "0.1", "--json") == 0

@@ -105,6 +105,21 @@ def test_what_cannot_be_checked(capsys):
 TINY = {"model": {"layers": [{"type": "dense", "units": 3, "activation": "tanh"}]}}
 
 
+def test_it_tells_how_far_it_is():
+    told = []
+    score = gradcheck(
+        write_config(**TINY), method="adjoint", mutate=True, on_progress=lambda *now: told.append(now)
+    ).score
+    assert {what for what, _, _ in told} == {"broken rules"}  # adjoint checks no entries
+    assert [done for _, done, _ in told] == list(range(len(told)))
+    assert {total for _, _, total in told} == {len(told)}
+    assert len(told) >= score.total  # some change no number
+
+    told.clear()
+    gradcheck(write_config(**TINY), samples=2, on_progress=lambda *now: told.append(now))
+    assert told == [("entries", done, 4) for done in range(4)]
+
+
 @pytest.mark.slow
 def test_broken_rules_of_a_network(capsys):
     assert bp("gradcheck", write_config(**TINY), "--mutate", "--json") == 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from typer import Argument, BadParameter, Option
 
 from backprop_cli.cli.command import Json, Overrides, Plugins, command, finish, resolve_checkpoint
-from backprop_cli.cli.terminal import emit, emit_json
+from backprop_cli.cli.terminal import emit, emit_json, is_plain
 
 
 def _samples(text: str | None) -> str | None:
@@ -60,18 +61,21 @@ def gradcheck(
 ) -> None:
     """Check every gradient against numerical differentiation."""
     from backprop_cli.jobs.gradcheck import gradcheck as job
+    from backprop_cli.report.progress import Progress
     from backprop_cli.report.results import gradcheck_text
 
-    result = job(
-        resolve_checkpoint(target) if target is not None and target.is_dir() else target,
-        list(overrides or []),
-        method=method,
-        order=2 if order == 2 else 1,
-        samples=_count(samples),
-        tolerance=tolerance,
-        mutate=mutate,
-        plugins=list(plugins or []),
-    )
+    with Progress(sys.stderr, is_plain(sys.stderr)) as progress:
+        result = job(
+            resolve_checkpoint(target) if target is not None and target.is_dir() else target,
+            list(overrides or []),
+            method=method,
+            order=2 if order == 2 else 1,
+            samples=_count(samples),
+            tolerance=tolerance,
+            mutate=mutate,
+            plugins=list(plugins or []),
+            on_progress=progress,
+        )
     if as_json:
         emit_json(result.to_json())
     else:

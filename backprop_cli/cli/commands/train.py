@@ -69,7 +69,7 @@ def train(
         config = None
     if find_lr:
         _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run})
-        _find_lr(config, given, resume, (low, high), plot, threads, list(plugins or []), as_json)
+        _find_lr(config, given, resume, (low, high), plot, threads, list(plugins or []), quiet, as_json)
         return
     _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
     with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
@@ -112,11 +112,13 @@ def _find_lr(
     plot: Path | None,
     threads: int | None,
     plugins: list[Path],
+    quiet: bool,
     as_json: bool,
 ) -> None:
     from backprop_cli.jobs.find_lr import HIGHEST, LOWEST
     from backprop_cli.jobs.find_lr import find_lr as job
     from backprop_cli.report.picture import check_picture, encoded
+    from backprop_cli.report.progress import Progress
     from backprop_cli.report.range_test import range_figure, range_text
     from backprop_cli.run.output import opened
 
@@ -125,7 +127,17 @@ def _find_lr(
     low, high = (
         given if given is not None else default for given, default in zip(span, (LOWEST, HIGHEST), strict=True)
     )
-    result = job(config, overrides, resume=resume, low=low, high=high, threads=threads, plugins=plugins).to_json()
+    with Progress(sys.stderr, quiet or is_plain(sys.stderr)) as progress:
+        result = job(
+            config,
+            overrides,
+            resume=resume,
+            low=low,
+            high=high,
+            threads=threads,
+            plugins=plugins,
+            on_progress=progress,
+        ).to_json()
     if plot is not None:
         with opened(plot) as stream:
             stream.write(encoded(range_figure(result), plot.suffix))
