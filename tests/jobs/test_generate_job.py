@@ -129,6 +129,21 @@ def test_text_is_written_as_it_is_drawn(run, capsys):
     assert len(pieces) == 20
 
 
+@pytest.mark.parametrize(("tokens", "text"), [(2, "abc\n"), (4, "abcd\n")])
+def test_an_interrupted_text_ends_its_line(run, capsys, monkeypatch, tokens, text):
+    draw, drawn = _Draw.__call__, []
+
+    def interrupted(self, outputs):
+        if len(drawn) == tokens:
+            raise KeyboardInterrupt
+        drawn.append(draw(self, outputs))
+        return drawn[-1]
+
+    monkeypatch.setattr(_Draw, "__call__", interrupted)
+    assert bp("generate", checkpoint(run), "--prompt", "a", "--temperature", "0") == 130
+    assert capsys.readouterr() == (text, "interrupted\n")
+
+
 def test_json_is_one_object(run, capsys):
     words = ("--prompt", "ab", "--tokens", 4, "--temperature", 0.5, "--top-k", 2, "--seed", 7, "--json")
     assert bp("generate", run, *words) == 0

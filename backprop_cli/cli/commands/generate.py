@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 from typer import Option
@@ -42,16 +43,22 @@ def generate(
         write(text)
         written = text
 
-    result = job(
-        resolve_checkpoint(checkpoint),
-        prompt=prompt,
-        tokens=tokens,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
-        on_text=None if as_json else show,
-        plugins=list(plugins or []),
-    )
+    try:
+        result = job(
+            resolve_checkpoint(checkpoint),
+            prompt=prompt,
+            tokens=tokens,
+            temperature=temperature,
+            top_k=top_k,
+            seed=seed,
+            on_text=None if as_json else show,
+            plugins=list(plugins or []),
+        )
+    except BaseException:
+        if written and not written.endswith("\n"):  # whatever is said next begins a line
+            with contextlib.suppress(BrokenPipeError):
+                write("\n")
+        raise
     if as_json:
         emit_json(result.to_json())
     elif not written.endswith("\n"):
