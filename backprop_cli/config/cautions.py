@@ -8,9 +8,11 @@ from backprop_cli.config.load import Loaded
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.nn.activation import Activation
+from backprop_cli.nn.initializer import Initializer
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.layers.convolving import Convolving
+from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import declared, every_layer
 from backprop_cli.training.job import Job
 
@@ -21,14 +23,22 @@ _PASS_ON = ("flatten", "reshape", "dropout")
 
 def warnings_of(loaded: Loaded) -> list[str]:
     """One line each, with its place as a problem has it: ``x.yaml:12:40: model.layers[1].activation: ...``."""
-    cautions = (_applied_twice, _targets_among_features, _nothing_to_restore, _no_variance, _sees_its_targets)
+    cautions = (
+        _applied_twice,
+        _targets_among_features,
+        _nothing_to_restore,
+        _no_variance,
+        _sees_its_targets,
+        _short_steps,
+    )
     found = [caution for find in cautions for caution in find(loaded.config)]
     return [_line(loaded, *each) for each in found]
 
 
 def warnings_with(loaded: Loaded, job: Job) -> list[str]:
     """The same, of what can be told only with the data."""
-    return [_line(loaded, *each) for find in (_too_short, _channels_last) for each in find(loaded.config, job)]
+    cautions = (_too_short, _channels_last, _starts_nothing)
+    return [_line(loaded, *each) for find in cautions for each in find(loaded.config, job)]
 
 
 def _line(loaded: Loaded, path: TreePath, reason: str) -> str:
@@ -93,6 +103,19 @@ def _sees_its_targets(config: Config) -> Iterator[Caution]:
             yield (*path, key), reason
 
 
+def _short_steps(config: Config) -> Iterator[Caution]:
+    """A learning rate left from another optimizer, where a line search begins with steps of that length."""
+    optimizer = config.optimizer
+    usual = type(optimizer).model_fields["learning_rate"].default
+    if isinstance(optimizer, FullBatch) and optimizer.learning_rate < _SHORT * usual:
+        reason = f"{optimizer.type} tries steps of this length first; the usual one is {usual}, and so short a one slow"
+        yield ("optimizer", "learning_rate"), f"{reason}: leave it out"
+
+
+_SHORT = 0.1
+"""Share of the usual first step that is hardly meant; rates of other optimizers are smaller still."""
+
+
 def _too_short(config: Config, job: Job) -> Iterator[Caution]:
     """What only happens after more steps than training has."""
     steps = job.total_steps
@@ -126,6 +149,29 @@ def _channels_last(config: Config, job: Job) -> Iterator[Caution]:
 
 _MOST_CHANNELS = 4
 """Of an image as it is stored."""
+
+
+def _starts_nothing(_: Config, job: Job) -> Iterator[Caution]:
+    """An initializer of a layer in which all that would start by it is another layer's."""
+    nodes = job.recipe.model.nodes
+    for index, node in enumerate(nodes):
+        if not node.shares or any(each.path == node.path for each in nodes[:index]):
+            continue
+        of_all = node.layer.params(*node.specs(1, job.recipe.model.dtype))
+        for key, chosen in _chosen_initializers(node.layer):
+            theirs = [node.shares.get(name) for name, param in of_all.items() if param.initializer is chosen]
+            if theirs and None not in theirs:
+                others = ", ".join(str(name) for name in theirs)
+                reason = f"starts nothing: layer {node.name} has {others} instead; set it there"
+                yield ("model", *node.path, key), reason
+
+
+def _chosen_initializers(layer: Layer) -> Iterator[tuple[str, Initializer]]:
+    """Those that are not what the layer begins with anyway."""
+    for key, field in type(layer).model_fields.items():
+        value = getattr(layer, key)
+        if isinstance(value, Initializer) and value != field.default:
+            yield key, value
 
 
 def _nothing_to_restore(config: Config) -> Iterator[Caution]:

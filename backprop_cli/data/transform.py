@@ -209,7 +209,9 @@ def _check_input_shape(
     if _is_turned(asked, shape):
         reason = f"{list(asked)} would mix up examples of {inputs.name}, which have the shape {list(shape)}"
         fixed = inputs.files is not None or window is not None
-        fix = f"write {list(shape)}" if fixed else "save the array with its axes in that order"
+        fix = f"write {list(shape)}"
+        if not fixed:
+            fix += f", or save the array with the axes of each example in the order of {list(asked)}"
         raise SettingError([(("model", "input"), f"{reason}; {fix}")])
 
 

@@ -48,6 +48,18 @@ def test_binary_cross_entropy(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("rate", ["1e-3", "0.01"])
+def test_a_learning_rate_left_from_another_optimizer(tmp_path, rate):
+    text = DIGITS.replace("    - {type: dropout, rate: 0.2}\n", "")
+    override = f"optimizer={{type: lbfgs, learning_rate: {rate}}}"
+    assert said(tmp_path, text, override) == [
+        f"override {override}: optimizer.learning_rate: lbfgs tries steps of this length first; the usual one is 1.0, "
+        "and so short a one slow: leave it out"
+    ]
+    assert said(tmp_path, text, "optimizer={type: lbfgs, learning_rate: 0.5}") == []
+    assert said(tmp_path, text, "optimizer=lbfgs") == []
+
+
 def test_a_target_among_the_features(tmp_path):
     text = changed("  target: digit\n", "  target: digit\n  features: [pixel, digit]\n")
     assert said(tmp_path, text) == [

@@ -84,9 +84,48 @@ def test_channels_that_are_first_or_none(capsys, override):
     assert capsys.readouterr().err == ""
 
 
+SHARING = {"type": "dense", "units": 5, "share": "first.weight"}
+
+
+def sharing(**more):
+    layers = [{"type": "dense", "units": 5}, {"type": "dense", "units": 5, "name": "first"}, {**SHARING, **more}]
+    return write_config(model={"layers": [*layers, {"type": "dense", "units": 3}]})
+
+
+def test_an_initializer_that_starts_nothing(capsys):
+    config = sharing(initializer="he_normal")
+    said = "model.layers[2].initializer: starts nothing: layer dense_3 has first.weight instead; set it there\n"
+    assert bp("validate", config) == 0
+    assert capsys.readouterr().err.endswith(said)
+    assert bp("train", config, "--quiet", "--run-dir", "run") == 0
+    assert capsys.readouterr().err.endswith(said)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"initializer": "glorot_uniform"},  # as it is anyway, and as config.resolved.yaml writes it
+        {"bias_initializer": "ones"},
+        {"share": None, "initializer": "he_normal"},
+    ],
+)
+def test_an_initializer_that_starts_something(capsys, more):
+    assert bp("validate", sharing(**more)) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_initializer_of_repeats_that_share_with_the_first(capsys):
+    inner = {"type": "dense", "units": 5, "initializer": "he_normal", "share": "block_1.1.dense_1.weight"}
+    block = {"type": "block", "repeat": 3, "layers": [inner]}
+    layers = [{"type": "dense", "units": 5}, block, {"type": "dense", "units": 3}]
+    assert bp("validate", write_config(model={"layers": layers})) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_an_input_that_would_mix_up_an_array(capsys):
     assert bp("validate", images(8, 6, 3), "model.input=[3, 8, 6]") == 2
     assert capsys.readouterr().err == (
         "override model.input=[3, 8, 6]: [3, 8, 6] would mix up examples of images.npz, which have the shape "
-        "[8, 6, 3]; save the array with its axes in that order\n1 problem; nothing was run.\n"
+        "[8, 6, 3]; write [8, 6, 3], or save the array with the axes of each example in the order of [3, 8, 6]\n"
+        "1 problem; nothing was run.\n"
     )
