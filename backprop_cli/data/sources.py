@@ -202,6 +202,16 @@ def _require_names(file: DataFile, format: ArrayFormat) -> None:
         )
 
 
+def _require_classes(file: DataFile, format: str | None) -> None:
+    """Images without folders have no classes to compare with. Raises: DataError."""
+    chosen = format_of(file.name, format)
+    if isinstance(chosen, ArrayFormat) and chosen.reads_images and chosen.default_target not in chosen.shapes(file):
+        raise DataError(
+            f"{file.name}: has no folders of images, whose names would be their classes; move each image into the "
+            "folder of its class"
+        )
+
+
 def _first_pair(
     pair: FilePair,
     features: Sequence[str] | None,
@@ -244,6 +254,8 @@ def more_tables(
         file = DataFile(base / files)
         transform.check_format(file.name, format_of(file.name, format))
         columns, every = [*dict.fromkeys((*features, *(target or ()), *weights))], kinds | target_kinds
+        if target is not None:
+            _require_classes(file, format)
         table = read_table(file, columns=columns, kinds=every, format=format, unnamed=features[0], image=image)
         table.require(weights)
         return Tables(table, features, table, target, image, file.hashes(), weight)

@@ -46,6 +46,21 @@ def test_from_folders_to_predictions(shapes, capsys):
     assert bp("jacobian", run, "shapes/left/00.png") == 0
 
 
+def test_images_without_folders_have_nothing_to_compare_with(shapes, capsys):
+    run, _ = run_of(
+        write_config(
+            data={"source": "shapes", "target": "class"}, model={"layers": ["flatten", {"type": "dense", "units": 2}]}
+        ),
+        "run",
+    )
+    for given in ("shapes/left/", "shapes/left/00.png"):
+        assert bp("eval", run, "--data", given) == 6
+        assert capsys.readouterr().err.endswith(
+            f"{given}: has no folders of images, whose names would be their classes; move each image into the folder "
+            "of its class\n"
+        )
+
+
 def test_no_target_needs_to_be_named(shapes):
     path = write_config(model={"layers": ["flatten", {"type": "dense", "units": 2}]})
     path.write_text(path.read_text().replace("source: flowers.csv", "source: shapes").replace("  target: kind\n", ""))
