@@ -164,6 +164,10 @@ class InterruptionError(BpError):
         self.exit_code = 128 + signal_number  # type: ignore[misc]
 
 
+_NEAR = 0.65
+"""Likeness of two names, of which 1 is the same: `size` is none of `stride` (0.6), `kernel_size` is of `kernel`."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known name, else the empty string.
 
@@ -171,7 +175,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     by_lower = {k.lower(): k for k in known}
     word = name.lower()
-    near = difflib.get_close_matches(word, by_lower, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, by_lower, n=1, cutoff=_NEAR)
     if not near and len(word) > 1:
         initials = [k for k in by_lower if word == "".join(part[0] for part in k.split("_") if part)]
         beginnings = [k for k in by_lower if k.startswith(word)]

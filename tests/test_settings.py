@@ -87,6 +87,8 @@ def test_descriptions_are_inherited_and_on_one_line_of_thought():
         ("acc", ["accuracy", "f1"], "; did you mean 'accuracy'?"),
         ("mean", ["mean_squared_error", "mean_absolute_error"], ""),
         ("x", ["xor"], ""),
+        ("size", ["kernel", "stride", "padding"], ""),
+        ("kernel_size", ["kernel", "stride", "padding"], "; did you mean 'kernel'?"),
         ("qqq", ["adam"], ""),
     ],
 )
