@@ -65,7 +65,7 @@ class DataFile:
     def _near(self) -> str:
         folder = self.path.parent
         if not folder.is_dir():
-            return f"; there is no folder '{folder}' either"
+            return f"; there is no folder '{DataFile(folder).name}' either"
         names = sorted(p.name for p in folder.iterdir() if p.is_file())
         # Stricter than for other names: a common suffix makes any two files look alike.
         near = difflib.get_close_matches(self.path.name, names, n=1, cutoff=0.75)

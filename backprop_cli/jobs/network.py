@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +123,15 @@ def load(loaded: Loaded) -> Dataset:
                 tokens=vocabulary_of(wire(config.model.layers)),
             )
     except NoFileError as error:
-        raise DataError(f"{error}{_where_paths_start(loaded, error)}") from error
+        raise DataError(f"{error}{_variable(loaded, error) or _where_paths_start(loaded, error)}") from error
+
+
+def _variable(loaded: Loaded, error: NoFileError) -> str:
+    """The environment variable that is not set, where the file was looked for in the folder written after it."""
+    for name, folder in re.findall(r"\$\{(\w+):-([^}]+)\}", loaded.text):
+        if not os.environ.get(name) and error.path.is_relative_to(loaded.base / folder):
+            return f"; the folder can be named by the environment variable {name}, which is not set"
+    return ""
 
 
 def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:

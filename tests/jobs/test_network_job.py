@@ -127,6 +127,19 @@ def test_a_data_file_that_is_not_there(capsys):
     assert capsys.readouterr().err == "other.csv: no such file\n"
 
 
+def test_a_data_file_in_a_folder_that_a_variable_can_name(capsys, monkeypatch):
+    Path("configs").mkdir()
+    path = write_config(Path("configs/flowers.yaml"))
+    path.write_text(path.read_text().replace("flowers.csv", "${FLOWERS:-../data}/flowers.csv"))
+    gone = "data/flowers.csv: no such file; there is no folder 'data' either"
+    assert bp("validate", path) == 6
+    hint = "; the folder can be named by the environment variable FLOWERS, which is not set"
+    assert capsys.readouterr().err == f"{gone}{hint}\n"
+    monkeypatch.setenv("FLOWERS", "data")
+    assert bp("validate", path) == 6
+    assert capsys.readouterr().err == f"{gone}\n"
+
+
 def test_the_copy_of_a_configuration_in_a_run(capsys):
     assert bp("train", write_config(), "--run-dir", "run", "--quiet") == 0
     capsys.readouterr()
