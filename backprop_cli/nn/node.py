@@ -192,5 +192,7 @@ def _changed_shape(wire: Wire, shapes: Sequence[Shape]) -> LayerShapeError:
         branch, skip = (f"{{type: conv2d, channels: {shape[0]}, kernel: 1}}" for shape in (read, made))
         reason += f"; end its layers with {branch}, or put {skip} before the block"
     else:
-        reason += "; make it of one shape, or set residual: false"
+        images = len(made) == len(read) == 3
+        fix = "keep height and width (convolutions: padding: same, stride: 1)" if images else "make it of one shape"
+        reason += f"; {fix}, or set residual: false"
     return LayerShapeError(wire.path, f"layer {wire.name}", reason, **{feed: list(read), last: list(made)})

@@ -231,8 +231,15 @@ PROJECT = "a residual block adds what it reads to what its layers make, and {} m
             (2, 3, 4),
             "layer block_1.1: "
             + PROJECT.format("block_1.1.reshape_1")
-            + "make it of one shape, or set residual: false "
+            + "keep height and width (convolutions: padding: same, stride: 1), or set residual: false "
             "(given input: [2, 3, 4], block_1.1.reshape_1: [3, 2, 4])",
+        ),
+        (
+            [block("flatten", residual=True)],
+            (2, 3, 4),
+            "layer block_1.1: "
+            + PROJECT.format("block_1.1.flatten_1")
+            + "make it of one shape, or set residual: false (given input: [2, 3, 4], block_1.1.flatten_1: [24])",
         ),
     ],
 )
