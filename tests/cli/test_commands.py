@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from commands_support import Result
@@ -123,6 +124,7 @@ def test_gradcheck(job, capsys):
     words = ["gradcheck", "a.yaml", "seed=1", "--samples", "all", "--method", "central", "--tolerance", "1e-4"]
     assert app.run(words) == 0
     options = {"method": "central", "order": 1, "samples": "all", "tolerance": 1e-4, "mutate": False, "plugins": []}
+    options["on_progress"] = ANY
     assert calls == [((Path("a.yaml"), ["seed=1"]), options)]
     assert capsys.readouterr().out == (
         "name            kind       shape     checked  relative error  absolute error  verdict\n"
@@ -138,6 +140,7 @@ def test_gradcheck_wrong(job, capsys):
     calls = job("gradcheck", Result(result, passed=False))
     assert app.run(["gradcheck"]) == 3
     options = {"method": None, "order": 1, "samples": None, "tolerance": None, "mutate": False, "plugins": []}
+    options["on_progress"] = ANY
     assert calls == [((None, []), options)]
     assert capsys.readouterr().out.endswith(
         "\n\n"
