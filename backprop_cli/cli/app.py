@@ -119,10 +119,28 @@ class _Report:
 
     def usage(self, error: Any) -> int:
         """A command line that the parser refused."""
-        message = error.format_message().replace("Value error, ", "")  # said by pydantic, beneath the parser
+        error.message = _in_words(error)
+        message = error.format_message()
         message = message[:1].lower() + message[1:].rstrip(".")
         command = error.ctx.command_path if error.ctx is not None else "bp"
         return self.failure(2, "usage", [{"message": message}], f"{command}: {message}\nTry '{command} --help'.")
+
+
+def _in_words(error: Any) -> str:
+    """What was wrong with a value; where pydantic, beneath the parser, found it, its words do not say the value."""
+    found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+    rule = _RULES.get(found[0]["type"]) if found else None
+    if rule is not None:
+        return f"{rule.format(**found[0].get('ctx', {}))}, got '{found[0]['input']}'"
+    return str(error.message).replace("Value error, ", "")
+
+
+_RULES = {
+    "int_parsing": "expected an integer",
+    "float_parsing": "expected a number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
 
 
 def _invoke(arguments: Sequence[str]) -> int:

@@ -56,8 +56,10 @@ def _take(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None)
     if faults:
         more = [f"and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
         listed = "; ".join([*faults[:_LISTED], *more])
-        way_out = "name the layers to start from it in model.from_checkpoint.layers"
-        raise CheckpointError(f"{path}: does not fit the network: {listed}; {way_out}")
+        settings = loaded.config.model.from_checkpoint
+        are_named = settings is not None and settings.layers is not None
+        way_out = "leave these out of" if are_named else "name the layers to start from it in"
+        raise CheckpointError(f"{path}: does not fit the network: {listed}; {way_out} model.from_checkpoint.layers")
     for name, array in own.items():
         array[...] = checkpoint.tensors[name]
 

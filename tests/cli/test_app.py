@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -138,6 +139,7 @@ def test_usage_errors(arguments, message, capsys):
     [
         (["train", "--jsno"], "bp train: no such option: --jsno"),
         (["train", "x.yaml", "--threads", "0"], "bp train: invalid value for '--threads': "),
+        (["train", "x.yaml", "--threads", "two"], "bp train: invalid value for '--threads': "),
     ],
 )
 def test_usage_errors_in_the_parsers_words(arguments, beginning, capsys):
@@ -145,6 +147,12 @@ def test_usage_errors_in_the_parsers_words(arguments, beginning, capsys):
     err = capsys.readouterr().err
     assert err.startswith(beginning)
     assert err.endswith("\nTry 'bp train --help'.\n")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--threads", "two"), ("--threads", "0"), ("--max-seconds", "1h")])
+def test_a_value_that_is_refused_is_told(option, value, capsys):
+    assert app.run(["train", "x.yaml", option, value]) == 2
+    assert re.search(rf"'{option}': .*\b{value}\b", capsys.readouterr().err)
 
 
 def test_json_after_a_double_dash_is_an_argument(capsys):

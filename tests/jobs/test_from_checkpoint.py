@@ -125,6 +125,11 @@ def test_mismatches_are_listed(base, command):
     assert caught.value.exit_code == 5
 
 
+def test_layers_that_were_named_and_do_not_fit(base):
+    with pytest.raises(CheckpointError, match=r"expected \[5\]; leave these out of model\.from_checkpoint\.layers\n"):
+        validate(tuned({"path": str(base.run_dir), "layers": ["dense_1", "dense_2"]}, WIDER))
+
+
 def test_a_checkpoint_that_is_not_there():
     with pytest.raises(CheckpointError) as caught:
         train(tuned({"path": "nowhere"}))
