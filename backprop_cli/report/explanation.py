@@ -15,6 +15,8 @@ Json = Mapping[str, Any]
 
 _MOST_ROWS = 120
 """Rows of local Jacobians that are printed; a program of more is for ``--json``."""
+_NARROWEST = 24
+"""Characters of an expression that a line has at least."""
 _MOST_ELEMENTS = 48
 """Numbers of an array that are printed whole."""
 
@@ -23,7 +25,7 @@ def explanation_text(result: Json, width: int) -> str:
     """Everything, in lines that fit into ``width`` where tables allow it."""
     rule = result["chain_rule"]
     parts = [
-        _variables(rule),
+        _variables(rule, width),
         _derivatives(rule, width),
         *([_numbers(result["numbers"], width)] if "numbers" in result else []),
         _nodes(result["nodes"]),
@@ -33,10 +35,22 @@ def explanation_text(result: Json, width: int) -> str:
     return "\n\n".join(parts)
 
 
-def _variables(rule: Json) -> str:
-    rows = [[v["symbol"], v["expression"], _shape(v["shape"]), v["of"]] for v in rule["variables"]]
-    known = [[p["symbol"], "", _shape(p["shape"]), p["of"]] for p in rule["parameters"]]
-    return "the network, for one example\n" + table(["", "is computed as", "shape", "layer"], [*known, *rows])
+def _variables(rule: Json, width: int) -> str:
+    rows = [[p["symbol"], "", _shape(p["shape"]), p["of"]] for p in rule["parameters"]]
+    rows += [[v["symbol"], v["expression"], _shape(v["shape"]), v["of"]] for v in rule["variables"]]
+    header = ["", "is computed as", "shape", "layer"]
+    others = sum(2 + max(len(row[c]) for row in [header, *rows]) for c in (0, 2, 3))
+    lines = [line for row in rows for line in _broken(row, max(width - others, _NARROWEST))]
+    return "the network, for one example\n" + table(header, lines)
+
+
+def _broken(row: Sequence[str], room: int) -> Iterator[list[str]]:
+    """A row of the variables, its expression in lines of at most ``room`` where there are spaces to break it at."""
+    symbol, expression, *place = row
+    lines = textwrap.wrap(expression, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    yield [symbol, lines[0] if lines else "", *place]
+    for more in lines[1:]:
+        yield ["", more, "", ""]
 
 
 def _derivatives(rule: Json, width: int) -> str:

@@ -119,6 +119,24 @@ def test_formulas_are_wrapped(capsys, width):
     assert factors == ["dL/da3", "da3/dz3", "dz3/da2", "da2/dz2", "dz2/da1", "da1/dz1", "dz1/dW1"]
 
 
+def test_long_expressions_are_wrapped(capsys):
+    layers = ["layer_norm", {"type": "dense", "units": 1}]
+    found = explained(capsys, f"model.layers={json.dumps(layers)}")
+    lines = explanation_text(found, 60).partition("\n\nthe chain rule")[0].splitlines()
+    assert lines[6:8] == [
+        "z1_1  sum(x, axes=(1,),          [1,1]  layer_norm_1",
+        "        keepdims=True)",
+    ]
+    assert lines[-5:] == [
+        "a1    z1_8 * reshape(w1,         [1,2]  layer_norm_1",
+        "        to=(2,)) + reshape(b1,",
+        "        to=(2,))",
+        "z2    a1 @ W2.T + b2             [1,1]  dense_1",
+        "L     mean_squared_error(z2, y)  []     loss",
+    ]
+    assert "a1    z1_8 * reshape(w1, to=(2,)) + reshape(b1, to=(2,))  [1,2]" in explanation_text(found, 90)
+
+
 def test_a_long_table_is_cut(capsys):
     layers = [{"type": "dense", "units": 2, "activation": "tanh"}] * 25
     text = explanation_text(explained(capsys, f"model.layers={json.dumps(layers)}", "loss=binary_cross_entropy"), 80)
