@@ -41,7 +41,8 @@ def series_split(
     chosen = _with_past(own, window.length)
     starts = _starts(len(chosen), window.length + window.horizon, window.stride)
     if not len(starts):
-        raise _too_few(place, len(own), len(chosen) - len(own), window)
+        ways_out = "give more rows" if rows is None else "give more rows, make windows shorter, or change data.split"
+        raise _too_few(place, len(own), len(chosen) - len(own), window, ways_out)
     values = transform.rows(inputs, chosen, dtype=dtype)
     after = transform.targets(targets, chosen, dtype=dtype)
     made = Windows(values, starts, window.length, transform.input_shape, values.dtype)
@@ -60,11 +61,10 @@ def _starts(rows: int, size: int, stride: int) -> Indices:
     return np.arange(0, rows - size + 1, stride)
 
 
-def _too_few(place: str, rows: int, past: int, window: WindowSettings) -> SettingError:
+def _too_few(place: str, rows: int, past: int, window: WindowSettings, ways_out: str) -> SettingError:
     needed = f"a window takes {window.length + window.horizon}: length {window.length} and horizon {window.horizon}"
     has = f"{place} has {rows} row{'' if rows == 1 else 's'}{f' and {past} before' if past else ''}"
-    way_out = "give more rows, make windows shorter, or change data.split"
-    return SettingError([(("data", "window"), f"{has}, and {needed}; {way_out}")])
+    return SettingError([(("data", "window"), f"{has}, and {needed}; {ways_out}")])
 
 
 def _baselines(transform: Transform, targets: Table, starts: Indices) -> dict[str, Floats]:

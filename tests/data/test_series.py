@@ -245,6 +245,11 @@ def test_messages(load: Load, sales: str, folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         list(stream_inputs(io.BytesIO(b"sales,price\n1,2\n"), transform, dtype="float64"))
     assert str(caught.value) == "standard input has 1 row, and a window takes 4; give more rows"
+    (folder / "few.csv").write_text("sales,price\n1,2\n")
+    with pytest.raises(
+        DataError, match=r"^few.csv has 1 row, and a window takes 5: length 4 and horizon 1; give more rows$"
+    ):
+        load_split("few.csv", transform, base=folder, dtype="float64")
     (folder / "gap.csv").write_text("sales,price\n1,2\n,3\n" + "1,2\n" * 9)
     with pytest.raises(DataError) as caught:
         load("regression", source="gap.csv", target="sales", window={"length": 2}, split="none", **PLAIN)
