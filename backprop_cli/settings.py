@@ -131,7 +131,8 @@ class IsPath:
     """Marker of a field that names a file: its text is relative to the configuration file, or absolute."""
 
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+"""An environment variable in a path, with what stands for it where it is not set."""
 
 
 def _expanded(path: str) -> str:
@@ -147,7 +148,7 @@ def _expanded(path: str) -> str:
             raise refusal(reason)
         return default
 
-    return _VARIABLE.sub(value, path)
+    return VARIABLE.sub(value, path)
 
 
 FilePath = Annotated[str, IsPath(), Field(min_length=1), AfterValidator(_expanded)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import vocabulary_of, wire
 from backprop_cli.run.directory import RunDirectory
+from backprop_cli.settings import VARIABLE
 from backprop_cli.training.program import Recipe
 
 
@@ -128,8 +128,8 @@ def load(loaded: Loaded) -> Dataset:
 
 def _variable(loaded: Loaded, error: NoFileError) -> str:
     """The environment variable that is not set, where the file was looked for in the folder written after it."""
-    for name, folder in re.findall(r"\$\{(\w+):-([^}]+)\}", loaded.text):
-        if not os.environ.get(name) and error.path.is_relative_to(loaded.base / folder):
+    for name, folder in VARIABLE.findall(loaded.text):
+        if folder and not os.environ.get(name) and error.path.is_relative_to(loaded.base / folder):
             return f"; the folder can be named by the environment variable {name}, which is not set"
     return ""
 
