@@ -147,12 +147,21 @@ class Registry(Generic[T]):
         return sorted(self._load().items())
 
     def unknown(self, name: object) -> str:
-        """The message for a name that is not here: the types that have a key of that name, the nearest, or all."""
+        """The message for a name that is not here: what it is the name of elsewhere, the nearest, or all."""
         word, common = str(name), getattr(self.base, "model_fields", {})
         keys = {known: set(getattr(cls, "model_fields", ())).difference(common) for known, cls in self.items()}
         owners = [known for known, own in keys.items() if word in own]
-        near = f"; it is a key of {', '.join(owners)}" if owners else did_you_mean(word, self)
+        near = f"; it is a key of {', '.join(owners)}" if owners else self._as_value(word) or did_you_mean(word, self)
         return f"unknown {self.kind} '{name}'" + (near or f"; known: {', '.join(self)}")
+
+    def _as_value(self, word: str) -> str:
+        """How a type is told the name, where it needs one of another registry that has it."""
+        for known, cls in self.items():
+            for key, field in getattr(cls, "model_fields", {}).items():
+                for choice in field.metadata if field.is_required() else ():
+                    if isinstance(choice, Choice) and word in choice.registry:
+                        return f"; that is an {choice.registry.kind}: {{type: {known}, {key}: {word}}}"
+        return ""
 
 
 class RegistrationError(ValueError):

@@ -86,6 +86,15 @@ def _kept_checkpoints(config: Config) -> CheckpointSettings:
     return config.checkpoint.model_copy(update={"keep_best": 0})
 
 
+def first_warnings(prepared: Prepared, job: Job, resumed: bool) -> Iterator[Warned]:
+    """What is told before the first step; of its configuration only a new run."""
+    config = prepared.loaded.config
+    if not resumed:
+        yield from map(Warned, [*warnings_of(prepared.loaded), *warnings_with(prepared.loaded, job)])
+    if config.training.overfit_batches is not None:
+        yield Warned(notice(config, prepared.dataset))
+
+
 class Session:
     """One process's part of a run, with its directory."""
 
@@ -248,11 +257,7 @@ class Session:
         )
 
     def _warnings(self) -> Iterator[Warned]:
-        if self.resumed is None:
-            yield from map(Warned, warnings_of(self.prepared.loaded))
-            yield from map(Warned, warnings_with(self.prepared.loaded, self.trainer.job))
-        if self.config.training.overfit_batches is not None:
-            yield Warned(notice(self.config, self.prepared.dataset))
+        yield from first_warnings(self.prepared, self.trainer.job, self.resumed is not None)
         for path, digest in self.prepared.dataset.files.items():
             if self._data_before.get(path, digest) != digest:
                 yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")

@@ -16,7 +16,7 @@ from backprop_cli.jobs.configured_job import job_for
 from backprop_cli.jobs.network import Prepared, prepare
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
-from backprop_cli.jobs.session import OnEvent, Session, TrainResult
+from backprop_cli.jobs.session import OnEvent, Session, TrainResult, first_warnings
 from backprop_cli.jobs.start import first_state
 from backprop_cli.jobs.threads import blas_threads, share_out
 from backprop_cli.run.directory import RunDirectory
@@ -125,6 +125,8 @@ def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainR
     job = dataclasses.replace(job, compiled=compiles(loaded, job, before))
     with blas_threads(threads):
         if ask.dry_run:
+            for warning in first_warnings(prepared, job, resumed is not None):
+                ask.on_event(warning)
             Trainer(job, state, ask.watch).warm_up()
             return TrainResult("dry run", timings=ask.watch.seconds())
         if resumed is not None:

@@ -43,7 +43,7 @@ class TrainingSettings(Settings):
     max_steps: Maybe[PositiveInt] = None
     """stop after this many steps"""
     max_seconds: Maybe[Positive] = None
-    """stop after this many seconds"""
+    """stop after this many seconds of training"""
     overfit_batches: Maybe[PositiveInt] = None
     """train and evaluate on so many batches of the train split alone: a check that the network can learn them"""
     accumulate: PositiveInt = 1

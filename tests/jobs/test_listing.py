@@ -82,6 +82,10 @@ def test_attributes_of_ops():
             "metrics, formats, ops",
         ),
         (("layers", "dens"), "unknown layer 'dens'; did you mean 'dense'?"),
+        (
+            ("layers", "softmax"),
+            "unknown layer 'softmax'; that is an activation: {type: activation, function: softmax}",
+        ),
     ],
 )
 def test_unknown(arguments, message):

@@ -198,6 +198,18 @@ def test_a_run_directory_that_is_not_empty_is_refused(capsys):
     )
 
 
+def test_a_dry_run_warns_as_the_run_does(capsys):
+    config = write_config(
+        training={"epochs": 1, "overfit_batches": 1}, optimizer={"type": "adam"}, lookahead={"steps": 9}
+    )
+    said = []
+    for words in (["--dry-run"], ["--run-dir", "run"]):
+        assert bp("train", config, *words) == 0
+        said.append([line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")])
+    assert len(said[0]) == 2
+    assert said[0] == said[1][:2]
+
+
 def test_dry_run_writes_nothing(capsys):
     config = write_config()
     before = sorted(Path().rglob("*"))
