@@ -147,22 +147,30 @@ class _NestWriter:
         self._nested()
 
     def _reduction(self, member: Assignment) -> None:
-        """In a register where the last axes are reduced; else in memory, set to the start by loops of its own."""
+        """In a register of double precision where the last axis is reduced; else in memory, set to the start by loops
+        of its own.
+        """
         loop, strides = member.loop, self._strides(member.loop.out)
-        element, _ = self._element(loop.out)
-        start = self._literal(loop.start, loop.out)
-        kept = max((depth + 1 for depth, stride in enumerate(strides) if stride), default=0)
-        if all(strides[:kept]):
-            self._body = [f"total = {self._value(member, [], 'total')}"]
-            self._nested(kept, f"total = {start}", f"{element} = total")
+        if not any(strides[-1:]):
+            kept = self._put_outside([depth for depth, stride in enumerate(strides) if stride])
+            wide = "float64" if loop.out.dtype.kind == "f" else loop.out.dtype.name
+            self._body = [f"total = {self._value(member, [], 'total', wide)}"]
+            self._nested(kept, f"total = {self._literal(loop.start, wide)}", f"{self._element(loop.out)[0]} = total")
             return
+        element, _ = self._element(loop.out)
         sizes = self._sizes
         self._sizes = [n if stride else 1 for n, stride in zip(sizes, strides, strict=True)]
-        self._body = [f"{element} = {start}"]
+        self._body = [f"{element} = {self._literal(loop.start, loop.out.dtype.name)}"]
         self._nested()
         self._sizes = sizes
         self._body = [f"{element} = {self._value(member, [], element)}"]
         self._nested()
+
+    def _put_outside(self, loops: list[int]) -> int:
+        """These loops go around the others; their number."""
+        order = [*loops, *(depth for depth in range(len(self._sizes)) if depth not in loops)]
+        self._sizes, self._order = [self._sizes[depth] for depth in order], [self._order[depth] for depth in order]
+        return len(loops)
 
     def _nested(self, split: int = -1, before: str = "", after: str = "") -> None:
         """The loops around the body; ``before`` and ``after`` go inside the first ``split`` loops."""
@@ -179,14 +187,14 @@ class _NestWriter:
         if after:
             lines.append("    " * split + after)
 
-    def _value(self, member: Assignment, results: Sequence[str], total: str = "") -> str:
+    def _value(self, member: Assignment, results: Sequence[str], total: str = "", kind: str = "") -> str:
         loop = member.loop
+        kind = kind or loop.out.dtype.name
         operands = [self._operand(*operand, results) for operand in member.operands()]
-        zero, one = self._literal("{zero}", loop.out), self._literal("{one}", loop.out)
-        return f"{loop.out.dtype.name}({loop.expression.format(*operands, zero=zero, one=one, out=total)})"
+        zero, one = self._literal("{zero}", kind), self._literal("{one}", kind)
+        return f"{kind}({loop.expression.format(*operands, zero=zero, one=one, out=total)})"
 
-    def _literal(self, text: str, out: Array) -> str:
-        kind = out.dtype.name
+    def _literal(self, text: str, kind: str) -> str:
         return f"{kind}({text.format(zero='0.0', one='1.0')})" if kind != "int64" else text.format(zero="0", one="1")
 
     def _operand(self, array: Array, made: int | None, number: float | None, results: Sequence[str]) -> str:

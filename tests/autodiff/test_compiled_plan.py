@@ -150,6 +150,25 @@ def test_infinity_and_nan_are_those_of_numpy(function, wanted):
     np.testing.assert_array_equal(compiled["out"], numpy["out"])
 
 
+@pytest.mark.parametrize("axes", [(0, 2, 3), (2, 3), (1, 3), (0, 1, 2, 3)])
+def test_a_sum_of_single_precision_is_rounded_once(axes):
+    x = ad.input_("x", (8, 4, 8, 32), np.float32)
+    numbers = np.random.default_rng(0).random(x.shape, np.float32)
+    _, compiled = run_both(ad.Program({"x": x}, {"out": ad.sum(x, axes)}), {"x": numbers})
+    exact = numbers.sum(axes, np.float64)
+    np.testing.assert_array_equal(compiled["out"], exact.astype(np.float32))
+
+
+def test_a_product_with_a_vector_is_added_up_in_double_precision():
+    x, y = ad.input_("x", (3, 1000), np.float32), ad.input_("y", (1000, 1), np.float32)
+    feed = {
+        name: np.random.default_rng(k).random(v.shape, np.float32)
+        for k, (name, v) in enumerate({"x": x, "y": y}.items())
+    }
+    _, compiled = run_both(ad.Program({"x": x, "y": y}, {"out": x @ y}), feed)
+    np.testing.assert_allclose(compiled["out"], feed["x"].astype(float) @ feed["y"], rtol=1e-7)
+
+
 def test_what_only_a_nest_reads_needs_no_memory():
     x = ad.input_("x", (1000, 1000))
     program = ad.Program({"x": x}, {}, {"x": x - 0.1 * ad.square(x * 2.0 + 1.0)})
