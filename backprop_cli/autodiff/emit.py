@@ -88,36 +88,35 @@ def _flag(x: Array) -> tuple[int, int] | None:
 class Source:
     """The body of a function that is given a table of addresses, once for each element type it points to.
 
-    ``owners`` are the arrays whose memory the table points to.
+    The table points to the first elements of ``arrays``; each piece has entries of its own, so that the text says
+    nothing of where memory lies, and pieces that do the same elsewhere have the same text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pieces: Sequence[Assignments | Product] = ()) -> None:
         self.lines: list[str] = []
-        self.owners: list[Array] = []
-        self._number: dict[int, int] = {}
+        self.arrays: list[Array] = []
+        self._number: dict[int, int] = {}  # of the entries of the piece at hand, by address
         self._pointers: dict[str, str] = {}
+        for piece in pieces:
+            self._number = {}
+            piece.emit(self)
 
-    def pointer(self, array: Array) -> tuple[str, int]:
-        """A typed pointer to the memory the array lies in, and the array's first element behind it."""
-        number, offset = self._owner(array)
-        kind = array.dtype.name
+    def pointer(self, array: Array) -> str:
+        """A typed pointer to the array's first element."""
+        number, kind = self._entry(array), array.dtype.name
         name = f"{kind}_{number}"
         self._pointers[name] = f"{name} = {kind}s[{number}]"
-        return name, offset // array.itemsize
+        return name
 
     def address(self, array: Array) -> str:
-        """The address of its first element, in bytes."""
-        number, offset = self._owner(array)
-        return f"addresses[{number}] + {offset}"
+        """The address of its first element."""
+        return f"addresses[{self._entry(array)}]"
 
-    def _owner(self, array: Array) -> tuple[int, int]:
-        owner = array
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        number = self._number.setdefault(id(owner), len(self.owners))
-        if number == len(self.owners):
-            self.owners.append(owner)
-        return number, array.ctypes.data - owner.ctypes.data
+    def _entry(self, array: Array) -> int:
+        number = self._number.setdefault(array.ctypes.data, len(self.arrays))
+        if number == len(self.arrays):
+            self.arrays.append(array)
+        return number
 
     def text(self) -> str:
         """The function."""
@@ -208,10 +207,10 @@ class _NestWriter:
 
     def _element(self, array: Array) -> tuple[str, int]:
         """The array's element at the loops' indexes, and the number of loops it depends on."""
-        name, offset = self._source.pointer(array)
         strides = self._strides(array)
-        terms = [str(offset), *(f"i{d} * {stride}" for d, stride in enumerate(strides) if stride)]
-        return f"{name}[{' + '.join(terms)}]", max((d + 1 for d, stride in enumerate(strides) if stride), default=0)
+        index = " + ".join(f"i{d} * {stride}" for d, stride in enumerate(strides) if stride) or "0"
+        depth = max((d + 1 for d, stride in enumerate(strides) if stride), default=0)
+        return f"{self._source.pointer(array)}[{index}]", depth
 
     def _strides(self, array: Array) -> list[int]:
         strides = [

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.util
+import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from itertools import groupby, islice
+from itertools import groupby
 from types import ModuleType
 from typing import Any
 
@@ -21,8 +22,9 @@ from threadpoolctl import threadpool_info
 from backprop_cli.autodiff.emit import Assignments, Product, Source
 from backprop_cli.cache import kept
 
-LONGEST = 40
-"""Nests and products in one function: the time of compilation grows faster than the function's length."""
+SHORTEST, LONGEST = 10, 40
+"""Nests and products in one function: a call takes as long as a small nest, and the time of compilation grows faster
+than the function's length. Only what is repeated makes functions as short as that."""
 
 _KIND = "backprop_cli"
 """Of the files in the cache that hold sources; Numba keeps the machine code beside them."""
@@ -88,29 +90,50 @@ def _gemm(library: ctypes.CDLL, kind: str) -> tuple[int, int] | None:
 
 
 def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
-    """The calls, with neighbours that are to be compiled replaced by one call of machine code."""
+    """The calls, with neighbours that are to be compiled replaced by one call of machine code.
+
+    What is repeated, as blocks of layers are, is compiled once.
+    """
+    compiled = cache(_machine_code)
     done: list[Callable[[], object]] = []
     for native, run in groupby(calls, lambda call: isinstance(call, Assignments | Product)):
         neighbours = list(run)
-        done += map(_compiled, _batched(neighbours, LONGEST)) if native else neighbours
+        done += (_bound(part, compiled) for part in _parted(neighbours)) if native else neighbours
     return done
 
 
-def _batched(items: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
-    """Tuples of ``size`` items, the last one perhaps shorter."""
-    iterator = iter(items)
-    while batch := tuple(islice(iterator, size)):
-        yield batch
+def _parted(pieces: Sequence[Assignments | Product]) -> Iterator[Sequence[Assignments | Product]]:
+    """The pieces in parts of one function each, which begin and end where a repetition does."""
+    texts = [Source([piece]).text() for piece in pieces]
+    start = 0
+    while start < len(pieces):
+        size, times = _repetition(texts, start)
+        if times == 1:
+            end = min(start + LONGEST, len(pieces))
+            size = next((at for at in range(start + 1, end) if _repetition(texts, at)[1] > 1), end) - start
+        for _ in range(times):
+            yield pieces[start : start + size]
+            start += size
 
 
-def _compiled(pieces: Sequence[Assignments | Product]) -> Callable[[], object]:
-    source = Source()
-    for piece in pieces:
-        piece.emit(source)
-    table = (ctypes.c_void_p * len(source.owners))(*(owner.ctypes.data for owner in source.owners))
+def _repetition(texts: Sequence[str], start: int) -> tuple[int, int]:
+    """Size of a part that comes again and again from ``start`` on, and how often; of several, what is most together."""
+    found = 1, 1
+    for size in range(SHORTEST, min(LONGEST, (len(texts) - start) // 2) + 1):
+        part, times = texts[start : start + size], 1
+        while texts[start + times * size : start + (times + 1) * size] == part:
+            times += 1
+        if times > 1 and size * times > math.prod(found):
+            found = size, times
+    return found
+
+
+def _bound(pieces: Sequence[Assignments | Product], compiled: Callable[[str], Any]) -> Callable[[], object]:
+    source = Source(pieces)
+    table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
     address = ctypes.c_void_p(ctypes.addressof(table))
-    run = partial(_machine_code(source.text()), *[address] * 4)
-    vars(run)["memory"] = table, source.owners  # lives as long as the call
+    run = partial(compiled(source.text()), *[address] * 4)
+    vars(run)["memory"] = table, source.arrays  # lives as long as the call
     return run
 
 

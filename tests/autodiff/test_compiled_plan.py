@@ -186,10 +186,29 @@ def test_product_that_blas_cannot_take_stays_numpys():
     np.testing.assert_array_equal(compiled["out"], numpy["out"])
 
 
-def test_long_programs_become_several_functions(monkeypatch):
-    x = ad.input_("x", (3, 3))
-    out = x
-    for _ in range(native.LONGEST + 1):
-        out = out @ x
-    plan = ad.Plan(ad.Program({"x": x}, {"out": out}), compiled=True)
-    assert plan.calls == 2
+@pytest.fixture
+def functions(monkeypatch):
+    """The texts of all functions that are compiled."""
+    texts = []
+    monkeypatch.setattr(native, "_machine_code", lambda text: texts.append(text) or interpreted.machine_code(text))
+    return texts
+
+
+def test_long_programs_become_several_functions(functions):
+    given = inputs(**{f"x{k}": (k + 1, k + 2) for k in range(native.LONGEST + 2)})
+    first, *others = given.values()
+    out = first
+    for x in others:
+        out = ad.sign(out) @ x
+    plan = ad.Plan(ad.Program(given, {"out": out}), compiled=True)
+    assert plan.calls == len(functions) == 3
+
+
+def test_what_is_repeated_is_compiled_once(functions):
+    given = inputs(x=(4, 4), w=(40, 4, 4), b=(40, 4))
+    out = given["x"] - 1.0
+    for k in range(40):
+        w, b = (ad.reshape(ad.slice_(given[name], 0, k, k + 1), given[name].shape[1:]) for name in "wb")
+        out = ad.sign(out @ w + b)
+    check(given, {"out": out, "sum": ad.sum(out)})
+    assert len(set(functions)) == 3  # what is before the layers, a few layers, and what is behind them
