@@ -86,23 +86,49 @@ CONFIGS = [
     path
     for path in sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
     if "BP_MNIST" not in path.read_text()
-    and path.stem not in ("digits_conv", "names_gru", "names_lstm", "residual", "shakespeare")
 ]
-"""Left out, for they fail and the cause is not known: digits_conv, residual and the names; and shakespeare, which takes
-minutes."""
+TEXTS = ("names_gru", "names_lstm", "shakespeare")
+"""Trained on two of their batches, for whole epochs take minutes."""
+SMALLER = {
+    "residual": ["model.layers.1.repeat=8"],
+    "shakespeare": [
+        "model.layers.0.width=32",
+        "model.layers.2.repeat=2",
+        "model.layers.2.layers.1.layers.1.units=64",
+        "model.layers.2.layers.1.layers.2.units=32",
+        "optimizer.epsilon=1e-3",
+    ],
+}
+"""In float32, with all their kinds of layers. For as they are NumPy's own float32 is as far from float64 as the bound,
+or further: 32 blocks make rounding larger, and the norm of the large transformer's gradient, a sum of 811,073 squares,
+is wrong by 1.2e-5. By the bias of an attention's keys its gradient is 0 but for rounding, of which Adam makes a step as
+long as any other, unless epsilon is larger."""
+PARTING = ("digits_conv", "residual")
+"""Compared after three steps alone in float32: later a relu's input that is almost 0 gets the other sign by rounding,
+and the weights part by 1e-3 and more. So do those of NumPy's float32 and float64: those of digits_conv with six seeds
+of twenty, in two epochs."""
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float64", 1e-9)])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_ready_configurations_train_alike(config):
+def test_ready_configurations_train_alike(config, precision, tolerance):
     pytest.importorskip("numba")
-    tensors = []
-    for compiled in ("false", "true"):
-        run = train(config, ["training.epochs=2", f"training.compile={compiled}"], run_dir=Path(compiled)).run_dir
-        tensors.append(load(run / "checkpoints" / "last.safetensors").tensors)
-    for name, plain in tensors[0].items():
-        if plain.dtype.kind == "f" and plain.size:
-            assert np.abs(tensors[1][name] - plain).max() <= 1e-5 * np.abs(plain).max(), name
+    chosen = ["training.epochs=2", f"training.precision={precision}", "gradient_check=none"]
+    chosen += ["training.overfit_batches=2"] if config.stem in TEXTS else []
+    chosen += SMALLER.get(config.stem, []) if precision == "float32" else []
+    lengths = ["training.max_steps=none"]
+    if precision == "float32":
+        lengths = ["training.max_steps=3", *(lengths if config.stem not in PARTING else [])]
+    for length in lengths:
+        tensors = []
+        for compiled in ("false", "true"):
+            overrides = [*chosen, length, f"training.compile={compiled}"]
+            run = train(config, overrides, run_dir=Path(f"{length} {compiled}")).run_dir
+            tensors.append(load(run / "checkpoints" / "last.safetensors").tensors)
+        for name, plain in tensors[0].items():
+            if plain.dtype.kind == "f" and plain.size:
+                assert np.abs(tensors[1][name] - plain).max() <= tolerance * np.abs(plain).max(), (length, name)
 
 
 def test_more_to_do_gains_more():
