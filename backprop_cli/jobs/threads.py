@@ -18,9 +18,10 @@ WORTHWHILE = 4_000_000
 Below, it gains little on a machine at rest and loses much on a busy one. A rule, not a measurement at the start: the
 choice decides the last bits, and a run should repeat itself.
 """
-SPLIT, ALWAYS_SPLIT = 50_000_000, 300_000_000
-"""Multiplications of a batch's forward run from which workers gained a quarter, and from which they were as good as
-BLAS threads at large products, too: these wait for each other at full speed, and suffer most on a busy machine."""
+SPLIT, ALWAYS_SPLIT = 50_000_000, 250_000_000
+"""Multiplications of a batch's forward run from which workers gained an eighth to a third of the time, and from which
+they were as good as BLAS threads at large products, too. BLAS threads wait for each other at full speed: on a busy
+machine a step with two of them took ten times as long, with two workers hardly longer."""
 _MEASURED = 2
 """Workers that a rule may take: more were not measured."""
 
@@ -35,14 +36,14 @@ class Threads(NamedTuple):
 def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Threads:
     """By rule, among so many threads or those that the machine has processors for.
 
-    Large matrix products, where three quarters of the work are such, are left to BLAS. A convolution is a product for
+    Large matrix products, where nine tenths of the work are such, are left to BLAS. A convolution is a product for
     each row of windows, a recurrent layer one for each step: BLAS threads that meet after every small product wait for
     each other. There workers compute a part of the batch each, where it is much work and no example needs another.
     """
     count = _processors() if wanted == "auto" else wanted
     counts = [(total, each) for _, total, each in recipe.model.products(batch)]
     work = sum(total for total, _ in counts)
-    is_large = 4 * sum(total for total, each in counts if each >= WORTHWHILE) >= 3 * work > 0
+    is_large = sum(total for total, each in counts if each >= WORTHWHILE) >= 0.9 * work > 0
     workers = min(count, batch, _MEASURED if wanted == "auto" else count)
     if workers > 1 and work >= (ALWAYS_SPLIT if is_large else SPLIT) and _is_separable(recipe):
         return Threads(1, workers)
