@@ -16,7 +16,7 @@ from backprop_cli.checks.result import Report
 from backprop_cli.checks.story import mistake
 from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
-from backprop_cli.training.events import Event, GradientChecked, Measured, Step, Warned
+from backprop_cli.training.events import Event, GradientChecked, Measured, OnProgress, Step, Warned
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.program import INPUTS, TARGETS, WEIGHTS, Recipe
 
@@ -26,11 +26,19 @@ _STREAM = 7  # of random numbers; those of training are not touched
 class GradientHook:
     """Checks when it is due and writes the report into the run's ``gradient_check/``.
 
-    ``failure`` is the message of a wrong gradient that is to stop the run.
+    ``failure`` is the message of a wrong gradient that is to stop the run. ``progress`` is told of the entries.
     """
 
-    def __init__(self, settings: GradientCheckSettings | None, run: RunDirectory, recipe: Recipe, trainer: Trainer):
+    def __init__(
+        self,
+        settings: GradientCheckSettings | None,
+        run: RunDirectory,
+        recipe: Recipe,
+        trainer: Trainer,
+        progress: OnProgress | None = None,
+    ):
         self.settings, self.run, self.recipe, self.trainer = settings, run, recipe, trainer
+        self._progress = progress
         self.failure: str | None = None
         self._monitor = AdjointMonitor(recipe)
 
@@ -67,7 +75,7 @@ class GradientHook:
             self._arrays(step, self.trainer.batch[: enough_examples(self.recipe.model)]),
             target=f"step {step}",
             method=settings.method,
-            options=Options(settings.samples, settings.tolerance, self.trainer.job.seed, deadline),
+            options=Options(settings.samples, settings.tolerance, self.trainer.job.seed, deadline, self._progress),
         )
         path = self.run.gradient_check(step)
         self.run.write_json(path, {"step": step, "seconds": report.seconds, **report.to_json()})

@@ -35,7 +35,7 @@ from backprop_cli.run.environment import environment
 from backprop_cli.run.journal import Journal, write_table
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.events import Event, Finished, Started, Step, Stopped, Warned
+from backprop_cli.training.events import Checking, Event, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import BEST, OVERFIT, State
@@ -114,9 +114,12 @@ class Session:
         self.resumed, self.watch = resumed, watch
         self.trainer = Trainer(job, state, watch)
         self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
-        self.gradient_hook = GradientHook(self.config.gradient_check, run, prepared.recipe, self.trainer)
+        self.gradient_hook = GradientHook(
+            self.config.gradient_check, run, prepared.recipe, self.trainer, self._while_checking
+        )
         self._network = network_metadata(prepared, threads)
         self._on_event = on_event
+        self._asked = Asked()
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
         self._data_before: Mapping[str, str] = {}
@@ -129,12 +132,12 @@ class Session:
 
     def run_all(self) -> TrainResult:
         """From the first event to the last file; run.json always tells how it ended."""
-        with asked_to_end() as asked:
+        with asked_to_end() as self._asked:
             self._open_record()
             try:
                 with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
                     with self.watch("training"):
-                        self._train(asked)
+                        self._train()
                     return self._finish()
             except EndedAtOnce as signal:
                 end = self._ended_at_once(signal.number)
@@ -164,7 +167,7 @@ class Session:
         self._journal.write(event)
         self._on_event(event)
 
-    def _train(self, asked: Asked) -> None:
+    def _train(self) -> None:
         state = self.state
         for warning in self._warnings():
             self._tell(warning)
@@ -174,7 +177,7 @@ class Session:
         if state.step == 0:
             self._remember_first_loss()
             self._check_gradients(self.gradient_hook.at_start())
-        self._heed(asked)
+        self._heed()
         if self.trainer.job.compiled:
             self.trainer.warm_up()  # compiling takes seconds, which are none of the first epoch's
         for event in self.trainer.run(self._periods()):
@@ -184,7 +187,7 @@ class Session:
                     self._tell(saved)
             if isinstance(event, Step):
                 self._check_gradients(self.gradient_hook.after(event))
-            self._heed(asked)
+            self._heed()
         if self.checkpointer.is_behind(state.step):
             self._tell(self.checkpointer.save_last(state.step))
 
@@ -228,16 +231,20 @@ class Session:
             self._tell(self.checkpointer.save_last(self.state.step))
             raise CheckError(self.gradient_hook.failure)
 
-    def _heed(self, asked: Asked) -> None:
+    def _while_checking(self, what: str, done: int, total: int) -> None:
+        self._heed()
+        self._on_event(Checking(self.state.step, done, total))
+
+    def _heed(self) -> None:
         """End where a signal asked for it; between events the state is exact."""
-        if asked.number is None:
+        if self._asked.number is None:
             return
         state = self.state
         self._tell(self.checkpointer.save_last(state.step))
         self._tell(Stopped(state.step, state.epoch, "interrupted"))
         raise InterruptionError(
             f"interrupted at step {state.step}; everything is saved; go on with: {resume_command(self.run.path)}",
-            asked.number,
+            self._asked.number,
         )
 
     def _started(self) -> Started:

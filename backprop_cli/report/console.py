@@ -11,7 +11,17 @@ from backprop_cli.report.lines import line_of, rate, shown
 from backprop_cli.report.numbers import clock, number
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.log import LogFile
-from backprop_cli.training.events import Epoch, Event, Finished, GradientChecked, Started, Step, Stopped, Warned
+from backprop_cli.training.events import (
+    Checking,
+    Epoch,
+    Event,
+    Finished,
+    GradientChecked,
+    Started,
+    Step,
+    Stopped,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from backprop_cli.report.bar import Bar
@@ -42,6 +52,9 @@ class Console:
         if type(event) is Step:
             if self._bar is not None and monotonic() >= self._redraw_at:
                 self._draw(event)
+            return
+        if isinstance(event, Checking):
+            self._draw_check(event)
             return
         if isinstance(event, Started):
             self._start(event)
@@ -99,13 +112,20 @@ class Console:
             self._stream = None
 
     def _draw(self, step: Step) -> None:
-        if self._bar is None or self._started is None:
+        if self._started is not None:
+            head, facts = bar_texts(step, self._started, self._epoch, monotonic() - self._began)
+            self._draw_bar(step.step, head, facts)
+
+    def _draw_check(self, check: Checking) -> None:
+        if monotonic() >= self._redraw_at:
+            self._draw_bar(check.step, "checking gradients", [f"{check.done:,}/{check.total:,}"])
+
+    def _draw_bar(self, done: int, head: str, facts: list[str]) -> None:
+        if self._bar is None:
             return
-        now = monotonic()
-        self._redraw_at = now + REDRAW_SECONDS
-        head, facts = bar_texts(step, self._started, self._epoch, now - self._began)
+        self._redraw_at = monotonic() + REDRAW_SECONDS
         try:
-            self._bar.draw(step.step, head, facts)
+            self._bar.draw(done, head, facts)
         except OSError:
             self._bar = self._stream = None
 

@@ -113,7 +113,16 @@ class Finished:
     run_dir: str = ""
 
 
+@dataclass(frozen=True)
+class Checking:
+    """A gradient check after a step is under way: entries that are done. For eyes; neither journal nor log has it."""
+
+    step: int
+    done: int
+    total: int
+
+
 OnProgress = Callable[[str, int, int], None]
 """What is told, of work without events, how many of what are done, and of how many: ``("entries", 12, 340)``."""
 
-Event = Started | Step | Epoch | GradientChecked | Measured | Saved | Stopped | Warned | Finished
+Event = Started | Step | Epoch | Checking | GradientChecked | Measured | Saved | Stopped | Warned | Finished

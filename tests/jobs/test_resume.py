@@ -27,7 +27,7 @@ from jobs_support import (
 from backprop_cli.autodiff import OPS
 from backprop_cli.errors import CheckError, InterruptionError
 from backprop_cli.jobs.train import train
-from backprop_cli.training.events import Epoch, GradientChecked, Saved
+from backprop_cli.training.events import Checking, Epoch, GradientChecked, Saved
 
 EVERYTHING = {
     "model": {"layers": WITH_DROPOUT},
@@ -122,9 +122,10 @@ def test_interrupted_at_the_end_of_an_epoch():
     assert epoch_numbers(Path("broken")) == epoch_numbers(straight)
 
 
-def test_interrupted_before_the_first_step():
+@pytest.mark.parametrize("when", [Checking, GradientChecked])
+def test_interrupted_before_the_first_step(when):
     def listen(event):
-        if isinstance(event, GradientChecked):
+        if isinstance(event, when):
             os.kill(os.getpid(), signal.SIGINT)
 
     config = write_config(gradient_check={"samples": 1})
@@ -132,6 +133,7 @@ def test_interrupted_before_the_first_step():
     with pytest.raises(InterruptionError) as caught:
         train(config, run_dir=Path("broken"), on_event=listen)
     assert str(caught.value) == ("interrupted at step 0; everything is saved; go on with: bp train --resume broken")
+    assert Path("broken/gradient_check/step-00000000.json").exists() == (when is GradientChecked)
     train(resume=Path("broken"))
     assert_same_state(Path("broken"), straight)
 

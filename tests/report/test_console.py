@@ -9,7 +9,17 @@ import pytest
 
 from backprop_cli.report.console import Console, bar_texts
 from backprop_cli.run.log import LogFile
-from backprop_cli.training.events import Epoch, Finished, GradientChecked, Saved, Started, Step, Stopped, Warned
+from backprop_cli.training.events import (
+    Checking,
+    Epoch,
+    Finished,
+    GradientChecked,
+    Saved,
+    Started,
+    Step,
+    Stopped,
+    Warned,
+)
 
 STARTED = Started(
     parameters=4810,
@@ -174,6 +184,25 @@ def test_warning_is_written_above_the_bar():
         console.show(STARTED)
         console.show(Warned("careful"))
     assert "\x1b[33mwarning: careful\x1b[0m\n" in stream.getvalue()
+
+
+def test_a_gradient_check_shows_how_far_it_is(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("backprop_cli.report.console.monotonic", lambda: now[0])
+    stream, lines = Terminal(), io.StringIO()
+    with Console(stream, plain=False, quiet=False) as console, Console(lines, plain=True, quiet=False) as other:
+        for each in (console, other):
+            each.show(STARTED)
+        started = lines.getvalue()
+        for done in (0, 5, 1200):
+            now[0] += 0.06  # drawn ten times a second
+            for each in (console, other):
+                each.show(Checking(0, done, 1234))
+    assert "checking gradients" in stream.getvalue()
+    assert " 0/1,234" in stream.getvalue()
+    assert " 5/1,234" not in stream.getvalue()
+    assert " 1,200/1,234" in stream.getvalue()
+    assert lines.getvalue() == started
 
 
 def test_time_left_does_not_count_the_gradient_check_at_the_start(monkeypatch):
