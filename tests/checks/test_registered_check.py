@@ -9,6 +9,7 @@ from backprop_cli.autodiff import OPS
 from backprop_cli.checks.formulas import check_initializers, check_optimizers
 from backprop_cli.checks.registered import check_registered, op_objectives
 from backprop_cli.nn.activation import ACTIVATIONS
+from backprop_cli.nn.average import AVERAGES
 from backprop_cli.nn.initializer import INITIALIZERS
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES
@@ -30,7 +31,8 @@ def test_nothing_registered_is_left_out(report):
     named = {check.name.partition(" by ")[0] for check in report.checks}
     expected = {f"activation {name}" for name in ACTIVATIONS} | {f"layer {name}" for name in LAYERS}
     expected |= {f"loss {name}" for name in LOSSES}
-    expected |= {f"optimizer {name}" for name in OPTIMIZERS} | {f"initializer {name}" for name in INITIALIZERS}
+    expected |= {f"optimizer {name}" for name in OPTIMIZERS} | {f"average {name}" for name in AVERAGES}
+    expected |= {f"initializer {name}" for name in INITIALIZERS}
     expected |= {f"op {name}" for name, op in OPS.items() if not op.blocks_gradient and name != "one_hot"}
     missing = expected - named
     assert not missing

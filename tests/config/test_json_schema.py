@@ -1,10 +1,21 @@
 import json
 
+import pytest
+
 from backprop_cli.config.json_schema import json_schema
 from backprop_cli.config.schema import Config
+from backprop_cli.data.format import FORMATS
+from backprop_cli.nn.activation import ACTIVATIONS
+from backprop_cli.nn.average import AVERAGES
+from backprop_cli.nn.initializer import INITIALIZERS
 from backprop_cli.nn.layer import LAYERS
+from backprop_cli.nn.loss import LOSSES
+from backprop_cli.nn.metric import METRICS
+from backprop_cli.nn.optimizer import OPTIMIZERS
+from backprop_cli.nn.schedule import SCHEDULES
 
 SCHEMA = json_schema()
+OF_TYPES = (ACTIVATIONS, AVERAGES, INITIALIZERS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES)
 
 
 def nodes(node):
@@ -53,6 +64,24 @@ def test_every_layer_is_there_with_its_manual_page():
         "exclusiveMinimum": 0,
         "type": "integer",
     }
+
+
+@pytest.mark.parametrize("registry", OF_TYPES, ids=lambda registry: registry.plural)
+def test_every_type_is_there_with_its_manual_page_and_can_be_chosen(registry):
+    chosen = {node["$ref"] for node in nodes(SCHEMA) if "$ref" in node}
+    for name, cls in registry.items():
+        key = f"{registry.plural}.{name}"
+        assert f"#/$defs/{key}" in chosen
+        assert SCHEMA["$defs"][key]["properties"].keys() == cls.model_fields.keys()
+        first = cls.__doc__.strip().splitlines()[0].replace("``", "")
+        assert SCHEMA["$defs"][key]["description"].replace("``", "").startswith(first), key
+
+
+def test_every_format_can_be_chosen():
+    choices = [
+        node["enum"] for node in nodes(SCHEMA["$defs"]["DataSettings"]["properties"]["format"]) if "enum" in node
+    ]
+    assert choices == [list(FORMATS)]
 
 
 def test_a_bare_word_stands_for_a_type_that_needs_nothing_else():
