@@ -94,3 +94,12 @@ def test_every_test_file_has_a_name_of_its_own() -> None:
     """Folders of tests are no packages: pytest cannot import two modules of one name."""
     names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("wanted", ['importorskip("numba")', 'find_spec("matplotlib")'])
+def test_what_is_skipped_without_an_extra_is_run_where_it_is_installed(wanted: str) -> None:
+    tests = Path(__file__).parent
+    files = [path for path in sorted(tests.rglob("test_*.py")) if wanted in path.read_text() and path != Path(__file__)]
+    named = (tests.parent / ".ci" / "run").read_text().split()
+    assert files
+    assert not [path.name for path in files if str(path.relative_to(tests.parent)) not in named]
