@@ -9,13 +9,13 @@ from typing import Any
 
 from backprop_cli.autodiff import Array
 from backprop_cli.config.load import Loaded
-from backprop_cli.config.parameter_names import layers_of
+from backprop_cli.config.parameter_names import layers_of, matches_layer
 from backprop_cli.data.examples import Dataset
 from backprop_cli.errors import CheckpointError, Problem
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.training.program import Recipe
-from backprop_cli.training.state import State
+from backprop_cli.training.state import State, of_network
 
 _LISTED = 10
 """Mismatches that a message has room for."""
@@ -48,20 +48,25 @@ def first_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None) 
 
 
 def _take(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None) -> None:
-    path, layers = _path(loaded), _layers(loaded, recipe)
+    path, patterns, layers = _path(loaded), _patterns(loaded), _layers(loaded, recipe)
     assert path is not None
-    own = {name: array for name, array in state.network_arrays(recipe).items() if name.rpartition(".")[0] in layers}
+    arrays = state.network_arrays(recipe)
+    nodes = [node for node in recipe.model.nodes if node.name in layers]
+    own = {
+        name: arrays[name] for node in nodes for name in (f"{node.name}.{key}" for key in (*node.params, *node.buffers))
+    }
     checkpoint = load_checkpoint(path)
-    faults = [*_faults(own, checkpoint.tensors), *_other_tokens(recipe, layers, checkpoint.metadata, dataset)]
+    given = of_network(checkpoint.tensors, arrays)
+    if patterns is not None:
+        given = {name: array for name, array in given.items() if matches_layer(name, patterns)}
+    faults = [*_faults(own, given), *_other_tokens(recipe, layers, checkpoint.metadata, dataset)]
     if faults:
         more = [f"and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
         listed = "; ".join([*faults[:_LISTED], *more])
-        settings = loaded.config.model.from_checkpoint
-        are_named = settings is not None and settings.layers is not None
-        way_out = "leave these out of" if are_named else "name the layers to start from it in"
+        way_out = "name the layers to start from it in" if patterns is None else "leave these out of"
         raise CheckpointError(f"{path}: does not fit the network: {listed}; {way_out} model.from_checkpoint.layers")
     for name, array in own.items():
-        array[...] = checkpoint.tensors[name]
+        array[...] = given[name]
 
 
 def origin(loaded: Loaded, recipe: Recipe) -> dict[str, Any] | None:
@@ -78,12 +83,15 @@ def _path(loaded: Loaded) -> Path | None:
     return None if settings is None else find_checkpoint(loaded.base / settings.path)
 
 
+def _patterns(loaded: Loaded) -> Sequence[str] | None:
+    settings = loaded.config.model.from_checkpoint
+    return None if settings is None else settings.layers
+
+
 def _layers(loaded: Loaded, recipe: Recipe) -> list[str]:
     """The layers that have something to take: those with parameters or buffers of their own."""
-    settings = loaded.config.model.from_checkpoint
-    patterns = None if settings is None else settings.layers
     holders = {node.name for node in recipe.model.nodes if node.params or node.buffers}
-    return [name for name in layers_of(recipe.model, patterns) if name in holders]
+    return [name for name in layers_of(recipe.model, _patterns(loaded)) if name in holders]
 
 
 def _other_tokens(
@@ -109,3 +117,4 @@ def _faults(own: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[st
             yield f"{name} is missing"
         elif given[name].shape != array.shape:
             yield f"{name} is {list(given[name].shape)}, expected {list(array.shape)}"
+    yield from (f"{name} is not in the network" for name in given if name not in own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,7 +124,7 @@ class State:
         predictions, tokens = given.pop(PREDICTED, None), given.pop(COUNTED, None)
         if counters is None:
             own = self.network_arrays(recipe)
-            given = {name: array for name, array in given.items() if name in own or not name.startswith(_OF_TRAINING)}
+            given = of_network(given, own)
         else:
             own = self.tensors(recipe)
         _check_same(own, given, path)
@@ -146,6 +146,11 @@ class State:
             raise CheckpointError(
                 f"{path}: the state in it cannot be read ({type(error).__name__}: {error}); use another checkpoint"
             ) from error
+
+
+def of_network(tensors: Mapping[str, Array], own: Container[str]) -> dict[str, Array]:
+    """The tensors of a checkpoint without those that only training needs; ``own``: names that a network has."""
+    return {name: array for name, array in tensors.items() if name in own or not name.startswith(_OF_TRAINING)}
 
 
 def _of_shape(name: str, array: Array | None, expected: tuple[int, ...], path: str) -> Array | None:

@@ -125,6 +125,47 @@ def test_mismatches_are_listed(base, command):
     assert caught.value.exit_code == 5
 
 
+def test_parameters_whose_own_names_have_dots():
+    """As attention has them: out_proj.weight."""
+    layers = [
+        {"type": "embedding", "tokens": 4, "width": 4},
+        {"type": "attention", "heads": 2, "causal": True},
+        {"type": "dense", "units": 4},
+    ]
+    Path("a.txt").write_text("abc\n" * 30)
+    base = train(text("a.txt", layers), ["training.epochs=1"])
+    expected = load(Path(base.checkpoints["best"])).tensors
+    for settings in ({}, {"layers": ["attention_1"]}):
+        found = last(train(text("a.txt", layers, {"path": str(base.run_dir), **settings}), ["seed=3", *AT_START]))
+        for name in ("in_proj_weight", "out_proj.weight", "out_proj.bias"):
+            np.testing.assert_array_equal(found[f"attention_1.{name}"], expected[f"attention_1.{name}"])
+
+
+@pytest.mark.parametrize(
+    ("layers", "settings", "said"),
+    [
+        (
+            [BASE[0], BASE[2]],
+            {},
+            "batch_norm_1.bias is not in the network; batch_norm_1.running_mean is not in the network; "
+            "batch_norm_1.running_var is not in the network; batch_norm_1.weight is not in the network; name the "
+            "layers to start from it in model.from_checkpoint.layers",
+        ),
+        (
+            [{**BASE[0], "bias": False}, *BASE[1:]],
+            {"layers": ["dense_1"]},
+            "dense_1.bias is not in the network; leave these out of model.from_checkpoint.layers",
+        ),
+    ],
+)
+def test_what_the_network_has_no_place_for_is_listed(base, layers, settings, said):
+    with pytest.raises(CheckpointError) as caught:
+        train(tuned({"path": str(base.run_dir), **settings}, layers))
+    assert caught.value.describe()[0]["message"].endswith(f"does not fit the network: {said}")
+    named = {"path": str(base.run_dir), "layers": "dense_2"}
+    assert train(tuned(named, layers), AT_START).status == "finished"
+
+
 def test_layers_that_were_named_and_do_not_fit(base):
     with pytest.raises(CheckpointError, match=r"expected \[5\]; leave these out of model\.from_checkpoint\.layers\n"):
         validate(tuned({"path": str(base.run_dir), "layers": ["dense_1", "dense_2"]}, WIDER))
