@@ -145,13 +145,6 @@ class ParameterLayer(Layer):
     regularization: RegularizationSettings | None = None
     """penalties on its weights in place of the network's"""
 
-    @property
-    def shared(self) -> Mapping[str, str]:
-        """``share`` with the names of its own parameters."""
-        if isinstance(self.share, str):
-            return {self.share.rpartition(".")[2]: self.share}
-        return self.share or {}
-
 
 class WeightedLayer(ParameterLayer):
     """A layer whose output is often given to an activation, and so has an ``activation`` key."""

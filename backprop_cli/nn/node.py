@@ -130,7 +130,7 @@ class Builder:
         shares = {name: self._owners.get(target, target) for name, target in wire.shares.items()}
         self._paths[wire.name] = wire.path
         # A layer that repeats and shares with its first repeat has penalties there.
-        others = [full for full in shares.values() if self._paths.get(full.rpartition(".")[0]) != wire.path]
+        others = [full for full in shares.values() if self._paths[self._owner(full)] != wire.path]
         fault = self._share_fault(params, shares)
         if fault is None and len(others) == len(shares):
             fault = _penalty_fault(layer, own, others)
@@ -146,14 +146,21 @@ class Builder:
         if self._count > self._most:
             raise LayerSizeError(wire.path, f"layer {wire.name}", self._count, self._most)
 
+    def _owner(self, full: str) -> str:
+        """The layer above that a parameter is of, by its full name: the parameter's own may have dots."""
+        while full not in self._paths:
+            full = full.rpartition(".")[0]
+        return full
+
     def _share_fault(self, params: Mapping[str, Param], shares: Mapping[str, str]) -> tuple[str, str] | None:
         """The key at fault, and why a parameter cannot be another layer's."""
         for name, target in shares.items():
-            owner, _, theirs = target.rpartition(".")
             if name not in params:
                 return "share", f"it has no parameter '{name}'" + (f"; it has {', '.join(params)}" if params else "")
             if target not in self._params:
-                known = [full.rpartition(".")[2] for full in self._params if full.rpartition(".")[0] == owner]
+                owner = self._owner(target)
+                theirs = target.removeprefix(f"{owner}.")
+                known = [full.removeprefix(f"{owner}.") for full in self._params if full.startswith(f"{owner}.")]
                 hint = did_you_mean(theirs, known) or (f"; it has {', '.join(known)}" if known else "")
                 return "share", f"{owner} has no parameter '{theirs}'{hint}"
             mine, shared = list(params[name].shape), list(self._params[target].shape)

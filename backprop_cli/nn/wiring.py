@@ -128,6 +128,7 @@ class _Unrolling:
     wires: list[Wire] = field(default_factory=list)
     errors: list[WiringError] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
+    _holders: set[str] = field(default_factory=set)  # names of those that may have parameters
     _unknown: dict[tuple[LayerPath, str], _Unknown] = field(default_factory=dict)
 
     def add(self, layers: Sequence[Layer], place: _Place) -> str:
@@ -159,42 +160,59 @@ class _Unrolling:
     def _put(self, wire: Wire) -> None:
         self.wires.append(wire)
         self._names.add(wire.name)
+        if isinstance(wire.layer, ParameterLayer):
+            self._holders.add(wire.name)
 
     def _shares(self, layer: Layer, full: str, path: LayerPath, place: _Place) -> dict[str, str]:
         """Full names of the parameters that the layer shares.
 
         Of the repeats of a layer that shares with one of them, that one owns the parameter.
         """
-        asked = layer.shared if isinstance(layer, ParameterLayer) else {}
+        share = layer.share if isinstance(layer, ParameterLayer) else None
+        asked = [(None, share)] if isinstance(share, str) else list((share or {}).items())
         found = {}
-        for own, target in asked.items():
-            owner, _, theirs = target.rpartition(".")
+        for own, target in asked:
             scopes = [place.prefix[:end] for end in _ends(place.prefix)]
-            name = next((scope + owner for scope in scopes if scope + owner in self._names), None)
-            if name is None and owner == full and place.prefix:
+            owned = self._owned(target, scopes)
+            if owned is None and place.prefix and full in (owner for owner, _ in _parted(target)):
                 continue
-            if name is None:
-                if (path, target) not in self._unknown:
-                    near = did_you_mean(owner, sorted(self._names))
-                    self._unknown[path, target] = _Unknown(full, owner, target, scopes, near)
-            else:
-                found[own] = f"{name}.{theirs}"
+            if owned is not None:
+                found[own or owned.theirs] = f"{owned.layer}.{owned.theirs}"
+            elif (path, target) not in self._unknown:
+                owner = target.rpartition(".")[0]
+                near = did_you_mean(owner, sorted(self._names))
+                self._unknown[path, target] = _Unknown(full, owner, target, scopes, near)
         return found
+
+    def _owned(self, target: str, scopes: Sequence[str]) -> _Owned | None:
+        """The layer so far that a shared parameter is of, as it is called from the nearest of the scopes."""
+        for scope in scopes:
+            for owner, theirs in _parted(target):
+                if scope + owner in (self._holders if "." in theirs else self._names):
+                    return _Owned(scope + owner, owner, theirs)
+        return None
 
     def tell_unknown(self) -> None:
         """Make errors of what is shared with no layer above, once for all repeats: every layer is known now."""
         for (path, _), each in self._unknown.items():
-            name = next((scope + each.owner for scope in each.scopes if scope + each.owner in self._names), None)
-            if name == each.full:
-                first = f"{each.full}.{each.target.rpartition('.')[2]}"
-                of_repeats = f"to share it among repeats name that of the first, {first}"
-                reason = f"'{each.target}' is its own; {of_repeats if '.' in each.full else 'leave share out'}"
-            elif name is not None:
-                reason = f"'{each.owner}' is below it; let {each.owner} share that of {each.full}"
-            else:
+            owned = self._owned(each.target, each.scopes)
+            if owned is None:
                 hint = each.near or "; it is the name of a layer above, and its parameter's"
                 reason = f"unknown layer '{each.owner}' of '{each.target}'{hint}"
+            elif owned.layer == each.full:
+                of_repeats = f"to share it among repeats name that of the first, {each.full}.{owned.theirs}"
+                reason = f"'{each.target}' is its own; {of_repeats if '.' in each.full else 'leave share out'}"
+            else:
+                reason = f"'{owned.called}' is below it; let {owned.called} share that of {each.full}"
             self.errors.append(WiringError(path, "share", f"layer {each.full}: share: {reason}"))
+
+
+class _Owned(NamedTuple):
+    """A parameter ``theirs`` of a layer: the layer's full name, and what it is called."""
+
+    layer: str
+    called: str
+    theirs: str
 
 
 class _Unknown(NamedTuple):
@@ -210,6 +228,14 @@ class _Unknown(NamedTuple):
 def _ends(prefix: str) -> list[int]:
     """Lengths of ``block_1.3.``, ``block_1.`` and the empty text: the scopes that a name may be told from."""
     return [end for end in range(len(prefix), -1, -1) if end == 0 or prefix[end - 1] == "."]
+
+
+def _parted(target: str) -> Iterator[tuple[str, str]]:
+    """Ways to part a full name into a layer's and its parameter's, both of which may have dots (out_proj.weight)."""
+    owner = target
+    while "." in owner:
+        owner = owner.rpartition(".")[0]
+        yield owner, target[len(owner) + 1 :]
 
 
 def _as_trained(layer: Layer, place: _Place) -> Layer:

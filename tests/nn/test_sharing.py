@@ -56,6 +56,25 @@ def test_the_name_of_a_layer_around_is_not_its_own():
     assert model.nodes[1].shares == {"weight": "dense_1.weight"}
 
 
+def test_parameters_whose_own_names_have_dots():
+    """As attention has them: out_proj.weight."""
+    attention = {"type": "attention", "heads": 3}
+    first = "b.1.attention_1"
+    shares = {
+        name: f"{first}.{name}" for name in ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
+    }
+    model = model_of(block({**attention, "share": shares}, repeat=2, name="b"), attention, shape=(4, 3))
+    assert [name for name in model.params if not name.startswith("attention_1.")] == list(shares.values())
+    assert model.nodes[1].shares == shares
+    one = model_of(attention, {**attention, "share": "attention_1.out_proj.weight"}, shape=(4, 3))
+    assert one.nodes[1].shares == {"out_proj.weight": "attention_1.out_proj.weight"}
+    with pytest.raises(LayerShapeError) as caught:
+        model_of(attention, {**attention, "share": {"out_proj.weight": "attention_1.out_proj.wieght"}}, shape=(4, 3))
+    assert str(caught.value) == (
+        "layer attention_2: share: attention_1 has no parameter 'out_proj.wieght'; did you mean 'out_proj.weight'?"
+    )
+
+
 def test_sharing_within_a_repeat_is_by_the_members_name():
     model = model_of(block(D, {**D, "share": "dense_1.weight"}, repeat=2))
     assert [node.shares for node in model.nodes] == [
