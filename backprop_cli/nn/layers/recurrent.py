@@ -35,8 +35,8 @@ Cell = Callable[[Value, Value, State], State]
 class Recurrent(ParameterLayer):
     """A cell applied to one time after the other, in one or more layers, forward or both ways.
 
-    The first state is 0. Shapes and names of parameters are PyTorch's; where there are several layers or directions,
-    with its suffixes: ``weight_ih_l0``, ``weight_ih_l0_reverse``, ``weight_ih_l1``, ...
+    The first state is 0. Shapes and names of parameters are PyTorch's: of one layer and direction those of its cells
+    (GRUCell), of several those of its layers (GRU): ``weight_ih_l0``, ``weight_ih_l0_reverse``, ``weight_ih_l1``, ...
 
     Inside, arrays are (time * batch, ...), time by time: what a step reads and writes lies in one piece, and all that
     does not wait for the step before, first of all the product of the inputs with ``weight_ih``, is done for all times
