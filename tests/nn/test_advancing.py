@@ -65,7 +65,7 @@ def test_which_layers_can():
         x = [ad.Spec((1, 1, *shape[1:]), np.dtype("float64")) for shape in sample.inputs]
         able |= {name} if layer.memory(*x, context=4) is not None else set()
     assert {"activation", "add", "attention", "concat", "dense", "embedding", "gru", "layer_norm", "lstm"} <= able
-    assert {"positional_embedding", "rms_norm", "rnn"} <= able
+    assert {"dropout", "multiply", "positional_embedding", "rms_norm", "rnn", "spatial_dropout"} <= able
     assert not {"batch_norm", "flatten", "group_norm", "reshape"} & able
 
 
