@@ -143,15 +143,6 @@ def test_a_series_is_told_better_than_without_a_network(name):
     assert result.metrics["test/root_mean_squared_error"] < min(of_baselines)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", (0, 1, 2))
-def test_airline_is_told_better_than_by_its_season_by_two_layers_too(seed):
-    layers = "model.layers=[flatten, {type: dense, units: 8, activation: softplus}, {type: dense, units: 1}]"
-    result = train(ROOT / "configs" / "airline.yaml", [layers, "regularization.l2=0.01", f"seed={seed}"])
-    seasonal = result.to_json()["baselines"]["seasonal"]["test/root_mean_squared_error"]
-    assert result.metrics["test/root_mean_squared_error"] < 0.6 * seasonal
-
-
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NATS_AT_MOST)

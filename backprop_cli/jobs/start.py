@@ -59,7 +59,7 @@ def _take(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None)
     given = of_network(checkpoint.tensors, arrays)
     if patterns is not None:
         given = {name: array for name, array in given.items() if matches_layer(name, patterns)}
-    faults = [*_faults(own, given), *_other_tokens(recipe, layers, checkpoint.metadata, dataset)]
+    faults = [*_faults(own, given), *_other_meaning(recipe, layers, checkpoint.metadata, dataset)]
     if faults:
         more = [f"and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
         listed = "; ".join([*faults[:_LISTED], *more])
@@ -94,13 +94,14 @@ def _layers(loaded: Loaded, recipe: Recipe) -> list[str]:
     return [name for name in layers_of(recipe.model, _patterns(loaded)) if name in holders]
 
 
-def _other_tokens(
+def _other_meaning(
     recipe: Recipe, layers: Sequence[str], metadata: Mapping[str, Any], dataset: Dataset | None
 ) -> Iterator[str]:
-    """Layers whose rows stand for tokens, where those of the checkpoint are other ones."""
-    if dataset is None or dataset.transform.text is None:
+    """Layers whose rows stand for tokens or classes, where those of the checkpoint are other ones."""
+    if dataset is None:
         return
-    here, there = dataset.transform.text.vocabulary, metadata.get("classes") or ()
+    here, there = dataset.classes or (), metadata.get("classes") or ()
+    kind = "classes" if dataset.transform.text is None else "tokens"
     numbers = range(min(len(here), len(there)))
     number = next((each for each in numbers if here[each] != there[each]), None)
     if number is None:
@@ -108,7 +109,7 @@ def _other_tokens(
     nodes = recipe.model.nodes
     for node in nodes:
         if node.name in layers and (node.layer.vocabulary is not None or node is nodes[-1]):
-            yield f"{node.name} is for other tokens: number {number} is {there[number]!r} there, {here[number]!r} here"
+            yield f"{node.name} is for other {kind}: number {number} is {there[number]!r} there, {here[number]!r} here"
 
 
 def _faults(own: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[str]:

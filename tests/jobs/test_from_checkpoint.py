@@ -182,6 +182,19 @@ def test_a_checkpoint_that_is_not_there():
     )
 
 
+def test_rows_that_stand_for_other_classes(base):
+    Path("others.csv").write_text(Path("flowers.csv").read_text().replace(",b\n", ",z\n"))
+    settings, data = {"path": str(base.run_dir)}, {"source": "others.csv"}
+    with pytest.raises(CheckpointError) as caught:
+        train(tuned(settings, data=data))
+    assert caught.value.describe()[0]["message"].endswith(
+        "does not fit the network: dense_2 is for other classes: number 1 is 'b' there, 'c' here; name the layers to "
+        "start from it in model.from_checkpoint.layers"
+    )
+    settings["layers"] = ["dense_1", "batch_norm_1"]
+    assert train(tuned(settings, data=data), AT_START).status == "finished"
+
+
 def test_rows_that_stand_for_other_tokens():
     layers = [{"type": "embedding", "tokens": 4, "width": 3}, TANH, {"type": "dense", "units": 4}]
     Path("a.txt").write_text("abc\n" * 30)
