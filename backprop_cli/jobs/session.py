@@ -6,9 +6,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +25,7 @@ from backprop_cli.jobs.resume import Resumed
 from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
 from backprop_cli.jobs.start import origin
+from backprop_cli.jobs.train_result import TrainResult
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
@@ -41,42 +40,6 @@ from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import BEST, OVERFIT, State
 
 OnEvent = Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``).
-
-    ``baselines``: the same metrics of predictions without a network, where the data is a time series.
-    ``timings``: seconds of this process by what they were spent on, and their ``total``.
-    """
-
-    status: str
-    run_dir: Path | None = None
-    epochs: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    best: Mapping[str, Any] | None = None
-    checkpoints: Mapping[str, str | None] = field(default_factory=dict)
-    exit_code: int = 0
-    timings: Mapping[str, float] = field(default_factory=dict)
-    baselines: Baselines = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp train --json`` prints it."""
-        return {
-            "run_dir": None if self.run_dir is None else str(self.run_dir),
-            "status": self.status,
-            "epochs": self.epochs,
-            "steps": self.steps,
-            "seconds": self.seconds,
-            "metrics": dict(self.metrics),
-            **({"baselines": dict(self.baselines)} if self.baselines else {}),
-            "best": self.best,
-            "checkpoints": dict(self.checkpoints),
-            "timings": dict(self.timings),
-        }
 
 
 def _kept_checkpoints(config: Config) -> CheckpointSettings:

@@ -41,6 +41,8 @@ def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Thre
     each other. There workers compute a part of the batch each, where it is much work and no example needs another.
     """
     count = _processors() if wanted == "auto" else wanted
+    if count == 1:
+        return Threads(1, 1)
     counts = [(total, each) for _, total, each in recipe.model.products(batch)]
     work = sum(total for total, _ in counts)
     is_large = sum(total for total, each in counts if each >= WORTHWHILE) >= 0.9 * work > 0

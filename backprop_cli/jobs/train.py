@@ -16,9 +16,10 @@ from backprop_cli.jobs.configured_job import job_for
 from backprop_cli.jobs.network import Prepared, prepare
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
-from backprop_cli.jobs.session import OnEvent, Session, TrainResult, first_warnings
+from backprop_cli.jobs.session import OnEvent, Session, first_warnings
 from backprop_cli.jobs.start import first_state
 from backprop_cli.jobs.threads import blas_threads, share_out
+from backprop_cli.jobs.train_result import TrainResult
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import locked, refuse_locked
 from backprop_cli.stopwatch import Stopwatch
@@ -113,7 +114,8 @@ def begin(loaded: Loaded, resumed: Resumed | None, threads: int | None, watch: S
         state = State.start(prepared.recipe, loaded.config.seed)
         resumed.restore(prepared, state)
     settings = loaded.config.training
-    shared = share_out(threads or settings.threads, prepared.recipe, settings.batch_size)
+    batch = min(settings.batch_size, len(prepared.dataset.train))
+    shared = share_out(threads or settings.threads, prepared.recipe, batch)
     job = dataclasses.replace(job_for(prepared), workers=shared.workers)
     return Begun(prepared, job, state, shared.blas)
 

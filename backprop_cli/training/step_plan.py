@@ -66,9 +66,10 @@ class StepPlans:
 
     def _split(self, batch: int, updates: bool, compiled: bool) -> StepPlan:
         whole, parts = self._whole(batch), []
+        trace = cache(lambda size: part_step(self.recipe, size, self.predictions))  # parts of one size share a program
         for rows in np.array_split(np.arange(batch), self.workers):
             seen = {name: array[rows[0] : rows[-1] + 1] for name, array in whole.items()}
-            parts.append(self._planned(partial(part_step, self.recipe, len(rows), self.predictions), seen, compiled))
+            parts.append(self._planned(partial(trace, len(rows)), seen, compiled))
         found = {part_name(name, k): array for k, part in enumerate(parts) for name, array in part.outputs.items()}
         programs = [part.program for part in parts]
         join = self._planned(partial(join_step, self.recipe, programs, updates), found, compiled)

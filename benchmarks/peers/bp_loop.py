@@ -28,7 +28,8 @@ class Loop:
                 return data.order(epoch)
 
         network = self.network
-        job = InOrder(network.recipe, settings, Constant(), 0, self.split, workers=network.workers, compiled=compiled)
+        more = {"workers": network.workers, "compiled": compiled}
+        job = InOrder(network.recipe, settings, Constant(), seed=0, train=self.split, **more)
         self.events = Trainer(job, self.network.state).run(every=())
         self.threads = self.network.threads
 

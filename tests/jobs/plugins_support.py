@@ -4,15 +4,7 @@ from pathlib import Path
 
 from jobs_support import merged, write_config
 
-CUBE = '''\
-from typing import ClassVar, Literal
-
-import numpy as np
-
-from backprop_cli.autodiff.families import Elementwise
-from backprop_cli.autodiff.op import register, sample
-from backprop_cli.nn.activation import ACTIVATIONS, Activation
-
+CUBE_OP = '''
 
 @register
 class Cube(Elementwise):
@@ -26,7 +18,16 @@ class Cube(Elementwise):
 
     def partials(self, x, *, out):
         return (3.0 * x * x,)
+'''
+CUBE = f'''\
+from typing import ClassVar, Literal
 
+import numpy as np
+
+from backprop_cli.autodiff.families import Elementwise
+from backprop_cli.autodiff.op import register, sample
+from backprop_cli.nn.activation import ACTIVATIONS, Activation
+{CUBE_OP}
 
 @ACTIVATIONS.register
 class Cubed(Activation):

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import yaml
 from jobs_support import LAYERS, bp, last, merged, run_of, write_config, write_flowers
-from plugins_support import plugin
+from plugins_support import CUBE_OP, plugin
 
 from backprop_cli.jobs.evaluate import evaluate
 from backprop_cli.jobs.listing import listing
 from backprop_cli.run.checkpoint import load
 
-KINDS = '''\
+KINDS = (
+    """\
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -26,21 +27,9 @@ from backprop_cli.nn.layer import LAYERS, Layer, Sample
 from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.metric import METRICS, Metric
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
-
-
-@register
-class Cube(Elementwise):
-    """``out = x^3``."""
-
-    samples: ClassVar = (sample((3,)),)
-
-    def eval(self, x, *, out):
-        np.multiply(x, x, out=out)
-        np.multiply(out, x, out=out)
-
-    def partials(self, x, *, out):
-        return (3.0 * x * x,)
-
+"""
+    + CUBE_OP
+    + '''
 
 @LAYERS.register
 class Bent(Layer):
@@ -98,6 +87,7 @@ class Semicolons(Csv):
     suffixes: ClassVar = (".ssv",)
     delimiter: ClassVar = ";"
 '''
+)
 NAMES = {
     "ops": "cube",
     "layers": "bent",
