@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from backprop_cli.report.lines import line_of, rate, shown
 from backprop_cli.report.numbers import clock, number
+from backprop_cli.report.screen import Screen
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.log import LogFile
 from backprop_cli.training.events import (
@@ -23,9 +24,6 @@ from backprop_cli.training.events import (
     Warned,
 )
 
-if TYPE_CHECKING:
-    from backprop_cli.report.bar import Bar
-
 REDRAW_SECONDS = 0.1
 
 
@@ -34,15 +32,13 @@ class Console:
 
     ``plain``: lines only; otherwise a bar stands for the epochs' lines. ``quiet``: warnings only. The log is
     ``log_path``, or that of the run directory which the ``Started`` event names; lines before it wait for it.
-    A stream that breaks (a closed pipe) is given up silently: whoever reads must not be able to end the training.
     """
 
     def __init__(self, stream: TextIO, plain: bool, quiet: bool, log_path: Path | None = None):
-        self._stream: TextIO | None = stream
+        self._screen = Screen(stream)
         self._plain, self._quiet = plain, quiet
         self._log = LogFile(log_path) if log_path is not None else None
         self._waiting: list[str] = []
-        self._bar: Bar | None = None
         self._started: Started | None = None
         self._epoch: Epoch | None = None
         self._began = self._redraw_at = 0.0
@@ -50,7 +46,7 @@ class Console:
     def show(self, event: Event) -> None:
         """Show ``event``. A step costs a clock reading unless the bar is due."""
         if type(event) is Step:
-            if self._bar is not None and monotonic() >= self._redraw_at:
+            if self._screen.has_bar and monotonic() >= self._redraw_at:
                 self._draw(event)
             return
         if isinstance(event, Checking):
@@ -77,12 +73,7 @@ class Console:
 
     def close(self) -> None:
         """Take the bar away; a second call does nothing."""
-        bar, self._bar = self._bar, None
-        if bar is not None:
-            try:
-                bar.close()
-            except OSError:
-                self._stream = None
+        self._screen.close_bar()
 
     def __enter__(self) -> Console:
         return self
@@ -100,16 +91,10 @@ class Console:
             self._waiting.clear()
 
     def _open_bar(self, event: Started) -> None:
-        if self._plain or self._quiet or self._stream is None:
+        if self._plain or self._quiet:
             return
-        from backprop_cli.report.bar import Bar
-
-        self._began = monotonic()
-        self._redraw_at = self._began
-        try:
-            self._bar = Bar(self._stream, _head(event.epoch, event), event.step, event.total_steps)
-        except OSError:
-            self._stream = None
+        self._began = self._redraw_at = monotonic()
+        self._screen.open_bar(_head(event.epoch, event), event.step, event.total_steps)
 
     def _draw(self, step: Step) -> None:
         if self._started is not None:
@@ -121,40 +106,23 @@ class Console:
             self._draw_bar(check.step, "checking gradients", [f"{check.done:,}/{check.total:,}"])
 
     def _draw_bar(self, done: int, head: str, facts: list[str]) -> None:
-        if self._bar is None:
-            return
         self._redraw_at = monotonic() + REDRAW_SECONDS
-        try:
-            self._bar.draw(done, head, facts)
-        except OSError:
-            self._bar = self._stream = None
+        self._screen.draw(done, head, facts)
 
     def _finish(self) -> None:
         """Instead of the bar the last epoch stays, which a terminal has not seen as a line."""
-        had_bar = self._bar is not None
+        had_bar = self._screen.has_bar
         self.close()
         if had_bar and self._epoch is not None and self._started is not None:
-            self._print(line_of(self._epoch, self._started.epochs) or "")
+            self._screen.print(line_of(self._epoch, self._started.epochs) or "")
 
     def _show_line(self, line: str, event: Event) -> None:
         is_warning = isinstance(event, Warned) or (isinstance(event, GradientChecked) and not event.passed)
         if self._quiet and not is_warning:
             return
-        if isinstance(event, Epoch) and self._bar is not None:
+        if isinstance(event, Epoch) and self._screen.has_bar:
             return
-        self._print(line, "yellow" if is_warning else "")
-
-    def _print(self, line: str, style: str = "") -> None:
-        if self._stream is None:
-            return
-        try:
-            if self._bar is not None:
-                self._bar.print(line, style)
-            else:
-                self._stream.write(line + "\n")
-                self._stream.flush()
-        except OSError:
-            self._bar = self._stream = None
+        self._screen.print(line, "yellow" if is_warning else "")
 
     def _log_line(self, line: str) -> None:
         if self._log is None:
@@ -163,7 +131,7 @@ class Console:
         worked = self._log.failure is None
         self._log.write(line)
         if worked and self._log.failure is not None:
-            self._print(f"warning: {self._log.failure}", "yellow")
+            self._screen.print(f"warning: {self._log.failure}", "yellow")
 
 
 def bar_texts(step: Step, started: Started, epoch: Epoch | None, seconds: float) -> tuple[str, list[str]]:
