@@ -7,9 +7,10 @@ itself reads (a temporary) needs no more memory than a block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from backprop_cli.autodiff.calls import Call, flat
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
@@ -38,20 +39,22 @@ class Chain:
         self,
         values: Mapping[Value, Array],
         scratch: Mapping[Value, tuple[Array, ...]],
-    ) -> list[Callable[[], object]]:
+    ) -> list[Call]:
         """The calls of all ops on the first block, then on the second, ...
 
         An array shorter than the chain (a temporary, a scratch) is one block, used again for each.
         """
-        calls = []
+        calls: list[Call] = []
+        arrays = {id(values[value]): values[value] for node in self.nodes for value in (node, *node.inputs)}
         for start in range(0, self.size, BLOCK):
             stop = min(start + BLOCK, self.size)
+            # One piece of each array, so that an op in place gets it twice.
+            pieces = {key: self._piece(array, start, stop) for key, array in arrays.items()}
             for node in self.nodes:
                 assert node.op is not None
-                operands = [self._piece(values[operand], start, stop) for operand in node.inputs]
-                out = self._piece(values[node], start, stop)
+                operands = [pieces[id(values[operand])] for operand in node.inputs]
                 memory = tuple(array[: stop - start] for array in scratch[node])
-                calls.append(node.op.bind(*operands, out=out, scratch=memory))
+                calls += flat(node.op.bind(*operands, out=pieces[id(values[node])], scratch=memory))
         return calls
 
     def _piece(self, array: Array, start: int, stop: int) -> Array:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.calls import in_turn, into
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, common_dtype, in_brackets
 from backprop_cli.autodiff.spec import Array, Spec
@@ -49,10 +51,32 @@ class Elementwise(Op):
         self.ufunc(*x, out=memory["out"])
 
     def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
-        """The bare ufunc with its arrays: nothing stands between the plan and NumPy."""
-        if self.ufunc is not None and type(self).eval is Elementwise.eval:
-            return partial(self.ufunc, *x, out=out)
-        return super().bind(*x, out=out, scratch=scratch)
+        """The bare ufunc with its arrays: nothing stands between the plan and NumPy.
+
+        Arrays that broadcast are repeated before, where the result is small: 0.2 to 0.5 us, and NumPy goes through
+        arrays of one shape in 0.2 where its iterator for others takes 0.9.
+        """
+        if not self._is_bare():
+            return super().bind(*x, out=out, scratch=scratch)
+        assert self.ufunc is not None
+        operands, calls = list(x), []
+        broadcast = (k for k, array in enumerate(x) if _is_repeated(array, out))
+        for k, room in zip(broadcast, scratch, strict=False):
+            if x[k].flags.c_contiguous:  # else NumPy would take from a copy
+                operands[k] = room
+                calls.append(partial(x[k].take, _places(x[k].shape, out.shape), None, room, "clip"))
+        last = into(self.ufunc, *operands, out=out)
+        return in_turn([*calls, last]) if calls else last
+
+    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
+        """A small result's operands that broadcast, in its shape."""
+        if not self._is_bare() or len({spec.shape for spec in x}) == 1:
+            return ()
+        shape = np.broadcast_shapes(*(spec.shape for spec in x))
+        return tuple(spec.with_shape(shape) for spec in x if _is_repeated(spec, spec.with_shape(shape)))
+
+    def _is_bare(self) -> bool:
+        return self.ufunc is not None and type(self).eval is Elementwise.eval
 
     def loop(self, *x: Array, out: Array) -> Loop | None:
         """The expression over the shape of the result."""
@@ -171,6 +195,20 @@ class Constant(Op):
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
         """None."""
         return (None,) * len(primals)
+
+
+_SMALL = 768
+"""Elements of a result up to which its operands are repeated before."""
+
+
+def _is_repeated(x: Spec | Array, out: Spec | Array) -> bool:
+    return 1 < x.size < out.size <= _SMALL
+
+
+@cache
+def _places(shape: tuple[int, ...], to: tuple[int, ...]) -> Array:
+    """Where in an array of a shape each element is found that it has in another."""
+    return np.ascontiguousarray(np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), to))
 
 
 def _one_each(x: Value, part: Partial, out: Value) -> Local | None:

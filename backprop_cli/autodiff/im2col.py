@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Calls
+from backprop_cli.autodiff.calls import Calls, into
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.sweep import Sweep
 
@@ -117,7 +117,7 @@ class Convolution(NamedTuple):
         for block in self._blocks():
             calls += self._fill(image, buffer, block)
             for row, windows in self._windows(image, buffer, block):
-                calls.append(partial(np.matmul, filters, windows, out=self._row(out, row, block)))
+                calls.append(into(np.matmul, filters, windows, out=self._row(out, row, block)))
         return calls
 
     def by_weight(self, image: Array, result: Array, out: Array, sums: Array, buffer: Array) -> Calls:
@@ -129,9 +129,9 @@ class Convolution(NamedTuple):
             for row, windows in self._windows(image, buffer, block):
                 is_first = (row, block.left) == (0, 0)
                 here = self._row(result, row, block)
-                calls.append(partial(np.matmul, here, windows.transpose(0, 2, 1), out=total if is_first else part))
+                calls.append(into(np.matmul, here, windows.transpose(0, 2, 1), out=total if is_first else part))
                 if not is_first:
-                    calls.append(partial(np.add, total, part, out=total))
+                    calls.append(into(np.add, total, part, out=total))
         return [*calls, partial(np.copyto, self._grouped(out), self._by_row(total))]
 
     def by_image(self, result: Array, weight: Array, out: Array, flat: Array, buffer: Array) -> Calls:
@@ -156,14 +156,12 @@ class Convolution(NamedTuple):
     def _spread(self, matrix: Array, rows: Array, image: Array, block: Block, buffer: Array) -> Calls:
         strip = buffer[: matrix.shape[0] * matrix.shape[1] * rows.shape[2]].reshape(*matrix.shape[:2], rows.shape[2])
         columns = strip.reshape(self.groups, self.across.kernel, self.channels, -1, self.batch)
-        calls: Calls = [partial(np.matmul, matrix, rows, out=strip)]
+        calls: Calls = [into(np.matmul, matrix, rows, out=strip)]
         for j in range(self.across.kernel):
             first, last = self.across.inside(j, block.left, block.right)
             if first < last:
                 target = image[:, :, self.across.elements(j, first, last)]
-                calls.append(
-                    partial(np.add, target, columns[:, j, :, first - block.left : last - block.left], out=target)
-                )
+                calls.append(into(np.add, target, columns[:, j, :, first - block.left : last - block.left], out=target))
         return calls
 
     def _readers(self, row: int) -> Iterator[tuple[int, int, int]]:

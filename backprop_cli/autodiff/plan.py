@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.autodiff.arena import ALIGNMENT, FOREVER, Storage, lower_bound, pack
+from backprop_cli.autodiff.calls import flat
 from backprop_cli.autodiff.chains import Chain, find_chains
 from backprop_cli.autodiff.native import linked
 from backprop_cli.autodiff.nests import Nest, find_nests
@@ -72,7 +73,7 @@ class Plan:
             if array is not None and spec_of(array) != value.spec:
                 raise ShapeError(f"input {name!r}", "bound to another spec", expected=value.spec, given=spec_of(array))
             self.inputs[name] = np.zeros(value.shape, value.dtype) if array is None else array
-        program = _read_before_update(numbers_first(program) if compiled else program)
+        program = _read_before_update(numbers_first(program))
         layout = _lay_out(program, self.inputs, compiled)
         storages = {id(s): s for s in layout.storage.values() if not s.external}
         storages |= {id(s): s for scratch in layout.scratch.values() for s in scratch}
@@ -252,9 +253,12 @@ def _storage_for(node: Value, position: int, layout: _Layout, targets: Mapping[V
 
 
 def _dying_operand(node: Value, position: int, layout: _Layout) -> Storage | None:
-    """Rule 4: the memory of an operand of the same spec that nothing reads after this op."""
+    """Rule 4: the memory of an operand of the same spec that nothing reads after this op.
+
+    Not of single numbers, of which NumPy makes copies then: 0.6 us instead of 0.2.
+    """
     assert node.op is not None
-    if not node.op.in_place:
+    if not node.op.in_place or node.size == 1:
         return None
     for operand in node.inputs:
         storage = layout.storage[layout.base[operand]]
@@ -312,7 +316,8 @@ def _home(node: Value, layout: _Layout) -> Array:
         concat, number = layout.slot_of[node]
         assert isinstance(concat.op, Concat)
         array = concat.op.slot(array, number, *(x.spec for x in concat.inputs))
-    return array.reshape(node.shape) if array.size == node.size else array
+    # Ops in place get one array object twice: of two views NumPy has to find out that they are the same (0.2 us).
+    return array if array.shape == node.shape or array.size != node.size else array.reshape(node.shape)
 
 
 def _scratch(node: Value, layout: _Layout) -> tuple[Array, ...]:
@@ -330,4 +335,4 @@ def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[
             for i, x in enumerate(operands)
             if i not in here
         ]
-    return [node.op.bind(*operands, out=values[node], scratch=_scratch(node, layout))]
+    return list(flat(node.op.bind(*operands, out=values[node], scratch=_scratch(node, layout))))

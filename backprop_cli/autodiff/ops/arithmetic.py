@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
+from backprop_cli.autodiff.calls import into
 from backprop_cli.autodiff.families import Elementwise, Partial, broadcast, reshaped
 from backprop_cli.autodiff.op import OPS, Sample, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal, Greater
@@ -329,7 +329,7 @@ class Relu(Elementwise):
 
         The zeros are never written, so that the system backs them with one page.
         """
-        return partial(np.maximum, x[0], np.zeros(x[0].shape, x[0].dtype), out=out)
+        return into(np.maximum, x[0], np.zeros(x[0].shape, x[0].dtype), out=out)
 
     def eval_complex(self, *x: Array, out: Array) -> None:
         """``x [Re x > 0]``; NaN stays NaN."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Calls
+from backprop_cli.autodiff.calls import Calls, into
 from backprop_cli.autodiff.families import Constant
 from backprop_cli.autodiff.op import Sample, register
 from backprop_cli.autodiff.ops.windowed import POOLED, Windowed, reduced
@@ -80,16 +80,16 @@ class MaxPoolOffset(Windowed, Constant):
         """Of two, whether the second is larger; of more, the last that is larger than all before it."""
         pieces = self.pieces(x[0], out)
         if self.halves(x[0].shape[self.axis]):
-            return [partial(np.greater, pieces[1][1], pieces[0][1], out=out)]
+            return [into(np.greater, pieces[1][1], pieces[0][1], out=out)]
         largest, larger = scratch
         calls: Calls = [partial(largest.fill, -np.inf), partial(out.fill, 0), *self._first_elements(out)]
         for (offset, read, found), (_, _, top), (_, _, new) in zip(
             pieces, self.pieces(x[0], largest), self.pieces(x[0], larger), strict=True
         ):
-            calls.append(partial(np.greater, read, top, out=new))
-            calls.append(partial(np.multiply, new, offset, out=new))
-            calls.append(partial(np.maximum, new, found, out=found))  # offsets grow
-            calls.append(partial(np.maximum, read, top, out=top))
+            calls.append(into(np.greater, read, top, out=new))
+            calls.append(into(np.multiply, new, offset, out=new))
+            calls.append(into(np.maximum, new, found, out=found))  # offsets grow
+            calls.append(into(np.maximum, read, top, out=top))
         return calls
 
     def _first_elements(self, out: Array) -> Calls:
@@ -131,9 +131,9 @@ class WindowTake(Windowed):
         for (offset, read, taken), (_, _, wanted), (_, _, part) in zip(
             self.pieces(array, out), self.pieces(array, offsets), self.pieces(array, scratch[0]), strict=True
         ):
-            calls.append(partial(np.equal, wanted, offset, out=part))
-            calls.append(partial(np.multiply, part, read, out=part))
-            calls.append(partial(np.add, taken, part, out=taken))
+            calls.append(into(np.equal, wanted, offset, out=part))
+            calls.append(into(np.multiply, part, read, out=part))
+            calls.append(into(np.add, taken, part, out=taken))
         return calls
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
@@ -185,13 +185,13 @@ class WindowPut(Windowed):
         calls = self.cleared(out)
         if self._parts(spec_of(offsets), spec_of(array)):
             (_, first, _), (_, second, _) = pieces
-            calls.append(partial(np.multiply, array, offsets, out=second))
-            return [*calls, partial(np.subtract, array, second, out=first)]
+            calls.append(into(np.multiply, array, offsets, out=second))
+            return [*calls, into(np.subtract, array, second, out=first)]
         for (offset, target, given), (_, _, wanted), (_, _, part) in zip(
             pieces, self.pieces(out, offsets), self.pieces(out, scratch[0]), strict=True
         ):
-            calls.append(partial(np.equal, wanted, offset, out=part))
-            calls.append(partial(np.multiply, part, given, out=part))
+            calls.append(into(np.equal, wanted, offset, out=part))
+            calls.append(into(np.multiply, part, given, out=part))
             calls.append(self.put(part, target))
         return calls
 

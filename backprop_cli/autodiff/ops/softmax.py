@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Call, Calls, in_turn
+from backprop_cli.autodiff.calls import Call, Calls, in_turn, into
 from backprop_cli.autodiff.op import Op, register, sample
 from backprop_cli.autodiff.ops.reduction import Sum
 from backprop_cli.autodiff.spec import Array, Spec
@@ -138,7 +138,7 @@ def _by_squares(x: Array, out: Array, scratch: tuple[Array, ...]) -> Iterator[Ca
     mask, step = _barred(size, x.dtype), max(1, _BLOCK // size**2)
     for start in range(0, len(x), step):
         piece = out[start : start + step]
-        yield partial(np.add, x[start : start + step], mask, out=piece)
+        yield into(np.add, x[start : start + step], mask, out=piece)
         yield from _normalize(piece.reshape(-1, size), piece.reshape(-1, size), scratch)
 
 
@@ -147,7 +147,7 @@ def _by_stairs(x: Array, out: Array, scratch: tuple[Array, ...]) -> Iterator[Cal
     for start in range(0, len(x), step):
         stop = min(start + step, len(x))
         piece = out[start:stop, :stop]
-        yield partial(np.add, x[start:stop, :stop], mask[start:stop, :stop], out=piece)
+        yield into(np.add, x[start:stop, :stop], mask[start:stop, :stop], out=piece)
         yield from _normalize(piece, piece, scratch)
         yield partial(out[start:stop, stop:].fill, 0.0)
 
@@ -162,7 +162,7 @@ def _normalize(x: Array, out: Array, scratch: tuple[Array, ...]) -> Iterator[Cal
         yield partial(np.maximum.reduce, turned, 0, None, column[:, 0])
     else:
         yield partial(np.maximum.reduce, x, 1, None, column, True)
-    yield partial(np.subtract, x, column, out)
-    yield partial(np.exp, out, out)
-    yield partial(np.matmul, out, np.ones((width, 1), x.dtype), out=column)  # BLAS adds a row three times as fast
-    yield partial(np.divide, out, column, out)
+    yield into(np.subtract, x, column, out=out)
+    yield into(np.exp, out, out=out)
+    yield into(np.matmul, out, np.ones((width, 1), x.dtype), out=column)  # BLAS adds a row three times as fast
+    yield into(np.divide, out, column, out=out)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Call, Calls, in_turn
+from backprop_cli.autodiff.calls import Call, Calls, in_turn, into
 from backprop_cli.autodiff.families import batched
 from backprop_cli.autodiff.op import Op, sample
 from backprop_cli.autodiff.spec import Array, Spec
@@ -80,7 +80,7 @@ class Windowed(Op):
     def put(self, piece: Array, target: Array) -> Call:
         """Add it where an element can be in two windows, else copy it."""
         overlap = self.stride < self.kernel
-        return partial(np.add, target, piece, out=target) if overlap else partial(np.copyto, target, piece)
+        return into(np.add, target, piece, out=target) if overlap else partial(np.copyto, target, piece)
 
     def halves(self, size: int) -> bool:
         """Whether every window has two elements, and no element is in two windows."""
@@ -128,5 +128,5 @@ def reduced(ufunc: np.ufunc, start: float, pieces: Sequence[tuple[int, Array, Ar
     """``out = ufunc of the elements of each window``; ``start`` changes nothing."""
     whole = [read for _, read, windows in pieces if windows.shape == out.shape]  # offsets that no window has outside
     if len(whole) == len(pieces) > 1:
-        return [partial(ufunc, *whole[:2], out=out), *(partial(ufunc, read, out, out=out) for read in whole[2:])]
-    return [partial(out.fill, start), *(partial(ufunc, read, windows, out=windows) for _, read, windows in pieces)]
+        return [into(ufunc, *whole[:2], out=out), *(into(ufunc, read, out, out=out) for read in whole[2:])]
+    return [partial(out.fill, start), *(into(ufunc, read, windows, out=windows) for _, read, windows in pieces)]
