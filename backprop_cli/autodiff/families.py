@@ -60,8 +60,8 @@ class Elementwise(Op):
             return super().bind(*x, out=out, scratch=scratch)
         assert self.ufunc is not None
         operands, calls = list(x), []
-        broadcast = (k for k, array in enumerate(x) if _is_repeated(array, out))
-        for k, room in zip(broadcast, scratch, strict=False):
+        repeated = (k for k, array in enumerate(x) if _is_repeated(array, out))
+        for k, room in zip(repeated, scratch, strict=False):
             if x[k].flags.c_contiguous:  # else NumPy would take from a copy
                 operands[k] = room
                 calls.append(partial(x[k].take, _places(x[k].shape, out.shape), None, room, "clip"))

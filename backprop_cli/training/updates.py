@@ -56,6 +56,7 @@ class Bound:
         # by position, takes 0.2 us for a small batch, the function np.take 0.8.
         take_inputs, inputs = job.train.inputs.take, self.inputs[INPUTS]
         take_targets, targets = job.train.targets.take, self.inputs[TARGETS]
+        axis = None if targets.ndim == 1 else 0  # of numbers in a row: 0.1 us less
         noise, random = plan.noise, state.noise.random
         run, weights, augment = plan.run, self._weights(job), job.augment
 
@@ -64,7 +65,7 @@ class Bound:
             if augment is not None:
                 # Seeded by the place in the run: a resumed one sees the same images, and dropout draws as without.
                 augment(inputs, np.random.default_rng([job.seed, AUGMENT, state.epoch, start]))
-            take_targets(index, 0, targets, "clip")
+            take_targets(index, axis, targets, "clip")
             if weights is not None:
                 weights(index)
             for array in noise:
@@ -181,7 +182,8 @@ class Updates:
         """
         state, order, totals, size = self.state, epoch.order, epoch.totals, bound.batch
         tell, run, keep, count = self._teller(bound), bound.run, epoch.keeper(bound.predictions), bound.count
-        loss_of, penalty_of, norm_of = (bound.outputs[name].item for name in (LOSS, REGULARIZATION, GRADIENT_NORM))
+        mean_cost, size_of_gradient = bound.outputs[LOSS], bound.outputs[GRADIENT_NORM]
+        regularization = bound.outputs[REGULARIZATION] if self.job.recipe.penalties else None
         losses, penalties, norms, counted = totals["loss"], totals["penalty"], totals["norm"], totals["counted"]
         step, position, examples, end = state.step, start, start + size - state.position, len(order) - size
         rate, total, penalty, norm, costs = 0.0, 0.0, 0.0, 0.0, size
@@ -192,13 +194,16 @@ class Updates:
                 run(order[position : position + size], position)
                 if count is not None:
                     costs = count()
-                total, penalty, norm = loss_of() * costs, penalty_of(), norm_of()
+                # Half the time of `.item()`; what cannot be infinite is not looked at.
+                total, norm = float(mean_cost) * costs, float(size_of_gradient)
+                if regularization is not None:
+                    penalty = float(regularization)
                 if keep is not None:
                     keep(position)
                 counted += costs
                 step, position = step + 1, position + size
                 losses, penalties, norms = losses + total, penalties + penalty, norms + norm
-                if not (isfinite(total) and isfinite(penalty) and isfinite(norm)):
+                if not isfinite(total + penalty + norm):
                     break
                 if follow is not None:
                     follow(Moment(step, state.epoch, position >= len(order)))

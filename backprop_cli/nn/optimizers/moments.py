@@ -34,8 +34,9 @@ class Moments(Optimizer):
         epsilon)`` is ``m_sum / (sqrt(v_sum) + epsilon * root)`` times the number
         ``root * (1 - beta1) / (1 - beta1^step)``.
         """
-        root = math.sqrt((1.0 - self.beta2**step) / (1.0 - self.beta2))
-        return {"scale": root * (1.0 - self.beta1) / (1.0 - self.beta1**step), "epsilon": self.epsilon * root}
+        beta1, beta2 = self.beta1, self.beta2
+        root = math.sqrt((1.0 - beta2**step) / (1.0 - beta2))
+        return {"scale": root * (1.0 - beta1) / (1.0 - beta1**step), "epsilon": self.epsilon * root}
 
     def sums(self, g: Value, slot: Slots) -> dict[str, Value]:
         """The new slots."""
