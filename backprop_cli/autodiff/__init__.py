@@ -22,6 +22,7 @@ without allocating::
     [0.     0.7269 0.6397]
 """
 
+from backprop_cli.autodiff.arena import aligned
 from backprop_cli.autodiff.complex_step import ComplexStep
 from backprop_cli.autodiff.composite import (
     absolute,
@@ -96,12 +97,12 @@ from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope,
 
 __all__ = [
     "OPS", "Array", "ComplexStep", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add",
-    "amax", "average_pool", "broadcast_to", "cast", "clip", "compiler_obstacle", "concat", "constant", "convolution",
-    "convolution_transpose", "copy", "cos", "divide", "equal", "erf", "evaluate", "exp", "expm1", "fused_softmax",
-    "global_average_pool", "global_max_pool", "grad", "greater", "greater_equal", "has_compiler", "hvp", "input_",
-    "interpolate", "jacobian", "jvp", "less", "log", "log1p", "log_softmax", "logsumexp", "matmul", "max_pool",
-    "maximum", "mean", "minimum", "multiply", "negative", "norm", "one_hot", "power", "relu", "repeat", "reshape",
-    "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax", "softplus", "spec_of", "sqrt",
-    "square", "stop_gradient", "subtract", "sum", "take_rows", "tanh", "toposort", "transpose", "variance",
+    "aligned", "amax", "average_pool", "broadcast_to", "cast", "clip", "compiler_obstacle", "concat", "constant",
+    "convolution", "convolution_transpose", "copy", "cos", "divide", "equal", "erf", "evaluate", "exp", "expm1",
+    "fused_softmax", "global_average_pool", "global_max_pool", "grad", "greater", "greater_equal", "has_compiler",
+    "hvp", "input_", "interpolate", "jacobian", "jvp", "less", "log", "log1p", "log_softmax", "logsumexp", "matmul",
+    "max_pool", "maximum", "mean", "minimum", "multiply", "negative", "norm", "one_hot", "power", "relu", "repeat",
+    "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax", "softplus", "spec_of",
+    "sqrt", "square", "stop_gradient", "subtract", "sum", "take_rows", "tanh", "toposort", "transpose", "variance",
     "vectorized", "vjp", "where",
 ]  # fmt: skip

@@ -7,7 +7,8 @@ How memory is given, in order:
    one vector without a copy.
 3. The new value of a state is written over the old one where nothing reads the old one any more; else it is copied
    there when all is computed.
-4. An elementwise op writes over an operand that dies with it.
+4. An elementwise op writes over an operand that dies with it; over the old value of a state, too, where its result is
+   gone when the new one comes.
 5. What only a chain of elementwise ops reads takes one block, however large the arrays are (see ``chains``), and
    nothing where the chain is compiled (see ``nests``).
 6. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff.arena import ALIGNMENT, FOREVER, Storage, lower_bound, pack
+from backprop_cli.autodiff.arena import FOREVER, Storage, aligned, lower_bound, pack
 from backprop_cli.autodiff.calls import flat
 from backprop_cli.autodiff.chains import Chain, find_chains
 from backprop_cli.autodiff.native import linked
@@ -50,6 +51,9 @@ class _Layout:
     chains: Sequence[Chain | Nest] = ()
     copied: list[tuple[str, Value]] = field(default_factory=list)  # states that are updated by a copy at the end
     last_use: dict[Value, float] = field(default_factory=dict)  # of base values
+    positions: dict[Value, int] = field(default_factory=dict)
+    targets: dict[Value, Value] = field(default_factory=dict)  # new value -> the state whose memory it takes
+    successors: dict[int, Value] = field(default_factory=dict)  # id of a state's storage -> the new value
 
 
 class Plan:
@@ -72,14 +76,14 @@ class Plan:
             array = (arrays or {}).get(name)
             if array is not None and spec_of(array) != value.spec:
                 raise ShapeError(f"input {name!r}", "bound to another spec", expected=value.spec, given=spec_of(array))
-            self.inputs[name] = np.zeros(value.shape, value.dtype) if array is None else array
+            self.inputs[name] = aligned(value.spec) if array is None else array
         program = _read_before_update(numbers_first(program))
         layout = _lay_out(program, self.inputs, compiled)
         storages = {id(s): s for s in layout.storage.values() if not s.external}
         storages |= {id(s): s for scratch in layout.scratch.values() for s in scratch}
         self.peak_bytes = pack(list(storages.values()))
         self.lower_bound_bytes = lower_bound(list(storages.values()))
-        self._arena = _aligned(self.peak_bytes)
+        self._arena = aligned(Spec((self.peak_bytes,), np.dtype(np.uint8)))
         for storage in storages.values():
             memory = self._arena[storage.offset : storage.offset + storage.spec.nbytes]
             storage.array = memory.view(storage.spec.dtype).reshape(storage.spec.shape)
@@ -96,12 +100,6 @@ class Plan:
         """One run of the program."""
         for call in self._calls:
             call()
-
-
-def _aligned(nbytes: int) -> Array:
-    raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return np.frombuffer(raw.data[start : start + nbytes], np.uint8)  # an array of its own, not a part of `raw`
 
 
 def _read_before_update(program: Program) -> Program:
@@ -176,12 +174,15 @@ def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Arra
     for node in [*program.inputs.values(), *nodes]:
         if node.op is None and node not in layout.storage:
             layout.storage[node] = Storage(node.spec, external=True, array=node.array)
-    positions = {node: position for position, node in enumerate(nodes)}
-    targets = _state_targets(program, layout, inputs, positions)
+    layout.positions = {node: position for position, node in enumerate(nodes)}
+    layout.targets = _state_targets(program, layout, inputs)
+    for new, state in layout.targets.items():
+        layout.successors[id(layout.storage[state])] = new
+        layout.storage[state].death = last_use.get(state, -1)
     for position, node in enumerate(nodes):
         if node.op is None or base[node] is not node:
             continue
-        storage = _storage_for(node, position, layout, targets)
+        storage = _storage_for(node, position, layout)
         storage.use(position)
         storage.use(last_use.get(node, position))
         layout.storage[node] = storage
@@ -213,16 +214,14 @@ def _birth(storage: Storage) -> float:
     return storage.birth
 
 
-def _state_targets(
-    program: Program, layout: _Layout, inputs: Mapping[str, Array], positions: Mapping[Value, int]
-) -> dict[Value, Value]:
+def _state_targets(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> dict[Value, Value]:
     """Rule 3: new value -> the state input whose memory it may take; the other updates are copied at the end."""
     targets: dict[Value, Value] = {}
     for name, new in program.updates.items():
         state = program.inputs[name]
         computed = new.op is not None and layout.base[new] is new
         bound = new in targets or new in layout.slot_of or _has_slots(new) or not inputs[name].flags.c_contiguous
-        if computed and not bound and _may_overwrite(new, state, layout, positions[new]):
+        if computed and not bound and _may_overwrite(new, state, layout):
             targets[new] = state
         else:
             layout.last_use[layout.base[new]] = FOREVER
@@ -230,18 +229,19 @@ def _state_targets(
     return targets
 
 
-def _may_overwrite(new: Value, state: Value, layout: _Layout, position: int) -> bool:
+def _may_overwrite(new: Value, old: Value, layout: _Layout) -> bool:
+    """Whether ``old``, a base value, is not read any more when ``new`` is written, or by ``new`` in place."""
     assert new.op is not None
-    last = layout.last_use.get(state, -1)
+    position, last = layout.positions[new], layout.last_use.get(old, -1)
     if last < position:
         return True
-    readers = [operand for operand in new.inputs if layout.base[operand] is state]
-    return last == position and new.op.in_place and all(operand is state for operand in readers)
+    readers = [operand for operand in new.inputs if layout.base[operand] is old]
+    return last == position and new.op.in_place and all(operand is old for operand in readers)
 
 
-def _storage_for(node: Value, position: int, layout: _Layout, targets: Mapping[Value, Value]) -> Storage:
-    if node in targets:
-        return layout.storage[targets[node]]
+def _storage_for(node: Value, position: int, layout: _Layout) -> Storage:
+    if node in layout.targets:
+        return layout.storage[layout.targets[node]]
     if node in layout.slot_of:
         concat = layout.slot_of[node][0]
         if concat not in layout.storage:
@@ -264,9 +264,15 @@ def _dying_operand(node: Value, position: int, layout: _Layout) -> Storage | Non
         storage = layout.storage[layout.base[operand]]
         whole = layout.base[operand] is operand and operand not in layout.slot_of and storage.spec == node.spec
         shared = any(other is not operand and layout.storage[layout.base[other]] is storage for other in node.inputs)
-        if whole and not storage.external and not shared and storage.death <= position:
+        if whole and not shared and storage.death <= position and _is_free_for(node, storage, layout):
             return storage
     return None
+
+
+def _is_free_for(node: Value, storage: Storage, layout: _Layout) -> bool:
+    """The arena's memory is; that of a state, if ``node`` makes room for the new value in time."""
+    new = layout.successors.get(id(storage))
+    return not storage.external if new is None else _may_overwrite(new, node, layout)
 
 
 def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tuple[list[Any], dict[Value, Array]]:
@@ -301,7 +307,7 @@ def _chain_calls(chain: Chain | Nest, layout: _Layout, values: Mapping[Value, Ar
         return chain.bind(values, {node: _scratch(node, layout) for node in chain.nodes})
 
     def kept(node: Value) -> bool:
-        return layout.last_use.get(node, -1) > chain.last or layout.storage[node].external
+        return layout.last_use.get(node, -1) > chain.last or node in layout.targets
 
     return [chain.bind(values, kept)]
 

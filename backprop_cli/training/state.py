@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff import Array
+from backprop_cli.autodiff import Array, Spec, aligned
 from backprop_cli.errors import CheckpointError
 from backprop_cli.training.program import AVERAGE, BUFFERS, PARAMETERS, SLOW, Recipe
 
@@ -51,7 +51,9 @@ class State:
     def start(cls, recipe: Recipe, seed: int) -> State:
         """Initial parameters and buffers, and empty slots."""
         dtype = recipe.model.dtype
-        vectors = {name: np.full(recipe.layout_of(name).size, value, dtype) for name, value in recipe.states().items()}
+        vectors = {name: aligned(Spec((recipe.layout_of(name).size,), dtype)) for name in recipe.states()}
+        for name, value in recipe.states().items():
+            vectors[name].fill(value)
         views = _network_arrays(recipe, {name: vectors[name] for name in recipe.network})
         for name, array in recipe.model.init(np.random.default_rng([seed, INITIALIZATION])).items():
             views[name][...] = array
