@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.participant import Unavailable
 
 ROOT = Path(__file__).parent.parent
-_BP = "from backprop_cli.cli.app import main; main()"
+_BP = "from backprop_cli.cli.entry import main; main()"
 
 
 class Command:
