@@ -49,6 +49,40 @@ def test_elementwise_update_costs_one_call(a, b):
     assert plan.peak_bytes == 0
 
 
+def test_old_value_of_a_state_makes_room_for_what_the_new_one_is_made_of(a, b):
+    plan = check(a, b, {}, {"a": 0.9 * a + b})
+    assert plan.calls == 2
+    assert plan.peak_bytes == 0
+
+
+def test_what_a_new_value_is_made_of_is_read_after_it(a, b):
+    part = 0.9 * a
+    check(a, b, {"late": ad.exp(part + b) * part}, {"a": part + b})
+
+
+def test_old_value_of_a_state_is_read_after_what_the_new_one_is_made_of(a, b):
+    part = 0.9 * a
+    check(a, b, {"late": ad.exp(part + b) * a}, {"a": part + b})
+
+
+def test_in_place_calls_get_one_array_twice(a, b):
+    """Of two arrays on the same memory NumPy finds out at every call that they are the same: 0.2 us."""
+    plan = check(a, b, {"c": ad.exp(ad.sin(a) * b)}, {"a": 0.9 * a + b})
+    calls = [call.args for call in plan._calls]
+    addresses = [[array.ctypes.data for array in args] for args in calls]
+    assert sum(places[-1] in places[:-1] for places in addresses) == 4
+    for args, places in zip(calls, addresses, strict=True):
+        for array, place in zip(args[:-1], places, strict=False):
+            assert (array is args[-1]) == (place == places[-1])
+
+
+def test_arrays_begin_at_a_cache_line(a, b):
+    for count in range(1, 9):
+        plan = ad.Plan(ad.Program({"a": a, "b": b}, {"c": ad.exp(a + b)}))
+        assert all(array.ctypes.data % 64 == 0 for array in plan.inputs.values())
+        assert ad.aligned(ad.Spec((count,), np.dtype(np.float32))).ctypes.data % 64 == 0
+
+
 def test_state_read_after_its_new_value_is_known(a, b):
     new = a + b
     check(a, b, {"late": ad.exp(new) * a}, {"a": new})

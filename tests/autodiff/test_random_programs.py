@@ -1,10 +1,13 @@
 """Random programs: the plan gives the evaluator's bits, whatever is shared, joined, viewed or updated."""
 
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_cli import autodiff as ad
+from backprop_cli.autodiff import chains, families
 from backprop_cli.autodiff import plan as planning
 
 SHAPES = [(3, 4), (4, 3), (12,), (1, 4), ()]
@@ -138,6 +141,15 @@ def test_plan_is_evaluate(program, seed):
 def test_plan_of_gradients_is_evaluate(program, seed):
     check(program, seed)
     check(ad.simplify(program), seed)
+
+
+@settings(max_examples=200, deadline=None)
+@given(differentiated(), st.integers(0, 1000))
+def test_plan_of_long_arrays_is_evaluate(program, seed):
+    """As if three numbers were a block and no result small: what is long goes block by block and is never repeated."""
+    block, room = patch.object(chains, "BLOCK", 3), patch.object(chains.Chain, "room", 3)
+    with block, room, patch.object(families, "_SMALL", 0):
+        check(program, seed)
 
 
 @settings(max_examples=100, deadline=None)

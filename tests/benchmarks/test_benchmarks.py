@@ -5,6 +5,7 @@ import json
 import mmap
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,14 @@ def test_a_network_learns_what_its_examples_hold(benchmarks, name: str) -> None:
             assert set(start.tolist()) == {float(name.endswith("weight"))}, name
         else:
             assert start.std() == pytest.approx(start[0].size ** -0.5, rel=0.2), name
+
+
+def test_bp_begins_where_the_installed_command_does(benchmarks) -> None:
+    from benchmarks.command import bp
+
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, function = scripts["bp"].split(":")
+    assert f"from {module} import {function}; {function}()" in bp("title")._arguments
 
 
 def test_memory_of_the_steps(benchmarks) -> None:

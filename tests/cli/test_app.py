@@ -275,6 +275,17 @@ def test_help_takes_less_than_three_imports_of_typer():
     assert help_seconds < 3 * import_seconds
 
 
+def test_no_garbage_is_looked_for_at_start_and_end():
+    """Neither while a command starts nor among all its objects when the interpreter ends."""
+    script = (
+        "import atexit, gc, sys\nfrom backprop_cli.cli.entry import main\n"
+        "atexit.register(lambda: print(gc.get_count()[1], len(gc.get_objects()) < 1000, file=sys.stderr))\n"
+        "gc.collect()\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", script, "list", "layers"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "0 True\n")
+
+
 def _seconds(script, *arguments):
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True, timeout=60)
