@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -21,7 +22,11 @@ choice decides the last bits, and a run should repeat itself.
 SPLIT, ALWAYS_SPLIT = 50_000_000, 250_000_000
 """Multiplications of a batch's forward run from which workers gained an eighth to a third of the time, and from which
 they were as good as BLAS threads at large products, too. BLAS threads wait for each other at full speed: on a busy
-machine a step with two of them took ten times as long, with two workers hardly longer."""
+machine a step with two of them took two to ten times as long, with two workers hardly longer."""
+REPEATED = 10_000_000
+"""Multiplications from which a product counts as large that a layer makes again and again, as a recurrent one at every
+step: those of 5 to 7 million were as fast with workers on a machine at rest, and twice as fast on a busy one. Of layers
+with one product each, BLAS threads were faster by 5 to 30 percent."""
 _MEASURED = 2
 """Workers that a rule may take: more were not measured."""
 
@@ -37,19 +42,24 @@ def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Thre
     """By rule, among so many threads or those that the machine has processors for.
 
     Large matrix products, where nine tenths of the work are such, are left to BLAS. A convolution is a product for
-    each row of windows, a recurrent layer one for each step: BLAS threads that meet after every small product wait for
-    each other. There workers compute a part of the batch each, where it is much work and no example needs another.
+    each row of windows, a recurrent layer one for each step: BLAS threads that meet after every product wait for each
+    other. There workers compute a part of the batch each, where it is much work and no example needs another.
     """
     count = _processors() if wanted == "auto" else wanted
     if count == 1:
         return Threads(1, 1)
-    counts = [(total, each) for _, total, each in recipe.model.products(batch)]
-    work = sum(total for total, _ in counts)
-    is_large = sum(total for total, each in counts if each >= WORTHWHILE) >= 0.9 * work > 0
+    products = list(recipe.model.products(batch))
+    work, made = sum(total for _, total, _ in products), Counter(layer for layer, _, _ in products)
+
+    def mostly_large(repeated: int) -> bool:
+        """Whether nine tenths are large products, of which a layer that makes several has such of its own bound."""
+        large = [total for layer, total, each in products if each >= (WORTHWHILE if made[layer] == 1 else repeated)]
+        return sum(large) >= 0.9 * work > 0
+
     workers = min(count, batch, _MEASURED if wanted == "auto" else count)
-    if workers > 1 and work >= (ALWAYS_SPLIT if is_large else SPLIT) and _is_separable(recipe):
+    if workers > 1 and work >= (ALWAYS_SPLIT if mostly_large(REPEATED) else SPLIT) and _is_separable(recipe):
         return Threads(1, workers)
-    return Threads(1 if wanted == "auto" and not is_large else count, 1)
+    return Threads(1 if wanted == "auto" and not mostly_large(WORTHWHILE) else count, 1)
 
 
 def _is_separable(recipe: Recipe) -> bool:

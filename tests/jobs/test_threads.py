@@ -23,6 +23,8 @@ ROWS = [
     {"type": "flatten"},
 ]
 STEPS = [{"type": "gru", "units": 64}]
+WIDE_STEPS = [{"type": "gru", "units": 160}]
+DEEP = [{"type": "dense", "units": 256}] * 8
 
 
 def made(layers, shape, optimizer="adam"):
@@ -46,6 +48,9 @@ def seven_processors(monkeypatch):
         (ROWS, (1, 28, 28), 8, (1, 1), (3, 1)),
         (STEPS, (32, 8), 64, (1, 1), (3, 1)),
         (STEPS, (32, 64), 128, (1, 2), (1, 3)),
+        (WIDE_STEPS, (16, 32), 64, (1, 2), (1, 3)),  # products of 5 million, one after the other
+        (WIDE_STEPS, (8, 32), 192, (7, 1), (3, 1)),  # of 15 million
+        (DEEP, (256,), 128, (7, 1), (3, 1)),  # of 8 million, one a layer
     ],
     ids=[
         "large",
@@ -56,6 +61,9 @@ def seven_processors(monkeypatch):
         "few rows",
         "small steps in time",
         "steps in time",
+        "wide steps in time",
+        "large steps in time",
+        "deep",
     ],
 )
 def test_products_are_for_blas_and_much_other_work_for_workers(layers, shape, batch, auto, three):
