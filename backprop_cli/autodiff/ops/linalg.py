@@ -59,9 +59,11 @@ class Matmul(Bilinear):
         self.bind(*x, out=out)()
 
     def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
-        """``np.dot`` for two matrices: 0.4 us less a call than ``np.matmul``, the same BLAS underneath."""
+        """``x.dot`` for two matrices: 0.13 us less a call than ``np.dot``, 0.5 less than ``np.matmul``, the same BLAS
+        underneath.
+        """
         if x[0].ndim == x[1].ndim == 2 and out.flags.c_contiguous:
-            return partial(np.dot, x[0], x[1], out)
+            return partial(x[0].dot, x[1], out)
         return into(np.matmul, x[0], x[1], out=out)
 
     def loop(self, *x: Array, out: Array) -> Loop | None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import flat, in_turn
+from backprop_cli.autodiff.calls import copied, flat, in_turn
 from backprop_cli.autodiff.families import Linear, broadcast, reshaped
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, register, sample
@@ -108,9 +108,9 @@ class Sum(Linear):
             count = math.prod(array.shape[axis] for axis in axes)
             ones = np.ones(count, array.dtype)
             if axes == tuple(range(len(axes))):
-                return partial(np.dot, ones, array.reshape(count, -1), out.reshape(-1))
+                return partial(ones.dot, array.reshape(count, -1), out.reshape(-1))
             if axes == tuple(range(array.ndim - len(axes), array.ndim)):
-                return partial(np.dot, array.reshape(-1, count), ones, out.reshape(-1))
+                return partial(array.reshape(-1, count).dot, ones, out.reshape(-1))
         return partial(np.add.reduce, array, self.axes, None, out, self.keepdims)
 
     def loop(self, *x: Array, out: Array) -> Loop:
@@ -214,7 +214,7 @@ class Amax(Op):
             return partial(np.maximum.reduce, x[0], self.axes, None, out, self.keepdims)
         (turned,) = scratch
         reduce = partial(np.maximum.reduce, turned, 0, None, out.reshape(-1))
-        return in_turn([partial(np.copyto, turned, x[0].T), reduce])
+        return in_turn([copied(x[0].T, out=turned), reduce])
 
     def eval_complex(self, *x: Array, out: Array) -> None:
         """The mean of the elements whose real part is the largest."""
