@@ -39,7 +39,10 @@ class Storage:
 
 
 def aligned(spec: Spec) -> Array:
-    """Zeros that begin where a cache line does: a pass over 17,000 numbers takes 1.04 us there, 1.18 elsewhere."""
+    """Zeros of this shape and dtype that begin where a cache line does.
+
+    A pass over 17,000 numbers in float32 takes 1.04 us there, 1.18 elsewhere.
+    """
     raw = np.zeros(spec.nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     whole = np.frombuffer(raw.data[start : start + spec.nbytes], np.uint8)  # an array of its own, not a part of `raw`

@@ -52,7 +52,9 @@ def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Thre
     work, made = sum(total for _, total, _ in products), Counter(layer for layer, _, _ in products)
 
     def mostly_large(repeated: int) -> bool:
-        """Whether nine tenths are large products, of which a layer that makes several has such of its own bound."""
+        """Whether nine tenths of the work are large products. ``repeated``: the multiplications from which one of
+        several products of a layer counts as large; a layer's only one does from ``WORTHWHILE`` on.
+        """
         large = [total for layer, total, each in products if each >= (WORTHWHILE if made[layer] == 1 else repeated)]
         return sum(large) >= 0.9 * work > 0
 

@@ -51,8 +51,9 @@ class State:
     def start(cls, recipe: Recipe, seed: int) -> State:
         """Initial parameters and buffers, and empty slots."""
         dtype = recipe.model.dtype
-        vectors = {name: aligned(Spec((recipe.layout_of(name).size,), dtype)) for name in recipe.states()}
+        vectors = {}
         for name, value in recipe.states().items():
+            vectors[name] = aligned(Spec((recipe.layout_of(name).size,), dtype))
             vectors[name].fill(value)
         views = _network_arrays(recipe, {name: vectors[name] for name in recipe.network})
         for name, array in recipe.model.init(np.random.default_rng([seed, INITIALIZATION])).items():

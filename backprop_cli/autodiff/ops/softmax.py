@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Call, Calls, in_turn, into
+from backprop_cli.autodiff.calls import Call, Calls, copied, in_turn, into
 from backprop_cli.autodiff.op import Op, register, sample
 from backprop_cli.autodiff.ops.reduction import Sum
 from backprop_cli.autodiff.spec import Array, Spec
@@ -158,7 +158,7 @@ def _normalize(x: Array, out: Array, scratch: tuple[Array, ...]) -> Iterator[Cal
     column = scratch[0][:rows]
     if len(scratch) > 1:
         turned = scratch[1].reshape(-1)[: x.size].reshape(width, rows)
-        yield partial(np.copyto, turned, x.T)
+        yield copied(x.T, out=turned)
         yield partial(np.maximum.reduce, turned, 0, None, column[:, 0])
     else:
         yield partial(np.maximum.reduce, x, 1, None, column, True)
