@@ -18,6 +18,7 @@ Any other exception is a bug of ours: exit code 1 and a traceback.
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -138,6 +139,11 @@ class DivergenceError(BpError):
 
 class BpWarning(UserWarning):
     """What a user should know of a result that there is nevertheless: printed as one line."""
+
+
+def warn(text: str) -> None:
+    """Warn a user: ``train`` writes it to the run's log, ``validate`` lists it, other commands print it."""
+    warnings.warn(text, BpWarning, stacklevel=3)
 
 
 class CheckpointError(BpError):

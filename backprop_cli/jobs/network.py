@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.file import NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
-from backprop_cli.errors import ConfigError, DataError
+from backprop_cli.errors import BpWarning, ConfigError, DataError
 from backprop_cli.jobs.overfit import first_batches
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
@@ -32,11 +35,12 @@ from backprop_cli.training.program import Recipe
 
 @dataclass(frozen=True)
 class Prepared:
-    """A configuration, its data and its network."""
+    """A configuration, its data and its network. ``warnings``: what the data gives reason to warn of, a line each."""
 
     loaded: Loaded
     dataset: Dataset
     recipe: Recipe
+    warnings: Sequence[str] = ()
 
 
 def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Recipe:
@@ -70,10 +74,25 @@ def prepare(loaded: Loaded) -> Prepared:
     shape = config.model.input or known_input_shape(config.data, loaded.base)
     if shape is not None:
         check_model(loaded, shape)  # before data is read, which may take a while
-    dataset = load(loaded)
-    recipe = _recipe(loaded, dataset)
+    with _collected() as found:
+        dataset = load(loaded)
+        recipe = _recipe(loaded, dataset)
     dataset = first_batches(config, dataset)
-    return Prepared(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe)
+    return Prepared(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe, found)
+
+
+@contextmanager
+def _collected() -> Iterator[list[str]]:
+    """The texts of the ``BpWarning``s within, once each; they are not shown. Other warnings go their way."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", BpWarning)
+        yield texts
+    for each in caught:
+        if not issubclass(each.category, BpWarning):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        elif str(each.message) not in texts:
+            texts.append(str(each.message))
 
 
 def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from backprop_cli.checks.additions import check_addition
 from backprop_cli.checks.story import mistake
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.plugins import Plugin, read_plugins
-from backprop_cli.errors import BpWarning, CheckError, ConfigError, Problem, UsageError
+from backprop_cli.errors import CheckError, ConfigError, Problem, UsageError, warn
 from backprop_cli.run.directory import RunDirectory
 
 _KIND = "plugin"
@@ -115,7 +114,7 @@ def stand_in(where: Path, needed: Mapping[str, str], files: Sequence[Path | str]
     changed = [name for name, sha256 in needed.items() if sha256 not in [plugin.sha256 for plugin in plugins]]
     for name, plugin in zip(changed, others, strict=False):
         text = f"{plugin.name}: is not the {name} that {where} was trained with (its sha256 differs)"
-        warnings.warn(text, BpWarning, stacklevel=2)
+        warn(text)
     return plugins
 
 

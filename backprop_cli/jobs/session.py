@@ -50,10 +50,11 @@ def _kept_checkpoints(config: Config) -> CheckpointSettings:
 
 
 def first_warnings(prepared: Prepared, job: Job, resumed: bool) -> Iterator[Warned]:
-    """What is told before the first step; of its configuration only a new run."""
+    """What is told before the first step; of its configuration and data only a new run."""
     config = prepared.loaded.config
     if not resumed:
-        yield from map(Warned, [*warnings_of(prepared.loaded), *warnings_with(prepared.loaded, job)])
+        found = [*warnings_of(prepared.loaded), *prepared.warnings, *warnings_with(prepared.loaded, job)]
+        yield from map(Warned, found)
     if config.training.overfit_batches is not None:
         yield Warned(notice(config, prepared.dataset))
 

@@ -60,5 +60,5 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
         dataset.classes,
         recipe.model.parameter_count,
         job.total_steps,
-        [*warnings_of(prepared.loaded), *warnings_with(prepared.loaded, job)],
+        [*warnings_of(prepared.loaded), *prepared.warnings, *warnings_with(prepared.loaded, job)],
     )
