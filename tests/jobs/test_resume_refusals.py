@@ -47,10 +47,13 @@ def test_what_cannot_be_resumed(capsys):
         ("data.split.test=0.3", SPLIT),
         ("data.target=y", SPLIT),
         ("data.features=[y, x]", FEATURES),
-        ("optimizer=sgd", f"{KEEPS} optimizer: adam remembers m_sum and v_sum, sgd remembers nothing; start a new run"),
+        (
+            "optimizer=sgd",
+            f"{KEEPS} optimizer: adam remembers m_sum and v_scaled, sgd remembers nothing; start a new run",
+        ),
         (
             'optimizer.groups=[{parameters: "*.bias", amsgrad: true}]',
-            f"{KEEPS} optimizer: adam remembers m_sum and v_sum of dense_1.bias, adam remembers m_sum and v_sum and "
+            f"{KEEPS} optimizer: adam remembers m_sum and v_scaled of dense_1.bias, adam remembers m_sum and v_scaled and "
             "v_largest; start a new run",
         ),
         ("average=ema", f"{KEEPS} average, of which it has none; start a new run"),
@@ -77,7 +80,7 @@ def test_every_such_override_is_named(capsys):
     run, _ = run_of(write_config(), "run", ["training.epochs=1"])
     assert refusal(capsys, run, "optimizer=sgd", "training.epochs=9", "seed=4") == (
         2,
-        f"override optimizer=sgd: {KEEPS} optimizer: adam remembers m_sum and v_sum, sgd remembers nothing; "
+        f"override optimizer=sgd: {KEEPS} optimizer: adam remembers m_sum and v_scaled, sgd remembers nothing; "
         "start a new run\n"
         f"override seed=4: {SPLIT}\n2 problems; nothing was run.\n",
     )

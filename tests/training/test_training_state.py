@@ -41,7 +41,7 @@ def test_start_is_the_models_and_the_slots_are_the_optimizers():
     parameters = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"]
     assert list(tensors) == [
         *parameters,
-        *(f"optimizer.{slot}.{name}" for slot in ("m_sum", "v_sum") for name in parameters),
+        *(f"optimizer.{slot}.{name}" for slot in ("m_sum", "v_scaled") for name in parameters),
     ]
     assert tensors["dense_1.weight"].any()
     assert not tensors["dense_1.bias"].any()

@@ -36,7 +36,7 @@ class Lamb(Moments):
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """Adam's direction and the decay."""
         new = self.sums(g, slot)
-        direction = self.quotient(new["m_sum"], new["v_sum"], scalar)
+        direction = self.quotient(new["m_sum"], new["v_scaled"], scalar)
         return (direction + self.weight_decay * parameter if self.weight_decay else direction), new
 
     def shaped_direction(self, direction: Value, parameter: Value) -> Value:

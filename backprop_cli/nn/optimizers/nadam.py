@@ -31,20 +31,20 @@ class Nadam(Moments):
     """speed at which the momentum rises to beta1"""
 
     def scalars(self, step: int) -> dict[str, float]:
-        """The weights of the gradient and of ``m_sum``, and what makes the corrected mean square of ``v_sum``."""
+        """The weights of the gradient and of ``m_sum``, and what makes the corrected mean square of ``v_scaled``."""
         product = self._product(step)
         ahead = self._momentum(step + 1)
         return {
             "g_weight": (1.0 - self._momentum(step)) / (1.0 - product),
             "m_weight": ahead / (1.0 - product * ahead) * (1.0 - self.beta1),
-            "v_scale": (1.0 - self.beta2) / (1.0 - self.beta2**step),
+            "v_scale": (1.0 - self.beta2) / (1.0 - self.beta2**step) / self.root_scale**2,
         }
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """Gradient and mean over the root of the corrected mean square."""
         new = self.sums(g, slot)
         ahead = g * scalar["g_weight"] + new["m_sum"] * scalar["m_weight"]
-        return ahead / (sqrt(new["v_sum"] * scalar["v_scale"]) + self.epsilon), new
+        return ahead / (sqrt(new["v_scaled"] * scalar["v_scale"]) + self.epsilon), new
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2 with ``mu_t`` of section 2: ``m_bar / (sqrt(v_hat) + epsilon)``."""

@@ -26,19 +26,19 @@ class Radam(Moments):
     type: Literal["radam"] = "radam"
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Of ``m_sum / (root_weight * sqrt(v_sum) + offset) * scale``: both cases are one formula."""
+        """Of ``m_sum / (root_weight * sqrt(v_scaled) + offset) * scale``: both cases are one formula."""
         mean = (1.0 - self.beta1) / (1.0 - self.beta1**step)
         rectified = self._rectification(step)
         if rectified == 0:
             return {"root_weight": 0.0, "offset": 1.0, "scale": mean}
-        root = math.sqrt((1.0 - self.beta2**step) / (1.0 - self.beta2))
-        offset = self.epsilon / math.sqrt(1.0 - self.beta2)
+        root = self.root_scale * math.sqrt((1.0 - self.beta2**step) / (1.0 - self.beta2))
+        offset = self.root_scale * self.epsilon / math.sqrt(1.0 - self.beta2)
         return {"root_weight": 1.0, "offset": offset, "scale": mean * root * rectified}
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """The corrected mean, over the rectified root of the mean square where there is enough behind it."""
         new = self.sums(g, slot)
-        return new["m_sum"] / (sqrt(new["v_sum"]) * scalar["root_weight"] + scalar["offset"]) * scalar["scale"], new
+        return new["m_sum"] / (sqrt(new["v_scaled"]) * scalar["root_weight"] + scalar["offset"]) * scalar["scale"], new
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2, lines 7 to 15."""
