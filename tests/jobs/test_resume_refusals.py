@@ -53,8 +53,8 @@ def test_what_cannot_be_resumed(capsys):
         ),
         (
             'optimizer.groups=[{parameters: "*.bias", amsgrad: true}]',
-            f"{KEEPS} optimizer: adam remembers m_sum and v_scaled of dense_1.bias, adam remembers m_sum and v_scaled and "
-            "v_largest; start a new run",
+            f"{KEEPS} optimizer: adam remembers m_sum and v_scaled of dense_1.bias, adam remembers m_sum and v_scaled "
+            "and v_largest; start a new run",
         ),
         ("average=ema", f"{KEEPS} average, of which it has none; start a new run"),
         ("lookahead={steps: 3}", f"{KEEPS} lookahead, of which it has none; start a new run"),

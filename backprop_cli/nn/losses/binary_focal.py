@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from backprop_cli.autodiff import Array, Value, exp, sigmoid, softplus
+from backprop_cli.autodiff import Array, Value, sigmoid
+from backprop_cli.nn.focal_cost import focal_cost
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 from backprop_cli.settings import Maybe
 
@@ -39,10 +40,9 @@ class BinaryFocal(Loss):
     def costs(self, outputs: Value, targets: Value) -> Value:
         """``t * a_1 * sigmoid(-x)^gamma * softplus(-x) + (1 - t) * a_0 * sigmoid(x)^gamma * softplus(x)``."""
         self.check(outputs, targets)
-        yes, no = softplus(-outputs), softplus(outputs)
         one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1.0 - self.alpha)
-        # log(1 - q) is -softplus of the other side, finite with its derivatives where q rounds to 1.
-        return targets * (one * exp(-self.gamma * no) * yes) + (1.0 - targets) * (zero * exp(-self.gamma * yes) * no)
+        yes, no = focal_cost(outputs, self.gamma), focal_cost(-outputs, self.gamma)
+        return targets * (one * yes) + (1.0 - targets) * (zero * no)
 
     def least(self, targets: Array, outputs: int) -> float:
         """0; not known where targets are between 0 and 1."""

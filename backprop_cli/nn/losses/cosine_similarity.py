@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from backprop_cli.autodiff import Value, maximum, sqrt, square
+from backprop_cli.autodiff import Value, absolute, amax, greater, maximum, sqrt, square, stop_gradient, where
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 
+_LONG = 1e15
+"""An entry from which on a row is shortened: float32 holds the square."""
 _SMALLEST = 1e-8
 """Length that a shorter row is taken to have, as in PyTorch's cosine_similarity."""
 
@@ -32,6 +34,13 @@ class CosineSimilarity(Loss):
     def costs(self, outputs: Value, targets: Value) -> Value:
         """``1 - <x, t> / (|x| |t|)``."""
         self.check(outputs, targets)
+        rows = [_shortened(outputs), _shortened(targets)]
         # The larger is taken of the squares: the derivative of the root is infinite at 0.
-        lengths = [sqrt(maximum(sum_(square(rows), 1), _SMALLEST**2)) for rows in (outputs, targets)]
-        return 1.0 - sum_(outputs * targets, 1) / (lengths[0] * lengths[1])
+        lengths = [sqrt(maximum(sum_(square(row), 1), _SMALLEST**2)) for row in rows]
+        return 1.0 - sum_(rows[0] * rows[1], 1) / (lengths[0] * lengths[1])
+
+
+def _shortened(rows: Value) -> Value:
+    """Rows in their own direction, whose squares do not overflow."""
+    largest = amax(absolute(rows), 1, keepdims=True)
+    return rows / stop_gradient(where(greater(largest, _LONG), largest, 1.0))

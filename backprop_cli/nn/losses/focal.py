@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from backprop_cli.autodiff import Value, exp, logsumexp, one_hot, where
+from backprop_cli.autodiff import Value, logsumexp, one_hot, where
+from backprop_cli.autodiff import sum as sum_
+from backprop_cli.nn.focal_cost import focal_cost
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.losses.of_classes import ClassLoss
-from backprop_cli.nn.softmax_cross_entropy import softmax_cross_entropy
-
-_NOTHING = -1e30
-"""A logit whose exponential is 0 beside any other, and which float32 can hold."""
 
 
 @LOSSES.register
@@ -33,10 +32,9 @@ class Focal(ClassLoss):
     """how much less what is predicted well counts"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``exp(gamma * log(1 - p[y])) * -log(p[y])``."""
+        """``focal_cost`` of the label's logit above the others' ``logsumexp``, whose sigmoid is ``p[y]``."""
         self.check(outputs, targets)
-        # 1 - p[y] is the share of the other classes. Of its logarithm the derivative is finite where p[y] rounds to 1;
-        # of a power below 1 of the difference it is not.
         chosen = one_hot(targets, outputs.shape[1], outputs.dtype)
-        others = logsumexp(where(chosen, _NOTHING, outputs), 1) - logsumexp(outputs, 1)
-        return exp(self.gamma * others) * softmax_cross_entropy(outputs, targets)
+        nothing = float(np.finfo(outputs.dtype).min)  # finite: with one class it is the only logit left
+        others = logsumexp(where(chosen, nothing, outputs), 1)
+        return focal_cost(sum_(chosen * outputs, 1) - others, self.gamma)
