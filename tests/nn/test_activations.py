@@ -132,3 +132,19 @@ def test_softmax_is_over_the_last_axis():
     values, feed = inputs(x=np.random.default_rng(0).normal(size=(2, 3, 4)))
     (probs,) = evaluate([build(ACTIVATIONS, "softmax").apply(values["x"])], feed)
     np.testing.assert_allclose(probs.sum(axis=-1), np.ones((2, 3)), rtol=1e-15)
+
+
+ROUNDED_NEAR_1 = ("gelu", "sigmoid", "silu", "tanh")
+"""Whose derivative is made of a number near 1, or crosses 0: right absolutely, not relatively."""
+
+
+@pytest.mark.parametrize("settings", [s for name, s in CASES if "softmax" not in name], ids=label)
+def test_slopes_in_float32_are_those_of_float64(settings):
+    far = np.logspace(-6, 1.9, 500).astype(np.float32)
+    x, activation = np.concatenate([-far, far]), build(ACTIVATIONS, settings)
+    found = []
+    for array in (x, x.astype(np.float64)):
+        values, feed = inputs(x=array)
+        found += evaluate(ad.grad(ad.sum(activation.apply(values["x"])), [values["x"]]), feed)
+    is_rounded = settings["type"] in ROUNDED_NEAR_1
+    np.testing.assert_allclose(*found, rtol=0 if is_rounded else 1e-6, atol=2e-6 if is_rounded else 1e-37)

@@ -13,6 +13,9 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 class Sigmoid(Activation):
     """``out = 1 / (1 + exp(-x))``, in (0, 1).
 
+    The derivative is ``out * (1 - out)``, as in PyTorch: right to 1e-7 in float32, but far above 0 not to a share of
+    itself.
+
     Shapes: x any -> out as x
     YAML:   sigmoid
     """
