@@ -156,17 +156,25 @@ class Updates:
             return start, before, counted
         size = self.job.settings.batch_size
         end = min(start + self.job.settings.accumulate * size, len(epoch.order))
-        whole = max(self._count(epoch.order[start:end]), 1)
+        share = self._sharing(epoch.order[start:end])
         while end - start > size:
             bound, batch = self.bind(size, updates=False), epoch.order[start : start + size]
-            bound.inputs[SHARE][...] = self._count(batch) / whole
+            bound.inputs[SHARE][...] = share(batch)
             bound.run(batch, start)
             total = bound.outputs[LOSS].item() * bound.counted()
             before, counted = before + total, counted + bound.counted()
             epoch.add_batch(start, size, total, bound.counted(), bound.predictions)
             start += size
-        self.bind(end - start, updates=True).inputs[SHARE][...] = self._count(epoch.order[start:end]) / whole
+        self.bind(end - start, updates=True).inputs[SHARE][...] = share(epoch.order[start:end])
         return start, before, counted
+
+    def _sharing(self, update: Array) -> Callable[[Array], float]:
+        """The share that a batch has in its update. All shares are 1 together, so that penalties count once.
+
+        A batch's share is that of the costs that count; where none does, that of the examples.
+        """
+        whole = self._count(update)
+        return lambda batch: self._count(batch) / whole if whole else len(batch) / len(update)
 
     def _count(self, index: Array) -> int:
         """How many costs a batch of these examples is the mean of."""
