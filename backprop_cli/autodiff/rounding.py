@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from backprop_cli.autodiff.evaluate import compute
+from backprop_cli.autodiff.evaluate import compute, evaluate
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value, toposort
 
@@ -18,13 +18,18 @@ def jittered(outputs: Sequence[Value], feed: Mapping[Value, Array], rng: np.rand
     """The arrays of ``outputs`` where every float64 that an op computes is ``1 +- eps`` of itself, signs at random.
 
     What moved, the machine's own rounding moves as well, also where it is all that large numbers leave of their
-    difference. Results of kinked ops and steps are left alone: which of two equals is the larger is no rounding.
+    difference. Results of kinked ops are left alone, and steps keep what they are at ``feed``: which of two equals is the
+    larger is no rounding, and a point on a kink stays on its branch.
 
     Source: Monte Carlo arithmetic, Parker (1997).
     """
-    arrays: dict[Value, Array] = dict(feed)
+    order = toposort(outputs, known=feed)
+    steps = [node for node in order if node.op is not None and node.op.is_step]
     with np.errstate(all="ignore"):
-        for node in toposort(outputs, known=arrays):
+        arrays: dict[Value, Array] = {**feed, **dict(zip(steps, evaluate(steps, feed), strict=True))}
+        for node in order:
+            if node in arrays:
+                continue
             if node.op is None:
                 assert node.array is not None
                 arrays[node] = node.array

@@ -18,6 +18,7 @@ from backprop_cli.autodiff import (
     Program,
     Value,
     constant,
+    evaluate,
     grad,
     hvp,
     input_,
@@ -86,6 +87,13 @@ def norm(direction: Direction) -> float:
     return math.sqrt(sum(float(part.vector @ part.vector) for part in direction))
 
 
+class Rounding(NamedTuple):
+    """How much of the scalar is rounding, and of an entry of each tensor's gradient."""
+
+    of_scalar: float
+    of_gradient: Mapping[Tensor, float]
+
+
 class Objective:
     """``scalar`` of a float64 program, by ``tensors``, at the point ``arrays`` (by the inputs' names; copied).
 
@@ -134,33 +142,48 @@ class Objective:
         return self._reverse.outputs[str(tensor)].reshape(-1)
 
     @cached_property
-    def rounding(self) -> tuple[float, dict[Tensor, float]]:
-        """Rounding of the scalar, and of an entry of each tensor's gradient: how far they move when every result of the
-        program moves by its last digit, and at least eps times their size. Moves across a kink do not count.
+    def rounding(self) -> Rounding:
+        """Of the scalar, and of an entry of each tensor's gradient, at the point."""
+        return self._rounding(self.point)
+
+    def rounding_beside(self, direction: Direction, t: float) -> Rounding:
+        """The same at ``point + t direction``, where terms may cancel that do not at the point."""
+        return self._rounding(self._moved(direction, t))
+
+    def _rounding(self, point: Mapping[str, Array]) -> Rounding:
+        """How far the numbers move when every result of the program moves by its last digit, and at least eps times
+        their size. Every kink stays on its branch.
 
         Where reverse mode did not make the checked gradient, its way to the same numbers rounds, too: a Hessian-vector
         product that forward over reverse finds to be exactly 0 is 1e-16 to whatever it is compared with.
         """
-        of_scalar = EPS * abs(self.value)
-        of_gradient = {t: EPS * _largest(self.gradient[t]) for t in self.tensors}
-        feed = {value: self.point[name] for name, value in self.inputs.items()}
-        checked, found = list(self._reverse.program.outputs.values()), list(self.gradient.values())
+        feed = {value: point[name] for name, value in self.inputs.items()}
+        outputs = [self._loss.program.outputs[_SCALAR], *self._reverse.program.outputs.values()]
         if self.base is not None:
-            other = self._plan({str(k): value for k, value in enumerate(self._reversed())})
-            _run(other)
-            checked += other.program.outputs.values()
-            found += [array.reshape(-1) for array in other.outputs.values()]
-        outputs = [*self._loss.program.outputs.values(), *checked]
+            outputs += self._other.program.outputs.values()
+        with np.errstate(all="ignore"):
+            value, *gradients = evaluate(outputs, feed)
+        of_scalar = EPS * abs(float(value))
+        of_gradient = {t: EPS * _largest(g) for t, g in zip(self.tensors, gradients, strict=False)}
         rng = np.random.default_rng(0)
         for _ in range(_JITTERS):
-            value, *moved = jittered(outputs, feed, rng)
-            branches, gradients = moved[: len(self.branches)], moved[len(self.branches) :]
-            if all(np.array_equal(x, y) for x, y in zip(branches, self.branches, strict=True)):
-                of_scalar = max(of_scalar, abs(float(value) - self.value))
-                for tensor, gradient, before in zip(cycle(self.tensors), gradients, found, strict=False):
-                    change = _largest(gradient.reshape(-1) - before)
-                    of_gradient[tensor] = max(of_gradient[tensor], change)
-        return of_scalar, of_gradient
+            moved, *others = jittered(outputs, feed, rng)
+            of_scalar = max(of_scalar, abs(float(moved) - float(value)))
+            for tensor, one, other in zip(cycle(self.tensors), gradients, others, strict=False):
+                of_gradient[tensor] = max(of_gradient[tensor], _largest(other - one))
+        return Rounding(of_scalar, of_gradient)
+
+    @cached_property
+    def _other(self) -> Plan:
+        """Reverse mode, where it did not make the checked gradient."""
+        return self._plan({str(k): value for k, value in enumerate(self._reversed())})
+
+    def _moved(self, direction: Direction, t: float) -> dict[str, Array]:
+        """``point + t direction``."""
+        moved = {name: array.copy() for name, array in self.point.items()}
+        for part in direction:
+            self._moving(moved, part)[...] += t * part.vector
+        return moved
 
     def at(self, direction: Direction) -> float:
         """Largest entry of the point, in size, among those that move."""
@@ -212,8 +235,17 @@ class Objective:
 
     def complex(self, direction: Direction) -> float:
         """The derivative along the direction by the complex step."""
+        return self._complex(self.step, direction)
+
+    def complex_beside(self, direction: Direction, t: float) -> float:
+        """The same at ``point + t direction``."""
+        point = self._moved(direction, t)
+        step = ComplexStep([self.scalar], {value: point[name] for name, value in self.inputs.items()})
+        return self._complex(step, direction)
+
+    def _complex(self, step: ComplexStep, direction: Direction) -> float:
         self.passes += 1
-        (slope,) = self.step.along({part.tensor.value: _spread(part) for part in direction})
+        (slope,) = step.along({part.tensor.value: _spread(part) for part in direction})
         return float(slope)
 
     @cached_property

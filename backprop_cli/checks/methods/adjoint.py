@@ -43,7 +43,7 @@ def _entry(objective: Objective, tensor: Tensor, direction: Direction) -> Entry:
     reverse, forward = objective.slope(direction), objective.forward(direction)
     if not (math.isfinite(reverse) and math.isfinite(forward)):
         return Entry((), reverse, forward, "NONFINITE")
-    size = TOLERANCE * float(np.linalg.norm(objective.gradient[tensor])) + ROUNDING * objective.rounding[1][tensor]
+    size = TOLERANCE * float(np.linalg.norm(objective.gradient[tensor])) + ROUNDING * objective.rounding.of_gradient[tensor]
     if abs(forward - reverse) <= size * norm(direction):
         return Entry((), reverse, forward, "PASS")
     _, element = locate(lambda v: objective.slope(v) - objective.forward(v), direction, reverse - forward)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backprop_cli.checks.method import METHODS, Method, Options, checks_of, entrywise
+from backprop_cli.checks.method import METHODS, ROUNDING, Method, Options, checks_of, entrywise
 from backprop_cli.checks.methods.central import by_difference
 from backprop_cli.checks.methods.complex import by_complex_step, differing
 from backprop_cli.checks.objective import Direction, Objective, Tensor, unit
@@ -17,9 +17,10 @@ class Auto(Method):
     """Every sampled entry by central differences and by the complex step; all entries along random directions by the
     complex step and in forward mode.
 
-    An entry passes that agrees with either: the complex step sees what a difference's rounding hides, and the
-    difference, which needs no more than values, vouches for the complex step. At a kink both sides are checked. Where a
-    direction shows a mistake its entry is found by halving. Where only forward mode is wrong it has a check of its own.
+    The complex step sees what a difference's rounding and curvature hide; the difference needs no more than values, so
+    one that fails by more than it can be off is never overruled, and one that agrees vouches for the complex step. At a
+    kink both sides are checked. Where a direction shows a mistake its entry is found by halving. Where only forward
+    mode is wrong it has a check of its own.
     """
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
@@ -27,7 +28,8 @@ class Auto(Method):
 
         def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> Entry:
             exact = by_complex_step(objective, tensor, direction, index, options.tolerance)
-            return _agreed(by_difference(objective, direction, index, options.tolerance), exact)
+            beside = objective.complex_beside
+            return _agreed(by_difference(objective, direction, index, options.tolerance, beside), exact)
 
         suspects = differing(objective, options, objective.slope, objective.complex)
         entries = entrywise(objective, options, judge, suspects)
@@ -37,8 +39,10 @@ class Auto(Method):
 
 
 def _agreed(difference: Entry, exact: Entry) -> Entry:
-    """What two witnesses say: the difference at a kink, else the complex step if it agrees, else the difference."""
-    if difference.is_beside or difference.verdict == "KINK":
+    """What two witnesses say: the difference at a kink and where it fails, else the complex step if it agrees or if the
+    difference cannot tell.
+    """
+    if difference.is_beside or difference.verdict in ("KINK", "FAIL"):
         return difference
     if exact.verdict in ("PASS", "NONFINITE") or difference.verdict == "TINY":
         return exact
@@ -51,8 +55,9 @@ def _forward(objective: Objective, options: Options) -> list[tuple[Tensor, Check
     for tensor, element in differing(objective, options, objective.forward, objective.complex):
         along = unit(tensor, element)
         found, wanted = objective.forward(along), objective.complex(along)
-        verdict = judged(found, wanted, options.tolerance, 0.0)
-        if verdict != "PASS":
+        noise = ROUNDING * objective.rounding.of_gradient[tensor]
+        verdict = judged(found, wanted, options.tolerance, noise)
+        if verdict in ("FAIL", "NONFINITE"):
             entry = Entry(tensor.index(element), found, wanted, verdict)
             failed.append((tensor, Check(tensor.name, FORWARD, tensor.shape, (entry,))))
     return failed

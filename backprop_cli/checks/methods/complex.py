@@ -39,7 +39,7 @@ def by_complex_step(
 ) -> Entry:
     """The derivative along a direction (one element) both ways, and what to think of it."""
     analytic, numeric = objective.slope(direction), objective.complex(direction)
-    noise = ROUNDING * objective.rounding[1][tensor]
+    noise = ROUNDING * objective.rounding.of_gradient[tensor]
     return Entry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
 
 
@@ -52,7 +52,7 @@ def differing(objective: Objective, options: Options, one: Slope, other: Slope) 
     """
     found, rng = [], options.rng
     for tensor in objective.tensors:
-        gradient, rounding = objective.gradient[tensor], objective.rounding[1][tensor]
+        gradient, rounding = objective.gradient[tensor], objective.rounding.of_gradient[tensor]
         size = _DIRECTION_ROUNDING * float(np.linalg.norm(gradient)) + ROUNDING * rounding * tensor.size**0.5
         for kind in KINDS:
             direction = random_direction([tensor], rng, kind)

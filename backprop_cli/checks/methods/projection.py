@@ -82,7 +82,7 @@ def calibrated(objective: Objective, direction: Direction) -> _Scale:
 
 
 def _rounding(objective: Objective, direction: Direction, step: float) -> float:
-    return objective.rounding[0] * norm(direction) / step
+    return objective.rounding.of_scalar * norm(direction) / step
 
 
 def _difference(objective: Objective, direction: Direction, step: float) -> tuple[float, bool]:

@@ -51,7 +51,7 @@ def by_remainder(objective: Objective, direction: Direction) -> Entry:
     """The rate along a unit direction. ``KINK`` where kinks are too near for two remainders to be measured."""
     base, expected = (objective, 2.0) if objective.base is None else (objective.base, 3.0)
     slope, bend = base.slope(direction), 0.0 if objective.base is None else base.bend(direction)
-    rounding, found, crossed = _ROUNDING * base.rounding[0], [], False
+    rounding, found, crossed = _ROUNDING * base.rounding.of_scalar, [], False
     for s in _SIZES:
         change = base.run(direction, s) - base.value
         if base.is_on(base.branches):
