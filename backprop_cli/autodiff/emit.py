@@ -41,7 +41,8 @@ class Assignments:
 
     def emit(self, source: Source) -> None:
         """Write the nest."""
-        if math.prod(self.members[0].loop.out.shape) > 0:
+        loop = self.members[0].loop
+        if loop.start or math.prod(loop.out.shape) > 0:  # the sum of nothing is written, too
             _NestWriter(self, source).write()
 
 
@@ -120,7 +121,7 @@ class Source:
 
     def text(self) -> str:
         """The function."""
-        body = [*self._pointers.values(), *self.lines]
+        body = [*self._pointers.values(), *self.lines] or ["pass"]
         return "\n".join(["def run(float32s, float64s, int64s, addresses):", *(f"    {line}" for line in body), ""])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.structure import Local, dense
-from backprop_cli.autodiff.value import Operand, Value, as_value
+from backprop_cli.autodiff.value import Operand, Value, as_value, constant
 from backprop_cli.errors import ShapeError
 from backprop_cli.registry import Registry, snake_case
 
@@ -110,9 +110,18 @@ class Op:
 
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The op on ``size`` arrays at once: those operands that are ``mapped`` have a new first axis, and so has the
-        result. Entry by entry along it, the result is that of the op; at least one operand is mapped.
+        result. Entry by entry along it, the result is that of the op; at least one operand is mapped. By default one
+        after the other, joined.
         """
-        raise NotImplementedError
+        specs = [v.spec.with_shape(v.shape[1:]) if m else v.spec for v, m in zip(x, mapped, strict=True)]
+        shape = self.shape(*specs).shape
+        results = [
+            self(*(_entry(v, k) if is_mapped else v for v, is_mapped in zip(x, mapped, strict=True)))
+            for k in range(size)
+        ]
+        if not results:
+            return OPS["broadcast_to"]((0, *shape))(constant(0, self.shape(*specs).dtype))  # type: ignore[no-any-return]
+        return OPS["concat"](0)(*(OPS["reshape"]((1, *shape))(result) for result in results))  # type: ignore[no-any-return]
 
     def flops(self, *x: Spec) -> int:
         """Floating-point operations of one evaluation."""
@@ -169,6 +178,11 @@ class Op:
 
     def __str__(self) -> str:
         return self.printed().removesuffix("()")
+
+
+def _entry(x: Value, k: int) -> Value:
+    """``x[k]``."""
+    return OPS["reshape"](x.shape[1:])(OPS["slice"](0, k, k + 1)(x))  # type: ignore[no-any-return]
 
 
 def in_brackets(operand: str) -> str:

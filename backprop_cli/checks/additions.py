@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import ValidationError
 
+from backprop_cli.autodiff import OPS
+from backprop_cli.checks.promises.kept import check_rules, check_values
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
 from backprop_cli.registry import Entry, RegistrationError
@@ -12,11 +15,18 @@ CHECKED = ("layers", "activations", "losses", "optimizers", "averages", "initial
 """Kinds of which ``check_registered`` can tell something."""
 
 
-def check_addition(entry: Entry) -> Report | None:
+_SEED = 0
+
+
+def check_addition(entry: Entry, *, gradients: bool = True) -> Report | None:
     """The checks of one type at its samples; None where there is nothing that could be wrong: a metric, a step.
+
+    An op is held to all that the contract of ops promises, of which its gradient is a part, and that gradient's own.
+    ``gradients``: without, only to the rest.
 
     Raises:
         RegistrationError: its name is taken, or it lacks samples to check it at.
+        BrokenPromiseError: an op's method does not do what the contract of ops says.
         Exception: whatever its own code raises.
 
     """
@@ -26,9 +36,27 @@ def check_addition(entry: Entry) -> Report | None:
         return None
     if not cls.samples:
         raise RegistrationError(f"{kind} '{entry.name}' has no samples, at which its gradient could be checked")
+    is_op = entry.registry is OPS
+    if is_op:
+        check_values(cls, np.random.default_rng(_SEED))
+    report = _gradients(entry) if gradients else None
+    if is_op and (report is None or report.passed):
+        check_rules(cls, np.random.default_rng(_SEED))
+        report = report and _second_order(entry, report)
+    return report if report is not None and report.checks else None
+
+
+def _gradients(entry: Entry) -> Report:
     try:
-        report = check_registered(only={entry.registry.plural: (entry.name,)})
+        return check_registered(only={entry.registry.plural: (entry.name,)})
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise RegistrationError(f"{kind} '{entry.name}' cannot be made of its samples: {found}") from error
-    return report if report.checks else None
+        raise RegistrationError(
+            f"{entry.registry.kind} '{entry.name}' cannot be made of its samples: {found}"
+        ) from error
+
+
+def _second_order(entry: Entry, first: Report) -> Report:
+    """The report on the rules' own derivatives where one of them is wrong, else the first."""
+    second = check_registered(order=2, only={entry.registry.plural: (entry.name,)})
+    return first if second.passed else second

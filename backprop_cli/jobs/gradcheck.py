@@ -63,7 +63,7 @@ def gradcheck(
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:
-        run_plugins(plugins, check=False)
+        run_plugins(plugins, gradients=False)
         defaults = GradientCheckSettings()
         method, tolerance = method or defaults.method, tolerance or defaults.tolerance
         with blas_threads(1):  # arrays of a few numbers: a second thread would cost more than it does

@@ -11,6 +11,7 @@ from pathlib import Path
 from backprop_cli import __version__
 from backprop_cli.cache import cache_folder, kept
 from backprop_cli.checks.additions import check_addition
+from backprop_cli.checks.promises.case import BrokenPromiseError
 from backprop_cli.checks.story import mistake
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.plugins import Plugin, read_plugins
@@ -19,6 +20,9 @@ from backprop_cli.run.directory import RunDirectory
 
 _KIND = "plugin"
 """Of the files in the cache that hold verdicts."""
+
+_EDITION = 2
+"""Of what is checked: a verdict of an earlier one says less."""
 
 
 def read_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
@@ -34,17 +38,17 @@ def read_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     return loaded
 
 
-def run_plugins(files: Sequence[Path | str], *, check: bool = True) -> tuple[Plugin, ...]:
-    """The files of ``--plugins``, run and (unless somebody else is about to do it) checked; nothing else is registered.
+def run_plugins(files: Sequence[Path | str], *, gradients: bool = True) -> tuple[Plugin, ...]:
+    """The files of ``--plugins``, run and checked; nothing else is registered. Without ``gradients`` only the other
+    promises are: somebody else is about to check those.
 
     Raises:
         ConfigError: a file cannot be run.
-        CheckError: a gradient is wrong.
+        CheckError: a gradient is wrong, or another promise is broken.
 
     """
     plugins = read_plugins([Path(file) for file in files], lambda _, reason: Problem("", f"--plugins {reason}"))
-    if check:
-        _check(plugins)
+    _check(plugins, gradients)
     return plugins
 
 
@@ -55,28 +59,31 @@ def refuse_plugins(files: Sequence[Path | str], path: Path | str) -> None:
         raise UsageError(f"--plugins is for checkpoints and runs; {path} names its own: plugins: [{named}]")
 
 
-def _check(plugins: Sequence[Plugin]) -> None:
+def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
     """Every type of a plugin that has not passed yet, in this version of bp and after the same plugins."""
     for plugin in plugins:
-        verdict = f"{plugin.chain[:24]}-{__version__}.json"
+        verdict = f"{plugin.chain[:24]}-{__version__}-{_EDITION}.json"
         if (cache_folder() / f"{_KIND}_{verdict}").is_file():
             continue
-        passed = _checked(plugin)
-        with contextlib.suppress(OSError):  # without a cache it is checked at every start
-            kept(_KIND, verdict, json.dumps({"file": plugin.name, "sha256": plugin.sha256, "passed": passed}))
+        passed = _checked(plugin, gradients)
+        if gradients:
+            with contextlib.suppress(OSError):  # without a cache it is checked at every start
+                kept(_KIND, verdict, json.dumps({"file": plugin.name, "sha256": plugin.sha256, "passed": passed}))
 
 
-def _checked(plugin: Plugin) -> list[str]:
+def _checked(plugin: Plugin, gradients: bool) -> list[str]:
     """Names of the checks, all of which pass."""
     names: list[str] = []
     for entry in plugin.entries:
         line = plugin.line_of(entry)
+        place = plugin.name if line is None else f"{plugin.name}:{line}"
         try:
-            report = check_addition(entry)
+            report = check_addition(entry, gradients=gradients)
+        except BrokenPromiseError as error:
+            raise CheckError(f"{place}: op {entry.name} breaks a promise of ops: {error}") from error
         except Exception as error:  # of code that is not ours
             raise ConfigError([plugin.blamed(error, line)]) from error
         if report is not None and not report.passed:
-            place = plugin.name if line is None else f"{plugin.name}:{line}"
             raise CheckError(f"{place}: gradient check failed: {mistake(report)}")
         names += [check.name for check in report.checks] if report is not None else []
     return names

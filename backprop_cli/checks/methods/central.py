@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple
 
 from backprop_cli.autodiff import Array
 from backprop_cli.autodiff.numeric import CENTRAL_STEP
 from backprop_cli.checks.method import METHODS, ROUNDING, Method, Options, checks_of, entrywise, power_of_two
-from backprop_cli.checks.objective import Direction, Objective
-from backprop_cli.checks.result import Check, Entry, Verdict, judged
+from backprop_cli.checks.objective import Direction, Objective, Rounding
+from backprop_cli.checks.result import Check, Entry, judged
 
 _SMALLER_STEPS = 3
 """How often the step is divided to get away from a kink."""
 _LARGER_STEPS = 3
 """How often it is multiplied where a derivative drowns in rounding."""
 _FACTOR = 8.0
+_LARGEST = 4.0
+"""Step with which an extrapolation begins, in units of the first one."""
 _ROUNDING = 16.0
 """Error of a computed scalar in units of its rounding: sums of a batch and of layers lose a few bits, not digits."""
-_HALVINGS = 7
-"""Steps of an extrapolation, each half of the one before."""
+_HALVINGS = 5, 12
+"""Least and most steps of an extrapolation, each half of the one before."""
+_RESOLVED = 1e-3
+"""Part of a difference that is rounding, from which on smaller steps show nothing."""
 _MARGIN = 4.0
 """How many times its own error a difference must be off before it says that a derivative is wrong."""
+
+class Step(NamedTuple):
+    """``h`` to both sides of ``point + center direction``, where every kink takes these ``branches``."""
+
+    h: float
+    branches: Sequence[Array]
+    center: float = 0.0
+
 
 Witness = Callable[[Direction, float], float]
 """``witness(v, t)``: another way to the derivative along v at ``point + t v``."""
@@ -59,31 +74,26 @@ def by_difference(
     h = power_of_two(CENTRAL_STEP * max(1.0, objective.at(direction)))
     numeric = 0.0
     for _ in range(1 + _SMALLER_STEPS):
-        numeric, noise, is_smooth = quotient(objective, direction, h, objective.branches)
+        numeric, noise, is_smooth = quotient(objective, direction, Step(h, objective.branches))
         if is_smooth:
             entry = Entry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
             if entry.verdict == "TINY":
                 return _rescaled(objective, direction, entry, tolerance, h)
             if entry.verdict != "FAIL":
                 return entry
-            rounding = objective.rounding.of_scalar
-            numeric, error = extrapolated(objective, direction, 4.0 * h, objective.branches, 0.0, rounding)
-            return Entry(index, analytic, numeric, _told(analytic, numeric, tolerance, error))
+            step = Step(_LARGEST * h, objective.branches)
+            return _second_look(objective, direction, entry, tolerance, step, objective.rounding)
         h /= _FACTOR
     return _at_kink(objective, direction, Entry(index, analytic, numeric, "KINK"), tolerance, witness)
 
 
 def quotient(
-    objective: Objective,
-    direction: Direction,
-    h: float,
-    branches: Sequence[Array],
-    center: float = 0.0,
-    rounding: float | None = None,
+    objective: Objective, direction: Direction, step: Step, rounding: float | None = None
 ) -> tuple[float, float, bool]:
-    """The central difference about ``point + center direction``, its rounding noise, and whether both ends are on the
-    given branches. ``rounding`` is that of the scalar (default: at the point).
+    """The central difference, its rounding noise, and whether both ends are on the given branches. ``rounding`` is that
+    of the scalar (default: at the point).
     """
+    h, branches, center = step
     above = objective.run(direction, center + h)
     is_smooth = objective.is_on(branches)
     below = objective.run(direction, center - h)
@@ -93,38 +103,55 @@ def quotient(
 
 
 def extrapolated(
-    objective: Objective, direction: Direction, h: float, branches: Sequence[Array], center: float, rounding: float
+    objective: Objective, direction: Direction, step: Step, rounding: float
 ) -> tuple[float, float]:
-    """The limit of the central differences with h, h/2, h/4, ... and how far it may be off; NaN and infinity where none
-    of them is smooth.
+    """The limit of the central differences with h, h/2, h/4, ... and how far it may be off; NaN and infinity where there
+    is none.
 
-    Of Richardson's tableau ``D[k, j] = D[k, j-1] + (D[k, j-1] - D[k-1, j-1]) / (4^j - 1)`` the entry that differs least
-    from its neighbours. The error is that difference and what rounding makes.
+    Each row of Richardson's tableau ``D[k, j] = D[k, j-1] + (D[k, j-1] - D[k-1, j-1]) / (4^j - 1)`` ends at an estimate.
+    It may be off by what it differs from its neighbours, by what rounding makes, and by what later rows differ from it
+    beyond their own rounding: a function that bends within the smallest step has no row that the later ones confirm.
 
     Source: Ridders, Accurate Computation of F'(x) and F'(x) F''(x) (1982).
     """
-    best, error = math.nan, math.inf
+    found: list[tuple[float, float, float]] = []  # estimate, difference from its neighbours, rounding
     before: list[float] = []
-    for _ in range(_HALVINGS):
-        slope, noise, is_smooth = quotient(objective, direction, h, branches, center, rounding)
-        h *= 0.5
-        if not is_smooth:
+    least, most = _HALVINGS
+    for number in range(most):
+        slope, noise, is_smooth = quotient(objective, direction, step, rounding)
+        step = step._replace(h=0.5 * step.h)
+        if not (is_smooth and math.isfinite(slope)):
             continue
         row = [slope]
         for j, coarse in enumerate(before):
             row.append(row[j] + (row[j] - coarse) / (4.0 ** (j + 1) - 1.0))
-            gap = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - coarse)) + 2.0 * noise
-            if gap < error:
-                best, error = row[j + 1], gap
+        if before:
+            found.append((row[-1], max(abs(row[-1] - row[-2]), abs(row[-1] - before[-1])), 2.0 * noise))
         before = row
-    return best, error
+        if number + 1 >= least and noise > _RESOLVED * abs(slope):
+            break
+    return min((_rated(found, k) for k in range(len(found))), key=itemgetter(1), default=(math.nan, math.inf))
 
 
-def _told(analytic: float, numeric: float, tolerance: float, error: float) -> Verdict:
-    """The verdict on a difference that may be off by ``error``; TINY where that is too much to tell."""
-    if error < math.inf:
-        return judged(analytic, numeric, tolerance, _MARGIN * error)
-    return "TINY"
+def _rated(found: Sequence[tuple[float, float, float]], k: int) -> tuple[float, float]:
+    """An estimate of ``extrapolated`` and how far it may be off."""
+    estimate, gap, noise = found[k]
+    denied = max((abs(later - estimate) - room for later, _, room in found[k + 1 :]), default=0.0)
+    return estimate, gap + noise + max(denied, 0.0)
+
+
+def _second_look(
+    objective: Objective, direction: Direction, first: Entry, tolerance: float, step: Step, rounding: Rounding
+) -> Entry:
+    """The verdict on the extrapolated difference: TINY where it may itself be off by too much to tell."""
+    numeric, error = extrapolated(objective, direction, step, rounding.of_scalar)
+    noise = _MARGIN * error + _of_gradient(rounding, direction)
+    verdict = judged(first.analytic, numeric, tolerance, noise) if error < math.inf else "TINY"
+    return replace(first, numeric=numeric if error < math.inf else first.numeric, verdict=verdict)
+
+
+def _of_gradient(rounding: Rounding, direction: Direction) -> float:
+    return ROUNDING * max(rounding.of_gradient[part.tensor] for part in direction)
 
 
 def _rescaled(objective: Objective, direction: Direction, tiny: Entry, tolerance: float, h: float) -> Entry:
@@ -134,12 +161,12 @@ def _rescaled(objective: Objective, direction: Direction, tiny: Entry, tolerance
     tried: list[tuple[float, float]] = []
     for _ in range(_LARGER_STEPS):
         h *= _FACTOR
-        numeric, noise, is_smooth = quotient(objective, direction, h, objective.branches)
+        numeric, noise, is_smooth = quotient(objective, direction, Step(h, objective.branches))
         if not is_smooth:
             break
         if judged(tiny.analytic, numeric, tolerance, noise) == "PASS":
             return Entry(tiny.index, tiny.analytic, numeric, "PASS")
-        tried.append((numeric, noise))
+        tried.append((numeric, noise + _of_gradient(objective.rounding, direction)))
     for (numeric, noise), (larger, _) in pairwise(tried):
         if abs(tiny.analytic - numeric) > noise + abs(larger - numeric):
             return Entry(tiny.index, tiny.analytic, numeric, "FAIL")
@@ -173,25 +200,24 @@ def _side(
     or nothing can be told.
     """
     h = power_of_two(CENTRAL_STEP * max(1.0, objective.at(direction)))
-    unclear: list[tuple[float, float]] = []
+    unclear: list[tuple[float, Entry]] = []
     for _ in range(1 + _SMALLER_STEPS):
         center = sign * 2.0 * h
-        beside = objective.branches_beside(direction, center)
-        numeric, noise, is_smooth = quotient(objective, direction, h, beside, center)
+        step = Step(h, objective.branches_beside(direction, center), center)
+        numeric, noise, is_smooth = quotient(objective, direction, step)
         if is_smooth:
             analytic = objective.slope_beside(direction, center)
-            verdict = judged(analytic, numeric, tolerance, noise)
-            if verdict == "FAIL":
-                rounding = objective.rounding_beside(direction, center).of_scalar
-                numeric, error = extrapolated(objective, direction, h, beside, center, rounding)
-                verdict = _told(analytic, numeric, tolerance, error)
-            if verdict != "TINY":
-                return Entry(index, analytic, numeric, verdict, True)
-            unclear.append((analytic, center))
+            entry = Entry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise), True)
+            if entry.verdict == "FAIL":
+                rounding = objective.rounding_beside(direction, center)
+                entry = _second_look(objective, direction, entry, tolerance, step, rounding)
+            if entry.verdict != "TINY":
+                return entry
+            unclear.append((center, entry))
         h /= _FACTOR
     if not unclear or witness is None:
         return None
-    analytic, center = unclear[0]
-    rounding = max(objective.rounding_beside(direction, center).of_gradient[part.tensor] for part in direction)
+    center, entry = unclear[0]
+    noise = _of_gradient(objective.rounding_beside(direction, center), direction)
     numeric = witness(direction, center)
-    return Entry(index, analytic, numeric, judged(analytic, numeric, tolerance, ROUNDING * rounding), True)
+    return replace(entry, numeric=numeric, verdict=judged(entry.analytic, numeric, tolerance, noise))

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import ClassVar
 
-from backprop_cli.checks.method import METHODS, Method, Options, checks_of, random_direction
+from backprop_cli.checks.method import METHODS, ROUNDING, Method, Options, checks_of, random_direction
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm
 from backprop_cli.checks.result import Check, Entry
 
@@ -48,25 +48,41 @@ class Taylor(Method):
 
 
 def by_remainder(objective: Objective, direction: Direction) -> Entry:
-    """The rate along a unit direction. ``KINK`` where kinks are too near for two remainders to be measured."""
+    """The rate along a unit direction. ``KINK`` where kinks are too near for two remainders to be measured, ``TINY``
+    where rounding is larger than what the derivative adds.
+    """
     base, expected = (objective, 2.0) if objective.base is None else (objective.base, 3.0)
     slope, bend = base.slope(direction), 0.0 if objective.base is None else base.bend(direction)
-    rounding, found, crossed = _ROUNDING * base.rounding.of_scalar, [], False
+    found, clear, crossed = [], [], False
     for s in _SIZES:
         change = base.run(direction, s) - base.value
         if base.is_on(base.branches):
-            found.append(abs(change - s * slope - 0.5 * s * s * bend))
+            rest, floor = abs(change - s * slope - 0.5 * s * s * bend), _floor(objective, base, direction, s)
+            term = s * slope if objective.base is None else 0.5 * s * s * bend
+            found.append((rest, rest == term == 0.0 or floor <= _SLACK * abs(term)))
+            clear += [rest] if rest > floor else []
         else:
             crossed = True
-    if not all(map(math.isfinite, [base.value, slope, bend, *found])):
+    if not all(map(math.isfinite, [base.value, slope, bend, *(rest for rest, _ in found)])):
         return Entry((), expected, math.nan, "NONFINITE")
-    clear = [r for r in found if r > _CLEAR * rounding]
     rates = [math.log2(large / small) for large, small in pairwise(clear)]
     if rates:
         rate = max(median(rates[-_LAST:]), _limit(rates))
         return Entry((), expected, rate, "PASS" if rate >= expected - _SLACK else "FAIL")
-    # Nothing is left over but rounding: the function is linear (quadratic) along v, or kinks leave no room to tell.
-    return Entry((), expected, expected, "KINK" if crossed else "TINY" if clear else "PASS")
+    # Nothing is left over but rounding: the function is linear (quadratic) along v, or there is no room to tell.
+    is_told = not clear and any(told for _, told in found)
+    return Entry((), expected, expected, "KINK" if crossed else "PASS" if is_told else "TINY")
+
+
+def _floor(objective: Objective, base: Objective, direction: Direction, s: float) -> float:
+    """What rounding can leave over at a step of s: of the function, and of the derivatives that are taken off."""
+    length = sum(len(part.vector) for part in direction) ** 0.5
+
+    def rounding(of: Objective) -> float:
+        return ROUNDING * length * max(of.rounding.of_gradient[part.tensor] for part in direction)
+
+    taken = s * rounding(base) + (0.5 * s * s * rounding(objective) if objective is not base else 0.0)
+    return _CLEAR * _ROUNDING * base.rounding.of_scalar + taken
 
 
 def _limit(rates: list[float]) -> float:

@@ -1,0 +1,1 @@
+"""What an op promises besides its gradient, each promise checked by numbers."""

@@ -1,0 +1,156 @@
+"""Promises of ``eval`` and of what stands for it: ``bind``, ``view``, memory, and compiled loops."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from backprop_cli.autodiff import Array, spec_of
+from backprop_cli.autodiff.families import Elementwise
+from backprop_cli.autodiff.interpreted import carry_out
+from backprop_cli.checks.promises.case import POISONS, BrokenPromiseError, Case, agree, arrays_at, poisoned, run
+
+_TOLERANCE = 1e-12
+"""Of the same numbers by other loops or in another order."""
+_SINGLE = 1e-3
+"""Of float32 against float64: what no rounding makes."""
+_COMPILED = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
+_DTYPES = ("float32", "float64", "int64")
+"""Those of compiled loops."""
+
+
+def check_shape(case: Case, rng: np.random.Generator) -> None:
+    """``shape`` gives one Spec: a tuple of sizes and a dtype."""
+    spec = case.result
+    if not (isinstance(spec.shape, tuple) and isinstance(spec.dtype, np.dtype)):
+        raise BrokenPromiseError("shape", f"gives {spec!r}, expected a Spec of a tuple and a dtype")
+
+
+def check_writes(case: Case, rng: np.random.Generator) -> None:
+    """``eval`` writes all of ``out``, reads neither it nor scratch before, and leaves its operands as they are."""
+    results = []
+    for poison in POISONS:
+        operands = case.copies()
+        results.append(run(case.op, operands, poison=poison))
+        for k, (after, before) in enumerate(zip(operands, case.arrays, strict=True)):
+            agree("eval", after, before, f"leaves in operand {k}", "where before was")
+    agree("eval", results[0], results[1], "does not write all of out, or reads memory first: it gives", "and")
+
+
+def check_bind(case: Case, rng: np.random.Generator) -> None:
+    """What ``bind`` returns is ``eval``, at every call, whatever the operands are by then."""
+    op, specs = case.op, case.specs
+    wanted = poisoned(case.result, POISONS[0])
+    scratch = {"scratch": tuple(poisoned(s, POISONS[1]) for s in op.scratch(*specs))} if op.scratch(*specs) else {}
+    op.eval(*case.arrays, out=wanted, **scratch)
+    operands = [np.ones_like(x) if x.dtype.kind == "f" else np.zeros_like(x) for x in case.arrays]
+    out = poisoned(case.result, POISONS[1])
+    call = op.bind(*operands, out=out, scratch=tuple(poisoned(s, POISONS[1]) for s in op.scratch(*specs)))
+    call()
+    for operand, array in zip(operands, case.arrays, strict=True):
+        operand[...] = array
+    for _ in range(2):
+        call()
+        agree("bind", out, wanted, "its call gives", "eval gives", _TOLERANCE)
+
+
+def check_strides(case: Case, rng: np.random.Generator) -> None:
+    """Operands may be views: with elements in another order, or apart, in memory."""
+    wanted = run(case.op, case.arrays)
+    for arranged in (_back_to_front, _apart):
+        views = [arranged(x) for x in case.arrays]
+        agree("eval", run(case.op, views), wanted, "of operands that are views gives", "of others", _TOLERANCE)
+
+
+def _back_to_front(x: Array) -> Array:
+    return x.copy(order="F")
+
+
+def _apart(x: Array) -> Array:
+    room = np.empty((*x.shape, 2), x.dtype)
+    room[..., 0] = x
+    return room[..., 0]
+
+
+def check_in_place(case: Case, rng: np.random.Generator) -> None:
+    """``out`` in the memory of any operands of its spec that are one array gives the same bits."""
+    if case.op.in_place:
+        for each in (case, case.in_single()):
+            _check_in_place(each)
+
+
+def _check_in_place(case: Case) -> None:
+    spec = case.result
+    fitting = [k for k, each in enumerate(case.specs) if each == spec]
+    for taken in [(k,) for k in fitting] + list(combinations(fitting, 2)):
+        operands = case.copies()
+        for k in taken[1:]:
+            operands[k] = operands[taken[0]]
+        wanted = run(case.op, [x.copy() for x in operands])
+        run(case.op, operands, operands[taken[0]])
+        over = " and ".join(map(str, taken))
+        got = operands[taken[0]]
+        agree("in_place", got, wanted, f"over the memory of operand {over} eval gives", "in memory of its own")
+
+
+def check_blocks(case: Case, rng: np.random.Generator) -> None:
+    """An elementwise op gives the same for pieces of flat arrays: so large ones are evaluated."""
+    same = all(x.size in (1, case.result.size) for x in case.arrays)
+    if not (isinstance(case.op, Elementwise) and same and case.result.size > 1):
+        return
+    wanted, size = run(case.op, case.arrays).reshape(-1), case.result.size
+    out, half = poisoned(case.result.with_shape((size,)), POISONS[0]), size // 2
+    for start, stop in ((0, half), (half, size)):
+        pieces = [x.reshape(()) if x.size == 1 else x.reshape(-1)[start:stop] for x in case.arrays]
+        rooms = [s.with_shape((stop - start,)) for s in case.op.scratch(*case.specs)]
+        scratch = tuple(poisoned(room, POISONS[1]) for room in rooms)
+        case.op.bind(*pieces, out=out[start:stop], scratch=scratch)()
+    agree("eval", out, wanted, "of pieces, one after the other, gives", "of the whole", _TOLERANCE)
+
+
+def check_view(case: Case, rng: np.random.Generator) -> None:
+    """``view`` shows the operand's memory as what ``eval`` writes, or is None."""
+    if not case.op.is_view:
+        return
+    wanted = run(case.op, case.arrays)
+    for given in (case.arrays[0].copy(), _back_to_front(case.arrays[0]), _apart(case.arrays[0])):
+        view = case.op.view(given)
+        if view is None:
+            continue
+        if view.size and not np.shares_memory(view, given):
+            raise BrokenPromiseError("view", "is a copy, expected a view of operand 0 or None")
+        if spec_of(view) != case.result:
+            raise BrokenPromiseError("view", f"gives {spec_of(view)}, shape says {case.result}")
+        agree("view", view, wanted, "shows", "eval writes")
+
+
+def check_single(case: Case, rng: np.random.Generator) -> None:
+    """float32 stays float32, with the values of float64."""
+    single = case.in_single()
+    spec = single.result
+    wanted = np.dtype(getattr(case.op, "dtype", np.float32 if case.result.is_inexact else spec.dtype))
+    if spec.dtype != wanted:
+        raise BrokenPromiseError("shape", f"gives {spec.dtype} for operands of float32, expected {wanted}")
+    double = run(case.op, [x.astype(np.float64) if x.dtype == np.float32 else x for x in single.arrays])
+    size = max(1.0, float(np.max(np.abs(double), initial=0.0)))
+    agree("eval", run(case.op, single.arrays) / size, double / size, "in float32 gives", "in float64", _SINGLE)
+
+
+def check_loop(case: Case, rng: np.random.Generator) -> None:
+    """``loop`` (an elementwise op's ``expression``), by which compiled steps compute the op, is ``eval``."""
+    for at in (each for drawn in arrays_at(case, rng) for each in (drawn, drawn.in_single())):
+        with np.errstate(all="ignore"):
+            wanted = run(at.op, at.arrays)
+        out = poisoned(at.result, POISONS[0])
+        loop = at.op.loop(*at.arrays, out=out)
+        if loop is None or any(x.dtype.name not in _DTYPES for x in (*loop.operands, out)):
+            return
+        method = "expression" if isinstance(at.op, Elementwise) and at.op.expression else "loop"
+        try:
+            if out.size:
+                carry_out(loop)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise BrokenPromiseError(method, f"{loop.expression!r} cannot be compiled: {reason}") from error
+        agree(method, out, wanted, "compiled it gives", "eval gives", _COMPILED.get(out.dtype, 0.0))
