@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from backprop_cli.visible import marked, one_line, shortened, terminal_width
+
 
 class BpError(Exception):
     """A failure that the user can act on: its message is printed without a traceback."""
@@ -32,6 +34,10 @@ class BpError(Exception):
     kind: ClassVar[str] = "internal"
     details: Mapping[str, Any] = MappingProxyType({})
     """More for ``--json`` to say beside ``error``, such as the run directory."""
+
+    def told(self) -> str:
+        """The message as it is printed and logged."""
+        return str(self)
 
     def describe(self) -> list[dict[str, Any]]:
         """The problems as JSON-ready objects, each with at least a ``message``."""
@@ -43,6 +49,17 @@ class UsageError(BpError):
 
     exit_code = 2
     kind = "usage"
+
+
+_LONGEST_NAME = 200
+_LONGEST_REASON = 2000
+"""Characters of a path or an override, and of a reason, that a message has at most: both may quote a whole file."""
+_NARROWEST = 20
+"""Columns that a source line has at least."""
+
+
+def _short(text: str, most: int = _LONGEST_NAME) -> str:
+    return one_line(shortened(text, most))
 
 
 @dataclass(frozen=True)
@@ -63,17 +80,22 @@ class Problem:
 
     def __str__(self) -> str:
         """Headline, and under it the source line with a caret where the place is known."""
+        reason = _short(self.reason, _LONGEST_REASON)
         if self.override is not None:
-            return f"override {self.override}: {self.reason}"
+            return f"override {_short(self.override)}: {reason}"
+        told = f"{_short(self.path)}: {reason}" if self.path else reason
         if self.file is None:
-            return f"{self.path}: {self.reason}" if self.path else self.reason
-        place = f"{self.file}:{self.line}:{self.column}" if self.line is not None else self.file
-        head = f"{place}: {self.path}: {self.reason}" if self.path else f"{place}: {self.reason}"
-        if self.source is None or self.line is None or self.column is None:
+            return told
+        file = one_line(self.file)
+        if self.line is None:
+            return f"{file}: {told}"
+        head = f"{file}:{self.line}:{self.column}: {told}"
+        if self.source is None or self.column is None:
             return head
-        # Tabs are kept in the padding so that the caret stays below its character.
-        padding = "".join("\t" if c == "\t" else " " for c in self.source[: self.column - 1])
-        return f"{head}\n{self.line:>5} | {self.source}\n      | {padding}{'^' * self.width}"
+        number = f"{self.line:>5} | "
+        room = max(terminal_width() - len(number), _NARROWEST)
+        source, carets = marked(self.source, self.column - 1, self.width, room)
+        return f"{head}\n{number}{source}\n{'| '.rjust(len(number))}{carets}"
 
     def describe(self) -> dict[str, Any]:
         """The problem as a JSON-ready object; keys without a value are left out."""
@@ -88,6 +110,10 @@ class Problem:
         return {key: value for key, value in fields.items() if value is not None}
 
 
+MOST_PROBLEMS = 20
+"""Problems of a configuration that a message shows; ``--json`` has all."""
+
+
 class ConfigError(BpError):
     """The configuration has ``problems``; nothing was run and nothing was written."""
 
@@ -100,8 +126,9 @@ class ConfigError(BpError):
 
     def _text(self) -> str:
         count = len(self.problems)
-        closing = f"{count} problem{'' if count == 1 else 's'}; nothing was run."
-        return "\n".join([*map(str, self.problems), closing])
+        more = [f"... and {count - MOST_PROBLEMS:,} more"] if count > MOST_PROBLEMS else []
+        closing = f"{count:,} problem{'' if count == 1 else 's'}; nothing was run."
+        return "\n".join([*map(str, self.problems[:MOST_PROBLEMS]), *more, closing])
 
     def describe(self) -> list[dict[str, Any]]:
         """One object a problem."""
@@ -159,6 +186,10 @@ class DataError(BpError):
     exit_code = 6
     kind = "data"
 
+    def told(self) -> str:
+        """The message on one line, whatever names and values of the file it quotes."""
+        return one_line(str(self))
+
 
 class InterruptionError(BpError):
     """A signal ended the work; what was done is saved."""
@@ -172,15 +203,19 @@ class InterruptionError(BpError):
 
 _NEAR = 0.65
 """Likeness of two names, of which 1 is the same: `size` is none of `stride` (0.6), `kernel_size` is of `kernel`."""
+_LONGEST_NEAR = 100
+"""Characters of names that are compared, which takes their product."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known name, else the empty string.
 
-    Near is a slip of the keys, or a short form: initials (``lr``) or the beginning (``batch``) of one known name.
+    Never ``name`` itself. Near is a slip of the keys, or a short form: initials (``lr``) or the beginning (``batch``) of one known name.
     """
-    by_lower = {k.lower(): k for k in known}
     word = name.lower()
+    by_lower = {k.lower(): k for k in known if k != name and len(k) <= _LONGEST_NEAR}
+    if len(word) > _LONGEST_NEAR:
+        return ""
     near = difflib.get_close_matches(word, by_lower, n=1, cutoff=_NEAR)
     if not near and len(word) > 1:
         initials = [k for k in by_lower if word == "".join(part[0] for part in k.split("_") if part)]

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.translations import plain, translated_type
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -148,20 +149,33 @@ class Registry(Generic[T]):
 
     def unknown(self, name: object) -> str:
         """The message for a name that is not here: what it is the name of elsewhere, the nearest, or all."""
-        word, common = str(name), getattr(self.base, "model_fields", {})
+        word = str(name)
+        way = self._translated(word) or self._owners(word) or self._as_value(word) or did_you_mean(word, self)
+        return f"unknown {self.kind} '{name}'" + (way or f"; known: {', '.join(self)}")
+
+    def _translated(self, word: str) -> str:
+        said = translated_type(self.kind, word, self)
+        return f"; {said}" if said else ""
+
+    def _owners(self, word: str) -> str:
+        """The types that have a key of this name, which not all of them have."""
+        common = getattr(self.base, "model_fields", {})
         keys = {known: set(getattr(cls, "model_fields", ())).difference(common) for known, cls in self.items()}
         owners = [known for known, own in keys.items() if word in own]
-        near = f"; it is a key of {', '.join(owners)}" if owners else self._as_value(word) or did_you_mean(word, self)
-        return f"unknown {self.kind} '{name}'" + (near or f"; known: {', '.join(self)}")
+        return f"; it is a key of {', '.join(owners)}" if owners else ""
 
     def _as_value(self, word: str) -> str:
-        """How a type is told the name, where it needs one of another registry that has it."""
+        """How a type is given the name, where it needs one of another registry that has it."""
         for known, cls in self.items():
             for key, field in getattr(cls, "model_fields", {}).items():
                 for choice in field.metadata if field.is_required() else ():
-                    if isinstance(choice, Choice) and word in choice.registry:
-                        return f"; that is an {choice.registry.kind}: {{type: {known}, {key}: {word}}}"
+                    if isinstance(choice, Choice) and (name := choice.registry.same(word)):
+                        return f"; that is an {choice.registry.kind}: {{type: {known}, {key}: {name}}}"
         return ""
+
+    def same(self, word: str) -> str | None:
+        """The type of this name, written in any way: ``LeakyReLU`` is leaky_relu."""
+        return next((name for name in self if plain(name) == plain(word)), None)
 
 
 class RegistrationError(ValueError):

@@ -11,7 +11,9 @@ PACKAGE = Path(backprop_cli.__file__).parent
 ORDER = [
     "stopwatch",
     "cache",
+    "visible",
     "errors",
+    "translations",
     "registry",
     "settings",
     "autodiff",

@@ -21,6 +21,7 @@ from backprop_cli.cli.exit_codes import exit_code_block
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
 from backprop_cli.errors import BpError, BpWarning, did_you_mean
 from backprop_cli.registry import discover, plugin_line
+from backprop_cli.visible import one_line
 
 # The parser's exceptions have no public name that all versions of typer share.
 ParserError: type[Any] = typer.BadParameter.__mro__[1]
@@ -87,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     except ParserError as error:
         return report.usage(error)
     except BpError as error:
-        return report.failure(error.exit_code, error.kind, error.describe(), str(error), error.details)
+        return report.failure(error.exit_code, error.kind, error.describe(), error.told(), error.details)
     except Terminated:
         return report.failure(143, "interrupted", [{"message": "terminated"}], "terminated")
     except (KeyboardInterrupt, typer.Abort):
@@ -121,7 +122,7 @@ class _Report:
         """A command line that the parser refused."""
         error.message = _in_words(error)
         message = error.format_message()
-        message = message[:1].lower() + message[1:].rstrip(".")
+        message = one_line(message[:1].lower() + message[1:].rstrip("."))
         command = error.ctx.command_path if error.ctx is not None else "bp"
         return self.failure(2, "usage", [{"message": message}], f"{command}: {message}\nTry '{command} --help'.")
 
@@ -153,8 +154,6 @@ def _invoke(arguments: Sequence[str]) -> int:
 @contextlib.contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
     """What jobs warn of is said as commands say it."""
-    show = warnings.showwarning
-
     def say_it(
         message: Warning | str,
         category: type[Warning],
@@ -164,9 +163,9 @@ def _warnings_in_a_line() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         if issubclass(category, BpWarning):
-            say(f"warning: {message}")
+            say(f"warning: {one_line(str(message))}")
         else:
-            show(message, category, filename, lineno, file, line)
+            say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", BpWarning)

@@ -5,24 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from backprop_cli.errors import UsageError
+from backprop_cli.visible import json_visible, visible
 
 
 def is_plain(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """True where neither bar nor colour belongs: no terminal, ``NO_COLOR``, ``CI``, or ``TERM=dumb``."""
-    if not stream.isatty():
-        return True
-    return bool(environment.get("NO_COLOR") or environment.get("CI") or environment.get("TERM") == "dumb")
-
-
-def width() -> int:
-    """Columns of the terminal, or what ``COLUMNS`` says; 80 where nobody knows."""
-    return shutil.get_terminal_size().columns
+    """True where no bar belongs: no terminal, ``CI``, or ``TERM=dumb``."""
+    return not stream.isatty() or bool(environment.get("CI")) or environment.get("TERM") == "dumb"
 
 
 def emit(text: str) -> None:
@@ -31,7 +24,7 @@ def emit(text: str) -> None:
     Raises: UsageError when standard output cannot take it, as on a full disk.
     """
     try:
-        print(text, flush=True)
+        print(visible(text), flush=True)
     except BrokenPipeError:
         silence(sys.stdout)
     except OSError as error:
@@ -40,13 +33,13 @@ def emit(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Print a piece of a result, as it stands, at once.
+    """Print a piece of a text at once; where it does not go to a terminal, as it stands.
 
     Raises: BrokenPipeError when the reader of standard output has left, so that no more pieces are made; UsageError
     when it cannot take it.
     """
     try:
-        print(text, end="", flush=True)
+        print(visible(text) if sys.stdout.isatty() else text, end="", flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -58,15 +51,33 @@ def emit_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object to standard output; NaN and infinities as null."""
     from backprop_cli.run.directory import finite
 
-    emit(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+    emit(json_visible(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def say(text: str) -> None:
     """Print a remark to standard error; one that cannot be printed is lost."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
     except OSError:
         silence(sys.stderr)
+
+
+class _Shown:
+    """A terminal that data is written to: it sees the same text, made visible."""
+
+    def write(self, data: bytes) -> int:
+        """Print it."""
+        sys.stdout.write(visible(data.decode("utf-8", "backslashreplace")))
+        return len(data)
+
+    def flush(self) -> None:
+        """Print what is waiting."""
+        sys.stdout.flush()
+
+
+def standard_output() -> BinaryIO:
+    """Where data goes that is written to standard output: every byte of it, unless a terminal would obey some."""
+    return cast("BinaryIO", _Shown()) if sys.stdout.isatty() else sys.stdout.buffer
 
 
 def silence(stream: TextIO) -> None:

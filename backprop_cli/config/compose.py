@@ -6,6 +6,7 @@ expand is decided here. The text is composed to nodes first because values have 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 """Values after aliases are expanded; a few lines of nested aliases can stand for billions."""
 
+_LINE = re.compile("[^\n\r\x85\u2028\u2029]*")
 _PLAIN = "plain"
 _CORE = "tag:yaml.org,2002:"
 _TAGS = {
@@ -197,7 +199,7 @@ def width(node: Node) -> int:
         return width(node.value[0][0])
     if isinstance(node, SequenceNode) and not node.flow_style:
         return 1
-    rest = str(start.buffer or "")[start.pointer :].splitlines()
+    rest = _LINE.match(str(start.buffer or ""), start.pointer)
     return max(len(rest[0].rstrip()), 1) if rest else 1
 
 

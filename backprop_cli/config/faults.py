@@ -63,6 +63,8 @@ def _key(node: Any, step: str | int) -> tuple[str | int, Any] | None:
     if isinstance(node, list) and isinstance(step, int) and 0 <= step < len(node):
         return step, node[step]
     if isinstance(node, dict):
+        if isinstance(step, str) and step in node:
+            return step, node[step]
         # Pydantic writes keys that are neither text nor integer as text.
         for key, value in node.items():
             if key == step or str(key) == str(step):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from backprop_cli.config.path import TreePath
-from backprop_cli.registry import Choice
+from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import DefaultType, NoneWord, Settings, descriptions
 
 Described = tuple[Any, tuple[Any, ...]]
@@ -41,6 +41,16 @@ def description_at(top: type[Settings], tree: Any, path: TreePath) -> str:
 def known_keys(top: type[Settings], tree: Any, path: TreePath) -> list[str]:
     """The keys that the mapping at ``path`` may have, in the order they are declared."""
     return list(dict.fromkeys(key for cls in settings_at(top, tree, path) for key in cls.model_fields))
+
+
+def choice_at(top: type[Settings], tree: Any, path: TreePath) -> tuple[Registry[Any], str | None] | None:
+    """The registry whose types the value at ``path`` is one of, and the type that it names or has by default."""
+    for _, metadata, value in _walk(top, tree, path):
+        for choice in (mark for mark in metadata if isinstance(mark, Choice)):
+            default = next((mark.name for mark in metadata if isinstance(mark, DefaultType)), None)
+            name = value.get("type", default) if isinstance(value, dict) else value
+            return choice.registry, name if isinstance(name, str) else None
+    return None
 
 
 def admits_none(field: FieldInfo) -> bool:

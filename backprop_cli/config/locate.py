@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -54,11 +54,25 @@ class Source:
         return self._at(path_text(flaw.path), flaw.reason, flaw.line, flaw.column, flaw.width)
 
     def _at(self, path: str, reason: str, line: int, column: int, width: int) -> Problem:
-        lines = self.text.splitlines() or [""]
-        source = lines[line] if line < len(lines) else ""
-        # What a terminal would obey instead of show.
-        shown = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in source)
-        return Problem(path, reason, self.label, line + 1, column + 1, width, shown or None)
+        source = self._lines[line] if line < len(self._lines) else ""
+        return Problem(path, reason, self.label, line + 1, column + 1, width, source or None)
+
+    def _entries(self, node: Node) -> dict[str | int, tuple[Node | None, Node]]:
+        """The entries of a collection by key or index, made once: many problems are in one."""
+        if id(node) not in self._known:
+            self._known[id(node)] = {
+                key if isinstance(key, str | int) else str(key): (key_node, value)
+                for key, key_node, value in reversed(list(children(node)))
+            }
+        return self._known[id(node)]
+
+    @cached_property
+    def _known(self) -> dict[int, dict[str | int, tuple[Node | None, Node]]]:
+        return {}
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.text.splitlines()
 
     def _override(self, path: TreePath) -> Override | None:
         """The override that set the value at ``path`` or one around it; the innermost, else None."""
@@ -73,19 +87,13 @@ class Source:
         if node is None:
             return None
         for step in path:
-            found = next(((k, v) for k, v in _entries(node) if k[0] == step), None)
-            if found is None:
+            entry = self._entries(node).get(step)
+            if entry is None:
                 key = False
                 break
-            (_, key_node), node = found
+            key_node, node = entry
         shown = key_node if key_node is not None and (key or _is_shapeless(node)) else node
         return shown.start_mark.line, shown.start_mark.column, width(shown)
-
-
-def _entries(node: Node) -> Iterable[tuple[tuple[Any, Node | None], Node]]:
-    return (
-        ((key if isinstance(key, str | int) else str(key), key_node), value) for key, key_node, value in children(node)
-    )
 
 
 def _is_shapeless(node: Node) -> bool:
@@ -100,9 +108,11 @@ def _is_shapeless(node: Node) -> bool:
 def in_file_order(problems: Iterable[Problem], overrides: Sequence[str] = ()) -> list[Problem]:
     """Problems of the file by line and column, then those of the overrides in their order; repeated ones once."""
 
+    order = {words: place for place, words in reversed(list(enumerate(overrides)))}
+
     def place(problem: Problem) -> tuple[int, int, int]:
         if problem.override is None:
             return -1, problem.line or 0, problem.column or 0
-        return overrides.index(problem.override) if problem.override in overrides else len(overrides), 0, 0
+        return order.get(problem.override, len(overrides)), 0, 0
 
     return sorted(dict.fromkeys(problems), key=place)

@@ -11,10 +11,13 @@ from pydantic import ValidationError
 
 from backprop_cli.config import scalars
 from backprop_cli.config.faults import UNKNOWN_KEY, Fault, find_faults
-from backprop_cli.config.fields import admits_none, description_at, field_at, fixed_length, known_keys, settings_at
+from backprop_cli.config.fields import admits_none, description_at, field_at, fixed_length, settings_at
+from backprop_cli.config.number_text import is_number, respelled
 from backprop_cli.config.path import TreePath
+from backprop_cli.config.unknown_keys import UnknownKeys
 from backprop_cli.errors import did_you_mean
 from backprop_cli.settings import Settings
+from backprop_cli.translations import translated_value
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,12 @@ def explain(error: ValidationError, top: type[Settings], tree: Any) -> list[Find
     """Every mistake once: alternatives of a union become one sentence, a misspelt key is not also a missing one."""
     faults = find_faults(error, tree)
     findings: list[Finding] = []
+    unknown = UnknownKeys(top, tree)
     for path, group in _by_value(faults):
-        findings.extend(_explain_value(path, group, top, tree))
+        if group[0].kind in UNKNOWN_KEY:
+            findings.append(Finding(path, unknown.reason(path), key=True))
+        else:
+            findings.extend(_explain_value(path, group, top, tree))
     misspelt = {(f.path[:-1], _suggested(f.reason)) for f in findings if f.key}
     return [
         f
@@ -102,8 +109,6 @@ def _by_value(faults: Iterable[Fault]) -> Iterable[tuple[TreePath, list[Fault]]]
 
 def _explain_value(path: TreePath, faults: list[Fault], top: type[Settings], tree: Any) -> list[Finding]:
     first = faults[0]
-    if first.kind in UNKNOWN_KEY:
-        return [Finding(path, _unknown_key(path, top, tree), key=True)]
     if first.kind == "missing" and isinstance(path[-1], int):
         return [_missing_item(first, top, tree)]
     if first.kind == "missing":
@@ -133,17 +138,6 @@ def _counts_rejected_items(fault: Fault) -> bool:
 
 def _is_wrong_sort(fault: Fault) -> bool:
     return fault.kind in _EXPECTED or fault.kind == "literal_error"
-
-
-def _unknown_key(path: TreePath, top: type[Settings], tree: Any) -> str:
-    known = known_keys(top, tree, path[:-1])
-    near = did_you_mean(str(path[-1]), known)
-    if (len(path) == 1 or not near) and path[-1] not in ("type", "name"):
-        sections = known_keys(top, tree, ())
-        elsewhere = [path[-1]] if path[-1] in sections else []
-        elsewhere += [f"{key}.{path[-1]}" for key in sections if path[-1] in known_keys(top, tree, (key,))]
-        near = f"; did you mean '{elsewhere[0]}'?" if elsewhere else near
-    return "unknown key" + (near or (f"; known: {', '.join(known)}" if known else ""))
 
 
 def _missing(path: TreePath, top: type[Settings], tree: Any) -> str:
@@ -194,7 +188,7 @@ def _wrong_sort(faults: Sequence[Fault], path: TreePath, top: type[Settings], tr
         must = "must be " if len(quoted) == 1 else "must be one of "
         return f"{must}{', '.join(quoted)}, got {got(value)}{near}"
     expected = _or([f"'{word}'" for word in words] + sorts + none)
-    way_out = near or _way_out(value, sorts, fixed_length(found))
+    way_out = near or _way_out(value, sorts, path[-1] if path else "", fixed_length(found))
     way_out = way_out or _as_mapping(value, sorts, settings_at(top, tree, path))
     return f"expected {expected}, got {got(value, 'text' not in sorts and not words)}{way_out}"
 
@@ -220,14 +214,14 @@ def _near(value: Any, words: Sequence[str]) -> str:
     return did_you_mean(value, words) if isinstance(value, str) else ""
 
 
-def _way_out(value: Any, sorts: Sequence[str], items: int | None = None) -> str:
-    """What to write instead, where it can be told from the value; a list is to have so many ``items``."""
+def _way_out(value: Any, sorts: Sequence[str], key: str | int, items: int | None = None) -> str:
+    """What to write instead, where the value of ``key`` says it; a list is to have so many ``items``."""
     numeric = "a number" in sorts or "an integer" in sorts
     if isinstance(value, str) and numeric:
-        if _is_number(value):
+        if is_number(value):
             return ": remove the quotes"
-        bare = value.replace("_", "").replace(",", "").replace(" ", "")
-        return f": write {bare}" if _is_number(bare) else ""
+        ways = respelled(value, integer="a number" not in sorts)
+        return f": write {' or '.join(ways)}" if ways else translated_value(key, value)
     if isinstance(value, str) and "true or false" in sorts:
         truth = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
         return f": write {truth[value.lower()]}" if value.lower() in truth else ""
@@ -243,14 +237,6 @@ def _way_out(value: Any, sorts: Sequence[str], items: int | None = None) -> str:
     if isinstance(value, str | int | float) and list(sorts) == ["a list"]:
         return f": write [{', '.join([scalars.write(value)] * (items or 1))}]"
     return ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        value = scalars.resolve(text)
-    except ValueError:
-        return False
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _or(words: Sequence[str]) -> str:

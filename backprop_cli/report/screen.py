@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
+from backprop_cli.visible import one_line, visible
+
 if TYPE_CHECKING:
     from backprop_cli.report.bar import Bar
 
@@ -30,7 +32,7 @@ class Screen:
         from backprop_cli.report.bar import Bar
 
         try:
-            self._bar = Bar(self._stream, head, done, total)
+            self._bar = Bar(self._stream, one_line(head), done, total)
         except OSError:
             self._give_up()
 
@@ -38,7 +40,7 @@ class Screen:
         """Show ``done`` between ``head`` and ``facts``, if there is a bar."""
         if self._bar is not None:
             try:
-                self._bar.draw(done, head, facts)
+                self._bar.draw(done, one_line(head), list(map(one_line, facts)))
             except OSError:
                 self._give_up()
 
@@ -46,6 +48,7 @@ class Screen:
         """Write a line, above the bar if there is one."""
         if self._stream is None:
             return
+        line = visible(line)
         try:
             if self._bar is not None:
                 self._bar.print(line, style)

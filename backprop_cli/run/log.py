@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from backprop_cli.run.atomic import reason
+from backprop_cli.visible import visible
 
 
 class LogFile:
@@ -24,6 +25,6 @@ class LogFile:
             return
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                file.write(visible(line) + "\n")
         except OSError as error:
             self.failure = f"{self.path}: cannot be written: {reason(error)}; the run goes on without a log"

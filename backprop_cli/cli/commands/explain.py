@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
 from backprop_cli.cli.command import Json, Overrides, Plugins, command, resolve_checkpoint
-from backprop_cli.cli.terminal import emit, emit_json, say, width
+from backprop_cli.cli.terminal import emit, emit_json, say, standard_output
 from backprop_cli.errors import UsageError
+from backprop_cli.visible import terminal_width
 
 
 @command("bp explain configs/iris.yaml", "bp explain configs/iris.yaml --dot iris.dot", codes=(3, 5, 6))
@@ -42,7 +42,7 @@ def explain(
     found = resolve_checkpoint(target) if target.is_dir() else target
     result = job(found, list(overrides or []), numbers=numbers, plugins=list(plugins or [])).to_json()
     if dot is not None:
-        with opened(sys.stdout.buffer if dot == "-" else Path(dot)) as stream:
+        with opened(standard_output() if dot == "-" else Path(dot)) as stream:
             stream.write((diagrams.dot(result["nodes"]) + "\n").encode())
         if dot != "-":
             say(f"graph {dot}")
@@ -51,4 +51,4 @@ def explain(
     elif mermaid:
         emit(diagrams.mermaid(result["nodes"]))
     elif dot != "-":
-        emit(explanation_text(result, width()))
+        emit(explanation_text(result, terminal_width()))

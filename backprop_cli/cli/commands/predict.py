@@ -9,6 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from backprop_cli.cli.command import CheckpointPath, Plugins, command, resolve_checkpoint
+from backprop_cli.cli.terminal import standard_output
 from backprop_cli.errors import DataError, UsageError
 
 
@@ -38,13 +39,15 @@ def predict(
         raise DataError("standard input: is closed; name a file")
     if source is None and sys.stdin.isatty():
         raise UsageError("predict: INPUT is missing; name a file, or - for standard input")
+    if format_ == "npz" and output == "-" and sys.stdout.isatty():
+        raise UsageError("predict: npz is binary and would be printed on the terminal; name a file with --output")
     from backprop_cli.jobs.predict import predict as job
 
     found = resolve_checkpoint(checkpoint)
     job(
         found,
         sys.stdin.buffer if source in (None, "-") else Path(source or ""),
-        sys.stdout.buffer if output == "-" else Path(output),
+        standard_output() if output == "-" else Path(output),
         input_format=input_format,
         format=format_,
         proba=proba,

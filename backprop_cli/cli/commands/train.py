@@ -86,7 +86,7 @@ def train(
                 watch=watch,
             )
         except BpError as error:
-            console.record(str(error))  # printed where every error is
+            console.record(error.told())  # printed where every error is
             raise
         text = train_text(result.to_json())
         console.record(text)

@@ -1,0 +1,130 @@
+"""Text as a terminal shows it: nothing in it is obeyed, and it has a width in columns.
+
+Names, values and lines of files may hold anything. Whatever is printed or logged passes through ``visible`` on its way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import unicodedata
+
+# Controls but newline and tab, what reorders or hides text, line separators, and surrogates, which no file can hold.
+# The joiners U+200C and U+200D are not here: they are part of words and of emoji.
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_BREAKS = re.compile("[\t\n]")
+_DOTS = "..."
+_TAB = 8
+"""Columns that a tab may take."""
+DEFAULT_WIDTH = 80
+
+
+def visible(text: str) -> str:
+    r"""``text`` with an escape (``\x1b``, ``\u202e``) for each character that a terminal would obey or not show.
+
+    Newlines and tabs stay.
+    """
+    return _OBEYED.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    r"""The same on one line: newlines and tabs are escapes too (``\n``)."""
+    return _BREAKS.sub(lambda found: "\\t" if found[0] == "\t" else "\\n", visible(text))
+
+
+def json_visible(text: str) -> str:
+    """JSON text, which says the same, with JSON's own escapes for these characters."""
+    return _OBEYED.sub(_json_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code == 0x0D:
+        return "\\r"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[k]:02x}{units[k + 1]:02x}" for k in range(0, len(units), 2))
+
+
+def shortened(text: str, most: int) -> str:
+    """``text`` with its middle left out where it has more than ``most`` characters."""
+    if len(text) <= most:
+        return text
+    kept = most - len(_DOTS)
+    return text[: kept - kept // 3] + _DOTS + text[len(text) - kept // 3 :]
+
+
+def columns(text: str) -> int:
+    """Columns that a line of visible text takes on a terminal: two for a wide character, none for a combining one."""
+    return len(text) if text.isascii() else sum(map(_columns_of, text))
+
+
+def _columns_of(char: str) -> int:
+    if char == "\t":
+        return 1
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, or what ``COLUMNS`` says; 80 where nobody knows."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and 0 < int(given) < 10_000:
+        return int(given)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            found = os.get_terminal_size(stream.fileno()).columns if stream is not None else 0
+        except (OSError, ValueError):
+            continue
+        if found > 0:
+            return found
+    return DEFAULT_WIDTH
+
+
+def marked(source: str, column: int, width: int, room: int) -> tuple[str, str]:
+    """A source line cut to ``room`` columns around its characters from ``column`` on (from 0), and carets below those.
+
+    ``width``: characters that are marked; carets end with the line. Tabs are kept, so that both lines have the same.
+    """
+    # Of a line of a megabyte only what may be shown is looked at.
+    first, last = max(0, column - room), column + room
+    cells = [char if char == "\t" else one_line(char) for char in source[first:last]]
+    widths = [_TAB if cell == "\t" else columns(cell) for cell in cells]
+    place = column - first
+    begin, end = _window(widths, place, min(width, room), room, (first > 0, last < len(source)))
+    before, after = (_DOTS if first + begin > 0 else ""), (_DOTS if first + end < len(source) else "")
+    padding = "".join("\t" if cell == "\t" else " " * columns(cell) for cell in cells[begin:place])
+    carets = max(1, sum(map(columns, cells[place : min(place + width, end)])))
+    return before + "".join(cells[begin:end]) + after, " " * len(before) + padding + "^" * carets
+
+
+def _window(widths: list[int], place: int, width: int, room: int, cut: tuple[bool, bool]) -> tuple[int, int]:
+    """The first of the cells that are shown and the one after the last; ``cut``: whether the line goes on before, after.
+
+    A third of the room stands before the mark, or more where what follows is short.
+    """
+    if sum(widths) <= room and not any(cut):
+        return 0, len(widths)
+    room = max(room - 2 * len(_DOTS), 1)
+    end, used = min(place, len(widths)), 0
+    while end < len(widths) and (used + widths[end] <= room * 2 // 3 or end == place):
+        used += widths[end]
+        end += 1
+    begin = min(place, len(widths))
+    while begin > 0 and used + widths[begin - 1] <= room:
+        begin -= 1
+        used += widths[begin]
+    while end < len(widths) and used + widths[end] <= room:
+        used += widths[end]
+        end += 1
+    return begin, end
