@@ -283,6 +283,7 @@ def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tup
     calls: list[Any] = []
     ends = {chain.nodes[-1]: chain for chain in layout.chains}
     chained = {node for chain in layout.chains for node in chain.nodes}
+    slots: dict[Value, list[Array]] = {}
     for node in program.nodes:
         if node in values:
             continue
@@ -293,7 +294,7 @@ def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tup
             assert view is not None
             values[node] = view
         else:
-            values[node] = _home(node, layout)
+            values[node] = _home(node, layout, slots)
             if node in ends:
                 calls += _chain_calls(ends[node], layout, values)
             elif node not in chained:
@@ -312,7 +313,8 @@ def _chain_calls(chain: Chain | Nest, layout: _Layout, values: Mapping[Value, Ar
     return [chain.bind(values, kept)]
 
 
-def _home(node: Value, layout: _Layout) -> Array:
+def _home(node: Value, layout: _Layout, slots: dict[Value, list[Array]]) -> Array:
+    """The array of a node; ``slots`` keeps the parts of what is joined, as a gradient is of thousands."""
     array = layout.storage[node].array
     assert array is not None
     if array.size == 0:
@@ -321,7 +323,9 @@ def _home(node: Value, layout: _Layout) -> Array:
     if node in layout.slot_of:
         concat, number = layout.slot_of[node]
         assert isinstance(concat.op, Concat)
-        array = concat.op.slot(array, number, *(x.spec for x in concat.inputs))
+        if concat not in slots:
+            slots[concat] = concat.op.slots(array, *concat.inputs)
+        array = slots[concat][number]
     # Ops in place get one array object twice: of two views NumPy has to find out that they are the same (0.2 us).
     return array if array.shape == node.shape or array.size != node.size else array.reshape(node.shape)
 
@@ -335,10 +339,10 @@ def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[
     operands = [values[operand] for operand in node.inputs]
     if isinstance(node.op, Concat) and _has_slots(node):
         here = {number for concat, number in layout.slot_of.values() if concat is node}
-        specs = [x.spec for x in node.inputs]
+        slots = node.op.slots(values[node], *node.inputs)
         return [
-            partial(np.copyto, node.op.slot(values[node], i, *specs), x)
-            for i, x in enumerate(operands)
+            partial(np.copyto, slot, x)
+            for i, (slot, x) in enumerate(zip(slots, operands, strict=True))
             if i not in here
         ]
     return list(flat(node.op.bind(*operands, out=values[node], scratch=_scratch(node, layout))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -154,10 +154,13 @@ class Concat(Movement):
         shape[self.axis] = sum(s.shape[self.axis] for s in x)
         return Spec(tuple(shape), common_dtype(self, *x))
 
-    def slot(self, out: Array, number: int, *x: Spec) -> Array:
-        """The view of ``out`` that operand ``number`` fills."""
-        start = sum(s.shape[self.axis] for s in x[:number])
-        return out[(*(slice(None),) * self.axis, slice(start, start + x[number].shape[self.axis]))]
+    def slots(self, out: Array, *x: Value) -> list[Array]:
+        """The view of ``out`` that each operand fills."""
+        return [out[(*(slice(None),) * self.axis, slice(start, stop))] for start, stop in pairwise(self._ends(x))]
+
+    def _ends(self, x: Sequence[Value]) -> list[int]:
+        """Where operands begin and end along the axis: one more than there are operands."""
+        return list(accumulate((value.shape[self.axis] for value in x), initial=0))
 
     def eval(self, *x: Array, out: Array) -> None:
         """One copy an operand."""
@@ -165,10 +168,7 @@ class Concat(Movement):
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         """Slices."""
-        starts = [0]
-        for value in x:
-            starts.append(starts[-1] + value.shape[self.axis])
-        return tuple(Slice(self.axis, a, b)(cotangent) for a, b in pairwise(starts))
+        return tuple(Slice(self.axis, a, b)(cotangent) for a, b in pairwise(self._ends(x)))
 
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The axis is one further; what all have in common is repeated."""
