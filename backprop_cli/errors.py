@@ -191,6 +191,22 @@ class DataError(BpError):
         return one_line(str(self))
 
 
+class MissingDataError(DataError):
+    """A data file is missing; ``problem`` is at the line of the configuration, or in the override, that names it."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        super().__init__(str(problem))
+
+    def told(self) -> str:
+        """The problem with its source line."""
+        return str(self)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The problem with its place."""
+        return [self.problem.describe()]
+
+
 class InterruptionError(BpError):
     """A signal ended the work; what was done is saved."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from backprop_cli.config.coherence import incoherences
 from backprop_cli.config.compose import compose
 from backprop_cli.config.flaws import UnreadableError
 from backprop_cli.config.locate import Override, Source, in_file_order
-from backprop_cli.config.network import check_network
+from backprop_cli.config.network import Models, check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
@@ -40,6 +40,8 @@ class Loaded:
     path: Path | None
     overrides: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
+    models: Models = field(default_factory=dict, compare=False, repr=False)
+    """Networks that were built of ``config.model``, which no copy of this changes."""
 
     def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
         """A problem found later, at its place in the file or in the override that set the value."""

@@ -23,12 +23,21 @@ from backprop_cli.nn.scopes import LayerPath
 from backprop_cli.nn.wiring import wiring_errors
 
 
+Models = dict[tuple[tuple[int, ...], str], Model]
+"""Networks of one configuration by the shape of an example and the precision: a large one is built once a command."""
+
+
 class Located(Protocol):
     """A configuration whose problems have places."""
 
     @property
     def config(self) -> Config:
         """The checked configuration."""
+        ...
+
+    @property
+    def models(self) -> Models:
+        """Networks that were built of it."""
         ...
 
     def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
@@ -50,21 +59,7 @@ def check_model(
 
     """
     config = loaded.config
-    unconnected = _unconnected(loaded)
-    if unconnected:
-        raise ConfigError(unconnected)
-    width, memory = np.dtype(config.training.precision).itemsize, _memory()
-    try:
-        model = Model.build(
-            config.model.layers, input_shape, config.training.precision, most_parameters=memory // width
-        )
-    except LayerSizeError as error:
-        wanted, there = _bytes_text(error.parameters * width), _bytes_text(memory)
-        reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {there}"
-        reason += " of memory; make the layer smaller"
-        raise ConfigError([loaded.problem(_units_path(config, error.path), reason)]) from None
-    except LayerShapeError as error:
-        raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
+    model = _built(loaded, tuple(input_shape))
     wrong = _wrong_output(config, model, outputs, positions)
     found = [
         *_unknown_tokens(config, model, outputs),
@@ -76,6 +71,27 @@ def check_model(
     ]
     if found:
         raise ConfigError(in_file_order([loaded.problem(*each) for each in found]))
+    return model
+
+
+def _built(loaded: Located, input_shape: tuple[int, ...]) -> Model:
+    config, key = loaded.config, (input_shape, loaded.config.training.precision)
+    if key in loaded.models:
+        return loaded.models[key]
+    unconnected = _unconnected(loaded)
+    if unconnected:
+        raise ConfigError(unconnected)
+    width, memory = np.dtype(config.training.precision).itemsize, _memory()
+    try:
+        model = Model.build(config.model.layers, *key, most_parameters=memory // width)
+    except LayerSizeError as error:
+        wanted, there = _bytes_text(error.parameters * width), _bytes_text(memory)
+        reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {there}"
+        reason += " of memory; make the layer smaller"
+        raise ConfigError([loaded.problem(_units_path(config, error.path), reason)]) from None
+    except LayerShapeError as error:
+        raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
+    loaded.models[key] = model
     return model
 
 

@@ -17,12 +17,13 @@ from backprop_cli.config.data_fit import check_data_fit, located
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network import check_model
+from backprop_cli.config.path import TreePath
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.file import NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
-from backprop_cli.errors import BpWarning, ConfigError, DataError
+from backprop_cli.errors import BpWarning, ConfigError, DataError, MissingDataError
 from backprop_cli.jobs.overfit import first_batches
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
@@ -142,7 +143,18 @@ def load(loaded: Loaded) -> Dataset:
                 tokens=vocabulary_of(wire(config.model.layers)),
             )
     except NoFileError as error:
-        raise DataError(f"{error}{_variable(loaded, error) or _where_paths_start(loaded, error)}") from error
+        raise _missing(loaded, error) from error
+
+
+def _missing(loaded: Loaded, error: NoFileError) -> DataError:
+    """What is said of a file that is not there: where the configuration names it, unless that is in a checkpoint."""
+    reason = f"{error}{_variable(loaded, error) or _where_paths_start(loaded, error)}"
+    named = (path for path, text in _files(loaded.config.data).items() if loaded.base / text == error.path)
+    path = next(named, None)
+    problem = None if path is None else loaded.problem(path, reason)
+    if problem is None or (problem.line is None and problem.override is None):
+        return DataError(reason)
+    return MissingDataError(problem)
 
 
 def _variable(loaded: Loaded, error: NoFileError) -> str:
@@ -155,7 +167,7 @@ def _variable(loaded: Loaded, error: NoFileError) -> str:
 
 def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:
     """The reason why a file that is there is not found from a configuration: its paths start elsewhere."""
-    relative = [text for text in _files(loaded.config.data) if not Path(text).is_absolute()]
+    relative = [text for text in _files(loaded.config.data).values() if not Path(text).is_absolute()]
     if loaded.path is None or error.hint or error.path not in [loaded.base / text for text in relative]:
         return ""
     run = RunDirectory(loaded.path.parent)
@@ -164,11 +176,16 @@ def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:
     return "; paths in a configuration start at its own folder"
 
 
-def _files(data: DataSettings) -> list[str]:
-    """Every path that the section names, as it is written."""
-    named = (data.source, data.train, data.validation, data.test)
-    pairs = [[files.inputs, files.targets] if isinstance(files, FilePair) else [files] for files in named if files]
-    return [text for pair in pairs for text in pair]
+def _files(data: DataSettings) -> dict[TreePath, str]:
+    """Every path that the section names, as it is written, by its place in the configuration."""
+    found: dict[TreePath, str] = {}
+    for key in ("source", "train", "validation", "test"):
+        files = getattr(data, key)
+        if isinstance(files, FilePair):
+            found |= {("data", key, part): getattr(files, part) for part in ("inputs", "targets")}
+        elif files is not None:
+            found["data", key] = files
+    return found
 
 
 def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int | None:

@@ -205,7 +205,7 @@ class Session:
             return
         state = self.state
         self._tell(self.checkpointer.save_last(state.step))
-        self._tell(Stopped(state.step, state.epoch, "interrupted"))
+        self._tell(Stopped(state.step, state.last_epoch, "interrupted"))
         raise InterruptionError(
             f"interrupted at step {state.step}; everything is saved; go on with: {resume_command(self.run.path)}",
             self._asked.number,

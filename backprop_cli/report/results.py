@@ -30,8 +30,10 @@ def validate_text(result: Json) -> str:
     return pairs({**result, **classes})
 
 
-def _seen(name: Any) -> Any:
-    return repr(name) if isinstance(name, str) and (not name.isprintable() or name != name.strip()) else name
+def _seen(name: Any) -> str:
+    """A class as it is called, without separators in the number that it may be."""
+    text = str(name)
+    return repr(text) if not text.isprintable() or text != text.strip() or not text else text
 
 
 def eval_text(result: Json) -> str:

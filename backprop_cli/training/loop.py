@@ -82,7 +82,7 @@ class Trainer:
         while state.epoch <= job.settings.epochs:
             reason = self._limit() or self._patience() or self._updates.ended()
             if reason:
-                yield Stopped(state.step, state.epoch, reason)
+                yield Stopped(state.step, state.last_epoch, reason)
                 return
             epoch = RunningEpoch(job, state)
             started = time.perf_counter()

@@ -103,6 +103,11 @@ class State:
             found[COUNTED] = self.tokens
         return found
 
+    @property
+    def last_epoch(self) -> int:
+        """The epoch of the last step; 1 before there is one. ``epoch`` is that of the next."""
+        return self.epoch if self.position > 0 else max(self.epoch - 1, 1)
+
     def counters(self) -> dict[str, Any]:
         """Everything but the tensors and the seconds, ready for JSON: equal runs have equal counters."""
         return {

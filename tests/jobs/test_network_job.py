@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jobs_support import bp, write_config, write_flowers
+
+from backprop_cli.nn.model import Model
 
 FLOWERS = """\
 data:
@@ -114,30 +117,62 @@ def test_all_that_does_not_fit_at_once(capsys):
     )
 
 
+def source_line(path: Path) -> str:
+    """The second and third line of a message about data.source."""
+    lines = path.read_text().splitlines()
+    number, line = next((n, line) for n, line in enumerate(lines, 1) if "source:" in line)
+    value = line.split("source: ")[1].split(",")[0]
+    return f"{number:>5} | {line}\n      | {' ' * line.index(value)}{'^' * len(value)}\n"
+
+
+def place_of(path: Path) -> str:
+    lines = path.read_text().splitlines()
+    number, line = next((n, line) for n, line in enumerate(lines, 1) if "source:" in line)
+    return f"{path}:{number}:{line.index('source: ') + 9}: data.source"
+
+
 def test_a_data_file_that_is_not_there(capsys):
     Path("configs").mkdir()
     write_config(Path("configs/flowers.yaml"))
     hint = "; paths in a configuration start at its own folder"
-    for config in ("configs/flowers.yaml", Path("configs/flowers.yaml").absolute()):
+    for config in (Path("configs/flowers.yaml"), Path("configs/flowers.yaml").absolute()):
         assert bp("validate", config) == 6
-        assert capsys.readouterr().err == f"configs/flowers.csv: no such file{hint}\n"
-    assert bp("validate", "configs/flowers.yaml", f"data.source={Path('flowers.cs').absolute()}") == 6
-    assert capsys.readouterr().err == "flowers.cs: no such file; did you mean 'flowers.csv'?\n"
-    assert bp("validate", "configs/flowers.yaml", f"data.source={Path('other.csv').absolute()}") == 6
-    assert capsys.readouterr().err == "other.csv: no such file\n"
+        said = f"{place_of(config)}: configs/flowers.csv: no such file{hint}\n{source_line(config)}"
+        assert capsys.readouterr().err == said
+    source = f"data.source={Path('flowers.cs').absolute()}"
+    assert bp("validate", "configs/flowers.yaml", source) == 6
+    said = f"override {source}: flowers.cs: no such file; did you mean 'flowers.csv'?\n"
+    assert capsys.readouterr().err == said
+    source = f"data.source={Path('other.csv').absolute()}"
+    assert bp("validate", "configs/flowers.yaml", source) == 6
+    assert capsys.readouterr().err == f"override {source}: other.csv: no such file\n"
+
+
+def test_a_missing_file_of_a_pair_is_at_its_own_line(capsys):
+    np.save("x.npy", np.zeros((4, 2)))
+    Path("pair.yaml").write_text(
+        "data:\n  train: {inputs: x.npy, targets: y.npy}\n"
+        "model: {layers: [{type: dense, units: 2}]}\nloss: cross_entropy\n"
+    )
+    assert bp("validate", "pair.yaml") == 6
+    assert capsys.readouterr().err == (
+        "pair.yaml:2:35: data.train.targets: y.npy: no such file; did you mean 'x.npy'?\n"
+        "    2 |   train: {inputs: x.npy, targets: y.npy}\n"
+        "      |                                   ^^^^^\n"
+    )
 
 
 def test_a_data_file_in_a_folder_that_a_variable_can_name(capsys, monkeypatch):
     Path("configs").mkdir()
     path = write_config(Path("configs/flowers.yaml"))
     path.write_text(path.read_text().replace("flowers.csv", "${FLOWERS:-../data}/flowers.csv"))
-    gone = "data/flowers.csv: no such file; there is no folder 'data' either"
+    gone = f"{place_of(path)}: data/flowers.csv: no such file; there is no folder 'data' either"
     assert bp("validate", path) == 6
     hint = "; the folder can be named by the environment variable FLOWERS, which is not set"
-    assert capsys.readouterr().err == f"{gone}{hint}\n"
+    assert capsys.readouterr().err == f"{gone}{hint}\n{source_line(path)}"
     monkeypatch.setenv("FLOWERS", "data")
     assert bp("validate", path) == 6
-    assert capsys.readouterr().err == f"{gone}\n"
+    assert capsys.readouterr().err == f"{gone}\n{source_line(path)}"
 
 
 def test_the_copy_of_a_configuration_in_a_run(capsys):
@@ -145,7 +180,24 @@ def test_the_copy_of_a_configuration_in_a_run(capsys):
     capsys.readouterr()
     assert bp("validate", "run/config.yaml") == 6
     assert capsys.readouterr().err == (
-        "run/flowers.csv: no such file; this is a run's copy of its configuration: use run/config.resolved.yaml, "
-        "whose paths start there\n"
+        f"{place_of(Path('run/config.yaml'))}: run/flowers.csv: no such file; this is a run's copy of its "
+        f"configuration: use run/config.resolved.yaml, whose paths start there\n{source_line(Path('run/config.yaml'))}"
     )
     assert bp("validate", "run/config.resolved.yaml") == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["validate"], ["show"], ["explain"], ["train", "--dry-run"], ["gradcheck", "--samples", "1"]]
+)
+@pytest.mark.parametrize("shape", [[], ["model.input=[2]"]])
+def test_a_command_builds_the_network_once(command, shape, monkeypatch, capsys):
+    built = []
+    build = Model.build.__func__
+
+    def counted(cls, *args, **options):
+        built.append(args)
+        return build(cls, *args, **options)
+
+    monkeypatch.setattr(Model, "build", classmethod(counted))
+    assert bp(command[0], write_config(), *shape, *command[1:]) == 0
+    assert len(built) == 1

@@ -286,7 +286,7 @@ def test_early_stopping_says_again_why_there_is_nothing_to_do(capsys):
     run, _ = run_of(write_config(early_stopping=stopping), "run")
     assert bp("train", "--resume", run, "training.epochs=9") == 0
     said = capsys.readouterr().err.splitlines()[1]
-    assert said.startswith("stopped in epoch 3, step 8: early stopping: train/accuracy has not improved on ")
+    assert said.startswith("stopped in epoch 2, step 8: early stopping: train/accuracy has not improved on ")
     assert said.endswith(" for 1 epoch")
     assert train(None, ["early_stopping.patience=3"], resume=run).epochs == 3
 

@@ -147,13 +147,14 @@ def test_what_is_wrong_only_with_the_data_at_hand(capsys):
         "1 problem; nothing was run.\n"
     )
     assert bp("validate", "flowers.yaml", "data.source=gone.csv") == 6
-    assert capsys.readouterr().err == "gone.csv: no such file; paths in a configuration start at its own folder\n"
+    reason = "gone.csv: no such file; paths in a configuration start at its own folder"
+    assert capsys.readouterr().err == f"override data.source=gone.csv: {reason}\n"
     assert bp("validate", "flowers.yaml", "data.source=gone.csv", "--json") == 6
     assert json.loads(capsys.readouterr().out) == {
         "error": {
             "code": 6,
             "kind": "data",
-            "problems": [{"message": "gone.csv: no such file; paths in a configuration start at its own folder"}],
+            "problems": [{"path": "data.source", "message": reason, "override": "data.source=gone.csv"}],
         }
     }
     assert bp("validate", "flowers.yaml", "data.target=color") == 2
