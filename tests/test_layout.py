@@ -10,6 +10,7 @@ import backprop_cli
 PACKAGE = Path(backprop_cli.__file__).parent
 ORDER = [
     "stopwatch",
+    "files",
     "cache",
     "visible",
     "errors",

@@ -1,7 +1,8 @@
 """Native: source -> machine code, by Numba, kept between processes.
 
 Numba is the optional extra ``[fast]``. Products of matrices call the BLAS that NumPy has loaded, with its number of
-threads.
+threads. What is kept is machine code and the names in it, with a digest: Numba's own cache would unpickle whatever lies
+there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.util
+import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,15 +21,16 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
+from backprop_cli import cache as entries
 from backprop_cli.autodiff.emit import Assignments, Product, Source
-from backprop_cli.cache import kept
+from backprop_cli.errors import warn
 
 SHORTEST, LONGEST = 10, 40
 """Nests and products in one function: a call takes as long as a small nest, and the time of compilation grows faster
 than the function's length. Only what is repeated makes functions as short as that."""
 
-_KIND = "backprop_cli"
-"""Of the files in the cache that hold sources; Numba keeps the machine code beside them."""
+_KIND = "code"
+"""Of the entries in the cache that hold machine code."""
 
 _PRELUDE = """from math import cos, exp, expm1, inf, log, log1p, sin, sqrt, tanh
 
@@ -46,7 +49,7 @@ tables = [CPointer(CPointer(kind)) for kind in (float32, float64, int64)]
 
 
 # Sums may be reordered, a product and a sum fused; infinities and NaN stay what they are in NumPy.
-@cfunc(void(*tables, CPointer(intp)), cache=True, error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}})
+@cfunc(void(*tables, CPointer(intp)), error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}})
 """
 
 
@@ -138,30 +141,72 @@ def _bound(pieces: Sequence[Assignments | Product], compiled: Callable[[str], An
 
 
 def _machine_code(text: str) -> Callable[..., object]:
-    """The compiled function; Numba keeps it beside its source."""
+    """The function of the source: of the user's cache, or else compiled."""
     from llvmlite import binding
 
     for kind, (address, _) in blas().items():
         binding.add_symbol(f"bp_{kind}gemm", address)
     size = {size for _, size in blas().values()} or {8}
-    compiled = _module(_PRELUDE.format(integer=f"int{8 * size.pop()}") + text).run
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(compiled.address)
-    vars(call)["code"] = compiled  # lives as long as the call
+    source = _PRELUDE.format(integer=f"int{8 * size.pop()}") + text
+    name = _name(source)
+    entry = entries.load(_KIND, name)
+    found = None if entry is None else _loaded(entry)
+    if found is None:
+        found, entry = _compiled(source, name)
+        _warn_of_folder()
+        entries.save(_KIND, name, entry)
+    address, code = found
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)
+    vars(call)["code"] = code  # lives as long as the call
     return call
 
 
-def _module(text: str) -> ModuleType:
-    """The source as a module, with its machine code: of the user's cache, or anew where that cannot be written."""
-    digest = hashlib.sha256(text.encode()).hexdigest()[:24]
-    name = f"{_KIND}_{digest}"
+_Code = tuple[int, Any]
+"""Address of a function, and what must live as long as it is called."""
+
+
+def _compiled(source: str, name: str) -> tuple[_Code, bytes]:
+    """The source compiled, and the entry to keep of it."""
+    module = ModuleType(f"backprop_cli_{name}")  # a part of the symbols' names, which must be unique in the process
+    exec(source, vars(module))
+    compiled = module.run
+    library = compiled._library
+    _, _, (code, bitcode) = library.serialize_using_object_code()
+    told = {"library": library.name, "function": compiled.native_name, "size": len(code)}
+    return (compiled.address, compiled), json.dumps(told).encode() + b"\n" + code + bitcode
+
+
+def _loaded(entry: bytes) -> _Code | None:
+    """The function of an entry; None where this Numba makes nothing of it."""
+    head, _, rest = entry.partition(b"\n")
     try:
-        path = kept(_KIND, f"{digest}.py", text)
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # Numba looks it up by name when it loads code
-        spec.loader.exec_module(module)
-    except OSError:
-        module = ModuleType(name)
-        exec(text.replace("cache=True", "cache=False"), vars(module))
-    return module
+        told = json.loads(head)
+        payload = (told["library"], "object", (rest[: told["size"]], rest[told["size"] :]))
+        library = _codegen().unserialize_library(payload)
+        address = library.get_pointer_to_function(told["function"])
+    except Exception:  # whatever it is, compiling is the way out
+        return None
+    return (address, library) if address else None
+
+
+def _name(source: str) -> str:
+    """Of an entry: it says all that decides which machine code a source becomes."""
+    import llvmlite
+    import numba
+
+    maker = [sys.version, numba.__version__, llvmlite.__version__, *_codegen().magic_tuple()]
+    return hashlib.sha256("\0".join([*maker, source]).encode()).hexdigest()[:24]
+
+
+def _codegen() -> Any:
+    from numba.core.registry import cpu_target
+
+    cpu_target.target_context.refresh()  # what machine code calls is known to the linker from here on
+    return cpu_target.target_context.codegen()
+
+
+@cache
+def _warn_of_folder() -> None:
+    """Once a process: it compiles at every start otherwise, and nobody knows why."""
+    if reason := entries.distrust():
+        warn(f"{reason}; steps are compiled anew")

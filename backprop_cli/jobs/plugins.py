@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from backprop_cli import __version__
-from backprop_cli.cache import cache_folder, kept
+from backprop_cli import __version__, cache
 from backprop_cli.checks.additions import check_addition
 from backprop_cli.checks.promises.case import BrokenPromiseError
 from backprop_cli.checks.story import mistake
@@ -62,13 +60,13 @@ def refuse_plugins(files: Sequence[Path | str], path: Path | str) -> None:
 def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
     """Every type of a plugin that has not passed yet, in this version of bp and after the same plugins."""
     for plugin in plugins:
-        verdict = f"{plugin.chain[:24]}-{__version__}-{_EDITION}.json"
-        if (cache_folder() / f"{_KIND}_{verdict}").is_file():
+        verdict = f"{plugin.chain[:24]}-{__version__}-{_EDITION}"
+        if cache.load(_KIND, verdict) is not None:
             continue
         passed = _checked(plugin, gradients)
         if gradients:
-            with contextlib.suppress(OSError):  # without a cache it is checked at every start
-                kept(_KIND, verdict, json.dumps({"file": plugin.name, "sha256": plugin.sha256, "passed": passed}))
+            told = {"file": plugin.name, "sha256": plugin.sha256, "passed": passed}
+            cache.save(_KIND, verdict, json.dumps(told).encode())
 
 
 def _checked(plugin: Plugin, gradients: bool) -> list[str]:

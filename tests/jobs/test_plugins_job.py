@@ -9,7 +9,7 @@ import pytest
 from jobs_support import bp, record, run_of
 from plugins_support import CUBE, plugin, using
 
-from backprop_cli.cache import cache_folder
+from backprop_cli import cache
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.errors import BpWarning, CheckError, UsageError
 from backprop_cli.jobs import plugins
@@ -61,8 +61,9 @@ def test_the_verdict_is_kept_by_content(monkeypatch):
     monkeypatch.setattr(plugins, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
     validate(using())
     assert checked == ["cube", "cubed"]
-    (kept,) = cache_folder().iterdir()
-    assert json.loads(kept.read_text())["passed"] == ["op cube by operand 0", "activation cubed by x"]
+    (path,) = cache.cache_folder().iterdir()
+    kept = cache.load("plugin", path.name.removeprefix("plugin_"))
+    assert json.loads(kept)["passed"] == ["op cube by operand 0", "activation cubed by x"]
     validate(using())
     assert checked == ["cube", "cubed"]
     plugin(CUBE + "# another\n")
@@ -73,12 +74,24 @@ def test_the_verdict_is_kept_by_content(monkeypatch):
     assert checked == ["cube", "cubed"] * 3
 
 
+def test_a_damaged_verdict_is_none(monkeypatch):
+    plugin()
+    validate(using())
+    (path,) = cache.cache_folder().iterdir()
+    path.write_bytes(b"")
+    checked = []
+    right = plugins.check_addition
+    monkeypatch.setattr(plugins, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
+    validate(using())
+    assert checked == ["cube", "cubed"]
+
+
 def test_a_wrong_one_does_not_pass_the_second_time():
     plugin(wrong())
     for _ in range(2):
         with pytest.raises(CheckError):
             validate(using())
-    assert not cache_folder().exists()
+    assert not cache.cache_folder().exists()
 
 
 def test_without_a_cache_it_is_checked_every_time(monkeypatch, tmp_path):

@@ -1,11 +1,15 @@
 """Training with compiled steps: NumPy's numbers up to the order of sums, and the same bits every time."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 from training_support import DENSE, DROPOUT, examples, job, recipe
 
+from backprop_cli import cache
+from backprop_cli.autodiff import native
+from backprop_cli.errors import BpWarning
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
 
@@ -69,13 +73,78 @@ def test_a_full_batch():
     assert np.abs(compiled - plain).max() <= 1e-12 * np.abs(plain).max()
 
 
-def test_same_bits_every_time_from_the_cache_too(own_cache):
+@pytest.fixture
+def compilations(monkeypatch):
+    """Names of what is compiled and not loaded."""
+    made, right = [], native._compiled
+    monkeypatch.setattr(native, "_compiled", lambda source, name: made.append(name) or right(source, name))
+    return made
+
+
+def test_same_bits_every_time_from_the_cache_too(own_cache, compilations):
     given = given_job(optimizer="adam", dtype="float32")
     first = trained(given, True)
-    made = sorted(own_cache.rglob("*.nbc"))
+    made = sorted(path.name for path in own_cache.iterdir())
+    assert made == sorted(f"code_{name}" for name in compilations)
     np.testing.assert_array_equal(trained(given, True), first)
-    assert made
-    assert sorted(own_cache.rglob("*.nbc")) == made
+    assert sorted(path.name for path in own_cache.iterdir()) == made
+    assert len(compilations) == len(made) > 0
+
+
+EVIL = b"cposix\nsystem\n(S'touch unpickled'\ntR."
+"""A pickle that makes a file."""
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:100],
+        lambda whole: whole[:-1],
+        lambda whole: whole[:5000] + bytes([whole[5000] ^ 64]) + whole[5001:],
+        lambda whole: EVIL,
+        lambda whole: whole[:32] + EVIL,
+    ],
+)
+def test_a_damaged_entry_is_compiled_again(own_cache, compilations, damage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = given_job(dtype="float32")
+    first = trained(given, True)
+    wholes = {path: path.read_bytes() for path in own_cache.iterdir()}
+    for path, whole in wholes.items():
+        path.write_bytes(damage(whole))
+    compilations.clear()
+    np.testing.assert_array_equal(trained(given, True), first)
+    assert len(compilations) == len(wholes)
+    assert {path: path.read_bytes()[:32] for path in wholes} != {path: damage(w)[:32] for path, w in wholes.items()}
+    assert not Path("unpickled").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}\n", b"[]\n", b"\xff\n", b'{"library": "x", "function": "f", "size": 3}\nabcdef', b"[" * 100_000],
+)
+def test_an_entry_that_this_compiler_makes_nothing_of(own_cache, compilations, content):
+    """Its digest fits: another version wrote it, perhaps."""
+    given = given_job(dtype="float32")
+    first = trained(given, True)
+    for path in own_cache.iterdir():
+        cache.save("code", path.name.removeprefix("code_"), content)
+    compilations.clear()
+    np.testing.assert_array_equal(trained(given, True), first)
+    assert compilations
+
+
+def test_a_folder_where_others_write_is_said_once(own_cache, compilations):
+    own_cache.mkdir(mode=0o700)
+    own_cache.chmod(0o777)
+    native._warn_of_folder.cache_clear()
+    given = given_job(dtype="float32")
+    with pytest.warns(BpWarning, match="others can write there.*; steps are compiled anew$") as caught:
+        trained(given, True)
+        trained(given, True)
+    assert len(caught) == 1
+    assert list(own_cache.iterdir()) == []
 
 
 def test_where_the_cache_cannot_be_written(monkeypatch, tmp_path):
