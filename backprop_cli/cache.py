@@ -39,9 +39,9 @@ def distrust() -> str:
     except OSError:
         return ""
     if not own:
-        return f"{folder}: belongs to another user, so that nothing in it is used; set XDG_CACHE_HOME to a folder of yours"
+        return f"{folder}: belongs to another user: nothing in it is used; set XDG_CACHE_HOME to a folder of yours"
     if mode & _OTHERS:
-        return f"{folder}: others can write there, so that nothing in it is used; remove it, or: chmod go-w {folder}"
+        return f"{folder}: others can write there: nothing in it is used; remove it, or: chmod go-w {folder}"
     return ""
 
 

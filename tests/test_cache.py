@@ -83,7 +83,7 @@ def test_a_folder_where_others_write(entry, mode):
     entry.parent.chmod(mode)
     assert cache.load("source", "a") is None
     assert cache.distrust() == (
-        f"{entry.parent}: others can write there, so that nothing in it is used; remove it, or: chmod go-w {entry.parent}"
+        f"{entry.parent}: others can write there: nothing in it is used; remove it, or: chmod go-w {entry.parent}"
     )
     cache.save("source", "b", b"")
     assert list(entry.parent.iterdir()) == [entry]
@@ -96,8 +96,7 @@ def test_a_folder_of_another_user(entry, monkeypatch):
     monkeypatch.setattr(cache.os, "geteuid", lambda: entry.stat().st_uid + 1)
     assert cache.load("source", "a") is None
     assert cache.distrust() == (
-        f"{entry.parent}: belongs to another user, so that nothing in it is used; "
-        "set XDG_CACHE_HOME to a folder of yours"
+        f"{entry.parent}: belongs to another user: nothing in it is used; set XDG_CACHE_HOME to a folder of yours"
     )
 
 

@@ -245,4 +245,7 @@ def _recipe(loaded: Loaded, dataset: Dataset) -> Recipe:
 
 def is_configuration(path: Path) -> bool:
     """Whether a command's CONFIG|CHECKPOINT|RUN is a configuration: YAML by its suffix."""
-    return path.suffix in (".yaml", ".yml") and not path.is_dir()
+    try:
+        return path.suffix in (".yaml", ".yml") and not path.is_dir()
+    except OSError:  # of a name that is too long
+        return False

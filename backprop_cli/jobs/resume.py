@@ -20,7 +20,7 @@ from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
 from backprop_cli.run.directory import RunDirectory, resume_command
-from backprop_cli.run.journal import seconds_until
+from backprop_cli.run.journal import Row, read_journal, seconds_until
 from backprop_cli.training.state import State
 
 _ROWS: tuple[TreePath, ...] = (
@@ -39,6 +39,8 @@ class Resumed:
     run: RunDirectory
     stored: Stored
     record: dict[str, Any]
+    rows: Sequence[Row]
+    """of the journal"""
 
     @property
     def loaded(self) -> Loaded:
@@ -55,7 +57,7 @@ class Resumed:
 
         Raises:
             ConfigError: an override makes the data another one.
-            CheckpointError: the numbers do not fit, or the run's journal is damaged.
+            CheckpointError: the numbers do not fit.
 
         """
         _refuse([*self._other_files(prepared), *self._other_inputs(prepared)], self.loaded)
@@ -68,7 +70,7 @@ class Resumed:
         told = self.record.get("seconds")
         if self.record.get("steps") == step and isinstance(told, int | float):
             return float(told)
-        return seconds_until(self.run.journal, step)
+        return seconds_until(self.rows, step)
 
     def _other_files(self, prepared: Prepared) -> Iterator[Problem]:
         """Other names of the same files are welcome: data may have moved."""
@@ -88,7 +90,7 @@ def find_run(target: Path) -> tuple[RunDirectory, Path]:
 
     Raises: CheckpointError when there is no such run.
     """
-    if not target.is_file():
+    if not _is_file(target):
         run = RunDirectory.open(target)
         return run, run.last
     if target.parent.name != "checkpoints" or not RunDirectory(target.parent.parent).record.is_file():
@@ -97,13 +99,21 @@ def find_run(target: Path) -> tuple[RunDirectory, Path]:
     return run, run.checkpoints / target.name
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # which is told where it is opened
+        return False
+
+
 def open_run(
     run: RunDirectory, path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()
 ) -> Resumed:
     """The checkpoint ``path`` of ``run``. ``plugins``: files with code that its network needs.
 
     Raises:
-        CheckpointError: it is missing or damaged; the message says what to go on from instead.
+        CheckpointError: it is missing or damaged, the message says what to go on from instead; or so is what the run
+            says of itself, in run.json or the journal.
         ConfigError: an override is wrong, or makes another run of it.
 
     """
@@ -115,7 +125,7 @@ def open_run(
     except DamagedError as error:
         raise CheckpointError(f"{error.fault}; {_instead(run, path)}") from error
     _refuse([*_other_rows(stored), *_other_network(stored)], stored.loaded)
-    return Resumed(run, stored, run.read_record())
+    return Resumed(run, stored, run.read_record(), read_journal(run.journal) if run.journal.exists() else [])
 
 
 def _instead(run: RunDirectory, path: Path) -> str:

@@ -26,15 +26,16 @@ from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
 from backprop_cli.jobs.start import origin
 from backprop_cli.jobs.train_result import TrainResult
+from backprop_cli.jobs.warned import telling
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.environment import environment
-from backprop_cli.run.journal import Journal, write_table
+from backprop_cli.run.journal import Journal, lost_epochs, write_table
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.events import Checking, Event, Finished, Started, Step, Stopped, Warned
+from backprop_cli.training.events import Checking, Event, Failed, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import BEST, OVERFIT, State
@@ -89,14 +90,16 @@ class Session:
         self._data_before: Mapping[str, str] = {}
 
     def _content(self) -> Checkpoint:
-        """Only a good state replaces a checkpoint."""
+        """Only a good state replaces a checkpoint, and only when the journal up to it is on the disk."""
         self.trainer.check_finite()
+        if self._journal is not None:
+            self._journal.sync()
         tensors = self.state.tensors(self.prepared.recipe)
         return Checkpoint(tensors, {**self._network, "state": self.state.counters()})
 
     def run_all(self) -> TrainResult:
         """From the first event to the last file; run.json always tells how it ended."""
-        with asked_to_end() as self._asked:
+        with asked_to_end() as self._asked, telling(lambda text: self._on_event(Warned(text))):
             self._open_record()
             try:
                 with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
@@ -114,8 +117,11 @@ class Session:
     def _close_after(self, error: BaseException) -> None:
         """Tell in the run's files what ended it. The disk may be full: what ended the run matters more."""
         status = _status(error)
+        if isinstance(error, BpError) and status != "interrupted":
+            with contextlib.suppress(BpError), Journal(self.run.journal) as journal:
+                journal.write(Failed(self.state.step, self.state.epoch, status, str(error)))
         with contextlib.suppress(BpError):
-            self._close_record(status, _exit_code(error), {})
+            self._close_record(status, _exit_code(error), {}, str(error) if isinstance(error, BpError) else None)
         with contextlib.suppress(BpError):
             write_table(self.run.journal, self.run.table)
         if isinstance(error, BpError):
@@ -229,6 +235,8 @@ class Session:
 
     def _warnings(self) -> Iterator[Warned]:
         yield from first_warnings(self.prepared, self.trainer.job, self.resumed is not None)
+        if self.resumed is not None and (lost := lost_epochs(self.run.journal, self.resumed.rows, self._epochs())):
+            yield Warned(lost)
         for path, digest in self.prepared.dataset.files.items():
             if self._data_before.get(path, digest) != digest:
                 yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
@@ -343,10 +351,13 @@ class Session:
         run.write_text(run.resolved, to_yaml(resolved_tree(self.prepared.loaded, run.path)))
         self._data_before = before.get("data", {})
 
-    def _close_record(self, status: str, exit_code: int, metrics: Mapping[str, float]) -> None:
+    def _close_record(
+        self, status: str, exit_code: int, metrics: Mapping[str, float], reason: str | None = None
+    ) -> None:
         self._record |= {
             "status": status,
             "exit_code": exit_code,
+            "reason": reason,
             "end": _now(),
             "steps": self.state.step,
             "epochs": self._epochs(),

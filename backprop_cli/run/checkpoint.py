@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.errors import CheckpointError
-from backprop_cli.run.atomic import reason, write_atomically
-from backprop_cli.run.directory import BEST, LAST, LATEST, step_checkpoints, way_out
+from backprop_cli.errors import CheckpointError, warn
+from backprop_cli.run.atomic import NotReplacedError, reason, rename, write_atomically
+from backprop_cli.run.directory import BEST, LAST, LATEST, resume_command, step_checkpoints, way_out
+from backprop_cli.run.tensor_file import LONGEST_HEADER, TensorFile
 
 FORMAT_VERSION = 1
-_LONGEST_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors format."""
 _VERSION, _DIGEST = "format_version", "sha256"
 _RESERVED = (_VERSION, _DIGEST)
 
@@ -45,8 +44,10 @@ class DamagedError(CheckpointError):
         super().__init__(f"{self.fault}; {way_out}" if way_out else self.fault)
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace ``path`` by ``checkpoint``, atomically. Equal checkpoints make equal files.
+def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> Path:
+    """Replace ``path`` by ``checkpoint``, atomically. Equal checkpoints make equal files. Where it is written.
+
+    ``otherwise``: where to, with a warning, if the system keeps the old file at ``path``.
 
     Raises: CheckpointError when it cannot be written (a full disk); the checkpoint that was there before stays.
     """
@@ -55,32 +56,51 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
     metadata = {key: json.dumps(value) for key, value in {**checkpoint.metadata, _VERSION: FORMAT_VERSION}.items()}
     metadata[_DIGEST] = json.dumps(_digest(tensors, metadata))
+    content = _in_order(serialize(tensors, metadata))
     try:
-        # The directory is synced with the next file of the run, at the latest with run.json when it ends: it would
-        # double the time of a save.
-        write_atomically(path, _in_order(serialize(tensors, metadata)), sync_directory=False)
+        # The directory is the caller's to sync: it may have more to change in it.
+        write_atomically(path, content, sync_directory=False)
+    except NotReplacedError as error:
+        if otherwise is None:
+            raise _unwritable(path, error) from error
+        save_to = save(otherwise, checkpoint)
+        way_on = f"the checkpoint is {otherwise}, which is gone on from with: {resume_command(otherwise)}"
+        warn(f"{path}: cannot be replaced: {reason(error)}; {way_on}")
+        return save_to
     except OSError as error:
         raise _unwritable(path, error) from error
+    return path
 
 
-def link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> bool:
     """Give the checkpoint ``source`` the second name ``target``, atomically; a copy where the file system has no links.
+
+    Whether that was done; where the system keeps what was ``target`` before, there is a warning.
 
     Raises: CheckpointError when it cannot be written; what ``target`` was before stays.
     """
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
-        temporary.unlink(missing_ok=True)
-        os.link(source, temporary)
-        temporary.replace(target)
-        temporary.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
+        _second_name(source, target)
+    except NotReplacedError as error:
+        warn(f"{target}: cannot be replaced: {reason(error)}; it is not what {source.name} is")
+        return False
     except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         try:
             write_atomically(target, source.read_bytes())
         except OSError as error:
             raise _unwritable(target, error) from error
+    return True
+
+
+def _second_name(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        os.link(source, temporary)  # which refuses a name that is taken
+        rename(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
 
 
 def load(path: Path) -> Checkpoint:
@@ -97,7 +117,7 @@ def load(path: Path) -> Checkpoint:
     try:
         metadata = {key: json.loads(value) for key, value in header.items()}
     except (ValueError, RecursionError) as error:
-        raise DamagedError(path, f"is damaged: its metadata is not JSON ({error})") from error
+        raise DamagedError(path, f"is damaged: its metadata is not JSON ({str(error)[:100]})") from error
     return Checkpoint(tensors, {key: value for key, value in metadata.items() if key not in _RESERVED})
 
 
@@ -109,20 +129,30 @@ def find_checkpoint(path: Path) -> Path:
 
     Raises: CheckpointError when there is none.
     """
-    if path.is_file():
-        return path
+    try:
+        found = _found(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: the checkpoint cannot be opened: {reason(error)}") from error
+    if found is None:
+        raise CheckpointError(
+            f"{path}: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/"
+        )
+    return found
+
+
+def _found(path: Path) -> Path | None:
     if not path.exists():
         raise CheckpointError(
             f"{path}: no such file or directory; expected a checkpoint (.safetensors) or a run directory"
         )
+    if not path.is_dir():
+        return path
     for folder in (path / "checkpoints", path / LATEST / "checkpoints", path):
         numbered = reversed(step_checkpoints(folder).values())
         for candidate in (folder / BEST, folder / LAST, *numbered):
             if candidate.is_file():
                 return candidate
-    raise CheckpointError(
-        f"{path}: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/"
-    )
+    return None
 
 
 def _unwritable(path: Path, error: OSError) -> CheckpointError:
@@ -154,18 +184,18 @@ def _in_order(content: bytes) -> bytes:
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Tensors and raw metadata of a file that says it is ours, of this format."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        opening, size = _opening(path)
-        with safe_open(str(path), framework="np") as file:
-            header = dict(file.metadata() or {})
-            _check_version(path, header)
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except OSError as error:
+        with TensorFile(path) as file:
+            try:
+                header = file.metadata()
+                _check_version(path, header)
+                return file.tensors(), header
+            except ValueError as error:
+                raise _diagnosis(path, file.opening, file.size) from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: the checkpoint is larger than the memory that is free") from error
+    except (OSError, ValueError) as error:  # of a name that no file can have
         raise CheckpointError(f"{path}: the checkpoint cannot be read: {reason(error)}") from error
-    except (SafetensorError, ValueError, TypeError) as error:
-        raise _diagnosis(path, opening, size) from error
 
 
 def _check_version(path: Path, header: Mapping[str, str]) -> None:
@@ -181,17 +211,11 @@ def _check_version(path: Path, header: Mapping[str, str]) -> None:
         )
 
 
-def _opening(path: Path) -> tuple[bytes, int]:
-    """The file's first 9 bytes, and its size in bytes."""
-    with path.open("rb") as file:
-        return file.read(9), path.stat().st_size
-
-
 def _diagnosis(path: Path, opening: bytes, size: int) -> DamagedError:
     """Why a file is no readable safetensors file: 8 bytes of header length, the JSON header, the data."""
     if size == 0:
         return DamagedError(path, "is empty: expected a checkpoint")
     length = int.from_bytes(opening[:8], "little")
-    if size <= 8 or (opening[8:] == b"{" and length <= _LONGEST_HEADER):
+    if size <= 8 or (opening[8:] == b"{" and length <= LONGEST_HEADER):
         return DamagedError(path, f"is truncated or damaged ({size} bytes)")
     return DamagedError(path, "is not a checkpoint: expected a safetensors file as `bp train` writes it", way_out="")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from backprop_cli.errors import CheckpointError
-from backprop_cli.run.atomic import reason
+from backprop_cli.errors import CheckpointError, warn
+from backprop_cli.run.atomic import reason, remove, rename, sync_folder
 from backprop_cli.run.checkpoint import Checkpoint, link, load, save
 from backprop_cli.run.directory import RunDirectory, step_checkpoints
 from backprop_cli.run.settings import CheckpointSettings
@@ -36,10 +36,15 @@ def newest_whole(run: RunDirectory, but: Path) -> Path | None:
 def _supersede(path: Path) -> None:
     if path.name.startswith(_SUPERSEDED):
         return
+    _move(path, path.with_name(_SUPERSEDED + path.name))
+
+
+def _move(path: Path, target: Path) -> None:
+    """Rename a checkpoint; warn where it stays."""
     try:
-        path.replace(path.with_name(_SUPERSEDED + path.name))
+        rename(path, target)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be renamed: {reason(error)}") from error
+        warn(f"{path}: cannot be renamed to {target.name}: {reason(error)}; the run goes on without that")
 
 
 class Checkpointer:
@@ -56,6 +61,7 @@ class Checkpointer:
     def __init__(self, run: RunDirectory, settings: CheckpointSettings, content: Callable[[], Checkpoint], step: int):
         self.run, self.settings, self._content = run, settings, content
         self._last_step: int | None = step if run.last.exists() else None
+        self._newest = run.last
 
     def read(self, event: Event) -> Iterator[Event]:
         """Save if this event asks for it, and say so."""
@@ -71,16 +77,24 @@ class Checkpointer:
                 yield self._save_best(event.step)
 
     def save_last(self, step: int) -> Saved:
-        """Write the state as ``last.safetensors``; at a step that is saved already it is written over."""
+        """Write the state as ``last.safetensors``; at a step that is saved already it is written over.
+
+        Where the system keeps the old one in its place, the new one is the numbered checkpoint of its step.
+        """
         run, keep = self.run, self.settings.keep_last
-        if keep and self._last_step is not None and self._last_step != step:
+        if keep and self._last_step is not None and self._last_step != step and self._newest == run.last:
             # A second name, so that there is a last checkpoint at every instant.
             link(run.last, run.at_step(self._last_step))
-        save(run.last, self._content())
-        for old in list(step_checkpoints(run.checkpoints).values())[: -keep or None]:
-            old.unlink(missing_ok=True)
+        self._newest = save(run.last, self._content(), otherwise=run.at_step(step))
+        # Before older ones go, and before anybody is told.
+        sync_folder(run.checkpoints)
+        if self._last_step is None:
+            run.point_latest()
+        numbered = [path for path in step_checkpoints(run.checkpoints).values() if path != self._newest]
+        for old in numbered[: -keep or None]:
+            remove(old)
         self._last_step = step
-        return Saved(step, "last", str(run.last))
+        return Saved(step, "last", str(self._newest))
 
     def go_back(self, source: Path, step: int, best_step: float | None) -> bool:
         """Make ``source``, an older checkpoint of ``step``, the last one; whether the best so far is still there.
@@ -92,13 +106,13 @@ class Checkpointer:
         for path, found in steps.items():
             if path != source and found is not None and found > step:
                 _supersede(path)
-        link(source, run.last)
+        self._newest = run.last if link(source, run.last) else source
         self._last_step = step
         if best_step is None or not self.settings.keep_best or steps.get(run.best) == best_step:
             return True
         same = next((path for path, found in steps.items() if found == best_step), None)
         if same is None:
-            run.best.unlink(missing_ok=True)  # damaged, or of another time
+            remove(run.best)  # damaged, or of another time
             return False
         link(same, run.best)
         return True
@@ -106,24 +120,35 @@ class Checkpointer:
     def repair(self, best_step: float | None) -> None:
         """Name the last checkpoint the best where it is, at ``best_step``, and a kill came before that was done."""
         if self.settings.keep_best and self._last_step is not None and self._last_step == best_step:
-            link(self.run.last, self.run.best)
+            there = step_of(self.run.best)
+            if there != best_step:
+                self._name_best(is_whole=there is not None)
 
     def is_behind(self, step: int) -> bool:
         """Whether ``last`` is of an earlier step, or missing."""
         return self._last_step != step
 
     def _save_best(self, step: int) -> Saved:
-        """Name the last checkpoint, which is that of ``step``, the best."""
-        run = self.run
-        if self.settings.keep_best > 1 and run.best.exists():
+        """Name the last checkpoint, which is that of ``step``, the best.
+
+        No sync: what a power cut takes of it is done again when the run goes on, see ``repair``.
+        """
+        self._name_best()
+        return Saved(step, "best", str(self.run.best))
+
+    def _name_best(self, is_whole: bool = True) -> None:
+        if is_whole:
             self._shift_best()
-        link(run.last, run.best)
-        return Saved(step, "best", str(run.best))
+        link(self._newest, self.run.best)
 
     def _shift_best(self) -> None:
-        """The best so far becomes ``best-2``, that one ``best-3``, up to ``keep_best``."""
+        """The best so far becomes ``best-2``, that one ``best-3``, up to ``keep_best``.
+
+        From the end, and only up to the first name that is free: a kill between two renames leaves a gap, and doing it
+        again closes that gap and moves nothing twice.
+        """
         numbers = range(2, self.settings.keep_best + 1)
         names = [self.run.best, *(self.run.checkpoints / f"best-{n}.safetensors" for n in numbers)]
-        for worse, better in zip(names[:0:-1], names[-2::-1], strict=True):
-            if better.exists():
-                better.replace(worse)
+        free = next((n for n, path in enumerate(names) if not path.exists()), len(names) - 1)
+        for place in range(free, 0, -1):
+            _move(names[place - 1], names[place])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
@@ -12,13 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backprop_cli.errors import CheckpointError, UsageError
-from backprop_cli.run.atomic import reason, write_atomically
+from backprop_cli.errors import CheckpointError, UsageError, warn
+from backprop_cli.run.atomic import NotReplacedError, reason, rename, write_atomically
+from backprop_cli.run.record import read_record
 
 LATEST = "latest"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
-_STEP = re.compile(r"step-(\d{8,})\.safetensors")
+_STEP = re.compile(r"step-(\d{8,15})\.safetensors")
+_NAME = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{4}")
+"""Of a run below ``runs/<name>``: UTC time, and what tells runs of one second apart."""
 
 
 @dataclass(frozen=True)
@@ -92,21 +96,19 @@ class RunDirectory:
 
     @classmethod
     def create(cls, root: Path, name: str, now: datetime) -> RunDirectory:
-        """A new ``root/name/<UTC time>-<4 hex>``; ``root/name/latest`` then points at it.
+        """A new ``root/name/<UTC time>-<4 hex>``.
 
         Raises: UsageError when ``name`` is not one folder's name or the folder cannot be made.
         """
-        if not name or Path(name).name != name or name in {".", "..", LATEST}:
-            raise UsageError(f"name: '{name}' cannot be a folder's name; give the run another `name`")
+        if not name or "\0" in name or Path(name).name != name or name in {".", "..", LATEST}:
+            raise UsageError(f"name: {name!r} cannot be a folder's name; give the run another `name`")
         stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         folder = root / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path = _new_folder(folder, stamp)
-            run = cls(path)
+            run = cls(_new_folder(folder, stamp))
             run.checkpoints.mkdir()
-            _point_latest(folder, path.name)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _cannot_create(folder, error) from error
         return run
 
@@ -123,7 +125,7 @@ class RunDirectory:
                 raise UsageError(f"{path}: is a file; a run needs a directory of its own, name another --run-dir")
             run = cls(path)
             run.checkpoints.mkdir(parents=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _cannot_create(path, error) from error
         return run
 
@@ -133,17 +135,52 @@ class RunDirectory:
 
         Raises: CheckpointError when there is none.
         """
-        for candidate in (path, path / LATEST):
-            if (candidate / "run.json").is_file():
-                # `latest` will point elsewhere one day: the run is called by its own name.
-                return cls(candidate.parent / candidate.readlink() if candidate.is_symlink() else candidate)
-        if not path.exists():
+        try:
+            for candidate in (path, path / LATEST):
+                if (candidate / "run.json").is_file():
+                    # `latest` will point elsewhere one day: the run is called by its own name.
+                    return cls(candidate.parent / candidate.readlink() if candidate.is_symlink() else candidate)
+            is_there, is_folder = path.exists(), path.is_dir()
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: cannot be opened: {reason(error)}") from error
+        if not is_there:
             raise CheckpointError(
-                f"{path}: no such directory; a run is at runs/<name>/<time>, the newest at runs/<name>/latest"
+                f"{path}: no such directory; a run is at runs/<name>/<time>, the newest with a checkpoint at "
+                "runs/<name>/latest"
             )
-        if not path.is_dir():
+        if not is_folder:
             raise CheckpointError(f"{path}: expected a run directory, got a file")
         raise CheckpointError(f"{path}: is not a run directory: it has no run.json")
+
+    def point_latest(self) -> None:
+        """Let ``latest`` in a folder of runs point at this one, which has a checkpoint, unless a newer one has one too.
+
+        A rename, so that a reader never finds it missing.
+        """
+        path = self.path.absolute()
+        latest, own = path.parent / LATEST, _NAME.fullmatch(path.name)
+        temporary = latest.with_name(f".{LATEST}-{path.name}")
+        if own is None:
+            return
+        try:
+            other = _NAME.fullmatch(latest.readlink().name) if latest.is_symlink() else None
+            if other is not None and other[1] > own[1] and _has_checkpoint(latest):
+                return
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(path.name, target_is_directory=True)
+            rename(temporary, latest)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            warn(f"{latest}: cannot point at {path.name}: {reason(error)}; name the run itself")
+
+    def refuse_links(self) -> None:
+        """Raise CheckpointError where a folder in this run is a link: files would be written and deleted elsewhere."""
+        for folder in (self.checkpoints, self.gradient_checks):
+            if folder.is_symlink():
+                raise CheckpointError(
+                    f"{folder}: is a link, and links in a run directory are not followed; put the folder in its place"
+                )
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace ``run.json``.
@@ -155,17 +192,9 @@ class RunDirectory:
     def read_record(self) -> dict[str, Any]:
         """What ``run.json`` says.
 
-        Raises: CheckpointError when it is missing or not JSON.
+        Raises: CheckpointError when it is missing, not JSON, or not what a run writes.
         """
-        try:
-            record = json.loads(self.record.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise CheckpointError(f"{self.record}: cannot be read: {reason(error)}") from error
-        except ValueError as error:
-            raise CheckpointError(f"{self.record}: is not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise CheckpointError(f"{self.record}: expected a JSON object, got {type(record).__name__}")
-        return record
+        return read_record(self.record)
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write ``content`` to ``path``, a file of this run, atomically and indented; NaN and infinities as null.
@@ -181,7 +210,10 @@ class RunDirectory:
         """
         try:
             path.parent.mkdir(exist_ok=True)
-            write_atomically(path, text.encode("utf-8"))
+            # A lone surrogate, as in a path that is not UTF-8, becomes the escape that JSON and YAML have for it.
+            write_atomically(path, text.encode("utf-8", "backslashreplace"))
+        except NotReplacedError as error:
+            warn(f"{path}: cannot be replaced: {reason(error)}; what it says is not of now")
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be written: {reason(error)}; {way_out(self.path)}") from error
 
@@ -226,18 +258,11 @@ def _new_folder(folder: Path, stamp: str) -> Path:
         return path
 
 
-def _point_latest(folder: Path, name: str) -> None:
-    """Let ``folder/latest`` point at ``name``: a rename, so that a reader never finds it missing."""
-    temporary = folder / f".{LATEST}-{name}"
-    temporary.symlink_to(name, target_is_directory=True)
-    try:
-        temporary.replace(folder / LATEST)
-    except OSError:
-        temporary.unlink()
-        raise
+def _has_checkpoint(run: Path) -> bool:
+    return next((run / "checkpoints").glob("*.safetensors"), None) is not None
 
 
-def _cannot_create(path: Path, error: OSError) -> UsageError:
+def _cannot_create(path: Path, error: OSError | ValueError) -> UsageError:
     return UsageError(
         f"{path}: cannot make a run directory: {reason(error)}; choose another place with --run-dir or run.directory"
     )

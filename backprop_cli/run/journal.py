@@ -6,17 +6,20 @@ import contextlib
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from backprop_cli.errors import CheckpointError
+from backprop_cli.errors import CheckpointError, warn
+from backprop_cli.files import open_own, read_regular
 from backprop_cli.registry import snake_case
-from backprop_cli.run.atomic import reason, write_atomically
-from backprop_cli.run.directory import finite, way_out
+from backprop_cli.run.atomic import NotReplacedError, close, reason, sync_folder, write_atomically
+from backprop_cli.run.directory import finite, resume_command, way_out
 from backprop_cli.training.events import Event, Step, Warned
 
 Row = dict[str, Any]
@@ -34,11 +37,13 @@ class Journal:
         self.path = path
         self._every = every_steps
         try:
-            _drop_torn_line(path)
+            descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             # Unbuffered: a line is one system call, so that a kill tears at most the line being written.
-            self._file = path.open("ab", buffering=0)
+            self._file = os.fdopen(descriptor, "r+b", buffering=0, closefd=False)
+            _drop_torn_line(self._file)
         except OSError as error:
             raise self._failure(error) from error
+        sync_folder(path.parent)
 
     def write(self, event: Event) -> None:
         """Append ``event``.
@@ -49,7 +54,8 @@ class Journal:
             return
         if isinstance(event, Warned):
             return
-        line = (json.dumps(to_row(event), ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+        text = json.dumps(to_row(event), ensure_ascii=False, allow_nan=False) + "\n"
+        line = text.encode("utf-8", "backslashreplace")  # a lone surrogate, of a path, becomes JSON's escape
         start = os.fstat(self._file.fileno()).st_size
         try:
             rest = memoryview(line)
@@ -60,24 +66,33 @@ class Journal:
                 os.ftruncate(self._file.fileno(), start)
             raise self._failure(error) from error
 
-    def close(self) -> None:
-        """Close the file, synced to disk; a second call does nothing."""
-        if self._file.closed:
-            return
+    def sync(self) -> None:
+        """Flush all lines to the disk: no checkpoint may be there before the lines up to its step are.
+
+        Raises: CheckpointError when the disk does not take them.
+        """
         try:
-            os.fsync(self._file.fileno())
+            _flush(self._file.fileno())
         except OSError as error:
             raise self._failure(error) from error
-        finally:
-            self._file.close()
+
+    def close(self) -> None:
+        """Close the file, synced to disk; a second call does nothing. What cannot be synced is warned of."""
+        if self._file.closed:
+            return
+        descriptor = self._file.fileno()
+        try:
+            _flush(descriptor)
+        except OSError as error:
+            warn(f"{self.path}: its last lines may not be on the disk: {reason(error)}")
+        self._file.close()
+        close(descriptor, self.path)
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        # What ended the block matters more than that its last lines may not be on the disk.
-        with contextlib.suppress(*([] if error is None else [CheckpointError])):
-            self.close()
+        self.close()
 
     def _failure(self, error: OSError) -> CheckpointError:
         return CheckpointError(f"{self.path}: cannot be written: {reason(error)}; {way_out(self.path.parent)}")
@@ -105,35 +120,47 @@ def read_journal(path: Path) -> list[Row]:
     Raises: CheckpointError when the file cannot be read or another line than the last is damaged.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise CheckpointError(f"{path}: the journal cannot be read: {reason(error)}") from error
     rows: list[Row] = []
-    lines = content.split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        row = _parse(line)
-        if row is None:
-            if number == len(lines):
-                continue  # torn, or the nothing after the last line's end
-            raise CheckpointError(
-                f"{path}:{number}: expected a JSON object, got {line[:40].decode('utf-8', 'replace')!r}"
-            )
-        if row["event"] == "started":
-            done = row.get("step") or 0
-            rows = [earlier for earlier in rows if (earlier.get("step") or 0) <= done]
-        rows.append(row)
+    # JSON has no line ends within text, so that all kinds of them are ends of lines here.
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        try:
+            row = _parse(line)
+            if row is not None:
+                _append(rows, row)
+        except ValueError as error:
+            if line.endswith((b"\n", b"\r")):
+                way_on = f"take that line out, then go on with: {resume_command(path.parent)}"
+                raise CheckpointError(f"{path}:{number}: {error}; {way_on}") from error
     return rows
 
 
-def seconds_until(path: Path, step: int) -> float:
-    """Seconds spent on a run up to ``step``, as the last row says that counts them; 0 where none does.
+def _append(rows: list[Row], row: Row) -> None:
+    """Append a row, and take away what it supersedes. Raises: ValueError where it is of an earlier step."""
+    step = row["step"]
+    while row["event"] == "started" and rows and rows[-1]["step"] > step:
+        rows.pop()
+    if rows and rows[-1]["step"] > step:
+        raise ValueError(f"step {step} comes after step {rows[-1]['step']}")
+    rows.append(row)
 
-    Raises: CheckpointError when the journal is damaged.
-    """
-    if not path.exists():
-        return 0.0
-    counted = [row for row in read_journal(path) if row["event"] in ("step", "epoch", "finished")]
+
+def seconds_until(rows: Sequence[Row], step: int) -> float:
+    """Seconds spent on a run up to ``step``, as the last row says that counts them; 0 where none does."""
+    counted = [row for row in rows if row["event"] in _TIMED]
     return next((float(row["seconds"]) for row in reversed(counted) if row["step"] <= step), 0.0)
+
+
+def lost_epochs(path: Path, rows: Sequence[Row], done: int) -> str:
+    """What to say where the journal ends before a checkpoint with ``done`` whole epochs; empty where it does not."""
+    there = {row["epoch"] for row in rows if row["event"] == "epoch" and row["epoch"] <= done}
+    if len(there) == done and rows:
+        return ""
+    first = next(epoch for epoch in itertools.count(1) if epoch not in there)
+    lost = f"{done - len(there)} of {done} epochs, epoch {first} first" if len(there) < done else "its first line"
+    return f"{path}: has lost {lost}, as after a power cut: the checkpoint is of later; metrics.csv is without them"
 
 
 def write_table(journal_path: Path, csv_path: Path) -> None:
@@ -154,34 +181,83 @@ def write_table(journal_path: Path, csv_path: Path) -> None:
         cells = (row.get(column) for column in columns)
         writer.writerow(math.nan if cell is None else cell for cell in cells)
     try:
-        write_atomically(csv_path, text.getvalue().encode("utf-8"))
+        write_atomically(csv_path, text.getvalue().encode("utf-8", "backslashreplace"))
+    except NotReplacedError as error:
+        warn(f"{csv_path}: cannot be replaced: {reason(error)}; what it says is not of now")
     except OSError as error:
         raise CheckpointError(f"{csv_path}: cannot be written: {reason(error)}; {way_out(csv_path.parent)}") from error
 
 
+_TIMED = ("step", "epoch", "finished")
+"""Events that say how long the run has taken."""
+_FLAGS = ("partial", "improved")
+
+
 def _parse(line: bytes) -> Row | None:
-    """The line's object, or None where the line is not a journal row."""
+    """The line's object; None for an empty line.
+
+    Raises: ValueError, which says what is wrong, where it is not what ``Journal.write`` writes.
+    """
+    if not line.strip():
+        return None
     try:
         row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("event"), str) else None
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise ValueError(f"expected a JSON object, got {line[:40].rstrip().decode('utf-8', 'replace')!r}")
+    event = row.get("event")
+    if not isinstance(event, str):
+        raise ValueError(f"event: expected a name, got {_shown(row, 'event')}")
+    for key in ("step", "epoch") if event == "epoch" else ("step",):
+        if not _is_count(row.get(key)):
+            raise ValueError(f"{key}: expected a count, got {_shown(row, key)}")
+    if event in _TIMED and not _is_seconds(row.get("seconds")):
+        raise ValueError(f"seconds: expected a number of at least 0, got {_shown(row, 'seconds')}")
+    if event in ("step", "epoch"):
+        for key, value in row.items():
+            if key not in ("event", *_FLAGS) and not _is_number_or_null(value):
+                raise ValueError(f"{key}: expected a number, got {_shown(row, key)}")
+    return row
+
+
+def _shown(row: Row, key: str) -> str:
+    if key not in row:
+        return "nothing"
+    text = json.dumps(row[key])
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+_LONGEST = 40
+"""Characters of a value that a message has room for."""
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def _is_number_or_null(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _drop_torn_line(path: Path) -> None:
+def _drop_torn_line(file: io.FileIO) -> None:
     """End the file after its last whole line, so that the next one does not continue a torn one."""
-    if not path.exists():
+    content = file.readall()
+    rest = content[max(content.rfind(b"\n"), content.rfind(b"\r")) + 1 :]
+    if not rest:
         return
-    with path.open("r+b") as file:
-        content = file.read()
-        end = content.rfind(b"\n") + 1
-        if end == len(content):
-            return
-        if _parse(content[end:]) is None:
-            file.truncate(end)
-        else:
-            file.write(b"\n")
+    try:
+        _parse(rest)
+    except ValueError:
+        os.ftruncate(file.fileno(), len(content) - len(rest))
+    else:
+        file.write(b"\n")
+
+
+def _flush(descriptor: int) -> None:
+    """Content and size reach the disk; times need not."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from backprop_cli.errors import CheckpointError, UsageError
-from backprop_cli.run.atomic import reason
+from backprop_cli.files import open_own, read_regular
+from backprop_cli.run.atomic import close, reason
 from backprop_cli.run.directory import RunDirectory, way_out
 
 try:
@@ -34,9 +35,10 @@ def locked(run: RunDirectory) -> Iterator[None]:
 
     Raises:
         UsageError: another process trains there.
-        CheckpointError: the run's directory cannot be written.
+        CheckpointError: the run's directory cannot be written, or a folder in it is a link.
 
     """
+    run.refuse_links()
     if fcntl is None:
         yield
         return
@@ -49,7 +51,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             run.lock.unlink()
-        os.close(descriptor)
+        close(descriptor, run.lock)
 
 
 def refuse_locked(run: RunDirectory) -> None:
@@ -87,7 +89,7 @@ def _acquired(run: RunDirectory) -> int:
         if attempt:
             time.sleep(_PAUSE)
         try:
-            descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = open_own(run.lock, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise CheckpointError(f"{run.lock}: cannot be written: {reason(error)}; {way_out(run.path)}") from error
         if _is_taken(descriptor) and _is_at(run.lock, descriptor):
@@ -121,7 +123,7 @@ def _signature() -> bytes:
 def _holder(path: Path) -> str:
     """``process 4711 (on host, since 2026-01-31T12:00:00+00:00)``."""
     try:
-        told: dict[str, Any] = json.loads(path.read_bytes())
+        told: dict[str, Any] = json.loads(read_regular(path))
         return f"process {told['process']} (on {told['host']}, since {told['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"  # which has not signed yet, or could not

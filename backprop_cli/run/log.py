@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from backprop_cli.files import open_own
 from backprop_cli.run.atomic import reason
 from backprop_cli.visible import visible
 
@@ -24,7 +26,9 @@ class LogFile:
         if self.failure is not None:
             return
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(visible(line) + "\n")
+            descriptor = open_own(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(visible(line) + "
+")
         except OSError as error:
             self.failure = f"{self.path}: cannot be written: {reason(error)}; the run goes on without a log"

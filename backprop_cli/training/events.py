@@ -102,6 +102,16 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """The run has ended by an error: ``status`` as in run.json, ``reason`` as it is told."""
+
+    step: int
+    epoch: int
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The run is over; ``metrics`` are those of the model that is kept, every split included."""
 
@@ -125,4 +135,4 @@ class Checking:
 OnProgress = Callable[[str, int, int], None]
 """What is told, of work without events, how many of what are done, and of how many: ``("entries", 12, 340)``."""
 
-Event = Started | Step | Epoch | Checking | GradientChecked | Measured | Saved | Stopped | Warned | Finished
+Event = Started | Step | Epoch | Checking | GradientChecked | Measured | Saved | Stopped | Warned | Failed | Finished

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import load_file, save_file
 
-from backprop_cli.errors import CheckpointError
+from backprop_cli.errors import BpWarning, CheckpointError
+from backprop_cli.run import atomic
 from backprop_cli.run import checkpoint as module
-from backprop_cli.run.checkpoint import Checkpoint, find_checkpoint, load, save
+from backprop_cli.run.checkpoint import Checkpoint, find_checkpoint, link, load, save
 
 SMALL = Checkpoint({"dense_1.weight": np.arange(6.0).reshape(2, 3)}, {"step": 7})
 
@@ -226,13 +228,95 @@ def test_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_full_disk_inside_the_write(tmp_path):
+def test_full_disk_inside_the_write(tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
     save(path, SMALL)
-    (tmp_path / ".c.safetensors.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(
+        atomic, "create_beside", lambda path: (path.with_name("new"), os.open("/dev/full", os.O_WRONLY))
+    )
     assert "No space left on device" in message(save, path, Checkpoint({"other": np.zeros(100_000)}))
     assert load(path).metadata == {"step": 7}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["r\udce9", "ü", " "])
+def test_any_name_of_a_file(tmp_path, name):
+    save(tmp_path / name, SMALL)
+    assert load(tmp_path / name).metadata == {"step": 7}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("x" * 300, "File name too long"), ("a\0b", "embedded null byte"), ("x/" * 3000, "File name too long")],
+)
+def test_names_that_no_file_can_have(tmp_path, name, why):
+    assert message(load, tmp_path / name) == f"{tmp_path / name}: the checkpoint cannot be read: {why}"
+    if "\0" not in name:  # which Python takes for the name of nothing
+        assert message(find_checkpoint, tmp_path / name) == (
+            f"{tmp_path / name}: the checkpoint cannot be opened: {why}"
+        )
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "c.safetensors")
+    path = tmp_path / "c.safetensors"
+    assert message(load, path) == f"{path}: the checkpoint cannot be read: it is not a regular file"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [],
+        {"a": 1},
+        {"a": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8, 9]}},
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}},
+        {"a": {"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "BOOL", "shape": [8], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1] * 65, "data_offsets": [0, 4]}},
+        {"__metadata__": {"format_version": 1}},
+        {"__metadata__": []},
+    ],
+)
+def test_a_header_that_does_not_fit(tmp_path, header):
+    path = tmp_path / "c.safetensors"
+    if isinstance(header, dict):
+        header = {"__metadata__": {"format_version": "1"}, **header}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"\x02" * 8)
+    assert message(load, path).startswith(f"{path}: is ")
+
+
+def test_where_the_old_file_cannot_be_replaced(tmp_path, monkeypatch):
+    """The new one is kept under another name, and where it is is said."""
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    last, other = folder / "last.safetensors", folder / "step-00000002.safetensors"
+    save(last, SMALL)
+    real = Path.replace
+
+    def only_others(self, target):
+        if target == last:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", only_others)
+    with pytest.warns(BpWarning) as caught:
+        assert save(last, Checkpoint(SMALL.tensors, {"step": 8}), otherwise=other) == other
+    assert [str(each.message) for each in caught] == [
+        f"{last}: cannot be replaced: Operation not permitted; the checkpoint is {other}, which is gone on from with: "
+        f"bp train --resume {other}"
+    ]
+    assert (load(last).metadata, load(other).metadata) == ({"step": 7}, {"step": 8})
+    assert len(list(folder.iterdir())) == 2
+    with pytest.warns(
+        BpWarning, match=r"last\.safetensors: cannot be replaced: Operation not permitted; it is not what"
+    ):
+        assert not link(other, last)
+    assert len(list(folder.iterdir())) == 2
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ import errno
 import json
 import math
 import os
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backprop_cli.errors import CheckpointError
-from backprop_cli.run.journal import Journal, read_journal, to_row, write_table
+from backprop_cli.errors import BpWarning, CheckpointError
+from backprop_cli.run.journal import Journal, lost_epochs, read_journal, to_row, write_table
 from backprop_cli.training.events import Epoch, Finished, GradientChecked, Saved, Started, Step, Stopped, Warned
 
 
@@ -175,11 +176,130 @@ def test_starting_again_supersedes_everything(path):
     assert [row.get("loss") for row in read_journal(path) if row["event"] == "epoch"] == [2.0]
 
 
-def test_damaged_line_inside(path):
-    path.write_bytes(b'{"event": "started", "step": 0}\n{"oops\n{"event": "epoch", "step": 1}\n')
+FIRST = b'{"event": "started", "step": 0}\n'
+LATER = b'{"event": "saved", "step": 4}\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b'{"oops', "expected a JSON object, got '{\"oops'"),
+        (b"[" * 100_000, "expected a JSON object, got '" + "[" * 40 + "'"),
+        (b"\xff\x00\x1b[31m", "expected a JSON object, got '\ufffd\\x00\\x1b[31m'"),
+        (b"[]", "expected a JSON object, got '[]'"),
+        (b"null", "expected a JSON object, got 'null'"),
+        (b"{}", "event: expected a name, got nothing"),
+        (b'{"event": null}', "event: expected a name, got null"),
+        (b'{"event": "saved"}', "step: expected a count, got nothing"),
+        (b'{"event": "saved", "step": null}', "step: expected a count, got null"),
+        (b'{"event": "saved", "step": "3"}', 'step: expected a count, got "3"'),
+        (b'{"event": "saved", "step": 3.0}', "step: expected a count, got 3.0"),
+        (b'{"event": "saved", "step": NaN}', "step: expected a count, got NaN"),
+        (b'{"event": "saved", "step": -3}', "step: expected a count, got -3"),
+        (b'{"event": "saved", "step": true}', "step: expected a count, got true"),
+        (b'{"event": "saved", "step": 1' + b"0" * 60 + b"}", "step: expected a count, got 1" + "0" * 39 + "..."),
+        (b'{"event": "epoch", "step": 3, "seconds": 1}', "epoch: expected a count, got nothing"),
+        (b'{"event": "epoch", "step": 3, "epoch": 1}', "seconds: expected a number of at least 0, got nothing"),
+        (b'{"event": "step", "step": 3, "seconds": "1"}', 'seconds: expected a number of at least 0, got "1"'),
+        (b'{"event": "finished", "step": 3, "seconds": NaN}', "seconds: expected a number of at least 0, got NaN"),
+        (b'{"event": "step", "step": 3, "seconds": 1, "loss": "low"}', 'loss: expected a number, got "low"'),
+        (b'{"event": "epoch", "step": 3, "epoch": 1, "seconds": 1, "a": [1]}', "a: expected a number, got [1]"),
+        (LATER + b'{"event": "saved", "step": 3}', "step 3 comes after step 4"),
+    ],
+)
+def test_damaged_line_inside(path, line, fault):
+    path.write_bytes(FIRST + line + b"\n" + LATER)
     with pytest.raises(CheckpointError) as caught:
         read_journal(path)
-    assert str(caught.value) == f"{path}:2: expected a JSON object, got '{{\"oops'"
+    number = 2 + line.count(b"\n")
+    way_on = f"take that line out, then go on with: bp train --resume {path.parent}"
+    assert str(caught.value) == f"{path}:{number}: {fault}; {way_on}"
+    path.write_bytes(FIRST + line + b"\n")  # the end of the line is there, so that no kill has torn it
+    with pytest.raises(CheckpointError):
+        read_journal(path)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b"\n\n"])
+def test_any_ends_of_lines(path, end):
+    path.write_bytes((FIRST + LATER).replace(b"\n", end))
+    assert [row["step"] for row in read_journal(path)] == [0, 4]
+    with path.open("ab") as file:
+        file.write(b'{"event": "sav')
+    assert [row["step"] for row in read_journal(path)] == [0, 4]
+    with Journal(path) as journal:
+        journal.write(epoch(6, 2))
+    assert [row["step"] for row in read_journal(path)] == [0, 4, 6]
+
+
+def test_a_journal_that_ends_before_its_checkpoint(path):
+    with Journal(path) as journal:
+        journal.write(started())
+        for step, number in ((2, 1), (4, 2), (6, 3)):
+            journal.write(epoch(step, number))
+    rows = read_journal(path)
+    assert lost_epochs(path, rows, 3) == ""
+    assert lost_epochs(path, rows, 2) == ""
+    told = "has lost {}, as after a power cut: the checkpoint is of later; metrics.csv is without them"
+    assert lost_epochs(path, rows, 5) == f"{path}: " + told.format("2 of 5 epochs, epoch 4 first")
+    assert lost_epochs(path, [], 10**18) == f"{path}: " + told.format(f"{10**18} of {10**18} epochs, epoch 1 first")
+    assert lost_epochs(path, [], 0) == f"{path}: " + told.format("its first line")
+
+
+def test_many_restarts_are_read_in_time(path):
+    path.write_bytes(FIRST * 200_000)
+    began = time.perf_counter()
+    assert len(read_journal(path)) == 200_000
+    assert time.perf_counter() - began < 10
+
+
+def test_sync_reaches_the_disk(path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    with Journal(path) as journal:
+        journal.write(epoch(2, 1))
+        journal.sync()
+        assert len(synced) == 1
+    assert len(synced) == 2
+
+
+def test_last_lines_that_cannot_be_synced_are_a_warning(path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    journal = Journal(path)
+    monkeypatch.setattr(os, "fdatasync", full)
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: cannot be written: No space left on device"):
+        journal.sync()
+    with pytest.warns(BpWarning) as caught:
+        journal.close()
+    assert [str(each.message) for each in caught] == [
+        f"{path}: its last lines may not be on the disk: No space left on device"
+    ]
+
+
+def test_a_link_is_not_followed(path):
+    victim = path.with_name("victim")
+    victim.write_text("precious")
+    path.symlink_to(victim)
+    with pytest.raises(
+        CheckpointError, match=r"metrics\.jsonl: cannot be written: it is a link, which is not followed;"
+    ):
+        Journal(path)
+    assert victim.read_text() == "precious"
+
+
+def test_a_pipe_is_not_waited_for(path):
+    os.mkfifo(path)
+    for use in (Journal, read_journal):
+        with pytest.raises(CheckpointError, match="it is not a regular file"):
+            use(path)
+
+
+def test_a_path_that_is_not_utf_8(path):
+    with Journal(path) as journal:
+        journal.write(Saved(2, "last", "r\udce9/last.safetensors"))
+    assert b'"r\\udce9/last.safetensors"' in path.read_bytes()
+    assert read_journal(path)[0]["path"] == "r\udce9/last.safetensors"
 
 
 def test_missing(path):

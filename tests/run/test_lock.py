@@ -129,3 +129,21 @@ def test_a_directory_that_is_gone(tmp_path):
         f"{tmp_path}/gone/.lock: cannot be written: No such file or directory; "
         "nothing of the run is saved yet: make room or free the directory, then start again"
     )
+
+
+def test_a_link_in_the_place_of_the_lock(run, tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    run.lock.symlink_to(tmp_path / "victim")
+    with (
+        pytest.raises(CheckpointError, match=r"\.lock: cannot be written: it is a link, which is not followed;"),
+        locked(run),
+    ):
+        pass
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_link_in_the_place_of_the_checkpoints(run, tmp_path):
+    run.checkpoints.rename(tmp_path / "elsewhere")
+    run.checkpoints.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="checkpoints: is a link"), locked(run):
+        pass
