@@ -15,6 +15,7 @@ ORDER = [
     "visible",
     "errors",
     "translations",
+    "memory",
     "registry",
     "settings",
     "autodiff",

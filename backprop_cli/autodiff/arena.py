@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.memory import check_memory
 
 ALIGNMENT = 64
 """Bytes: a cache line, and what the widest vector instructions like."""
@@ -43,6 +44,7 @@ def aligned(spec: Spec) -> Array:
 
     A pass over 17,000 numbers in float32 takes 1.04 us there, 1.18 elsewhere.
     """
+    check_memory(spec.nbytes, f"an array of the shape {list(spec.shape)}")
     raw = np.zeros(spec.nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     whole = np.frombuffer(raw.data[start : start + spec.nbytes], np.uint8)  # an array of its own, not a part of `raw`

@@ -38,6 +38,7 @@ from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.memory import check_memory
 
 
 @dataclass(eq=False)
@@ -83,6 +84,8 @@ class Plan:
         storages |= {id(s): s for scratch in layout.scratch.values() for s in scratch}
         self.peak_bytes = pack(list(storages.values()))
         self.lower_bound_bytes = lower_bound(list(storages.values()))
+        held = sum(array.nbytes for array in self.inputs.values())
+        check_memory(held + self.peak_bytes, "the arrays of a batch, the network and its gradients")
         self._arena = aligned(Spec((self.peak_bytes,), np.dtype(np.uint8)))
         for storage in storages.values():
             memory = self._arena[storage.offset : storage.offset + storage.spec.nbytes]

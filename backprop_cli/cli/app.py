@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 from typer.core import TyperGroup
 
-from backprop_cli import __version__
+from backprop_cli import __version__, memory
 from backprop_cli.cli.command import COMMANDS
 from backprop_cli.cli.exit_codes import exit_code_block
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
@@ -89,6 +89,9 @@ def run(arguments: Sequence[str]) -> int:
         return report.usage(error)
     except BpError as error:
         return report.failure(error.exit_code, error.kind, error.describe(), error.told(), error.details)
+    except MemoryError as error:
+        text = f"out of memory: {memory.reason(error)}; make training.batch_size, the examples or the layers smaller"
+        return report.failure(2, "memory", [{"message": text}], text)
     except Terminated:
         return report.failure(143, "interrupted", [{"message": "terminated"}], "terminated")
     except (KeyboardInterrupt, typer.Abort):

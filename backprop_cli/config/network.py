@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -17,11 +15,11 @@ from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
 from backprop_cli.data.sources import INPUTS
 from backprop_cli.errors import ConfigError, Problem
+from backprop_cli.memory import installed, size_text
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.node import LayerShapeError, LayerSizeError, Node
 from backprop_cli.nn.scopes import LayerPath
 from backprop_cli.nn.wiring import wiring_errors
-
 
 Models = dict[tuple[tuple[int, ...], str], Model]
 """Networks of one configuration by the shape of an example and the precision: a large one is built once a command."""
@@ -81,11 +79,11 @@ def _built(loaded: Located, input_shape: tuple[int, ...]) -> Model:
     unconnected = _unconnected(loaded)
     if unconnected:
         raise ConfigError(unconnected)
-    width, memory = np.dtype(config.training.precision).itemsize, _memory()
+    width, memory = np.dtype(config.training.precision).itemsize, installed()
     try:
         model = Model.build(config.model.layers, *key, most_parameters=memory // width)
     except LayerSizeError as error:
-        wanted, there = _bytes_text(error.parameters * width), _bytes_text(memory)
+        wanted, there = size_text(error.parameters * width), size_text(memory)
         reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {there}"
         reason += " of memory; make the layer smaller"
         raise ConfigError([loaded.problem(_units_path(config, error.path), reason)]) from None
@@ -93,24 +91,6 @@ def _built(loaded: Located, input_shape: tuple[int, ...]) -> Model:
         raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
     loaded.models[key] = model
     return model
-
-
-def _memory() -> int:
-    """Bytes of the machine's memory; where the system does not say, all that an address can reach."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return sys.maxsize
-
-
-def _bytes_text(count: int) -> str:
-    """``31992512512`` -> ``29.8 GiB``, rounded down. Whole numbers throughout: floats have an end."""
-    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
-    power = min((max(count, 1).bit_length() - 1) // 10, len(units) - 1)
-    tenths = count * 10 >> 10 * power
-    if tenths >= 100_000:
-        return f"more than 10,000 {units[-1]}"
-    return f"{count} bytes" if power == 0 else f"{tenths // 10}.{tenths % 10} {units[power]}"
 
 
 def check_network(loaded: Located) -> list[Problem]:

@@ -37,6 +37,7 @@ class ColumnBuilder:
         self._codes: list[NDArray[np.int64]] = []
         self._index: dict[Any, int] = {}
         self._wrong: tuple[int, Any] | None = None  # line and cell of the first value that is no number
+        self._skipped = 0  # values at the end that are missing
         self._without_text = 0  # numbers seen, in a column with a wrong one, whose text is not kept
 
     def add(self, cells: Sequence[Any] | Array, lines: Sequence[int] | Array) -> None:
@@ -44,6 +45,8 @@ class ColumnBuilder:
 
         Raises: DataError for a value that is no number where the column must be numeric; NeedsText.
         """
+        if self._skipped:
+            self._catch_up()
         if self.kind in ("text", "label"):
             self._codes.append(self._code_numbers(cells) if isinstance(cells, np.ndarray) else self._code(cells))
             return
@@ -57,14 +60,23 @@ class ColumnBuilder:
             self._codes.append(self._code(cells))
 
     def skip(self, rows: int) -> None:
-        """The next ``rows`` values are missing."""
-        self.add([None if self.typed else ""] * rows, [0] * rows)
+        """The next ``rows`` values are missing: gathered until there are others, as that may be often."""
+        self._skipped += rows
+
+    def _catch_up(self) -> None:
+        rows, self._skipped = self._skipped, 0
+        if self.kind in ("text", "label") or self._wrong is not None:
+            self._codes.append(np.full(rows, -1, np.int64))
+        else:
+            self._numbers.append(np.full(rows, math.nan))
 
     def finish(self) -> Column:
         """The whole column.
 
         Raises: DataError where some of its values, but not most, are no numbers; NeedsText.
         """
+        if self._skipped:
+            self._catch_up()
         if self.kind not in ("text", "label"):
             if self._wrong is None:
                 return Numbers(_joined(self._numbers, np.float64))

@@ -13,7 +13,7 @@ from backprop_cli.data.augment import augmentation
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.features import Rows, UnseenError
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.format import format_of
+from backprop_cli.data.format import format_of, too_large
 from backprop_cli.data.read import read_table
 from backprop_cli.data.series import series_split, windows_of
 from backprop_cli.data.setting_error import SettingError
@@ -25,11 +25,13 @@ from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.transform import Transform, fit_transform
 from backprop_cli.errors import DataError
+from backprop_cli.memory import memory_told
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
 
 
+@memory_told(too_large)
 def load_dataset(
     settings: DataSettings,
     *,
@@ -86,6 +88,7 @@ def load_dataset(
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, read)
 
 
+@memory_told(too_large)
 def load_split(
     files: Path | str | FilePair,
     transform: Transform,
@@ -112,6 +115,7 @@ def load_split(
     return _encoded(found, transform, None, dtype)
 
 
+@memory_told(too_large)
 def load_inputs(
     path: Path, transform: Transform, *, dtype: DTypeLike, format: str | None = None
 ) -> tuple[Array, Indices]:

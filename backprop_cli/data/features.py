@@ -290,7 +290,8 @@ def blocks(table: Table, name: str, rows: Rows, fill: Floats | None = None) -> I
     count = len(values) if rows is None else len(rows)
     for start in range(0, count, size):
         part = values[start : start + size] if rows is None else values[rows[start : start + size]]
-        block = part.reshape(len(part), -1).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # of a signalling NaN, which is missing like the others
+            block = part.reshape(len(part), -1).astype(np.float64)
         if values.dtype.kind == "f" and not np.isfinite(block).all():
             if fill is not None:
                 np.copyto(block, fill, where=np.isnan(block))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import gzip
 import hashlib
+import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,30 +39,58 @@ class DataFile:
         """The path as messages show it: relative below the working directory, absolute elsewhere."""
         if self.is_stream:
             return str(self.path)  # a pipe's real name says nothing
-        full = self.path.resolve()
+        try:
+            full = self.path.resolve()
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, links that go in a circle
+            return str(self.path).replace("\0", "\\0")
         here = Path.cwd()
         name = str(full.relative_to(here) if full.is_relative_to(here) else full)
-        return f"{name}/" if full.is_dir() else name
+        return f"{name}/" if self.is_folder else name
 
     @property
     def is_stream(self) -> bool:
         """Whether it can be read only once: a pipe, such as `<(command)`."""
-        return self.path.exists() and not self.path.is_file() and not self.path.is_dir()
+        mode = self._mode()
+        return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, or a link to one."""
+        mode = self._mode()
+        return mode is not None and stat.S_ISDIR(mode)
+
+    def _mode(self) -> int | None:
+        """What the system says that it is; None where it finds nothing under this path."""
+        try:
+            return self.path.stat().st_mode
+        except (OSError, ValueError):
+            return None
 
     def check(self, *, folder: bool = False) -> None:
         """Refuse what is not a file with something in it, or a ``folder`` where that will do.
 
         Raises: DataError where the file is missing (with the nearest name beside it), is a folder or is empty.
         """
-        if self.path.is_dir():
+        with reading(self.name):
+            try:
+                found = self.path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                raise NoFileError(self.path, f"{self.name}: no such file", self._near()) from None
+            except ValueError as error:
+                raise DataError(f"{self.name}: is no path of a file: it has a NUL character") from error
+        if stat.S_ISDIR(found.st_mode):
             if folder:
                 return
             raise DataError(f"{self.name}: is a folder; name a file in it")
-        if not self.path.exists():
-            raise NoFileError(self.path, f"{self.name}: no such file", self._near())
-        with reading(self.name):
-            if self.path.is_file() and self.path.stat().st_size == 0:
-                raise DataError(f"{self.name}: the file is empty")
+        if stat.S_ISREG(found.st_mode) and found.st_size == 0:
+            raise DataError(f"{self.name}: the file is empty")
+
+    def check_lasting(self) -> None:
+        """Refuse a stream. Raises: DataError."""
+        if self.is_stream:
+            raise DataError(
+                f"{self.name}: is a stream, and data is read more than once; save it to a file, and name that"
+            )
 
     def _near(self) -> str:
         folder = self.path.parent
@@ -89,12 +119,27 @@ class DataFile:
         with reading(self.name), self.path.open("rb") as raw:
             return raw.read(2) == GZIP_MAGIC
 
+    def below(self) -> Iterator[Path]:
+        """Everything in a folder and the folders in it, links to folders too. Raises: DataError."""
+        pending = [(self.path, frozenset[Path]())]
+        while pending:
+            folder, above = pending.pop()
+            real = folder.resolve()
+            if real in above:
+                raise DataError(f"{DataFile(folder).name}: is a link to a folder that it is in; remove it")
+            with reading(DataFile(folder).name):
+                entries = list(folder.iterdir())
+            for path in entries:
+                yield path
+                if DataFile(path).is_folder:
+                    pending.append((path, above | {real}))
+
     def sha256(self) -> str:
         """Hash of the bytes on disk (packed, where they are), as hexadecimal text; of a folder that of all in it."""
-        if self.path.is_dir():
+        if self.is_folder:
             whole = hashlib.sha256()
-            for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
-                whole.update(f"{path.relative_to(self.path).as_posix()}\0{DataFile(path).sha256()}\n".encode())
+            for path in sorted(path for path in self.below() if path.is_file()):
+                whole.update(os.fsencode(path.relative_to(self.path)) + f"\0{DataFile(path).sha256()}\n".encode())
             return whole.hexdigest()
         with reading(self.name), self.path.open("rb") as raw:
             return hashlib.file_digest(raw, "sha256").hexdigest()

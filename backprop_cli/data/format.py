@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -11,7 +11,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.table import Array
+from backprop_cli.data.table import Array, show
 from backprop_cli.errors import DataError
 from backprop_cli.registry import Registry
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from backprop_cli.data.settings import ImageSettings
 
 CELLS_PER_CHUNK = 200_000
+_LEAST_ROWS = 64  # of a chunk: each costs something a column, however few rows it has
+
+
+def rows_per_chunk(columns: int) -> int:
+    """Rows of so many columns that are read at a time."""
+    return max(_LEAST_ROWS, CELLS_PER_CHUNK // max(1, columns))
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class TableFormat(Format):
 
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """The rows in order; where there is a header, first a chunk without rows that has the columns.
 
         ``columns`` are those that will be looked at (None: all): others may be left unread. ``rows`` is the most a
@@ -112,6 +118,11 @@ def no_rows(name: str) -> DataError:
     return DataError(f"{name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
 
 
+def too_large(reason: str) -> DataError:
+    """What is said where data does not fit into memory."""
+    return DataError(f"the data does not fit into memory: {reason}; use fewer rows or columns (data.features)")
+
+
 FORMATS: Registry[Format] = Registry("format", "formats", "backprop_cli.data.formats", Format)
 
 
@@ -150,14 +161,34 @@ def check_numeric(array: Array, place: str) -> None:
     """Refuse arrays of anything but real numbers, booleans and text. Raises: DataError."""
     if array.dtype.kind not in "biufUS":
         raise DataError(f"{place}: holds {array.dtype}; expected numbers or text")
-    if array.ndim == 0:
+    check_shape(array.shape, place)
+
+
+def check_shape(shape: tuple[int, ...], place: str) -> None:
+    """Refuse the shape of an array without rows, or without values in them. Raises: DataError."""
+    if not shape:
         raise DataError(f"{place}: is a single value; expected one entry a row")
-    if len(array) == 0:
+    if shape[0] == 0:
         raise DataError(f"{place}: has no rows")
-    if array.size == 0:
-        raise DataError(f"{place}: its rows are empty, shape {list(array.shape)}")
+    if 0 in shape:
+        raise DataError(f"{place}: its rows are empty, shape {list(shape)}")
 
 
-def as_text(array: Array) -> Array:
-    """Bytes as text; other arrays as they are."""
-    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+def as_text(array: Array, place: str) -> Array:
+    """Bytes as text; other arrays as they are. Raises: DataError where text is not made of characters."""
+    if array.dtype.kind == "S":
+        try:
+            return np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{place}: not UTF-8 text: {show(error.object)}; save it as text (astype(str))") from error
+    if array.dtype.kind == "U" and array.dtype.itemsize:
+        points = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        wrong = (points > _LAST_CHARACTER) | (points >> 11 == _SURROGATES)
+        if wrong.any():
+            row = int(np.argwhere(wrong)[0][0])
+            raise DataError(f"{place}: row {row} (from 0): its text has something that is no character; save it again")
+    return array
+
+
+_LAST_CHARACTER = 0x10FFFF
+_SURROGATES = 0xD800 >> 11

@@ -7,14 +7,18 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import GenerateSettings
 from backprop_cli.data.table import Numbers, Table
+from backprop_cli.memory import shortage
 
 Floats = NDArray[np.float64]
 Made = tuple[Floats, NDArray[np.int64]]
 
 NAME = "data.generate"
 FEATURES = ("x1", "x2")
+_BYTES = 40
+"""What an example takes while it is made: two inputs, a target, two random numbers."""
 _STREAM = 0x9E4E  # keeps these random numbers apart from those of other uses of the seed
 
 
@@ -23,6 +27,10 @@ def generate(settings: GenerateSettings, seed: int) -> tuple[Table, str]:
 
     Classes take turns, so that any first rows are balanced. Same settings and seed, same rows.
     """
+    found = shortage(settings.examples * _BYTES)
+    if found is not None:
+        reason = f"{settings.examples:,} examples take {found}; make fewer"
+        raise SettingError([(("data", "generate", "examples"), reason)])
     rng = np.random.default_rng([seed, _STREAM])
     if settings.type == "linear":
         inputs = rng.normal(size=(settings.examples, 2))

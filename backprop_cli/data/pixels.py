@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,8 +90,19 @@ class _Image:
 
     def _careful(self, act: Any) -> Any:
         try:
-            return act()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a palette, or of what a camera wrote beside the pixels
+                warnings.simplefilter("error", self._pillow.DecompressionBombWarning)
+                return act()
         except self._pillow.UnidentifiedImageError as error:
             raise DataError(f"{self.name}: is not an image; replace or remove it") from error
-        except (OSError, ValueError, SyntaxError, EOFError, self._pillow.DecompressionBombError) as error:
+        except (self._pillow.DecompressionBombWarning, self._pillow.DecompressionBombError) as error:
+            most = self._pillow.MAX_IMAGE_PIXELS
+            raise DataError(
+                f"{self.name}: the image has more than {most:,} pixels by its header; replace it, or make it smaller"
+            ) from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            # Of a damaged file Pillow's many readers raise nearly any type.
             raise DataError(f"{self.name}: the image is damaged ({error}); replace or remove it") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -29,8 +30,9 @@ def read_table(
     format: str | None = None,
     unnamed: str = "",
     image: ImageSettings | None = None,
+    required: Sequence[str] = (),
 ) -> Table:
-    """The rows of a file, with the ``columns`` named (None: all there are).
+    """The rows of a file, with the ``columns`` named (None: all there are). ``required``: columns there must be.
 
     ``default`` is the kind of columns that ``kinds`` does not name. ``unnamed`` is the column's name where the
     format has one array without a name.
@@ -38,24 +40,28 @@ def read_table(
     Raises: DataError where the file cannot be read, a column is not there, or a value is not of its kind.
     """
     file.check(folder=True)
-    if file.is_stream:
-        raise DataError(f"{file.name}: is a stream, and data is read more than once; save it to a file, and name that")
+    file.check_lasting()
     chosen = format_of(file.name, format).configured(image)
     if not chosen.reads_images:
         file.check()
     if isinstance(chosen, ArrayFormat):
         table = array_table(file.name, chosen.arrays(file), columns, unnamed)
-        names = chosen.names(file) if file.path.is_dir() else None
+        names = chosen.names(file) if file.is_folder else None
         return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])
     if not isinstance(chosen, TableFormat):
         raise no_rows(file.name)
     kinds = dict(kinds or {})
     verbatim = "text" in kinds.values()
     while True:
-        builders = _Builders(file.name, chosen, columns, kinds, default)
+        builders = _Builders(file.name, chosen, columns, kinds, default, required)
         try:
-            with file.open() as stream:
-                for chunk in chosen.chunks(stream, file.name, columns=builders.wanted, rows=None, verbatim=verbatim):
+            with (
+                file.open() as stream,
+                closing(
+                    chosen.chunks(stream, file.name, columns=builders.wanted, rows=None, verbatim=verbatim)
+                ) as chunks,
+            ):
+                for chunk in chunks:
                     builders.add(chunk)
             table = builders.table()
         except NeedsText as request:
@@ -71,23 +77,33 @@ def read_table(
 
 def stream_tables(
     stream: BinaryIO, name: str, format: TableFormat, *, columns: Sequence[str], kinds: Kinds, rows: int
-) -> Iterator[Table]:
+) -> Generator[Table, None, None]:
     """The same, at most ``rows`` rows at a time, of a stream; ``kinds`` names a kind for each column, none ``auto``."""
     builders = _Builders(name, format, columns, kinds, "auto")
     verbatim = "text" in kinds.values()
-    for chunk in format.chunks(stream, name, columns=builders.wanted, rows=rows, verbatim=verbatim):
-        builders.add(chunk)
-        table = builders.table()
-        if table.rows:
-            yield table
-        builders.clear()
+    with closing(format.chunks(stream, name, columns=builders.wanted, rows=rows, verbatim=verbatim)) as chunks:
+        for chunk in chunks:
+            builders.add(chunk)
+            table = builders.table()
+            if table.rows:
+                yield table
+            builders.clear()
 
 
 class _Builders:
     """A builder a column, fed with chunks."""
 
-    def __init__(self, name: str, format: TableFormat, columns: Sequence[str] | None, kinds: Kinds, default: Kind):
+    def __init__(
+        self,
+        name: str,
+        format: TableFormat,
+        columns: Sequence[str] | None,
+        kinds: Kinds,
+        default: Kind,
+        required: Sequence[str] = (),
+    ):
         self.name, self.columns, self.kinds, self.default = name, columns, kinds, default
+        self._required = (*(columns or ()), *required)
         self.wanted: Container[str] | None = None if columns is None else set(columns)
         self.seen: dict[str, None] = {}
         self._typed = format.typed
@@ -102,6 +118,8 @@ class _Builders:
     def add(self, chunk: Chunk) -> None:
         self.seen |= dict.fromkeys(chunk.columns)
         rows = len(chunk.lines)
+        if not rows:  # a header, which has every column: what is missing is told before the rows are read
+            require_columns(self.name, self._required, self.seen)
         for name in chunk.columns if self.wanted is None else filter(self.wanted.__contains__, chunk.columns):
             if name not in self._builders:
                 self._builders[name] = self._builder(name)
@@ -121,7 +139,7 @@ class _Builders:
 
     def table(self) -> Table:
         """The rows since the last ``clear``. Raises: DataError where named columns have not been seen; NeedsText."""
-        require_columns(self.name, self.columns or (), self.seen)
+        require_columns(self.name, self._required, self.seen)
         for name in self.columns or ():
             if name not in self._builders:
                 self._builders[name] = self._builder(name)

@@ -16,7 +16,7 @@ from backprop_cli.data.generate import FEATURES, generate
 from backprop_cli.data.read import read_table
 from backprop_cli.data.setting_error import SettingError, SettingPath
 from backprop_cli.data.settings import NEEDS_TARGET, DataSettings, FilePair, ImageSettings
-from backprop_cli.data.table import Array, NoColumnError, Numbers, Table
+from backprop_cli.data.table import Array, NoColumnError, Numbers, Table, require_columns
 from backprop_cli.data.target import weights_of
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
@@ -90,6 +90,7 @@ def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | N
     assert files is not None
     file = DataFile(base / (files.inputs if isinstance(files, FilePair) else files))
     try:
+        file.check_lasting()
         chosen = format_of(file.name, settings.format).configured(settings.image)
         shapes = chosen.shapes(file) if isinstance(chosen, ArrayFormat) else {}
     except DataError:
@@ -144,12 +145,18 @@ def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
     chosen = _format_as_set(file, settings)
     target = _targets_in(settings, chosen)
     if target is not None and isinstance(chosen, ArrayFormat):
-        _require_names(file, chosen)
+        _require_names(file, chosen, () if settings.target is None else target)
     weight = () if settings.sample_weight is None else (settings.sample_weight,)
     columns = None if features is None else [*dict.fromkeys((*features, *(target or ()), *weight))]
     kinds = dict.fromkeys(target or (), _first_kind(task)) | dict.fromkeys(weight, "number")
     table = read_table(
-        file, columns=columns, kinds=kinds, format=settings.format, unnamed="inputs", image=settings.image
+        file,
+        columns=columns,
+        kinds=kinds,
+        format=settings.format,
+        unnamed="inputs",
+        image=settings.image,
+        required=(*(target or ()), *weight),
     )
     if settings.target is None and not set(target or ()) <= set(table.columns):
         raise SettingError([(("data", _file_key(settings)), f"{file.name} {chosen.no_target}")])
@@ -193,9 +200,11 @@ def _all_features(table: Table, but: Sequence[str | None], settings: DataSetting
     return tuple(name for name in table.columns if name not in but)
 
 
-def _require_names(file: DataFile, format: ArrayFormat) -> None:
-    """A file with one array without a name has no target in it."""
-    if list(format.shapes(file)) == [""]:
+def _require_names(file: DataFile, format: ArrayFormat, names: Sequence[str]) -> None:
+    """A file with one array without a name has no target in it; others have these ``names``. Raises: DataError."""
+    shapes = format.shapes(file)
+    require_columns(file.name, names if "" not in shapes else (), shapes, "array")
+    if list(shapes) == [""]:
         raise DataError(
             f"{file.name}: holds one array and no targets; write train: {{inputs: ..., targets: ...}} "
             "instead of source, or target: features"

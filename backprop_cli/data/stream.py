@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,12 +11,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.file import DataFile, reading
-from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of, no_rows
+from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of, no_rows, too_large
 from backprop_cli.data.read import array_table, stream_tables
 from backprop_cli.data.series import windows_of
 from backprop_cli.data.table import Array
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
+from backprop_cli.memory import memory_told
 
 
 def stream_inputs(
@@ -38,13 +40,14 @@ def stream_inputs(
 
     Raises: DataError at the first row that cannot be used; a column that is not there is told before any row.
     """
-    pieces = _rows(source, transform, dtype, chunk_rows, format, name, option)
-    if transform.window is None:
-        for rows in pieces:
-            yield rows.reshape(len(rows), *transform.input_shape)
-        return
-    called = DataFile(source).name if isinstance(source, Path) else name
-    yield from windows_of(pieces, transform, called, largest=max(1, chunk_rows // transform.window.length))
+    with memory_told(too_large):
+        pieces = _rows(source, transform, dtype, chunk_rows, format, name, option)
+        if transform.window is None:
+            for rows in pieces:
+                yield rows.reshape(len(rows), *transform.input_shape)
+            return
+        called = DataFile(source).name if isinstance(source, Path) else name
+        yield from windows_of(pieces, transform, called, largest=max(1, chunk_rows // transform.window.length))
 
 
 def _rows(
@@ -69,6 +72,8 @@ def _rows(
         return
     if not isinstance(chosen, ArrayFormat):
         raise no_rows(file.name)
+    if file.is_stream:
+        raise no_arrays(file.name)
     columns = transform.input_columns
     for arrays in chosen.pieces(file, chunk_rows):
         table = array_table(file.name, arrays, columns, columns[0])
@@ -91,9 +96,15 @@ def _from_stream(
     stream: BinaryIO, name: str, format: Format, transform: Transform, dtype: DTypeLike, rows: int
 ) -> Iterator[Array]:
     if isinstance(format, ArrayFormat) or not isinstance(format, TableFormat):
-        raise DataError(f"{name}: arrays cannot be read from a stream; give a file, or csv, tsv or jsonl")
+        raise no_arrays(name)
     transform.check_format(name, format)
     with reading(name):
         tables = stream_tables(stream, name, format, columns=transform.input_columns, kinds=transform.kinds, rows=rows)
-        for table in tables:
-            yield transform.rows(table, dtype=dtype)
+        with closing(tables):
+            for table in tables:
+                yield transform.rows(table, dtype=dtype)
+
+
+def no_arrays(name: str) -> DataError:
+    """What is said of a stream of a format that needs a file."""
+    return DataError(f"{name}: arrays cannot be read from a stream; give a file, or csv, tsv or jsonl")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,8 @@ class Table:
 
     def column(self, name: str) -> Column:
         """The column called ``name``. Raises: NoColumnError where there is none."""
-        self.require([name])
+        if name not in self.columns:
+            self.require([name])
         return self.columns[name]
 
     def require(self, names: Iterable[str]) -> None:
@@ -113,19 +114,24 @@ class NoColumnError(DataError):
 
     def _hint(self, *names: str) -> str:
         """The nearest names among columns that are not needed themselves, else what there is."""
-        near = [did_you_mean(name, self._spare) for name in names]
-        if all(near):
+        # Finding the nearest of many names takes milliseconds each.
+        near = [did_you_mean(name, self._spare) for name in names if len(self.names) <= _HINTS]
+        if near and all(near):
             found = dict.fromkeys(hint.removeprefix("; did you mean ").removesuffix("?") for hint in near)
             return f"; did you mean {', '.join(found)}?"
         return f"; its {self._what}s: {listing(self._known)}"
 
 
-def require_columns(file: str, names: Iterable[str], known: Iterable[str], what: str = "column") -> None:
-    """Raises: NoColumnError, about all of ``names`` that are not among ``known``."""
-    wanted, there = list(dict.fromkeys(names)), list(known)
-    missing = [name for name in wanted if name not in set(there)]
+_HINTS = 20
+"""Missing columns that get the nearest name; of more the names are all other ones."""
+
+
+def require_columns(file: str, names: Iterable[str], known: Collection[str], what: str = "column") -> None:
+    """Raises: NoColumnError, about all of ``names`` that are not among ``known``, a set or a mapping of names."""
+    wanted = dict.fromkeys(names)
+    missing = [name for name in wanted if name not in known]
     if missing:
-        raise NoColumnError(file, missing, there, [name for name in there if name not in set(wanted)], what)
+        raise NoColumnError(file, missing, list(known), [name for name in known if name not in wanted], what)
 
 
 def show(value: object, width: int = 60) -> str:

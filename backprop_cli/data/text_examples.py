@@ -82,7 +82,9 @@ def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Pat
 
 def _first(settings: DataSettings, base: Path) -> DataFile:
     """The file that the vocabulary is of."""
-    return DataFile(base / str(settings.first))
+    file = DataFile(base / str(settings.first))
+    file.check_lasting()
+    return file
 
 
 def load_text(file: DataFile, transform: Transform, format: str | None) -> Split:

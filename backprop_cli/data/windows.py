@@ -31,13 +31,12 @@ class Windows:
     lengths: NDArray[np.int64] | None = None
     fill: int = 0
     _view: Array = field(init=False, repr=False)
-    _missing: NDArray[np.bool_] = field(init=False, repr=False)
+    _places: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         view = sliding_window_view(self.values, self.length, axis=0)  # (rows, *rest, length)
         object.__setattr__(self, "_view", np.moveaxis(view, -1, 1))
-        missing = np.arange(self.length) >= np.arange(self.length + 1)[:, None]  # of an example of each length
-        object.__setattr__(self, "_missing", missing)
+        object.__setattr__(self, "_places", np.arange(self.length if self.lengths is not None else 0))
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -61,7 +60,7 @@ class Windows:
         # One gathering copy, which converts, too. Taking single entries by a table of indexes is twice as slow.
         into[...] = self._view[self.starts[index]]
         if self.lengths is not None:
-            np.copyto(into, self.fill, where=self._missing[self.lengths[index]])
+            np.copyto(into, self.fill, where=self._places >= self.lengths[index, None])
         return out
 
     def __getitem__(self, key: int | slice | Array) -> Array:

@@ -377,6 +377,8 @@ def _status(error: BaseException) -> str:
 
 
 def _exit_code(error: BaseException) -> int:
+    if isinstance(error, MemoryError):
+        return 2
     return error.exit_code if isinstance(error, BpError) else 130 if isinstance(error, KeyboardInterrupt) else 1
 
 

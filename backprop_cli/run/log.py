@@ -28,7 +28,6 @@ class LogFile:
         try:
             descriptor = open_own(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(visible(line) + "
-")
+                file.write(visible(line) + "\n")
         except OSError as error:
             self.failure = f"{self.path}: cannot be written: {reason(error)}; the run goes on without a log"

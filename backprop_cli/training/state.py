@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Spec, aligned
 from backprop_cli.errors import CheckpointError
+from backprop_cli.memory import check_memory
 from backprop_cli.training.program import AVERAGE, BUFFERS, PARAMETERS, SLOW, Recipe
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH, FULL_BATCH = "schedule", "best", "early_stopping", "epoch", "full_batch"
@@ -52,6 +53,8 @@ class State:
         """Initial parameters and buffers, and empty slots."""
         dtype = recipe.model.dtype
         vectors = {}
+        sizes = [recipe.layout_of(name).size for name in recipe.states()]
+        check_memory(sum(sizes) * dtype.itemsize, "the network with its optimizer's memory")
         for name, value in recipe.states().items():
             vectors[name] = aligned(Spec((recipe.layout_of(name).size,), dtype))
             vectors[name].fill(value)

@@ -9,6 +9,7 @@ from backprop_cli.config import network
 from backprop_cli.config.load import load_config
 from backprop_cli.config.network import check_model
 from backprop_cli.errors import ConfigError
+from backprop_cli.memory import installed, size_text
 
 LAST = "    - {type: dense, units: 10}\n"
 
@@ -172,7 +173,7 @@ def test_outputs_for_columns(tmp_path):
 
 
 def test_more_parameters_than_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(network, "_memory", lambda: 8 << 30)
+    monkeypatch.setattr(network, "installed", lambda: 8 << 30)
     text = changed("units: 64", "units: 1000000000000")
     assert message(text) == (
         "digits.yaml:7:28: model.layers[0].units: layer dense_1: the network's parameters up to here take 236.4 TiB, "
@@ -190,11 +191,11 @@ def test_more_parameters_than_memory(tmp_path, monkeypatch):
 def test_memory_counts_all_layers_in_the_training_precision(tmp_path, monkeypatch, precision, size):
     override = f"training.precision={precision}"
     parameters = 65 * 64 + 65 * 10
-    monkeypatch.setattr(network, "_memory", lambda: size * parameters)
+    monkeypatch.setattr(network, "installed", lambda: size * parameters)
     load_config(write(tmp_path), [override])
-    monkeypatch.setattr(network, "_memory", lambda: size * parameters - 1)
-    wanted = network._bytes_text(size * parameters)
-    there = network._bytes_text(size * parameters - 1)
+    monkeypatch.setattr(network, "installed", lambda: size * parameters - 1)
+    wanted = size_text(size * parameters)
+    there = size_text(size * parameters - 1)
     assert message(DIGITS, override) == (
         f"digits.yaml:9:28: model.layers[2].units: layer dense_2: the network's parameters up to here take {wanted}, "
         f"and this machine has {there} of memory; make the layer smaller\n"
@@ -204,9 +205,9 @@ def test_memory_counts_all_layers_in_the_training_precision(tmp_path, monkeypatc
 
 
 def test_the_memory_of_a_system_that_does_not_say(monkeypatch):
-    assert network._memory() > 1 << 20
+    assert installed() > 1 << 20
     monkeypatch.delattr("os.sysconf")
-    assert network._memory() == sys.maxsize
+    assert installed() == sys.maxsize
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_the_memory_of_a_system_that_does_not_say(monkeypatch):
     ],
 )
 def test_bytes_as_text(count, said):
-    assert network._bytes_text(count) == said
+    assert size_text(count) == said
 
 
 def test_shapes_known_only_from_the_data(tmp_path):

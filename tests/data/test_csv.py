@@ -97,14 +97,14 @@ def test_only_the_columns_asked_for_are_looked_at(folder: Path) -> None:
 
 
 def test_a_column_whose_text_comes_late_keeps_its_first_cells(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_format, "CELLS_PER_CHUNK", 4)
+    monkeypatch.setattr(csv_format, "rows_per_chunk", lambda columns: 4 // columns)
     text = "a,b\n001,1\n2,2\nx,3\ny,4\nx,5\n"
     assert plain(read(folder, text)) == {"a": ["001", "2", "x", "y", "x"], "b": [1, 2, 3, 4, 5]}
     assert plain(read(folder, "a,b\nx,1\ny,2\n001,3\n2,4\nz,5\n"))["a"] == ["x", "y", "001", "2", "z"]
 
 
 def test_a_wrong_number_after_many_chunks_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_format, "CELLS_PER_CHUNK", 4)
+    monkeypatch.setattr(csv_format, "rows_per_chunk", lambda columns: 4 // columns)
     with pytest.raises(DataError) as caught:
         read(folder, "a,b\n1,1\n2,2\n3,3\nx,4\n5,5\n6,\n7,7\n")
     assert str(caught.value) == (

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.stream import row_names, stream_inputs
 from backprop_cli.data.table import Numbers
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError
+from backprop_cli.errors import BpWarning, DataError
 
 PLAIN = {"transform": {"numeric": "none"}, "split": "none"}
 
@@ -141,12 +144,134 @@ def test_hidden_files_and_others_are_left_out(load: Load, pets: str) -> None:
     draw("pets/.cache/x.png", noise(0, 1, 1))
     Path("pets/cat/notes.txt").write_text("soft")
     Path("pets/cat/._0.png").write_text("resource fork")
-    assert len(load("classes", source=pets, **PLAIN).train) == 6
+    Path("pets/dog/Thumbs.db").write_text("of a file manager")
+    others = r"pets/: 1 file is no PNG or JPEG and is left out \(1 \.txt\)"
+    with pytest.warns(BpWarning, match=f"^{others}$"):
+        assert len(load("classes", source=pets, **PLAIN).train) == 6
+
+
+def test_other_files_are_counted_by_their_suffixes(load: Load, pets: str) -> None:
+    for i in range(12):
+        draw(f"pets/dog/{i}.bmp", noise(i, 5, 4))
+    draw("pets/cat/x.TIF", noise(0, 5, 4), format="TIFF")
+    Path("pets/LICENSE").write_text("free")
+    with pytest.warns(BpWarning) as caught:
+        data = load("classes", source=pets, **PLAIN)
+    assert [str(each.message) for each in caught] == [
+        "pets/: 14 files are no PNG or JPEG and are left out (12 .bmp, 1 LICENSE, 1 .tif)"
+    ]
+    assert len(data.train) == 6
+    with pytest.warns(BpWarning, match="14 files"):
+        assert len(np.concatenate(list(stream_inputs(Path("pets"), data.transform, dtype="float32")))) == 6
+
+
+def test_the_folder_of_a_class_has_images(load: Load, pets: str) -> None:
+    Path("pets/.git").mkdir()
+    Path("pets/cow/far").mkdir(parents=True)
+    assert message(load, source=pets) == (
+        "pets/cow/: the folder of a class has no PNG or JPEG: it is empty; convert them, or remove the folder"
+    )
+    draw("pets/cow/far/1.gif", noise(0, 5, 4))
+    draw("pets/cow/2.gif", noise(0, 5, 4))
+    Path("pets/zebra").mkdir()
+    assert message(load, source=pets) == (
+        "pets/cow/: the folder of a class has no PNG or JPEG: there are only other files (2 .gif) (so does 'zebra'); "
+        "convert them, or remove the folder"
+    )
+
+
+def test_folders_that_are_splits_are_no_classes(load: Load, folder: Path) -> None:
+    for i, name in enumerate(("train/cat", "train/dog", "Val/cat", "Val/dog")):
+        draw(f"img/{name}/0.png", noise(i, 5, 4))
+    assert message(load, source="img") == (
+        "img/: its folders are splits, not classes: Val, train; write data: {validation: img/Val, train: img/train} "
+        "instead of source"
+    )
+    data = load("classes", train="img/train", validation="img/Val", transform={"numeric": "none"})
+    assert (data.classes, len(data.train), len(data.validation or [])) == (["cat", "dog"], 2, 2)
+    for old, new in (("train", "one"), ("Val", "two")):
+        Path(f"img/{old}").rename(f"img/{new}")
+    assert message(load, source="img") == (
+        "img/: all its folders (one, two) have the same folders in them (cat, dog), so these seem to be the classes; "
+        "give each its own key, such as data: {train: img/one, validation: img/two}, or name one of them"
+    )
+    draw("img/one/cow/0.png", noise(9, 5, 4))
+    assert load("classes", source="img", **PLAIN).classes == ["one", "two"]
+    # To predict from, any folder will do.
+    (folder / "img/one").rename("img/train")
+    assert len(np.concatenate(list(stream_inputs(Path("img"), data.transform, dtype="float32")))) == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["01", "1", "2"], ["01", "1", "2"]),
+        (["1", "2", "10"], [1, 2, 10]),
+        (["1.0", "1"], ["1", "1.0"]),
+        (["+1", "1"], ["+1", "1"]),
+    ],
+)
+def test_a_class_is_called_exactly_as_its_folder(load: Load, folder: Path, names: list[str], classes: Any) -> None:
+    for i, name in enumerate(names):
+        draw(f"img/{name}/0.png", noise(i, 5, 4))
+    assert load("classes", source="img", **PLAIN).classes == classes
+
+
+def test_links_are_followed_but_not_in_circles(load: Load, pets: str) -> None:
+    draw("elsewhere/7.png", noise(7, 5, 4))
+    Path("pets/fox").symlink_to(Path("elsewhere").resolve())
+    data = load("classes", source=pets, **PLAIN)
+    assert data.classes == ["cat", "dog", "fox"]
+    assert len(data.train) == 7
+    before = DataFile(Path("pets")).sha256()
+    draw("elsewhere/7.png", noise(8, 5, 4))
+    assert DataFile(Path("pets")).sha256() != before
+    Path("pets/dog/again").symlink_to(Path("pets").resolve())
+    assert message(load, source=pets) == "pets/: is a link to a folder that it is in; remove it"
+
+
+@pytest.mark.parametrize("name", ["dog/9.png", "dog/pipe", "9.jpg"])
+def test_pipes_and_devices_are_not_opened(load: Load, pets: str, name: str) -> None:
+    os.mkfifo(f"pets/{name}")
+    assert message(load, source=pets) == f"pets/{name}: is a pipe or a device, not a file; remove it"
+
+
+def test_a_pipe_instead_of_images_or_arrays(load: Load, pets: str) -> None:
+    data = load("classes", source=pets, **PLAIN)
+    for name in ("one.png", "one.npy", "one.txt"):
+        os.mkfifo(name)
+        reason = f"{name}: is a stream, and data is read more than once; save it to a file, and name that"
+        assert message(load, source=name, target="features" if name != "one.txt" else None) == reason
+    with pytest.raises(DataError) as caught:
+        list(stream_inputs(Path("one.png"), data.transform, dtype="float32"))
+    assert str(caught.value) == "one.png: arrays cannot be read from a stream; give a file, or csv, tsv or jsonl"
+
+
+def test_names_that_are_not_utf_8(load: Load, pets: str) -> None:
+    draw(os.fsdecode(b"pets/dog/\xe9.png"), noise(7, 5, 4))
+    assert len(load("classes", source=pets, **PLAIN).train) == 7
+    assert row_names(Path(pets), None)[-1] == r"dog/\xe9.png"  # type: ignore[index]
+    draw(os.fsdecode(b"pets/\xe9/0.png"), noise(7, 5, 4))
+    assert message(load, source=pets) == (
+        os.fsdecode(b"pets/\xe9/") + ": the name of a class is not UTF-8; rename the folder"
+    )
+
+
+def test_dimensions_in_a_header_are_not_believed(load: Load, folder: Path) -> None:
+    good = Path(draw("a.png", noise(0, 5, 4))).read_bytes()
+    for size, reason in (
+        (20_000, "the image has more than 89,478,485 pixels by its header; replace it, or make it smaller"),
+        (5_000, "the image is damaged (image file is truncated); replace or remove it"),
+        (0, "is not an image; replace or remove it"),
+    ):
+        head = b"IHDR" + struct.pack(">II", size, size) + good[24:29]
+        Path("a.png").write_bytes(good[:12] + head + struct.pack(">I", zlib.crc32(head)) + good[33:])
+        assert message(load, source="a.png", target="features") == f"a.png: {reason}"
 
 
 def message(load: Load, **keys: Any) -> str:
     with pytest.raises(DataError) as caught:
-        load("classes", **{**PLAIN, **keys})
+        load(keys.pop("task", "classes"), **{**PLAIN, **keys})
     return str(caught.value)
 
 

@@ -16,6 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from mutations import Mutation, damaged
@@ -82,7 +83,7 @@ def fuzz(name: str, inputs: int, *, seed: int = 0, module: str | None = None, wo
     """Give a reader ``inputs`` damaged files, in processes of its own, so that a crash names its input."""
     count = workers or os.cpu_count() or 1
     bounds = [inputs * i // count for i in range(count + 1)]
-    runs = [_Run(name, seed, module, *part) for part in zip(bounds, bounds[1:], strict=False) if part[0] < part[1]]
+    runs = [_Run(name, seed, module, *part) for part in pairwise(bounds) if part[0] < part[1]]
     try:
         while sum(run.goes_on() for run in runs):
             time.sleep(0.02)

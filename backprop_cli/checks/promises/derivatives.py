@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Op, Value, constant, evaluate, grad, input_, multiply, spec_of, toposort
+from backprop_cli.autodiff import Array, Op, Value, constant, evaluate, grad, input_, multiply, toposort
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.autodiff.complex_step import STEP as TINY_STEP
 from backprop_cli.autodiff.complex_step import continued

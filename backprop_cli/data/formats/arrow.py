@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any, BinaryIO, ClassVar
 
 from backprop_cli.data.extra import extra
@@ -21,7 +22,7 @@ class Arrow(Parquet):
     suffixes: ClassVar[tuple[str, ...]] = (".arrow", ".arrows", ".feather")
 
     def _open(
-        self, stream: BinaryIO, name: str, columns: Container[str] | None, rows: int | None
+        self, stream: BinaryIO, name: str, columns: Container[str] | None, rows: int | None, opened: ExitStack
     ) -> tuple[list[str], Iterator[Any]]:
         ipc = extra("pyarrow.ipc", package="PyArrow", extra="parquet", file=name)
         magic = b""
@@ -31,7 +32,22 @@ class Arrow(Parquet):
         if magic == b"FEA1":
             raise DataError(f"{name}: is Feather of version 1; save it again as version 2, or as .parquet")
         if magic == b"ARRO":
-            file = ipc.open_file(stream)
-            return distinct(file.schema.names, name), (file.get_batch(i) for i in range(file.num_record_batches))
-        source = ipc.open_stream(stream)
-        return distinct(source.schema.names, name), iter(source)
+            file = opened.enter_context(ipc.open_file(stream))
+            batches = (file.get_batch(i) for i in range(file.num_record_batches))
+            return distinct(file.schema.names, name), _believable(batches, name)
+        source = opened.enter_context(ipc.open_stream(stream))
+        return distinct(source.schema.names, name), _believable(source, name)
+
+
+def _believable(batches: Iterable[Any], name: str) -> Iterator[Any]:
+    """The batches, whose rows are counted in their header alone. Raises: DataError where there cannot be so many."""
+    for batch in batches:
+        # A bit a row is the least, but for columns that are null throughout.
+        most = max(_NULLS, 8 * batch.get_total_buffer_size())
+        if batch.num_rows > most:
+            raise DataError(f"{name}: the file is damaged: a batch of {batch.num_rows:,} rows without values in it")
+        yield batch
+
+
+_NULLS = 10_000_000
+"""Rows of nothing but nulls that are taken for what was meant."""

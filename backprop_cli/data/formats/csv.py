@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from itertools import chain, islice
 from typing import BinaryIO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.format import CELLS_PER_CHUNK, FORMATS, Chunk, TableFormat
+from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import show
 from backprop_cli.data.text import is_finite, text_of
 from backprop_cli.errors import DataError, listing
@@ -39,14 +39,14 @@ class Csv(TableFormat):
 
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """Chunks of plain numbers come as arrays from NumPy's parser, others as cells: the same values either way."""
         lines = _Lines(stream, name)
         _refuse_json(lines)
         header = self._header(lines)
         self._refuse_other_delimiters(header, columns, f"{name}:{lines.number}")
         wanted = [i for i, column in enumerate(header) if columns is None or column in columns]
-        limit = max(1, CELLS_PER_CHUNK // len(header))
+        limit = rows_per_chunk(len(header))
         size = limit if rows is None else min(rows, limit)
         yield Chunk(dict.fromkeys(header, ()), ())
         while block := lines.take(size):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator
+import re
+import sys
+from collections import Counter
+from collections.abc import Container, Generator
 from typing import Any, BinaryIO, ClassVar
 
 from backprop_cli.data.format import CELLS_PER_CHUNK, FORMATS, Chunk, TableFormat
@@ -26,41 +29,115 @@ class Jsonl(TableFormat):
 
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """The columns of a chunk are the keys that its rows have, in order of appearance."""
-        objects: list[dict[str, Any]] = []
-        lines: list[int] = []
+        found = _Rows(name, columns, rows)
         for number, raw in enumerate(stream, 1):
             if not raw.strip():
                 continue
-            objects.append(_object(text_of(raw, name, number), f"{name}:{number}"))
-            lines.append(number)
-            limit = max(1, CELLS_PER_CHUNK // len(objects[0])) if objects[0] else 1
-            if len(objects) >= (limit if rows is None else min(rows, limit)):
-                yield _chunk(objects, lines)
-                objects, lines = [], []
-        if objects:
-            yield _chunk(objects, lines)
+            found.add(_object(text_of(raw, name, number), f"{name}:{number}"), number)
+            if found.is_full:
+                yield found.chunk()
+        if found.lines:
+            yield found.chunk()
 
 
-def _chunk(objects: list[dict[str, Any]], lines: list[int]) -> Chunk:
-    keys = dict.fromkeys(key for row in objects for key in row)
-    return Chunk({key: [row.get(key) for row in objects] for key in keys}, lines)
+class _Rows:
+    """The rows of the next chunk, and how many keys there are in all rows so far."""
+
+    def __init__(self, name: str, columns: Container[str] | None, most: int | None):
+        self.name, self.columns, self._most = name, columns, most or sys.maxsize
+        self._known: set[str] = set()
+        self._cells = self._count = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._objects: list[dict[str, Any]] = []
+        self._keys: dict[str, Any] = {}
+        self.lines: list[int] = []
+
+    def add(self, row: dict[str, Any], line: int) -> None:
+        self._objects.append(row)
+        self._keys.update(row)
+        self.lines.append(line)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the chunk has enough rows, or so many cells with those that its rows lack."""
+        rows = len(self.lines)
+        return rows >= self._most or rows * len(self._keys) >= CELLS_PER_CHUNK
+
+    def chunk(self) -> Chunk:
+        """The rows since the last one. Raises: DataError where rows have keys of their own rather than columns."""
+        wanted = [key for key in self._keys if self.columns is None or key in self.columns]
+        self._known.update(wanted)
+        self._count += len(self.lines)
+        self._cells += sum(map(len, self._objects))
+        table = self._count * len(self._known)
+        if table > _LARGE and self._cells < _FILLED * table:
+            raise DataError(
+                f"{self.name}: its first {self._count:,} rows have {len(self._known):,} different keys, and a row has "
+                f"{self._cells / self._count:.3g}; keys are columns, which the rows share: name those to use in "
+                "data.features"
+            )
+        columns: dict[str, Any] = dict.fromkeys(self._keys, ())
+        columns |= {key: [row.get(key) for row in self._objects] for key in wanted}
+        found = Chunk(columns, self.lines)
+        self._clear()
+        return found
+
+
+_LARGE = 5_000_000
+_FILLED = 0.01
+"""A table of more cells than ``_LARGE``, with less than this part of them filled, is no table that anyone means."""
 
 
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
+        if re.match(r"\s*\[\s*({|$)", text):
+            raise DataError(f"{where}: {_ARRAY}") from error
+        if text.lstrip().startswith("{") and error.pos >= len(text.rstrip()):
+            raise DataError(f"{where}: {_GOES_ON}") from error
         raise DataError(f"{where}: character {error.colno}: not JSON: {error.msg}") from error
-    except (_RepeatedKeyError, RecursionError, ValueError) as error:
+    except RecursionError as error:
+        raise DataError(f"{where}: not one object: lists or objects are nested too deeply in it") from error
+    except (_RepeatedKeyError, ValueError) as error:
         raise DataError(f"{where}: {error}") from error
+    if isinstance(row, list) and row and isinstance(row[0], dict):
+        raise DataError(f"{where}: {_ARRAY}")
+    if "\\u" in text:
+        _refuse_halves(row, where)
     if not isinstance(row, dict):
         raise DataError(f'{where}: expected an object such as {{"x": 1.5}}, got {show(row)}')
     for key, value in row.items():
         if isinstance(value, dict | list):
             raise DataError(f"{where}: column '{key}': expected a number, text, true, false or null, got {show(value)}")
     return row
+
+
+_ARRAY = (
+    "is a JSON array, expected JSON lines: one object a line, without brackets around them and commas between; "
+    "convert it with `jq -c '.[]' old > new`"
+)
+
+
+_GOES_ON = (
+    "the object does not end in this line, expected JSON lines: one object a line; if it goes on in the next one, "
+    "convert the file with `jq -c . old > new`"
+)
+
+
+def _refuse_halves(row: Any, where: str) -> None:
+    """Refuse halves of surrogate pairs, which are no characters. Raises: DataError."""
+    texts = [each for pair in row.items() for each in pair if isinstance(each, str)] if isinstance(row, dict) else []
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(text[error.start]):04x}"
+            raise DataError(f"{where}: {half} is half a character; write both halves, or the character") from error
 
 
 class _RepeatedKeyError(Exception):
@@ -70,6 +147,6 @@ class _RepeatedKeyError(Exception):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _RepeatedKeyError(f"key '{next(key for key in keys if keys.count(key) > 1)}' stands twice in this object")
+        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise _RepeatedKeyError(f"key '{key}' stands twice in this object")
     return row

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
 from backprop_cli.data.file import DataFile, reading
 from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeric
+from backprop_cli.data.raw import MAGIC, PICKLED, mapped, npy_header
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
 
@@ -26,10 +25,11 @@ class Npy(ArrayFormat):
         array = self._load(file)
         if array.dtype.names is None:
             check_numeric(array, file.name)
-            return {"": as_text(array)}
-        for field in array.dtype.names:
-            check_numeric(array[field], f"{file.name}: field '{field}'")
-        return {field: as_text(array[field]) for field in array.dtype.names}
+            return {"": as_text(array, file.name)}
+        places = {field: f"{file.name}: field '{field}'" for field in array.dtype.names}
+        for field, place in places.items():
+            check_numeric(array[field], place)
+        return {field: as_text(array[field], place) for field, place in places.items()}
 
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
         """The file is mapped, not read."""
@@ -41,13 +41,10 @@ class Npy(ArrayFormat):
         file.check()
         if file.is_gzip:
             raise DataError(f"{file.name}: a packed .npy cannot be read; unpack it with gunzip")
-        check_magic(file, b"\x93NUMPY", "npy")
-        try:
-            with reading(file.name):
-                array: Array = np.load(file.path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
-            raise DataError(f"{file.name}: {refusal(error, 'npy')}") from error
-        return array
+        check_magic(file, MAGIC, "npy")
+        with reading(file.name), file.path.open("rb") as stream:
+            header = npy_header(stream, f"{file.name}:")
+            return mapped(file.path, header, stream.tell(), file.path.stat().st_size, file.name)
 
 
 def check_magic(file: DataFile, magic: bytes, kind: str) -> None:
@@ -55,21 +52,6 @@ def check_magic(file: DataFile, magic: bytes, kind: str) -> None:
     with reading(file.name), file.path.open("rb") as stream:
         begin = stream.read(len(magic))
     if begin.startswith(b"\x80"):
-        raise DataError(f"{file.name}: is a pickle: {_PICKLED}")
+        raise DataError(f"{file.name}: is a pickle: {PICKLED}")
     if begin != magic:
         raise DataError(f"{file.name}: not an .{kind} file: it begins with {begin.hex(' ')}, expected {magic.hex(' ')}")
-
-
-_PICKLED = (
-    "Python objects can run code when they are read, so they never are; "
-    "save numbers or text, such as array.astype(float)"
-)
-
-
-def refusal(error: Exception, kind: str) -> str:
-    """Why NumPy did not load an array, and the way out."""
-    if "allow_pickle" in str(error) or "Python objects" in str(error):
-        return f"holds pickled objects: {_PICKLED}"
-    if any(words in str(error) for words in ("mmap length", "EOF", "not a zip file")):
-        return "the file is cut off; fetch or save it again"
-    return f"not a sound .{kind} file: {error}"

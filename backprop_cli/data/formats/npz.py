@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
-from typing import ClassVar
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, ClassVar, cast
 
-import numpy as np
-
-from backprop_cli.data.file import DataFile, reading
+from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeric
-from backprop_cli.data.formats.npy import check_magic, refusal
+from backprop_cli.data.formats.npy import check_magic
+from backprop_cli.data.raw import CUT_OFF, Header, npy_header, read_values
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
+
+_SUFFIX = ".npy"
 
 
 @FORMATS.register
@@ -26,38 +32,71 @@ class Npz(ArrayFormat):
 
     def arrays(self, file: DataFile) -> dict[str, Array]:
         """All arrays by name. Pickled ones are refused."""
-        file.check()
-        check_magic(file, b"PK", "npz")
-        try:
-            # Opened here: np.load would leave a damaged file open.
-            with reading(file.name), file.path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                return {name: self._array(archive, name, f"{file.name}: array '{name}'") for name in archive.files}
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{file.name}: {refusal(error, 'npz')}") from error
+        with _archive(file) as (archive, names):
+            return {name: _array(archive, member, f"{file.name}: array '{name}'") for name, member in names.items()}
 
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
         """From the headers alone."""
-        file.check()
-        check_magic(file, b"PK", "npz")
-        try:
-            with reading(file.name), zipfile.ZipFile(file.path) as archive:
-                return {name.removesuffix(".npy"): _shape(archive, name) for name in archive.namelist()}
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{file.name}: {refusal(error, 'npz')}") from error
-
-    @staticmethod
-    def _array(archive: np.lib.npyio.NpzFile, name: str, place: str) -> Array:
-        try:
-            with reading(place):
-                array = np.asarray(archive[name])
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{place} {refusal(error, 'npz')}") from error
-        check_numeric(array, place)
-        return as_text(array)
+        found = {}
+        with _archive(file) as (archive, names):
+            for name, member in names.items():
+                place = f"{file.name}: array '{name}'"
+                with _damage_told(place), archive.open(member) as stream:
+                    found[name] = _header(stream, place, archive.getinfo(member)).shape
+        return found
 
 
-def _shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    with archive.open(name) as member:
-        if np.lib.format.read_magic(member) == (1, 0):
-            return np.lib.format.read_array_header_1_0(member)[0]
-        return np.lib.format.read_array_header_2_0(member)[0]
+@contextmanager
+def _archive(file: DataFile) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]:
+    """The opened archive, and the member of each array by the array's name."""
+    file.check()
+    check_magic(file, b"PK", "npz")
+    with _damage_told(file.name), file.path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        members = archive.namelist()
+        names = {member.removesuffix(_SUFFIX): member for member in members}
+        if len(names) < len(members):
+            raise DataError(f"{file.name}: two of its arrays have one name; save it again")
+        yield archive, names
+
+
+def _array(archive: zipfile.ZipFile, member: str, place: str) -> Array:
+    with _damage_told(place), archive.open(member) as stream:
+        header = _header(stream, place, archive.getinfo(member))
+        array = read_values(cast(BinaryIO, stream), header, place)
+    check_numeric(array, place)
+    return as_text(array, place)
+
+
+def _header(stream: object, place: str, info: zipfile.ZipInfo) -> Header:
+    """The header, held against the size that the archive gives: before anything is allocated."""
+    file = cast(BinaryIO, stream)
+    header = npy_header(file, place)
+    if header.dtype.names is not None:
+        raise DataError(f"{place}: holds {header.dtype}; expected numbers or text")
+    size = info.file_size - file.tell()
+    if header.nbytes != size:
+        raise DataError(
+            f"{place}: has {size:,} bytes of values, expected {header.nbytes:,} by its header; fetch the file again"
+        )
+    return header
+
+
+@contextmanager
+def _damage_told(place: str) -> Iterator[None]:
+    """Turn what is raised about a damaged archive, or one that cannot be unpacked, into a DataError."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise DataError(
+            f"{place}: is packed in a way that cannot be unpacked ({error}); save it with np.savez"
+        ) from error
+    except RuntimeError as error:
+        raise DataError(f"{place}: is encrypted; save it without a password") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        is_cut = isinstance(error, EOFError) or "not a zip file" in str(error)
+        reason = CUT_OFF if is_cut else f"not a sound .npz file: {error}"
+        raise DataError(f"{place}: {reason}") from error
+    except (ValueError, OverflowError, struct.error, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{place}: not a sound .npz file: {error}") from error
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error

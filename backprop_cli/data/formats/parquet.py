@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Container, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from types import ModuleType
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
 from backprop_cli.data.extra import extra
-from backprop_cli.data.format import CELLS_PER_CHUNK, FORMATS, Chunk, TableFormat
+from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
 
@@ -29,39 +30,48 @@ class Parquet(TableFormat):
 
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """The columns' numbers as arrays, everything else as values of Python."""
         arrow = extra("pyarrow", package="PyArrow", extra="parquet", file=name)
         done = 0
-        with _damage_told(arrow, name):
-            names, batches = self._open(stream, name, columns, rows)
+        # The reader is closed when the reading ends, however it ends: one that is still there when the interpreter ends
+        # would abort it.
+        with _damage_told(arrow, name), ExitStack() as opened:
+            names, batches = self._open(stream, name, columns, rows, opened)
             yield Chunk(dict.fromkeys(names, ()), ())
             wanted = [column for column in names if columns is None or column in columns]
             for batch in batches:
-                for piece in _slices(batch, rows or max(1, CELLS_PER_CHUNK // len(names))):
+                batch.validate(full=True)  # an offset beyond the buffer would be read all the same
+                for piece in _slices(batch, rows or rows_per_chunk(len(names))):
                     cells = {column: _cells(piece.column(column), arrow, name, column, verbatim) for column in wanted}
                     yield Chunk(cells, np.arange(done + 1, done + 1 + piece.num_rows))
                     done += piece.num_rows
 
     def _open(
-        self, stream: BinaryIO, name: str, columns: Container[str] | None, rows: int | None
+        self, stream: BinaryIO, name: str, columns: Container[str] | None, rows: int | None, opened: ExitStack
     ) -> tuple[list[str], Iterator[Any]]:
-        """The names of all columns, and batches of rows that have at least the wanted ones."""
+        """The names of all columns, and batches of rows that have at least the wanted ones.
+
+        ``opened`` closes what must be closed.
+        """
         if not stream.seekable():
             raise DataError(f"{name}: Parquet cannot be read from a pipe; save it to a file, and name that")
         parquet = extra("pyarrow.parquet", package="PyArrow", extra="parquet", file=name)
-        file = parquet.ParquetFile(stream)
+        # Without reading ahead there is no thread that reads.
+        file = opened.enter_context(closing(parquet.ParquetFile(stream, pre_buffer=False)))
         names = distinct(file.schema_arrow.names, name)
         wanted = [column for column in names if columns is None or column in columns]
-        size = rows or max(1, CELLS_PER_CHUNK // max(1, len(names)))
-        return names, file.iter_batches(batch_size=size, columns=wanted, use_threads=False)
+        size = rows or rows_per_chunk(len(names))
+        return names, opened.enter_context(
+            closing(file.iter_batches(batch_size=size, columns=wanted, use_threads=False))
+        )
 
 
 def distinct(names: list[str], name: str) -> list[str]:
     """The columns' names. Raises: DataError where there are none, or two are equal."""
     if not names:
         raise DataError(f"{name}: has no columns")
-    twice = next((column for column in names if names.count(column) > 1), None)
+    twice = next((column for column, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"{name}: two columns are called '{twice}'; rename one")
     return list(names)
@@ -76,7 +86,9 @@ def _slices(batch: Any, rows: int) -> Iterator[Any]:
 def _damage_told(arrow: ModuleType, name: str) -> Iterator[None]:
     try:
         yield
-    except (arrow.ArrowException, OSError, EOFError) as error:
+    except MemoryError:
+        raise
+    except (arrow.ArrowException, OSError, EOFError, ValueError, OverflowError, LookupError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(
             f"{name}: the file is damaged, or of another format ({reason}); fetch or save it again"
@@ -85,10 +97,9 @@ def _damage_told(arrow: ModuleType, name: str) -> Iterator[None]:
 
 def _cells(column: Any, arrow: ModuleType, name: str, label: str, verbatim: bool) -> list[Any] | Array:
     """A column's values: float64 (NaN where missing), or a list where they are no numbers or must stay as they are."""
-    types = arrow.types
-    if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    kind = column.type
+    types, kind = arrow.types, column.type
+    if types.is_dictionary(kind):
+        return _looked_up(column.indices, _cells(column.dictionary, arrow, name, label, verbatim))
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         numbers: Array = column.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False)
         # As in a text, infinity is no number: the list of them is where that is told.
@@ -97,9 +108,23 @@ def _cells(column: Any, arrow: ModuleType, name: str, label: str, verbatim: bool
         return numbers.tolist() if types.is_decimal(kind) else list(column.to_pylist())
     if types.is_temporal(kind) and not types.is_duration(kind):
         column = column.cast(arrow.string())
-    elif not (types.is_boolean(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)):
+    elif not (types.is_boolean(kind) or types.is_null(kind) or str(kind) in _TEXT):
         raise DataError(
             f"{name}: column '{label}' holds {kind}; expected numbers, text, dates, or true and false; choose other "
             "columns with data.features"
         )
     return list(column.to_pylist())
+
+
+_TEXT = ("string", "large_string", "string_view")
+"""Arrow's types of text, by name: older versions of PyArrow do not have all of them."""
+
+
+def _looked_up(indices: Any, values: list[Any] | Array) -> list[Any] | Array:
+    """``values[indices]``; null where there is no index. No kernel of Arrow does it for every type of text."""
+    places = indices.cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
+    if isinstance(values, np.ndarray):
+        found: Array = np.append(values, np.nan)[places]
+        return found
+    known = [*values, None]
+    return [known[place] for place in places.tolist()]

@@ -1,0 +1,119 @@
+"""Arrays of plain values in a file: NumPy's header, sizes checked before anything is allocated, values read."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import struct
+import warnings
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.lib import format as npy
+
+from backprop_cli.data.format import check_shape
+from backprop_cli.data.table import Array, show
+from backprop_cli.errors import DataError
+from backprop_cli.memory import shortage
+
+CUT_OFF = "the file is cut off; fetch or save it again"
+MAGIC = b"\x93NUMPY"
+_VERSIONS = {b"\1\0": ("<H", "latin1"), b"\2\0": ("<I", "latin1"), b"\3\0": ("<I", "utf-8")}
+_LONGEST = 10_000  # characters of a header, as in NumPy
+_MOST_AXES = 32
+_PIECE = 1 << 20
+PICKLED = (
+    "Python objects can run code when they are read, so they never are; "
+    "save numbers or text, such as array.astype(float)"
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a header says of the values after it: their dtype, shape, and the order in which they stand."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: Literal["C", "F"] = "C"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values; an integer of Python, which does not overflow."""
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    def check(self, place: str) -> None:
+        """Raises: DataError where there are no values, or more axes or bytes than an array can have."""
+        check_shape(self.shape, place)
+        if len(self.shape) > _MOST_AXES:
+            raise DataError(f"{place}: has {len(self.shape)} axes by its header; fetch or save it again")
+        found = shortage(self.nbytes)
+        if found is not None:
+            raise DataError(f"{place}: an array of the shape {list(self.shape)} takes {found}; fetch or save it again")
+
+
+def npy_header(stream: BinaryIO, head: str) -> Header:
+    """The header of an ``.npy`` file; afterwards the stream is at the first value. ``head`` begins the messages.
+
+    Raises: DataError where it is cut off or damaged, or announces Python objects.
+    """
+    begin = stream.read(len(MAGIC) + 2)
+    size, encoding = _VERSIONS.get(begin.removeprefix(MAGIC), ("", ""))
+    if not size:
+        raise DataError(f"{head} not a sound .npy file: its first bytes are {begin.hex(' ')}")
+    raw = stream.read(struct.calcsize(size))
+    length = struct.unpack(size, raw)[0] if len(raw) == struct.calcsize(size) else _LONGEST
+    text = stream.read(min(length, _LONGEST))
+    if len(text) < length:
+        raise DataError(f"{head} {CUT_OFF}")
+    try:
+        dtype, shape, is_fortran = _parsed(text.decode(encoding))
+    except Exception as error:
+        # The parser of Python's literals and that of dtypes raise exceptions of nearly every type.
+        raise DataError(f"{head} not a sound .npy file: its header is {show(text.decode('latin1').strip())}") from error
+    if dtype.hasobject:
+        raise DataError(f"{head} holds pickled objects: {PICKLED}")
+    return Header(dtype, shape, "F" if is_fortran else "C")
+
+
+def _parsed(text: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """Raises: anything where the text is no header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the parser thinks of a damaged text's style
+        fields = ast.literal_eval(re.sub(r"(?<=\d)L\b", "", text))  # Python 2 wrote 3L
+        dtype = npy.descr_to_dtype(fields["descr"])
+    shape, is_fortran = fields["shape"], fields["fortran_order"]
+    is_shape = type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape)
+    if not is_shape or type(is_fortran) is not bool or len(fields) != 3:
+        raise ValueError(text)
+    return dtype, shape, is_fortran
+
+
+def mapped(path: Any, header: Header, offset: int, size: int, place: str) -> Array:
+    """The values in a file of ``size`` bytes, memory-mapped. Raises: DataError where it is too short."""
+    header.check(place)
+    if header.nbytes > size - offset:
+        raise DataError(f"{place}: {CUT_OFF}")
+    return np.memmap(path, header.dtype, "r", offset, header.shape, header.order)
+
+
+def read_values(stream: BinaryIO, header: Header, place: str) -> Array:
+    """The values that come next in a stream, in one buffer. Raises: DataError where it ends too soon or goes on."""
+    header.check(place)
+    array = np.empty(header.shape, header.dtype, header.order)
+    view = memoryview(array.ravel("K").view(np.uint8).data)
+    done = 0
+    while done < len(view):
+        # In pieces: gzip makes a copy of what it is asked for.
+        count = stream.readinto(view[done : done + _PIECE])  # type: ignore[attr-defined]
+        if not count:
+            raise DataError(
+                f"{place}: has {done:,} bytes of values, expected {len(view):,} by its header; fetch the file again"
+            )
+        done += count
+    if stream.read(1):
+        raise DataError(
+            f"{place}: goes on after the {len(view):,} bytes of values that its header announces; fetch the file again"
+        )
+    return array

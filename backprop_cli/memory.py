@@ -1,0 +1,63 @@
+"""How much memory there is, and what is said where something would not fit into it."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from backprop_cli.errors import BpError
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+
+
+def installed() -> int:
+    """Bytes that this process can have: the machine's, or fewer where ``ulimit -v`` says so."""
+    try:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        machine = sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return machine if limit == resource.RLIM_INFINITY else min(machine, limit)
+
+
+def size_text(count: int) -> str:
+    """``31992512512`` -> ``29.8 GiB``, rounded down. Whole numbers throughout: floats have an end."""
+    power = min((max(count, 1).bit_length() - 1) // 10, len(_UNITS) - 1)
+    tenths = count * 10 >> 10 * power
+    if tenths >= 100_000:
+        return f"more than 10,000 {_UNITS[-1]}"
+    return f"{count} bytes" if power == 0 else f"{tenths // 10}.{tenths % 10} {_UNITS[power]}"
+
+
+def shortage(size: int) -> str | None:
+    """``7.2 TiB, and this machine has 23.5 GiB of memory``; None where ``size`` bytes are less than it has."""
+    there = installed()
+    return f"{size_text(size)}, and this machine has {size_text(there)} of memory" if size > there else None
+
+
+def check_memory(size: int, what: str) -> None:
+    """Before ``size`` bytes are allocated. Raises: MemoryError where the machine does not have them."""
+    found = shortage(size)
+    if found is not None:
+        raise MemoryError(f"{what} would take {found}")
+
+
+def reason(error: MemoryError) -> str:
+    """What was asked for, as far as the error says it."""
+    asked = re.match(r"Unable to allocate (\S+ \S+) for an array with shape (.+) and data type", str(error))
+    if asked is not None:
+        return f"{asked[1]} were asked for, for an array of the shape {asked[2]}, and there is not so much memory left"
+    return str(error) or "there is not so much memory as is needed"
+
+
+@contextmanager
+def memory_told(refuse: Callable[[str], BpError]) -> Iterator[None]:
+    """Turn a MemoryError into what ``refuse(reason)`` returns."""
+    try:
+        yield
+    except MemoryError as error:
+        raise refuse(reason(error)) from error
