@@ -37,10 +37,9 @@ class DataFile:
     @cached_property
     def name(self) -> str:
         """The path as messages show it: relative below the working directory, absolute elsewhere."""
-        if self.is_stream:
-            return str(self.path)  # a pipe's real name says nothing
         try:
-            full = self.path.resolve()
+            # A pipe's real name says nothing.
+            full = self.path.absolute() if self.is_stream else self.path.resolve()
         except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, links that go in a circle
             return str(self.path).replace("\0", "\\0")
         here = Path.cwd()

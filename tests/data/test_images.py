@@ -175,7 +175,7 @@ def test_the_folder_of_a_class_has_images(load: Load, pets: str) -> None:
     draw("pets/cow/2.gif", noise(0, 5, 4))
     Path("pets/zebra").mkdir()
     assert message(load, source=pets) == (
-        "pets/cow/: the folder of a class has no PNG or JPEG: there are only other files (2 .gif) (so does 'zebra'); "
+        "pets/cow/: the folder of a class has no PNG or JPEG: there are only other files (2 .gif) (so does zebra); "
         "convert them, or remove the folder"
     )
 
@@ -261,7 +261,7 @@ def test_dimensions_in_a_header_are_not_believed(load: Load, folder: Path) -> No
     good = Path(draw("a.png", noise(0, 5, 4))).read_bytes()
     for size, reason in (
         (20_000, "the image has more than 89,478,485 pixels by its header; replace it, or make it smaller"),
-        (5_000, "the image is damaged (image file is truncated); replace or remove it"),
+        (5_000, "the image is damaged (image file is truncated (0 bytes not processed)); replace or remove it"),
         (0, "is not an image; replace or remove it"),
     ):
         head = b"IHDR" + struct.pack(">II", size, size) + good[24:29]
