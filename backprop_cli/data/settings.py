@@ -72,11 +72,11 @@ class TextSettings(Settings):
     tokens: Literal["character", "word"] = "character"
     """character: one token each; word: words and punctuation with the space before them, other white space"""
     context: PositiveInt = 64
-    """tokens an example"""
+    """tokens an example; at the end of a held-out text the last example may have fewer"""
     lines: bool = False
     """each line is an example, between newlines; false: the text goes on over line ends"""
     stride: PositiveInt | None = None
-    """tokens from one train example to the next; default: context. Held-out tokens are each in one example"""
+    """tokens from one train example to the next; default: context. Metrics count each token once, up to the last"""
     minimum_count: PositiveInt = 1
     """above 1: tokens that are rarer are the token <unknown>, as are those that are met later"""
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 IGNORED = -1
 """The target of a place that counts nothing: there is no token there."""
+_PADDING = 0
+"""The token that the network reads at such a place of running text: any it knows will do."""
 
 
 def fit_text(
@@ -95,7 +97,7 @@ def load_text(file: DataFile, transform: Transform, format: str | None) -> Split
     if tokenizer.settings.lines:
         lines = _Lines(numbers, tokenizer)
         return lines.split(np.arange(len(lines.starts)))
-    return _running(numbers, tokenizer, range(len(numbers)), tokenizer.settings.context, file.name)
+    return _running(numbers, tokenizer, range(len(numbers)), file.name)
 
 
 def read_text(file: DataFile, format: str | None) -> str:
@@ -116,29 +118,37 @@ def _split(
         rows = split_rows(len(lines.starts), fractions, seed=seed, labels=None, name=name)
         return {key: lines.split(chosen) for key, chosen in rows.items()}
     parts = split_in_order(len(numbers), fractions, name=name, what="token")
-    splits = {
-        key: _running(numbers, tokenizer, part, settings.context, f"{name}: {key}") for key, part in parts.items()
-    }
-    if settings.stride is not None and settings.stride < settings.context:
-        often = _running(numbers, tokenizer, parts["train"], settings.stride, name)
-        splits["train"] = replace(often, apart=splits["train"])
+    splits = {key: _running(numbers, tokenizer, part, f"{name}: the {key} split") for key, part in parts.items()}
+    whole, train = splits["train"], parts["train"]
+    starts = np.arange(0, len(train) - settings.context, settings.stride or settings.context)
+    if len(starts) and not np.array_equal(starts, settings.context * np.arange(len(whole))):
+        splits["train"] = replace(_running(numbers, tokenizer, train, name, starts), apart=whole)
     return splits
 
 
-def _running(numbers: Tokens, tokenizer: Tokenizer, part: range, stride: int, name: str) -> Split:
-    """Windows over tokens ``part`` of running text; what is left at the end, less than a window, is left out.
+def _running(numbers: Tokens, tokenizer: Tokenizer, part: range, name: str, starts: Indices | None = None) -> Split:
+    """Windows over tokens ``part`` of running text, at ``starts`` (default: one after the other to the end).
 
-    Raises: DataError where there is no whole window.
+    Every token but the first is the target of one place then: of the last window, which may be shorter, the places
+    beyond the text are ignored.
+
+    Raises: DataError where there is no token to predict.
     """
-    context = tokenizer.settings.context
-    if len(part) <= context:
+    context, count = tokenizer.settings.context, len(part)
+    if count < 2:
         raise DataError(
-            f"{name}: has {len(part):,} tokens, and an example takes {context + 1:,} (data.text.context and the next "
-            "token); give more text or a smaller context"
+            f"{name} has {count} token{'' if count == 1 else 's'}, expected at least 2: one to read and the next to "
+            "predict; give more text"
         )
-    own = numbers[part.start : part.stop].astype(np.int32)  # half the memory of int64
-    starts = np.arange(0, len(own) - context, stride)
-    inputs, targets = (_windows(own, starts + shift, context) for shift in (0, 1))
+    starts = np.arange(0, count - 1, context) if starts is None else starts
+    lengths = np.minimum(count - 1 - starts, context)
+    is_whole = lengths[-1] == context
+    own = np.zeros(count if is_whole else int(starts[-1]) + context + 1, np.int32)  # half the memory of int64
+    own[:count] = numbers[part.start : part.stop]
+    shorter = None if is_whole else lengths
+    inputs, targets = (
+        _windows(own, starts + shift, context, shorter, fill) for shift, fill in ((0, _PADDING), (1, IGNORED))
+    )
     return Split(inputs, targets, _line_numbers(numbers, tokenizer)[starts + part.start])
 
 

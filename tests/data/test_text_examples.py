@@ -29,17 +29,20 @@ def text(folder: Path) -> str:
 
 def test_the_target_is_the_next_token_and_splits_are_in_order(load: Load, text: str) -> None:
     data = load("tokens", source=text, text={"context": 7}, split={"validation": 0.2, "test": 0.1})
-    assert {name: len(split) for name, split in data.splits.items()} == {"train": 21, "validation": 6, "test": 3}
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 21, "validation": 7, "test": 3}
     assert data.classes == sorted(set(TEXT))
     assert data.input_shape == (7,)
-    read = []
-    for split in data.splits.values():
+    # 154, 44 and 22 tokens: of those held out each but the first is to be predicted, of train those in whole windows.
+    predicted = {"train": TEXT[1:148], "validation": TEXT[155:198], "test": TEXT[199:220]}
+    for name, split in data.splits.items():
         inputs, targets = np.asarray(split.inputs), np.asarray(split.targets)
         assert inputs.dtype == targets.dtype == np.int64
-        np.testing.assert_array_equal(inputs.ravel()[1:], targets.ravel()[:-1])
-        read.append(data.transform.text.decode(inputs.ravel()))
-    # 154, 44 and 22 tokens; of each split what is left after whole windows and a next token is left out.
-    assert read == [TEXT[:147], TEXT[154:196], TEXT[198:219]]
+        there = targets != -1
+        assert data.transform.text.decode(targets[there]) == predicted[name]
+        np.testing.assert_array_equal(inputs.ravel()[1 : there.sum()], targets[there][:-1])
+    assert np.asarray(data.splits["validation"].targets)[-1].tolist()[1:] == [-1] * 6
+    measured = np.asarray(data.measured["train"].targets)
+    assert data.transform.text.decode(measured[measured != -1]) == TEXT[1:154]
     assert data.test is not None
     assert data.test.rows is not None
     assert data.test.rows.tolist() == [19, 19, 20]
@@ -51,7 +54,22 @@ def test_windows_of_the_train_split_may_overlap(load: Load, text: str) -> None:
     assert len(data.train) == 85
     assert data.transform.text.decode(data.train.inputs[1]) == TEXT[2:9]
     for name in ("train", "validation"):
-        np.testing.assert_array_equal(data.measured[name].inputs[:], plain.splits[name].inputs[:])
+        np.testing.assert_array_equal(data.measured[name].inputs[:], plain.measured[name].inputs[:])
+        np.testing.assert_array_equal(data.measured[name].targets[:], plain.measured[name].targets[:])
+
+
+@pytest.mark.parametrize("count", [2, 3, 6, 7, 8, 9, 14, 15, 16, 100])
+@pytest.mark.parametrize("stride", [None, 1, 5, 7, 9])
+def test_metrics_count_every_token_but_the_first_once(load: Load, folder: Path, count: int, stride: int | None) -> None:
+    (folder / "t.txt").write_text(TEXT[:count])
+    data = load("tokens", source="t.txt", text={"context": 7, "stride": stride}, split="none")
+    for split in (data.measured["train"], load_split(Path("t.txt"), data.transform, dtype="float32")):
+        targets = np.asarray(split.targets)
+        assert data.transform.text.decode(targets[targets != -1]) == TEXT[1:count]
+        assert len(split) == -(-(count - 1) // 7)
+    # What is trained on is as it was, whole windows alone, unless there is none.
+    assert len(data.train) == max(1, len(range(0, count - 7, stride or 7)))
+    assert (np.asarray(data.train.targets) == -1).any() == (count < 8)
 
 
 def test_lines_are_framed_filled_up_and_shuffled_by_seed(load: Load, folder: Path) -> None:
@@ -83,16 +101,18 @@ def test_the_transform_is_all_that_other_texts_need(load: Load, text: str, folde
     assert stored.text.decode(stored.text.encode("hello\nbob", "text")) == "hello\nbob"
     (folder / "new.txt").write_text("the quick brown fox".replace(" ", "\n"))
     split = load_split(Path("new.txt"), stored, dtype="float32")
-    assert stored.text.decode(split.inputs[:].ravel()) == "the\nquick\nbrow"
+    assert stored.text.decode(split.inputs[:].ravel()) == "the\nquick\nbrown\nfo" + "aaa".replace(
+        "a", stored.text.vocabulary[0]
+    )
     inputs, rows = load_inputs(Path("new.txt"), stored, dtype="float32")
     np.testing.assert_array_equal(inputs, split.inputs[:])
-    assert rows.tolist() == [1, 2]
+    assert rows.tolist() == [1, 2, 3]
 
 
 def test_a_file_a_split(load: Load, text: str, folder: Path) -> None:
     (folder / "v.txt.gz").write_bytes(gzip.compress(b"a quick one".replace(b" ", b"\n")))
     data = load("tokens", train=text, validation="v.txt.gz", text={"context": 5})
-    assert {name: len(split) for name, split in data.splits.items()} == {"train": 43, "validation": 2}
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 43, "validation": 2}  # of 11 tokens
     assert len(data.files) == 2
     (folder / "x.log").write_text(TEXT)
     assert len(load("tokens", train="x.log", format="text", text={"context": 5}).train) == 43
@@ -118,9 +138,9 @@ def test_messages(load: Load, text: str, folder: Path) -> None:
         "latin.txt:2: not UTF-8 text (byte 0xe9 at character 2); convert the file, for example with "
         "`iconv -f latin1 -t utf-8`"
     )
-    assert message(source=text, split={"validation": 0.1, "test": 0}) == (
-        "t.txt: validation: has 22 tokens, and an example takes 65 (data.text.context and the next token); give more "
-        "text or a smaller context"
+    assert message(source=text, split={"validation": 0.003, "test": 0}) == (
+        "t.txt: the validation split has 1 token, expected at least 2: one to read and the next to predict; give more "
+        "text"
     )
     assert message(source=text, split={"validation": 0.001, "test": 0}) == (
         "t.txt: 220 tokens cannot be split into train 0.999, validation 0.001: nothing is left for validation; give "
@@ -171,6 +191,6 @@ def test_the_plays_of_shakespeare() -> None:
     data = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task="tokens", tokens=65)
     assert data.classes is not None
     assert len(data.classes) == 65
-    assert (len(data.train), len(data.splits["validation"])) == (1003854 // 64, 111538 // 64)
+    assert (len(data.train), len(data.splits["validation"])) == (1003854 // 64, 111538 // 64 + 1)
     assert data.transform.text.decode(data.train.inputs[0]).startswith("First Citizen:\nBefore we proceed")
     assert data.transform.text.decode(data.splits["validation"].inputs[0]).startswith("\n\nGREMIO:\nGood morrow")

@@ -41,9 +41,28 @@ def test_training_is_on_all_windows_and_metrics_count_each_token_once(config, ca
     assert started.examples["train"] == (tokens - 8 - 1) // 3 + 1
     assert bp("eval", run, "--split", "train", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["examples"] == (tokens - 1) // 8
+    assert found["examples"] == -(-(tokens - 1) // 8)
     assert found["metrics"]["loss"] == pytest.approx(result.metrics["train/loss"], rel=1e-6)
     assert list(record(run)["data"]) == [str(Path("t.txt").resolve())]
+
+
+@pytest.mark.parametrize("ignore", [-1, 0])
+@pytest.mark.parametrize("more", [1, 2, 7, 8])
+def test_the_last_tokens_of_a_text_count_as_the_others_do(config, capsys, more, ignore):
+    """Examples know nothing of each other, so sums over two texts are sums over both in one."""
+    run, _ = run_of(config, "run", [f"loss={{type: next_token, ignore: {ignore}}}"])
+
+    def sums(text: str) -> np.ndarray:
+        Path("part.txt").write_text(text)
+        assert bp("eval", run, "--data", "part.txt", "--json", "--require", "accuracy>=0", *required) == 0
+        found = json.loads(capsys.readouterr().out)["metrics"]
+        counted = sum(c != ignored for c in text[1:])
+        assert found["perplexity"] == pytest.approx(np.exp(found["loss"]), rel=1e-5)
+        return counted * np.array([found["loss"], found["accuracy"]]) if counted else np.zeros(2)
+
+    required, ignored = ("--require", "perplexity>=0"), "\n" if ignore == 0 else ""
+    text = TEXT[30 : 30 + 17 + more]
+    np.testing.assert_allclose(sums(text), sums(text[:17]) + sums(text[16:]), rtol=1e-5)
 
 
 def test_the_checkpoint_is_all_that_other_texts_need(config, capsys):

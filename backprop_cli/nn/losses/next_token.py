@@ -13,6 +13,9 @@ from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget, first_place
 from backprop_cli.nn.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
 from backprop_cli.nn.token_counts import token_evidence
 
+NO_TOKEN = -1
+"""The label after the end of a text: there is no token."""
+
 
 @LOSSES.register
 class NextToken(Loss):
@@ -37,7 +40,7 @@ class NextToken(Loss):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """share of the target spread evenly over all tokens"""
     ignore: int = -1
-    """label of the positions that do not count"""
+    """label of the positions that do not count; those after the end of a text, -1, never do"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """Cross entropy of q and p; 0 at positions that do not count. Shapes: (batch, positions)."""
@@ -51,11 +54,14 @@ class NextToken(Loss):
 
     def count(self, targets: Array) -> int:
         """Positions that count."""
-        return int(np.count_nonzero(targets != self.ignore))
+        return int(np.count_nonzero((targets != self.ignore) & (targets != NO_TOKEN)))
 
     def _counts(self, targets: Value, dtype: np.dtype[Any]) -> Value:
         """1 where a position counts, else 0."""
-        return 1.0 - cast(equal(targets, constant(self.ignore, np.int64)), dtype)
+        counts = 1.0 - cast(equal(targets, constant(NO_TOKEN, np.int64)), dtype)
+        if self.ignore == NO_TOKEN:
+            return counts
+        return counts * (1.0 - cast(equal(targets, constant(self.ignore, np.int64)), dtype))
 
     def least(self, targets: Array, outputs: int) -> float:
         """The entropy of q."""
