@@ -47,7 +47,12 @@ def plain(table: Table) -> dict[str, list]:
         ('"a","b c"\n1,"two\nlines"\n', {"a": [1], "b c": ["two\nlines"]}),
         ("a , b\n 1, 2\n3 ,4\n", {"a": [1, 3], "b": [2, 4]}),
         ("\n\na,b\n\n1,2\n\n   \n3,4\n\n", {"a": [1, 3], "b": [2, 4]}),
-        ("a\n1\n\n2\n", {"a": [1, 2]}),
+        # Of one column a blank line is an empty cell, but those at the end are none.
+        ("a\n1\n\n2\n", {"a": [1, None, 2]}),
+        ("\n\na\n\n1\n \n\n2\n\n\n", {"a": [None, 1, None, None, 2]}),
+        ('a\r\n\r\n1\r\n""\r\n2\r\n""\r\n\r\n', {"a": [None, 1, None, 2, None]}),
+        ("a\nx\n\ny\n\n", {"a": ["x", None, "y"]}),
+        ('a\n"x\n\ny"\n\nz\n\n', {"a": ["x\n\ny", None, "z"]}),
         ("a,b\n,NA\nNaN,2\nnull,3\n4,\n", {"a": [None, None, None, 4], "b": [None, 2, 3, None]}),
         ("a,b\n,\n1,2\n", {"a": [None, 1], "b": [None, 2]}),
         ("a,b,c\n1,,\n,,3\n,2,\n", {"a": [1, None, None], "b": [None, None, 2], "c": [None, 3, None]}),
@@ -306,3 +311,16 @@ def test_a_column_that_is_not_there(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(folder, "species,b\n1,2\n", columns=["specie"])
     assert str(caught.value) == "data.csv: no column 'specie'; did you mean 'species'?"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+@pytest.mark.parametrize("name", ["csv", "tsv"])
+def test_blank_lines_of_one_column_keep_their_rows(size: int, name: str) -> None:
+    """Whichever parser reads the lines around them, and wherever a chunk ends."""
+    text = "a\n" + "".join("\n" if i % 3 == 1 or 5 < i < 12 else f"{i}\n" for i in range(2, 24)) + "\n\n"
+    chunks = FORMATS[name]().chunks(io.BytesIO(text.encode()), "x", columns=None, rows=size, verbatim=False)
+    cells = {int(line): cell for chunk in chunks for line, cell in zip(chunk.lines, chunk.columns["a"], strict=True)}
+    assert list(cells) == list(range(2, 24))
+    assert {line: None if cell == "" else float(cell) for line, cell in cells.items()} == {
+        i: None if i % 3 == 1 or 5 < i < 12 else i for i in range(2, 24)
+    }

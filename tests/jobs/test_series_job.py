@@ -101,3 +101,27 @@ def test_a_run_on_other_data_has_no_baselines():
 def test_autoregression_is_no_caution(config, capsys):
     assert bp("validate", config, "--json", "data.features=[sales]") == 0
     assert json.loads(capsys.readouterr().out)["warnings"] == []
+
+
+@pytest.mark.parametrize("empty", ["", '""', "NA"])
+def test_a_gap_in_a_file_of_one_column_is_no_shorter_series(config, empty, capsys):
+    lines = Path("sales.csv").read_text().splitlines()
+    Path("sales.csv").write_text("\n".join([*lines[:20], empty, *lines[21:], "", ""]))
+    assert bp("validate", config) == 6
+    assert capsys.readouterr().err == (
+        "sales.csv:21: column 'sales': the value is missing; fill it in, or train with data.transform.missing: mean, "
+        "median or most_frequent\n"
+    )
+
+
+def test_a_blank_line_is_a_row_to_predict(capsys):
+    Path("x.csv").write_text("x,y\n" + "".join(f"{i},{2 * i}\n" for i in range(40)))
+    model = {"layers": [{"type": "dense", "units": 1}]}
+    data = {"source": "x.csv", "target": "y", "transform": {"missing": "mean"}}
+    run, _ = run_of(write_config(data=data, model=model, loss="mean_squared_error"), "run")
+    for name, lines in (("new.csv", "x\n1\n\n2\n\n"), ("new.tsv", "x\n1\nNA\n2\n")):
+        Path(name).write_text(lines)
+        assert bp("predict", run, name, "-o", f"{name}.out.csv") == 0
+    out = Path("new.csv.out.csv").read_text()
+    assert len(out.splitlines()) == 4
+    assert out == Path("new.tsv.out.csv").read_text()

@@ -31,7 +31,8 @@ class Csv(TableFormat):
 
     Fields may be quoted with ``"`` and then hold commas and newlines. A column is numeric when all its values are
     numbers, and holds categories when less than half are; anything between is refused as a mistake. Empty, NA, NaN and
-    null are missing values. Blank lines are skipped, as are spaces after a comma. Files: ``.csv``, ``.csv.gz``.
+    null are missing values. Blank lines are skipped, but in a file of one column only those at its end: there an empty
+    cell is a blank line. Spaces after a comma are skipped. Files: ``.csv``, ``.csv.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)
@@ -53,6 +54,8 @@ class Csv(TableFormat):
             first = lines.number - len(block) + 1
             numbers = None if verbatim else self._numbers(block, len(header), wanted)
             if numbers is not None:
+                if lines.blank:
+                    yield Chunk({header[0]: [""] * len(lines.blank)}, lines.take_blank())
                 found = {header[i]: numbers[:, j] for j, i in enumerate(wanted)}
                 yield Chunk(found, np.arange(first, first + len(block)))
             else:
@@ -134,12 +137,15 @@ class Csv(TableFormat):
         stop = lines.number + count
         start = lines.number + 1
         for row in self._records(lines):
-            if len(row) != len(header):
+            if len(header) == 1 and row in ([], [""]) and lines.is_at_blank:
+                lines.blank.append(start)
+            elif len(row) != len(header):
                 if row and row != [""]:
                     raise DataError(_ragged(f"{lines.name}:{start}", row, header))
             else:
-                rows.append(row)
-                starts.append(start)
+                blank = lines.take_blank()
+                rows += [*([""] for _ in blank), row]
+                starts += [*blank, start]
             if lines.number >= stop:
                 break
             start = lines.number + 1
@@ -160,10 +166,15 @@ class Csv(TableFormat):
 
 
 class _Lines:
-    """Lines of a stream as text, with the number of the last one taken; blocks of bytes can be put back."""
+    """Lines of a stream as text, with the number of the last one taken; blocks of bytes can be put back.
+
+    ``blank``: the numbers of the last lines, where they are blank cells of the only column unless the file ends here.
+    """
 
     def __init__(self, stream: BinaryIO, name: str):
         self.name, self.number = name, 0
+        self.blank: list[int] = []
+        self.is_at_blank = False  # whether the last line that was read as text has nothing in it
         self._stream, self._back = stream, deque[bytes]()
 
     def __iter__(self) -> _Lines:
@@ -172,12 +183,18 @@ class _Lines:
     def __next__(self) -> str:
         raw = self._back.popleft() if self._back else next(self._stream)
         self.number += 1
+        self.is_at_blank = not raw.strip()
         return text_of(raw, self.name, self.number)
 
     def take(self, count: int) -> list[bytes]:
         block = list(islice(chain(self._drain(), self._stream), count))
         self.number += len(block)
         return block
+
+    def take_blank(self) -> list[int]:
+        """The numbers of the blank lines, which turn out to be cells."""
+        taken, self.blank = self.blank, []
+        return taken
 
     def _drain(self) -> Iterator[bytes]:
         while self._back:
