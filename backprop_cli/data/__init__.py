@@ -14,6 +14,7 @@
     windows    examples that overlap              examples  a split, and all splits
     series     windows over rows in time          pixels    image files to pixels
     augment    images changed while they are trained on
+    precision  numbers too large beside their spread
     stream     inputs in chunks for predictions   generate  small synthetic sets
     setting_error   what the settings say of the data and is not so
 """

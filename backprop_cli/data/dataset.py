@@ -11,9 +11,10 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.augment import augmentation
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.features import Rows, UnseenError
+from backprop_cli.data.features import Rows, Scaled, UnseenError, blocks
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import format_of, too_large
+from backprop_cli.data.precision import lost
 from backprop_cli.data.read import read_table
 from backprop_cli.data.series import series_split, windows_of
 from backprop_cli.data.setting_error import SettingError
@@ -24,7 +25,7 @@ from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.transform import Transform, fit_transform
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, warn
 from backprop_cli.memory import memory_told
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def load_dataset(
             raise DataError(f"{examples.of_weights()}: every weight of the train split is 0: nothing would be learned")
     except UnseenError as error:
         raise DataError(f"{error.reason}; {_BY_CHANCE}" if fitted is None else str(error)) from error
+    if fitted is None:
+        _warn_of_rounding(examples, transform, rows["train"], dtype)
     read = dict(examples.files)
     for name, own in (("validation", settings.validation), ("test", settings.test)):
         if own is not None:
@@ -145,7 +148,28 @@ def _encoded(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLik
     inputs = transform.inputs(examples.inputs, rows, dtype=dtype)
     targets = transform.targets(examples.targets, rows, dtype=dtype, inputs=inputs)
     at = _target_at(examples, rows)
-    return Split(inputs, targets, examples.inputs.numbers(rows), weights=examples.weights(rows), target_at=at)
+    numbers, weights = examples.inputs.numbers(rows), examples.weights(rows)
+    exact = transform.exact_targets(examples.targets, rows, targets)
+    return Split(inputs, targets, numbers, weights=weights, target_at=at, exact=exact)
+
+
+def _warn_of_rounding(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLike) -> None:
+    """Columns whose numbers are so large beside their spread that ``dtype`` does not tell them apart."""
+    way_out = "standardize, or training.precision: float64"
+    if transform.target.task == "regression" and transform.target.columns is not None:
+        known = transform.target.standardize(transform.target.numbers(examples.targets, rows))
+        for name, values in zip(transform.target.names, known.T, strict=True):
+            reason = lost(values, dtype)
+            if reason is not None:
+                alike = "targets that differ look the same to the loss"
+                warn(f"{examples.targets.of(name)}: {reason}; {alike}: set data.transform.target: {way_out}")
+    for feature in transform.features:
+        if isinstance(feature, Scaled) and not feature.shape and not feature.shift.any() and transform.tokens is None:
+            values = np.concatenate([part for _, part in blocks(examples.inputs, feature.name, rows, feature.fill)])
+            reason = lost(values[:, 0], dtype)
+            if reason is not None:
+                alike = "inputs that differ look the same to the network"
+                warn(f"{examples.inputs.of(feature.name)}: {reason}; {alike}: set data.transform.numeric: {way_out}")
 
 
 def _target_at(examples: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] | None:

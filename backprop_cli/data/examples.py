@@ -20,11 +20,13 @@ class Split:
     ``apart``: the same data with no token in two windows, where they overlap here: what metrics are computed on.
     ``weights``: what each example counts in the loss; None: all the same. ``target_at``: the place of an example's
     target in its file, by its index among the targets, for the head of a message.
+    ``exact``: the targets of a regression as they were read, in their own unit, which metrics are computed from; None:
+    ``targets`` say the same.
     ``baselines``: what can be predicted without a network, by name, in the targets' own unit; NaN where it cannot.
 
     Shapes: inputs (examples, *input_shape); targets int64 (examples,) for classes, int64 (examples, positions) for
             tokens, else (examples, outputs); rows int64 (examples,), or None where the arrays came from no file;
-            weights float64 (examples,); baselines float64 (examples, outputs)
+            weights float64 (examples,); exact and baselines float64 (examples, outputs)
     """
 
     inputs: Array | Windows
@@ -34,6 +36,7 @@ class Split:
     weights: Array | None = None
     target_at: Callable[[tuple[int, ...]], str] | None = None
     baselines: Mapping[str, Array] = field(default_factory=dict)
+    exact: Array | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -48,8 +48,11 @@ def series_split(
     made = Windows(values, starts, window.length, transform.input_shape, values.dtype)
     width = window.horizon * after.shape[1]
     wanted = Windows(after, starts + window.length, window.horizon, (width,), after.dtype)
+    exact = transform.exact_targets(targets, chosen, after)
+    if exact is not None:
+        exact = Windows(exact, starts + window.length, window.horizon, (width,), exact.dtype)[:]
     baselines = _baselines(transform, targets, starts + chosen[0])
-    return Split(made, wanted[:], inputs.numbers(chosen[starts]), baselines=baselines)
+    return Split(made, wanted[:], inputs.numbers(chosen[starts]), baselines=baselines, exact=exact)
 
 
 def _with_past(rows: Indices, length: int) -> Indices:

@@ -55,10 +55,10 @@ class FittedTarget:
             raise DataError(f"{table.name}: a row has {numbers.shape[1]} target values, expected {len(self.names)}")
         return self.standardize(numbers).astype(dtype)
 
-    def numbers(self, table: Table) -> Floats:
+    def numbers(self, table: Table, rows: Rows = None) -> Floats:
         """The targets of a regression in their own unit, float64 (rows, outputs). Raises: DataError as ``encode``."""
         assert self.columns is not None
-        return _numbers(table, self.columns, None)
+        return _numbers(table, self.columns, rows)
 
     def encode_inputs(self, inputs: Array, place: str) -> Array:
         """The inputs (rows, ...) as their own targets, (rows, outputs)."""

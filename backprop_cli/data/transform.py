@@ -78,6 +78,15 @@ class Transform:
             table.column(column)
         return np.ascontiguousarray(self.target.encode(table, rows, np.dtype(dtype)))
 
+    def exact_targets(self, table: Table, rows: Rows, targets: Array) -> Array | None:
+        """Targets of a regression in their own unit, float64 (rows, outputs), as they were before they became
+        ``targets``; None where those say the same.
+        """
+        if self.target.columns is None or self.target.task != "regression":
+            return None
+        exact = self.target.numbers(table, rows)
+        return None if np.array_equal(self.target.restore(targets.astype(np.float64)), exact) else exact
+
     def check_format(self, name: str, format: Format) -> None:
         """Refuse a text file where an example is an array. Raises: DataError."""
         shapes = [list(feature.shape) for feature in self.features if feature.shape]

@@ -21,8 +21,8 @@ def baselines_of(splits: Mapping[str, Split], metrics: Sequence[Metric], to_unit
         for baseline, predicted in split.baselines.items():
             known = np.isfinite(predicted).all(axis=1)
             if known.any():
-                targets = to_unit(np.asarray(split.targets, np.float64))[known]
-                shown = Predictions("regression", predicted[known], targets)
+                targets = to_unit(np.asarray(split.targets, np.float64)) if split.exact is None else split.exact
+                shown = Predictions("regression", predicted[known], targets[known])
                 values = {f"{name}/{metric.type}": metric.compute(shown) for metric in metrics}
                 found.setdefault(baseline, {}).update(values)
     return found

@@ -29,6 +29,7 @@ def first_batches(config: Config, dataset: Dataset) -> Dataset:
         None if whole.rows is None else whole.rows[chosen],
         weights=None if whole.weights is None else whole.weights[chosen],
         baselines={name: array[chosen] for name, array in whole.baselines.items()},
+        exact=None if whole.exact is None else whole.exact[chosen],
     )
     return dataclasses.replace(
         dataset, train=part, validation=part if dataset.validation is not None else None, test=None

@@ -45,6 +45,10 @@ class Examples(Protocol):
     def weights(self) -> Array | None:
         """A weight an example (examples,); None: all 1. Read where the recipe is ``weighted``."""
 
+    @property
+    def exact(self) -> Array | None:
+        """Targets of a regression as they were read, in their own unit (examples, outputs); None: as ``targets``."""
+
 
 Unit = Callable[[Array], Array]
 """Takes regression outputs (examples, outputs) back to the target's own unit."""
@@ -100,7 +104,9 @@ class Evaluator:
             else:
                 tokens.add(plan.outputs[PREDICTIONS])
         predictions = (
-            self.predictions(np.concatenate(parts), split.targets) if tokens is None else Predictions.of_tokens(tokens)
+            self.predictions(np.concatenate(parts), split.targets, split.exact)
+            if tokens is None
+            else Predictions.of_tokens(tokens)
         )
         return predictions, {"loss": total / count if count else math.nan, **self.measure(predictions)}
 
@@ -138,10 +144,10 @@ class Evaluator:
                     plan.run()
                 yield self._in_unit(plan.outputs[PREDICTIONS].copy())
 
-    def predictions(self, outputs: Array, targets: Array | Windows) -> Predictions:
-        """What metrics are computed from, in the target's own unit."""
-        loss, known = self.recipe.loss, np.asarray(targets)
-        known = self.to_unit(known) if loss.task == "regression" else known
+    def predictions(self, outputs: Array, targets: Array | Windows, exact: Array | None = None) -> Predictions:
+        """What metrics are computed from, in the target's own unit. ``exact``: the targets before they were rounded."""
+        loss, known = self.recipe.loss, np.asarray(targets) if exact is None else exact
+        known = self.to_unit(known) if loss.task == "regression" and exact is None else known
         return Predictions(loss.task, self._in_unit(outputs), known, levels=loss.levels)
 
     def measure(self, predictions: Predictions) -> dict[str, float]:

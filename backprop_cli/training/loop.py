@@ -156,8 +156,11 @@ class Trainer:
             return self.evaluator.measure(Predictions.of_tokens(running.tokens))
         if self.state.predictions is None or part.start == part.stop:
             return {}
-        targets = self.job.train.targets[running.order[part]]
-        return self.evaluator.measure(self.evaluator.predictions(self.state.predictions[part], targets))
+        train, seen = self.job.train, running.order[part]
+        exact = None if train.exact is None else train.exact[seen]
+        return self.evaluator.measure(
+            self.evaluator.predictions(self.state.predictions[part], train.targets[seen], exact)
+        )
 
     def _remember(self, metrics: dict[str, float], epoch: int) -> bool:
         job, state, memory = self.job, self.state, self.state.memory

@@ -30,6 +30,7 @@ class Examples:
     inputs: Array
     targets: Array
     weights: Array | None = None
+    exact: Array | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
