@@ -15,6 +15,7 @@ from backprop_cli.errors import UsageError
 from backprop_cli.jobs.axes import Axis, axis_of
 from backprop_cli.jobs.rows import Examples
 from backprop_cli.jobs.saved import Saved
+from backprop_cli.jobs.units import Units, unit_of
 from backprop_cli.training.curvature import Curvature, example_gradients
 from backprop_cli.training.derivatives import Mode
 from backprop_cli.training.derivatives import jacobian as jacobian_of
@@ -61,10 +62,14 @@ class Derivatives:
 class Problem:
     """One network at some rows, and what is asked of it."""
 
-    def __init__(self, saved: Saved, point: Point, found: Examples, of: str, by: str):
-        self.saved, self.point, self.found = saved, point, found
+    def __init__(self, saved: Saved, point: Point, found: Examples, of: str, by: str, units: Units):
+        self.saved, self.point, self.found, self.units = saved, point, found, units
         batch = None if found.is_single else len(found.rows)
         self.of, self.by = (axis_of(saved, name, shape_of(saved.recipe, name, batch), found) for name in (of, by))
+        self._of_unit, self._by_unit = unit_of(saved, of, units), unit_of(saved, by, units)
+
+    def _curvature(self) -> Curvature:
+        return Curvature(self.point, self.of.name, self.by.name, self._by_unit.over(self.by.size))
 
     def _content(self, kind: str, **more: Any) -> dict[str, Any]:
         found = self.found
@@ -72,8 +77,9 @@ class Problem:
             "kind": kind,
             "checkpoint": str(self.saved.path),
             "data": {"split" if found.is_split else "file": found.source, "rows": found.rows.tolist()},
-            "of": {"name": self.of.name, "shape": list(self.of.shape)},
-            "by": {"name": self.by.name, "shape": list(self.by.shape)},
+            "units": self.units,
+            "of": {"name": self.of.name, "shape": list(self.of.shape), **self._of_unit.to_json()},
+            "by": {"name": self.by.name, "shape": list(self.by.shape), **self._by_unit.to_json()},
             **more,
         }
 
@@ -113,7 +119,12 @@ class Problem:
             "method": None if costs is None else costs.best.method,
             "proved_optimal": None if costs is None else costs.best.proved_optimal,
         }
-        return self._of_matrix("jacobian", found.matrix, (self.of, self.by), order=described)
+        return self._of_matrix("jacobian", self._in_units(found.matrix), (self.of, self.by), order=described)
+
+    def _in_units(self, matrix: Array) -> Array:
+        of, by = self._of_unit.over(self.of.size), self._by_unit.over(self.by.size)
+        matrix = matrix if by is None else matrix * by
+        return matrix if of is None else matrix * of[:, None]
 
     def hessian(self) -> Derivatives:
         """Whole, for small networks."""
@@ -125,7 +136,7 @@ class Problem:
                 f"computed for at most {MOST_ROWS:,} elements: --by takes one parameter ({smaller[0]} has "
                 f"{math.prod(smaller[1]):,}), and --eigen K and --hvp need no matrix"
             )
-        matrix = Curvature(self.point, self.of.name, self.by.name).hessian()
+        matrix = self._curvature().hessian()
         scale = float(np.abs(matrix).max(initial=0.0))
         values = np.linalg.eigvalsh(matrix) if size <= _SPECTRUM and np.isfinite(matrix).all() else None
         ends = None if values is None else {"largest": float(values[-1]), "least": float(values[0])}
@@ -134,7 +145,7 @@ class Problem:
 
     def product(self, name: str, vector: Array | None) -> Derivatives:
         """Hessian times a vector (size,) called ``name``; None: a random one of length 1."""
-        curvature = Curvature(self.point, self.of.name, self.by.name)
+        curvature = self._curvature()
         vector = self._random() if vector is None else vector
         product = curvature.products(vector[None])[0]
         length = float(vector @ vector)
@@ -159,7 +170,7 @@ class Problem:
         """The largest of the Hessian, with eigenvectors."""
         if not 0 < count <= self.by.size:
             raise UsageError(f"--eigen {count}: {self.by.name} has {self.by.size:,} elements; ask for 1 to as many")
-        curvature = Curvature(self.point, self.of.name, self.by.name)
+        curvature = self._curvature()
         rng = np.random.default_rng([self.saved.loaded.config.seed, _STREAM])
         found = lanczos(lambda vector: curvature.products(vector[None])[0], self.by.size, count, rng)
         optimizer = self.saved.loaded.config.optimizer

@@ -16,6 +16,7 @@ from backprop_cli.jobs.axes import Axis
 from backprop_cli.jobs.derivatives import Derivatives, Problem
 from backprop_cli.jobs.rows import examples
 from backprop_cli.jobs.saved import Saved, open_saved
+from backprop_cli.jobs.units import Units
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.output import opened
 from backprop_cli.training.derivatives import Mode
@@ -39,6 +40,7 @@ def jacobian(
     hvp: str | None = None,
     eigen: int | None = None,
     per_example: bool = False,
+    units: Units = "data",
     output: Path | None = None,
     input_format: str | None = None,
     plugins: Sequence[Path | str] = (),
@@ -49,8 +51,9 @@ def jacobian(
     whole ``hessian``; its product ``hvp`` with a vector from a file or a random one of length 1; its ``eigen`` largest
     eigenvalues; the gradient of each row by itself (``per_example``). ``output`` is an NPZ file for the arrays.
 
-    In float64 whatever the training precision, dropout off, at the inputs as the network sees them. ``plugins``: files
-    with code that the network needs.
+    In float64 whatever the training precision, dropout off. ``units`` data: inputs are columns of the data, and
+    predictions what ``bp predict`` prints; network: both after the transform. A column of categories has no unit but
+    the network's. ``plugins``: files with code that the network needs.
 
     Raises:
         UsageError: names, rows or options that do not fit, or a result that is too large.
@@ -77,7 +80,7 @@ def jacobian(
     )
     network = {name: vector.astype(np.float64) for name, vector in saved.state.network.items()}
     point = Point(in_float64(saved.recipe), network, found.inputs, found.targets, found.weights)
-    problem = Problem(saved, point, found, what, wrt)
+    problem = Problem(saved, point, found, what, wrt, units)
     with saved.threads():
         if kind == "jacobian":
             result = problem.jacobian(order)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backprop_cli.errors import listing
 from backprop_cli.report.numbers import number, plural
 from backprop_cli.report.tables import table
 
@@ -25,7 +26,7 @@ def derivatives_text(result: Json) -> str:
 
 
 def headline(result: Json) -> str:
-    """What it is, at which rows, and its shape; two lines."""
+    """What it is, at which rows, its shape, and the units where there is a choice; two to four lines."""
     of, by = result["of"]["name"], result["by"]["name"]
     vector = "a random vector" if result.get("vector") == "random" else result.get("vector")
     what = {
@@ -36,7 +37,26 @@ def headline(result: Json) -> str:
         "per_example": f"Gradient of {of} by {by}, row by row",
     }[result["kind"]]
     shape = f", shape {_shape(result['shape'])}" if "shape" in result else ""
-    return f"{what}\n{_place(result['data'])}{shape}"
+    return f"{what}\n{_place(result['data'])}{shape}{_units(result)}"
+
+
+_UNITS = {
+    ("predictions", "data"): "in the target's own unit",
+    ("predictions", "probability"): "as probabilities",
+    ("inputs", "data"): "in the data's own units",
+    ("inputs", "network"): "after the transform",
+}
+
+
+def _units(result: Json) -> str:
+    """What the headline says of units; of values that are the network's own there is nothing to say."""
+    sides = {side["name"]: side for side in (result["of"], result["by"])}
+    if sides.keys().isdisjoint(("predictions", "inputs")):
+        return ""
+    named = [f"{name} {_UNITS.get((name, side['unit']), 'as the network computes')}" for name, side in sides.items()]
+    coded = listing(result["by"].get("categories", ()), 4)
+    categories = f"\ncategories have no unit: derivatives by the network's numbers for {coded}" if coded else ""
+    return f"\nunits: {', '.join(named)}{categories}"
 
 
 def _place(data: Json) -> str:

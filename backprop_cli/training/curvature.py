@@ -22,12 +22,14 @@ _MOST_NUMBERS = 1 << 24
 class Curvature:
     """Gradient, Hessian-vector products and Hessian of the scalar ``of`` by ``by``, as flat arrays.
 
-    A scalar is a mean over the examples (or what counts of them: see ``Loss.count``), so that its derivatives by
-    parameters are taken of some examples at a time.
+    ``slopes`` (size,): derivatives are by ``by / slopes``, as by inputs in another unit. A scalar is a mean over the
+    examples (or what counts of them: see ``Loss.count``), so that its derivatives by parameters are taken of some
+    examples at a time.
     """
 
-    def __init__(self, point: Point, of: str, by: str):
+    def __init__(self, point: Point, of: str, by: str, slopes: Array | None = None):
         self.point, self.of, self.by = point, of, by
+        self._slopes = np.ones(()) if slopes is None else slopes
         count = len(point.inputs)
         # The derivative by values that there is one of an example is no mean of derivatives.
         self._batch = min(count, BATCH) if by == PARAMETERS or by in point.recipe.model.params else count
@@ -36,15 +38,15 @@ class Curvature:
 
     def gradient(self) -> Array:
         """Shapes: -> (size,)."""
-        return self._mean(lambda piece: piece.gradient())
+        return self._slopes * self._mean(lambda piece: piece.gradient())
 
     def products(self, vectors: Array) -> Array:
         """``H v`` of each. Shapes: (n, size) -> (n, size)."""
-        return self._mean(lambda piece: piece.products(vectors)[0])
+        return self._slopes * self._mean(lambda piece: piece.products(self._slopes * vectors)[0])
 
     def hessian(self) -> Array:
         """Shapes: -> (size, size); row k is ``H e_k``, so that it is symmetric but for rounding."""
-        return self._mean(lambda piece: piece.products.units()[0])
+        return self._slopes * self._slopes[..., None] * self._mean(lambda piece: piece.products.units()[0])
 
     def _mean(self, compute: Callable[[_Piece], Array]) -> Array:
         count, total, whole = len(self.point.inputs), np.zeros(()), self._count(self.point)

@@ -36,7 +36,7 @@ def softmax(outputs):
 
 
 def by_hand(run, row):
-    """The Jacobian of the probabilities by the inputs at a row of flowers.csv, in float64, from the formula."""
+    """The Jacobian of the probabilities by the columns x, y at a row of flowers.csv, in float64, from the formula."""
     saved = open_saved(run / "checkpoints" / "best.safetensors")
     own = {name: array.astype(float) for name, array in saved.recipe.layout.arrays(saved.state.parameters).items()}
     raw = np.array([float(cell) for cell in Path("flowers.csv").read_text().splitlines()[row - 1].split(",")[:2]])
@@ -44,7 +44,7 @@ def by_hand(run, row):
     x = np.array([(v - f.shift[0]) / f.divisor[0] * f.factor[0] for v, f in zip(raw, features, strict=True)])
     hidden = np.tanh(own["dense_1.weight"] @ x + own["dense_1.bias"])
     p = softmax(own["dense_2.weight"] @ hidden + own["dense_2.bias"])
-    slope = (1 - hidden**2)[:, None] * own["dense_1.weight"]
+    slope = (1 - hidden**2)[:, None] * own["dense_1.weight"] * [f.factor[0] / f.divisor[0] for f in features]
     return (np.diag(p) - np.outer(p, p)) @ own["dense_2.weight"] @ slope
 
 
@@ -54,13 +54,16 @@ def test_json_is_that_of_the_contract(run, capsys):
     assert captured.err == "checkpoint run/checkpoints/best.safetensors\n"
     found = json.loads(captured.out)
     assert list(found) == [
-        "kind", "checkpoint", "data", "of", "by", "shape", "norm", "order", "largest", "labels", "values", "output",
+        "kind", "checkpoint", "data", "units", "of", "by", "shape", "norm", "order", "largest", "labels", "values",
+        "output",
     ]  # fmt: skip
     expected = by_hand(run, 17)
     np.testing.assert_allclose(found["values"], expected, rtol=0, atol=1e-12)  # float32 would be 1e-7 away
     assert found["kind"] == "jacobian"
     assert found["data"] == {"file": "flowers.csv", "rows": [17]}
-    assert (found["of"], found["by"]) == ({"name": "predictions", "shape": [3]}, {"name": "inputs", "shape": [2]})
+    assert found["units"] == "data"
+    assert found["of"] == {"name": "predictions", "shape": [3], "unit": "probability"}
+    assert found["by"] == {"name": "inputs", "shape": [2], "unit": "data"}
     assert (found["shape"], found["labels"]) == ([3, 2], [["a", "b", "c"], ["x", "y"]])
     assert found["norm"] == pytest.approx(np.linalg.norm(expected), rel=1e-12)
     assert set(found["order"]) == {"asked", "executed", "multiplications", "method", "proved_optimal"}
@@ -105,6 +108,7 @@ def test_text(run, capsys):
     assert out.splitlines() == [
         "Jacobian of predictions by inputs",
         "at row 17 of flowers.csv, shape [3, 2]",
+        "units: predictions as probabilities, inputs in the data's own units",
         "",
         f"predictions \\ inputs  {'x':>{x}}  {'y':>{y}}",
         *(f"{name:<20}  {row[0]:>{x}}  {row[1]:>{y}}" for name, row in zip("abc", values, strict=True)),
@@ -127,7 +131,11 @@ def test_npz(run):
 
 
 def test_it_is_one_python_call(run):
-    assert backprop_cli.jacobian(run, rows=["all"], of="loss").to_json()["of"] == {"name": "loss", "shape": []}
+    assert backprop_cli.jacobian(run, rows=["all"], of="loss").to_json()["of"] == {
+        "name": "loss",
+        "shape": [],
+        "unit": "network",
+    }
 
 
 def test_large_results_are_left_out_of_json(run, capsys, monkeypatch):
@@ -272,10 +280,13 @@ def test_numbers_as_targets(capsys):
         "loss": "mean_squared_error",
     }
     run = run_of(write_config(**config), "run")[0]
-    found = found_json(capsys, run)
-    weight = open_saved(run / "checkpoints" / "best.safetensors").state.parameters[0]
-    assert found["values"] == [[pytest.approx(float(weight))]]
+    saved = open_saved(run / "checkpoints" / "best.safetensors")
+    weight = float(saved.state.parameters[0])
+    found = found_json(capsys, run, "--units", "network")
+    assert found["values"] == [[pytest.approx(weight)]]
     assert found["labels"] == [["y"], ["x"]]
+    slope = saved.transform.target.deviation[0] / saved.transform.features[0].divisor[0]
+    assert found_json(capsys, run)["values"] == [[pytest.approx(weight * slope)]]
 
 
 def test_a_layer_that_the_other_does_not_depend_on(run, capsys):

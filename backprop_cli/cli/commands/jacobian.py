@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from backprop_cli.jobs.derivatives import Derivatives
 
 Mode = Literal["auto", "forward", "reverse", "best"]
+Units = Literal["data", "network"]
 
 
 @command(
@@ -51,6 +52,14 @@ def jacobian(
     order: Annotated[
         Mode, Option("--order", metavar="ORDER", help="auto (the cheapest), forward, reverse or best.")
     ] = "auto",
+    units: Annotated[
+        Units,
+        Option(
+            "--units",
+            metavar="UNITS",
+            help="data: inputs as in the data, predictions as bp predict prints them; network: after the transform.",
+        ),
+    ] = "data",
     hessian: Annotated[bool, Option("--hessian", help="The whole Hessian of the objective by the parameters.")] = False,
     hvp: Annotated[str | None, Option("--hvp", metavar="VECTOR.npy|random", help="The Hessian times a vector.")] = None,
     eigen: Annotated[int | None, Option("--eigen", metavar="K", help="The K largest eigenvalues of it.")] = None,
@@ -85,6 +94,7 @@ def jacobian(
         rows=list(row or []),
         split=split,
         order=order,
+        units=units,
         hessian=hessian,
         hvp=hvp,
         eigen=eigen,

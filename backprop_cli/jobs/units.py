@@ -1,0 +1,75 @@
+"""In which units derivatives are: those of the data, or the numbers that the network computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.data.features import Scaled
+from backprop_cli.jobs.saved import Saved
+from backprop_cli.training.program import INPUTS, PREDICTIONS
+
+Units = Literal["data", "network"]
+"""data: inputs as a file has them and predictions as ``bp predict`` prints them; network: after the transform."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """The unit of a named value. ``text`` names it; ``coded``: columns of categories among the inputs.
+
+    ``slope``: a derivative by the network's input times it is one by the data's; a derivative of the network's output
+    times it is one of what ``predict`` prints. None: they are the same.
+
+    Shapes: slope float64 (elements of one example,)
+    """
+
+    text: Literal["data", "network", "probability"]
+    slope: Array | None = None
+    coded: Sequence[str] = ()
+
+    def over(self, size: int) -> Array | None:
+        """The slope of each of ``size`` elements, which are those of some examples."""
+        return None if self.slope is None else np.tile(self.slope, size // len(self.slope))
+
+    def to_json(self) -> dict[str, object]:
+        """As ``bp jacobian --json`` has it."""
+        return {"unit": self.text, **({"categories": list(self.coded)} if self.coded else {})}
+
+
+def unit_of(saved: Saved, name: str, units: Units) -> Unit:
+    """The unit in which derivatives of or by ``name`` are."""
+    if name == INPUTS:
+        return Unit("network") if units == "network" else _of_inputs(saved)
+    if name != PREDICTIONS:
+        return Unit("network")
+    if saved.recipe.loss.task != "regression":
+        return Unit("probability" if saved.recipe.loss.gives_probabilities else "network")
+    return Unit("network") if units == "network" else Unit("data", _plain(_of_predictions(saved)))
+
+
+def _of_inputs(saved: Saved) -> Unit:
+    """A column of numbers is ``(x - shift) / divisor * factor``; one of categories is as the network reads it."""
+    transform = saved.transform
+    slopes = [
+        np.broadcast_to(feature.factor / feature.divisor, feature.width)
+        if isinstance(feature, Scaled)
+        else np.ones(feature.width)
+        for feature in transform.features
+    ]
+    rows = 1 if transform.window is None else transform.window.length
+    coded = [feature.name for feature in transform.features if not isinstance(feature, Scaled)]
+    return Unit("data", _plain(np.tile(np.concatenate(slopes), rows)), coded)
+
+
+def _of_predictions(saved: Saved) -> Array:
+    """Of several quantiles, or rows that a window predicts, each like the target."""
+    deviation = np.repeat(saved.transform.target.deviation, max(1, len(saved.recipe.loss.levels)))
+    return np.tile(deviation, saved.recipe.model.output_shape[-1] // len(deviation))
+
+
+def _plain(slope: Array) -> Array | None:
+    return None if (slope == 1).all() else slope
