@@ -13,6 +13,8 @@
     tokenizer  text to numbers and back           text_examples   windows over the tokens of a text
     windows    examples that overlap              examples  a split, and all splits
     series     windows over rows in time          pixels    image files to pixels
+    panel      rows sorted, series by series      times     dates and times as files spell them
+    series_order    signs that rows are in another order than that of time
     augment    images changed while they are trained on
     precision  numbers too large beside their spread
     stream     inputs in chunks for predictions   generate  small synthetic sets

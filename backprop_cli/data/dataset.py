@@ -14,16 +14,19 @@ from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.features import Rows, Scaled, UnseenError, blocks
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import format_of, too_large
+from backprop_cli.data.panel import fit_times, in_order
 from backprop_cli.data.precision import lost
 from backprop_cli.data.read import read_table
-from backprop_cli.data.series import series_split, windows_of
+from backprop_cli.data.series import series_split, window_starts, windows_at
+from backprop_cli.data.series_order import warn_of_order
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
-from backprop_cli.data.split import Indices, split_in_order, split_rows
+from backprop_cli.data.split import Indices, split_rows, split_series
 from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
+from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform, fit_transform
 from backprop_cli.errors import DataError, warn
 from backprop_cli.memory import memory_told
@@ -59,6 +62,12 @@ def load_dataset(
     if settings.window is not None and task != "regression":
         raise SettingError([(("loss",), "data.window predicts numbers; use a loss for them: mean_squared_error")])
     examples = first_tables(settings, base=base, seed=seed, task=task)
+    times = Times()
+    if settings.window is not None:
+        if fitted is None:
+            warn_of_order(examples, settings)
+        times = fit_times(examples.inputs, settings.window) if fitted is None else fitted.times
+        examples = examples.in_order(settings.window, times)
     rows = _split(examples, settings, seed, task, fitting=fitted is None)
     transform = fitted or fit_transform(
         examples.inputs,
@@ -72,6 +81,7 @@ def load_dataset(
         tokens=tokens,
         window=settings.window,
         image=examples.image,
+        times=times,
     )
     augmentation(settings.augment, transform.input_shape)  # told before the first step whether it can be
     try:
@@ -126,7 +136,7 @@ def load_inputs(
 
     Raises: DataError.
     """
-    file, columns = DataFile(path), transform.input_columns
+    file, columns = DataFile(path), transform.read_columns
     if transform.text is not None:
         split = load_text(file, transform, format)
         assert split.rows is not None
@@ -136,15 +146,19 @@ def load_inputs(
     kinds, image = transform.kinds, transform.image
     table = read_table(file, columns=columns, kinds=kinds, format=format, unnamed=columns[0], image=image)
     if transform.window is not None:
-        (made,) = windows_of([transform.rows(table, dtype=dtype)], transform, file.name)
-        return made, table.numbers()[: len(made)]
+        table, panel = in_order(table, transform.window, transform.times)
+        starts = window_starts(panel, transform.window, file.name)
+        return windows_at(starts, transform.rows(table, dtype=dtype), transform), table.numbers(starts)
     return transform.inputs(table, dtype=dtype), table.numbers()
 
 
 def _encoded(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str = "") -> Split:
     if transform.window is not None:
+        if examples.panel is None:
+            examples = examples.in_order(transform.window, transform.times)
+        assert examples.panel is not None
         place = f"the {split} split of {examples.inputs.name}" if rows is not None else examples.inputs.name
-        return series_split(examples.inputs, examples.targets, transform, rows, dtype, place)
+        return series_split(examples.inputs, examples.targets, examples.panel, transform, rows, dtype, place)
     inputs = transform.inputs(examples.inputs, rows, dtype=dtype)
     targets = transform.targets(examples.targets, rows, dtype=dtype, inputs=inputs)
     at = _target_at(examples, rows)
@@ -199,9 +213,8 @@ def _split(examples: Tables, settings: DataSettings, seed: int, task: Task, fitt
         return {"train": None}
     own = {"validation": settings.validation is not None, "test": settings.test is not None}
     fractions = {name: getattr(settings.split, name) for name, has_own in own.items() if not has_own}
-    if settings.window is not None:
-        parts = split_in_order(examples.inputs.rows, fractions, name=examples.inputs.name)
-        return {name: np.arange(part.start, part.stop) for name, part in parts.items()}
+    if examples.panel is not None:
+        return dict(split_series(examples.panel.parts, fractions, name=examples.inputs.name))
     labels: Indices | None = None
     single = examples.target is not None and len(examples.target) == 1
     if settings.split.stratify and examples.target is not None and single and task in ("classes", "binary"):

@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.examples import Split
 from backprop_cli.data.features import Floats, Rows
+from backprop_cli.data.panel import Panel
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import WindowSettings
 from backprop_cli.data.split import Indices
-from backprop_cli.data.table import Array, Table
+from backprop_cli.data.table import Array, Table, show
 from backprop_cli.data.transform import Transform
 from backprop_cli.data.windows import Windows
+from backprop_cli.errors import listing, warn
 
 LAST_VALUE, SEASONAL = "last_value", "seasonal"
 
 
 def series_split(
-    inputs: Table, targets: Table, transform: Transform, rows: Rows, dtype: DTypeLike, place: str
+    inputs: Table, targets: Table, panel: Panel, transform: Transform, rows: Rows, dtype: DTypeLike, place: str
 ) -> Split:
-    """Windows whose targets are among consecutive ``rows`` of the tables (None: all).
+    """Windows whose targets are among ``rows`` of the tables (None: all), of each series consecutive ones.
 
-    The rows before them may be inputs of the first windows: when their targets are to be predicted, they are known. So
-    a split has all its rows for targets, and no row is a target in two. ``rows`` of the split are those at which a
-    window begins. ``place`` is what messages call these rows.
+    The rows of the series before them may be inputs of the first windows: when their targets are to be predicted, they
+    are known. So a split has all its rows for targets, and no row is a target in two. ``rows`` of the split are those
+    at which a window begins. ``place`` is what messages call these rows.
 
     Raises: SettingError where they are too few for one window; DataError for a value that cannot be used.
     """
     window = transform.window
     assert window is not None
-    if rows is not None and window.season is not None and window.season >= inputs.rows:
-        reason = f"a season of {window.season} rows is as long as {inputs.name} or longer, which has {inputs.rows}"
+    longest = int(np.diff(panel.begins).max())
+    if rows is not None and window.season is not None and window.season >= longest:
+        what = inputs.name if len(panel.names) == 1 else f"the longest series of {inputs.name}"
+        reason = f"a season of {window.season} rows is as long as {what} or longer, which has {longest}"
         raise SettingError(
             [(("data", "window", "season"), f"{reason}: no row is a season after another; leave it out")]
         )
-    own = np.arange(inputs.rows) if rows is None else rows
-    chosen = _with_past(own, window.length)
-    starts = _starts(len(chosen), window.length + window.horizon, window.stride)
-    if not len(starts):
-        ways_out = "give more rows" if rows is None else "give more rows, make windows shorter, or change data.split"
-        raise _too_few(place, len(own), len(chosen) - len(own), window, ways_out)
+    pieces = [_Piece.of(part, rows, window) for part in panel.parts]
+    _check_lengths(pieces, panel, window, rows, place)
+    chosen = np.concatenate([piece.rows for piece in pieces])
+    done = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
+    starts = np.concatenate([begin + piece.starts for begin, piece in zip(done[:-1], pieces, strict=True)])
     values = transform.rows(inputs, chosen, dtype=dtype)
     after = transform.targets(targets, chosen, dtype=dtype)
     made = Windows(values, starts, window.length, transform.input_shape, values.dtype)
@@ -51,30 +55,65 @@ def series_split(
     exact = transform.exact_targets(targets, chosen, after)
     if exact is not None:
         exact = Windows(exact, starts + window.length, window.horizon, (width,), exact.dtype)[:]
-    baselines = _baselines(transform, targets, starts + chosen[0])
+    first = np.repeat(panel.begins[:-1], [len(piece.starts) for piece in pieces])
+    baselines = _baselines(transform, targets, chosen[starts], first)
     return Split(made, wanted[:], inputs.numbers(chosen[starts]), baselines=baselines, exact=exact)
 
 
-def _with_past(rows: Indices, length: int) -> Indices:
-    """Consecutive ``rows``, and the ``length`` before them, or as many as there are."""
-    return np.arange(max(rows[0] - length, 0), rows[-1] + 1)
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Part of a series: ``own`` rows are to be predicted; ``rows`` are those and what is known before them; windows
+    begin at ``starts`` among these.
+    """
+
+    own: Indices
+    rows: Indices
+    starts: Indices
+
+    @classmethod
+    def of(cls, part: range, rows: Rows, window: WindowSettings) -> _Piece:
+        """Of the series that is rows ``part``, those that are among ``rows`` (sorted)."""
+        own = np.arange(part.start, part.stop)
+        if rows is not None:
+            own = rows[np.searchsorted(rows, part.start) : np.searchsorted(rows, part.stop)]
+        if not len(own):
+            return cls(own, own, own)
+        chosen = np.arange(max(own[0] - window.length, part.start), own[-1] + 1)
+        return cls(own, chosen, _starts(len(chosen), window.length + window.horizon, window.stride))
 
 
 def _starts(rows: int, size: int, stride: int) -> Indices:
     return np.arange(0, rows - size + 1, stride)
 
 
-def _too_few(place: str, rows: int, past: int, window: WindowSettings, ways_out: str) -> SettingError:
+def _check_lengths(pieces: Sequence[_Piece], panel: Panel, window: WindowSettings, rows: Rows, place: str) -> None:
+    """Warn of series without a window. Raises: SettingError where none has one."""
+    without = [name for name, piece in zip(panel.names, pieces, strict=True) if not len(piece.starts)]
     needed = f"a window takes {window.length + window.horizon}: length {window.length} and horizon {window.horizon}"
-    has = f"{place} has {rows} row{'' if rows == 1 else 's'}{f' and {past} before' if past else ''}"
-    return SettingError([(("data", "window"), f"{has}, and {needed}; {ways_out}")])
+    if not without:
+        return
+    if len(without) == len(pieces):
+        piece = max(pieces, key=lambda piece: len(piece.rows))
+        own, past = len(piece.own), len(piece.rows) - len(piece.own)
+        where = "" if len(pieces) == 1 else f"each of the {len(pieces):,} groups in "
+        has = f"{place} has {'' if len(pieces) == 1 else 'at most '}{own} row{'' if own == 1 else 's'}"
+        has += f" and {past} before" if past else ""
+        ways_out = "give more rows" if rows is None else "give more rows, make windows shorter, or change data.split"
+        raise SettingError([(("data", "window"), f"{where}{has}, and {needed}; {ways_out}")])
+    _warn_of_short(place, without, len(pieces), needed)
 
 
-def _baselines(transform: Transform, targets: Table, starts: Indices) -> dict[str, Floats]:
+def _warn_of_short(place: str, without: Sequence[str], groups: int, needed: str) -> None:
+    named = listing((show(name) for name in without), 5)
+    warn(f"{place}: {len(without):,} of {groups:,} groups ({named}) have too few rows for an example, and {needed}")
+
+
+def _baselines(transform: Transform, targets: Table, starts: Indices, first: Indices) -> dict[str, Floats]:
     """What is predicted without a network, float64 (examples, horizon * targets) in the targets' own unit.
 
     ``last_value``: the targets of a window's last row. ``seasonal``: those of the last row that is a whole number of
-    seasons before the row to predict and not after the window; NaN where that is before the first row.
+    seasons before the row to predict and not after the window; NaN where that is before the ``first`` row
+    of the window's series.
     """
     window = transform.window
     assert window is not None
@@ -87,7 +126,7 @@ def _baselines(transform: Transform, targets: Table, starts: Indices) -> dict[st
     found = {}
     for name, back in before.items():
         row = now - back
-        known = np.where((row >= 0)[..., None], numbers[np.maximum(row, 0)], np.nan)
+        known = np.where((row >= first[:, None])[..., None], numbers[np.maximum(row, 0)], np.nan)
         found[name] = known.reshape(len(starts), -1)
     return found
 
@@ -111,6 +150,31 @@ def windows_of(pieces: Iterable[Array], transform: Transform, name: str, largest
             yield made[start : start + (largest or len(made))]
         rows = rows[len(made) :]
     if seen < length:
-        count = f"{seen} row{'' if seen == 1 else 's'}"
-        reason = f"{name} has {count}, and a window takes {length}; give more rows"
-        raise SettingError([(("data", "window"), reason)])
+        raise too_short(name, seen, length)
+
+
+def window_starts(panel: Panel, window: WindowSettings, name: str) -> Indices:
+    """The rows at which windows begin that have all their inputs, one for each row that ends one.
+
+    Warns of series that are shorter. Raises: SettingError where all are.
+    """
+    found = [part.start + _starts(len(part), window.length, 1) for part in panel.parts]
+    without = [group for group, starts in zip(panel.names, found, strict=True) if not len(starts)]
+    if len(without) == len(found):
+        longest = int(np.diff(panel.begins).max(initial=0))
+        raise too_short(name if len(found) == 1 else f"the longest group of {name}", longest, window.length)
+    if without:
+        _warn_of_short(name, without, len(found), f"a window takes {window.length}")
+    return np.concatenate(found)
+
+
+def windows_at(starts: Indices, rows: Array, transform: Transform) -> Array:
+    """Inputs (starts, *input_shape) from rows (rows, width)."""
+    assert transform.window is not None
+    return Windows(rows, starts, transform.window.length, transform.input_shape, rows.dtype)[:]
+
+
+def too_short(name: str, rows: int, length: int) -> SettingError:
+    """What is said of rows called ``name`` that are too few for a window."""
+    count = f"{rows} row{'' if rows == 1 else 's'}"
+    return SettingError([(("data", "window"), f"{name} has {count}, and a window takes {length}; give more rows")])

@@ -16,9 +16,11 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from backprop_cli.data.format import FORMATS, FormatName
-from backprop_cli.settings import FilePath, Many, Maybe, Settings, refusal
+from backprop_cli.settings import FilePath, Many, Maybe, OneOrMany, Settings, refusal
 
 PositiveInt = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[Many[Name], Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
@@ -90,8 +92,10 @@ class TextSettings(Settings):
 class WindowSettings(Settings):
     """Rows in the order of time as examples: ``length`` rows, and as targets the ``horizon`` rows after them.
 
-    They are split in order. The first inputs of a held-out split are the rows before it: when its targets are to be
-    predicted, those are known. No row is a target in two splits, and no held-out row is of a train example.
+    Where a file is not one series in the order of time, ``time`` sorts it, and ``group`` says which rows are a series
+    of their own: no window has rows of two. Each series is split in order, its last rows being held out. The first
+    inputs of a held-out split are the rows before it: when its targets are to be predicted, those are known. No row is
+    a target in two splits, and no held-out row is of a train example.
     """
 
     length: PositiveInt
@@ -102,6 +106,25 @@ class WindowSettings(Settings):
     """rows from one example to the next"""
     season: PositiveInt | None = None
     """rows after which the series is alike: predicting what was a season ago is then a baseline, too"""
+    time: Maybe[Name] = None
+    """column of dates or numbers that the rows are sorted by; default: they are in the order of time"""
+    group: Maybe[Annotated[Names, OneOrMany()]] = None
+    """column, or list of columns, whose values tell the series of a file apart; default: it is one"""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns that put the rows in order, and are no inputs unless ``features`` names them."""
+        return (*(self.group or ()), *(() if self.time is None else (self.time,)))
+
+    @model_validator(mode="after")
+    def _tell_apart(self) -> WindowSettings:
+        groups = self.group or ()
+        twice = next((name for name in groups if groups.count(name) > 1), None)
+        if twice is not None:
+            raise refusal(f"names '{twice}' twice", "group")
+        if self.time in (self.group or ()):
+            raise refusal(f"'{self.time}' is under 'time' too; it can be only one of them", "group")
+        return self
 
 
 class ImageSettings(Settings):
@@ -168,8 +191,6 @@ _ORIGINS = ("source", "generate", "train", "validation", "test")
 
 Files = FilePath | FilePair
 Generated = Annotated[GenerateSettings, BareType()]
-Name = Annotated[str, Field(min_length=1)]
-Names = Annotated[Many[Name], Field(min_length=1)]
 
 
 class DataSettings(Settings):
@@ -244,9 +265,18 @@ class DataSettings(Settings):
             self._check_text(self.text)
         elif self.target is None and isinstance(self.first, str) and not self._may_be_folder():
             raise refusal(NEEDS_TARGET)
-        if self.window is not None and self.target == "features":
-            raise refusal("'window' needs 'target': the column to predict, or a list of them", "window")
+        self._check_window()
         return self
+
+    def _check_window(self) -> None:
+        if self.window is None:
+            return
+        if self.target == "features":
+            raise refusal("'window' needs 'target': the column to predict, or a list of them", "window")
+        targets = (self.target,) if isinstance(self.target, str) else self.target or ()
+        both = next((name for name in targets if name in self.window.order), None)
+        if both is not None:
+            raise refusal(f"'{both}' is under 'window' too; it can be only one of them", "target")
 
     @property
     def first(self) -> Files | None:

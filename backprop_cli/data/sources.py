@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Rows, as_feature
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.format import ArrayFormat, Format, format_of
+from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
 from backprop_cli.data.generate import FEATURES, generate
+from backprop_cli.data.panel import Panel, order_of_rows
 from backprop_cli.data.read import read_table
 from backprop_cli.data.setting_error import SettingError, SettingPath
-from backprop_cli.data.settings import NEEDS_TARGET, DataSettings, FilePair, ImageSettings
+from backprop_cli.data.settings import NEEDS_TARGET, DataSettings, FilePair, ImageSettings, WindowSettings
 from backprop_cli.data.table import Array, NoColumnError, Numbers, Table, require_columns
 from backprop_cli.data.target import weights_of
+from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 
@@ -33,7 +35,8 @@ class Tables:
     """Tables of inputs and targets (the same where one file has both), and which of their columns are meant.
 
     ``target`` None: the inputs are the target. ``weight``: the targets' column of what each example counts. ``image``:
-    how images were read. ``files``: sha256 by absolute path.
+    how images were read. ``files``: sha256 by absolute path. ``panel``: the series that the rows are, once they are in
+    the order of time.
     """
 
     inputs: Table
@@ -43,6 +46,16 @@ class Tables:
     image: ImageSettings | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     weight: str | None = None
+    panel: Panel | None = None
+
+    def in_order(self, window: WindowSettings, times: Times) -> Tables:
+        """The same with the rows of each series in the order of time, and where each begins. Raises: DataError."""
+        if not window.order:
+            return replace(self, panel=Panel.whole(self.inputs.rows))
+        order, panel = order_of_rows(self.inputs, window, times)
+        inputs = self.inputs.take(order)
+        targets = inputs if self.targets is self.inputs else self.targets.take(order)
+        return replace(self, inputs=inputs, targets=targets, panel=panel)
 
     def of_weights(self) -> str:
         """The column of weights, for the head of a message."""
@@ -75,6 +88,9 @@ def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
             if isinstance(names, str):
                 paths[names] = ("data", key)
             paths |= {name: ("data", key, i) for i, name in enumerate(names if isinstance(names, tuple) else ())}
+        if settings.window is not None:
+            paths |= dict.fromkeys(settings.window.group or (), ("data", "window", "group"))
+            paths |= {settings.window.time or "": ("data", "window", "time")}
         raise SettingError([(paths.get(name, ("data",)), error.reason(name)) for name in error.names]) from error
 
 
@@ -147,26 +163,46 @@ def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
     if target is not None and isinstance(chosen, ArrayFormat):
         _require_names(file, chosen, () if settings.target is None else target)
     weight = () if settings.sample_weight is None else (settings.sample_weight,)
-    columns = None if features is None else [*dict.fromkeys((*features, *(target or ()), *weight))]
-    kinds = dict.fromkeys(target or (), _first_kind(task)) | dict.fromkeys(weight, "number")
+    order = () if settings.window is None else settings.window.order
+    columns = None if features is None else [*dict.fromkeys((*features, *(target or ()), *weight, *order))]
+    kinds = _kinds_of_order(order, features)
+    if features is not None and _is_looked_at(file, chosen, settings):
+        columns, kinds = None, kinds | dict.fromkeys(features, "auto")
+    kinds |= dict.fromkeys(target or (), _first_kind(task)) | dict.fromkeys(weight, "number")
     table = read_table(
         file,
         columns=columns,
         kinds=kinds,
+        default="auto" if columns is not None or features is None else "text",
         format=settings.format,
         unnamed="inputs",
         image=settings.image,
-        required=(*(target or ()), *weight),
+        required=(*(target or ()), *weight, *order),
     )
     if settings.target is None and not set(target or ()) <= set(table.columns):
         raise SettingError([(("data", _file_key(settings)), f"{file.name} {chosen.no_target}")])
-    table.require((*(target or ()), *weight))
+    table.require((*(features or ()), *(target or ()), *weight, *order))
     if features is None:
         features = _all_features(table, (*(target or ()), chosen.default_target, *weight), settings)
         if not features:
             raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
     image = _images_as_read(chosen, table, settings)
     return Tables(table, features, table, target, image, file.hashes(), settings.sample_weight)
+
+
+MOST_LOOKED_AT = 1 << 25
+"""Bytes of a series' file up to which columns that are no inputs are read, too: they may show another order of rows."""
+
+
+def _is_looked_at(file: DataFile, format: Format, settings: DataSettings) -> bool:
+    window = settings.window
+    is_open = window is not None and (window.time is None or window.group is None)
+    return is_open and isinstance(format, TableFormat) and file.path.stat().st_size <= MOST_LOOKED_AT
+
+
+def _kinds_of_order(order: Sequence[str], features: Sequence[str] | None) -> dict[str, Kind]:
+    """Columns that put a series in order are read as they are spelled, unless they are inputs as well."""
+    return {name: "text" for name in order if name not in (features or ())}
 
 
 def _format_as_set(file: DataFile, settings: DataSettings) -> Format:
@@ -196,7 +232,8 @@ def _file_key(settings: DataSettings) -> str:
 def _all_features(table: Table, but: Sequence[str | None], settings: DataSettings) -> tuple[str, ...]:
     """Every column but these; of a time series every one of numbers, for a target is predicted from its past."""
     if settings.window is not None:
-        return tuple(name for name, column in table.columns.items() if isinstance(as_feature(column), Numbers))
+        numbers = [name for name, column in table.columns.items() if isinstance(as_feature(column), Numbers)]
+        return tuple(name for name in numbers if name not in settings.window.order)
     return tuple(name for name in table.columns if name not in but)
 
 
@@ -232,7 +269,16 @@ def _first_pair(
     inputs_file, targets_file = DataFile(base / pair.inputs), DataFile(base / pair.targets)
     inputs_file.check(folder=True)
     chosen = format_of(inputs_file.name, settings.format)
-    inputs = read_table(inputs_file, columns=features, format=settings.format, unnamed="inputs", image=settings.image)
+    order = () if settings.window is None else settings.window.order
+    inputs = read_table(
+        inputs_file,
+        columns=None if features is None else [*dict.fromkeys((*features, *order))],
+        kinds=_kinds_of_order(order, features),
+        format=settings.format,
+        unnamed="inputs",
+        image=settings.image,
+    )
+    inputs.require(order)
     weight = settings.sample_weight
     targets = read_table(
         targets_file,
@@ -246,7 +292,8 @@ def _first_pair(
     _check_rows(inputs, targets)
     named = tuple(name for name in targets.columns if name != weight)
     hashes, image = inputs_file.hashes() | targets_file.hashes(), _images_as_read(chosen, inputs, settings)
-    return Tables(inputs, tuple(inputs.columns), targets, named, image, hashes, weight)
+    chosen_features = tuple(name for name in inputs.columns if name in (features or ()) or name not in order)
+    return Tables(inputs, chosen_features, targets, named, image, hashes, weight)
 
 
 def more_tables(
@@ -262,14 +309,16 @@ def more_tables(
     if not isinstance(files, FilePair):
         file = DataFile(base / files)
         transform.check_format(file.name, format_of(file.name, format))
-        columns, every = [*dict.fromkeys((*features, *(target or ()), *weights))], kinds | target_kinds
+        columns = [*dict.fromkeys((*transform.read_columns, *(target or ()), *weights))]
+        every = kinds | target_kinds
         if target is not None:
             _require_classes(file, format)
         table = read_table(file, columns=columns, kinds=every, format=format, unnamed=features[0], image=image)
         table.require(weights)
         return Tables(table, features, table, target, image, file.hashes(), weight)
     inputs_file, targets_file = DataFile(base / files.inputs), DataFile(base / files.targets)
-    inputs = read_table(inputs_file, columns=features, kinds=kinds, format=format, unnamed=features[0], image=image)
+    read = transform.read_columns
+    inputs = read_table(inputs_file, columns=read, kinds=kinds, format=format, unnamed=features[0], image=image)
     if target is None:
         raise DataError(f"{inputs.name}: the inputs are the target of this network; give one file, without targets")
     columns = [*target, *weights]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,31 @@ def split_in_order(rows: int, fractions: Mapping[str, float], *, name: str, what
     parts, sizes = _sizes(rows, fractions, name, what)
     ends = [int(end) for end in np.cumsum(sizes)]
     return {key: range(end - int(size), end) for key, end, size in zip(parts, ends, sizes, strict=True)}
+
+
+def split_series(parts: Sequence[range], fractions: Mapping[str, float], *, name: str) -> dict[str, Indices]:
+    """The same for several series, of each by itself: every split has the fraction of each, its last rows held out.
+
+    Raises: DataError where a split would be empty.
+    """
+    if len(parts) == 1:
+        whole = split_in_order(len(parts[0]), fractions, name=name)
+        return {key: np.arange(part.start, part.stop) for key, part in whole.items()}
+    names, _ = _sizes(sum(map(len, parts)), fractions, name, "row")
+    shares = np.array([1.0 - sum(fractions.values()), *(fractions[key] for key in names[1:])])
+    found: dict[str, list[Indices]] = {key: [] for key in names}
+    for part in parts:
+        ends = part.start + np.cumsum(_largest_remainder(len(part), shares))
+        for key, begin, end in zip(names, [part.start, *ends[:-1]], ends, strict=True):
+            found[key].append(np.arange(begin, end))
+    rows = {key: np.concatenate(pieces) for key, pieces in found.items()}
+    empty = next((key for key, chosen in rows.items() if not len(chosen)), None)
+    if empty is not None:
+        raise DataError(
+            f"{name}: its {len(parts):,} groups are too short to be split: none has a row for {empty}; give more rows "
+            "or set data.split"
+        )
+    return rows
 
 
 def _sizes(rows: int, fractions: Mapping[str, float], name: str, what: str) -> tuple[list[str], Indices]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,9 +13,10 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.file import DataFile, reading
 from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of, no_rows, too_large
+from backprop_cli.data.panel import in_order, labels_of_rows
 from backprop_cli.data.read import array_table, stream_tables
-from backprop_cli.data.series import windows_of
-from backprop_cli.data.table import Array
+from backprop_cli.data.series import too_short, window_starts, windows_at, windows_of
+from backprop_cli.data.table import Array, Table, joined
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 from backprop_cli.memory import memory_told
@@ -41,7 +43,8 @@ def stream_inputs(
     Raises: DataError at the first row that cannot be used; a column that is not there is told before any row.
     """
     with memory_told(too_large):
-        pieces = _rows(source, transform, dtype, chunk_rows, format, name, option)
+        tables = _tables(source, transform, chunk_rows, format, name, option)
+        pieces = (transform.rows(table, dtype=dtype) for table in tables)
         if transform.window is None:
             for rows in pieces:
                 yield rows.reshape(len(rows), *transform.input_shape)
@@ -50,36 +53,69 @@ def stream_inputs(
         yield from windows_of(pieces, transform, called, largest=max(1, chunk_rows // transform.window.length))
 
 
-def _rows(
+@dataclass(frozen=True, eq=False)
+class OrderedInputs:
+    """Inputs of a series whose rows are put in order: ``batches`` as of ``stream_inputs``, and ``labels`` of the last
+    row of each window, the one before those that are predicted: by column its time and groups.
+    """
+
+    batches: Iterator[Array]
+    labels: Mapping[str, list[str | None]]
+
+
+@memory_told(too_large)
+def ordered_inputs(
     source: Path | BinaryIO,
     transform: Transform,
+    *,
     dtype: DTypeLike,
-    chunk_rows: int,
-    format: str | None,
-    name: str,
-    option: str,
-) -> Iterator[Array]:
-    """Rows (at most ``chunk_rows``, width) of a file or a stream."""
+    chunk_rows: int = 4096,
+    format: str | None = None,
+    name: str = "standard input",
+    option: str = "--input-format",
+) -> OrderedInputs:
+    """The same where ``window`` names columns for the order: series by series, in the order of time.
+
+    All rows are held in memory: the last one may be the first. Raises: as ``stream_inputs``, and for rows that cannot
+    be put in order.
+    """
+    window = transform.window
+    assert window is not None
+    called = DataFile(source).name if isinstance(source, Path) else name
+    tables = list(_tables(source, transform, chunk_rows, format, name, option))
+    if not tables:
+        raise too_short(called, 0, window.length)
+    table, panel = in_order(joined(tables), window, transform.times)
+    starts = window_starts(panel, window, called)
+    rows, size = transform.rows(table, dtype=dtype), max(1, chunk_rows // window.length)
+    ends = table.take(starts + window.length - 1)
+    batches = (windows_at(starts[at : at + size], rows, transform) for at in range(0, len(starts), size))
+    return OrderedInputs(batches, labels_of_rows(ends, window))
+
+
+def _tables(
+    source: Path | BinaryIO, transform: Transform, chunk_rows: int, format: str | None, name: str, option: str
+) -> Iterator[Table]:
+    """The rows of a file or a stream, at most ``chunk_rows`` at a time."""
     if not isinstance(source, Path):
-        yield from _from_stream(source, name, format_of("", format or "csv"), transform, dtype, chunk_rows)
+        yield from _from_stream(source, name, format_of("", format or "csv"), transform, chunk_rows)
         return
     file = DataFile(source)
     file.check(folder=True)
     chosen = format_of(file.name, format, option=option).configured(transform.image)
     if isinstance(chosen, TableFormat):
         with file.open() as stream:
-            yield from _from_stream(stream, file.name, chosen, transform, dtype, chunk_rows)
+            yield from _from_stream(stream, file.name, chosen, transform, chunk_rows)
         return
     if not isinstance(chosen, ArrayFormat):
         raise no_rows(file.name)
     if file.is_stream:
         raise no_arrays(file.name)
-    columns = transform.input_columns
+    columns = transform.read_columns
     for arrays in chosen.pieces(file, chunk_rows):
         table = array_table(file.name, arrays, columns, columns[0])
         for start in range(0, table.rows, chunk_rows):
-            rows = np.arange(start, min(start + chunk_rows, table.rows))
-            yield transform.rows(table, rows, dtype=dtype)
+            yield table.take(np.arange(start, min(start + chunk_rows, table.rows)))
 
 
 def row_names(source: Path | BinaryIO, format: str | None) -> list[str] | None:
@@ -92,17 +128,14 @@ def row_names(source: Path | BinaryIO, format: str | None) -> list[str] | None:
     return chosen.names(file) if isinstance(chosen, ArrayFormat) else None
 
 
-def _from_stream(
-    stream: BinaryIO, name: str, format: Format, transform: Transform, dtype: DTypeLike, rows: int
-) -> Iterator[Array]:
+def _from_stream(stream: BinaryIO, name: str, format: Format, transform: Transform, rows: int) -> Iterator[Table]:
     if isinstance(format, ArrayFormat) or not isinstance(format, TableFormat):
         raise no_arrays(name)
     transform.check_format(name, format)
     with reading(name):
-        tables = stream_tables(stream, name, format, columns=transform.input_columns, kinds=transform.kinds, rows=rows)
-        with closing(tables):
-            for table in tables:
-                yield transform.rows(table, dtype=dtype)
+        columns, kinds = transform.read_columns, transform.kinds
+        with closing(stream_tables(stream, name, format, columns=columns, kinds=kinds, rows=rows)) as tables:
+            yield from tables
 
 
 def no_arrays(name: str) -> DataError:

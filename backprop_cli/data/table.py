@@ -27,6 +27,10 @@ class Numbers:
         """Number of rows."""
         return len(self.values)
 
+    def take(self, rows: NDArray[np.int64]) -> Numbers:
+        """These rows."""
+        return Numbers(self.values[rows])
+
 
 @dataclass(frozen=True)
 class Text:
@@ -40,6 +44,10 @@ class Text:
         """Number of rows."""
         return len(self.codes)
 
+    def take(self, rows: NDArray[np.int64]) -> Text:
+        """These rows."""
+        return Text(self.codes[rows], self.categories)
+
 
 Column = Numbers | Text
 
@@ -48,13 +56,22 @@ Column = Numbers | Text
 class Table:
     """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, no lines).
 
-    ``files[row]`` is the file that the row is, where the table is a folder of them.
+    ``files[row]`` is the file that the row is, where the table is a folder of them. ``places[row]``: the row that it is
+    in the file, from 0, where they are in another order here.
     """
 
     name: str
     columns: Mapping[str, Column]
     lines: NDArray[np.int64] | None = None
     files: Sequence[str] | None = None
+    places: NDArray[np.int64] | None = None
+
+    def take(self, rows: NDArray[np.int64]) -> Table:
+        """The table of these rows, in their order; messages name them as before."""
+        columns = {name: column.take(rows) for name, column in self.columns.items()}
+        lines = None if self.lines is None else self.lines[rows]
+        files = None if self.files is None else [self.files[row] for row in rows]
+        return Table(self.name, columns, lines, files, rows if self.places is None else self.places[rows])
 
     @property
     def rows(self) -> int:
@@ -71,6 +88,7 @@ class Table:
             return f"{self.name}:{self.lines[row]}: column '{column}'"
         if self.files is not None:
             return self.files[row]
+        row = row if self.places is None else int(self.places[row])
         array = f"array '{column}', " if column else ""
         inside = (
             "" if not index else f", column {index[0]}" if len(index) == 1 else f", index {[int(i) for i in index]}"
@@ -80,7 +98,9 @@ class Table:
     def numbers(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Where these rows (None: all) are, as ``at`` says it: lines, from 1, or the array's rows, from 0."""
         chosen = np.arange(self.rows) if rows is None else rows
-        return chosen if self.lines is None else self.lines[chosen]
+        if self.lines is not None:
+            return self.lines[chosen]
+        return chosen if self.places is None else self.places[chosen]
 
     def of(self, column: str) -> str:
         """A whole column, for the head of a message: ``iris.csv: column 'sepal_length'``."""
@@ -97,6 +117,37 @@ class Table:
     def require(self, names: Iterable[str]) -> None:
         """Raises: NoColumnError, about all of ``names`` that there are not."""
         require_columns(self.name, names, self.columns, "column" if self.lines is not None else "array")
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """The rows of tables with the same columns, one after the other, as of one file."""
+    first, lines = tables[0], [table.lines for table in tables if table.lines is not None]
+    columns = {name: _joined([table.columns[name] for table in tables]) for name in first.columns}
+    return Table(first.name, columns, np.concatenate(lines) if lines else None)
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    if all(isinstance(part, Numbers) for part in parts):
+        return Numbers(np.concatenate([part.values for part in parts if isinstance(part, Numbers)]))
+    index: dict[Cell, int] = {}
+    codes = []
+    for part in parts:
+        assert isinstance(part, Text)
+        own = [index.setdefault(category, len(index)) for category in part.categories]
+        codes.append(np.array([*own, -1], np.int64)[part.codes])
+    return Text(np.concatenate(codes), tuple(index))
+
+
+def spelled(column: Column) -> list[str | None]:
+    """A column's cells as text, whole numbers without a point; None where they are missing."""
+    if isinstance(column, Text):
+        texts = [*map(str, column.categories), None]
+        return [texts[code] for code in column.codes]
+    flat = column.values.reshape(len(column.values), -1)[:, 0].tolist()
+    return [
+        None if cell != cell else str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+        for cell in flat
+    ]
 
 
 class NoColumnError(DataError):

@@ -17,12 +17,17 @@ from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import ImageSettings, TransformSettings, WindowSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
+from backprop_cli.data.times import Times
 from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.data.tokens import as_tokens
 from backprop_cli.errors import DataError, listing
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
+
+
+NO_TIMES = Times()
+"""Of rows without times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,8 @@ class Transform:
     ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
     ``text``: the tokens, where examples are pieces of a text: there are no columns then.
     ``window``: how many rows an example is, where they are a time series.
-    ``image``: how images are read, where they are files.
+    ``image``: how images are read, where they are files. ``times``: how the column that ``window.time`` names spells
+    them.
     """
 
     features: tuple[Feature, ...]
@@ -42,6 +48,7 @@ class Transform:
     text: Tokenizer | None = None
     window: WindowSettings | None = None
     image: ImageSettings | None = None
+    times: Times = NO_TIMES
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
         """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, where each is an example."""
@@ -131,10 +138,17 @@ class Transform:
         return tuple(feature.name for feature in self.features)
 
     @property
+    def read_columns(self) -> tuple[str, ...]:
+        """Those, and the columns that put the rows of a series in order."""
+        order = () if self.window is None else self.window.order
+        return tuple(dict.fromkeys((*self.input_columns, *order)))
+
+    @property
     def kinds(self) -> dict[str, Kind]:
         """What each column of a text file is read as."""
         kinds: dict[str, Kind] = {feature.name: feature.kind for feature in self.features}
-        return kinds
+        order = () if self.window is None else self.window.order
+        return {**dict.fromkeys(order, "text"), **kinds}
 
     def to_json(self) -> dict[str, Any]:
         """Text, numbers, lists and mappings only; ``from_json`` gives back the same transform to the last bit."""
@@ -146,6 +160,7 @@ class Transform:
             "text": None if self.text is None else self.text.to_json(),
             "window": None if self.window is None else self.window.model_dump(),
             "image": None if self.image is None else self.image.model_dump(mode="json"),
+            "day_first": self.times.day_first,
         }
 
     @staticmethod
@@ -161,6 +176,7 @@ class Transform:
             text=None if text is None else Tokenizer.from_json(text, target.classes[0]),
             window=None if window is None else WindowSettings.model_validate(window),
             image=None if image is None else ImageSettings.model_validate(image),
+            times=Times(tree.get("day_first")),
         )
 
 
@@ -182,6 +198,7 @@ def fit_transform(
     tokens: int | None = None,
     window: WindowSettings | None = None,
     image: ImageSettings | None = None,
+    times: Times = NO_TIMES,
 ) -> Transform:
     """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
 
@@ -197,7 +214,7 @@ def fit_transform(
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
-        return Transform(fitted, fitted_target, shape, tokens, window=window, image=image)
+        return Transform(fitted, fitted_target, shape, tokens, window=window, image=image, times=times)
     return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens, image=image)
 
 
@@ -272,7 +289,7 @@ def by_name(table: Table, features: Sequence[Feature]) -> Table:
             names = listing(feature.name for feature in features)
             raise DataError(f"{table.name}: a row has {width} values, expected {len(features)}: {names}")
         columns: dict[str, Column] = {f.name: Numbers(only.values[:, j]) for j, f in enumerate(features)}
-        return Table(table.name, columns)
+        return Table(table.name, columns, places=table.places)
     table.require(feature.name for feature in features)
     return table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.data.stream import row_names, stream_inputs
+from backprop_cli.data.stream import ordered_inputs, row_names, stream_inputs
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.saved import Saved, open_saved
 from backprop_cli.nn.metric import Predictions
@@ -47,8 +47,9 @@ def predict(
 
     ``format`` is csv, jsonl or npz; by default as the output's name ends, else csv. Classes are named as in the
     training data, numbers are in the target's own unit. A file is written under a temporary name and renamed when it
-    is complete. ``source`` is read in pieces: it may be larger than memory. ``plugins``: files with code that the
-    network needs.
+    is complete. ``source`` is read in pieces: it may be larger than memory, except where rows of a series are put in
+    order. Of a series there is a row for each row that ends a window; where ``data.window`` names columns for time and
+    groups, they come first, with what they are in that row. ``plugins``: files with code that the network needs.
 
     Raises:
         UsageError: a format that is not known, probabilities of a regression, an output that cannot be written, a
@@ -68,10 +69,16 @@ def predict(
             f"predict: {saved.path} goes on with texts, and predicts no rows; use: bp generate {saved.path}"
         )
     precision = saved.loaded.config.training.precision
-    batches = stream_inputs(source, saved.transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
-    rows = _named_rows(
-        (_rows(saved, outputs, proba) for outputs in _outputs(saved, batches)), row_names(source, input_format)
-    )
+    transform = saved.transform
+    labels: Mapping[str, Sequence[str | None]] = {}
+    if transform.window is not None and transform.window.order:
+        found = ordered_inputs(source, transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
+        batches, labels = found.batches, found.labels
+    else:
+        batches = stream_inputs(source, transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
+        names = row_names(source, input_format)
+        labels = labels if names is None else {"file": names}
+    rows = _labelled((_rows(saved, outputs, proba) for outputs in _outputs(saved, batches)), labels)
     with opened(output) as stream, saved.threads():
         return _WRITERS[kind](stream, rows)
 
@@ -132,24 +139,24 @@ def _classes(saved: Saved, columns: int) -> Sequence[Sequence[Any]]:
     return known or ((0, 1),) * columns
 
 
-def _named_rows(rows: Iterator[Rows], names: list[str] | None) -> Iterator[Rows]:
-    """The rows, and in a first column the name of the file that each is; None: they are rows of one file."""
+def _labelled(rows: Iterator[Rows], labels: Mapping[str, Sequence[str | None]]) -> Iterator[Rows]:
+    """The rows, and in the first columns what tells them apart: the file that each is, or its time and group."""
     done = 0
     for chunk in rows:
-        if names is None:
-            yield chunk
-            continue
         count = len(next(iter(chunk.predictions.values())))
-        own = np.empty(count, object)
-        own[:] = names[done : done + count]
-        yield Rows({"file": own, **chunk.predictions}, chunk.probabilities)
+        own = {name: _objects(texts[done : done + count]) for name, texts in labels.items()}
+        yield Rows({**own, **chunk.predictions}, chunk.probabilities)
         done += count
 
 
+def _objects(values: Sequence[Any]) -> Array:
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out
+
+
 def _named(labels: Array, classes: Sequence[Any]) -> Array:
-    table = np.empty(len(classes), object)
-    table[:] = list(classes)
-    named: Array = table[labels]
+    named: Array = _objects(list(classes))[labels]
     return named
 
 

@@ -18,6 +18,9 @@ from backprop_cli.data.stream import stream_inputs
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 
+# The dates of these rows are text that no setting names, which is warned of: see test_panel.py.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is text and left out:backprop_cli.errors.BpWarning")
+
 ROWS = 40
 SALES = np.array([i * i % 37 + i / 2 for i in range(ROWS)])
 PRICE = np.array([(i * 7) % 11 for i in range(ROWS)], float)

@@ -1,0 +1,122 @@
+"""Rows in the order of time, each series of a file by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop_cli.data.settings import WindowSettings
+from backprop_cli.data.split import Indices
+from backprop_cli.data.table import Table, show, spelled
+from backprop_cli.data.times import Key, Times
+from backprop_cli.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The series of a table that holds one after the other, each in the order of time.
+
+    Series k, called ``names[k]`` (the empty text where there is one), are the rows from ``begins[k]`` up to
+    ``begins[k + 1]``.
+
+    Shapes: begins int64 (series + 1,)
+    """
+
+    begins: Indices
+    names: Sequence[str]
+
+    @classmethod
+    def whole(cls, rows: int) -> Panel:
+        """One series."""
+        return cls(np.array([0, rows]), [""])
+
+    @property
+    def parts(self) -> list[range]:
+        """The rows of each series."""
+        return [range(int(a), int(b)) for a, b in zip(self.begins[:-1], self.begins[1:], strict=True)]
+
+
+def fit_times(table: Table, window: WindowSettings) -> Times:
+    """How the table spells its times. Raises: DataError where day and month may be mistaken for each other."""
+    if window.time is None:
+        return Times()
+    texts = spelled(table.column(window.time))
+    return Times.of(dict.fromkeys(text for text in texts if text is not None), table.of(window.time))
+
+
+def order_of_rows(table: Table, window: WindowSettings, times: Times) -> tuple[Indices, Panel]:
+    """The rows of each series one after the other, in the order of time, series in the order they first appear in.
+
+    Raises: DataError for a time or group that is missing, for a time that is none, and for one that a series has twice.
+    """
+    table.require(window.order)
+    codes, names = _groups(table, window.group or ())
+    order = np.argsort(codes, kind="stable")
+    if window.time is not None:
+        column = window.time
+        keys = times.keys(spelled(table.column(column)), lambda row: table.at(row, column))
+        ranks = _ranks(keys)
+        order = np.lexsort((ranks, codes))
+        _refuse_twice(table, column, order, codes, ranks, names)
+    counts = np.bincount(codes, minlength=len(names))
+    return order, Panel(np.concatenate([[0], np.cumsum(counts)]), names)
+
+
+def _groups(table: Table, columns: Sequence[str]) -> tuple[Indices, list[str]]:
+    """The number of each row's series, and what they are called."""
+    if not columns:
+        return np.zeros(table.rows, np.int64), [""]
+    texts = [spelled(table.column(column)) for column in columns]
+    for column, cells in zip(columns, texts, strict=True):
+        missing = [row for row, cell in enumerate(cells) if cell is None]
+        if missing:
+            count = "" if len(missing) == 1 else f" ({len(missing):,} rows like it)"
+            place = table.at(missing[0], column)
+            raise DataError(f"{place}: the row's group is missing{count}; fill it in or remove the row")
+    index: dict[tuple[str | None, ...], int] = {}
+    codes = np.array([index.setdefault(key, len(index)) for key in zip(*texts, strict=True)], np.int64)
+    return codes, [", ".join(map(str, key)) for key in index]
+
+
+def _ranks(keys: Sequence[Key]) -> Indices:
+    """Whole numbers in the order of the keys, which may be too large for int64."""
+    rank = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return np.array([rank[key] for key in keys], np.int64)
+
+
+def _refuse_twice(
+    table: Table, column: str, order: Indices, codes: Indices, ranks: Indices, names: Sequence[str]
+) -> None:
+    again = 1 + np.flatnonzero((np.diff(codes[order]) == 0) & (np.diff(ranks[order]) == 0))
+    if not len(again):
+        return
+    row, before = int(order[again[0]]), int(order[again[0] - 1])
+    text = show(spelled(table.column(column).take(np.array([row])))[0])
+    group = names[codes[row]]
+    where = f" in group {show(group)}" if len(names) > 1 or group else ""
+    more = "" if len(again) == 1 else f" ({len(again):,} rows like it)"
+    way_out = (
+        "remove one of the rows, or name one more column in data.window.group"
+        if group
+        else "where the file has several series, name the column that tells them apart: data.window.group; else remove "
+        "one of the rows"
+    )
+    first = table.numbers(np.array([before]))[0]
+    line = f"line {first}" if table.lines is not None else f"row {first}"
+    raise DataError(f"{table.at(row, column)}: the time {text} stands twice{where}, first on {line}{more}; {way_out}")
+
+
+def labels_of_rows(table: Table, window: WindowSettings) -> dict[str, list[str | None]]:
+    """The time and groups of each row, by the names of their columns, as they are spelled."""
+    named = [*(() if window.time is None else (window.time,)), *(window.group or ())]
+    return {name: spelled(table.column(name)) for name in named}
+
+
+def in_order(table: Table, window: WindowSettings, times: Times) -> tuple[Table, Panel]:
+    """The table with its rows as ``order_of_rows`` has them. Raises: DataError."""
+    if not window.order:
+        return table, Panel.whole(table.rows)
+    order, panel = order_of_rows(table, window, times)
+    return table.take(order), panel

@@ -1,0 +1,139 @@
+"""Signs that the rows of a file are no single series in the order of time, and columns that a series leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from backprop_cli.data.features import as_feature
+from backprop_cli.data.panel import Panel, order_of_rows
+from backprop_cli.data.settings import DataSettings, WindowSettings
+from backprop_cli.data.sources import Tables
+from backprop_cli.data.split import Indices
+from backprop_cli.data.table import Column, Numbers, Table, Text, show, spelled
+from backprop_cli.data.times import Times, are_dates, are_numbers
+from backprop_cli.errors import DataError, listing, warn
+
+LONG_RUN = 4
+"""Rows that a text stays the same, on average, where each value may be a series of its own."""
+_TIME_NAMES = frozenset({"date", "time", "datetime", "timestamp", "ds", "epoch", "year", "day_number"})
+"""Names of columns of numbers that are times."""
+
+
+def warn_of_order(examples: Tables, settings: DataSettings) -> None:
+    """Warn of rows that the settings take for one series in the order of time, and that do not look like it."""
+    window, table = settings.window, examples.inputs
+    assert window is not None
+    dates = {name: keys for name in table.columns if (keys := _dates(table, name)) is not None}
+    found: list[str | None] = []
+    if window.time is None:
+        found += [text for name, keys in dates.items() for text in _of_dates(table, name, keys, window)]
+    if window.group is None:
+        others = [name for name in table.columns if name not in dates and name not in window.order]
+        found += [_of_runs(table, name) for name in others]
+    found.append(_of_dropped(examples, settings, [*dates]))
+    for text in found:
+        if text is not None:
+            warn(text)
+
+
+def _dates(table: Table, name: str) -> Sequence[float | int] | None:
+    """What the rows are ordered by, where the column is one of dates that all can be read; else None."""
+    column, may_be_number = as_feature(table.columns[name]), name.lower() in _TIME_NAMES
+    if isinstance(column, Numbers) and (column.values.size != column.rows or not may_be_number):
+        return None
+    texts = spelled(column)
+    distinct = [text for text in dict.fromkeys(texts) if text is not None]
+    if not (are_dates(distinct) or (may_be_number and are_numbers(distinct))):
+        return None
+    try:
+        return Times.of(distinct, table.of(name)).keys(texts, lambda row: table.at(row, name))
+    except DataError:
+        return None
+
+
+def _of_dates(table: Table, name: str, keys: Sequence[float | int], window: WindowSettings) -> Iterator[str]:
+    """What is wrong with the order of dates, row by row within a series."""
+    order, panel = _as_in_file(table, window)
+    inner = np.ones(max(len(order) - 1, 0), bool)
+    inner[panel.begins[1:-1] - 1] = False
+    pairs = [(int(order[i]), int(order[i + 1])) for i in np.flatnonzero(inner)]
+    falls = [row for before, row in pairs if keys[row] < keys[before]]
+    rises = sum(keys[row] > keys[before] for before, row in pairs)
+    if falls:
+        row = falls[0]
+        before = next(b for b, r in pairs if r == row)
+        now, then = (show(spelled(table.columns[name])[place]) for place in (row, before))
+        count = f"{len(falls):,} time{'' if len(falls) == 1 else 's'}"
+        what = "falls from row to row" if len(falls) > rises else "starts again"
+        group = "" if window.group else "; where the file has several series, name their column in data.window.group"
+        yield (
+            f"{table.at(row, name)}: {what}, {count} (here {now} after {then}), and windows take the file's order for "
+            f"that of time: set data.window.time: {name}{group}"
+        )
+    elif window.group is None and (other := _panel_of(table, name, keys)) is not None:
+        yield (
+            f"{table.of(name)}: several rows have the same time, and '{other}' tells them apart: windows cross from "
+            f"one series to another; set data.window.time: {name} and data.window.group: {other}"
+        )
+
+
+def _as_in_file(table: Table, window: WindowSettings) -> tuple[Indices, Panel]:
+    """The rows of each series in the file's order."""
+    if window.group is None:
+        return np.arange(table.rows), Panel.whole(table.rows)
+    return order_of_rows(table, window.model_copy(update={"time": None}), Times())
+
+
+def _panel_of(table: Table, name: str, keys: Sequence[float | int]) -> str | None:
+    """A column of text that tells rows with equal times apart, where there are such rows."""
+    if len(set(keys)) == len(keys):
+        return None
+    for other in table.columns:
+        column = as_feature(table.columns[other])
+        if other == name or not isinstance(column, Text) or are_numbers([*map(str, column.categories)]):
+            continue
+        if len(set(zip(keys, spelled(column), strict=True))) == len(keys):
+            return other
+    return None
+
+
+def _of_runs(table: Table, name: str) -> str | None:
+    """What a column of text that is constant over long runs may mean."""
+    column: Column = as_feature(table.columns[name])
+    if not isinstance(column, Text) or len(column.categories) < 2 or are_numbers([*map(str, column.categories)]):
+        return None
+    changes = 1 + np.flatnonzero(np.diff(column.codes))
+    runs = len(changes) + 1
+    if runs < 2 or column.rows < LONG_RUN * runs or runs > 2 * len(column.categories):
+        return None
+    row = int(changes[0])
+    texts = spelled(column)
+    return (
+        f"{table.at(row, name)}: changes from {show(texts[row - 1])} to {show(texts[row])} after {row:,} rows, and "
+        f"windows take all rows for one series; if each value is a series of its own, set data.window.group: {name}"
+    )
+
+
+def _of_dropped(examples: Tables, settings: DataSettings, dates: Sequence[str]) -> str | None:
+    """Columns of text, which are no inputs of a series unless they are named."""
+    window = settings.window
+    assert window is not None
+    used = {*examples.features, *window.order, *(examples.target or ())}
+    if settings.features != "all":
+        return None
+    dropped = [
+        name
+        for name, column in examples.inputs.columns.items()
+        if name not in used and isinstance(as_feature(column), Text)
+    ]
+    if not dropped:
+        return None
+    time = next((name for name in dropped if name in dates), None)
+    sorts = "" if time is None or window.time is not None else f"set data.window.time: {time} to sort by it, or "
+    named, is_are = listing(f"'{name}'" for name in dropped), "is" if len(dropped) == 1 else "are"
+    return (
+        f"{examples.inputs.name}: a series is predicted from its columns of numbers; {named} {is_are} text and left "
+        f"out: {sorts}name the columns to predict from in data.features"
+    )
