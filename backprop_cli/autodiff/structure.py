@@ -60,6 +60,28 @@ def dense(rows: int, columns: int) -> Local:
     return Local(np.broadcast_to(np.arange(columns), (rows, columns)), False, columns)
 
 
+def composed(outer: Local, inner: Local) -> Local:
+    """The structure of the product ``outer @ inner``."""
+    is_unit, sign = outer.is_unit and inner.is_unit, outer.sign * inner.sign
+    present = outer.reads >= 0
+    if outer.reads.shape[1] == 1:
+        reads = np.where(present, inner.reads[outer.reads[:, 0]], -1)
+        return Local(reads, is_unit, inner.columns, sign)
+    is_injective = inner.reads.shape[1] == 1 and np.bincount(inner.reads[inner.reads >= 0]).max(initial=0) <= 1
+    if is_injective:
+        return Local(np.where(present, inner.reads[outer.reads, 0], -1), is_unit, inner.columns, sign)
+    found = Structure.of(outer).product(Structure.of(inner)).local()
+    return found._replace(sign=sign)
+
+
+def added(left: Local, right: Local) -> Local:
+    """The structure of the sum of two matrices; entries of both may not be 1 any more."""
+    if left.reads.shape == right.reads.shape and np.array_equal(left.reads, right.reads):
+        return left._replace(is_unit=False, sign=1)
+    found = Structure.of(left).sum(Structure.of(right)).local()
+    return found._replace(is_unit=found.is_unit and left.sign == right.sign, sign=left.sign)
+
+
 def inverted(made: Array, read: Array, rows: int) -> Array:
     """``Local.reads`` from pairs in any order: element ``made`` of the result reads ``read``; -1 is no pair."""
     is_pair = made >= 0

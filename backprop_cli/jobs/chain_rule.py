@@ -1,20 +1,22 @@
 """The chain rule of a network as a textbook writes it: variables, and each derivative of the loss as products.
 
 What a textbook calls ``z1 = x W^T + b`` is several ops. An op whose result is only turned, reshaped or added to by its
-one reader has no name of its own, and the loss is one step: ``L``.
+one reader has no name of its own, and the loss is one step: ``L``. The structure of a factor is that of the product of
+all ops on the way, added up over the ways.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value, constant, evaluate, grad, input_, scope, toposort
 from backprop_cli.autodiff.accumulation import Accumulation
-from backprop_cli.autodiff.structure import Local
+from backprop_cli.autodiff.structure import Local, added, composed
 from backprop_cli.training.program import Recipe
 
 LOSS = "loss"
@@ -91,16 +93,20 @@ class Variable:
 
 @dataclass(frozen=True)
 class Factor:
-    """``d of / d by``: a matrix of this shape, or where it has a line of its own a derivative of the loss."""
+    """``d of / d by``: a matrix of this shape, or where it has a line of its own a derivative of the loss.
+
+    ``nonzeros`` counts its entries that can differ from 0.
+    """
 
     of: str
     by: str
     shape: tuple[int, int]
     structure: str
+    nonzeros: int
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""
-        return {"of": self.of, "by": self.by, "shape": list(self.shape), "structure": self.structure}
+        return {**vars(self), "shape": list(self.shape)}
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ class Named:
         for node in nodes:
             for operand in dict.fromkeys(node.inputs):
                 users.setdefault(operand, []).append(node)
-        self.variables = [n for n in nodes if n is traced.outputs or not _is_inlined(n, users.get(n, []))]
+        self.variables = [n for n in nodes if n is traced.outputs or not _is_inlined(n, users)]
         self._name()
         for variable in self.variables:
             self._depend(variable, variable, None)
@@ -198,14 +204,27 @@ class Named:
         for operand, local in zip(node.inputs, node.op.local(node.inputs, node), strict=True):
             if local is None or operand.is_constant:
                 continue
-            # Of the ops on the way all but one only change the order of elements.
-            found = local if path is None or path.kind in _ORDERS else path
-            if operand in self.symbols:
-                if (variable, operand) not in self.factors:
-                    self.factors[variable, operand] = found
-                    self.readers.setdefault(operand, []).append(variable)
-            elif operand.op is not None:
-                self._depend(variable, operand, found)
+            found = local if path is None else composed(path, local)
+            if operand not in self.symbols:
+                if operand.op is not None:
+                    self._depend(variable, operand, found)
+            elif (variable, operand) in self.factors:
+                self.factors[variable, operand] = added(self.factors[variable, operand], found)
+            else:
+                self.factors[variable, operand] = found
+                self.readers.setdefault(operand, []).append(variable)
+
+    @cached_property
+    def _reaching(self) -> dict[Value, Array]:
+        """Which elements of each variable the loss depends on: not what a slice or a stride leaves out."""
+        found = {variable: np.zeros(variable.size, bool) for variable in self.variables}
+        found[self.traced.outputs][...] = True
+        for variable in reversed(self.variables[:-1]):
+            for (of, by), local in self.factors.items():
+                if of is variable and by in found:
+                    reads = local.reads[found[variable]]
+                    found[by][reads[reads >= 0]] = True
+        return found
 
     def expression(self, variable: Value) -> str:
         """What the variable is computed as."""
@@ -252,12 +271,16 @@ class Named:
             factors.append(self._factor(reader, value))
             value = reader
         if value in lined:
-            factors.append(Factor("L", self.symbols[value], (1, value.size), "dense"))
+            factors.append(self._factor(self.traced.loss, value))
         return tuple(reversed(factors))
 
     def _factor(self, of: Value, by: Value) -> Factor:
-        kind = "dense" if of is self.traced.loss else self.factors[of, by].kind
-        return Factor(self.symbols[of], self.symbols[by], (of.size, by.size), kind)
+        local = self._of_loss(by) if of is self.traced.loss else self.factors[of, by]
+        kind = "dense" if of is self.traced.loss and local.nonzeros == by.size else local.kind
+        return Factor(self.symbols[of], self.symbols[by], (of.size, by.size), kind, local.nonzeros)
+
+    def _of_loss(self, by: Value) -> Local:
+        return Local(np.flatnonzero(self._reaching[by])[None], False, by.size)
 
 
 def _active(nodes: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
@@ -273,14 +296,35 @@ def _within(layer: str | None, traced: Traced) -> set[Value]:
     return {x for node in traced.names if node.layer == layer for x in node.inputs if x.op is None}
 
 
-def _is_inlined(node: Value, users: Sequence[Value]) -> bool:
-    """Whether it is another order of one operand, or its one reader within the layer only changes the order of it."""
-    if len(users) != 1:
+def _is_inlined(node: Value, users: Mapping[Value, Sequence[Value]]) -> bool:
+    """Whether it is a step on the way to its one reader: another order of a variable, or what the reader orders anew.
+
+    Of a result that is turned or reshaped within its layer the last order has the name: a pre-activation, turned back
+    from the layout in which it is computed, is the operand of the activation.
+    """
+    if len(users.get(node, ())) != 1:
         return False
-    operands = [x for x in node.inputs if not x.is_constant]
-    if len(operands) == 1 and _only_orders(node, operands[0]):
+    (reader,) = users[node]
+    if reader.layer == node.layer and _only_orders(reader, node):
         return True
-    return users[0].layer == node.layer and _only_orders(users[0], node)
+    return _ordered_of(node) is not None and not _has_inlined(node, users)
+
+
+def _has_inlined(node: Value, users: Mapping[Value, Sequence[Value]]) -> bool:
+    """Whether it stands for a result of its layer, which it has in another order."""
+    operand = _ordered_of(node) if len(node.inputs) == 1 else None
+    while operand is not None and operand.op is not None and operand.layer == node.layer and len(users[operand]) == 1:
+        before = _ordered_of(operand)
+        if before is None:
+            return True
+        operand = before
+    return False
+
+
+def _ordered_of(node: Value) -> Value | None:
+    """The operand that it only has in another order; None where there is more to it."""
+    operands = [x for x in node.inputs if not x.is_constant]
+    return operands[0] if len(operands) == 1 and _only_orders(node, operands[0]) else None
 
 
 def _only_orders(node: Value, operand: Value) -> bool:
