@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backprop_cli.errors import listing
 from backprop_cli.report.numbers import number, plural
-from backprop_cli.report.tables import table
+from backprop_cli.report.tables import fits, table
+from backprop_cli.visible import terminal_width
 
 Json = Mapping[str, Any]
 
-_WIDTH = 80
 _MOST_LINES = 40
 _SHOWN = 10
 """Rows of data that are listed, those with the largest gradients first."""
@@ -104,10 +103,10 @@ def _matrix(result: Json, of: str, by: str) -> str:
             (f"{of} \\ {by}", rows, columns, matrix),
             (f"{by} \\ {of}", columns, rows, turned),
         ):
-            if len(down) <= _MOST_LINES and len(across) * 3 < _width():
-                text = table([corner, *across], [[name, *row] for name, row in zip(down, cells, strict=True)])
-                if max(map(len, text.splitlines())) <= _width():
-                    return text
+            if len(down) <= _MOST_LINES and len(across) * 3 < terminal_width():
+                shown = [corner, *across], [[name, *row] for name, row in zip(down, cells, strict=True)]
+                if fits(*shown):
+                    return table(*shown)
     return _largest(result, {"of": of, "by": by})
 
 
@@ -118,10 +117,6 @@ def _largest(result: Json, names: Mapping[str, str]) -> str:
     listed = table([*(names[key] for key in keys), "value"], [[*(e[key] for key in keys), e["value"]] for e in entries])
     rest = "" if result.get("output") else "; --output FILE.npz writes all"
     return f"{listed}\nthe largest entries{rest}"
-
-
-def _width() -> int:
-    return max(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
 
 
 def _flat(values: Any) -> list[float]:

@@ -28,7 +28,7 @@ def explanation_text(result: Json, width: int) -> str:
         _variables(rule, width),
         _derivatives(rule, width),
         *([_numbers(result["numbers"], width)] if "numbers" in result else []),
-        _nodes(result["nodes"]),
+        _nodes(result["nodes"], width),
         _costs(result, width),
         _memory(result["memory"], width),
     ]
@@ -41,7 +41,7 @@ def _variables(rule: Json, width: int) -> str:
     header = ["", "is computed as", "shape", "layer"]
     others = sum(2 + max(len(row[c]) for row in [header, *rows]) for c in (0, 2, 3))
     lines = [line for row in rows for line in _broken(row, max(width - others, _NARROWEST))]
-    return "the network, for one example\n" + table(header, lines)
+    return "the network, for one example\n" + table(header, lines, width)
 
 
 def _broken(row: Sequence[str], room: int) -> Iterator[list[str]]:
@@ -89,7 +89,7 @@ def _product(derivative: Json, width: int) -> Iterator[str]:
     yield ""
 
 
-def _nodes(nodes: Sequence[Json]) -> str:
+def _nodes(nodes: Sequence[Json], width: int) -> str:
     rows = []
     for node in nodes:
         for number, local in enumerate(node["local_jacobians"]):
@@ -99,7 +99,7 @@ def _nodes(nodes: Sequence[Json]) -> str:
     shown = rows if len(rows) <= _MOST_ROWS else rows[:_MOST_ROWS]
     header = ["operation", "shape", "by", "local Jacobian", "structure", "entries"]
     rest = [] if shown is rows else [f"... and {len(rows) - len(shown):,} more: --json has them all"]
-    return "\n".join(["every operation", table(header, shown), *rest])
+    return "\n".join(["every operation", table(header, shown, width), *rest])
 
 
 def _costs(result: Json, width: int) -> str:
@@ -111,7 +111,7 @@ def _costs(result: Json, width: int) -> str:
         ["", "reverse", found["reverse"], "against it"],
         ["", "best", found["best"], _proof(found)],
     ]
-    lines = ["multiplications, for one example", table(["derivative", "order", "multiplications", ""], rows)]
+    lines = ["multiplications, for one example", table(["derivative", "order", "multiplications", ""], rows, width)]
     least = min(found["forward"], found["reverse"])
     gain = f", {least / found['best']:.1f} times fewer" if found["best"] and least > found["best"] else ""
     bracketing = result["chain_rule"]["bracketing"]
@@ -144,7 +144,7 @@ def _memory(memory: Json, width: int) -> str:
         steps = plural(entry["forward_steps"], "layer")
         totals[f"revolve, {plural(entry['checkpoints'], 'checkpoint')}"] = f"{steps} forward again"
     head = f"what reverse mode keeps of a training batch of {memory['batch']:,}, until it comes back"
-    return "\n".join([*textwrap.wrap(head, width), table(["layer", "kept"], rows), "", pairs(totals)])
+    return "\n".join([*textwrap.wrap(head, width), table(["layer", "kept"], rows, width), "", pairs(totals, width)])
 
 
 def _numbers(numbers: Json, width: int) -> str:

@@ -2,36 +2,117 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backprop_cli.report.numbers import number
+from backprop_cli.visible import columns, one_line, terminal_width
 
 _GAP = "  "
+_NARROWEST = 24
+"""Columns of a value, whatever the width of the terminal."""
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], width: int | None = None) -> str:
     """Columns two spaces apart under a header; a column of nothing but numbers is aligned right.
 
-    Lines end without spaces and the text without a newline.
+    A table wider than ``width`` (default: the terminal) has cells of several lines, broken between words. Where that
+    is not enough it becomes several below each other, each with the first column. Lines end without spaces and the
+    text without a newline.
     """
-    texts = [[number(cell) for cell in row] for row in rows]
-    columns = range(len(header))
-    widths = [max([len(header[c]), *(len(row[c]) for row in texts)]) for c in columns]
-    right = [bool(rows) and all(_is_number(row[c]) for row in rows) for c in columns]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (cells[c].rjust(widths[c]) if right[c] else cells[c].ljust(widths[c]) for c in columns)
-        return _GAP.join(padded).rstrip()
-
-    return "\n".join([line(header), *map(line, texts)])
+    room = width or terminal_width()
+    texts = [[one_line(str(name)) for name in header], *([one_line(number(cell)) for cell in row] for row in rows)]
+    right = [bool(rows) and all(_is_number(row[c]) for row in rows) for c in range(len(header))]
+    widest = [max(columns(row[c]) for row in texts) for c in range(len(header))]
+    narrowest = [max(max(map(columns, _words(row[c])), default=0) for row in texts) for c in range(len(header))]
+    parts = _parts(widest, narrowest, room)
+    drawn = (_drawn(texts, part, _widths(part, widest, narrowest, room), right) for part in parts)
+    return "\n\n".join(drawn)
 
 
-def pairs(values: Mapping[str, object]) -> str:
-    """One ``name value`` a line, the values below each other; nested mappings as ``name.key``."""
-    flat = _flatten(values)
-    width = max(map(len, flat), default=0)
-    return "\n".join(f"{name.ljust(width)}{_GAP}{number(value)}".rstrip() for name, value in flat.items())
+def fits(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
+    """Whether the terminal has room for the table as it is."""
+    return max(map(columns, table(header, rows, sys.maxsize).splitlines())) <= terminal_width()
+
+
+def _words(text: str) -> list[str]:
+    return text.split(" ")
+
+
+def _parts(widest: Sequence[int], narrowest: Sequence[int], room: int) -> list[list[int]]:
+    """The columns of each table: all, if words broken apart make room; else as many as there is room for."""
+    every = list(range(len(widest)))
+    if _total(widest, every) <= room or _total(narrowest, every) <= room:
+        return [every]
+    parts: list[list[int]] = [[0]]
+    for column in every[1:]:
+        if len(parts[-1]) > 1 and _total(narrowest, [*parts[-1], column]) > room:
+            parts.append([0])
+        parts[-1].append(column)
+    return parts
+
+
+def _total(widths: Sequence[int], part: Sequence[int]) -> int:
+    return sum(widths[column] for column in part) + len(_GAP) * (len(part) - 1)
+
+
+def _widths(part: Sequence[int], widest: Sequence[int], narrowest: Sequence[int], room: int) -> dict[int, int]:
+    """Widths of columns: the widest gives room first."""
+    widths = {column: widest[column] for column in part}
+    spare = sum(widths.values()) + len(_GAP) * (len(part) - 1) - room
+    while spare > 0:
+        column = max(part, key=lambda c: (widths[c] > narrowest[c], widths[c]))
+        if widths[column] <= narrowest[column]:
+            break
+        widths[column] -= 1
+        spare -= 1
+    return widths
+
+
+def _drawn(
+    texts: Sequence[Sequence[str]], part: Sequence[int], widths: Mapping[int, int], right: Sequence[bool]
+) -> str:
+    lines = []
+    for row in texts:
+        cells = {column: broken(row[column], widths[column]) for column in part}
+        for number_ in range(max(map(len, cells.values()))):
+            pieces = (cells[c][number_] if number_ < len(cells[c]) else "" for c in part)
+            padded = (
+                " " * (widths[c] - columns(piece)) + piece if right[c] else piece + " " * (widths[c] - columns(piece))
+                for c, piece in zip(part, pieces, strict=True)
+            )
+            lines.append(_GAP.join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def broken(text: str, room: int) -> list[str]:
+    """``text`` in lines of at most ``room`` columns, broken between words; a longer word keeps its length."""
+    if columns(text) <= room:
+        return [text]
+    lines = [""]
+    for word in _words(text):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and columns(joined) > room:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    return lines
+
+
+def pairs(values: Mapping[str, object], width: int | None = None) -> str:
+    """One ``name value`` a line, the values below each other; nested mappings as ``name.key``. Long values go on below
+    themselves, broken between words.
+    """
+    flat = {one_line(name): value for name, value in _flatten(values).items()}
+    widest = max(map(columns, flat), default=0)
+    room = max((width or terminal_width()) - widest - len(_GAP), _NARROWEST)
+    lines = []
+    for name, value in flat.items():
+        first, *more = broken(one_line(number(value)), room)
+        lines.append(f"{name}{' ' * (widest - columns(name))}{_GAP}{first}".rstrip())
+        lines += [f"{' ' * widest}{_GAP}{line}" for line in more]
+    return "\n".join(lines)
 
 
 def confusion_table(classes: Sequence[object], counts: Sequence[Sequence[int]]) -> str:

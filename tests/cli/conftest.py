@@ -6,6 +6,12 @@ from types import ModuleType
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
+    """A terminal on which tables need no line breaks."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 @pytest.fixture
 def job(monkeypatch):
     """Replace ``jobs.<module>.<function>``; returns the calls it got."""

@@ -20,8 +20,7 @@ class Terminal(io.StringIO):
         ({}, False),
         ({"TERM": "xterm-256color"}, False),
         ({"TERM": "dumb"}, True),
-        ({"NO_COLOR": "1"}, True),
-        ({"NO_COLOR": ""}, False),  # https://no-color.org: present and not empty
+        ({"NO_COLOR": "1"}, False),  # that is of colour alone
         ({"CI": "true"}, True),
         ({"CI": ""}, False),
     ],

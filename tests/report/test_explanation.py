@@ -72,7 +72,8 @@ loss.multiply      []     sum           []              diagonal              1
 multiplications, for one example
 derivative            order    multiplications
 gradient of the loss  forward              125  a pass for each parameter
-                      reverse               17  one pass: for one number nothing is better
+                      reverse               17  one pass: for one number nothing
+                                                is better
 outputs by inputs     forward               12  in the order of evaluation
                       reverse                9  against it
                       best                   9  reverse, proved optimal
