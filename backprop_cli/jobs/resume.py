@@ -39,7 +39,7 @@ class Resumed:
     run: RunDirectory
     stored: Stored
     record: dict[str, Any]
-    rows: Sequence[Row]
+    rows: Sequence[Row] = ()
     """of the journal"""
 
     @property
@@ -63,6 +63,11 @@ class Resumed:
         _refuse([*self._other_files(prepared), *self._other_inputs(prepared)], self.loaded)
         checkpoint, path = self.stored.checkpoint, self.stored.path
         state.restore(prepared.recipe, checkpoint.tensors, checkpoint.metadata["state"], str(path))
+        if state.position > len(prepared.dataset.train):
+            raise CheckpointError(
+                f"{path}: the state in it is at example {state.position} of an epoch of {len(prepared.dataset.train)}; "
+                "use another checkpoint"
+            )
         state.seconds = self._seconds(state.step)
 
     def _seconds(self, step: int) -> float:

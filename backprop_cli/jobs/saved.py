@@ -14,11 +14,13 @@ import numpy as np
 from backprop_cli.config.load import Loaded, from_tree
 from backprop_cli.config.network import check_model
 from backprop_cli.config.resolve import resolved_tree
+from backprop_cli.data.fitted import check_fitted
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError, ConfigError
 from backprop_cli.jobs.network import Prepared, recipe_for
 from backprop_cli.jobs.plugins import stand_in
 from backprop_cli.jobs.threads import blas_threads
+from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
@@ -96,7 +98,10 @@ def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
     checkpoint = load_checkpoint(path)
     metadata = {"plugins": [], **checkpoint.metadata}
     _require(path, metadata)
-    needed = dict(zip(metadata["config"].get("plugins", ()), metadata["plugins"], strict=False))
+    names = metadata["config"].get("plugins", [])
+    if not _is_list_of(str)(names):
+        raise _misshapen(path, "config.plugins", "names of files", names)
+    needed = dict(zip(names, metadata["plugins"], strict=False))
     guests = stand_in(path, needed, plugins)
     try:
         original = from_tree(metadata["config"], base=Path(), label=str(path), plugins=guests)
@@ -129,6 +134,7 @@ def open_saved(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path
     state = State.start(recipe, loaded.config.seed)
     state.restore(recipe, stored.checkpoint.tensors, None, str(path))
     transform = _transform(path, metadata)
+    _check_outputs(path, metadata, transform, stored)
     return Saved(
         path, loaded, recipe, state, transform, metadata["classes"], metadata["target_names"], stored.checkpoint
     )
@@ -137,7 +143,8 @@ def open_saved(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path
 def _transform(path: Path, metadata: Mapping[str, Any]) -> Transform:
     try:
         transform = Transform.from_json(metadata["transform"])
-    except (BpError, KeyError, TypeError, ValueError, AttributeError) as error:
+        check_fitted(transform)
+    except (BpError, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise CheckpointError(
             f"{path}: the fitted transform in it cannot be read ({reason}); use another checkpoint"
@@ -150,6 +157,20 @@ def _transform(path: Path, metadata: Mapping[str, Any]) -> Transform:
     return transform
 
 
+def _check_outputs(path: Path, metadata: Mapping[str, Any], transform: Transform, stored: Stored) -> None:
+    """Refuse a transform whose targets are not those that the network has outputs for. Raises: CheckpointError."""
+    for name, here in (("classes", transform.classes), ("target_names", transform.target_names)):
+        if metadata[name] != here:
+            raise _misshapen(path, name, f"those of its transform, {json.dumps(here)[:_SHOWN]}", metadata[name])
+    named = transform.classes if stored.original.config.loss.task in LABELLED else transform.target_names
+    outputs = stored.model.output_shape[-1]
+    if named is not None and len(named) != outputs:
+        raise CheckpointError(
+            f"{path}: the fitted transform in it has {len(named)} targets, its network {outputs} outputs; "
+            "use another checkpoint"
+        )
+
+
 def _is_list_of(*types: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(type(item) in types for item in value)
 
@@ -158,6 +179,9 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+_TOO_MANY = 2**31
+"""Threads that no library can be asked for."""
+
 _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "config": ("a mapping", _is_mapping),
     "input_shape": ("counts", lambda value: value != [] and _is_list_of(int)(value) and min(value) > 0),
@@ -165,7 +189,7 @@ _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "class_weights": ("numbers, or null", lambda value: value is None or _is_list_of(float, int)(value)),
     "target_names": ("names, or null", lambda value: value is None or _is_list_of(str)(value)),
     "transform": ("a mapping", _is_mapping),
-    "threads": ("a count", lambda value: type(value) is int and value > 0),
+    "threads": ("a count", lambda value: type(value) is int and 0 < value < _TOO_MANY),
     "data": ("sha256 digests", _is_list_of(str)),
     "plugins": ("sha256 digests", _is_list_of(str)),
     "state": ("a mapping", _is_mapping),

@@ -327,6 +327,7 @@ class Session:
         self._record = {
             "status": "running",
             "exit_code": None,
+            "reason": None,
             "name": config.name,
             "argv": sys.argv,
             "overrides": [*before.get("overrides", []), *self.prepared.loaded.overrides],

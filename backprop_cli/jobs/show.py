@@ -18,7 +18,7 @@ from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import is_locked
 from backprop_cli.training.program import Recipe, training_step
 
-_OUTCOME = ("status", "exit_code", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
+_OUTCOME = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
 
 
 @dataclass(frozen=True)
@@ -119,4 +119,4 @@ def _outcome(run: RunDirectory) -> Mapping[str, Any] | None:
     record = run.read_record()
     if record.get("status") == "running" and is_locked(run) is False:
         record["status"] = "killed"
-    return {key: record[key] for key in _OUTCOME if key in record}
+    return {key: record[key] for key in _OUTCOME if key in record and (key != "reason" or record[key])}

@@ -145,8 +145,7 @@ class RunDirectory:
             raise CheckpointError(f"{path}: cannot be opened: {reason(error)}") from error
         if not is_there:
             raise CheckpointError(
-                f"{path}: no such directory; a run is at runs/<name>/<time>, the newest with a checkpoint at "
-                "runs/<name>/latest"
+                f"{path}: no such directory; a run is at runs/<name>/<time>, the newest at runs/<name>/latest"
             )
         if not is_folder:
             raise CheckpointError(f"{path}: expected a run directory, got a file")

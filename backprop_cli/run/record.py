@@ -40,6 +40,7 @@ class Record(BaseModel):
 
     status: str = ""
     exit_code: int | None = None
+    reason: str | None = None
     name: str = ""
     argv: list[str] = []
     overrides: list[str] = []

@@ -151,7 +151,7 @@ class State:
         try:
             self.step, self.epoch = _count(counters["step"]), _count(counters["epoch"])
             self.position = _count(counters["position"])
-            self.memory = {name: _numbers(values) for name, values in counters["memory"].items()}
+            self.memory = {name: _remembered(name, values) for name, values in counters["memory"].items()}
             self.noise.bit_generator.state = counters["random"]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(
@@ -179,15 +179,33 @@ def _network_arrays(recipe: Recipe, vectors: Mapping[str, Array]) -> dict[str, A
 
 
 def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"expected a count, got {value!r}")
+    if type(value) is not int or not 0 <= value < _TOO_MANY:
+        raise ValueError(f"expected a count, got {str(value)[:40]!r}")
     return value
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    for name, value in values.items():
+_TOO_MANY = 2**53
+"""A float holds all counts below it."""
+_MONITORED = (frozenset({"waited"}), frozenset({"value", "step", "epoch", "waited"}))
+_KEYS: Mapping[str, tuple[frozenset[str], ...]] = {
+    BEST: _MONITORED,
+    EARLY_STOPPING: _MONITORED,
+    EPOCH: (frozenset({"loss", "counted", "examples", "penalty", "norm", "steps", "rate", "begin"}),),
+    FULL_BATCH: (frozenset({"pairs", "value", "largest", "stalled"}),),
+    OVERFIT: (frozenset({"loss"}),),
+}
+"""What is remembered under each name, all of it or nothing; of schedules each has its own."""
+_COUNTS = ("step", "epoch", "waited", "counted", "examples", "steps", "begin", "pairs")
+
+
+def _remembered(name: str, values: Mapping[str, Any]) -> dict[str, float]:
+    for key, value in values.items():
         if type(value) not in (int, float):
-            raise TypeError(f"{name}: expected a number, got {value!r}")
+            raise TypeError(f"{name}.{key}: expected a number, got {str(value)[:40]!r}")
+        if key in _COUNTS and not 0 <= value < _TOO_MANY:
+            raise ValueError(f"{name}.{key}: expected a count, got {str(value)[:40]}")
+    if values and name in _KEYS and values.keys() not in _KEYS[name]:
+        raise ValueError(f"{name}: expected {', '.join(sorted(_KEYS[name][-1]))}, got {', '.join(sorted(values))[:80]}")
     return dict(values)
 
 

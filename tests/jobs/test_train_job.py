@@ -102,6 +102,7 @@ def test_run_json_tells_how_it_went():
     assert list(told) == [
         "status",
         "exit_code",
+        "reason",
         "name",
         "argv",
         "overrides",

@@ -149,7 +149,7 @@ def test_open(tmp_path):
 def test_open_what_is_no_run(tmp_path):
     (tmp_path / "file").touch()
     messages = {
-        "nothing": "no such directory; a run is at runs/<name>/<time>, the newest with a checkpoint at runs/<name>/latest",
+        "nothing": "no such directory; a run is at runs/<name>/<time>, the newest at runs/<name>/latest",
         "file": "expected a run directory, got a file",
         "": "is not a run directory: it has no run.json",
     }

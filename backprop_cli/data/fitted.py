@@ -1,0 +1,94 @@
+"""Whether a fitted transform that was read from a file is one: types of all its fields, and sizes that fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from backprop_cli.data.features import Coded, Scaled
+from backprop_cli.data.transform import Transform
+
+
+def check_fitted(transform: Transform) -> None:
+    """Raise ValueError, which names the field, for a transform that fitting does not make."""
+    _check_fields("transform", transform)
+    for place, feature in enumerate(transform.features):
+        name = f"features[{place}]"
+        if isinstance(feature, Coded):
+            if feature.fill is not None and not 0 <= feature.fill < len(feature.categories):
+                raise ValueError(f"{name}.fill: {feature.fill} is no category's number")
+        elif isinstance(feature, Scaled):
+            _check_sizes(name, feature, ("shift", "divisor", "factor", "fill"), feature.width)
+    target = transform.target
+    _check_sizes("target", target, ("mean", "deviation"), len(target.names))
+    if target.columns is not None and target.task in ("classes", "binary"):
+        wanted = 1 if target.task == "classes" else len(target.columns)
+        if len(target.columns) < wanted or len(target.classes) != wanted or len(target.columns) < 1:
+            raise ValueError(f"target.classes: expected {wanted} lists, got {len(target.classes)}")
+    if any(size < 1 for size in transform.input_shape) or not transform.input_shape:
+        raise ValueError(f"input_shape: expected counts, got {list(transform.input_shape)}")
+    if transform.tokens is not None and transform.tokens < 1:
+        raise ValueError(f"tokens: expected a count, got {transform.tokens}")
+    if (transform.text is None) != bool(transform.features):
+        raise ValueError("features: expected some for a table, none for a text")
+    if transform.text is None:
+        rows = 1 if transform.window is None else transform.window.length
+        width = sum(feature.width for feature in transform.features) * rows
+        if width != math.prod(transform.input_shape):
+            raise ValueError(f"features: {width} inputs do not make an example of {list(transform.input_shape)}")
+
+
+def _check_sizes(name: str, holder: object, fields: tuple[str, ...], size: int) -> None:
+    for field in fields:
+        array = getattr(holder, field)
+        if array is None:
+            continue
+        if array.shape not in ((1,), (size,)):
+            raise ValueError(f"{name}.{field}: expected 1 or {size} numbers, got {array.size}")
+        if not np.isfinite(array).all() or (field in ("divisor", "deviation") and not array.all()):
+            raise ValueError(f"{name}.{field}: has what no number is divided by, or is not finite")
+
+
+def _check_fields(name: str, value: Any) -> None:
+    """A dataclass, and those in it."""
+    for key, hint in _hints(type(value)).items():
+        inner = getattr(value, key)
+        if not _fits(inner, hint):
+            raise ValueError(f"{name}.{key}: is not what it should be: {str(inner)[:60]}")
+        for place, item in enumerate(inner if isinstance(inner, tuple) else [inner]):
+            if dataclasses.is_dataclass(item):
+                _check_fields(f"{key}[{place}]" if isinstance(inner, tuple) else key, item)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    """What each field of a dataclass is annotated as."""
+    from backprop_cli.nn.loss import Task
+
+    hints = get_type_hints(cls, localns={"Task": Task})
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type: names, numbers, tuples of them, arrays, settings, None."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, each) for each in inner)
+    if origin is Literal:
+        return any(type(value) is type(each) and value == each for each in inner)
+    if origin is tuple:
+        if len(inner) == 2 and inner[1] is Ellipsis:
+            inner = (inner[0],) * len(value) if isinstance(value, tuple) else inner
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
+    if origin is not None:
+        return isinstance(value, origin) and (not isinstance(value, np.ndarray) or value.dtype.kind == "f")
+    if hint is Any:
+        return True
+    if hint in (int, float, bool, str):
+        return type(value) is hint or (hint is float and type(value) is int)
+    return isinstance(value, hint)
