@@ -10,6 +10,7 @@ import numpy as np
 from backprop_cli.data.settings import WindowSettings
 from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Table, show, spelled
+from backprop_cli.data.text import number_of
 from backprop_cli.data.times import Key, Times
 from backprop_cli.errors import DataError
 
@@ -47,7 +48,9 @@ def fit_times(table: Table, window: WindowSettings) -> Times:
 
 
 def order_of_rows(table: Table, window: WindowSettings, times: Times) -> tuple[Indices, Panel]:
-    """The rows of each series one after the other, in the order of time, series in the order they first appear in.
+    """The rows of each series one after the other, in the order of time; series by name, numbers by value.
+
+    So the order does not depend on that of the file, unless there are no times.
 
     Raises: DataError for a time or group that is missing, for a time that is none, and for one that a series has twice.
     """
@@ -75,9 +78,15 @@ def _groups(table: Table, columns: Sequence[str]) -> tuple[Indices, list[str]]:
             count = "" if len(missing) == 1 else f" ({len(missing):,} rows like it)"
             place = table.at(missing[0], column)
             raise DataError(f"{place}: the row's group is missing{count}; fill it in or remove the row")
-    index: dict[tuple[str | None, ...], int] = {}
-    codes = np.array([index.setdefault(key, len(index)) for key in zip(*texts, strict=True)], np.int64)
-    return codes, [", ".join(map(str, key)) for key in index]
+    keys = list(zip(*texts, strict=True))
+    index = {key: place for place, key in enumerate(sorted(set(keys), key=lambda key: [*map(_by_value, key)]))}
+    return np.array([index[key] for key in keys], np.int64), [", ".join(map(str, key)) for key in index]
+
+
+def _by_value(text: str | None) -> tuple[bool, float, str]:
+    """Numbers by value, then text by code point."""
+    number = number_of(str(text))
+    return (True, 0.0, str(text)) if number is None or number != number else (False, number, str(text))
 
 
 def _ranks(keys: Sequence[Key]) -> Indices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ LONG_RUN = 4
 """Rows that a text stays the same, on average, where each value may be a series of its own."""
 _TIME_NAMES = frozenset({"date", "time", "datetime", "timestamp", "ds", "epoch", "year", "day_number"})
 """Names of columns of numbers that are times."""
+_CLOCK = re.compile(r"\d{1,2}:\d\d")
 
 
 def warn_of_order(examples: Tables, settings: DataSettings) -> None:
@@ -87,12 +89,17 @@ def _as_in_file(table: Table, window: WindowSettings) -> tuple[Indices, Panel]:
 
 
 def _panel_of(table: Table, name: str, keys: Sequence[float | int]) -> str | None:
-    """A column of text that tells rows with equal times apart, where there are such rows."""
-    if len(set(keys)) == len(keys):
+    """A column of text that tells rows with equal dates apart, where there are such rows; an hour of the day does not
+    tell series apart, nor does a month those of a year.
+    """
+    if len(set(keys)) == len(keys) or isinstance(as_feature(table.columns[name]), Numbers):
         return None
     for other in table.columns:
         column = as_feature(table.columns[other])
-        if other == name or not isinstance(column, Text) or are_numbers([*map(str, column.categories)]):
+        if other == name or not isinstance(column, Text):
+            continue
+        texts = [*map(str, column.categories)]
+        if are_numbers(texts) or all(map(_CLOCK.match, texts)):
             continue
         if len(set(zip(keys, spelled(column), strict=True))) == len(keys):
             return other

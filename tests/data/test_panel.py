@@ -159,7 +159,7 @@ def test_short_series_are_counted(load: Load, folder: Path) -> None:
     with pytest.warns(BpWarning) as caught:
         panel(load, source)
     assert [str(each.message) for each in caught] == [
-        f"the {name} split of panel.csv: 2 of 3 groups ('tiny', 'small') have too few rows for an example, and a "
+        f"the {name} split of panel.csv: 2 of 3 groups ('small', 'tiny') have too few rows for an example, and a "
         "window takes 5: length 3 and horizon 2"
         for name in ("train", "validation", "test")
     ]
@@ -243,8 +243,8 @@ def test_a_file_that_runs_backwards(load: Load, folder: Path) -> None:
     )
     falls = (
         "panel.csv:3: column 'date': falls from row to row, 39 times (here '2024-02-08' after '2024-02-09'), and "
-        "windows take the file's order for that of time: set data.window.time: date; where the file has several series, name "
-        "their column in data.window.group"
+        "windows take the file's order for that of time: set data.window.time: date; where the file has several "
+        "series, name their column in data.window.group"
     )
     dropped = (
         "panel.csv: a series is predicted from its columns of numbers; 'date' is text and left out: set "
