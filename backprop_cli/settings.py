@@ -127,8 +127,21 @@ Many = Annotated[tuple[T, ...], Strict(False)]
 """A YAML list, kept as a tuple so that settings stay hashable; its items stay strict."""
 
 
+NOT_UTF_8 = re.compile("[\udc80-\udcff]")
+"""Bytes of a path, as Python's texts have them."""
+
+
 class IsPath:
-    """Marker of a field that names a file: its text is relative to the configuration file, or absolute."""
+    """Marker of a field that names a file: its text is relative to the configuration file, or absolute.
+
+    A path need not be UTF-8: what it has else are lone surrogates in Python's texts, which pydantic takes for none.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            return value if isinstance(value, str) and NOT_UTF_8.search(value) else inner(value)
+
+        return core_schema.no_info_wrap_validator_function(read, handler(source))
 
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -151,6 +164,6 @@ def _expanded(path: str) -> str:
     return VARIABLE.sub(value, path)
 
 
-FilePath = Annotated[str, IsPath(), Field(min_length=1), AfterValidator(_expanded)]
+FilePath = Annotated[str, Field(min_length=1), IsPath(), AfterValidator(_expanded)]
 """A file's path as written in the configuration. ``${NAME}`` in it is an environment variable, ``${NAME:-path}`` one
 that may be unset."""

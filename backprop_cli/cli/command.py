@@ -66,6 +66,15 @@ def finish(code: int) -> None:
         raise typer.Exit(code)
 
 
+def resolve_folder(path: Path) -> Path:
+    """As ``resolve_checkpoint`` for a directory; anything else, a configuration perhaps, is itself."""
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # of a name that is too long, which is told where it is opened
+        return path
+    return resolve_checkpoint(path) if is_folder else path
+
+
 def resolve_checkpoint(path: Path) -> Path:
     """The checkpoint that a directory means, said on standard error; a file is itself.
 

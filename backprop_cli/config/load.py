@@ -20,7 +20,7 @@ from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
 from backprop_cli.config.reasons import explain, got
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError, Problem, did_you_mean
-from backprop_cli.settings import Settings
+from backprop_cli.settings import NOT_UTF_8, Settings
 
 S = TypeVar("S", bound=Settings)
 
@@ -61,7 +61,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = (), plugins: Sequen
     path = Path(path)
     text = _read_text(path)
     tree, source, problems = read_tree(text, str(path), overrides)
-    tree.setdefault("name", path.stem)
+    tree.setdefault("name", NOT_UTF_8.sub("_", path.stem))
     if plugins is None:
         plugins = _own_plugins(tree, source, path.parent, problems, overrides)
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
-from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -65,7 +64,6 @@ def _check_fields(name: str, value: Any) -> None:
                 _check_fields(f"{key}[{place}]" if isinstance(inner, tuple) else key, item)
 
 
-@cache
 def _hints(cls: type) -> dict[str, Any]:
     """What each field of a dataclass is annotated as."""
     from backprop_cli.nn.loss import Task

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ def _read_network(path: Path) -> None:
     """What ``train --resume`` and ``predict`` read."""
     run = _put(path, "checkpoints/last.safetensors")
     resumed = open_run(run, run.last)
-    begin(resumed.loaded, resumed, None, Stopwatch())
-    predict(run.last, path.parent / "data.csv", path.parent / "predictions.csv")
+    with suppress(MemoryError):  # of a network too large, which the command line answers to
+        begin(resumed.loaded, resumed, None, Stopwatch())
+        predict(run.last, path.parent / "data.csv", path.parent / "predictions.csv")
 
 
 def _read_metadata(path: Path) -> None:
@@ -140,7 +142,8 @@ def _read_resolved(path: Path) -> None:
     run = _put(path, "config.resolved.yaml")
     shutil.rmtree(run.checkpoints)
     try:
-        show(run.path)
+        with suppress(MemoryError):  # of a network too large, which the command line answers to
+            show(run.path)
     finally:
         shutil.copytree(path.parent / "whole" / "checkpoints", run.checkpoints)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from backprop_cli.cli.command import Json, Overrides, Plugins, command, resolve_checkpoint
+from backprop_cli.cli.command import Json, Overrides, Plugins, command, resolve_folder
 from backprop_cli.cli.terminal import emit, emit_json, say, standard_output
 from backprop_cli.errors import UsageError
 from backprop_cli.visible import terminal_width
@@ -39,7 +39,7 @@ def explain(
     from backprop_cli.report.explanation import explanation_text
     from backprop_cli.run.output import opened
 
-    found = resolve_checkpoint(target) if target.is_dir() else target
+    found = resolve_folder(target)
     result = job(found, list(overrides or []), numbers=numbers, plugins=list(plugins or [])).to_json()
     if dot is not None:
         with opened(standard_output() if dot == "-" else Path(dot)) as stream:

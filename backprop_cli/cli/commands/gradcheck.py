@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, BadParameter, Option
 
-from backprop_cli.cli.command import Json, Overrides, Plugins, command, finish, resolve_checkpoint
+from backprop_cli.cli.command import Json, Overrides, Plugins, command, finish, resolve_folder
 from backprop_cli.cli.terminal import emit, emit_json, is_plain
 
 
@@ -66,7 +66,7 @@ def gradcheck(
 
     with Progress(sys.stderr, is_plain(sys.stderr)) as progress:
         result = job(
-            resolve_checkpoint(target) if target is not None and target.is_dir() else target,
+            None if target is None else resolve_folder(target),
             list(overrides or []),
             method=method,
             order=2 if order == 2 else 1,
