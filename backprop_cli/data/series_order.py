@@ -68,7 +68,7 @@ def _of_dates(table: Table, name: str, keys: Sequence[float | int], window: Wind
         before = next(b for b, r in pairs if r == row)
         now, then = (show(spelled(table.columns[name])[place]) for place in (row, before))
         count = f"{len(falls):,} time{'' if len(falls) == 1 else 's'}"
-        what = "falls from row to row" if len(falls) > rises else "starts again"
+        what = "falls from row to row" if len(falls) > rises else "goes back in time"
         group = "" if window.group else "; where the file has several series, name their column in data.window.group"
         yield (
             f"{table.at(row, name)}: {what}, {count} (here {now} after {then}), and windows take the file's order for "

@@ -88,10 +88,18 @@ class Transform:
     def exact_targets(self, table: Table, rows: Rows, targets: Array) -> Array | None:
         """Targets of a regression in their own unit, float64 (rows, outputs), as they were before they became
         ``targets``; None where those say the same.
+
+        Inputs that are the target are compared in the network's own numbers. Of arrays, such as images, they are not
+        kept a second time.
         """
-        if self.target.columns is None or self.target.task != "regression":
+        if self.target.task != "regression":
             return None
-        exact = self.target.numbers(table, rows)
+        if self.target.columns is not None:
+            exact = self.target.numbers(table, rows)
+        elif any(feature.shape for feature in self.features):
+            return None
+        else:
+            exact = self.inputs(table, rows, dtype=np.float64).reshape(targets.shape)
         return None if np.array_equal(self.target.restore(targets.astype(np.float64)), exact) else exact
 
     def check_format(self, name: str, format: Format) -> None:

@@ -260,7 +260,7 @@ def test_series_one_after_the_other(load: Load, folder: Path) -> None:
     source = write(folder, rows())
     found = warned(load, source, {"length": 3})
     assert found[0].startswith(
-        "panel.csv:32: column 'date': starts again, 2 times (here '2024-01-01' after '2024-01-30'), "
+        "panel.csv:32: column 'date': goes back in time, 2 times (here '2024-01-01' after '2024-01-30'), "
     )
     assert found[1] == (
         "panel.csv:32: column 'shop': changes from 'north' to 'south' after 30 rows, and windows take all rows for "

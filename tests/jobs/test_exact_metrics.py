@@ -91,3 +91,23 @@ def test_train_says_that_float32_rounds_the_targets_away(capsys):
     assert warning in Path("run/log.txt").read_text()
     assert bp("train", config(), "--run-dir", "run2", "--quiet", "data.transform.target=standardize") == 0
     assert "warning" not in capsys.readouterr().err
+
+
+def test_inputs_that_are_the_target():
+    """The network predicts 0 of both columns; r2 is the mean of that of each."""
+    rng = np.random.default_rng(1)
+    lines = [f"{1.7e9 + 10 * value:.3f},{value:.6f}" for value in rng.random(40)]
+    Path("d.csv").write_text("\n".join(["a,b", *lines]) + "\n")
+    path = write_config(
+        data={"source": "d.csv", "target": "features", "transform": {"numeric": {"scale": 1.0}}},
+        model={"layers": [{"type": "dense", "units": 2, "initializer": "zeros"}]},
+        loss="mean_squared_error",
+        metrics=["r2", "mean_absolute_error"],
+        optimizer={"type": "sgd", "learning_rate": 1e-37},
+        training={"epochs": 1},
+    )
+    run_of(path, "run")
+    found = evaluate("run", data=Path("d.csv")).metrics
+    values = np.loadtxt("d.csv", delimiter=",", skiprows=1)
+    assert found["mean_absolute_error"] == pytest.approx(values.mean(), rel=1e-12)
+    assert found["r2"] == pytest.approx(np.mean(1 - np.mean(values**2, axis=0) / values.var(axis=0)), rel=1e-9)
