@@ -18,7 +18,7 @@ from backprop_cli.data.panel import fit_times, in_order
 from backprop_cli.data.precision import lost
 from backprop_cli.data.read import read_table
 from backprop_cli.data.series import series_split, window_starts, windows_at
-from backprop_cli.data.series_order import warn_of_order
+from backprop_cli.data.series_order import warn_of_gaps, warn_of_order
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
@@ -68,6 +68,8 @@ def load_dataset(
             warn_of_order(examples, settings)
         times = fit_times(examples.inputs, settings.window) if fitted is None else fitted.times
         examples = examples.in_order(settings.window, times)
+        if fitted is None and examples.panel is not None:
+            warn_of_gaps(examples.inputs, examples.panel, settings.window, times)
     rows = _split(examples, settings, seed, task, fitting=fitted is None)
     transform = fitted or fit_transform(
         examples.inputs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ from backprop_cli.errors import DataError, listing, warn
 
 LONG_RUN = 4
 """Rows that a text stays the same, on average, where each value may be a series of its own."""
+REGULAR = 0.9
+"""Share of steps in time that are the same where the others are exceptions."""
 _TIME_NAMES = frozenset({"date", "time", "datetime", "timestamp", "ds", "epoch", "year", "day_number"})
 """Names of columns of numbers that are times."""
 _CLOCK = re.compile(r"\d{1,2}:\d\d")
@@ -38,6 +41,27 @@ def warn_of_order(examples: Tables, settings: DataSettings) -> None:
     for text in found:
         if text is not None:
             warn(text)
+
+
+def warn_of_gaps(table: Table, panel: Panel, window: WindowSettings, times: Times) -> None:
+    """Warn of a few steps in time that are longer than nearly all others. The table is in the order of time."""
+    if window.time is None:
+        return
+    column, texts = window.time, spelled(table.columns[window.time])
+    keys = times.keys(texts, lambda row: table.at(row, column))
+    steps = {row: keys[row] - keys[row - 1] for part in panel.parts for row in part[1:]}
+    if not steps:
+        return
+    (usual, often), *_ = Counter(steps.values()).most_common(1)
+    longer = [row for row, step in steps.items() if step > 1.5 * usual]
+    if not longer or often < REGULAR * len(steps) or len(longer) > (1 - REGULAR) * len(steps):
+        return
+    row = longer[0]
+    count = (
+        f"{len(longer):,} of {len(steps):,} steps in time {'is' if len(longer) == 1 else 'are'} longer than the others"
+    )
+    here = f"here from {show(texts[row - 1])} to {show(texts[row])}"
+    warn(f"{table.at(row, column)}: {count} ({here}), and windows take all for equal; add the rows that are missing")
 
 
 def _dates(table: Table, name: str) -> Sequence[float | int] | None:

@@ -299,3 +299,22 @@ def test_ordinary_series_are_not_warned_of(load: Load, folder: Path) -> None:
     source = write(folder, lines, header="date,sky,w,v")
     assert warned(load, source, {"length": 3}, features=["w", "v"]) == []
     assert warned(load, source, {"length": 3}, features=["w", "v", "sky"]) == []
+
+
+def test_rows_that_are_missing_between_others(load: Load, folder: Path) -> None:
+    lines = [
+        line for line in rows() if not line.startswith(("2024-01-05,north", "2024-01-06,north", "2024-01-08,south"))
+    ]
+    source = write(folder, shuffled(lines))
+    number = 2 + shuffled(lines).index("2024-01-07,north,1006")
+    assert warned(load, source, WINDOW) == [
+        f"panel.csv:{number}: column 'date': 2 of 56 steps in time are longer than the others (here from '2024-01-04' "
+        "to '2024-01-07'), and windows take all for equal; add the rows that are missing"
+    ]
+
+
+@pytest.mark.parametrize("step", [lambda k: k + 2 * (k // 5), lambda k: 30 * k + k // 2, lambda k: k * k])
+def test_steps_that_are_not_all_the_same_by_nature(load: Load, folder: Path, step) -> None:
+    """Working days, months, and times without any order."""
+    source = write(folder, [f"{START + timedelta(step(k))},{k}" for k in range(40)], header="date,v")
+    assert warned(load, source, {"length": 3, "time": "date"}) == []
