@@ -18,8 +18,8 @@ def jittered(outputs: Sequence[Value], feed: Mapping[Value, Array], rng: np.rand
     """The arrays of ``outputs`` where every float64 that an op computes is ``1 +- eps`` of itself, signs at random.
 
     What moved, the machine's own rounding moves as well, also where it is all that large numbers leave of their
-    difference. Results of kinked ops are left alone, and steps keep what they are at ``feed``: which of two equals is the
-    larger is no rounding, and a point on a kink stays on its branch.
+    difference. Results of kinked ops are left alone, and steps keep what they are at ``feed``: which of two equals is
+    the larger is no rounding, and a point on a kink stays on its branch.
 
     Source: Monte Carlo arithmetic, Parker (1997).
     """

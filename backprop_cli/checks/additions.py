@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import ValidationError
 
 from backprop_cli.autodiff import OPS
+from backprop_cli.checks.gradients import check_objective
+from backprop_cli.checks.method import Options
 from backprop_cli.checks.promises.kept import check_rules, check_values
-from backprop_cli.checks.registered import check_registered
-from backprop_cli.checks.result import Report
+from backprop_cli.checks.registered import check_registered, op_objectives
+from backprop_cli.checks.result import Report, worst_first
 from backprop_cli.registry import Entry, RegistrationError
 
 CHECKED = ("layers", "activations", "losses", "optimizers", "averages", "initializers", "ops")
 """Kinds of which ``check_registered`` can tell something."""
-
 
 _SEED = 0
 
@@ -58,5 +61,9 @@ def _gradients(entry: Entry) -> Report:
 
 def _second_order(entry: Entry, first: Report) -> Report:
     """The report on the rules' own derivatives where one of them is wrong, else the first."""
-    second = check_registered(order=2, only={entry.registry.plural: (entry.name,)})
+    options = Options("all", first.tolerance, _SEED)
+    objectives = op_objectives(np.random.default_rng(_SEED), {entry.registry.plural: (entry.name,)}, edges=False)
+    second = replace(
+        first, checks=worst_first([c for each in objectives for c in check_objective(each, "auto", 2, options)])
+    )
     return first if second.passed else second

@@ -16,7 +16,7 @@ import numpy as np
 from backprop_cli.autodiff import Array, Value
 from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.objective import Objective, Tensor, tensors_of
-from backprop_cli.checks.result import Check, Entry, Report, worst_first
+from backprop_cli.checks.result import Check, Entry, Report, applied_tolerance, worst_first
 from backprop_cli.checks.rules import wrong_rules
 from backprop_cli.nn.model import Model
 from backprop_cli.training.program import INPUTS, PARAMETERS, Recipe, forward
@@ -85,7 +85,15 @@ def check_gradients(
         if any(check.verdict == "FAIL" for check in found):
             rules += wrong_rules(objective, order, options)
     seconds = time.perf_counter() - started
-    return Report(target, options.tolerance, worst_first(checks), seconds, method, rules=worst_first(rules))
+    return Report(
+        target,
+        applied_tolerance(checks, options.tolerance),
+        worst_first(checks),
+        seconds,
+        method,
+        rules=worst_first(rules),
+        tolerance_of=METHODS[method].tolerance_of,
+    )
 
 
 def check_objective(objective: Objective, method: str, order: Order, options: Options) -> list[Check]:

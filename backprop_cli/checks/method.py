@@ -53,6 +53,9 @@ class Method:
     words: ClassVar[tuple[str, str]] = ("the program's gradient", "the loss's slope")
     """What the two numbers of an entry are, ``analytic`` and ``numeric``."""
 
+    tolerance_of: ClassVar[str] = ""
+    """What its own tolerance is relative to; empty where it applies the one of the options, to each derivative."""
+
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """A check of every tensor of the objective, and others beside them."""
         raise NotImplementedError
@@ -88,6 +91,9 @@ Kind = Literal["rademacher", "gaussian"]
 KINDS: tuple[Kind, Kind] = ("rademacher", "gaussian")
 """Of random directions: signs miss no single wrong element, equal and opposite mistakes do not cancel along both."""
 
+HIDDEN = 0.1
+"""Part of a derivative that is rounding, from which on right cannot be told from wrong."""
+
 Judge = Callable[[Tensor, Direction, tuple[int, ...]], Entry]
 
 
@@ -102,9 +108,9 @@ def entrywise(
     return {tensor: list(found.values()) for tensor, found in entries.items()}
 
 
-def checks_of(entries: dict[Tensor, list[Entry]]) -> list[Check]:
-    """One check a tensor."""
-    return [Check(tensor.name, tensor.kind, tensor.shape, tuple(found)) for tensor, found in entries.items()]
+def checks_of(entries: dict[Tensor, list[Entry]], tolerance: float | None = None) -> list[Check]:
+    """One check a tensor; ``tolerance``: the method's own."""
+    return [Check(tensor.name, tensor.kind, tensor.shape, tuple(found), tolerance) for tensor, found in entries.items()]
 
 
 def random_direction(tensors: Sequence[Tensor], rng: np.random.Generator, kind: Kind) -> Direction:

@@ -185,6 +185,11 @@ class Objective:
             self._moving(moved, part)[...] += t * part.vector
         return moved
 
+    @property
+    def length(self) -> float:
+        """The Euclidean length of the checked gradient."""
+        return math.sqrt(sum(float(gradient @ gradient) for gradient in self.gradient.values()))
+
     def at(self, direction: Direction) -> float:
         """Largest entry of the point, in size, among those that move."""
         return max((_largest(self._moving(self.point, part)) for part in direction), default=0.0)

@@ -12,9 +12,9 @@ from backprop_cli.autodiff import OPS, Array, Op, Sample, constant, input_
 from backprop_cli.checks.edges import edge_samples
 from backprop_cli.checks.formulas import check_averages, check_initializers, check_optimizers
 from backprop_cli.checks.gradients import check_objective
-from backprop_cli.checks.method import Options, Order
+from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.objective import Objective, tensors_of, weighted
-from backprop_cli.checks.result import Check, Report, worst_first
+from backprop_cli.checks.result import Check, Report, applied_tolerance, graver, worst_first
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.nn.average import AVERAGES
@@ -58,10 +58,16 @@ def check_registered(
     options = Options("all", tolerance, seed)
     worst: dict[tuple[str, str], Check] = {}
     for check in _all(method, order, options, rng, only, progress):
-        known = worst.get((check.name, check.kind))
-        worst[check.name, check.kind] = check if known is None else worst_first([check, known])[0]
+        worst[check.name, check.kind] = graver(check, worst.get((check.name, check.kind)))
     checks = worst_first(list(worst.values()))
-    return Report("everything registered", tolerance, checks, time.perf_counter() - started, method)
+    return Report(
+        "everything registered",
+        applied_tolerance(checks, tolerance),
+        checks,
+        time.perf_counter() - started,
+        method,
+        tolerance_of=METHODS[method].tolerance_of,
+    )
 
 
 def _all(
@@ -87,10 +93,10 @@ def _types(registry: Registry[Any], only: Names | None) -> list[tuple[str, Any]]
     return registry.items() if only is None else [(name, registry[name]) for name in only.get(registry.plural, ())]
 
 
-def op_objectives(rng: np.random.Generator, only: Names | None = None) -> Iterator[Objective]:
-    """Every op at its samples and at the edges of their shapes."""
+def op_objectives(rng: np.random.Generator, only: Names | None = None, *, edges: bool = True) -> Iterator[Objective]:
+    """Every op at its samples and (``edges``) at the edges of their shapes."""
     for name, cls in _types(OPS, only):
-        for sample in [each for own in cls.samples for each in (own, *edge_samples(cls, own, rng))]:
+        for sample in [s for own in cls.samples for s in (own, *(edge_samples(cls, own, rng) if edges else ()))]:
             op: Op = cls(**sample.fields)
             arrays = operands(sample, rng)
             if is_differentiable(op, arrays):

@@ -41,6 +41,11 @@ class Entry:
     is_beside: bool = False
 
     @property
+    def is_judged(self) -> bool:
+        """Whether right could be told from wrong at the point itself."""
+        return self.verdict not in ("KINK", "TINY")
+
+    @property
     def absolute_error(self) -> float:
         """``|a - n|``."""
         return abs(self.analytic - self.numeric)
@@ -53,12 +58,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Check:
-    """The derivatives by one array: those of its entries that were sampled."""
+    """The derivatives by one array: those of its entries that were sampled.
+
+    ``tolerance``: what its method applied, where that is not the one it was given.
+    """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     entries: tuple[Entry, ...]
+    tolerance: float | None = None
 
     @property
     def size(self) -> int:
@@ -73,6 +82,16 @@ class Check:
             verdicts.discard("TINY")
         nothing: Verdict = "TINY" if self.size else "PASS"  # an empty array has no derivative that could be wrong
         return max(verdicts or {nothing}, key=lambda verdict: _SEVERITY[verdict])
+
+    @property
+    def judged(self) -> int:
+        """Entries of which right could be told from wrong."""
+        return sum(entry.is_judged for entry in self.entries)
+
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether it says nothing: no entry of an array that has some could be judged."""
+        return self.size > 0 and self.judged == 0
 
     @property
     def worst(self) -> Entry | None:
@@ -90,6 +109,7 @@ class Check:
             "shape": list(self.shape),
             "size": self.size,
             "checked": len(self.entries),
+            "judged": self.judged,
             "max_relative_error": max((_sortable(entry.relative_error) for entry in told), default=0.0),
             "max_absolute_error": max((_sortable(entry.absolute_error) for entry in told), default=0.0),
             "worst": None
@@ -117,7 +137,7 @@ class Report:
     """All checks of a network, worst first.
 
     ``rules``: the ops whose rule is wrong, where a gradient is. ``score``: how many rules broken on purpose the check
-    noticed, where that was asked for.
+    noticed, where that was asked for. ``strict``: a check that could judge nothing is not passed.
     """
 
     target: str
@@ -128,21 +148,35 @@ class Report:
     dtype: str = "float64"
     rules: tuple[Check, ...] = ()
     score: Score | None = None
+    strict: bool = False
+    tolerance_of: str = ""
+    """What the tolerance is relative to, where that is not the derivative."""
+
+    @property
+    def unjudged(self) -> tuple[Check, ...]:
+        """The checks that say nothing."""
+        return tuple(check for check in self.checks if check.is_unjudged)
 
     @property
     def passed(self) -> bool:
-        """Whether no gradient is wrong or not finite, and no broken rule went unnoticed."""
-        noticed = self.score is None or not self.score.survivors
-        return noticed and all(check.verdict not in ("FAIL", "NONFINITE") for check in self.checks)
+        """Whether no gradient is wrong or not finite, no broken rule went unnoticed, and (``strict``) nothing was left
+        unjudged.
+        """
+        if (self.score is not None and self.score.survivors) or (self.strict and self.unjudged):
+            return False
+        return all(check.verdict not in ("FAIL", "NONFINITE") for check in self.checks)
 
     @property
     def worst(self) -> Check | None:
         """The gravest check; where all passed that with the largest relative error of those that could be told."""
-        told = self.checks if not self.passed else [check for check in self.checks if check.verdict == "PASS"]
+        wrong = any(check.verdict in ("FAIL", "NONFINITE") for check in self.checks)
+        told = self.checks if wrong else [check for check in self.checks if check.verdict == "PASS"]
         return next(iter([*told, *self.checks]), None)
 
     def to_json(self) -> dict[str, Any]:
-        """As ``bp gradcheck --json`` prints it. ``rules`` and ``mutants`` are there where there are any."""
+        """As ``bp gradcheck --json`` prints it. ``rules``, ``unjudged`` and ``mutants`` are there where there are
+        any.
+        """
         rules = {"rules": [check.to_json() for check in self.rules]} if self.rules else {}
         return {
             "passed": self.passed,
@@ -150,14 +184,28 @@ class Report:
             "method": self.method,
             "dtype": self.dtype,
             "tolerance": self.tolerance,
+            **({"tolerance_of": self.tolerance_of} if self.tolerance_of else {}),
             "checks": [check.to_json() for check in self.checks],
             **rules,
+            **({"unjudged": [check.name for check in self.unjudged]} if self.unjudged else {}),
             **({"mutants": self.score.to_json()} if self.score is not None else {}),
         }
 
 
 def _sortable(error: float) -> float:
     return math.inf if math.isnan(error) else error
+
+
+def applied_tolerance(checks: Sequence[Check], given: float) -> float:
+    """The largest that a method applied by itself, else the one it was given."""
+    return max((check.tolerance for check in checks if check.tolerance is not None), default=given)
+
+
+def graver(check: Check, known: Check | None) -> Check:
+    """Which of two checks of one thing says more about it: one that judged an entry, then the worse."""
+    if known is None or check.is_unjudged != known.is_unjudged:
+        return check if known is None or known.is_unjudged else known
+    return worst_first([check, known])[0]
 
 
 def worst_first(checks: Sequence[Check]) -> tuple[Check, ...]:

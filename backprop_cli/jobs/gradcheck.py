@@ -12,7 +12,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.gradients import check_gradients, enough_examples
-from backprop_cli.checks.method import Options, Order
+from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
@@ -40,6 +40,7 @@ def gradcheck(
     samples: int | Literal["all"] | None = None,
     tolerance: float | None = None,
     mutate: bool = False,
+    strict: bool = False,
     plugins: Sequence[Path | str] = (),
     on_progress: OnProgress | None = None,
 ) -> Report:
@@ -48,18 +49,21 @@ def gradcheck(
     Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
     border pixel that is always 0 would hide a wrong gradient. ``method``, ``samples`` and ``tolerance`` default to the
     configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
-    registered is checked, all entries. ``mutate`` then breaks each derivative rule in turn, by itself or in the
-    network, and counts how often the check notices. ``plugins``: files with code that a checkpoint needs, or that is
-    to be checked with what is registered. ``on_progress(what, done, total)`` is told how far it is.
+    registered is checked, all entries. ``strict``: a check in which no entry could be judged is no pass. ``mutate``
+    then breaks each derivative rule in turn, by itself or in the network, and counts how often the check notices.
+    ``plugins``: files with code that a checkpoint needs, or that is to be checked with what is registered.
+    ``on_progress(what, done, total)`` is told how far it is.
 
     Raises:
         UsageError: a tolerance that is not above 0, a method that there is not, a plugin that is missing.
         ConfigError: the configuration is wrong.
-        CheckError: a gradient of a plugin of the network is wrong.
+        CheckError: a gradient of a plugin of the network is wrong, or another promise is broken.
         DataError: data that is needed to know the shapes cannot be read.
         CheckpointError: the checkpoint is missing or damaged.
 
     """
+    if method is not None:
+        METHODS[method]  # an unknown one is told before anything is read
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:
@@ -69,7 +73,7 @@ def gradcheck(
         with blas_threads(1):  # arrays of a few numbers: a second thread would cost more than it does
             report = check_registered(method=method, order=order, tolerance=tolerance, progress=on_progress)
             score = op_score(method=method, order=order, tolerance=tolerance, progress=on_progress) if mutate else None
-        return replace(report, score=score)
+        return replace(report, score=score, strict=strict)
     path, loaded, recipe, network = _network(Path(target), overrides, plugins)
     seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
     method, options = (
@@ -80,7 +84,7 @@ def gradcheck(
     with blas_threads(1):
         report = check_gradients(recipe, arrays, target=str(path), method=method, order=order, options=options)
         score = network_score(recipe, arrays, method=method, order=order, options=options) if mutate else None
-    return replace(report, score=score)
+    return replace(report, score=score, strict=strict)
 
 
 def _network(

@@ -274,6 +274,7 @@ def test_after_max_seconds_nothing_is_checked_and_nothing_claimed():
         "shape": [5, 4],
         "size": 20,
         "checked": 0,
+        "judged": 0,
         "max_relative_error": 0.0,
         "max_absolute_error": 0.0,
         "worst": None,
@@ -286,7 +287,8 @@ def test_json_is_that_of_the_contract():
     content = report.to_json()
     assert list(content) == ["passed", "target", "method", "dtype", "tolerance", "checks"]
     assert (content["passed"], content["target"], content["tolerance"]) == (True, "it", 1e-5)
-    keys = ["name", "kind", "shape", "size", "checked", "max_relative_error", "max_absolute_error", "worst", "verdict"]
+    errors = ["max_relative_error", "max_absolute_error"]
+    keys = ["name", "kind", "shape", "size", "checked", "judged", *errors, "worst", "verdict"]
     for found in content["checks"]:
         assert list(found) == keys
         assert list(found["worst"]) == ["index", "analytic", "numeric"]

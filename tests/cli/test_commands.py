@@ -98,6 +98,7 @@ def checks(*verdicts):
             "shape": [10, 64],
             "size": 640,
             "checked": 32,
+            "judged": 0 if verdict in ("KINK", "TINY") else 32,
             "max_relative_error": 1.5e-8,
             "max_absolute_error": 1e-10,
             "worst": {"index": [0, 1], "analytic": 0.5, "numeric": 0.5},
@@ -123,15 +124,15 @@ def test_gradcheck(job, capsys):
     calls = job("gradcheck", Result(checked("PASS", "KINK")))
     words = ["gradcheck", "a.yaml", "seed=1", "--samples", "all", "--method", "central", "--tolerance", "1e-4"]
     assert app.run(words) == 0
-    options = {"method": "central", "order": 1, "samples": "all", "tolerance": 1e-4, "mutate": False, "plugins": []}
-    options["on_progress"] = ANY
+    options = {"method": "central", "order": 1, "samples": "all", "tolerance": 1e-4, "mutate": False, "strict": False}
+    options |= {"plugins": [], "on_progress": ANY}
     assert calls == [((Path("a.yaml"), ["seed=1"]), options)]
     assert capsys.readouterr().out == (
         "name            kind       shape     checked  relative error  absolute error  verdict\n"
         "dense_1.weight  parameter  [10, 64]  32/640          1.5e-08           1e-10  PASS\n"
         "dense_2.weight  parameter  [10, 64]  32/640          1.5e-08           1e-10  KINK\n"
         "\n"
-        "PASS: 2 checks (method central, float64, tolerance 1e-05)\n"
+        "PASS: 2 checks, 32 of 64 entries judged (method central, float64, tolerance 1e-05)\n"
     )
 
 
@@ -139,8 +140,8 @@ def test_gradcheck_wrong(job, capsys):
     result = checked("FAIL", "NONFINITE", "PASS")
     calls = job("gradcheck", Result(result, passed=False))
     assert app.run(["gradcheck"]) == 3
-    options = {"method": None, "order": 1, "samples": None, "tolerance": None, "mutate": False, "plugins": []}
-    options["on_progress"] = ANY
+    options = {"method": None, "order": 1, "samples": None, "tolerance": None, "mutate": False, "strict": False}
+    options |= {"plugins": [], "on_progress": ANY}
     assert calls == [((None, []), options)]
     assert capsys.readouterr().out.endswith(
         "\n\n"
@@ -148,7 +149,7 @@ def test_gradcheck_wrong(job, capsys):
         "dense_1.weight  parameter  [0, 1]  0.5       0.5             1.5e-08\n"
         "dense_2.weight  parameter  [0, 1]  0.5       0.5             1.5e-08\n"
         "\n"
-        "FAIL: 2 of 3 checks wrong (method central, float64, tolerance 1e-05)\n"
+        "FAIL: 2 of 3 checks wrong, 96 of 96 entries judged (method central, float64, tolerance 1e-05)\n"
     )
     assert app.run(["gradcheck", "--json", "--samples", "5"]) == 3
     assert json.loads(capsys.readouterr().out) == result

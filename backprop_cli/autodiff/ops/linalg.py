@@ -103,7 +103,8 @@ class Matmul(Bilinear):
         by_x = np.broadcast_to(x[..., :, None, :], (*out.shape, x.shape[-1]))
         by_y = np.broadcast_to(y.swapaxes(-1, -2)[..., None, :, :], (*out.shape, y.shape[-2]))
         return tuple(
-            Local(reads.reshape(out.size, reads.shape[-1]), False, v.size) for reads, v in zip((by_x, by_y), primals, strict=True)
+            Local(reads.reshape(out.size, reads.shape[-1]), False, v.size)
+            for reads, v in zip((by_x, by_y), primals, strict=True)
         )
 
     def written(self, *operands: str) -> str:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from backprop_cli.checks.bisection import locate
-from backprop_cli.checks.method import KINDS, METHODS, ROUNDING, Method, Options, checks_of, random_direction
+from backprop_cli.checks.method import HIDDEN, KINDS, METHODS, ROUNDING, Method, Options, checks_of, random_direction
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, unit
 from backprop_cli.checks.result import Check, Entry
 
@@ -25,6 +25,7 @@ class Adjoint(Method):
     tolerance is its own, 1e-12; where the two differ the entry is found by halving.
     """
 
+    tolerance_of: ClassVar[str] = "the gradient's length"
     words: ClassVar[tuple[str, str]] = ("reverse mode's derivative", "forward mode's")
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
@@ -36,16 +37,17 @@ class Adjoint(Method):
                 direction = random_direction([tensor], rng, kind)
                 if direction and not options.is_over:
                     entries[tensor].append(_entry(objective, tensor, direction))
-        return checks_of(entries)
+        return checks_of(entries, TOLERANCE)
 
 
 def _entry(objective: Objective, tensor: Tensor, direction: Direction) -> Entry:
     reverse, forward = objective.slope(direction), objective.forward(direction)
     if not (math.isfinite(reverse) and math.isfinite(forward)):
         return Entry((), reverse, forward, "NONFINITE")
-    size = TOLERANCE * float(np.linalg.norm(objective.gradient[tensor])) + ROUNDING * objective.rounding.of_gradient[tensor]
-    if abs(forward - reverse) <= size * norm(direction):
-        return Entry((), reverse, forward, "PASS")
+    length, rounding = float(np.linalg.norm(objective.gradient[tensor])), objective.rounding.of_gradient[tensor]
+    if abs(forward - reverse) <= (TOLERANCE * length + ROUNDING * rounding) * norm(direction):
+        is_hidden = reverse != forward and ROUNDING * rounding > HIDDEN * length
+        return Entry((), reverse, forward, "TINY" if is_hidden else "PASS")
     _, element = locate(lambda v: objective.slope(v) - objective.forward(v), direction, reverse - forward)
     along = unit(tensor, element)
     return Entry(tensor.index(element), objective.slope(along), objective.forward(along), "FAIL")

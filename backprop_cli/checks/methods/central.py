@@ -28,8 +28,11 @@ _HALVINGS = 5, 12
 """Least and most steps of an extrapolation, each half of the one before."""
 _RESOLVED = 1e-3
 """Part of a difference that is rounding, from which on smaller steps show nothing."""
+_CONVERGED = 0.1
+"""Part of an extrapolated difference that the last halving of its step may change."""
 _MARGIN = 4.0
 """How many times its own error a difference must be off before it says that a derivative is wrong."""
+
 
 class Step(NamedTuple):
     """``h`` to both sides of ``point + center direction``, where every kink takes these ``branches``."""
@@ -102,15 +105,13 @@ def quotient(
     return (above - below) / (2.0 * h), noise, is_smooth
 
 
-def extrapolated(
-    objective: Objective, direction: Direction, step: Step, rounding: float
-) -> tuple[float, float]:
-    """The limit of the central differences with h, h/2, h/4, ... and how far it may be off; NaN and infinity where there
-    is none.
+def extrapolated(objective: Objective, direction: Direction, step: Step, rounding: float) -> tuple[float, float]:
+    """The limit of the central differences with h, h/2, h/4, ... and how far it may be off; NaN and infinity where
+    there is none.
 
-    Each row of Richardson's tableau ``D[k, j] = D[k, j-1] + (D[k, j-1] - D[k-1, j-1]) / (4^j - 1)`` ends at an estimate.
-    It may be off by what it differs from its neighbours, by what rounding makes, and by what later rows differ from it
-    beyond their own rounding: a function that bends within the smallest step has no row that the later ones confirm.
+    Each row of Richardson's tableau ``D[k, j] = D[k, j-1] + (D[k, j-1] - D[k-1, j-1]) / (4^j - 1)`` ends at an
+    estimate. It may be off by what it differs from its neighbours, by what rounding makes, and by what later rows
+    differ from it beyond their own rounding: those deny an estimate whose steps are longer than a bend of the function.
 
     Source: Ridders, Accurate Computation of F'(x) and F'(x) F''(x) (1982).
     """
@@ -134,10 +135,12 @@ def extrapolated(
 
 
 def _rated(found: Sequence[tuple[float, float, float]], k: int) -> tuple[float, float]:
-    """An estimate of ``extrapolated`` and how far it may be off."""
+    """An estimate of ``extrapolated`` and how far it may be off: infinitely, where steps of half the size still change
+    much of it.
+    """
     estimate, gap, noise = found[k]
-    denied = max((abs(later - estimate) - room for later, _, room in found[k + 1 :]), default=0.0)
-    return estimate, gap + noise + max(denied, 0.0)
+    bend = gap + max(0.0, *(abs(later - estimate) - room for later, _, room in found[k + 1 :]), 0.0)
+    return estimate, bend + noise if bend <= max(noise, _CONVERGED * abs(estimate)) else math.inf
 
 
 def _second_look(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 from backprop_cli.checks.bisection import locate
-from backprop_cli.checks.method import KINDS, METHODS, Method, Options, power_of_two, random_direction
+from backprop_cli.checks.method import HIDDEN, KINDS, METHODS, Method, Options, power_of_two, random_direction
 from backprop_cli.checks.methods.central import by_difference
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, unit
 from backprop_cli.checks.result import Check, Entry
@@ -40,6 +41,8 @@ class Projection(Method):
     A weight shows whose error is above about 1e-8 of the whole gradient's length: 1e-5 of a typical entry of a million.
     """
 
+    tolerance_of: ClassVar[str] = "the gradient's length"
+
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """A check of the directions, and one of each tensor in which an entry was looked at."""
         size = sum(tensor.size for tensor in objective.tensors)
@@ -61,7 +64,9 @@ class Projection(Method):
             if entry.verdict == "FAIL":
                 break
         named = [Check(t.name, t.kind, t.shape, tuple(found)) for t, found in entries.items()]
-        return [*named, Check("random directions", "projection", (size,), tuple(directions))]
+        length = objective.length
+        tolerance = scale.noise / length if scale is not None and length > 0.0 else None
+        return [*named, Check("random directions", "projection", (size,), tuple(directions), tolerance)]
 
 
 def calibrated(objective: Objective, direction: Direction) -> _Scale:
@@ -106,14 +111,17 @@ def _smooth_difference(objective: Objective, direction: Direction, scale: _Scale
 
 
 def _projected(objective: Objective, direction: Direction, scale: _Scale) -> Entry:
-    """The projection both ways; ``FAIL`` where they differ by more than the noise."""
+    """The projection both ways; ``FAIL`` where they differ by more than noise, ``TINY`` where noise hides both."""
     analytic = objective.slope(direction)
     numeric, noise, is_smooth = _smooth_difference(objective, direction, scale)
     if not (math.isfinite(analytic) and math.isfinite(numeric)):
         return Entry((), analytic, numeric, "NONFINITE")
     if not is_smooth:
         return Entry((), analytic, numeric, "KINK")
-    return Entry((), analytic, numeric, "PASS" if abs(analytic - numeric) <= noise else "FAIL")
+    if abs(analytic - numeric) > noise:
+        return Entry((), analytic, numeric, "FAIL")
+    is_hidden = analytic != numeric and noise > HIDDEN * objective.length
+    return Entry((), analytic, numeric, "TINY" if is_hidden else "PASS")
 
 
 def _named(

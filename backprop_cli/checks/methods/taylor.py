@@ -25,13 +25,14 @@ class Taylor(Method):
     """``|f(x + s v) - f(x) - s g v|`` falls like s^2 where the gradient g is right, like s where it is wrong.
 
     With the Hessian, ``- s^2 / 2 v H v``, like s^3. There is no step to choose: s goes from 1/8 down to where rounding
-    begins, as long as no kink is crossed. The measured rate may be 0.1 below that; the tolerance is not used.
+    begins, as long as no kink is crossed. The measured rate may be 0.1 below that, which is the tolerance.
 
     A gradient that is wrong by e shows where e is more than 0.08 times the curvature times the smallest s.
 
     Source: Farrell, Ham, Funke & Rognes, Automated Derivation of the Adjoint (2013), section 5; pyadjoint.
     """
 
+    tolerance_of: ClassVar[str] = "the rate"
     words: ClassVar[tuple[str, str]] = ("the rate expected of the remainder", "the measured one")
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
@@ -44,7 +45,7 @@ class Taylor(Method):
                 length = norm(direction)
                 v = [part._replace(vector=part.vector / length) for part in direction]
                 entries[tensor].append(by_remainder(objective, v))
-        return checks_of(entries)
+        return checks_of(entries, _SLACK)
 
 
 def by_remainder(objective: Objective, direction: Direction) -> Entry:
@@ -76,7 +77,7 @@ def by_remainder(objective: Objective, direction: Direction) -> Entry:
 
 def _floor(objective: Objective, base: Objective, direction: Direction, s: float) -> float:
     """What rounding can leave over at a step of s: of the function, and of the derivatives that are taken off."""
-    length = sum(len(part.vector) for part in direction) ** 0.5
+    length = math.sqrt(sum(len(part.vector) for part in direction))
 
     def rounding(of: Objective) -> float:
         return ROUNDING * length * max(of.rounding.of_gradient[part.tensor] for part in direction)

@@ -150,15 +150,13 @@ _SLOPE = "differences of eval give"
 
 
 def _continued(case: Case, tangents: Sequence[Array]) -> Array:
-    moved = [
-        x + (1j * TINY_STEP) * t if x.dtype.kind == "f" else x for x, t in zip(case.arrays, tangents, strict=True)
-    ]
+    moved = [x + (1j * TINY_STEP) * t if x.dtype.kind == "f" else x for x, t in zip(case.arrays, tangents, strict=True)]
     with np.errstate(all="ignore"):
         return continued(case.op, moved, case.result.shape)
 
 
 def check_complex_at_kinks(case: Case, rng: np.random.Generator) -> None:
-    """Where it has a kink at 0, or where operands are equal, ``eval_complex`` goes along the derivative of the rules."""
+    """At a kink at 0, or where operands are equal, ``eval_complex`` goes along the derivative of the rules."""
     low, high = case.sample.domain
     if not (_has_rules(case) and case.is_own) or case.op.is_smooth or case.op.is_step or not low < 0.0 < high:
         return
@@ -204,8 +202,8 @@ def _compare(k: int, local: Local | None, matrix: Array) -> None:
         if (len(local.reads), local.columns) != matrix.shape:
             shape = [len(local.reads), local.columns]
             raise BrokenPromiseError("local", f"by operand {k} has shape {shape}, the Jacobian {list(matrix.shape)}")
-        rows, _ = np.indices(local.reads.shape)
-        held[rows[local.reads >= 0], local.reads[local.reads >= 0]] = True
+        rows, places = np.nonzero(local.reads >= 0)
+        held[rows, local.reads[rows, places]] = True
         if local.nonzeros != held.sum():
             raise BrokenPromiseError("local", f"by operand {k} states an entry twice")
         if local.is_unit:
@@ -215,5 +213,3 @@ def _compare(k: int, local: Local | None, matrix: Array) -> None:
     outside = np.where(held, 0.0, matrix)
     none = np.zeros(matrix.shape)
     agree("local", outside, none, f"leaves out an entry by operand {k}: it is", "stated", _DIFFERENCE * size)
-
-

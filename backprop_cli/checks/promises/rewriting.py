@@ -85,7 +85,7 @@ def _check_summed(
 
 def _again(x: Value, inputs: dict[Value, Value]) -> Value:
     """The same of other inputs."""
-    return inputs[x] if x.op is None and x in inputs else x if x.op is None else x.op(*(_again(y, inputs) for y in x.inputs))
+    return inputs.get(x, x) if x.op is None else x.op(*(_again(y, inputs) for y in x.inputs))
 
 
 def _programs(case: Case, rng: np.random.Generator) -> Iterator[tuple[list[Value], dict[Value, Array]]]:
@@ -93,7 +93,7 @@ def _programs(case: Case, rng: np.random.Generator) -> Iterator[tuple[list[Value
     inputs = case.inputs()
     yield inputs, case.feed(inputs)
     for form in _FORMS:
-        made = [_made(form, x, array) if array.dtype.kind == "f" else None for x, array in zip(inputs, case.arrays, strict=True)]
+        made = {k: _made(form, inputs[k], case.arrays[k]) for k in case.floats}
         chosen = [(k,) for k in case.floats] + ([tuple(case.floats)] if len(case.floats) > 1 else [])
         for which in chosen:
             operands, feed = list(inputs), case.feed(inputs)

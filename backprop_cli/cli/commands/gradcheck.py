@@ -56,6 +56,9 @@ def gradcheck(
     mutate: Annotated[
         bool, Option("--mutate", help="Also break every derivative rule in turn: does the check notice?")
     ] = False,
+    strict: Annotated[
+        bool, Option("--strict", help="Exit 3 as well where no entry of an array could be judged (KINK, TINY).")
+    ] = False,
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
@@ -73,6 +76,7 @@ def gradcheck(
             samples=_count(samples),
             tolerance=tolerance,
             mutate=mutate,
+            strict=strict,
             plugins=list(plugins or []),
             on_progress=progress,
         )
