@@ -21,11 +21,10 @@ CHECKED = ("layers", "activations", "losses", "optimizers", "averages", "initial
 _SEED = 0
 
 
-def check_addition(entry: Entry, *, gradients: bool = True) -> Report | None:
+def check_addition(entry: Entry) -> Report | None:
     """The checks of one type at its samples; None where there is nothing that could be wrong: a metric, a step.
 
-    An op is held to all that the contract of ops promises, of which its gradient is a part, and that gradient's own.
-    ``gradients``: without, only to the rest.
+    An op is held to all that the contract of ops promises, its derivatives of both orders among that.
 
     Raises:
         RegistrationError: its name is taken, or it lacks samples to check it at.
@@ -33,20 +32,38 @@ def check_addition(entry: Entry, *, gradients: bool = True) -> Report | None:
         Exception: whatever its own code raises.
 
     """
-    cls, kind = entry.cls, entry.registry.kind
+    if not _has_samples(entry):
+        return None
+    if entry.registry is not OPS:
+        report = _gradients(entry)
+        return report if report.checks else None
+    check_values(entry.cls, np.random.default_rng(_SEED))
+    report = _gradients(entry)
+    if report.passed:
+        check_rules(entry.cls, np.random.default_rng(_SEED))
+        report = _second_order(entry, report)
+    return report if report.checks else None
+
+
+def check_promises(entry: Entry) -> None:
+    """What an op promises besides its derivatives, where somebody else checks those.
+
+    Raises: as ``check_addition``.
+    """
+    if _has_samples(entry) and entry.registry is OPS:
+        check_values(entry.cls, np.random.default_rng(_SEED))
+        check_rules(entry.cls, np.random.default_rng(_SEED))
+
+
+def _has_samples(entry: Entry) -> bool:
+    """False for kinds that have none."""
     entry.registry.check_name(entry.name)
     if entry.registry.plural not in CHECKED:
-        return None
-    if not cls.samples:
+        return False
+    if not entry.cls.samples:
+        kind = entry.registry.kind
         raise RegistrationError(f"{kind} '{entry.name}' has no samples, at which its gradient could be checked")
-    is_op = entry.registry is OPS
-    if is_op:
-        check_values(cls, np.random.default_rng(_SEED))
-    report = _gradients(entry) if gradients else None
-    if is_op and (report is None or report.passed):
-        check_rules(cls, np.random.default_rng(_SEED))
-        report = report and _second_order(entry, report)
-    return report if report is not None and report.checks else None
+    return True
 
 
 def _gradients(entry: Entry) -> Report:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from backprop_cli import __version__, cache
-from backprop_cli.checks.additions import check_addition
+from backprop_cli.checks.additions import check_addition, check_promises
 from backprop_cli.checks.promises.case import BrokenPromiseError
 from backprop_cli.checks.story import mistake
 from backprop_cli.config.load import Loaded, load_config
@@ -18,9 +18,6 @@ from backprop_cli.run.directory import RunDirectory
 
 _KIND = "plugin"
 """Of the files in the cache that hold verdicts."""
-
-_EDITION = 2
-"""Of what is checked: a verdict of an earlier one says less."""
 
 
 def read_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
@@ -60,7 +57,7 @@ def refuse_plugins(files: Sequence[Path | str], path: Path | str) -> None:
 def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
     """Every type of a plugin that has not passed yet, in this version of bp and after the same plugins."""
     for plugin in plugins:
-        verdict = f"{plugin.chain[:24]}-{__version__}-{_EDITION}"
+        verdict = f"{plugin.chain[:24]}-{__version__}"
         if cache.load(_KIND, verdict) is not None:
             continue
         passed = _checked(plugin, gradients)
@@ -76,7 +73,11 @@ def _checked(plugin: Plugin, gradients: bool) -> list[str]:
         line = plugin.line_of(entry)
         place = plugin.name if line is None else f"{plugin.name}:{line}"
         try:
-            report = check_addition(entry, gradients=gradients)
+            report = None
+            if gradients:
+                report = check_addition(entry)
+            else:
+                check_promises(entry)
         except BrokenPromiseError as error:
             raise CheckError(f"{place}: op {entry.name} breaks a promise of ops: {error}") from error
         except Exception as error:  # of code that is not ours

@@ -38,7 +38,10 @@ NETWORKS = {
     "layer_norm and tanh": (normed("layer_norm", "tanh"), "mean_squared_error"),
     "layer_norm and gelu": (normed("layer_norm", "gelu"), "mean_squared_error"),
     "batch_norm and elu": (normed("batch_norm", "elu"), "mean_squared_error"),
-    "relu twice and huber": ([*normed("layer_norm", "relu", 1e-10)[:3], dense(5, activation="relu"), dense(1)], "huber"),
+    "relu twice and huber": (
+        [*normed("layer_norm", "relu", 1e-10)[:3], dense(5, activation="relu"), dense(1)],
+        "huber",
+    ),
     "steep": (
         [
             dense(6, activation="relu", initializer={"type": "normal", "std": 300.0}),

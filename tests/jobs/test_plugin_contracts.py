@@ -1,7 +1,7 @@
 """What a plugin registers is held to the contract of its kind before anything runs."""
 
 import pytest
-from jobs_support import write_config
+from jobs_support import bp, write_config
 from plugins_support import CUBE, plugin, using
 
 from backprop_cli.errors import CheckError, ConfigError
@@ -179,3 +179,135 @@ def test_a_wrong_average():
     assert ", that of its definition " in str(caught.value)
     plugin(LAYER + text.format("1.0"))
     assert validate(write_config(plugins=["mine.py"], average="mine")).parameters == 39
+
+
+OPS = """\
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from backprop_cli.autodiff import greater, sin, cos, where
+from backprop_cli.autodiff.families import Elementwise
+from backprop_cli.autodiff.op import Op, register, sample
+from backprop_cli.errors import ShapeError
+
+
+@register
+"""
+SINE = """\
+class Mine(Elementwise):
+    samples: ClassVar = (sample((3, 4)), sample(()))
+{more}
+    def eval(self, x, *, out):
+        np.sin(x, out=out)
+
+    def partials(self, x, *, out):
+        return (cos(x),)
+"""
+READS_LATE = """\
+class Mine(Elementwise):
+    samples: ClassVar = (sample((3, 4)), sample(()))
+
+    def eval(self, x, *, out):
+        np.sin(x, out=out)
+        np.multiply(out, np.sin(x), out=out)
+
+    def partials(self, x, *, out):
+        return (2.0 * sin(x) * cos(x),)
+"""
+RUNNING = """\
+@dataclass(frozen=True)
+class Mine(Op):
+    back: bool = False
+    samples: ClassVar = (sample((3, 4)), sample((3, 4), back=True))
+
+    def shape(self, *x):
+        if not x[0].shape:
+            raise ShapeError(self, "needs an axis", x=x[0])
+        return x[0]
+
+    def eval(self, x, *, out):
+        out[...] = np.cumsum(x[..., ::-1], -1)[..., ::-1] if self.back else np.cumsum(x, -1)
+
+    def jvp(self, primals, tangents, out):
+        return self(tangents[0])
+
+    def vjp(self, primals, out, cotangent):
+        return (Mine(not self.back)(cotangent),)
+
+    def vectorize(self, size, x, mapped):
+        return Mine({back})(x[0])
+"""
+RIGHT_ONCE = """\
+class Mine(Elementwise):
+    samples: ClassVar = (sample((3, 4)),)
+
+    def eval(self, x, *, out):
+        np.sin(x, out=out)
+
+    def partials(self, x, *, out):
+        from backprop_cli.autodiff import stop_gradient
+
+        return (stop_gradient(cos(x)),)
+"""
+HARD = """\
+class Mine(Elementwise):
+    is_smooth: ClassVar = False
+    samples: ClassVar = (sample((3, 4)), sample(()))
+
+    def eval(self, x, *, out):
+        np.clip(x / 6.0 + 0.5, 0.0, 1.0, out=out)
+
+    def eval_complex(self, x, *, out):
+        slope = np.where(np.abs(x.real) < 3.0, {slope} * x.imag, 0.0)
+        np.copyto(out, np.clip(x.real / 6.0 + 0.5, 0.0, 1.0) + 1j * slope)
+
+    def partials(self, x, *, out):
+        return (where(greater(3.0, x * where(greater(x, 0.0), 1.0, -1.0)), {slope}, 0.0),)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (
+            READS_LATE,
+            13,
+            "op mine breaks a promise of ops: in_place: over the memory of operand 0 eval gives 0.8370279329 at "
+            "[1, 1], in memory of its own 0.9935775882",
+        ),
+        (
+            SINE.format(more='    expression: ClassVar = "cos({0})"\n'),
+            13,
+            "op mine breaks a promise of ops: expression: compiled it gives 0.6051411728 at [0, 1], eval gives "
+            "-0.7961181828",
+        ),
+        (
+            RUNNING.format(back="not self.back"),
+            14,
+            "op mine breaks a promise of ops: vectorize: with 3 of operand 0 at once gives -4.143001758 at [0, 0, 0], "
+            "one after the other 0.5478467493",
+        ),
+        (HARD.format(slope=0.2), 13, "gradient check failed: op mine by operand 0["),
+        (RIGHT_ONCE, 13, "gradient check failed: op mine by operand 0["),
+    ],
+)
+def test_an_op_that_breaks_a_promise(text, line, said):
+    plugin(OPS + text)
+    with pytest.raises(CheckError) as caught:
+        validate(write_config(plugins=["mine.py"]))
+    assert str(caught.value).startswith(f"mine.py:{line}: {said}")
+    assert bp("gradcheck", write_config(plugins=["mine.py"])) == 3
+
+
+@pytest.mark.parametrize("text", [SINE.format(more=""), RUNNING.format(back="self.back"), HARD.format(slope=1 / 6)])
+def test_an_op_that_keeps_its_promises(text):
+    plugin(OPS + text)
+    assert validate(write_config(plugins=["mine.py"])).parameters == 39
+
+
+def test_a_broken_promise_beside_everything_registered(capsys):
+    plugin(OPS + READS_LATE)
+    assert bp("gradcheck", "--plugins", "mine.py") == 3
+    assert capsys.readouterr().err.startswith("mine.py:13: op mine breaks a promise of ops: in_place: ")
