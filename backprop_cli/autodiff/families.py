@@ -11,7 +11,7 @@ import numpy as np
 
 from backprop_cli.autodiff.calls import in_turn, into
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import OPS, Op, common_dtype, in_brackets
+from backprop_cli.autodiff.op import OPS, Op, common_dtype, in_brackets, zeros_of
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value, constant
@@ -215,6 +215,9 @@ def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
     if part is None or not x.spec.is_inexact:
         return None
     reads = np.broadcast_to(np.arange(x.size).reshape(x.shape), out.shape).reshape(out.size, 1)
+    zeros = zeros_of(part) if isinstance(part, Value) else None
+    if zeros is not None:
+        reads = np.where(np.broadcast_to(zeros, out.shape).reshape(out.size, 1), -1, reads)
     is_unit = isinstance(part, float) and abs(part) == 1.0
     return Local(reads, is_unit, x.size, -1 if is_unit and part == -1.0 else 1)
 

@@ -108,6 +108,10 @@ class Op:
         """The structure of the local Jacobian by each operand; None: no derivative. By default it is dense."""
         return tuple(dense(out.size, x.size) if x.spec.is_inexact else None for x in primals)
 
+    def zeros(self, *x: Value) -> Array | None:
+        """Where the result is 0 whatever the operands are (booleans); None: nowhere."""
+        return None
+
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
         """The op on ``size`` arrays at once: those operands that are ``mapped`` have a new first axis, and so has the
         result. Entry by entry along it, the result is that of the op; at least one operand is mapped. By default one
@@ -183,6 +187,19 @@ class Op:
 def _entry(x: Value, k: int) -> Value:
     """``x[k]``."""
     return OPS["reshape"](x.shape[1:])(OPS["slice"](0, k, k + 1)(x))  # type: ignore[no-any-return]
+
+
+def zeros_of(value: Value) -> Array | None:
+    """Where a value is always 0, in booleans of its shape; None: nowhere, or not known."""
+    if value.array is not None:
+        found = np.asarray(value.array == 0)
+        return found if found.any() else None
+    if value.op is None:
+        return None
+    if not value.op.is_view:
+        return value.op.zeros(*value.inputs)
+    inner = zeros_of(value.inputs[0])
+    return None if inner is None else value.op.view(inner)
 
 
 def in_brackets(operand: str) -> str:

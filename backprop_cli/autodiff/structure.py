@@ -48,7 +48,7 @@ class Local(NamedTuple):
     def kind(self) -> str:
         """What it is called.
 
-        ``identity``, ``permutation``, ``selection`` (of some elements); up to the order of rows and columns
+        ``zero``, ``identity``, ``permutation``, ``selection`` (of some elements); up to the order of rows and columns
         ``diagonal``, ``broadcast`` (an element goes to many), ``sum`` (disjoint ones are added), ``dense``, ``block
         diagonal`` with dense blocks, and ``sparse``.
         """
@@ -100,6 +100,8 @@ def _kind(local: Local) -> str:
     per_column = np.bincount(local.reads[local.reads >= 0], minlength=columns)
     most_row, most_column = int(per_row.max(initial=0)), int(per_column.max(initial=0))
     nonzeros = local.nonzeros
+    if nonzeros == 0:
+        return "zero"
     if nonzeros == rows * columns and nonzeros > 1:
         return "sum" if local.is_unit and rows == 1 else "broadcast" if local.is_unit and columns == 1 else "dense"
     if most_row <= 1 and most_column <= 1:

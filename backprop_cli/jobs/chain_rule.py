@@ -205,6 +205,8 @@ class Named:
             if local is None or operand.is_constant:
                 continue
             found = local if path is None else composed(path, local)
+            if found.nonzeros == 0:
+                continue
             if operand not in self.symbols:
                 if operand.op is not None:
                     self._depend(variable, operand, found)
@@ -246,7 +248,7 @@ class Named:
 
         Where there are many variables, also of each layer's output, so that no product gets long.
         """
-        lined = {value for value in self.variables if len(self.readers.get(value, ())) > 1}
+        lined = {value for value in self.variables if len(self._readers_on_the_way(value)) > 1}
         if len(self.variables) > _FEW:
             last = {value.layer: value for value in self.variables}
             lined |= set(last.values())
@@ -261,13 +263,19 @@ class Named:
     def _derivative(self, by: Value, lined: set[Value]) -> Derivative:
         return Derivative(
             self.symbols[by],
-            tuple((*self._from_loss(reader, lined), self._factor(reader, by)) for reader in self.readers.get(by, ())),
+            tuple(
+                (*self._from_loss(reader, lined), self._factor(reader, by)) for reader in self._readers_on_the_way(by)
+            ),
         )
+
+    def _readers_on_the_way(self, value: Value) -> list[Value]:
+        """Those of its readers that the loss depends on."""
+        return [v for v in self.readers.get(value, ()) if v is self.traced.loss or self._reaching[v].any()]
 
     def _from_loss(self, value: Value, lined: set[Value]) -> tuple[Factor, ...]:
         factors: list[Factor] = []
         while value is not self.traced.loss and value not in lined:
-            (reader,) = self.readers[value]
+            (reader,) = self._readers_on_the_way(value)
             factors.append(self._factor(reader, value))
             value = reader
         if value in lined:

@@ -62,6 +62,8 @@ def _derivatives(rule: Json, width: int) -> str:
 
 def _product(derivative: Json, width: int) -> Iterator[str]:
     head = f"dL/d{derivative['by']} = "
+    if not derivative["terms"]:
+        yield f"{head}0"
     cells = []
     for number, term in enumerate(derivative["terms"]):
         for place, factor in enumerate(term):

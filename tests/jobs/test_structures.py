@@ -23,7 +23,7 @@ NETWORKS = {
         (2, 6, 6),
         [
             {"type": "conv2d", "channels": 2, "kernel": 3, "stride": 2, "activation": "relu"},
-            {"type": "max_pool", "size": 2},
+            {"type": "max_pool", "kernel": 2},
             *END,
         ],
     ),
@@ -32,7 +32,10 @@ NETWORKS = {
         [{"type": "conv2d", "channels": 2, "kernel": 2}, "batch_norm", {"type": "activation", "function": "elu"}, *END],
     ),
     "in one dimension": ((1, 6), [{"type": "conv1d", "channels": 2, "kernel": 3, "activation": "tanh"}, *END]),
-    "the other way": ((1, 2, 2), [{"type": "conv2d_transpose", "channels": 1, "kernel": 2, "activation": "tanh"}, *END]),
+    "the other way": (
+        (1, 2, 2),
+        [{"type": "conv2d_transpose", "channels": 1, "kernel": 2, "activation": "tanh"}, *END],
+    ),
     "an arrow": (
         (3,),
         [{"type": "dense", "units": 3, "activation": "silu"}, {"type": "add", "inputs": ["input", "dense_1"]}, *END],
@@ -79,7 +82,8 @@ class Numeric:
 
     def drawn(self, value):
         if not value.spec.is_inexact:
-            return self.rng.integers(0, 2, value.shape)
+            tables = [table for name, table in self.traced.params.items() if name.startswith("embedding")]
+            return self.rng.integers(0, tables[0].shape[0], value.shape)
         return 1.5 * self.rng.standard_normal(value.shape)
 
     def jacobian(self, of, by, feed):
@@ -164,7 +168,9 @@ def test_networks(name):
 
 
 def test_a_pre_activation_is_named_in_the_layout_of_its_activation():
-    rule = Named(traced_network((1, 4, 4), [{"type": "conv2d", "channels": 2, "kernel": 3, "activation": "relu"}, *END]))
+    rule = Named(
+        traced_network((1, 4, 4), [{"type": "conv2d", "channels": 2, "kernel": 3, "activation": "relu"}, *END])
+    )
     assert [(rule.symbols[v], v.shape) for v in rule.variables] == [
         ("z1", (1, 2, 2, 2)), ("a1", (1, 2, 2, 2)), ("z2", (1, 2)), ("L", ()),
     ]  # fmt: skip

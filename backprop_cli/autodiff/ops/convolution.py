@@ -144,6 +144,14 @@ class Convolving(Bilinear):
             Local(inverted(made, read, out.size), False, v.size) for read, v in zip(reads, primals, strict=True)
         )
 
+    def zeros(self, *x: Value) -> Array | None:
+        """Where no term is: between the pixels of a strided or dilated transpose, or in padding alone."""
+        out = self(*x)
+        local, _ = self.local(x, out)
+        if local is None or (local.reads >= 0).any(axis=1).all():
+            return None
+        return (local.reads < 0).all(axis=1, keepdims=True).reshape(out.shape)
+
     def in_order(self, image: Array, weight: Array, result: Array) -> tuple[Array, Array, Array]:
         """First operand, second operand, what the op makes of them."""
         raise NotImplementedError
@@ -216,6 +224,8 @@ class Convolution(Convolving):
         sample((5, 4, 4, 1), (2, 2, 3, 2), stride=(2, 1), dilation=(1, 2), padding=((2, 1), (0, 1)), groups=2),
         sample((7, 1, 3, 2), (1, 1, 3, 1), stride=(1, 1), dilation=(2, 1), padding=((1, 0), (0, 0))),
         sample((3, 2, 2, 2), (2, 2, 1, 1)),
+        sample((6, 9, 1), (3, 2, 2), stride=(3,), dilation=(1,), padding=((1, 1),), groups=3),
+        sample((7, 4, 6, 1), (4, 1, 2, 2), stride=(3, 3), groups=4),
     )
 
     def sizes(self, *x: tuple[int, ...]) -> im2col.Convolution:
@@ -269,6 +279,8 @@ class ConvolutionTranspose(Convolving):
         ),
         sample((2, 2, 2, 1), (2, 1, 3, 1), stride=(3, 1), dilation=(2, 1), padding=((1, 0), (0, 0)), size=(7, 2)),
         sample((3, 2, 2, 2), (2, 2, 1, 1), size=(3, 2)),
+        sample((3, 4, 1), (3, 2, 2), stride=(3,), dilation=(1,), padding=((1, 1),), groups=3, size=(9,)),
+        sample((2, 4, 2, 1), (4, 1, 2, 2), stride=(3, 3), groups=4, size=(7, 6)),
         sample((1, 1, 1, 1), (1, 1, 1, 1), size=(1, 1)),
     )
 
@@ -324,6 +336,8 @@ class ConvolutionWeight(Convolving):
     samples: ClassVar = (
         sample((4, 2, 5, 2), (3, 3, 3, 2), kernel=(2, 3)),
         sample((2, 6, 2), (2, 3, 2), stride=(2,), dilation=(1,), padding=((1, 1),), kernel=(3,)),
+        sample((6, 9, 1), (3, 4, 1), stride=(3,), dilation=(1,), padding=((1, 1),), groups=3, kernel=(2,)),
+        sample((7, 4, 6, 1), (2, 4, 2, 1), stride=(3, 3), groups=4, kernel=(2, 2)),
         sample(
             (5, 4, 4, 1),
             (3, 2, 3, 1),

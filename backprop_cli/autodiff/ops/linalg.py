@@ -12,7 +12,7 @@ import numpy as np
 from backprop_cli.autodiff.calls import into
 from backprop_cli.autodiff.families import Bilinear, aligned, reshaped, unbroadcast
 from backprop_cli.autodiff.loop import Loop
-from backprop_cli.autodiff.op import common_dtype, in_brackets, register, sample
+from backprop_cli.autodiff.op import common_dtype, in_brackets, register, sample, zeros_of
 from backprop_cli.autodiff.ops.parts import Concat
 from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.spec import Array, Spec
@@ -39,6 +39,7 @@ class Matmul(Bilinear):
         sample((1, 3), (3, 1)),
         sample((2, 3, 4), (2, 4, 5)),
         sample((2, 3, 4), (4, 5)),
+        sample((2, 1, 2, 3), (3, 3, 2)),
     )
 
     def shape(self, *x: Spec) -> Spec:
@@ -97,11 +98,27 @@ class Matmul(Bilinear):
         y = Concat(0)(*(term.inputs[1] for term in terms))
         return self(_flipped(x), y)
 
+    def zeros(self, *x: Value) -> Array | None:
+        """In the rows where x is, and in the columns where y is."""
+        left, right = map(zeros_of, x)
+        rows = False if left is None else left.all(axis=-1, keepdims=True)
+        columns = False if right is None else right.all(axis=-2, keepdims=True)
+        found = np.broadcast_to(np.logical_or(rows, columns), self.shape(*(v.spec for v in x)).shape)
+        return found if found.any() else None
+
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """By x a block a row, by y a block a column: ``out[i, k]`` depends on ``x[i, :]`` and ``y[:, k]``."""
+        """By x a block a row, by y a block a column: ``out[i, k]`` depends on ``x[i, :]`` and ``y[:, k]``.
+
+        Where one of two factors is always 0 the result does not depend on the other.
+        """
         x, y = (np.broadcast_to(_indices(v), (*out.shape[:-2], *v.shape[-2:])) for v in primals)
         by_x = np.broadcast_to(x[..., :, None, :], (*out.shape, x.shape[-1]))
         by_y = np.broadcast_to(y.swapaxes(-1, -2)[..., None, :, :], (*out.shape, y.shape[-2]))
+        x_zeros, y_zeros = map(zeros_of, primals)
+        if y_zeros is not None:
+            by_x = np.where(y_zeros.swapaxes(-1, -2)[..., None, :, :], -1, by_x)
+        if x_zeros is not None:
+            by_y = np.where(x_zeros[..., :, None, :], -1, by_y)
         return tuple(
             Local(reads.reshape(out.size, reads.shape[-1]), False, v.size)
             for reads, v in zip((by_x, by_y), primals, strict=True)

@@ -100,6 +100,10 @@ class Softmax(Op):
         """The same of the cotangent."""
         return (self._slope(out, cotangent),)
 
+    def zeros(self, *x: Value) -> Array | None:
+        """Behind the diagonal, where it is causal."""
+        return np.broadcast_to(~np.tri(x[0].shape[-1], dtype=np.bool_), x[0].shape) if self.causal else None
+
     def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
         """Each on its row; in one of a single entry, which is 1, on nothing."""
         width = out.shape[-1]

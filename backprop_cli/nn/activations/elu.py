@@ -14,7 +14,8 @@ def elu(x: Value, alpha: float) -> Value:
     """``x where x > 0, else alpha * (exp(x) - 1)``; the derivative at 0 is ``alpha``."""
     positive = greater(x, 0.0)
     # The exponential never sees a positive number: where multiplies the branch not taken by 0, and 0 * inf is NaN.
-    return where(positive, x, alpha * expm1(where(positive, 0.0, x)))
+    negative = expm1(where(positive, 0.0, x))
+    return where(positive, x, negative if alpha == 1 else alpha * negative)
 
 
 @ACTIVATIONS.register
