@@ -52,7 +52,7 @@ REFERENCE = {
     "precision": _macro(sk.precision_score),
     "recall": _macro(sk.recall_score),
     "f1": _macro(sk.f1_score),
-    "roc_auc": lambda p, own: sk.roc_auc_score(p.targets.ravel(), p.outputs[:, -1]),
+    "roc_auc": lambda p, own: _roc_auc_score(p, own.average),
     "mean_squared_error": lambda p, own: sk.mean_squared_error(p.targets, p.outputs),
     "root_mean_squared_error": lambda p, own: sk.root_mean_squared_error(p.targets, p.outputs),
     "mean_absolute_error": lambda p, own: sk.mean_absolute_error(p.targets, p.outputs),
@@ -67,8 +67,20 @@ REFERENCE = {
 }
 POSITIVE = ("mean_poisson_deviance", "kl_divergence")
 """Metrics that are of numbers above 0."""
-PROBABLE = ("log_loss", "brier_score")
+PROBABLE = ("log_loss", "brier_score", "roc_auc")
 """Metrics that are of probabilities that sum to 1."""
+
+
+def _roc_auc_score(p, average):
+    """NaN where scikit-learn raises an error, and where no example is positive, of which it says 0."""
+    width = p.outputs.shape[1]
+    if p.task == "binary":
+        return sk.roc_auc_score(p.targets, p.outputs, average=average) if p.targets.any() else math.nan
+    if len(np.unique(p.targets)) < width:
+        return math.nan
+    if width == 2:
+        return sk.roc_auc_score(p.targets, p.outputs[:, 1])
+    return sk.roc_auc_score(p.targets, p.outputs, average=average, multi_class="ovr")
 
 
 def _by_output(p, function):
@@ -123,8 +135,6 @@ CASES = [(name, settings, task) for name, cls in METRICS.items() for settings in
 @given(count=st.integers(2, 30), width=st.integers(1, 4), seed=st.integers(0, 10_000))
 def test_is_scikit_learns(name, settings, task, count, width, seed):
     metric = build(METRICS, {"type": name, **settings})
-    if name == "roc_auc":
-        width = 2 if task == "classes" else 1
     predictions = _predictions(task, count, max(width, 2) if task in LABELLED else width, seed)
     predictions = _suited(name, predictions)
     found = metric.compute(predictions)
@@ -142,8 +152,8 @@ OF_ARRAYS = [case for case in CASES if case[2] != "tokens"]
     ("name", "settings", "task"), OF_ARRAYS, ids=[f"{n}{list(s.values())}-{t}" for n, s, t in OF_ARRAYS]
 )
 def test_precision_of_the_outputs_does_not_matter(name, settings, task):
-    metric, width = build(METRICS, {"type": name, **settings}), 1 if name == "roc_auc" and task == "binary" else 2
-    p = _suited(name, _predictions(task, 20, width, 0, "float32"))
+    metric = build(METRICS, {"type": name, **settings})
+    p = _suited(name, _predictions(task, 20, 2, 0, "float32"))
     if name == "log_loss":  # but for how near to 0 and 1 a probability can be
         p = Predictions(task, np.clip(p.outputs, 0.1, 0.9), p.targets)
     wide = Predictions(task, p.outputs.astype("float64"), p.targets)
@@ -175,18 +185,9 @@ def test_top_k_with_k_classes_is_1():
         ("accuracy", "classes", 1000, None),
         ("roc_auc", "classes", 2, None),
         ("roc_auc", "binary", 1, None),
-        (
-            "roc_auc",
-            "classes",
-            3,
-            "'roc_auc' needs two classes or one binary output, and the data has 3 classes; leave it out",
-        ),
-        (
-            "roc_auc",
-            "binary",
-            2,
-            "'roc_auc' needs two classes or one binary output, and the data has 2 binary outputs; leave it out",
-        ),
+        ("roc_auc", "classes", 3, None),
+        ("roc_auc", "binary", 2, None),
+        ("roc_auc", "classes", 1, "'roc_auc' needs at least two classes, and the data has 1; leave it out"),
         ({"type": "top_k_accuracy", "k": 2}, "classes", 3, None),
         (
             "top_k_accuracy",
@@ -233,17 +234,26 @@ def test_area_of_a_million_examples_is_quick():
     assert _roc_auc(rng.random(1_000_000), targets) == pytest.approx(0.5, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("task", "width", "text"),
-    [
-        ("classes", 3, "metric roc_auc: needs two classes or one binary output, got 3 classes; leave it out"),
-        ("binary", 2, "metric roc_auc: needs two classes or one binary output, got 2 binary outputs; leave it out"),
-    ],
-)
-def test_area_of_more_than_two_classes(task, width, text):
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_area_of_three_classes_is_the_mean_of_one_against_the_rest(average):
+    scores = np.array([[0.8, 0.1, 0.1], [0.6, 0.2, 0.2], [0.3, 0.3, 0.4], [0.4, 0.4, 0.2]])
+    predictions = Predictions("classes", scores, np.array([0, 0, 1, 2]))
+    by_hand = [1.0, 2 / 3, 0.5]  # of 4, 3 and 3 pairs: all, two, and one with two ties
+    weights = np.array([2, 1, 1]) if average == "weighted" else np.ones(3)
+    found = build(METRICS, {"type": "roc_auc", "average": average}).compute(predictions)
+    assert found == pytest.approx(np.average(by_hand, weights=weights), rel=1e-12)
+
+
+def test_area_where_a_class_is_missing_is_nan():
+    predictions = Predictions("classes", np.full((4, 3), 1 / 3), np.array([0, 0, 1, 1]))
+    for average in ("macro", "weighted"):
+        assert math.isnan(build(METRICS, {"type": "roc_auc", "average": average}).compute(predictions))
+
+
+def test_area_of_a_single_class_is_refused():
     with pytest.raises(UsageError) as caught:
-        build(METRICS, "roc_auc").compute(_predictions(task, 6, width, 0))
-    assert str(caught.value) == text
+        build(METRICS, "roc_auc").compute(Predictions("classes", np.ones((3, 1)), np.zeros(3, np.int64)))
+    assert str(caught.value) == "metric roc_auc: needs at least two classes, got 1; leave it out"
 
 
 @pytest.mark.parametrize(("outputs", "value"), [([2.0, 2.0], 1.0), ([2.0, 3.0], 0.0)])

@@ -1,11 +1,12 @@
-"""How well the scores order two classes."""
+"""How well the scores order the classes."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_cli.errors import UsageError
 from backprop_cli.nn.loss import Task
@@ -16,45 +17,64 @@ from backprop_cli.nn.metric import METRICS, Array, Metric, Predictions
 class RocAuc(Metric):
     """Area under the ROC curve: how often a positive example scores higher than a negative one; ties count half.
 
-    For two classes (the second is the positive one) or one binary output. NaN where one of the two is missing from
-    the split, or a score is NaN.
+    For two classes the second is the positive one. For more, each class is positive once, against the rest, and the
+    areas are averaged: all weigh the same (macro), or as many examples as they have (weighted). Several binary outputs
+    are averaged likewise, weighted by their 1s. As in scikit-learn with ``multi_class="ovr"``, except that the metric
+    is NaN where scikit-learn raises an error: where a class is missing from the split, or has all of it. It is NaN,
+    too, where a score is.
 
-    YAML:   roc_auc
-    Raises: UsageError for more classes or binary outputs.
-    Source: Hanley & McNeil, The Meaning and Use of the Area under a ROC Curve (1982): the rank-sum statistic.
+    YAML:   {type: roc_auc, average: weighted}
+    Raises: UsageError for a single class.
+    Source: Hanley & McNeil, The Meaning and Use of the Area under a ROC Curve (1982): the rank-sum statistic; one
+            against the rest: Provost & Domingos, Well-Trained PETs (2000), section 6.2.
     """
 
     type: Literal["roc_auc"] = "roc_auc"
+    average: Literal["macro", "weighted"] = "macro"
+    """of more than two classes or several binary outputs: all weigh the same, or as many examples as they have"""
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"average": "weighted"})
     tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def misfit(self, task: Task, outputs: int) -> str | None:
-        """More than two classes, or than one binary output."""
-        if outputs == _WIDTH[task]:
+        """A single class."""
+        if task != "classes" or outputs > 1:
             return None
-        what = "classes" if task == "classes" else "binary outputs"
-        return f"'roc_auc' needs two classes or one binary output, and the data has {outputs} {what}; leave it out"
+        return f"'roc_auc' needs at least two classes, and the data has {outputs}; leave it out"
 
     def compute(self, predictions: Predictions) -> float:
-        """``(rank sum of positives - p (p + 1) / 2) / (p * n)`` for p positives and n negatives."""
-        scores = _scores(predictions)
-        positive = predictions.targets.reshape(-1) == 1
-        count = int(np.count_nonzero(positive))
-        if not 0 < count < len(positive) or np.isnan(scores).any():
+        """The mean of the areas."""
+        scores, positive = _columns(predictions)
+        areas = np.array([_area(*column) for column in zip(scores.T, positive.T, strict=True)])
+        if self.average == "macro":
+            return float(np.mean(areas))
+        weights = positive.sum(axis=0)
+        if predictions.task == "classes" and not weights.all():
             return math.nan
-        excess = _ranks(scores)[positive].sum() - count * (count + 1) / 2
-        return float(excess / (count * (len(positive) - count)))
+        present = weights > 0  # a binary output without a 1 has no area, and weighs nothing
+        return float(np.average(areas[present], weights=weights[present])) if present.any() else math.nan
 
 
-_WIDTH = {"classes": 2, "binary": 1}
+def _columns(predictions: Predictions) -> tuple[Array, NDArray[np.bool_]]:
+    """The scores of what is positive once, and where it is. Shapes: (examples, columns)."""
+    scores = predictions.outputs.astype(np.float64)
+    if predictions.task == "binary":
+        return scores, predictions.targets.reshape(scores.shape) == 1
+    classes = scores.shape[1]
+    if classes < 2:
+        raise UsageError(f"metric roc_auc: needs at least two classes, got {classes}; leave it out")
+    first = 1 if classes == 2 else 0
+    return scores[:, first:], predictions.targets.reshape(-1, 1) == np.arange(first, classes)
 
 
-def _scores(predictions: Predictions) -> Array:
-    width = predictions.outputs.shape[1]
-    if width != _WIDTH[predictions.task]:
-        what = "classes" if predictions.task == "classes" else "binary outputs"
-        raise UsageError(f"metric roc_auc: needs two classes or one binary output, got {width} {what}; leave it out")
-    return predictions.outputs[:, -1].astype(np.float64)
+def _area(scores: Array, positive: NDArray[np.bool_]) -> float:
+    """``(rank sum of positives - p (p + 1) / 2) / (p * n)`` for p positives and n negatives."""
+    count = int(np.count_nonzero(positive))
+    if not 0 < count < len(positive) or np.isnan(scores).any():
+        return math.nan
+    excess = _ranks(scores)[positive].sum() - count * (count + 1) / 2
+    return float(excess / (count * (len(positive) - count)))
 
 
 def _ranks(scores: Array) -> Array:
