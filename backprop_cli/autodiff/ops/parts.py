@@ -26,7 +26,11 @@ class Slice(Movement):
     start: int
     stop: int
     is_view: ClassVar = True
-    samples: ClassVar = (sample((3, 5), axis=1, start=1, stop=4), sample((4,), axis=0, start=0, stop=4))
+    samples: ClassVar = (
+        sample((3, 5), axis=1, start=1, stop=4),
+        sample((4,), axis=0, start=0, stop=4),
+        sample((2, 4, 3), axis=1, start=1, stop=3),
+    )
 
     def _index(self) -> tuple[slice, ...]:
         return (*(slice(None),) * self.axis, slice(self.start, self.stop))
@@ -74,7 +78,11 @@ class Pad(Movement):
     axis: int
     before: int
     after: int
-    samples: ClassVar = (sample((3, 2), axis=1, before=1, after=2), sample((3,), axis=0, before=0, after=1))
+    samples: ClassVar = (
+        sample((3, 2), axis=1, before=1, after=2),
+        sample((3,), axis=0, before=0, after=1),
+        sample((2, 1, 3, 2), axis=2, before=1, after=0),
+    )
 
     def shape(self, *x: Spec) -> Spec:
         """The axis grows by before + after."""
@@ -142,7 +150,11 @@ class Concat(Movement):
     """``out`` joins its operands along one axis."""
 
     axis: int
-    samples: ClassVar = (sample((2, 3), (2, 1), axis=1), sample((2,), (3,), (1,), axis=0))
+    samples: ClassVar = (
+        sample((2, 3), (2, 1), axis=1),
+        sample((2,), (3,), (1,), axis=0),
+        sample((2, 1, 3), (2, 2, 3), (2, 1, 3), axis=1),
+    )
 
     def shape(self, *x: Spec) -> Spec:
         """All other axes must agree."""

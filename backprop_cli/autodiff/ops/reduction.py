@@ -100,6 +100,7 @@ class Sum(Linear):
         sample((2, 3, 4), axes=(0, 2)),
         sample((2, 3, 2, 2), axes=(0, 2, 3)),
         sample((3, 4), axes=(0, 1)),
+        sample((2, 3, 2), axes=(1,), keepdims=True),
     )
 
     def shape(self, *x: Spec) -> Spec:

@@ -111,7 +111,12 @@ class Transpose(Movement):
 
     perm: tuple[int, ...]
     is_view: ClassVar = True
-    samples: ClassVar = (sample((3, 4), perm=(1, 0)), sample((2, 3, 4), perm=(2, 0, 1)))
+    samples: ClassVar = (
+        sample((3, 4), perm=(1, 0)),
+        sample((2, 3, 4), perm=(2, 0, 1)),
+        sample((2, 3, 4, 2), perm=(3, 1, 0, 2)),
+        sample((2, 1, 3, 2), perm=(0, 2, 1, 3)),
+    )
 
     def shape(self, *x: Spec) -> Spec:
         """Sizes in the order ``perm``."""
@@ -170,7 +175,12 @@ class BroadcastTo(Movement):
 
     to: tuple[int, ...]
     is_view: ClassVar = True
-    samples: ClassVar = (sample((3, 1), to=(2, 3, 4)), sample((), to=(2,)), sample((3,), to=(3,)))
+    samples: ClassVar = (
+        sample((3, 1), to=(2, 3, 4)),
+        sample((), to=(2,)),
+        sample((3,), to=(3,)),
+        sample((2, 1, 3, 1), to=(2, 2, 3, 2)),
+    )
 
     def shape(self, *x: Spec) -> Spec:
         """The target shape."""
