@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -120,6 +121,10 @@ class ColumnBuilder:
             except ValueError:
                 pass
             else:
+                return None if np.isinf(out).any() else out
+        if self.typed and {int, float}.issuperset(map(type, cells)):
+            with suppress(OverflowError):
+                out = np.array(cells, np.float64)
                 return None if np.isinf(out).any() else out
         if not all(is_missing(cell) or self._is_number(cell) for cell in cells):
             return None

@@ -253,7 +253,8 @@ def _typical(values: Array, rows: Rows, how: str, place: str) -> float:
     if not len(known):
         raise DataError(f"{place}: {_NO_VALUE}")
     if how == "mean":
-        return float(known.mean())
+        with np.errstate(over="ignore"):  # numbers that are too large are told with the column
+            return float(known.mean())
     if how == "median":
         return float(np.median(known))
     distinct, counts = np.unique(known, return_counts=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,9 @@ from backprop_cli.errors import DataError
 
 CHANNELS = {"gray": 1, "rgb": 3}
 _GRAY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
+
+_MOST_PIXELS = 8 * 1032
+"""A byte of a PNG file is at most 1032 bytes of pixels (RFC 1951), a byte at most 8 pixels; JPEG packs less."""
 
 Kind = tuple[str, tuple[int, int]]
 """``gray`` or ``rgb``, and height and width in pixels."""
@@ -51,17 +56,25 @@ def pixels_of(path: Path, kind: Kind, settings: ImageSettings) -> NDArray[np.uin
 def _opened(path: Path) -> Iterator[_Image]:
     name = DataFile(path).name
     pillow = extra("PIL.Image", package="Pillow", extra="images", file=name)
-    with reading(name), path.open("rb") as stream:
-        yield _Image(stream, name, pillow)
+    with reading(name):
+        content = path.read_bytes()
+    # From a file Pillow would allocate whatever length a damaged chunk announces, from memory only what is there.
+    yield _Image(io.BytesIO(content), len(content), name, pillow)
 
 
 class _Image:
     """An opened image, upright; whatever Pillow says against it is a DataError."""
 
-    def __init__(self, stream: BinaryIO, name: str, pillow: ModuleType):
+    def __init__(self, stream: BinaryIO, size: int, name: str, pillow: ModuleType):
         self.name, self._pillow = name, pillow
         operations = extra("PIL.ImageOps", package="Pillow", extra="images", file=name)
         self._image: Any = self._careful(lambda: pillow.open(stream))
+        if math.prod(self._image.size) > _MOST_PIXELS * size:
+            wide, high = self._image.size
+            raise DataError(
+                f"{name}: the image is damaged: {size:,} bytes cannot hold the {high:,} x {wide:,} pixels of its "
+                "header; replace or remove it"
+            )
         # Cameras store pixels as the sensor lies, and beside them how to turn them.
         self._careful(lambda: operations.exif_transpose(self._image, in_place=True))
 

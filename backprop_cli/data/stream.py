@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ def stream_inputs(
     format: str | None = None,
     name: str = "standard input",
     option: str = "--input-format",
-) -> Iterator[Array]:
+) -> Generator[Array, None, None]:
     """Inputs (at most ``chunk_rows``, *input_shape), in the order of the rows, in bounded memory.
 
     Where an example is a window of rows, there is one for each row that ends one.
@@ -59,7 +59,7 @@ class OrderedInputs:
     row of each window, the one before those that are predicted: by column its time and groups.
     """
 
-    batches: Iterator[Array]
+    batches: Generator[Array]
     labels: Mapping[str, list[str | None]]
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -79,7 +80,7 @@ def predict(
         names = row_names(source, input_format)
         labels = labels if names is None else {"file": names}
     rows = _labelled((_rows(saved, outputs, proba) for outputs in _outputs(saved, batches)), labels)
-    with opened(output) as stream, saved.threads():
+    with closing(batches), opened(output) as stream, saved.threads():
         return _WRITERS[kind](stream, rows)
 
 

@@ -49,7 +49,7 @@ def test_labels_keep_their_types(folder: Path) -> None:
 
 
 def test_text_that_comes_late(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "CELLS_PER_CHUNK", 2)
+    monkeypatch.setattr(jsonl, "rows_per_chunk", lambda columns: 2 // columns)
     table = read(folder, '{"a": 1, "b": 1}', '{"a": "x", "b": 2}', '{"a": "y", "b": 3}')
     assert values(table, "a") == ["1", "x", "y"]
 

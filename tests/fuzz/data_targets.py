@@ -198,8 +198,7 @@ def _read_image(path: Path) -> None:
     folder = path.parent / "images"
     for name in ("a", "b"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for i in range(4):
-            (folder / name / f"{i}{path.suffix}").write_bytes(path.read_bytes())
+        (folder / name / f"0{path.suffix}").write_bytes(path.read_bytes())
     read = _reader(split="none", image={"size": [4, 4], "mode": "gray"})
     read_single = _reader("regression", target="features", split="none", image={"mode": "gray"})
     with suppress(DataError):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Container, Generator
 from typing import Any, BinaryIO, ClassVar
 
-from backprop_cli.data.format import CELLS_PER_CHUNK, FORMATS, Chunk, TableFormat
+from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import show
 from backprop_cli.data.text import text_of
 from backprop_cli.errors import DataError
@@ -63,9 +63,8 @@ class _Rows:
 
     @property
     def is_full(self) -> bool:
-        """Whether the chunk has enough rows, or so many cells with those that its rows lack."""
-        rows = len(self.lines)
-        return rows >= self._most or rows * len(self._keys) >= CELLS_PER_CHUNK
+        """Whether the chunk has enough rows, or enough cells with those that its rows lack."""
+        return len(self.lines) >= min(self._most, rows_per_chunk(len(self._keys)))
 
     def chunk(self) -> Chunk:
         """The rows since the last one. Raises: DataError where rows have keys of their own rather than columns."""
