@@ -183,7 +183,7 @@ def as_text(array: Array, place: str) -> Array:
             raise DataError(f"{place}: not UTF-8 text: {show(error.object)}; save it as text (astype(str))") from error
     if array.dtype.kind == "U" and array.dtype.itemsize:
         points = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
-        wrong = (points > _LAST_CHARACTER) | (points >> 11 == _SURROGATES)
+        wrong = ((points > _LAST_CHARACTER) | (points >> 11 == _SURROGATES)).reshape(len(array), -1)
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
             raise DataError(f"{place}: row {row} (from 0): its text has something that is no character; save it again")

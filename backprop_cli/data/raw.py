@@ -53,27 +53,29 @@ class Header:
             raise DataError(f"{place}: an array of the shape {list(self.shape)} takes {found}; fetch or save it again")
 
 
-def npy_header(stream: BinaryIO, head: str) -> Header:
-    """The header of an ``.npy`` file; afterwards the stream is at the first value. ``head`` begins the messages.
+def npy_header(stream: BinaryIO, place: str) -> Header:
+    """The header of an ``.npy`` file; afterwards the stream is at the first value.
 
     Raises: DataError where it is cut off or damaged, or announces Python objects.
     """
     begin = stream.read(len(MAGIC) + 2)
     size, encoding = _VERSIONS.get(begin.removeprefix(MAGIC), ("", ""))
     if not size:
-        raise DataError(f"{head} not a sound .npy file: its first bytes are {begin.hex(' ')}")
+        raise DataError(f"{place}: not a sound .npy file: its first bytes are {begin.hex(' ')}")
     raw = stream.read(struct.calcsize(size))
     length = struct.unpack(size, raw)[0] if len(raw) == struct.calcsize(size) else _LONGEST
     text = stream.read(min(length, _LONGEST))
     if len(text) < length:
-        raise DataError(f"{head} {CUT_OFF}")
+        raise DataError(f"{place}: {CUT_OFF}")
     try:
         dtype, shape, is_fortran = _parsed(text.decode(encoding))
     except Exception as error:
         # The parser of Python's literals and that of dtypes raise exceptions of nearly every type.
-        raise DataError(f"{head} not a sound .npy file: its header is {show(text.decode('latin1').strip())}") from error
+        raise DataError(
+            f"{place}: not a sound .npy file: its header is {show(text.decode('latin1').strip())}"
+        ) from error
     if dtype.hasobject:
-        raise DataError(f"{head} holds pickled objects: {PICKLED}")
+        raise DataError(f"{place}: holds pickled objects: {PICKLED}")
     return Header(dtype, shape, "F" if is_fortran else "C")
 
 

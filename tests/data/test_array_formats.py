@@ -140,7 +140,7 @@ PICKLED = (
 
 def test_pickles_are_refused(folder: Path) -> None:
     np.savez("a.npz", x=np.array([{}, 1], object), y=np.arange(2))
-    assert message("a.npz") == f"a.npz: array 'x' holds pickled objects: {PICKLED}"
+    assert message("a.npz") == f"a.npz: array 'x': holds pickled objects: {PICKLED}"
     np.save("a.npy", np.array([{}, 1], object))
     assert message("a.npy") == f"a.npy: holds pickled objects: {PICKLED}"
     for name in ("b.npz", "b.npy"):

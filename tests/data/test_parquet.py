@@ -162,6 +162,84 @@ def test_messages(folder: Path) -> None:
     )
 
 
+CATEGORIES = {
+    "string_view": pa.array(["u", None, "v", "u"], pa.string_view()),
+    "dictionary": pa.array(["u", None, "v", "u"]).dictionary_encode(),
+    "dictionary of string_view": pa.DictionaryArray.from_arrays(
+        pa.array([1, None, 0, 1], pa.uint32()), pa.array(["v", "u"], pa.string_view())
+    ),
+    "dictionary of large_string": pa.DictionaryArray.from_arrays(
+        pa.array([1, None, 0, 1], pa.int8()), pa.array(["v", "u"], pa.large_string())
+    ),
+    "dictionary with a null in it": pa.DictionaryArray.from_arrays(
+        pa.array([1, 2, 0, 1], pa.int8()), pa.array(["v", "u", None])
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "arrows"])
+@pytest.mark.parametrize("kind", CATEGORIES)
+def test_categories_as_other_programs_write_them(folder: Path, kind: str, suffix: str) -> None:
+    name = write({"x": CATEGORIES[kind]}, f"t.{suffix}")
+    found = read_table(DataFile(Path(name))).columns["x"]
+    assert isinstance(found, Text)
+    assert [found.categories[code] if code >= 0 else None for code in found.codes] == ["u", None, "v", "u"]
+
+
+def test_a_dictionary_of_numbers(folder: Path) -> None:
+    codes = pa.array([1, None, 0], pa.int16())
+    found = column(pa.DictionaryArray.from_arrays(codes, pa.array([0.5, 2.5])))
+    assert isinstance(found, Numbers)
+    np.testing.assert_array_equal(found.values, [2.5, np.nan, 0.5])
+
+
+def test_offsets_beyond_a_buffer(folder: Path) -> None:
+    """One byte changed in a file: unchecked, it is read from wherever the offset points."""
+    name = write({"a": [1, 2, 3], "y": ["p", "q", None]}, "t.arrow")
+    good = Path(name).read_bytes()
+    offsets = good.index(b"".join(n.to_bytes(4, "little") for n in (0, 1, 2, 2)))
+    damaged = bytearray(good)
+    damaged[offsets + 11] = 8
+    Path(name).write_bytes(damaged)
+    assert message(name) == (
+        "t.arrow: the file is damaged, or of another format (In column 1: Invalid: Offset invariant failure: offset "
+        "for slot 2 out of bounds: 134217730 > 2); fetch or save it again"
+    )
+
+
+def test_text_that_is_not_utf_8(folder: Path) -> None:
+    raw = pa.array([b"fine", b"caf\xe9"], pa.binary())
+    for name in ("t.parquet", "t.arrow"):
+        write({"x": pa.Array.from_buffers(pa.string(), 2, raw.buffers())}, name)
+        assert message(name).startswith(f"{name}: the file is damaged, or of another format (")
+        assert "UTF8" in message(name)
+
+
+def test_rows_that_are_announced_without_values(folder: Path) -> None:
+    table = pa.table({"x": pa.nulls(20_000_000)})
+    with pa.OSFile("t.arrow", "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert message("t.arrow") == "t.arrow: the file is damaged: a batch of 20,000,000 rows without values in it"
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "arrows"])
+def test_an_error_leaves_no_reader_open(folder: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """One that is left aborts the interpreter when it ends, after the right message."""
+    opened: list[Any] = []
+    for module, kind in ((pa.parquet, "ParquetFile"), (pa.ipc, "open_file"), (pa.ipc, "open_stream")):
+        real = getattr(module, kind)
+        monkeypatch.setattr(
+            module, kind, lambda *args, real=real, **keys: opened.append(real(*args, **keys)) or opened[-1]
+        )
+    name = write({"odd": [[1, 2]] * 60, "x": list(range(60))}, f"t.{suffix}")
+    with pytest.raises(DataError) as caught:
+        read_table(DataFile(Path(name)))
+    assert "column 'odd' holds list" in str(caught.value)
+    (reader,) = opened
+    with pytest.raises((ValueError, OSError, pa.ArrowInvalid)):
+        next(reader.iter_batches()) if suffix == "parquet" else reader.read_all()
+
+
 def test_a_pipe_has_no_end_to_begin_with(load: Load, folder: Path) -> None:
     name = write({"a": [1.0, 2, 3, 4], "k": [0, 1, 0, 1]})
     transform = load("classes", source=name, target="k", split=None).transform

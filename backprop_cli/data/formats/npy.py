@@ -43,7 +43,7 @@ class Npy(ArrayFormat):
             raise DataError(f"{file.name}: a packed .npy cannot be read; unpack it with gunzip")
         check_magic(file, MAGIC, "npy")
         with reading(file.name), file.path.open("rb") as stream:
-            header = npy_header(stream, f"{file.name}:")
+            header = npy_header(stream, file.name)
             return mapped(file.path, header, stream.tell(), file.path.stat().st_size, file.name)
 
 
