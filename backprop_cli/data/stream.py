@@ -59,7 +59,7 @@ class OrderedInputs:
     row of each window, the one before those that are predicted: by column its time and groups.
     """
 
-    batches: Generator[Array]
+    batches: Generator[Array, None, None]
     labels: Mapping[str, list[str | None]]
 
 
