@@ -226,7 +226,8 @@ _LONGEST_NEAR = 100
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known name, else the empty string.
 
-    Never ``name`` itself. Near is a slip of the keys, or a short form: initials (``lr``) or the beginning (``batch``) of one known name.
+    Never ``name`` itself. Near is a slip of the keys, or a short form: initials (``lr``) or the beginning (``batch``)
+    of one known name.
     """
     word = name.lower()
     by_lower = {k.lower(): k for k in known if k != name and len(k) <= _LONGEST_NEAR}

@@ -195,7 +195,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = _candidates("""
 """)
 """Keys by what they are called elsewhere; of several the first that the section has."""
 
-_INFERRED = frozenset("infeatures inchannels inputsize inputshape normalizedshape numfeatures".split())
+_INFERRED = frozenset(["infeatures", "inchannels", "inputsize", "inputshape", "normalizedshape", "numfeatures"])
 _REMARKS: Mapping[tuple[str, str], str] = {
     ("adam", "weightdecay"): "use type: adamw, which has weight_decay",
     ("adam", "decay"): "a schedule changes the learning rate, such as schedule: {type: exponential, factor: 0.95}",

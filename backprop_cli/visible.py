@@ -109,7 +109,7 @@ def marked(source: str, column: int, width: int, room: int) -> tuple[str, str]:
 
 
 def _window(widths: list[int], place: int, width: int, room: int, cut: tuple[bool, bool]) -> tuple[int, int]:
-    """The first of the cells that are shown and the one after the last; ``cut``: whether the line goes on before, after.
+    """The first of the cells that are shown, and the one after the last; ``cut``: the line goes on before, and after.
 
     A third of the room stands before the mark, or more where what follows is short.
     """

@@ -157,6 +157,7 @@ def _invoke(arguments: Sequence[str]) -> int:
 @contextlib.contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
     """What jobs warn of is said as commands say it."""
+
     def say_it(
         message: Warning | str,
         category: type[Warning],

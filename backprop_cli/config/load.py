@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from backprop_cli.config.coherence import incoherences
-from backprop_cli.config.compose import compose
+from backprop_cli.config.compose import MAX_DEPTH, compose
 from backprop_cli.config.flaws import UnreadableError
 from backprop_cli.config.locate import Override, Source, in_file_order
 from backprop_cli.config.network import Models, check_network
@@ -77,7 +77,7 @@ def from_tree(
 
     The files it names under ``plugins`` are not run: ``plugins`` are there in their place.
     """
-    own = _copied(tree)
+    own = _copied(tree, label)
     owners, problems = apply_overrides(own, overrides)
     problems += _put_in_place(own, plugins, owners)
     source = Source(label, overrides=owners)
@@ -190,7 +190,9 @@ def _near_file(path: Path) -> str:
     return next((f"; did you mean '{p}'?" for stem, p in known.items() if f"'{stem}'" in near), "")
 
 
-def _copied(tree: Any) -> Any:
+def _copied(tree: Any, label: str, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH:
+        raise ConfigError([Problem("", f"the configuration is nested deeper than {MAX_DEPTH} levels", file=label)])
     if isinstance(tree, dict):
-        return {key: _copied(value) for key, value in tree.items()}
-    return [_copied(item) for item in tree] if isinstance(tree, list | tuple) else tree
+        return {key: _copied(value, label, depth + 1) for key, value in tree.items()}
+    return [_copied(item, label, depth + 1) for item in tree] if isinstance(tree, list | tuple) else tree

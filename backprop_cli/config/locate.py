@@ -107,7 +107,6 @@ def _is_shapeless(node: Node) -> bool:
 
 def in_file_order(problems: Iterable[Problem], overrides: Sequence[str] = ()) -> list[Problem]:
     """Problems of the file by line and column, then those of the overrides in their order; repeated ones once."""
-
     order = {words: place for place, words in reversed(list(enumerate(overrides)))}
 
     def place(problem: Problem) -> tuple[int, int, int]:

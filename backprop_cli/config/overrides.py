@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from backprop_cli.config.compose import compose
+from backprop_cli.config.compose import MAX_DEPTH, compose
 from backprop_cli.config.flaws import UnreadableError
 from backprop_cli.config.locate import Override
 from backprop_cli.config.path import TreePath, path_text
 from backprop_cli.errors import Problem
+from backprop_cli.visible import shortened
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _KEY = re.compile(r"[^.\[\]]+(?:\.[^.\[\]]+|\[-?[0-9]+\])*")
@@ -34,8 +35,7 @@ def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dic
         except _RefusedError as refused:
             problems.append(Problem("", str(refused), override=words))
             continue
-        for inside in [p for p in owners if p[: len(path)] == path]:
-            del owners[inside]
+        owners = {p: owner for p, owner in owners.items() if p[: len(path)] != path}
         owners |= {p: Override(words, path) for p in (*made, path)}
     return owners, problems
 
@@ -50,13 +50,16 @@ def _parse(words: str) -> tuple[list[str], Any]:
         raise _RefusedError(
             "expected a key before '=': names and list indexes with dots between, such as model.layers.0.units"
         )
+    steps = key.replace("[", ".").replace("]", "").split(".")
+    if len(steps) > MAX_DEPTH:
+        raise _RefusedError(f"a key of {len(steps):,} steps; at most {MAX_DEPTH} are read")
     try:
         composed = compose(text)
     except UnreadableError as error:
         raise _RefusedError(error.flaw.reason) from None
     if composed.flaws:
         raise _RefusedError("; ".join(flaw.reason for flaw in composed.flaws))
-    return key.replace("[", ".").replace("]", "").split("."), composed.tree
+    return steps, composed.tree
 
 
 def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[TreePath], TreePath]:
@@ -84,7 +87,7 @@ def _as_mapping(value: Any, path: TreePath) -> dict[Any, Any]:
         return {}
     if isinstance(value, str):
         return {"type": value}
-    raise _RefusedError(f"'{path_text(path)}' is {value}, which has no keys inside")
+    raise _RefusedError(f"'{path_text(path)}' is {shortened(str(value), 40)}, which has no keys inside")
 
 
 def _key(holder: dict[Any, Any] | list[Any], step: str, path: TreePath) -> str | int:

@@ -27,7 +27,7 @@ class UnknownKeys:
         self._told = 0
 
     def reason(self, path: TreePath) -> str:
-        """``unknown key``, and the way on: the word for it here, the section that has it, or the keys that there are."""
+        """``unknown key``, and the way on: the word for it here, the section that has it, or the keys there are."""
         self._told += 1
         if self._told > _MOST_HINTS:
             return "unknown key"

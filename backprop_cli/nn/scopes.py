@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.errors import UsageError, did_you_mean, listing
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
 
@@ -66,6 +66,15 @@ class Scope:
         """What a layer reads: as it says, or the layer before it."""
         return self.layers[index].inputs or (INPUT if index == 0 else self.names[index - 1],)
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The first layer of each name."""
+        return {name: index for index, name in reversed(list(enumerate(self.names)))}
+
+    def can_read(self, index: int, source: str) -> bool:
+        """Whether a layer may read what is called so."""
+        return source == INPUT or self.places.get(source, index) < index or source in self.above
+
     def readable(self, index: int) -> list[str]:
         """What a layer may read, the nearest first where names are equal."""
         return list(dict.fromkeys([INPUT, *self.names[:index], *self.above]))
@@ -119,19 +128,27 @@ def _name_errors(scope: Scope) -> Iterator[WiringError]:
         places.setdefault(name, index)
 
 
+_MOST_EXPLAINED = 20
+"""Layers of a scope whose wrong inputs are explained: that looks at all other layers."""
+
+
 def _input_errors(scope: Scope) -> Iterator[WiringError]:
+    told = 0
     for index in range(len(scope.layers)):
-        reasons = [_source_fault(scope, index, source) for source in scope.sources(index)]
-        faults: list[str | None] = [f"inputs: {reason}" for reason in reasons if reason]
+        explain = _source_fault if told < _MOST_EXPLAINED else _unknown_source
+        reasons = [explain(scope, index, s) for s in scope.sources(index) if not scope.can_read(index, s)]
+        told += bool(reasons)
+        faults: list[str | None] = [f"inputs: {reason}" for reason in reasons]
         for fault in faults or [_arity_fault(scope, index)]:
             if fault:
                 yield WiringError(scope.place(index), "inputs", f"{scope.title(index)}: {fault}")
 
 
-def _source_fault(scope: Scope, index: int, source: str) -> str | None:
-    readable = scope.readable(index)
-    if source in readable:
-        return None
+def _unknown_source(_scope: Scope, _index: int, source: str) -> str:
+    return f"'{source}' is no layer above it"
+
+
+def _source_fault(scope: Scope, index: int, source: str) -> str:
     if source == scope.names[index]:
         return "a layer cannot read itself"
     if source in scope.names:
@@ -144,7 +161,8 @@ def _source_fault(scope: Scope, index: int, source: str) -> str | None:
     block = _block_with(scope, source)
     if block is not None:
         return f"'{source}' is inside {block}; what {block} puts out is read by its name: {block}"
-    return f"unknown layer '{source}'" + (did_you_mean(source, readable) or f"; known: {', '.join(readable)}")
+    readable = scope.readable(index)
+    return f"unknown layer '{source}'" + (did_you_mean(source, readable) or f"; known: {listing(readable, 20)}")
 
 
 def _block_with(scope: Scope, source: str) -> str | None:

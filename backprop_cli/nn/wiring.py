@@ -15,6 +15,8 @@ from backprop_cli.nn.scopes import INPUT, LayerPath, WiringError, layer_names, s
 MOST_LAYERS = 10_000
 """Layers of a network, blocks unrolled: repeats of repeats are soon more than anybody meant."""
 
+_MOST_HINTS = 20
+
 
 class Wire(NamedTuple):
     """A layer in its place.
@@ -180,7 +182,8 @@ class _Unrolling:
                 found[own or owned.theirs] = f"{owned.layer}.{owned.theirs}"
             elif (path, target) not in self._unknown:
                 owner = target.rpartition(".")[0]
-                near = did_you_mean(owner, sorted(self._names))
+                few = len(self._unknown) < _MOST_HINTS  # a hint compares all names
+                near = did_you_mean(owner, sorted(self._names)) if few else ""
                 self._unknown[path, target] = _Unknown(full, owner, target, scopes, near)
         return found
 

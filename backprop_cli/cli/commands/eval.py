@@ -13,7 +13,7 @@ from backprop_cli.cli.terminal import emit, emit_json, say
 
 @command(
     "bp eval runs/digits/latest --require 'accuracy>=0.95'",
-    "bp eval model.safetensors --data new.csv --confusion",
+    "bp eval runs/iris/latest --data datasets/iris.csv --confusion",
     codes=(3, 5, 6),
     name="eval",
 )

@@ -12,8 +12,8 @@ from backprop_cli.cli.terminal import emit_json, write
 
 
 @command(
-    "bp generate runs/shakespeare/latest --prompt 'ROMEO:' --tokens 300",
-    "bp generate model.safetensors --temperature 0.8 --top-k 40 --seed 1",
+    "bp generate runs/names_gru/latest --prompt ma --tokens 40",
+    "bp generate runs/names_gru/latest --temperature 0.8 --top-k 5 --seed 1",
     codes=(5,),
 )
 def generate(

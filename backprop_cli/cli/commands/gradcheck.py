@@ -19,7 +19,7 @@ def _samples(text: str | None) -> str | None:
 
 
 @command(
-    "bp gradcheck configs/digits.yaml --samples all",
+    "bp gradcheck configs/iris.yaml --samples all",
     "bp gradcheck configs/digits.yaml --method projection",
     "bp gradcheck",
     codes=(3, 5, 6),

@@ -19,8 +19,8 @@ Units = Literal["data", "network"]
 
 
 @command(
-    "bp jacobian runs/digits/latest --row 17",
-    "bp jacobian runs/digits/latest new.csv --of dense_2 --by dense_1.weight -o jacobian.npz",
+    "bp jacobian runs/digits/latest --row 17 --split train",
+    "bp jacobian runs/iris/latest datasets/iris.csv --row 52 --of dense_2 --by dense_1.weight -o jacobian.npz",
     "bp jacobian runs/digits/latest --eigen 5",
     codes=(3, 5, 6),
 )

@@ -10,7 +10,13 @@ from backprop_cli.cli.command import Json, Plugins, command
 from backprop_cli.cli.terminal import emit, emit_json
 
 
-@command("bp list layers", "bp list layers dense", "bp list layers --plugins my_layers.py", codes=(3,), name="list")
+@command(
+    "bp list layers",
+    "bp list layers dense",
+    "bp list layers --plugins configs/plugins/my_layers.py",
+    codes=(3,),
+    name="list",
+)
 def list_(
     kind: Annotated[
         str | None,

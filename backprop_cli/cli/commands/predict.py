@@ -14,8 +14,8 @@ from backprop_cli.errors import DataError, UsageError
 
 
 @command(
-    "bp predict runs/digits/latest new.csv --output predictions.csv",
-    "cat new.csv | bp predict model.safetensors - --proba > predictions.csv",
+    "bp predict runs/iris/latest datasets/iris.csv --output predictions.csv",
+    "cat datasets/iris.csv | bp predict runs/iris/latest - --proba > predictions.csv",
     codes=(3, 5, 6),
 )
 def predict(

