@@ -27,7 +27,7 @@ from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.times import Times
-from backprop_cli.data.transform import Transform, fit_transform
+from backprop_cli.data.transform import UNCHECKED, Transform, fit_transform
 from backprop_cli.errors import DataError, warn
 from backprop_cli.memory import memory_told
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 @memory_told(too_large)
+@UNCHECKED
 def load_dataset(
     settings: DataSettings,
     *,
@@ -104,6 +105,7 @@ def load_dataset(
 
 
 @memory_told(too_large)
+@UNCHECKED
 def load_split(
     files: Path | str | FilePair,
     transform: Transform,
@@ -131,6 +133,7 @@ def load_split(
 
 
 @memory_told(too_large)
+@UNCHECKED
 def load_inputs(
     path: Path, transform: Transform, *, dtype: DTypeLike, format: str | None = None
 ) -> tuple[Array, Indices]:

@@ -253,8 +253,7 @@ def _typical(values: Array, rows: Rows, how: str, place: str) -> float:
     if not len(known):
         raise DataError(f"{place}: {_NO_VALUE}")
     if how == "mean":
-        with np.errstate(over="ignore"):  # numbers that are too large are told with the column
-            return float(known.mean())
+        return float(known.mean())
     if how == "median":
         return float(np.median(known))
     distinct, counts = np.unique(known, return_counts=True)
@@ -291,8 +290,7 @@ def blocks(table: Table, name: str, rows: Rows, fill: Floats | None = None) -> I
     count = len(values) if rows is None else len(rows)
     for start in range(0, count, size):
         part = values[start : start + size] if rows is None else values[rows[start : start + size]]
-        with np.errstate(invalid="ignore"):  # of a signalling NaN, which is missing like the others
-            block = part.reshape(len(part), -1).astype(np.float64)
+        block = part.reshape(len(part), -1).astype(np.float64)
         if values.dtype.kind == "f" and not np.isfinite(block).all():
             if fill is not None:
                 np.copyto(block, fill, where=np.isnan(block))

@@ -25,6 +25,9 @@ from backprop_cli.errors import DataError, listing
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
 
+UNCHECKED = np.errstate(invalid="ignore", over="ignore")
+"""For functions that look at every number they make: what is NaN, infinite or too large is told with its place."""
+
 
 NO_TIMES = Times()
 """Of rows without times."""
@@ -55,6 +58,7 @@ class Transform:
         found = self.rows(table, rows, dtype=dtype)
         return found.reshape(len(found), *self.input_shape)
 
+    @UNCHECKED
     def rows(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
         """Inputs (rows, width) of the table's rows, or of those in ``rows``, C-contiguous; tokens are int64.
 
