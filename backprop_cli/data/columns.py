@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.table import Array, Cell, Column, Numbers, Text, show
-from backprop_cli.data.text import MISSING, is_finite, is_missing, label_of, number_of
+from backprop_cli.data.kinds import PADDED, have_padding
+from backprop_cli.data.reading import PLAIN, Reading
+from backprop_cli.data.refusals import mostly_numbers, no_number, spelled_otherwise
+from backprop_cli.data.spelling import find_spelling
+from backprop_cli.data.table import Array, Column, Numbers, Text
+from backprop_cli.data.text import MISSING, is_finite, is_missing, number_of
 from backprop_cli.errors import DataError
+from backprop_cli.nn.class_name import Name, exact, named, spelled
 
-Kind = Literal["auto", "number", "text", "label"]
-"""What a column is read as. auto: numbers if all its values are, else categories; number: anything else is an error;
-text: categories; label: the names of classes, which are numbers where the cell is one."""
+Kind = Literal["auto", "quantity", "number", "text", "label"]
+"""What a column is read as. auto: numbers if all its values are, else categories; quantity: the same, but zeros before
+numbers make no names of them; number: anything else is an error; text: categories; label: the names of classes, which
+are numbers where they are spelled as one."""
 
+_NAMES = ("text", "label")
 _EXACT = 2.0**53  # from here on a float64 does not tell neighbouring integers apart
-_NAN_FOR = dict.fromkeys(MISSING, "nan")
+_NAN_FOR: dict[Any, str] = dict.fromkeys([*MISSING, None], "nan")
 
 
 class NeedsText(Exception):  # noqa: N818 - a request, not an error
@@ -29,36 +36,50 @@ class NeedsText(Exception):  # noqa: N818 - a request, not an error
 class ColumnBuilder:
     """Gathers a column's cells chunk by chunk.
 
-    ``typed``: the cells are values of JSON, where text is never a number.
+    ``typed``: the cells are values of JSON, where text is a number only if ``reading`` says how it spells one.
+    ``keep``: cells are kept as they stand even while they are numbers.
     """
 
-    def __init__(self, file: str, name: str, kind: Kind, *, typed: bool):
-        self.file, self.name, self.kind, self.typed = file, name, kind, typed
+    def __init__(self, file: str, name: str, kind: Kind, *, typed: bool, reading: Reading = PLAIN, keep: bool = False):
+        self.file, self.name, self.typed = file, name, typed
+        self.kind: Kind = "number" if kind in ("auto", "quantity") and reading.is_for_column(name) else kind
+        self._reading, self._keep = reading, keep
+        self._spelling, self._missing = reading.spelling(name), reading.missing(typed=typed)
+        self._sentinels = [float(value) for value in map(named, self._missing) if not isinstance(value, str)]
         self._numbers: list[NDArray[np.float64]] = []
         self._codes: list[NDArray[np.int64]] = []
-        self._index: dict[Any, int] = {}
+        self._values: list[Name] = []
+        self._lines: list[int] = []  # where each value is met first
+        self._missing_met: dict[str, None] = {}  # texts that mean a missing value
+        self._code_of_cell: dict[Any, int] = {}
+        self._code_of_value: dict[Any, int] = {}  # the same, for values without the spaces around them
+        # A source whose numbers have commas may have columns that were written by a program, with points.
+        self._plain: list[Array] | None = [] if reading.is_first and reading.is_for_source else None
         self._wrong: tuple[int, Any] | None = None  # line and cell of the first value that is no number
         self._skipped = 0  # values at the end that are missing
-        self._without_text = 0  # numbers seen, in a column with a wrong one, whose text is not kept
+        self._without_text = 0  # numbers seen, in a column whose cells are kept, whose text is not
 
-    def add(self, cells: Sequence[Any] | Array, lines: Sequence[int] | Array) -> None:
-        """The next cells, and the line of each.
+    def add(
+        self,
+        cells: Sequence[Any] | Array,
+        lines: Sequence[int] | Array,
+        text: Callable[[], Sequence[str]] | None = None,
+        *,
+        padded: bool = False,
+    ) -> None:
+        """The next cells, and the line of each. Of numbers that were parsed, ``text`` gives the cells, where there are
+        any; ``padded``: some may have zeros before them.
 
         Raises: DataError for a value that is no number where the column must be numeric; NeedsText.
         """
         if self._skipped:
             self._catch_up()
-        if self.kind in ("text", "label"):
-            self._codes.append(self._code_numbers(cells) if isinstance(cells, np.ndarray) else self._code(cells))
-            return
-        numbers = cells if isinstance(cells, np.ndarray) else self._parse(cells)
-        if self._wrong is None and numbers is not None:
-            self._numbers.append(numbers)
-        elif isinstance(cells, np.ndarray):
-            self._without_text += int(np.count_nonzero(~np.isnan(cells)))
+        if isinstance(cells, np.ndarray) and text is not None and self._wants_text(cells, padded):
+            cells = text()
+        if isinstance(cells, np.ndarray):
+            self._add_numbers(cells, lines)
         else:
-            self._suspect(cells, lines)
-            self._codes.append(self._code(cells))
+            self._add_cells(cells, lines)
 
     def skip(self, rows: int) -> None:
         """The next ``rows`` values are missing: gathered until there are others, as that may be often."""
@@ -66,55 +87,141 @@ class ColumnBuilder:
 
     def _catch_up(self) -> None:
         rows, self._skipped = self._skipped, 0
-        if self.kind in ("text", "label") or self._wrong is not None:
+        if self._keep or self.kind in _NAMES:
             self._codes.append(np.full(rows, -1, np.int64))
-        else:
-            self._numbers.append(np.full(rows, math.nan))
+            return
+        for parts in (self._numbers, self._plain):
+            if parts is not None:
+                parts.append(np.full(rows, math.nan))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its numbers are spelled as Python does, all of them, and not as the source's others are."""
+        return self._plain is not None and self._wrong is not None
 
     def finish(self) -> Column:
         """The whole column.
 
-        Raises: DataError where some of its values, but not most, are no numbers; NeedsText.
+        Raises: DataError where its numbers are spelled in another way, or some, but not most, values are no numbers;
+            NeedsText.
         """
         if self._skipped:
             self._catch_up()
-        if self.kind not in ("text", "label"):
-            if self._wrong is None:
+        if self.kind not in _NAMES:
+            if self._plain is not None and self._wrong is not None:
+                return Numbers(_joined(self._plain, np.float64))
+            if not self._codes:
                 return Numbers(_joined(self._numbers, np.float64))
-            self._decide()
-        return Text(_joined(self._codes, np.int64), self._categories())
+            if self._are_numbers():
+                values = np.array([*map(self._number, self._values), math.nan], np.float64)
+                return Numbers(_joined([*self._numbers, *(values[codes] for codes in self._codes)], np.float64))
+        return Text(
+            _joined(self._codes, np.int64), tuple(map(self._name, self._values)), tuple(filter(None, self._missing_met))
+        )
+
+    def _wants_text(self, cells: Array, padded: bool) -> bool:
+        if self.kind in _NAMES or self._keep or self._spelling is not None or self._reading.missing_values is not None:
+            return True
+        return self.kind == "auto" and padded and _are_whole(cells)
+
+    def _add_numbers(self, cells: Array, lines: Sequence[int] | Array) -> None:
+        if self._sentinels:
+            cells = np.where(np.isin(cells, self._sentinels), math.nan, cells)
+        if self.kind in _NAMES:
+            self._codes.append(self._code_numbers(cells, lines))
+            return
+        if self._plain is not None:
+            self._plain.append(cells)
+        if self._keep:
+            self._without_text += _count(cells)
+        else:
+            self._numbers.append(cells)
+
+    def _add_cells(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> None:
+        if self.kind not in _NAMES:
+            numbers = self._parse(cells, self._number) if self._wrong is None else None
+            if numbers is None and self._wrong is None:
+                self._suspect(cells, lines)
+            self._add_plain(cells)
+            if self._wrong is not None and self._plain is None and self.kind == "number":
+                raise DataError(no_number(self._place(self._wrong[0]), self._wrong[1], self._reading, self.name))
+            if not self._keep and (numbers is None or self._may_be_names(cells, numbers)):
+                self._keep = True
+                self._without_text = sum(map(_count, self._numbers))
+            if not self._keep and numbers is not None:
+                self._numbers.append(numbers)
+                return
+        self._codes.append(self._code(cells, lines))
+
+    def _may_be_names(self, cells: Sequence[Any], numbers: Array) -> bool:
+        """Whether there are zeros before whole numbers."""
+        if self.kind != "auto" or self.typed or self._spelling is not None or not _are_whole(numbers):
+            return False
+        return PADDED.search("\n".join(filter(None, cells))) is not None
 
     def _suspect(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> None:
         """Remember the first value that is no number."""
-        if self._wrong is not None:
-            return
-        row = next(i for i, cell in enumerate(cells) if not is_missing(cell) and not self._is_number(cell))
+        row = next(i for i, cell in enumerate(cells) if not self._is_missing(cell) and self._number(cell) is None)
         self._wrong = (int(lines[row]), cells[row])
-        if self.kind == "number":
-            raise DataError(self._complaint())
-        self._without_text = int(sum(np.count_nonzero(~np.isnan(part)) for part in self._numbers))
 
-    def _decide(self) -> None:
-        """Categories, or numbers of which some are spoilt: whatever most values are."""
+    def _add_plain(self, cells: Sequence[Any]) -> None:
+        """The cells as Python spells numbers, if all before were so, too."""
+        if self._plain is not None:
+            numbers = self._parse(cells, self._plain_number)
+            self._plain = None if numbers is None else [*self._plain, numbers]
+
+    def _are_numbers(self) -> bool:
+        """Whether the column with the values kept is one of numbers, rather than of categories.
+
+        Raises: DataError where it is one, but for some of the values; NeedsText.
+        """
+        numeric = np.array([self._number(value) is not None for value in self._values], bool)
         codes = _joined(self._codes, np.int64)
-        counts = np.bincount(codes[codes >= 0], minlength=len(self._index))
-        numeric = np.fromiter(map(self._is_number, self._cells()), bool, len(self._index))
-        numbers = self._without_text + int(counts[numeric].sum())
-        others = int(counts[~numeric].sum())
-        if numbers >= others:
-            raise DataError(
-                f"{self._complaint()} ({numbers:,} of the column's {numbers + others:,} values are numbers); correct "
-                "it, leave it empty if it is missing, or choose other columns with data.features"
-            )
-        if self._without_text or self._numbers:
+        counts = np.bincount(codes[codes >= 0], minlength=len(self._values))
+        numbers, others = self._without_text + int(counts[numeric].sum()), int(counts[~numeric].sum())
+        if others:
+            self._refuse_other_spelling(counts.tolist())
+        texts = [str(value) for value, is_number in zip(self._values, numeric, strict=True) if is_number]
+        is_padded = self.kind == "auto" and not self.typed and self._spelling is None and have_padding(texts)
+        if numbers >= others and not is_padded:
+            if self._wrong is not None:
+                line, cell = self._wrong
+                raise DataError(
+                    mostly_numbers(self._place(line), cell, numbers, numbers + others, self.name, self.kind)
+                )
+            return True
+        if self._without_text or (self._numbers and sum(map(_count, self._numbers))):
             raise NeedsText(self.name)
+        self._codes[:0] = [np.full(len(part), -1) for part in self._numbers]  # of missing values alone
+        return False
 
-    def _is_number(self, cell: Any) -> bool:
-        return not (self.typed and isinstance(cell, str)) and is_finite(cell)
+    def _refuse_other_spelling(self, counts: Sequence[int]) -> None:
+        """Raises: DataError where nearly all values are numbers, if others than Python's or those of ``reading``."""
+        reads = number_of if self._spelling is None else self._number
+        found = find_spelling([*map(spelled, self._values), "0"], [*counts, self._without_text], reads)
+        if found is not None:
+            line = self._lines[self._values.index(found.example)]
+            raise DataError(spelled_otherwise(self._place(line), found, self._reading, self.name, self.kind))
 
-    def _parse(self, cells: Sequence[Any]) -> NDArray[np.float64] | None:
+    def _place(self, line: int) -> str:
+        return f"{self.file}:{line}: column '{self.name}'"
+
+    def _is_missing(self, cell: Any) -> bool:
+        return is_missing(cell, self._missing) or (bool(self._sentinels) and spelled(cell) in self._missing)
+
+    def _number(self, cell: Any) -> float | None:
+        """The finite number that a cell is, or spells; None where it is none."""
+        if isinstance(cell, str) and self._spelling is not None:
+            return self._spelling.number(cell)
+        return self._plain_number(cell)
+
+    def _plain_number(self, cell: Any) -> float | None:
+        return float(cell) if is_finite(cell) and not (self.typed and isinstance(cell, str)) else None
+
+    def _parse(self, cells: Sequence[Any], number: Callable[[Any], float | None]) -> NDArray[np.float64] | None:
         """All cells as numbers, NaN where missing; None if one is neither."""
-        if not self.typed and "_" not in "".join(cells):
+        is_plain = not self.typed and self._spelling is None and self._reading.missing_values is None
+        if is_plain and "_" not in "".join(filter(None, cells)):
             try:
                 known = map(_NAN_FOR.get, cells, cells)  # the cell itself where it is not a missing one
                 out = np.fromiter(map(float, known), np.float64, len(cells))  # type: ignore[arg-type]
@@ -122,49 +229,62 @@ class ColumnBuilder:
                 pass
             else:
                 return None if np.isinf(out).any() else out
-        if self.typed and {int, float}.issuperset(map(type, cells)):
+        if self.typed and not self._sentinels and {int, float}.issuperset(map(type, cells)):
             with suppress(OverflowError):
                 out = np.array(cells, np.float64)
                 return None if np.isinf(out).any() else out
-        if not all(is_missing(cell) or self._is_number(cell) for cell in cells):
-            return None
-        return np.array([math.nan if is_missing(cell) else float(cell) for cell in cells], np.float64)
+        numbers = [math.nan if self._is_missing(cell) else number(cell) for cell in cells]
+        return None if None in numbers else np.array(numbers, np.float64)
 
-    def _code(self, cells: Sequence[Any]) -> NDArray[np.int64]:
-        """Categories by number, new ones added; -1 where missing."""
-        index = self._index
+    def _code(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> NDArray[np.int64]:
+        """Values by number, new ones added; -1 where missing."""
+        known = self._code_of_cell
+        if not self.typed:
+            codes = list(map(known.get, cells))
+            if None not in codes:
+                return np.array(codes, np.int64)
         out = np.empty(len(cells), np.int64)
         for row, cell in enumerate(cells):
             # 1 and True are equal as keys of a dict, but are not the same value of JSON.
             key = (type(cell), cell) if self.typed else cell
-            code = index.get(key)
+            code = known.get(key)
             if code is None:
-                code = -1 if is_missing(cell) else index.setdefault(key, len(index))
+                code = known[key] = self._code_of_new(cell, int(lines[row]))
             out[row] = code
         return out
 
-    def _code_numbers(self, cells: Array) -> NDArray[np.int64]:
-        """The same for a chunk that was read without keeping its text."""
-        values, inverse = np.unique(cells, return_inverse=True)
+    def _code_of_new(self, cell: Any, line: int) -> int:
+        if self._is_missing(cell):
+            if isinstance(cell, str):
+                self._missing_met[cell.strip()] = None
+            return -1
+        value = cell.strip() if isinstance(cell, str) else cell
+        code = self._code_of_value.setdefault(exact(value), len(self._values))
+        if code == len(self._values):
+            self._values.append(value)
+            self._lines.append(line)
+        return code
+
+    def _code_numbers(self, cells: Array, lines: Sequence[int] | Array) -> NDArray[np.int64]:
+        """The same for a chunk of numbers without text."""
+        values, first, inverse = np.unique(cells, return_index=True, return_inverse=True)
         if self.kind == "text" or np.any(np.abs(values) >= _EXACT):
             raise NeedsText(self.name)
-        texts = ["" if math.isnan(value) else value if self.typed else repr(value) for value in values.tolist()]
-        return self._code(texts)[inverse]
+        found = [None if math.isnan(value) else value for value in values.tolist()]
+        return self._code(found, np.asarray(lines)[first])[inverse]
 
-    def _cells(self) -> list[Any]:
-        return [cell for _, cell in self._index] if self.typed else list(self._index)
+    def _name(self, value: Name) -> Name:
+        if self.kind != "label":
+            return spelled(value)
+        return named(value) if isinstance(value, str) and not self.typed else value
 
-    def _categories(self) -> tuple[Cell, ...]:
-        if self.kind == "label":
-            return tuple(cell if self.typed else label_of(cell) for cell in self._cells())
-        return tuple(cell if isinstance(cell, str) else str(cell) for cell in self._cells())
 
-    def _complaint(self) -> str:
-        assert self._wrong is not None
-        line, cell = self._wrong
-        is_infinite = not self.typed and number_of(cell) is not None if isinstance(cell, str) else True
-        expected = "a finite number" if is_infinite else "a number"
-        return f"{self.file}:{line}: column '{self.name}': expected {expected}, got {show(cell)}"
+def _are_whole(numbers: Array) -> bool:
+    return bool(np.all(np.isnan(numbers) | (numbers == np.floor(numbers))))
+
+
+def _count(numbers: Array) -> int:
+    return int(np.count_nonzero(~np.isnan(numbers)))
 
 
 def _joined(parts: list[Any], dtype: type) -> Any:

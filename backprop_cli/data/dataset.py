@@ -17,11 +17,13 @@ from backprop_cli.data.format import format_of, too_large
 from backprop_cli.data.panel import fit_times, in_order
 from backprop_cli.data.precision import lost
 from backprop_cli.data.read import read_table
+from backprop_cli.data.reading import Reading
+from backprop_cli.data.refusals import caution_about, in_yaml, why_no_categories
 from backprop_cli.data.series import series_split, window_starts, windows_at
 from backprop_cli.data.series_order import warn_of_gaps, warn_of_order
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
-from backprop_cli.data.sources import Tables, first_tables, more_tables
+from backprop_cli.data.sources import Tables, first_tables, more_tables, reading_of
 from backprop_cli.data.split import Indices, split_rows, split_series
 from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import labels_of, require_classes
@@ -85,6 +87,7 @@ def load_dataset(
         window=settings.window,
         image=examples.image,
         times=times,
+        reading=_fitted_reading(examples, settings),
     )
     augmentation(settings.augment, transform.input_shape)  # told before the first step whether it can be
     try:
@@ -92,9 +95,11 @@ def load_dataset(
         if splits["train"].weights is not None and not splits["train"].weights.any():
             raise DataError(f"{examples.of_weights()}: every weight of the train split is 0: nothing would be learned")
     except UnseenError as error:
-        raise DataError(f"{error.reason}; {_BY_CHANCE}" if fitted is None else str(error)) from error
+        raise DataError(_by_chance(error, examples) if fitted is None else str(error)) from error
     if fitted is None:
         _warn_of_rounding(examples, transform, rows["train"], dtype)
+        if settings.features == "all":
+            _warn_of_names(examples, settings)
     read = dict(examples.files)
     for name, own in (("validation", settings.validation), ("test", settings.test)):
         if own is not None:
@@ -148,13 +153,27 @@ def load_inputs(
         return np.asarray(split.inputs), split.rows
     file.check(folder=True)
     transform.check_format(file.name, format_of(file.name, format, option="--input-format"))
-    kinds, image = transform.kinds, transform.image
-    table = read_table(file, columns=columns, kinds=kinds, format=format, unnamed=columns[0], image=image)
+    table = read_table(
+        file,
+        columns=columns,
+        kinds=transform.kinds,
+        format=format,
+        unnamed=columns[0],
+        image=transform.image,
+        reading=transform.reading,
+    )
     if transform.window is not None:
         table, panel = in_order(table, transform.window, transform.times)
         starts = window_starts(panel, transform.window, file.name)
         return windows_at(starts, transform.rows(table, dtype=dtype), transform), table.numbers(starts)
     return transform.inputs(table, dtype=dtype), table.numbers()
+
+
+def _warn_of_names(examples: Tables, settings: DataSettings) -> None:
+    names = [name for name in examples.features if name not in (settings.categories or ())]
+    caution = caution_about(examples.inputs, names)
+    if caution is not None:
+        warn(caution)
 
 
 def _encoded(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str = "") -> Split:
@@ -206,10 +225,19 @@ def _target_at(examples: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str]
     return at
 
 
-_BY_CHANCE = (
-    "which rows are in the train split depends on seed and data.split: give more rows with it, try another seed, or "
-    "train without it (data.features, or the row removed)"
-)
+def _fitted_reading(examples: Tables, settings: DataSettings) -> Reading:
+    """How further files are read: each column as in the first."""
+    tables = (examples.inputs, examples.targets)
+    plain = {name for table in tables for name in table.plain}
+    return reading_of(settings).for_later(plain, [name for table in tables for name in table.columns])
+
+
+def _by_chance(error: UnseenError, examples: Tables) -> str:
+    """What is said of a value that only held-out rows have."""
+    why = None if error.column is None else why_no_categories(examples.inputs.columns[error.column])
+    if error.column is not None and why is not None:
+        return f"{error.reason}; the column {why}: train without it (data.exclude: [{in_yaml(error.column)}])"
+    return f"{error.reason}; which rows are in the train split depends on seed and data.split; {error.here}"
 
 
 def _split(examples: Tables, settings: DataSettings, seed: int, task: Task, fitting: bool) -> dict[str, Rows]:

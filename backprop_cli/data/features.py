@@ -11,16 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.data.columns import Kind
+from backprop_cli.data.kinds import are_dates
+from backprop_cli.data.refusals import in_yaml
 from backprop_cli.data.settings import Scale, TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, Text, show
 from backprop_cli.errors import DataError, listing
+from backprop_cli.nn.class_name import Places, spelled
 
 
 class UnseenError(DataError):
-    """A category or class that the train split does not have: ``reason``, and the way out."""
+    """A category or class that the train split does not have: ``reason``, and the way out.
 
-    def __init__(self, reason: str, way_out: str):
-        self.reason = reason
+    ``here``: the way out where the value is in the file that the train split is from. ``column``: that of a category.
+    """
+
+    def __init__(self, reason: str, way_out: str, here: str, column: str | None = None):
+        self.reason, self.here, self.column = reason, here, column
         super().__init__(f"{reason}; {way_out}")
 
 
@@ -125,12 +131,12 @@ class Coded:
 
     def write(self, table: Table, rows: Rows, out: Array) -> None:
         """Put the inputs of these rows into ``out`` (rows, width). Raises: DataError for an unknown category."""
-        column = as_feature(table.columns[self.name])
-        if not isinstance(column, Text):
+        column, places = as_categories(table.columns[self.name]), Places(self.categories)
+        found = [places.find(category) for category in column.categories]
+        if isinstance(table.columns[self.name], Numbers) and not any(place is not None for place in found):
             raise DataError(f"{table.of(self.name)}: expected categories ({listing(self.categories)}), got numbers")
-        number = {category: i for i, category in enumerate(self.categories)}
         fill = -1 if self.fill is None else self.fill
-        codes = np.array([*(number.get(str(category), -2) for category in column.categories), fill], np.int64)[
+        codes = np.array([*(-2 if place is None else place for place in found), fill], np.int64)[
             column.codes if rows is None else column.codes[rows]
         ]
         if len(codes) and codes.min() < 0:
@@ -145,13 +151,18 @@ class Coded:
         first = int(np.argmax(codes < 0))
         row = _row(rows, first)
         if codes[first] == -1:
-            return DataError(missing(table.at(row, self.name)))
+            return DataError(missing(table.at(row, self.name)) + missing_texts(column))
         category = column.categories[column.codes[row]]
-        return UnseenError(
+        reason = (
             f"{table.at(row, self.name)}: category {show(category)} is not one of those of the train split: "
-            f"{listing(self.categories)}",
-            "train with rows that have it, or without the column (data.features)",
+            f"{listing(self.categories)}"
         )
+        exclude = f"data.exclude: [{in_yaml(self.name)}]"
+        if are_dates(self.categories):
+            way_out = f"the column holds dates: train without it ({exclude})"
+        else:
+            way_out = f"remove the row, or train without the column ({exclude})"
+        return UnseenError(reason, way_out, way_out, self.name)
 
     def to_json(self) -> dict[str, Any]:
         """Text and numbers only."""
@@ -190,7 +201,7 @@ def fit_feature(table: Table, name: str, rows: Rows, settings: TransformSettings
 def _fit_coded(table: Table, name: str, column: Text, rows: Rows, settings: TransformSettings) -> Coded:
     codes = column.codes if rows is None else column.codes[rows]
     if settings.missing == "error" and codes.min() < 0:
-        raise DataError(missing(table.at(_row(rows, int(np.argmin(codes))), name)))
+        raise DataError(missing(table.at(_row(rows, int(np.argmin(codes))), name)) + missing_texts(column))
     counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
     known = sorted((str(column.categories[i]), int(counts[i])) for i in np.flatnonzero(counts))
     if not known:
@@ -316,12 +327,31 @@ def missing(place: str) -> str:
     return f"{place}: the value is missing; fill it in, or train with {_MISSING}"
 
 
+def missing_texts(column: Text) -> str:
+    """For the end of a message: texts that may be values after all, such as NA for Namibia."""
+    if not column.missing:
+        return ""
+    which = listing(map(show, column.missing), 3)
+    return f" (here {which} {'means' if len(column.missing) == 1 else 'mean'} missing: data.missing_values)"
+
+
 def as_feature(column: Column) -> Column:
     """A column that was read for its labels, as an input: numbers where all labels are, else categories."""
     if isinstance(column, Text) and column.categories and not any(isinstance(c, str) for c in column.categories):
         table = np.array([*map(_float, column.categories), math.nan])
         return Numbers(table[column.codes])
     return column
+
+
+def as_categories(column: Column) -> Text:
+    """A column, of numbers maybe, as categories: the numbers as they are printed, whole ones without a point."""
+    if isinstance(column, Text):
+        return column
+    values, codes = np.unique(column.values.reshape(column.rows, -1)[:, 0], return_inverse=True)
+    whole = all(float(value).is_integer() or value != value for value in values)
+    texts = [spelled(int(value) if whole and value == value else value) for value in values.tolist()]
+    known = np.arange(len(texts)) if not len(values) or values[-1] == values[-1] else np.arange(len(texts) - 1)
+    return Text(np.where(codes < len(known), codes, -1), tuple(texts[: len(known)]))
 
 
 def _float(category: Cell) -> float:

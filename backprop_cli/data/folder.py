@@ -11,8 +11,8 @@ import numpy as np
 
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.table import Array
-from backprop_cli.data.text import label_of
 from backprop_cli.errors import DataError, listing, warn
+from backprop_cli.nn.class_name import named
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _LITTER = ("thumbs.db", "desktop.ini")
@@ -135,9 +135,9 @@ def classes_of(file: DataFile, paths: Sequence[Path]) -> Array | None:
         raise DataError(
             f"{DataFile(lost).name}: lies beside the folders of the classes; move it into that of its class"
         )
-    known = {folder: label_of(folder) for folder in set(folders)}
+    known = {folder: named(folder) for folder in set(folders)}
     for folder in known:
         if printable(folder) != folder:
             raise DataError(f"{DataFile(file.path / folder).name}: the name of a class is not UTF-8; rename the folder")
-    numbers = all(isinstance(label, int) and str(label) == folder for folder, label in known.items())
+    numbers = all(isinstance(label, int) for label in known.values())
     return np.array([known[folder] for folder in folders] if numbers else folders)

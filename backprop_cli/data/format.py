@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -32,11 +32,15 @@ class Chunk:
     """Some consecutive rows of a text file.
 
     ``columns``: each column's cells, as they stand in the file, or a float64 array where they are known to be numbers
-    (NaN: missing). ``lines``: the line on which each row begins, from 1.
+    (NaN: missing). ``lines``: the line on which each row begins, from 1. ``text``: the cells of a column whose numbers
+    are known, as they stand in the file; None where it has no text. ``padded``: some of them may have zeros before
+    them, as 007 has.
     """
 
     columns: Mapping[str, Sequence[Any] | Array]
     lines: Sequence[int] | Array
+    text: Callable[[str], Sequence[str]] | None = None
+    padded: bool = False
 
 
 class Format:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Mapping, Sequence
+from collections.abc import Collection, Container, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from backprop_cli.data.columns import ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_rows
+from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.settings import ImageSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, require_columns
 from backprop_cli.data.text import is_missing
@@ -30,12 +32,15 @@ def read_table(
     format: str | None = None,
     unnamed: str = "",
     image: ImageSettings | None = None,
+    reading: Reading = PLAIN,
+    exclude: Collection[str] = (),
     required: Sequence[str] = (),
 ) -> Table:
-    """The rows of a file, with the ``columns`` named (None: all there are). ``required``: columns there must be.
+    """The rows of a file, with the ``columns`` named (None: all there are but those to ``exclude``). ``required``:
+    columns there must be.
 
     ``default`` is the kind of columns that ``kinds`` does not name. ``unnamed`` is the column's name where the
-    format has one array without a name.
+    format has one array without a name. ``reading``: how texts spell numbers, and which are missing values.
 
     Raises: DataError where the file cannot be read, a column is not there, or a value is not of its kind.
     """
@@ -45,15 +50,15 @@ def read_table(
     if not chosen.reads_images:
         file.check()
     if isinstance(chosen, ArrayFormat):
-        table = array_table(file.name, chosen.arrays(file), columns, unnamed)
+        table = array_table(file.name, chosen.arrays(file), columns, unnamed, reading, exclude)
         names = chosen.names(file) if file.is_folder else None
         return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])
     if not isinstance(chosen, TableFormat):
         raise no_rows(file.name)
-    kinds = dict(kinds or {})
-    verbatim = "text" in kinds.values()
+    kinds, kept = kinds or {}, set[str]()
     while True:
-        builders = _Builders(file.name, chosen, columns, kinds, default, required)
+        builders = _Builders(file.name, chosen, columns, kinds, default, reading, kept, exclude, required)
+        verbatim = chosen.typed and (bool(kept) or "text" in kinds.values())
         try:
             with (
                 file.open() as stream,
@@ -65,10 +70,7 @@ def read_table(
                     builders.add(chunk)
             table = builders.table()
         except NeedsText as request:
-            # The cells of this column were parsed, but turn out to be names: keep them this time.
-            column = str(request)
-            kinds[column] = "label" if kinds.get(column, default) == "label" else "text"
-            verbatim = True
+            kept.add(str(request))  # its cells were parsed, but turn out to be names: keep them this time
         else:
             if not table.rows:
                 raise DataError(f"{file.name}: there are no rows{' under the header' if builders.seen else ''}")
@@ -76,11 +78,18 @@ def read_table(
 
 
 def stream_tables(
-    stream: BinaryIO, name: str, format: TableFormat, *, columns: Sequence[str], kinds: Kinds, rows: int
+    stream: BinaryIO,
+    name: str,
+    format: TableFormat,
+    *,
+    columns: Sequence[str],
+    kinds: Kinds,
+    rows: int,
+    reading: Reading = PLAIN,
 ) -> Generator[Table, None, None]:
     """The same, at most ``rows`` rows at a time, of a stream; ``kinds`` names a kind for each column, none ``auto``."""
-    builders = _Builders(name, format, columns, kinds, "auto")
-    verbatim = "text" in kinds.values()
+    builders = _Builders(name, format, columns, kinds, "auto", reading)
+    verbatim = format.typed and "text" in kinds.values()
     with closing(format.chunks(stream, name, columns=builders.wanted, rows=rows, verbatim=verbatim)) as chunks:
         for chunk in chunks:
             builders.add(chunk)
@@ -88,6 +97,16 @@ def stream_tables(
             if table.rows:
                 yield table
             builders.clear()
+
+
+class _AllBut:
+    """Every name but some."""
+
+    def __init__(self, names: Collection[str]):
+        self._names = frozenset(names)
+
+    def __contains__(self, name: object) -> bool:
+        return name not in self._names
 
 
 class _Builders:
@@ -100,11 +119,16 @@ class _Builders:
         columns: Sequence[str] | None,
         kinds: Kinds,
         default: Kind,
+        reading: Reading,
+        kept: Collection[str] = (),
+        exclude: Collection[str] = (),
         required: Sequence[str] = (),
     ):
         self.name, self.columns, self.kinds, self.default = name, columns, kinds, default
-        self._required = (*(columns or ()), *required)
-        self.wanted: Container[str] | None = None if columns is None else set(columns)
+        self._reading, self._kept, self._exclude = reading, kept, exclude
+        self._required = (*(columns or ()), *exclude, *required)
+        everything = _AllBut(exclude) if exclude else None
+        self.wanted: Container[str] | None = everything if columns is None else set(columns)
         self.seen: dict[str, None] = {}
         self._typed = format.typed
         self.clear()
@@ -125,7 +149,8 @@ class _Builders:
                 self._builders[name] = self._builder(name)
         for name, builder in self._builders.items():
             if name in chunk.columns:
-                builder.add(chunk.columns[name], chunk.lines)
+                text = None if chunk.text is None else partial(chunk.text, name)
+                builder.add(chunk.columns[name], chunk.lines, text, padded=chunk.padded)
             else:
                 builder.skip(rows)
         self._lines.append(np.asarray(chunk.lines, np.int64))
@@ -133,7 +158,8 @@ class _Builders:
 
     def _builder(self, name: str) -> ColumnBuilder:
         """A new builder; the rows before the column's first appearance lack it."""
-        builder = ColumnBuilder(self.name, name, self.kinds.get(name, self.default), typed=self._typed)
+        kind, keep = self.kinds.get(name, self.default), name in self._kept
+        builder = ColumnBuilder(self.name, name, kind, typed=self._typed, reading=self._reading, keep=keep)
         builder.skip(self._rows)
         return builder
 
@@ -145,10 +171,19 @@ class _Builders:
                 self._builders[name] = self._builder(name)
         names = self._builders if self.columns is None else dict.fromkeys(self.columns)
         lines = np.concatenate(self._lines) if self._lines else np.empty(0, np.int64)
-        return Table(self.name, {name: self._builders[name].finish() for name in names}, lines)
+        found = {name: self._builders[name].finish() for name in names}
+        plain = frozenset(name for name in names if self._builders[name].is_plain)
+        return Table(self.name, found, lines, plain=plain)
 
 
-def array_table(place: str, given: Mapping[str, Array], columns: Sequence[str] | None, unnamed: str) -> Table:
+def array_table(
+    place: str,
+    given: Mapping[str, Array],
+    columns: Sequence[str] | None,
+    unnamed: str,
+    reading: Reading = PLAIN,
+    exclude: Collection[str] = (),
+) -> Table:
     """Arrays as columns: text as categories, anything else as numbers. ``place`` is what messages call the file.
 
     Raises: DataError where a column is not there, or arrays have another number of rows than the first.
@@ -157,9 +192,10 @@ def array_table(place: str, given: Mapping[str, Array], columns: Sequence[str] |
     if list(arrays) == [unnamed]:
         columns = None  # the only array is meant, whatever it is called elsewhere
     found: dict[str, Column] = {}
-    require_columns(place, columns or (), arrays, "array")
-    for name in arrays if columns is None else columns:
-        found[name] = _array_column(arrays[name], f"{place}: array '{name}'" if name else place)
+    require_columns(place, [*(columns or ()), *exclude], arrays, "array")
+    for name in [name for name in arrays if name not in exclude] if columns is None else columns:
+        missing = reading.missing(typed=False)
+        found[name] = _array_column(arrays[name], f"{place}: array '{name}'" if name else place, missing)
     sizes = {name: column.rows for name, column in found.items()}
     first = next(iter(sizes), "")
     for name, rows in sizes.items():
@@ -170,11 +206,11 @@ def array_table(place: str, given: Mapping[str, Array], columns: Sequence[str] |
     return Table(place, found)
 
 
-def _array_column(array: Array, place: str) -> Column:
+def _array_column(array: Array, place: str, missing_texts: Container[str]) -> Column:
     if array.dtype.kind != "U":
         return Numbers(array)
     if array.size != len(array):
         raise DataError(f"{place}: has text of shape {list(array.shape)}, expected one text a row: [{len(array)}]")
-    categories, codes = np.unique(array.ravel(), return_inverse=True)
-    missing = np.array([is_missing(category) for category in categories.tolist()])
+    categories, codes = np.unique(np.char.strip(array.ravel()), return_inverse=True)
+    missing = np.array([is_missing(category, missing_texts) for category in categories.tolist()])
     return Text(np.where(missing[codes], -1, codes), tuple(categories.tolist()))

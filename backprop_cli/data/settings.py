@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from backprop_cli.data.format import FORMATS, FormatName
+from backprop_cli.data.number_settings import MissingText, Spellings
 from backprop_cli.settings import FilePath, Many, Maybe, OneOrMany, Settings, refusal
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -191,6 +192,7 @@ _ORIGINS = ("source", "generate", "train", "validation", "test")
 
 Files = FilePath | FilePair
 Generated = Annotated[GenerateSettings, BareType()]
+Columns = Annotated[Many[Name], OneOrMany()]
 
 
 class DataSettings(Settings):
@@ -212,6 +214,14 @@ class DataSettings(Settings):
     """column or array to predict, or a list of columns; `features`: the inputs themselves"""
     features: Literal["all"] | Names = "all"
     """columns or arrays to predict from; all: every one but the target, with `window` all of numbers, targets too"""
+    exclude: Maybe[Columns] = None
+    """columns or arrays that `features: all` leaves out"""
+    categories: Maybe[Columns] = None
+    """columns of numbers, dates or codes that are categories"""
+    numbers: Maybe[Spellings] = None
+    """how texts spell numbers: {decimal: ".", thousands: ",", strip: "$%"}, or so for each column: {price: {...}}"""
+    missing_values: Maybe[Annotated[Many[MissingText], OneOrMany()]] = None
+    """texts that mean a missing value; default ["", NA, NaN, nan, "null", NULL, None], and none in typed formats"""
     sample_weight: Maybe[Name] = None
     """column or array: how much each example counts in the loss; with {inputs, targets} one of the targets' file"""
     split: Maybe[SplitSettings] = None
@@ -227,7 +237,7 @@ class DataSettings(Settings):
     augment: Maybe[AugmentSettings] = None
     """change images at random while they are trained on"""
 
-    @field_validator("target", "features")
+    @field_validator("target", "features", "exclude", "categories")
     @classmethod
     def _no_name_twice(cls, names: Any) -> Any:
         twice = [name for name in names if names.count(name) > 1] if isinstance(names, tuple) else []
@@ -259,6 +269,7 @@ class DataSettings(Settings):
         if alone and self.train is None:
             raise refusal(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'", alone[0])
         self._check_weight()
+        self._check_columns()
         if self.target == "features" and isinstance(self.train, FilePair):
             raise refusal("'target: features' goes with a file of inputs alone, not with {inputs, targets}", "target")
         if self.text is not None:
@@ -299,12 +310,29 @@ class DataSettings(Settings):
                     "sample_weight",
                 )
 
+    def _check_columns(self) -> None:
+        """``exclude`` and ``categories`` name inputs."""
+        if self.exclude and self.features != "all":
+            raise refusal("'exclude' goes with 'features: all'; leave one of the two out", "exclude")
+        own = {"target": self.target, "sample_weight": self.sample_weight, "exclude": self.exclude}
+        for key in ("exclude", "categories"):
+            for other, names in own.items():
+                both = set(getattr(self, key) or ()) & set((names,) if isinstance(names, str) else names or ())
+                if both and other != key and (key, other) != ("exclude", "target"):
+                    raise refusal(f"'{min(both)}' is under '{other}' too; it can be only one of them", key)
+        if self.categories and self.features != "all" and (lost := set(self.categories) - set(self.features)):
+            raise refusal(f"'{min(lost)}' is not under 'features'", "categories")
+
     def _check_text(self, text: TextSettings) -> None:
         if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):
             raise refusal("'text' goes with a text file; name a .txt, or set format: text", "text")
         unused = (
             ("target", None),
             ("features", "all"),
+            ("exclude", None),
+            ("categories", None),
+            ("numbers", None),
+            ("missing_values", None),
             ("sample_weight", None),
             ("transform", TransformSettings()),
             ("window", None),

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.features import Rows, as_feature
+from backprop_cli.data.features import Rows, as_categories, as_feature
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
 from backprop_cli.data.generate import FEATURES, generate
+from backprop_cli.data.number_settings import NumbersByColumn
 from backprop_cli.data.panel import Panel, order_of_rows
 from backprop_cli.data.read import read_table
+from backprop_cli.data.reading import Reading
 from backprop_cli.data.setting_error import SettingError, SettingPath
 from backprop_cli.data.settings import NEEDS_TARGET, DataSettings, FilePair, ImageSettings, WindowSettings
 from backprop_cli.data.table import Array, NoColumnError, Numbers, Table, require_columns
@@ -83,7 +85,8 @@ def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
         yield
     except NoColumnError as error:
         paths: dict[str, SettingPath] = {}
-        named = {key: getattr(settings, key) for key in ("features", "target", "sample_weight")}
+        keys = ("features", "exclude", "categories", "target", "sample_weight")
+        named = {key: getattr(settings, key) for key in keys}
         for key, names in named.items():
             if isinstance(names, str):
                 paths[names] = ("data", key)
@@ -91,7 +94,33 @@ def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
         if settings.window is not None:
             paths |= dict.fromkeys(settings.window.group or (), ("data", "window", "group"))
             paths |= {settings.window.time or "": ("data", "window", "time")}
+        paths |= {name: ("data", "numbers", name) for name in _spelled_columns(settings) if name not in paths}
         raise SettingError([(paths.get(name, ("data",)), error.reason(name)) for name in error.names]) from error
+
+
+def reading_of(settings: DataSettings) -> Reading:
+    """How the first file's texts are read."""
+    return Reading(settings.numbers, settings.missing_values)
+
+
+def _spelled_columns(settings: DataSettings) -> tuple[str, ...]:
+    return tuple(settings.numbers) if isinstance(settings.numbers, NumbersByColumn) else ()
+
+
+def _excluded(settings: DataSettings, but: Sequence[str | None]) -> tuple[str, ...]:
+    """What is not read at all; of a time series a target may be left out of the inputs."""
+    return tuple(name for name in settings.exclude or () if name not in but)
+
+
+def _check_named(table: Table, settings: DataSettings) -> None:
+    """Columns that say how they are read must be among those that are. Raises: NoColumnError; SettingError."""
+    for key, names in (("categories", settings.categories or ()), ("numbers", _spelled_columns(settings))):
+        left_out = [name for name in names if name not in table.columns and name in (settings.exclude or ())]
+        if settings.features != "all":
+            left_out = [name for name in names if name not in table.columns]
+        if left_out:
+            raise SettingError([(("data", key), f"'{left_out[0]}' is not a column that is read (data.features)")])
+        table.require(names)
 
 
 def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | None:
@@ -147,7 +176,7 @@ def _target_kind(task: Task) -> Kind:
 
 def _first_kind(task: Task) -> Kind:
     """Numbers that are text throughout are told with the way out, a loss for classes, when the target is fitted."""
-    return "label" if task in ("classes", "binary") else "auto"
+    return "label" if task in ("classes", "binary") else "quantity"
 
 
 def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
@@ -165,9 +194,9 @@ def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
     weight = () if settings.sample_weight is None else (settings.sample_weight,)
     order = () if settings.window is None else settings.window.order
     columns = None if features is None else [*dict.fromkeys((*features, *(target or ()), *weight, *order))]
-    kinds = _kinds_of_order(order, features)
+    kinds = _kinds_of_names(settings, order, features)
     if features is not None and _is_looked_at(file, chosen, settings):
-        columns, kinds = None, kinds | dict.fromkeys(features, "auto")
+        columns, kinds = None, {name: kinds.get(name, "auto") for name in (*features, *kinds)}
     kinds |= dict.fromkeys(target or (), _first_kind(task)) | dict.fromkeys(weight, "number")
     table = read_table(
         file,
@@ -177,8 +206,12 @@ def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
         format=settings.format,
         unnamed="inputs",
         image=settings.image,
+        reading=reading_of(settings),
+        exclude=_excluded(settings, (*(target or ()), *weight, *order)),
         required=(*(target or ()), *weight, *order),
     )
+    _check_named(table, settings)
+    table = _with_categories(table, settings)
     if settings.target is None and not set(target or ()) <= set(table.columns):
         raise SettingError([(("data", _file_key(settings)), f"{file.name} {chosen.no_target}")])
     table.require((*(features or ()), *(target or ()), *weight, *order))
@@ -200,9 +233,11 @@ def _is_looked_at(file: DataFile, format: Format, settings: DataSettings) -> boo
     return is_open and isinstance(format, TableFormat) and file.path.stat().st_size <= MOST_LOOKED_AT
 
 
-def _kinds_of_order(order: Sequence[str], features: Sequence[str] | None) -> dict[str, Kind]:
-    """Columns that put a series in order are read as they are spelled, unless they are inputs as well."""
-    return {name: "text" for name in order if name not in (features or ())}
+def _kinds_of_names(settings: DataSettings, order: Sequence[str], features: Sequence[str] | None) -> dict[str, Kind]:
+    """Categories are read as they are spelled, and so are columns that put a series in order and are no inputs."""
+    return dict.fromkeys(
+        [*(settings.categories or ()), *(name for name in order if name not in (features or ()))], "text"
+    )
 
 
 def _format_as_set(file: DataFile, settings: DataSettings) -> Format:
@@ -232,9 +267,16 @@ def _file_key(settings: DataSettings) -> str:
 def _all_features(table: Table, but: Sequence[str | None], settings: DataSettings) -> tuple[str, ...]:
     """Every column but these; of a time series every one of numbers, for a target is predicted from its past."""
     if settings.window is not None:
-        numbers = [name for name, column in table.columns.items() if isinstance(as_feature(column), Numbers)]
-        return tuple(name for name in numbers if name not in settings.window.order)
+        left_out = (*settings.window.order, *(settings.exclude or ()))
+        names = [name for name in table.columns if name not in left_out]
+        return tuple(name for name in names if isinstance(as_feature(table.columns[name]), Numbers))
     return tuple(name for name in table.columns if name not in but)
+
+
+def _with_categories(table: Table, settings: DataSettings) -> Table:
+    """The table with arrays of numbers as categories, where the settings say that they are."""
+    made = {name: as_categories(table.columns[name]) for name in settings.categories or ()}
+    return replace(table, columns={**table.columns, **made}) if made else table
 
 
 def _require_names(file: DataFile, format: ArrayFormat, names: Sequence[str]) -> None:
@@ -273,12 +315,15 @@ def _first_pair(
     inputs = read_table(
         inputs_file,
         columns=None if features is None else [*dict.fromkeys((*features, *order))],
-        kinds=_kinds_of_order(order, features),
+        kinds=_kinds_of_names(settings, order, features),
         format=settings.format,
         unnamed="inputs",
         image=settings.image,
+        reading=reading_of(settings),
+        exclude=_excluded(settings, order),
     )
-    inputs.require(order)
+    inputs.require((*order, *(settings.categories or ())))
+    inputs = _with_categories(inputs, settings)
     weight = settings.sample_weight
     targets = read_table(
         targets_file,
@@ -287,8 +332,10 @@ def _first_pair(
         default=_first_kind(task),
         format=settings.format,
         unnamed="target",
+        reading=reading_of(settings),
     )
     targets.require(() if weight is None else (weight,))
+    inputs.require([name for name in _spelled_columns(settings) if name not in targets.columns])
     _check_rows(inputs, targets)
     named = tuple(name for name in targets.columns if name != weight)
     hashes, image = inputs_file.hashes() | targets_file.hashes(), _images_as_read(chosen, inputs, settings)
@@ -302,7 +349,7 @@ def more_tables(
     """Files whose columns are those that the transform knows, and that of the weights. Raises: DataError."""
     fitted = transform.target
     features, target = transform.input_columns, fitted.columns
-    kinds, image = transform.kinds, transform.image
+    kinds, image, reading = transform.kinds, transform.image, transform.reading
     weights = () if weight is None else (weight,)
     target_kinds: dict[str, Kind] = dict.fromkeys(target or (), _target_kind(fitted.task))
     target_kinds |= dict.fromkeys(weights, "number")
@@ -313,16 +360,27 @@ def more_tables(
         every = kinds | target_kinds
         if target is not None:
             _require_classes(file, format)
-        table = read_table(file, columns=columns, kinds=every, format=format, unnamed=features[0], image=image)
+        table = read_table(
+            file, columns=columns, kinds=every, format=format, unnamed=features[0], image=image, reading=reading
+        )
         table.require(weights)
         return Tables(table, features, table, target, image, file.hashes(), weight)
     inputs_file, targets_file = DataFile(base / files.inputs), DataFile(base / files.targets)
-    read = transform.read_columns
-    inputs = read_table(inputs_file, columns=read, kinds=kinds, format=format, unnamed=features[0], image=image)
+    inputs = read_table(
+        inputs_file,
+        columns=transform.read_columns,
+        kinds=kinds,
+        format=format,
+        unnamed=features[0],
+        image=image,
+        reading=reading,
+    )
     if target is None:
         raise DataError(f"{inputs.name}: the inputs are the target of this network; give one file, without targets")
     columns = [*target, *weights]
-    targets = read_table(targets_file, columns=columns, kinds=target_kinds, format=format, unnamed=target[0])
+    targets = read_table(
+        targets_file, columns=columns, kinds=target_kinds, format=format, unnamed=target[0], reading=reading
+    )
     targets.require(weights)
     _check_rows(inputs, targets)
     return Tables(inputs, features, targets, target, image, inputs_file.hashes() | targets_file.hashes(), weight)

@@ -113,7 +113,7 @@ def _tables(
         raise no_arrays(file.name)
     columns = transform.read_columns
     for arrays in chosen.pieces(file, chunk_rows):
-        table = array_table(file.name, arrays, columns, columns[0])
+        table = array_table(file.name, arrays, columns, columns[0], transform.reading)
         for start in range(0, table.rows, chunk_rows):
             yield table.take(np.arange(start, min(start + chunk_rows, table.rows)))
 
@@ -133,8 +133,9 @@ def _from_stream(stream: BinaryIO, name: str, format: Format, transform: Transfo
         raise no_arrays(name)
     transform.check_format(name, format)
     with reading(name):
-        columns, kinds = transform.read_columns, transform.kinds
-        with closing(stream_tables(stream, name, format, columns=columns, kinds=kinds, rows=rows)) as tables:
+        columns, kinds, as_first = transform.read_columns, transform.kinds, transform.reading
+        tables = stream_tables(stream, name, format, columns=columns, kinds=kinds, rows=rows, reading=as_first)
+        with closing(tables):
             yield from tables
 
 

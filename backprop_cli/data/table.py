@@ -34,10 +34,14 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Text:
-    """``categories[codes[row]]`` is the row's value; code -1 is a missing one. ``codes``: int64 (rows,)."""
+    """``categories[codes[row]]`` is the row's value; code -1 is a missing one. ``codes``: int64 (rows,).
+
+    ``missing``: texts in the column that were taken for missing values.
+    """
 
     codes: NDArray[np.int64]
     categories: tuple[Cell, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -57,7 +61,8 @@ class Table:
     """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, no lines).
 
     ``files[row]`` is the file that the row is, where the table is a folder of them. ``places[row]``: the row that it is
-    in the file, from 0, where they are in another order here.
+    in the file, from 0, where they are in another order here. ``plain``: columns whose numbers are spelled as Python
+    does where the source's others are not.
     """
 
     name: str
@@ -65,13 +70,15 @@ class Table:
     lines: NDArray[np.int64] | None = None
     files: Sequence[str] | None = None
     places: NDArray[np.int64] | None = None
+    plain: frozenset[str] = frozenset()
 
     def take(self, rows: NDArray[np.int64]) -> Table:
         """The table of these rows, in their order; messages name them as before."""
         columns = {name: column.take(rows) for name, column in self.columns.items()}
         lines = None if self.lines is None else self.lines[rows]
         files = None if self.files is None else [self.files[row] for row in rows]
-        return Table(self.name, columns, lines, files, rows if self.places is None else self.places[rows])
+        places = rows if self.places is None else self.places[rows]
+        return Table(self.name, columns, lines, files, places, self.plain)
 
     @property
     def rows(self) -> int:

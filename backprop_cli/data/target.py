@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature
+from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.table import Array, Cell, Table, Text, show
+from backprop_cli.data.text import number_of
 from backprop_cli.errors import DataError, listing
+from backprop_cli.nn.class_name import Places, exact, spelled
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
@@ -146,7 +148,7 @@ def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArra
     if isinstance(found, Text):
         codes = found.codes if rows is None else found.codes[rows]
         if codes.min() < 0:
-            raise DataError(_missing(table, column, _row(rows, int(np.argmin(codes)))))
+            raise DataError(_missing(table, column, _row(rows, int(np.argmin(codes)))) + missing_texts(found))
         used, codes = np.unique(codes, return_inverse=True)
         return _merged([found.categories[code] for code in used], codes)
     values = found.values
@@ -161,20 +163,25 @@ def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArra
         first = int(np.argmin(np.isfinite(chosen)))
         raise DataError(_missing(table, column, _row(rows, first)))
     distinct, codes = np.unique(chosen, return_inverse=True)
-    return _merged(distinct.tolist(), codes)
+    return _merged(_integers_if_whole(distinct.tolist()), codes)
 
 
 def _merged(labels: list[Cell], codes: NDArray[np.intp]) -> tuple[list[Cell], NDArray[np.int64]]:
-    """Equal labels that were written differently (1 and 1.0) as one; integers where all numbers are whole."""
-    numbers = [label for label in labels if not isinstance(label, str)]
-    whole = all(float(number).is_integer() for number in numbers)
-    if whole and not all(isinstance(number, bool) for number in numbers):
-        labels = [label if isinstance(label, str) else int(label) for label in labels]
-    elif not whole:
-        labels = [label if isinstance(label, str) else float(label) for label in labels]
-    index: dict[Cell, int] = {}
-    places = np.array([index.setdefault(label, len(index)) for label in labels], np.int64)
-    return list(index), places[codes]
+    """Equal numbers that are written differently (1 and 1.0) as one, the integer."""
+    index: dict[Any, int] = {}
+    places = np.array([index.setdefault(exact(label), len(index)) for label in labels], np.int64)
+    names: dict[int, Cell] = {}
+    for place, label in zip(places.tolist(), labels, strict=True):
+        if place not in names or isinstance(label, int):
+            names[place] = label
+    return list(names.values()), places[codes]
+
+
+def _integers_if_whole(labels: list[Cell]) -> list[Cell]:
+    """Arrays have no spelling: their numbers are integers where all are whole."""
+    if all(isinstance(label, float) and label.is_integer() for label in labels):
+        return [int(label) for label in labels]
+    return labels
 
 
 MAX_FRACTIONS = 10
@@ -186,8 +193,9 @@ MAX_CLASSES = 20
 def require_classes(table: Table, column: str, labels: Sequence[Cell], rows: int) -> None:
     """Raises: SettingError where the labels of ``rows`` rows are measurements or names rather than classes."""
     count = len(labels)
-    numeric = not any(isinstance(label, str) for label in labels)
-    whole = not numeric or all(float(label).is_integer() for label in labels)
+    numbers = [number_of(label) if isinstance(label, str) else label for label in labels]
+    numeric = None not in numbers
+    whole = not numeric or all(float(number).is_integer() for number in numbers if number is not None)
     if (whole or count <= MAX_FRACTIONS) and (count <= MAX_CLASSES or count <= rows / 2):
         return
     what = "numbers" if whole else "numbers with fractions"
@@ -206,7 +214,7 @@ def _classes(table: Table, column: str, rows: Rows) -> tuple[Cell, ...]:
     labels, codes = labels_of(table, column, rows)
     if len(labels) == 1:
         raise DataError(
-            f"{table.of(column)}: the train split has one class only, {show(labels[0])}; at least two are needed"
+            f"{table.of(column)}: the train split has one class only, {_shown(labels[0])}; at least two are needed"
         )
     require_classes(table, column, labels, len(codes))
     return tuple(sorted(labels, key=_order))
@@ -215,14 +223,17 @@ def _classes(table: Table, column: str, rows: Rows) -> tuple[Cell, ...]:
 def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, ...]:
     """What means 0 and what means 1. A column beside others may be constant."""
     labels = sorted(labels_of(table, column, rows)[0], key=_order)
-    if all(label in (0, 1) for label in labels):
+    if all(label in (0, 1) for label in labels) and len({isinstance(label, bool) for label in labels}) == 1:
         if alone and len(labels) == 1:
             _classes(table, column, rows)
-        return (False, True) if isinstance(labels[0], bool) else (0, 1)
+        kind = type(labels[0])
+        return tuple(labels) if len(labels) == 2 else (kind(0), kind(1))
     if len(labels) == 1:
         _classes(table, column, rows)
-    if len(labels) != 2 or not all(isinstance(label, str) for label in labels):
-        shown = listing(map(show, labels), 5)
+    texts = [label for label in labels if isinstance(label, str)]
+    # Beside a number that is spelled as a name, such as 02116, another is one, too.
+    if len(labels) != 2 or not texts or (len(texts) == 1 and number_of(texts[0]) is None):
+        shown = listing(map(_shown, labels), 5)
         way_out = "; for more classes use loss: cross_entropy" if len(labels) > 2 else ""
         raise DataError(f"{table.of(column)}: binary targets are 0 and 1, or two names; got {shown}{way_out}")
     return tuple(labels)
@@ -231,16 +242,22 @@ def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, 
 def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> NDArray[np.int64]:
     """Each row's place among ``classes``."""
     labels, codes = labels_of(table, column, rows)
-    number = {label: i for i, label in enumerate(classes)}
-    out = np.array([number.get(label, -1) for label in labels], np.int64)[codes]
+    places = Places(classes)
+    found = [places.find(label) for label in labels]
+    out = np.array([-1 if place is None else place for place in found], np.int64)[codes]
     if len(out) and out.min() < 0:
         position = int(np.argmin(out))
         raise UnseenError(
-            f"{table.at(_row(rows, position), column)}: class {show(labels[codes[position]])} is not one of those "
-            f"of the train split: {listing(classes)}",
+            f"{table.at(_row(rows, position), column)}: class {_shown(labels[codes[position]])} is not one of those "
+            f"of the train split: {listing(map(spelled, classes))}",
             "train with rows that have it, or remove this row",
+            "remove the row, or set data.split.stratify: true",
         )
     return out
+
+
+def _shown(label: Cell) -> str:
+    return show(label) if isinstance(label, str) else spelled(label)
 
 
 def _names(table: Table, column: str) -> list[str]:

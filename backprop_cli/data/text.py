@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 
 from backprop_cli.errors import DataError
 
-MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL"})
-"""Cells that stand for a missing value."""
+MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL", "None"})
+"""Texts that mean a missing value in formats that have none of their own."""
 
 BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -17,9 +18,9 @@ _CONTROLS = frozenset({*range(9), *range(14, 27), *range(28, 32)})
 _NOT_TEXT = "is not a text file; name one of text, or say its format (data.format, --input-format of predict)"
 
 
-def is_missing(cell: object) -> bool:
-    """Whether a cell of text, or a value of JSON, is a missing one."""
-    return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in MISSING)
+def is_missing(cell: object, texts: Container[str] = MISSING) -> bool:
+    """Whether a cell of text, or a value of JSON, is missing, where these ``texts`` mean that."""
+    return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in texts)
 
 
 def number_of(cell: str) -> float | None:
@@ -42,17 +43,6 @@ def is_finite(value: object) -> bool:
         return isinstance(number, int | float) and math.isfinite(number)
     except OverflowError:
         return False
-
-
-def label_of(cell: str) -> str | int | float:
-    """A cell as the name of a class: an integer, another finite number, or its text."""
-    if not is_finite(cell):
-        return cell
-    try:
-        return int(cell)
-    except ValueError:
-        number = float(cell)
-        return int(number) if number.is_integer() else number
 
 
 def text_of(raw: bytes, name: str, line: int) -> str:

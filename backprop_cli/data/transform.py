@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
 from backprop_cli.data.format import Format, TableFormat
+from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import ImageSettings, TransformSettings, WindowSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table
@@ -41,7 +42,7 @@ class Transform:
     ``text``: the tokens, where examples are pieces of a text: there are no columns then.
     ``window``: how many rows an example is, where they are a time series.
     ``image``: how images are read, where they are files. ``times``: how the column that ``window.time`` names spells
-    them.
+    them. ``reading``: how texts of tables are.
     """
 
     features: tuple[Feature, ...]
@@ -52,6 +53,7 @@ class Transform:
     window: WindowSettings | None = None
     image: ImageSettings | None = None
     times: Times = NO_TIMES
+    reading: Reading = PLAIN
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
         """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, where each is an example."""
@@ -173,6 +175,7 @@ class Transform:
             "window": None if self.window is None else self.window.model_dump(),
             "image": None if self.image is None else self.image.model_dump(mode="json"),
             "day_first": self.times.day_first,
+            "reading": self.reading.to_json(),
         }
 
     @staticmethod
@@ -189,6 +192,7 @@ class Transform:
             window=None if window is None else WindowSettings.model_validate(window),
             image=None if image is None else ImageSettings.model_validate(image),
             times=Times(tree.get("day_first")),
+            reading=Reading.from_json(tree.get("reading") or {}),
         )
 
 
@@ -211,6 +215,7 @@ def fit_transform(
     window: WindowSettings | None = None,
     image: ImageSettings | None = None,
     times: Times = NO_TIMES,
+    reading: Reading = PLAIN,
 ) -> Transform:
     """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
 
@@ -226,8 +231,9 @@ def fit_transform(
         shape = input_shape
     if target is not None:
         fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
-        return Transform(fitted, fitted_target, shape, tokens, window=window, image=image, times=times)
-    return replace(_with_inputs_as_target(fitted, shape, inputs, rows, settings, task), tokens=tokens, image=image)
+        return Transform(fitted, fitted_target, shape, tokens, window=window, image=image, times=times, reading=reading)
+    made = _with_inputs_as_target(fitted, shape, inputs, rows, settings, task)
+    return replace(made, tokens=tokens, image=image, reading=reading)
 
 
 def _check_input_shape(

@@ -17,6 +17,7 @@ from backprop_cli.autodiff import Array
 from backprop_cli.data.stream import ordered_inputs, row_names, stream_inputs
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.saved import Saved, open_saved
+from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.output import opened
@@ -125,9 +126,9 @@ def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
     if not proba:
         return Rows(found, {})
     if task == "classes":
-        return Rows(found, {str(name): outputs[:, k] for k, name in enumerate(classes[0])})
+        return Rows(found, {spelled(name): outputs[:, k] for k, name in enumerate(classes[0])})
     if len(columns) == 1:
-        off, on = map(str, classes[0])
+        off, on = map(spelled, classes[0])
         return Rows(found, {off: 1.0 - outputs[:, 0], on: outputs[:, 0]})
     return Rows(found, {name: outputs[:, k] for k, name in enumerate(names)})
 
@@ -192,7 +193,7 @@ def _write_csv(stream: BinaryIO, rows: Iterator[Rows]) -> int:
         writer = csv.writer(text, lineterminator="\n")
         if count == 0:
             writer.writerow(header)
-        writer.writerows(zip(*columns, strict=True))
+        writer.writerows([map(spelled, row) for row in zip(*columns, strict=True)])
         stream.write(text.getvalue().encode())
         count += len(columns[0])
     return count

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from backprop_cli.errors import did_you_mean, listing
+from backprop_cli.nn.class_name import Places, spelled
 from backprop_cli.nn.loss import ClassWeightError
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -56,19 +57,31 @@ def class_weights(setting: ClassWeight, classes: Sequence[Any], counts: Sequence
 
 
 def _weights_by_name(weights: dict[str | int | float | bool, float], classes: Sequence[Any]) -> NDArray[np.float64]:
-    # A class read from a file may be text where YAML reads a number: names are compared as they are printed, too.
-    places: dict[Any, int] = {str(name): place for place, name in enumerate(classes)}
-    places |= {name: place for place, name in enumerate(classes)}
+    places = Places(classes)
     found = np.ones(len(classes))
     unknown = {}
     for name, weight in weights.items():
-        place = places.get(name, places.get(str(name)))
+        place = places.find(name)
         if place is None:
-            known = [str(each) for each in classes]
-            near = did_you_mean(str(name), known) or f"; known: {listing(known, 20)}"
-            unknown[name] = f"unknown class '{name}'{near}"
+            unknown[name] = f"unknown class '{spelled(name)}'{_hint(name, [spelled(each) for each in classes])}"
         else:
             found[place] = weight
     if unknown:
         raise ClassWeightError(unknown)
     return found
+
+
+def _hint(name: str | int | float | bool, known: Sequence[str]) -> str:
+    """The nearest class; for a number of YAML the one that is spelled otherwise, and needs quotes."""
+    if not isinstance(name, str | bool):
+        same = next((each for each in known if _value(each) == name), None)
+        if same is not None:
+            return f"; write it in quotes, as the file spells it: '{same}'"
+    return did_you_mean(spelled(name), known) or f"; known: {listing(known, 20)}"
+
+
+def _value(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

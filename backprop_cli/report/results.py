@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backprop_cli.nn.class_name import spelled
 from backprop_cli.report.numbers import number, plural, size
 from backprop_cli.report.tables import confusion_table, pairs, table
 
@@ -31,8 +32,8 @@ def validate_text(result: Json) -> str:
 
 
 def _seen(name: Any) -> str:
-    """A class as it is called, without separators in the number that it may be."""
-    text = str(name)
+    """A class as the file spells it: 2020 is a year, not 2,020."""
+    text = spelled(name)
     return repr(text) if not text.isprintable() or text != text.strip() or not text else text
 
 
@@ -41,7 +42,7 @@ def eval_text(result: Json) -> str:
     lines = [plural(result["examples"], "example")]
     lines += [_metric(f"{result['split']}/{name}", value, result) for name, value in result["metrics"].items()]
     if confusion := result.get("confusion"):
-        lines += ["", confusion_table(confusion["classes"], confusion["counts"])]
+        lines += ["", confusion_table([*map(spelled, confusion["classes"])], confusion["counts"])]
     return "\n".join(lines)
 
 

@@ -17,6 +17,10 @@ data:
   source: DATA/digits.csv
   target: digit
   features: all
+  exclude: none
+  categories: none
+  numbers: none
+  missing_values: none
   sample_weight: none
   split: {validation: 0.15, test: 0.15, stratify: true}
   transform: {numeric: standardize, categorical: one_hot, missing: error, target: none}

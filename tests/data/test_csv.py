@@ -86,7 +86,7 @@ def test_a_number_read_as_label_text_or_number(folder: Path) -> None:
     assert plain(read(folder, text, kinds={"a": "text"})) == {"a": ["1", "2.0", "007"]}
     labels = read(folder, text, kinds={"a": "label"}).columns["a"]
     assert isinstance(labels, Text)
-    assert [labels.categories[code] for code in labels.codes] == [1, 2, 7]
+    assert [labels.categories[code] for code in labels.codes] == [1, 2.0, "007"]
 
 
 def test_labels_too_large_for_a_float_stay_exact(folder: Path) -> None:
@@ -114,7 +114,8 @@ def test_a_wrong_number_after_many_chunks_is_an_error(folder: Path, monkeypatch:
         read(folder, "a,b\n1,1\n2,2\n3,3\nx,4\n5,5\n6,\n7,7\n")
     assert str(caught.value) == (
         "data.csv:5: column 'a': expected a number, got 'x' (6 of the column's 7 values are numbers); "
-        "correct it, leave it empty if it is missing, or choose other columns with data.features"
+        "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values for "
+        "names with data.categories: [a]"
     )
 
 
@@ -158,9 +159,9 @@ def test_text_survives_a_round_trip(tmp_path_factory: pytest.TempPathFactory, ro
     path = tmp_path_factory.getbasetemp() / "round.csv"
     path.write_bytes(buffer.getvalue().encode())
     table = read_table(DataFile(path), kinds={"first": "text", "second": "text"})
-    missing = {"", "NA", "NaN", "nan", "null", "NULL"}
+    missing = {"", "NA", "NaN", "nan", "null", "NULL", "None"}
     for j, name in enumerate(("first", "second")):
-        expected = [None if row[j].strip() in missing else row[j] for row in rows]
+        expected = [None if row[j].strip() in missing else row[j].strip() for row in rows]
         assert plain(table)[name] == expected
 
 
@@ -251,17 +252,20 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         (
             "a,b\n1,2\nabc,3\n4,5\n",
             "data.csv:3: column 'a': expected a number, got 'abc' (2 of the column's 3 values are numbers); "
-            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
+            "for names with data.categories: [a]",
         ),
         (
             "a,b\n1,2\n-inf,3\n4,5\n",
             "data.csv:3: column 'a': expected a finite number, got '-inf' (2 of the column's 3 values are numbers); "
-            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
+            "for names with data.categories: [a]",
         ),
         (
             "a,b\n1,2\n1e999,3\n4,5\n",
             "data.csv:3: column 'a': expected a finite number, got '1e999' (2 of the column's 3 values are numbers); "
-            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
+            "for names with data.categories: [a]",
         ),
     ],
 )

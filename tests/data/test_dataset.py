@@ -282,7 +282,7 @@ def test_messages_about_other_splits(load: Load, folder: Path, flowers: str) -> 
         (
             "a,b,c,k\n1,2,m,x\n",
             "test.csv:2: column 'c': category 'm' is not one of those of the train split: b, g, r; "
-            "train with rows that have it, or without the column (data.features)",
+            "remove the row, or train without the column (data.exclude: [c])",
         ),
         (
             "a,b,c,k\n1,2,r,z\n",
@@ -307,8 +307,7 @@ def test_a_category_that_only_a_held_out_row_has(load: Load, folder: Path) -> No
             messages.add(str(error))
     assert messages == {
         "rare.csv:2: column 'c': category 'm' is not one of those of the train split: r; which rows are in the train "
-        "split depends on seed and data.split: give more rows with it, try another seed, or train without it "
-        "(data.features, or the row removed)"
+        "split depends on seed and data.split; remove the row, or train without the column (data.exclude: [c])"
     }
 
 

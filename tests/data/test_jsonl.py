@@ -34,7 +34,7 @@ def test_numbers_text_and_missing_values(folder: Path) -> None:
         '{"a": NaN, "zip": "NA"}',
     )
     assert values(table, "a") == [1, None, None]
-    assert values(table, "zip") == ["00501", "10001", None]
+    assert values(table, "zip") == ["00501", "10001", "NA"]
     assert values(table, "flag") == [1, 0, None]
     assert values(table, "late") == [None, 2.5, None]
     assert table.lines is not None
@@ -67,17 +67,20 @@ def test_text_that_comes_late(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (
             '{"a": "5"}',
             "data.jsonl:2: column 'a': expected a number, got '5' (1 of the column's 2 values are numbers); "
-            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
+            "for names with data.categories: [a]",
         ),
         (
             '{"a": Infinity}',
             "data.jsonl:2: column 'a': expected a finite number, got inf (1 of the column's 2 values are numbers); "
-            "correct it, leave it empty if it is missing, or choose other columns with data.features",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
+            "for names with data.categories: [a]",
         ),
         (
             '{"a": 1' + "0" * 400 + "}",
             "data.jsonl:2: column 'a': expected a finite number, got 1" + "0" * 56 + "... (1 of the column's 2 values "
-            "are numbers); correct it, leave it empty if it is missing, or choose other columns with data.features",
+            "are numbers); correct it, leave it empty if it is missing (or add it to data.missing_values), or take all "
+            "its values for names with data.categories: [a]",
         ),
     ],
 )

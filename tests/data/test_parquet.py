@@ -103,7 +103,7 @@ def test_numbers(folder: Path, values: Any, numbers: list[float]) -> None:
 @pytest.mark.parametrize(
     ("values", "texts"),
     [
-        (["a", None, "", "NA", "b"], ["a", None, None, None, "b"]),
+        (["a", None, "", "NA", "b"], ["a", None, "", "NA", "b"]),
         (["10", "9"], ["10", "9"]),
         (pa.array(["u", "v"], pa.large_string()), ["u", "v"]),
         ([date(2024, 1, 2), None], ["2024-01-02", None]),
@@ -149,7 +149,8 @@ def test_messages(folder: Path) -> None:
     )
     assert message(write({"x": [1.0, float("inf")]})) == (
         "t.parquet:2: column 'x': expected a finite number, got inf (1 of the column's 2 values are numbers); correct "
-        "it, leave it empty if it is missing, or choose other columns with data.features"
+        "it, leave it empty if it is missing (or add it to data.missing_values), or take all its values for names with "
+        "data.categories: [x]"
     )
     assert message(write({"x": [1]}), columns=["y"]) == "t.parquet: no column 'y'; its columns: x"
     assert message(write({"x": pa.array([], pa.int64())})) == "t.parquet: there are no rows under the header"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from typing import Any
+
 import numpy as np
 import pytest
 from data_support import Load
@@ -77,15 +79,16 @@ def test_every_column_of_targets_and_inputs_is_looked_at(load: Load, folder: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "target"),
+    ("name", "target", "features"),
     [
-        ("diabetes", "progression"),
-        ("california_housing", "median_house_value"),
-        ("airline", "Passengers"),
-        ("sunspots", "Sunspots"),
+        ("diabetes", "progression", "all"),
+        ("california_housing", "median_house_value", "all"),
+        ("airline", "Passengers", ["Date"]),
+        ("sunspots", "Sunspots", ["Month"]),
     ],
 )
-def test_no_false_alarm_of_ready_data(load: Load, name: str, target: str) -> None:
+def test_no_false_alarm_of_ready_data(load: Load, name: str, target: str, features: Any) -> None:
     transform = {"numeric": "none", "missing": "mean", "categorical": "ordinal"}
     path = str(DATASETS / f"{name}.csv")
-    load("regression", source=path, target=target, transform=transform, split="none", dtype="float32")
+    data = {"source": path, "target": target, "features": features}
+    load("regression", **data, transform=transform, split="none", dtype="float32")

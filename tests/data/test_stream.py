@@ -122,7 +122,7 @@ def test_memory_is_bounded_by_the_chunk(transform: Transform) -> None:
             "a,b,c\n1,2,r\n1,2,m\n",
             {},
             "standard input:3: column 'c': category 'm' is not one of those of the train split: b, g, r; "
-            "train with rows that have it, or without the column (data.features)",
+            "remove the row, or train without the column (data.exclude: [c])",
         ),
         ("a,b,c\n1,2,r\n1,x,r\n", {"chunk_rows": 1}, "standard input:3: column 'b': expected a number, got 'x'"),
         ("a,b,c\n1,2,r\n1,inf,r\n", {}, "standard input:3: column 'b': expected a finite number, got 'inf'"),

@@ -41,7 +41,7 @@ def encode(target: FittedTarget, table: Table) -> np.ndarray:
         (["b", "a", "B"], ["B", "a", "b"]),
         ([10, 9, 1], [1, 9, 10]),
         (["b", 2, "a", 10], [2, 10, "a", "b"]),
-        ([1, 2.5], [1.0, 2.5]),
+        ([1, 2.5], [1, 2.5]),
         ([2, 1.0, 1], [1, 2]),
         ([True, False], [False, True]),
         (np.array([3.0, -1.0]), [-1, 3]),

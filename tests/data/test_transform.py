@@ -221,7 +221,7 @@ def test_messages(table: Table, keys: dict, message: str) -> None:
         (
             table_of(x=[1.0, 2.0], c=text_column("a", "Q")),
             "data.csv:3: column 'c': category 'Q' is not one of those of the train split: a, b; "
-            "train with rows that have it, or without the column (data.features)",
+            "remove the row, or train without the column (data.exclude: [c])",
         ),
         (table_of(x=[1.0], c=[2.0]), "data.csv: column 'c': expected categories (a, b), got numbers"),
         (table_of(x=text_column("u"), c=text_column("a")), "data.csv: column 'x': expected numbers, got 'u'"),

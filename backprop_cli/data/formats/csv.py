@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Container, Generator, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import BinaryIO, ClassVar
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import show
-from backprop_cli.data.text import is_finite, text_of
+from backprop_cli.data.text import BOM, is_finite, text_of
 from backprop_cli.errors import DataError, listing
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
@@ -30,9 +31,11 @@ class Csv(TableFormat):
     """Comma-separated values, UTF-8, with a header line.
 
     Fields may be quoted with ``"`` and then hold commas and newlines. A column is numeric when all its values are
-    numbers, and holds categories when less than half are; anything between is refused as a mistake. Empty, NA, NaN and
-    null are missing values. Blank lines are skipped, but in a file of one column only those at its end: there an empty
-    cell is a blank line. Spaces after a comma are skipped. Files: ``.csv``, ``.csv.gz``.
+    numbers, and holds categories when less than half are, or when whole numbers have zeros before them (007); anything
+    between is refused as a mistake, as are numbers spelled in another way than `data.numbers` says. Empty, NA, NaN,
+    null and None are missing values unless `data.missing_values` says otherwise. Blank lines are skipped, but in a file
+    of one column only those at its end: there an empty cell is a blank line. Spaces around a value do not count. Files:
+    ``.csv``, ``.csv.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)
@@ -43,7 +46,7 @@ class Csv(TableFormat):
     ) -> Generator[Chunk, None, None]:
         """Chunks of plain numbers come as arrays from NumPy's parser, others as cells: the same values either way."""
         lines = _Lines(stream, name)
-        _refuse_json(lines)
+        _refuse_first_line(lines)
         header = self._header(lines)
         self._refuse_other_delimiters(header, columns, f"{name}:{lines.number}")
         wanted = [i for i, column in enumerate(header) if columns is None or column in columns]
@@ -57,7 +60,8 @@ class Csv(TableFormat):
                 if lines.blank:
                     yield Chunk({header[0]: [""] * len(lines.blank)}, lines.take_blank())
                 found = {header[i]: numbers[:, j] for j, i in enumerate(wanted)}
-                yield Chunk(found, np.arange(first, first + len(block)))
+                text = partial(self._column, block, header)
+                yield Chunk(found, np.arange(first, first + len(block)), text, self._may_be_padded(block, numbers))
             else:
                 lines.give_back(block)
                 yield self._cells(lines, header, wanted, len(block))
@@ -120,6 +124,26 @@ class Csv(TableFormat):
             out = self._parse(_spell_missing(data, comma), use)
         fits = out is not None and out.shape == (len(block), len(wanted)) and not np.isinf(out).any()
         return out if fits else None
+
+    def _column(self, block: list[bytes], header: Sequence[str], column: str) -> list[str]:
+        """One column's cells of lines of plain numbers, without parsing the others."""
+        comma, position = self.delimiter.encode(), header.index(column)
+        behind = len(header) - position
+        if behind == 1:
+            return b"".join([line.rsplit(comma, 1)[-1] for line in block]).decode("ascii").splitlines()
+        if behind <= position:
+            fields = [line.rsplit(comma, behind)[-behind] for line in block]
+        else:
+            fields = [line.split(comma, position + 1)[position] for line in block]
+        return b"\n".join(fields).decode("ascii").split("\n")
+
+    def _may_be_padded(self, block: list[bytes], numbers: NDArray[np.float64]) -> bool:
+        """Whether a field may begin with a zero and another digit: only columns of whole numbers are of interest."""
+        if not (np.isnan(numbers) | (numbers == np.floor(numbers))).all(axis=0).any():
+            return False
+        marks = bytes.maketrans(b"23456789" + self.delimiter.encode(), b"11111111\n")
+        fields = (b"\n" + b"".join(block)).translate(marks, b" \r")
+        return b"\n01" in fields or b"\n00" in fields
 
     def _parse(self, data: bytes, columns: list[int] | None) -> NDArray[np.float64] | None:
         lines = data.decode("ascii").split("\n")
@@ -205,13 +229,20 @@ class _Lines:
         self.number -= len(block)
 
 
-def _refuse_json(lines: _Lines) -> None:
-    """A first line that is an object, which no header begins like."""
+def _refuse_first_line(lines: _Lines) -> None:
+    """A first line that no header begins like: an object of JSON, or Excel's note on the delimiter."""
     first = lines.take(1)
-    if first and first[0].lstrip(b" \xef\xbb\xbf").startswith(b'{"'):
+    line = first[0].removeprefix(BOM).strip(b' "\r\n') if first else b""
+    if line.startswith(b'{"'):
         raise DataError(
             f"{lines.name}:1: begins like JSON lines, not like a header; "
             "set data.format, or --input-format of predict, to jsonl"
+        )
+    if line.lower().startswith(b"sep=") and len(line) <= len(b"sep=\t"):
+        note = show(line.decode("utf-8", "replace"))
+        raise DataError(
+            f"{lines.name}:1: {note} is a note for Excel, not the header; remove the line, for example with "
+            "`tail -n +2 old.csv > new.csv`"
         )
     lines.give_back(first)
 

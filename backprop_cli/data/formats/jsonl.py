@@ -19,8 +19,8 @@ from backprop_cli.errors import DataError
 class Jsonl(TableFormat):
     """JSON lines, UTF-8: one object a line, whose values are numbers, texts, true, false or null.
 
-    Text is a category even where it spells a number; true and false are 1 and 0 as inputs. null, a key
-    that a row lacks, and the texts that csv takes for missing are missing values. Blank lines are skipped.
+    Text is a category even where it spells a number; true and false are 1 and 0 as inputs. null, a key that a row
+    lacks, and the texts of `data.missing_values`, if it is set, are missing values. Blank lines are skipped.
     Files: ``.jsonl``, ``.ndjson``, also with ``.gz``.
     """
 

@@ -21,8 +21,8 @@ class Parquet(TableFormat):
     """A Parquet file, read in pieces, and of its columns only those that are asked for.
 
     Text is a category even where it spells a number, as are dates and times; true and false are 1 and 0 as inputs.
-    Null, NaN, and the texts that csv takes for missing are missing values. Messages count rows from 1. Needs the
-    extra [parquet]. Files: ``.parquet``, ``.pq``.
+    Null, NaN, and the texts of `data.missing_values`, if it is set, are missing values. Messages count rows from 1.
+    Needs the extra [parquet]. Files: ``.parquet``, ``.pq``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")

@@ -1,0 +1,75 @@
+"""How the texts of a source are read: spellings of numbers, and what means a missing value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from backprop_cli.data.number_settings import NumbersByColumn, NumberSettings, Spellings
+from backprop_cli.data.spelling import Spelling
+from backprop_cli.data.text import MISSING
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The keys ``numbers`` and ``missing_values`` of a source; a network's further files are read like the first.
+
+    ``is_first``: whether the file that is read may choose another spelling; else the network is trained already.
+    """
+
+    numbers: NumberSettings | dict[str, NumberSettings] | None = None
+    missing_values: tuple[str, ...] | None = None
+    is_first: bool = True
+
+    def spelling(self, column: str) -> Spelling | None:
+        """How the column's texts spell numbers; None: as Python does, and only where the format has no numbers."""
+        own = self.numbers.get(column) if isinstance(self.numbers, dict) else self.numbers
+        return None if own is None else Spelling(own.decimal, own.thousands, own.strip)
+
+    def is_for_column(self, column: str) -> bool:
+        """Whether a spelling is set for this column by name, so that it is one of numbers."""
+        return isinstance(self.numbers, dict) and column in self.numbers
+
+    @property
+    def is_for_source(self) -> bool:
+        """Whether one spelling is set for all columns."""
+        return isinstance(self.numbers, NumberSettings)
+
+    def for_later(self, plain: Collection[str], columns: Iterable[str]) -> Reading:
+        """How further files are read: each of ``columns`` as in the first, where some turned out to be ``plain``."""
+        numbers = self.numbers
+        if plain and isinstance(numbers, NumberSettings):
+            numbers = NumbersByColumn({column: numbers for column in columns if column not in plain})
+        return replace(self, numbers=numbers, is_first=False)
+
+    def missing(self, *, typed: bool) -> frozenset[str]:
+        """Texts that mean a missing value, where the format has (``typed``) or does not have another sign for it."""
+        if self.missing_values is None:
+            return frozenset() if typed else MISSING
+        return frozenset(text.strip() for text in self.missing_values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Text and mappings only."""
+        if isinstance(self.numbers, dict):
+            numbers: Any = {column: own.model_dump() for column, own in self.numbers.items()}
+        else:
+            numbers = None if self.numbers is None else self.numbers.model_dump()
+        missing = None if self.missing_values is None else list(self.missing_values)
+        return {"numbers": numbers, "missing_values": missing}
+
+    @staticmethod
+    def from_json(tree: Mapping[str, Any]) -> Reading:
+        """The inverse, for further files of a trained network."""
+        numbers, missing = tree.get("numbers"), tree.get("missing_values")
+        return Reading(
+            None if numbers is None else TypeAdapter(Spellings).validate_python(numbers),
+            None if missing is None else tuple(map(str, missing)),
+            is_first=False,
+        )
+
+
+PLAIN = Reading()
+"""Numbers as Python spells them, and the usual texts for missing values."""

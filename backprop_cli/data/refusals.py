@@ -1,0 +1,121 @@
+"""What is said of a column whose values are numbers, but not as they are expected, with the setting that reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.data.kinds import are_dates, is_identifier
+from backprop_cli.data.number_settings import NumberSettings
+from backprop_cli.data.reading import Reading
+from backprop_cli.data.spelling import Finding, Spelling, find_spelling
+from backprop_cli.data.table import Column, Table, Text, show
+from backprop_cli.data.text import number_of
+from backprop_cli.errors import listing
+from backprop_cli.nn.class_name import spelled
+
+
+def spelled_otherwise(place: str, found: Finding, reading: Reading, column: str, kind: str) -> str:
+    """Nearly all values of a column are numbers, which the settings do not read."""
+    names = f"; if they are names, write data.categories: [{in_yaml(column)}]" if kind == "auto" else ""
+    head = f"{place}: expected {_expected(reading, column)}, got {show(found.example)}"
+    if found.units:
+        return f"{head}; the column has different units ({listing(found.units)}): convert its numbers to one{names}"
+    if not found.spellings:
+        return f"{head}; the column spells numbers in more than one way: spell them alike{names}"
+    return f"{head}; {_way_out(found, reading, column)}{names}"
+
+
+def no_number(place: str, cell: Any, reading: Reading, column: str) -> str:
+    """A value of a column that must be numeric is no number."""
+    head = f"{place}: expected {_expected(reading, column)}, got {show(cell)}"
+    own = reading.spelling(column)
+    reads = number_of if own is None else own.number
+    found = find_spelling([cell], [1], reads) if isinstance(cell, str) else None
+    if found is None or not found.spellings:
+        return _plainly(place, cell) if own is None else head
+    if reading.is_first:
+        return f"{head}; {_way_out(found, reading, column)}"
+    return f"{head}; spell it as the training data does{_as_trained(found, reading, column, cell)}"
+
+
+def mostly_numbers(place: str, cell: Any, numbers: int, values: int, column: str, kind: str) -> str:
+    """A value of a column whose other values are numbers, or most of them, is none."""
+    head = f"{_plainly(place, cell)} ({numbers:,} of the column's {values:,} values are numbers); correct it"
+    if kind == "quantity":
+        return f"{head}, or remove the row"
+    return (
+        f"{head}, leave it empty if it is missing (or add it to data.missing_values), or take all its values for names "
+        f"with data.categories: [{in_yaml(column)}]"
+    )
+
+
+def caution_about(table: Table, features: Sequence[str]) -> str | None:
+    """That categories among ``features`` teach nothing: they are dates, or different in nearly every row."""
+    found = {name: why_no_categories(table.columns[name]) for name in features}
+    reasons = [f"column '{name}' {reason}" for name, reason in found.items() if reason]
+    if not reasons:
+        return None
+    names = ", ".join(in_yaml(name) for name, reason in found.items() if reason)
+    return (
+        f"{table.name}: {'; '.join(reasons)}: as categories they say nothing of other rows; leave out with "
+        f"data.exclude: [{names}]"
+    )
+
+
+def why_no_categories(column: Column) -> str | None:
+    """What a column's categories are, if they are none: dates, an identifier; else None."""
+    if not isinstance(column, Text):
+        return None
+    texts, rows = [spelled(each) for each in column.categories], int(np.count_nonzero(column.codes >= 0))
+    if are_dates(texts):
+        return f"holds dates, such as {show(texts[0])}"
+    if is_identifier(len(texts), rows):
+        return f"is an identifier or free text, with {len(texts):,} different texts in {rows:,} rows"
+    return None
+
+
+def setting(spelling: Spelling) -> str:
+    """As it is written in YAML: ``{thousands: ","}``."""
+    default = NumberSettings()
+    keys = ("decimal", "thousands", "strip")
+    other = [key for key in keys if getattr(spelling, key) != getattr(default, key)] or ["decimal"]
+    return "{" + ", ".join(f'{key}: "{getattr(spelling, key)}"' for key in other) + "}"
+
+
+def _plainly(place: str, cell: Any) -> str:
+    is_infinite = number_of(cell) in _INFINITE if isinstance(cell, str) else True
+    return f"{place}: expected {'a finite number' if is_infinite else 'a number'}, got {show(cell)}"
+
+
+_INFINITE = (math.inf, -math.inf)
+
+
+def _expected(reading: Reading, column: str) -> str:
+    own = reading.spelling(column)
+    return "a plain number" if own is None else f"a number as data.numbers spells it, {setting(own)}"
+
+
+def _way_out(found: Finding, reading: Reading, column: str) -> str:
+    """The settings that read the column, which name it where others are set already."""
+    ways = [setting(each) for each in found.spellings]
+    if reading.numbers is not None:
+        ways = [f"{{{in_yaml(column)}: {way}}}" for way in ways]
+    first, *others = [f"data.numbers: {way}" for way in ways]
+    return f"to read such numbers write {first}" + "".join(f", or {way} if that is its mark" for way in others)
+
+
+def _as_trained(found: Finding, reading: Reading, column: str, cell: str) -> str:
+    own = reading.spelling(column)
+    if own is not None or len(found.spellings) > 1:
+        return ""
+    number = found.spellings[0].number(cell)
+    return "" if number is None else f": {number:.17g}"
+
+
+def in_yaml(name: str) -> str:
+    """A name as YAML reads it back in a list."""
+    return name if name.replace("_", "a").isalnum() and not name[0].isdigit() else repr(name)

@@ -1,0 +1,268 @@
+"""How texts spell numbers: separators, signs, currencies and units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+MINUS = "\u2212"
+_SPACES = " \u00a0\u2009\u202f"
+_APOSTROPHES = "'\u2019"
+_SIGNS = "$€£¥₹₽₩₪₫₴₦₱₺₸₼₾₿¢%‰"
+"""Signs that need no space around them: of currencies, per cent, per mille."""
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """``decimal`` before a fraction, ``thousands`` between groups of digits, ``strip``: what may stand around a number.
+
+    In ``strip`` units are separated by spaces (``"kg lbs"``); currency and percent signs need none (``"$%"``). A space
+    between thousands is any space, an apostrophe either of the two. A minus sign may also be U+2212, stand at the end,
+    or be an accountant's parentheses.
+    """
+
+    decimal: str = "."
+    thousands: str | None = None
+    strip: str = ""
+
+    def number(self, text: str) -> float | None:
+        """The finite number that ``text`` spells; None for any other text."""
+        found = self._pattern.fullmatch(_one_space(text))
+        if found is None:
+            return None
+        parts = found.groupdict(default="")
+        minus = [bool(parts["open"]), *(sign != "+" for sign in map(parts.get, ("first", "second", "last")) if sign)]
+        if bool(parts["open"]) != bool(parts["close"]) or sum(minus[:1]) + len(minus[1:]) > 1:
+            return None
+        if not parts["whole"] + parts["part"]:
+            return None
+        digits = "".join(filter(str.isdigit, parts["whole"])) or "0"
+        value = float(f"{digits}.{parts['part'] or 0}{parts['exponent'].replace(MINUS, '-')}")
+        return None if value == float("inf") else -value if any(minus) else value
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        tokens = [_in_any_case(token) for token in tokens_of(self.strip)]
+        around = rf"\s*(?:(?:{'|'.join(sorted(tokens, key=len, reverse=True))})\s*)*" if tokens else r"\s*"
+        whole = f"[0-9]+|{grouped(self.thousands)}" if self.thousands else "[0-9]+"
+        return re.compile(
+            rf"(?P<open>\()?\s*(?P<first>[-+{MINUS}])?{around}(?P<second>[-+{MINUS}])?\s*"
+            rf"(?P<whole>{whole})?(?:{re.escape(self.decimal)}(?P<part>[0-9]*))?(?P<exponent>[eE][-+{MINUS}]?[0-9]+)?"
+            rf"{around}(?P<last>[-{MINUS}])?\s*(?P<close>\))?"
+        )
+
+
+_CASED = re.compile("m(w|wh|pa|hz|v|j|n)?", re.IGNORECASE)
+"""Units that begin in milli or mega, as the case of that letter says."""
+
+
+def _in_any_case(token: str) -> str:
+    """A pattern of a unit as it may be written: kg or KG, but mW is no MW, and m no M."""
+    if len(token) == 1 or _CASED.fullmatch(token):
+        return f"{re.escape(token[0])}(?i:{re.escape(token[1:])})"
+    return f"(?i:{re.escape(token)})"
+
+
+def _alike(unit: str) -> str:
+    """The same for a unit in another case, and for its plural."""
+    if len(unit) == 1 or _CASED.fullmatch(unit):
+        return unit[0] + unit[1:].casefold()
+    return unit.casefold().removesuffix("s") if len(unit) > 2 else unit.casefold()
+
+
+def _one_space(text: str) -> str:
+    """Without white space around, and one space for any inside: patterns then take no time on long runs of it."""
+    return " ".join(text.split())
+
+
+def grouped(thousands: str) -> str:
+    """A pattern of whole numbers in groups of three digits, or, as in India, of two and the last of three."""
+    alike = next((marks for marks in (_SPACES, _APOSTROPHES) if thousands in marks), thousands)
+    mark = f"[{re.escape(alike)}]"
+    return rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+|[1-9][0-9]?(?:{mark}[0-9]{{2}})+{mark}[0-9]{{3}}"
+
+
+def tokens_of(strip: str) -> list[str]:
+    """What ``strip`` names: currency and percent signs each, and what is between them and spaces."""
+    return re.findall(rf"[{_SIGNS}]|[^\s{_SIGNS}]+", strip)
+
+
+_MARKS = f".,{_SPACES}{_APOSTROPHES}"
+_SPELLED = re.compile(
+    rf"(?P<open>\()?\s*[-+{MINUS}]?(?P<prefix>[^\d\s()+{MINUS}{_MARKS}-][^\d\s()+{MINUS}-]*)?\s*[-+{MINUS}]?\s*"
+    rf"(?P<body>[0-9](?:[0-9{_MARKS}]*[0-9])?|[.,][0-9]+)(?P<exponent>[eE][-+{MINUS}]?[0-9]+)?"
+    rf"(?P<gap>\s*)(?P<suffix>[^\s()+{MINUS}-]+(?:[ ][^\s\d()+{MINUS}-]+)?)?\s*[-{MINUS}]?(?P<close>\))?"
+)
+"""Roughly a number with something around it; what that is, and what the body's marks mean, is looked at later."""
+
+_MONEY = """
+USD EUR GBP CHF JPY CNY RMB INR AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN RUB UAH TRY BRL MXN ARS CLP COP ZAR KRW SGD
+HKD TWD THB IDR MYR PHP VND ILS AED SAR EGP NGN KES US$ A$ C$ R$ HK$ NZ$ S$ kr kr. Kč zł Ft Rs Rs. Fr. BTC ETH
+"""
+_MEASURES = """
+kg mg µg μg ug lb lbs oz ton tons tonne tonnes mm cm dm km µm μm nm mi mile miles ft feet inch inches yd ml cl dl hl gal
+sec secs min mins hr hrs hour hours day days week weeks month months yr yrs year years ms µs μs ns kw mw gw wh kwh mwh
+kv mv ma mah ah hz khz mhz ghz pa kpa mpa hpa bar mbar psi kj mj cal kcal kn nm °c °f ° m2 m² m3 m³ m^2 m^3 cm2 cm² cm3
+cm³ mm2 mm² mm3 mm³ km2 km² sqm sqft ft2 ft² ft3 ft³ in2 in² ha acres kb mb gb tb kib mib gib tib kbps mbps gbps px pt
+dpi mph km/h kmh kph m/s rpm ppm ppb mol mmol mg/dl mg/l g/l mmol/l g/cm3 kg/m3 kg/m2 mmhg bpm db hp ps cc pcs pct
+percent kwh/m2 kwh/m² w/m2 w/m² l/100km mpg gwh
+"""
+_NO_MEASURES = "am pm st nd rd th and or und x by of to er"
+_MULTIPLES = "k K m M b B bn Bn mn mio Mio mrd Mrd T"
+_CURRENCIES, _UNITS = frozenset(_MONEY.split()), frozenset(_MEASURES.split())
+_LETTERS = frozenset("mglLshWVtJN")
+"""Units of one letter that may follow a number at once: 5A and 3D are names."""
+_SPACED_LETTERS = _LETTERS | frozenset("ACFKd")
+_NO_UNITS = frozenset(_NO_MEASURES.split())
+_SCALES = frozenset(_MULTIPLES.split())
+"""What multiplies an amount of money: $5M."""
+
+
+_LONGEST = 60
+"""Characters of a text that may be a number with something around it."""
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A text as a number with marks: ``body`` has its digits, ``units`` what stands around it."""
+
+    text: str
+    body: str
+    units: tuple[str, ...]
+    known: bool
+    """whether the units are units for certain, or words that may be some"""
+
+
+def spelled(text: str) -> Spelled | None:
+    """The marks of a text that may spell a number in some way; None for any other text."""
+    found = _SPELLED.fullmatch(_one_space(text)) if len(text) <= _LONGEST else None
+    if found is None or bool(found["open"]) != bool(found["close"]):
+        return None
+    prefix, suffix, body = found["prefix"] or "", found["suffix"] or "", found["body"]
+    if prefix and not _is_currency(prefix):
+        return None
+    known = not suffix or _is_known(suffix, bool(found["gap"]), money=bool(prefix))
+    if not known and not (found["gap"] and _may_be_unit(suffix)):
+        return None
+    has_mark = any(mark in body for mark in _MARKS)
+    # Groups after a zero or an international prefix are those of telephones.
+    if has_mark and (re.match(r"0[0-9]", body) or (text.strip()[0] == "+" and any(m in body for m in _SPACES))):
+        return None
+    if not any(candidate.fullmatch(body) for candidate in _BODIES.values()):
+        return None
+    units = tuple(unit for unit in (prefix, suffix) if unit)
+    return Spelled(text, body, units, known)
+
+
+def _is_currency(text: str) -> bool:
+    return text in _CURRENCIES or all(sign in _SIGNS for sign in text)
+
+
+def _is_known(suffix: str, spaced: bool, money: bool) -> bool:
+    if _is_currency(suffix) or suffix.casefold() in _UNITS or (money and suffix in _SCALES):
+        return True
+    return suffix in (_SPACED_LETTERS if spaced else _LETTERS)
+
+
+def _may_be_unit(suffix: str) -> bool:
+    return re.fullmatch(r"[a-zµ]{2,12}", suffix) is not None and suffix not in _NO_UNITS
+
+
+_CHOICES: tuple[tuple[str, str | None], ...] = (
+    (".", None),
+    (",", None),
+    (".", ","),
+    (",", "."),
+    (".", " "),
+    (",", " "),
+    (".", "'"),
+    (",", "'"),
+)
+"""decimal and thousands, the simplest first."""
+
+
+def _body(decimal: str, thousands: str | None) -> re.Pattern[str]:
+    whole = "[0-9]+" if thousands is None else f"[0-9]+|{grouped(thousands)}"
+    mark = re.escape(decimal)
+    return re.compile(rf"(?:{whole})(?:{mark}[0-9]+)?|{mark}[0-9]+")
+
+
+_BODIES = {choice: _body(*choice) for choice in _CHOICES}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """That a column's texts are mostly numbers, and how they are spelled.
+
+    ``spellings``: those that read all of them (several where the texts do not tell; none where no single one does).
+    ``example``: the first text whose number is not read so far. ``units``: those of the numbers, where they differ.
+    """
+
+    example: str
+    spellings: tuple[Spelling, ...]
+    units: tuple[str, ...] = field(default=())
+
+
+Reads = Callable[[str], float | None]
+"""The number that a text spells so far; None for any other text."""
+MOST = 0.8
+"""Above this part of the values a column is one of numbers."""
+_SAMPLE = 20_000
+
+
+def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> Finding | None:
+    """How a column with these different ``texts``, each so many times in it, spells numbers.
+
+    None where less than most of the values are numbers, or ``reads`` gives the number of all that are any.
+    """
+    texts, counts = texts[:_SAMPLE], counts[:_SAMPLE]
+    pairs = [(spelled(text), count) for text, count in zip(texts, counts, strict=True)]
+    found = [each for each, _ in pairs if each is not None]
+    other = [each for each in found if reads(each.text) is None]
+    share = sum(count for each, count in pairs if each is not None) / max(1, sum(counts))
+    if not other or share <= MOST or _are_telephones(other):
+        return None
+    units = _different([each.units for each in other])
+    if len(units) > 1 and not all(each.known for each in other):
+        return None
+    shown = [" ".join(kind) for kind in units]
+    if {"%", "‰"} & set(shown) and any(not each.units and each.body.strip("0.,") for each in found):
+        shown.append("none")  # 0.125 and 12.5% are the same
+    if len(shown) > 1:
+        return Finding(other[0].text, (), tuple(shown))
+    bodies, strip = [each.body for each in found], _strip(found)
+    fits = [choice for choice, body in _BODIES.items() if all(map(body.fullmatch, bodies))]
+    return Finding(other[0].text, tuple(Spelling(*choice, strip) for choice in _simplest(fits)))
+
+
+def _simplest(fits: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+    """The first that fits; two where a comma may be either mark: 1,234."""
+    if fits[:1] == [(",", None)] and (".", ",") in fits:
+        return [(".", ","), (",", None)]
+    return fits[:1]
+
+
+def _different(units: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The units that are not the same but for case and plural; amounts without one are of any."""
+    kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for unit in units:
+        if unit:
+            kinds.setdefault(tuple(map(_alike, sorted(unit))), unit)
+    return list(kinds.values())
+
+
+def _strip(found: Sequence[Spelled]) -> str:
+    """The setting that takes all units away, as short as it can be written."""
+    # In any case, but not the plural: it is a word of its own to the setting.
+    units = {_alike(f"{unit}s"): unit for each in reversed(found) for unit in each.units}
+    signs = [unit for unit in units.values() if unit in _SIGNS]
+    words = [unit for unit in units.values() if unit not in _SIGNS]
+    return " ".join(filter(None, ["".join(reversed(signs)), *reversed(words)]))
+
+
+def _are_telephones(found: Sequence[Spelled]) -> bool:
+    """Groups by spaces, and of every text as many digits as of a telephone number."""
+    digits = {len(re.sub(r"\D", "", each.body)) for each in found}
+    return len(found) > 2 and len(digits) == 1 and min(digits) >= 9 and all(" " in each.body for each in found)
