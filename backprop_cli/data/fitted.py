@@ -24,7 +24,8 @@ def check_fitted(transform: Transform) -> None:
         elif isinstance(feature, Scaled):
             _check_sizes(name, feature, ("shift", "divisor", "factor", "fill"), feature.width)
     target = transform.target
-    _check_sizes("target", target, ("mean", "deviation"), len(target.names))
+    if target.task == "regression":
+        _check_sizes("target", target, ("mean", "deviation"), len(target.names))
     if target.columns is not None and target.task in ("classes", "binary"):
         wanted = 1 if target.task == "classes" else len(target.columns)
         if len(target.columns) < wanted or len(target.classes) != wanted or len(target.columns) < 1:
