@@ -245,7 +245,7 @@ model:
   layers:
     - {type: dense, units: 8, activation: relu, name: first}   # a comment
     - {type: dropout, rate: 0.25}
-    - {type: dense, units: 4, inputs: first}
+    - {type: dense, units: 4, inputs: dropout_1}
     - {type: dense, units: 2}
 loss: {type: cross_entropy, label_smoothing: 0.1}
 optimizer: {type: adam, learning_rate: 1e-3}

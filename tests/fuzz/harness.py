@@ -124,7 +124,7 @@ class _Run:
         self._start(first)
 
     def _start(self, first: int) -> None:
-        self._progress.write_bytes(bytes(16))
+        self._progress.write_bytes(bytes(16))  # no input has been given to it
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
         self._seen, self._since = (first, 0), time.monotonic()
         words = [self.name, str(self.seed), str(first), str(self.stop), str(self._progress), self.module or ""]
@@ -149,7 +149,7 @@ class _Run:
             self._process.wait()
         return self._ended(status, *seen)
 
-    def _ended(self, status: int | None, index: int, refused: int) -> bool:
+    def _ended(self, status: int | None, given: int, refused: int) -> bool:
         self.refused += refused
         self._output.seek(0)
         text = self._output.read().decode(errors="replace")
@@ -161,9 +161,9 @@ class _Run:
             return False
         kind = f"no answer in {HANG:g} s" if status is None else f"the process ended with {status}"
         rest = "".join(f"  {line}\n" for line in lines[-12:] if not line.startswith(_MARK))
-        self.failures.append(Failure(self.name, self.seed, index, kind, rest))
-        if index + 1 < self.stop and len(self.failures) < _ENOUGH:
-            self._start(index + 1)
+        self.failures.append(Failure(self.name, self.seed, given - 1, kind, rest))
+        if 0 < given < self.stop and len(self.failures) < _ENOUGH:
+            self._start(given)
             return True
         return False
 
@@ -194,7 +194,7 @@ def work(name: str, seed: str, first: str, stop: str, progress: str, module: str
         limit = _addresses() + _ADDRESSES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         for index in range(int(first), int(stop)):
-            shared[:] = index.to_bytes(8, "little") + refused.to_bytes(8, "little")
+            shared[:] = (index + 1).to_bytes(8, "little") + refused.to_bytes(8, "little")
             path.write_bytes(damaged_input(target, good, int(seed), index))
             fault, answered = _read(target, path)
             refused += answered
@@ -203,7 +203,7 @@ def work(name: str, seed: str, first: str, stop: str, progress: str, module: str
                 failed += 1
             if failed >= _ENOUGH:
                 break
-        shared[:] = int(stop).to_bytes(8, "little") + refused.to_bytes(8, "little")
+        shared[8:] = refused.to_bytes(8, "little")
 
 
 def _addresses() -> int:
