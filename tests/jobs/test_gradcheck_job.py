@@ -1,11 +1,15 @@
 """``bp gradcheck``: of configurations, checkpoints and runs, and of all that is registered."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 from jobs_support import WITH_DROPOUT, bp, run_of, write_config
 
+from backprop_cli import autodiff as ad
 from backprop_cli.autodiff import OPS
+from backprop_cli.checks.gradients import check_scalar
 from backprop_cli.jobs.gradcheck import gradcheck
 
 SMOOTH = {"model": {"layers": WITH_DROPOUT}, "regularization": {"l1": 0.01, "l2": 0.1}}
@@ -156,3 +160,74 @@ def test_a_method_that_there_is_not(capsys):
     for target in ([], [write_config()]):
         assert bp("gradcheck", *target, "--method", "taylr") == 2
         assert capsys.readouterr().err == "unknown method 'taylr'; did you mean 'taylor'?\n"
+
+
+@pytest.mark.parametrize("words", [["--method", "nope"], ["--order", "3"], ["--samples", "0"], ["--tolerance", "-1"]])
+def test_what_cannot_be_is_told_before_anything_is_read(words, capsys):
+    assert bp("gradcheck", "nowhere.yaml", *words) == 2
+    said = capsys.readouterr().err
+    assert "nowhere.yaml" not in said
+    assert bp("gradcheck", *words) == 2
+    assert capsys.readouterr().err == said
+
+
+def test_an_unknown_method(capsys):
+    assert bp("gradcheck", "nowhere.yaml", "--method", "nope") == 2
+    assert capsys.readouterr().err == (
+        "unknown method 'nope'; known: adjoint, auto, central, complex, projection, taylor\n"
+    )
+
+
+ON_A_KINK = {
+    "model": {
+        "layers": [
+            {"type": "dense", "units": 4, "activation": "relu", "initializer": "zeros"},
+            {"type": "dense", "units": 3},
+        ]
+    }
+}
+
+
+def test_what_could_not_be_judged(capsys):
+    config = write_config(**ON_A_KINK)
+    assert bp("gradcheck", config, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    (weight,) = [check for check in found["checks"] if check["name"] == "dense_1.weight"]
+    assert (weight["verdict"], weight["checked"], weight["judged"]) == ("KINK", 8, 0)
+    assert "dense_1.weight" in found["unjudged"]
+    checked, judged = (sum(check[key] for check in found["checks"]) for key in ("checked", "judged"))
+    assert bp("gradcheck", config) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"PASS: 4 checks, {judged} of {checked} entries judged (method auto, float64, tolerance 1e-05)"
+    assert bp("gradcheck", config, "--strict", "--json") == 3
+    assert json.loads(capsys.readouterr().out)["passed"] is False
+    assert bp("gradcheck", config, "--strict") == 3
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"FAIL: no entry of {len(found['unjudged'])} checks could be judged, and --strict asks for that; {judged} of "
+        f"{checked} entries judged (method auto, float64, tolerance 1e-05)"
+    )
+    assert bp("gradcheck", write_config(**SMOOTH), "--strict") == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "tolerance"),
+    [
+        ("taylor", r"tolerance 0\.1 of the rate"),
+        ("adjoint", r"tolerance 1e-12 of the gradient's length"),
+        ("projection", r"tolerance \d\.\d+e-\d+ of the gradient's length"),
+        ("central", r"tolerance 1e-05"),
+    ],
+)
+def test_the_tolerance_that_is_applied(method, tolerance, capsys):
+    assert bp("gradcheck", write_config(), "--method", method) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(rf"PASS: \d checks?, (\d+) of \1 entries judged \(method {method}, float64, {tolerance}\)", last)
+
+
+def test_a_derivative_that_rounding_hides_is_not_judged():
+    """1e-14 beside a loss of 1: no method may say that it is right."""
+    x = ad.input_("x", (1,))
+    scalar = ad.sum(1e-14 * ad.sin(x)) + 1.0
+    for method in ("central", "taylor", "projection"):
+        (found, *_) = check_scalar(scalar, {"x": x}, {"x": np.ones(1)}, name="f", kind="op", method=method)
+        assert (found.verdict, found.judged) == ("TINY", 0), method
