@@ -110,7 +110,7 @@ class Numeric:
             found = self.jacobian(of, by, {value: point[value] for value in held})
             seen |= np.abs(found) > 1e-8
             low, high = np.minimum(low, found), np.maximum(high, found)
-            if number > 1 and np.count_nonzero(seen) >= nonzeros:
+            if number > 0 and np.count_nonzero(seen) >= nonzeros:
                 break
         ends = np.unique(np.round(np.concatenate([low[seen], high[seen]]), 6))
         is_unit = len(ends) == 1 and abs(ends[0]) == 1
@@ -136,11 +136,13 @@ def assert_factors(traced):
 
 
 def assert_nodes(traced):
-    """Of every operation, by each operand that is no constant."""
-    numeric = Numeric(traced)
+    """Of every operation, by each operand that is no constant; of steps that do the same, the first."""
+    numeric, seen = Numeric(traced), set()
     for node, name in traced.names.items():
-        if node.op is None or node.op.blocks_gradient:
+        key = node.op, *((x.spec, x.is_constant) for x in node.inputs)
+        if node.op is None or node.op.blocks_gradient or key in seen:
             continue
+        seen.add(key)
         operands = [x for x in node.inputs if x.array is None]
         for operand, local in zip(node.inputs, node.op.local(node.inputs, node), strict=True):
             if operand.is_constant or not operand.spec.is_inexact:
