@@ -121,9 +121,13 @@ def _window(widths: list[int], place: int, width: int, room: int, cut: tuple[boo
         used += widths[end]
         end += 1
     begin = min(place, len(widths))
+    if end == len(widths) and not cut[1]:
+        room += len(_DOTS)
     while begin > 0 and used + widths[begin - 1] <= room:
         begin -= 1
         used += widths[begin]
+    if begin == 0 and not cut[0]:
+        room += len(_DOTS)
     while end < len(widths) and used + widths[end] <= room:
         used += widths[end]
         end += 1

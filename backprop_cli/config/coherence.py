@@ -102,7 +102,9 @@ def _unknown_monitor(config: Config, name: str) -> str | None:
     split, slash, kind = name.partition("/")
     if not slash:
         usual = "validation" if has_validation(config.data) else "train"
-        hint = did_you_mean(f"{usual}/{name}", known) or f"; known: {', '.join(known)}"
+        full = f"{usual}/{name}"
+        hint = f"; did you mean '{full}'?" if full in known else did_you_mean(full, known)
+        hint = hint or f"; known: {', '.join(known)}"
         return f"no metric is named '{name}'; a name has its split in front{hint}"
     if split == "validation" and not has_validation(config.data):
         reason = f"there is no validation split to compute '{name}' on"

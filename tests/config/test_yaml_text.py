@@ -80,7 +80,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (
             "name: a\x07b\n",
             "digits.yaml:1:8: not valid YAML: the character U+0007 is not allowed\n"
-            "    1 | name: a\ufffdb\n      |        ^",
+            "    1 | name: a\\x07b\n      |        ^^^^",
         ),
         (
             'name: "\\UFFFFFFFF"\n',
@@ -89,7 +89,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ),
         (
             f"name: {'[' * 70}\n",
-            f"digits.yaml:1:70: nested deeper than 64 levels\n    1 | name: {'[' * 70}\n      | {' ' * 69}^",
+            f"digits.yaml:1:70: nested deeper than 64 levels\n    1 | ...{'[' * 69}\n      | {' ' * 65}^",
         ),
         (
             "name: &a [*a]\n",
