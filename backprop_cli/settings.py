@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -142,6 +142,25 @@ class IsPath:
             return value if isinstance(value, str) and NOT_UTF_8.search(value) else inner(value)
 
         return core_schema.no_info_wrap_validator_function(read, handler(source))
+
+
+@dataclass(frozen=True)
+class OnResume:
+    """Marker of a field: what a resumed run does when its value changed, and ``why`` it refuses.
+
+    It holds for all below a field that has no marker of its own. The configuration as a whole is ``REFUSED``, so that
+    a setting nobody has thought about is refused. ``FREE``: the run goes on. ``RESTARTS``: what is remembered of the
+    quantity that it changes starts anew.
+    """
+
+    effect: Literal["free", "restarts", "refused"]
+    why: str = ""
+
+
+FREE, RESTARTS = OnResume("free"), OnResume("restarts")
+REFUSED = OnResume("refused", "the numbers that the run has saved would mean something else")
+RESPLITS = OnResume("refused", "the run would be tested on rows that it was trained on")
+REREADS = OnResume("refused", "the network has learned what its inputs and targets are now")
 
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

@@ -16,7 +16,17 @@ from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
 from backprop_cli.nn.wiring import wiring_errors, written_out
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
-from backprop_cli.settings import DefaultType, FilePath, Many, Maybe, OneOrMany, Settings
+from backprop_cli.settings import (
+    FREE,
+    RESPLITS,
+    RESTARTS,
+    DefaultType,
+    FilePath,
+    Many,
+    Maybe,
+    OneOrMany,
+    Settings,
+)
 from backprop_cli.training.settings import EarlyStoppingSettings, LookaheadSettings, TrainingSettings
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -85,9 +95,9 @@ class GradientCheckSettings(Settings):
 class Config(Settings):
     """Everything a training run depends on, the data files aside."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)] = "run"
+    name: Annotated[str, Field(pattern=NAME_PATTERN), FREE] = "run"
     """name of the run's folder; default: the configuration file's stem"""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0), RESPLITS] = 0
     """seeds split, initialisation, shuffling and dropout"""
     plugins: Annotated[Many[FilePath], OneOrMany()] = ()
     """Python files with layers, ops, losses, ... of your own; they are run, and their gradients checked"""
@@ -97,30 +107,32 @@ class Config(Settings):
     """the network"""
     loss: LossType
     """what training makes small"""
-    regularization: RegularizationSettings = RegularizationSettings()
+    regularization: Annotated[RegularizationSettings, RESTARTS] = RegularizationSettings()
     """penalties on weights, reported as their own metric"""
     optimizer: Annotated[OptimizerType, DefaultType("adam")] = Field(default_factory=lambda: _default_optimizer())
     """how a gradient becomes a step; default: adam"""
-    schedule: Annotated[ScheduleType, DefaultType("constant")] = Field(default_factory=lambda: _default_schedule())
+    schedule: Annotated[ScheduleType, DefaultType("constant"), FREE] = Field(
+        default_factory=lambda: _default_schedule()
+    )
     """how the learning rate changes; default: constant"""
     average: Maybe[AverageType] = None
     """average of the parameters over training, which is what is evaluated and kept; absent or none: off"""
     lookahead: Maybe[LookaheadSettings] = None
     """slow weights that follow the optimizer's; absent or none: off, {}: on"""
-    metrics: Many[MetricType] = Field(default_factory=lambda valid: _default_metrics(valid))
+    metrics: Annotated[Many[MetricType], RESTARTS] = Field(default_factory=lambda valid: _default_metrics(valid))
     """computed over whole splits; default: accuracy, for tokens also perplexity; for regression
     root_mean_squared_error and r2"""
     training: TrainingSettings = TrainingSettings()
     """how long, in which batches and precision"""
-    early_stopping: Maybe[EarlyStoppingSettings] = None
+    early_stopping: Annotated[Maybe[EarlyStoppingSettings], FREE] = None
     """stop when the monitored metric no longer improves; absent or none: off"""
-    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings, validate_default=True)
+    checkpoint: Annotated[CheckpointSettings, FREE] = Field(default_factory=CheckpointSettings, validate_default=True)
     """what is saved, and which checkpoint is the best"""
-    gradient_check: Maybe[GradientCheckSettings] = None
+    gradient_check: Annotated[Maybe[GradientCheckSettings], FREE] = None
     """check the gradients during training; absent or none: off, {}: on"""
-    log: LogSettings = LogSettings()
+    log: Annotated[LogSettings, FREE] = LogSettings()
     """what is recorded beside the epochs"""
-    run: RunSettings = RunSettings()
+    run: Annotated[RunSettings, FREE] = RunSettings()
     """where runs are kept"""
 
     @field_validator("checkpoint")

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from backprop_cli.data.format import FORMATS, FormatName
 from backprop_cli.data.number_settings import MissingText, Spellings
-from backprop_cli.settings import FilePath, Many, Maybe, OneOrMany, Settings, refusal
+from backprop_cli.settings import FREE, REREADS, RESPLITS, FilePath, Many, Maybe, OneOrMany, Settings, refusal
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
@@ -198,21 +198,22 @@ Columns = Annotated[Many[Name], OneOrMany()]
 class DataSettings(Settings):
     """Where examples come from: one of ``source``, ``generate``, or a file a split (``train``, ...)."""
 
-    source: FilePath | None = None
+    source: Annotated[FilePath | None, RESPLITS] = None
     """one file, split by `split`; its suffix says the format. Or a folder of images, with a folder a class"""
-    generate: Generated | None = None
+    generate: Annotated[Generated | None, RESPLITS] = None
     """a synthetic set instead of a file"""
-    train: Files | None = None
+    train: Annotated[Files | None, RESPLITS] = None
     """the train split: a file, or {inputs, targets}"""
-    validation: Files | None = None
+    validation: Annotated[Files | None, RESPLITS] = None
     """the validation split, where it has files of its own"""
-    test: Files | None = None
+    test: Annotated[Files | None, RESPLITS] = None
     """the test split, where it has files of its own"""
-    format: Annotated[str, FormatName()] | None = None
+    # How the same bytes are read, of which only one way fits the columns that the run has.
+    format: Annotated[Annotated[str, FormatName()] | None, FREE] = None
     """format of the files, where their suffix does not say it"""
-    target: Name | Names | None = None
+    target: Annotated[Name | Names | None, REREADS] = None
     """column or array to predict, or a list of columns; `features`: the inputs themselves"""
-    features: Literal["all"] | Names = "all"
+    features: Annotated[Literal["all"] | Names, REREADS] = "all"
     """columns or arrays to predict from; all: every one but the target, with `window` all of numbers, targets too"""
     exclude: Maybe[Columns] = None
     """columns or arrays that `features: all` leaves out"""
@@ -224,15 +225,15 @@ class DataSettings(Settings):
     """texts that mean a missing value; default ["", NA, NaN, nan, "null", NULL, None], and none in typed formats"""
     sample_weight: Maybe[Name] = None
     """column or array: how much each example counts in the loss; with {inputs, targets} one of the targets' file"""
-    split: Maybe[SplitSettings] = None
+    split: Annotated[Maybe[SplitSettings], RESPLITS] = None
     """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
-    transform: TransformSettings = TransformSettings()
+    transform: Annotated[TransformSettings, REREADS] = TransformSettings()
     """how columns become inputs"""
-    text: Maybe[TextSettings] = None
+    text: Annotated[Maybe[TextSettings], RESPLITS] = None
     """how a text (.txt) becomes examples; default {}, of other files none"""
-    image: Maybe[ImageSettings] = None
+    image: Annotated[Maybe[ImageSettings], REREADS] = None
     """size and colour of images"""
-    window: Maybe[WindowSettings] = None
+    window: Annotated[Maybe[WindowSettings], RESPLITS] = None
     """rows are a time series, split in order, and an example is a window over them"""
     augment: Maybe[AugmentSettings] = None
     """change images at random while they are trained on"""

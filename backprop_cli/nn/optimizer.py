@@ -14,13 +14,13 @@ from pydantic_core import InitErrorDetails
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.parameter_group import ParameterGroup, group_of, matches
 from backprop_cli.registry import Choice, Registry
-from backprop_cli.settings import Many, Settings, refusal
+from backprop_cli.settings import FREE, Many, Settings, refusal
 
 Slots = Mapping[str, Value]
 Scalars = Mapping[str, Value]
 Numbers = Mapping[str, float]
 Array = NDArray[np.float64]
-LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False), FREE]
 
 
 class Optimizer(Settings):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from backprop_cli.settings import Maybe, Settings
+from backprop_cli.settings import RESTARTS, Maybe, Settings
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -23,7 +23,7 @@ class CheckpointSettings(Settings):
     """numbered checkpoints kept beside last.safetensors, newest first"""
     keep_best: Count = 1
     """best checkpoints kept; 0 keeps no best.safetensors"""
-    monitor: str = "validation/loss"
+    monitor: Annotated[str, RESTARTS] = "validation/loss"
     """metric that says which is best; default: that of early stopping, or train/loss without a validation split"""
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from backprop_cli.nn.average import AVERAGES, Average, Moment
+from backprop_cli.settings import FREE
 
 
 @AVERAGES.register
@@ -24,7 +25,7 @@ class Ema(Average):
     """
 
     type: Literal["ema"] = "ema"
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    decay: Annotated[float, Field(ge=0, lt=1), FREE] = 0.999
     """share of the average kept at a step; 1 / (1 - decay) steps count"""
     every: Annotated[int, Field(gt=0)] = 1
     """average after every so many steps"""

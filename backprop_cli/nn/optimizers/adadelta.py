@@ -9,6 +9,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt, square
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.settings import FREE
 
 
 @OPTIMIZERS.register
@@ -27,7 +28,7 @@ class Adadelta(Optimizer):
     """step size before the schedule; 1: as published"""
     rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """share of the mean squares kept"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-6
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-6
     """inside both roots: what lets the first step move"""
 
     slots: ClassVar[tuple[str, ...]] = ("mean_square", "mean_square_step")

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt, square
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.settings import FREE
 
 
 @OPTIMIZERS.register
@@ -24,7 +25,7 @@ class Adagrad(Optimizer):
     """step size before the schedule"""
     initial_accumulator: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """where the sum of squares starts"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-10
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-10
     """keeps the quotient finite; outside the root"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"initial_accumulator": 0.1})

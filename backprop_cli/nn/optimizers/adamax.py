@@ -8,6 +8,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, absolute, maximum
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.settings import FREE
 
 
 @OPTIMIZERS.register
@@ -28,7 +29,7 @@ class Adamax(Optimizer):
     """share of the mean gradient kept"""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """share of the largest gradient kept"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-8
     """keeps the quotient finite"""
 
     slots: ClassVar[tuple[str, ...]] = ("m_sum", "largest")

@@ -9,6 +9,7 @@ from pydantic import Field
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
 from backprop_cli.nn.optimizers.moments import Adaptive
+from backprop_cli.settings import FREE
 
 
 @OPTIMIZERS.register
@@ -23,7 +24,7 @@ class Adamw(Adaptive):
     """
 
     type: Literal["adamw"] = "adamw"
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 1e-2
     """share of a parameter lost a step, times the learning rate"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1, "amsgrad": True})

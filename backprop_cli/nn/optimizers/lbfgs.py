@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from backprop_cli.nn.optimizer import OPTIMIZERS, Array, FullBatch, LearningRate
 from backprop_cli.nn.parameter_group import ParameterGroup
-from backprop_cli.settings import refusal
+from backprop_cli.settings import FREE, refusal
 
 
 @OPTIMIZERS.register
@@ -35,9 +35,9 @@ class Lbfgs(FullBatch):
     """step length that the line search tries first, before the schedule"""
     history: Annotated[int, Field(gt=0)] = 10
     """steps remembered: two vectors of all parameters each"""
-    max_line_search: Annotated[int, Field(gt=0)] = 25
+    max_line_search: Annotated[int, Field(gt=0), FREE] = 25
     """most evaluations of loss and gradient an update"""
-    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-5
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 1e-5
     """training ends where no entry of the gradient is larger"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"history": 2})

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, sign
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.settings import FREE
 
 
 @OPTIMIZERS.register
@@ -29,7 +30,7 @@ class Lion(Optimizer):
     """share of the momentum in the direction"""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """share of the momentum kept"""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 0.0
     """share of a parameter lost a step, times the learning rate"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1})

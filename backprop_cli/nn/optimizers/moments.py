@@ -9,6 +9,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, maximum, sqrt
 from backprop_cli.nn.optimizer import Numbers, Optimizer, Scalars, Slots
+from backprop_cli.settings import FREE
 
 
 class Moments(Optimizer):
@@ -23,7 +24,7 @@ class Moments(Optimizer):
     """share of the mean gradient kept"""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """share of the mean squared gradient kept"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-8
     """keeps the quotient finite; outside the root"""
 
     slots: ClassVar[tuple[str, ...]] = ("m_sum", "v_scaled")

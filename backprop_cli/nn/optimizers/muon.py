@@ -21,7 +21,7 @@ from backprop_cli.nn.optimizer import (
     Slots,
 )
 from backprop_cli.nn.parameter_group import Patterns, matches
-from backprop_cli.settings import DefaultType, refusal
+from backprop_cli.settings import FREE, DefaultType, refusal
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 """Of the polynomial ``a s + b s^3 + c s^5``: steep at 0, and it keeps a singular value that has come near 1 there."""
@@ -49,13 +49,13 @@ class Muon(Optimizer):
     """step size before the schedule"""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """share of the mean gradient kept"""
-    nesterov: bool = True
+    nesterov: Annotated[bool, FREE] = True
     """look ahead along the momentum"""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 0.0
     """share of a matrix lost a step, times the learning rate"""
     iterations: Annotated[int, Field(gt=0)] = 5
     """of Newton and Schulz: products that take the singular values to 1"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-7
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-7
     """smallest norm that is divided by"""
     fallback: Annotated[OptimizerType, DefaultType("adamw")] = Field(default_factory=lambda: _default_fallback())
     """optimizer of all that is no matrix, with a learning rate of its own; default: adamw"""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, maximum, sqrt, square
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.settings import FREE
 
 
 @OPTIMIZERS.register
@@ -28,7 +29,7 @@ class Rmsprop(Optimizer):
     """step size before the schedule"""
     alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """share of the mean square kept"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-8
     """keeps the quotient finite; outside the root"""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """share of the last direction kept"""

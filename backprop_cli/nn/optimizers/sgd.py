@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.settings import FREE
 
 
 @OPTIMIZERS.register
@@ -25,7 +26,7 @@ class Sgd(Optimizer):
     type: Literal["sgd"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """share of the last direction kept; 0: plain gradient descent, which remembers nothing"""
-    nesterov: bool = False
+    nesterov: Annotated[bool, FREE] = False
     """look ahead along the momentum"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True})
