@@ -57,6 +57,9 @@ Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugins", metavar="FILE", help="Python file with types of your own: it is run. May be repeated."),
 ]
+AcceptChangedData = Annotated[
+    bool, typer.Option("--accept-changed-data", help="Take the run's data files although they have changed.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 

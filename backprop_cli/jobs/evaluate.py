@@ -15,7 +15,8 @@ from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.jobs.baselines import Baselines, baselines_of
 from backprop_cli.jobs.network import check_targets
-from backprop_cli.jobs.requirements import Requirement
+from backprop_cli.jobs.requirements import Judged, NotMetError, Requirement
+from backprop_cli.jobs.same_data import Changed, changed
 from backprop_cli.jobs.saved import Saved, open_saved
 from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
@@ -31,7 +32,8 @@ OTHER_DATA = "data"
 class EvalResult:
     """Metrics of one split, and of ``baselines`` on it where it is a time series.
 
-    ``failed`` says which requirements are not met, ``warnings`` what may mislead.
+    ``judged`` says which requirements are met, ``unproven`` why none of them proves anything (empty: they do),
+    ``warnings`` what may mislead.
     """
 
     checkpoint: Path
@@ -40,8 +42,20 @@ class EvalResult:
     metrics: Mapping[str, float]
     confusion: Mapping[str, Any] | None = None
     baselines: Baselines = field(default_factory=dict)
-    failed: tuple[str, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    unproven: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """What is not met, in words."""
+        missed = tuple(str(each) for each in self.judged if not each.met)
+        return (*missed, self.unproven) if self.unproven else missed
+
+    def check(self) -> None:
+        """Raise NotMetError unless every requirement is met."""
+        if self.failed:
+            raise NotMetError(self.judged, self.unproven, self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """As ``bp eval --json`` prints it."""
@@ -50,6 +64,7 @@ class EvalResult:
             "split": self.split,
             "examples": self.examples,
             "metrics": dict(self.metrics),
+            **({"requirements": [each.to_json() for each in self.judged]} if self.judged else {}),
             **({"baselines": dict(self.baselines)} if self.baselines else {}),
         }
         return found if self.confusion is None else {**found, "confusion": dict(self.confusion)}
@@ -63,12 +78,14 @@ def evaluate(
     data: Path | None = None,
     require: Sequence[str] = (),
     confusion: bool = False,
+    accept_changed_data: bool = False,
     plugins: Sequence[Path | str] = (),
 ) -> EvalResult:
     """Evaluate a checkpoint (a run means its best, or else last) on a split of its own data, or on the file ``data``.
 
     ``require``: texts such as ``accuracy>=0.95``; a metric that is not configured is computed for it.
-    ``confusion``: also count true against predicted classes. ``plugins``: files with code that the network needs.
+    ``confusion``: also count true against predicted classes. ``accept_changed_data``: requirements hold although the
+    run's own files have changed. ``plugins``: files with code that the network needs.
 
     Raises:
         UsageError: no such split or metric, or a plugin is missing.
@@ -89,7 +106,11 @@ def evaluate(
     examples, files = _examples(saved, split, data)
     with saved.threads():
         predictions, metrics = evaluator.evaluate_with_predictions(examples)
-    failures = [requirement.failure(metrics) for requirement in requirements]
+    found = _other_data(saved, files, overrides)
+    warnings, unproven = changed_data(found), ""
+    if found is not None and requirements and not accept_changed_data:
+        unproven = f"{warnings[0]}; {found.way_out('add')}"
+        warnings = ()
     return EvalResult(
         checkpoint=saved.path,
         split=name,
@@ -97,8 +118,9 @@ def evaluate(
         metrics=metrics,
         confusion=_confusion(saved, predictions) if confusion else None,
         baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.to_unit),
-        failed=tuple(failure for failure in failures if failure is not None),
-        warnings=changed_data(saved, files, overrides),
+        judged=tuple(requirement.judge(metrics) for requirement in requirements),
+        unproven=unproven,
+        warnings=warnings,
     )
 
 
@@ -108,14 +130,16 @@ def check_split(split: str) -> None:
         raise UsageError(f"--split {split!r}: expected one of {', '.join(SPLITS)}" + did_you_mean(split, SPLITS))
 
 
-def changed_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str] = ()) -> tuple[str, ...]:
-    """The run's own files, which decide what is in the split, are not what they were."""
-    own = files and not any(_is_below(override.partition("=")[0], _FILES) for override in overrides)
-    if not own or list(files.values()) == saved.checkpoint.metadata["data"]:
-        return ()
-    changed = [path for path, digest in files.items() if digest not in saved.checkpoint.metadata["data"]]
-    named = ", ".join(changed or files)
-    return (f"{named}: has changed since the training (its sha256 differs); the split may hold rows it was trained on",)
+def _other_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str]) -> Changed | None:
+    """Of files that overrides name nothing else is expected."""
+    if not files or any(_is_below(override.partition("=")[0], _FILES) for override in overrides):
+        return None
+    return changed(saved.checkpoint.metadata, files)
+
+
+def changed_data(found: Changed | None) -> tuple[str, ...]:
+    """What to warn of where the run's own files, which decide what is in a split, are not what they were."""
+    return () if found is None else (f"{found.text}; the split may hold rows that the network was trained on",)
 
 
 def _not_classes(saved: Saved) -> str:

@@ -20,9 +20,10 @@ from backprop_cli.config.network import check_model
 from backprop_cli.config.path import TreePath
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.file import NoFileError
+from backprop_cli.data.file import DataFile, NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
+from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpWarning, ConfigError, DataError, MissingDataError
 from backprop_cli.jobs.overfit import first_batches
 from backprop_cli.nn.loss import LABELLED
@@ -63,8 +64,16 @@ def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Rec
     )
 
 
-def prepare(loaded: Loaded) -> Prepared:
-    """Load the data and fit the network to it.
+@dataclass(frozen=True)
+class Kept:
+    """What a run that goes on keeps of its data, whatever has become of that: it was fitted on the train split."""
+
+    transform: Transform
+    class_weights: Array | None
+
+
+def prepare(loaded: Loaded, kept: Kept | None = None) -> Prepared:
+    """Load the data and fit the network to it, or read it as ``kept`` says.
 
     Raises:
         DataError: the data cannot be used as configured.
@@ -76,8 +85,8 @@ def prepare(loaded: Loaded) -> Prepared:
     if shape is not None:
         check_model(loaded, shape)  # before data is read, which may take a while
     with _collected() as found:
-        dataset = load(loaded)
-        recipe = _recipe(loaded, dataset)
+        dataset = load(loaded, None if kept is None else kept.transform)
+        recipe = _recipe(loaded, dataset, kept)
     dataset = first_batches(config, dataset)
     return Prepared(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe, found)
 
@@ -122,8 +131,8 @@ def batch_size(loaded: Loaded) -> int:
     return training.batch_size
 
 
-def load(loaded: Loaded) -> Dataset:
-    """The configured data, in the training precision.
+def load(loaded: Loaded, fitted: Transform | None = None) -> Dataset:
+    """The configured data, in the training precision; through ``fitted`` where the network knows it already.
 
     Raises:
         DataError: the data cannot be used.
@@ -140,6 +149,7 @@ def load(loaded: Loaded) -> Dataset:
                 dtype=config.training.precision,
                 task=config.loss.task,
                 input_shape=config.model.input,
+                fitted=fitted,
                 tokens=vocabulary_of(wire(config.model.layers)),
             )
     except NoFileError as error:
@@ -174,6 +184,19 @@ def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:
     if loaded.path.name == run.config.name and run.resolved.is_file():
         return f"; this is a run's copy of its configuration: use {run.resolved}, whose paths start there"
     return "; paths in a configuration start at its own folder"
+
+
+def file_hashes(loaded: Loaded) -> dict[str, str]:
+    """sha256 of the configured files, by absolute path: those that ``Dataset.files`` has.
+
+    Raises: DataError where one cannot be read.
+    """
+    found: dict[str, str] = {}
+    for text in _files(loaded.config.data).values():
+        file = DataFile(loaded.base / text)
+        file.check(folder=True)
+        found |= file.hashes()
+    return found
 
 
 def _files(data: DataSettings) -> dict[TreePath, str]:
@@ -225,8 +248,8 @@ def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
     return check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset), positions)
 
 
-def _recipe(loaded: Loaded, dataset: Dataset) -> Recipe:
-    loss, outputs = loaded.config.loss, outputs_wanted(loaded, dataset)
+def _recipe(loaded: Loaded, dataset: Dataset, kept: Kept | None) -> Recipe:
+    outputs = outputs_wanted(loaded, dataset)
     problems = [] if outputs is None else check_data_fit(loaded, outputs)
     try:
         model = fitting_model(loaded, dataset)
@@ -234,13 +257,19 @@ def _recipe(loaded: Loaded, dataset: Dataset) -> Recipe:
         raise ConfigError(in_file_order([*error.problems, *problems], loaded.overrides)) from None
     if problems:
         raise ConfigError(problems)
-    known = loss.task == "classes" and dataset.classes is not None
     with located(loaded):
-        weights = loss.class_weights(dataset.classes or (), dataset.class_counts()) if known else None
+        weights = _class_weights(loaded, dataset) if kept is None else kept.class_weights
     recipe = recipe_for(loaded, model, weights)
     for split in dataset.splits.values():
         check_targets(split, recipe)
     return recipe
+
+
+def _class_weights(loaded: Loaded, dataset: Dataset) -> Array | None:
+    """As configured, from the counts of the train split; None: all the same."""
+    if loaded.config.loss.task != "classes" or dataset.classes is None:
+        return None
+    return loaded.config.loss.class_weights(dataset.classes, dataset.class_counts())
 
 
 def is_configuration(path: Path) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from backprop_cli.errors import UsageError
+from backprop_cli.errors import CheckError, UsageError
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -51,9 +52,43 @@ class Requirement:
             raise UsageError(f"--require {text!r}: is about '{named}', but '{split}' is evaluated")
         return cls(metric, match[2], value, text)
 
-    def failure(self, metrics: Mapping[str, float]) -> str | None:
-        """What to say where it is not met; NaN meets nothing."""
+    def judge(self, metrics: Mapping[str, float]) -> Judged:
+        """Whether it is met; NaN meets nothing."""
         found = metrics[self.metric]
-        if _COMPARISONS[self.comparison](found, self.value):
-            return None
-        return f"{self.metric} is {found:.6g}, required {self.comparison} {self.value:g}"
+        return Judged(self, found, _COMPARISONS[self.comparison](found, self.value))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A requirement, the value that its metric has, and whether that is enough."""
+
+    requirement: Requirement
+    value: float
+    met: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp eval --json`` prints it."""
+        return {"requirement": self.requirement.text.strip(), "value": self.value, "met": self.met}
+
+    def __str__(self) -> str:
+        """``accuracy is 0.9, required >= 0.95``."""
+        asked = self.requirement
+        return f"{asked.metric} is {self.value:.6g}, required {asked.comparison} {asked.value:g}"
+
+
+class NotMetError(CheckError):
+    """Requirements that are not met, and ``unproven``: why even one that is met proves nothing; empty: it does.
+
+    ``details``: what else was found.
+    """
+
+    def __init__(self, judged: Sequence[Judged], unproven: str, details: Mapping[str, Any]):
+        self.details = details
+        self._problems = [{"message": str(each), **each.to_json()} for each in judged if not each.met]
+        if unproven:
+            self._problems.append({"message": unproven})
+        super().__init__("\n".join(f"not met: {problem['message']}" for problem in self._problems))
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One object for each that is not met, with its value."""
+        return self._problems

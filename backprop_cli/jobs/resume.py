@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from backprop_cli.autodiff import compiler_obstacle
+from backprop_cli.config.changes import Change, changes
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
-from backprop_cli.config.network import check_model
-from backprop_cli.config.path import TreePath, path_text
+from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
-from backprop_cli.errors import CheckpointError, ConfigError, Problem
-from backprop_cli.jobs.network import Prepared
-from backprop_cli.jobs.saved import Stored, read_stored
-from backprop_cli.nn.model import Model
-from backprop_cli.nn.optimizer import Optimizer
+from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem
+from backprop_cli.jobs.configured_job import measures_of
+from backprop_cli.jobs.network import Kept, Prepared, file_hashes, prepare
+from backprop_cli.jobs.same_data import ACCEPT, changed
+from backprop_cli.jobs.saved import Stored, class_weights_of, read_stored, transform_of
+from backprop_cli.jobs.threads import Threads
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
 from backprop_cli.run.directory import RunDirectory, resume_command
+from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.journal import Row, read_journal, seconds_until
+from backprop_cli.training.anew import start_anew
+from backprop_cli.training.job import Job
 from backprop_cli.training.state import State
-
-_ROWS: tuple[TreePath, ...] = (
-    ("seed",),
-    *(("data", key) for key in ("generate", "split", "target", "text", "window")),
-)
-_FILES: tuple[TreePath, ...] = tuple(("data", key) for key in ("source", "train", "validation", "test"))
-_SPLIT = "a resumed run keeps its split: it would be tested on rows that it was trained on; start a new run"
-_FEATURES = "a resumed run keeps its features: its first layer has learned what each of them is; start a new run"
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run, and the checkpoint in it that training goes on from."""
+    """A run, and the checkpoint in it that training goes on from. ``accepts``: also with other data than it had."""
 
     run: RunDirectory
     stored: Stored
     record: dict[str, Any]
     rows: Sequence[Row] = ()
     """of the journal"""
+    accepts: bool = False
+    """whether data that changed is accepted"""
 
     @property
     def loaded(self) -> Loaded:
@@ -52,23 +52,62 @@ class Resumed:
         """Whether this is another checkpoint than the last."""
         return self.stored.path != self.run.last
 
-    def restore(self, prepared: Prepared, state: State) -> None:
-        """Put the checkpoint's numbers into ``state``.
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the checkpoint says beside its tensors."""
+        return self.stored.checkpoint.metadata
+
+    def prepare(self) -> Prepared:
+        """The data, as the network has learned to read it.
 
         Raises:
-            ConfigError: an override makes the data another one.
+            CheckpointError: what it has learned of that is damaged.
+            DataError: it is not what it was, or cannot be read.
+            ConfigError: the same, where an override names the file.
+
+        """
+        path, model = self.stored.path, self.stored.model
+        kept = Kept(transform_of(path, self.metadata), class_weights_of(path, self.metadata, model))
+        try:
+            prepared = prepare(self.loaded, kept)
+        except (DataError, ConfigError):
+            self._refuse_changed(file_hashes(self.loaded))  # which explains it
+            raise
+        self._refuse_changed(prepared.dataset.files)
+        return prepared
+
+    def _refuse_changed(self, files: Mapping[str, str]) -> None:
+        found = changed(self.metadata, files)
+        if self.accepts or found is None:
+            return
+        reason = "rows would be split anew, and some that were trained on would be tested on"
+        named = [change.path for change in _changes(self.stored) if change.is_file and change.path[0] == "data"]
+        if named:
+            other = f"is not what the run was trained on (sha256 {', '.join(self.metadata['data'])}): {reason}"
+            way_out = f"name a copy of the run's own file, or go on all the same with {ACCEPT}"
+            problems = [self.loaded.problem(path, f"{other}; {way_out}") for path in named]
+            raise ConfigError(in_file_order(problems, self.loaded.overrides))
+        raise DataError(f"{found.text}: {reason}; {found.way_out('go on all the same with')}")
+
+    def restore(self, prepared: Prepared, state: State) -> list[str]:
+        """Put the checkpoint's numbers into ``state``; what is remembered of other quantities starts anew, which is
+        what the lines say.
+
+        Raises:
             CheckpointError: the numbers do not fit.
 
         """
-        _refuse([*self._other_files(prepared), *self._other_inputs(prepared)], self.loaded)
-        checkpoint, path = self.stored.checkpoint, self.stored.path
-        state.restore(prepared.recipe, checkpoint.tensors, checkpoint.metadata["state"], str(path))
+        path = self.stored.path
+        state.restore(prepared.recipe, self.stored.checkpoint.tensors, self.metadata["state"], str(path))
         if state.position > len(prepared.dataset.train):
             raise CheckpointError(
                 f"{path}: the state in it is at example {state.position} of an epoch of {len(prepared.dataset.train)}; "
                 "use another checkpoint"
             )
         state.seconds = self._seconds(state.step)
+        config = prepared.loaded.config
+        state.measures = state.measures or measures_of(self.stored.original.config, self.metadata["data"])
+        return start_anew(state, measures_of(config, list(prepared.dataset.files.values())), config.schedule)
 
     def _seconds(self, step: int) -> float:
         """Seconds that the run took up to ``step``: as it said when it ended there, or else as its journal says."""
@@ -77,17 +116,37 @@ class Resumed:
             return float(told)
         return seconds_until(self.rows, step)
 
-    def _other_files(self, prepared: Prepared) -> Iterator[Problem]:
-        """Other names of the same files are welcome: data may have moved."""
-        if list(prepared.dataset.files.values()) != list(self.record.get("data", {}).values()):
-            for path in _changed(self.stored, _FILES):
-                yield from _blamed(self.loaded, path, _SPLIT)
+    def threads(self, batch: int) -> Threads | None:
+        """Those that the run had; None where an override says otherwise, or nothing says what they were."""
+        counts = [self.record.get(key) for key in ("threads", "workers")]
+        if self._is_overridden(("training", "threads")) or not all(type(each) is int and each > 0 for each in counts):
+            return None
+        blas, workers = counts
+        return Threads(int(blas or 1), min(int(workers or 1), batch))
 
-    def _other_inputs(self, prepared: Prepared) -> Iterator[Problem]:
-        was, is_ = self.stored.input_shape, prepared.recipe.model.input_shape
-        if was != is_:
-            reason = f"a resumed run keeps its inputs: {list(was)} an example, not {list(is_)}; start a new run"
-            yield from _blamed(self.loaded, ("data",), reason)
+    def notices(self, prepared: Prepared, job: Job, threads: int, asked: int | None) -> list[str]:
+        """What is told of the data and of the machine that it goes on with; inside the limit of BLAS ``threads``."""
+        found, other = changed(self.metadata, prepared.dataset.files), self._other_bits(job, threads, asked)
+        lines = [f"{found.text}; going on all the same: metrics may be of rows that were trained on"] if found else []
+        if other:
+            promise = "this run no longer ends with the bits of an uninterrupted one"
+            lines.append(f"{promise}: {', '.join(other)}")
+        return lines
+
+    def _other_bits(self, job: Job, threads: int, asked: int | None) -> list[str]:
+        """What sums may be added in another order by, other than what was asked for."""
+        before, now = self.record.get("environment"), environment()
+        found = differences(before, now) if isinstance(before, dict) else []
+        set_to = (now["blas"] or {}).get("threads", threads)
+        if asked is None and not self._is_overridden(("training", "threads")) and set_to != threads:
+            found.append(f"BLAS had {threads} threads and takes no more than {set_to}")
+        if self.record.get("compiled") is True and not job.compiled and self.loaded.config.training.compile == "auto":
+            found.append(f"its steps were compiled and cannot be: {compiler_obstacle()}")
+        return found
+
+    def _is_overridden(self, path: TreePath) -> bool:
+        places = self.loaded.source.overrides
+        return any(place[: len(path)] == path[: len(place)] for place in places)
 
 
 def find_run(target: Path) -> tuple[RunDirectory, Path]:
@@ -112,14 +171,18 @@ def _is_file(path: Path) -> bool:
 
 
 def open_run(
-    run: RunDirectory, path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()
+    run: RunDirectory,
+    path: Path,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[Path | str] = (),
+    accepts: bool = False,
 ) -> Resumed:
     """The checkpoint ``path`` of ``run``. ``plugins``: files with code that its network needs.
 
     Raises:
         CheckpointError: it is missing or damaged, the message says what to go on from instead; or so is what the run
             says of itself, in run.json or the journal.
-        ConfigError: an override is wrong, or makes another run of it.
+        ConfigError: an override is wrong, or changes what the run's numbers mean.
 
     """
     if not path.exists():
@@ -129,8 +192,11 @@ def open_run(
         stored = read_stored(path, overrides, plugins)
     except DamagedError as error:
         raise CheckpointError(f"{error.fault}; {_instead(run, path)}") from error
-    _refuse([*_other_rows(stored), *_other_network(stored)], stored.loaded)
-    return Resumed(run, stored, run.read_record(), read_journal(run.journal) if run.journal.exists() else [])
+    problems = list(_refused(stored))
+    if problems:
+        raise ConfigError(in_file_order(problems, stored.loaded.overrides))
+    rows = read_journal(run.journal) if run.journal.exists() else []
+    return Resumed(run, stored, run.read_record(), rows, accepts)
 
 
 def _instead(run: RunDirectory, path: Path) -> str:
@@ -142,95 +208,36 @@ def _instead(run: RunDirectory, path: Path) -> str:
     return f"{other.name} is whole: go on from it with: {command}"
 
 
-def _refuse(problems: list[Problem], loaded: Loaded) -> None:
-    if problems:
-        raise ConfigError(in_file_order(problems, loaded.overrides))
+def _refused(stored: Stored) -> Iterator[Problem]:
+    """Overrides of settings that a resumed run keeps. Files are looked at when they are read."""
+    for change in _changes(stored):
+        if change.rule.effect == "refused" and not (change.is_file and change.path[0] == "data"):
+            yield stored.loaded.problem(change.path, f"{change}; leave it out, or start a new run")
 
 
-def _other_rows(stored: Stored) -> Iterator[Problem]:
-    for path in _changed(stored, _ROWS):
-        yield from _blamed(stored.loaded, path, _SPLIT)
-    for path in _changed(stored, (("data", "features"),)):
-        yield from _blamed(stored.loaded, path, _FEATURES)
-
-
-def _other_network(stored: Stored) -> Iterator[Problem]:
-    """What would leave saved numbers without a place, or places without a number."""
-    was, is_ = stored.original.config, stored.loaded.config
-    if was.training.precision != is_.training.precision:
-        reason = f"a resumed run keeps its precision, {was.training.precision}; start a new run"
-        yield from _blamed(stored.loaded, ("training", "precision"), reason)
+def _changes(stored: Stored) -> Iterator[Change]:
+    was, is_ = (_with_input(loaded.config, stored.input_shape) for loaded in (stored.original, stored.loaded))
+    yield from (change for change in changes(was, is_) if change.path[0] != "optimizer")
     if was.optimizer != is_.optimizer:
-        difference = _other_slots(was.optimizer, is_.optimizer, stored.model)
-        if difference:
-            reason = f"a resumed run keeps its optimizer: {difference}; start a new run"
-            yield from _blamed(stored.loaded, ("optimizer",), reason)
-    for key in ("average", "lookahead"):
-        before, after = (getattr(config, key) is not None for config in (was, is_))
-        if before != after:
-            reason = f"a resumed run keeps its {key}, {'which it has' if before else 'of which it has none'}"
-            yield from _blamed(stored.loaded, (key,), f"{reason}; start a new run")
-    if was.model != is_.model:
-        difference = _difference(stored.model, check_model(stored.loaded, stored.input_shape))
-        if difference:
-            reason = f"a resumed run keeps its parameters: {difference}; start a new run"
-            yield from _blamed(stored.loaded, ("model",), reason)
+        yield from _of_updates(stored, was, is_)
 
 
-def _other_slots(was: Optimizer, is_: Optimizer, model: Model) -> str:
-    """The first parameter of which something else would be remembered, named where it is not so of all; or empty."""
-    pairs = {name: (was.of(name, param.shape), is_.of(name, param.shape)) for name, param in model.params.items()}
-    other = {name: pair for name, pair in pairs.items() if pair[0].slot_names() != pair[1].slot_names()}
-    for name, (before, after) in other.items():
-        of = "" if len(other) == len(pairs) else f" of {name}"
-        return f"{_slots(before)}{of}, {_slots(after)}"
-    return ""
+def _with_input(config: Config, shape: tuple[int, ...]) -> Config:
+    """An input shape that is not written is that of the data."""
+    return config.model_copy(update={"model": config.model.model_copy(update={"input": config.model.input or shape})})
 
 
-def _slots(optimizer: Optimizer) -> str:
-    names = optimizer.slot_names()
-    shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]
-    return f"{optimizer.type} remembers {' and '.join(shown) or 'nothing'}"
-
-
-_SHOWN = 3
-"""Names of slots that a message has room for."""
-
-
-def _difference(was: Model, is_: Model) -> str:
-    """The first parameter or buffer that is not what it was; empty where all are."""
-    before, after = (_arrays(model) for model in (was, is_))
-    for name in {**before, **after}:
-        if before.get(name) == after.get(name):
-            if (name in was.params) != (name in is_.params):
-                now, then = ("trained", "frozen") if name in was.params else ("frozen", "trained")
-                return f"{name} is {now} and would be {then}"
-        else:
-            new = f"would be {after[name]}" if name in after else "would be gone"
-            return f"{name} is {before[name]} and {new}" if name in before else f"{name} would be new"
-    return ""
-
-
-def _arrays(model: Model) -> dict[str, list[int]]:
-    """Shapes of parameters and buffers."""
-    return {name: list(array.shape) for name, array in {**model.params, **model.buffers}.items()}
-
-
-def _changed(stored: Stored, paths: tuple[TreePath, ...]) -> Iterator[TreePath]:
-    return (path for path in paths if _value(stored.original.config, path) != _value(stored.loaded.config, path))
-
-
-def _value(config: Config, path: TreePath) -> Any:
-    value: Any = config
-    for step in path:
-        value = getattr(value, str(step))
-    return value
-
-
-def _blamed(loaded: Loaded, path: TreePath, reason: str) -> Iterator[Problem]:
-    """A problem for every override that set the value at ``path``, something in it or something around it."""
-    for place, override in loaded.source.overrides.items():
-        length = min(len(place), len(path))
-        if place[:length] == path[:length]:
-            around = len(override.path) < len(path)
-            yield loaded.problem(override.path, f"{path_text(path)}: {reason}" if around else reason)
+def _of_updates(stored: Stored, was: Config, is_: Config) -> Iterator[Change]:
+    """What a run keeps of each parameter's update: groups are a way to write that, and may be written otherwise."""
+    own = [change.path for change in changes(was.optimizer, is_.optimizer, ("optimizer",))]
+    seen: set[TreePath] = set()
+    for name, param in stored.model.params.items():
+        before, after = (config.optimizer.of(name, param.shape) for config in (was, is_))
+        for change in changes(before, after, ("optimizer",)):
+            place, what = change.path, ""
+            if place not in own:
+                # A key of a group or of a fallback, or a group that has the parameter or no longer has it.
+                place, what = max(own, key=lambda path: (path[-1] == place[-1], len(path))), f"{place[-1]} of {name}"
+            if change.rule.effect == "refused" and place not in seen:
+                seen.add(place)
+                yield replace(change, path=place, what=what)

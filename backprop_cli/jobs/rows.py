@@ -15,6 +15,7 @@ from backprop_cli.data.dataset import load_inputs
 from backprop_cli.data.examples import Split
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.evaluate import changed_data, check_split, no_split, other_data, own_dataset
+from backprop_cli.jobs.same_data import changed
 from backprop_cli.jobs.saved import Saved
 
 ALL = "all"
@@ -94,7 +95,8 @@ def _of_split(saved: Saved, split: str, dtype: DTypeLike) -> tuple[Examples, Map
         raise no_split(split, dataset)
     chosen = dataset.splits[split]
     others = {name: part.rows for name, part in dataset.splits.items() if name != split and part.rows is not None}
-    return replace(_all_of(chosen, split, is_split=True), warnings=changed_data(saved, dataset.files)), others
+    found = changed(saved.checkpoint.metadata, dataset.files)
+    return replace(_all_of(chosen, split, is_split=True), warnings=changed_data(found)), others
 
 
 def _of_file(saved: Saved, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None) -> Examples:

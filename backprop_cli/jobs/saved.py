@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop_cli.autodiff import Array
 from backprop_cli.config.load import Loaded, from_tree
 from backprop_cli.config.network import check_model
 from backprop_cli.config.resolve import resolved_tree
@@ -19,6 +20,7 @@ from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError, ConfigError
 from backprop_cli.jobs.network import Prepared, recipe_for
 from backprop_cli.jobs.plugins import stand_in
+from backprop_cli.jobs.same_data import ACCEPTED, FIRST, data_metadata
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
@@ -52,8 +54,11 @@ class Saved:
         return blas_threads(int(self.checkpoint.metadata["threads"]))
 
 
-def network_metadata(prepared: Prepared, threads: int) -> dict[str, Any]:
-    """What eval, predict, gradcheck and a resumed run need beside the state; the same for all checkpoints of a run."""
+def network_metadata(prepared: Prepared, threads: int, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What eval, predict, gradcheck and a resumed run need beside the state; the same for all checkpoints to come.
+
+    ``before``: the metadata of the checkpoint that training goes on from.
+    """
     dataset, recipe = prepared.dataset, prepared.recipe
     weights = recipe.class_weights
     return {
@@ -64,7 +69,7 @@ def network_metadata(prepared: Prepared, threads: int) -> dict[str, Any]:
         "target_names": dataset.target_names,
         "transform": dataset.transform.to_json(),
         "threads": threads,
-        "data": list(dataset.files.values()),
+        **data_metadata(dataset.files, before),
         "plugins": [plugin.sha256 for plugin in prepared.loaded.plugins],
     }
 
@@ -96,7 +101,7 @@ def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
 
     """
     checkpoint = load_checkpoint(path)
-    metadata = {"plugins": [], **checkpoint.metadata}
+    metadata = {"plugins": [], ACCEPTED: [], **checkpoint.metadata}
     _require(path, metadata)
     names = metadata["config"].get("plugins", [])
     if not _is_list_of(str)(names):
@@ -127,20 +132,29 @@ def open_saved(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path
     stored = read_stored(path, overrides, plugins)
     metadata, loaded = stored.checkpoint.metadata, stored.loaded
     model = check_model(loaded, stored.input_shape) if overrides else stored.model
-    weights = metadata["class_weights"]
-    if weights is not None and len(weights) != model.output_shape[-1]:
-        raise _misshapen(path, "class_weights", f"{model.output_shape[-1]} numbers", weights)
-    recipe = recipe_for(loaded, model, None if weights is None else np.array(weights))
+    recipe = recipe_for(loaded, model, class_weights_of(path, metadata, model))
     state = State.start(recipe, loaded.config.seed)
     state.restore(recipe, stored.checkpoint.tensors, None, str(path))
-    transform = _transform(path, metadata)
+    transform = transform_of(path, metadata)
     _check_outputs(path, metadata, transform, stored)
     return Saved(
         path, loaded, recipe, state, transform, metadata["classes"], metadata["target_names"], stored.checkpoint
     )
 
 
-def _transform(path: Path, metadata: Mapping[str, Any]) -> Transform:
+def class_weights_of(path: Path, metadata: Mapping[str, Any], model: Model) -> Array | None:
+    """The weights of the classes that the checkpoint ``path`` was trained with; None: all the same.
+
+    Raises: CheckpointError where there is not one for each output.
+    """
+    weights, outputs = metadata["class_weights"], model.output_shape[-1]
+    if weights is not None and len(weights) != outputs:
+        raise _misshapen(path, "class_weights", f"{outputs} numbers", weights)
+    return None if weights is None else np.array(weights, dtype=np.float64)
+
+
+def transform_of(path: Path, metadata: Mapping[str, Any]) -> Transform:
+    """The transform that was fitted for the checkpoint ``path``. Raises: CheckpointError where it is damaged."""
     try:
         transform = Transform.from_json(metadata["transform"])
         check_fitted(transform)
@@ -190,7 +204,11 @@ _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "target_names": ("names, or null", lambda value: value is None or _is_list_of(str)(value)),
     "transform": ("a mapping", _is_mapping),
     "threads": ("a count", lambda value: type(value) is int and 0 < value < _TOO_MANY),
-    "data": ("sha256 digests", _is_list_of(str)),
+    FIRST: ("sha256 digests", _is_list_of(str)),
+    ACCEPTED: (
+        "lists of sha256 digests",
+        lambda value: isinstance(value, list) and all(_is_list_of(str)(each) for each in value),
+    ),
     "plugins": ("sha256 digests", _is_list_of(str)),
     "state": ("a mapping", _is_mapping),
 }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from backprop_cli.autodiff import Array
 from backprop_cli.config.cautions import warnings_of, warnings_with
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
@@ -22,19 +22,24 @@ from backprop_cli.jobs.gradient_hook import GradientHook
 from backprop_cli.jobs.network import Prepared
 from backprop_cli.jobs.overfit import notice, shortfall
 from backprop_cli.jobs.resume import Resumed
+from backprop_cli.jobs.same_data import ACCEPT, changed
 from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
 from backprop_cli.jobs.start import origin
+from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.jobs.train_result import TrainResult
 from backprop_cli.jobs.warned import telling
+from backprop_cli.nn.metric import MetricType
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.run.directory import RunDirectory, resume_command
-from backprop_cli.run.environment import environment
+from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.journal import Journal, lost_epochs, write_table
 from backprop_cli.run.settings import CheckpointSettings
+from backprop_cli.settings import Many
 from backprop_cli.stopwatch import Stopwatch
+from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Checking, Event, Failed, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
@@ -50,8 +55,9 @@ def _kept_checkpoints(config: Config) -> CheckpointSettings:
     return config.checkpoint.model_copy(update={"keep_best": 0})
 
 
-def first_warnings(prepared: Prepared, job: Job, resumed: bool) -> Iterator[Warned]:
-    """What is told before the first step; of its configuration and data only a new run."""
+def first_warnings(prepared: Prepared, job: Job, resumed: bool, notices: Sequence[str] = ()) -> Iterator[Warned]:
+    """What is told before the first step: of its configuration and data by a new run, ``notices`` by a resumed one."""
+    yield from map(Warned, notices)
     config = prepared.loaded.config
     if not resumed:
         found = [*warnings_of(prepared.loaded), *prepared.warnings, *warnings_with(prepared.loaded, job)]
@@ -73,21 +79,21 @@ class Session:
         on_event: OnEvent,
         resumed: Resumed | None,
         watch: Stopwatch,
+        notices: Sequence[str] = (),
     ):
         self.prepared, self.state, self.run, self.threads = prepared, state, run, threads
         self.config = prepared.loaded.config
-        self.resumed, self.watch = resumed, watch
+        self.resumed, self.watch, self.notices = resumed, watch, notices
         self.trainer = Trainer(job, state, watch)
         self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
         self.gradient_hook = GradientHook(
             self.config.gradient_check, run, prepared.recipe, self.trainer, self._while_checking
         )
-        self._network = network_metadata(prepared, threads)
+        self._network = network_metadata(prepared, threads, None if resumed is None else resumed.metadata)
         self._on_event = on_event
         self._asked = Asked()
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
-        self._data_before: Mapping[str, str] = {}
 
     def _content(self) -> Checkpoint:
         """Only a good state replaces a checkpoint, and only when the journal up to it is on the disk."""
@@ -129,8 +135,13 @@ class Session:
 
     def _ended_at_once(self, number: int) -> InterruptionError:
         step = self.state.step
-        on = f"; go on from the last checkpoint with: {resume_command(self.run.path)}" if self.run.last.exists() else ""
+        on = f"; go on from the last checkpoint with: {self._way_on()}" if self.run.last.exists() else ""
         return InterruptionError(f"ended at once at step {step}, before everything was saved{on}", number)
+
+    def _way_on(self) -> str:
+        """The command line that goes on with this run, and with the data that it has."""
+        is_changed = self.resumed is not None and changed(self.resumed.metadata, self.prepared.dataset.files)
+        return resume_command(self.run.path) + (f" {ACCEPT}" if is_changed else "")
 
     def _tell(self, event: Event) -> None:
         assert self._journal is not None
@@ -143,7 +154,7 @@ class Session:
             self._tell(warning)
         self._tell(self._started())
         self._go_back()
-        self.checkpointer.repair(state.memory.get(BEST, {}).get("step"))
+        self._find_best()
         if state.step == 0:
             self._remember_first_loss()
             self._check_gradients(self.gradient_hook.at_start())
@@ -187,8 +198,12 @@ class Session:
         """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""
         if self.resumed is None or not self.resumed.is_older:
             return
+        self.checkpointer.go_back(self.resumed.stored.path, self.state.step)
+
+    def _find_best(self) -> None:
+        """Let the best checkpoint be the one that is remembered, which a kill or other settings may have prevented."""
         best_step = self.state.memory.get(BEST, {}).get("step")
-        if not self.checkpointer.go_back(self.resumed.stored.path, self.state.step, best_step):
+        if not self.checkpointer.find_best(best_step):
             del self.state.memory[BEST]
             gone = f"the best checkpoint up to here, of step {best_step}, is gone"
             self._tell(Warned(f"{gone}: which one is the best is decided among those to come"))
@@ -213,7 +228,7 @@ class Session:
         self._tell(self.checkpointer.save_last(state.step))
         self._tell(Stopped(state.step, state.last_epoch, "interrupted"))
         raise InterruptionError(
-            f"interrupted at step {state.step}; everything is saved; go on with: {resume_command(self.run.path)}",
+            f"interrupted at step {state.step}; everything is saved; go on with: {self._way_on()}",
             self._asked.number,
         )
 
@@ -234,16 +249,13 @@ class Session:
         )
 
     def _warnings(self) -> Iterator[Warned]:
-        yield from first_warnings(self.prepared, self.trainer.job, self.resumed is not None)
+        yield from first_warnings(self.prepared, self.trainer.job, self.resumed is not None, self.notices)
         if self.resumed is not None and (lost := lost_epochs(self.run.journal, self.resumed.rows, self._epochs())):
             yield Warned(lost)
-        for path, digest in self.prepared.dataset.files.items():
-            if self._data_before.get(path, digest) != digest:
-                yield Warned(f"{path}: is not the file this run began with (its sha256 differs)")
 
     def _finish(self) -> TrainResult:
         state, run, status = self.state, self.run, "finished"
-        metrics = self._metrics(self._kept())
+        metrics = self._metrics()
         self._compare_with_first_loss(metrics["train/loss"])
         self._close_record(status, 0, metrics)
         self._tell(Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path)))
@@ -284,30 +296,31 @@ class Session:
             "value": memory["value"],
         }
 
-    def _kept(self) -> Mapping[str, Array]:
-        """The network of the best checkpoint, where there is one, or else the last."""
-        if not self.run.best.exists():
-            return self.state.evaluated
-        best = State.start(self.prepared.recipe, self.config.seed)
-        best.restore(self.prepared.recipe, load_checkpoint(self.run.best).tensors, None, str(self.run.best))
-        return best.network
-
-    def _metrics(self, kept: Mapping[str, Array]) -> dict[str, float]:
-        """Every split's metrics of the kept model.
+    def _metrics(self) -> dict[str, float]:
+        """Every split's metrics of the kept model, as eval computes them: with the threads and metrics of its time.
 
         Raises:
             DivergenceError: its loss is not finite.
 
         """
         dataset, evaluator, network = self.prepared.dataset, self.trainer.evaluator, self.state.evaluated
-        last = {name: vector.copy() for name, vector in network.items()}
-        for name, vector in network.items():
-            vector[...] = kept[name]
-        found = {
-            f"{name}/{metric}": value
-            for name, split in dataset.measured.items()
-            for metric, value in evaluator.evaluate(split).items()
-        }
+        last, threads = {name: vector.copy() for name, vector in network.items()}, self.threads
+        if self.run.best.exists():
+            best, recipe = load_checkpoint(self.run.best), self.prepared.recipe
+            kept = State.start(recipe, self.config.seed)
+            kept.restore(recipe, best.tensors, None, str(self.run.best))
+            for name, vector in network.items():
+                vector[...] = kept.network[name]
+            threads, metrics = int(best.metadata["threads"]), best.metadata["config"]["metrics"]
+            if metrics != self._network["config"]["metrics"]:
+                own = TypeAdapter(Many[MetricType]).validate_python(metrics)
+                evaluator = Evaluator(recipe, network, own, self.trainer.job.to_unit)
+        with blas_threads(threads):
+            found = {
+                f"{name}/{metric}": value
+                for name, split in dataset.measured.items()
+                for metric, value in evaluator.evaluate(split).items()
+            }
         for name, vector in network.items():
             vector[...] = last[name]
         for name, value in found.items():
@@ -322,7 +335,7 @@ class Session:
         return None if self.resumed is not None else origin(self.prepared.loaded, self.prepared.recipe)
 
     def _open_record(self) -> None:
-        run, config = self.run, self.config
+        run, config, now = self.run, self.config, environment()
         before = self.resumed.record if self.resumed is not None else {}
         self._record = {
             "status": "running",
@@ -334,15 +347,12 @@ class Session:
             "seed": config.seed,
             "start": before.get("start", _now()),
             "end": None,
-            "resumed": [
-                *before.get("resumed", []),
-                *([{"step": self.state.step, "at": _now()}] if self.resumed is not None else []),
-            ],
+            "resumed": [*before.get("resumed", []), *self._going_on(before, now)],
             "threads": self.threads,
             "workers": self.trainer.job.workers,
             "compiled": self.trainer.job.compiled,
-            "environment": environment(),
-            "data": dict(self.prepared.dataset.files),
+            "environment": before.get("environment", now),
+            "data": before.get("data", dict(self.prepared.dataset.files)),
             "plugins": {str(plugin.path): plugin.sha256 for plugin in self.prepared.loaded.plugins},
             "from_checkpoint": before["from_checkpoint"] if "from_checkpoint" in before else self._origin(),
             "metrics": None,
@@ -350,7 +360,17 @@ class Session:
         }
         run.write_record(self._record)
         run.write_text(run.resolved, to_yaml(resolved_tree(self.prepared.loaded, run.path)))
-        self._data_before = before.get("data", {})
+
+    def _going_on(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """What run.json says of this resumption: what it goes on with where that is not what the run began with."""
+        if self.resumed is None:
+            return
+        files, entry = self.prepared.dataset.files, {"step": self.state.step, "at": _now()}
+        others = {
+            "environment": now if differences(before.get("environment", now), now) else None,
+            "accepted_data": dict(files) if changed(self.resumed.metadata, files) else None,
+        }
+        yield {**entry, **{name: value for name, value in others.items() if value is not None}}
 
     def _close_record(
         self, status: str, exit_code: int, metrics: Mapping[str, float], reason: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.jobs.compilation import compiles
-from backprop_cli.jobs.configured_job import job_for
+from backprop_cli.jobs.configured_job import job_for, measures_of
 from backprop_cli.jobs.network import Prepared, prepare
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
 from backprop_cli.jobs.resume import Resumed, find_run, open_run
@@ -37,6 +37,7 @@ def train(
     run_dir: Path | None = None,
     threads: int | None = None,
     dry_run: bool = False,
+    accept_changed_data: bool = False,
     plugins: Sequence[Path | str] = (),
     on_event: OnEvent | None = None,
     watch: Stopwatch | None = None,
@@ -44,7 +45,8 @@ def train(
     """Train a network from a configuration file, or go on with a run.
 
     ``resume`` is a run, which goes on from its last checkpoint, or a checkpoint in its ``checkpoints/``.
-    ``plugins`` are files with code that the run to resume needs; a configuration names its own.
+    ``plugins`` are files with code that the run to resume needs; a configuration names its own. A run whose data files
+    have changed goes on only if ``accept_changed_data``.
     ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread. Of steps those
     are events that the configuration asks for (``log.every_steps``, ``checkpoint.every_steps``,
     ``every_steps`` and ``adjoint_every_steps`` of ``gradient_check``), the last one of an epoch, and one every 20 ms:
@@ -55,7 +57,7 @@ def train(
         UsageError: arguments that do not go together, or another process trains in the run's directory.
         ConfigError: the configuration is wrong, or an override makes another run of the one to resume; nothing was
             run or written.
-        DataError: so is the data.
+        DataError: so is the data, or that of the run to resume has changed.
         CheckpointError: the run to resume, or the checkpoint to start from, is missing, damaged or of another network,
             or a checkpoint could not be written.
         CheckError: a plugin's gradient is wrong; or the network's, and ``gradient_check.on_failure`` is ``stop``.
@@ -67,6 +69,8 @@ def train(
         raise UsageError("train: give either a CONFIG or --resume RUN")
     if resume is not None and run_dir is not None:
         raise UsageError("train: --run-dir is for a new run; --resume goes on in the run's own directory")
+    if accept_changed_data and resume is None:
+        raise UsageError("train: --accept-changed-data is for --resume; a new run takes its data as it is")
     ask = _Request(run_dir, threads, dry_run, on_event or _ignore, watch or Stopwatch())
     if resume is None:
         with ask.watch("configuration"):
@@ -78,7 +82,7 @@ def train(
         refuse_locked(run)
     with contextlib.nullcontext() if dry_run else locked(run):
         with ask.watch("configuration"):
-            resumed = open_run(run, path, overrides, plugins)
+            resumed = open_run(run, path, overrides, plugins, accept_changed_data)
         return _carry_out(ask, resumed.loaded, resumed)
 
 
@@ -101,23 +105,27 @@ class Begun:
     job: Job
     state: State
     threads: int  # of BLAS
+    restarted: Sequence[str] = ()  # what of a resumed run's memory starts anew, a line each
 
 
 def begin(loaded: Loaded, resumed: Resumed | None, threads: int | None, watch: Stopwatch) -> Begun:
     """Data, network and state of a configuration, or of a run to go on with; nothing is written."""
     with watch("data"):
-        prepared = prepare(loaded)
+        prepared = prepare(loaded) if resumed is None else resumed.prepare()
         loaded = prepared.loaded
+    restarted: Sequence[str] = ()
     if resumed is None:
         state = first_state(loaded, prepared.recipe, prepared.dataset)
+        state.measures = measures_of(loaded.config, list(prepared.dataset.files.values()))
     else:
         state = State.start(prepared.recipe, loaded.config.seed)
-        resumed.restore(prepared, state)
+        restarted = resumed.restore(prepared, state)
     settings = loaded.config.training
     batch = min(settings.batch_size, len(prepared.dataset.train))
-    shared = share_out(threads or settings.threads, prepared.recipe, batch)
+    kept = resumed.threads(batch) if resumed is not None and threads is None else None
+    shared = kept or share_out(threads or settings.threads, prepared.recipe, batch)
     job = dataclasses.replace(job_for(prepared), workers=shared.workers)
-    return Begun(prepared, job, state, shared.blas)
+    return Begun(prepared, job, state, shared.blas, restarted)
 
 
 def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:
@@ -126,13 +134,15 @@ def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainR
     before = None if resumed is None else resumed.record.get("compiled")
     job = dataclasses.replace(job, compiled=compiles(loaded, job, before))
     with blas_threads(threads):
+        notices = [] if resumed is None else [*begun.restarted, *resumed.notices(prepared, job, threads, ask.threads)]
         if ask.dry_run:
-            for warning in first_warnings(prepared, job, resumed is not None):
+            for warning in first_warnings(prepared, job, resumed is not None, notices):
                 ask.on_event(warning)
             Trainer(job, state, ask.watch).warm_up()
             return TrainResult("dry run", timings=ask.watch.seconds())
         if resumed is not None:
-            return Session(prepared, job, state, resumed.run, threads, ask.on_event, resumed, ask.watch).run_all()
+            session = Session(prepared, job, state, resumed.run, threads, ask.on_event, resumed, ask.watch, notices)
+            return session.run_all()
         run = _new_run(loaded, ask.run_dir)
         with locked(run):
             run.write_text(run.config, loaded.text)

@@ -55,6 +55,10 @@ class Schedule(Settings):
         """The state after an epoch with these metrics (``validation/loss``, ...); JSON can hold it."""
         return dict(state)
 
+    def anew(self, state: Mapping[str, float]) -> dict[str, float]:
+        """The state after ``state`` where another quantity is monitored from here on."""
+        return self.start()
+
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
         """The multiplier without the warm-up; 1 leaves the learning rate as it is."""
         raise NotImplementedError

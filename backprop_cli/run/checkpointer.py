@@ -62,6 +62,7 @@ class Checkpointer:
         self.run, self.settings, self._content = run, settings, content
         self._last_step: int | None = step if run.last.exists() else None
         self._newest = run.last
+        self._is_best_old = False
 
     def read(self, event: Event) -> Iterator[Event]:
         """Save if this event asks for it, and say so."""
@@ -96,8 +97,8 @@ class Checkpointer:
         self._last_step = step
         return Saved(step, "last", str(self._newest))
 
-    def go_back(self, source: Path, step: int, best_step: float | None) -> bool:
-        """Make ``source``, an older checkpoint of ``step``, the last one; whether the best so far is still there.
+    def go_back(self, source: Path, step: int) -> None:
+        """Make ``source``, an older checkpoint of ``step``, the last one.
 
         Later ones are of a future that the run no longer has: they are called ``superseded-...`` from here on.
         """
@@ -108,21 +109,34 @@ class Checkpointer:
                 _supersede(path)
         self._newest = run.last if link(source, run.last) else source
         self._last_step = step
-        if best_step is None or not self.settings.keep_best or steps.get(run.best) == best_step:
-            return True
-        same = next((path for path, found in steps.items() if found == best_step), None)
-        if same is None:
-            remove(run.best)  # damaged, or of another time
-            return False
-        link(same, run.best)
+
+    def find_best(self, best_step: float | None) -> bool:
+        """Let the best checkpoint be that of ``best_step``, the best so far; False where that is gone.
+
+        It has another name where a kill came before it was called the best. Where nothing is the best so far, an
+        earlier one stays until something is. Where no best is to be kept, it is set aside.
+        """
+        run = self.run
+        if not self.settings.keep_best:
+            self._set_best_aside()
+        elif best_step is None:
+            self._is_best_old = run.best.exists()
+        elif (there := step_of(run.best)) != best_step:
+            if self._last_step == best_step:
+                self._name_best(is_whole=there is not None)
+                return True
+            paths = sorted(run.checkpoints.glob("*.safetensors"))
+            same = next((path for path in paths if step_of(path) == best_step), None)
+            if same is None:
+                self._set_best_aside()
+                return False
+            link(same, run.best)
         return True
 
-    def repair(self, best_step: float | None) -> None:
-        """Name the last checkpoint the best where it is, at ``best_step``, and a kill came before that was done."""
-        if self.settings.keep_best and self._last_step is not None and self._last_step == best_step:
-            there = step_of(self.run.best)
-            if there != best_step:
-                self._name_best(is_whole=there is not None)
+    def _set_best_aside(self) -> None:
+        for path in self.run.checkpoints.glob("best*.safetensors"):
+            _supersede(path)
+        self._is_best_old = False
 
     def is_behind(self, step: int) -> bool:
         """Whether ``last`` is of an earlier step, or missing."""
@@ -131,8 +145,10 @@ class Checkpointer:
     def _save_best(self, step: int) -> Saved:
         """Name the last checkpoint, which is that of ``step``, the best.
 
-        No sync: what a power cut takes of it is done again when the run goes on, see ``repair``.
+        No sync: what a power cut takes of it is done again when the run goes on, see ``find_best``.
         """
+        if self._is_best_old:
+            self._set_best_aside()
         self._name_best()
         return Saved(step, "best", str(self.run.best))
 

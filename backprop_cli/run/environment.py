@@ -1,9 +1,11 @@
-"""What a run ran on."""
+"""What a run ran on, and whether that decides the same bits elsewhere."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from backprop_cli import __version__
@@ -22,15 +24,58 @@ def environment() -> dict[str, Any]:
         "numpy": np.__version__,
         "blas": _blas(),
         "platform": platform.platform(),
+        "processor": _processor(),
         "cpus": os.cpu_count(),
     }
 
 
 def _blas() -> dict[str, Any] | None:
-    """Name, version and threads of the BLAS loaded first, which is NumPy's own."""
+    """Name, version, threads and kernel of the BLAS loaded first, which is NumPy's own."""
     from threadpoolctl import threadpool_info
 
     for library in threadpool_info():
         if library["user_api"] == "blas":
-            return {"name": library["internal_api"], "version": library["version"], "threads": library["num_threads"]}
+            return {
+                "name": library["internal_api"],
+                "version": library["version"],
+                "threads": library["num_threads"],
+                "architecture": library.get("architecture"),
+            }
     return None
+
+
+def _processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+_DECIDING = {
+    ("bp",): "bp",
+    ("numpy",): "NumPy",
+    ("blas", "name"): "the BLAS",
+    ("blas", "version"): "the version of BLAS",
+    ("blas", "architecture"): "the kernel of BLAS",
+    ("processor",): "the processor",
+}
+"""What the order of sums depends on, and so the last bits."""
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What decides the last bits and is not as it was ``before``, in words; what was not noted then is not compared."""
+    found = []
+    for path, name in _DECIDING.items():
+        was, is_ = _at(before, path), _at(now, path)
+        if was is not None and was != is_:
+            found.append(f"{name} was {was} and is {is_}")
+    return found
+
+
+def _at(tree: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree

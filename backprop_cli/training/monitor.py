@@ -1,13 +1,49 @@
-"""Monitor: when a metric counts as better, and what early stopping remembers."""
+"""Monitor: when a metric counts as better, what early stopping remembers, and what a remembered value is of."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 Memory = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What remembered values are of: only those of equal measures are compared.
+
+    ``name``: a metric's full name, or what else is measured; ``better``: which way, where there is one. ``settings``:
+    how it is computed, and ``data``: the sha256 of the files that it is computed on, as far as a run may change them.
+    """
+
+    name: str
+    better: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields; tuples as lists."""
+        return {**asdict(self), "settings": dict(self.settings), "data": list(self.data)}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Measure:
+        """What ``to_json`` made. Raises: KeyError, TypeError."""
+        name, better, settings, data = (tree[key] for key in ("name", "better", "settings", "data"))
+        if not (isinstance(name, str) and isinstance(better, str) and isinstance(settings, dict)):
+            raise TypeError(f"expected what a value is of, got {tree!r}")
+        return cls(name, better, settings, tuple(data))
+
+    def since(self, before: Measure) -> str:
+        """What makes this another quantity than the one ``before``."""
+        if before.name != self.name:
+            return f"what was remembered is of {before.name}, and {self.name} is monitored from here on"
+        if before.data != self.data:
+            return "what was remembered is of other data"
+        if before.better != self.better:
+            return f"of {self.name}, {'more' if self.better == 'max' else 'less'} is better from here on"
+        return f"{self.name} is computed with other settings from here on"
 
 
 @dataclass(frozen=True)

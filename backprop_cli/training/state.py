@@ -11,6 +11,7 @@ import numpy as np
 from backprop_cli.autodiff import Array, Spec, aligned
 from backprop_cli.errors import CheckpointError
 from backprop_cli.memory import check_memory
+from backprop_cli.training.monitor import Measure
 from backprop_cli.training.program import AVERAGE, BUFFERS, PARAMETERS, SLOW, Recipe
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH, FULL_BATCH = "schedule", "best", "early_stopping", "epoch", "full_batch"
@@ -34,6 +35,7 @@ class State:
     ``vectors``: the flat parameters, buffers and optimizer slots, by name. ``noise`` draws dropout's random numbers;
     shuffling needs no state, for an epoch's order follows from seed and epoch.
     ``memory``: what schedule, early stopping and the running epoch's sums remember, as plain numbers.
+    ``measures``: what those numbers are of, where they are measured; other numbers are not compared with them.
     ``predictions``: those of the running epoch in its order, of which the first ``position`` are made; train metrics
     are computed from them when the epoch is over. ``tokens``: of tokens, the sums of ``TokenCounts`` instead.
     """
@@ -45,6 +47,7 @@ class State:
     position: int = 0
     seconds: float = 0.0
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
+    measures: dict[str, Measure] = field(default_factory=dict)
     predictions: Array | None = None
     tokens: Array | None = None
 
@@ -119,6 +122,7 @@ class State:
             "position": self.position,
             "random": self.noise.bit_generator.state,
             "memory": self.memory,
+            "measures": {name: measure.to_json() for name, measure in self.measures.items()},
         }
 
     def restore(
@@ -152,6 +156,8 @@ class State:
             self.step, self.epoch = _count(counters["step"]), _count(counters["epoch"])
             self.position = _count(counters["position"])
             self.memory = {name: _remembered(name, values) for name, values in counters["memory"].items()}
+            # Older checkpoints do not say what their memory is of.
+            self.measures = {name: Measure.from_json(tree) for name, tree in counters.get("measures", {}).items()}
             self.noise.bit_generator.state = counters["random"]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(

@@ -10,9 +10,13 @@ class Result:
 
     content: dict[str, Any]
     exit_code: int = 0
-    failed: list[str] = field(default_factory=list)
+    error: Exception | None = None
     warnings: list[str] = field(default_factory=list)
     passed: bool = True
+
+    def check(self):
+        if self.error is not None:
+            raise self.error
 
     def to_json(self):
         return self.content

@@ -10,6 +10,7 @@ import pytest
 from commands_support import Result
 
 from backprop_cli.cli import app
+from backprop_cli.jobs.requirements import NotMetError, Requirement
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def test_eval(job, tmp_path, capsys):
     words = ["eval", str(tmp_path), "seed=1", "--data", "new.csv", "--confusion", "--require", "accuracy>=0.9"]
     assert app.run(words) == 0
     options = {"split": "test", "data": Path("new.csv"), "require": ["accuracy>=0.9"], "confusion": True}
-    assert calls == [((checkpoint, ["seed=1"]), {**options, "plugins": []})]
+    assert calls == [((checkpoint, ["seed=1"]), {**options, "accept_changed_data": False, "plugins": []})]
     captured = capsys.readouterr()
     assert captured.err == f"checkpoint {checkpoint}\n"
     assert captured.out == (
@@ -50,11 +51,14 @@ def test_eval(job, tmp_path, capsys):
 
 def test_eval_requirement_not_met(job, tmp_path, capsys):
     (tmp_path / "model.safetensors").touch()
-    job("evaluate", Result(EVALUATED, failed=["accuracy>=0.99 (it is 0.975)"]))
+    judged = Requirement.parse("accuracy>=0.99", "test").judge({"accuracy": 0.975})
+    job("evaluate", Result(EVALUATED, error=NotMetError([judged], "", EVALUATED)))
     assert app.run(["eval", str(tmp_path / "model.safetensors"), "--require", "accuracy>=0.99", "--json"]) == 3
     captured = capsys.readouterr()
-    assert captured.err == "not met: accuracy>=0.99 (it is 0.975)\n"
-    assert json.loads(captured.out) == EVALUATED
+    assert captured.err == "not met: accuracy is 0.975, required >= 0.99\n"
+    problem = {"requirement": "accuracy>=0.99", "value": 0.975, "met": False}
+    problem = {"message": "accuracy is 0.975, required >= 0.99", **problem}
+    assert json.loads(captured.out) == {"error": {"code": 3, "kind": "check", "problems": [problem]}, **EVALUATED}
 
 
 def test_eval_without_checkpoint(job, tmp_path, capsys):

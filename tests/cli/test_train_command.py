@@ -38,7 +38,14 @@ def test_train_passes_everything_on(job, capsys):
     assert calls == [
         (
             (Path("a.yaml"), ["seed=1", "optimizer.learning_rate=1e-2"]),
-            {"resume": None, "run_dir": Path("out"), "threads": 2, "dry_run": True, "plugins": []},
+            {
+                "resume": None,
+                "run_dir": Path("out"),
+                "threads": 2,
+                "dry_run": True,
+                "accept_changed_data": False,
+                "plugins": [],
+            },
         )
     ]
 

@@ -17,7 +17,7 @@ from backprop_cli.cli import app
 from backprop_cli.jobs.train import TrainResult, train
 from backprop_cli.run.checkpoint import load
 from backprop_cli.run.journal import read_journal
-from backprop_cli.training.events import Event, Step
+from backprop_cli.training.events import Event, Step, Warned
 
 LAYERS = [{"type": "dense", "units": 6, "activation": "tanh"}, {"type": "dense", "units": 3}]
 EVERY_STEP = {"every_steps": 1}
@@ -114,6 +114,17 @@ def run_of(config: Path, name: str, overrides: Sequence[str] = (), **options: An
     result = train(config, overrides, run_dir=Path(name), **options)
     assert result.run_dir == Path(name)
     return Path(name), result
+
+
+def resumed(run: Path, *overrides: str, **options: Any) -> tuple[TrainResult, list[str]]:
+    """Go on with a run: the result, and what was warned of."""
+    told: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            told.append(event.message)
+
+    return train(None, overrides, resume=run, on_event=listen, **options), told
 
 
 def start_bp(*words: object) -> subprocess.Popen[str]:

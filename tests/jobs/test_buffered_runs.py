@@ -77,8 +77,8 @@ def test_a_resumed_run_keeps_what_is_frozen():
     with pytest.raises(ConfigError) as caught:
         train(resume=half.run_dir, overrides=["model.layers.0.trainable=true"])
     assert str(caught.value) == (
-        "override model.layers.0.trainable=true: a resumed run keeps its parameters: dense_1.weight is frozen "
-        "and would be trained; start a new run\n1 problem; nothing was run."
+        "override model.layers.0.trainable=true: was false, would be true: the numbers that the run has saved would "
+        "mean something else; leave it out, or start a new run\n1 problem; nothing was run."
     )
 
 

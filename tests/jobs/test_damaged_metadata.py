@@ -43,6 +43,8 @@ CASES = [
     ),
     ("threads", "2", 'threads in its metadata: expected a count, got "2"'),
     ("threads", 0, "threads in its metadata: expected a count, got 0"),
+    ("data", [1], "data in its metadata: expected sha256 digests, got [1]"),
+    ("accepted_data", [1], "accepted_data in its metadata: expected lists of sha256 digests, got [1]"),
     ("state", None, "state in its metadata: expected a mapping, got null"),
 ]
 
@@ -53,7 +55,10 @@ def test_metadata_of_another_kind(name, value, fault, capsys):
     path = run / "checkpoints" / "last.safetensors"
     good = load(path)
     save(path, Checkpoint(good.tensors, {**good.metadata, name: value}))
-    for words in (("eval", path), ("predict", path, "flowers.csv"), ("show", path)):
+    commands = [("eval", path), ("predict", path, "flowers.csv"), ("show", path)]
+    if name != "input_shape":  # of which the network that goes on would be another one
+        commands.append(("train", "--resume", run, "training.epochs=2"))
+    for words in commands:
         assert bp(*words) == 5, words
         way_out = "; use another checkpoint" if " in its metadata: " in fault else ""
         assert capsys.readouterr().err == f"{path}: {fault}{way_out}\n"

@@ -21,7 +21,6 @@ from jobs_support import (
     stop_at,
     table,
     write_config,
-    write_flowers,
 )
 
 from backprop_cli.autodiff import OPS
@@ -289,16 +288,6 @@ def test_early_stopping_says_again_why_there_is_nothing_to_do(capsys):
     assert said.startswith("stopped in epoch 2, step 8: early stopping: train/accuracy has not improved on ")
     assert said.endswith(" for 1 epoch")
     assert train(None, ["early_stopping.patience=3"], resume=run).epochs == 3
-
-
-def test_changed_data_is_told(capsys):
-    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
-    write_flowers(seed=1)
-    assert bp("train", "--resume", run, "training.epochs=2") == 0
-    path = Path("flowers.csv").resolve()
-    assert capsys.readouterr().err.splitlines()[0] == (
-        f"warning: {path}: is not the file this run began with (its sha256 differs)"
-    )
 
 
 def test_a_gradient_that_was_wrong_at_the_start_is_checked_again(monkeypatch):

@@ -1,4 +1,4 @@
-"""What cannot be resumed: no run, one that is being trained, and overrides that would make another run of it."""
+"""What cannot be resumed: no run, one that is being trained, overrides that change what its numbers mean."""
 
 import json
 import platform
@@ -6,13 +6,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from jobs_support import bp, rows, run_of, start_bp, write_config, write_flowers
+from jobs_support import bp, record, rows, run_of, start_bp, write_config, write_flowers
 
 from backprop_cli.jobs.train import train
 
-KEEPS = "a resumed run keeps its"
-SPLIT = f"{KEEPS} split: it would be tested on rows that it was trained on; start a new run"
-FEATURES = f"{KEEPS} features: its first layer has learned what each of them is; start a new run"
+MEANS = "the numbers that the run has saved would mean something else; leave it out, or start a new run"
+SPLIT = "the run would be tested on rows that it was trained on; leave it out, or start a new run"
+READS = "the network has learned what its inputs and targets are now; leave it out, or start a new run"
 
 
 def refusal(capsys, *words) -> tuple[int, str]:
@@ -43,30 +43,32 @@ def test_what_cannot_be_resumed(capsys):
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
-        ("seed=4", SPLIT),
-        ("data.split.test=0.3", SPLIT),
-        ("data.target=y", SPLIT),
-        ("data.features=[y, x]", FEATURES),
-        (
-            "optimizer=sgd",
-            f"{KEEPS} optimizer: adam remembers m_sum and v_scaled, sgd remembers nothing; start a new run",
-        ),
+        ("seed=4", f"was 0, would be 4: {SPLIT}"),
+        ("data.split.test=0.3", f"was 0.15, would be 0.3: {SPLIT}"),
+        ("data.target=x", f"was kind, would be x: {READS}"),
+        ("data.features=[kind, x]", f"was all, would be [kind, x]: {READS}"),
+        ("data.transform.numeric=min_max", f"was standardize, would be min_max: {READS}"),
+        ("data.sample_weight=x", f"was none, would be x: {MEANS}"),
+        ("optimizer=sgd", f"optimizer.type: was adam, would be sgd: {MEANS}"),
+        ("optimizer.beta1=0.5", f"was 0.9, would be 0.5: {MEANS}"),
         (
             'optimizer.groups=[{parameters: "*.bias", amsgrad: true}]',
-            f"{KEEPS} optimizer: adam remembers m_sum and v_scaled of dense_1.bias, adam remembers m_sum and v_scaled "
-            "and v_largest; start a new run",
+            f"amsgrad of dense_1.bias was false, would be true: {MEANS}",
         ),
-        ("average=ema", f"{KEEPS} average, of which it has none; start a new run"),
-        ("lookahead={steps: 3}", f"{KEEPS} lookahead, of which it has none; start a new run"),
+        ("average=ema", f"was none, would be ema: {MEANS}"),
+        ("lookahead={steps: 3}", f"was none, would be {{steps: 3}}: {MEANS}"),
+        ("model.layers.0.units=7", f"was 6, would be 7: {MEANS}"),
+        ("model.layers.1.bias=false", f"was true, would be false: {MEANS}"),
+        ("model.layers.0.activation=relu", f"model.layers[0].activation.type: was tanh, would be relu: {MEANS}"),
         (
-            "model.layers.0.units=7",
-            f"{KEEPS} parameters: dense_1.weight is [6, 2] and would be [7, 2]; start a new run",
+            "model.layers=[{type: dense, units: 3}]",
+            f"was [dense, dense], would be [dense]: {MEANS}",
         ),
-        (
-            "model.layers.1.bias=false",
-            f"{KEEPS} parameters: dense_2.bias is [3] and would be gone; start a new run",
-        ),
-        ("training.precision=float64", f"{KEEPS} precision, float32; start a new run"),
+        ("loss.label_smoothing=0.1", f"was 0.0, would be 0.1: {MEANS}"),
+        ("loss.class_weight=balanced", f"was none, would be balanced: {MEANS}"),
+        ("loss=focal", f"loss.type: was cross_entropy, would be focal: {MEANS}"),
+        ("training.precision=float64", f"was float32, would be float64: {MEANS}"),
+        ("training.shuffle=false", f"was true, would be false: {MEANS}"),
     ],
 )
 def test_an_override_that_makes_another_run_of_it(override, reason, capsys):
@@ -80,13 +82,13 @@ def test_every_such_override_is_named(capsys):
     run, _ = run_of(write_config(), "run", ["training.epochs=1"])
     assert refusal(capsys, run, "optimizer=sgd", "training.epochs=9", "seed=4") == (
         2,
-        f"override optimizer=sgd: {KEEPS} optimizer: adam remembers m_sum and v_scaled, sgd remembers nothing; "
-        "start a new run\n"
-        f"override seed=4: {SPLIT}\n2 problems; nothing was run.\n",
+        f"override optimizer=sgd: optimizer.type: was adam, would be sgd: {MEANS}\n"
+        f"override seed=4: was 0, would be 4: {SPLIT}\n2 problems; nothing was run.\n",
     )
     assert refusal(capsys, run, "data={source: flowers.csv, target: kind, split: {test: 0.3}}") == (
         2,
-        f"override data={{source: flowers.csv, target: kind, split: {{test: 0.3}}}}: data.split: {SPLIT}\n"
+        f"override data={{source: flowers.csv, target: kind, split: {{test: 0.3}}}}: data.split.test: was 0.15, "
+        f"would be 0.3: {SPLIT}\n"
         "1 problem; nothing was run.\n",
     )
 
@@ -97,7 +99,7 @@ def test_overrides_that_change_nothing_are_no_others():
         "seed=0",
         "data.split.test=0.15",
         "optimizer.type=adam",
-        "model.layers.0.activation=relu",
+        "model.layers.0.activation=tanh",
         "model.input=[2]",
     ]
     assert train(None, ["training.epochs=2", *same], resume=run).epochs == 2
@@ -108,22 +110,21 @@ def test_data_may_move_but_not_change(capsys):
     Path("flowers.csv").rename("moved.csv")
     assert train(None, ["training.epochs=2", "data.source=moved.csv"], resume=run).epochs == 2
     write_flowers(Path("others.csv"), seed=1)
+    (digest,) = record(run)["data"].values()
     assert refusal(capsys, run, "data.source=others.csv") == (
         2,
-        f"override data.source=others.csv: {SPLIT}\n1 problem; nothing was run.\n",
+        f"override data.source=others.csv: is not what the run was trained on (sha256 {digest}): rows would be split "
+        "anew, and some that were trained on would be tested on; name a copy of the run's own file, or go on all the "
+        "same with --accept-changed-data\n1 problem; nothing was run.\n",
     )
+    assert bp("train", "--resume", run, "data.source=others.csv", "training.epochs=3", "--accept-changed-data") == 0
 
 
-def test_data_that_is_coded_another_way(capsys):
-    data = {"target": "y", "features": ["x", "kind"]}
-    layers = [{"type": "dense", "units": 1}]
-    config = write_config(data=data, model={"layers": layers}, loss="mean_squared_error")
-    run, _ = run_of(config, "run", ["training.epochs=1"])
-    assert refusal(capsys, run, "data.transform.categorical=ordinal") == (
-        2,
-        f"override data.transform.categorical=ordinal: {KEEPS} inputs: [4] an example, not [2]; start a new run\n"
-        "1 problem; nothing was run.\n",
-    )
+def test_groups_are_a_way_to_write_what_each_parameter_is_updated_by():
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    groups = 'optimizer.groups=[{parameters: "*.bias", learning_rate: 0.1, epsilon: 1e-6, beta1: 0.9}]'
+    assert train(None, ["training.epochs=2", groups], resume=run).epochs == 2
+    assert train(None, ["training.epochs=3", "optimizer.groups=[]"], resume=run).epochs == 3
 
 
 def test_a_run_that_is_being_trained(capsys):

@@ -88,7 +88,10 @@ def test_predictions_end_with_the_future(config):
 def test_a_resumed_run_keeps_its_windows(config, capsys):
     run, _ = run_of(config, "run")
     assert bp("train", "--resume", run, "data.window.stride=2", "training.epochs=5") == 2
-    assert "override data.window.stride=2: a resumed run keeps its split" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "override data.window.stride=2: was 1, would be 2: the run would be tested on rows that it was trained on; "
+        "leave it out, or start a new run\n1 problem; nothing was run.\n"
+    )
     assert bp("train", "--resume", run, "training.epochs=5") == 0
 
 

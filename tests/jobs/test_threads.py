@@ -1,9 +1,10 @@
 """The rule of ``training.threads``: BLAS threads, or workers that compute a part of the batch each."""
 
+import json
 from pathlib import Path
 
 import pytest
-from jobs_support import assert_same_state, record, run_of, stop_at, write_config
+from jobs_support import assert_same_state, record, resumed, run_of, stop_at, write_config
 
 from backprop_cli.errors import InterruptionError
 from backprop_cli.jobs import threads
@@ -115,3 +116,93 @@ def test_a_run_with_workers_says_so_and_goes_on_with_the_same_bits(monkeypatch):
         train(config, run_dir=Path("broken"), on_event=stop_at(6))
     train(resume=Path("broken"))
     assert_same_state(Path("broken"), straight)
+
+
+BUSY = {"training": {"epochs": 2}, "log": {"every_steps": 1}}
+
+
+NO_LONGER = "this run no longer ends with the bits of an uninterrupted one"
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(1, (1, 1)), (2, (1, 2)), (3, (1, 3))])
+def test_a_resumed_run_keeps_its_threads_and_workers(asked, kept, monkeypatch):
+    monkeypatch.setattr(threads, "SPLIT", 0)  # so that auto has workers
+    config = write_config(**BUSY)
+    straight, _ = run_of(config, "straight", threads=asked)
+    with pytest.raises(InterruptionError):
+        train(config, run_dir=Path("broken"), on_event=stop_at(5), threads=asked)
+    monkeypatch.setattr(threads, "_processors", lambda: 1)
+    assert resumed(Path("broken"))[1] == []
+    told = record(Path("broken"))
+    assert (told["threads"], told["workers"]) == kept
+    assert_same_state(Path("broken"), straight)
+    # Until something else is asked for, which is kept from there on.
+    resumed(Path("broken"), "training.epochs=3", threads=4)
+    assert record(Path("broken"))["workers"] == 4
+    resumed(Path("broken"), "training.epochs=4")
+    assert record(Path("broken"))["workers"] == 4
+    resumed(Path("broken"), "training.epochs=5", "training.threads=2")
+    assert record(Path("broken"))["workers"] == 2
+    resumed(Path("broken"), "training.epochs=6", "training.threads=auto")
+    assert record(Path("broken"))["workers"] == 1
+
+
+def test_no_more_workers_than_examples_of_a_smaller_batch(monkeypatch):
+    monkeypatch.setattr(threads, "SPLIT", 0)
+    run, _ = run_of(write_config(**BUSY), "run", threads=4)
+    assert resumed(run, "training.epochs=3", "training.batch_size=2")[1] == []
+    assert record(run)["workers"] == 2
+
+
+def altered(run: Path, **environment) -> None:
+    """As if the run had been begun elsewhere."""
+    told = record(run)
+    for key, value in environment.items():
+        where = told["environment"]["blas"] if key in ("architecture", "version") else told["environment"]
+        if value is None:
+            del where[key]
+        else:
+            where[key] = value
+    (run / "run.json").write_text(json.dumps(told))
+
+
+def test_another_machine_is_told_in_one_line():
+    run, _ = run_of(write_config(**BUSY), "run")
+    now = record(run)["environment"]
+    altered(run, numpy="1.9", processor="an abacus", architecture="Prescott", python="2.7", platform="CP/M", cpus=64)
+    begun = record(run)["environment"]
+    kernel, processor = now["blas"]["architecture"], now["processor"]
+    promise = (
+        f"{NO_LONGER}: NumPy was 1.9 and is {now['numpy']}, the kernel of BLAS was Prescott and is {kernel}, "
+        f"the processor was an abacus and is {processor}"
+    )
+    assert resumed(run, "training.epochs=3")[1] == [promise]
+    told = record(run)
+    assert told["environment"] == begun  # where it began, for good
+    assert told["resumed"][0]["environment"]["numpy"] == now["numpy"]
+    assert resumed(run, "training.epochs=4")[1] == [promise]
+
+
+def test_what_a_run_did_not_note_is_not_compared():
+    run, _ = run_of(write_config(**BUSY), "run")
+    altered(run, processor=None, architecture=None)
+    assert resumed(run, "training.epochs=3")[1] == []
+    assert "environment" not in record(run)["resumed"][0]
+
+
+def test_threads_that_cannot_be_had_are_told():
+    run, _ = run_of(write_config(**BUSY), "run", threads=1)
+    told = record(run)
+    (run / "run.json").write_text(json.dumps({**told, "threads": 100_000}))
+    (line,) = resumed(run, "training.epochs=3")[1]
+    assert line.startswith(f"{NO_LONGER}: BLAS had 100000 threads and takes no more than ")
+
+
+def test_steps_that_cannot_be_compiled_any_more_are_told(monkeypatch):
+    run, _ = run_of(write_config(**BUSY), "run")
+    (run / "run.json").write_text(json.dumps({**record(run), "compiled": True}))
+    obstacle = "needs Numba"
+    for module in ("compilation", "resume"):
+        monkeypatch.setattr(f"backprop_cli.jobs.{module}.compiler_obstacle", lambda: obstacle)
+    told = resumed(run, "training.epochs=3")[1]
+    assert told == [f"{NO_LONGER}: its steps were compiled and cannot be: {obstacle}"]

@@ -30,7 +30,7 @@ def train(run, first=1, improved=range(EPOCHS + 1)):
         return Checkpoint({"a": np.full(3, step)}, {"state": {"step": step}})
 
     checkpointer = Checkpointer(run, SETTINGS, content, first - 1)
-    checkpointer.repair(max((epoch for epoch in improved if 0 < epoch < first), default=None))
+    checkpointer.find_best(max((epoch for epoch in improved if 0 < epoch < first), default=None))
     for step in range(first, EPOCHS + 1):
         list(checkpointer.read(Epoch(step, step, 0.0, {}, improved=step in improved)))
 

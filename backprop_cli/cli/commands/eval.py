@@ -7,7 +7,15 @@ from typing import Annotated
 
 from typer import Option
 
-from backprop_cli.cli.command import CheckpointPath, Json, Overrides, Plugins, command, finish, resolve_checkpoint
+from backprop_cli.cli.command import (
+    AcceptChangedData,
+    CheckpointPath,
+    Json,
+    Overrides,
+    Plugins,
+    command,
+    resolve_checkpoint,
+)
 from backprop_cli.cli.terminal import emit, emit_json, say
 
 
@@ -27,6 +35,7 @@ def evaluate(
         Option("--require", metavar="METRIC>=VALUE", help="Exit with 3 unless this holds; may be repeated."),
     ] = None,
     confusion: Annotated[bool, Option("--confusion", help="Show the confusion matrix.")] = False,
+    accept_changed_data: AcceptChangedData = False,
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
@@ -42,14 +51,13 @@ def evaluate(
         data=data,
         require=list(require or []),
         confusion=confusion,
+        accept_changed_data=accept_changed_data,
         plugins=list(plugins or []),
     )
     for warning in result.warnings:
         say(f"warning: {warning}")
+    if not as_json:
+        emit(eval_text(result.to_json()))
+    result.check()
     if as_json:
         emit_json(result.to_json())
-    else:
-        emit(eval_text(result.to_json()))
-    for requirement in result.failed:
-        say(f"not met: {requirement}")
-    finish(3 if result.failed else 0)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from backprop_cli.cli.command import Json, Overrides, Plugins, command, finish
+from backprop_cli.cli.command import AcceptChangedData, Json, Overrides, Plugins, command, finish
 from backprop_cli.cli.terminal import emit, emit_json, is_plain, say
 from backprop_cli.errors import BpError, UsageError
 
@@ -48,6 +48,7 @@ def train(
         Path | None, Option("--plot", metavar="FILE.png", help="With --find-lr: draw it; needs the extra [plot].")
     ] = None,
     quiet: Annotated[bool, Option("--quiet", help="No progress; warnings only.")] = False,
+    accept_changed_data: AcceptChangedData = False,
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
@@ -69,6 +70,7 @@ def train(
         config = None
     if find_lr:
         _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run})
+        _refuse("a range test needs the run's own data", {"--accept-changed-data": accept_changed_data})
         _find_lr(config, given, resume, (low, high), plot, threads, list(plugins or []), quiet, as_json)
         return
     _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
@@ -81,6 +83,7 @@ def train(
                 run_dir=run_dir,
                 threads=threads,
                 dry_run=dry_run,
+                accept_changed_data=accept_changed_data,
                 plugins=list(plugins or []),
                 on_event=console.show,
                 watch=watch,

@@ -11,6 +11,7 @@ from pydantic import Field
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.nn.metric import better
 from backprop_cli.nn.schedule import SCHEDULES, Clock, Factor, Fraction, Schedule
+from backprop_cli.settings import RESTARTS
 
 
 @SCHEDULES.register
@@ -25,9 +26,9 @@ class Plateau(Schedule):
     """
 
     type: Literal["plateau"] = "plateau"
-    monitor: str = "validation/loss"
+    monitor: Annotated[str, RESTARTS] = "validation/loss"
     """name of the metric, as in metrics.jsonl"""
-    mode: Literal["auto", "min", "max"] = "auto"
+    mode: Annotated[Literal["auto", "min", "max"], RESTARTS] = "auto"
     """which way is better; auto knows it from the metric"""
     factor: Factor = 0.1
     """what the learning rate is multiplied by at a drop"""
@@ -59,6 +60,10 @@ class Plateau(Schedule):
         if waited > self.patience:
             scale, waited = max(scale * self.factor, self.minimum), 0.0
         return {**state, "scale": scale, "waited": waited}
+
+    def anew(self, state: Mapping[str, float]) -> dict[str, float]:
+        """Drops that were made stay; the best value is looked for anew."""
+        return {**self.start(), "scale": state.get("scale", 1.0)}
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
         """One factor a drop."""
