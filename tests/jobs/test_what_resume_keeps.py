@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
-from jobs_support import resumed, run_of, write_config
+from jobs_support import bp, resumed, run_of, write_config
 from pydantic import ValidationError
 
 from backprop_cli.config.changes import changes, rule_of
@@ -338,3 +338,33 @@ def test_a_free_rule_is_inherited_by_what_is_below():
     assert RULES["gradient_check.samples"] == FREE
     assert RULES["data.transform.numeric"].why == "the network has learned what its inputs and targets are now"
     assert RULES["model.layers"] == REFUSED
+
+
+TIMES = '''\
+from typing import Literal
+
+from backprop_cli.nn.layer import LAYERS, Layer, Sample
+
+
+@LAYERS.register
+class Times(Layer):
+    """``out = factor * x``."""
+
+    type: Literal["times"] = "times"
+    factor: float = 2.0
+    samples = (Sample({}, ((4,),)),)
+
+    def apply(self, params, *x):
+        return x[0] * self.factor
+'''
+
+
+def test_a_key_of_a_plugins_layer_is_refused_by_default(capsys):
+    Path("times.py").write_text(TIMES)
+    layers = [{"type": "times"}, {"type": "dense", "units": 3}]
+    run, _ = run_of(write_config(plugins=["times.py"], model={"layers": layers}), "run")
+    assert bp("train", "--resume", run, "--plugins", "times.py", "model.layers.0.factor=3.0") == 2
+    assert capsys.readouterr().err == (
+        "override model.layers.0.factor=3.0: was 2.0, would be 3.0: the numbers that the run has saved would mean "
+        "something else; leave it out, or start a new run\n1 problem; nothing was run.\n"
+    )
