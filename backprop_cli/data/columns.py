@@ -87,12 +87,12 @@ class ColumnBuilder:
 
     def _catch_up(self) -> None:
         rows, self._skipped = self._skipped, 0
+        if self._plain is not None:
+            self._plain.append(np.full(rows, math.nan))
         if self._keep or self.kind in _NAMES:
             self._codes.append(np.full(rows, -1, np.int64))
-            return
-        for parts in (self._numbers, self._plain):
-            if parts is not None:
-                parts.append(np.full(rows, math.nan))
+        else:
+            self._numbers.append(np.full(rows, math.nan))
 
     @property
     def is_plain(self) -> bool:
@@ -168,7 +168,10 @@ class ColumnBuilder:
         """The cells as Python spells numbers, if all before were so, too."""
         if self._plain is not None:
             numbers = self._parse(cells, self._plain_number)
-            self._plain = None if numbers is None else [*self._plain, numbers]
+            if numbers is None:
+                self._plain = None
+            else:
+                self._plain.append(numbers)
 
     def _are_numbers(self) -> bool:
         """Whether the column with the values kept is one of numbers, rather than of categories.

@@ -48,7 +48,7 @@ def mostly_numbers(place: str, cell: Any, numbers: int, values: int, column: str
     if kind == "quantity":
         return f"{head}, or remove the row"
     return (
-        f"{head}, leave it empty if it is missing (or add it to data.missing_values), or take all its values for names "
+        f"{head}, leave it empty if it is missing (or add it to data.missing_values), or read the column as names "
         f"with data.categories: [{in_yaml(column)}]"
     )
 

@@ -156,7 +156,7 @@ def test_codes_with_a_letter(load: Load) -> None:
     name = write("d.csv", ["1", "2", "1", "5A"])
     assert refusal(load, name) == (
         "d.csv:5: column 'c': expected a number, got '5A' (3 of the column's 4 values are numbers); correct it, leave "
-        "it empty if it is missing (or add it to data.missing_values), or take all its values for names with "
+        "it empty if it is missing (or add it to data.missing_values), or read the column as names with "
         "data.categories: [c]"
     )
     assert inputs(load, name, categories="c") == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]

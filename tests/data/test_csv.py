@@ -114,7 +114,7 @@ def test_a_wrong_number_after_many_chunks_is_an_error(folder: Path, monkeypatch:
         read(folder, "a,b\n1,1\n2,2\n3,3\nx,4\n5,5\n6,\n7,7\n")
     assert str(caught.value) == (
         "data.csv:5: column 'a': expected a number, got 'x' (6 of the column's 7 values are numbers); "
-        "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values for "
+        "correct it, leave it empty if it is missing (or add it to data.missing_values), or read the column as "
         "names with data.categories: [a]"
     )
 
@@ -252,20 +252,20 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         (
             "a,b\n1,2\nabc,3\n4,5\n",
             "data.csv:3: column 'a': expected a number, got 'abc' (2 of the column's 3 values are numbers); "
-            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
-            "for names with data.categories: [a]",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or read the column as "
+            "names with data.categories: [a]",
         ),
         (
             "a,b\n1,2\n-inf,3\n4,5\n",
             "data.csv:3: column 'a': expected a finite number, got '-inf' (2 of the column's 3 values are numbers); "
-            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
-            "for names with data.categories: [a]",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or read the column as "
+            "names with data.categories: [a]",
         ),
         (
             "a,b\n1,2\n1e999,3\n4,5\n",
             "data.csv:3: column 'a': expected a finite number, got '1e999' (2 of the column's 3 values are numbers); "
-            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
-            "for names with data.categories: [a]",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or read the column as "
+            "names with data.categories: [a]",
         ),
     ],
 )

@@ -67,20 +67,20 @@ def test_text_that_comes_late(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (
             '{"a": "5"}',
             "data.jsonl:2: column 'a': expected a number, got '5' (1 of the column's 2 values are numbers); "
-            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
-            "for names with data.categories: [a]",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or read the column as "
+            "names with data.categories: [a]",
         ),
         (
             '{"a": Infinity}',
             "data.jsonl:2: column 'a': expected a finite number, got inf (1 of the column's 2 values are numbers); "
-            "correct it, leave it empty if it is missing (or add it to data.missing_values), or take all its values "
-            "for names with data.categories: [a]",
+            "correct it, leave it empty if it is missing (or add it to data.missing_values), or read the column as "
+            "names with data.categories: [a]",
         ),
         (
             '{"a": 1' + "0" * 400 + "}",
             "data.jsonl:2: column 'a': expected a finite number, got 1" + "0" * 56 + "... (1 of the column's 2 values "
-            "are numbers); correct it, leave it empty if it is missing (or add it to data.missing_values), or take all "
-            "its values for names with data.categories: [a]",
+            "are numbers); correct it, leave it empty if it is missing (or add it to data.missing_values), or read "
+            "the column as names with data.categories: [a]",
         ),
     ],
 )

@@ -149,7 +149,7 @@ def test_messages(folder: Path) -> None:
     )
     assert message(write({"x": [1.0, float("inf")]})) == (
         "t.parquet:2: column 'x': expected a finite number, got inf (1 of the column's 2 values are numbers); correct "
-        "it, leave it empty if it is missing (or add it to data.missing_values), or take all its values for names with "
+        "it, leave it empty if it is missing (or add it to data.missing_values), or read the column as names with "
         "data.categories: [x]"
     )
     assert message(write({"x": [1]}), columns=["y"]) == "t.parquet: no column 'y'; its columns: x"
