@@ -83,7 +83,9 @@ def test_a_wrong_rule_is_named_and_ends_with_3(monkeypatch, capsys):
     shown = capsys.readouterr().out
     wrong = next(line.split() for line in shown.splitlines() if line.startswith("dense_1: tanh by operand 0"))
     assert float(wrong[-1]) == pytest.approx(1e-3, rel=0.01)
-    assert shown.splitlines()[-1] == "FAIL: 2 of 6 checks wrong (method auto, float64, tolerance 1e-05)"
+    assert shown.splitlines()[-1] == (
+        "FAIL: 2 of 6 checks wrong, 69 of 69 entries judged (method auto, float64, tolerance 1e-05)"
+    )
 
 
 @pytest.mark.parametrize(("tolerance", "shown"), [("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf")])
@@ -137,7 +139,8 @@ def test_a_method_that_does_not_notice_all_says_no(capsys):
     shown = capsys.readouterr().out.splitlines()
     assert any(line.startswith("not noticed: tanh: partials, node 1 (subtract): ") for line in shown)
     assert shown[-1] == (
-        "FAIL: 2 checks passed, but not every broken rule is noticed (method adjoint, float64, tolerance 1e-05)"
+        "FAIL: 2 checks passed, but not every broken rule is noticed (method adjoint, float64, tolerance 1e-12 of the "
+        "gradient's length)"
     )
 
 
@@ -221,7 +224,9 @@ def test_what_could_not_be_judged(capsys):
 def test_the_tolerance_that_is_applied(method, tolerance, capsys):
     assert bp("gradcheck", write_config(), "--method", method) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert re.fullmatch(rf"PASS: \d checks?, (\d+) of \1 entries judged \(method {method}, float64, {tolerance}\)", last)
+    assert re.fullmatch(
+        rf"PASS: \d checks?, (\d+) of \1 entries judged \(method {method}, float64, {tolerance}\)", last
+    )
 
 
 def test_a_derivative_that_rounding_hides_is_not_judged():

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import ClassVar
 
-from backprop_cli.checks.method import METHODS, ROUNDING, Method, Options, checks_of, random_direction
+from backprop_cli.checks.method import HIDDEN, METHODS, ROUNDING, Method, Options, checks_of, random_direction
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm
 from backprop_cli.checks.result import Check, Entry
 
@@ -60,7 +60,7 @@ def by_remainder(objective: Objective, direction: Direction) -> Entry:
         if base.is_on(base.branches):
             rest, floor = abs(change - s * slope - 0.5 * s * s * bend), _floor(objective, base, direction, s)
             term = s * slope if objective.base is None else 0.5 * s * s * bend
-            found.append((rest, rest == term == 0.0 or floor <= _SLACK * abs(term)))
+            found.append((rest, term == 0.0 or floor <= HIDDEN * abs(term)))
             clear += [rest] if rest > floor else []
         else:
             crossed = True
