@@ -152,3 +152,16 @@ def test_where_the_cache_cannot_be_written(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     given = given_job(dtype="float64")
     assert np.abs(trained(given, True) - trained(given, False)).max() < 1e-12
+
+
+@pytest.mark.parametrize("which", [slice(None), slice(0, 8)], ids=["no label counts", "those of one update do not"])
+def test_accumulated_batches_keep_penalties(which):
+    """Two compiled batches of 4 are one of 8 by NumPy, though no position counts in some."""
+    layers = ({"type": "dense", "units": 6}, {"type": "reshape", "shape": [2, 3]})
+    keys = {"loss": "next_token", "optimizer": {"type": "sgd", "learning_rate": 0.1, "momentum": 0.9}, "l1": 0.1}
+    whole, parts = recipe(layers, l2=0.5, **keys), recipe(layers, l2=0.5, accumulate=True, **keys)
+    data = examples(20, whole)
+    data.targets[which] = -1
+    expected = trained(job(whole, data, batch_size=8, epochs=2, shuffle=False), False)
+    found = trained(job(parts, data, batch_size=4, accumulate=2, epochs=2, shuffle=False), True)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)

@@ -1,7 +1,6 @@
 """An update of accumulated batches is that of one large batch, whatever counts in the batches."""
 
 import dataclasses
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -71,15 +70,6 @@ def test_parts_of_workers(batch, count, workers):
 
     for which in ("all", "every second"):
         compared(recipe_of, ignored(which), batch, count, workers=workers)
-
-
-@pytest.mark.skipif(find_spec("numba") is None, reason="compiled steps need Numba")
-@pytest.mark.parametrize("which", ["all", "the last"])
-def test_compiled_steps(which):
-    def recipe_of(**more):
-        return recipe(TEXT, loss="next_token", optimizer=OPTIMIZERS["sgd"], l1=0.1, l2=0.5, **more)
-
-    compared(recipe_of, ignored(which), 2, 2, compiled=True)
 
 
 @pytest.mark.parametrize(("batch", "count"), CUTS)
