@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from backprop_cli.run.environment import environment
+from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
 
 
@@ -34,7 +34,21 @@ def test_bounds(wrong):
 
 def test_environment():
     found = environment()
-    assert list(found) == ["bp", "python", "numpy", "blas", "platform", "cpus"]
+    assert list(found) == ["bp", "python", "numpy", "blas", "platform", "processor", "cpus"]
     assert found["python"] == platform.python_version()
     assert found["numpy"] == np.__version__
     assert found["blas"] is None or found["blas"]["threads"] >= 1
+
+
+def test_what_decides_the_same_bits():
+    now = environment()
+    assert differences(now, now) == []
+    assert differences({**now, "python": "2.7", "cpus": 1024, "platform": "CP/M"}, now) == []
+    older = {key: value for key, value in now.items() if key != "processor"}
+    assert differences({**older, "blas": None}, now) == []  # nothing was noted
+    assert differences({**now, "processor": "an abacus"}, now) == [
+        f"the processor was an abacus and is {now['processor']}"
+    ]
+    assert differences({"blas": {"architecture": "Haswell"}}, {"blas": {"architecture": "Zen"}}) == [
+        "the kernel of BLAS was Haswell and is Zen"
+    ]
