@@ -208,7 +208,7 @@ def test_early_stopping_waits_for_its_patience(patience, stops):
     waited = stops - 1
     assert events[-1] == Stopped(
         stops,
-        stops + 1,
+        stops,
         f"early stopping: validation/loss has not improved on {value:.6g} for {waited} epoch{'s' * (waited != 1)}",
     )
     assert state.memory["early_stopping"]["epoch"] == 1
