@@ -114,3 +114,70 @@ def test_a_changed_digit_is_noticed(capsys):
     assert capsys.readouterr().err == (
         "copy.safetensors: is damaged: its contents do not match its checksum; use another checkpoint of the run\n"
     )
+
+
+def with_feature(metadata, **fields):
+    transform = metadata["transform"]
+    return {
+        "transform": {**transform, "features": [{**transform["features"][0], **fields}, *transform["features"][1:]]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (
+            lambda m: {"target_names": ["x"]},
+            'target_names in its metadata: expected those of its transform, ["kind"], got ["x"]',
+        ),
+        (
+            lambda m: {"classes": ["a", "b"]},
+            'classes in its metadata: expected those of its transform, ["a", "b", "c"], got ["a", "b"]',
+        ),
+        (lambda m: {"threads": 2**40}, "threads in its metadata: expected a count, got 1099511627776"),
+        (
+            lambda m: {"config": {**m["config"], "plugins": None}},
+            "config.plugins in its metadata: expected names of files, got null",
+        ),
+        (
+            lambda m: with_feature(m, divisor=[0.0]),
+            "the fitted transform in it cannot be read (ValueError: features[0].divisor: has what no number is divided "
+            "by, or is not finite)",
+        ),
+        (
+            lambda m: with_feature(m, name=3),
+            "the fitted transform in it cannot be read (ValueError: features[0].name: is not what it should be: 3)",
+        ),
+        (
+            lambda m: with_feature(m, shift=[1.0, 2.0]),
+            "the fitted transform in it cannot be read (ValueError: features[0].shift: expected 1 or 1 numbers, got 2)",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit(change, fault, capsys):
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    path = run / "checkpoints" / "last.safetensors"
+    good = load(path)
+    save(path, Checkpoint(good.tensors, {**good.metadata, **change(good.metadata)}))
+    assert bp("predict", path, "flowers.csv") == 5
+    assert capsys.readouterr().err == f"{path}: {fault}; use another checkpoint\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"memory": {"best": {"value": 1.0}}}, "ValueError: best: expected epoch, step, value, waited, got value"),
+        ({"memory": {"epoch": {"begin": -1}}}, "ValueError: epoch.begin: expected a count, got -1"),
+        ({"memory": {"best": {"value": "low"}}}, "TypeError: best.value: expected a number, got 'low'"),
+        ({"memory": []}, "AttributeError: 'list' object has no attribute 'items'"),
+        ({"step": 2**60}, "ValueError: expected a count, got '1152921504606846976'"),
+        ({"random": None}, "TypeError: state must be a dict"),
+    ],
+)
+def test_a_state_that_no_run_has(change, fault, capsys):
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    path = run / "checkpoints" / "last.safetensors"
+    good = load(path)
+    save(path, Checkpoint(good.tensors, {**good.metadata, "state": {**good.metadata["state"], **change}}))
+    assert bp("train", "--resume", run, "training.epochs=2") == 5
+    assert capsys.readouterr().err == f"{path}: the state in it cannot be read ({fault}); use another checkpoint\n"
