@@ -144,8 +144,13 @@ class DataFile:
             return hashlib.file_digest(raw, "sha256").hexdigest()
 
     def hashes(self) -> dict[str, str]:
-        """Its ``sha256`` by its absolute path."""
-        return {str(self.path.resolve()): self.sha256()}
+        """Its ``sha256`` by its absolute path, as text."""
+        return {printable(str(self.path.resolve())): self.sha256()}
+
+
+def printable(name: str) -> str:
+    """A name of a file as text, with the bytes that are not UTF-8 written as hexadecimal numbers."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 @contextmanager

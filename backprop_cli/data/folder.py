@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from backprop_cli.data.file import DataFile
+from backprop_cli.data.file import DataFile, printable
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError, listing, warn
 from backprop_cli.nn.class_name import named
@@ -115,11 +114,6 @@ def _by_suffix(paths: Sequence[Path]) -> str:
 def parts_of(file: DataFile, path: Path) -> tuple[str, ...]:
     """Names on the way from the folder to the image."""
     return path.relative_to(file.path).parts if path != file.path else (path.name,)
-
-
-def printable(name: str) -> str:
-    """A name of a file as text, with the bytes that are not UTF-8 written as hexadecimal numbers."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def classes_of(file: DataFile, paths: Sequence[Path]) -> Array | None:

@@ -255,6 +255,10 @@ def test_a_pipe_instead_of_images_or_arrays(load: Load, pets: str) -> None:
 def test_names_that_are_not_utf_8(load: Load, pets: str) -> None:
     draw(os.fsdecode(b"pets/dog/\xe9.png"), noise(7, 5, 4))
     assert len(load("classes", source=pets, **PLAIN).train) == 7
+    named = os.fsdecode(b"caf\xe9")
+    Path(pets).rename(named)
+    assert [*DataFile(Path(named)).hashes()] == [rf"{Path.cwd()}/caf\xe9"]
+    Path(named).rename(pets)
     assert row_names(Path(pets), None)[-1] == r"dog/\xe9.png"  # type: ignore[index]
     draw(os.fsdecode(b"pets/\xe9/0.png"), noise(7, 5, 4))
     assert message(load, source=pets) == (

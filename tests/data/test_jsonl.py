@@ -90,6 +90,40 @@ def test_messages(folder: Path, line: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+ARRAY = (
+    "is a JSON array, expected JSON lines: one object a line, without brackets around them and commas between; convert "
+    "it with `jq -c '.[]' old > new`"
+)
+SPREAD = (
+    "the object does not end in this line, expected JSON lines: one object a line; if it goes on in the next one, "
+    "convert the file with `jq -c . old > new`"
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (['[{"x": 1},', '{"x": 2}]'], ARRAY),
+        (['[{"x": 1}, {"x": 2}]'], ARRAY),
+        (["[", '  {"x": 1}', "]"], ARRAY),
+        (["{", '  "x": 1', "}"], SPREAD),
+        (['{"x": 1,', '"y": 2}'], SPREAD),
+        (["[" * 50_000], "not one object: lists or objects are nested too deeply in it"),
+        (['{"x":' * 50_000], "not one object: lists or objects are nested too deeply in it"),
+        ([r'{"x": "\ud83d"}'], r"\ud83d is half a character; write both halves, or the character"),
+        ([r'{"\udc00": 1}'], r"\udc00 is half a character; write both halves, or the character"),
+    ],
+)
+def test_json_that_is_no_json_lines(folder: Path, lines: list[str], reason: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(folder, *lines)
+    assert str(caught.value) == f"data.jsonl:1: {reason}"
+
+
+def test_both_halves_of_a_character(folder: Path) -> None:
+    assert values(read(folder, r'{"x": "\ud83d\ude00"}', '{"x": "b"}'), "x") == ["😀", "b"]
+
+
 def test_no_rows_and_no_such_key(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(folder, "")

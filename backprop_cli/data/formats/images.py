@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.data.file import DataFile
-from backprop_cli.data.folder import SUFFIXES, ImageFolder, classes_of, parts_of, printable
+from backprop_cli.data.file import DataFile, printable
+from backprop_cli.data.folder import SUFFIXES, ImageFolder, classes_of, parts_of
 from backprop_cli.data.format import FORMATS, ArrayFormat
 from backprop_cli.data.pixels import CHANNELS, Kind, kind_of, pixels_of
 from backprop_cli.data.settings import ImageSettings
