@@ -21,6 +21,7 @@ from backprop_cli.data.tokenizer import NEWLINE, Tokenizer, Tokens
 from backprop_cli.data.transform import Transform
 from backprop_cli.data.windows import Windows
 from backprop_cli.errors import DataError
+from backprop_cli.memory import shortage
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
@@ -49,6 +50,10 @@ def fit_text(
     if input_shape is not None and input_shape != shape:
         reason = f"{list(input_shape)} is not the shape of an example, which has data.text.context: {shape[0]} tokens"
         raise SettingError([(("model", "input"), reason)])
+    lacking = shortage(np.dtype(np.int64).itemsize * shape[0])
+    if lacking is not None:
+        reason = f"an example of {shape[0]:,} tokens would take {lacking}; make it smaller"
+        raise SettingError([(("data", "text", "context"), reason)])
     file = _first(settings, base)
     tokenizer = Tokenizer.fit(read_text(file, settings.format), settings.text)
     if tokens is None:

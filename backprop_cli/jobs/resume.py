@@ -99,15 +99,16 @@ class Resumed:
         """
         path = self.stored.path
         state.restore(prepared.recipe, self.stored.checkpoint.tensors, self.metadata["state"], str(path))
+        state.seconds = self._seconds(state.step)
+        config = prepared.loaded.config
+        state.measures = state.measures or measures_of(self.stored.original.config, self.metadata["data"])
+        anew = start_anew(state, measures_of(config, list(prepared.dataset.files.values())), config.schedule)
         if state.position > len(prepared.dataset.train):
             raise CheckpointError(
                 f"{path}: the state in it is at example {state.position} of an epoch of {len(prepared.dataset.train)}; "
                 "use another checkpoint"
             )
-        state.seconds = self._seconds(state.step)
-        config = prepared.loaded.config
-        state.measures = state.measures or measures_of(self.stored.original.config, self.metadata["data"])
-        return start_anew(state, measures_of(config, list(prepared.dataset.files.values())), config.schedule)
+        return anew
 
     def _seconds(self, step: int) -> float:
         """Seconds that the run took up to ``step``: as it said when it ended there, or else as its journal says."""

@@ -178,7 +178,7 @@ def _check_outputs(path: Path, metadata: Mapping[str, Any], transform: Transform
             raise _misshapen(path, name, f"those of its transform, {json.dumps(here)[:_SHOWN]}", metadata[name])
     named = transform.classes if stored.original.config.loss.task in LABELLED else transform.target_names
     outputs = stored.model.output_shape[-1]
-    if named is not None and len(named) != outputs:
+    if named is not None and stored.original.config.loss.outputs_for(len(named)) != outputs:
         raise CheckpointError(
             f"{path}: the fitted transform in it has {len(named)} targets, its network {outputs} outputs; "
             "use another checkpoint"

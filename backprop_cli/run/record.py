@@ -23,6 +23,7 @@ _SHOWN = 60
 _EXPECTED = {
     "list_type": "a list",
     "dict_type": "a mapping",
+    "model_type": "a mapping",
     "string_type": "text",
     "int_type": "a whole number",
     "float_type": "a number",
@@ -31,6 +32,17 @@ _EXPECTED = {
     "finite_number": "a finite number",
 }
 """What pydantic's kinds of problems ask for."""
+
+
+class Resumption(BaseModel):
+    """What run.json says of one time that a run was gone on with: what the run then had instead of its own."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    step: _Count = 0
+    at: str = ""
+    environment: dict[str, Any] | None = None
+    accepted_data: dict[str, str] | None = None
 
 
 class Record(BaseModel):
@@ -46,7 +58,7 @@ class Record(BaseModel):
     overrides: list[str] = []
     start: str = ""
     end: str | None = None
-    resumed: list[dict[str, int | str | None]] = []
+    resumed: list[Resumption] = []
     threads: _Count | None = None
     workers: _Count | None = None
     compiled: bool | None = None

@@ -186,7 +186,7 @@ def _network_arrays(recipe: Recipe, vectors: Mapping[str, Array]) -> dict[str, A
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < _TOO_MANY:
-        raise ValueError(f"expected a count, got {str(value)[:40]!r}")
+        raise ValueError(f"expected a count, got {repr(value)[:40]}")
     return value
 
 
@@ -207,7 +207,7 @@ _COUNTS = ("step", "epoch", "waited", "counted", "examples", "steps", "begin", "
 def _remembered(name: str, values: Mapping[str, Any]) -> dict[str, float]:
     for key, value in values.items():
         if type(value) not in (int, float):
-            raise TypeError(f"{name}.{key}: expected a number, got {str(value)[:40]!r}")
+            raise TypeError(f"{name}.{key}: expected a number, got {repr(value)[:40]}")
         if key in _COUNTS and not 0 <= value < _TOO_MANY:
             raise ValueError(f"{name}.{key}: expected a count, got {str(value)[:40]}")
     if values and name in _KEYS and values.keys() not in _KEYS[name]:

@@ -75,7 +75,7 @@ def test_of_a_run_that_saved_nothing(capsys):
     for target in ("run", Path("run").resolve()):
         found = show(target).to_json()
         assert (found["parameters"], found["bytes"]["optimizer"]) == (39, 0)
-        assert found["run"] == {key: record(Path("run"))[key] for key in OUTCOME}
+        assert found["run"] == {key: record(Path("run"))[key] for key in [*OUTCOME, "reason"]}
         assert (found["run"]["status"], found["run"]["exit_code"]) == ("diverged", 4)
     assert show("run", ["optimizer=adam"]).to_json()["bytes"]["optimizer"] == 2 * 39 * 4
     Path("run/config.resolved.yaml").unlink()

@@ -136,7 +136,7 @@ def test_to_go_on_needs_the_same_optimizer():
         ({"epoch": 1.5}, "ValueError: expected a count, got 1.5"),
         ({"position": -1}, "ValueError: expected a count, got -1"),
         ({"memory": {"best": 3}}, "AttributeError: 'int' object has no attribute 'items'"),
-        ({"memory": {"best": {"step": None}}}, "TypeError: step: expected a number, got None"),
+        ({"memory": {"best": {"step": None}}}, "TypeError: best.step: expected a number, got None"),
         ({"memory": 3}, "AttributeError: 'int' object has no attribute 'items'"),
         ({"random": {"bit_generator": "MT19937"}}, "ValueError: state must be for a PCG64 RNG"),
         ({"random": None}, "TypeError: state must be a dict"),
