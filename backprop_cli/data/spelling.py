@@ -90,7 +90,7 @@ def tokens_of(strip: str) -> list[str]:
 
 
 _MARKS = f".,{_SPACES}{_APOSTROPHES}"
-_SPELLED = re.compile(
+_SPELLED = (
     rf"(?P<open>\()?\s*[-+{MINUS}]?(?P<prefix>[^\d\s()+{MINUS}{_MARKS}-][^\d\s()+{MINUS}-]*)?\s*[-+{MINUS}]?\s*"
     rf"(?P<body>[0-9](?:[0-9{_MARKS}]*[0-9])?|[.,][0-9]+)(?P<exponent>[eE][-+{MINUS}]?[0-9]+)?"
     rf"(?P<gap>\s*)(?P<suffix>[^\s()+{MINUS}-]+(?:[ ][^\s\d()+{MINUS}-]+)?)?\s*[-{MINUS}]?(?P<close>\))?"
@@ -137,7 +137,7 @@ class Spelled:
 
 def spelled(text: str) -> Spelled | None:
     """The marks of a text that may spell a number in some way; None for any other text."""
-    found = _SPELLED.fullmatch(_one_space(text)) if len(text) <= _LONGEST else None
+    found = re.fullmatch(_SPELLED, _one_space(text)) if len(text) <= _LONGEST else None
     if found is None or bool(found["open"]) != bool(found["close"]):
         return None
     prefix, suffix, body = found["prefix"] or "", found["suffix"] or "", found["body"]

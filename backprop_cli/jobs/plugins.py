@@ -8,9 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from backprop_cli import __version__, cache
-from backprop_cli.checks.additions import check_addition, check_promises
-from backprop_cli.checks.promises.case import BrokenPromiseError
-from backprop_cli.checks.story import mistake
 from backprop_cli.config.load import Loaded, load_config
 from backprop_cli.config.plugins import Plugin, read_plugins
 from backprop_cli.errors import CheckError, ConfigError, Problem, UsageError, warn
@@ -68,6 +65,11 @@ def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
 
 def _checked(plugin: Plugin, gradients: bool) -> list[str]:
     """Names of the checks, all of which pass."""
+    # Most starts have no plugin to check.
+    from backprop_cli.checks.additions import check_addition, check_promises
+    from backprop_cli.checks.promises.case import BrokenPromiseError
+    from backprop_cli.checks.story import mistake
+
     names: list[str] = []
     for entry in plugin.entries:
         line = plugin.line_of(entry)

@@ -15,7 +15,6 @@ from typing import Any
 
 from backprop_cli.errors import CheckpointError, UsageError, warn
 from backprop_cli.run.atomic import NotReplacedError, reason, rename, write_atomically
-from backprop_cli.run.record import read_record
 
 LATEST = "latest"
 BEST = "best.safetensors"
@@ -193,6 +192,8 @@ class RunDirectory:
 
         Raises: CheckpointError when it is missing, not JSON, or not what a run writes.
         """
+        from backprop_cli.run.record import read_record  # its model takes a start some milliseconds
+
         return read_record(self.record)
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from jobs_support import bp, record, run_of
 from plugins_support import CUBE, plugin, using
 
 from backprop_cli import cache
+from backprop_cli.checks import additions
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.errors import BpWarning, CheckError, UsageError
 from backprop_cli.jobs import plugins
@@ -57,8 +58,8 @@ def test_a_wrong_gradient_ends_it_before_anything_is_written(capsys):
 def test_the_verdict_is_kept_by_content(monkeypatch):
     plugin()
     checked = []
-    right = plugins.check_addition
-    monkeypatch.setattr(plugins, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
+    right = additions.check_addition
+    monkeypatch.setattr(additions, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
     validate(using())
     assert checked == ["cube", "cubed"]
     (path,) = cache.cache_folder().iterdir()
@@ -80,8 +81,8 @@ def test_a_damaged_verdict_is_none(monkeypatch):
     (path,) = cache.cache_folder().iterdir()
     path.write_bytes(b"")
     checked = []
-    right = plugins.check_addition
-    monkeypatch.setattr(plugins, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
+    right = additions.check_addition
+    monkeypatch.setattr(additions, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
     validate(using())
     assert checked == ["cube", "cubed"]
 
