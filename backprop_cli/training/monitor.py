@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Memory = dict[str, float]
@@ -25,7 +25,8 @@ class Measure:
 
     def to_json(self) -> dict[str, Any]:
         """Its fields; tuples as lists."""
-        return {**asdict(self), "settings": dict(self.settings), "data": list(self.data)}
+        settings, data = dict(self.settings), list(self.data)
+        return {"name": self.name, "better": self.better, "settings": settings, "data": data}
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Measure:
