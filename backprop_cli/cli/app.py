@@ -75,9 +75,9 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Never raises."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    report = _Report(as_json="--json" in own)
+    report, signals = _Report(as_json="--json" in own), list[int]()
     try:
-        with _sigterm_interrupts(), _warnings_in_a_line():
+        with _interrupted_by(signals), _warnings_in_a_line():
             return _invoke(arguments)
     except typer.Exit as end:
         return int(end.exit_code)
@@ -93,10 +93,14 @@ def run(arguments: Sequence[str]) -> int:
         text = f"out of memory: {memory.reason(error)}; make training.batch_size, the examples or the layers smaller"
         return report.failure(2, "memory", [{"message": text}], text)
     except Terminated:
-        return report.failure(143, "interrupted", [{"message": "terminated"}], "terminated")
+        return report.interrupted(signal.SIGTERM)
     except (KeyboardInterrupt, typer.Abort):
-        return report.failure(130, "interrupted", [{"message": "interrupted"}], "interrupted")
+        return report.interrupted(signal.SIGINT)
     except Exception as error:
+        if signals:
+            # Extension modules may turn what a handler raises within them into an error of their own: pydantic does
+            # while it builds a serializer.
+            return report.interrupted(signals[0])
         place = plugin_line(error)
         if place is not None:
             reason = f"{place}: {type(error).__name__}: {error}"
@@ -120,6 +124,11 @@ class _Report:
             with contextlib.suppress(BpError):  # standard output takes nothing: the exit code still tells
                 emit_json({"error": {"code": code, "kind": kind, "problems": problems}, **details})
         return code
+
+    def interrupted(self, number: int) -> int:
+        """Signal ``number`` ended a command that had nothing to save."""
+        word = "terminated" if number == signal.SIGTERM else "interrupted"
+        return self.failure(128 + number, "interrupted", [{"message": word}], word)
 
     def usage(self, error: Any) -> int:
         """A command line that the parser refused."""
@@ -178,20 +187,26 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM raises ``Terminated``, so that a command closes its files and screen before it ends."""
+def _interrupted_by(numbers: list[int]) -> Iterator[None]:
+    """SIGTERM raises ``Terminated`` and Ctrl-C KeyboardInterrupt, so that a command closes its files and screen before
+    it ends. ``numbers`` gets the signals that came. A SIGINT that is ignored stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def terminate(*_: object) -> None:
-        raise Terminated
+    def terminate(number: int, _: object) -> None:
+        numbers.append(number)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, terminate)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _version(wanted: bool) -> None:

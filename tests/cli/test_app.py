@@ -245,6 +245,23 @@ def test_sigterm_becomes_an_exception_and_its_handler_goes(failing, capsys):
     assert capsys.readouterr().err == "terminated\n"
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_signal_that_an_extension_turns_into_its_own_error_is_still_one(failing, number, code, word, capsys):
+    def build_serializer():
+        try:
+            signal.raise_signal(number)
+        except BaseException as raised:
+            raise ValueError("Error building `model` serializer") from raised
+
+    before = signal.getsignal(number)
+    failing.append(build_serializer)
+    assert app.run(["boom"]) == code
+    assert capsys.readouterr().err == f"{word}\n"
+    assert signal.getsignal(number) is before
+
+
 def test_broken_pipe_inside_a_command_ends_quietly(failing, capsys):
     failing.append(BrokenPipeError())
     assert app.run(["boom"]) == 0
