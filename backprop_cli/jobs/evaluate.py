@@ -90,6 +90,7 @@ def evaluate(
     Raises:
         UsageError: no such split or metric, or a plugin is missing.
         CheckpointError: the checkpoint is missing or damaged.
+        ConfigError: an override is wrong, or makes another network of the one that was trained.
         DataError: the data cannot be read as the checkpoint's network needs it.
 
     """
@@ -99,7 +100,7 @@ def evaluate(
     _check_overrides(overrides)
     name = OTHER_DATA if data is not None else split
     requirements = [Requirement.parse(text, name) for text in require]
-    saved = open_saved(find_checkpoint(Path(checkpoint)), overrides, plugins)
+    saved = open_saved(find_checkpoint(Path(checkpoint)), overrides, plugins, as_trained=True)
     evaluator = _with_required(saved, requirements)
     if confusion and (saved.classes is None or saved.recipe.loss.task == "tokens"):
         raise UsageError(f"--confusion: {_not_classes(saved)}")

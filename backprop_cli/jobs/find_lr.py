@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backprop_cli.errors import UsageError
+from backprop_cli.errors import UsageError, warn
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
-from backprop_cli.jobs.resume import find_run, open_run
+from backprop_cli.jobs.resume import check_acceptance, find_run, open_run
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.jobs.train import begin
 from backprop_cli.nn.optimizer import FullBatch
@@ -57,6 +57,7 @@ def find_lr(
     low: float = LOWEST,
     high: float = HIGHEST,
     threads: int | None = None,
+    accept_changed_data: bool = False,
     plugins: Sequence[Path | str] = (),
     on_progress: OnProgress | None = None,
 ) -> FoundRate:
@@ -64,18 +65,20 @@ def find_lr(
 
     The network is that of a configuration at its initial weights, or with ``resume`` that of a run at its last
     checkpoint, which stays as it is. The configured schedule is left out, everything else is as in training.
+    A run whose data files have changed is tested with them only if ``accept_changed_data``.
     ``on_progress(what, done, total)`` is told how far it is.
 
     Raises:
         UsageError: arguments that do not go together, or another process trains in the run's directory.
         ConfigError: the configuration is wrong.
-        DataError: so is the data.
+        DataError: so is the data, or that of the run has changed.
         CheckpointError: the run, or the checkpoint to start from, is missing, damaged or of another network.
         CheckError: a plugin's gradient is wrong.
 
     """
     if (config is None) == (resume is None):
         raise UsageError("train: give either a CONFIG or --resume RUN")
+    check_acceptance(accept_changed_data, resume)
     wrong = check_range(low, high)
     if wrong:
         raise UsageError(f"--from {low:g} --to {high:g}: {wrong}")
@@ -86,12 +89,15 @@ def find_lr(
     else:
         run, path = find_run(resume)
         refuse_locked(run)
-        resumed = open_run(run, path, overrides, plugins)
+        resumed = open_run(run, path, overrides, plugins, accept_changed_data)
         loaded = resumed.loaded
     optimizer = loaded.config.optimizer
     if isinstance(optimizer, FullBatch):
         raise UsageError(f"--find-lr: {optimizer.type} searches for the length of every step itself; leave it out")
     begun = begin(loaded, resumed, threads, watch)
+    if resumed is not None:
+        for line in resumed.accepted(begun.prepared):
+            warn(line)
     with blas_threads(begun.threads):
         test = range_test(begun.job, begun.state, low, high, watch, on_progress)
     return FoundRate(test, optimizer.learning_rate, low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -39,10 +40,10 @@ class Requirement:
         """
         match = _FORM.fullmatch(text)
         try:
-            value = float(match[3]) if match else None
+            value = float(match[3]) if match else math.nan
         except ValueError:
-            value = None
-        if match is None or value is None:
+            value = math.nan
+        if match is None or math.isnan(value):  # NaN, which nothing is compared with, is no number either
             raise UsageError(
                 f"--require {text!r}: expected a metric, one of {' '.join(_COMPARISONS)}, and a number, "
                 "as in 'accuracy>=0.95'"

@@ -14,12 +14,12 @@ from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.schema import Config
-from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem
+from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, UsageError
 from backprop_cli.jobs.configured_job import measures_of
 from backprop_cli.jobs.network import Kept, Prepared, file_hashes, prepare
 from backprop_cli.jobs.same_data import ACCEPT, changed
 from backprop_cli.jobs.saved import Stored, class_weights_of, read_stored, transform_of
-from backprop_cli.jobs.threads import Threads
+from backprop_cli.jobs.threads import TOO_MANY, Threads
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
 from backprop_cli.run.directory import RunDirectory, resume_command
@@ -120,19 +120,25 @@ class Resumed:
     def threads(self, batch: int) -> Threads | None:
         """Those that the run had; None where an override says otherwise, or nothing says what they were."""
         counts = [self.record.get(key) for key in ("threads", "workers")]
-        if self._is_overridden(("training", "threads")) or not all(type(each) is int and each > 0 for each in counts):
+        if self._is_overridden(("training", "threads")) or not all(
+            type(each) is int and 0 < each < TOO_MANY for each in counts
+        ):
             return None
         blas, workers = counts
         return Threads(int(blas or 1), min(int(workers or 1), batch))
 
     def notices(self, prepared: Prepared, job: Job, threads: int, asked: int | None) -> list[str]:
         """What is told of the data and of the machine that it goes on with; inside the limit of BLAS ``threads``."""
-        found, other = changed(self.metadata, prepared.dataset.files), self._other_bits(job, threads, asked)
-        lines = [f"{found.text}; going on all the same: metrics may be of rows that were trained on"] if found else []
+        lines, other = self.accepted(prepared), self._other_bits(job, threads, asked)
         if other:
             promise = "this run no longer ends with the bits of an uninterrupted one"
             lines.append(f"{promise}: {', '.join(other)}")
         return lines
+
+    def accepted(self, prepared: Prepared) -> list[str]:
+        """What is told of data that is not what it was."""
+        found = changed(self.metadata, prepared.dataset.files)
+        return [f"{found.text}; going on all the same: metrics may be of rows that were trained on"] if found else []
 
     def _other_bits(self, job: Job, threads: int, asked: int | None) -> list[str]:
         """What sums may be added in another order by, other than what was asked for."""
@@ -148,6 +154,12 @@ class Resumed:
     def _is_overridden(self, path: TreePath) -> bool:
         places = self.loaded.source.overrides
         return any(place[: len(path)] == path[: len(place)] for place in places)
+
+
+def check_acceptance(accepts: bool, resume: Path | None) -> None:
+    """Raise UsageError where changed data is accepted of no run."""
+    if accepts and resume is None:
+        raise UsageError(f"train: {ACCEPT} is for --resume; a new run takes its data as it is")
 
 
 def find_run(target: Path) -> tuple[RunDirectory, Path]:
@@ -217,15 +229,10 @@ def _refused(stored: Stored) -> Iterator[Problem]:
 
 
 def _changes(stored: Stored) -> Iterator[Change]:
-    was, is_ = (_with_input(loaded.config, stored.input_shape) for loaded in (stored.original, stored.loaded))
+    was, is_ = stored.configs
     yield from (change for change in changes(was, is_) if change.path[0] != "optimizer")
     if was.optimizer != is_.optimizer:
         yield from _of_updates(stored, was, is_)
-
-
-def _with_input(config: Config, shape: tuple[int, ...]) -> Config:
-    """An input shape that is not written is that of the data."""
-    return config.model_copy(update={"model": config.model.model_copy(update={"input": config.model.input or shape})})
 
 
 def _of_updates(stored: Stored, was: Config, is_: Config) -> Iterator[Change]:

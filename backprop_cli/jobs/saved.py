@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.config.changes import changes
 from backprop_cli.config.load import Loaded, from_tree
+from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network import check_model
 from backprop_cli.config.resolve import resolved_tree
+from backprop_cli.config.schema import Config
 from backprop_cli.data.fitted import check_fitted
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import BpError, CheckpointError, ConfigError
+from backprop_cli.errors import BpError, CheckpointError, ConfigError, Problem, warn
 from backprop_cli.jobs.network import Prepared, recipe_for
 from backprop_cli.jobs.plugins import stand_in
 from backprop_cli.jobs.same_data import ACCEPTED, FIRST, data_metadata
-from backprop_cli.jobs.threads import blas_threads
+from backprop_cli.jobs.threads import TOO_MANY, blas_threads
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint
@@ -90,6 +93,24 @@ class Stored:
         """Shape of one example."""
         return tuple(self.checkpoint.metadata["input_shape"])
 
+    @property
+    def configs(self) -> tuple[Config, Config]:
+        """``original`` and ``loaded``; an input shape that is not written is that of the data."""
+        return _with_input(self.original.config, self.input_shape), _with_input(self.loaded.config, self.input_shape)
+
+    def other_network(self) -> list[Problem]:
+        """Overrides that make another network of the one that has learned the weights, though they fit its shapes."""
+        refused = (change for change in changes(*self.configs) if change.rule.effect == "refused")
+        return [
+            self.loaded.problem(each.path, f"{each}; leave it out, or start a new run")
+            for each in refused
+            if each.path[0] == "model"
+        ]
+
+
+def _with_input(config: Config, shape: tuple[int, ...]) -> Config:
+    return config.model_copy(update={"model": config.model.model_copy(update={"input": config.model.input or shape})})
+
 
 def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> Stored:
     """What the checkpoint file ``path`` says of its network. The code it needs is run from the files ``plugins`` only.
@@ -120,8 +141,12 @@ def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
     return Stored(path, checkpoint, original, loaded, model)
 
 
-def open_saved(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> Saved:
+def open_saved(
+    path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = (), as_trained: bool = False
+) -> Saved:
     """The network of the checkpoint file ``path``, with its weights. ``plugins``: files with code that it needs.
+
+    Overrides that make another network of it are warned of, or refused where it must be ``as_trained``.
 
     Raises:
         UsageError: it needs a plugin that is not given.
@@ -137,6 +162,11 @@ def open_saved(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path
     state.restore(recipe, stored.checkpoint.tensors, None, str(path))
     transform = transform_of(path, metadata)
     _check_outputs(path, metadata, transform, stored)
+    others = stored.other_network() if overrides else []
+    if others and as_trained:
+        raise ConfigError(in_file_order(others, loaded.overrides))
+    for problem in others:
+        warn(str(problem))
     return Saved(
         path, loaded, recipe, state, transform, metadata["classes"], metadata["target_names"], stored.checkpoint
     )
@@ -193,9 +223,6 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-_TOO_MANY = 2**31
-"""Threads that no library can be asked for."""
-
 _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "config": ("a mapping", _is_mapping),
     "input_shape": ("counts", lambda value: value != [] and _is_list_of(int)(value) and min(value) > 0),
@@ -203,7 +230,7 @@ _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "class_weights": ("numbers, or null", lambda value: value is None or _is_list_of(float, int)(value)),
     "target_names": ("names, or null", lambda value: value is None or _is_list_of(str)(value)),
     "transform": ("a mapping", _is_mapping),
-    "threads": ("a count", lambda value: type(value) is int and 0 < value < _TOO_MANY),
+    "threads": ("a count", lambda value: type(value) is int and 0 < value < TOO_MANY),
     FIRST: ("sha256 digests", _is_list_of(str)),
     ACCEPTED: (
         "lists of sha256 digests",

@@ -27,6 +27,8 @@ REPEATED = 10_000_000
 """Multiplications from which a product counts as large that a layer makes again and again, as a recurrent one at every
 step: those of 5 to 7 million were as fast with workers on a machine at rest, and twice as fast on a busy one. Of layers
 with one product each, BLAS threads were faster by 5 to 30 percent."""
+TOO_MANY = 2**31
+"""Threads that no library can be asked for: it counts them in 32 bits."""
 _MEASURED = 2
 """Workers that a rule may take: more were not measured."""
 
@@ -45,7 +47,7 @@ def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Thre
     each row of windows, a recurrent layer one for each step: BLAS threads that meet after every product wait for each
     other. There workers compute a part of the batch each, where it is much work and no example needs another.
     """
-    count = _processors() if wanted == "auto" else wanted
+    count = _processors() if wanted == "auto" else min(wanted, TOO_MANY - 1)
     if count == 1:
         return Threads(1, 1)
     products = list(recipe.model.products(batch))

@@ -15,7 +15,7 @@ from backprop_cli.jobs.compilation import compiles
 from backprop_cli.jobs.configured_job import job_for, measures_of
 from backprop_cli.jobs.network import Prepared, prepare
 from backprop_cli.jobs.plugins import read_config, refuse_plugins
-from backprop_cli.jobs.resume import Resumed, find_run, open_run
+from backprop_cli.jobs.resume import Resumed, check_acceptance, find_run, open_run
 from backprop_cli.jobs.session import OnEvent, Session, first_warnings
 from backprop_cli.jobs.start import first_state
 from backprop_cli.jobs.threads import blas_threads, share_out
@@ -69,8 +69,7 @@ def train(
         raise UsageError("train: give either a CONFIG or --resume RUN")
     if resume is not None and run_dir is not None:
         raise UsageError("train: --run-dir is for a new run; --resume goes on in the run's own directory")
-    if accept_changed_data and resume is None:
-        raise UsageError("train: --accept-changed-data is for --resume; a new run takes its data as it is")
+    check_acceptance(accept_changed_data, resume)
     ask = _Request(run_dir, threads, dry_run, on_event or _ignore, watch or Stopwatch())
     if resume is None:
         with ask.watch("configuration"):

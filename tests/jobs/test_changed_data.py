@@ -222,3 +222,18 @@ def test_what_the_flag_is_not_for(capsys):
     assert capsys.readouterr().err == (
         "train: --accept-changed-data is for --resume; a new run takes its data as it is\n"
     )
+    assert bp("train", write_config(), "--find-lr", "--accept-changed-data") == 2
+    assert capsys.readouterr().err == (
+        "train: --accept-changed-data is for --resume; a new run takes its data as it is\n"
+    )
+
+
+def test_a_range_test_takes_changed_data_as_a_resumed_run_does(capsys):
+    run, _ = run_of(write_config(), "run")
+    digest = digest_of(Path("flowers.csv"))
+    sorted_rows()
+    capsys.readouterr()
+    assert bp("train", "--resume", run, "--find-lr") == 6
+    assert capsys.readouterr().err == refusal(Path("flowers.csv"), digest)
+    assert bp("train", "--resume", run, "--find-lr", "--accept-changed-data") == 0
+    assert f"has changed since the run began (its sha256 was {digest}); going on" in capsys.readouterr().err

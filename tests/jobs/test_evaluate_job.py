@@ -160,7 +160,9 @@ def test_requirements_that_are_met_are_in_the_json_too(run, capsys):
 FORM = "expected a metric, one of >= <= > < ==, and a number, as in 'accuracy>=0.95'\n"
 
 
-@pytest.mark.parametrize("text", ["accuracy", "accuracy=0.9", "accuracy>=", ">=0.9", "accuracy>=much", "a b>=1", ""])
+@pytest.mark.parametrize(
+    "text", ["accuracy", "accuracy=0.9", "accuracy>=", ">=0.9", "accuracy>=much", "accuracy>=nan", "a b>=1", ""]
+)
 def test_what_is_no_requirement(run, text, capsys):
     assert said(capsys, 2, run / "checkpoints" / "best.safetensors", "--require", text) == (
         f"--require {text!r}: {FORM}"
@@ -248,6 +250,22 @@ def test_a_checkpoint_of_another_network(run, capsys):
         "dense_1.bias is float32 [6], expected float32 [7]; "
         "dense_2.weight is float32 [3, 6], expected float32 [3, 7]\n"
     )
+
+
+def test_another_network_that_the_weights_fit(run, capsys):
+    best = run / "checkpoints" / "best.safetensors"
+    change, why = "model.layers.0.activation=relu", "the numbers that the run has saved would mean something else"
+    told = (
+        f"override {change}: model.layers[0].activation.type: was tanh, would be relu: {why}; leave it out, or start a "
+        "new run\n"
+    )
+    assert said(capsys, 2, best, change) == f"{told}1 problem; nothing was run.\n"
+    # The shape of an example that the data has is no change.
+    assert bp("eval", best, "model.input=[2]") == 0
+    capsys.readouterr()
+    for command in ("explain", "show", "gradcheck"):
+        assert bp(command, best, change) == 0
+        assert f"warning: {told}" in capsys.readouterr().err
 
 
 def test_data_that_does_not_fit(run, capsys):

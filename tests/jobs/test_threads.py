@@ -206,3 +206,13 @@ def test_steps_that_cannot_be_compiled_any_more_are_told(monkeypatch):
         monkeypatch.setattr(f"backprop_cli.jobs.{module}.compiler_obstacle", lambda: obstacle)
     told = resumed(run, "training.epochs=3")[1]
     assert told == [f"{NO_LONGER}: its steps were compiled and cannot be: {obstacle}"]
+
+
+@pytest.mark.parametrize("asked", [2**31, 10**30])
+def test_more_threads_than_a_library_can_be_asked_for(asked):
+    run, _ = run_of(write_config(training={"epochs": 1}), "run", threads=asked)
+    assert record(run)["threads"] == threads.TOO_MANY - 1
+    run.joinpath("run.json").write_text(json.dumps({**record(run), "threads": asked}))
+    assert train(None, ["training.epochs=2", f"training.threads={asked}"], resume=run).epochs == 2
+    run.joinpath("run.json").write_text(json.dumps({**record(run), "workers": asked}))
+    assert train(None, ["training.epochs=3"], resume=run).epochs == 3

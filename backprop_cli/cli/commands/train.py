@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -70,8 +70,8 @@ def train(
         config = None
     if find_lr:
         _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run})
-        _refuse("a range test needs the run's own data", {"--accept-changed-data": accept_changed_data})
-        _find_lr(config, given, resume, (low, high), plot, threads, list(plugins or []), quiet, as_json)
+        asked_of_job = {"resume": resume, "threads": threads, "accept_changed_data": accept_changed_data}
+        _find_lr(config, given, (low, high), plot, quiet, as_json, plugins=list(plugins or []), **asked_of_job)
         return
     _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
     with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
@@ -110,14 +110,13 @@ def _refuse(reason: str, options: dict[str, bool]) -> None:
 def _find_lr(
     config: Path | None,
     overrides: list[str],
-    resume: Path | None,
     span: tuple[float | None, float | None],
     plot: Path | None,
-    threads: int | None,
-    plugins: list[Path],
     quiet: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
+    """``options``: those that the job has, too."""
     from backprop_cli.jobs.find_lr import HIGHEST, LOWEST
     from backprop_cli.jobs.find_lr import find_lr as job
     from backprop_cli.report.picture import check_picture, encoded
@@ -134,12 +133,10 @@ def _find_lr(
         result = job(
             config,
             overrides,
-            resume=resume,
             low=low,
             high=high,
-            threads=threads,
-            plugins=plugins,
             on_progress=progress,
+            **options,
         ).to_json()
     if plot is not None:
         with opened(plot) as stream:
