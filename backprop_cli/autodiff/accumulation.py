@@ -161,12 +161,8 @@ def gradient_costs(scalar: Value, wrt: Sequence[Value]) -> tuple[int, int]:
     Reverse is one pass over the local Jacobians; forward one pass an element of ``wrt``, over those that depend on it.
     """
     graph = Linearized([scalar], wrt)
-    passes = [
-        value.size * graph.cost_of_pass(graph.reached(vertex))
-        for value, vertex in graph.inputs.items()
-        if vertex in graph.live
-    ]
-    return sum(passes), graph.cost_of_pass()
+    costs = graph.costs_of_vertices()
+    return sum(cost * size for cost, size in zip(costs, graph.sizes_behind(), strict=True)), sum(costs)
 
 
 def jacobians(outputs: Sequence[Value], wrt: Sequence[Value], order: Direction = "auto") -> list[list[Value]]:

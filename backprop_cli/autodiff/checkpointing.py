@@ -9,9 +9,11 @@ more forward pass (Chen et al. 2016, arXiv 1604.06174). Revolve (Griewank & Walt
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cached_property
+from itertools import accumulate, groupby
 
 from backprop_cli.autodiff.families import ones_like
 from backprop_cli.autodiff.ops.copies import Barrier
@@ -69,7 +71,7 @@ class Stage:
     read: tuple[Value, ...]
     crossing: Mapping[Value, int]
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """What the reverse sweep reads of it."""
         return _bytes(self.read)
@@ -108,8 +110,11 @@ class Segmentation:
     @property
     def bytes(self) -> int:
         """What the forward results that the reverse sweep reads take at most: those kept, and one segment's."""
-        rest = (_bytes(v for stage in segment for v in stage.read if v not in self.kept) for segment in self.segments)
-        return _bytes(self.kept) + max(rest)
+        return _bytes(self.kept) + max(sum(map(self._rest, segment)) for segment in self.segments)
+
+    def _rest(self, stage: Stage) -> int:
+        """What the reverse sweep reads of a stage and is not kept; only what crosses its end can be."""
+        return stage.bytes - _bytes(v for v in stage.crossing if v in self.kept and v in stage.read)
 
     @property
     def repeated(self) -> int:
@@ -119,33 +124,46 @@ class Segmentation:
 
 def segmented(parts: Sequence[Stage], count: int | None = None) -> Segmentation:
     """Stages in ``count`` segments, or in as many as need the least memory; the largest is as small as it can be."""
-    counts = range(1, len(parts) + 1) if count is None else [min(count, len(parts))]
-    return min((_split(parts, number) for number in counts), key=lambda found: found.bytes)
+    if count is not None:
+        return _split(parts, min(count, len(parts)))
+    best = _split(parts, 1)
+    least, bound = best.bytes, 0
+    # Each segment but the last keeps at least what crosses the end of its last stage.
+    for number, crossing in enumerate(sorted(_bytes(part.crossing) for part in parts[:-1]), 2):
+        bound += crossing
+        if bound >= least:
+            break
+        found = _split(parts, number)
+        if found.bytes < least:
+            best, least = found, found.bytes
+    return best
 
 
 def _split(parts: Sequence[Stage], count: int) -> Segmentation:
     """At most ``count`` segments, by bisection over the size of the largest."""
-    sizes = [part.bytes for part in parts]
-    low, high = max(sizes), sum(sizes)
+    sums = [0, *accumulate(part.bytes for part in parts)]
+    low, high = max(part.bytes for part in parts), sums[-1]
     while low < high:
         middle = (low + high) // 2
-        if len(_filled(sizes, middle)) <= count:
+        if len(_filled(sums, middle)) <= count:
             high = middle
         else:
             low = middle + 1
-    segments = tuple(tuple(parts[start:stop]) for start, stop in _filled(sizes, low))
+    segments = tuple(tuple(parts[start:stop]) for start, stop in _filled(sums, low))
     return Segmentation(segments, frozenset(value for segment in segments[:-1] for value in _crossing(segment)))
 
 
-def _filled(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """Consecutive (start, stop) that are as long as they can be without passing ``most``."""
-    found, start, total = [], 0, 0
-    for place, size in enumerate(sizes):
-        if place > start and total + size > most:
-            found.append((start, place))
-            start, total = place, 0
-        total += size
-    return [*found, (start, len(sizes))]
+def _filled(sums: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Consecutive (start, stop) that are as long as they can be without passing ``most``.
+
+    ``sums[k]``: the size of the first k stages; none is larger than ``most``.
+    """
+    found, start = [], 0
+    while start < len(sums) - 1:
+        stop = bisect_right(sums, sums[start] + most) - 1
+        found.append((start, stop))
+        start = stop
+    return found
 
 
 def _crossing(segment: Sequence[Stage]) -> Iterator[Value]:

@@ -6,7 +6,7 @@ Its edges carry structures (see ``structure``), which elimination orders are com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self, TypeVar
@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from backprop_cli.autodiff.jacobian_map import Identity, JacobianMap, LocalMap
-from backprop_cli.autodiff.structure import Local, Structure
+from backprop_cli.autodiff.structure import Local, Structure, positions
 from backprop_cli.autodiff.transforms import check_inexact, dependent
 from backprop_cli.autodiff.value import Value, toposort
 
@@ -207,21 +207,39 @@ class Linearized:
                 after[i].add(j)
         return Blocks(patterns, before, after, frozenset(self.results.values()))
 
-    def cost_of_pass(self, sources: Set[int] | None = None) -> int:
-        """Multiplications of one tangent or cotangent through the edges that leave these vertices; all by default."""
-        return sum(
-            structure.nonzeros
-            for (i, j), structures in self.locals.items()
-            for structure in structures
-            if not structure.is_unit and j in self.live and (sources is None or i in sources)
-        )
+    def costs_of_vertices(self) -> list[int]:
+        """Multiplications of one tangent or cotangent through the edges that leave each vertex."""
+        costs = [0] * len(self.values)
+        for (i, j), structures in self.locals.items():
+            if j in self.live:
+                costs[i] += sum(structure.nonzeros for structure in structures if not structure.is_unit)
+        return costs
 
-    def reached(self, vertex: int) -> set[int]:
-        """The vertex and those that depend on it."""
-        found = {vertex}
-        for i, j in sorted(self.locals, key=lambda edge: edge[1]):
-            if i in found:
-                found.add(j)
+    def sizes_behind(self) -> list[int]:
+        """The number of elements of live inputs that each vertex depends on, for an input also its own.
+
+        An input is a bit of a mask; masks are dropped after their last reader, so that a chain keeps one or two.
+        """
+        sizes = [value.size for value in self.inputs]
+        last = {i: j for i, j in sorted(self.locals, key=lambda edge: edge[1])}
+        operands: list[list[int]] = [[] for _ in self.values]
+        for i, j in self.locals:
+            operands[j].append(i)
+        bits = {vertex: bit for bit, vertex in enumerate(self.inputs.values()) if vertex in self.live}
+        masks: dict[int, int] = {}
+        found = []
+        for vertex in range(len(self.values)):
+            mask, size = 0, 0
+            if vertex in bits:
+                mask, size = 1 << bits[vertex], sizes[bits[vertex]]
+            for i in operands[vertex]:
+                new = masks[i] & ~mask
+                mask |= new
+                size += found[i] if new == masks[i] else sum(sizes[bit] for bit in positions(new))
+                if last[i] == vertex:
+                    del masks[i]
+            masks[vertex] = mask
+            found.append(size)
         return found
 
 
