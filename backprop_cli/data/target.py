@@ -147,7 +147,7 @@ def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArra
     found = table.columns[column]
     if isinstance(found, Text):
         codes = found.codes if rows is None else found.codes[rows]
-        if codes.min(initial=0) < 0:
+        if codes.min() < 0:
             raise DataError(_missing(table, column, _row(rows, int(np.argmin(codes)))) + missing_texts(found))
         used, codes = np.unique(codes, return_inverse=True)
         return _merged([found.categories[code] for code in used], codes)

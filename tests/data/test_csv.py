@@ -89,6 +89,18 @@ def test_a_number_read_as_label_text_or_number(folder: Path) -> None:
     assert [labels.categories[code] for code in labels.codes] == [1, 2.0, "007"]
 
 
+@pytest.mark.parametrize("kind", ["auto", "label", "text", "number"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", [False, True])
+def test_an_empty_cell_at_the_end_of_the_file_is_a_missing_value(
+    folder: Path, kind: str, newline: str, end: bool
+) -> None:
+    lines = newline.join(["x,y", "1,2", "3,"]) + newline * end
+    table = read(folder, lines, kinds={"y": kind})
+    first = {"label": 2, "text": "2"}.get(kind, 2.0)
+    assert plain(table) == {"x": [1.0, 3.0], "y": [first, None]}
+
+
 def test_labels_too_large_for_a_float_stay_exact(folder: Path) -> None:
     labels = read(folder, f"a\n{2**53}\n{2**53 + 1}\n", kinds={"a": "label"}).columns["a"]
     assert isinstance(labels, Text)

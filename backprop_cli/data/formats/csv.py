@@ -130,7 +130,9 @@ class Csv(TableFormat):
         comma, position = self.delimiter.encode(), header.index(column)
         behind = len(header) - position
         if behind == 1:
-            return b"".join([line.rsplit(comma, 1)[-1] for line in block]).decode("ascii").splitlines()
+            ends = [line.rsplit(comma, 1)[-1] for line in block]
+            # Without a line feed an empty cell at the end of the file would be none.
+            return b"".join([*ends, b"" if ends[-1].endswith(b"\n") else b"\n"]).decode("ascii").splitlines()
         if behind <= position:
             fields = [line.rsplit(comma, behind)[-behind] for line in block]
         else:
