@@ -1,7 +1,7 @@
 """Small files that spare work at the next start: machine code, verdicts on plugins. Each may be deleted.
 
-An entry is a digest, and what it is of. One counts that is whole, the user's own, and in a folder of the user's where
-nobody else writes; any other is as if it were not there. Nothing in here raises.
+An entry is a digest followed by its content. It is used only if it is whole, belongs to the user, and lies in a folder
+of the user's to which nobody else can write; otherwise it is treated as missing. Nothing in here raises.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ KEPT = 64
 """Files of one kind that are kept: the newest."""
 
 _DIGEST = hashlib.sha256().digest_size
-_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH if hasattr(os, "geteuid") else 0
+"""Permissions that others must not have. Windows has none: there every file reports all of them."""
 
 
 def cache_folder() -> Path:
     """``~/.cache/backprop-cli``, or the same in ``$XDG_CACHE_HOME``; it need not exist."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-cli"
-    except RuntimeError:  # nobody knows where this user is at home
+    except RuntimeError:  # this user has no home directory
         return Path(os.devnull) / "backprop-cli"
 
 
 def distrust() -> str:
-    """Why the folder is not used though it is there: others could put something into it. Empty where it is."""
+    """Why an existing cache folder is not used: others could write to it. Empty if it is used."""
     folder = cache_folder()
     try:
         own = {folder.lstat().st_uid, folder.stat().st_uid} <= _users()
@@ -46,7 +47,7 @@ def distrust() -> str:
 
 
 def load(kind: str, name: str) -> bytes | None:
-    """The content of the entry ``<kind>_<name>``; None where there is none that counts."""
+    """The content of the entry ``<kind>_<name>``; None if it is missing or cannot be trusted."""
     path = cache_folder() / f"{kind}_{name}"
     try:
         if distrust():
@@ -63,7 +64,7 @@ def load(kind: str, name: str) -> bytes | None:
 
 
 def save(kind: str, name: str, content: bytes) -> None:
-    """Keep ``content`` as the entry ``<kind>_<name>``, if that can be; the oldest entries of its kind go."""
+    """Store ``content`` as the entry ``<kind>_<name>`` if possible; remove the oldest entries of its kind."""
     folder = cache_folder()
     path = folder / f"{kind}_{name}"
     with contextlib.suppress(OSError, ValueError):
@@ -84,12 +85,12 @@ def save(kind: str, name: str, content: bytes) -> None:
 
 
 def _digest(path: Path, content: bytes) -> bytes:
-    """Of name and content: an entry under the name of another one does not count."""
+    """Digest of name and content, so that an entry renamed to another is not used."""
     return hashlib.sha256(path.name.encode() + b"\0" + content).digest()
 
 
 def _users() -> set[int]:
-    """Whom files must belong to; where there are no such numbers (Windows) it is 0 for all."""
+    """The user whom files must belong to. Windows has no such numbers and reports 0 for every file."""
     return {os.geteuid()} if hasattr(os, "geteuid") else {0}
 
 

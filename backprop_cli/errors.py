@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from backprop_cli.visible import marked, one_line, shortened, terminal_width
 
@@ -171,6 +172,36 @@ class BpWarning(UserWarning):
 def warn(text: str) -> None:
     """Warn a user: ``train`` writes it to the run's log, ``validate`` lists it, other commands print it."""
     warnings.warn(text, BpWarning, stacklevel=3)
+
+
+@contextmanager
+def warnings_to(tell: Callable[[str], None], others: Callable[..., None] | None = None) -> Iterator[None]:
+    """Call ``tell`` once with each text that ``warn`` is called with inside.
+
+    ``others`` receives all other warnings, with the arguments of ``warnings.showwarning``; by default they are shown as
+    before.
+    """
+    show, seen = others or warnings.showwarning, set[str]()
+
+    def receive(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = str(message)
+        if not issubclass(category, BpWarning):
+            show(message, category, filename, lineno, file, line)
+        elif text not in seen:
+            seen.add(text)
+            tell(text)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", BpWarning)
+        warnings.showwarning = receive
+        yield
 
 
 class CheckpointError(BpError):

@@ -1,25 +1,31 @@
-"""How much memory there is, and what is said where something would not fit into it."""
+"""How much memory there is, and the message for what does not fit into it."""
 
 from __future__ import annotations
 
 import os
 import re
-import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from backprop_cli.errors import BpError
 
+if sys.platform == "win32":
+    resource = None
+else:
+    import resource
+
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
 def installed() -> int:
-    """Bytes that this process can have: the machine's, or fewer where ``ulimit -v`` says so."""
+    """Bytes that this process may use: the machine's memory, or the limit set by ``ulimit -v`` if that is lower."""
     try:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         machine = sys.maxsize
+    if resource is None:
+        return machine
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return machine if limit == resource.RLIM_INFINITY else min(machine, limit)
 

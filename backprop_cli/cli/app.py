@@ -19,7 +19,7 @@ from backprop_cli import __version__, memory
 from backprop_cli.cli.command import COMMANDS
 from backprop_cli.cli.exit_codes import exit_code_block
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
-from backprop_cli.errors import BpError, BpWarning, did_you_mean
+from backprop_cli.errors import BpError, did_you_mean, warnings_to
 from backprop_cli.registry import discover, plugin_line
 from backprop_cli.visible import one_line
 
@@ -77,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     report, signals = _Report(as_json="--json" in own), list[int]()
     try:
-        with _interrupted_by(signals), _warnings_in_a_line():
+        with _interrupted_by(signals), warnings_to(_say_warning, _say_other_warning):
             return _invoke(arguments)
     except typer.Exit as end:
         return int(end.exit_code)
@@ -163,27 +163,19 @@ def _invoke(arguments: Sequence[str]) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
-    """What jobs warn of is said as commands say it."""
+def _say_warning(text: str) -> None:
+    say(f"warning: {one_line(text)}")
 
-    def say_it(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if issubclass(category, BpWarning):
-            say(f"warning: {one_line(str(message))}")
-        else:
-            say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", BpWarning)
-        warnings.showwarning = say_it
-        yield
+def _say_other_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
 
 @contextlib.contextmanager

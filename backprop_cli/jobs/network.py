@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from backprop_cli.data.file import DataFile, NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import BpWarning, ConfigError, DataError, MissingDataError
+from backprop_cli.errors import ConfigError, DataError, MissingDataError, warnings_to
 from backprop_cli.jobs.overfit import first_batches
 from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
@@ -84,25 +82,12 @@ def prepare(loaded: Loaded, kept: Kept | None = None) -> Prepared:
     shape = config.model.input or known_input_shape(config.data, loaded.base)
     if shape is not None:
         check_model(loaded, shape)  # before data is read, which may take a while
-    with _collected() as found:
+    found: list[str] = []
+    with warnings_to(found.append):
         dataset = load(loaded, None if kept is None else kept.transform)
         recipe = _recipe(loaded, dataset, kept)
     dataset = first_batches(config, dataset)
     return Prepared(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe, found)
-
-
-@contextmanager
-def _collected() -> Iterator[list[str]]:
-    """The texts of the ``BpWarning``s within, once each; they are not shown. Other warnings go their way."""
-    texts: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", BpWarning)
-        yield texts
-    for each in caught:
-        if not issubclass(each.category, BpWarning):
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-        elif str(each.message) not in texts:
-            texts.append(str(each.message))
 
 
 def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:

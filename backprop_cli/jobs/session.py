@@ -16,7 +16,7 @@ from backprop_cli.config.cautions import warnings_of, warnings_with
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.config.schema import Config
-from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError
+from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError, warnings_to
 from backprop_cli.jobs.baselines import Baselines, baselines_of
 from backprop_cli.jobs.gradient_hook import GradientHook
 from backprop_cli.jobs.network import Prepared
@@ -28,7 +28,6 @@ from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
 from backprop_cli.jobs.start import origin
 from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.jobs.train_result import TrainResult
-from backprop_cli.jobs.warned import telling
 from backprop_cli.nn.metric import MetricType
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
@@ -105,7 +104,7 @@ class Session:
 
     def run_all(self) -> TrainResult:
         """From the first event to the last file; run.json always tells how it ended."""
-        with asked_to_end() as self._asked, telling(lambda text: self._on_event(Warned(text))):
+        with asked_to_end() as self._asked, warnings_to(lambda text: self._on_event(Warned(text))):
             self._open_record()
             try:
                 with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
