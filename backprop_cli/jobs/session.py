@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from backprop_cli.config.cautions import warnings_of, warnings_with
 from backprop_cli.config.dump import to_yaml
@@ -18,6 +16,7 @@ from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.config.schema import Config
 from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError, warnings_to
 from backprop_cli.jobs.baselines import Baselines, baselines_of
+from backprop_cli.jobs.final_metrics import final_metrics
 from backprop_cli.jobs.gradient_hook import GradientHook
 from backprop_cli.jobs.network import Prepared
 from backprop_cli.jobs.overfit import notice, shortfall
@@ -26,19 +25,14 @@ from backprop_cli.jobs.same_data import ACCEPT, changed
 from backprop_cli.jobs.saved import network_metadata
 from backprop_cli.jobs.signals import Asked, EndedAtOnce, asked_to_end
 from backprop_cli.jobs.start import origin
-from backprop_cli.jobs.threads import blas_threads
 from backprop_cli.jobs.train_result import TrainResult
-from backprop_cli.nn.metric import MetricType
 from backprop_cli.run.checkpoint import Checkpoint
-from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.journal import Journal, lost_epochs, write_table
 from backprop_cli.run.settings import CheckpointSettings
-from backprop_cli.settings import Many
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Checking, Event, Failed, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
@@ -254,7 +248,7 @@ class Session:
 
     def _finish(self) -> TrainResult:
         state, run, status = self.state, self.run, "finished"
-        metrics = self._metrics()
+        metrics = final_metrics(self.prepared, self.trainer, run, self._network, self.threads)
         self._compare_with_first_loss(metrics["train/loss"])
         self._close_record(status, 0, metrics)
         self._tell(Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path)))
@@ -294,41 +288,6 @@ class Session:
             "monitor": monitor.name,
             "value": memory["value"],
         }
-
-    def _metrics(self) -> dict[str, float]:
-        """Every split's metrics of the kept model, as eval computes them: with the threads and metrics of its time.
-
-        Raises:
-            DivergenceError: its loss is not finite.
-
-        """
-        dataset, evaluator, network = self.prepared.dataset, self.trainer.evaluator, self.state.evaluated
-        last, threads = {name: vector.copy() for name, vector in network.items()}, self.threads
-        if self.run.best.exists():
-            best, recipe = load_checkpoint(self.run.best), self.prepared.recipe
-            kept = State.start(recipe, self.config.seed)
-            kept.restore(recipe, best.tensors, None, str(self.run.best))
-            for name, vector in network.items():
-                vector[...] = kept.network[name]
-            threads, metrics = int(best.metadata["threads"]), best.metadata["config"]["metrics"]
-            if metrics != self._network["config"]["metrics"]:
-                own = TypeAdapter(Many[MetricType]).validate_python(metrics)
-                evaluator = Evaluator(recipe, network, own, self.trainer.job.to_unit)
-        with blas_threads(threads):
-            found = {
-                f"{name}/{metric}": value
-                for name, split in dataset.measured.items()
-                for metric, value in evaluator.evaluate(split).items()
-            }
-        for name, vector in network.items():
-            vector[...] = last[name]
-        for name, value in found.items():
-            if name.endswith("/loss") and not math.isfinite(value):
-                raise DivergenceError(
-                    f"training diverged: {name} of the trained model is {value:g}; "
-                    "lower optimizer.learning_rate or set training.clip_norm"
-                )
-        return found
 
     def _origin(self) -> dict[str, Any] | None:
         return None if self.resumed is not None else origin(self.prepared.loaded, self.prepared.recipe)
