@@ -1,6 +1,6 @@
-"""Text as a terminal shows it: nothing in it is obeyed, and it has a width in columns.
+"""Text made safe for a terminal, and its width in columns.
 
-Names, values and lines of files may hold anything. Whatever is printed or logged passes through ``visible`` on its way.
+Names, values and lines of files may hold any character. All text that is printed or logged passes through ``visible``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 import sys
 import unicodedata
 
-# Controls but newline and tab, what reorders or hides text, line separators, and surrogates, which no file can hold.
-# The joiners U+200C and U+200D are not here: they are part of words and of emoji.
+# Controls except newline and tab, characters that reorder or hide text, line separators, and lone surrogates, which
+# cannot be encoded. The joiners U+200C and U+200D are left out: they are part of words and of emoji.
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -32,12 +32,12 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""The same on one line: newlines and tabs are escapes too (``\n``)."""
+    r"""``visible`` with newlines and tabs escaped, too (``\n``)."""
     return _BREAKS.sub(lambda found: "\\t" if found[0] == "\t" else "\\n", visible(text))
 
 
 def json_visible(text: str) -> str:
-    """JSON text, which says the same, with JSON's own escapes for these characters."""
+    """JSON text with JSON's own escapes for these characters, so that it decodes to the same value."""
     return _OBEYED.sub(_json_escape, text)
 
 
@@ -55,8 +55,12 @@ def _json_escape(found: re.Match[str]) -> str:
     return "".join(f"\\u{units[k]:02x}{units[k + 1]:02x}" for k in range(0, len(units), 2))
 
 
-def shortened(text: str, most: int) -> str:
-    """``text`` with its middle left out where it has more than ``most`` characters."""
+VALUE_WIDTH = 60
+"""Characters of a value that a message shows."""
+
+
+def shortened(text: str, most: int = VALUE_WIDTH) -> str:
+    """``text``, without its middle if it has more than ``most`` characters."""
     if len(text) <= most:
         return text
     kept = most - len(_DOTS)
@@ -77,7 +81,7 @@ def _columns_of(char: str) -> int:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal, or what ``COLUMNS`` says; 80 where nobody knows."""
+    """Columns of the terminal, or the value of ``COLUMNS`` if it is set; 80 if neither is known."""
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and 0 < int(given) < 10_000:
         return int(given)
@@ -96,7 +100,7 @@ def marked(source: str, column: int, width: int, room: int) -> tuple[str, str]:
 
     ``width``: characters that are marked; carets end with the line. Tabs are kept, so that both lines have the same.
     """
-    # Of a line of a megabyte only what may be shown is looked at.
+    # A line may be a megabyte long: only characters that may be shown are processed.
     first, last = max(0, column - room), column + room
     cells = [char if char == "\t" else one_line(char) for char in source[first:last]]
     widths = [_TAB if cell == "\t" else columns(cell) for cell in cells]
@@ -109,9 +113,9 @@ def marked(source: str, column: int, width: int, room: int) -> tuple[str, str]:
 
 
 def _window(widths: list[int], place: int, width: int, room: int, cut: tuple[bool, bool]) -> tuple[int, int]:
-    """The first of the cells that are shown, and the one after the last; ``cut``: the line goes on before, and after.
+    """The range of cells to show. ``cut``: whether the line goes on before the first cell, and after the last.
 
-    A third of the room stands before the mark, or more where what follows is short.
+    A third of the room is left of the mark, more if little text follows it.
     """
     if sum(widths) <= room and not any(cut):
         return 0, len(widths)

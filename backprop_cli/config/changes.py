@@ -1,4 +1,4 @@
-"""What differs between two configurations, and what a run that is resumed does about it: see ``settings.OnResume``."""
+"""Differences between two configurations, and what a resumed run does about each: see ``settings.OnResume``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from backprop_cli.config import scalars
 from backprop_cli.config.fields import has_marker
 from backprop_cli.config.path import TreePath
 from backprop_cli.settings import REFUSED, IsPath, OnResume, Settings
+from backprop_cli.visible import shortened
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,7 @@ def _are_lists_of_settings(before: Any, after: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = _text(value)
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
+    return shortened(_text(value))
 
 
 def _text(value: Any) -> str:
@@ -79,7 +79,3 @@ def _text(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "[" + ", ".join(map(_text, value)) + "]"
     return "none" if value is None else scalars.write(value)
-
-
-_WIDTH = 60
-"""Characters of a value that a message has room for."""

@@ -1,4 +1,4 @@
-"""Whether a fitted transform that was read from a file is one: types of all its fields, and sizes that fit."""
+"""Validation of a fitted transform that was read from a file: types of all fields, and sizes that fit together."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from backprop_cli.data.features import Coded, Scaled
 from backprop_cli.data.transform import Transform
+from backprop_cli.visible import shortened
 
 
 def check_fitted(transform: Transform) -> None:
-    """Raise ValueError, which names the field, for a transform that fitting does not make."""
+    """Raises: ValueError, naming the field, for a transform that fitting cannot have produced."""
     _check_fields("transform", transform)
     for place, feature in enumerate(transform.features):
         name = f"features[{place}]"
@@ -51,22 +52,22 @@ def _check_sizes(name: str, holder: object, fields: tuple[str, ...], size: int) 
         if array.shape not in ((1,), (size,)):
             raise ValueError(f"{name}.{field}: expected 1 or {size} numbers, got {array.size}")
         if not np.isfinite(array).all() or (field in ("divisor", "deviation") and not array.all()):
-            raise ValueError(f"{name}.{field}: has what no number is divided by, or is not finite")
+            raise ValueError(f"{name}.{field}: must be finite, and a divisor not 0")
 
 
 def _check_fields(name: str, value: Any) -> None:
-    """A dataclass, and those in it."""
+    """Check the types of a dataclass's fields, and of dataclasses inside it."""
     for key, hint in _hints(type(value)).items():
         inner = getattr(value, key)
         if not _fits(inner, hint):
-            raise ValueError(f"{name}.{key}: is not what it should be: {str(inner)[:60]}")
+            raise ValueError(f"{name}.{key}: has the wrong type: {shortened(str(inner))}")
         for place, item in enumerate(inner if isinstance(inner, tuple) else [inner]):
             if dataclasses.is_dataclass(item):
                 _check_fields(f"{key}[{place}]" if isinstance(inner, tuple) else key, item)
 
 
 def _hints(cls: type) -> dict[str, Any]:
-    """What each field of a dataclass is annotated as."""
+    """The annotation of each field of a dataclass."""
     from backprop_cli.nn.loss import Task
 
     hints = get_type_hints(cls, localns={"Task": Task})
@@ -74,7 +75,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type: names, numbers, tuples of them, arrays, settings, None."""
+    """Whether a value matches an annotation: names, numbers, tuples of them, arrays, settings, None."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(_fits(value, each) for each in inner)

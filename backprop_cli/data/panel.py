@@ -1,4 +1,4 @@
-"""Rows in the order of time, each series of a file by itself."""
+"""Panels: the series of a table, one after the other, each sorted by time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop_cli.data.settings import WindowSettings
 from backprop_cli.data.split import Indices
-from backprop_cli.data.table import Table, show, spelled
+from backprop_cli.data.table import Table, alike, show, spelled
 from backprop_cli.data.text import number_of
 from backprop_cli.data.times import Key, Times
 from backprop_cli.errors import DataError
@@ -17,10 +17,9 @@ from backprop_cli.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """The series of a table that holds one after the other, each in the order of time.
+    """The series of a table that holds them one after the other, each sorted by time.
 
-    Series k, called ``names[k]`` (the empty text where there is one), are the rows from ``begins[k]`` up to
-    ``begins[k + 1]``.
+    Series k is rows ``begins[k]`` to ``begins[k + 1] - 1``; its name is ``names[k]`` (empty for a single series).
 
     Shapes: begins int64 (series + 1,)
     """
@@ -40,7 +39,7 @@ class Panel:
 
 
 def fit_times(table: Table, window: WindowSettings) -> Times:
-    """How the table spells its times. Raises: DataError where day and month may be mistaken for each other."""
+    """How the table spells its times. Raises: DataError if the order of day and month is ambiguous."""
     if window.time is None:
         return Times()
     texts = spelled(table.column(window.time))
@@ -48,11 +47,12 @@ def fit_times(table: Table, window: WindowSettings) -> Times:
 
 
 def order_of_rows(table: Table, window: WindowSettings, times: Times) -> tuple[Indices, Panel]:
-    """The rows of each series one after the other, in the order of time; series by name, numbers by value.
+    """The order that puts the rows of each series together and sorts them by time, and the resulting panel.
 
-    So the order does not depend on that of the file, unless there are no times.
+    Series are sorted by name, names that are numbers by value. With times the result does not depend on the order of
+    the file; without them the rows of a series keep that order.
 
-    Raises: DataError for a time or group that is missing, for a time that is none, and for one that a series has twice.
+    Raises: DataError for a missing time or group, a malformed time, and a time that a series has twice.
     """
     table.require(window.order)
     codes, names = _groups(table, window.group or ())
@@ -68,16 +68,15 @@ def order_of_rows(table: Table, window: WindowSettings, times: Times) -> tuple[I
 
 
 def _groups(table: Table, columns: Sequence[str]) -> tuple[Indices, list[str]]:
-    """The number of each row's series, and what they are called."""
+    """The index of each row's series, and the names of the series."""
     if not columns:
         return np.zeros(table.rows, np.int64), [""]
     texts = [spelled(table.column(column)) for column in columns]
     for column, cells in zip(columns, texts, strict=True):
         missing = [row for row, cell in enumerate(cells) if cell is None]
         if missing:
-            count = "" if len(missing) == 1 else f" ({len(missing):,} rows like it)"
             place = table.at(missing[0], column)
-            raise DataError(f"{place}: the row's group is missing{count}; fill it in or remove the row")
+            raise DataError(f"{place}: the row's group is missing{alike(len(missing))}; fill it in or remove the row")
     keys = list(zip(*texts, strict=True))
     index = {key: place for place, key in enumerate(sorted(set(keys), key=lambda key: [*map(_by_value, key)]))}
     return np.array([index[key] for key in keys], np.int64), [", ".join(map(str, key)) for key in index]
@@ -90,7 +89,7 @@ def _by_value(text: str | None) -> tuple[bool, float, str]:
 
 
 def _ranks(keys: Sequence[Key]) -> Indices:
-    """Whole numbers in the order of the keys, which may be too large for int64."""
+    """The rank of each key. Keys may be too large for int64."""
     rank = {key: place for place, key in enumerate(sorted(set(keys)))}
     return np.array([rank[key] for key in keys], np.int64)
 
@@ -105,7 +104,7 @@ def _refuse_twice(
     text = show(spelled(table.column(column).take(np.array([row])))[0])
     group = names[codes[row]]
     where = f" in group {show(group)}" if len(names) > 1 or group else ""
-    more = "" if len(again) == 1 else f" ({len(again):,} rows like it)"
+    more = alike(len(again))
     way_out = (
         "remove one of the rows, or name one more column in data.window.group"
         if group
@@ -118,7 +117,7 @@ def _refuse_twice(
 
 
 def labels_of_rows(table: Table, window: WindowSettings) -> dict[str, list[str | None]]:
-    """The time and groups of each row, by the names of their columns, as they are spelled."""
+    """The time and groups of each row as spelled in the file, by the names of their columns."""
     named = [*(() if window.time is None else (window.time,)), *(window.group or ())]
     return {name: spelled(table.column(name)) for name in named}
 

@@ -60,9 +60,8 @@ Column = Numbers | Text
 class Table:
     """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, no lines).
 
-    ``files[row]`` is the file that the row is, where the table is a folder of them. ``places[row]``: the row that it is
-    in the file, from 0, where they are in another order here. ``plain``: columns whose numbers are spelled as Python
-    does where the source's others are not.
+    ``files[row]``: the row's file, in a table of a folder. ``places[row]``: the row's place in the file, from 0, in a
+    reordered table. ``plain``: columns with numbers in Python's spelling, in a source that has another.
     """
 
     name: str
@@ -73,7 +72,7 @@ class Table:
     plain: frozenset[str] = frozenset()
 
     def take(self, rows: NDArray[np.int64]) -> Table:
-        """The table of these rows, in their order; messages name them as before."""
+        """The table of these rows, in this order. Messages still name their places in the file."""
         columns = {name: column.take(rows) for name, column in self.columns.items()}
         lines = None if self.lines is None else self.lines[rows]
         files = None if self.files is None else [self.files[row] for row in rows]
@@ -127,7 +126,7 @@ class Table:
 
 
 def joined(tables: Sequence[Table]) -> Table:
-    """The rows of tables with the same columns, one after the other, as of one file."""
+    """Tables with the same columns, concatenated."""
     first, lines = tables[0], [table.lines for table in tables if table.lines is not None]
     columns = {name: _joined([table.columns[name] for table in tables]) for name in first.columns}
     return Table(first.name, columns, np.concatenate(lines) if lines else None)
@@ -146,7 +145,7 @@ def _joined(parts: Sequence[Column]) -> Column:
 
 
 def spelled(column: Column) -> list[str | None]:
-    """A column's cells as text, whole numbers without a point; None where they are missing."""
+    """A column's cells as text, whole numbers without a point; None for a missing value."""
     if isinstance(column, Text):
         texts = [*map(str, column.categories), None]
         return [texts[code] for code in column.codes]
@@ -181,7 +180,7 @@ class NoColumnError(DataError):
 
 
 _HINTS = 20
-"""Missing columns that get the nearest name; of more the names are all other ones."""
+"""Most missing columns for which a message suggests names: if there are more, it is another file."""
 
 
 def require_columns(file: str, names: Iterable[str], known: Collection[str], what: str = "column") -> None:
@@ -190,6 +189,11 @@ def require_columns(file: str, names: Iterable[str], known: Collection[str], wha
     missing = [name for name in wanted if name not in known]
     if missing:
         raise NoColumnError(file, missing, list(known), [name for name in known if name not in wanted], what)
+
+
+def alike(count: int) -> str:
+    """For the end of a message on the first of ``count`` rows: how many there are, or nothing if it is the only one."""
+    return "" if count == 1 else f" ({count:,} rows like it)"
 
 
 def show(value: object, width: int = 60) -> str:

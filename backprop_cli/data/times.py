@@ -1,4 +1,4 @@
-"""Times as files spell them, and their order."""
+"""Parsing of dates and times, which must be unambiguous: they put the rows of a series in order."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
-from backprop_cli.data.table import show
+from backprop_cli.data.table import alike, show
 from backprop_cli.data.text import number_of
 from backprop_cli.errors import DataError
 
 Key = int | float
-"""What times are ordered by: numbers as they are, dates in nanoseconds since 1970."""
+"""Sort key of a time: a number itself, a date in nanoseconds since 1970."""
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
@@ -60,15 +60,15 @@ class _Parsed:
 
 @dataclass(frozen=True)
 class Times:
-    """How a column spells times. ``day_first``: whether 1/2/2024 is in February; None: it spells none in that way."""
+    """How a column spells times. ``day_first``: whether 1/2/2024 is in February; None if no time has that form."""
 
     day_first: bool | None = None
 
     @classmethod
     def of(cls, texts: Iterable[str], place: str) -> Times:
-        """What ``texts`` say of the order of day and month. ``place`` names the column in messages.
+        """Infer the order of day and month from ``texts``. ``place`` names the column in messages.
 
-        Raises: DataError where they do not say it, or contradict each other.
+        Raises: DataError if they are ambiguous or contradict each other.
         """
         pairs = {
             text: (int(str(found.parts["first"])), int(str(found.parts["other"])))
@@ -93,19 +93,19 @@ class Times:
         return cls(day is not None)
 
     def keys(self, texts: Sequence[str | None], at: Callable[[int], str]) -> list[Key]:
-        """What the rows with these texts are ordered by. ``at`` is the place of a row in messages.
+        """The sort key of each row's text. ``at`` gives the place of a row for messages.
 
-        Raises: DataError for times that are missing, are none, or are spelled in several ways.
+        Raises: DataError for a missing or malformed time, and for times spelled in several ways.
         """
         missing = [row for row, text in enumerate(texts) if text is None]
         if missing:
-            raise DataError(f"{at(missing[0])}: the time is missing{_count(missing)}; fill it in or remove the row")
+            raise DataError(f"{at(missing[0])}: the time is missing{alike(len(missing))}; fill it in or remove the row")
         distinct = dict.fromkeys(text for text in texts if text is not None)
         found = {text: self._key(text) for text in distinct}
         wrong = [row for row, text in enumerate(texts) if text is not None and found[text] is None]
         if wrong:
             got = show(texts[wrong[0]])
-            raise DataError(f"{at(wrong[0])}: expected a time, got {got}{_count(wrong)}; times are {EXAMPLES}")
+            raise DataError(f"{at(wrong[0])}: expected a time, got {got}{alike(len(wrong))}; times are {EXAMPLES}")
         self._check_alike(texts, at)
         return [key for text in texts if (key := found[str(text)]) is not None]
 
@@ -131,24 +131,20 @@ class Times:
 
 
 def are_dates(texts: Sequence[str]) -> bool:
-    """Whether all of these different texts are dates; numbers may be anything."""
+    """Whether all of these distinct texts are dates that ``Times`` may order. Plain numbers are not dates."""
     return bool(texts) and all(_kind(text) not in (None, _NUMBER) for text in texts)
 
 
 def are_numbers(texts: Sequence[str]) -> bool:
-    """Whether all of these different texts are numbers."""
+    """Whether all of these distinct texts are numbers."""
     return bool(texts) and all(number_of(text) is not None for text in texts)
-
-
-def _count(rows: Sequence[int]) -> str:
-    return "" if len(rows) == 1 else f" ({len(rows):,} rows like it)"
 
 
 _NUMBER = "a number"
 
 
 def _kind(text: str) -> str | None:
-    """What must be the same in a column; None: this is no time."""
+    """The style of a time, which must be the same throughout a column; None for any other text."""
     found = _match(text)
     if found is None:
         return None
@@ -169,13 +165,13 @@ def _match(text: str) -> _Parsed | None:
 
 
 def _value(found: _Parsed, day_first: bool | None) -> Key:
-    """Raises: ValueError for a date that there is not."""
+    """The sort key. Raises: ValueError for a date that does not exist."""
     parts = found.parts
     if found.style == "number":
         text = str(parts["number"])
         number = float(text)
         if number - number != 0:
-            raise ValueError(text)  # infinite, or none
+            raise ValueError(text)  # infinite or NaN
         return int(text) if text.lstrip("+-").isdigit() else number
     day = _day(found, day_first)
     hour, minute, second = (int(parts.get(name) or 0) for name in ("hour", "minute", "second"))

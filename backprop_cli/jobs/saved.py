@@ -32,6 +32,7 @@ from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.program import Recipe
 from backprop_cli.training.state import State
+from backprop_cli.visible import shortened
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _check_outputs(path: Path, metadata: Mapping[str, Any], transform: Transform
     """Refuse a transform whose targets are not those that the network has outputs for. Raises: CheckpointError."""
     for name, here in (("classes", transform.classes), ("target_names", transform.target_names)):
         if metadata[name] != here:
-            raise _misshapen(path, name, f"those of its transform, {json.dumps(here)[:_SHOWN]}", metadata[name])
+            raise _misshapen(path, name, f"those of its transform, {shortened(json.dumps(here))}", metadata[name])
     named = transform.classes if stored.original.config.loss.task in LABELLED else transform.target_names
     outputs = stored.model.output_shape[-1]
     if named is not None and stored.original.config.loss.outputs_for(len(named)) != outputs:
@@ -252,10 +253,5 @@ def _require(path: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def _misshapen(path: Path, name: str, expected: str, value: Any) -> CheckpointError:
-    text = json.dumps(value)
-    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    shown = shortened(json.dumps(value))
     return CheckpointError(f"{path}: {name} in its metadata: expected {expected}, got {shown}; use another checkpoint")
-
-
-_SHOWN = 60
-"""Characters of a value that a message has room for."""

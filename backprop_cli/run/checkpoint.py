@@ -18,6 +18,7 @@ from backprop_cli.errors import CheckpointError, warn
 from backprop_cli.run.atomic import NotReplacedError, reason, rename, write_atomically
 from backprop_cli.run.directory import BEST, LAST, LATEST, resume_command, step_checkpoints, way_out
 from backprop_cli.run.tensor_file import LONGEST_HEADER, TensorFile
+from backprop_cli.visible import shortened
 
 FORMAT_VERSION = 1
 _VERSION, _DIGEST = "format_version", "sha256"
@@ -117,7 +118,7 @@ def load(path: Path) -> Checkpoint:
     try:
         metadata = {key: json.loads(value) for key, value in header.items()}
     except (ValueError, RecursionError) as error:
-        raise DamagedError(path, f"is damaged: its metadata is not JSON ({str(error)[:100]})") from error
+        raise DamagedError(path, f"is damaged: its metadata is not JSON ({shortened(str(error), 100)})") from error
     return Checkpoint(tensors, {key: value for key, value in metadata.items() if key not in _RESERVED})
 
 

@@ -21,6 +21,7 @@ from backprop_cli.registry import snake_case
 from backprop_cli.run.atomic import NotReplacedError, close, reason, sync_folder, write_atomically
 from backprop_cli.run.directory import finite, resume_command, way_out
 from backprop_cli.training.events import Event, Step, Warned
+from backprop_cli.visible import shortened
 
 Row = dict[str, Any]
 
@@ -224,12 +225,7 @@ def _parse(line: bytes) -> Row | None:
 def _shown(row: Row, key: str) -> str:
     if key not in row:
         return "nothing"
-    text = json.dumps(row[key])
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
-
-
-_LONGEST = 40
-"""Characters of a value that a message has room for."""
+    return shortened(json.dumps(row[key]))
 
 
 def _is_count(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""run.json, checked as it is read: what a run says of itself."""
+"""run.json, the record that a run keeps of itself, validated when it is read."""
 
 from __future__ import annotations
 
@@ -12,30 +12,28 @@ from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, ValidationError
 from backprop_cli.errors import CheckpointError
 from backprop_cli.files import read_regular
 from backprop_cli.run.atomic import reason
+from backprop_cli.visible import shortened
 
 _Count = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0), AllowInfNan(False)]
 _WAY_OUT = "correct it, or replace the whole content by {} to go on without what the run recorded"
-_SHOWN = 60
-"""Characters of a value that a message has room for."""
-
 
 _EXPECTED = {
     "list_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "string_type": "text",
-    "int_type": "a whole number",
+    "int_type": "an integer",
     "float_type": "a number",
     "bool_type": "true or false",
     "greater_than_equal": "0 or more",
     "finite_number": "a finite number",
 }
-"""What pydantic's kinds of problems ask for."""
+"""What the value should have been, by kind of pydantic error."""
 
 
 class Resumption(BaseModel):
-    """What run.json says of one time that a run was gone on with: what the run then had instead of its own."""
+    """One resumption of a run. ``environment`` and ``accepted_data`` are there if they differ from the run's first."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -46,7 +44,7 @@ class Resumption(BaseModel):
 
 
 class Record(BaseModel):
-    """What bp reads of run.json, all of which may be missing in a run that was killed; the rest may be anything."""
+    """The keys of run.json that bp reads. A killed run may lack any of them; other keys may hold anything."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -74,9 +72,9 @@ class Record(BaseModel):
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What the file says, as it stands there.
+    """The content of the file, unchanged.
 
-    Raises: CheckpointError when it cannot be read, or is not what a run writes; the message has the line.
+    Raises: CheckpointError if it cannot be read or is not what a run writes; the message has the line.
     """
     try:
         text = read_regular(path).decode("utf-8")
@@ -86,9 +84,9 @@ def read_record(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{path}:{error.lineno}:{error.colno}: is not JSON: {error.msg}; {_WAY_OUT}") from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"{path}: is not JSON: {_brief(str(error))}; {_WAY_OUT}") from error
+        raise CheckpointError(f"{path}: is not JSON: {shortened(str(error), 100)}; {_WAY_OUT}") from error
     if not isinstance(record, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, got {_brief(json.dumps(record))}; {_WAY_OUT}")
+        raise CheckpointError(f"{path}: expected a JSON object, got {shortened(json.dumps(record))}; {_WAY_OUT}")
     try:
         Record.model_validate(record)
     except ValidationError as error:
@@ -97,17 +95,13 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _misshapen(path: Path, text: str, error: ValidationError) -> CheckpointError:
-    """The first value that is not what a run writes, with the line of its key."""
+    """The error for the first invalid value, with the line of its key."""
     problem = error.errors(include_url=False, include_context=False)[0]
-    kinds = ("int", "str", "float", "list[str]")  # which of several types was tried is no key
+    kinds = ("int", "str", "float", "list[str]")  # pydantic adds the alternative of a union that it tried
     keys = [str(key) for key in problem["loc"] if key not in kinds]
     expected = _EXPECTED.get(problem["type"], problem["msg"])
     # Keys further in, which may have the same name, are indented more.
     found = re.search(rf'^(?:\{{ ?| {{1,2}}|\t)?"{re.escape(keys[0])}" *:', text, re.MULTILINE)
     line = "" if found is None else f":{text.count(chr(10), 0, found.start()) + 1}"
-    value = _brief(json.dumps(problem["input"], default=str))
+    value = shortened(json.dumps(problem["input"], default=str))
     return CheckpointError(f"{path}{line}: {'.'.join(keys)}: expected {expected}, got {value}; {_WAY_OUT}")
-
-
-def _brief(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

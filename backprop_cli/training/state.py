@@ -13,6 +13,7 @@ from backprop_cli.errors import CheckpointError
 from backprop_cli.memory import check_memory
 from backprop_cli.training.monitor import Measure
 from backprop_cli.training.program import AVERAGE, BUFFERS, PARAMETERS, SLOW, Recipe
+from backprop_cli.visible import shortened
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH, FULL_BATCH = "schedule", "best", "early_stopping", "epoch", "full_batch"
 OVERFIT = "overfit"
@@ -186,7 +187,7 @@ def _network_arrays(recipe: Recipe, vectors: Mapping[str, Array]) -> dict[str, A
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < _TOO_MANY:
-        raise ValueError(f"expected a count, got {repr(value)[:40]}")
+        raise ValueError(f"expected a count, got {shortened(repr(value))}")
     return value
 
 
@@ -207,9 +208,9 @@ _COUNTS = ("step", "epoch", "waited", "counted", "examples", "steps", "begin", "
 def _remembered(name: str, values: Mapping[str, Any]) -> dict[str, float]:
     for key, value in values.items():
         if type(value) not in (int, float):
-            raise TypeError(f"{name}.{key}: expected a number, got {repr(value)[:40]}")
+            raise TypeError(f"{name}.{key}: expected a number, got {shortened(repr(value))}")
         if key in _COUNTS and not 0 <= value < _TOO_MANY:
-            raise ValueError(f"{name}.{key}: expected a count, got {str(value)[:40]}")
+            raise ValueError(f"{name}.{key}: expected a count, got {shortened(repr(value))}")
     if values and name in _KEYS and values.keys() not in _KEYS[name]:
         raise ValueError(f"{name}: expected {', '.join(sorted(_KEYS[name][-1]))}, got {', '.join(sorted(values))[:80]}")
     return dict(values)
