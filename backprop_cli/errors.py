@@ -36,7 +36,7 @@ class BpError(Exception):
     details: Mapping[str, Any] = MappingProxyType({})
     """More for ``--json`` to say beside ``error``, such as the run directory."""
 
-    def told(self) -> str:
+    def printed(self) -> str:
         """The message as it is printed and logged."""
         return str(self)
 
@@ -54,9 +54,9 @@ class UsageError(BpError):
 
 _LONGEST_NAME = 200
 _LONGEST_REASON = 2000
-"""Characters of a path or an override, and of a reason, that a message has at most: both may quote a whole file."""
+"""Most characters of a path or override, and of a reason, in a message: they may quote a whole file."""
 _NARROWEST = 20
-"""Columns that a source line has at least."""
+"""Least columns of a source line."""
 
 
 def _short(text: str, most: int = _LONGEST_NAME) -> str:
@@ -84,13 +84,13 @@ class Problem:
         reason = _short(self.reason, _LONGEST_REASON)
         if self.override is not None:
             return f"override {_short(self.override)}: {reason}"
-        told = f"{_short(self.path)}: {reason}" if self.path else reason
+        text = f"{_short(self.path)}: {reason}" if self.path else reason
         if self.file is None:
-            return told
+            return text
         file = one_line(self.file)
         if self.line is None:
-            return f"{file}: {told}"
-        head = f"{file}:{self.line}:{self.column}: {told}"
+            return f"{file}: {text}"
+        head = f"{file}:{self.line}:{self.column}: {text}"
         if self.source is None or self.column is None:
             return head
         number = f"{self.line:>5} | "
@@ -166,7 +166,7 @@ class DivergenceError(BpError):
 
 
 class BpWarning(UserWarning):
-    """What a user should know of a result that there is nevertheless: printed as one line."""
+    """A remark on a result that is usable nevertheless; printed as one line."""
 
 
 def warn(text: str) -> None:
@@ -217,8 +217,8 @@ class DataError(BpError):
     exit_code = 6
     kind = "data"
 
-    def told(self) -> str:
-        """The message on one line, whatever names and values of the file it quotes."""
+    def printed(self) -> str:
+        """The message on one line, even if it quotes names and values of the file that are not."""
         return one_line(str(self))
 
 
@@ -229,7 +229,7 @@ class MissingDataError(DataError):
         self.problem = problem
         super().__init__(str(problem))
 
-    def told(self) -> str:
+    def printed(self) -> str:
         """The problem with its source line."""
         return str(self)
 
@@ -249,9 +249,9 @@ class InterruptionError(BpError):
 
 
 _NEAR = 0.65
-"""Likeness of two names, of which 1 is the same: `size` is none of `stride` (0.6), `kernel_size` is of `kernel`."""
+"""Least similarity (1: equal) of a suggestion: `kernel` is near `kernel_size`, `size` is not near `stride` (0.6)."""
 _LONGEST_NEAR = 100
-"""Characters of names that are compared, which takes their product."""
+"""Most characters of names that are compared: the time is the product of their lengths."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files opened with care: no link is followed where one is written, nothing but a regular file is read."""
+"""Opening files safely: no link is followed to write, and only regular files are read."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 
 
 def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
-    """A descriptor of ``path``, opened with ``flags`` and made with ``mode`` if they have ``O_CREAT``.
+    """A descriptor of ``path``, opened with ``flags``, and created with ``mode`` if they include ``O_CREAT``.
 
-    Raises: OSError, which says so where it is a link or no regular file.
+    Raises: OSError, also for a link and for anything but a regular file.
     """
     try:
         descriptor = os.open(path, flags | _NO_LINK | _NO_WAIT, mode)
     except OSError as error:
         if path.is_symlink():
             raise OSError(error.errno, "it is a link, which is not followed") from error
-        if error.errno == errno.ENXIO:  # a pipe that nobody reads
+        if error.errno == errno.ENXIO:  # a pipe without a reader
             raise OSError(error.errno, "it is not a regular file") from error
         raise
     return _regular(descriptor)
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of ``path``, or of what it links to. Raises: OSError, also for a pipe or a device."""
+    """The content of ``path``; links are followed. Raises: OSError, also for a pipe or a device."""
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read()
 
 
 def open_regular(path: Path) -> int:
-    """A descriptor to read from. Raises: OSError, also for a pipe or a device, which might never end."""
+    """A descriptor to read from; links are followed. Raises: OSError, also for a pipe or a device."""
     return _regular(os.open(path, os.O_RDONLY | _NO_WAIT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)))
 
 
 def create_beside(path: Path, mode: int = 0o666) -> tuple[Path, int]:
-    """A new file in the folder of ``path``, to become ``path`` when it is whole: its name, and a descriptor to write.
+    """Create a temporary file in the folder of ``path``: its name, and a descriptor to write.
 
-    The name is always the same, so that what a kill leaves behind goes with the next write and never piles up;
-    another one only where what stands there cannot be removed.
+    The name is fixed, so that the next write replaces a file that a killed process left. It is random only if a file
+    of that name cannot be removed.
 
     Raises: OSError.
     """

@@ -40,29 +40,29 @@ def size_text(count: int) -> str:
 
 
 def shortage(size: int) -> str | None:
-    """``7.2 TiB, and this machine has 23.5 GiB of memory``; None where ``size`` bytes are less than it has."""
+    """``7.2 TiB, and this machine has 23.5 GiB of memory``; None if ``size`` bytes fit."""
     there = installed()
     return f"{size_text(size)}, and this machine has {size_text(there)} of memory" if size > there else None
 
 
 def check_memory(size: int, what: str) -> None:
-    """Before ``size`` bytes are allocated. Raises: MemoryError where the machine does not have them."""
+    """Call this before allocating ``size`` bytes. Raises: MemoryError if the machine does not have them."""
     found = shortage(size)
     if found is not None:
         raise MemoryError(f"{what} would take {found}")
 
 
 def reason(error: MemoryError) -> str:
-    """What was asked for, as far as the error says it."""
+    """The size that was requested, if the error says it."""
     asked = re.match(r"Unable to allocate (\S+ \S+) for an array with shape (.+) and data type", str(error))
     if asked is not None:
-        return f"{asked[1]} were asked for, for an array of the shape {asked[2]}, and there is not so much memory left"
-    return str(error) or "there is not so much memory as is needed"
+        return f"{asked[1]} for an array of the shape {asked[2]} cannot be allocated"
+    return str(error) or "not enough memory is left"
 
 
 @contextmanager
-def memory_told(refuse: Callable[[str], BpError]) -> Iterator[None]:
-    """Turn a MemoryError into what ``refuse(reason)`` returns."""
+def memory_errors_as(refuse: Callable[[str], BpError]) -> Iterator[None]:
+    """Raise ``refuse(reason)`` instead of a MemoryError."""
     try:
         yield
     except MemoryError as error:

@@ -128,13 +128,13 @@ Many = Annotated[tuple[T, ...], Strict(False)]
 
 
 NOT_UTF_8 = re.compile("[\udc80-\udcff]")
-"""Bytes of a path, as Python's texts have them."""
+"""Bytes of a path that are not UTF-8, as Python represents them in text."""
 
 
 class IsPath:
     """Marker of a field that names a file: its text is relative to the configuration file, or absolute.
 
-    A path need not be UTF-8: what it has else are lone surrogates in Python's texts, which pydantic takes for none.
+    Bytes that are not UTF-8 are lone surrogates in Python, which pydantic does not accept as text.
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -146,11 +146,11 @@ class IsPath:
 
 @dataclass(frozen=True)
 class OnResume:
-    """Marker of a field: what a resumed run does when its value changed, and ``why`` it refuses.
+    """Marker of a field: the effect of changing its value when a run is resumed, and ``why`` a change is refused.
 
-    It holds for all below a field that has no marker of its own. The configuration as a whole is ``REFUSED``, so that
-    a setting nobody has thought about is refused. ``FREE``: the run goes on. ``RESTARTS``: what is remembered of the
-    quantity that it changes starts anew.
+    It applies to nested fields without a marker of their own. The default for the whole configuration is ``REFUSED``,
+    so that a new setting is refused until somebody classifies it. ``FREE``: training continues. ``RESTARTS``: the
+    memory that depends on the setting, such as the best value so far, starts anew.
     """
 
     effect: Literal["free", "restarts", "refused"]
@@ -160,7 +160,7 @@ class OnResume:
 FREE, RESTARTS = OnResume("free"), OnResume("restarts")
 REFUSED = OnResume("refused", "the numbers that the run has saved would mean something else")
 RESPLITS = OnResume("refused", "the run would be tested on rows that it was trained on")
-REREADS = OnResume("refused", "the network has learned what its inputs and targets are now")
+REREADS = OnResume("refused", "the network was trained on its inputs and targets as they were")
 
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

@@ -1,4 +1,4 @@
-"""Words of other libraries, and what they are called here: types by kind of registry, and keys.
+"""Names of types and keys in other libraries, and their names here.
 
 Words are compared without case, underscores and hyphens: ``BCEWithLogitsLoss``, ``kernel_size``.
 """
@@ -25,7 +25,7 @@ def _table(text: str) -> dict[str, str]:
 
 
 def _candidates(text: str) -> dict[str, tuple[str, ...]]:
-    """As ``_table``, with several words of ours for each of theirs, separated by commas or in several lines."""
+    """As ``_table``, with several of our words for each of theirs, separated by commas or in several lines."""
     found: dict[str, tuple[str, ...]] = {}
     for theirs, ours in _pairs(text):
         found[theirs] = (*found.get(theirs, ()), *ours.split(","))
@@ -127,7 +127,7 @@ _WRITTEN: Mapping[tuple[str, str], str] = {
     ("metric", "valloss"): "the loss is always computed, on the validation split too; leave it out",
     ("optimizer", "amsgrad"): "write {type: adam, amsgrad: true}",
 }
-"""Types that are several words here."""
+"""Types that are written as a mapping here, or not at all."""
 
 _KEYS: Mapping[str, tuple[str, ...]] = _candidates("""
     units,channels,width: units numclasses hiddensize hiddendim hiddenunits neurons nodes nunits outputdim outdim dim
@@ -193,7 +193,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = _candidates("""
     l2: weightdecay
     ignore: ignoreindex
 """)
-"""Keys by what they are called elsewhere; of several the first that the section has."""
+"""Our keys for each key of another library; the first that the section has is suggested."""
 
 _INFERRED = frozenset(["infeatures", "inchannels", "inputsize", "inputshape", "normalizedshape", "numfeatures"])
 _REMARKS: Mapping[tuple[str, str], str] = {
@@ -206,9 +206,9 @@ _REMARKS: Mapping[tuple[str, str], str] = {
     ("", "betas"): "did you mean 'beta1' and 'beta2'?",
     ("", "returnsequences"): "write output: sequence, or output: last",
     ("", "batchfirst"): "the batch is always the first axis; leave it out",
-    ("", "fromlogits"): "losses take what the last layer puts out, without an activation; leave it out",
+    ("", "fromlogits"): "losses take the last layer's logits; leave it out",
     ("", "keepprob"): "rate is the share that is dropped, 1 - keep_prob",
-    ("", "numlayers"): "write the layer as often as it is there, or a block with repeat",
+    ("", "numlayers"): "repeat the layer, or use a block with repeat",
     ("", "dropout"): "dropout is a layer of its own: {type: dropout, rate: ...}",
     ("", "activation"): "here an activation is a layer of its own: {type: activation, function: ...}",
     ("", "reduction"): "a loss is the mean over the batch; leave it out",
@@ -216,17 +216,17 @@ _REMARKS: Mapping[tuple[str, str], str] = {
     ("", "inplace"): "memory is planned by itself; leave it out",
     ("", "trackrunningstats"): "running means and variances are always kept; leave it out",
 }
-"""What to say of a key (of a type, or of any) that has no name here."""
+"""Remarks on keys (of one type, or of any) that do not exist here."""
 
 _VALUES: Mapping[tuple[str, str], str] = {
     ("padding", "same"): "write how many elements are added on each side",
     ("padding", "valid"): "write 0",
 }
-"""Values of keys that take no such word."""
+"""Remarks on words that a key here does not take."""
 
 
 def translated_type(kind: str, word: str, known: Iterable[str]) -> str | None:
-    """The name here of another library's type, or a sentence on how it is written; None: it is no word of the table."""
+    """A hint on our name for another library's type; None if the word is not in the table."""
     short = plain(word)
     written = _WRITTEN.get((kind, short))
     if written is not None:
@@ -237,12 +237,12 @@ def translated_type(kind: str, word: str, known: Iterable[str]) -> str | None:
 
 
 def translated_keys(word: str) -> tuple[str, ...]:
-    """What another library's key may be called here, the likeliest first."""
+    """Our keys for another library's key, the likeliest first."""
     return tuple(key for key in _KEYS.get(plain(word), ()) if key != word)
 
 
 def remark(type_: str, word: str, has: Callable[[str], bool]) -> str | None:
-    """What to say of a key of a section of a type, where no key here is the same; ``has``: whether it has one."""
+    """A remark on an unknown key of a section of this type; ``has`` tells which keys the section has."""
     short = plain(word)
     if short in _INFERRED and not any(map(has, _KEYS.get(short, ()))):
         return "it follows from what the layer reads; leave it out (the shape of one example is model.input)"
@@ -250,6 +250,6 @@ def remark(type_: str, word: str, has: Callable[[str], bool]) -> str | None:
 
 
 def translated_value(key: object, word: str) -> str:
-    """What to write instead of another library's word as the value of a key; empty where nothing is known."""
+    """What to write instead of another library's word as the value of a key; empty if unknown."""
     said = _VALUES.get((str(key), plain(word)))
     return f": {said}" if said else ""

@@ -31,13 +31,13 @@ from backprop_cli.data.text_examples import fit_text, load_text, load_text_datas
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import UNCHECKED, Transform, fit_transform
 from backprop_cli.errors import DataError, warn
-from backprop_cli.memory import memory_told
+from backprop_cli.memory import memory_errors_as
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
 
 
-@memory_told(too_large)
+@memory_errors_as(too_large)
 @UNCHECKED
 def load_dataset(
     settings: DataSettings,
@@ -109,7 +109,7 @@ def load_dataset(
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, read)
 
 
-@memory_told(too_large)
+@memory_errors_as(too_large)
 @UNCHECKED
 def load_split(
     files: Path | str | FilePair,
@@ -137,7 +137,7 @@ def load_split(
     return _encoded(found, transform, None, dtype)
 
 
-@memory_told(too_large)
+@memory_errors_as(too_large)
 @UNCHECKED
 def load_inputs(
     path: Path, transform: Transform, *, dtype: DTypeLike, format: str | None = None

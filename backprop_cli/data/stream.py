@@ -19,7 +19,7 @@ from backprop_cli.data.series import too_short, window_starts, windows_at, windo
 from backprop_cli.data.table import Array, Table, joined
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
-from backprop_cli.memory import memory_told
+from backprop_cli.memory import memory_errors_as
 
 
 def stream_inputs(
@@ -42,7 +42,7 @@ def stream_inputs(
 
     Raises: DataError at the first row that cannot be used; a column that is not there is told before any row.
     """
-    with memory_told(too_large):
+    with memory_errors_as(too_large):
         tables = _tables(source, transform, chunk_rows, format, name, option)
         pieces = (transform.rows(table, dtype=dtype) for table in tables)
         if transform.window is None:
@@ -63,7 +63,7 @@ class OrderedInputs:
     labels: Mapping[str, list[str | None]]
 
 
-@memory_told(too_large)
+@memory_errors_as(too_large)
 def ordered_inputs(
     source: Path | BinaryIO,
     transform: Transform,

@@ -19,7 +19,7 @@ def said(override):
         ("dense, units: 3", "out_features", "did you mean 'units'?"),
         ("dense, units: 3", "hidden_size", "did you mean 'units'?"),
         ("dense, units: 3", "dropout", "dropout is a layer of its own: {type: dropout, rate: ...}"),
-        ("dense, units: 3", "num_layers", "write the layer as often as it is there, or a block with repeat"),
+        ("dense, units: 3", "num_layers", "repeat the layer, or use a block with repeat"),
         (
             "dense, units: 3",
             "in_features",

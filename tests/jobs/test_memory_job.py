@@ -11,7 +11,7 @@ import pytest
 from jobs_support import bp, record, write_config
 
 from backprop_cli import memory
-from backprop_cli.memory import check_memory, memory_told, reason, shortage, size_text
+from backprop_cli.memory import check_memory, memory_errors_as, reason, shortage, size_text
 
 GIB = 1 << 30
 
@@ -97,8 +97,11 @@ def test_what_is_said_of_sizes():
     assert shortage(4 * GIB + 1) == "4.0 GiB, and this machine has 4.0 GiB of memory"
     with pytest.raises(MemoryError, match=r"^it would take 7\.5 GiB, and this machine has 4\.0 GiB of memory$"):
         check_memory(15 * GIB // 2, "it")
-    assert reason(MemoryError()) == "there is not so much memory as is needed"
-    with pytest.raises(ValueError, match="PiB were asked for, for an array of the shape"), memory_told(ValueError):
+    assert reason(MemoryError()) == "not enough memory is left"
+    with (
+        pytest.raises(ValueError, match="PiB for an array of the shape"),
+        memory_errors_as(ValueError),
+    ):
         np.empty((1 << 50, 2), np.float32)
     assert size_text(31992512512) == "29.7 GiB"
 

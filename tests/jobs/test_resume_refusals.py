@@ -12,7 +12,7 @@ from backprop_cli.jobs.train import train
 
 MEANS = "the numbers that the run has saved would mean something else; leave it out, or start a new run"
 SPLIT = "the run would be tested on rows that it was trained on; leave it out, or start a new run"
-READS = "the network has learned what its inputs and targets are now; leave it out, or start a new run"
+READS = "the network was trained on its inputs and targets as they were; leave it out, or start a new run"
 
 
 def refusal(capsys, *words) -> tuple[int, str]:

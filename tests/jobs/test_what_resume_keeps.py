@@ -336,7 +336,7 @@ def test_a_run_goes_on_with_what_is_free_and_says_nothing(override, capsys):
 
 def test_a_free_rule_is_inherited_by_what_is_below():
     assert RULES["gradient_check.samples"] == FREE
-    assert RULES["data.transform.numeric"].why == "the network has learned what its inputs and targets are now"
+    assert RULES["data.transform.numeric"].why == "the network was trained on its inputs and targets as they were"
     assert RULES["model.layers"] == REFUSED
 
 

@@ -89,7 +89,7 @@ def train(
                 watch=watch,
             )
         except BpError as error:
-            console.record(error.told())  # printed where every error is
+            console.record(error.printed())  # printed where every error is
             raise
         text = train_text(result.to_json())
         console.record(text)

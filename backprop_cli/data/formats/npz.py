@@ -41,7 +41,7 @@ class Npz(ArrayFormat):
         with _archive(file) as (archive, names):
             for name, member in names.items():
                 place = f"{file.name}: array '{name}'"
-                with _damage_told(place), archive.open(member) as stream:
+                with _damage_as_data_error(place), archive.open(member) as stream:
                     found[name] = _header(stream, place, archive.getinfo(member)).shape
         return found
 
@@ -51,7 +51,7 @@ def _archive(file: DataFile) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]
     """The opened archive, and the member of each array by the array's name."""
     file.check()
     check_magic(file, b"PK", "npz")
-    with _damage_told(file.name), file.path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+    with _damage_as_data_error(file.name), file.path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
         members = archive.namelist()
         names = {member.removesuffix(_SUFFIX): member for member in members}
         if len(names) < len(members):
@@ -60,7 +60,7 @@ def _archive(file: DataFile) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]
 
 
 def _array(archive: zipfile.ZipFile, member: str, place: str) -> Array:
-    with _damage_told(place), archive.open(member) as stream:
+    with _damage_as_data_error(place), archive.open(member) as stream:
         header = _header(stream, place, archive.getinfo(member))
         array = read_values(cast(BinaryIO, stream), header, place)
     check_numeric(array, place)
@@ -82,7 +82,7 @@ def _header(stream: object, place: str, info: zipfile.ZipInfo) -> Header:
 
 
 @contextmanager
-def _damage_told(place: str) -> Iterator[None]:
+def _damage_as_data_error(place: str) -> Iterator[None]:
     """Turn what is raised about a damaged archive, or one that cannot be unpacked, into a DataError."""
     try:
         yield

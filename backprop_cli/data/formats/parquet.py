@@ -36,7 +36,7 @@ class Parquet(TableFormat):
         done = 0
         # The reader is closed when the reading ends, however it ends: one that is still there when the interpreter ends
         # would abort it.
-        with _damage_told(arrow, name), ExitStack() as opened:
+        with _damage_as_data_error(arrow, name), ExitStack() as opened:
             names, batches = self._open(stream, name, columns, rows, opened)
             yield Chunk(dict.fromkeys(names, ()), ())
             wanted = [column for column in names if columns is None or column in columns]
@@ -83,7 +83,7 @@ def _slices(batch: Any, rows: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _damage_told(arrow: ModuleType, name: str) -> Iterator[None]:
+def _damage_as_data_error(arrow: ModuleType, name: str) -> Iterator[None]:
     try:
         yield
     except MemoryError:
