@@ -20,9 +20,9 @@ from backprop_cli.errors import DataError
 from backprop_cli.nn.class_name import Name, exact, named, spelled
 
 Kind = Literal["auto", "quantity", "number", "text", "label"]
-"""What a column is read as. auto: numbers if all its values are, else categories; quantity: the same, but zeros before
-numbers make no names of them; number: anything else is an error; text: categories; label: the names of classes, which
-are numbers where they are spelled as one."""
+"""What a column is read as. auto: numbers if all values are, else categories; quantity: the same, but leading zeros
+are allowed in numbers; number: anything else is an error; text: categories; label: names of classes, which are numbers
+if spelled as Python prints them."""
 
 _NAMES = ("text", "label")
 _EXACT = 2.0**53  # from here on a float64 does not tell neighbouring integers apart
@@ -67,8 +67,10 @@ class ColumnBuilder:
         *,
         padded: bool = False,
     ) -> None:
-        """The next cells, and the line of each. Of numbers that were parsed, ``text`` gives the cells, where there are
-        any; ``padded``: some may have zeros before them.
+        """Add the next cells, and the line of each.
+
+        For parsed numbers ``text`` returns the cells as text, if the format has text; ``padded``: some of them may have
+        leading zeros.
 
         Raises: DataError for a value that is no number where the column must be numeric; NeedsText.
         """
@@ -82,7 +84,7 @@ class ColumnBuilder:
             self._add_cells(cells, lines)
 
     def skip(self, rows: int) -> None:
-        """The next ``rows`` values are missing: gathered until there are others, as that may be often."""
+        """The next ``rows`` values are missing. Many calls cost no more than one."""
         self._skipped += rows
 
     def _catch_up(self) -> None:
@@ -96,14 +98,13 @@ class ColumnBuilder:
 
     @property
     def is_plain(self) -> bool:
-        """Whether its numbers are spelled as Python does, all of them, and not as the source's others are."""
+        """Whether all numbers have Python's spelling, in a source whose other columns have another."""
         return self._plain is not None and self._wrong is not None
 
     def finish(self) -> Column:
         """The whole column.
 
-        Raises: DataError where its numbers are spelled in another way, or some, but not most, values are no numbers;
-            NeedsText.
+        Raises: DataError for numbers in another spelling, and if most but not all values are numbers; NeedsText.
         """
         if self._skipped:
             self._catch_up()
@@ -154,7 +155,7 @@ class ColumnBuilder:
         self._codes.append(self._code(cells, lines))
 
     def _may_be_names(self, cells: Sequence[Any], numbers: Array) -> bool:
-        """Whether there are zeros before whole numbers."""
+        """Whether some whole numbers have leading zeros."""
         if self.kind != "auto" or self.typed or self._spelling is not None or not _are_whole(numbers):
             return False
         return PADDED.search("\n".join(filter(None, cells))) is not None
@@ -165,7 +166,7 @@ class ColumnBuilder:
         self._wrong = (int(lines[row]), cells[row])
 
     def _add_plain(self, cells: Sequence[Any]) -> None:
-        """The cells as Python spells numbers, if all before were so, too."""
+        """Also parse the cells in Python's spelling, as long as all cells have it."""
         if self._plain is not None:
             numbers = self._parse(cells, self._plain_number)
             if numbers is None:
@@ -174,9 +175,9 @@ class ColumnBuilder:
                 self._plain.append(numbers)
 
     def _are_numbers(self) -> bool:
-        """Whether the column with the values kept is one of numbers, rather than of categories.
+        """Whether the kept values make a column of numbers rather than of categories.
 
-        Raises: DataError where it is one, but for some of the values; NeedsText.
+        Raises: DataError if most but not all values are numbers; NeedsText.
         """
         numeric = np.array([self._number(value) is not None for value in self._values], bool)
         codes = _joined(self._codes, np.int64)
@@ -199,7 +200,7 @@ class ColumnBuilder:
         return False
 
     def _refuse_other_spelling(self, counts: Sequence[int]) -> None:
-        """Raises: DataError where nearly all values are numbers, if others than Python's or those of ``reading``."""
+        """Raises: DataError if nearly all values are numbers in a spelling that ``reading`` does not accept."""
         reads = number_of if self._spelling is None else self._number
         found = find_spelling([*map(spelled, self._values), "0"], [*counts, self._without_text], reads)
         if found is not None:
@@ -213,7 +214,7 @@ class ColumnBuilder:
         return is_missing(cell, self._missing) or (bool(self._sentinels) and spelled(cell) in self._missing)
 
     def _number(self, cell: Any) -> float | None:
-        """The finite number that a cell is, or spells; None where it is none."""
+        """The finite number that a cell is or spells; None for anything else."""
         if isinstance(cell, str) and self._spelling is not None:
             return self._spelling.number(cell)
         return self._plain_number(cell)

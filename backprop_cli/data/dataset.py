@@ -192,7 +192,7 @@ def _encoded(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLik
 
 
 def _warn_of_rounding(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLike) -> None:
-    """Columns whose numbers are so large beside their spread that ``dtype`` does not tell them apart."""
+    """Warn of columns whose values are so large relative to their spread that ``dtype`` rounds differences away."""
     way_out = "standardize, or training.precision: float64"
     if transform.target.task == "regression" and transform.target.columns is not None:
         known = transform.target.standardize(transform.target.numbers(examples.targets, rows))
@@ -226,14 +226,14 @@ def _target_at(examples: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str]
 
 
 def _fitted_reading(examples: Tables, settings: DataSettings) -> Reading:
-    """How further files are read: each column as in the first."""
+    """How later files are read: each column as in the first file."""
     tables = (examples.inputs, examples.targets)
     plain = {name for table in tables for name in table.plain}
     return reading_of(settings).for_later(plain, [name for table in tables for name in table.columns])
 
 
 def _by_chance(error: UnseenError, examples: Tables) -> str:
-    """What is said of a value that only held-out rows have."""
+    """The message for a value that only held-out rows have."""
     why = None if error.column is None else why_no_categories(examples.inputs.columns[error.column])
     if error.column is not None and why is not None:
         return f"{error.reason}; the column {why}: train without it (data.exclude: [{in_yaml(error.column)}])"

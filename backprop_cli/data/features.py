@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.kinds import are_dates
+from backprop_cli.data.kinds import look_like_dates
 from backprop_cli.data.refusals import in_yaml
 from backprop_cli.data.settings import Scale, TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, Text, show
@@ -20,9 +20,9 @@ from backprop_cli.nn.class_name import Places, spelled
 
 
 class UnseenError(DataError):
-    """A category or class that the train split does not have: ``reason``, and the way out.
+    """A category or class that the train split lacks: ``reason`` and a way out.
 
-    ``here``: the way out where the value is in the file that the train split is from. ``column``: that of a category.
+    ``here``: the way out if the value is in the same file as the train split. ``column``: the category's column.
     """
 
     def __init__(self, reason: str, way_out: str, here: str, column: str | None = None):
@@ -158,7 +158,7 @@ class Coded:
             f"{listing(self.categories)}"
         )
         exclude = f"data.exclude: [{in_yaml(self.name)}]"
-        if are_dates(self.categories):
+        if look_like_dates(self.categories):
             way_out = f"the column holds dates: train without it ({exclude})"
         else:
             way_out = f"remove the row, or train without the column ({exclude})"
@@ -328,7 +328,7 @@ def missing(place: str) -> str:
 
 
 def missing_texts(column: Text) -> str:
-    """For the end of a message: texts that may be values after all, such as NA for Namibia."""
+    """For the end of a message: texts read as missing that may be values, such as NA for Namibia."""
     if not column.missing:
         return ""
     which = listing(map(show, column.missing), 3)
@@ -344,7 +344,7 @@ def as_feature(column: Column) -> Column:
 
 
 def as_categories(column: Column) -> Text:
-    """A column, of numbers maybe, as categories: the numbers as they are printed, whole ones without a point."""
+    """A column as categories. Numbers become their printed form, whole ones without a point."""
     if isinstance(column, Text):
         return column
     values, codes = np.unique(column.values.reshape(column.rows, -1)[:, 0], return_inverse=True)

@@ -40,7 +40,7 @@ class DataFile:
         try:
             # A pipe's real name says nothing.
             full = self.path.absolute() if self.is_stream else self.path.resolve()
-        except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, links that go in a circle
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL, or a cycle of links
             return str(self.path).replace("\0", "\\0")
         here = Path.cwd()
         name = str(full.relative_to(here) if full.is_relative_to(here) else full)
@@ -59,7 +59,7 @@ class DataFile:
         return mode is not None and stat.S_ISDIR(mode)
 
     def _mode(self) -> int | None:
-        """What the system says that it is; None where it finds nothing under this path."""
+        """The file's mode; None if the path does not exist."""
         try:
             return self.path.stat().st_mode
         except (OSError, ValueError):
@@ -119,7 +119,7 @@ class DataFile:
             return raw.read(2) == GZIP_MAGIC
 
     def below(self) -> Iterator[Path]:
-        """Everything in a folder and the folders in it, links to folders too. Raises: DataError."""
+        """Every path below a folder, links to folders followed. Raises: DataError, also for a cycle of links."""
         pending = [(self.path, frozenset[Path]())]
         while pending:
             folder, above = pending.pop()
@@ -149,7 +149,7 @@ class DataFile:
 
 
 def printable(name: str) -> str:
-    """A name of a file as text, with the bytes that are not UTF-8 written as hexadecimal numbers."""
+    """A file name as text; bytes that are not UTF-8 become hexadecimal escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

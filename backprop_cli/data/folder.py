@@ -1,4 +1,4 @@
-"""A folder of images: which files in it are some, and whether the folders in it are classes."""
+"""A folder of images: its image files, and its folders as classes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from backprop_cli.nn.class_name import named
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _LITTER = ("thumbs.db", "desktop.ini")
-"""What file managers leave in folders; other systems' begin with a dot."""
+"""Files that file managers of Windows leave; those of other systems begin with a dot."""
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _SPLITS |= dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
-"""Names of folders that are splits, and the key of ``data`` for each."""
+"""Folder names that mean a split, and the key of ``data`` for each."""
 
 
 class ImageFolder:
@@ -26,7 +26,7 @@ class ImageFolder:
 
     Hidden files and folders are left out.
 
-    Raises: DataError where there are no images, and for a pipe or a device.
+    Raises: DataError if there are no images, and for a pipe or a device.
     """
 
     def __init__(self, file: DataFile):
@@ -58,14 +58,14 @@ class ImageFolder:
                 (self.images if path.name.lower().endswith(SUFFIXES) else self.others).append(path)
 
     def warn_of_others(self) -> None:
-        """Say how many files are no images, by their suffixes."""
+        """Warn of files that are not images, counted by suffix."""
         if self.others:
             count = f"{len(self.others):,} file{'' if len(self.others) == 1 else 's'}"
-            is_none = "is no PNG or JPEG and is" if len(self.others) == 1 else "are no PNG or JPEG and are"
+            is_none = "is not PNG or JPEG and is" if len(self.others) == 1 else "are not PNG or JPEG and are"
             warn(f"{self.file.name}: {count} {is_none} left out ({_by_suffix(self.others)})")
 
     def check_classes(self) -> None:
-        """Raises: DataError where a folder of a class has no images, or the folders are splits rather than classes."""
+        """Raises: DataError if a class has no images, or if the folders are splits rather than classes."""
         inside = self._folders_inside()
         filled = {parts_of(self.file, path)[0] for path in self.images}
         empty = [name for name in inside if name not in filled]
@@ -112,14 +112,15 @@ def _by_suffix(paths: Sequence[Path]) -> str:
 
 
 def parts_of(file: DataFile, path: Path) -> tuple[str, ...]:
-    """Names on the way from the folder to the image."""
+    """The parts of the image's path below the folder."""
     return path.relative_to(file.path).parts if path != file.path else (path.name,)
 
 
 def classes_of(file: DataFile, paths: Sequence[Path]) -> Array | None:
-    """The folder that each image is in, a number where all are spelled as numbers are; None without folders.
+    """The class of each image, its folder: integers if all names are spelled as integers; None without folders.
 
-    Raises: DataError for images both in folders and next to them, and for a folder whose name is no text.
+    Shapes: (images,)
+    Raises: DataError for images both in folders and next to them, and for a folder name that is not UTF-8.
     """
     folders = [parts[0] if len(parts) > 1 else "" for parts in (parts_of(file, path) for path in paths)]
     if not any(folders):
@@ -127,7 +128,7 @@ def classes_of(file: DataFile, paths: Sequence[Path]) -> Array | None:
     if not all(folders):
         lost = paths[folders.index("")]
         raise DataError(
-            f"{DataFile(lost).name}: lies beside the folders of the classes; move it into that of its class"
+            f"{DataFile(lost).name}: is outside the folders of the classes; move it into the folder of its class"
         )
     known = {folder: named(folder) for folder in set(folders)}
     for folder in known:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from backprop_cli.data.settings import ImageSettings
 
 CELLS_PER_CHUNK = 200_000
-_LEAST_ROWS = 64  # of a chunk: each costs something a column, however few rows it has
+_LEAST_ROWS = 64  # of a chunk: each has a cost per column, however few its rows
 
 
 def rows_per_chunk(columns: int) -> int:
-    """Rows of so many columns that are read at a time."""
+    """Rows to read at a time from a table with this many columns."""
     return max(_LEAST_ROWS, CELLS_PER_CHUNK // max(1, columns))
 
 
@@ -32,9 +32,8 @@ class Chunk:
     """Some consecutive rows of a text file.
 
     ``columns``: each column's cells, as they stand in the file, or a float64 array where they are known to be numbers
-    (NaN: missing). ``lines``: the line on which each row begins, from 1. ``text``: the cells of a column whose numbers
-    are known, as they stand in the file; None where it has no text. ``padded``: some of them may have zeros before
-    them, as 007 has.
+    (NaN: missing). ``lines``: the line on which each row begins, from 1. ``text`` returns the cells of a column
+    of numbers as they are in the file; None for formats without text. ``padded``: some may have leading zeros (007).
     """
 
     columns: Mapping[str, Sequence[Any] | Array]
@@ -123,7 +122,7 @@ def no_rows(name: str) -> DataError:
 
 
 def too_large(reason: str) -> DataError:
-    """What is said where data does not fit into memory."""
+    """The error for data that does not fit into memory."""
     return DataError(f"the data does not fit into memory: {reason}; use fewer rows or columns (data.features)")
 
 
@@ -169,7 +168,7 @@ def check_numeric(array: Array, place: str) -> None:
 
 
 def check_shape(shape: tuple[int, ...], place: str) -> None:
-    """Refuse the shape of an array without rows, or without values in them. Raises: DataError."""
+    """Raises: DataError for a scalar, an array without rows, or rows without values."""
     if not shape:
         raise DataError(f"{place}: is a single value; expected one entry a row")
     if shape[0] == 0:
@@ -179,7 +178,7 @@ def check_shape(shape: tuple[int, ...], place: str) -> None:
 
 
 def as_text(array: Array, place: str) -> Array:
-    """Bytes as text; other arrays as they are. Raises: DataError where text is not made of characters."""
+    """Bytes decoded as text; other arrays unchanged. Raises: DataError for invalid text."""
     if array.dtype.kind == "S":
         try:
             return np.char.decode(array, "utf-8")

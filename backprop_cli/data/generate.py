@@ -18,7 +18,7 @@ Made = tuple[Floats, NDArray[np.int64]]
 NAME = "data.generate"
 FEATURES = ("x1", "x2")
 _BYTES = 40
-"""What an example takes while it is made: two inputs, a target, two random numbers."""
+"""Bytes of an example while it is made: two inputs, a target, two random numbers."""
 _STREAM = 0x9E4E  # keeps these random numbers apart from those of other uses of the seed
 
 

@@ -1,4 +1,7 @@
-"""What the texts of a column are, where they are neither numbers nor a few categories: dates, identifiers."""
+"""Recognition of columns of text that make poor categories: dates, identifiers, numbers that are names.
+
+Unlike ``times``, which must order dates and refuses ambiguous ones, this only recognizes them, in more spellings.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ def _dates() -> tuple[re.Pattern[str], ...]:
 _SAMPLE = 1000
 
 
-def are_dates(texts: Sequence[str]) -> bool:
-    """Whether nearly all of some different texts are dates: ``2024-01-31``, ``31.1.2024 12:30``, ``Jan 31, 2024``."""
+def look_like_dates(texts: Sequence[str]) -> bool:
+    """Whether nearly all of these distinct texts look like dates: ``2024-01-31``, ``31.1.2024``, ``Jan 31, 2024``."""
     step = max(1, len(texts) // _SAMPLE)
     some = [text.strip() for text in texts[::step]]
     return bool(some) and sum(map(_is_date, some)) >= 0.9 * len(some)
@@ -46,17 +49,17 @@ def _is_date(text: str) -> bool:
 
 
 def is_identifier(different: int, rows: int) -> bool:
-    """Whether a column with so many different texts names its ``rows`` rather than says what they have in common."""
+    """Whether a column with this many ``different`` texts in ``rows`` rows identifies rows rather than groups them."""
     return rows >= _FEW and different >= 0.9 * rows
 
 
 _FEW = 20
-"""In fewer rows every text may be there once by chance."""
+"""In fewer rows all texts may differ by chance."""
 
 PADDED = re.compile(r"^[ \t]*0[0-9]+[ \t]*$", re.MULTILINE)
-"""A whole number with zeros before it, which is a name: 007, 02116."""
+"""A whole number with leading zeros, which is a name: 007, 02116."""
 
 
 def have_padding(texts: Sequence[str]) -> bool:
-    """Whether texts that are numbers are names, for they are whole and some have zeros before them."""
+    """Whether these texts of numbers are names: all are whole, and some have leading zeros."""
     return any(map(PADDED.match, texts)) and all(text.isdigit() for text in texts)

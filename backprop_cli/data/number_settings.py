@@ -1,4 +1,4 @@
-"""The keys ``numbers`` and ``missing_values`` of the section ``data``: what texts of a source mean."""
+"""Settings of the keys ``numbers`` and ``missing_values`` of ``data``: the meaning of texts in a source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Mark = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_mark)]
 
 
 class NumberSettings(Settings):
-    """How texts spell numbers. U+2212 is a minus sign, too, as are one after the number and parentheses: (5) is -5."""
+    """How texts spell numbers. U+2212, a trailing minus sign and parentheses also mean a minus: (5) is -5."""
 
     decimal: Mark = "."
     """mark before a fraction"""
@@ -39,7 +39,7 @@ class NumberSettings(Settings):
 
 
 class NumbersByColumn(dict[str, NumberSettings]):
-    """How each of some columns spells numbers; hashable because settings are, and never changed."""
+    """Spellings by column. Hashable, as settings must be; never modified."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -62,7 +62,7 @@ Spellings = Annotated[
 
 
 def _as_text(value: object) -> object:
-    """What YAML reads as a number or as nothing, as the text in a file: ``missing_values: [NA, -999, null]``."""
+    """A value that YAML reads as a number or as null, as text: ``missing_values: [NA, -999, null]``."""
     if value is None:
         return "null"
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -1,4 +1,4 @@
-"""Whether numbers survive in the precision that a network computes in."""
+"""Detection of values that the training precision rounds away."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import DTypeLike
 from backprop_cli.data.features import Floats
 
 MOST_ERROR = 3e-3
-"""Rounding errors, as a share of the values' standard deviation, from which on they hide what is to be learned: those
-of values that are multiples of a hundredth of it."""
+"""Largest rounding error that is harmless, relative to the values' standard deviation: that of rounding to a hundredth
+of the deviation."""
 
 
 def lost(values: Floats, dtype: DTypeLike) -> str | None:
-    """How rounding to ``dtype`` hides the differences between ``values`` (rows,); None where it does not.
+    """How rounding to ``dtype`` hides the differences between ``values`` (rows,); None if it does not.
 
-    That is where the errors (root of their mean square) are more than ``MOST_ERROR`` times the standard deviation.
-    Rounding that is small beside the spread is ordinary, and so are values that are all the same.
+    It does if the root mean square of the errors exceeds ``MOST_ERROR`` times the standard deviation. Values that are
+    all equal are never reported.
     """
     with np.errstate(over="ignore"):
         rounded = values.astype(dtype)
     if not np.isfinite(rounded).all():
-        return None  # a number that is too large is another mistake
+        return None  # an overflow is reported elsewhere
     errors = values - rounded.astype(np.float64)
     deviation = float(values.std())
     if not errors.any() or values.min() == values.max() or _root_mean_square(errors) <= MOST_ERROR * deviation:

@@ -1,4 +1,4 @@
-"""Arrays of plain values in a file: NumPy's header, sizes checked before anything is allocated, values read."""
+"""Arrays of plain values in a file: NumPy's header, checks of sizes before anything is allocated, and reading."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PICKLED = (
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says of the values after it: their dtype, shape, and the order in which they stand."""
+    """The dtype, shape and memory order of the values that follow a header."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -44,7 +44,7 @@ class Header:
         return self.dtype.itemsize * math.prod(self.shape)
 
     def check(self, place: str) -> None:
-        """Raises: DataError where there are no values, or more axes or bytes than an array can have."""
+        """Raises: DataError for an array without values, or with more axes or bytes than possible."""
         check_shape(self.shape, place)
         if len(self.shape) > _MOST_AXES:
             raise DataError(f"{place}: has {len(self.shape)} axes by its header; fetch or save it again")
@@ -56,7 +56,7 @@ class Header:
 def npy_header(stream: BinaryIO, place: str) -> Header:
     """The header of an ``.npy`` file; afterwards the stream is at the first value.
 
-    Raises: DataError where it is cut off or damaged, or announces Python objects.
+    Raises: DataError if it is cut off or damaged, or announces Python objects.
     """
     begin = stream.read(len(MAGIC) + 2)
     size, encoding = _VERSIONS.get(begin.removeprefix(MAGIC), ("", ""))
@@ -70,7 +70,7 @@ def npy_header(stream: BinaryIO, place: str) -> Header:
     try:
         dtype, shape, is_fortran = _parsed(text.decode(encoding))
     except Exception as error:
-        # The parser of Python's literals and that of dtypes raise exceptions of nearly every type.
+        # The parsers of Python literals and of dtypes raise exceptions of many types.
         raise DataError(
             f"{place}: not a sound .npy file: its header is {show(text.decode('latin1').strip())}"
         ) from error
@@ -80,9 +80,9 @@ def npy_header(stream: BinaryIO, place: str) -> Header:
 
 
 def _parsed(text: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
-    """Raises: anything where the text is no header."""
+    """Raises: exceptions of any type for text that is not a header."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the parser thinks of a damaged text's style
+        warnings.simplefilter("ignore")  # about the style of a damaged text
         fields = ast.literal_eval(re.sub(r"(?<=\d)L\b", "", text))  # Python 2 wrote 3L
         dtype = npy.descr_to_dtype(fields["descr"])
     shape, is_fortran = fields["shape"], fields["fortran_order"]
@@ -93,7 +93,7 @@ def _parsed(text: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
 
 
 def mapped(path: Any, header: Header, offset: int, size: int, place: str) -> Array:
-    """The values in a file of ``size`` bytes, memory-mapped. Raises: DataError where it is too short."""
+    """The values in a file of ``size`` bytes, memory-mapped. Raises: DataError if it is too short."""
     header.check(place)
     if header.nbytes > size - offset:
         raise DataError(f"{place}: {CUT_OFF}")
@@ -101,13 +101,13 @@ def mapped(path: Any, header: Header, offset: int, size: int, place: str) -> Arr
 
 
 def read_values(stream: BinaryIO, header: Header, place: str) -> Array:
-    """The values that come next in a stream, in one buffer. Raises: DataError where it ends too soon or goes on."""
+    """The values that come next in a stream, in one buffer. Raises: DataError if it ends too soon or goes on."""
     header.check(place)
     array = np.empty(header.shape, header.dtype, header.order)
     view = memoryview(array.ravel("K").view(np.uint8).data)
     done = 0
     while done < len(view):
-        # In pieces: gzip makes a copy of what it is asked for.
+        # In pieces: gzip copies what it reads.
         count = stream.readinto(view[done : done + _PIECE])  # type: ignore[attr-defined]
         if not count:
             raise DataError(

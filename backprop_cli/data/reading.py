@@ -1,4 +1,4 @@
-"""How the texts of a source are read: spellings of numbers, and what means a missing value."""
+"""How the texts of a source are read: spellings of numbers, and texts that mean a missing value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backprop_cli.data.text import MISSING
 class Reading:
     """The keys ``numbers`` and ``missing_values`` of a source; a network's further files are read like the first.
 
-    ``is_first``: whether the file that is read may choose another spelling; else the network is trained already.
+    ``is_first``: whether this is the first file, whose columns may turn out to have Python's spelling.
     """
 
     numbers: NumberSettings | dict[str, NumberSettings] | None = None
@@ -25,12 +25,12 @@ class Reading:
     is_first: bool = True
 
     def spelling(self, column: str) -> Spelling | None:
-        """How the column's texts spell numbers; None: as Python does, and only where the format has no numbers."""
+        """How the column's texts spell numbers; None: as Python does, in formats without numbers of their own."""
         own = self.numbers.get(column) if isinstance(self.numbers, dict) else self.numbers
         return None if own is None else Spelling(own.decimal, own.thousands, own.strip)
 
     def is_for_column(self, column: str) -> bool:
-        """Whether a spelling is set for this column by name, so that it is one of numbers."""
+        """Whether a spelling is set for this column by name, which makes it a column of numbers."""
         return isinstance(self.numbers, dict) and column in self.numbers
 
     @property
@@ -39,14 +39,14 @@ class Reading:
         return isinstance(self.numbers, NumberSettings)
 
     def for_later(self, plain: Collection[str], columns: Iterable[str]) -> Reading:
-        """How further files are read: each of ``columns`` as in the first, where some turned out to be ``plain``."""
+        """How later files are read: each of ``columns`` as in the first file, where some were ``plain``."""
         numbers = self.numbers
         if plain and isinstance(numbers, NumberSettings):
             numbers = NumbersByColumn({column: numbers for column in columns if column not in plain})
         return replace(self, numbers=numbers, is_first=False)
 
     def missing(self, *, typed: bool) -> frozenset[str]:
-        """Texts that mean a missing value, where the format has (``typed``) or does not have another sign for it."""
+        """Texts that mean a missing value, in formats with null (``typed``) or without."""
         if self.missing_values is None:
             return frozenset() if typed else MISSING
         return frozenset(text.strip() for text in self.missing_values)
@@ -62,7 +62,7 @@ class Reading:
 
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> Reading:
-        """The inverse, for further files of a trained network."""
+        """The inverse of ``to_json``, for later files of a trained network."""
         numbers, missing = tree.get("numbers"), tree.get("missing_values")
         return Reading(
             None if numbers is None else TypeAdapter(Spellings).validate_python(numbers),

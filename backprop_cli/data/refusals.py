@@ -1,4 +1,4 @@
-"""What is said of a column whose values are numbers, but not as they are expected, with the setting that reads them."""
+"""Messages on columns whose numbers or categories are not as expected, with the setting that reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.data.kinds import are_dates, is_identifier
+from backprop_cli.data.kinds import is_identifier, look_like_dates
 from backprop_cli.data.number_settings import NumberSettings
 from backprop_cli.data.reading import Reading
 from backprop_cli.data.spelling import Finding, Spelling, find_spelling
@@ -19,7 +19,7 @@ from backprop_cli.nn.class_name import spelled
 
 
 def spelled_otherwise(place: str, found: Finding, reading: Reading, column: str, kind: str) -> str:
-    """Nearly all values of a column are numbers, which the settings do not read."""
+    """The message for a column of numbers in a spelling that the settings do not read."""
     names = f"; if they are names, write data.categories: [{in_yaml(column)}]" if kind == "auto" else ""
     head = f"{place}: expected {_expected(reading, column)}, got {show(found.example)}"
     if found.units:
@@ -30,7 +30,7 @@ def spelled_otherwise(place: str, found: Finding, reading: Reading, column: str,
 
 
 def no_number(place: str, cell: Any, reading: Reading, column: str) -> str:
-    """A value of a column that must be numeric is no number."""
+    """The message for a value that is not a number, in a column that must be numeric."""
     head = f"{place}: expected {_expected(reading, column)}, got {show(cell)}"
     own = reading.spelling(column)
     reads = number_of if own is None else own.number
@@ -43,7 +43,7 @@ def no_number(place: str, cell: Any, reading: Reading, column: str) -> str:
 
 
 def mostly_numbers(place: str, cell: Any, numbers: int, values: int, column: str, kind: str) -> str:
-    """A value of a column whose other values are numbers, or most of them, is none."""
+    """The message for a value that is not a number, in a column of which most values are."""
     head = f"{_plainly(place, cell)} ({numbers:,} of the column's {values:,} values are numbers); correct it"
     if kind == "quantity":
         return f"{head}, or remove the row"
@@ -54,24 +54,24 @@ def mostly_numbers(place: str, cell: Any, numbers: int, values: int, column: str
 
 
 def caution_about(table: Table, features: Sequence[str]) -> str | None:
-    """That categories among ``features`` teach nothing: they are dates, or different in nearly every row."""
+    """The warning for ``features`` that are useless as categories: dates, and texts different in nearly every row."""
     found = {name: why_no_categories(table.columns[name]) for name in features}
     reasons = [f"column '{name}' {reason}" for name, reason in found.items() if reason]
     if not reasons:
         return None
     names = ", ".join(in_yaml(name) for name, reason in found.items() if reason)
     return (
-        f"{table.name}: {'; '.join(reasons)}: as categories they say nothing of other rows; leave out with "
+        f"{table.name}: {'; '.join(reasons)}: as categories they say nothing about other rows; leave them out with "
         f"data.exclude: [{names}]"
     )
 
 
 def why_no_categories(column: Column) -> str | None:
-    """What a column's categories are, if they are none: dates, an identifier; else None."""
+    """Why a column's texts are useless as categories: dates, an identifier; None if they are not."""
     if not isinstance(column, Text):
         return None
     texts, rows = [spelled(each) for each in column.categories], int(np.count_nonzero(column.codes >= 0))
-    if are_dates(texts):
+    if look_like_dates(texts):
         return f"holds dates, such as {show(texts[0])}"
     if is_identifier(len(texts), rows):
         return f"is an identifier or free text, with {len(texts):,} different texts in {rows:,} rows"
@@ -79,7 +79,7 @@ def why_no_categories(column: Column) -> str | None:
 
 
 def setting(spelling: Spelling) -> str:
-    """As it is written in YAML: ``{thousands: ","}``."""
+    """The spelling as YAML: ``{thousands: ","}``."""
     default = NumberSettings()
     keys = ("decimal", "thousands", "strip")
     other = [key for key in keys if getattr(spelling, key) != getattr(default, key)] or ["decimal"]
@@ -100,7 +100,7 @@ def _expected(reading: Reading, column: str) -> str:
 
 
 def _way_out(found: Finding, reading: Reading, column: str) -> str:
-    """The settings that read the column, which name it where others are set already."""
+    """The settings that read the column; by its name if other spellings are set already."""
     ways = [setting(each) for each in found.spellings]
     if reading.numbers is not None:
         ways = [f"{{{in_yaml(column)}: {way}}}" for way in ways]
@@ -117,5 +117,5 @@ def _as_trained(found: Finding, reading: Reading, column: str, cell: str) -> str
 
 
 def in_yaml(name: str) -> str:
-    """A name as YAML reads it back in a list."""
+    """A name as it is written in a YAML list."""
     return name if name.replace("_", "a").isalnum() and not name[0].isdigit() else repr(name)

@@ -269,7 +269,7 @@ class Named:
         )
 
     def _readers_on_the_way(self, value: Value) -> list[Value]:
-        """Those of its readers that the loss depends on."""
+        """The readers of a value that the loss depends on."""
         return [v for v in self.readers.get(value, ()) if v is self.traced.loss or self._reaching[v].any()]
 
     def _from_loss(self, value: Value, lined: set[Value]) -> tuple[Factor, ...]:

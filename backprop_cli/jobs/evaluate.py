@@ -32,8 +32,8 @@ OTHER_DATA = "data"
 class EvalResult:
     """Metrics of one split, and of ``baselines`` on it where it is a time series.
 
-    ``judged`` says which requirements are met, ``unproven`` why none of them proves anything (empty: they do),
-    ``warnings`` what may mislead.
+    ``judged``: the requirements and whether they are met. ``unproven``: why none of them proves anything, or empty.
+    ``warnings``: what may mislead.
     """
 
     checkpoint: Path
@@ -84,8 +84,8 @@ def evaluate(
     """Evaluate a checkpoint (a run means its best, or else last) on a split of its own data, or on the file ``data``.
 
     ``require``: texts such as ``accuracy>=0.95``; a metric that is not configured is computed for it.
-    ``confusion``: also count true against predicted classes. ``accept_changed_data``: requirements hold although the
-    run's own files have changed. ``plugins``: files with code that the network needs.
+    ``confusion``: also count true against predicted classes. ``accept_changed_data``: requirements count even if
+    the run's own files have changed. ``plugins``: files with code that the network needs.
 
     Raises:
         UsageError: no such split or metric, or a plugin is missing.
@@ -132,14 +132,14 @@ def check_split(split: str) -> None:
 
 
 def _other_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str]) -> Changed | None:
-    """Of files that overrides name nothing else is expected."""
+    """A change of the run's own files. Files that an override names are expected to be others."""
     if not files or any(_is_below(override.partition("=")[0], _FILES) for override in overrides):
         return None
     return changed(saved.checkpoint.metadata, files)
 
 
 def changed_data(found: Changed | None) -> tuple[str, ...]:
-    """What to warn of where the run's own files, which decide what is in a split, are not what they were."""
+    """The warning for a change of the run's own files, which decide what is in a split."""
     return () if found is None else (f"{found.text}; the split may hold rows that the network was trained on",)
 
 

@@ -66,7 +66,7 @@ def find_lr(
     The network is that of a configuration at its initial weights, or with ``resume`` that of a run at its last
     checkpoint, which stays as it is. The configured schedule is left out, everything else is as in training.
     A run whose data files have changed is tested with them only if ``accept_changed_data``.
-    ``on_progress(what, done, total)`` is told how far it is.
+    ``on_progress(what, done, total)`` is called as the search proceeds.
 
     Raises:
         UsageError: arguments that do not go together, or another process trains in the run's directory.

@@ -49,10 +49,10 @@ def gradcheck(
     Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
     border pixel that is always 0 would hide a wrong gradient. ``method``, ``samples`` and ``tolerance`` default to the
     configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
-    registered is checked, all entries. ``strict``: a check in which no entry could be judged is no pass. ``mutate``
-    then breaks each derivative rule in turn, by itself or in the network, and counts how often the check notices.
+    registered is checked, all entries. ``strict``: a check without a judged entry fails. ``mutate`` then breaks each
+    derivative rule in turn, by itself or in the network, and counts how often the check notices.
     ``plugins``: files with code that a checkpoint needs, or that is to be checked with what is registered.
-    ``on_progress(what, done, total)`` is told how far it is.
+    ``on_progress(what, done, total)`` is called as the check proceeds.
 
     Raises:
         UsageError: a tolerance that is not above 0, a method that there is not, a plugin that is missing.
@@ -63,7 +63,7 @@ def gradcheck(
 
     """
     if method is not None:
-        METHODS[method]  # an unknown one is told before anything is read
+        METHODS[method]  # refuse an unknown one before anything is read
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:

@@ -35,7 +35,7 @@ from backprop_cli.training.program import Recipe
 
 @dataclass(frozen=True)
 class Prepared:
-    """A configuration, its data and its network. ``warnings``: what the data gives reason to warn of, a line each."""
+    """A configuration, its data and its network. ``warnings`` on the data, a line each."""
 
     loaded: Loaded
     dataset: Dataset
@@ -64,14 +64,14 @@ def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Rec
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run that goes on keeps of its data, whatever has become of that: it was fitted on the train split."""
+    """What a resumed run keeps: it was fitted on the train split, and the data may have changed."""
 
     transform: Transform
     class_weights: Array | None
 
 
 def prepare(loaded: Loaded, kept: Kept | None = None) -> Prepared:
-    """Load the data and fit the network to it, or read it as ``kept`` says.
+    """Load the data and fit the network to it. With ``kept``, read the data through that transform instead.
 
     Raises:
         DataError: the data cannot be used as configured.
@@ -142,7 +142,7 @@ def load(loaded: Loaded, fitted: Transform | None = None) -> Dataset:
 
 
 def _missing(loaded: Loaded, error: NoFileError) -> DataError:
-    """What is said of a file that is not there: where the configuration names it, unless that is in a checkpoint."""
+    """The error for a missing file, at the line of the configuration or the override that names it, if any."""
     reason = f"{error}{_variable(loaded, error) or _where_paths_start(loaded, error)}"
     named = (path for path, text in _files(loaded.config.data).items() if loaded.base / text == error.path)
     path = next(named, None)
@@ -251,7 +251,7 @@ def _recipe(loaded: Loaded, dataset: Dataset, kept: Kept | None) -> Recipe:
 
 
 def _class_weights(loaded: Loaded, dataset: Dataset) -> Array | None:
-    """As configured, from the counts of the train split; None: all the same."""
+    """The configured class weights, from the counts of the train split; None if all are equal."""
     if loaded.config.loss.task != "classes" or dataset.classes is None:
         return None
     return loaded.config.loss.class_weights(dataset.classes, dataset.class_counts())
@@ -261,5 +261,5 @@ def is_configuration(path: Path) -> bool:
     """Whether a command's CONFIG|CHECKPOINT|RUN is a configuration: YAML by its suffix."""
     try:
         return path.suffix in (".yaml", ".yml") and not path.is_dir()
-    except OSError:  # of a name that is too long
+    except OSError:  # the name is too long
         return False

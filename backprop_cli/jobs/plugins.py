@@ -31,8 +31,8 @@ def read_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
 
 
 def run_plugins(files: Sequence[Path | str], *, gradients: bool = True) -> tuple[Plugin, ...]:
-    """The files of ``--plugins``, run and checked; nothing else is registered. Without ``gradients`` only the other
-    promises are: somebody else is about to check those.
+    """The files of ``--plugins``, run and checked; nothing else is registered. Without
+    ``gradients`` only the other promises are checked, as the caller checks the gradients.
 
     Raises:
         ConfigError: a file cannot be run.
@@ -59,8 +59,8 @@ def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
             continue
         passed = _checked(plugin, gradients)
         if gradients:
-            told = {"file": plugin.name, "sha256": plugin.sha256, "passed": passed}
-            cache.save(_KIND, verdict, json.dumps(told).encode())
+            content = {"file": plugin.name, "sha256": plugin.sha256, "passed": passed}
+            cache.save(_KIND, verdict, json.dumps(content).encode())
 
 
 def _checked(plugin: Plugin, gradients: bool) -> list[str]:

@@ -50,8 +50,8 @@ def predict(
     ``format`` is csv, jsonl or npz; by default as the output's name ends, else csv. Classes are named as in the
     training data, numbers are in the target's own unit. A file is written under a temporary name and renamed when it
     is complete. ``source`` is read in pieces: it may be larger than memory, except where rows of a series are put in
-    order. Of a series there is a row for each row that ends a window; where ``data.window`` names columns for time and
-    groups, they come first, with what they are in that row. ``plugins``: files with code that the network needs.
+    order. A series gives a row for each row that ends a window; the columns for time and groups that ``data.window``
+    names come first. ``plugins``: files with code that the network needs.
 
     Raises:
         UsageError: a format that is not known, probabilities of a regression, an output that cannot be written, a
@@ -142,7 +142,7 @@ def _classes(saved: Saved, columns: int) -> Sequence[Sequence[Any]]:
 
 
 def _labelled(rows: Iterator[Rows], labels: Mapping[str, Sequence[str | None]]) -> Iterator[Rows]:
-    """The rows, and in the first columns what tells them apart: the file that each is, or its time and group."""
+    """The rows, with labels in their first columns: the file of each row, or its time and group."""
     done = 0
     for chunk in rows:
         count = len(next(iter(chunk.predictions.values())))

@@ -61,7 +61,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Judged:
-    """A requirement, the value that its metric has, and whether that is enough."""
+    """A requirement, the value of its metric, and whether it is met."""
 
     requirement: Requirement
     value: float
@@ -78,9 +78,9 @@ class Judged:
 
 
 class NotMetError(CheckError):
-    """Requirements that are not met, and ``unproven``: why even one that is met proves nothing; empty: it does.
+    """Requirements that are not met. ``unproven``: why even a met one proves nothing, or empty.
 
-    ``details``: what else was found.
+    ``details``: further results for ``--json``.
     """
 
     def __init__(self, judged: Sequence[Judged], unproven: str, details: Mapping[str, Any]):
@@ -91,5 +91,5 @@ class NotMetError(CheckError):
         super().__init__("\n".join(f"not met: {problem['message']}" for problem in self._problems))
 
     def describe(self) -> list[dict[str, Any]]:
-        """One object for each that is not met, with its value."""
+        """One object for each requirement that is not met, with its value."""
         return self._problems

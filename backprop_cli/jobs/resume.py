@@ -32,7 +32,7 @@ from backprop_cli.training.state import State
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run, and the checkpoint in it that training goes on from. ``accepts``: also with other data than it had."""
+    """A run to resume, and its checkpoint to start from."""
 
     run: RunDirectory
     stored: Stored
@@ -54,16 +54,16 @@ class Resumed:
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
-        """What the checkpoint says beside its tensors."""
+        """The checkpoint's metadata."""
         return self.stored.checkpoint.metadata
 
     def prepare(self) -> Prepared:
-        """The data, as the network has learned to read it.
+        """Load the data through the transform that the network was trained with.
 
         Raises:
-            CheckpointError: what it has learned of that is damaged.
-            DataError: it is not what it was, or cannot be read.
-            ConfigError: the same, where an override names the file.
+            CheckpointError: the stored transform is damaged.
+            DataError: the data has changed or cannot be read.
+            ConfigError: the same, if an override names the file.
 
         """
         path, model = self.stored.path, self.stored.model
@@ -71,7 +71,7 @@ class Resumed:
         try:
             prepared = prepare(self.loaded, kept)
         except (DataError, ConfigError):
-            self._refuse_changed(file_hashes(self.loaded))  # which explains it
+            self._refuse_changed(file_hashes(self.loaded))  # a change explains the error
             raise
         self._refuse_changed(prepared.dataset.files)
         return prepared
@@ -80,18 +80,17 @@ class Resumed:
         found = changed(self.metadata, files)
         if self.accepts or found is None:
             return
-        reason = "rows would be split anew, and some that were trained on would be tested on"
+        reason = "rows would be split differently, and the run would be tested on rows it was trained on"
         named = [change.path for change in _changes(self.stored) if change.is_file and change.path[0] == "data"]
         if named:
             other = f"is not what the run was trained on (sha256 {', '.join(self.metadata['data'])}): {reason}"
-            way_out = f"name a copy of the run's own file, or go on all the same with {ACCEPT}"
+            way_out = f"name a copy of the run's own file, or accept it with {ACCEPT}"
             problems = [self.loaded.problem(path, f"{other}; {way_out}") for path in named]
             raise ConfigError(in_file_order(problems, self.loaded.overrides))
-        raise DataError(f"{found.text}: {reason}; {found.way_out('go on all the same with')}")
+        raise DataError(f"{found.text}: {reason}; {found.way_out('accept it with')}")
 
     def restore(self, prepared: Prepared, state: State) -> list[str]:
-        """Put the checkpoint's numbers into ``state``; what is remembered of other quantities starts anew, which is
-        what the lines say.
+        """Put the checkpoint's numbers into ``state``. Memory of other quantities starts anew, a line for each reason.
 
         Raises:
             CheckpointError: the numbers do not fit.
@@ -118,7 +117,7 @@ class Resumed:
         return seconds_until(self.rows, step)
 
     def threads(self, batch: int) -> Threads | None:
-        """Those that the run had; None where an override says otherwise, or nothing says what they were."""
+        """The threads that the run had; None if an override sets them or the run did not record them."""
         counts = [self.record.get(key) for key in ("threads", "workers")]
         if self._is_overridden(("training", "threads")) or not all(
             type(each) is int and 0 < each < TOO_MANY for each in counts
@@ -128,7 +127,7 @@ class Resumed:
         return Threads(int(blas or 1), min(int(workers or 1), batch))
 
     def notices(self, prepared: Prepared, job: Job, threads: int, asked: int | None) -> list[str]:
-        """What is told of the data and of the machine that it goes on with; inside the limit of BLAS ``threads``."""
+        """Remarks on changed data and on a changed machine. Call this inside the limit of BLAS ``threads``."""
         lines, other = self.accepted(prepared), self._other_bits(job, threads, asked)
         if other:
             promise = "this run no longer ends with the bits of an uninterrupted one"
@@ -136,17 +135,17 @@ class Resumed:
         return lines
 
     def accepted(self, prepared: Prepared) -> list[str]:
-        """What is told of data that is not what it was."""
+        """A remark on changed data."""
         found = changed(self.metadata, prepared.dataset.files)
-        return [f"{found.text}; going on all the same: metrics may be of rows that were trained on"] if found else []
+        return [f"{found.text}; metrics may include rows that the run was trained on"] if found else []
 
     def _other_bits(self, job: Job, threads: int, asked: int | None) -> list[str]:
-        """What sums may be added in another order by, other than what was asked for."""
+        """Differences that may change the order of sums, except those that the user asked for."""
         before, now = self.record.get("environment"), environment()
         found = differences(before, now) if isinstance(before, dict) else []
         set_to = (now["blas"] or {}).get("threads", threads)
         if asked is None and not self._is_overridden(("training", "threads")) and set_to != threads:
-            found.append(f"BLAS had {threads} threads and takes no more than {set_to}")
+            found.append(f"BLAS had {threads} threads and allows at most {set_to}")
         if self.record.get("compiled") is True and not job.compiled and self.loaded.config.training.compile == "auto":
             found.append(f"its steps were compiled and cannot be: {compiler_obstacle()}")
         return found
@@ -179,7 +178,7 @@ def find_run(target: Path) -> tuple[RunDirectory, Path]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # which is told where it is opened
+    except (OSError, ValueError):  # opening it reports the error
         return False
 
 
@@ -193,8 +192,7 @@ def open_run(
     """The checkpoint ``path`` of ``run``. ``plugins``: files with code that its network needs.
 
     Raises:
-        CheckpointError: it is missing or damaged, the message says what to go on from instead; or so is what the run
-            says of itself, in run.json or the journal.
+        CheckpointError: it is missing or damaged (the message names another checkpoint), or run.json or the journal is.
         ConfigError: an override is wrong, or changes what the run's numbers mean.
 
     """
@@ -222,7 +220,7 @@ def _instead(run: RunDirectory, path: Path) -> str:
 
 
 def _refused(stored: Stored) -> Iterator[Problem]:
-    """Overrides of settings that a resumed run keeps. Files are looked at when they are read."""
+    """Overrides of settings that a resumed run must keep. Data files are compared when they are read."""
     for change in _changes(stored):
         if change.rule.effect == "refused" and not (change.is_file and change.path[0] == "data"):
             yield stored.loaded.problem(change.path, f"{change}; leave it out, or start a new run")
@@ -236,7 +234,7 @@ def _changes(stored: Stored) -> Iterator[Change]:
 
 
 def _of_updates(stored: Stored, was: Config, is_: Config) -> Iterator[Change]:
-    """What a run keeps of each parameter's update: groups are a way to write that, and may be written otherwise."""
+    """Changes to the update of each parameter. Groups are compared by their effect: they may be written differently."""
     own = [change.path for change in changes(was.optimizer, is_.optimizer, ("optimizer",))]
     seen: set[TreePath] = set()
     for name, param in stored.model.params.items():
@@ -244,7 +242,7 @@ def _of_updates(stored: Stored, was: Config, is_: Config) -> Iterator[Change]:
         for change in changes(before, after, ("optimizer",)):
             place, what = change.path, ""
             if place not in own:
-                # A key of a group or of a fallback, or a group that has the parameter or no longer has it.
+                # A key of a group or a fallback, or a group that gained or lost the parameter.
                 place, what = max(own, key=lambda path: (path[-1] == place[-1], len(path))), f"{place[-1]} of {name}"
             if change.rule.effect == "refused" and place not in seen:
                 seen.add(place)

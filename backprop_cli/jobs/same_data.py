@@ -1,4 +1,4 @@
-"""Whether the data files of a run are those it was trained on: other rows would be split in another way."""
+"""Comparison of a run's data files with those it was trained on: changed rows would be split differently."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, NamedTuple
 
 ACCEPT = "--accept-changed-data"
 FIRST, ACCEPTED = "data", "accepted_data"
-"""Keys of a checkpoint's metadata: the digests that the run began with, and later ones that it went on with."""
+"""Keys of a checkpoint's metadata: the digests at the start of the run, and those accepted on resumption."""
 
 
 class Changed(NamedTuple):
-    """What is not as it was, in words. ``is_now``: the files, and not only those of a time in between."""
+    """A change in words. ``is_now``: whether the current files differ from the first, not only earlier ones."""
 
     text: str
     is_now: bool
 
     def way_out(self, taken: str) -> str:
-        """What to do; ``taken``: how a command takes the data as it is."""
-        return f"put the old file back, or {taken} {ACCEPT}" if self.is_now else f"{taken} {ACCEPT} where that is meant"
+        """What to do. ``taken``: the words for accepting the data with a flag of this command."""
+        return f"restore the old file, or {taken} {ACCEPT}" if self.is_now else f"{taken} {ACCEPT} if that is intended"
 
 
 def data_metadata(files: Mapping[str, str], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a checkpoint says of its data. ``before``: what the one said that training goes on from."""
+    """Metadata on the data. ``before``: the metadata of the checkpoint that training resumed from."""
     digests = list(files.values())
     if before is None:
         return {FIRST: digests, ACCEPTED: []}
@@ -34,19 +34,19 @@ def data_metadata(files: Mapping[str, str], before: Mapping[str, Any] | None) ->
 
 
 def changed(metadata: Mapping[str, Any], files: Mapping[str, str]) -> Changed | None:
-    """What is not as it was of the data behind a checkpoint; None where all is.
+    """How the data differs from the data behind a checkpoint; None if it is the same.
 
-    Data that a run went on with in between counts: rows of it were trained on, too.
+    Other data that the run used for a while counts as a change: the network was trained on it, too.
     """
     digests, first = list(files.values()), metadata[FIRST]
     if digests == first:
         in_between = any(later != first for later in metadata.get(ACCEPTED, []))
-        text = f"{', '.join(files)}: the run has been trained on other data in between"
+        text = f"{', '.join(files)}: the run was trained on other data for a while"
         return Changed(text, is_now=False) if in_between else None
     pairs = list(zip_longest(files, first)) if len(digests) == len(first) else [(", ".join(files), ", ".join(first))]
-    told = [
+    lines = [
         f"{path}: has changed since the run began (its sha256 was {digest})"
         for path, digest in pairs
         if files.get(path) != digest
     ]
-    return Changed("; ".join(told), is_now=True)
+    return Changed("; ".join(lines), is_now=True)

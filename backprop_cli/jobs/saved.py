@@ -59,9 +59,9 @@ class Saved:
 
 
 def network_metadata(prepared: Prepared, threads: int, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What eval, predict, gradcheck and a resumed run need beside the state; the same for all checkpoints to come.
+    """What eval, predict, gradcheck and a resumed run need besides the state; the same in all checkpoints of a session.
 
-    ``before``: the metadata of the checkpoint that training goes on from.
+    ``before``: the metadata of the checkpoint that training resumes from.
     """
     dataset, recipe = prepared.dataset, prepared.recipe
     weights = recipe.class_weights
@@ -176,7 +176,7 @@ def open_saved(
 def class_weights_of(path: Path, metadata: Mapping[str, Any], model: Model) -> Array | None:
     """The weights of the classes that the checkpoint ``path`` was trained with; None: all the same.
 
-    Raises: CheckpointError where there is not one for each output.
+    Raises: CheckpointError unless there is one for each output.
     """
     weights, outputs = metadata["class_weights"], model.output_shape[-1]
     if weights is not None and len(weights) != outputs:
@@ -185,7 +185,7 @@ def class_weights_of(path: Path, metadata: Mapping[str, Any], model: Model) -> A
 
 
 def transform_of(path: Path, metadata: Mapping[str, Any]) -> Transform:
-    """The transform that was fitted for the checkpoint ``path``. Raises: CheckpointError where it is damaged."""
+    """The transform that was fitted for the checkpoint ``path``. Raises: CheckpointError if it is damaged."""
     try:
         transform = Transform.from_json(metadata["transform"])
         check_fitted(transform)
@@ -203,7 +203,7 @@ def transform_of(path: Path, metadata: Mapping[str, Any]) -> Transform:
 
 
 def _check_outputs(path: Path, metadata: Mapping[str, Any], transform: Transform, stored: Stored) -> None:
-    """Refuse a transform whose targets are not those that the network has outputs for. Raises: CheckpointError."""
+    """Refuse a transform whose targets do not match the network's outputs. Raises: CheckpointError."""
     for name, here in (("classes", transform.classes), ("target_names", transform.target_names)):
         if metadata[name] != here:
             raise _misshapen(path, name, f"those of its transform, {shortened(json.dumps(here))}", metadata[name])
@@ -240,7 +240,7 @@ _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "plugins": ("sha256 digests", _is_list_of(str)),
     "state": ("a mapping", _is_mapping),
 }
-"""What a run's checkpoint says beside its tensors: what each is, and whether a value is that."""
+"""The metadata of a run's checkpoint: what each value should be, and a test for it."""
 
 
 def _require(path: Path, metadata: Mapping[str, Any]) -> None:

@@ -49,7 +49,7 @@ def _kept_checkpoints(config: Config) -> CheckpointSettings:
 
 
 def first_warnings(prepared: Prepared, job: Job, resumed: bool, notices: Sequence[str] = ()) -> Iterator[Warned]:
-    """What is told before the first step: of its configuration and data by a new run, ``notices`` by a resumed one."""
+    """Warnings before the first step: of configuration and data in a new run, ``notices`` in a resumed one."""
     yield from map(Warned, notices)
     config = prepared.loaded.config
     if not resumed:
@@ -89,7 +89,7 @@ class Session:
         self._record: dict[str, Any] = {}
 
     def _content(self) -> Checkpoint:
-        """Only a good state replaces a checkpoint, and only when the journal up to it is on the disk."""
+        """Only a finite state replaces a checkpoint, and only after the journal up to it is on disk."""
         self.trainer.check_finite()
         if self._journal is not None:
             self._journal.sync()
@@ -132,7 +132,7 @@ class Session:
         return InterruptionError(f"ended at once at step {step}, before everything was saved{on}", number)
 
     def _way_on(self) -> str:
-        """The command line that goes on with this run, and with the data that it has."""
+        """The command that resumes this run with its current data."""
         is_changed = self.resumed is not None and changed(self.resumed.metadata, self.prepared.dataset.files)
         return resume_command(self.run.path) + (f" {ACCEPT}" if is_changed else "")
 
@@ -194,12 +194,12 @@ class Session:
         self.checkpointer.go_back(self.resumed.stored.path, self.state.step)
 
     def _find_best(self) -> None:
-        """Let the best checkpoint be the one that is remembered, which a kill or other settings may have prevented."""
+        """Make the remembered best checkpoint the best file: a kill or other settings may have prevented that."""
         best_step = self.state.memory.get(BEST, {}).get("step")
         if not self.checkpointer.find_best(best_step):
             del self.state.memory[BEST]
             gone = f"the best checkpoint up to here, of step {best_step}, is gone"
-            self._tell(Warned(f"{gone}: which one is the best is decided among those to come"))
+            self._tell(Warned(f"{gone}: the best is chosen among the coming ones"))
 
     def _check_gradients(self, events: Iterator[Event]) -> None:
         with self.watch("gradient_check"):
@@ -320,7 +320,7 @@ class Session:
         run.write_text(run.resolved, to_yaml(resolved_tree(self.prepared.loaded, run.path)))
 
     def _going_on(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """What run.json says of this resumption: what it goes on with where that is not what the run began with."""
+        """The entry of run.json on this resumption, with environment and data if they differ from the run's first."""
         if self.resumed is None:
             return
         files, entry = self.prepared.dataset.files, {"step": self.state.step, "at": _now()}

@@ -100,8 +100,8 @@ def _other_meaning(
     """Layers whose rows stand for tokens or classes, where those of the checkpoint are other ones."""
     if dataset is None:
         return
-    here, told = dataset.classes or (), metadata.get("classes")
-    there = told if isinstance(told, list) else ()
+    here, stored = dataset.classes or (), metadata.get("classes")
+    there = stored if isinstance(stored, list) else ()
     kind = "classes" if dataset.transform.text is None else "tokens"
     numbers = range(min(len(here), len(there)))
     number = next((each for each in numbers if here[each] != there[each]), None)

@@ -46,7 +46,7 @@ def train(
 
     ``resume`` is a run, which goes on from its last checkpoint, or a checkpoint in its ``checkpoints/``.
     ``plugins`` are files with code that the run to resume needs; a configuration names its own. A run whose data files
-    have changed goes on only if ``accept_changed_data``.
+    have changed is resumed only with ``accept_changed_data``.
     ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread. Of steps those
     are events that the configuration asks for (``log.every_steps``, ``checkpoint.every_steps``,
     ``every_steps`` and ``adjoint_every_steps`` of ``gradient_check``), the last one of an epoch, and one every 20 ms:
@@ -57,7 +57,7 @@ def train(
         UsageError: arguments that do not go together, or another process trains in the run's directory.
         ConfigError: the configuration is wrong, or an override makes another run of the one to resume; nothing was
             run or written.
-        DataError: so is the data, or that of the run to resume has changed.
+        DataError: the data cannot be used, or the data of the run to resume has changed.
         CheckpointError: the run to resume, or the checkpoint to start from, is missing, damaged or of another network,
             or a checkpoint could not be written.
         CheckError: a plugin's gradient is wrong; or the network's, and ``gradient_check.on_failure`` is ``stop``.

@@ -1,4 +1,4 @@
-"""In which units derivatives are: those of the data, or the numbers that the network computes with."""
+"""Units of derivatives: those of the data, or those of the numbers that the network computes with."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Units = Literal["data", "network"]
 class Unit:
     """The unit of a named value. ``text`` names it; ``coded``: columns of categories among the inputs.
 
-    ``slope``: a derivative by the network's input times it is one by the data's; a derivative of the network's output
-    times it is one of what ``predict`` prints. None: they are the same.
+    ``slope`` converts: times it, a derivative by the network's input becomes one by the data's column, and a derivative
+    of the network's output one of the printed prediction. None: the units are the same.
 
     Shapes: slope float64 (elements of one example,)
     """
@@ -32,7 +32,7 @@ class Unit:
     coded: Sequence[str] = ()
 
     def over(self, size: int) -> Array | None:
-        """The slope of each of ``size`` elements, which are those of some examples."""
+        """The slope of each of ``size`` elements, those of one or more examples."""
         return None if self.slope is None else np.tile(self.slope, size // len(self.slope))
 
     def to_json(self) -> dict[str, object]:
@@ -41,7 +41,7 @@ class Unit:
 
 
 def unit_of(saved: Saved, name: str, units: Units) -> Unit:
-    """The unit in which derivatives of or by ``name`` are."""
+    """The unit of derivatives of or by ``name``."""
     if name == INPUTS:
         return Unit("network") if units == "network" else _of_inputs(saved)
     if name != PREDICTIONS:
@@ -66,7 +66,7 @@ def _of_inputs(saved: Saved) -> Unit:
 
 
 def _of_predictions(saved: Saved) -> Array:
-    """Of several quantiles, or rows that a window predicts, each like the target."""
+    """Several quantiles, and several rows that a window predicts, have the unit of their target."""
     deviation = np.repeat(saved.transform.target.deviation, max(1, len(saved.recipe.loss.levels)))
     return np.tile(deviation, saved.recipe.model.output_shape[-1] // len(deviation))
 

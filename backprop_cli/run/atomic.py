@@ -1,4 +1,4 @@
-"""Files that are either the old one or the whole new one, whatever happens in between."""
+"""Atomic replacement of files: a crash leaves the old content or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from backprop_cli.files import create_beside
 
 
 class NotReplacedError(OSError):
-    """The new content was written, but the system keeps the old file in its place."""
+    """The new content was written, but the old file could not be replaced."""
 
 
 def write_atomically(path: Path, content: bytes | memoryview, sync_directory: bool = True) -> None:
-    """Replace ``path`` by ``content``: temporary name beside it, flush, fsync, rename, fsync of the directory.
+    """Replace ``path`` by ``content``: temporary file in the same folder, flush, fsync, rename, fsync of the directory.
 
     A process killed at any point leaves the old file or the new one. A link under either name is replaced, never
-    followed. Without ``sync_directory`` the last is left out: a power cut in the seconds until the system does it by
-    itself may bring the old file back, whole.
+    followed. Without ``sync_directory`` the last step is left out: after a power cut within seconds the old file may be
+    back.
 
     Raises: OSError (a full disk, no permission) with the temporary file removed and the old file untouched;
-    NotReplacedError where only the rename failed.
+        NotReplacedError if only the rename failed.
     """
     temporary, descriptor = create_beside(path)
     try:
@@ -45,7 +45,7 @@ def write_atomically(path: Path, content: bytes | memoryview, sync_directory: bo
 
 
 def rename(source: Path, target: Path) -> None:
-    """Let ``source`` take the place of ``target``. Raises: NotReplacedError."""
+    """Rename ``source`` to ``target``, which is replaced. Raises: NotReplacedError."""
     try:
         source.replace(target)
     except OSError as error:
@@ -53,7 +53,7 @@ def rename(source: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that nobody needs any more; warn where it stays."""
+    """Remove a file that is not needed any more; warn if that fails."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -61,7 +61,7 @@ def remove(path: Path) -> None:
 
 
 def close(descriptor: int, path: Path) -> None:
-    """Close a file that was synced, so that nothing is lost; warn where the system objects."""
+    """Close a file that is synced already; warn if that fails, as nothing is lost."""
     try:
         os.close(descriptor)
     except OSError as error:
@@ -69,7 +69,7 @@ def close(descriptor: int, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in it survive a power cut, where the file system can.
+    """Make renames in a folder survive a power cut, if the file system supports that.
 
     Failing here loses nothing: the content is on disk under one name or the other, and some file systems refuse
     to sync a directory.
@@ -83,5 +83,5 @@ def sync_folder(folder: Path) -> None:
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Why the system refused, as words: ``No space left on device``; a ValueError is of a name that none can have."""
+    """The reason without errno and path: ``No space left on device``. A ValueError comes from an invalid path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -46,9 +46,10 @@ class DamagedError(CheckpointError):
 
 
 def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> Path:
-    """Replace ``path`` by ``checkpoint``, atomically. Equal checkpoints make equal files. Where it is written.
+    """Replace ``path`` by ``checkpoint``, atomically, and return the file that was written. Equal checkpoints make
+    equal files.
 
-    ``otherwise``: where to, with a warning, if the system keeps the old file at ``path``.
+    ``otherwise``: the file to write, with a warning, if the system does not let ``path`` be replaced.
 
     Raises: CheckpointError when it cannot be written (a full disk); the checkpoint that was there before stays.
     """
@@ -59,13 +60,13 @@ def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> P
     metadata[_DIGEST] = json.dumps(_digest(tensors, metadata))
     content = _in_order(serialize(tensors, metadata))
     try:
-        # The directory is the caller's to sync: it may have more to change in it.
+        # The caller syncs the directory: it may change more files in it.
         write_atomically(path, content, sync_directory=False)
     except NotReplacedError as error:
         if otherwise is None:
             raise _unwritable(path, error) from error
         save_to = save(otherwise, checkpoint)
-        way_on = f"the checkpoint is {otherwise}, which is gone on from with: {resume_command(otherwise)}"
+        way_on = f"the new checkpoint is {otherwise}; resume it with: {resume_command(otherwise)}"
         warn(f"{path}: cannot be replaced: {reason(error)}; {way_on}")
         return save_to
     except OSError as error:
@@ -76,14 +77,14 @@ def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> P
 def link(source: Path, target: Path) -> bool:
     """Give the checkpoint ``source`` the second name ``target``, atomically; a copy where the file system has no links.
 
-    Whether that was done; where the system keeps what was ``target`` before, there is a warning.
+    Returns whether that worked; if the system does not let ``target`` be replaced, False with a warning.
 
     Raises: CheckpointError when it cannot be written; what ``target`` was before stays.
     """
     try:
         _second_name(source, target)
     except NotReplacedError as error:
-        warn(f"{target}: cannot be replaced: {reason(error)}; it is not what {source.name} is")
+        warn(f"{target}: cannot be replaced: {reason(error)}; it stays another checkpoint than {source.name}")
         return False
     except OSError:
         try:
@@ -195,7 +196,7 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
                 raise _diagnosis(path, file.opening, file.size) from error
     except MemoryError as error:
         raise CheckpointError(f"{path}: the checkpoint is larger than the memory that is free") from error
-    except (OSError, ValueError) as error:  # of a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise CheckpointError(f"{path}: the checkpoint cannot be read: {reason(error)}") from error
 
 

@@ -40,7 +40,7 @@ def _supersede(path: Path) -> None:
 
 
 def _move(path: Path, target: Path) -> None:
-    """Rename a checkpoint; warn where it stays."""
+    """Rename a checkpoint; warn if that fails."""
     try:
         rename(path, target)
     except OSError as error:
@@ -80,14 +80,14 @@ class Checkpointer:
     def save_last(self, step: int) -> Saved:
         """Write the state as ``last.safetensors``; at a step that is saved already it is written over.
 
-        Where the system keeps the old one in its place, the new one is the numbered checkpoint of its step.
+        If the old one cannot be replaced, the new one is the numbered checkpoint of its step.
         """
         run, keep = self.run, self.settings.keep_last
         if keep and self._last_step is not None and self._last_step != step and self._newest == run.last:
             # A second name, so that there is a last checkpoint at every instant.
             link(run.last, run.at_step(self._last_step))
         self._newest = save(run.last, self._content(), otherwise=run.at_step(step))
-        # Before older ones go, and before anybody is told.
+        # Before older ones are deleted, and before the event is reported.
         sync_folder(run.checkpoints)
         if self._last_step is None:
             run.point_latest()
@@ -100,7 +100,7 @@ class Checkpointer:
     def go_back(self, source: Path, step: int) -> None:
         """Make ``source``, an older checkpoint of ``step``, the last one.
 
-        Later ones are of a future that the run no longer has: they are called ``superseded-...`` from here on.
+        Later checkpoints no longer belong to the run: they are renamed to ``superseded-...``.
         """
         run = self.run
         steps = {path: step_of(path) for path in sorted(run.checkpoints.glob("*.safetensors"))}
@@ -111,10 +111,10 @@ class Checkpointer:
         self._last_step = step
 
     def find_best(self, best_step: float | None) -> bool:
-        """Let the best checkpoint be that of ``best_step``, the best so far; False where that is gone.
+        """Make the checkpoint of ``best_step`` the best one; False if it does not exist any more.
 
-        It has another name where a kill came before it was called the best. Where nothing is the best so far, an
-        earlier one stays until something is. Where no best is to be kept, it is set aside.
+        It may have another name if the process was killed before it was renamed. Without a ``best_step`` an earlier
+        best checkpoint stays until there is a new one. If ``keep_best`` is 0, it is set aside.
         """
         run = self.run
         if not self.settings.keep_best:
@@ -143,9 +143,9 @@ class Checkpointer:
         return self._last_step != step
 
     def _save_best(self, step: int) -> Saved:
-        """Name the last checkpoint, which is that of ``step``, the best.
+        """Make the last checkpoint, that of ``step``, the best one.
 
-        No sync: what a power cut takes of it is done again when the run goes on, see ``find_best``.
+        Without a sync: ``find_best`` repeats this on resume if a power cut undid it.
         """
         if self._is_best_old:
             self._set_best_aside()
@@ -160,8 +160,8 @@ class Checkpointer:
     def _shift_best(self) -> None:
         """The best so far becomes ``best-2``, that one ``best-3``, up to ``keep_best``.
 
-        From the end, and only up to the first name that is free: a kill between two renames leaves a gap, and doing it
-        again closes that gap and moves nothing twice.
+        From the end, and only up to the first free name: if a kill between two renames left a gap, the next call closes
+        it and moves nothing twice.
         """
         numbers = range(2, self.settings.keep_best + 1)
         names = [self.run.best, *(self.run.checkpoints / f"best-{n}.safetensors" for n in numbers)]

@@ -21,7 +21,7 @@ BEST = "best.safetensors"
 LAST = "last.safetensors"
 _STEP = re.compile(r"step-(\d{8,15})\.safetensors")
 _NAME = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{4}")
-"""Of a run below ``runs/<name>``: UTC time, and what tells runs of one second apart."""
+"""A run's folder below ``runs/<name>``: UTC time, and a suffix that makes it unique within a second."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ class RunDirectory:
         raise CheckpointError(f"{path}: is not a run directory: it has no run.json")
 
     def point_latest(self) -> None:
-        """Let ``latest`` in a folder of runs point at this one, which has a checkpoint, unless a newer one has one too.
+        """Point ``latest`` at this run, which has a checkpoint, unless a newer run has one, too.
 
-        A rename, so that a reader never finds it missing.
+        By a rename, so that ``latest`` is never missing.
         """
         path = self.path.absolute()
         latest, own = path.parent / LATEST, _NAME.fullmatch(path.name)
@@ -173,7 +173,7 @@ class RunDirectory:
             warn(f"{latest}: cannot point at {path.name}: {reason(error)}; name the run itself")
 
     def refuse_links(self) -> None:
-        """Raise CheckpointError where a folder in this run is a link: files would be written and deleted elsewhere."""
+        """Raises: CheckpointError if a folder of this run is a link: files would be written and deleted elsewhere."""
         for folder in (self.checkpoints, self.gradient_checks):
             if folder.is_symlink():
                 raise CheckpointError(
@@ -210,10 +210,10 @@ class RunDirectory:
         """
         try:
             path.parent.mkdir(exist_ok=True)
-            # A lone surrogate, as in a path that is not UTF-8, becomes the escape that JSON and YAML have for it.
+            # A lone surrogate, from a path that is not UTF-8, becomes an escape of JSON and YAML.
             write_atomically(path, text.encode("utf-8", "backslashreplace"))
         except NotReplacedError as error:
-            warn(f"{path}: cannot be replaced: {reason(error)}; what it says is not of now")
+            warn(f"{path}: cannot be replaced: {reason(error)}; it is out of date")
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be written: {reason(error)}; {way_out(self.path)}") from error
 

@@ -1,4 +1,4 @@
-"""What a run ran on, and whether that decides the same bits elsewhere."""
+"""The versions and the machine of a run, and differences that may change the last bits of its numbers."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ _DECIDING = {
     ("blas", "architecture"): "the kernel of BLAS",
     ("processor",): "the processor",
 }
-"""What the order of sums depends on, and so the last bits."""
+"""Keys of ``environment`` that decide the order of sums, and so the last bits."""
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What decides the last bits and is not as it was ``before``, in words; what was not noted then is not compared."""
+    """Differences that may change the last bits, in words. Keys that ``before`` lacks are not compared."""
     found = []
     for path, name in _DECIDING.items():
         was, is_ = _at(before, path), _at(now, path)

@@ -68,9 +68,9 @@ class Journal:
             raise self._failure(error) from error
 
     def sync(self) -> None:
-        """Flush all lines to the disk: no checkpoint may be there before the lines up to its step are.
+        """Flush all lines to disk. Call this before a checkpoint is written: its step must not be ahead of the journal.
 
-        Raises: CheckpointError when the disk does not take them.
+        Raises: CheckpointError if that fails.
         """
         try:
             _flush(self._file.fileno())
@@ -78,7 +78,7 @@ class Journal:
             raise self._failure(error) from error
 
     def close(self) -> None:
-        """Close the file, synced to disk; a second call does nothing. What cannot be synced is warned of."""
+        """Close the file, synced to disk; a second call does nothing. Warns if syncing fails."""
         if self._file.closed:
             return
         descriptor = self._file.fileno()
@@ -125,7 +125,7 @@ def read_journal(path: Path) -> list[Row]:
     except OSError as error:
         raise CheckpointError(f"{path}: the journal cannot be read: {reason(error)}") from error
     rows: list[Row] = []
-    # JSON has no line ends within text, so that all kinds of them are ends of lines here.
+    # Text in JSON has no raw line ends, so that every kind of line end separates rows here.
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         try:
             row = _parse(line)
@@ -133,13 +133,13 @@ def read_journal(path: Path) -> list[Row]:
                 _append(rows, row)
         except ValueError as error:
             if line.endswith((b"\n", b"\r")):
-                way_on = f"take that line out, then go on with: {resume_command(path.parent)}"
+                way_on = f"delete that line, then resume with: {resume_command(path.parent)}"
                 raise CheckpointError(f"{path}:{number}: {error}; {way_on}") from error
     return rows
 
 
 def _append(rows: list[Row], row: Row) -> None:
-    """Append a row, and take away what it supersedes. Raises: ValueError where it is of an earlier step."""
+    """Append a row. A ``started`` row removes rows of later steps; another row of an earlier step is a ValueError."""
     step = row["step"]
     while row["event"] == "started" and rows and rows[-1]["step"] > step:
         rows.pop()
@@ -149,19 +149,19 @@ def _append(rows: list[Row], row: Row) -> None:
 
 
 def seconds_until(rows: Sequence[Row], step: int) -> float:
-    """Seconds spent on a run up to ``step``, as the last row says that counts them; 0 where none does."""
+    """Seconds spent on a run up to ``step``, from the last row that has them; 0 without such a row."""
     counted = [row for row in rows if row["event"] in _TIMED]
     return next((float(row["seconds"]) for row in reversed(counted) if row["step"] <= step), 0.0)
 
 
 def lost_epochs(path: Path, rows: Sequence[Row], done: int) -> str:
-    """What to say where the journal ends before a checkpoint with ``done`` whole epochs; empty where it does not."""
+    """The warning for a journal that lacks some of the ``done`` epochs of its checkpoint; empty if it has all."""
     there = {row["epoch"] for row in rows if row["event"] == "epoch" and row["epoch"] <= done}
     if len(there) == done and rows:
         return ""
     first = next(epoch for epoch in itertools.count(1) if epoch not in there)
     lost = f"{done - len(there)} of {done} epochs, epoch {first} first" if len(there) < done else "its first line"
-    return f"{path}: has lost {lost}, as after a power cut: the checkpoint is of later; metrics.csv is without them"
+    return f"{path}: has lost {lost}, as after a power cut: the checkpoint is newer; metrics.csv lacks them"
 
 
 def write_table(journal_path: Path, csv_path: Path) -> None:
@@ -184,20 +184,20 @@ def write_table(journal_path: Path, csv_path: Path) -> None:
     try:
         write_atomically(csv_path, text.getvalue().encode("utf-8", "backslashreplace"))
     except NotReplacedError as error:
-        warn(f"{csv_path}: cannot be replaced: {reason(error)}; what it says is not of now")
+        warn(f"{csv_path}: cannot be replaced: {reason(error)}; it is out of date")
     except OSError as error:
         raise CheckpointError(f"{csv_path}: cannot be written: {reason(error)}; {way_out(csv_path.parent)}") from error
 
 
 _TIMED = ("step", "epoch", "finished")
-"""Events that say how long the run has taken."""
+"""Events with the seconds of the run so far."""
 _FLAGS = ("partial", "improved")
 
 
 def _parse(line: bytes) -> Row | None:
     """The line's object; None for an empty line.
 
-    Raises: ValueError, which says what is wrong, where it is not what ``Journal.write`` writes.
+    Raises: ValueError, with the reason, if ``Journal.write`` cannot have written it.
     """
     if not line.strip():
         return None

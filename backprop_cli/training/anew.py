@@ -1,4 +1,4 @@
-"""What a run remembers, where it would be compared with another quantity from here on: it starts anew."""
+"""Reset of remembered values that would be compared with another quantity after a resumption."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _CALLED = {
 
 
 def start_anew(state: State, measures: Mapping[str, Measure], schedule: Schedule) -> list[str]:
-    """Forget what is of another quantity than ``measures`` say, or of none; a line for each reason, and what it is of.
+    """Forget remembered values whose measure differs from ``measures``: one line for each reason.
 
-    ``schedule``: that of the steps to come.
+    ``schedule``: the schedule of the coming steps.
     """
     reasons: dict[str, list[str]] = {}
     for key in [key for key in state.memory if key not in measures]:

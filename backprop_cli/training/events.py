@@ -103,7 +103,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Failed:
-    """The run has ended by an error: ``status`` as in run.json, ``reason`` as it is told."""
+    """The run has ended by an error: ``status`` as in run.json, ``reason`` as it is printed."""
 
     step: int
     epoch: int

@@ -12,10 +12,10 @@ Memory = dict[str, float]
 
 @dataclass(frozen=True)
 class Measure:
-    """What remembered values are of: only those of equal measures are compared.
+    """The quantity that a remembered value measures. Only values of equal measures are compared.
 
-    ``name``: a metric's full name, or what else is measured; ``better``: which way, where there is one. ``settings``:
-    how it is computed, and ``data``: the sha256 of the files that it is computed on, as far as a run may change them.
+    ``name``: a metric's full name or another quantity; ``better``: ``min``, ``max`` or empty. ``settings`` of its
+    computation and sha256 of its ``data`` files, as far as a resumed run may change them.
     """
 
     name: str
@@ -33,18 +33,18 @@ class Measure:
         """What ``to_json`` made. Raises: KeyError, TypeError."""
         name, better, settings, data = (tree[key] for key in ("name", "better", "settings", "data"))
         if not (isinstance(name, str) and isinstance(better, str) and isinstance(settings, dict)):
-            raise TypeError(f"expected what a value is of, got {tree!r}")
+            raise TypeError(f"expected a measure, got {tree!r}")
         return cls(name, better, settings, tuple(data))
 
     def since(self, before: Measure) -> str:
-        """What makes this another quantity than the one ``before``."""
+        """How this measure differs from ``before``, for a message."""
         if before.name != self.name:
-            return f"what was remembered is of {before.name}, and {self.name} is monitored from here on"
+            return f"{self.name} is monitored instead of {before.name}"
         if before.data != self.data:
-            return "what was remembered is of other data"
+            return "the data has changed"
         if before.better != self.better:
-            return f"of {self.name}, {'more' if self.better == 'max' else 'less'} is better from here on"
-        return f"{self.name} is computed with other settings from here on"
+            return f"{'higher' if self.better == 'max' else 'lower'} values of {self.name} are better now"
+        return f"{self.name} is computed with other settings now"
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def _count(value: Any) -> int:
 
 
 _TOO_MANY = 2**53
-"""A float holds all counts below it."""
+"""float64 represents every integer below this exactly."""
 _MONITORED = (frozenset({"waited"}), frozenset({"value", "step", "epoch", "waited"}))
 _KEYS: Mapping[str, tuple[frozenset[str], ...]] = {
     BEST: _MONITORED,
@@ -201,7 +201,7 @@ _KEYS: Mapping[str, tuple[frozenset[str], ...]] = {
     FULL_BATCH: (frozenset({"pairs", "value", "largest", "stalled"}),),
     OVERFIT: (frozenset({"loss"}),),
 }
-"""What is remembered under each name, all of it or nothing; of schedules each has its own."""
+"""The keys of each part of the memory: all of one set, or none. A schedule has keys of its own."""
 _COUNTS = ("step", "epoch", "waited", "counted", "examples", "steps", "begin", "pairs")
 
 

@@ -228,7 +228,8 @@ def test_dates_and_identifiers_are_named(load: Load) -> None:
         with pytest.warns(BpWarning) as caught:
             load("regression", source=name, **RAW)
         assert [str(each.message) for each in caught] == [
-            f"d.csv: column 'c' {what}: as categories they say nothing of other rows; leave out with data.exclude: [c]"
+            f"d.csv: column 'c' {what}: as categories they say nothing about other rows; leave them out with "
+            "data.exclude: [c]"
         ]
         with warnings.catch_warnings():
             warnings.simplefilter("error")

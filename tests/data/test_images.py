@@ -145,7 +145,7 @@ def test_hidden_files_and_others_are_left_out(load: Load, pets: str) -> None:
     Path("pets/cat/notes.txt").write_text("soft")
     Path("pets/cat/._0.png").write_text("resource fork")
     Path("pets/dog/Thumbs.db").write_text("of a file manager")
-    others = r"pets/: 1 file is no PNG or JPEG and is left out \(1 \.txt\)"
+    others = r"pets/: 1 file is not PNG or JPEG and is left out \(1 \.txt\)"
     with pytest.warns(BpWarning, match=f"^{others}$"):
         assert len(load("classes", source=pets, **PLAIN).train) == 6
 
@@ -158,7 +158,7 @@ def test_other_files_are_counted_by_their_suffixes(load: Load, pets: str) -> Non
     with pytest.warns(BpWarning) as caught:
         data = load("classes", source=pets, **PLAIN)
     assert [str(each.message) for each in caught] == [
-        "pets/: 14 files are no PNG or JPEG and are left out (12 .bmp, 1 LICENSE, 1 .tif)"
+        "pets/: 14 files are not PNG or JPEG and are left out (12 .bmp, 1 LICENSE, 1 .tif)"
     ]
     assert len(data.train) == 6
     with pytest.warns(BpWarning, match="14 files"):
@@ -301,7 +301,7 @@ def test_messages(load: Load, pets: str) -> None:
     assert message(load, source=pets) == "pets/cat/9.png: is rgb, and the first image is gray; set data.image.mode"
     Path("pets/cat/9.png").rename("pets/9.png")
     assert message(load, source=pets) == (
-        "pets/9.png: lies beside the folders of the classes; move it into that of its class"
+        "pets/9.png: is outside the folders of the classes; move it into the folder of its class"
     )
     Path("void").mkdir()
     assert message(load, source="void") == (

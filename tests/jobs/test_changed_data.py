@@ -1,4 +1,4 @@
-"""Data files that changed since a run began: its rows would be split anew, so that nothing goes on unnoticed."""
+"""Data files that changed since a run began: resuming would split the rows differently, and is refused."""
 
 import hashlib
 import json
@@ -37,8 +37,8 @@ def digest_of(path: Path) -> str:
 
 def refusal(path: Path, digest: str) -> str:
     return (
-        f"{path.resolve()}: has changed since the run began (its sha256 was {digest}): rows would be split anew, and "
-        "some that were trained on would be tested on; put the old file back, or go on all the same with "
+        f"{path.resolve()}: has changed since the run began (its sha256 was {digest}): rows would be split "
+        "differently, and the run would be tested on rows it was trained on; restore the old file, or accept it with "
         "--accept-changed-data\n"
     )
 
@@ -64,8 +64,8 @@ def test_changed_data_that_is_accepted(capsys):
     told = f"{data.resolve()}: has changed since the run began (its sha256 was {first[str(data.resolve())]})"
     assert bp("train", "--resume", run, "training.epochs=2", "--accept-changed-data") == 0
     assert capsys.readouterr().err.splitlines()[:2] == [
-        "warning: the best so far starts anew: what was remembered is of other data",
-        f"warning: {told}; going on all the same: metrics may be of rows that were trained on",
+        "warning: the best so far starts anew: the data has changed",
+        f"warning: {told}; metrics may include rows that the run was trained on",
     ]
     written = record(run)
     assert written["data"] == first
@@ -78,8 +78,9 @@ def test_changed_data_that_is_accepted(capsys):
     write_flowers()
     assert bp("train", "--resume", run, "training.epochs=3") == 6
     assert capsys.readouterr().err == (
-        f"{data.resolve()}: the run has been trained on other data in between: rows would be split anew, and some that "
-        "were trained on would be tested on; go on all the same with --accept-changed-data where that is meant\n"
+        f"{data.resolve()}: the run was trained on other data for a while: rows would be split "
+        "differently, and the run would be tested on rows it was trained on; accept it with --accept-changed-data if "
+        "that is intended\n"
     )
     assert bp("train", "--resume", run, "training.epochs=3", "--accept-changed-data", "--quiet") == 0
     assert record(run)["data"] == first
@@ -143,11 +144,11 @@ def test_eval_knows_of_changed_data(name, capsys):
     assert capsys.readouterr().err.splitlines()[-1] == f"warning: {told}"
     assert bp("eval", name, "--require", "loss<100") == 3
     captured = capsys.readouterr()
-    assert captured.err.splitlines()[-1] == f"not met: {told}; put the old file back, or add --accept-changed-data"
+    assert captured.err.splitlines()[-1] == f"not met: {told}; restore the old file, or add --accept-changed-data"
     assert captured.out.startswith("9 examples\n")
     assert bp("eval", name, "--require", "loss<100", "--json") == 3
     found = json.loads(capsys.readouterr().out)
-    unproven = f"{told}; put the old file back, or add --accept-changed-data"
+    unproven = f"{told}; restore the old file, or add --accept-changed-data"
     assert found["error"] == {"code": 3, "kind": "check", "problems": [{"message": unproven}]}
     assert [each["met"] for each in found["requirements"]] == [True]
     assert bp("eval", name, "--require", "loss<100", "--accept-changed-data") == 0
@@ -168,8 +169,8 @@ def test_eval_knows_of_data_that_was_accepted_in_between(capsys):
     last = run / "checkpoints" / "last.safetensors"
     assert bp("eval", last, "--require", "loss<100") == 3
     assert capsys.readouterr().err == (
-        f"not met: {Path('flowers.csv').resolve()}: the run has been trained on other data in between; the split may "
-        "hold rows that the network was trained on; add --accept-changed-data where that is meant\n"
+        f"not met: {Path('flowers.csv').resolve()}: the run was trained on other data for a while; the split may "
+        "hold rows that the network was trained on; add --accept-changed-data if that is intended\n"
     )
     assert evaluate(run / "checkpoints" / "step-00000004.safetensors", require=["loss<100"]).failed == ()
 

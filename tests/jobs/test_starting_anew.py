@@ -21,7 +21,7 @@ SLOW = {
 }
 """Every epoch is better than the one before, in all metrics; losses are below their roots where both are below 1."""
 LOSS, ROOT = "validation/loss", "validation/root_mean_squared_error"
-OTHER = f"what was remembered is of {LOSS}, and {ROOT} is monitored from here on"
+OTHER = f"{ROOT} is monitored instead of {LOSS}"
 
 
 def values(run: Path, metric: str) -> list[float]:
@@ -84,7 +84,7 @@ def test_the_schedule_by_another_monitor_keeps_its_drops():
 def test_another_direction():
     run, _ = run_of(write_config(**SLOW, early_stopping={"patience": 9}), "run")
     result, told = resumed(run, "early_stopping.mode=max", "training.epochs=6")
-    assert told == [f"the best so far and early stopping start anew: of {LOSS}, more is better from here on"]
+    assert told == [f"the best so far and early stopping start anew: higher values of {LOSS} are better now"]
     assert result.best["epoch"] == 5
 
 
@@ -93,7 +93,7 @@ def test_a_metric_that_is_computed_in_another_way():
     config = write_config(metrics=[{"type": "top_k_accuracy", "k": 2}], checkpoint={"monitor": monitor})
     run, _ = run_of(config, "run")
     result, told = resumed(run, "metrics=[{type: top_k_accuracy, k: 1}]", "training.epochs=4")
-    assert told == [f"the best so far starts anew: {monitor} is computed with other settings from here on"]
+    assert told == [f"the best so far starts anew: {monitor} is computed with other settings now"]
     assert result.best["epoch"] == 4
     assert resumed(run, "metrics=[accuracy, {type: top_k_accuracy, k: 1}]", "training.epochs=5")[1] == []
 
@@ -102,7 +102,7 @@ def test_the_penalty_where_it_is_monitored():
     monitor = "train/regularization"
     run, _ = run_of(write_config(regularization={"l2": 0.1}, checkpoint={"monitor": monitor}), "run")
     _, told = resumed(run, "regularization.l2=0.2", "training.epochs=4")
-    assert told == [f"the best so far starts anew: {monitor} is computed with other settings from here on"]
+    assert told == [f"the best so far starts anew: {monitor} is computed with other settings now"]
 
 
 def test_the_objective_of_a_full_batch_method():
@@ -110,7 +110,7 @@ def test_the_objective_of_a_full_batch_method():
     config.write_text(config.read_text().replace("  batch_size: 12\n", ""))
     run, _ = run_of(config, "run")
     _, told = resumed(run, "regularization.l2=0.5", "training.epochs=40")
-    assert told == ["the optimizer starts anew: the objective is computed with other settings from here on"]
+    assert told == ["the optimizer starts anew: the objective is computed with other settings now"]
     straight, _ = run_of(config, "straight", ["regularization.l2=0.5", "training.epochs=80"])
     assert values(run, "train/loss")[-1] == pytest.approx(values(straight, "train/loss")[-1], rel=1e-3)
 
@@ -160,7 +160,7 @@ def test_a_best_without_a_file_is_looked_for_anew():
     result, told = resumed(run, "early_stopping.restore_best=true", "training.epochs=9")
     assert told == [
         f"the best checkpoint up to here, of step {first.best['step']}, is gone: "
-        "which one is the best is decided among those to come"
+        "the best is chosen among the coming ones"
     ]
     assert result.best["epoch"] == 9
     assert_as_eval(run, result.metrics)

@@ -195,7 +195,7 @@ def test_threads_that_cannot_be_had_are_told():
     told = record(run)
     (run / "run.json").write_text(json.dumps({**told, "threads": 100_000}))
     (line,) = resumed(run, "training.epochs=3")[1]
-    assert line.startswith(f"{NO_LONGER}: BLAS had 100000 threads and takes no more than ")
+    assert line.startswith(f"{NO_LONGER}: BLAS had 100000 threads and allows at most ")
 
 
 def test_steps_that_cannot_be_compiled_any_more_are_told(monkeypatch):

@@ -307,13 +307,13 @@ def test_where_the_old_file_cannot_be_replaced(tmp_path, monkeypatch):
     with pytest.warns(BpWarning) as caught:
         assert save(last, Checkpoint(SMALL.tensors, {"step": 8}), otherwise=other) == other
     assert [str(each.message) for each in caught] == [
-        f"{last}: cannot be replaced: Operation not permitted; the checkpoint is {other}, which is gone on from with: "
+        f"{last}: cannot be replaced: Operation not permitted; the new checkpoint is {other}; resume it with: "
         f"bp train --resume {other}"
     ]
     assert (load(last).metadata, load(other).metadata) == ({"step": 7}, {"step": 8})
     assert len(list(folder.iterdir())) == 2
     with pytest.warns(
-        BpWarning, match=r"last\.safetensors: cannot be replaced: Operation not permitted; it is not what"
+        BpWarning, match=r"last\.safetensors: cannot be replaced: Operation not permitted; it stays another checkpoint"
     ):
         assert not link(other, last)
     assert len(list(folder.iterdir())) == 2

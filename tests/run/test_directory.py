@@ -263,7 +263,7 @@ def test_a_record_that_cannot_be_replaced_is_a_warning(tmp_path, monkeypatch):
     with pytest.warns(BpWarning) as caught:
         run.write_record({"status": "finished"})
     assert [str(each.message) for each in caught] == [
-        f"{run.record}: cannot be replaced: Operation not permitted; what it says is not of now"
+        f"{run.record}: cannot be replaced: Operation not permitted; it is out of date"
     ]
     assert run.read_record() == {"status": "running"}
 

@@ -215,7 +215,7 @@ def test_damaged_line_inside(path, line, fault):
     with pytest.raises(CheckpointError) as caught:
         read_journal(path)
     number = 2 + line.count(b"\n")
-    way_on = f"take that line out, then go on with: bp train --resume {path.parent}"
+    way_on = f"delete that line, then resume with: bp train --resume {path.parent}"
     assert str(caught.value) == f"{path}:{number}: {fault}; {way_on}"
     path.write_bytes(FIRST + line + b"\n")  # the end of the line is there, so that no kill has torn it
     with pytest.raises(CheckpointError):
@@ -242,7 +242,7 @@ def test_a_journal_that_ends_before_its_checkpoint(path):
     rows = read_journal(path)
     assert lost_epochs(path, rows, 3) == ""
     assert lost_epochs(path, rows, 2) == ""
-    told = "has lost {}, as after a power cut: the checkpoint is of later; metrics.csv is without them"
+    told = "has lost {}, as after a power cut: the checkpoint is newer; metrics.csv lacks them"
     assert lost_epochs(path, rows, 5) == f"{path}: " + told.format("2 of 5 epochs, epoch 4 first")
     assert lost_epochs(path, [], 10**18) == f"{path}: " + told.format(f"{10**18} of {10**18} epochs, epoch 1 first")
     assert lost_epochs(path, [], 0) == f"{path}: " + told.format("its first line")

@@ -40,9 +40,9 @@ class Arrow(Parquet):
 
 
 def _believable(batches: Iterable[Any], name: str) -> Iterator[Any]:
-    """The batches, whose rows are counted in their header alone. Raises: DataError where there cannot be so many."""
+    """The batches. Raises: DataError for a number of rows in a batch's header that its buffers cannot hold."""
     for batch in batches:
-        # A bit a row is the least, but for columns that are null throughout.
+        # A row takes at least one bit, except in columns of nulls.
         most = max(_NULLS, 8 * batch.get_total_buffer_size())
         if batch.num_rows > most:
             raise DataError(f"{name}: the file is damaged: a batch of {batch.num_rows:,} rows without values in it")
@@ -50,4 +50,4 @@ def _believable(batches: Iterable[Any], name: str) -> Iterator[Any]:
 
 
 _NULLS = 10_000_000
-"""Rows of nothing but nulls that are taken for what was meant."""
+"""Most rows of a batch of nulls, which have no buffer that could prove them."""

@@ -43,7 +43,7 @@ class Jsonl(TableFormat):
 
 
 class _Rows:
-    """The rows of the next chunk, and how many keys there are in all rows so far."""
+    """Collects the rows of the next chunk, and counts the keys of all rows so far."""
 
     def __init__(self, name: str, columns: Container[str] | None, most: int | None):
         self.name, self.columns, self._most = name, columns, most or sys.maxsize
@@ -67,7 +67,7 @@ class _Rows:
         return len(self.lines) >= min(self._most, rows_per_chunk(len(self._keys)))
 
     def chunk(self) -> Chunk:
-        """The rows since the last one. Raises: DataError where rows have keys of their own rather than columns."""
+        """The rows since the last one. Raises: DataError if most rows have keys of their own, not columns."""
         wanted = [key for key in self._keys if self.columns is None or key in self.columns]
         self._known.update(wanted)
         self._count += len(self.lines)
@@ -88,7 +88,7 @@ class _Rows:
 
 _LARGE = 5_000_000
 _FILLED = 0.01
-"""A table of more cells than ``_LARGE``, with less than this part of them filled, is no table that anyone means."""
+"""A table with more than ``_LARGE`` cells and a smaller share of filled ones is refused."""
 
 
 def _object(text: str, where: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _array(archive: zipfile.ZipFile, member: str, place: str) -> Array:
 
 
 def _header(stream: object, place: str, info: zipfile.ZipInfo) -> Header:
-    """The header, held against the size that the archive gives: before anything is allocated."""
+    """The header, checked against the size in the archive before anything is allocated."""
     file = cast(BinaryIO, stream)
     header = npy_header(file, place)
     if header.dtype.names is not None:
@@ -83,7 +83,7 @@ def _header(stream: object, place: str, info: zipfile.ZipInfo) -> Header:
 
 @contextmanager
 def _damage_as_data_error(place: str) -> Iterator[None]:
-    """Turn what is raised about a damaged archive, or one that cannot be unpacked, into a DataError."""
+    """Raise a DataError for a damaged archive, or one that cannot be unpacked."""
     try:
         yield
     except NotImplementedError as error:

@@ -34,8 +34,7 @@ class Parquet(TableFormat):
         """The columns' numbers as arrays, everything else as values of Python."""
         arrow = extra("pyarrow", package="PyArrow", extra="parquet", file=name)
         done = 0
-        # The reader is closed when the reading ends, however it ends: one that is still there when the interpreter ends
-        # would abort it.
+        # Always close the reader: one that is alive when the interpreter exits aborts the process.
         with _damage_as_data_error(arrow, name), ExitStack() as opened:
             names, batches = self._open(stream, name, columns, rows, opened)
             yield Chunk(dict.fromkeys(names, ()), ())
@@ -57,7 +56,7 @@ class Parquet(TableFormat):
         if not stream.seekable():
             raise DataError(f"{name}: Parquet cannot be read from a pipe; save it to a file, and name that")
         parquet = extra("pyarrow.parquet", package="PyArrow", extra="parquet", file=name)
-        # Without reading ahead there is no thread that reads.
+        # Reading ahead would start a thread.
         file = opened.enter_context(closing(parquet.ParquetFile(stream, pre_buffer=False)))
         names = distinct(file.schema_arrow.names, name)
         wanted = [column for column in names if columns is None or column in columns]
@@ -117,11 +116,11 @@ def _cells(column: Any, arrow: ModuleType, name: str, label: str, verbatim: bool
 
 
 _TEXT = ("string", "large_string", "string_view")
-"""Arrow's types of text, by name: older versions of PyArrow do not have all of them."""
+"""Arrow's text types by name: older versions of PyArrow lack some of them."""
 
 
 def _looked_up(indices: Any, values: list[Any] | Array) -> list[Any] | Array:
-    """``values[indices]``; null where there is no index. No kernel of Arrow does it for every type of text."""
+    """``values[indices]``, null for a null index. Arrow has no kernel for that for every text type."""
     places = indices.cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
     if isinstance(values, np.ndarray):
         found: Array = np.append(values, np.nan)[places]
