@@ -69,7 +69,7 @@ def _gemm(number: Any) -> Callable[..., None]:
 
 
 def machine_code(text: str) -> Callable[..., None]:
-    """What stands in for ``native._machine_code``."""
+    """The replacement of ``native._machine_code``."""
     names: dict[str, Any] = {
         **{name: getattr(np, name) for name in _FUNCTIONS},
         **{number.__name__: number for number in _C},
@@ -86,7 +86,7 @@ def machine_code(text: str) -> Callable[..., None]:
 
 
 def carry_out(loop: Loop) -> None:
-    """What a compiler makes of one loop, run by Python."""
+    """Run one loop by Python, as a compiler would compile it."""
     nothing = (None,) * len(loop.operands)
     source = Source([Assignments((Assignment(loop, nothing, nothing, True),))])
     table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))

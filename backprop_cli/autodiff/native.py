@@ -30,7 +30,7 @@ SHORTEST, LONGEST = 10, 40
 than the function's length. Only what is repeated makes functions as short as that."""
 
 _KIND = "code"
-"""Of the entries in the cache that hold machine code."""
+"""Kind of the cache entries that hold machine code."""
 
 _PRELUDE = """from math import cos, exp, expm1, inf, log, log1p, sin, sqrt, tanh
 
@@ -141,7 +141,7 @@ def _bound(pieces: Sequence[Assignments | Product], compiled: Callable[[str], An
 
 
 def _machine_code(text: str) -> Callable[..., object]:
-    """The function of the source: of the user's cache, or else compiled."""
+    """The function of the source, from the user's cache or compiled."""
     from llvmlite import binding
 
     for kind, (address, _) in blas().items():
@@ -162,35 +162,35 @@ def _machine_code(text: str) -> Callable[..., object]:
 
 
 _Code = tuple[int, Any]
-"""Address of a function, and what must live as long as it is called."""
+"""Address of a function, and the objects that must live as long as it is called."""
 
 
 def _compiled(source: str, name: str) -> tuple[_Code, bytes]:
-    """The source compiled, and the entry to keep of it."""
+    """The compiled source, and its entry for the cache."""
     module = ModuleType(f"backprop_cli_{name}")  # a part of the symbols' names, which must be unique in the process
     exec(source, vars(module))
     compiled = module.run
     library = compiled._library
     _, _, (code, bitcode) = library.serialize_using_object_code()
-    told = {"library": library.name, "function": compiled.native_name, "size": len(code)}
-    return (compiled.address, compiled), json.dumps(told).encode() + b"\n" + code + bitcode
+    content = {"library": library.name, "function": compiled.native_name, "size": len(code)}
+    return (compiled.address, compiled), json.dumps(content).encode() + b"\n" + code + bitcode
 
 
 def _loaded(entry: bytes) -> _Code | None:
-    """The function of an entry; None where this Numba makes nothing of it."""
+    """The function of an entry; None if this Numba cannot load it."""
     head, _, rest = entry.partition(b"\n")
     try:
-        told = json.loads(head)
-        payload = (told["library"], "object", (rest[: told["size"]], rest[told["size"] :]))
+        content = json.loads(head)
+        payload = (content["library"], "object", (rest[: content["size"]], rest[content["size"] :]))
         library = _codegen().unserialize_library(payload)
-        address = library.get_pointer_to_function(told["function"])
-    except Exception:  # whatever it is, compiling is the way out
+        address = library.get_pointer_to_function(content["function"])
+    except Exception:  # any failure to load means compiling again
         return None
     return (address, library) if address else None
 
 
 def _name(source: str) -> str:
-    """Of an entry: it says all that decides which machine code a source becomes."""
+    """The key of an entry: everything that decides the machine code of a source."""
     import llvmlite
     import numba
 
@@ -201,12 +201,12 @@ def _name(source: str) -> str:
 def _codegen() -> Any:
     from numba.core.registry import cpu_target
 
-    cpu_target.target_context.refresh()  # what machine code calls is known to the linker from here on
+    cpu_target.target_context.refresh()  # registers the functions that machine code calls with the linker
     return cpu_target.target_context.codegen()
 
 
 @cache
 def _warn_of_folder() -> None:
-    """Once a process: it compiles at every start otherwise, and nobody knows why."""
+    """Warn once a process why steps are compiled at every start."""
     if reason := entries.distrust():
         warn(f"{reason}; steps are compiled anew")

@@ -109,7 +109,7 @@ class Op:
         return tuple(dense(out.size, x.size) if x.spec.is_inexact else None for x in primals)
 
     def zeros(self, *x: Value) -> Array | None:
-        """Where the result is 0 whatever the operands are (booleans); None: nowhere."""
+        """Mask of entries of the result that are 0 for any operands; None if there are none."""
         return None
 
     def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:

@@ -75,7 +75,7 @@ def composed(outer: Local, inner: Local) -> Local:
 
 
 def added(left: Local, right: Local) -> Local:
-    """The structure of the sum of two matrices; entries of both may not be 1 any more."""
+    """The structure of the sum of two matrices. Entries that both have need not be 1 any more."""
     if left.reads.shape == right.reads.shape and np.array_equal(left.reads, right.reads):
         return left._replace(is_unit=False, sign=1)
     found = Structure.of(left).sum(Structure.of(right)).local()

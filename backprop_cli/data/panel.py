@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop_cli.data.settings import WindowSettings
 from backprop_cli.data.split import Indices
-from backprop_cli.data.table import Table, alike, show, spelled
+from backprop_cli.data.table import Table, alike, cell_texts, show
 from backprop_cli.data.text import number_of
 from backprop_cli.data.times import Key, Times
 from backprop_cli.errors import DataError
@@ -42,7 +42,7 @@ def fit_times(table: Table, window: WindowSettings) -> Times:
     """How the table spells its times. Raises: DataError if the order of day and month is ambiguous."""
     if window.time is None:
         return Times()
-    texts = spelled(table.column(window.time))
+    texts = cell_texts(table.column(window.time))
     return Times.of(dict.fromkeys(text for text in texts if text is not None), table.of(window.time))
 
 
@@ -59,7 +59,7 @@ def order_of_rows(table: Table, window: WindowSettings, times: Times) -> tuple[I
     order = np.argsort(codes, kind="stable")
     if window.time is not None:
         column = window.time
-        keys = times.keys(spelled(table.column(column)), lambda row: table.at(row, column))
+        keys = times.keys(cell_texts(table.column(column)), lambda row: table.at(row, column))
         ranks = _ranks(keys)
         order = np.lexsort((ranks, codes))
         _refuse_twice(table, column, order, codes, ranks, names)
@@ -71,7 +71,7 @@ def _groups(table: Table, columns: Sequence[str]) -> tuple[Indices, list[str]]:
     """The index of each row's series, and the names of the series."""
     if not columns:
         return np.zeros(table.rows, np.int64), [""]
-    texts = [spelled(table.column(column)) for column in columns]
+    texts = [cell_texts(table.column(column)) for column in columns]
     for column, cells in zip(columns, texts, strict=True):
         missing = [row for row, cell in enumerate(cells) if cell is None]
         if missing:
@@ -101,7 +101,7 @@ def _refuse_twice(
     if not len(again):
         return
     row, before = int(order[again[0]]), int(order[again[0] - 1])
-    text = show(spelled(table.column(column).take(np.array([row])))[0])
+    text = show(cell_texts(table.column(column).take(np.array([row])))[0])
     group = names[codes[row]]
     where = f" in group {show(group)}" if len(names) > 1 or group else ""
     more = alike(len(again))
@@ -117,9 +117,9 @@ def _refuse_twice(
 
 
 def labels_of_rows(table: Table, window: WindowSettings) -> dict[str, list[str | None]]:
-    """The time and groups of each row as spelled in the file, by the names of their columns."""
+    """The time and groups of each row as cell_texts in the file, by the names of their columns."""
     named = [*(() if window.time is None else (window.time,)), *(window.group or ())]
-    return {name: spelled(table.column(name)) for name in named}
+    return {name: cell_texts(table.column(name)) for name in named}
 
 
 def in_order(table: Table, window: WindowSettings, times: Times) -> tuple[Table, Panel]:

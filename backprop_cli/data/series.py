@@ -62,8 +62,8 @@ def series_split(
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Part of a series: ``own`` rows are to be predicted; ``rows`` are those and what is known before them; windows
-    begin at ``starts`` among these.
+    """Part of a series. ``own``: rows to predict; ``rows``: these and the known rows before them; ``starts``: where
+    windows begin in ``rows``.
     """
 
     own: Indices
@@ -72,7 +72,7 @@ class _Piece:
 
     @classmethod
     def of(cls, part: range, rows: Rows, window: WindowSettings) -> _Piece:
-        """Of the series that is rows ``part``, those that are among ``rows`` (sorted)."""
+        """The part of the series with rows ``part`` that is among ``rows`` (sorted; None: all)."""
         own = np.arange(part.start, part.stop)
         if rows is not None:
             own = rows[np.searchsorted(rows, part.start) : np.searchsorted(rows, part.stop)]
@@ -87,7 +87,7 @@ def _starts(rows: int, size: int, stride: int) -> Indices:
 
 
 def _check_lengths(pieces: Sequence[_Piece], panel: Panel, window: WindowSettings, rows: Rows, place: str) -> None:
-    """Warn of series without a window. Raises: SettingError where none has one."""
+    """Warn of series that are too short for a window. Raises: SettingError if all are."""
     without = [name for name, piece in zip(panel.names, pieces, strict=True) if not len(piece.starts)]
     needed = f"a window takes {window.length + window.horizon}: length {window.length} and horizon {window.horizon}"
     if not without:
@@ -154,9 +154,9 @@ def windows_of(pieces: Iterable[Array], transform: Transform, name: str, largest
 
 
 def window_starts(panel: Panel, window: WindowSettings, name: str) -> Indices:
-    """The rows at which windows begin that have all their inputs, one for each row that ends one.
+    """The first row of each complete window, one for each row that ends a window.
 
-    Warns of series that are shorter. Raises: SettingError where all are.
+    Warns of series that are shorter. Raises: SettingError if all are.
     """
     found = [part.start + _starts(len(part), window.length, 1) for part in panel.parts]
     without = [group for group, starts in zip(panel.names, found, strict=True) if not len(starts)]
@@ -175,6 +175,6 @@ def windows_at(starts: Indices, rows: Array, transform: Transform) -> Array:
 
 
 def too_short(name: str, rows: int, length: int) -> SettingError:
-    """What is said of rows called ``name`` that are too few for a window."""
+    """The error for ``rows`` rows that are too few for a window."""
     count = f"{rows} row{'' if rows == 1 else 's'}"
     return SettingError([(("data", "window"), f"{name} has {count}, and a window takes {length}; give more rows")])

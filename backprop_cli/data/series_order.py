@@ -1,4 +1,4 @@
-"""Signs that the rows of a file are no single series in the order of time, and columns that a series leaves out."""
+"""Warnings on rows that do not look like one series in the order of time, and on columns that a series leaves out."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from backprop_cli.data.panel import Panel, order_of_rows
 from backprop_cli.data.settings import DataSettings, WindowSettings
 from backprop_cli.data.sources import Tables
 from backprop_cli.data.split import Indices
-from backprop_cli.data.table import Column, Numbers, Table, Text, show, spelled
+from backprop_cli.data.table import Column, Numbers, Table, Text, cell_texts, show
 from backprop_cli.data.times import Times, are_dates, are_numbers
 from backprop_cli.errors import DataError, listing, warn
 
 LONG_RUN = 4
-"""Rows that a text stays the same, on average, where each value may be a series of its own."""
+"""Least average number of rows with the same text, for each text to be a series of its own."""
 REGULAR = 0.9
-"""Share of steps in time that are the same where the others are exceptions."""
+"""Least share of equal steps in time, for the others to be exceptions."""
 _TIME_NAMES = frozenset({"date", "time", "datetime", "timestamp", "ds", "epoch", "year", "day_number"})
 """Names of columns of numbers that are times."""
 _CLOCK = re.compile(r"\d{1,2}:\d\d")
 
 
 def warn_of_order(examples: Tables, settings: DataSettings) -> None:
-    """Warn of rows that the settings take for one series in the order of time, and that do not look like it."""
+    """Warn if the rows do not look like the series, in the order of time, that the settings take them for."""
     window, table = settings.window, examples.inputs
     assert window is not None
     dates = {name: keys for name in table.columns if (keys := _dates(table, name)) is not None}
@@ -44,10 +44,10 @@ def warn_of_order(examples: Tables, settings: DataSettings) -> None:
 
 
 def warn_of_gaps(table: Table, panel: Panel, window: WindowSettings, times: Times) -> None:
-    """Warn of a few steps in time that are longer than nearly all others. The table is in the order of time."""
+    """Warn of a few steps in time that are longer than nearly all others. The table must be in the order of time."""
     if window.time is None:
         return
-    column, texts = window.time, spelled(table.columns[window.time])
+    column, texts = window.time, cell_texts(table.columns[window.time])
     keys = times.keys(texts, lambda row: table.at(row, column))
     steps = {row: keys[row] - keys[row - 1] for part in panel.parts for row in part[1:]}
     if not steps:
@@ -65,11 +65,11 @@ def warn_of_gaps(table: Table, panel: Panel, window: WindowSettings, times: Time
 
 
 def _dates(table: Table, name: str) -> Sequence[float | int] | None:
-    """What the rows are ordered by, where the column is one of dates that all can be read; else None."""
+    """The sort keys of the rows, if all values of the column are dates; else None."""
     column, may_be_number = as_feature(table.columns[name]), name.lower() in _TIME_NAMES
     if isinstance(column, Numbers) and (column.values.size != column.rows or not may_be_number):
         return None
-    texts = spelled(column)
+    texts = cell_texts(column)
     distinct = [text for text in dict.fromkeys(texts) if text is not None]
     if not (are_dates(distinct) or (may_be_number and are_numbers(distinct))):
         return None
@@ -80,7 +80,7 @@ def _dates(table: Table, name: str) -> Sequence[float | int] | None:
 
 
 def _of_dates(table: Table, name: str, keys: Sequence[float | int], window: WindowSettings) -> Iterator[str]:
-    """What is wrong with the order of dates, row by row within a series."""
+    """Warnings on the order of dates within each series."""
     order, panel = _as_in_file(table, window)
     inner = np.ones(max(len(order) - 1, 0), bool)
     inner[panel.begins[1:-1] - 1] = False
@@ -90,7 +90,7 @@ def _of_dates(table: Table, name: str, keys: Sequence[float | int], window: Wind
     if falls:
         row = falls[0]
         before = next(b for b, r in pairs if r == row)
-        now, then = (show(spelled(table.columns[name])[place]) for place in (row, before))
+        now, then = (show(cell_texts(table.columns[name])[place]) for place in (row, before))
         count = f"{len(falls):,} time{'' if len(falls) == 1 else 's'}"
         what = "falls from row to row" if len(falls) > rises else "goes back in time"
         group = "" if window.group else "; where the file has several series, name their column in data.window.group"
@@ -113,8 +113,8 @@ def _as_in_file(table: Table, window: WindowSettings) -> tuple[Indices, Panel]:
 
 
 def _panel_of(table: Table, name: str, keys: Sequence[float | int]) -> str | None:
-    """A column of text that tells rows with equal dates apart, where there are such rows; an hour of the day does not
-    tell series apart, nor does a month those of a year.
+    """A column of text that makes rows with equal dates distinct: the name of a series. Times of day and numbers, such
+    as months, are not names. None if all dates differ or there is no such column.
     """
     if len(set(keys)) == len(keys) or isinstance(as_feature(table.columns[name]), Numbers):
         return None
@@ -125,13 +125,13 @@ def _panel_of(table: Table, name: str, keys: Sequence[float | int]) -> str | Non
         texts = [*map(str, column.categories)]
         if are_numbers(texts) or all(map(_CLOCK.match, texts)):
             continue
-        if len(set(zip(keys, spelled(column), strict=True))) == len(keys):
+        if len(set(zip(keys, cell_texts(column), strict=True))) == len(keys):
             return other
     return None
 
 
 def _of_runs(table: Table, name: str) -> str | None:
-    """What a column of text that is constant over long runs may mean."""
+    """The warning on a column of text that is constant over long runs, and may name series."""
     column: Column = as_feature(table.columns[name])
     if not isinstance(column, Text) or len(column.categories) < 2 or are_numbers([*map(str, column.categories)]):
         return None
@@ -140,7 +140,7 @@ def _of_runs(table: Table, name: str) -> str | None:
     if runs < 2 or column.rows < LONG_RUN * runs or runs > 2 * len(column.categories):
         return None
     row = int(changes[0])
-    texts = spelled(column)
+    texts = cell_texts(column)
     return (
         f"{table.at(row, name)}: changes from {show(texts[row - 1])} to {show(texts[row])} after {row:,} rows, and "
         f"windows take all rows for one series; if each value is a series of its own, set data.window.group: {name}"
@@ -148,7 +148,7 @@ def _of_runs(table: Table, name: str) -> str | None:
 
 
 def _of_dropped(examples: Tables, settings: DataSettings, dates: Sequence[str]) -> str | None:
-    """Columns of text, which are no inputs of a series unless they are named."""
+    """The warning on columns of text: a series does not use them unless ``features`` names them."""
     window = settings.window
     assert window is not None
     used = {*examples.features, *window.order, *(examples.target or ())}

@@ -93,8 +93,8 @@ class TextSettings(Settings):
 class WindowSettings(Settings):
     """Rows in the order of time as examples: ``length`` rows, and as targets the ``horizon`` rows after them.
 
-    Where a file is not one series in the order of time, ``time`` sorts it, and ``group`` says which rows are a series
-    of their own: no window has rows of two. Each series is split in order, its last rows being held out. The first
+    ``time`` sorts a file that is not in the order of time. ``group`` separates the series of a file: no window has
+    rows of two. Each series is split in order, its last rows being held out. The first
     inputs of a held-out split are the rows before it: when its targets are to be predicted, those are known. No row is
     a target in two splits, and no held-out row is of a train example.
     """
@@ -208,7 +208,7 @@ class DataSettings(Settings):
     """the validation split, where it has files of its own"""
     test: Annotated[Files | None, RESPLITS] = None
     """the test split, where it has files of its own"""
-    # How the same bytes are read, of which only one way fits the columns that the run has.
+    # Only one format yields the columns that the run has.
     format: Annotated[Annotated[str, FormatName()] | None, FREE] = None
     """format of the files, where their suffix does not say it"""
     target: Annotated[Name | Names | None, REREADS] = None
@@ -218,9 +218,9 @@ class DataSettings(Settings):
     exclude: Maybe[Columns] = None
     """columns or arrays that `features: all` leaves out"""
     categories: Maybe[Columns] = None
-    """columns of numbers, dates or codes that are categories"""
+    """columns of numbers, dates or codes to read as categories"""
     numbers: Maybe[Spellings] = None
-    """how texts spell numbers: {decimal: ".", thousands: ",", strip: "$%"}, or so for each column: {price: {...}}"""
+    """how texts spell numbers: {decimal: ".", thousands: ",", strip: "$%"}, or by column: {price: {...}}"""
     missing_values: Maybe[Annotated[Many[MissingText], OneOrMany()]] = None
     """texts that mean a missing value; default ["", NA, NaN, nan, "null", NULL, None], and none in typed formats"""
     sample_weight: Maybe[Name] = None

@@ -37,8 +37,8 @@ class Tables:
     """Tables of inputs and targets (the same where one file has both), and which of their columns are meant.
 
     ``target`` None: the inputs are the target. ``weight``: the targets' column of what each example counts. ``image``:
-    how images were read. ``files``: sha256 by absolute path. ``panel``: the series that the rows are, once they are in
-    the order of time.
+    how images were read. ``files``: sha256 by absolute path. ``panel``: the series of the rows, after they
+    are sorted.
     """
 
     inputs: Table
@@ -51,7 +51,7 @@ class Tables:
     panel: Panel | None = None
 
     def in_order(self, window: WindowSettings, times: Times) -> Tables:
-        """The same with the rows of each series in the order of time, and where each begins. Raises: DataError."""
+        """A copy with the rows of each series together and sorted by time. Raises: DataError."""
         if not window.order:
             return replace(self, panel=Panel.whole(self.inputs.rows))
         order, panel = order_of_rows(self.inputs, window, times)
@@ -99,7 +99,7 @@ def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
 
 
 def reading_of(settings: DataSettings) -> Reading:
-    """How the first file's texts are read."""
+    """How texts of the first file are read."""
     return Reading(settings.numbers, settings.missing_values)
 
 
@@ -108,12 +108,12 @@ def _spelled_columns(settings: DataSettings) -> tuple[str, ...]:
 
 
 def _excluded(settings: DataSettings, but: Sequence[str | None]) -> tuple[str, ...]:
-    """What is not read at all; of a time series a target may be left out of the inputs."""
+    """Excluded columns that are not read at all. Those in ``but`` are read for another use."""
     return tuple(name for name in settings.exclude or () if name not in but)
 
 
 def _check_named(table: Table, settings: DataSettings) -> None:
-    """Columns that say how they are read must be among those that are. Raises: NoColumnError; SettingError."""
+    """Refuse ``categories`` and ``numbers`` of columns that are not read. Raises: NoColumnError; SettingError."""
     for key, names in (("categories", settings.categories or ()), ("numbers", _spelled_columns(settings))):
         left_out = [name for name in names if name not in table.columns and name in (settings.exclude or ())]
         if settings.features != "all":
@@ -224,7 +224,7 @@ def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
 
 
 MOST_LOOKED_AT = 1 << 25
-"""Bytes of a series' file up to which columns that are no inputs are read, too: they may show another order of rows."""
+"""Largest file of a series, in bytes, in which other columns are read, too: they may reveal another order of rows."""
 
 
 def _is_looked_at(file: DataFile, format: Format, settings: DataSettings) -> bool:
@@ -234,7 +234,7 @@ def _is_looked_at(file: DataFile, format: Format, settings: DataSettings) -> boo
 
 
 def _kinds_of_names(settings: DataSettings, order: Sequence[str], features: Sequence[str] | None) -> dict[str, Kind]:
-    """Categories are read as they are spelled, and so are columns that put a series in order and are no inputs."""
+    """Columns read as text: categories, and columns that only put a series in order."""
     return dict.fromkeys(
         [*(settings.categories or ()), *(name for name in order if name not in (features or ()))], "text"
     )
@@ -274,13 +274,13 @@ def _all_features(table: Table, but: Sequence[str | None], settings: DataSetting
 
 
 def _with_categories(table: Table, settings: DataSettings) -> Table:
-    """The table with arrays of numbers as categories, where the settings say that they are."""
+    """The table with the columns of ``data.categories`` as categories, also where arrays hold numbers."""
     made = {name: as_categories(table.columns[name]) for name in settings.categories or ()}
     return replace(table, columns={**table.columns, **made}) if made else table
 
 
 def _require_names(file: DataFile, format: ArrayFormat, names: Sequence[str]) -> None:
-    """A file with one array without a name has no target in it; others have these ``names``. Raises: DataError."""
+    """Refuse a file with a single array without a name, or without these ``names``. Raises: DataError."""
     shapes = format.shapes(file)
     require_columns(file.name, names if "" not in shapes else (), shapes, "array")
     if list(shapes) == [""]:

@@ -11,15 +11,15 @@ MINUS = "\u2212"
 _SPACES = " \u00a0\u2009\u202f"
 _APOSTROPHES = "'\u2019"
 _SIGNS = "$€£¥₹₽₩₪₫₴₦₱₺₸₼₾₿¢%‰"
-"""Signs that need no space around them: of currencies, per cent, per mille."""
+"""Signs of currencies, percent and per mille, which need no space around them."""
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """``decimal`` before a fraction, ``thousands`` between groups of digits, ``strip``: what may stand around a number.
+    """``decimal`` before a fraction, ``thousands`` between groups of digits, ``strip``: the units.
 
     In ``strip`` units are separated by spaces (``"kg lbs"``); currency and percent signs need none (``"$%"``). A space
-    between thousands is any space, an apostrophe either of the two. A minus sign may also be U+2212, stand at the end,
+    between thousands means any kind of space, an apostrophe either kind. A minus sign may also be U+2212, stand at the end,
     or be an accountant's parentheses.
     """
 
@@ -55,25 +55,25 @@ class Spelling:
 
 
 _CASED = re.compile("m(w|wh|pa|hz|v|j|n)?", re.IGNORECASE)
-"""Units that begin in milli or mega, as the case of that letter says."""
+"""Units that begin with milli or mega, which only the case of the letter tells apart."""
 
 
 def _in_any_case(token: str) -> str:
-    """A pattern of a unit as it may be written: kg or KG, but mW is no MW, and m no M."""
+    """A pattern of a unit in any case: kg or KG, but mW is not MW, and m not M."""
     if len(token) == 1 or _CASED.fullmatch(token):
         return f"{re.escape(token[0])}(?i:{re.escape(token[1:])})"
     return f"(?i:{re.escape(token)})"
 
 
 def _alike(unit: str) -> str:
-    """The same for a unit in another case, and for its plural."""
+    """A key that is equal for a unit in another case, and for its plural."""
     if len(unit) == 1 or _CASED.fullmatch(unit):
         return unit[0] + unit[1:].casefold()
     return unit.casefold().removesuffix("s") if len(unit) > 2 else unit.casefold()
 
 
 def _one_space(text: str) -> str:
-    """Without white space around, and one space for any inside: patterns then take no time on long runs of it."""
+    """The text stripped, with single spaces: long runs of white space would make patterns slow."""
     return " ".join(text.split())
 
 
@@ -85,7 +85,7 @@ def grouped(thousands: str) -> str:
 
 
 def tokens_of(strip: str) -> list[str]:
-    """What ``strip`` names: currency and percent signs each, and what is between them and spaces."""
+    """The units in ``strip``: each currency or percent sign, and each word between those and spaces."""
     return re.findall(rf"[{_SIGNS}]|[^\s{_SIGNS}]+", strip)
 
 
@@ -95,7 +95,7 @@ _SPELLED = (
     rf"(?P<body>[0-9](?:[0-9{_MARKS}]*[0-9])?|[.,][0-9]+)(?P<exponent>[eE][-+{MINUS}]?[0-9]+)?"
     rf"(?P<gap>\s*)(?P<suffix>[^\s()+{MINUS}-]+(?:[ ][^\s\d()+{MINUS}-]+)?)?\s*[-{MINUS}]?(?P<close>\))?"
 )
-"""Roughly a number with something around it; what that is, and what the body's marks mean, is looked at later."""
+"""Roughly a number with text around it. ``marks_of`` then checks that text and the marks in the body."""
 
 _MONEY = """
 USD EUR GBP CHF JPY CNY RMB INR AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN RUB UAH TRY BRL MXN ARS CLP COP ZAR KRW SGD
@@ -113,20 +113,20 @@ _NO_MEASURES = "am pm st nd rd th and or und x by of to er"
 _MULTIPLES = "k K m M b B bn Bn mn mio Mio mrd Mrd T"
 _CURRENCIES, _UNITS = frozenset(_MONEY.split()), frozenset(_MEASURES.split())
 _LETTERS = frozenset("mglLshWVtJN")
-"""Units of one letter that may follow a number at once: 5A and 3D are names."""
+"""Units of one letter that may follow a number without a space. 5A and 3D are names."""
 _SPACED_LETTERS = _LETTERS | frozenset("ACFKd")
 _NO_UNITS = frozenset(_NO_MEASURES.split())
 _SCALES = frozenset(_MULTIPLES.split())
-"""What multiplies an amount of money: $5M."""
+"""Multiples of an amount of money: $5M."""
 
 
 _LONGEST = 60
-"""Characters of a text that may be a number with something around it."""
+"""Most characters of a text that is tried as a number with units."""
 
 
 @dataclass(frozen=True)
 class Spelled:
-    """A text as a number with marks: ``body`` has its digits, ``units`` what stands around it."""
+    """A text as a number with marks: ``body`` has the digits, ``units`` the text around them."""
 
     text: str
     body: str
@@ -135,8 +135,8 @@ class Spelled:
     """whether the units are units for certain, or words that may be some"""
 
 
-def spelled(text: str) -> Spelled | None:
-    """The marks of a text that may spell a number in some way; None for any other text."""
+def marks_of(text: str) -> Spelled | None:
+    """The parts of a text that may spell a number in some way; None for any other text."""
     found = re.fullmatch(_SPELLED, _one_space(text)) if len(text) <= _LONGEST else None
     if found is None or bool(found["open"]) != bool(found["close"]):
         return None
@@ -180,7 +180,7 @@ _CHOICES: tuple[tuple[str, str | None], ...] = (
     (".", "'"),
     (",", "'"),
 )
-"""decimal and thousands, the simplest first."""
+"""Decimal and thousands marks, the simplest pair first."""
 
 
 def _body(decimal: str, thousands: str | None) -> re.Pattern[str]:
@@ -194,10 +194,10 @@ _BODIES = {choice: _body(*choice) for choice in _CHOICES}
 
 @dataclass(frozen=True)
 class Finding:
-    """That a column's texts are mostly numbers, and how they are spelled.
+    """The spelling of a column whose texts are mostly numbers.
 
-    ``spellings``: those that read all of them (several where the texts do not tell; none where no single one does).
-    ``example``: the first text whose number is not read so far. ``units``: those of the numbers, where they differ.
+    ``example``: the first text that the current settings do not read. ``spellings`` that read all texts: several if
+    the texts are ambiguous, none if no single one does. ``units`` of the numbers, if they differ.
     """
 
     example: str
@@ -206,19 +206,19 @@ class Finding:
 
 
 Reads = Callable[[str], float | None]
-"""The number that a text spells so far; None for any other text."""
+"""The number that a text spells with the current settings; None for any other text."""
 MOST = 0.8
-"""Above this part of the values a column is one of numbers."""
+"""A column with a larger share of numbers is a column of numbers."""
 _SAMPLE = 20_000
 
 
 def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> Finding | None:
-    """How a column with these different ``texts``, each so many times in it, spells numbers.
+    """How a column spells numbers, from its distinct ``texts`` and the ``counts`` of each.
 
-    None where less than most of the values are numbers, or ``reads`` gives the number of all that are any.
+    None if too few values are numbers (see ``MOST``), or if ``reads`` already gives the number of each.
     """
     texts, counts = texts[:_SAMPLE], counts[:_SAMPLE]
-    pairs = [(spelled(text), count) for text, count in zip(texts, counts, strict=True)]
+    pairs = [(marks_of(text), count) for text, count in zip(texts, counts, strict=True)]
     found = [each for each, _ in pairs if each is not None]
     other = [each for each in found if reads(each.text) is None]
     share = sum(count for each, count in pairs if each is not None) / max(1, sum(counts))
@@ -238,14 +238,14 @@ def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> 
 
 
 def _simplest(fits: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
-    """The first that fits; two where a comma may be either mark: 1,234."""
+    """The first that fits, or two if a comma may be either mark: 1,234."""
     if fits[:1] == [(",", None)] and (".", ",") in fits:
         return [(".", ","), (",", None)]
     return fits[:1]
 
 
 def _different(units: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The units that are not the same but for case and plural; amounts without one are of any."""
+    """The distinct units, without regard to case and plural. Numbers without a unit fit any."""
     kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
     for unit in units:
         if unit:
@@ -254,8 +254,8 @@ def _different(units: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _strip(found: Sequence[Spelled]) -> str:
-    """The setting that takes all units away, as short as it can be written."""
-    # In any case, but not the plural: it is a word of its own to the setting.
+    """The shortest setting that strips all units."""
+    # The setting ignores case, but takes a plural for another unit.
     units = {_alike(f"{unit}s"): unit for each in reversed(found) for unit in each.units}
     signs = [unit for unit in units.values() if unit in _SIGNS]
     words = [unit for unit in units.values() if unit not in _SIGNS]
@@ -263,6 +263,6 @@ def _strip(found: Sequence[Spelled]) -> str:
 
 
 def _are_telephones(found: Sequence[Spelled]) -> bool:
-    """Groups by spaces, and of every text as many digits as of a telephone number."""
+    """Whether all texts are digits in groups, and have the length of telephone numbers."""
     digits = {len(re.sub(r"\D", "", each.body)) for each in found}
     return len(found) > 2 and len(digits) == 1 and min(digits) >= 9 and all(" " in each.body for each in found)

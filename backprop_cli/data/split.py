@@ -49,9 +49,9 @@ def split_in_order(rows: int, fractions: Mapping[str, float], *, name: str, what
 
 
 def split_series(parts: Sequence[range], fractions: Mapping[str, float], *, name: str) -> dict[str, Indices]:
-    """The same for several series, of each by itself: every split has the fraction of each, its last rows held out.
+    """The same for each series by itself: every split has its fraction of each series, the last rows held out.
 
-    Raises: DataError where a split would be empty.
+    Raises: DataError if a split would be empty.
     """
     if len(parts) == 1:
         whole = split_in_order(len(parts[0]), fractions, name=name)

@@ -55,8 +55,8 @@ def stream_inputs(
 
 @dataclass(frozen=True, eq=False)
 class OrderedInputs:
-    """Inputs of a series whose rows are put in order: ``batches`` as of ``stream_inputs``, and ``labels`` of the last
-    row of each window, the one before those that are predicted: by column its time and groups.
+    """Inputs of a series in order: ``batches`` as from ``stream_inputs``, and ``labels``, the time and groups by column
+    of the last row of each window.
     """
 
     batches: Generator[Array, None, None]
@@ -74,10 +74,9 @@ def ordered_inputs(
     name: str = "standard input",
     option: str = "--input-format",
 ) -> OrderedInputs:
-    """The same where ``window`` names columns for the order: series by series, in the order of time.
+    """The same for a ``window`` with columns for the order: series by series, sorted by time.
 
-    All rows are held in memory: the last one may be the first. Raises: as ``stream_inputs``, and for rows that cannot
-    be put in order.
+    All rows are held in memory. Raises: as ``stream_inputs``, and DataError for rows that cannot be put in order.
     """
     window = transform.window
     assert window is not None
@@ -140,5 +139,5 @@ def _from_stream(stream: BinaryIO, name: str, format: Format, transform: Transfo
 
 
 def no_arrays(name: str) -> DataError:
-    """What is said of a stream of a format that needs a file."""
+    """The error for a stream in a format that needs a file."""
     return DataError(f"{name}: arrays cannot be read from a stream; give a file, or csv, tsv or jsonl")

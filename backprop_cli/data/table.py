@@ -144,7 +144,7 @@ def _joined(parts: Sequence[Column]) -> Column:
     return Text(np.concatenate(codes), tuple(index))
 
 
-def spelled(column: Column) -> list[str | None]:
+def cell_texts(column: Column) -> list[str | None]:
     """A column's cells as text, whole numbers without a point; None for a missing value."""
     if isinstance(column, Text):
         texts = [*map(str, column.categories), None]

@@ -8,7 +8,7 @@ from collections.abc import Container
 from backprop_cli.errors import DataError
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL", "None"})
-"""Texts that mean a missing value in formats that have none of their own."""
+"""Texts that mean a missing value in formats without null."""
 
 BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -19,7 +19,7 @@ _NOT_TEXT = "is not a text file; name one of text, or say its format (data.forma
 
 
 def is_missing(cell: object, texts: Container[str] = MISSING) -> bool:
-    """Whether a cell of text, or a value of JSON, is missing, where these ``texts`` mean that."""
+    """Whether a cell of text or a value of JSON is missing; ``texts`` mean a missing value."""
     return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in texts)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 IGNORED = -1
 """The target of a place that counts nothing: there is no token there."""
 _PADDING = 0
-"""The token that the network reads at such a place of running text: any it knows will do."""
+"""The input at places after the end of a text; any token would do."""
 
 
 def fit_text(
@@ -134,10 +134,10 @@ def _split(
 def _running(numbers: Tokens, tokenizer: Tokenizer, part: range, name: str, starts: Indices | None = None) -> Split:
     """Windows over tokens ``part`` of running text, at ``starts`` (default: one after the other to the end).
 
-    Every token but the first is the target of one place then: of the last window, which may be shorter, the places
-    beyond the text are ignored.
+    By default every token but the first is the target of exactly one place. The last window may be shorter: its places
+    after the end of the text are ignored.
 
-    Raises: DataError where there is no token to predict.
+    Raises: DataError if there is no token to predict.
     """
     context, count = tokenizer.settings.context, len(part)
     if count < 2:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
 
 UNCHECKED = np.errstate(invalid="ignore", over="ignore")
-"""For functions that look at every number they make: what is NaN, infinite or too large is told with its place."""
+"""Turns off NumPy's warnings in functions that check their numbers and report the place of a bad one."""
 
 
 NO_TIMES = Times()
@@ -41,8 +41,8 @@ class Transform:
     ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
     ``text``: the tokens, where examples are pieces of a text: there are no columns then.
     ``window``: how many rows an example is, where they are a time series.
-    ``image``: how images are read, where they are files. ``times``: how the column that ``window.time`` names spells
-    them. ``reading``: how texts of tables are.
+    ``image``: how images are read, where they are files. ``times``: how the column ``window.time`` spells
+    times. ``reading``: how texts of tables are read.
     """
 
     features: tuple[Feature, ...]
@@ -92,11 +92,11 @@ class Transform:
         return np.ascontiguousarray(self.target.encode(table, rows, np.dtype(dtype)))
 
     def exact_targets(self, table: Table, rows: Rows, targets: Array) -> Array | None:
-        """Targets of a regression in their own unit, float64 (rows, outputs), as they were before they became
-        ``targets``; None where those say the same.
+        """Targets of a regression in their own unit before they were rounded; None if ``targets`` are exact.
 
-        Inputs that are the target are compared in the network's own numbers. Of arrays, such as images, they are not
-        kept a second time.
+        Inputs that are the target stay in the network's units. Arrays, such as images, are not kept a second time.
+
+        Shapes: float64 (rows, outputs)
         """
         if self.target.task != "regression":
             return None
@@ -153,7 +153,7 @@ class Transform:
 
     @property
     def read_columns(self) -> tuple[str, ...]:
-        """Those, and the columns that put the rows of a series in order."""
+        """``input_columns``, and the columns that put the rows of a series in order."""
         order = () if self.window is None else self.window.order
         return tuple(dict.fromkeys((*self.input_columns, *order)))
 

@@ -19,9 +19,9 @@ def spelled(name: object) -> str:
 
 
 def named(text: str) -> str | int | float:
-    """What a text names: a number where it is spelled as Python prints one (``7``, ``1.0``), else the text itself.
+    """The number that a text spells as Python prints it (``7``, ``1.0``), else the text itself.
 
-    ``007``, ``1.10`` and ``1e3`` are texts: as numbers they would lose their spelling.
+    ``007``, ``1.10`` and ``1e3`` stay texts: as numbers they would lose their spelling.
     """
     if _INTEGER.fullmatch(text):
         return int(text) if len(text) <= _LONGEST else text
@@ -31,14 +31,14 @@ def named(text: str) -> str | int | float:
 
 
 _LONGEST = 300
-"""Digits of an integer that is a number: longer ones exceed float64."""
+"""Most digits of an integer that becomes a number: longer ones exceed float64."""
 
 
 class Places:
-    """Where each of some different names stands among them, for names of another file or of YAML.
+    """Indices of distinct names, found by names from another file or from YAML.
 
-    The same name comes first. Otherwise ``1``, ``1.0`` and the text ``'1'`` are alike, as are ``true``, ``True`` and
-    the boolean, where only one of the names is.
+    An equal name of the same kind comes first. Otherwise ``1``, ``1.0`` and the text ``'1'`` match, as do ``true``,
+    ``True`` and the boolean, if only one of the names matches.
     """
 
     def __init__(self, names: Iterable[Name]):
@@ -48,25 +48,25 @@ class Places:
             self._same.setdefault(exact(name), place)
             alike.setdefault(_alike(name), set()).add(place)
         self._alike = {key: min(places) for key, places in alike.items() if len(places) == 1}
-        for kind, other in (("boolean", "number"), ("number", "boolean")):  # 0 and 1 are how arrays spell booleans
+        for kind, other in (("boolean", "number"), ("number", "boolean")):  # arrays spell booleans 0 and 1
             if self._same.keys() == {(kind, False), (kind, True)}:
                 self._alike |= {(other, bit): self._same[kind, bit] for bit in (False, True)}
 
     def find(self, name: Name) -> int | None:
-        """The place of ``name``; None where it is not among the names."""
+        """The index of ``name``; None if no name matches."""
         place = self._same.get(exact(name))
         return self._alike.get(_alike(name)) if place is None else place
 
 
 def exact(name: Name) -> tuple[str, Any]:
-    """Equal for equal names of one kind: the number 1 is neither the text ``'1'`` nor true."""
+    """A key that is equal for equal names of one kind: the number 1 is neither the text ``'1'`` nor true."""
     if isinstance(name, bool):
         return "boolean", name
     return ("text", name.strip()) if isinstance(name, str) else ("number", name)
 
 
 def _alike(name: Name) -> tuple[str, Any]:
-    """Equal for names that are spelled alike in files of different formats."""
+    """A key that is equal for names that files of different formats spell alike."""
     if not isinstance(name, str):
         return exact(name)
     text = name.strip()

@@ -72,7 +72,7 @@ def _weights_by_name(weights: dict[str | int | float | bool, float], classes: Se
 
 
 def _hint(name: str | int | float | bool, known: Sequence[str]) -> str:
-    """The nearest class; for a number of YAML the one that is spelled otherwise, and needs quotes."""
+    """The nearest class. A number in YAML may be a class with another spelling, which needs quotes."""
     if not isinstance(name, str | bool):
         same = next((each for each in known if _value(each) == name), None)
         if same is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backprop_cli.autodiff import Value, exp, maximum, minimum, softplus
 
 _FAR = 100.0
-"""Beyond minus this the probability is 0 in either precision, and the cost is ``-x`` to the last bit."""
+"""Below ``-_FAR`` the probability rounds to 0 in both precisions, and the cost is exactly ``-x``."""
 
 
 def focal_cost(x: Value, gamma: float) -> Value:
@@ -15,6 +15,6 @@ def focal_cost(x: Value, gamma: float) -> Value:
     """
     if gamma == 0:
         return softplus(-x)
-    # Far to the left the product's derivative would be infinity (gamma times the cost) times 0: it stops at -100.
+    # For very negative x the derivative of the product would be infinity times 0, so the factors stop at -100.
     near, beyond = maximum(x, -_FAR), minimum(x + _FAR, 0.0)
     return exp(-gamma * softplus(near)) * softplus(-near) - beyond

@@ -56,7 +56,7 @@ class Schedule(Settings):
         return dict(state)
 
     def anew(self, state: Mapping[str, float]) -> dict[str, float]:
-        """The state after ``state`` where another quantity is monitored from here on."""
+        """The state that follows ``state`` when another quantity is monitored."""
         return self.start()
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:

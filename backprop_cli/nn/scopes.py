@@ -72,7 +72,7 @@ class Scope:
         return {name: index for index, name in reversed(list(enumerate(self.names)))}
 
     def can_read(self, index: int, source: str) -> bool:
-        """Whether a layer may read what is called so."""
+        """Whether layer ``index`` may read the layer named ``source``."""
         return source == INPUT or self.places.get(source, index) < index or source in self.above
 
     def readable(self, index: int) -> list[str]:
@@ -129,7 +129,7 @@ def _name_errors(scope: Scope) -> Iterator[WiringError]:
 
 
 _MOST_EXPLAINED = 20
-"""Layers of a scope whose wrong inputs are explained: that looks at all other layers."""
+"""Most layers of a scope whose wrong inputs are explained: each takes a search of all other layers."""
 
 
 def _input_errors(scope: Scope) -> Iterator[WiringError]:

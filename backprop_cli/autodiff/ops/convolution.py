@@ -145,7 +145,7 @@ class Convolving(Bilinear):
         )
 
     def zeros(self, *x: Value) -> Array | None:
-        """Where no term is: between the pixels of a strided or dilated transpose, or in padding alone."""
+        """Entries without a term: between the pixels of a strided or dilated transpose, or only in padding."""
         out = self(*x)
         local, _ = self.local(x, out)
         if local is None or (local.reads >= 0).any(axis=1).all():

@@ -37,7 +37,7 @@ class Expm1(Elementwise):
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """e^x: of ``out + 1`` no digit would be left in float32 from -17 on."""
+        """e^x: below -17, ``out + 1`` would have no correct digit in float32."""
         return (Exp()(x),)
 
 

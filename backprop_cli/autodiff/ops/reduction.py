@@ -25,7 +25,7 @@ from backprop_cli.errors import ShapeError
 _NARROW = 32
 """Columns up to which the maxima of rows are found faster in the transpose."""
 _LONG, _LONG_COLUMN = 1024, 2**16
-"""Rows up to which they are summed by one product; of one column, which BLAS sums in some thirty parts by itself."""
+"""Most rows that one product sums; for one column, which BLAS sums in about thirty parts itself."""
 _BLOCK = 256
 """Rows of a block."""
 
@@ -61,7 +61,7 @@ def _sources(axes: tuple[int, ...], x: Value) -> Array:
 
 
 def _rows_of_blocks(count: int, columns: int) -> list[int]:
-    """How many rows are left of ``count`` where blocks of them are summed, and again until they are few."""
+    """Numbers of rows left of ``count`` after summing blocks, repeated until few are left."""
     found = []
     while count > (_LONG if columns > 1 else _LONG_COLUMN):
         count = -(-count // _BLOCK)

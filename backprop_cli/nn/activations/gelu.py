@@ -14,7 +14,7 @@ class Gelu(Activation):
     """``out = x * Phi(x)`` with the normal distribution function ``Phi(x) = (1 + erf(x / sqrt(2))) / 2``.
 
     With ``approximate: tanh``, ``Phi(x) = (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2``. Below 0 Phi is a
-    difference from 1, as in PyTorch: value and derivative are right to 2e-6 in float32, not to a share of themselves.
+    difference from 1, as in PyTorch: both have an absolute error of 2e-6 in float32, not a relative one.
 
     Shapes: x any -> out as x
     YAML:   {type: gelu, approximate: tanh}

@@ -13,8 +13,8 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 class Sigmoid(Activation):
     """``out = 1 / (1 + exp(-x))``, in (0, 1).
 
-    The derivative is ``out * (1 - out)``, as in PyTorch: right to 1e-7 in float32, but far above 0 not to a share of
-    itself.
+    The derivative is ``out * (1 - out)``, as in PyTorch: in float32 it has an absolute error of 1e-7, and a large
+    relative one far above 0.
 
     Shapes: x any -> out as x
     YAML:   sigmoid

@@ -13,7 +13,8 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 class Tanh(Activation):
     """``out = tanh(x)``, in (-1, 1).
 
-    The derivative is ``1 - out^2``, as in PyTorch: right to 1e-7 in float32, not to a share of itself far from 0.
+    The derivative is ``1 - out^2``, as in PyTorch: in float32 it has an absolute error of 1e-7, and far from 0 a
+    large relative one.
 
     Shapes: x any -> out as x
     YAML:   tanh

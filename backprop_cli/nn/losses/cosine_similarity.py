@@ -9,7 +9,7 @@ from backprop_cli.autodiff import sum as sum_
 from backprop_cli.nn.loss import LOSSES, Loss, Task
 
 _LONG = 1e15
-"""An entry from which on a row is shortened: float32 holds the square."""
+"""Entries above this make a row be scaled down; float32 holds the square of smaller ones."""
 _SMALLEST = 1e-8
 """Length that a shorter row is taken to have, as in PyTorch's cosine_similarity."""
 
@@ -41,6 +41,6 @@ class CosineSimilarity(Loss):
 
 
 def _shortened(rows: Value) -> Value:
-    """Rows in their own direction, whose squares do not overflow."""
+    """Rows of the same direction, scaled so that their squares do not overflow."""
     largest = amax(absolute(rows), 1, keepdims=True)
     return rows / stop_gradient(where(greater(largest, _LONG), largest, 1.0))

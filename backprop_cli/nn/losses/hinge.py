@@ -39,6 +39,6 @@ class Hinge(ClassLoss):
         self.check(outputs, targets)
         chosen = one_hot(targets, outputs.shape[1], outputs.dtype)
         right = sum_(chosen * outputs, 1, keepdims=True)
-        # The difference comes first: beside two scores of 1e8 float32 loses the margin.
+        # The difference comes first: added to a score of 1e8, the margin is lost in float32.
         missing = relu(outputs - right + self.margin) * (1.0 - chosen)
         return sum_(missing if self.power == 1 else square(missing), 1) * (1.0 / outputs.shape[1])

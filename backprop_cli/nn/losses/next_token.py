@@ -14,7 +14,7 @@ from backprop_cli.nn.softmax_cross_entropy import smoothed_entropy, softmax_cros
 from backprop_cli.nn.token_counts import token_evidence
 
 NO_TOKEN = -1
-"""The label after the end of a text: there is no token."""
+"""The label of positions after the end of a text."""
 
 
 @LOSSES.register

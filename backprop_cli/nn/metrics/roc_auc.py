@@ -18,10 +18,10 @@ class RocAuc(Metric):
     """Area under the ROC curve: how often a positive example scores higher than a negative one; ties count half.
 
     For two classes the second is the positive one. For more, each class is positive once, against the rest, and the
-    areas are averaged: all weigh the same (macro), or as many examples as they have (weighted). Several binary outputs
+    areas are averaged, equally (macro) or by the number of examples of each class (weighted). Several binary outputs
     are averaged likewise, weighted by their 1s. As in scikit-learn with ``multi_class="ovr"``, except that the metric
-    is NaN where scikit-learn raises an error: where a class is missing from the split, or has all of it. It is NaN,
-    too, where a score is.
+    is NaN where scikit-learn raises an error: if the split lacks a class, or has only one. It is also NaN if a score
+    is NaN.
 
     YAML:   {type: roc_auc, average: weighted}
     Raises: UsageError for a single class.
@@ -31,7 +31,7 @@ class RocAuc(Metric):
 
     type: Literal["roc_auc"] = "roc_auc"
     average: Literal["macro", "weighted"] = "macro"
-    """of more than two classes or several binary outputs: all weigh the same, or as many examples as they have"""
+    """for more than two classes or several binary outputs: all weigh the same, or by their number of examples"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"average": "weighted"})
     tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
@@ -52,12 +52,15 @@ class RocAuc(Metric):
         weights = positive.sum(axis=0)
         if predictions.task == "classes" and not weights.all():
             return math.nan
-        present = weights > 0  # a binary output without a 1 has no area, and weighs nothing
+        present = weights > 0  # a binary output without a 1 has no area and weight 0
         return float(np.average(areas[present], weights=weights[present])) if present.any() else math.nan
 
 
 def _columns(predictions: Predictions) -> tuple[Array, NDArray[np.bool_]]:
-    """The scores of what is positive once, and where it is. Shapes: (examples, columns)."""
+    """Scores of the class or output that is positive in each column, and its labels.
+
+    Shapes: (examples, columns), both
+    """
     scores = predictions.outputs.astype(np.float64)
     if predictions.task == "binary":
         return scores, predictions.targets.reshape(scores.shape) == 1

@@ -36,7 +36,7 @@ class Adadelta(Optimizer):
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """The gradient in the unit of past steps."""
         v = self.rho * slot["mean_square"] + (1.0 - self.rho) * square(g)
-        # Two roots: the ratio under one root leaves float32's range for gradients of 1e18.
+        # Two roots: under a single root the ratio overflows float32 for gradients of 1e18.
         direction = sqrt(slot["mean_square_step"] + self.epsilon) / sqrt(v + self.epsilon) * g
         d = self.rho * slot["mean_square_step"] + (1.0 - self.rho) * square(direction)
         return direction, {"mean_square": v, "mean_square_step": d}

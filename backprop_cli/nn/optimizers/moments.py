@@ -83,7 +83,7 @@ class Adaptive(Moments):
     slots: ClassVar[tuple[str, ...]] = ("m_sum", "v_scaled", "v_largest")
 
     def slot_names(self) -> tuple[str, ...]:
-        """The moments, and what amsgrad remembers."""
+        """The moments, and the largest ``v_scaled`` for amsgrad."""
         return self.slots if self.amsgrad else self.slots[:2]
 
     def adam(self, g: Value, slot: Slots, scalar: Scalars) -> tuple[Value, dict[str, Value]]:

@@ -62,7 +62,7 @@ class Plateau(Schedule):
         return {**state, "scale": scale, "waited": waited}
 
     def anew(self, state: Mapping[str, float]) -> dict[str, float]:
-        """Drops that were made stay; the best value is looked for anew."""
+        """Earlier drops stay; the best value starts anew."""
         return {**self.start(), "scale": state.get("scale", 1.0)}
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
