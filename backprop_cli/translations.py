@@ -179,8 +179,9 @@ _KEYS: Mapping[str, tuple[str, ...]] = _candidates("""
     source: path file filename csv datapath
     target: label labels y targetcolumn targets
     features: x columns inputs featurecolumns
-    validation: valsize validationsplit valsplit validationsize valid
-    test: testsize testsplit
+    split,validation: valsize validationsplit valsplit validationsize
+    split,test: testsize testsplit
+    validation: valid
     stratify: stratified
     numeric: normalize normalise scaling scaler standardize
     seed: randomseed randomstate rngseed
@@ -212,6 +213,10 @@ _REMARKS: Mapping[tuple[str, str], str] = {
     ("", "dropout"): "dropout is a layer of its own: {type: dropout, rate: ...}",
     ("", "activation"): "here an activation is a layer of its own: {type: activation, function: ...}",
     ("", "reduction"): "a loss is the mean over the batch; leave it out",
+    ("", "delimiter"): "bp reads commas (format: csv) and tabs (format: tsv)",
+    ("", "sep"): "bp reads commas (format: csv) and tabs (format: tsv)",
+    ("", "separator"): "bp reads commas (format: csv) and tabs (format: tsv)",
+    ("", "encoding"): "bp reads UTF-8; convert the file, for example with `iconv -f latin1 -t utf-8 old > new`",
     ("", "device"): "bp computes on the processor; leave it out",
     ("", "inplace"): "memory is planned by itself; leave it out",
     ("", "trackrunningstats"): "running means and variances are always kept; leave it out",

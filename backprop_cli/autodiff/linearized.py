@@ -114,7 +114,7 @@ class Blocks:
 
     def free(self) -> list[int]:
         """Vertices that are their only operand, or their only reader, in another order: no choice depends on them."""
-        found = []
+        found: list[int] = []
         for vertex in self.vertices:
             ins = [*self.before[vertex].values()]
             outs = [self.before[k][vertex] for k in self.after[vertex]]
@@ -221,13 +221,13 @@ class Linearized:
         An input is a bit of a mask; masks are dropped after their last reader, so that a chain keeps one or two.
         """
         sizes = [value.size for value in self.inputs]
-        last = {i: j for i, j in sorted(self.locals, key=lambda edge: edge[1])}
+        last = dict(sorted(self.locals, key=lambda edge: edge[1]))
         operands: list[list[int]] = [[] for _ in self.values]
         for i, j in self.locals:
             operands[j].append(i)
         bits = {vertex: bit for bit, vertex in enumerate(self.inputs.values()) if vertex in self.live}
         masks: dict[int, int] = {}
-        found = []
+        found: list[int] = []
         for vertex in range(len(self.values)):
             mask, size = 0, 0
             if vertex in bits:

@@ -39,7 +39,8 @@ class Commands(TyperGroup):
         """The subcommand that the first argument names."""
         word = args[0]
         if word not in self.commands and not word.startswith("-"):
-            near = did_you_mean(word, self.commands)
+            beginning = next((name for name in self.commands if word.startswith(name)), None)  # evaluate, prediction
+            near = f"; did you mean '{beginning}'?" if beginning else did_you_mean(word, self.commands)
             ctx.fail(f"unknown command '{word}'" + (near or f"; known: {', '.join(self.commands)}"))
         return super().resolve_command(ctx, args)
 

@@ -156,7 +156,7 @@ class ColumnBuilder:
 
     def _may_be_names(self, cells: Sequence[Any], numbers: Array) -> bool:
         """Whether some whole numbers have leading zeros."""
-        if self.kind != "auto" or self.typed or self._spelling is not None or not _are_whole(numbers):
+        if self.kind != "auto" or self.typed or not _are_whole(numbers):
             return False
         return PADDED.search("\n".join(filter(None, cells))) is not None
 
@@ -186,7 +186,7 @@ class ColumnBuilder:
         if others:
             self._refuse_other_spelling(counts.tolist())
         texts = [str(value) for value, is_number in zip(self._values, numeric, strict=True) if is_number]
-        is_padded = self.kind == "auto" and not self.typed and self._spelling is None and have_padding(texts)
+        is_padded = self.kind == "auto" and not self.typed and have_padding(texts)
         if numbers >= others and not is_padded:
             if self._wrong is not None:
                 line, cell = self._wrong

@@ -73,7 +73,7 @@ class ImageFolder:
             place = f"{DataFile(self.file.path / empty[0]).name}"
             others = [path for path in self.others if parts_of(self.file, path)[0] == empty[0]]
             has = f"there are only other files ({_by_suffix(others)})" if others else "it is empty"
-            more = f" (so {'does' if len(empty) == 2 else 'do'} {listing(empty[1:], 5)})" if len(empty) > 1 else ""
+            more = f"; the same is true of {listing(empty[1:], 5)}" if len(empty) > 1 else ""
             raise DataError(
                 f"{place}: the folder of a class has no PNG or JPEG: {has}{more}; convert them, or remove the folder"
             )

@@ -107,6 +107,15 @@ def _spelled_columns(settings: DataSettings) -> tuple[str, ...]:
     return tuple(settings.numbers) if isinstance(settings.numbers, NumbersByColumn) else ()
 
 
+def _named(settings: DataSettings) -> tuple[str, ...]:
+    """Columns with a setting of their own, as far as they are read."""
+    return tuple(
+        name
+        for name in (*(settings.categories or ()), *_spelled_columns(settings))
+        if name not in (settings.exclude or ())
+    )
+
+
 def _excluded(settings: DataSettings, but: Sequence[str | None]) -> tuple[str, ...]:
     """Excluded columns that are not read at all. Those in ``but`` are read for another use."""
     return tuple(name for name in settings.exclude or () if name not in but)
@@ -208,7 +217,7 @@ def _read(settings: DataSettings, base: Path, task: Task) -> Tables:
         image=settings.image,
         reading=reading_of(settings),
         exclude=_excluded(settings, (*(target or ()), *weight, *order)),
-        required=(*(target or ()), *weight, *order),
+        required=(*(target or ()), *weight, *order, *(_named(settings) if features is None else ())),
     )
     _check_named(table, settings)
     table = _with_categories(table, settings)

@@ -55,9 +55,11 @@ def text_of(raw: bytes, name: str, line: int) -> str:
         if not _CONTROLS.isdisjoint(raw):
             raise DataError(f"{name}:{line}: {_NOT_TEXT}") from error
         character = len(raw[: error.start].decode("utf-8")) + 1
+        # Latin-1 has controls there; Windows' code page has the euro sign and quotes.
+        encoding = "cp1252" if any(0x80 <= byte < 0xA0 for byte in raw) else "latin1"
         raise DataError(
             f"{name}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x} at character {character}); "
-            "convert the file, for example with `iconv -f latin1 -t utf-8`"
+            f"convert the file, for example with `iconv -f {encoding} -t utf-8 old > new`"
         ) from error
 
 
@@ -65,7 +67,7 @@ def _first_line(raw: bytes, name: str) -> bytes:
     """The line without a byte order mark. Raises: DataError where it says that the file is UTF-16, or no text."""
     if raw.startswith(_UTF_16):
         raise DataError(
-            f"{name}: is UTF-16 text, expected UTF-8; convert it, for example with `iconv -f utf-16 -t utf-8`"
+            f"{name}: is UTF-16 text, expected UTF-8; convert it, for example with `iconv -f utf-16 -t utf-8 old > new`"
         )
     if raw.startswith(_BINARY) or b"\0" in raw:
         raise DataError(f"{name}: {_NOT_TEXT}")

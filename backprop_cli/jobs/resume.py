@@ -82,7 +82,7 @@ class Resumed:
             return
         reason = "rows would be split differently, and the run would be tested on rows it was trained on"
         named = [change.path for change in _changes(self.stored) if change.is_file and change.path[0] == "data"]
-        if named:
+        if named and found.is_now:
             other = f"is not what the run was trained on (sha256 {', '.join(self.metadata['data'])}): {reason}"
             way_out = f"name a copy of the run's own file, or accept it with {ACCEPT}"
             problems = [self.loaded.problem(path, f"{other}; {way_out}") for path in named]

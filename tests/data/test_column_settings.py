@@ -213,7 +213,10 @@ def test_the_excluded_column_is_not_read(load: Load, folder: Path) -> None:
     assert load("regression", source="d.csv", **RAW, exclude=["id", "y"]).train.targets.tolist() == [[2], [3], [4], [5]]
     with pytest.raises(SettingError) as caught:
         load("regression", source="d.csv", **RAW, exclude=["id", "idd"], categories=["z"])
-    assert caught.value.findings == ((("data", "exclude", 1), "no column 'idd' in d.csv; its columns: id, x, y"),)
+    assert caught.value.findings == (
+        (("data", "exclude", 1), "no column 'idd' in d.csv; its columns: id, x, y"),
+        (("data", "categories", 0), "no column 'z' in d.csv; its columns: id, x, y"),
+    )
     with pytest.raises(SettingError) as caught:
         load("regression", source="d.csv", **RAW, exclude=["id"], numbers={"price": {"strip": "$"}})
     assert caught.value.findings == ((("data", "numbers", "price"), "no column 'price' in d.csv; its columns: x, y"),)
@@ -246,3 +249,13 @@ def test_excels_first_line(load: Load, folder: Path) -> None:
             f"d.csv:1: {line.strip(chr(34))!r} is a note for Excel, not the header; remove the line, for example with "
             "`tail -n +2 old.csv > new.csv`"
         )
+
+
+def test_zeros_before_numbers_make_names_whatever_the_source_spells(load: Load) -> None:
+    rows = '02116,"1,000",1\n10001,"2,500",2\n94110,750,3\n'
+    Path("a.csv").write_text("code,price,y\n" + rows * 4)
+    spelling = {"thousands": ","}
+    dataset = load("regression", source="a.csv", target="y", numbers=spelling)
+    assert dataset.feature_names == ["code=02116", "code=10001", "code=94110", "price"]
+    dataset = load("regression", source="a.csv", target="y", numbers={"code": {}, "price": spelling})
+    assert dataset.feature_names == ["code", "price"]

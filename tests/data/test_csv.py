@@ -225,11 +225,12 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         (
             "a,b\n1,é\n".encode("latin1"),
             "data.csv:2: not UTF-8 text (byte 0xe9 at character 3); "
-            "convert the file, for example with `iconv -f latin1 -t utf-8`",
+            "convert the file, for example with `iconv -f latin1 -t utf-8 old > new`",
         ),
         (
             "a,b\n1,2\n".encode("utf-16"),
-            "data.csv: is UTF-16 text, expected UTF-8; convert it, for example with `iconv -f utf-16 -t utf-8`",
+            "data.csv: is UTF-16 text, expected UTF-8; convert it, "
+            "for example with `iconv -f utf-16 -t utf-8 old > new`",
         ),
         (
             b"\x89PNG\r\n\x1a\n",
@@ -244,12 +245,12 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         (
             "a;b;y\n1,5;2;3\n",
             "data.csv:1: the header has one column, 'a;b;y': is it separated by ';'? bp reads commas (csv) and tabs "
-            "(tsv); save it again with one of them, and with points in numbers",
+            "(tsv); save it again with one of them; data.numbers says how numbers are spelled",
         ),
         (
             "a|b\n1|2\n",
             "data.csv:1: the header has one column, 'a|b': is it separated by '|'? bp reads commas (csv) and tabs "
-            "(tsv); save it again with one of them, and with points in numbers",
+            "(tsv); save it again with one of them; data.numbers says how numbers are spelled",
         ),
         (
             "a\tb\n1\t2\n",

@@ -175,7 +175,8 @@ def test_the_folder_of_a_class_has_images(load: Load, pets: str) -> None:
     draw("pets/cow/2.gif", noise(0, 5, 4))
     Path("pets/zebra").mkdir()
     assert message(load, source=pets) == (
-        "pets/cow/: the folder of a class has no PNG or JPEG: there are only other files (2 .gif) (so does zebra); "
+        "pets/cow/: the folder of a class has no PNG or JPEG: there are only other files (2 .gif); the same is "
+        "true of zebra; "
         "convert them, or remove the folder"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backprop_cli.data.kinds import are_dates, is_identifier
+from backprop_cli.data.kinds import is_identifier, look_like_dates
 from backprop_cli.data.spelling import Spelling, find_spelling
 from backprop_cli.data.text import number_of
 
@@ -147,9 +147,9 @@ NO_DATES = "12:30|1.2.3|3.10.12|1.10|2024|555-1234|may|12 Main St|192.168.0.1|10
 
 
 def test_dates() -> None:
-    assert [text for text in DATES.replace("\n", "|").split("|") if not are_dates([text])] == []
-    assert [text for text in NO_DATES.split("|") if are_dates([text])] == []
-    assert not are_dates([])
+    assert [text for text in DATES.replace("\n", "|").split("|") if not look_like_dates([text])] == []
+    assert [text for text in NO_DATES.split("|") if look_like_dates([text])] == []
+    assert not look_like_dates([])
 
 
 def test_identifiers() -> None:

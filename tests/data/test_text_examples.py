@@ -136,7 +136,7 @@ def test_messages(load: Load, text: str, folder: Path) -> None:
     assert message(source="empty.txt") == "empty.txt: there is nothing in it but white space"
     assert message(source="latin.txt") == (
         "latin.txt:2: not UTF-8 text (byte 0xe9 at character 2); convert the file, for example with "
-        "`iconv -f latin1 -t utf-8`"
+        "`iconv -f latin1 -t utf-8 old > new`"
     )
     assert message(source=text, split={"validation": 0.003, "test": 0}) == (
         "t.txt: the validation split has 1 token, expected at least 2: one to read and the next to predict; give more "

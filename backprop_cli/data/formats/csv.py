@@ -18,7 +18,9 @@ from backprop_cli.data.text import BOM, is_finite, text_of
 from backprop_cli.errors import DataError, listing
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
-_OTHER = "bp reads commas (csv) and tabs (tsv); save it again with one of them, and with points in numbers"
+_OTHER = (
+    "bp reads commas (csv) and tabs (tsv); save it again with one of them; data.numbers says how numbers are spelled"
+)
 _WAYS_OUT = {
     "\t": "Then its format is tsv: set data.format, or --input-format of predict, or name the file .tsv",
     ",": "Then its format is csv: set data.format, or --input-format of predict, or name the file .csv",
