@@ -24,11 +24,11 @@ _SEED = 0
 def check_addition(entry: Entry) -> Report | None:
     """The checks of one type at its samples; None where there is nothing that could be wrong: a metric, a step.
 
-    An op is held to all that the contract of ops promises, its derivatives of both orders among that.
+    For an op the whole contract is checked, including derivatives of both orders.
 
     Raises:
         RegistrationError: its name is taken, or it lacks samples to check it at.
-        BrokenPromiseError: an op's method does not do what the contract of ops says.
+        BrokenPromiseError: a method of an op violates the contract of ops.
         Exception: whatever its own code raises.
 
     """
@@ -46,7 +46,7 @@ def check_addition(entry: Entry) -> Report | None:
 
 
 def check_promises(entry: Entry) -> None:
-    """What an op promises besides its derivatives, where somebody else checks those.
+    """Check the contract of an op except its derivatives, which the caller checks.
 
     Raises: as ``check_addition``.
     """
@@ -77,7 +77,7 @@ def _gradients(entry: Entry) -> Report:
 
 
 def _second_order(entry: Entry, first: Report) -> Report:
-    """The report on the rules' own derivatives where one of them is wrong, else the first."""
+    """The report of second order if it finds a mistake, else the first."""
     options = Options("all", first.tolerance, _SEED)
     objectives = op_objectives(np.random.default_rng(_SEED), {entry.registry.plural: (entry.name,)}, edges=False)
     second = replace(

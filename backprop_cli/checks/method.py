@@ -54,7 +54,7 @@ class Method:
     """What the two numbers of an entry are, ``analytic`` and ``numeric``."""
 
     tolerance_of: ClassVar[str] = ""
-    """What its own tolerance is relative to; empty where it applies the one of the options, to each derivative."""
+    """What the method's own tolerance is relative to; empty if it applies that of the options to each derivative."""
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """A check of every tensor of the objective, and others beside them."""
@@ -92,7 +92,7 @@ KINDS: tuple[Kind, Kind] = ("rademacher", "gaussian")
 """Of random directions: signs miss no single wrong element, equal and opposite mistakes do not cancel along both."""
 
 HIDDEN = 0.1
-"""Part of a derivative that is rounding, from which on right cannot be told from wrong."""
+"""Largest share of rounding in a derivative that can still be judged."""
 
 Judge = Callable[[Tensor, Direction, tuple[int, ...]], Entry]
 

@@ -88,7 +88,7 @@ def norm(direction: Direction) -> float:
 
 
 class Rounding(NamedTuple):
-    """How much of the scalar is rounding, and of an entry of each tensor's gradient."""
+    """Rounding errors of the scalar and of an entry of each tensor's gradient."""
 
     of_scalar: float
     of_gradient: Mapping[Tensor, float]
@@ -175,7 +175,7 @@ class Objective:
 
     @cached_property
     def _other(self) -> Plan:
-        """Reverse mode, where it did not make the checked gradient."""
+        """The plan of reverse mode, for gradients that another mode computed."""
         return self._plan({str(k): value for k, value in enumerate(self._reversed())})
 
     def _moved(self, direction: Direction, t: float) -> dict[str, Array]:

@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def is_judged(self) -> bool:
-        """Whether right could be told from wrong at the point itself."""
+        """Whether the entry could be judged at the point itself."""
         return self.verdict not in ("KINK", "TINY")
 
     @property
@@ -60,7 +60,7 @@ class Entry:
 class Check:
     """The derivatives by one array: those of its entries that were sampled.
 
-    ``tolerance``: what its method applied, where that is not the one it was given.
+    ``tolerance``: the method's own, if it did not apply the given one.
     """
 
     name: str
@@ -85,12 +85,12 @@ class Check:
 
     @property
     def judged(self) -> int:
-        """Entries of which right could be told from wrong."""
+        """Number of entries that could be judged."""
         return sum(entry.is_judged for entry in self.entries)
 
     @property
     def is_unjudged(self) -> bool:
-        """Whether it says nothing: no entry of an array that has some could be judged."""
+        """Whether no entry could be judged, of an array that has entries."""
         return self.size > 0 and self.judged == 0
 
     @property
@@ -137,7 +137,7 @@ class Report:
     """All checks of a network, worst first.
 
     ``rules``: the ops whose rule is wrong, where a gradient is. ``score``: how many rules broken on purpose the check
-    noticed, where that was asked for. ``strict``: a check that could judge nothing is not passed.
+    noticed, where that was asked for. ``strict``: a check without a judged entry fails.
     """
 
     target: str
@@ -150,11 +150,11 @@ class Report:
     score: Score | None = None
     strict: bool = False
     tolerance_of: str = ""
-    """What the tolerance is relative to, where that is not the derivative."""
+    """What the tolerance is relative to; empty: the derivative."""
 
     @property
     def unjudged(self) -> tuple[Check, ...]:
-        """The checks that say nothing."""
+        """The checks without a judged entry."""
         return tuple(check for check in self.checks if check.is_unjudged)
 
     @property
@@ -174,8 +174,8 @@ class Report:
         return next(iter([*told, *self.checks]), None)
 
     def to_json(self) -> dict[str, Any]:
-        """As ``bp gradcheck --json`` prints it. ``rules``, ``unjudged`` and ``mutants`` are there where there are
-        any.
+        """As ``bp gradcheck --json`` prints it. ``rules``, ``unjudged`` and ``mutants`` are left out if
+        empty.
         """
         rules = {"rules": [check.to_json() for check in self.rules]} if self.rules else {}
         return {
@@ -197,12 +197,12 @@ def _sortable(error: float) -> float:
 
 
 def applied_tolerance(checks: Sequence[Check], given: float) -> float:
-    """The largest that a method applied by itself, else the one it was given."""
+    """The largest tolerance that a method set itself, else the given one."""
     return max((check.tolerance for check in checks if check.tolerance is not None), default=given)
 
 
 def graver(check: Check, known: Check | None) -> Check:
-    """Which of two checks of one thing says more about it: one that judged an entry, then the worse."""
+    """The more informative of two checks of one thing: one that judged an entry, then the worse."""
     if known is None or check.is_unjudged != known.is_unjudged:
         return check if known is None or known.is_unjudged else known
     return worst_first([check, known])[0]

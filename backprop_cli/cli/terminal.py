@@ -76,7 +76,7 @@ class _Shown:
 
 
 def standard_output() -> BinaryIO:
-    """Where data goes that is written to standard output: every byte of it, unless a terminal would obey some."""
+    """The stream for data on standard output: unchanged, but made visible if it is a terminal."""
     return cast("BinaryIO", _Shown()) if sys.stdout.isatty() else sys.stdout.buffer
 
 

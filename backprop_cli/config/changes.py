@@ -17,8 +17,8 @@ from backprop_cli.visible import shortened
 
 @dataclass(frozen=True)
 class Change:
-    """The value at ``path`` was ``before`` and is ``after``. ``is_file``: both name a file, which may be the same.
-    ``what``: the value, where it is not that at ``path`` itself.
+    """The value at ``path`` was ``before`` and is ``after``. ``is_file``: both name a file, maybe the same one.
+    ``what`` names the value if it is not the one at ``path``.
     """
 
     path: TreePath
@@ -37,7 +37,7 @@ class Change:
 def changes(
     before: Any, after: Any, path: TreePath = (), rule: OnResume = REFUSED, is_file: bool = False
 ) -> Iterator[Change]:
-    """The innermost values that differ, in the order of their fields; of another type or length the whole list."""
+    """The innermost values that differ, in the order of fields; lists of other types or lengths as a whole."""
     if isinstance(before, Settings) and isinstance(after, Settings):
         if type(before) is type(after):
             for key, field in type(after).model_fields.items():
@@ -56,7 +56,7 @@ def changes(
 
 
 def rule_of(field: FieldInfo, around: OnResume) -> OnResume:
-    """The field's own rule, or else that of what is ``around`` it."""
+    """The field's own rule, else the rule ``around`` it."""
     return next((mark for mark in field.metadata if isinstance(mark, OnResume)), around)
 
 
@@ -70,7 +70,7 @@ def _shown(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """As it is written in YAML; of a type its name alone."""
+    """The value as YAML; a type as its name alone."""
     if isinstance(value, Settings):
         keys = [key for key in type(value).model_fields if key in value.model_fields_set]
         return _text(getattr(value, "type", None) or {key: getattr(value, key) for key in keys})

@@ -58,7 +58,7 @@ class Source:
         return Problem(path, reason, self.label, line + 1, column + 1, width, source or None)
 
     def _entries(self, node: Node) -> dict[str | int, tuple[Node | None, Node]]:
-        """The entries of a collection by key or index, made once: many problems are in one."""
+        """The entries of a collection by key or index, made once, as a collection may have many problems."""
         if id(node) not in self._known:
             self._known[id(node)] = {
                 key if isinstance(key, str | int) else str(key): (key_node, value)

@@ -1,4 +1,4 @@
-"""Numbers as people write them elsewhere, and how YAML has them."""
+"""Numbers in other notations, respelled as YAML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FRACTION = re.compile(r"([-+]?\d{1,15})\s*/\s*(\d{1,15})")
 
 
 def respelled(text: str, integer: bool) -> list[str]:
-    """How YAML writes the number that ``text`` means: one way, two where it may mean two numbers, or none.
+    """The YAML spellings of the number that ``text`` may mean: one, two if it is ambiguous, or none.
 
     ``0,01`` is 0.01, ``1,000`` is 1000 or 1.000, and 1000 alone for an integer.
     """
@@ -50,7 +50,7 @@ def _is_integer(text: str) -> bool:
 
 
 def _ways(text: str) -> list[str]:
-    """The likeliest first; what is no number of YAML either is left out by who asks."""
+    """Candidates, the likeliest first. The caller drops those that YAML does not read as numbers."""
     if is_number(text):
         return [text]
     if text.endswith("%"):
@@ -67,7 +67,7 @@ def _ways(text: str) -> list[str]:
 
 
 def _separated(text: str) -> list[str]:
-    """Of digits with thousands separators, a decimal comma, or both."""
+    """Candidates for digits with thousands separators, a decimal comma, or both."""
     with_point = text.replace(",", ".")
     if _SPACED.fullmatch(text):
         return [re.sub(_GAP, "", with_point)]

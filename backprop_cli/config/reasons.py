@@ -215,7 +215,7 @@ def _near(value: Any, words: Sequence[str]) -> str:
 
 
 def _way_out(value: Any, sorts: Sequence[str], key: str | int, items: int | None = None) -> str:
-    """What to write instead, where the value of ``key`` says it; a list is to have so many ``items``."""
+    """What to write instead, if the value of ``key`` shows it. ``items``: the length of a list."""
     numeric = "a number" in sorts or "an integer" in sorts
     if isinstance(value, str) and numeric:
         if is_number(value):

@@ -1,4 +1,4 @@
-"""What to say of a key that a section does not have: how it is called here, or where it belongs."""
+"""Messages on unknown keys: the name used here, or the section that has the key."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from backprop_cli.settings import Settings
 from backprop_cli.translations import remark, translated_keys
 
 _DEEPEST = 3
-"""Steps to a key that is looked for elsewhere: data.transform.numeric."""
+"""Most steps to a key that is searched in other sections: data.transform.numeric."""
 _MOST_HINTS = 100
-"""Unknown keys that get more than that word: a hint compares names, and a file may have 100,000 keys."""
+"""Most unknown keys that get a hint, which compares names: a file may have 100,000 keys."""
 
 
 class UnknownKeys:
@@ -24,19 +24,19 @@ class UnknownKeys:
 
     def __init__(self, top: type[Settings], tree: Any):
         self._top, self._tree = top, tree
-        self._told = 0
+        self._hints = 0
 
     def reason(self, path: TreePath) -> str:
-        """``unknown key``, and the way on: the word for it here, the section that has it, or the keys there are."""
-        self._told += 1
-        if self._told > _MOST_HINTS:
+        """``unknown key`` with a hint: the name used here, the section that has it, or the known keys."""
+        self._hints += 1
+        if self._hints > _MOST_HINTS:
             return "unknown key"
         known = known_keys(self._top, self._tree, path[:-1])
         way = self._translated(path, known) or self._way(path, known)
         return "unknown key" + (way or (f"; known: {', '.join(known)}" if known else ""))
 
     def _translated(self, path: TreePath, known: list[str]) -> str:
-        """What another library calls so: the key here, a sentence, or the key of another section."""
+        """The hint for a key of another library: our key, a remark, or the key of another section."""
         word = str(path[-1])
         ours = translated_keys(word)
         here = next((key for key in ours if key in known), None)
@@ -58,13 +58,13 @@ class UnknownKeys:
         return self._elsewhere(word, path) or near or self._of_other_types(path) or _cut_number(path, self._tree)
 
     def _elsewhere(self, word: str, path: TreePath) -> str:
-        """The section that has a key: the nearest to the top."""
+        """The hint on a section that has the key: the nearest to the top."""
         place = self._places.get(word)
         if place is None or place == path[:-1]:
             return ""
         if place:
             return f"; did you mean '{'.'.join(map(str, (*place, word)))}'?"
-        return f"; {word} belongs at the top of the configuration, beside {path[0]}" if word == path[-1] else ""
+        return f"; {word} belongs at the top of the configuration, next to {path[0]}" if word == path[-1] else ""
 
     @cached_property
     def _places(self) -> dict[str, TreePath]:
@@ -79,7 +79,7 @@ class UnknownKeys:
         return places
 
     def _of_other_types(self, path: TreePath) -> str:
-        """Types of the same kind that have the key; of a section without types, layers."""
+        """The hint on other types that have the key; layers, if the section has no type."""
         found = choice_at(self._top, self._tree, path[:-1])
         registry = LAYERS if found is None else found[0]
         owners = [name for name, cls in registry.items() if path[-1] in getattr(cls, "model_fields", ())]
@@ -88,7 +88,7 @@ class UnknownKeys:
 
 
 def _cut_number(path: TreePath, tree: Any) -> str:
-    """Where a comma cut a number in two: ``{learning_rate: 0,01}``."""
+    """The hint on a number that a comma cut in two: ``{learning_rate: 0,01}``."""
     holder: Any = tree
     for step in path[:-1]:
         holder = holder[step]

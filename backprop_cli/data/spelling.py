@@ -19,8 +19,8 @@ class Spelling:
     """``decimal`` before a fraction, ``thousands`` between groups of digits, ``strip``: the units.
 
     In ``strip`` units are separated by spaces (``"kg lbs"``); currency and percent signs need none (``"$%"``). A space
-    between thousands means any kind of space, an apostrophe either kind. A minus sign may also be U+2212, stand at the end,
-    or be an accountant's parentheses.
+    between thousands means any kind of space, an apostrophe either kind. A minus sign may also be U+2212, follow the
+    number, or be an accountant's parentheses.
     """
 
     decimal: str = "."

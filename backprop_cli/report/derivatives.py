@@ -25,7 +25,7 @@ def derivatives_text(result: Json) -> str:
 
 
 def headline(result: Json) -> str:
-    """What it is, at which rows, its shape, and the units where there is a choice; two to four lines."""
+    """The derivative, the rows, its shape, and the units if there is a choice; two to four lines."""
     of, by = result["of"]["name"], result["by"]["name"]
     vector = "a random vector" if result.get("vector") == "random" else result.get("vector")
     what = {
@@ -48,7 +48,7 @@ _UNITS = {
 
 
 def _units(result: Json) -> str:
-    """What the headline says of units; of values that are the network's own there is nothing to say."""
+    """The line on units; empty if all values are the network's own."""
     sides = {side["name"]: side for side in (result["of"], result["by"])}
     if sides.keys().isdisjoint(("predictions", "inputs")):
         return ""

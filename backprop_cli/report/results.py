@@ -153,15 +153,15 @@ def _verdict(result: Json) -> str:
     of = f" of {result['tolerance_of']}" if result.get("tolerance_of") else ""
     how = f"method {result['method']}, {result['dtype']}, tolerance {number(result['tolerance'])}{of}"
     judged, checked = (sum(check[key] for check in checks) for key in ("judged", "checked"))
-    told = f"{judged:,} of {checked:,} {'entry' if checked == 1 else 'entries'} judged"
+    count = f"{judged:,} of {checked:,} {'entry' if checked == 1 else 'entries'} judged"
     if wrong:
-        return f"FAIL: {wrong} of {plural(len(checks), 'check')} wrong, {told} ({how})"
+        return f"FAIL: {wrong} of {plural(len(checks), 'check')} wrong, {count} ({how})"
     if result["passed"]:
-        return f"PASS: {plural(len(checks), 'check')}, {told} ({how})"
+        return f"PASS: {plural(len(checks), 'check')}, {count} ({how})"
     if (result.get("mutants") or {}).get("survivors"):
         return f"FAIL: {plural(len(checks), 'check')} passed, but not every broken rule is noticed ({how})"
     left = plural(len(result["unjudged"]), "check")
-    return f"FAIL: no entry of {left} could be judged, and --strict asks for that; {told} ({how})"
+    return f"FAIL: no entry of {left} could be judged, and --strict asks for that; {count} ({how})"
 
 
 def _page(kind: str, entry: Json) -> str:

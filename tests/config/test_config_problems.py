@@ -245,8 +245,8 @@ def test_flaws_of_the_text_and_mistakes_of_the_schema_come_together():
     ("override", "said"),
     [
         ("optimizer.lr=1", "unknown key; did you mean 'learning_rate'?"),
-        ("optimizer.average=ema", "unknown key; average belongs at the top of the configuration, beside optimizer"),
-        ("training.seed=1", "unknown key; seed belongs at the top of the configuration, beside training"),
+        ("optimizer.average=ema", "unknown key; average belongs at the top of the configuration, next to optimizer"),
+        ("training.seed=1", "unknown key; seed belongs at the top of the configuration, next to training"),
         ("training.learning_rate=1", "unknown key; did you mean 'optimizer.learning_rate'?"),
         ("model.layers.0.batch_size=1", "unknown key; did you mean 'training.batch_size'?"),
         ("optimizer=amsgrad", "unknown optimizer 'amsgrad'; write {type: adam, amsgrad: true}"),

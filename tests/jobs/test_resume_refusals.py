@@ -114,8 +114,8 @@ def test_data_may_move_but_not_change(capsys):
     assert refusal(capsys, run, "data.source=others.csv") == (
         2,
         f"override data.source=others.csv: is not what the run was trained on (sha256 {digest}): rows would be split "
-        "anew, and some that were trained on would be tested on; name a copy of the run's own file, or go on all the "
-        "same with --accept-changed-data\n1 problem; nothing was run.\n",
+        "differently, and the run would be tested on rows it was trained on; name a copy of the run's own file, or "
+        "accept it with --accept-changed-data\n1 problem; nothing was run.\n",
     )
     assert bp("train", "--resume", run, "data.source=others.csv", "training.epochs=3", "--accept-changed-data") == 0
 

@@ -89,10 +89,8 @@ def test_a_journal_that_ends_before_its_checkpoint_is_told():
     lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
     (run / "metrics.jsonl").write_bytes(b"".join(lines[:2]))
     told = warnings_of(None, WHOLE, resume=run)
-    lost = (
-        "half/metrics.jsonl: has lost 2 of 2 epochs, epoch 1 first, as after a power cut: the checkpoint is of later; "
-    )
-    assert told == [f"{lost}metrics.csv is without them"]
+    lost = "half/metrics.jsonl: has lost 2 of 2 epochs, epoch 1 first, as after a power cut: the checkpoint is newer; "
+    assert told == [f"{lost}metrics.csv lacks them"]
     assert [row["epoch"] for row in table(run)] == ["3", "4"]
 
 
@@ -105,8 +103,12 @@ def test_a_whole_journal_is_not_said_to_be_short():
 @pytest.mark.parametrize(
     ("name", "line", "fault"),
     [
-        ("metrics.jsonl", b'{"event": "epoch", "step": 10}\n', ":17: epoch: expected a count, got nothing; take that "),
-        ("metrics.jsonl", b'{"event": "saved", "step": 3}\n', ":17: step 3 comes after step 10; take that line out, "),
+        (
+            "metrics.jsonl",
+            b'{"event": "epoch", "step": 10}\n',
+            ":17: epoch: expected a count, got nothing; delete ",
+        ),
+        ("metrics.jsonl", b'{"event": "saved", "step": 3}\n', ":17: step 3 comes after step 10; delete that line, "),
         ("run.json", b"x", ":72:1: is not JSON: Extra data; correct it, or replace the whole content by {} to go on"),
     ],
 )

@@ -17,10 +17,10 @@ class Auto(Method):
     """Every sampled entry by central differences and by the complex step; all entries along random directions by the
     complex step and in forward mode.
 
-    The complex step sees what a difference's rounding and curvature hide; the difference needs no more than values, so
-    one that fails by more than it can be off is never overruled, and one that agrees vouches for the complex step. At a
-    kink both sides are checked. Where a direction shows a mistake its entry is found by halving. Where only forward
-    mode is wrong it has a check of its own.
+    The complex step sees what a difference's rounding and curvature hide. The difference needs only values: a failure
+    beyond its error is never overruled, and its agreement confirms the complex step. At a kink both sides are checked.
+    Where a direction shows a mistake its entry is found by halving. Where only forward mode is wrong it has a check of
+    its own.
     """
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
@@ -39,8 +39,8 @@ class Auto(Method):
 
 
 def _agreed(difference: Entry, exact: Entry) -> Entry:
-    """What two witnesses say: the difference at a kink and where it fails, else the complex step if it agrees or if the
-    difference cannot tell.
+    """The verdict of two witnesses: the difference at a kink and if it fails, else the complex step if it agrees or the
+    difference is undecided.
     """
     if difference.is_beside or difference.verdict in ("KINK", "FAIL"):
         return difference

@@ -25,17 +25,17 @@ _LARGEST = 4.0
 _ROUNDING = 16.0
 """Error of a computed scalar in units of its rounding: sums of a batch and of layers lose a few bits, not digits."""
 _HALVINGS = 5, 12
-"""Least and most steps of an extrapolation, each half of the one before."""
+"""Least and most steps of an extrapolation, each half the previous one."""
 _RESOLVED = 1e-3
-"""Part of a difference that is rounding, from which on smaller steps show nothing."""
+"""Share of rounding in a difference at which smaller steps are useless."""
 _CONVERGED = 0.1
-"""Part of an extrapolated difference that the last halving of its step may change."""
+"""Largest relative change of an extrapolated difference by further halvings."""
 _MARGIN = 4.0
-"""How many times its own error a difference must be off before it says that a derivative is wrong."""
+"""A derivative is wrong only if it differs by this many times the error of the difference."""
 
 
 class Step(NamedTuple):
-    """``h`` to both sides of ``point + center direction``, where every kink takes these ``branches``."""
+    """Steps of ``h`` to both sides of ``point + center direction``, with these ``branches`` of all kinks."""
 
     h: float
     branches: Sequence[Array]
@@ -51,8 +51,8 @@ class Central(Method):
     """``(f(x + h) - f(x - h)) / 2h`` with h about ``eps^(1/3) max(1, |x|)``; exact to about 1e-10.
 
     Where the branch of a kink at x - h, x and x + h is not the same, h is made smaller; on the kink itself the
-    gradient is checked a little to both sides of it. Where the difference is all rounding, h is made larger first. No
-    entry fails before its difference is extrapolated to h = 0, and differs by more than that can be off.
+    gradient is checked a little to both sides of it. Where the difference is all rounding, h is made larger first. An
+    entry fails only if it differs from the difference extrapolated to h = 0 by more than the error of that.
     """
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
@@ -71,7 +71,7 @@ def by_difference(
 ) -> Entry:
     """The derivative along a direction (one element) both ways, and what to think of it.
 
-    ``witness`` is heard beside a kink, where differences alone cannot tell.
+    ``witness`` decides next to a kink if differences cannot.
     """
     analytic = objective.slope(direction)
     h = power_of_two(CENTRAL_STEP * max(1.0, objective.at(direction)))
@@ -106,12 +106,12 @@ def quotient(
 
 
 def extrapolated(objective: Objective, direction: Direction, step: Step, rounding: float) -> tuple[float, float]:
-    """The limit of the central differences with h, h/2, h/4, ... and how far it may be off; NaN and infinity where
-    there is none.
+    """The limit of the central differences with h, h/2, h/4, ... and its possible error; NaN and infinity if there
+    is none.
 
     Each row of Richardson's tableau ``D[k, j] = D[k, j-1] + (D[k, j-1] - D[k-1, j-1]) / (4^j - 1)`` ends at an
-    estimate. It may be off by what it differs from its neighbours, by what rounding makes, and by what later rows
-    differ from it beyond their own rounding: those deny an estimate whose steps are longer than a bend of the function.
+    estimate. Its error is estimated from its neighbours, from rounding, and from later rows that differ by more
+    than their own rounding: they reject an estimate whose steps are longer than a bend of the function.
 
     Source: Ridders, Accurate Computation of F'(x) and F'(x) F''(x) (1982).
     """
@@ -135,9 +135,7 @@ def extrapolated(objective: Objective, direction: Direction, step: Step, roundin
 
 
 def _rated(found: Sequence[tuple[float, float, float]], k: int) -> tuple[float, float]:
-    """An estimate of ``extrapolated`` and how far it may be off: infinitely, where steps of half the size still change
-    much of it.
-    """
+    """An estimate of ``extrapolated`` and its possible error: infinite if smaller steps still change it much."""
     estimate, gap, noise = found[k]
     bend = gap + max(0.0, *(abs(later - estimate) - room for later, _, room in found[k + 1 :]), 0.0)
     return estimate, bend + noise if bend <= max(noise, _CONVERGED * abs(estimate)) else math.inf
@@ -146,7 +144,7 @@ def _rated(found: Sequence[tuple[float, float, float]], k: int) -> tuple[float, 
 def _second_look(
     objective: Objective, direction: Direction, first: Entry, tolerance: float, step: Step, rounding: Rounding
 ) -> Entry:
-    """The verdict on the extrapolated difference: TINY where it may itself be off by too much to tell."""
+    """The verdict on the extrapolated difference: TINY if its own error is too large to decide."""
     numeric, error = extrapolated(objective, direction, step, rounding.of_scalar)
     noise = _MARGIN * error + _of_gradient(rounding, direction)
     verdict = judged(first.analytic, numeric, tolerance, noise) if error < math.inf else "TINY"
@@ -199,8 +197,8 @@ def _side(
     tolerance: float,
     witness: Witness | None,
 ) -> Entry | None:
-    """The derivative beside the point: as near to it as a difference needs to be. None where there are kinks everywhere
-    or nothing can be told.
+    """The derivative at the nearest place next to the point where a difference can decide. None if there are kinks
+    everywhere, or no difference can.
     """
     h = power_of_two(CENTRAL_STEP * max(1.0, objective.at(direction)))
     unclear: list[tuple[float, Entry]] = []

@@ -111,7 +111,7 @@ def _smooth_difference(objective: Objective, direction: Direction, scale: _Scale
 
 
 def _projected(objective: Objective, direction: Direction, scale: _Scale) -> Entry:
-    """The projection both ways; ``FAIL`` where they differ by more than noise, ``TINY`` where noise hides both."""
+    """The projection both ways; ``FAIL`` if they differ by more than noise, ``TINY`` if noise hides both."""
     analytic = objective.slope(direction)
     numeric, noise, is_smooth = _smooth_difference(objective, direction, scale)
     if not (math.isfinite(analytic) and math.isfinite(numeric)):

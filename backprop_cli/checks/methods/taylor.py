@@ -49,8 +49,8 @@ class Taylor(Method):
 
 
 def by_remainder(objective: Objective, direction: Direction) -> Entry:
-    """The rate along a unit direction. ``KINK`` where kinks are too near for two remainders to be measured, ``TINY``
-    where rounding is larger than what the derivative adds.
+    """The rate along a unit direction. ``KINK`` if kinks are too near to measure two remainders, ``TINY`` if
+    rounding is larger than the term of the derivative.
     """
     base, expected = (objective, 2.0) if objective.base is None else (objective.base, 3.0)
     slope, bend = base.slope(direction), 0.0 if objective.base is None else base.bend(direction)
@@ -70,13 +70,13 @@ def by_remainder(objective: Objective, direction: Direction) -> Entry:
     if rates:
         rate = max(median(rates[-_LAST:]), _limit(rates))
         return Entry((), expected, rate, "PASS" if rate >= expected - _SLACK else "FAIL")
-    # Nothing is left over but rounding: the function is linear (quadratic) along v, or there is no room to tell.
+    # Only rounding remains: the function is linear (quadratic) along v, or it cannot be decided.
     is_told = not clear and any(told for _, told in found)
     return Entry((), expected, expected, "KINK" if crossed else "PASS" if is_told else "TINY")
 
 
 def _floor(objective: Objective, base: Objective, direction: Direction, s: float) -> float:
-    """What rounding can leave over at a step of s: of the function, and of the derivatives that are taken off."""
+    """Rounding in the remainder at a step of s: of the function, and of the subtracted derivatives."""
     length = math.sqrt(sum(len(part.vector) for part in direction))
 
     def rounding(of: Objective) -> float:

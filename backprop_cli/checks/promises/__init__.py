@@ -1,1 +1,1 @@
-"""What an op promises besides its gradient, each promise checked by numbers."""
+"""Numeric checks of the contract of ops beyond their gradients."""

@@ -1,4 +1,4 @@
-"""An op at one of its samples, and how a promise is found to be broken."""
+"""An op at one of its samples, and the comparison that finds a broken promise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_cli.autodiff import Array, Op, Sample, Spec, Value, input_, spec_o
 
 
 class BrokenPromiseError(Exception):
-    """``method`` (or flag) of an op does not do what the contract of ops says."""
+    """``method`` (or flag) of an op violates the contract of ops."""
 
     def __init__(self, method: str, what: str):
         super().__init__(f"{method}: {what}")
@@ -30,12 +30,12 @@ class Case:
 
     @property
     def specs(self) -> list[Spec]:
-        """Of the operands."""
+        """Specs of the operands."""
         return [spec_of(x) for x in self.arrays]
 
     @property
     def result(self) -> Spec:
-        """Of the result."""
+        """Spec of the result."""
         return self.op.shape(*self.specs)
 
     @property
@@ -62,11 +62,11 @@ class Case:
 
 
 POISONS = (np.nan, 7.25)
-"""What memory is filled with before it is written: a result that depends on either is not all written."""
+"""Fillings of memory before it is written: a result that depends on them was not fully written."""
 
 
 def poisoned(spec: Spec, poison: float) -> Array:
-    """Memory full of what should not be read."""
+    """Memory filled with a value that must not be read."""
     return np.full(spec.shape, poison if spec.is_inexact else bool(poison), spec.dtype)
 
 
@@ -82,7 +82,7 @@ def run(op: Op, arrays: Sequence[Array], out: Array | None = None, poison: float
 def agree(method: str, got: Any, wanted: Any, gave: str, instead_of: str, tolerance: float = 0.0) -> None:
     """Raise BrokenPromiseError with the worst element unless ``|got - wanted| <= tolerance max(1, |wanted|)``.
 
-    ``gave`` and ``instead_of`` say what the two numbers are: ``over operand 0 it gives``, ``in memory of its own``.
+    ``gave`` and ``instead_of`` name the two numbers: ``over operand 0 it gives``, ``in memory of its own``.
     """
     got, wanted = np.asarray(got), np.asarray(wanted)
     if got.shape != wanted.shape:

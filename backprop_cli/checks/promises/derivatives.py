@@ -1,4 +1,4 @@
-"""Promises about derivatives beside the rules themselves, which the gradient check compares."""
+"""Promises about derivatives, apart from the rules themselves, which the gradient check covers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from backprop_cli.checks.promises.case import BrokenPromiseError, Case, agree, r
 
 _STEP = 2.0**-17
 _DIFFERENCE = 1e-6
-"""Of a derivative by differences, relative to the largest or 1."""
+"""Tolerance of a derivative by differences, relative to the largest or 1."""
 _EXACT = 1e-10
 _LARGEST = 4096
-"""Entries of a Jacobian that is made entry by entry."""
+"""Most entries of a Jacobian that is computed entry by entry."""
 _PARTS, _HALVINGS = 32, 40
 _JUMP = 1e-3
-"""Of a derivative, relative to its range, over a step too small for anything but a kink."""
+"""Least jump of a derivative at a kink, relative to its range."""
 
 
 def _has_rules(case: Case) -> bool:
@@ -36,7 +36,7 @@ def _jvp(case: Case, inputs: Sequence[Value], tangents: Sequence[Array | None]) 
 
 
 def _difference(case: Case, tangents: Sequence[Array]) -> tuple[Array, Array]:
-    """The derivative along ``tangents`` by differences, and how far it may be off."""
+    """The derivative along ``tangents`` by differences, and its possible error."""
 
     def at(t: float) -> Array:
         moved = [x + t * v if x.dtype.kind == "f" else x for x, v in zip(case.arrays, tangents, strict=True)]

@@ -1,4 +1,4 @@
-"""All promises of an op, at its samples and at the edges of their shapes."""
+"""All promises of an op, checked at its samples and at the edges of their shapes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Promise = Callable[[Case, np.random.Generator], None]
 
 
 def check_values(cls: type[Any], rng: np.random.Generator) -> None:
-    """What must hold before a gradient says anything.
+    """Check promises on values, without which a gradient check is meaningless.
 
     Raises:
         BrokenPromiseError: the first promise that is not kept.
@@ -39,7 +39,7 @@ def check_values(cls: type[Any], rng: np.random.Generator) -> None:
 
 
 def check_rules(cls: type[Any], rng: np.random.Generator) -> None:
-    """What is left where values and gradients are right.
+    """Check the promises that remain when values and gradients are right.
 
     Raises: BrokenPromiseError for the first promise that is not kept; a method that raises an error keeps none.
     """
@@ -65,7 +65,7 @@ VALUES: tuple[Promise, ...] = (
     values.check_view,
     values.check_loop,
 )
-"""Of values, in the order in which a mistake is best explained."""
+"""Promises on values, in the order that explains a mistake best."""
 
 RULES: tuple[tuple[str, Promise], ...] = (
     ("vjp", derivatives.check_rule_dtypes),
@@ -81,4 +81,4 @@ RULES: tuple[tuple[str, Promise], ...] = (
     ("printed", rewriting.check_words),
     ("__eq__", rewriting.check_equality),
 )
-"""Of derivatives and of programs, with the method that each is about."""
+"""Promises on derivatives and programs, each with its method."""

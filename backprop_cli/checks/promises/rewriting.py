@@ -1,4 +1,4 @@
-"""Promises of what makes one op from others: ``vectorize``, simplification, sums; and what an op says of itself."""
+"""Promises of methods that build or rewrite programs, and of descriptions: costs, words, equality."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backprop_cli.errors import ShapeError
 _TOLERANCE = 1e-10
 _MANY = 3
 _MOST_OPERANDS = 4
-"""Operands up to which ``vectorize`` is tried with every choice of those that are mapped."""
+"""Most operands for which ``vectorize`` is tried with every choice of mapped ones."""
 
 
 def check_vectorize(case: Case, rng: np.random.Generator) -> None:
@@ -84,12 +84,12 @@ def _check_summed(
 
 
 def _again(x: Value, inputs: dict[Value, Value]) -> Value:
-    """The same of other inputs."""
+    """The same value with other inputs."""
     return inputs.get(x, x) if x.op is None else x.op(*(_again(y, inputs) for y in x.inputs))
 
 
 def _programs(case: Case, rng: np.random.Generator) -> Iterator[tuple[list[Value], dict[Value, Array]]]:
-    """Operands as inputs, and one after the other (then all) as what other ops make: transposes, numbers, products."""
+    """Operands as inputs, then one by one (and all) as results of other ops: transposes, numbers, products."""
     inputs = case.inputs()
     yield inputs, case.feed(inputs)
     for form in _FORMS:

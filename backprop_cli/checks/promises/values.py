@@ -1,4 +1,4 @@
-"""Promises of ``eval`` and of what stands for it: ``bind``, ``view``, memory, and compiled loops."""
+"""Promises of ``eval`` and its substitutes: ``bind``, ``view``, in-place memory, and compiled loops."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from backprop_cli.autodiff.interpreted import carry_out
 from backprop_cli.checks.promises.case import POISONS, BrokenPromiseError, Case, agree, arrays_at, poisoned, run
 
 _TOLERANCE = 1e-12
-"""Of the same numbers by other loops or in another order."""
+"""Tolerance of the same numbers by other loops or in another order."""
 _SINGLE = 1e-3
-"""Of float32 against float64: what no rounding makes."""
+"""Tolerance of float32 against float64, beyond any rounding."""
 _COMPILED = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
 _DTYPES = ("float32", "float64", "int64")
-"""Those of compiled loops."""
+"""Dtypes of compiled loops."""
 
 
 def check_shape(case: Case, rng: np.random.Generator) -> None:
