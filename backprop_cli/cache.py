@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from backprop_cli.files import create_beside, open_own
+from backprop_cli.files import create_temporary, open_own
 
 KEPT = 64
 """Files of one kind that are kept: the newest."""
@@ -72,7 +72,7 @@ def save(kind: str, name: str, content: bytes) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         if distrust():
             return
-        temporary, descriptor = create_beside(path, 0o600)
+        temporary, descriptor = create_temporary(path, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(_digest(path, content) + content)

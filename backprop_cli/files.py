@@ -41,7 +41,7 @@ def open_regular(path: Path) -> int:
     return _regular(os.open(path, os.O_RDONLY | _NO_WAIT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)))
 
 
-def create_beside(path: Path, mode: int = 0o666) -> tuple[Path, int]:
+def create_temporary(path: Path, mode: int = 0o666) -> tuple[Path, int]:
     """Create a temporary file in the folder of ``path``: its name, and a descriptor to write.
 
     The name is fixed, so that the next write replaces a file that a killed process left. It is random only if a file

@@ -58,7 +58,7 @@ Plugins = Annotated[
     typer.Option("--plugins", metavar="FILE", help="Python file with types of your own: it is run. May be repeated."),
 ]
 AcceptChangedData = Annotated[
-    bool, typer.Option("--accept-changed-data", help="Take the run's data files although they have changed.")
+    bool, typer.Option("--accept-changed-data", help="Accept the run's data files even if they have changed.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
@@ -73,7 +73,7 @@ def resolve_folder(path: Path) -> Path:
     """As ``resolve_checkpoint`` for a directory; anything else, a configuration perhaps, is itself."""
     try:
         is_folder = path.is_dir()
-    except OSError:  # of a name that is too long, which is told where it is opened
+    except OSError:  # the name is too long; opening it reports that
         return path
     return resolve_checkpoint(path) if is_folder else path
 

@@ -14,9 +14,9 @@
     windows    examples that overlap              examples  a split, and all splits
     series     windows over rows in time          pixels    image files to pixels
     panel      rows sorted, series by series      times     dates and times as files spell them
-    series_order    signs that rows are in another order than that of time
+    series_order    warnings on rows that are not in the order of time
     augment    images changed while they are trained on
-    precision  numbers too large beside their spread
+    precision  values that rounding makes equal
     stream     inputs in chunks for predictions   generate  small synthetic sets
     setting_error   what the settings say of the data and is not so
 """

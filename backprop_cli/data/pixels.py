@@ -104,7 +104,7 @@ class _Image:
     def _careful(self, act: Any) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a palette, or of what a camera wrote beside the pixels
+                warnings.simplefilter("ignore")  # on a palette, or on metadata of a camera
                 warnings.simplefilter("error", self._pillow.DecompressionBombWarning)
                 return act()
         except self._pillow.UnidentifiedImageError as error:

@@ -142,7 +142,7 @@ class _Builders:
     def add(self, chunk: Chunk) -> None:
         self.seen |= dict.fromkeys(chunk.columns)
         rows = len(chunk.lines)
-        if not rows:  # a header, which has every column: what is missing is told before the rows are read
+        if not rows:  # a header with every column: report missing ones before the rows are read
             require_columns(self.name, self._required, self.seen)
         for name in chunk.columns if self.wanted is None else filter(self.wanted.__contains__, chunk.columns):
             if name not in self._builders:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from backprop_cli.errors import warn
-from backprop_cli.files import create_beside
+from backprop_cli.files import create_temporary
 
 
 class NotReplacedError(OSError):
@@ -24,7 +24,7 @@ def write_atomically(path: Path, content: bytes | memoryview, sync_directory: bo
     Raises: OSError (a full disk, no permission) with the temporary file removed and the old file untouched;
         NotReplacedError if only the rename failed.
     """
-    temporary, descriptor = create_beside(path)
+    temporary, descriptor = create_temporary(path)
     try:
         with os.fdopen(descriptor, "wb", buffering=0, closefd=False) as file:
             rest = memoryview(content)

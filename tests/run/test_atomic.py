@@ -38,7 +38,7 @@ def test_real_full_device_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     monkeypatch.setattr(
-        atomic, "create_beside", lambda path: (path.with_name("new"), os.open("/dev/full", os.O_WRONLY))
+        atomic, "create_temporary", lambda path: (path.with_name("new"), os.open("/dev/full", os.O_WRONLY))
     )
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new" * 100_000)

@@ -232,7 +232,7 @@ def test_full_disk_inside_the_write(tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
     save(path, SMALL)
     monkeypatch.setattr(
-        atomic, "create_beside", lambda path: (path.with_name("new"), os.open("/dev/full", os.O_WRONLY))
+        atomic, "create_temporary", lambda path: (path.with_name("new"), os.open("/dev/full", os.O_WRONLY))
     )
     assert "No space left on device" in message(save, path, Checkpoint({"other": np.zeros(100_000)}))
     assert load(path).metadata == {"step": 7}

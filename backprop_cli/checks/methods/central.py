@@ -106,8 +106,7 @@ def quotient(
 
 
 def extrapolated(objective: Objective, direction: Direction, step: Step, rounding: float) -> tuple[float, float]:
-    """The limit of the central differences with h, h/2, h/4, ... and its possible error; NaN and infinity if there
-    is none.
+    """The limit of the central differences with h, h/2, h/4, ... and its possible error, or NaN and infinity.
 
     Each row of Richardson's tableau ``D[k, j] = D[k, j-1] + (D[k, j-1] - D[k-1, j-1]) / (4^j - 1)`` ends at an
     estimate. Its error is estimated from its neighbours, from rounding, and from later rows that differ by more

@@ -71,8 +71,8 @@ def by_remainder(objective: Objective, direction: Direction) -> Entry:
         rate = max(median(rates[-_LAST:]), _limit(rates))
         return Entry((), expected, rate, "PASS" if rate >= expected - _SLACK else "FAIL")
     # Only rounding remains: the function is linear (quadratic) along v, or it cannot be decided.
-    is_told = not clear and any(told for _, told in found)
-    return Entry((), expected, expected, "KINK" if crossed else "PASS" if is_told else "TINY")
+    is_decided = not clear and any(decided for _, decided in found)
+    return Entry((), expected, expected, "KINK" if crossed else "PASS" if is_decided else "TINY")
 
 
 def _floor(objective: Objective, base: Objective, direction: Direction, s: float) -> float:
