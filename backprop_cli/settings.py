@@ -186,3 +186,23 @@ def _expanded(path: str) -> str:
 FilePath = Annotated[str, Field(min_length=1), IsPath(), AfterValidator(_expanded)]
 """A file's path as written in the configuration. ``${NAME}`` in it is an environment variable, ``${NAME:-path}`` one
 that may be unset."""
+
+
+EXPECTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a name or a mapping with a 'type'",
+    "union_tag_not_found": "a name or a mapping with a 'type'",
+    "none_required": "none",
+}
+"""What a value of the wrong sort should have been, by kind of pydantic error."""

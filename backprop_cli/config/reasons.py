@@ -16,7 +16,7 @@ from backprop_cli.config.number_text import is_number, respelled
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.unknown_keys import UnknownKeys
 from backprop_cli.errors import did_you_mean
-from backprop_cli.settings import Settings
+from backprop_cli.settings import EXPECTED, Settings
 from backprop_cli.translations import translated_value
 
 
@@ -28,25 +28,6 @@ class Finding:
     reason: str
     key: bool = False
 
-
-_EXPECTED = {
-    "int_type": "an integer",
-    "int_from_float": "an integer",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "set_type": "a list",
-    "frozen_set_type": "a list",
-    "dict_type": "a mapping",
-    "mapping_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a name or a mapping with a 'type'",
-    "union_tag_not_found": "a name or a mapping with a 'type'",
-    "none_required": "none",
-}
-"""What a value of the wrong sort should have been, by kind of pydantic error."""
 
 _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than": lambda c: f"must be greater than {_number(c['gt'])}",
@@ -137,7 +118,7 @@ def _counts_rejected_items(fault: Fault) -> bool:
 
 
 def _is_wrong_sort(fault: Fault) -> bool:
-    return fault.kind in _EXPECTED or fault.kind == "literal_error"
+    return fault.kind in EXPECTED or fault.kind == "literal_error"
 
 
 def _missing(path: TreePath, top: type[Settings], tree: Any) -> str:
@@ -180,7 +161,7 @@ def _wrong_sort(faults: Sequence[Fault], path: TreePath, top: type[Settings], tr
     value = faults[0].value
     found = field_at(top, tree, path)
     words = [word for fault in faults if fault.kind == "literal_error" for word in _literals(fault)]
-    sorts = list(dict.fromkeys(_EXPECTED[fault.kind] for fault in faults if fault.kind in _EXPECTED))
+    sorts = list(dict.fromkeys(EXPECTED[fault.kind] for fault in faults if fault.kind in EXPECTED))
     none = ["none"] if found is not None and admits_none(found) and "none" not in sorts else []
     near = _near(value, words)
     if not sorts:

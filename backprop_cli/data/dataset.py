@@ -50,14 +50,14 @@ def load_dataset(
     fitted: Transform | None = None,
     tokens: int | None = None,
 ) -> Dataset:
-    """Everything that ``settings`` name, as arrays.
+    """The data that ``settings`` name, as arrays.
 
     Paths are relative to ``base``; ``seed`` decides which row is in which split. ``input_shape`` is that of the model,
-    where it is given: examples are reshaped to it. ``tokens``: the network looks its inputs up, so they are integers in
-    [0, tokens). ``fitted`` is the transform of a network that is trained already;
-    without it one is fitted on the train split.
+    if it has one: examples are reshaped to it. ``tokens``: the network looks its inputs up, so they are integers in
+    [0, tokens). ``fitted`` is the transform of a trained network; without it one is fitted on the train split, with
+    warnings on data that looks wrong.
 
-    Raises: DataError, which names file, row, column and value; SettingError where it is the settings that are wrong.
+    Raises: DataError, which names file, row, column and value; SettingError if the settings are wrong.
     """
     if settings.text is not None:
         transform = fitted or fit_text(settings, base, task, input_shape, tokens)
@@ -65,14 +65,7 @@ def load_dataset(
     if settings.window is not None and task != "regression":
         raise SettingError([(("loss",), "data.window predicts numbers; use a loss for them: mean_squared_error")])
     examples = first_tables(settings, base=base, seed=seed, task=task)
-    times = Times()
-    if settings.window is not None:
-        if fitted is None:
-            warn_of_order(examples, settings)
-        times = fit_times(examples.inputs, settings.window) if fitted is None else fitted.times
-        examples = examples.in_order(settings.window, times)
-        if fitted is None and examples.panel is not None:
-            warn_of_gaps(examples.inputs, examples.panel, settings.window, times)
+    examples, times = _in_order(examples, settings, fitted)
     rows = _split(examples, settings, seed, task, fitting=fitted is None)
     transform = fitted or fit_transform(
         examples.inputs,
@@ -89,13 +82,13 @@ def load_dataset(
         times=times,
         reading=_fitted_reading(examples, settings),
     )
-    augmentation(settings.augment, transform.input_shape)  # told before the first step whether it can be
+    augmentation(settings.augment, transform.input_shape)  # refuses what it cannot change, before the first step
     try:
         splits = {name: _encoded(examples, transform, chosen, dtype, name) for name, chosen in rows.items()}
-        if splits["train"].weights is not None and not splits["train"].weights.any():
-            raise DataError(f"{examples.of_weights()}: every weight of the train split is 0: nothing would be learned")
     except UnseenError as error:
         raise DataError(_by_chance(error, examples) if fitted is None else str(error)) from error
+    if splits["train"].weights is not None and not splits["train"].weights.any():
+        raise DataError(f"{examples.of_weights()}: every weight of the train split is 0: nothing would be learned")
     if fitted is None:
         _warn_of_rounding(examples, transform, rows["train"], dtype)
         if settings.features == "all":
@@ -107,6 +100,21 @@ def load_dataset(
             splits[name] = _encoded(more, transform, None, dtype)
             read |= more.files
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, read)
+
+
+def _in_order(examples: Tables, settings: DataSettings, fitted: Transform | None) -> tuple[Tables, Times]:
+    """The examples sorted as ``data.window`` says, and how their times are spelled."""
+    window = settings.window
+    if window is None:
+        return examples, Times()
+    if fitted is not None:
+        return examples.in_order(window, fitted.times), fitted.times
+    warn_of_order(examples, settings)
+    times = fit_times(examples.inputs, window)
+    examples = examples.in_order(window, times)
+    if examples.panel is not None:
+        warn_of_gaps(examples.inputs, examples.panel, window, times)
+    return examples, times
 
 
 @memory_errors_as(too_large)

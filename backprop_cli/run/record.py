@@ -12,23 +12,14 @@ from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, ValidationError
 from backprop_cli.errors import CheckpointError
 from backprop_cli.files import read_regular
 from backprop_cli.run.atomic import reason
+from backprop_cli.settings import EXPECTED
 from backprop_cli.visible import shortened
 
 _Count = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0), AllowInfNan(False)]
 _WAY_OUT = "correct it, or replace the whole content by {} to go on without what the run recorded"
 
-_EXPECTED = {
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "string_type": "text",
-    "int_type": "an integer",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "greater_than_equal": "0 or more",
-    "finite_number": "a finite number",
-}
+_EXPECTED = {**EXPECTED, "greater_than_equal": "0 or more", "finite_number": "a finite number"}
 """What the value should have been, by kind of pydantic error."""
 
 
