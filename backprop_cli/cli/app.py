@@ -97,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
         return report.interrupted(signal.SIGTERM)
     except (KeyboardInterrupt, typer.Abort):
         return report.interrupted(signal.SIGINT)
-    except Exception as error:
+    except BaseException as error:  # of a plugin's code, which may call sys.exit
         if signals:
             # Extension modules may turn what a handler raises within them into an error of their own: pydantic does
             # while it builds a serializer.

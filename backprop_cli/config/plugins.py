@@ -143,8 +143,10 @@ def _executed(plugin: Plugin) -> Plugin:
     try:
         with registered_by(module.__name__) as entries, contextlib.redirect_stdout(sys.stderr):
             exec(compile(plugin.text, str(plugin.path), "exec", dont_inherit=True), vars(module))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         del sys.modules[module.__name__]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise ConfigError([plugin.blamed(error)]) from error
     if not entries:
         raise _RefusedError(f"{plugin.name}: registers nothing; {_HOW}")

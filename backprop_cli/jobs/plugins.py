@@ -82,7 +82,9 @@ def _checked(plugin: Plugin, gradients: bool) -> list[str]:
                 check_promises(entry)
         except BrokenPromiseError as error:
             raise CheckError(f"{place}: op {entry.name} breaks a promise of ops: {error}") from error
-        except Exception as error:  # of code that is not ours
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of code that is not ours, which may call sys.exit
             raise ConfigError([plugin.blamed(error, line)]) from error
         if report is not None and not report.passed:
             raise CheckError(f"{place}: gradient check failed: {mistake(report)}")

@@ -134,6 +134,11 @@ def _bound_to_values(self, *x, out, scratch=()):
     return call
 
 
+def _writes_the_same(self, x, *, out):
+    x += 0.0
+    np.power(x, 3.0, out=out)
+
+
 def _by_row(self, x, *, out):
     np.subtract(np.power(x, 3.0), np.asarray(x).size, out=out)
 
@@ -155,6 +160,7 @@ VALUES = [
     (of(Cube, eval=_no_element), "eval", "does not write all of out"),
     (of(Cube, eval=_adds), "eval", "does not write all of out"),
     (of(Cube, eval=_writes_operand), "eval", "leaves in operand 0 1 at"),
+    (of(Cube, eval=_writes_the_same), "eval", "writes into its operands"),
     (of(Cube, eval=_reads_late), "in_place", "over the memory of operand 0 eval gives"),
     (of(Plane, eval=_second_late), "in_place", "over the memory of operand 1 eval gives"),
     (of(Cube, scratch=lambda self, *x: x, eval=_dirty_scratch), "eval", "does not write all of out"),

@@ -262,6 +262,12 @@ def test_a_signal_that_an_extension_turns_into_its_own_error_is_still_one(failin
     assert signal.getsignal(number) is before
 
 
+def test_code_that_leaves_the_process_never_ends_it_well(failing, capsys):
+    failing.append(SystemExit(0))
+    assert app.run(["boom"]) == 1
+    assert "SystemExit: 0\n\nthis is a bug in bp" in capsys.readouterr().err
+
+
 def test_broken_pipe_inside_a_command_ends_quietly(failing, capsys):
     failing.append(BrokenPipeError())
     assert app.run(["boom"]) == 0

@@ -222,6 +222,10 @@ def edited(old, new):
             "mine.py:18:1: SystemExit: 3\n   18 | raise SystemExit(3)\n      | ^^^^^^^^^^^^^^^^^^^",
         ),
         (
+            TWICE + "\n\nraise BaseException(3)\n",
+            "mine.py:18:1: BaseException: 3\n   18 | raise BaseException(3)\n      | ^^^^^^^^^^^^^^^^^^^^^^",
+        ),
+        (
             edited("@ACTIVATIONS.register\n", ""),
             "digits.yaml:1:11: plugins[0]: mine.py: registers nothing; a class is registered by the line above it, "
             "such as @LAYERS.register\n"

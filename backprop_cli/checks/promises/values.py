@@ -35,6 +35,15 @@ def check_writes(case: Case, rng: np.random.Generator) -> None:
         results.append(run(case.op, operands, poison=poison))
         for k, (after, before) in enumerate(zip(operands, case.arrays, strict=True)):
             agree("eval", after, before, f"leaves in operand {k}", "where before was")
+    operands = case.copies()
+    for operand in operands:
+        operand.flags.writeable = False
+    try:
+        run(case.op, operands)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise BrokenPromiseError("eval", "writes into its operands, even if what was there") from error
     agree("eval", results[0], results[1], "does not write all of out, or reads memory first: it gives", "and")
 
 
