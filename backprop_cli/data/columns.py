@@ -40,11 +40,14 @@ class ColumnBuilder:
     ``keep``: cells are kept as they stand even while they are numbers.
     """
 
+    has_null = True
+    """Whether a format that is ``typed`` has a value for what is missing."""
+
     def __init__(self, file: str, name: str, kind: Kind, *, typed: bool, reading: Reading = PLAIN, keep: bool = False):
         self.file, self.name, self.typed = file, name, typed
         self.kind: Kind = "number" if kind in ("auto", "quantity") and reading.is_for_column(name) else kind
         self._reading, self._keep = reading, keep
-        self._spelling, self._missing = reading.spelling(name), reading.missing(typed=typed)
+        self._spelling, self._missing = reading.spelling(name), reading.missing(typed=typed and self.has_null)
         self._sentinels = [float(value) for value in map(named, self._missing) if not isinstance(value, str)]
         self._numbers: list[NDArray[np.float64]] = []
         self._codes: list[NDArray[np.int64]] = []
@@ -281,6 +284,16 @@ class ColumnBuilder:
         if self.kind != "label":
             return spelled(value)
         return named(value) if isinstance(value, str) and not self.typed else value
+
+
+class ArrayBuilder(ColumnBuilder):
+    """The same for an array of texts, which has rows, from 0, instead of lines. ``file`` is what it is called."""
+
+    has_null = False
+
+    def _place(self, line: int) -> str:
+        inside = ", " if self.name else ": "
+        return f"{self.file}{inside}row {line} (from 0)"
 
 
 def _are_whole(numbers: Array) -> bool:

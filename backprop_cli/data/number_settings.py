@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from backprop_cli.data.spelling import tokens_of
+from backprop_cli.data.spelling import MINUS, tokens_of
 from backprop_cli.settings import Maybe, Settings, refusal
 
 
 def _mark(value: str) -> str:
-    if value.isalnum() or value in "+-()\u2212":
+    if value.isalnum() or value in f"+-(){MINUS}":
         raise refusal(f"must be a mark such as ',', not {value!r}")
     return value
 
@@ -20,7 +20,7 @@ Mark = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_mark)]
 
 
 class NumberSettings(Settings):
-    """How texts spell numbers. U+2212, a trailing minus sign and parentheses also mean a minus: (5) is -5."""
+    """How texts spell numbers. U+2212, dashes, a trailing minus sign and parentheses also mean a minus: (5) is -5."""
 
     decimal: Mark = "."
     """mark before a fraction"""

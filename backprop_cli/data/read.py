@@ -10,13 +10,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from backprop_cli.data.columns import ColumnBuilder, Kind, NeedsText
+from backprop_cli.data.columns import ArrayBuilder, ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_rows
 from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.settings import ImageSettings
-from backprop_cli.data.table import Array, Column, Numbers, Table, Text, require_columns
-from backprop_cli.data.text import is_missing
+from backprop_cli.data.table import Array, Column, Numbers, Table, require_columns
 from backprop_cli.errors import DataError
 
 Kinds = Mapping[str, Kind]
@@ -50,7 +49,8 @@ def read_table(
     if not chosen.reads_images:
         file.check()
     if isinstance(chosen, ArrayFormat):
-        table = array_table(file.name, chosen.arrays(file), columns, unnamed, reading, exclude)
+        arrays = chosen.arrays(file)
+        table = array_table(file.name, arrays, columns, unnamed, reading, exclude, kinds=kinds or {}, default=default)
         names = chosen.names(file) if file.is_folder else None
         return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])
     if not isinstance(chosen, TableFormat):
@@ -183,19 +183,31 @@ def array_table(
     unnamed: str,
     reading: Reading = PLAIN,
     exclude: Collection[str] = (),
+    *,
+    kinds: Kinds,
+    default: Kind = "auto",
 ) -> Table:
-    """Arrays as columns: text as categories, anything else as numbers. ``place`` is what messages call the file.
+    """Arrays as columns: text as that of JSON, anything else as numbers. ``place`` is what messages call the file.
 
-    Raises: DataError where a column is not there, or arrays have another number of rows than the first.
+    Raises: DataError where a column is not there, arrays have another number of rows than the first, or the texts of
+        one spell numbers that ``reading`` does not read.
     """
     arrays = {name or unnamed: array for name, array in given.items()}
     if list(arrays) == [unnamed]:
         columns = None  # the only array is meant, whatever it is called elsewhere
-    found: dict[str, Column] = {}
+    found, plain = dict[str, Column](), list[str]()
     require_columns(place, [*(columns or ()), *exclude], arrays, "array")
     for name in [name for name in arrays if name not in exclude] if columns is None else columns:
-        missing = reading.missing(typed=False)
-        found[name] = _array_column(arrays[name], f"{place}: array '{name}'" if name else place, missing)
+        array, at = arrays[name], f"{place}: array '{name}'" if name else place
+        if array.dtype.kind != "U":
+            found[name] = Numbers(array)
+            continue
+        if array.size != len(array):
+            raise DataError(f"{at}: has text of shape {list(array.shape)}, expected one text a row: [{len(array)}]")
+        text = ArrayBuilder(at, name, kinds.get(name, default), typed=True, reading=reading)
+        text.add(array.ravel().tolist(), range(len(array)))
+        found[name] = text.finish()
+        plain += [name] if text.is_plain else []
     sizes = {name: column.rows for name, column in found.items()}
     first = next(iter(sizes), "")
     for name, rows in sizes.items():
@@ -203,14 +215,4 @@ def array_table(
             raise DataError(
                 f"{place}: array '{first}' has {sizes[first]:,} rows, '{name}' {rows:,}; they must be equal"
             )
-    return Table(place, found)
-
-
-def _array_column(array: Array, place: str, missing_texts: Container[str]) -> Column:
-    if array.dtype.kind != "U":
-        return Numbers(array)
-    if array.size != len(array):
-        raise DataError(f"{place}: has text of shape {list(array.shape)}, expected one text a row: [{len(array)}]")
-    categories, codes = np.unique(np.char.strip(array.ravel()), return_inverse=True)
-    missing = np.array([is_missing(category, missing_texts) for category in categories.tolist()])
-    return Text(np.where(missing[codes], -1, codes), tuple(categories.tolist()))
+    return Table(place, found, plain=frozenset(plain))

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-MINUS = "\u2212"
+MINUS = "\u2212\u2010\u2011\u2013\ufe63\uff0d"
+"""Signs that are written for the hyphen-minus: the minus sign, hyphens, the en dash, and those of East Asian fonts."""
+_PLAIN = str.maketrans(dict.fromkeys(MINUS, "-"))
 _SPACES = " \u00a0\u2009\u202f"
 _APOSTROPHES = "'\u2019"
 _SIGNS = "$€£¥₹₽₩₪₫₴₦₱₺₸₼₾₿¢%‰"
@@ -19,8 +21,8 @@ class Spelling:
     """``decimal`` before a fraction, ``thousands`` between groups of digits, ``strip``: the units.
 
     In ``strip`` units are separated by spaces (``"kg lbs"``); currency and percent signs need none (``"$%"``). A space
-    between thousands means any kind of space, an apostrophe either kind. A minus sign may also be U+2212, follow the
-    number, or be an accountant's parentheses.
+    between thousands means any kind of space, an apostrophe either kind. A minus sign may also be U+2212 or a dash,
+    follow the number, or be an accountant's parentheses.
     """
 
     decimal: str = "."
@@ -39,7 +41,7 @@ class Spelling:
         if not parts["whole"] + parts["part"]:
             return None
         digits = "".join(filter(str.isdigit, parts["whole"])) or "0"
-        value = float(f"{digits}.{parts['part'] or 0}{parts['exponent'].replace(MINUS, '-')}")
+        value = float(f"{digits}.{parts['part'] or 0}{parts['exponent'].translate(_PLAIN)}")
         return None if value == float("inf") else -value if any(minus) else value
 
     @cached_property
@@ -89,7 +91,7 @@ def tokens_of(strip: str) -> list[str]:
     return re.findall(rf"[{_SIGNS}]|[^\s{_SIGNS}]+", strip)
 
 
-_MARKS = f".,{_SPACES}{_APOSTROPHES}"
+_MARKS = f".,_{_SPACES}{_APOSTROPHES}"
 _SPELLED = (
     rf"(?P<open>\()?\s*[-+{MINUS}]?(?P<prefix>[^\d\s()+{MINUS}{_MARKS}-][^\d\s()+{MINUS}-]*)?\s*[-+{MINUS}]?\s*"
     rf"(?P<body>[0-9](?:[0-9{_MARKS}]*[0-9])?|[.,][0-9]+)(?P<exponent>[eE][-+{MINUS}]?[0-9]+)?"
@@ -109,6 +111,8 @@ cm³ mm2 mm² mm3 mm³ km2 km² sqm sqft ft2 ft² ft3 ft³ in2 in² ha acres kb 
 dpi mph km/h kmh kph m/s rpm ppm ppb mol mmol mg/dl mg/l g/l mmol/l g/cm3 kg/m3 kg/m2 mmhg bpm db hp ps cc pcs pct
 percent kwh/m2 kwh/m² w/m2 w/m² l/100km mpg gwh
 """
+_POWERS = frozenset({"sq", "sq.", "square", "cu", "cu.", "cubic", "fl", "fl."})
+"""Words before a unit: sq ft, cubic m."""
 _NO_MEASURES = "am pm st nd rd th and or und x by of to er"
 _MULTIPLES = "k K m M b B bn Bn mn mio Mio mrd Mrd T"
 _CURRENCIES, _UNITS = frozenset(_MONEY.split()), frozenset(_MEASURES.split())
@@ -161,7 +165,11 @@ def _is_currency(text: str) -> bool:
 
 
 def _is_known(suffix: str, spaced: bool, money: bool) -> bool:
-    if _is_currency(suffix) or suffix.casefold() in _UNITS or (money and suffix in _SCALES):
+    folded = suffix.casefold().removesuffix(".")
+    if _is_currency(suffix) or folded in _UNITS or (money and suffix in _SCALES):
+        return True
+    power, _, unit = folded.partition(" ")
+    if power in _POWERS and (unit in _UNITS or unit == "m"):
         return True
     return suffix in (_SPACED_LETTERS if spaced else _LETTERS)
 
@@ -179,6 +187,8 @@ _CHOICES: tuple[tuple[str, str | None], ...] = (
     (",", " "),
     (".", "'"),
     (",", "'"),
+    (".", "_"),
+    (",", "_"),
 )
 """Decimal and thousands marks, the simplest pair first."""
 

@@ -112,7 +112,7 @@ def _tables(
         raise no_arrays(file.name)
     columns = transform.read_columns
     for arrays in chosen.pieces(file, chunk_rows):
-        table = array_table(file.name, arrays, columns, columns[0], transform.reading)
+        table = array_table(file.name, arrays, columns, columns[0], transform.reading, kinds=transform.kinds)
         for start in range(0, table.rows, chunk_rows):
             yield table.take(np.arange(start, min(start + chunk_rows, table.rows)))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from functools import partial
+from typing import BinaryIO
 
 from backprop_cli.errors import DataError
 
@@ -43,6 +45,23 @@ def is_finite(value: object) -> bool:
         return isinstance(number, int | float) and math.isfinite(number)
     except OverflowError:
         return False
+
+
+LONGEST_LINE = 1 << 26
+"""Bytes of a line, or of a record of several: more are no row of a table, and may never end."""
+
+
+def lines_of(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The lines of a stream. Raises: DataError at the first that is longer than ``LONGEST_LINE``, without its rest."""
+    for number, raw in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b""), 1):
+        if len(raw) > LONGEST_LINE:
+            raise too_long(name, number)
+        yield raw
+
+
+def too_long(name: str, line: int) -> DataError:
+    """What is said of a line, or of the record that begins there, with more bytes than ``LONGEST_LINE``."""
+    return DataError(f"{name}:{line}: a row of more than {LONGEST_LINE:,} bytes; expected text with a line a row")
 
 
 def text_of(raw: bytes, name: str, line: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,8 @@ def predict(
     training data, numbers are in the target's own unit. A file is written under a temporary name and renamed when it
     is complete. ``source`` is read in pieces: it may be larger than memory, except where rows of a series are put in
     order. A series gives a row for each row that ends a window; the columns for time and groups that ``data.window``
-    names come first. ``plugins``: files with code that the network needs.
+    names come first, with a ``_`` after a name that the predictions have, too. ``plugins``: files with code that the
+    network needs.
 
     Raises:
         UsageError: a format that is not known, probabilities of a regression, an output that cannot be written, a
@@ -126,11 +127,20 @@ def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
     if not proba:
         return Rows(found, {})
     if task == "classes":
-        return Rows(found, {spelled(name): outputs[:, k] for k, name in enumerate(classes[0])})
+        return Rows(found, {name: outputs[:, k] for k, name in enumerate(_told_apart(classes[0]))})
     if len(columns) == 1:
-        off, on = map(spelled, classes[0])
+        off, on = _told_apart(classes[0])
         return Rows(found, {off: 1.0 - outputs[:, 0], on: outputs[:, 0]})
     return Rows(found, {name: outputs[:, k] for k, name in enumerate(names)})
+
+
+def _told_apart(classes: Sequence[Any]) -> list[str]:
+    """A name a class: where JSON has the number 1 and the text "1", the text is quoted."""
+    texts = [spelled(name) for name in classes]
+    return [
+        json.dumps(text, ensure_ascii=False) if texts.count(text) > 1 and isinstance(name, str) else text
+        for name, text in zip(classes, texts, strict=True)
+    ]
 
 
 def _classes(saved: Saved, columns: int) -> Sequence[Sequence[Any]]:
@@ -146,9 +156,25 @@ def _labelled(rows: Iterator[Rows], labels: Mapping[str, Sequence[str | None]]) 
     done = 0
     for chunk in rows:
         count = len(next(iter(chunk.predictions.values())))
-        own = {name: _objects(texts[done : done + count]) for name, texts in labels.items()}
+        names = _free(labels, [*chunk.predictions, *map(_probability, chunk.probabilities), *_KEYS])
+        own = {name: _objects(texts[done : done + count]) for name, texts in zip(names, labels.values(), strict=True)}
         yield Rows({**own, **chunk.predictions}, chunk.probabilities)
         done += count
+
+
+_KEYS = ("probability", "classes")
+"""What probabilities are called in JSON lines and arrays."""
+
+
+def _free(names: Iterable[str], taken: Iterable[str]) -> list[str]:
+    """The names, each with a ``_`` behind it for every time that it is taken."""
+    used, found = set(taken), list[str]()
+    for name in names:
+        while name in used:
+            name += "_"
+        used.add(name)
+        found.append(name)
+    return found
 
 
 def _objects(values: Sequence[Any]) -> Array:
@@ -180,8 +206,13 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _probability(name: str) -> str:
+    """The column of a class's probabilities."""
+    return f"probability_{name}"
+
+
 def _columns_of(rows: Rows) -> tuple[list[str], list[list[Any]]]:
-    columns = {**rows.predictions, **{f"probability_{name}": array for name, array in rows.probabilities.items()}}
+    columns = {**rows.predictions, **{_probability(name): array for name, array in rows.probabilities.items()}}
     return list(columns), [[_plain(value) for value in array] for array in columns.values()]
 
 

@@ -37,8 +37,8 @@ _LONGEST = 300
 class Places:
     """Indices of distinct names, found by names from another file or from YAML.
 
-    An equal name of the same kind comes first. Otherwise ``1``, ``1.0`` and the text ``'1'`` match, as do ``true``,
-    ``True`` and the boolean, if only one of the names matches.
+    An equal name of the same kind comes first, then the text that spells it. Otherwise ``1``, ``1.0`` and the text
+    ``'1'`` match, as do ``true``, ``True`` and the boolean, if only one of the names matches.
     """
 
     def __init__(self, names: Iterable[Name]):
@@ -54,8 +54,10 @@ class Places:
 
     def find(self, name: Name) -> int | None:
         """The index of ``name``; None if no name matches."""
-        place = self._same.get(exact(name))
-        return self._alike.get(_alike(name)) if place is None else place
+        for key in (exact(name), ("text", spelled(name))):
+            if key in self._same:
+                return self._same[key]
+        return self._alike.get(_alike(name))
 
 
 def exact(name: Name) -> tuple[str, Any]:

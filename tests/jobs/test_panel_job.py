@@ -70,6 +70,31 @@ def test_the_order_of_the_file_does_not_matter(config, capsys):
     assert len(one) == 2 * 57
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "npz"])
+@pytest.mark.parametrize(("time", "group"), [("prediction", "shop"), ("date", "prediction")])
+def test_a_time_or_group_called_as_the_predictions_are_is_kept(kind, time, group):
+    write(LINES, header=f"{time},{group},v")
+    window = {"length": 4, "time": time, "group": group}
+    config = write_config(
+        data={"source": "sales.csv", "target": "v", "window": window},
+        model={"layers": ["flatten", {"type": "dense", "units": 1}]},
+        loss="mean_squared_error",
+        metrics=[],
+    )
+    run_of(config, "run", ["training.epochs=1"])
+    assert bp("predict", "run", "sales.csv", "-o", f"out.{kind}") == 0
+    if kind == "csv":
+        first = predictions("out.csv")[0]
+    elif kind == "jsonl":
+        first = json.loads(Path("out.jsonl").read_text().splitlines()[0])
+    else:
+        first = {name: values[0] for name, values in np.load("out.npz").items()}
+    wanted = [f"{name}_" if name == "prediction" else name for name in (time, group)]
+    assert list(first) == [*wanted, "prediction"]
+    assert [first[name] for name in wanted] == ["2024-01-04", "north"]
+    assert 0 < abs(float(first["prediction"])) < 1000
+
+
 def test_predictions_carry_time_and_group_of_the_last_row_they_know(config):
     run_of(config, "run")
     assert bp("predict", "run", "sales.csv", "-o", "out.csv") == 0

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from jobs_support import bp, last, run_of, start_bp, write_config
 
+from backprop_cli.data import text as text_module
 from backprop_cli.data.dataset import load_split
+from backprop_cli.data.formats import csv as csv_module
+from backprop_cli.errors import DataError
 from backprop_cli.jobs import predict as predict_module
 from backprop_cli.jobs.predict import predict
 from backprop_cli.jobs.saved import open_saved
@@ -316,3 +319,53 @@ def test_a_pipe_is_written_into_not_replaced(run, tmp_path):
     reader.join()
     assert read[0].startswith("prediction\n")
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("head", [b"", b"x,y\n", b'x,y\n"', b'{"a": "'])
+def test_a_line_without_end_is_refused_in_bounded_memory(run, kind, head):
+    """Every line, and every record of several, has at most so many bytes; nothing after them is read."""
+
+    class Endless(io.RawIOBase):
+        taken = 0
+
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            start = head[self.taken :] if self.taken < len(head) else b""
+            buffer[:] = (start + b"1" * len(buffer))[: len(buffer)]
+            self.taken += len(buffer)
+            return len(buffer)
+
+    stream = Endless()
+    line = 1 + head.count(b"\n")
+    kept = text_module.LONGEST_LINE
+    expected = f"standard input:{line}: a row of more than {kept:,} bytes; expected text with a line a row"
+    with pytest.raises(DataError) as refused:
+        predict(run, io.BufferedReader(stream), Path("out.csv"), input_format=kind)
+    if kind == "csv" or b"\n" not in head:  # a header is no JSON, and refused at once
+        assert str(refused.value) == expected
+    assert stream.taken < kept + (1 << 20)
+
+
+def test_a_record_of_lines_without_end_is_refused(run, monkeypatch):
+    monkeypatch.setattr(csv_module, "LONGEST_LINE", 1000)
+    header = ",".join(name for name in table("flowers.csv")[0])
+    rows = header.encode() + b"\n" + b'"\n",' * 1000
+    with pytest.raises(DataError, match=r"^standard input:2: a row of more than [0-9,]+ bytes; "):
+        predict(run, io.BytesIO(rows), Path("out.csv"))
+
+
+def test_the_number_1_and_the_text_have_a_column_each():
+    rows = [{"x": float(i), "kind": 1 if i % 2 else "1"} for i in range(40)]
+    Path("two.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = write_config(
+        data={"source": "two.jsonl", "target": "kind", "features": "all"},
+        model={"layers": [{"type": "dense", "units": 2}]},
+    )
+    run, _ = run_of(config, "two")
+    assert bp("predict", run, "two.jsonl", "-o", "two.csv", "--proba") == 0
+    first = table("two.csv")[0]
+    assert list(first) == ["prediction", "probability_1", 'probability_"1"']
+    assert float(first["probability_1"]) + float(first['probability_"1"']) == pytest.approx(1, abs=1e-6)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import show
-from backprop_cli.data.text import BOM, is_finite, text_of
+from backprop_cli.data.text import BOM, LONGEST_LINE, is_finite, lines_of, text_of, too_long
 from backprop_cli.errors import DataError, listing
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
@@ -183,7 +183,7 @@ class Csv(TableFormat):
     def _records(self, lines: _Lines) -> Iterator[list[str]]:
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=True)
         while True:
-            start = lines.number + 1
+            start = lines.begin_record()
             try:
                 row = next(reader)
             except StopIteration:
@@ -203,7 +203,8 @@ class _Lines:
         self.name, self.number = name, 0
         self.blank: list[int] = []
         self.is_at_blank = False  # whether the last line that was read as text has nothing in it
-        self._stream, self._back = stream, deque[bytes]()
+        self._size, self._first = 0, 1  # bytes of the record so far, and its first line
+        self._stream, self._back = lines_of(stream, name), deque[bytes]()
 
     def __iter__(self) -> _Lines:
         return self
@@ -212,7 +213,15 @@ class _Lines:
         raw = self._back.popleft() if self._back else next(self._stream)
         self.number += 1
         self.is_at_blank = not raw.strip()
+        self._size += len(raw)
+        if self._size > LONGEST_LINE:
+            raise too_long(self.name, self._first)
         return text_of(raw, self.name, self.number)
+
+    def begin_record(self) -> int:
+        """The number of the next line, which begins a record: as long as all its lines are."""
+        self._size, self._first = 0, self.number + 1
+        return self._first
 
     def take(self, count: int) -> list[bytes]:
         block = list(islice(chain(self._drain(), self._stream), count))

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, ClassVar
 
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import show
-from backprop_cli.data.text import text_of
+from backprop_cli.data.text import lines_of, text_of
 from backprop_cli.errors import DataError
 
 
@@ -32,7 +32,7 @@ class Jsonl(TableFormat):
     ) -> Generator[Chunk, None, None]:
         """The columns of a chunk are the keys that its rows have, in order of appearance."""
         found = _Rows(name, columns, rows)
-        for number, raw in enumerate(stream, 1):
+        for number, raw in enumerate(lines_of(stream, name), 1):
             if not raw.strip():
                 continue
             found.add(_object(text_of(raw, name, number), f"{name}:{number}"), number)
