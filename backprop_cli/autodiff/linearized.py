@@ -221,7 +221,7 @@ class Linearized:
         An input is a bit of a mask; masks are dropped after their last reader, so that a chain keeps one or two.
         """
         sizes = [value.size for value in self.inputs]
-        last = dict(sorted(self.locals, key=lambda edge: edge[1]))
+        last = dict(sorted(self.locals, key=lambda edge: edge[1]))  # the last reader of each
         operands: list[list[int]] = [[] for _ in self.values]
         for i, j in self.locals:
             operands[j].append(i)

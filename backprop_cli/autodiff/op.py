@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -189,8 +190,28 @@ def _entry(x: Value, k: int) -> Value:
     return OPS["reshape"](x.shape[1:])(OPS["slice"](0, k, k + 1)(x))  # type: ignore[no-any-return]
 
 
+_zeros: WeakKeyDictionary[Value, Array | None] = WeakKeyDictionary()
+
+
 def zeros_of(value: Value) -> Array | None:
-    """Where a value is always 0, in booleans of its shape; None: nowhere, or not known."""
+    """Where a value is always 0, in booleans of its shape; None: nowhere, or not known.
+
+    Each value is looked at once, and operands before results: a program may be deeper than Python's stack.
+    """
+    pending = [] if value in _zeros else [value]
+    while pending:
+        last = pending[-1]
+        looks = last.op is not None and (last.op.is_view or type(last.op).zeros is not Op.zeros)
+        unknown = [x for x in last.inputs if x not in _zeros] if looks else []
+        if unknown:
+            pending += unknown
+        else:
+            _zeros[pending.pop()] = _found_zeros(last)
+    return _zeros[value]
+
+
+def _found_zeros(value: Value) -> Array | None:
+    """Those of a value whose operands are known already."""
     if value.array is not None:
         found = np.asarray(value.array == 0)
         return found if found.any() else None
@@ -198,7 +219,7 @@ def zeros_of(value: Value) -> Array | None:
         return None
     if not value.op.is_view:
         return value.op.zeros(*value.inputs)
-    inner = zeros_of(value.inputs[0])
+    inner = _zeros[value.inputs[0]]
     return None if inner is None else value.op.view(inner)
 
 

@@ -7,7 +7,7 @@ all ops on the way, added up over the ways.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,8 @@ LOSS = "loss"
 _ORDERS = ("identity", "permutation")
 _FEW = 8
 """Variables up to which a derivative is written as one product all the way from the loss."""
+_MOST_FACTORS = 40
+"""Factors of a product up to which its brackets are written down."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,15 +186,22 @@ class Named:
         given = {**traced.params, **traced.buffers}
         # A layer has a number if it has a variable or a parameter: on a sequence dense has no variable of its own where
         # its one reader adds something to it.
-        named = {*self.variables, *(node for node in traced.names if not set(node.inputs).isdisjoint(given.values()))}
+        read = _layers_reading(given.values(), traced)
+        owned: dict[str | None, dict[str, Value]] = {}
+        for name, value in given.items():
+            for layer in read.get(value, ()):
+                owned.setdefault(layer, {})[name.removeprefix(f"{layer}.")] = value
+        within: dict[str | None, list[Value]] = {}
+        for value in self.variables:
+            within.setdefault(value.layer, []).append(value)
+        named = {*self.variables, *(node for node in traced.names if not read.keys().isdisjoint(node.inputs))}
         for number, layer in enumerate(dict.fromkeys(value.layer for value in traced.names if value in named), 1):
-            read = _within(layer, traced)
-            own = {name.removeprefix(f"{layer}."): value for name, value in given.items() if value in read}
+            own = owned.get(layer, {})
             letters = {name: name[0].upper() if value.ndim > 1 else name[0] for name, value in own.items()}
             for name, value in own.items():
                 clear = list(letters.values()).count(letters[name]) == 1
                 self.symbols[value] = f"{letters[name]}{number}" if clear else f"{name}{number}"
-            here = [value for value in self.variables if value.layer == layer]
+            here = within.get(layer, [])
             for place, value in enumerate(here):
                 more = f"_{place + 1}" if place < len(here) - 1 and len(here) > 2 else ""
                 is_last = place == len(here) - 1 and (len(here) > 1 or not own)
@@ -217,14 +226,22 @@ class Named:
                 self.readers.setdefault(operand, []).append(variable)
 
     @cached_property
+    def _operands(self) -> dict[Value, list[Value]]:
+        """What each variable is computed from."""
+        found: dict[Value, list[Value]] = {}
+        for of, by in self.factors:
+            found.setdefault(of, []).append(by)
+        return found
+
+    @cached_property
     def _reaching(self) -> dict[Value, Array]:
         """Which elements of each variable the loss depends on: not what a slice or a stride leaves out."""
         found = {variable: np.zeros(variable.size, bool) for variable in self.variables}
         found[self.traced.outputs][...] = True
         for variable in reversed(self.variables[:-1]):
-            for (of, by), local in self.factors.items():
-                if of is variable and by in found:
-                    reads = local.reads[found[variable]]
+            for by in self._operands.get(variable, ()):
+                if by in found:
+                    reads = self.factors[variable, by].reads[found[variable]]
                     found[by][reads[reads >= 0]] = True
         return found
 
@@ -257,7 +274,7 @@ class Named:
         for variable in reversed(self.variables):
             if variable in lined:
                 yield self._derivative(variable, lined)
-            operands = [p for (of, p) in self.factors if of is variable and p in params]
+            operands = [p for p in self._operands.get(variable, ()) if p in params]
             yield from (self._derivative(p, lined) for p in operands if self.readers[p][-1] is variable)
 
     def _derivative(self, by: Value, lined: set[Value]) -> Derivative:
@@ -299,9 +316,15 @@ def _active(nodes: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
     return found
 
 
-def _within(layer: str | None, traced: Traced) -> set[Value]:
-    """The parameters that the ops of a layer read."""
-    return {x for node in traced.names if node.layer == layer for x in node.inputs if x.op is None}
+def _layers_reading(given: Iterable[Value], traced: Traced) -> dict[Value, dict[str | None, None]]:
+    """The layers whose ops read each of the values that are given; not those that no op reads."""
+    known = set(given)
+    found: dict[Value, dict[str | None, None]] = {}
+    for node in traced.names:
+        for x in node.inputs:
+            if x in known:
+                found.setdefault(x, {})[node.layer] = None
+    return found
 
 
 def _is_inlined(node: Value, users: Mapping[Value, Sequence[Value]]) -> bool:
@@ -343,13 +366,21 @@ def _only_orders(node: Value, operand: Value) -> bool:
 
 
 def _bracketing(found: Accumulation, symbols: Mapping[Value, str]) -> str | None:
-    """The product of a chain of Jacobians in the order found: ``dz2/da1 (da1/dz1 dz1/dx)``; None for a graph."""
+    """The product of a chain of Jacobians in the order found: ``dz2/da1 (da1/dz1 dz1/dx)``.
+
+    None for a graph, and for a product of too many factors to be read.
+    """
     graph = found.graph
+    if len(found.best.order) >= _MOST_FACTORS:
+        return None
     left = [*graph.inputs.values(), *sorted(found.best.order), *graph.results.values()]
     values = [graph.values[vertex] for vertex in left]
     if any(value not in symbols for value in values) or len(set(values)) != len(values):
         return None
-    before = {k: _before(found, k, set(left)) for k in left}
+    operands: dict[int, list[int]] = {}
+    for i, j in graph.locals:
+        operands.setdefault(j, []).append(i)
+    before = {k: _before(operands, k, set(left)) for k in left}
     if any(len(sources) > 1 for sources in before.values()):
         return None
     label = {(i, k): f"d{symbols[graph.values[k]]}/d{symbols[graph.values[i]]}" for k in left for i in before[k]}
@@ -361,12 +392,11 @@ def _bracketing(found: Accumulation, symbols: Mapping[Value, str]) -> str | None
     return product.removeprefix("(").removesuffix(")") if found.best.order else product
 
 
-def _before(found: Accumulation, vertex: int, named: set[int]) -> set[int]:
+def _before(operands: Mapping[int, Sequence[int]], vertex: int, named: set[int]) -> set[int]:
     """What a vertex is computed from, through those that only change the order of elements."""
     sources: set[int] = set()
-    for i, j in found.graph.locals:
-        if j == vertex:
-            sources |= {i} if i in named else _before(found, i, named)
+    for i in operands.get(vertex, ()):
+        sources |= {i} if i in named else _before(operands, i, named)
     return sources
 
 

@@ -112,13 +112,15 @@ class Problem:
         multiplications = None
         if costs is not None:
             multiplications = {name: getattr(costs, name).cost for name in ("forward", "reverse", "best")}
-        described = {
+        described: dict[str, Any] = {
             "asked": order,
             "executed": found.executed,
             "multiplications": multiplications,
             "method": None if costs is None else costs.best.method,
             "proved_optimal": None if costs is None else costs.best.proved_optimal,
         }
+        if costs is not None and costs.limit is not None:
+            described["limit"] = costs.limit
         return self._of_matrix("jacobian", self._in_units(found.matrix), (self.of, self.by), order=described)
 
     def _in_units(self, matrix: Array) -> Array:

@@ -130,6 +130,7 @@ def _called(traced: Traced, source: Value) -> str:
 
 
 def _accumulation(traced: Traced, found: Accumulation) -> dict[str, Any]:
+    limited = {} if found.limit is None else {"limit": found.limit}
     return {
         "of": f"outputs by {' and '.join(_called(traced, source) for source in traced.sources)}",
         "forward": found.forward.cost,
@@ -138,7 +139,7 @@ def _accumulation(traced: Traced, found: Accumulation) -> dict[str, Any]:
         "best_order": [traced.names[found.graph.values[vertex]] for vertex in found.best.order],
         "proved_optimal": found.best.proved_optimal,
         "method": found.best.method,
-    }
+    } | limited
 
 
 def _memory(recipe: Recipe, batch: int) -> dict[str, Any]:

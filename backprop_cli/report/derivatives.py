@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backprop_cli.errors import listing
+from backprop_cli.report.explanation import unsearched
 from backprop_cli.report.numbers import number, plural
 from backprop_cli.report.tables import fits, table
 from backprop_cli.visible import terminal_width
@@ -81,7 +82,8 @@ def _order(order: Json) -> str:
     listed = table(["order", "multiplications"], list(costs.items()))
     found = order["method"] if order["method"] in costs else f"found by {order['method']}"
     proof = "proved optimal" if order["proved_optimal"] else "not proved optimal"
-    return f"{listed}\nexecuted: {order['executed']}; best is {found}, {proof}"
+    lines = [listed, f"executed: {order['executed']}; best is {found}, {proof}"]
+    return "\n".join([*lines, unsearched(order["limit"])] if "limit" in order else lines)
 
 
 def _hessian(result: Json) -> list[str]:

@@ -17,6 +17,8 @@ _MOST_ROWS = 120
 """Rows of local Jacobians that are printed; a program of more is for ``--json``."""
 _NARROWEST = 24
 """Characters of an expression that a line has at least."""
+_MOST_NAMES = 40
+"""Names of an elimination order that are printed."""
 _MOST_ELEMENTS = 48
 """Numbers of an array that are printed whole."""
 
@@ -117,14 +119,30 @@ def _costs(result: Json, width: int) -> str:
     least = min(found["forward"], found["reverse"])
     gain = f", {least / found['best']:.1f} times fewer" if found["best"] and least > found["best"] else ""
     bracketing = result["chain_rule"]["bracketing"]
-    if bracketing and (gain or len(bracketing) < width):
+    if "limit" in found:
+        order = f"best order: {found['method']}. {unsearched(found['limit'])}"
+    elif bracketing and (gain or len(bracketing) < width):
         order = f"best order{gain}: {bracketing}"
     elif gain or not bracketing:
-        order = f"best order{gain}: eliminate " + (", ".join(found["best_order"]) or "nothing")
+        order = f"best order{gain}: eliminate " + (_elided(found["best_order"]) or "nothing")
     else:
         order = f"best order: {found['method']}"
     about = "Entries that are 1 or -1 whatever the numbers are (views, sums, biases) take no multiplication."
     return "\n".join([*lines, *textwrap.wrap(order, width, subsequent_indent="  "), *textwrap.wrap(about, width)])
+
+
+def _elided(names: Sequence[str]) -> str:
+    """The names in a row, without the middle of a long one."""
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    half = _MOST_NAMES // 2
+    left_out = f"... ({len(names) - 2 * half:,} more: --json has them all) ..."
+    return ", ".join([*names[:half], left_out, *names[-half:]])
+
+
+def unsearched(limit: int) -> str:
+    """Why the best order is only the better one of forward and reverse."""
+    return f"No other order was tried: the network has more than {limit:,} intermediate values."
 
 
 def _proof(found: Json) -> str:

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff.accumulation import (
+    MOST_BRACKETED,
     accumulate,
     accumulation,
     best_bracketing,
@@ -199,3 +200,53 @@ def test_searches_on_numbers_are_to_be_had_from_here():
     found = best_order(toy)
     assert found.cost == elimination_cost(toy, found.order) == 7
     assert best_bracketing([(44, 31, 8512), (30, 44, 8381)], matrix_free=True).cost == 506_790
+
+
+def product_of(widths):
+    """Matrices one after the other: input and output."""
+    x = out = ad.input_("x", (1, widths[0]))
+    for fan_in, units in pairwise(widths):
+        out = out @ ad.input_("w", (fan_in, units))
+    return x, out
+
+
+@pytest.mark.parametrize("count", [2, 3, 20, 120])
+def test_chains_are_bracketed_as_by_the_textbook(count):
+    """Against the search over numbers, which shares no code."""
+    widths = np.random.default_rng(count).integers(1, 30, count + 1).tolist()
+    x, out = product_of(widths)
+    found = accumulation([out], [x])
+    wanted = best_bracketing([(rows, columns, 0) for columns, rows in pairwise(widths)])
+    assert (found.best.cost, found.best.proved_optimal) == (wanted.cost, True)
+
+
+def test_a_chain_at_the_limit_is_solved_and_a_longer_one_says_so():
+    for beyond in (False, True):
+        widths = np.random.default_rng(0).integers(1, 30, MOST_BRACKETED + 2 + beyond).tolist()
+        x, out = product_of(widths)
+        found = accumulation([out], [x])
+        assert len(found.graph.blocks().vertices) == MOST_BRACKETED + beyond
+        assert found.limit == (MOST_BRACKETED if beyond else None)
+        assert found.best.proved_optimal is not beyond
+        one_way = min(found.forward.cost, found.reverse.cost)
+        assert found.best.cost == one_way if beyond else found.best.cost < one_way
+
+
+def test_a_graph_beyond_the_limit_says_so(monkeypatch):
+    x = ad.input_("x", (3,))
+    out = ad.tanh(x) * x + ad.softmax(ad.exp(x))
+    assert accumulation([out], [x]).limit is None
+    monkeypatch.setattr("backprop_cli.autodiff.accumulation.MOST_SEARCHED", 2)
+    found = accumulation([out], [x])
+    assert (found.limit, found.best.proved_optimal) == (2, False)
+    assert found.best.cost == min(found.forward.cost, found.reverse.cost)
+
+
+def test_the_gradient_costs_are_the_sum_of_those_by_each_parameter():
+    """Also with skips, a weight of two readers and one that the loss does not depend on."""
+    x, hidden, params, _ = network((4, 6, 4))
+    tied = ad.tanh(ad.tanh(hidden + x) @ params[0].T) @ params[0]
+    scalar = ad.sum(ad.square(tied * hidden + hidden))
+    wrt = [*params, ad.input_("unused", (5,)), x]
+    forward, _ = gradient_costs(scalar, wrt)
+    assert forward == sum(gradient_costs(scalar, [w])[0] for w in wrt)

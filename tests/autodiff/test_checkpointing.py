@@ -148,3 +148,26 @@ def test_segments_of_unequal_stages():
         ["layer_1", "layer_2", "layer_3"],
         ["layer_4", None],
     ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_number_of_segments_takes_less(seed):
+    """Results of random sizes, some of them read much later."""
+    rng = np.random.default_rng(seed)
+    out = ad.input_("x", (int(rng.integers(1, 50)), 1))
+    params, earlier = [], [out]
+    for number in range(int(rng.integers(1, 40))):
+        with ad.scope(f"layer_{number}"):
+            weight = ad.input_(f"w{number}", (out.shape[1], int(rng.integers(1, 30))))
+            out = ad.tanh(out @ weight)
+            if rng.random() < 0.3:
+                out = out * ad.sum(earlier[rng.integers(len(earlier))], 1, keepdims=True)
+        params.append(weight)
+        earlier.append(out)
+    parts = stages(ad.sum(ad.square(out)), params)
+    assert segmented(parts).bytes == min(segmented(parts, count).bytes for count in range(1, len(parts) + 1))
+    for count in range(1, len(parts) + 1):
+        found = segmented(parts, count)
+        assert [stage for segment in found.segments for stage in segment] == parts
+        rest = [sum(v.spec.nbytes for s in part for v in s.read if v not in found.kept) for part in found.segments]
+        assert found.bytes == sum(v.spec.nbytes for v in found.kept) + max(rest)

@@ -1,6 +1,7 @@
 """``bp explain``: what it finds out about a network, and what it refuses."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from jobs_support import WITH_DROPOUT, bp, run_of, write_config
 
 from backprop_cli import explain
+from backprop_cli.autodiff.accumulation import MOST_BRACKETED
 from backprop_cli.autodiff.numeric import central_difference
 
 ROOT = Path(__file__).parents[2]
@@ -186,3 +188,67 @@ def test_diagrams_go_to_a_file_or_standard_output(capsys):
 def test_what_is_refused(words, message, capsys):
     assert bp("explain", write_config(), *words) == 2
     assert capsys.readouterr().err == f"{message}\n"
+
+
+def test_no_search_beyond_the_limit_is_said(capsys, monkeypatch):
+    config = write_config()
+    assert "limit" not in explained(capsys, config)["accumulation"]
+    monkeypatch.setattr("backprop_cli.autodiff.accumulation.MOST_BRACKETED", 1)
+    found = explained(capsys, config)["accumulation"]
+    assert (found["limit"], found["method"], found["proved_optimal"]) == (1, "forward", False)
+    assert bp("explain", config) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "forward, not proved optimal" in text
+    assert "best order: forward. No other order was tried: the network has more than 1 intermediate values." in text
+
+
+def layers(count):
+    return "model.layers=" + json.dumps([{"type": "dense", "units": 4}] * (count - 1) + [{"type": "dense", "units": 3}])
+
+
+def test_a_long_product_is_not_written_down(capsys):
+    assert explained(capsys, write_config(), layers(40))["chain_rule"]["bracketing"].count("·") == 39
+    found = explained(capsys, write_config(), layers(60))
+    assert found["chain_rule"]["bracketing"] is None
+    assert len(found["accumulation"]["best_order"]) == 59
+    assert bp("explain", write_config(), layers(60)) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "dense_20.add, ... (19 more: --json has them all) ..., dense_40.add" in text
+
+
+def test_a_network_deeper_than_the_stack(capsys):
+    """Without biases each matrix is multiplied with a result of a matrix alone."""
+    plain = [{"type": "dense", "units": 3, "bias": False}] * 1200
+    found = explained(capsys, write_config(), f"model.layers={json.dumps(plain)}")
+    assert found["accumulation"]["limit"] == MOST_BRACKETED
+
+
+@pytest.mark.parametrize("kind", ["chain", "residual"])
+def test_the_work_grows_with_the_length_of_a_network(kind, capsys, monkeypatch):
+    """Calls of functions, which do not depend on how busy the processor is."""
+    monkeypatch.setattr("backprop_cli.autodiff.accumulation.MOST_BRACKETED", 50)
+    monkeypatch.setattr("backprop_cli.autodiff.accumulation.MOST_SEARCHED", 50)
+    block = {"type": "block", "residual": True, "layers": [{"type": "dense", "units": 2, "activation": "tanh"}]}
+
+    def calls(repeat: int) -> int:
+        count = 0
+
+        def called(frame, event, argument) -> None:
+            nonlocal count
+            count += event == "call"
+
+        repeated = {**block, "repeat": repeat} if kind == "residual" else layers(repeat)
+        words = (
+            [repeated] if kind == "chain" else [f"model.layers={json.dumps([repeated, {'type': 'dense', 'units': 3}])}"]
+        )
+        config = write_config()
+        sys.setprofile(called)
+        try:
+            assert bp("explain", config, *words, "--json") == 0
+        finally:
+            sys.setprofile(None)
+        capsys.readouterr()
+        return count
+
+    calls(70)  # fills the caches
+    assert calls(400) < 4.4 * calls(100)

@@ -313,3 +313,16 @@ def test_no_heatmap_without_matplotlib(run, capsys, monkeypatch):
         "--heatmap: Matplotlib is not installed: pip install 'backprop-cli[plot]'\n"
     )
     assert not Path("a.png").exists()
+
+
+def test_no_search_beyond_the_limit_is_said(run, capsys, monkeypatch):
+    assert "limit" not in found_json(capsys, run, "flowers.csv", "--row", 5)["order"]
+    monkeypatch.setattr("backprop_cli.autodiff.accumulation.MOST_BRACKETED", 1)
+    monkeypatch.setattr("backprop_cli.autodiff.accumulation.MOST_SEARCHED", 1)
+    order = found_json(capsys, run, "flowers.csv", "--row", 5)["order"]
+    assert (order["limit"], order["proved_optimal"]) == (1, False)
+    assert bp("jacobian", run, "flowers.csv", "--row", 5) == 0
+    out = capsys.readouterr().out
+    assert out.endswith(
+        "not proved optimal\nNo other order was tried: the network has more than 1 intermediate values.\n"
+    )
