@@ -219,7 +219,9 @@ def test_the_excluded_column_is_not_read(load: Load, folder: Path) -> None:
     )
     with pytest.raises(SettingError) as caught:
         load("regression", source="d.csv", **RAW, exclude=["id"], numbers={"price": {"strip": "$"}})
-    assert caught.value.findings == ((("data", "numbers", "price"), "no column 'price' in d.csv; its columns: id, x, y"),)
+    assert caught.value.findings == (
+        (("data", "numbers", "price"), "no column 'price' in d.csv; its columns: id, x, y"),
+    )
 
 
 def test_dates_and_identifiers_are_named(load: Load) -> None:
