@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import re
 import secrets
@@ -161,6 +162,8 @@ class RunDirectory:
         if own is None:
             return
         try:
+            if latest.is_file() and not latest.is_symlink():
+                raise FileExistsError(errno.EEXIST, "it is a file that no run wrote")
             other = _NAME.fullmatch(latest.readlink().name) if latest.is_symlink() else None
             if other is not None and other[1] > own[1] and _has_checkpoint(latest):
                 return

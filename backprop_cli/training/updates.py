@@ -225,7 +225,10 @@ class Updates:
                 state.step, state.position = step, position
                 self.batch = order[position - examples : position]
         loss = (before[0] + total) / max(before[1] + costs, 1)
-        raise diverged(state, f"loss {loss:g}, gradient norm {norm:g}, learning rate {rate:g}")
+        seen = f"loss {loss:g}, gradient norm {norm:g}, learning rate {rate:g}"
+        if isfinite(loss) and norm == inf and size_of_gradient.dtype == np.float32:
+            raise diverged(state, seen, _TOO_LARGE)
+        raise diverged(state, seen)
 
     def _teller(self, bound: Bound) -> Callable[[int], float]:
         """A function that tells the plan a step's constants; it returns the learning rate, that without groups."""
@@ -252,9 +255,15 @@ class Updates:
         return tell
 
 
-def diverged(state: State, seen: str) -> DivergenceError:
+_TOO_LARGE = (
+    "in float32 the norm of a gradient above 1.8e19 is infinite: standardize inputs and targets, or set "
+    "training.precision to float64"
+)
+"""Clipping by the norm does not help: a gradient that is divided by infinity is 0."""
+
+
+def diverged(
+    state: State, seen: str, way_out: str = "lower optimizer.learning_rate or set training.clip_norm"
+) -> DivergenceError:
     """What to raise when something is not finite any more; ``seen``: what, with its value."""
-    return DivergenceError(
-        f"training diverged at step {state.step} (epoch {state.epoch}): {seen}; "
-        "lower optimizer.learning_rate or set training.clip_norm"
-    )
+    return DivergenceError(f"training diverged at step {state.step} (epoch {state.epoch}): {seen}; {way_out}")

@@ -55,6 +55,18 @@ def test_a_run_at_a_place_of_its_own_is_nobodys_latest(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_file_called_latest_stays(tmp_path):
+    run = RunDirectory.create(tmp_path, "digits", NOW)
+    latest = run.path.with_name("latest")
+    latest.write_text("notes")
+    with pytest.warns(BpWarning) as warned:
+        run.point_latest()
+    assert latest.read_text() == "notes"
+    assert [str(each.message) for each in warned] == [
+        f"{latest}: cannot point at {run.path.name}: it is a file that no run wrote; name the run itself"
+    ]
+
+
 def test_latest_that_cannot_be_made_is_a_warning(tmp_path):
     run = RunDirectory.create(tmp_path, "digits", NOW)
     (tmp_path / "digits" / "latest").mkdir()

@@ -273,6 +273,17 @@ def test_inputs_that_overflow():
     assert said == (f"training diverged at step 1 (epoch 1): loss inf, gradient norm inf, learning rate 0.001{WAY_OUT}")
 
 
+@pytest.mark.parametrize("clipping", [{}, {"clip_norm": 1.0}])
+def test_a_gradient_whose_norm_alone_overflows_in_float32(clipping):
+    r = recipe(({"type": "dense", "units": 3},), dtype="float32", loss="mean_absolute_error", **clipping)
+    data = examples(20, r)
+    said = diverges(r, Examples(data.inputs * np.float32(1e25), data.targets), batch_size=20)
+    assert (
+        "gradient norm inf, learning rate 0.001; in float32 the norm of a gradient above 1.8e19 is infinite: " in said
+    )
+    assert said.endswith("standardize inputs and targets, or set training.precision to float64")
+
+
 def test_a_parameter_that_is_not_finite_though_no_loss_saw_it():
     r = recipe(
         ({"type": "dense", "units": 3, "bias": False},),
