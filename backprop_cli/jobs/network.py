@@ -180,6 +180,7 @@ def file_hashes(loaded: Loaded) -> dict[str, str]:
     for text in _files(loaded.config.data).values():
         file = DataFile(loaded.base / text)
         file.check(folder=True)
+        file.check_lasting()  # a device may never end, and a pipe never begin
         found |= file.hashes()
     return found
 

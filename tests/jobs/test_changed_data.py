@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -238,3 +239,15 @@ def test_a_range_test_takes_changed_data_as_a_resumed_run_does(capsys):
     assert capsys.readouterr().err == refusal(Path("flowers.csv"), digest)
     assert bp("train", "--resume", run, "--find-lr", "--accept-changed-data") == 0
     assert f"has changed since the run began (its sha256 was {digest}); metrics may" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_any_more_is_not_waited_for(capsys):
+    run, _ = run_of(write_config(), "run")
+    is_stream = "is a stream, and data is read more than once; save it to a file, and name that"
+    assert bp("train", "--resume", run, "data.source=/dev/zero") == 6
+    assert capsys.readouterr().err.endswith(f"/dev/zero: {is_stream}\n")
+    Path("flowers.csv").unlink()
+    os.mkfifo("flowers.csv")
+    assert bp("train", "--resume", run) == 6
+    assert capsys.readouterr().err == f"flowers.csv: {is_stream}\n"
