@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from backprop_cli.data.file import DataFile, printable
-from backprop_cli.data.table import Array
+from backprop_cli.data.table import Array, show
 from backprop_cli.errors import DataError, listing, warn
 from backprop_cli.nn.class_name import named
 
@@ -79,6 +79,18 @@ class ImageFolder:
             )
         self._refuse_splits(inside)
 
+    def warn_of_splits(self) -> None:
+        """Say which folders are taken for classes although they are called as splits are, such as ``val``."""
+        inside = self._folders_inside()
+        alike = [name for name in inside if name.lower() in _SPLITS]
+        if alike and len(alike) < len(inside):
+            folders, are, what = ("folder", "is", "a class") if len(alike) == 1 else ("folders", "are", "classes")
+            own = self.file.name.rstrip("/")
+            warn(
+                f"{self.file.name}: the {folders} {listing(map(show, alike))} {are} taken for {what}, as the others are; "
+                f"a split goes under a key of its own, such as data: {{{_SPLITS[alike[0].lower()]}: {own}/{alike[0]}}}"
+            )
+
     def _folders_inside(self) -> dict[str, set[str]]:
         """Each folder in this one, and the names of the folders in it that have images."""
         found: dict[str, set[str]] = {path.name: set() for path in self._folders if path.parent == self.file.path}
@@ -130,9 +142,16 @@ def classes_of(file: DataFile, paths: Sequence[Path]) -> Array | None:
         raise DataError(
             f"{DataFile(lost).name}: is outside the folders of the classes; move it into the folder of its class"
         )
-    known = {folder: named(folder) for folder in set(folders)}
+    known = {folder: named(folder) for folder in sorted(set(folders))}
+    stripped: dict[str, str] = {}
     for folder in known:
         if printable(folder) != folder:
             raise DataError(f"{DataFile(file.path / folder).name}: the name of a class is not UTF-8; rename the folder")
+        other = stripped.setdefault(folder.strip(), folder)
+        if other != folder:
+            raise DataError(
+                f"{file.name}: the folders {show(other)} and {show(folder)} differ only by spaces, which are no part "
+                "of a class's name; rename one, or move its images"
+            )
     numbers = all(isinstance(label, int) for label in known.values())
     return np.array([known[folder] for folder in folders] if numbers else folders)

@@ -50,6 +50,8 @@ def read_table(
         file.check()
     if isinstance(chosen, ArrayFormat):
         arrays = chosen.arrays(file)
+        if file.is_folder:  # a folder's name is there, whatever it is
+            reading = replace(reading, missing_values=())
         table = array_table(file.name, arrays, columns, unnamed, reading, exclude, kinds=kinds or {}, default=default)
         names = chosen.names(file) if file.is_folder else None
         return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])

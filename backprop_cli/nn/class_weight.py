@@ -59,13 +59,15 @@ def class_weights(setting: ClassWeight, classes: Sequence[Any], counts: Sequence
 def _weights_by_name(weights: dict[str | int | float | bool, float], classes: Sequence[Any]) -> NDArray[np.float64]:
     places = Places(classes)
     found = np.ones(len(classes))
-    unknown = {}
+    unknown, named = dict[Any, str](), dict[int, Any]()
     for name, weight in weights.items():
         place = places.find(name)
         if place is None:
             unknown[name] = f"unknown class '{spelled(name)}'{_hint(name, [spelled(each) for each in classes])}"
+        elif place in named:
+            unknown[name] = f"class '{spelled(classes[place])}' has a weight already; remove one of the two"
         else:
-            found[place] = weight
+            found[place], named[place] = weight, name
     if unknown:
         raise ClassWeightError(unknown)
     return found

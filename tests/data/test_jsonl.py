@@ -124,6 +124,11 @@ def test_both_halves_of_a_character(folder: Path) -> None:
     assert values(read(folder, r'{"x": "\ud83d\ude00"}', '{"x": "b"}'), "x") == ["😀", "b"]
 
 
+def test_a_number_that_python_does_not_read(folder: Path) -> None:
+    with pytest.raises(DataError, match=r":1: a number has more than 4,300 digits; write it as text, if it is a name$"):
+        read(folder, '{"id": 1' + "0" * 5000 + "}")
+
+
 def test_no_rows_and_no_such_key(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(folder, "")

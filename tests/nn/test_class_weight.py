@@ -43,6 +43,7 @@ def test_class_names_are_compared_as_numbers_and_as_text(classes):
             ("cat", "dog", "owl"),
             "loss.class_weight: unknown class 'dgo'; did you mean 'dog'?",
         ),
+        ({1: 2.0, "1": 3.0}, (0, 1, 2), "loss.class_weight: class '1' has a weight already; remove one of the two"),
         ({7: 2.0}, (0, 1, 2), "loss.class_weight: unknown class '7'; known: 0, 1, 2"),
         (
             {"x": 2.0},

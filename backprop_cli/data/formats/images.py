@@ -57,6 +57,7 @@ class Images(ArrayFormat):
         """
         found = ImageFolder(file)
         found.check_classes()
+        found.warn_of_splits()
         found.warn_of_others()
         return self._read(file, found.images, kind_of(found.images[0], self.settings))
 

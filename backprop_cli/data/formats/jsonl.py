@@ -102,8 +102,13 @@ def _object(text: str, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: character {error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
         raise DataError(f"{where}: not one object: lists or objects are nested too deeply in it") from error
-    except (_RepeatedKeyError, ValueError) as error:
+    except _RepeatedKeyError as error:
         raise DataError(f"{where}: {error}") from error
+    except ValueError as error:
+        most = sys.get_int_max_str_digits()
+        raise DataError(
+            f"{where}: a number has more than {most:,} digits; write it as text, if it is a name"
+        ) from error
     if isinstance(row, list) and row and isinstance(row[0], dict):
         raise DataError(f"{where}: {_ARRAY}")
     if "\\u" in text:
