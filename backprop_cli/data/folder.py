@@ -85,10 +85,10 @@ class ImageFolder:
         alike = [name for name in inside if name.lower() in _SPLITS]
         if alike and len(alike) < len(inside):
             folders, are, what = ("folder", "is", "a class") if len(alike) == 1 else ("folders", "are", "classes")
-            own = self.file.name.rstrip("/")
+            own, key = self.file.name.rstrip("/"), _SPLITS[alike[0].lower()]
             warn(
-                f"{self.file.name}: the {folders} {listing(map(show, alike))} {are} taken for {what}, as the others are; "
-                f"a split goes under a key of its own, such as data: {{{_SPLITS[alike[0].lower()]}: {own}/{alike[0]}}}"
+                f"{self.file.name}: the {folders} {listing(map(show, alike))} {are} taken for {what}, as the others "
+                f"are; a split goes under a key of its own, such as data: {{{key}: {own}/{alike[0]}}}"
             )
 
     def _folders_inside(self) -> dict[str, set[str]]:

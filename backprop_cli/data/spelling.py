@@ -225,13 +225,14 @@ _SAMPLE = 20_000
 def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> Finding | None:
     """How a column spells numbers, from its distinct ``texts`` and the ``counts`` of each.
 
-    None if too few values are numbers (see ``MOST``), or if ``reads`` already gives the number of each.
+    None if too few of the known values are numbers (see ``MOST``), or if ``reads`` already gives the number of each.
     """
     texts, counts = texts[:_SAMPLE], counts[:_SAMPLE]
     pairs = [(marks_of(text), count) for text, count in zip(texts, counts, strict=True)]
     found = [each for each, _ in pairs if each is not None]
     other = [each for each in found if reads(each.text) is None]
-    share = sum(count for each, count in pairs if each is not None) / max(1, sum(counts))
+    numbers = sum(count for each, count in pairs if each is not None)
+    share = numbers / max(1, sum(c for text, c in zip(texts, counts, strict=True) if not _is_placeholder(text)))
     if not other or share <= MOST or _are_telephones(other):
         return None
     units = _different([each.units for each in other])
@@ -245,6 +246,18 @@ def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> 
     bodies, strip = [each.body for each in found], _strip(found)
     fits = [choice for choice, body in _BODIES.items() if all(map(body.fullmatch, bodies))]
     return Finding(other[0].text, tuple(Spelling(*choice, strip) for choice in _simplest(fits)))
+
+
+_UNKNOWN = """
+n/a n.a. na nan none null nil missing unknown unk #n/a #na #value! #div/0! tba tbd
+"""
+_PLACEHOLDERS = frozenset(_UNKNOWN.split())
+
+
+def _is_placeholder(text: str) -> bool:
+    """Whether a text stands where a value is not known; such texts do not make a column one of names."""
+    plain = text.strip().casefold()
+    return plain in _PLACEHOLDERS or (bool(plain) and not plain.strip("-?." + MINUS + "\u2014"))
 
 
 def _simplest(fits: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:

@@ -154,6 +154,13 @@ Jan 5, 2024|5 Jan 2024|05-Jan-24|January 2024|Mon, 05 Jan 2024 10:00:00 GMT|2024
 NO_DATES = "12:30|1.2.3|3.10.12|1.10|2024|555-1234|may|12 Main St|192.168.0.1|10-20|1-2-3|13/13/2024|2024-13-01|99"
 
 
+@pytest.mark.parametrize("unknown", ["n/a", "N/A", "-", "?", "\u2014", "unknown", "#DIV/0!", "..."])
+def test_placeholders_do_not_count(unknown: str) -> None:
+    found = find_spelling(["$5", "$7", unknown], [3, 3, 20], number_of)
+    assert found is not None
+    assert found.spellings == (Spelling(strip="$"),)
+
+
 def test_dates() -> None:
     assert [text for text in DATES.replace("\n", "|").split("|") if not look_like_dates([text])] == []
     assert [text for text in NO_DATES.split("|") if look_like_dates([text])] == []
