@@ -25,8 +25,8 @@ class Npz(ArrayFormat):
     """Named NumPy arrays (``np.savez``), the first axis being the row; `target` and `features` name arrays.
 
     An array of one number or text a row is a column, any other is a block of columns; the only array of inputs keeps
-    the shape of its rows. Text is a category, as in JSON lines, unless `data.numbers` says how it spells numbers. Arrays
-    of Python objects are refused. Files: ``.npz``.
+    the shape of its rows. Text is a category, as in JSON lines, unless `data.numbers` says how it spells numbers.
+    Arrays of Python objects are refused. Files: ``.npz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".npz",)
