@@ -176,12 +176,17 @@ def open_saved(
 def class_weights_of(path: Path, metadata: Mapping[str, Any], model: Model) -> Array | None:
     """The weights of the classes that the checkpoint ``path`` was trained with; None: all the same.
 
-    Raises: CheckpointError unless there is one for each output.
+    Raises: CheckpointError unless there is one for each output, and the network's precision holds it.
     """
     weights, outputs = metadata["class_weights"], model.output_shape[-1]
-    if weights is not None and len(weights) != outputs:
+    if weights is None:
+        return None
+    if len(weights) != outputs:
         raise _misshapen(path, "class_weights", f"{outputs} numbers", weights)
-    return None if weights is None else np.array(weights, dtype=np.float64)
+    most = float(np.finfo(model.dtype).max)
+    if not all(0 <= weight <= most for weight in weights):
+        raise _misshapen(path, "class_weights", f"numbers from 0 to {most:.2g}", weights)
+    return np.array(weights, dtype=np.float64)
 
 
 def transform_of(path: Path, metadata: Mapping[str, Any]) -> Transform:

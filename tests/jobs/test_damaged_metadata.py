@@ -1,5 +1,6 @@
 """A checkpoint whose metadata is not what a run writes, though its checksum fits: exit code 5, and why."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ CASES = [
     ("classes", 3, "classes in its metadata: expected names, or null, got 3"),
     ("class_weights", {"a": 1}, 'class_weights in its metadata: expected numbers, or null, got {"a": 1}'),
     ("class_weights", [1.0], "class_weights in its metadata: expected 3 numbers, got [1.0]"),
+    (
+        "class_weights",
+        [1.0, 1e300, 1.0],
+        "class_weights in its metadata: expected numbers from 0 to 3.4e+38, got [1.0, 1e+300, 1.0]",
+    ),
+    (
+        "class_weights",
+        [1, -1, 1],
+        "class_weights in its metadata: expected numbers from 0 to 3.4e+38, got [1, -1, 1]",
+    ),
+    (
+        "class_weights",
+        [1.0, math.nan, 1.0],
+        "class_weights in its metadata: expected numbers from 0 to 3.4e+38, got [1.0, NaN, 1.0]",
+    ),
     (
         "class_weights",
         ["x"] * 30,
