@@ -107,3 +107,19 @@ def test_what_is_skipped_without_an_extra_is_run_where_it_is_installed(wanted: s
     named = (tests.parent / ".ci" / "run").read_text().split()
     assert files
     assert not [path.name for path in files if str(path.relative_to(tests.parent)) not in named]
+
+
+POSIX = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
+
+
+def test_modules_that_windows_lacks_are_imported_with_care() -> None:
+    """Only inside ``try`` or ``if``, where there is another way."""
+    bare = [
+        f"{path.relative_to(PACKAGE)}: {alias.name}"
+        for path in MODULES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name in POSIX
+    ]
+    assert not bare
