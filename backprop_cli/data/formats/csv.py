@@ -33,11 +33,11 @@ class Csv(TableFormat):
     """Comma-separated values, UTF-8, with a header line.
 
     Fields may be quoted with ``"`` and then hold commas and newlines. A column is numeric when all its values are
-    numbers, and holds categories when less than half are, or when whole numbers have zeros before them (007); anything
-    between is refused as a mistake, as are numbers spelled in another way than `data.numbers` says. Empty, NA, NaN,
-    null and None are missing values unless `data.missing_values` says otherwise. Blank lines are skipped, but in a file
-    of one column only those at its end: there an empty cell is a blank line. Spaces around a value do not count. Files:
-    ``.csv``, ``.csv.gz``.
+    numbers, and holds categories when less than half are, or when whole numbers have leading zeros (007); anything
+    between is refused as a mistake, as are numbers in another spelling than `data.numbers`. Empty, NA, NaN, null and
+    None are missing values unless `data.missing_values` says otherwise. Blank lines are skipped; in a file of one
+    column, where a blank line is an empty cell, only those at its end. Spaces around a value do not count.
+    Files: ``.csv``, ``.csv.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)
@@ -128,7 +128,7 @@ class Csv(TableFormat):
         return out if fits else None
 
     def _column(self, block: list[bytes], header: Sequence[str], column: str) -> list[str]:
-        """One column's cells of lines of plain numbers, without parsing the others."""
+        """One column's cells in lines of plain numbers, without parsing the others."""
         comma, position = self.delimiter.encode(), header.index(column)
         behind = len(header) - position
         if behind == 1:
@@ -142,7 +142,7 @@ class Csv(TableFormat):
         return b"\n".join(fields).decode("ascii").split("\n")
 
     def _may_be_padded(self, block: list[bytes], numbers: NDArray[np.float64]) -> bool:
-        """Whether a field may begin with a zero and another digit: only columns of whole numbers are of interest."""
+        """Whether a field of a column of whole numbers may have a leading zero."""
         if not (np.isnan(numbers) | (numbers == np.floor(numbers))).all(axis=0).any():
             return False
         marks = bytes.maketrans(b"23456789" + self.delimiter.encode(), b"11111111\n")
@@ -196,13 +196,13 @@ class Csv(TableFormat):
 class _Lines:
     """Lines of a stream as text, with the number of the last one taken; blocks of bytes can be put back.
 
-    ``blank``: the numbers of the last lines, where they are blank cells of the only column unless the file ends here.
+    ``blank``: numbers of the last lines if they are blank: cells of the only column, unless the file ends here.
     """
 
     def __init__(self, stream: BinaryIO, name: str):
         self.name, self.number = name, 0
         self.blank: list[int] = []
-        self.is_at_blank = False  # whether the last line that was read as text has nothing in it
+        self.is_at_blank = False  # whether the last line that was read as text is blank
         self._size, self._first = 0, 1  # bytes of the record so far, and its first line
         self._stream, self._back = lines_of(stream, name), deque[bytes]()
 
@@ -229,7 +229,7 @@ class _Lines:
         return block
 
     def take_blank(self) -> list[int]:
-        """The numbers of the blank lines, which turn out to be cells."""
+        """The numbers of the blank lines, which are cells after all."""
         taken, self.blank = self.blank, []
         return taken
 
@@ -243,7 +243,7 @@ class _Lines:
 
 
 def _refuse_first_line(lines: _Lines) -> None:
-    """A first line that no header begins like: an object of JSON, or Excel's note on the delimiter."""
+    """Refuse a first line that is not a header: a JSON object, or Excel's note on the delimiter."""
     first = lines.take(1)
     line = first[0].removeprefix(BOM).strip(b' "\r\n') if first else b""
     if line.startswith(b'{"'):
