@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,7 +66,9 @@ class Scaled:
         """A name an input."""
         if not self.shape:
             return [self.name]
-        return [f"{self.name}[{','.join(map(str, index))}]" for index in np.ndindex(self.shape)]
+        # An autoencoder of images has one for each pixel: text is made once for each place on an axis.
+        axes = [[str(place) for place in range(size)] for size in self.shape]
+        return [f"{self.name}[{','.join(index)}]" for index in product(*axes)]
 
     def write(self, table: Table, rows: Rows, out: Array) -> None:
         """Put the inputs of these rows into ``out`` (rows, width). Raises: DataError for a value that cannot be one."""
