@@ -19,7 +19,7 @@ from backprop_cli.data.format import FORMATS, ArrayFormat, format_of
 from backprop_cli.data.number_settings import NumberSettings
 from backprop_cli.data.read import read_table
 from backprop_cli.data.reading import Reading
-from backprop_cli.data.table import Numbers, Text, spelled
+from backprop_cli.data.table import Numbers, Text, cell_texts
 from backprop_cli.errors import DataError
 
 IDX_CODES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
@@ -189,7 +189,7 @@ def test_text_arrays_have_one_text_a_row(folder: Path) -> None:
     np.savez("b.npz", t=np.array(["b", "", "NA"]))
     column = read_table(DataFile(Path("b.npz"))).columns["t"]
     assert isinstance(column, Text)
-    assert spelled(column) == ["b", None, None]
+    assert cell_texts(column) == ["b", None, None]
 
 
 def test_text_arrays_spell_numbers_as_other_text_does(folder: Path) -> None:
@@ -204,9 +204,9 @@ def test_text_arrays_spell_numbers_as_other_text_does(folder: Path) -> None:
         price = read_table(file, reading=Reading(numbers)).columns["price"]
         assert isinstance(price, Numbers)
         np.testing.assert_array_equal(price.values, [1250, 3000500, np.nan])
-    assert spelled(read_table(file, kinds={"price": "text"}).columns["price"]) == ["1,250", "3,000,500", None]
+    assert cell_texts(read_table(file, kinds={"price": "text"}).columns["price"]) == ["1,250", "3,000,500", None]
     np.savez("a.npz", size=np.array(["38", "40", "38"]))
-    assert spelled(read_table(file).columns["size"]) == ["38", "40", "38"]
+    assert cell_texts(read_table(file).columns["size"]) == ["38", "40", "38"]
 
 
 def test_damaged_idx(folder: Path, write_idx: Callable[..., str]) -> None:
