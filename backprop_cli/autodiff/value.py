@@ -163,7 +163,8 @@ def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
         return operand
     if isinstance(operand, np.ndarray) and operand.ndim > 0:
         return constant(operand)
-    scalar = constant(operand, dtype)
+    with np.errstate(over="ignore"):  # a number that ``dtype`` cannot hold is infinite, which ends in words later
+        scalar = constant(operand, dtype)
     if dtype.kind in "iu" and scalar.array != operand:
         raise ShapeError(f"constant {operand}", f"is not {dtype.name}; convert the other operand with cast")
     return scalar

@@ -169,3 +169,8 @@ def test_arrays_on_the_left_leave_it_to_the_value():
 def test_shape_with_one_size_left_open():
     assert ad.reshape(value(3, 4), (2, -1)).shape == (2, 6)
     assert ad.reshape(value(0, 4), (4, -1)).shape == (4, 0)
+
+
+def test_a_number_that_the_precision_cannot_hold_is_infinite_without_a_warning():
+    x = ad.input_("x", (2,), np.float32)
+    assert ad.evaluate([x * 1e300], {x: np.ones(2, np.float32)})[0].tolist() == [np.inf, np.inf]
