@@ -7,8 +7,12 @@ from itertools import pairwise
 from statistics import median
 from typing import ClassVar
 
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.autodiff.rounding import EPS
 from backprop_cli.checks.method import HIDDEN, METHODS, ROUNDING, Method, Options, checks_of, random_direction
-from backprop_cli.checks.objective import Direction, Objective, Tensor, norm
+from backprop_cli.checks.objective import Direction, Objective, Part, Tensor, norm
 from backprop_cli.checks.result import Check, Entry
 
 _SIZES = tuple(2.0**-k for k in range(3, 31))
@@ -82,8 +86,21 @@ def _floor(objective: Objective, base: Objective, direction: Direction, s: float
     def rounding(of: Objective) -> float:
         return ROUNDING * length * max(of.rounding.of_gradient[part.tensor] for part in direction)
 
+    # A sum rounds as its terms are large, also where they cancel; the terms of a linear function are these products.
+    terms = sum(float(np.abs(_at(base, part)) @ np.abs(_slope(base, part))) for part in direction)
     taken = s * rounding(base) + (0.5 * s * s * rounding(objective) if objective is not base else 0.0)
-    return _CLEAR * _ROUNDING * base.rounding.of_scalar + taken
+    return _CLEAR * _ROUNDING * max(base.rounding.of_scalar, EPS * terms) + taken
+
+
+def _at(objective: Objective, part: Part) -> Array:
+    """The point, where a part of a direction moves it."""
+    start = part.tensor.start + part.start
+    return objective.point[part.tensor.source].reshape(-1)[start : start + len(part.vector)]
+
+
+def _slope(objective: Objective, part: Part) -> Array:
+    """The gradient there."""
+    return objective.gradient[part.tensor][part.start : part.start + len(part.vector)]
 
 
 def _limit(rates: list[float]) -> float:
