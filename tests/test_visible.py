@@ -1,4 +1,4 @@
-"""What is printed is seen and not obeyed; a source line is cut around its caret."""
+"""Control characters are printed as escapes; a source line is cut around its caret."""
 
 import json
 import re

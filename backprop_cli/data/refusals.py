@@ -43,7 +43,7 @@ def no_number(place: str, cell: Any, reading: Reading, column: str) -> str:
 
 
 def mostly_numbers(place: str, cell: Any, numbers: int, values: int, column: str, kind: str) -> str:
-    """The message for a value that is not a number, in a column of which most values are."""
+    """The message for a value that is not a number, in a column where most values are numbers."""
     head = f"{_plainly(place, cell)} ({numbers:,} of the column's {values:,} values are numbers); correct it"
     if kind == "quantity":
         return f"{head}, or remove the row"

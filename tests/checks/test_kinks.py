@@ -54,7 +54,7 @@ NETWORKS = {
 
 
 def case(name, rows):
-    """A network, and a batch of which some rows are 0, tiny, or equal."""
+    """A network, and a batch with some rows that are 0, tiny, or equal."""
     layers, loss = NETWORKS[name]
     recipe = Recipe(
         model=Model.build([LAYERS[layer["type"]].model_validate(layer) for layer in layers], (2,)),

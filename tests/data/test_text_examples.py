@@ -67,7 +67,7 @@ def test_metrics_count_every_token_but_the_first_once(load: Load, folder: Path, 
         targets = np.asarray(split.targets)
         assert data.transform.text.decode(targets[targets != -1]) == TEXT[1:count]
         assert len(split) == -(-(count - 1) // 7)
-    # What is trained on is as it was, whole windows alone, unless there is none.
+    # Training uses whole windows only, unless there is none.
     assert len(data.train) == max(1, len(range(0, count - 7, stride or 7)))
     assert (np.asarray(data.train.targets) == -1).any() == (count < 8)
 

@@ -1,4 +1,4 @@
-"""Many columns: read in time and memory proportional to the file, and a wrong name is told from the header."""
+"""Many columns: read in time and memory proportional to the file, and a wrong name is reported from the header."""
 
 from __future__ import annotations
 

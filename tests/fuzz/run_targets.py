@@ -63,7 +63,7 @@ def _put(path: Path, name: str) -> RunDirectory:
 
 
 def _read_checkpoint(path: Path) -> None:
-    """What commands read of it, most of which need it whole."""
+    """Read it as commands do; most of them need it whole."""
     _read_network(path)
     run = RunDirectory(path.parent / "run")
     show(run.last)

@@ -73,7 +73,7 @@ def test_changed_data_that_is_accepted(capsys):
     assert written["resumed"][0]["accepted_data"] == now
     metadata = load(run / "checkpoints" / "last.safetensors").metadata
     assert (metadata["data"], metadata["accepted_data"]) == ([*first.values()], [[*now.values()]])
-    # Each time it is gone on with, and neither file is the run's alone from here on.
+    # Every later resumption needs the flag, whichever of the two files it finds.
     assert bp("train", "--resume", run, "training.epochs=3") == 6
     capsys.readouterr()
     write_flowers()

@@ -72,7 +72,7 @@ def test_metadata_of_another_kind(name, value, fault, capsys):
     good = load(path)
     save(path, Checkpoint(good.tensors, {**good.metadata, name: value}))
     commands = [("eval", path), ("predict", path, "flowers.csv"), ("show", path)]
-    if name != "input_shape":  # of which the network that goes on would be another one
+    if name != "input_shape":  # resuming builds the network from it
         commands.append(("train", "--resume", run, "training.epochs=2"))
     for words in commands:
         assert bp(*words) == 5, words

@@ -266,7 +266,7 @@ def written(value: Any) -> str:
 
 
 def test_every_setting_of_a_run_does_as_it_is_declared_to(trained):
-    """Free and restarting overrides are taken; of a refused one the old and the new value are told, at its place."""
+    """Free and restarting overrides are taken; a refused one is reported with its old and new value."""
     tried: dict[str, str] = {}
     directory, path = find_run(trained)
     for key, value, rule in one_more(trained):

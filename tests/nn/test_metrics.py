@@ -72,7 +72,7 @@ PROBABLE = ("log_loss", "brier_score", "roc_auc")
 
 
 def _roc_auc_score(p, average):
-    """NaN where scikit-learn raises an error, and where no example is positive, of which it says 0."""
+    """NaN where scikit-learn raises an error, and where no example is positive (scikit-learn: 0)."""
     width = p.outputs.shape[1]
     if p.task == "binary":
         return sk.roc_auc_score(p.targets, p.outputs, average=average) if p.targets.any() else math.nan

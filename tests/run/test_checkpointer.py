@@ -23,7 +23,7 @@ class KilledError(BaseException):
 
 
 def train(run, first=1, improved=range(EPOCHS + 1)):
-    """Epochs of one step each, from ``first`` on, of which those in ``improved`` are better than before."""
+    """Epochs of one step each, from ``first`` on; those in ``improved`` are better than before."""
     step = 0
 
     def content():
