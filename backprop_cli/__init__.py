@@ -3,18 +3,23 @@
 A declared network is traced once into a program of primitive ops; everything else reads that program.
 A package imports only packages to its left::
 
-    errors, registry, settings -> autodiff -> nn -> data -> training -> run -> config -> checks -> jobs -> report -> cli
+    errors, registry, settings -> autodiff -> execution -> accumulation -> nn -> data -> training -> run -> config
+    -> checks -> session -> inspection -> api -> report -> cli
 
-``autodiff``    derivatives of array programs: ops, reverse and forward mode, passes, the plan
-``nn``          declared networks: layers, blocks, activations, losses, optimizers, averages, schedules, metrics
-``data``        arrays from files: tables, texts, series, images; splits, fitted transforms, augmentation
-``training``    the training step as one program, and the loop that runs it and yields events
-``run``         the run directory: checkpoints, journal, run.json
-``config``      YAML to checked settings; problems with file, line and column
-``checks``      gradient checks of a whole network
-``jobs``        what a command does, one function each: the Python API
-``report``      events and results for eyes
-``cli``         the command line
+``autodiff``      derivatives of array programs: ops, reverse and forward mode
+``execution``     how programs run fast: rewriting, plans and their memory, kernels, compiled steps, recomputation
+``accumulation``  how Jacobians are multiplied out: structure, costs, orders, batches of directions
+``nn``            declared networks: layers, blocks, activations, losses, optimizers, averages, schedules, metrics
+``data``          arrays from files: tables, texts, series, images; splits, fitted transforms, augmentation
+``training``      the training step as one program, and the loop that runs it and yields events
+``run``           a run on disk: directory, checkpoints, journal, log, lock
+``config``        YAML to checked settings; problems with file, line and column
+``checks``        gradient checks of a whole network
+``session``       a configured run: preparing data and network, starting, resuming, training, saving
+``inspection``    what is shown of a network: chain rule, derivatives at rows of data
+``api``           the Python API: what each command does, one function a file
+``report``        events and results for eyes
+``cli``           the command line
 
 From Python::
 
@@ -29,20 +34,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backprop_cli.jobs.evaluate import evaluate as evaluate
-    from backprop_cli.jobs.explain import explain as explain
-    from backprop_cli.jobs.find_lr import find_lr as find_lr
-    from backprop_cli.jobs.generate import generate as generate
-    from backprop_cli.jobs.gradcheck import gradcheck as gradcheck
-    from backprop_cli.jobs.jacobian import jacobian as jacobian
-    from backprop_cli.jobs.predict import predict as predict
-    from backprop_cli.jobs.show import show as show
-    from backprop_cli.jobs.train import train as train
-    from backprop_cli.jobs.validate import validate as validate
+    from backprop_cli.api.eval import evaluate as evaluate
+    from backprop_cli.api.explain import explain as explain
+    from backprop_cli.api.find_lr import find_lr as find_lr
+    from backprop_cli.api.generate import generate as generate
+    from backprop_cli.api.gradcheck import gradcheck as gradcheck
+    from backprop_cli.api.jacobian import jacobian as jacobian
+    from backprop_cli.api.predict import predict as predict
+    from backprop_cli.api.show import show as show
+    from backprop_cli.api.train import train as train
+    from backprop_cli.api.validate import validate as validate
 
 __version__ = "0.1.0"
 
-_JOBS = ("evaluate", "explain", "find_lr", "generate", "gradcheck", "jacobian", "predict", "show", "train", "validate")
+_FILES = {"evaluate": "eval"}
+"""Files of ``api`` that are not called what their function is."""
 __all__ = [
     "__version__",
     "evaluate",
@@ -60,8 +66,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What a command does is one function: ``backprop_cli.train("config.yaml")``. Imported when first asked for."""
-    if name not in _JOBS:
+    if name not in __all__:
         raise AttributeError(f"module 'backprop_cli' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"backprop_cli.jobs.{name}"), name)
+    return getattr(import_module(f"backprop_cli.api.{_FILES.get(name, name)}"), name)

@@ -12,9 +12,9 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from backprop_cli.api.show import show
+from backprop_cli.api.train import train
 from backprop_cli.config.load import load_config
-from backprop_cli.jobs.show import show
-from backprop_cli.jobs.train import train
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -100,7 +100,7 @@ def test_it_loads_checks_gradients_and_begins_with_a_comment(path):
 def test_its_first_epoch_runs_and_its_gradients_are_right(path):
     split, _ = NATS_AT_MOST.get(path.stem, ("test", None))
     short = []
-    if path.stem in NATS_AT_MOST:  # `bp gradcheck` of all their parameters is in tests/jobs/test_ready_configs.py
+    if path.stem in NATS_AT_MOST:  # `bp gradcheck` of all their parameters is in tests/api/test_ready_configs.py
         short = [f"data.source={beginning(path)}", "training.max_steps=10", "gradient_check.max_seconds=1"]
     result = train(path, ["training.epochs=1", "training.threads=1", *short])
     assert result.status == "finished"

@@ -11,7 +11,6 @@ PACKAGE = Path(backprop_cli.__file__).parent
 ORDER = [
     "stopwatch",
     "files",
-    "cache",
     "visible",
     "errors",
     "translations",
@@ -19,13 +18,17 @@ ORDER = [
     "registry",
     "settings",
     "autodiff",
+    "execution",
+    "accumulation",
     "nn",
     "data",
     "training",
     "run",
     "config",
     "checks",
-    "jobs",
+    "session",
+    "inspection",
+    "api",
     "report",
     "cli",
 ]
@@ -73,15 +76,16 @@ def test_autodiff_and_nn_touch_no_files(path: Path) -> None:
         assert "pathlib" not in path.read_text()
 
 
-def test_jobs_read_configurations_with_their_plugins_checked() -> None:
-    for path in sorted((PACKAGE / "jobs").glob("*.py")):
+def test_configurations_are_read_with_their_plugins_checked() -> None:
+    folders = ("session", "inspection", "api")
+    for path in sorted(path for folder in folders for path in (PACKAGE / folder).glob("*.py")):
         imported = {
             alias.name
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.ImportFrom) and node.module == "backprop_cli.config.load"
             for alias in node.names
         }
-        assert path.name == "plugins.py" or "load_config" not in imported, f"{path.name}: use read_config"
+        assert path.name == "checked_plugins.py" or "load_config" not in imported, f"{path.name}: use read_config"
 
 
 def test_numpy_stays_in_eval() -> None:

@@ -12,19 +12,11 @@ Build a program from values, differentiate it, run it::
     >>> print(value.round(4), slope.round(4))
     0.7936 [0.     0.7269 0.6397]
 
-The gradient is itself a program, so it can be differentiated again (``ad.hvp``, ``ad.jvp``), and a plan runs it
-without allocating::
-
-    >>> plan = ad.Plan(ad.Program({"x": x}, {"loss": loss, "gradient": gradient}))
-    >>> plan.inputs["x"][:] = point
-    >>> plan.run()
-    >>> print(plan.outputs["gradient"].round(4))
-    [0.     0.7269 0.6397]
+The gradient is itself a program, so it can be differentiated again (``ad.hvp``, ``ad.jvp``).
 """
 
-from backprop_cli.autodiff.arena import aligned
-from backprop_cli.autodiff.complex_step import ComplexStep
-from backprop_cli.autodiff.composite import (
+from backprop_cli.autodiff.evaluate import evaluate
+from backprop_cli.autodiff.functions import (
     absolute,
     add,
     amax,
@@ -75,11 +67,7 @@ from backprop_cli.autodiff.composite import (
     variance,
     where,
 )
-from backprop_cli.autodiff.evaluate import evaluate
-from backprop_cli.autodiff.native import compiler_obstacle, has_compiler
 from backprop_cli.autodiff.op import OPS, Op, Sample
-from backprop_cli.autodiff.passes import simplified, simplify
-from backprop_cli.autodiff.plan import Plan
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spatial import (
     average_pool,
@@ -96,13 +84,13 @@ from backprop_cli.autodiff.transforms import grad, hvp, jacobian, jvp, vectorize
 from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
 
 __all__ = [
-    "OPS", "Array", "ComplexStep", "Op", "Operand", "Plan", "Program", "Sample", "Spec", "Value", "absolute", "add",
-    "aligned", "amax", "average_pool", "broadcast_to", "cast", "clip", "compiler_obstacle", "concat", "constant",
+    "OPS", "Array", "Op", "Operand", "Program", "Sample", "Spec", "Value", "absolute", "add",
+    "amax", "average_pool", "broadcast_to", "cast", "clip", "concat", "constant",
     "convolution", "convolution_transpose", "copy", "cos", "divide", "equal", "erf", "evaluate", "exp", "expm1",
-    "fused_softmax", "global_average_pool", "global_max_pool", "grad", "greater", "greater_equal", "has_compiler",
+    "fused_softmax", "global_average_pool", "global_max_pool", "grad", "greater", "greater_equal",
     "hvp", "input_", "interpolate", "jacobian", "jvp", "less", "log", "log1p", "log_softmax", "logsumexp", "matmul",
     "max_pool", "maximum", "mean", "minimum", "multiply", "negative", "norm", "one_hot", "power", "relu", "repeat",
-    "reshape", "scope", "sigmoid", "sign", "simplified", "simplify", "sin", "slice_", "softmax", "softplus", "spec_of",
+    "reshape", "scope", "sigmoid", "sign", "sin", "slice_", "softmax", "softplus", "spec_of",
     "sqrt", "square", "stop_gradient", "subtract", "sum", "take_rows", "tanh", "toposort", "transpose", "variance",
     "vectorized", "vjp", "where",
 ]  # fmt: skip

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import in_turn, into
-from backprop_cli.autodiff.loop import Loop
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff.op import OPS, Op, common_dtype, in_brackets, zeros_of
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value, constant
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.element_expression import Loop
+from backprop_cli.execution.kernels.calls import in_turn, into
 
 Partial = Value | float | None
 """A partial derivative: a value, a plain number, or None where the result does not depend on the operand."""

@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from backprop_cli.autodiff.loop import Loop
+from backprop_cli.accumulation.local_jacobian import Local, dense
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
-from backprop_cli.autodiff.structure import Local, dense
 from backprop_cli.autodiff.value import Operand, Value, as_value, constant
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.element_expression import Loop
 from backprop_cli.registry import Registry, snake_case
 
 

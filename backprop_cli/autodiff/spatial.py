@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop_cli.autodiff.composite import broadcast_to, matmul, mean, reshape, transpose
 from backprop_cli.autodiff.families import inverse
+from backprop_cli.autodiff.functions import broadcast_to, matmul, mean, reshape, transpose
 from backprop_cli.autodiff.ops.convolution import Convolution, ConvolutionTranspose, Pairs
 from backprop_cli.autodiff.ops.pooling import MaxPool
 from backprop_cli.autodiff.ops.window_sum import WindowSum

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from backprop_cli.autodiff.composite import reshape
 from backprop_cli.autodiff.families import broadcast, ones_like, zeros_like
+from backprop_cli.autodiff.functions import reshape
 from backprop_cli.autodiff.value import Value, constant, input_, scope, toposort
 from backprop_cli.errors import ShapeError
 

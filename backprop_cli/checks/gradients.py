@@ -19,7 +19,7 @@ from backprop_cli.checks.objective import Objective, Tensor, tensors_of
 from backprop_cli.checks.result import Check, Entry, Report, applied_tolerance, worst_first
 from backprop_cli.checks.rules import wrong_rules
 from backprop_cli.nn.model import Model
-from backprop_cli.training.program import INPUTS, PARAMETERS, Recipe, forward
+from backprop_cli.training.step_program import INPUTS, PARAMETERS, Recipe, forward
 
 _EXAMPLES = 8
 _MULTIPLICATIONS = 20_000_000

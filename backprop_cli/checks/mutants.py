@@ -19,7 +19,7 @@ from backprop_cli.checks.result import Score
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.registry import snake_case
 from backprop_cli.training.events import OnProgress
-from backprop_cli.training.program import Recipe
+from backprop_cli.training.step_program import Recipe
 
 _SAMPLES = 2
 """Entries checked of each operand beside the directions through all of them."""

@@ -11,24 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backprop_cli.autodiff import (
-    Array,
-    ComplexStep,
-    Plan,
-    Program,
-    Value,
-    constant,
-    evaluate,
-    grad,
-    hvp,
-    input_,
-    jvp,
-    multiply,
-    simplify,
-    toposort,
-)
+from backprop_cli.autodiff import Array, Program, Value, constant, evaluate, grad, hvp, input_, jvp, multiply, toposort
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.autodiff.rounding import EPS, jittered
+from backprop_cli.checks.complex_step import ComplexStep
+from backprop_cli.checks.rounding import EPS, jittered
+from backprop_cli.execution.passes import simplify
+from backprop_cli.execution.plan import Plan
 
 _SCALAR, _FORWARD = "scalar", "forward"
 _JITTERS = 3

@@ -1,1 +1,1 @@
-"""The command line: parses, calls one function of ``jobs``, shows the result. One file a command."""
+"""The command line: parses, calls one function of ``api``, shows the result. One file a command."""

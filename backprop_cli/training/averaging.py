@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Plan, Program, input_
+from backprop_cli.autodiff import Array, Program, input_
+from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.average import Moment
-from backprop_cli.training.program import AVERAGE, PARAMETERS, SLOW, Recipe
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import AVERAGE, PARAMETERS, SLOW, Recipe
 
 _SHARE = "share"
 

@@ -9,13 +9,14 @@ from typing import Protocol
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Plan, Program
+from backprop_cli.autodiff import Array, Program
 from backprop_cli.data.windows import Windows
+from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.metric import Metric, Predictions
 from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.planned import planned
-from backprop_cli.training.program import (
+from backprop_cli.training.step_program import (
     INPUTS,
     LOSS,
     PREDICTIONS,

@@ -13,9 +13,9 @@ from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.schedule import Clock
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.job import Job
-from backprop_cli.training.program import BUFFERS, GRADIENT, GRADIENT_NORM, LOSS, REGULARIZATION
 from backprop_cli.training.running_epoch import RunningEpoch
 from backprop_cli.training.state import FULL_BATCH, SCHEDULE, State
+from backprop_cli.training.step_program import BUFFERS, GRADIENT, GRADIENT_NORM, LOSS, REGULARIZATION
 from backprop_cli.training.updates import Numbers, Updates, diverged
 
 _SMALLEST = 1e-10

@@ -15,9 +15,9 @@ from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.schedule import Schedule
 from backprop_cli.training.evaluation import Examples, Unit, same_unit
 from backprop_cli.training.monitor import Monitor
-from backprop_cli.training.program import Recipe
 from backprop_cli.training.settings import TrainingSettings
 from backprop_cli.training.state import SHUFFLE
+from backprop_cli.training.step_program import Recipe
 
 Augment = Callable[[Array, np.random.Generator], None]
 """Changes the inputs of a training batch in place, as the random numbers say."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from backprop_cli.autodiff import Array, Plan, Program
+from backprop_cli.autodiff import Array, Program
+from backprop_cli.execution.plan import Plan
 from backprop_cli.stopwatch import Stopwatch
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Spec, aligned
+from backprop_cli.autodiff import Array, Spec
 from backprop_cli.errors import CheckpointError
+from backprop_cli.execution.arena import aligned
 from backprop_cli.memory import check_memory
 from backprop_cli.training.monitor import Measure
-from backprop_cli.training.program import AVERAGE, BUFFERS, PARAMETERS, SLOW, Recipe
+from backprop_cli.training.step_program import AVERAGE, BUFFERS, PARAMETERS, SLOW, Recipe
 from backprop_cli.visible import shortened
 
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH, FULL_BATCH = "schedule", "best", "early_stopping", "epoch", "full_batch"

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Plan, Program
+from backprop_cli.autodiff import Array, Program
+from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.loss import Loss
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.planned import planned
-from backprop_cli.training.program import (
+from backprop_cli.training.step_program import (
     INPUTS,
     SHARE,
     TARGETS,

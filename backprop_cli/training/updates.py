@@ -20,7 +20,10 @@ from backprop_cli.nn.schedule import Clock
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.averaging import Averaging
 from backprop_cli.training.job import Job
-from backprop_cli.training.program import (
+from backprop_cli.training.running_epoch import RunningEpoch
+from backprop_cli.training.state import AUGMENT, SCHEDULE, State
+from backprop_cli.training.step_plan import StepPlan, StepPlans
+from backprop_cli.training.step_program import (
     GRADIENT_NORM,
     INPUTS,
     LOSS,
@@ -30,9 +33,6 @@ from backprop_cli.training.program import (
     TARGETS,
     WEIGHTS,
 )
-from backprop_cli.training.running_epoch import RunningEpoch
-from backprop_cli.training.state import AUGMENT, SCHEDULE, State
-from backprop_cli.training.step_plan import StepPlan, StepPlans
 
 Numbers = tuple[float, float, float, float, int]
 """Of an update: loss, regularization, gradient norm, learning rate, number of examples."""

@@ -6,15 +6,15 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from backprop_cli.jobs.threads import blas_threads, share_out
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.losses.cross_entropy import CrossEntropy
 from backprop_cli.nn.losses.next_token import NextToken
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizers.adam import Adam
+from backprop_cli.session.threads import blas_threads, share_out
 from backprop_cli.training.evaluation import Evaluator
-from backprop_cli.training.program import Recipe
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import Recipe
 from benchmarks.cases import BETA1, BETA2, EPSILON, LEARNING_RATE, Batches
 
 _LIMITS = ExitStack()

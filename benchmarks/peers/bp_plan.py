@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.parts import LEARNING_RATE
-from backprop_cli.training.program import INPUTS, TARGETS
+from backprop_cli.training.parameter_spans import LEARNING_RATE
 from backprop_cli.training.step_plan import StepPlans
+from backprop_cli.training.step_program import INPUTS, TARGETS
 from benchmarks.cases import Batches
 from benchmarks.peers.bp_network import Network
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff.numeric import adjoint_gap, numeric_gradient
 from backprop_cli.autodiff.ops.comparison import Where
+from backprop_cli.checks.numeric import adjoint_gap, numeric_gradient
+from backprop_cli.execution.plan import Plan
 
 DIFFERENCE_TOLERANCE = 1e-7
 """Of a central difference, relative to the largest derivative or 1: its error is about 1e-10."""
@@ -172,7 +173,7 @@ def check_plan(op: ad.Op, arrays: Sequence[np.ndarray]) -> None:
     tangents = [ad.constant(np.random.default_rng(4).standard_normal(x.shape), x.dtype) for x in wrt]
     results = [out, *ad.grad(weighted(out), wrt), *ad.jvp([out], wrt, tangents)]
     program = ad.Program({x.name or "": x for x in inputs}, {str(k): value for k, value in enumerate(results)})
-    plan = ad.Plan(program)
+    plan = Plan(program)
     for x in inputs:
         plan.inputs[x.name or ""][...] = feed[x]
     plan.run()

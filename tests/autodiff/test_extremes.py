@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backprop_cli import autodiff as ad
+from backprop_cli.execution.plan import Plan
 
 INF, NAN = math.inf, math.nan
 
@@ -172,6 +173,6 @@ def test_empty_arrays(shape):
     value, gradient = ad.evaluate([out, *ad.grad(out, [x])], feed)
     assert value == 0.0
     assert gradient.shape == shape
-    plan = ad.Plan(ad.Program({"x": x}, {"out": out, "gradient": ad.grad(out, [x])[0]}))
+    plan = Plan(ad.Program({"x": x}, {"out": out, "gradient": ad.grad(out, [x])[0]}))
     plan.run()
     assert plan.outputs["gradient"].shape == shape

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff import chains, families
-from backprop_cli.autodiff import plan as planning
+from backprop_cli.autodiff import families
+from backprop_cli.execution import plan as planning
+from backprop_cli.execution import tiling as chains
+from backprop_cli.execution.passes import simplify
+from backprop_cli.execution.plan import Plan
 
 SHAPES = [(3, 4), (4, 3), (12,), (1, 4), ()]
 
@@ -108,7 +111,7 @@ def poison(plan):
 
 def check(program, seed):
     """Two runs with new inputs, the arena poisoned before each."""
-    plan = ad.Plan(program)
+    plan = Plan(program)
     assert plan.peak_bytes >= plan.lower_bound_bytes
     for run in range(2):
         rng = np.random.default_rng([seed, run])
@@ -140,7 +143,7 @@ def test_plan_is_evaluate(program, seed):
 @given(differentiated(), st.integers(0, 1000))
 def test_plan_of_gradients_is_evaluate(program, seed):
     check(program, seed)
-    check(ad.simplify(program), seed)
+    check(simplify(program), seed)
 
 
 @settings(max_examples=200, deadline=None)
@@ -157,7 +160,7 @@ def test_plan_of_long_arrays_is_evaluate(program, seed):
 def test_simplified_is_equal(program, seed):
     rng = np.random.default_rng(seed)
     feed = {value: np.asarray(rng.uniform(-2, 2, value.shape)) for value in program.inputs.values()}
-    simpler = ad.simplify(program)
+    simpler = simplify(program)
     before, after = (
         [*program.outputs.values(), *program.updates.values()],
         [*simpler.outputs.values(), *simpler.updates.values()],
@@ -178,7 +181,7 @@ def test_values_alive_at_once_do_not_overlap(program):
 
     original, planning.pack = planning.pack, watched
     try:
-        ad.Plan(program)
+        Plan(program)
     finally:
         planning.pack = original
     for i, one in enumerate(storages):

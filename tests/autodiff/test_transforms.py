@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff.numeric import adjoint_gap, central_difference, numeric_gradient
+from backprop_cli.checks.numeric import adjoint_gap, central_difference, numeric_gradient
 from backprop_cli.errors import ShapeError
 
 

@@ -148,7 +148,7 @@ def test_every_network_is_the_same_in_pytorch(benchmarks) -> None:
 
 @pytest.mark.parametrize("name", ["convolutions", "lenet", "gru", "transformer", "batch_norm", "layer_norm"])
 def test_a_network_learns_what_its_examples_hold(benchmarks, name: str) -> None:
-    from backprop_cli.training.program import forward
+    from backprop_cli.training.step_program import forward
     from benchmarks.networks import NetworkCase
     from benchmarks.peers.bp_network import Network
 

@@ -19,8 +19,8 @@ from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import OPTIMIZERS
 from backprop_cli.nn.regularization import RegularizationSettings
-from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, Recipe
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import INPUTS, PARAMETERS, TARGETS, Recipe
 
 
 def network(*layers, loss="cross_entropy", l1=0.0, l2=0.0, dtype="float64", **loss_settings) -> Recipe:

@@ -21,8 +21,8 @@ from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import OPTIMIZERS
 from backprop_cli.nn.regularization import RegularizationSettings
-from backprop_cli.training.program import INPUTS, PARAMETERS, TARGETS, Recipe
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import INPUTS, PARAMETERS, TARGETS, Recipe
 
 SMOOTH = ["tanh", "sigmoid", "softplus", "gelu", "silu", "softmax", "log_softmax"]
 KINKED = ["relu", "leaky_relu", "elu", "selu"]

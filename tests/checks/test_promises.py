@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from backprop_cli import autodiff as ad
+from backprop_cli.accumulation.local_jacobian import Local, dense
 from backprop_cli.autodiff import OPS
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.autodiff.op import Op, Sample, sample
-from backprop_cli.autodiff.structure import Local, dense
 from backprop_cli.checks.promises.case import BrokenPromiseError
 from backprop_cli.checks.promises.kept import check_rules, check_values
 from backprop_cli.errors import ShapeError

@@ -14,7 +14,7 @@ def _wide(monkeypatch):
 
 @pytest.fixture
 def job(monkeypatch):
-    """Replace ``jobs.<module>.<function>``; returns the calls it got."""
+    """Replace ``api.<module>.<function>``; returns the calls it got."""
 
     def replace(module, result, function=None, during=None):
         calls = []
@@ -27,7 +27,7 @@ def job(monkeypatch):
                 during(on_event)
             return result
 
-        fake = ModuleType(f"backprop_cli.jobs.{module}")
+        fake = ModuleType(f"backprop_cli.api.{module}")
         setattr(fake, function or module, stand_in)
         monkeypatch.setitem(sys.modules, fake.__name__, fake)
         return calls

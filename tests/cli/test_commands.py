@@ -9,8 +9,8 @@ from unittest.mock import ANY
 import pytest
 from commands_support import Result
 
+from backprop_cli.checks.requirements import NotMetError, Requirement
 from backprop_cli.cli import app
-from backprop_cli.jobs.requirements import NotMetError, Requirement
 
 
 @pytest.fixture(autouse=True)

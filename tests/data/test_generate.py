@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backprop_cli.data.generate import generate
 from backprop_cli.data.settings import GenerateSettings
+from backprop_cli.data.synthetic import generate
 from backprop_cli.data.table import Numbers
 
 

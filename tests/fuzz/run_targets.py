@@ -12,15 +12,15 @@ from typing import Any
 
 from harness import Target
 
-from backprop_cli.jobs.evaluate import evaluate
-from backprop_cli.jobs.jacobian import jacobian
-from backprop_cli.jobs.predict import predict
-from backprop_cli.jobs.resume import open_run
-from backprop_cli.jobs.show import show
-from backprop_cli.jobs.train import begin, train
+from backprop_cli.api.eval import evaluate
+from backprop_cli.api.jacobian import jacobian
+from backprop_cli.api.predict import predict
+from backprop_cli.api.show import show
+from backprop_cli.api.train import begin, train
 from backprop_cli.run.checkpoint import Checkpoint, load, save
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.journal import lost_epochs, read_journal, write_table
+from backprop_cli.session.resume import open_run
 from backprop_cli.stopwatch import Stopwatch
 
 _DATA = "data: {source: data.csv, target: kind}"

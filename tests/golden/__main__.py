@@ -26,10 +26,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 import backprop_cli
-from backprop_cli.autodiff.plan import Plan
+from backprop_cli.api import train as train_module
 from backprop_cli.cli.app import run
-from backprop_cli.jobs import train as train_module
-from backprop_cli.jobs.threads import Threads
+from backprop_cli.execution.plan import Plan
+from backprop_cli.session.threads import Threads
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PRINTED = ("digits_conv", "iris", "names_lstm", "penguins", "shakespeare", "skip")

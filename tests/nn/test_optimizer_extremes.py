@@ -5,6 +5,8 @@ import pytest
 from nn_support import build, inputs, label, samples
 
 from backprop_cli import autodiff as ad
+from backprop_cli.execution.passes import simplify
+from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch
 
 STEPS = 40
@@ -20,7 +22,7 @@ def found(optimizer, gradients):
     slots = {name: values[name] for name in optimizer.slot_names()}
     scalars = {name: values[name] for name in optimizer.scalars(1)}
     direction, new = optimizer.update(values["g"], slots, scalars, values["parameter"])
-    plan = ad.Plan(ad.simplify(ad.Program(values, {"direction": direction}, new)))
+    plan = Plan(simplify(ad.Program(values, {"direction": direction}, new)))
     plan.inputs["parameter"][...] = 0.5
     for name in slots:
         plan.inputs[name][...] = optimizer.slot_start(name)

@@ -10,6 +10,7 @@ from nn_support import build, distance, inputs, label, samples
 from pydantic import ValidationError
 
 from backprop_cli import autodiff as ad
+from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch
 
 TORCH = json.loads(Path(__file__).with_name("torch_reference.json").read_text())["optimizers"]
@@ -35,7 +36,7 @@ class Minimizer:
         if optimizer.shaped:
             direction = optimizer.shaped_direction(direction, p)
         self.program = ad.Program(values, {"loss": loss, "direction": direction}, new)
-        self.plan = ad.Plan(self.program, {"parameters": self.parameters, **slots, **scalars})
+        self.plan = Plan(self.program, {"parameters": self.parameters, **slots, **scalars})
 
     def __call__(self):
         """One step; the loss before it."""

@@ -10,8 +10,10 @@ from nn_support import build, distance, evaluate, inputs, label
 from pydantic import ValidationError
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff.checkpointing import grad_recomputed
 from backprop_cli.errors import ShapeError, UsageError
+from backprop_cli.execution.passes import simplified, simplify
+from backprop_cli.execution.plan import Plan
+from backprop_cli.execution.recomputation import grad_recomputed
 from backprop_cli.nn.layer import LAYERS
 
 CASES = json.loads(Path(__file__).with_name("torch_recurrent.json").read_text())
@@ -39,7 +41,7 @@ def traced(settings, batch=BATCH, time=TIME, features=FEATURES, training=False):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[label(case["settings"]) for case in CASES])
-@pytest.mark.parametrize("prepare", [list, ad.simplified], ids=["traced", "simplified"])
+@pytest.mark.parametrize("prepare", [list, simplified], ids=["traced", "simplified"])
 def test_numbers_of_pytorch(case, prepare):
     _, out, values, feed = traced(case["settings"])
     assert list(values) == ["x", *case["gradients"]]
@@ -136,7 +138,7 @@ def test_gradients_of_all_times_are_one_product(kind, bias, both):
     settings = {"type": kind, "units": 3, "bidirectional": both, "output": "sequence"}
     _, out, values, _ = traced(settings, time=time)
     loss = ad.sum(ad.square(out))
-    program = ad.simplify(ad.Program({v.name: v for v in values.values()}, dict(zip(
+    program = simplify(ad.Program({v.name: v for v in values.values()}, dict(zip(
         values, ad.grad(loss, list(values.values())), strict=True
     ))))  # fmt: skip
     counts = Counter(node.op.kind for node in program.nodes if node.op is not None)
@@ -157,7 +159,7 @@ def test_nothing_is_copied_for_them(kind):
         _, out, values, _ = traced({"type": kind, "units": 3}, time=time)
         gradients = ad.grad(ad.sum(ad.square(out)), list(values.values()))
         program = ad.Program({v.name: v for v in values.values()}, dict(zip(values, gradients, strict=True)))
-        plan = ad.Plan(ad.simplify(program))
+        plan = Plan(simplify(program))
         return sum(getattr(call.func, "__name__", "") == "copyto" for call in plan._calls)
 
     assert copies(12) == copies(6)
@@ -169,7 +171,7 @@ def test_recomputed_gradients_are_the_same(kind):
     loss = ad.sum(ad.square(out))
     wanted = list(values.values())
     plain, again = ad.grad(loss, wanted), grad_recomputed(loss, wanted, 2)
-    for one, other in zip(ad.evaluate(plain, feed), ad.evaluate(ad.simplified(again), feed), strict=True):
+    for one, other in zip(ad.evaluate(plain, feed), ad.evaluate(simplified(again), feed), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
 
 
@@ -223,7 +225,7 @@ def test_long_sequences_are_traced_and_planned_in_proportion():
         _, out, values, _ = traced({"type": "lstm", "units": 3, "output": "sequence"}, time=time)
         gradients = ad.grad(ad.sum(ad.square(out)), list(values.values()))
         program = ad.Program({v.name: v for v in values.values()}, dict(zip(values, gradients, strict=True)))
-        plan = ad.Plan(ad.simplify(program))
+        plan = Plan(simplify(program))
         nodes.append(len(plan.program.nodes))
         assert plan.peak_bytes <= 1.01 * plan.lower_bound_bytes
     assert nodes[2] - nodes[1] == nodes[1] - nodes[0]

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from backprop_cli.report.range_test import range_figure, range_text
+from backprop_cli.report.range_chart import range_figure, range_text
 
 
 def result(losses, suggestion=0.01, **more):

@@ -10,9 +10,9 @@ from backprop_cli.nn.average import AVERAGES, Moment
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Step
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.program import BUFFERS, PARAMETERS
 from backprop_cli.training.settings import LookaheadSettings
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import BUFFERS, PARAMETERS
 
 WITH_NORM = (DENSE[0], {"type": "batch_norm"}, DENSE[1])
 EMA = {"type": "ema", "decay": 0.8}

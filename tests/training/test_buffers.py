@@ -9,8 +9,8 @@ from training_support import examples, job, recipe, trained
 from backprop_cli.errors import CheckpointError, DivergenceError
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.program import BUFFERS, PARAMETERS
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import BUFFERS, PARAMETERS
 
 D = {"type": "dense", "units": 5}
 NORMED = (D, {"type": "batch_norm", "momentum": 0.2}, {"type": "activation", "function": "tanh"}, {**D, "units": 3})

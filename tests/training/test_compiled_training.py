@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from training_support import DENSE, DROPOUT, examples, job, recipe
 
-from backprop_cli import cache
-from backprop_cli.autodiff import native
 from backprop_cli.errors import BpWarning
+from backprop_cli.execution import cache, native
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
 

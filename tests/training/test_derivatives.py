@@ -8,14 +8,14 @@ from autograd.scipy.special import erf, logsumexp
 from training_support import DROPOUT, examples, recipe
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff import directions
+from backprop_cli.accumulation import directions
 from backprop_cli.errors import UsageError
+from backprop_cli.inspection import curvature as curvature_module
+from backprop_cli.inspection import named_jacobians as derivatives_module
+from backprop_cli.inspection.curvature import Curvature, example_gradients
+from backprop_cli.inspection.named_jacobians import jacobian
+from backprop_cli.inspection.named_values import Named, Point, by_names, check_names, of_names, shape_of
 from backprop_cli.nn.activation import ACTIVATIONS
-from backprop_cli.training import curvature as curvature_module
-from backprop_cli.training import derivatives as derivatives_module
-from backprop_cli.training.curvature import Curvature, example_gradients
-from backprop_cli.training.derivatives import jacobian
-from backprop_cli.training.named import Named, Point, by_names, check_names, of_names, shape_of
 from backprop_cli.training.state import State
 
 TOLERANCE = 1e-10
@@ -230,7 +230,7 @@ def test_auto_executes_the_cheapest():
 
 
 def test_networks_too_large_to_compare_orders(monkeypatch):
-    monkeypatch.setattr("backprop_cli.autodiff.linearized._MOST_BITS", 10)
+    monkeypatch.setattr("backprop_cli.accumulation.linearized._MOST_BITS", 10)
     at = point(recipe(), count=1)
     found = jacobian(at, "predictions", "inputs")
     assert (found.executed, found.costs) == ("reverse", None)

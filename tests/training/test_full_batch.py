@@ -8,12 +8,12 @@ import pytest
 from scipy.optimize import minimize
 from training_support import DENSE, Examples, epochs, examples, job, recipe, trained
 
-from backprop_cli.autodiff import Plan
 from backprop_cli.errors import DivergenceError
+from backprop_cli.execution.plan import Plan
 from backprop_cli.training.events import Step, Stopped
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.program import BUFFERS, GRADIENT, INPUTS, LOSS, PARAMETERS, TARGETS, gradient_program
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import BUFFERS, GRADIENT, INPUTS, LOSS, PARAMETERS, TARGETS, gradient_program
 
 LINEAR = ({"type": "dense", "units": 3},)
 WITH_NORM = (DENSE[0], {"type": "batch_norm"}, DENSE[1])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from training_support import DENSE, DROPOUT, Examples, examples, job, losses, recipe, trained
 
-from backprop_cli.autodiff import Plan
-from backprop_cli.training.program import training_step
+from backprop_cli.execution.plan import Plan
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import training_step
 
 TORCH = json.loads((Path(__file__).parents[1] / "nn" / "torch_reference.json").read_text())["optimizers"]
 LAYERS = ({"type": "dense", "units": 4, "activation": "tanh"}, {"type": "dense", "units": 2})

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from training_support import DENSE, DROPOUT, Examples, examples, recipe
 
-from backprop_cli.autodiff import Plan, evaluate
+from backprop_cli.autodiff import evaluate
+from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch
-from backprop_cli.training.parts import LEARNING_RATE
-from backprop_cli.training.program import (
+from backprop_cli.training.parameter_spans import LEARNING_RATE
+from backprop_cli.training.state import State
+from backprop_cli.training.step_program import (
     GRADIENT,
     GRADIENT_NORM,
     GRADIENT_SUM,
@@ -25,7 +27,6 @@ from backprop_cli.training.program import (
     prediction_step,
     training_step,
 )
-from backprop_cli.training.state import State
 
 LINEAR = ({"type": "dense", "units": 3},)
 

@@ -18,9 +18,9 @@ from backprop_cli.registry import Registry
 from backprop_cli.training.events import Epoch, Event, Step
 from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.program import Recipe
 from backprop_cli.training.settings import TrainingSettings
 from backprop_cli.training.state import State
+from backprop_cli.training.step_program import Recipe
 
 
 @dataclass(frozen=True)

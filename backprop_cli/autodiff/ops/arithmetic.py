@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import into
 from backprop_cli.autodiff.families import Elementwise, Partial, broadcast, reshaped
 from backprop_cli.autodiff.op import OPS, Sample, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal, Greater
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
+from backprop_cli.execution.kernels.calls import into
 
 _BINARY: tuple[Sample, ...] = (
     sample((3, 4), (3, 4)),

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import copied, in_turn, into
 from backprop_cli.autodiff.families import Constant, Elementwise, Partial
-from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import Sample, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.element_expression import Loop
+from backprop_cli.execution.kernels.calls import copied, in_turn, into
 
 
 class Comparison(Elementwise):

@@ -14,18 +14,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff import im2col
-from backprop_cli.autodiff.calls import Calls, in_turn
+from backprop_cli.accumulation.local_jacobian import Local, inverted
 from backprop_cli.autodiff.families import Bilinear, batched, reshaped
 from backprop_cli.autodiff.op import common_dtype, register, sample
 from backprop_cli.autodiff.ops.copies import Copy
 from backprop_cli.autodiff.ops.parts import Slice
 from backprop_cli.autodiff.ops.shape import BroadcastTo, Transpose
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local, inverted
-from backprop_cli.autodiff.sweep import Sweep
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.kernels import im2col
+from backprop_cli.execution.kernels.calls import Calls, in_turn
+from backprop_cli.execution.kernels.sweep import Sweep
 
 Pairs = tuple[tuple[int, int], ...]
 

@@ -9,16 +9,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import into
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff.families import Bilinear, aligned, reshaped, unbroadcast
-from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import common_dtype, in_brackets, register, sample, zeros_of
 from backprop_cli.autodiff.ops.parts import Concat
 from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.element_expression import Loop
+from backprop_cli.execution.kernels.calls import into
 
 
 def _flipped(x: Value) -> Value:

@@ -12,14 +12,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Calls, into
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff.families import Constant
 from backprop_cli.autodiff.op import Sample, register
 from backprop_cli.autodiff.ops.windowed import POOLED, Windowed, reduced
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.kernels.calls import Calls, into
 
 
 def _evaluated(op: Windowed, *x: Array, out: Array) -> Array:

@@ -10,17 +10,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import copied, flat, in_turn
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff.families import Linear, broadcast, reshaped
-from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import OPS, Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
 from backprop_cli.autodiff.ops.parts import Concat
 from backprop_cli.autodiff.ops.shape import Reshape, Transpose
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.element_expression import Loop
+from backprop_cli.execution.kernels.calls import copied, flat, in_turn
 
 _NARROW = 32
 """Columns up to which the maxima of rows are found faster in the transpose."""

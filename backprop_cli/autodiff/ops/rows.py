@@ -10,11 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff.families import broadcast, reshaped
 from backprop_cli.autodiff.op import Op, Sample, register
 from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value, constant
 from backprop_cli.errors import ShapeError
 

@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff.families import Linear, aligned, inverse, unbroadcast
-from backprop_cli.autodiff.loop import Loop
 from backprop_cli.autodiff.op import in_brackets, register, sample
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.element_expression import Loop
 
 
 class Movement(Linear):

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Call, Calls, copied, in_turn, into
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff.op import Op, register, sample
 from backprop_cli.autodiff.ops.reduction import Sum
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.kernels.calls import Call, Calls, copied, in_turn, into
 
 _BLOCK = 65536
 """Elements computed at a time, which stay in the cache: 256 kB of float32."""

@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Calls
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff.families import Linear
 from backprop_cli.autodiff.op import register, sample
 from backprop_cli.autodiff.ops.windowed import POOLED, Windowed, reduced
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local
 from backprop_cli.autodiff.value import Value
+from backprop_cli.execution.kernels.calls import Calls
 
 
 @register

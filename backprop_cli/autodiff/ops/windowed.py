@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff.calls import Call, Calls, in_turn, into
+from backprop_cli.accumulation.local_jacobian import Local, inverted
 from backprop_cli.autodiff.families import batched
 from backprop_cli.autodiff.op import Op, sample
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.structure import Local, inverted
-from backprop_cli.autodiff.sweep import Sweep
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.kernels.calls import Call, Calls, in_turn, into
+from backprop_cli.execution.kernels.sweep import Sweep
 
 POOLED = (
     sample((3, 4, 2), axis=1, kernel=2, stride=2),

@@ -10,8 +10,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from backprop_cli.autodiff import Array
-from backprop_cli.autodiff.numeric import CENTRAL_STEP
 from backprop_cli.checks.method import METHODS, ROUNDING, Method, Options, checks_of, entrywise, power_of_two
+from backprop_cli.checks.numeric import CENTRAL_STEP
 from backprop_cli.checks.objective import Direction, Objective, Rounding
 from backprop_cli.checks.result import Check, Entry, judged
 

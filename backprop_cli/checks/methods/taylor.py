@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.autodiff.rounding import EPS
 from backprop_cli.checks.method import HIDDEN, METHODS, ROUNDING, Method, Options, checks_of, random_direction
 from backprop_cli.checks.objective import Direction, Objective, Part, Tensor, norm
 from backprop_cli.checks.result import Check, Entry
+from backprop_cli.checks.rounding import EPS
 
 _SIZES = tuple(2.0**-k for k in range(3, 31))
 _ROUNDING = 4.0

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.autodiff import Array, Op, Value, constant, evaluate, grad, input_, multiply, toposort
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.autodiff.complex_step import STEP as TINY_STEP
-from backprop_cli.autodiff.complex_step import continued
-from backprop_cli.autodiff.structure import Local
+from backprop_cli.checks.complex_step import STEP as TINY_STEP
+from backprop_cli.checks.complex_step import continued
 from backprop_cli.checks.promises.case import BrokenPromiseError, Case, agree, run
 
 _STEP = 2.0**-17

@@ -8,8 +8,8 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, spec_of
 from backprop_cli.autodiff.families import Elementwise
-from backprop_cli.autodiff.interpreted import carry_out
 from backprop_cli.checks.promises.case import POISONS, BrokenPromiseError, Case, agree, arrays_at, poisoned, run
+from backprop_cli.checks.promises.interpreted import carry_out
 
 _TOLERANCE = 1e-12
 """Tolerance of the same numbers by other loops or in another order."""

@@ -1,0 +1,256 @@
+"""Vertex elimination: accumulating the Jacobian of a graph of scalar operations.
+
+An edge (i, j) of the linearized graph carries ``c_ji = d v_j / d v_i``. Eliminating vertex j does
+``c_ki += c_kj c_ji`` for all predecessors i and successors k, |P_j| |S_j| multiplications, and takes j out; what is
+left when all intermediates are gone is the Jacobian. Forward mode eliminates in the order of evaluation, reverse mode
+in the opposite order, and other orders can be cheaper; the cheapest is NP-hard to find (Naumann 2008; Bentert et al.
+2025). Every edge counts, also one whose label is 1 or -1; additions are free.
+
+Sources: Griewank & Reese (1991); Naumann, Math. Prog. 99 (2004) 399-421.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from backprop_cli.accumulation.orders import (
+    Group,
+    Order,
+    annealed,
+    cheapest,
+    flat,
+    forward,
+    markowitz,
+    order_cost,
+    reverse,
+)
+from backprop_cli.autodiff.spec import Array
+from backprop_cli.errors import UsageError
+
+MOST_EXACT = 18
+"""Intermediates up to which the best vertex order is searched for exhaustively: 2^18 subsets."""
+
+
+class Graph(NamedTuple):
+    """``predecessors[j]``: the vertices that j is computed from, all of them before j; none: j is an input.
+
+    ``outputs`` may feed other vertices, too.
+    """
+
+    predecessors: Sequence[Sequence[int]]
+    outputs: Sequence[int]
+
+
+class Linearization:
+    """A graph in the middle of its elimination, as bit sets: bit i of ``before[j]`` is the edge (i, j)."""
+
+    __slots__ = ("after", "before", "is_output")
+
+    def __init__(self, before: list[int], after: list[int], is_output: int):
+        self.before, self.after, self.is_output = before, after, is_output
+
+    @classmethod
+    def of(cls, graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]]) -> Linearization:
+        """The graph before the first elimination, without what no output depends on.
+
+        Raises: UsageError for a vertex that is computed from a later one, or an output that there is not.
+        """
+        predecessors, outputs = graph
+        count = len(predecessors)
+        before, live = [0] * count, 0
+        for output in outputs:
+            if not 0 <= output < count:
+                raise UsageError(f"output {output} is no vertex; there are {count}, counted from 0")
+            live |= 1 << output
+        is_output = live
+        for j in reversed(range(count)):
+            for i in predecessors[j]:
+                if not 0 <= i < j:
+                    raise UsageError(f"vertex {j} is computed from {i}; predecessors must come before it")
+                if live >> j & 1:
+                    before[j] |= 1 << i
+                    live |= 1 << i
+        after = [sum(1 << k for k in range(count) if before[k] >> j & 1) for j in range(count)]
+        return cls(before, after, is_output)
+
+    @property
+    def vertices(self) -> list[int]:
+        """Those that can be eliminated: between an input and an output, in the order of evaluation."""
+        return [j for j in range(len(self.before)) if self.before[j] and self.after[j]]
+
+    def copy(self) -> Linearization:
+        """An independent copy."""
+        return Linearization(self.before.copy(), self.after.copy(), self.is_output)
+
+    def degree(self, vertex: int) -> int:
+        """Markowitz degree: multiplications that eliminating the vertex costs as things stand."""
+        return self.before[vertex].bit_count() * self.after[vertex].bit_count()
+
+    def eliminate(self, vertex: int) -> int:
+        """Take the vertex out and return what it costs. An output stays, without its out-edges."""
+        before, after = self.before, self.after
+        up, down, others = before[vertex], after[vertex], ~(1 << vertex)
+        stays = self.is_output >> vertex & 1
+        for k in bits(down):
+            before[k] = before[k] & others | up
+        for i in bits(up):
+            after[i] = (after[i] if stays else after[i] & others) | down
+        after[vertex] = 0
+        if not stays:
+            before[vertex] = 0
+        return up.bit_count() * down.bit_count()
+
+    def reach(self) -> dict[int, int]:
+        """For each intermediate: inputs that reach it times outputs that it reaches."""
+        sources, targets = [0] * len(self.before), [0] * len(self.before)
+        for j, mask in enumerate(self.before):
+            sources[j] = 0 if mask else 1 << j
+            for i in bits(mask):
+                sources[j] |= sources[i]
+        for j in reversed(range(len(self.after))):
+            targets[j] = self.is_output & 1 << j
+            for k in bits(self.after[j]):
+                targets[j] |= targets[k]
+        return {vertex: sources[vertex].bit_count() * targets[vertex].bit_count() for vertex in self.vertices}
+
+
+def elimination_cost(graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]], order: Sequence[int]) -> int:
+    """Multiplications of the Jacobian by eliminating all intermediates in this order.
+
+    Raises: UsageError for an order that is not one of the intermediates.
+    """
+    return order_cost(Linearization.of(graph), order)
+
+
+def best_order(
+    graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]], *, budget: int = 20_000, seed: int = 0
+) -> Order:
+    """The cheapest vertex order found.
+
+    Forward, reverse, Markowitz and relative Markowitz; then all orders, where false twins leave at most 18 groups of
+    intermediates, and the result is proved optimal; else ``budget`` moves of annealing from the best of them.
+    """
+    start = Linearization.of(graph)
+    found = cheapest(
+        start,
+        {
+            "forward": forward(start),
+            "reverse": reverse(start),
+            "markowitz": markowitz(start),
+            "relative markowitz": markowitz(start, discount=start.reach()),
+        },
+    )
+    groups = twins(start)
+    if len(groups) <= MOST_EXACT:
+        order, cost = _cheapest_of_all(start, groups)
+        return (
+            found._replace(proved_optimal=True) if cost == found.cost else Order(order, cost, "exhaustive search", True)
+        )
+    place = {vertex: number for number, vertex in enumerate(found.order)}
+    together = sorted(groups, key=lambda group: place[group[0]])
+    order = flat(annealed(start, together, seed=seed, budget=budget))
+    cost = order_cost(start, order)
+    return Order(order, cost, "annealing", False) if cost < found.cost else found
+
+
+def twins(start: Linearization) -> list[Group]:
+    """The intermediates in groups of false twins: the same predecessors and the same successors.
+
+    Some best order takes them out one right after the other (Bentert et al., arXiv 2506.17521).
+    """
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for vertex in start.vertices:
+        key = start.before[vertex], start.after[vertex], start.is_output >> vertex & 1
+        groups.setdefault(key, []).append(vertex)
+    return [tuple(group) for group in groups.values()]
+
+
+def _cheapest_of_all(start: Linearization, groups: Sequence[Group]) -> tuple[tuple[int, ...], int]:
+    """``best[X + j] = min best[X] + |P_j^X| |S_j^X|`` over all subsets X of the groups, 2^p at once."""
+    count = len(groups)
+    subsets = np.arange(1 << count, dtype=np.uint32)
+    costs = _degrees(start, groups, subsets)
+    best = np.full(1 << count, np.iinfo(np.int64).max // 2)
+    last = np.full(1 << count, -1, np.int8)
+    best[0] = 0
+    sizes = np.bitwise_count(subsets)
+    for size in range(count):
+        layer = subsets[sizes == size]
+        for number in range(count):
+            without = layer[layer >> number & 1 == 0]
+            after = without | np.uint32(1 << number)
+            total = best[without] + costs[number][without]
+            better = total < best[after]
+            best[after[better]], last[after[better]] = total[better], number
+    path, subset = [], (1 << count) - 1
+    while subset:
+        number = int(last[subset])
+        path.append(groups[number])
+        subset ^= 1 << number
+    return flat(path[::-1]), int(best[-1])
+
+
+def _degrees(start: Linearization, groups: Sequence[Group], subsets: Array) -> list[Array]:
+    """For every group and every subset of groups gone before it: what eliminating it costs.
+
+    Its neighbours are then those reached through the subset. Bit sets have one bit a group and one a remaining vertex.
+    """
+    bit = {vertex: number for number, group in enumerate(groups) for vertex in group}
+    ends = [j for j in range(len(start.before)) if j not in bit and (start.before[j] or start.after[j])]
+    bit |= {vertex: number for number, vertex in enumerate(ends, len(groups))}
+    weights = [len(group) for group in groups] + [1] * len(ends)
+    words = -(-len(weights) // 64)
+    up: dict[int, Array] = {}
+    down: dict[int, Array] = {}
+    order = sorted(range(len(groups)), key=lambda number: groups[number][0])
+    for number in order:
+        up[number] = _neighbours(start.before[groups[number][0]], 0, bit, up, subsets, words)
+    for number in reversed(order):
+        down[number] = _neighbours(start.after[groups[number][0]], start.is_output, bit, down, subsets, words)
+    counts = np.array(weights)
+    return [
+        _count(up[number], counts) * _count(down[number], counts) * weights[number] for number in range(len(groups))
+    ]
+
+
+def _neighbours(
+    adjacent: int, stays: int, bit: dict[int, int], reached: dict[int, Array], subsets: Array, words: int
+) -> Array:
+    """Bit sets (words, subsets) of what is reached: a neighbour, or where it is gone what it reached itself.
+
+    Vertices of ``stays`` are outputs: they are still there when they are gone as intermediates.
+    """
+    found = np.zeros((words, len(subsets)), np.uint64)
+    for vertex in bits(adjacent):
+        number = bit[vertex]
+        word, itself = number >> 6, np.uint64(1 << (number & 63))
+        if number not in reached:
+            found[word] |= itself
+            continue
+        gone = (subsets >> number & 1).astype(bool)
+        found |= np.where(gone, reached[number], np.uint64(0))
+        found[word] |= np.where(gone & (not stays >> vertex & 1), np.uint64(0), itself)
+    return found
+
+
+def _count(sets: Array, weights: Array) -> Array:
+    """Vertices in each bit set (words, subsets), where a bit stands for ``weights`` of them."""
+    total = np.zeros(sets.shape[1], np.int64)
+    for word, chunk in enumerate(sets):
+        here = weights[64 * word : 64 * (word + 1)]
+        single = np.uint64(sum(1 << k for k, weight in enumerate(here.tolist()) if weight == 1))
+        total += np.bitwise_count(chunk & single)
+        for k in np.flatnonzero(here != 1).tolist():
+            total += (chunk >> np.uint64(k) & np.uint64(1)).astype(np.int64) * here[k]
+    return total
+
+
+def bits(mask: int) -> Iterator[int]:
+    """The positions of the bits that are set, lowest first."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low

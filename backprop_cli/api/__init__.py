@@ -1,0 +1,1 @@
+"""The Python API: what each command does, one function a file; prints nothing."""

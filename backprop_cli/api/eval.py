@@ -1,0 +1,244 @@
+"""``bp eval``: metrics of a checkpoint on a split or on other data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from backprop_cli.checks.requirements import Judged, NotMetError, Requirement
+from backprop_cli.data.dataset import load_dataset, load_split
+from backprop_cli.data.examples import Dataset, Split
+from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.nn.confusion import confusion as confusion_counts
+from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.session.baselines import Baselines, baselines_of
+from backprop_cli.session.preparation import check_targets
+from backprop_cli.session.same_data import Changed, changed
+from backprop_cli.session.trained_network import Saved, open_saved
+from backprop_cli.training.evaluation import Evaluator
+
+SPLITS = ("train", "validation", "test")
+OTHER_DATA = "data"
+"""Name of the split that ``--data`` is."""
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Metrics of one split, and of ``baselines`` on it where it is a time series.
+
+    ``judged``: the requirements and whether they are met. ``unproven``: why none of them proves anything, or empty.
+    ``warnings``: what may mislead.
+    """
+
+    checkpoint: Path
+    split: str
+    examples: int
+    metrics: Mapping[str, float]
+    confusion: Mapping[str, Any] | None = None
+    baselines: Baselines = field(default_factory=dict)
+    judged: tuple[Judged, ...] = ()
+    unproven: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """What is not met, in words."""
+        missed = tuple(str(each) for each in self.judged if not each.met)
+        return (*missed, self.unproven) if self.unproven else missed
+
+    def check(self) -> None:
+        """Raise NotMetError unless every requirement is met."""
+        if self.failed:
+            raise NotMetError(self.judged, self.unproven, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp eval --json`` prints it."""
+        found: dict[str, Any] = {
+            "checkpoint": str(self.checkpoint),
+            "split": self.split,
+            "examples": self.examples,
+            "metrics": dict(self.metrics),
+            **({"requirements": [each.to_json() for each in self.judged]} if self.judged else {}),
+            **({"baselines": dict(self.baselines)} if self.baselines else {}),
+        }
+        return found if self.confusion is None else {**found, "confusion": dict(self.confusion)}
+
+
+def evaluate(
+    checkpoint: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    split: str = "test",
+    data: Path | None = None,
+    require: Sequence[str] = (),
+    confusion: bool = False,
+    accept_changed_data: bool = False,
+    plugins: Sequence[Path | str] = (),
+) -> EvalResult:
+    """Evaluate a checkpoint (a run means its best, or else last) on a split of its own data, or on the file ``data``.
+
+    ``require``: texts such as ``accuracy>=0.95``; a metric that is not configured is computed for it.
+    ``confusion``: also count true against predicted classes. ``accept_changed_data``: requirements count even if
+    the run's own files have changed. ``plugins``: files with code that the network needs.
+
+    Raises:
+        UsageError: no such split or metric, or a plugin is missing.
+        CheckpointError: the checkpoint is missing or damaged.
+        ConfigError: an override is wrong, or makes another network of the one that was trained.
+        DataError: the data cannot be read as the checkpoint's network needs it.
+
+    """
+    check_split(split)
+    if data is not None and split != "test":
+        raise UsageError(f"--split {split}: --data names the examples itself; leave one of the two out")
+    _check_overrides(overrides)
+    name = OTHER_DATA if data is not None else split
+    requirements = [Requirement.parse(text, name) for text in require]
+    saved = open_saved(find_checkpoint(Path(checkpoint)), overrides, plugins, as_trained=True)
+    evaluator = _with_required(saved, requirements)
+    if confusion and (saved.classes is None or saved.recipe.loss.task == "tokens"):
+        raise UsageError(f"--confusion: {_not_classes(saved)}")
+    examples, files = _examples(saved, split, data)
+    with saved.threads():
+        predictions, metrics = evaluator.evaluate_with_predictions(examples)
+    found = _other_data(saved, files, overrides)
+    warnings, unproven = changed_data(found), ""
+    if found is not None and requirements and not accept_changed_data:
+        unproven = f"{warnings[0]}; {found.way_out('add')}"
+        warnings = ()
+    return EvalResult(
+        checkpoint=saved.path,
+        split=name,
+        examples=len(examples.inputs),
+        metrics=metrics,
+        confusion=_confusion(saved, predictions) if confusion else None,
+        baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.to_unit),
+        judged=tuple(requirement.judge(metrics) for requirement in requirements),
+        unproven=unproven,
+        warnings=warnings,
+    )
+
+
+def check_split(split: str) -> None:
+    """Raise UsageError for a split that no run has."""
+    if split not in SPLITS:
+        raise UsageError(f"--split {split!r}: expected one of {', '.join(SPLITS)}" + did_you_mean(split, SPLITS))
+
+
+def _other_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str]) -> Changed | None:
+    """A change of the run's own files. Files that an override names are expected to be others."""
+    if not files or any(_is_below(override.partition("=")[0], _FILES) for override in overrides):
+        return None
+    return changed(saved.checkpoint.metadata, files)
+
+
+def changed_data(found: Changed | None) -> tuple[str, ...]:
+    """The warning for a change of the run's own files, which decide what is in a split."""
+    return () if found is None else (f"{found.text}; the split may hold rows that the network was trained on",)
+
+
+def _not_classes(saved: Saved) -> str:
+    if saved.recipe.loss.task == "tokens":
+        return f"{saved.loaded.config.loss.type} predicts tokens, and of those no matrix is counted"
+    if saved.recipe.loss.task == "binary":
+        return f"there are {len(saved.transform.target.names)} targets; a matrix needs one"
+    return f"{saved.loaded.config.loss.type} predicts numbers, not classes"
+
+
+_FILES = ("data.source", "data.train", "data.validation", "data.test", "data.format")
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """A trained network is evaluated as it is: other files and metrics can be named, nothing else.
+
+    Another seed or split of the same rows would put rows it was trained on into the test.
+    """
+    keys = [override.partition("=")[0] for override in overrides]
+    other_files = any(_is_below(key, _FILES) for key in keys)
+    # Of another model the checkpoint says what does not fit.
+    allowed = (*_FILES, "metrics", "model", *(("data.split", "seed") if other_files else ()))
+    for key, override in zip(keys, overrides, strict=True):
+        if _is_below(key, ("seed", "data.split")) and not other_files:
+            raise UsageError(f"override {override}: would test the network on rows it was trained on; name other data")
+        if not _is_below(key, allowed):
+            named = ", ".join([*_FILES, "metrics"])
+            raise UsageError(f"override {override}: the network is evaluated as it was trained; eval overrides {named}")
+
+
+def _is_below(key: str, sections: Sequence[str]) -> bool:
+    return any(key == section or key.startswith((f"{section}.", f"{section}[")) for section in sections)
+
+
+def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluator:
+    """The evaluator with the configured metrics, and those that are required beside them."""
+    evaluator, loss = saved.evaluator(), saved.recipe.loss
+    metrics: dict[str, Metric] = {metric.type: metric for metric in evaluator.metrics}
+    fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]
+    for requirement in requirements:
+        name = requirement.metric
+        if name == "loss" or name in metrics:
+            continue
+        if name not in fitting:
+            known = ["loss", *sorted({*metrics, *fitting})]
+            near = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise UsageError(f"--require {requirement.text!r}: unknown metric '{name}'{near}")
+        metrics[name] = METRICS[name].model_validate({})
+    return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.to_unit)
+
+
+def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Split, Mapping[str, str]]:
+    """The examples, and the sha256 of the run's own files where they come out of those."""
+    config = saved.loaded.config
+    if data is not None:
+        return other_data(saved, data, config.training.precision), {}
+    dataset = own_dataset(saved, config.training.precision)
+    if split not in dataset.splits:
+        raise no_split(split, dataset)
+    return dataset.measured[split], dataset.files
+
+
+def other_data(saved: Saved, data: Path, dtype: DTypeLike, format: str | None = None) -> Split:
+    """Examples of another file, with targets. Raises: DataError."""
+    weight = saved.loaded.config.data.sample_weight
+    split = load_split(data, saved.transform, dtype=dtype, format=format, sample_weight=weight)
+    check_targets(split, saved.recipe)
+    return split
+
+
+def own_dataset(saved: Saved, dtype: DTypeLike) -> Dataset:
+    """The data that the checkpoint's configuration names, through the transform it was trained with.
+
+    Raises: DataError.
+    """
+    config = saved.loaded.config
+    dataset = load_dataset(
+        config.data,
+        base=saved.loaded.base,
+        seed=config.seed,
+        dtype=dtype,
+        task=saved.recipe.loss.task,
+        input_shape=saved.recipe.model.input_shape,
+        fitted=saved.transform,
+    )
+    for split in dataset.splits.values():
+        check_targets(split, saved.recipe)
+    return dataset
+
+
+def no_split(split: str, dataset: Dataset) -> UsageError:
+    """The run has no such split."""
+    there = ", ".join(dataset.splits)
+    return UsageError(f"--split {split}: the run has no such split; name one it has: {there}")
+
+
+def _confusion(saved: Saved, predictions: Predictions) -> dict[str, Any]:
+    """``counts[i][j]``: examples of class i predicted as class j."""
+    classes, targets = list(saved.classes or []), np.asarray(predictions.targets)
+    counts = confusion_counts(targets.reshape(-1).astype(np.int64), predictions.labels.reshape(-1), len(classes))
+    return {"classes": classes, "counts": counts.tolist()}

@@ -1,0 +1,103 @@
+"""``bp train --find-lr``: which learning rate suits a network and its data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.api.train import begin
+from backprop_cli.errors import UsageError, warn
+from backprop_cli.nn.optimizer import FullBatch
+from backprop_cli.run.lock import refuse_locked
+from backprop_cli.session.checked_plugins import read_config, refuse_plugins
+from backprop_cli.session.resume import check_acceptance, find_run, open_run
+from backprop_cli.session.threads import blas_threads
+from backprop_cli.stopwatch import Stopwatch
+from backprop_cli.training.events import OnProgress
+from backprop_cli.training.range_test import RangeTest, check_range, range_test
+
+LOWEST, HIGHEST = 1e-7, 10.0
+"""The range of rates, where none is named."""
+
+
+@dataclass(frozen=True)
+class FoundRate:
+    """A range test, with the rate that is configured."""
+
+    test: RangeTest
+    configured: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp train --find-lr --json`` prints it; a loss that is not finite is null."""
+        test = self.test
+        return {
+            "learning_rate": test.suggestion,
+            "reason": test.reason,
+            "configured": self.configured,
+            "from": self.low,
+            "to": self.high,
+            "stopped": test.stopped or None,
+            "steps": len(test.rates),
+            "rates": test.rates.tolist(),
+            "losses": [loss if math.isfinite(loss) else None for loss in test.losses.tolist()],
+            "smoothed": test.smoothed.tolist(),
+        }
+
+
+def find_lr(
+    config: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    resume: Path | None = None,
+    low: float = LOWEST,
+    high: float = HIGHEST,
+    threads: int | None = None,
+    accept_changed_data: bool = False,
+    plugins: Sequence[Path | str] = (),
+    on_progress: OnProgress | None = None,
+) -> FoundRate:
+    """Train 100 updates at rates that grow from ``low`` to ``high``, and look at the loss. Nothing is written.
+
+    The network is that of a configuration at its initial weights, or with ``resume`` that of a run at its last
+    checkpoint, which stays as it is. The configured schedule is left out, everything else is as in training.
+    A run whose data files have changed is tested with them only if ``accept_changed_data``.
+    ``on_progress(what, done, total)`` is called as the search proceeds.
+
+    Raises:
+        UsageError: arguments that do not go together, or another process trains in the run's directory.
+        ConfigError: the configuration is wrong.
+        DataError: so is the data, or that of the run has changed.
+        CheckpointError: the run, or the checkpoint to start from, is missing, damaged or of another network.
+        CheckError: a plugin's gradient is wrong.
+
+    """
+    if (config is None) == (resume is None):
+        raise UsageError("train: give either a CONFIG or --resume RUN")
+    check_acceptance(accept_changed_data, resume)
+    wrong = check_range(low, high)
+    if wrong:
+        raise UsageError(f"--from {low:g} --to {high:g}: {wrong}")
+    watch, resumed = Stopwatch(), None
+    if resume is None:
+        refuse_plugins(plugins, config or "")
+        loaded = read_config(Path(config or ""), overrides)
+    else:
+        run, path = find_run(resume)
+        refuse_locked(run)
+        resumed = open_run(run, path, overrides, plugins, accept_changed_data)
+        loaded = resumed.loaded
+    optimizer = loaded.config.optimizer
+    if isinstance(optimizer, FullBatch):
+        raise UsageError(f"--find-lr: {optimizer.type} searches for the length of every step itself; leave it out")
+    begun = begin(loaded, resumed, threads, watch)
+    if resumed is not None:
+        for line in resumed.accepted(begun.prepared):
+            warn(line)
+    with blas_threads(begun.threads):
+        test = range_test(begun.job, begun.state, low, high, watch, on_progress)
+    return FoundRate(test, optimizer.learning_rate, low, high)

@@ -1,0 +1,119 @@
+"""``bp gradcheck``: is every gradient of a network right?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.checks.gradients import check_gradients, enough_examples
+from backprop_cli.checks.method import METHODS, Options, Order
+from backprop_cli.checks.mutants import network_score, op_score
+from backprop_cli.checks.registered import check_registered
+from backprop_cli.checks.result import Report
+from backprop_cli.config.load import Loaded
+from backprop_cli.config.schema import GradientCheckSettings
+from backprop_cli.errors import UsageError
+from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.session.checked_plugins import read_config, refuse_plugins, run_plugins
+from backprop_cli.session.preparation import is_configuration, model_of, recipe_for
+from backprop_cli.session.start import first_state
+from backprop_cli.session.threads import blas_threads
+from backprop_cli.session.trained_network import open_saved
+from backprop_cli.training.events import OnProgress
+from backprop_cli.training.step_program import INPUTS, TARGETS, WEIGHTS, Recipe
+
+_STREAM = 5  # of random numbers
+
+
+def gradcheck(
+    target: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    method: str | None = None,
+    order: Order = 1,
+    samples: int | Literal["all"] | None = None,
+    tolerance: float | None = None,
+    mutate: bool = False,
+    strict: bool = False,
+    plugins: Sequence[Path | str] = (),
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
+
+    Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
+    border pixel that is always 0 would hide a wrong gradient. ``method``, ``samples`` and ``tolerance`` default to the
+    configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
+    registered is checked, all entries. ``strict``: a check without a judged entry fails. ``mutate`` then breaks each
+    derivative rule in turn, by itself or in the network, and counts how often the check notices.
+    ``plugins``: files with code that a checkpoint needs, or that is to be checked with what is registered.
+    ``on_progress(what, done, total)`` is called as the check proceeds.
+
+    Raises:
+        UsageError: a tolerance that is not above 0, a method that there is not, a plugin that is missing.
+        ConfigError: the configuration is wrong.
+        CheckError: a gradient of a plugin of the network is wrong, or another promise is broken.
+        DataError: data that is needed to know the shapes cannot be read.
+        CheckpointError: the checkpoint is missing or damaged.
+
+    """
+    if method is not None:
+        METHODS[method]  # refuse an unknown one before anything is read
+    if tolerance is not None and not 0 < tolerance < math.inf:
+        raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
+    if target is None:
+        run_plugins(plugins, gradients=False)
+        defaults = GradientCheckSettings()
+        method, tolerance = method or defaults.method, tolerance or defaults.tolerance
+        with blas_threads(1):  # arrays of a few numbers: a second thread would cost more than it does
+            report = check_registered(method=method, order=order, tolerance=tolerance, progress=on_progress)
+            score = op_score(method=method, order=order, tolerance=tolerance, progress=on_progress) if mutate else None
+        return replace(report, score=score, strict=strict)
+    path, loaded, recipe, network = _network(Path(target), overrides, plugins)
+    seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
+    method, options = (
+        method or settings.method,
+        Options(samples or settings.samples, tolerance or settings.tolerance, seed, progress=on_progress),
+    )
+    arrays = {**network, **_batch(recipe, seed)}
+    with blas_threads(1):
+        report = check_gradients(recipe, arrays, target=str(path), method=method, order=order, options=options)
+        score = network_score(recipe, arrays, method=method, order=order, options=options) if mutate else None
+    return replace(report, score=score, strict=strict)
+
+
+def _network(
+    path: Path, overrides: Sequence[str], plugins: Sequence[Path | str]
+) -> tuple[Path, Loaded, Recipe, Mapping[str, Array]]:
+    """The file that was meant, its configuration, and the network with its vectors: initial, or a checkpoint's."""
+    if is_configuration(path):
+        refuse_plugins(plugins, path)
+        loaded = read_config(path, overrides)
+        recipe = _configured(loaded)
+        return path, loaded, recipe, first_state(loaded, recipe).network
+    saved = open_saved(find_checkpoint(path), overrides, plugins)
+    return saved.path, saved.loaded, saved.recipe, saved.state.network
+
+
+def _configured(loaded: Loaded) -> Recipe:
+    """The network, with weights of classes that are not all 1 where the configuration has such."""
+    model = model_of(loaded)
+    weighted = getattr(loaded.config.loss, "class_weight", None) not in ("none", None)
+    width = model.output_shape[-1]
+    return recipe_for(loaded, model, np.linspace(0.5, 1.5, width) if weighted else None)
+
+
+def _batch(recipe: Recipe, seed: int) -> Mapping[str, Array]:
+    rng, model = np.random.default_rng([seed, _STREAM]), recipe.model
+    batch = enough_examples(model)
+    targets = recipe.loss.draw(rng, (batch, *model.output_shape))
+    weights = {WEIGHTS: rng.random(batch)} if recipe.weighted else {}
+    noise = {name: rng.random(spec.shape) for name, spec in model.noise(batch).items()}
+    example = (batch, *model.input_shape)
+    inputs = rng.standard_normal(example) if model.vocabulary is None else rng.integers(0, model.vocabulary, example)
+    return {INPUTS: inputs, TARGETS: targets, **weights, **noise}

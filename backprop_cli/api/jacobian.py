@@ -1,0 +1,154 @@
+"""``bp jacobian``: derivatives of the trained network at rows of data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.checks.gradients import in_float64
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.format import ArrayFormat, format_of
+from backprop_cli.errors import DataError, UsageError
+from backprop_cli.inspection.axes import Axis
+from backprop_cli.inspection.named_jacobians import Mode
+from backprop_cli.inspection.named_values import OBJECTIVE, SCALARS, Point, check_names
+from backprop_cli.inspection.network_derivatives import Derivatives, Problem
+from backprop_cli.inspection.rows import examples
+from backprop_cli.inspection.units import Units
+from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.run.output import opened
+from backprop_cli.session.trained_network import Saved, open_saved
+from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
+
+RANDOM = "random"
+"""In place of a vector's file: a random one of length 1."""
+
+
+def jacobian(
+    checkpoint: Path | str,
+    source: Path | None = None,
+    *,
+    of: str | None = None,
+    by: str | None = None,
+    rows: Sequence[str] = (),
+    split: str = "test",
+    order: Mode = "auto",
+    hessian: bool = False,
+    hvp: str | None = None,
+    eigen: int | None = None,
+    per_example: bool = False,
+    units: Units = "data",
+    output: Path | None = None,
+    input_format: str | None = None,
+    plugins: Sequence[Path | str] = (),
+) -> Derivatives:
+    """The Jacobian of ``of`` by ``by`` at rows of the file ``source`` or of a split of the network's own data.
+
+    Instead, of the scalar ``of`` (by default the loss with regularization) by ``by`` (by default all parameters): the
+    whole ``hessian``; its product ``hvp`` with a vector from a file or a random one of length 1; its ``eigen`` largest
+    eigenvalues; the gradient of each row by itself (``per_example``). ``output`` is an NPZ file for the arrays.
+
+    In float64 whatever the training precision, dropout off. ``units`` data: inputs are columns of the data, and
+    predictions what ``bp predict`` prints; network: both after the transform. A column of categories has no unit but
+    the network's. ``plugins``: files with code that the network needs.
+
+    Raises:
+        UsageError: names, rows or options that do not fit, or a result that is too large.
+        CheckpointError: the checkpoint is missing or damaged.
+        DataError: the data, or the vector, cannot be read as the network needs it.
+
+    """
+    kind = _kind(hessian, hvp, eigen, per_example)
+    if kind != "jacobian" and order != "auto":
+        raise UsageError(f"--order {order}: is for Jacobians; leave it out with {_OPTIONS[kind]}")
+    if output is not None and output.suffix != ".npz":
+        raise UsageError(f"--output {output}: arrays are written as .npz")
+    saved = open_saved(find_checkpoint(Path(checkpoint)), plugins=plugins)
+    what, wrt = of or (PREDICTIONS if kind == "jacobian" else OBJECTIVE), by or _default_by(kind)
+    _check(saved, kind, what, wrt)
+    found = examples(
+        saved,
+        source,
+        split=split,
+        rows=rows,
+        first=kind == "jacobian" and what not in SCALARS,
+        with_targets=what in SCALARS,
+        input_format=input_format,
+    )
+    network = {name: vector.astype(np.float64) for name, vector in saved.state.network.items()}
+    point = Point(in_float64(saved.recipe), network, found.inputs, found.targets, found.weights)
+    problem = Problem(saved, point, found, what, wrt, units)
+    with saved.threads():
+        if kind == "jacobian":
+            result = problem.jacobian(order)
+        elif kind == "hessian":
+            result = problem.hessian()
+        elif hvp is not None:
+            result = problem.product(hvp, None if hvp == RANDOM else _vector(Path(hvp), problem.by))
+        elif eigen is not None:
+            result = problem.eigenvalues(eigen)
+        else:
+            result = problem.example_gradients(keep=output is not None)
+    return _written(result, output)
+
+
+_OPTIONS = {"hessian": "--hessian", "hvp": "--hvp", "eigenvalues": "--eigen", "per_example": "--per-example"}
+
+
+def _kind(hessian: bool, hvp: str | None, eigen: int | None, per_example: bool) -> str:
+    asked = [hessian, hvp is not None, eigen is not None, per_example]
+    chosen = [kind for kind, is_asked in zip(_OPTIONS, asked, strict=True) if is_asked]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(_OPTIONS[kind] for kind in chosen)}: are different results; ask for one")
+    return chosen[0] if chosen else "jacobian"
+
+
+def _default_by(kind: str) -> str:
+    return INPUTS if kind == "jacobian" else PARAMETERS
+
+
+def _check(saved: Saved, kind: str, of: str, by: str) -> None:
+    check_names(saved.recipe, of, by)
+    if kind != "jacobian" and of not in SCALARS:
+        raise UsageError(f"--of {of}: {_OPTIONS[kind]} is of a number: {' or '.join(SCALARS)}")
+    if by == INPUTS and saved.recipe.model.vocabulary is not None:
+        first = next(node.name for node in saved.recipe.model.nodes if node.layer.vocabulary is not None)
+        raise UsageError(f"--by {INPUTS}: the network reads tokens, which have no derivative; use --by {first}")
+    if kind == "per_example" and by != PARAMETERS and by not in saved.recipe.model.params:
+        one = next(iter(saved.recipe.model.params), PARAMETERS)
+        raise UsageError(f"--by {by}: --per-example is by {PARAMETERS}, or by one such as {one}")
+
+
+def _vector(path: Path, by: Axis) -> Array:
+    """The vector in an array file. Raises: DataError."""
+    file = DataFile(path)
+    file.check()
+    chosen = format_of(file.name, option="--hvp")
+    arrays = chosen.arrays(file) if isinstance(chosen, ArrayFormat) else {}
+    if len(arrays) != 1:
+        what = f"{len(arrays)} arrays" if arrays else "no array"
+        raise DataError(f"{file.name}: holds {what}; expected a .npy file with one vector")
+    (array,) = arrays.values()
+    if array.dtype.kind not in "biuf" or array.shape not in {by.shape, (by.size,)}:
+        wanted = " or ".join(str(list(shape)) for shape in dict.fromkeys([by.shape, (by.size,)]))
+        raise DataError(
+            f"{file.name}: holds {array.dtype} of shape {list(array.shape)}; expected numbers of shape {wanted}, as "
+            f"{by.name} has"
+        )
+    vector = np.asarray(array, np.float64).reshape(-1)
+    if not np.isfinite(vector).all():
+        place = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise DataError(f"{file.name}: element {place} (from 0) is {vector[place]}; expected a finite number")
+    return vector
+
+
+def _written(result: Derivatives, output: Path | None) -> Derivatives:
+    """The result, when its arrays are in the file."""
+    content = {**result.content, "output": None if output is None else str(output)}
+    if output is not None:
+        with opened(output) as stream:
+            np.savez(stream, **result.arrays)  # type: ignore[arg-type]
+    return Derivatives(content, result.arrays, result.axes, result.warnings)

@@ -1,0 +1,122 @@
+"""``bp show``: layers, shapes, parameters, memory, multiplications; for a run also its outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.errors import CheckpointError
+from backprop_cli.execution.plan import Plan
+from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.run.directory import RunDirectory
+from backprop_cli.run.lock import is_locked
+from backprop_cli.session.checked_plugins import read_config, read_run_config, refuse_plugins
+from backprop_cli.session.preparation import batch_size, is_configuration, network_of
+from backprop_cli.session.trained_network import open_saved
+from backprop_cli.training.step_program import Recipe, training_step
+
+_OUTCOME = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
+
+
+@dataclass(frozen=True)
+class ShowResult:
+    """A network in figures; ``run`` is how its run went, where there is one."""
+
+    layers: Sequence[Mapping[str, Any]]
+    parameters: int
+    trainable: int
+    memory: Mapping[str, int]
+    run: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp show --json`` prints it. Multiplications are for one example; the plan's bytes for one batch."""
+        found: dict[str, Any] = {
+            "layers": [dict(layer) for layer in self.layers],
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "bytes": dict(self.memory),
+        }
+        return found if self.run is None else {**found, "run": dict(self.run)}
+
+
+def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence[Path | str] = ()) -> ShowResult:
+    """Describe a configuration, a checkpoint or a run. Data is read only where nothing else says the shapes.
+
+    ``plugins``: files with code that a checkpoint or a run needs.
+
+    Raises:
+        UsageError: a plugin is missing.
+        CheckError: a plugin's gradient is wrong.
+        ConfigError: the configuration is wrong.
+        CheckpointError: the checkpoint or run is missing or damaged, or the run ended before it knew its network.
+        DataError: data that is needed to know the shapes cannot be read.
+
+    """
+    path = Path(target)
+    if is_configuration(path):
+        refuse_plugins(plugins, path)
+        loaded = read_config(path, overrides)
+        return _described(network_of(loaded), batch_size(loaded), None)
+    run = _run_without_checkpoint(path)
+    if run is not None:
+        loaded = read_run_config(run, overrides, plugins)
+        return _described(network_of(loaded), batch_size(loaded), _outcome(run))
+    saved = open_saved(find_checkpoint(path), overrides, plugins)
+    outcome = _outcome(RunDirectory(saved.path.parent.parent))
+    return _described(saved.recipe, saved.loaded.config.training.batch_size, outcome)
+
+
+def _run_without_checkpoint(path: Path) -> RunDirectory | None:
+    """The run at ``path`` that ended before it saved anything, but after it wrote down what it was about to train."""
+    try:
+        find_checkpoint(path)
+    except CheckpointError as missing:
+        try:
+            run = RunDirectory.open(path)
+        except CheckpointError:
+            raise missing from None
+        if not run.resolved.is_file():
+            raise
+        return run
+    return None
+
+
+def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> ShowResult:
+    model = recipe.model
+    multiplications = model.multiplications()
+    layers = [
+        {
+            "name": node.name,
+            "type": node.layer.type,
+            "inputs": list(node.inputs),
+            "output_shape": list(node.output_shape),
+            "parameters": sum(math.prod(param.shape) for param in node.params.values()),
+            "multiplications": multiplications[node.name],
+        }
+        for node in model.nodes
+    ]
+    plan = Plan(training_step(recipe, batch))
+    sizes = {name: recipe.layout_of(name).size * model.dtype.itemsize for name in recipe.states()}
+    network = sum(sizes[name] for name in recipe.network)
+    memory = {
+        "parameters": network,
+        "optimizer": sum(sizes.values()) - network,
+        "plan": plan.peak_bytes,
+        "plan_lower_bound": plan.lower_bound_bytes,
+    }
+    return ShowResult(layers, model.parameter_count, recipe.layout.size, memory, run)
+
+
+def _outcome(run: RunDirectory) -> Mapping[str, Any] | None:
+    """What run.json says, where there is one. A run that no process trains any more and that could not say how it
+    ended was killed.
+    """
+    if not run.record.is_file():
+        return None
+    record = run.read_record()
+    if record.get("status") == "running" and is_locked(run) is False:
+        record["status"] = "killed"
+    return {key: record[key] for key in _OUTCOME if key in record and (key != "reason" or record[key])}

@@ -1,0 +1,64 @@
+"""``bp validate``: everything short of the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.config.cautions import warnings_of, warnings_with
+from backprop_cli.session.checked_plugins import read_config
+from backprop_cli.session.configured_job import job_for
+from backprop_cli.session.preparation import prepare
+from backprop_cli.session.start import first_state
+from backprop_cli.training.loop import Trainer
+
+
+@dataclass(frozen=True)
+class ValidateResult:
+    """What a configuration comes to."""
+
+    examples: Mapping[str, int]
+    input_shape: tuple[int, ...]
+    classes: Sequence[Any] | None
+    parameters: int
+    steps: int
+    warnings: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp validate --json`` prints it."""
+        return {
+            "valid": True,
+            "examples": dict(self.examples),
+            "input_shape": list(self.input_shape),
+            "classes": None if self.classes is None else list(self.classes),
+            "parameters": self.parameters,
+            "steps": self.steps,
+            "warnings": list(self.warnings),
+        }
+
+
+def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResult:
+    """Read the configuration and its data, build the network, trace and plan its training step.
+
+    Raises:
+        ConfigError: the configuration is wrong; every problem at its place.
+        CheckError: a plugin's gradient is wrong.
+        DataError: so is the data.
+        CheckpointError: the one to start from is missing, damaged or of another network.
+
+    """
+    prepared = prepare(read_config(Path(config), overrides))
+    dataset, recipe = prepared.dataset, prepared.recipe
+    job = job_for(prepared)
+    Trainer(job, first_state(prepared.loaded, recipe, dataset)).warm_up()
+    examples = {name: len(split) for name, split in dataset.splits.items()}
+    return ValidateResult(
+        examples,
+        dataset.input_shape,
+        dataset.classes,
+        recipe.model.parameter_count,
+        job.total_steps,
+        [*warnings_of(prepared.loaded), *prepared.warnings, *warnings_with(prepared.loaded, job)],
+    )

@@ -1,0 +1,95 @@
+"""Compiled code without a compiler: the emitted source is Python, so Python can run it on the same table of addresses.
+
+Slow, but it shows on a machine without Numba whether the source computes what it should.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.autodiff.spec import Array
+from backprop_cli.execution.codegen import Assignment, Assignments, Source
+from backprop_cli.execution.element_expression import Loop
+
+_C: dict[Any, Any] = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_int64}
+_FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sqrt", "inf")
+
+
+class _Pointer:
+    def __init__(self, address: int, number: Any):
+        self._elements, self._number = ctypes.cast(address, ctypes.POINTER(_C[number])), number
+
+    def __getitem__(self, i: int) -> Any:
+        return self._number(self._elements[i])
+
+    def __setitem__(self, i: int, value: Any) -> None:
+        self._elements[i] = _C[self._number](value)
+
+
+class _Table:
+    """``table[k][i]``: element i behind the k-th address."""
+
+    def __init__(self, address: Any, number: Any):
+        self._addresses, self._number = ctypes.cast(address, ctypes.POINTER(ctypes.c_void_p)), number
+
+    def __getitem__(self, k: int) -> Any:
+        return _Pointer(self._addresses[k] or 0, self._number)
+
+
+class _Addresses(_Table):
+    def __getitem__(self, k: int) -> Any:
+        return self._addresses[k]
+
+
+def _gemm(number: Any) -> Callable[..., None]:
+    def matrix(address: int, rows: int, columns: int, distance: int) -> Array:
+        memory = (_C[number] * (rows * distance)).from_address(address)
+        return np.frombuffer(memory, number)[: rows * distance].reshape(rows, distance)[:, :columns]
+
+    def operand(flag: int, address: int, rows: int, columns: int, distance: int) -> Array:
+        # The last row may end before its distance does: read no further.
+        if flag == 112:
+            rows, columns = columns, rows
+        strided = np.empty((rows, columns), number)
+        for row in range(rows):
+            strided[row] = matrix(address + row * distance * strided.itemsize, 1, columns, columns)[0]
+        return strided.T if flag == 112 else strided
+
+    def gemm(*call: Any) -> None:
+        order, flag_a, flag_b, rows, columns, inner, alpha, a, lda, b, ldb, beta, out, ldc = call
+        assert (order, alpha, beta, ldc) == (101, 1, 0, columns)
+        product = operand(flag_a, a, rows, inner, lda) @ operand(flag_b, b, inner, columns, ldb)
+        matrix(out, rows, columns, ldc)[...] = product
+
+    return gemm
+
+
+def machine_code(text: str) -> Callable[..., None]:
+    """The replacement of ``native._machine_code``."""
+    names: dict[str, Any] = {
+        **{name: getattr(np, name) for name in _FUNCTIONS},
+        **{number.__name__: number for number in _C},
+        "sgemm": _gemm(np.float32),
+        "dgemm": _gemm(np.float64),
+    }
+    exec(text, names)
+
+    def run(float32s: Any, float64s: Any, int64s: Any, addresses: Any) -> None:
+        numbers = zip((float32s, float64s, int64s), _C, strict=True)
+        names["run"](*(_Table(address, number) for address, number in numbers), _Addresses(addresses, None))
+
+    return run
+
+
+def carry_out(loop: Loop) -> None:
+    """Run one loop by Python, as a compiler would compile it."""
+    nothing = (None,) * len(loop.operands)
+    source = Source([Assignments((Assignment(loop, nothing, nothing, True),))])
+    table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
+    address = ctypes.c_void_p(ctypes.addressof(table))
+    with np.errstate(all="ignore"):
+        machine_code(source.text())(address, address, address, address)

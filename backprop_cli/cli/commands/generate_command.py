@@ -1,0 +1,65 @@
+"""``bp generate``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+from typer import Option
+
+from backprop_cli.cli.command import CheckpointPath, Json, Plugins, command, resolve_checkpoint
+from backprop_cli.cli.terminal import emit_json, write
+
+
+@command(
+    "bp generate runs/names_gru/latest --prompt ma --tokens 40",
+    "bp generate runs/names_gru/latest --temperature 0.8 --top-k 5 --seed 1",
+    codes=(5,),
+)
+def generate(
+    checkpoint: CheckpointPath,
+    prompt: Annotated[str, Option("--prompt", metavar="TEXT", help="What the text begins with.")] = "",
+    tokens: Annotated[int, Option("--tokens", metavar="N", help="How many tokens are added.")] = 500,
+    temperature: Annotated[
+        float,
+        Option("--temperature", metavar="T", help="Below 1 probable tokens gain; 0 always takes the most probable."),
+    ] = 1.0,
+    top_k: Annotated[
+        int | None, Option("--top-k", metavar="K", help="Draw from the K most probable tokens only.")
+    ] = None,
+    seed: Annotated[int, Option("--seed", metavar="N", help="Another seed, another text.")] = 0,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Continue a text, token by token, with a network trained on one."""
+    from backprop_cli.api.generate import generate as job
+
+    written = ""
+
+    def show(text: str) -> None:
+        nonlocal written
+        if not written:
+            text = prompt + text
+        write(text)
+        written = text
+
+    try:
+        result = job(
+            resolve_checkpoint(checkpoint),
+            prompt=prompt,
+            tokens=tokens,
+            temperature=temperature,
+            top_k=top_k,
+            seed=seed,
+            on_text=None if as_json else show,
+            plugins=list(plugins or []),
+        )
+    except BaseException:
+        if written and not written.endswith("\n"):  # whatever is said next begins a line
+            with contextlib.suppress(BrokenPipeError):
+                write("\n")
+        raise
+    if as_json:
+        emit_json(result.to_json())
+    elif not written.endswith("\n"):
+        write("\n" if written else f"{prompt}\n")

@@ -1,0 +1,39 @@
+"""``bp list``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Argument
+
+from backprop_cli.cli.command import Json, Plugins, command
+from backprop_cli.cli.terminal import emit, emit_json
+
+
+@command(
+    "bp list layers",
+    "bp list layers dense",
+    "bp list layers --plugins configs/plugins/my_layers.py",
+    codes=(3,),
+    name="list",
+)
+def list_(
+    kind: Annotated[
+        str | None,
+        Argument(metavar="KIND", help="layers, losses, optimizers, ...; without: the kinds.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None, Argument(metavar="NAME", help="One of the kind: shows its page.", show_default=False)
+    ] = None,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """List what a configuration can name, or show the page of one."""
+    from backprop_cli.api.list_types import listing
+    from backprop_cli.report.results import listing_text
+
+    found = listing(kind, name, plugins=list(plugins or []))
+    if as_json:
+        emit_json(found)
+    else:
+        emit(listing_text(found))

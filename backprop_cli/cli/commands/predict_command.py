@@ -1,0 +1,56 @@
+"""``bp predict``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from backprop_cli.cli.command import CheckpointPath, Plugins, command, resolve_checkpoint
+from backprop_cli.cli.terminal import standard_output
+from backprop_cli.errors import DataError, UsageError
+
+
+@command(
+    "bp predict runs/iris/latest datasets/iris.csv --output predictions.csv",
+    "cat datasets/iris.csv | bp predict runs/iris/latest - --proba > predictions.csv",
+    codes=(3, 5, 6),
+)
+def predict(
+    checkpoint: CheckpointPath,
+    source: Annotated[
+        str | None, Argument(metavar="INPUT|-", help="Rows without targets; - is standard input.", show_default=False)
+    ] = None,
+    output: Annotated[str, Option("--output", "-o", metavar="FILE|-", help="Where predictions go.")] = "-",
+    format_: Annotated[
+        str | None, Option("--format", metavar="FORMAT", help="csv, jsonl or npz; default: as FILE ends, else csv.")
+    ] = None,
+    input_format: Annotated[
+        str | None,
+        Option("--input-format", metavar="FORMAT", help="Format of INPUT; default: as it ends, else csv."),
+    ] = None,
+    proba: Annotated[bool, Option("--proba", help="Also the probability of every class.")] = False,
+    plugins: Plugins = None,
+) -> None:
+    """Predict rows of a file or of standard input, in their order."""
+    if source in (None, "-") and sys.stdin is None:
+        raise DataError("standard input: is closed; name a file")
+    if source is None and sys.stdin.isatty():
+        raise UsageError("predict: INPUT is missing; name a file, or - for standard input")
+    if format_ == "npz" and output == "-" and sys.stdout.isatty():
+        raise UsageError("predict: npz is binary and would be printed on the terminal; name a file with --output")
+    from backprop_cli.api.predict import predict as job
+
+    found = resolve_checkpoint(checkpoint)
+    job(
+        found,
+        sys.stdin.buffer if source in (None, "-") else Path(source or ""),
+        standard_output() if output == "-" else Path(output),
+        input_format=input_format,
+        format=format_,
+        proba=proba,
+        plugins=list(plugins or []),
+    )
+    sys.stdout.flush()

@@ -1,0 +1,148 @@
+"""``bp train``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from backprop_cli.cli.command import AcceptChangedData, Json, Overrides, Plugins, command, finish
+from backprop_cli.cli.terminal import emit, emit_json, is_plain, say
+from backprop_cli.errors import BpError, UsageError
+
+
+@command(
+    "bp train configs/digits.yaml optimizer.learning_rate=1e-2",
+    "bp train --resume runs/digits/latest training.epochs=60",
+    "bp train configs/digits.yaml --find-lr",
+    codes=(3, 4, 5, 6, 129),
+)
+def train(
+    config: Annotated[Path | None, Argument(metavar="CONFIG", help="Configuration file (YAML).")] = None,
+    overrides: Overrides = None,
+    resume: Annotated[
+        Path | None, Option("--resume", metavar="RUN", help="Go on with this run at its last checkpoint.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, Option("--run-dir", metavar="DIR", help="Directory of the run, new or empty.")
+    ] = None,
+    threads: Annotated[int | None, Option("--threads", metavar="N", min=1, help="Threads of a step.")] = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Check everything short of the first step; write nothing.")
+    ] = False,
+    max_seconds: Annotated[
+        float | None, Option("--max-seconds", metavar="S", help="Stop after so many seconds (training.max_seconds).")
+    ] = None,
+    overfit_batches: Annotated[
+        int | None,
+        Option("--overfit-batches", metavar="N", help="Train and evaluate on N batches alone, as a check."),
+    ] = None,
+    find_lr: Annotated[
+        bool, Option("--find-lr", help="Look for a learning rate instead: a range test; write no run.")
+    ] = False,
+    low: Annotated[float | None, Option("--from", metavar="RATE", help="With --find-lr: the first rate, 1e-7.")] = None,
+    high: Annotated[float | None, Option("--to", metavar="RATE", help="With --find-lr: the last rate, 10.")] = None,
+    plot: Annotated[
+        Path | None, Option("--plot", metavar="FILE.png", help="With --find-lr: draw it; needs the extra [plot].")
+    ] = None,
+    quiet: Annotated[bool, Option("--quiet", help="No progress; warnings only.")] = False,
+    accept_changed_data: AcceptChangedData = False,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network and write a run directory."""
+    from backprop_cli.stopwatch import PROCESS_BEGAN, Stopwatch
+
+    watch = Stopwatch(PROCESS_BEGAN)
+
+    from backprop_cli.api.train import train as job
+    from backprop_cli.report.console import Console
+    from backprop_cli.report.results import train_text
+
+    watch.lap("import")
+    asked = {"training.max_seconds": max_seconds, "training.overfit_batches": overfit_batches}
+    given = [*(overrides or []), *(f"{key}={value}" for key, value in asked.items() if value is not None)]
+    if resume is not None and config is not None and "=" in str(config):
+        # With --resume there is no CONFIG: the first word is an override like the others.
+        given.insert(0, str(config))
+        config = None
+    if find_lr:
+        _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run})
+        asked_of_job = {"resume": resume, "threads": threads, "accept_changed_data": accept_changed_data}
+        _find_lr(config, given, (low, high), plot, quiet, as_json, plugins=list(plugins or []), **asked_of_job)
+        return
+    _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
+    with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
+        try:
+            result = job(
+                config,
+                given,
+                resume=resume,
+                run_dir=run_dir,
+                threads=threads,
+                dry_run=dry_run,
+                accept_changed_data=accept_changed_data,
+                plugins=list(plugins or []),
+                on_event=console.show,
+                watch=watch,
+            )
+        except BpError as error:
+            console.record(error.printed())  # printed where every error is
+            raise
+        text = train_text(result.to_json())
+        console.record(text)
+    if as_json:
+        emit_json(result.to_json())
+    else:
+        emit(text)
+    finish(result.exit_code)
+
+
+def _refuse(reason: str, options: dict[str, bool]) -> None:
+    """Raise UsageError for an option that is given and does not go with the others."""
+    for option, is_given in options.items():
+        if is_given:
+            raise UsageError(f"{option}: {reason}; leave it out")
+
+
+def _find_lr(
+    config: Path | None,
+    overrides: list[str],
+    span: tuple[float | None, float | None],
+    plot: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """``options``: those that the job has, too."""
+    from backprop_cli.api.find_lr import HIGHEST, LOWEST
+    from backprop_cli.api.find_lr import find_lr as job
+    from backprop_cli.report.picture import check_picture, encoded
+    from backprop_cli.report.progress import Progress
+    from backprop_cli.report.range_chart import range_figure, range_text
+    from backprop_cli.run.output import opened
+
+    if plot is not None:
+        check_picture(plot, "--plot")
+    low, high = (
+        given if given is not None else default for given, default in zip(span, (LOWEST, HIGHEST), strict=True)
+    )
+    with Progress(sys.stderr, quiet or is_plain(sys.stderr)) as progress:
+        result = job(
+            config,
+            overrides,
+            low=low,
+            high=high,
+            on_progress=progress,
+            **options,
+        ).to_json()
+    if plot is not None:
+        with opened(plot) as stream:
+            stream.write(encoded(range_figure(result), plot.suffix))
+        say(f"plot {plot}")
+    if as_json:
+        emit_json(result)
+    else:
+        emit(range_text(result))

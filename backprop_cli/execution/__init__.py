@@ -1,0 +1,1 @@
+"""How programs run fast: rewriting, plans and their memory, fast kernels, tiling, compiled steps, recomputation."""

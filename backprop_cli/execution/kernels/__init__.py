@@ -1,0 +1,1 @@
+"""Fast ways to run an op."""

@@ -1,0 +1,148 @@
+"""Nests: runs of ops on the same indexes, compiled into one nest of loops.
+
+Each element goes through all ops of a nest before the next one is touched: what only the nest itself reads stays in a
+register and needs no memory at all. Products of matrices stay BLAS's, called from the compiled code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from backprop_cli.autodiff.ops.linalg import Matmul
+from backprop_cli.autodiff.spec import Array
+from backprop_cli.autodiff.value import Value
+from backprop_cli.execution.codegen import Assignment, Assignments, Product
+from backprop_cli.execution.element_expression import Loop
+from backprop_cli.execution.native import blas
+
+FEW = 256
+"""Elements up to which a function of the C library is called for each; NumPy computes several at a time."""
+
+_DTYPES = ("float32", "float64", "int64")
+
+Place = tuple[int, tuple[int, ...]]
+"""Where a loop finds an operand in the memory of its base value: first byte, strides."""
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Nodes of one shape at the positions ``first`` to ``last`` of the program, computed index by index."""
+
+    nodes: tuple[Value, ...]
+    first: int
+    last: int
+    base: Mapping[Value, Value]
+
+    room = 0
+    """Elements that a value needs which only the nest reads."""
+
+    def bind(self, values: Mapping[Value, Array], kept: Callable[[Value], bool]) -> Assignments | Product:
+        """What is to be compiled; ``kept`` says whether a result is read after the nest."""
+        if _loop_of(self.nodes[0], values) is None:
+            return _product(self.nodes[0], values)
+        numbers = {node: number for number, node in enumerate(self.nodes)}
+        return Assignments(tuple(self._assignment(node, values, numbers, kept(node)) for node in self.nodes))
+
+    def _assignment(
+        self, node: Value, values: Mapping[Value, Array], numbers: Mapping[Value, int], kept: bool
+    ) -> Assignment:
+        loop = _loop_of(node, values)
+        assert loop is not None
+        sources = [self.base[operand] for operand in node.inputs]
+        made = [numbers.get(source) for source in sources]
+        known = [x.array.item() if x.array is not None and x.size == 1 else None for x in sources]
+        more = [None] * (len(loop.operands) - len(sources))  # arrays of the op's own
+        return Assignment(loop, (*made, *more), (*known, *more), kept)
+
+
+@dataclass
+class _Group:
+    """A nest that is being collected."""
+
+    shape: tuple[int, ...] = ()
+    closed: bool = False  # nothing can join it
+    members: list[tuple[int, Value]] = field(default_factory=list)
+    places: dict[Value, Place] = field(default_factory=dict)  # by base value
+
+    def takes(self, shape: tuple[int, ...], places: Mapping[Value, Place]) -> bool:
+        """Whether every memory is touched at one place by all ops: then they can take turns at each index."""
+        if self.closed or shape != self.shape:
+            return False
+        return all(self.places.get(base, place) == place for base, place in places.items())
+
+
+def find_nests(nodes: Sequence[Value], base: Mapping[Value, Value], arrays: Mapping[Value, Array]) -> list[Nest]:
+    """All ops that compile, in nests as large as possible.
+
+    ``base`` maps a view to the value whose memory it shows, ``arrays`` has every value's shape and strides.
+    """
+    finder = _Finder(base, arrays)
+    for position, node in enumerate(nodes):
+        if node.op is not None and base[node] is node:
+            finder.read(position, node)
+    finder.close()
+    return finder.nests
+
+
+class _Finder:
+    def __init__(self, base: Mapping[Value, Value], arrays: Mapping[Value, Array]):
+        self.nests: list[Nest] = []
+        self._base, self._arrays = base, arrays
+        self._group = _Group()
+
+    def close(self) -> None:
+        """The group at hand is a nest."""
+        positions = [position for position, _ in self._group.members]
+        if positions:
+            nodes = tuple(node for _, node in self._group.members)
+            self.nests.append(Nest(nodes, positions[0], positions[-1], self._base))
+        self._group = _Group()
+
+    def read(self, position: int, node: Value) -> None:
+        """The next node joins the group, or ends it."""
+        loop = _loop_of(node, self._arrays)
+        if loop is None or not _compiles(node, loop):
+            self.close()
+            if isinstance(node.op, Matmul) and blas() and _product(node, self._arrays).fits:
+                self._group = _Group(closed=True, members=[(position, node)])
+        else:
+            self._join(position, node, loop)
+
+    def _join(self, position: int, node: Value, loop: Loop) -> None:
+        places = self._places(node, loop)
+        alone = bool(loop.start) or places is None
+        if alone or not self._group.takes(loop.out.shape, places or {}):
+            self.close()
+            self._group = _Group(loop.out.shape, alone)
+        self._group.members.append((position, node))
+        self._group.places |= places or {}
+
+    def _places(self, node: Value, loop: Loop) -> dict[Value, Place] | None:
+        """Where the loop touches each memory; None where it touches one at two places."""
+        found: dict[Value, Place] = {}
+        for value, array in [*zip(node.inputs, loop.operands, strict=False), (node, loop.out)]:
+            if value.array is not None:
+                continue
+            owner = self._base[value]
+            strides = tuple(0 if n == 1 else stride for n, stride in zip(array.shape, array.strides, strict=True))
+            place = array.ctypes.data - self._arrays[owner].ctypes.data, strides
+            if found.setdefault(owner, place) != place:
+                return None
+        return found
+
+
+def _loop_of(node: Value, arrays: Mapping[Value, Array]) -> Loop | None:
+    assert node.op is not None
+    return node.op.loop(*(arrays[operand] for operand in node.inputs), out=arrays[node])
+
+
+def _compiles(node: Value, loop: Loop) -> bool:
+    if loop.calls_library and node.size > FEW:
+        return False
+    return all(array.dtype.name in _DTYPES for array in (*loop.operands, loop.out))
+
+
+def _product(node: Value, arrays: Mapping[Value, Array]) -> Product:
+    a, b = (arrays[operand] for operand in node.inputs)
+    return Product(a, b, arrays[node])

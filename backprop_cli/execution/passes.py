@@ -1,0 +1,121 @@
+"""Program -> program: drop dead nodes, merge equal nodes, fold constants, apply each op's own simplification."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import reduce
+from itertools import chain
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.autodiff.evaluate import compute
+from backprop_cli.autodiff.op import Op
+from backprop_cli.autodiff.program import Program
+from backprop_cli.autodiff.value import Value, constant, scope, toposort
+from backprop_cli.execution.shared_products import Joined, find_sums, merged
+
+_FOLD_LIMIT = 64
+"""Largest constant, in elements, that folding may make. Views cost nothing as they are: only scalars are folded."""
+
+
+def simplify(program: Program) -> Program:
+    """An equal program without dead, repeated or constant work. Inputs stay the same values."""
+    rebuilt = simplified([*program.outputs.values(), *program.updates.values()])
+    outputs = dict(zip(program.outputs, rebuilt[: len(program.outputs)], strict=True))
+    updates = dict(zip(program.updates, rebuilt[len(program.outputs) :], strict=True))
+    return Program(program.inputs, outputs, updates)
+
+
+def simplified(outputs: Sequence[Value]) -> list[Value]:
+    """Rebuild what ``outputs`` need, operands first; what nothing needs is never visited."""
+    order = toposort(outputs)
+    rebuilder = _Rebuilder()
+    new: dict[Value, Value] = {}
+    users = Counter(chain(outputs, *(node.inputs for node in order)))
+    sums = find_sums(order, users)
+    for node in order:
+        with scope(node.layer), np.errstate(all="ignore"):
+            new[node] = rebuilder.rebuilt(node, [new[operand] for operand in node.inputs])
+            if node in sums:
+                new[node] = rebuilder.total(new[node], [new[term] for term in sums[node]])
+        if users[node] > 1:
+            rebuilder.shared.add(new[node])
+    return [new[output] for output in outputs]
+
+
+def numbers_first(program: Program) -> Program:
+    """The same program, in which numbers made of nothing but numbers are computed before all else.
+
+    They would stand between ops on arrays that one loop can do together.
+    """
+    new: dict[Value, Value] = {}
+    early: set[Value] = set()
+    for node in program.nodes:
+        if node.ndim == 0 and all(operand in early for operand in node.inputs):
+            early.add(node)
+    for node in sorted(program.nodes, key=lambda node: (node not in early, node.index)):
+        with scope(node.layer):
+            new[node] = node if node.op is None else node.op(*(new[operand] for operand in node.inputs))
+    outputs = {name: new[value] for name, value in program.outputs.items()}
+    return Program(program.inputs, outputs, {name: new[value] for name, value in program.updates.items()})
+
+
+class _Rebuilder:
+    """Makes each node anew: folded, replaced by its op's own rule, or merged with an equal one."""
+
+    def __init__(self) -> None:
+        self.known: dict[Any, Value] = {}
+        self.shared: set[Value] = set()  # values that more than one node reads
+        self.joined = Joined()
+
+    def rebuilt(self, node: Value, operands: Sequence[Value]) -> Value:
+        """The node on known operands."""
+        return self._merged(node) if node.op is None else self._applied(node.op, operands)
+
+    def total(self, node: Value, terms: Sequence[Value]) -> Value:
+        """``node``, which is the sum of ``terms``, or what makes it with fewer ops."""
+        fewer = merged(term for term in terms if term not in self.shared)
+        rest = [term for term in terms if term in self.shared]
+        if len(fewer) + len(rest) == len(terms):
+            return node
+        return self._absorbed(reduce(add, [*fewer, *rest]))
+
+    def _applied(self, op: Op, operands: Sequence[Value]) -> Value:
+        node = op(*operands)
+        arrays = [operand.array for operand in operands if operand.array is not None]
+        if len(arrays) == len(operands) and node.size <= (1 if op.is_view else _FOLD_LIMIT):
+            return self._merged(constant(np.array(compute(op, arrays))))
+        better = op.simplify(*operands) or self.joined.part(node)
+        return self._merged(node) if better is None or self._repeats_work(better, operands) else self._absorbed(better)
+
+    def _repeats_work(self, better: Value, operands: Sequence[Value]) -> bool:
+        """Whether it is a product made in place of one that others read: then there would be two."""
+        return _is_product(better) and any(operand in self.shared and _is_product(operand) for operand in operands)
+
+    def _absorbed(self, value: Value) -> Value:
+        """A value that a rule made from known operands: its new nodes are rebuilt, known ones stay."""
+        if value.op is None or _key(value) in self.known:
+            return self._merged(value)
+        return self._applied(value.op, [self._absorbed(operand) for operand in value.inputs])
+
+    def _merged(self, node: Value) -> Value:
+        known = self.known.setdefault(_key(node), node)
+        if known is node:
+            self.joined.enter(node)
+        return known
+
+
+def _is_product(value: Value) -> bool:
+    return value.op is not None and value.op.multiplications(*(x.spec for x in value.inputs)) > 0
+
+
+def _key(node: Value) -> Any:
+    # Nodes in `known` keep their operands alive, so an id is never used again while it is looked up.
+    if node.op is not None:
+        return (node.op, *(id(operand) for operand in node.inputs))
+    if node.array is not None and node.size <= _FOLD_LIMIT:
+        return (node.spec, node.array.tobytes())
+    return id(node)

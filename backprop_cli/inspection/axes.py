@@ -1,0 +1,79 @@
+"""What the elements of a network's values are called: features, classes, places in a parameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop_cli.inspection.named_values import OUTPUTS, SCALARS
+from backprop_cli.inspection.rows import Examples
+from backprop_cli.session.trained_network import Saved
+from backprop_cli.training.layout import Layout
+from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """The elements of a named value.
+
+    ``names``: of the elements of one example, or empty: then they are called by their index. ``rows``: the rows of the
+    batch that the first axis of ``shape`` is, if it is one. ``layout``: where it is a vector of parameters.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    names: Sequence[str] = ()
+    rows: Sequence[int] | None = None
+    layout: Layout | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def label(self, element: int) -> str:
+        """What an element is called: ``petal_length``, ``row 17 setosa``, ``dense_1.weight[0,3]``."""
+        if self.layout is not None:
+            name, index = self.layout.name_at(element)
+            return f"{name}{_bracketed(index)}"
+        if self.rows is None:
+            return self._of_example(element, self.shape)
+        row, inside = divmod(element, max(1, self.size // len(self.rows)))
+        return f"row {self.rows[row]} {self._of_example(inside, self.shape[1:])}"
+
+    def _of_example(self, element: int, shape: tuple[int, ...]) -> str:
+        if self.names:
+            return self.names[element]
+        return f"{self.name}{_bracketed(tuple(int(i) for i in np.unravel_index(element, shape)) if shape else ())}"
+
+    def labels(self) -> list[str]:
+        """All of them."""
+        return [self.label(element) for element in range(self.size)]
+
+
+def _bracketed(index: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, index))}]" if index else ""
+
+
+def axis_of(saved: Saved, name: str, shape: tuple[int, ...], found: Examples) -> Axis:
+    """The axis of a named value of this shape at these examples."""
+    if name == PARAMETERS:
+        return Axis(name, shape, layout=saved.recipe.layout)
+    if name in SCALARS or name in saved.recipe.model.params:
+        return Axis(name, shape)
+    rows = None if found.is_single else found.rows.tolist()
+    names: Sequence[str] = ()
+    if name == INPUTS:
+        names = saved.transform.feature_names
+    elif name in (PREDICTIONS, OUTPUTS):
+        names = _output_names(saved)
+    width = math.prod(shape if rows is None else shape[1:])
+    return Axis(name, shape, names if len(names) == width else (), rows)
+
+
+def _output_names(saved: Saved) -> list[str]:
+    classes = saved.classes if saved.recipe.loss.task == "classes" else None
+    return [str(name) for name in classes or saved.recipe.loss.output_names(saved.target_names or ())]

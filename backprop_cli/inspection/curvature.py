@@ -1,0 +1,136 @@
+"""Gradient and Hessian of a network's loss at given examples, and the gradients of single examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop_cli.accumulation.directions import Many, computed
+from backprop_cli.autodiff import Array, Value, grad, hvp, input_
+from backprop_cli.inspection.named_jacobians import layout_of
+from backprop_cli.inspection.named_values import Named, Point
+from backprop_cli.training.step_program import PARAMETERS
+
+BATCH = 512
+"""Examples of which a derivative by parameters is taken at once."""
+_MOST_NUMBERS = 1 << 24
+"""Numbers that the gradients of single examples may have at once (128 MB)."""
+
+
+class Curvature:
+    """Gradient, Hessian-vector products and Hessian of the scalar ``of`` by ``by``, as flat arrays.
+
+    ``slopes`` (size,): derivatives are by ``by / slopes``, as by inputs in another unit. A scalar is a mean over the
+    examples (or what counts of them: see ``Loss.count``), so that its derivatives by parameters are taken of some
+    examples at a time.
+    """
+
+    def __init__(self, point: Point, of: str, by: str, slopes: Array | None = None):
+        self.point, self.of, self.by = point, of, by
+        self._slopes = np.ones(()) if slopes is None else slopes
+        count = len(point.inputs)
+        # The derivative by values that there is one of an example is no mean of derivatives.
+        self._batch = min(count, BATCH) if by == PARAMETERS or by in point.recipe.model.params else count
+        self._pieces: dict[int, _Piece] = {}
+        self.size = self._piece(min(count, self._batch)).layout.size
+
+    def gradient(self) -> Array:
+        """Shapes: -> (size,)."""
+        return self._slopes * self._mean(lambda piece: piece.gradient())
+
+    def products(self, vectors: Array) -> Array:
+        """``H v`` of each. Shapes: (n, size) -> (n, size)."""
+        return self._slopes * self._mean(lambda piece: piece.products(self._slopes * vectors)[0])
+
+    def hessian(self) -> Array:
+        """Shapes: -> (size, size); row k is ``H e_k``, so that it is symmetric but for rounding."""
+        return self._slopes * self._slopes[..., None] * self._mean(lambda piece: piece.products.units()[0])
+
+    def _mean(self, compute: Callable[[_Piece], Array]) -> Array:
+        count, total, whole = len(self.point.inputs), np.zeros(()), self._count(self.point)
+        for start in range(0, count, self._batch):
+            part = self.point.part(start, min(start + self._batch, count))
+            piece = self._piece(len(part.inputs))
+            piece.write(part)
+            total = total + (self._count(part) / whole) * compute(piece)
+        return total
+
+    def _count(self, point: Point) -> int:
+        return len(point.inputs) if point.targets is None else max(point.recipe.loss.count(point.targets), 1)
+
+    def _piece(self, size: int) -> _Piece:
+        if size not in self._pieces:
+            self._pieces[size] = _Piece(self.point.part(0, size), self.of, self.by)
+        return self._pieces[size]
+
+
+class _Piece:
+    """The derivatives traced for a number of examples, whose arrays can be written."""
+
+    def __init__(self, point: Point, of: str, by: str):
+        self.named = Named(point.copy())
+        scalar, wrt = self.named.of(of), self.named.by(by)
+        self.layout = layout_of(wrt)
+        direction = input_("direction", (self.layout.size,), scalar.dtype)
+        self._gradient = self._joined(grad(scalar, wrt))
+        product = self._joined(hvp(scalar, wrt, list(self.layout.values(direction).values())))
+        self.products = Many([product], [direction], self.named.feed)
+
+    def _joined(self, parts: Sequence[Value]) -> Value:
+        return self.layout.join(dict(zip(self.layout.shapes, parts, strict=True)))
+
+    def write(self, part: Point) -> None:
+        """Other examples, as many."""
+        self.named.write(part)
+
+    def gradient(self) -> Array:
+        """Shapes: -> (size,)."""
+        return computed([self._gradient], self.named.feed)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleGradients:
+    """The gradient of each example's own loss: its ``losses``, ``norms``, and ``cosines`` with the mean of them.
+
+    A cosine is NaN where the gradient or the mean is 0. ``mean``: (size,), the gradient of the batch. ``gradients``:
+    (examples, size) where they are kept.
+    """
+
+    losses: Array
+    norms: Array
+    cosines: Array
+    mean: Array
+    gradients: Array | None
+
+
+def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> ExampleGradients:
+    """The gradient of ``of`` (a scalar) by ``by`` (parameters) for each example as a batch of its own.
+
+    One program for one example, run for many at once: the examples are its batch of directions. Where ``of`` is a mean
+    over examples, the mean of their gradients is the gradient of the batch; of tokens, where it is a mean over
+    positions, it is if all have as many that count.
+    """
+    one = Named(point.part(0, 1))
+    scalar, wrt = one.of(of), one.by(by)
+    layout = layout_of(wrt)
+    flat = layout.join(dict(zip(layout.shapes, grad(scalar, wrt), strict=True)))
+    arrays = [array for name, array in point.arrays.items() if name in one.inputs]
+    over = [one.inputs[name] for name in point.arrays if name in one.inputs]
+    feed = {value: array for value, array in one.feed.items() if value not in over}
+    many = Many([scalar, flat], over, feed)
+    mean = Curvature(point, of, by).gradient()
+    count = len(point.inputs)
+    losses, norms, cosines = np.empty(count), np.empty(count), np.empty(count)
+    kept = np.empty((count, layout.size)) if keep else None
+    step = min(many.at_once, max(1, _MOST_NUMBERS // layout.size))
+    for start in range(0, count, step):
+        here = slice(start, min(start + step, count))
+        losses[here], gradients = many(*(array[here, None] for array in arrays))
+        norms[here] = np.linalg.norm(gradients, axis=1)
+        with np.errstate(all="ignore"):
+            cosines[here] = gradients @ mean / (norms[here] * np.linalg.norm(mean))
+        if kept is not None:
+            kept[here] = gradients
+    return ExampleGradients(losses, norms, cosines, mean, kept)

@@ -1,0 +1,103 @@
+"""Jacobians of a network at given examples: any named value by any other. Nothing is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.accumulation.directions import Many, computed
+from backprop_cli.accumulation.jacobians import Accumulation, Linearized, accumulation
+from backprop_cli.autodiff import Array, Value, input_, jvp, reshape, toposort, vjp
+from backprop_cli.errors import UsageError
+from backprop_cli.inspection.named_values import Named, Point
+from backprop_cli.training.layout import Layout
+
+Mode = Literal["auto", "forward", "reverse", "best"]
+
+_MOST_NUMBERS = 1 << 27
+"""Numbers of the largest array that ``best`` may make on the way (1 GB)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Jacobian:
+    """``matrix`` (of's elements, by's elements), and how it was accumulated.
+
+    ``executed``: forward, reverse or best; none where ``of`` does not depend on ``by``. ``costs``: the orders and what
+    they cost; None where the network is too large to compare them.
+    """
+
+    matrix: Array
+    executed: Literal["forward", "reverse", "best", "none"]
+    costs: Accumulation | None
+
+
+def jacobian(point: Point, of: str, by: str, mode: Mode = "auto") -> Jacobian:
+    """The Jacobian of one named value by another.
+
+    ``forward`` runs many tangents at once, ``reverse`` many cotangents. ``best`` is the elimination order of the fewest
+    multiplications that was found (see ``accumulation``), and ``auto`` the cheapest of the three.
+
+    Raises: UsageError where ``best`` is asked of a network that is too large for it.
+    """
+    named = Named(point)
+    out, wrt = named.of(of), named.by(by)
+    columns = sum(w.size for w in wrt)
+    graph = Linearized([out], wrt)
+    if not graph.live.intersection(graph.inputs.values()):
+        return Jacobian(np.zeros((out.size, columns)), "none", None)
+    costs = accumulation([out], wrt) if graph.is_countable else None
+    if mode == "best" or (mode == "auto" and _is_best(costs)):
+        entries = _eliminated(costs)
+        if entries is not None:
+            parts = [part.reshape(out.size, -1) for part in computed(entries, named.feed)]
+            return Jacobian(np.concatenate(parts, axis=1), "best", costs)
+        if mode == "best":
+            raise UsageError(
+                f"--order best: the Jacobian of {of} by {by} is too large on the way; use --order auto, fewer rows "
+                "(--row) or another --by"
+            )
+    is_forward = mode == "forward" or (mode != "reverse" and _is_forward_cheaper(costs, out.size, columns))
+    run = by_tangents if is_forward else by_cotangents
+    return Jacobian(run(out, wrt, named.feed), "forward" if is_forward else "reverse", costs)
+
+
+def _eliminated(costs: Accumulation | None) -> list[Value] | None:
+    """The Jacobians as more program; None where orders cannot be compared, or an array on the way is too large."""
+    if costs is None:
+        return None
+    (entries,) = costs.jacobians()
+    return entries if all(node.size <= _MOST_NUMBERS for node in toposort(entries)) else None
+
+
+def _is_best(costs: Accumulation | None) -> bool:
+    return costs is not None and costs.best.cost < min(costs.forward.cost, costs.reverse.cost)
+
+
+def _is_forward_cheaper(costs: Accumulation | None, rows: int, columns: int) -> bool:
+    return columns < rows if costs is None else costs.forward.cost < costs.reverse.cost
+
+
+def by_tangents(out: Value, wrt: Sequence[Value], feed: Mapping[Value, Array]) -> Array:
+    """The Jacobian (out's elements, elements of ``wrt``) in forward mode: its columns, many tangents at once."""
+    layout = layout_of(wrt)
+    direction = input_("tangent", (layout.size,), out.dtype)
+    (image,) = jvp([out], wrt, list(layout.values(direction).values()))
+    (columns,) = Many([image], [direction], feed).units()
+    return columns.reshape(layout.size, out.size).T
+
+
+def by_cotangents(out: Value, wrt: Sequence[Value], feed: Mapping[Value, Array]) -> Array:
+    """The same in reverse mode: its rows, many cotangents at once."""
+    layout = layout_of(wrt)
+    direction = input_("cotangent", (out.size,), out.dtype)
+    pulled = vjp([out], wrt, [reshape(direction, out.shape)])
+    (rows,) = Many([layout.join(dict(zip(layout.shapes, pulled, strict=True)))], [direction], feed).units()
+    return rows
+
+
+def layout_of(values: Sequence[Value]) -> Layout:
+    """Where the elements of each of ``values`` are in one vector of all."""
+    return Layout({str(k): value.shape for k, value in enumerate(values)})

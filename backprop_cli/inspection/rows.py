@@ -1,0 +1,128 @@
+"""Rows of data by their numbers, for commands that look at some examples of a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from backprop_cli.api.eval import changed_data, check_split, no_split, other_data, own_dataset
+from backprop_cli.autodiff import Array
+from backprop_cli.data.dataset import load_inputs
+from backprop_cli.data.examples import Split
+from backprop_cli.errors import UsageError
+from backprop_cli.session.same_data import changed
+from backprop_cli.session.trained_network import Saved
+
+ALL = "all"
+_LISTED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Some examples, and where they are: ``rows`` (examples,) as messages about data count them.
+
+    ``source`` is the name of a split, or the file. ``is_single``: one row was asked for, not a batch.
+    """
+
+    inputs: Array
+    targets: Array | None
+    rows: Array
+    source: str
+    is_split: bool
+    is_single: bool = False
+    warnings: tuple[str, ...] = ()
+    weights: Array | None = None
+
+    def chosen(self, places: Array, is_single: bool) -> Examples:
+        """The examples at these places."""
+        targets = None if self.targets is None else self.targets[places]
+        weights = None if self.weights is None else self.weights[places]
+        inputs, rows = self.inputs[places], self.rows[places]
+        return Examples(inputs, targets, rows, self.source, self.is_split, is_single, self.warnings, weights)
+
+
+def examples(
+    saved: Saved,
+    source: Path | None,
+    *,
+    split: str = "test",
+    rows: Sequence[str] = (),
+    first: bool = False,
+    with_targets: bool = True,
+    dtype: DTypeLike = np.float64,
+    input_format: str | None = None,
+) -> Examples:
+    """Rows of the file ``source``, or of a split of the network's own data.
+
+    ``rows``: texts such as ``17``, ``2-20``, ``all``; with none of them all rows, or the ``first``.
+
+    Raises:
+        UsageError: a text that is none, or a row or split that there is not.
+        DataError: the data cannot be read as the network needs it.
+
+    """
+    wanted = [_span(text) for text in rows if text != ALL]
+    if source is None:
+        found, elsewhere = _of_split(saved, split, dtype)
+    else:
+        found, elsewhere = _of_file(saved, source, with_targets, dtype, input_format), {}
+    if first and not rows:
+        return found.chosen(np.arange(1), is_single=True)
+    if not rows or ALL in rows:
+        return found
+    places = [_places(found, *span, elsewhere) for span in wanted]
+    is_single = len(rows) == 1 and rows[0].isdecimal()
+    return found.chosen(np.concatenate(places), is_single)
+
+
+def _span(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    if match is None or int(match[2] or match[1]) < int(match[1]):
+        raise UsageError(f"--row {text}: expected a row's number, two of them (2-20), or {ALL}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _of_split(saved: Saved, split: str, dtype: DTypeLike) -> tuple[Examples, Mapping[str, Array]]:
+    """The split, and the rows of the others."""
+    check_split(split)
+    dataset = own_dataset(saved, dtype)
+    if split not in dataset.splits:
+        raise no_split(split, dataset)
+    chosen = dataset.splits[split]
+    others = {name: part.rows for name, part in dataset.splits.items() if name != split and part.rows is not None}
+    found = changed(saved.checkpoint.metadata, dataset.files)
+    return replace(_all_of(chosen, split, is_split=True), warnings=changed_data(found)), others
+
+
+def _of_file(saved: Saved, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None) -> Examples:
+    if with_targets:
+        return _all_of(other_data(saved, source, dtype, format), str(source), is_split=False)
+    inputs, numbers = load_inputs(source, saved.transform, dtype=dtype, format=format)
+    return Examples(inputs, None, numbers, str(source), False)
+
+
+def _all_of(split: Split, source: str, is_split: bool) -> Examples:
+    numbers = np.arange(len(split)) if split.rows is None else split.rows
+    return Examples(
+        np.asarray(split.inputs), np.asarray(split.targets), numbers, source, is_split, weights=split.weights
+    )
+
+
+def _places(found: Examples, first: int, last: int, elsewhere: Mapping[str, Array]) -> Array:
+    """Where rows ``first`` to ``last`` are among the examples; at least one is. Raises: UsageError."""
+    inside: Callable[[Array], Array] = lambda rows: np.flatnonzero((rows >= first) & (rows <= last))  # noqa: E731
+    places = inside(found.rows)
+    if len(places):
+        return places
+    text = f"{first}" if first == last else f"{first}-{last}"
+    where = f"the {found.source} split" if found.is_split else found.source
+    for name, rows in elsewhere.items():
+        if len(inside(rows)):
+            raise UsageError(f"--row {text}: not in {where}, but in {name}: add --split {name}")
+    numbers = ", ".join(map(str, found.rows[:_LISTED])) + (", ..." if len(found.rows) > _LISTED else "")
+    raise UsageError(f"--row {text}: not in {where}; its {len(found.rows):,} rows are {numbers}")

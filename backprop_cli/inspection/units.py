@@ -1,0 +1,75 @@
+"""Units of derivatives: those of the data, or those of the numbers that the network computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.data.features import Scaled
+from backprop_cli.session.trained_network import Saved
+from backprop_cli.training.step_program import INPUTS, PREDICTIONS
+
+Units = Literal["data", "network"]
+"""data: inputs as a file has them and predictions as ``bp predict`` prints them; network: after the transform."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """The unit of a named value. ``text`` names it; ``coded``: columns of categories among the inputs.
+
+    ``slope`` converts: times it, a derivative by the network's input becomes one by the data's column, and a derivative
+    of the network's output one of the printed prediction. None: the units are the same.
+
+    Shapes: slope float64 (elements of one example,)
+    """
+
+    text: Literal["data", "network", "probability"]
+    slope: Array | None = None
+    coded: Sequence[str] = ()
+
+    def over(self, size: int) -> Array | None:
+        """The slope of each of ``size`` elements, those of one or more examples."""
+        return None if self.slope is None else np.tile(self.slope, size // len(self.slope))
+
+    def to_json(self) -> dict[str, object]:
+        """As ``bp jacobian --json`` has it."""
+        return {"unit": self.text, **({"categories": list(self.coded)} if self.coded else {})}
+
+
+def unit_of(saved: Saved, name: str, units: Units) -> Unit:
+    """The unit of derivatives of or by ``name``."""
+    if name == INPUTS:
+        return Unit("network") if units == "network" else _of_inputs(saved)
+    if name != PREDICTIONS:
+        return Unit("network")
+    if saved.recipe.loss.task != "regression":
+        return Unit("probability" if saved.recipe.loss.gives_probabilities else "network")
+    return Unit("network") if units == "network" else Unit("data", _plain(_of_predictions(saved)))
+
+
+def _of_inputs(saved: Saved) -> Unit:
+    """A column of numbers is ``(x - shift) / divisor * factor``; one of categories is as the network reads it."""
+    transform = saved.transform
+    slopes = [
+        np.broadcast_to(feature.factor / feature.divisor, feature.width)
+        if isinstance(feature, Scaled)
+        else np.ones(feature.width)
+        for feature in transform.features
+    ]
+    rows = 1 if transform.window is None else transform.window.length
+    coded = [feature.name for feature in transform.features if not isinstance(feature, Scaled)]
+    return Unit("data", _plain(np.tile(np.concatenate(slopes), rows)), coded)
+
+
+def _of_predictions(saved: Saved) -> Array:
+    """Several quantiles, and several rows that a window predicts, have the unit of their target."""
+    deviation = np.repeat(saved.transform.target.deviation, max(1, len(saved.recipe.loss.levels)))
+    return np.tile(deviation, saved.recipe.model.output_shape[-1] // len(deviation))
+
+
+def _plain(slope: Array) -> Array | None:
+    return None if (slope == 1).all() else slope

@@ -1,0 +1,55 @@
+"""Whether a run's steps are compiled."""
+
+from __future__ import annotations
+
+from backprop_cli.autodiff import Program
+from backprop_cli.config.load import Loaded
+from backprop_cli.errors import ConfigError
+from backprop_cli.execution.native import compiler_obstacle, has_compiler
+from backprop_cli.training.job import Job
+from backprop_cli.training.step_program import training_step
+
+_CALL, _ELEMENT = 5.5e-7, 1e-10
+"""Seconds that machine code saves on a call of NumPy, and on each element of a result. Fitted to the three networks of
+the benchmarks, of 1e3 to 5e5 parameters: 27, 50 and 1000 us a step."""
+
+_START, _NODE = 0.5, 0.022
+"""Seconds to import the compiler, and to compile a node: 1.4 s for 49 nodes, 3.5 s for 153, 13.4 s for 585."""
+
+
+def compiles(loaded: Loaded, job: Job, before: bool | None) -> bool:
+    """``training.compile``, or by rule: where the run gains twice what the compilation takes.
+
+    A rule and not a measurement: sums are added in another order by machine code, and a run should repeat itself. So a
+    resumed run keeps what it did ``before``.
+
+    Raises:
+        ConfigError: it is wanted and cannot be.
+
+    """
+    wanted = loaded.config.training.compile
+    if wanted == "auto":
+        if not has_compiler():  # before a program is traced to see whether it is worth while
+            return False
+        worthwhile = _is_worthwhile(job) if before is None else before
+        return worthwhile and not compiler_obstacle()
+    if wanted and compiler_obstacle():
+        raise ConfigError([loaded.problem(("training", "compile"), compiler_obstacle())])
+    return wanted
+
+
+def _is_worthwhile(job: Job) -> bool:
+    steps = job.settings.epochs * (job.batches - 1)
+    program = training_step(job.recipe, min(job.settings.batch_size, len(job.train.inputs)))
+    return steps * gain(program) > 2 * cost(program)
+
+
+def gain(program: Program) -> float:
+    """Seconds that machine code is expected to save on a run of the program."""
+    made = [node for node in program.nodes if node.op is not None and not node.op.is_view]
+    return len(made) * _CALL + sum(node.size for node in made) * _ELEMENT
+
+
+def cost(program: Program) -> float:
+    """Seconds that its compilation is expected to take."""
+    return _START + _NODE * sum(node.op is not None and not node.op.is_view for node in program.nodes)

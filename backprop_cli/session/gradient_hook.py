@@ -1,0 +1,116 @@
+"""The gradient check inside training: on examples of the batch at hand, at its weights, leaving the run as it is."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.checks.gradient_monitor import LIMIT, AdjointMonitor
+from backprop_cli.checks.gradients import check_gradients, enough_examples
+from backprop_cli.checks.method import Options
+from backprop_cli.checks.result import Report
+from backprop_cli.checks.story import mistake
+from backprop_cli.config.schema import GradientCheckSettings
+from backprop_cli.run.directory import RunDirectory
+from backprop_cli.training.events import Event, GradientChecked, Measured, OnProgress, Step, Warned
+from backprop_cli.training.loop import Trainer
+from backprop_cli.training.step_program import INPUTS, TARGETS, WEIGHTS, Recipe
+
+_STREAM = 7  # of random numbers; those of training are not touched
+
+
+class GradientHook:
+    """Checks when it is due and writes the report into the run's ``gradient_check/``.
+
+    ``failure`` is the message of a wrong gradient that is to stop the run. ``progress`` is told of the entries.
+    """
+
+    def __init__(
+        self,
+        settings: GradientCheckSettings | None,
+        run: RunDirectory,
+        recipe: Recipe,
+        trainer: Trainer,
+        progress: OnProgress | None = None,
+    ):
+        self.settings, self.run, self.recipe, self.trainer = settings, run, recipe, trainer
+        self._progress = progress
+        self.failure: str | None = None
+        self._monitor = AdjointMonitor(recipe)
+
+    def at_start(self) -> Iterator[Event]:
+        """Before the first step."""
+        if self.settings is not None and self.settings.at_start:
+            yield from self._check(self.settings, 0)
+
+    def after(self, step: Step) -> Iterator[Event]:
+        """After a step that is due."""
+        settings = self.settings
+        if settings is None:
+            return
+        if _is_due(settings.every_steps, step):
+            yield from self._check(settings, step.step)
+        if _is_due(settings.adjoint_every_steps, step):
+            yield from self._measure(step.step)
+
+    def _measure(self, step: int) -> Iterator[Event]:
+        rng = np.random.default_rng([self.trainer.job.seed, _STREAM, step, 1])
+        residual = self._monitor.residual(self._arrays(step, self.trainer.batch), rng)
+        yield Measured(step, {"adjoint_residual": residual})
+        if residual > LIMIT:
+            yield Warned(
+                f"forward and reverse mode differ at step {step}: adjoint residual {residual:.1e}, expected at most "
+                f"{LIMIT:g}; `bp gradcheck {self.run.path}` finds the rule that is wrong"
+            )
+
+    def _check(self, settings: GradientCheckSettings, step: int) -> Iterator[Event]:
+        limit = settings.max_seconds
+        deadline = math.inf if limit is None else time.perf_counter() + limit
+        report = check_gradients(
+            self.recipe,
+            self._arrays(step, self.trainer.batch[: enough_examples(self.recipe.model)]),
+            target=f"step {step}",
+            method=settings.method,
+            options=Options(settings.samples, settings.tolerance, self.trainer.job.seed, deadline, self._progress),
+        )
+        path = self.run.gradient_check(step)
+        self.run.write_json(path, {"step": step, "seconds": report.seconds, **report.to_json()})
+        worst = report.worst
+        error = 0.0 if worst is None or worst.worst is None else worst.worst.relative_error
+        name = "" if worst is None else worst.name
+        yield GradientChecked(step, report.passed, name, error, report.seconds, str(path))
+        if limit is not None and not any(check.entries for check in report.checks):
+            yield Warned(f"the gradient check of step {step} looked at no entry within max_seconds, {limit:g}")
+        if not report.passed:
+            message = _story(report, step, str(path))
+            if settings.on_failure == "stop":
+                self.failure = message
+            else:
+                yield Warned(message)
+
+    def _arrays(self, step: int, batch: Array) -> dict[str, Array]:
+        job = self.trainer.job
+        rng = np.random.default_rng([job.seed, _STREAM, step])
+        noise = {name: rng.random(spec.shape) for name, spec in self.recipe.model.noise(len(batch)).items()}
+        weights = {}
+        if self.recipe.weighted:
+            weights[WEIGHTS] = np.ones(len(batch)) if job.train.weights is None else job.train.weights[batch]
+        return {
+            **self.trainer.state.network,
+            INPUTS: job.train.inputs[batch],
+            TARGETS: job.train.targets[batch],
+            **weights,
+            **noise,
+        }
+
+
+def _is_due(every: int | None, step: Step) -> bool:
+    return every is not None and step.step % every == 0
+
+
+def _story(report: Report, step: int, path: str) -> str:
+    return f"gradient check failed at step {step}: {mistake(report)}; see {path}"

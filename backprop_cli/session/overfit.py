@@ -1,0 +1,64 @@
+"""``training.overfit_batches``: a few batches to train and evaluate on, as a check that a network can learn them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from backprop_cli.autodiff import Array
+from backprop_cli.config.schema import Config
+from backprop_cli.data.examples import Dataset, Split
+from backprop_cli.training.job import order_of
+from backprop_cli.training.step_program import Recipe
+
+NEAR = 0.05
+"""Share of the way from the first loss to the least one that may be left."""
+
+
+def first_batches(config: Config, dataset: Dataset) -> Dataset:
+    """The first batches of the first epoch as the train split, and as the validation split where there is one."""
+    training = config.training
+    if training.overfit_batches is None:
+        return dataset
+    count = len(dataset.train)
+    chosen = order_of(config.seed, 1, count, training.shuffle)[: training.overfit_batches * training.batch_size]
+    whole = dataset.train
+    part = Split(
+        whole.inputs[chosen],
+        whole.targets[chosen],
+        None if whole.rows is None else whole.rows[chosen],
+        weights=None if whole.weights is None else whole.weights[chosen],
+        baselines={name: array[chosen] for name, array in whole.baselines.items()},
+        exact=None if whole.exact is None else whole.exact[chosen],
+    )
+    return dataclasses.replace(
+        dataset, train=part, validation=part if dataset.validation is not None else None, test=None
+    )
+
+
+def notice(config: Config, dataset: Dataset) -> str:
+    """What a run says of itself before it begins."""
+    batches = -(-len(dataset.train) // config.training.batch_size)
+    what = f"the first {batches} batches" if batches > 1 else "the first batch"
+    count = len(dataset.train)
+    return (
+        f"overfit_batches: trains and evaluates on {what} alone, {count:,} example{'' if count == 1 else 's'}: a check "
+        "that the network can learn them, no training"
+    )
+
+
+def shortfall(recipe: Recipe, targets: Array, first: float, last: float) -> str | None:
+    """What to say where the loss on the batches did not come near the least it can be; None where it did.
+
+    Nor is anything said where that is not known.
+    """
+    least = recipe.loss.least(targets, recipe.model.output_shape[-1])
+    is_weighted = recipe.weighted or recipe.class_weights is not None
+    near = least + NEAR * (first - least)
+    if math.isnan(least) or (least != 0 and is_weighted) or last <= near:
+        return None
+    return (
+        f"overfit_batches: the loss went from {first:.4g} to {last:.4g}, not to near {least:.4g} (below {near:.4g}); "
+        "train longer, try another learning rate (--find-lr), take dropout, augmentation and regularization away, or "
+        "look for a mistake in network or data"
+    )

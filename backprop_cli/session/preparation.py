@@ -1,0 +1,266 @@
+"""From a configuration to a network with its data: what every command that needs both begins with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.config.data_fit import check_data_fit, located
+from backprop_cli.config.load import Loaded
+from backprop_cli.config.locate import in_file_order
+from backprop_cli.config.network import check_model
+from backprop_cli.config.path import TreePath
+from backprop_cli.data.dataset import load_dataset
+from backprop_cli.data.examples import Dataset, Split
+from backprop_cli.data.file import DataFile, NoFileError
+from backprop_cli.data.settings import DataSettings, FilePair
+from backprop_cli.data.sources import known_input_shape
+from backprop_cli.data.transform import Transform
+from backprop_cli.errors import ConfigError, DataError, MissingDataError, warnings_to
+from backprop_cli.nn.loss import LABELLED
+from backprop_cli.nn.model import Model
+from backprop_cli.nn.optimizer import FullBatch
+from backprop_cli.nn.wiring import vocabulary_of, wire
+from backprop_cli.run.directory import RunDirectory
+from backprop_cli.session.overfit import first_batches
+from backprop_cli.settings import VARIABLE
+from backprop_cli.training.step_program import Recipe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A configuration, its data and its network. ``warnings`` on the data, a line each."""
+
+    loaded: Loaded
+    dataset: Dataset
+    recipe: Recipe
+    warnings: Sequence[str] = ()
+
+
+def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Recipe:
+    """What a step computes, as configured."""
+    config = loaded.config
+    return Recipe(
+        model=model,
+        loss=config.loss,
+        optimizer=config.optimizer,
+        regularization=config.regularization,
+        class_weights=class_weights,
+        weighted=config.data.sample_weight is not None,
+        clip_norm=config.training.clip_norm,
+        clip_value=config.training.clip_value,
+        accumulate=config.training.accumulate > 1,
+        recompute=None if config.training.recompute is None else config.training.recompute.segments,
+        average=config.average,
+        lookahead=config.lookahead,
+    )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a resumed run keeps: it was fitted on the train split, and the data may have changed."""
+
+    transform: Transform
+    class_weights: Array | None
+
+
+def prepare(loaded: Loaded, kept: Kept | None = None) -> Prepared:
+    """Load the data and fit the network to it. With ``kept``, read the data through that transform instead.
+
+    Raises:
+        DataError: the data cannot be used as configured.
+        ConfigError: network, metrics or columns do not fit the data; each problem at its line.
+
+    """
+    config = loaded.config
+    shape = config.model.input or known_input_shape(config.data, loaded.base)
+    if shape is not None:
+        check_model(loaded, shape)  # before data is read, which may take a while
+    found: list[str] = []
+    with warnings_to(found.append):
+        dataset = load(loaded, None if kept is None else kept.transform)
+        recipe = _recipe(loaded, dataset, kept)
+    dataset = first_batches(config, dataset)
+    return Prepared(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe, found)
+
+
+def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:
+    """For an optimizer that sees all examples at once the batch is the train split, unless the configuration has more.
+
+    Raises:
+        ConfigError: it has fewer.
+
+    """
+    config, training = loaded.config, loaded.config.training
+    if not isinstance(config.optimizer, FullBatch):
+        return loaded
+    if "batch_size" in training.model_fields_set and training.batch_size < examples:
+        reason = f"{config.optimizer.type} needs the whole train split at once, {examples} examples"
+        reason = f"{reason}, got {training.batch_size}; leave it out, or set it to {examples}"
+        raise ConfigError([loaded.problem(("training", "batch_size"), reason)])
+    whole = training.model_copy(update={"batch_size": examples})
+    return dataclasses.replace(loaded, config=config.model_copy(update={"training": whole}))
+
+
+def batch_size(loaded: Loaded) -> int:
+    """Examples a batch; data is read where that is the whole train split and the configuration has no number."""
+    training = loaded.config.training
+    if isinstance(loaded.config.optimizer, FullBatch) and "batch_size" not in training.model_fields_set:
+        return prepare(loaded).loaded.config.training.batch_size
+    return training.batch_size
+
+
+def load(loaded: Loaded, fitted: Transform | None = None) -> Dataset:
+    """The configured data, in the training precision; through ``fitted`` where the network knows it already.
+
+    Raises:
+        DataError: the data cannot be used.
+        ConfigError: the configuration says of it what is not so.
+
+    """
+    config = loaded.config
+    try:
+        with located(loaded):
+            return load_dataset(
+                config.data,
+                base=loaded.base,
+                seed=config.seed,
+                dtype=config.training.precision,
+                task=config.loss.task,
+                input_shape=config.model.input,
+                fitted=fitted,
+                tokens=vocabulary_of(wire(config.model.layers)),
+            )
+    except NoFileError as error:
+        raise _missing(loaded, error) from error
+
+
+def _missing(loaded: Loaded, error: NoFileError) -> DataError:
+    """The error for a missing file, at the line of the configuration or the override that names it, if any."""
+    reason = f"{error}{_variable(loaded, error) or _where_paths_start(loaded, error)}"
+    named = (path for path, text in _files(loaded.config.data).items() if loaded.base / text == error.path)
+    path = next(named, None)
+    problem = None if path is None else loaded.problem(path, reason)
+    if problem is None or (problem.line is None and problem.override is None):
+        return DataError(reason)
+    return MissingDataError(problem)
+
+
+def _variable(loaded: Loaded, error: NoFileError) -> str:
+    """The environment variable that is not set, where the file was looked for in the folder written after it."""
+    for name, folder in VARIABLE.findall(loaded.text):
+        if folder and not os.environ.get(name) and error.path.is_relative_to(loaded.base / folder):
+            return f"; the folder can be named by the environment variable {name}, which is not set"
+    return ""
+
+
+def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:
+    """The reason why a file that is there is not found from a configuration: its paths start elsewhere."""
+    relative = [text for text in _files(loaded.config.data).values() if not Path(text).is_absolute()]
+    if loaded.path is None or error.hint or error.path not in [loaded.base / text for text in relative]:
+        return ""
+    run = RunDirectory(loaded.path.parent)
+    if loaded.path.name == run.config.name and run.resolved.is_file():
+        return f"; this is a run's copy of its configuration: use {run.resolved}, whose paths start there"
+    return "; paths in a configuration start at its own folder"
+
+
+def file_hashes(loaded: Loaded) -> dict[str, str]:
+    """sha256 of the configured files, by absolute path: those that ``Dataset.files`` has.
+
+    Raises: DataError where one cannot be read.
+    """
+    found: dict[str, str] = {}
+    for text in _files(loaded.config.data).values():
+        file = DataFile(loaded.base / text)
+        file.check(folder=True)
+        file.check_lasting()  # a device may never end, and a pipe never begin
+        found |= file.hashes()
+    return found
+
+
+def _files(data: DataSettings) -> dict[TreePath, str]:
+    """Every path that the section names, as it is written, by its place in the configuration."""
+    found: dict[TreePath, str] = {}
+    for key in ("source", "train", "validation", "test"):
+        files = getattr(data, key)
+        if isinstance(files, FilePair):
+            found |= {("data", key, part): getattr(files, part) for part in ("inputs", "targets")}
+        elif files is not None:
+            found["data", key] = files
+    return found
+
+
+def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int | None:
+    """What the data asks of the last layer's width: the number of classes or of target columns; of tokens None where
+    they are numbers without names.
+    """
+    if loaded.config.loss.task in LABELLED:
+        return len(dataset.classes) if dataset.classes is not None else None
+    return int(dataset.train.targets.shape[1])
+
+
+def check_targets(split: Split, recipe: Recipe) -> None:
+    """Raise DataError for a target that the loss has no cost for."""
+    # What is no array is made of what has been checked: of windows over one text or one table.
+    if not isinstance(split.targets, np.ndarray):
+        return
+    wrong = recipe.loss.wrong_target(split.targets, recipe.model.output_shape[-1])
+    if wrong is not None:
+        place = split.target_at(wrong.index) if split.target_at is not None else f"target {list(wrong.index)}"
+        raise DataError(f"{place}: {wrong.reason}")
+
+
+def network_of(loaded: Loaded) -> Recipe:
+    """What a configuration trains; data is read only where it does not say the shapes itself."""
+    return recipe_for(loaded, model_of(loaded), None)
+
+
+def model_of(loaded: Loaded) -> Model:
+    """The network; data is read only where the configuration does not say the shapes. Raises: as ``prepare``."""
+    shape = loaded.config.model.input
+    return fitting_model(loaded, load(loaded)) if shape is None else check_model(loaded, shape)
+
+
+def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
+    """The network for this data. Raises: ConfigError where it does not fit."""
+    positions = dataset.train.targets.shape[1] if loaded.config.loss.task == "tokens" else None
+    return check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset), positions)
+
+
+def _recipe(loaded: Loaded, dataset: Dataset, kept: Kept | None) -> Recipe:
+    outputs = outputs_wanted(loaded, dataset)
+    problems = [] if outputs is None else check_data_fit(loaded, outputs)
+    try:
+        model = fitting_model(loaded, dataset)
+    except ConfigError as error:
+        raise ConfigError(in_file_order([*error.problems, *problems], loaded.overrides)) from None
+    if problems:
+        raise ConfigError(problems)
+    with located(loaded):
+        weights = _class_weights(loaded, dataset) if kept is None else kept.class_weights
+    recipe = recipe_for(loaded, model, weights)
+    for split in dataset.splits.values():
+        check_targets(split, recipe)
+    return recipe
+
+
+def _class_weights(loaded: Loaded, dataset: Dataset) -> Array | None:
+    """The configured class weights, from the counts of the train split; None if all are equal."""
+    if loaded.config.loss.task != "classes" or dataset.classes is None:
+        return None
+    return loaded.config.loss.class_weights(dataset.classes, dataset.class_counts())
+
+
+def is_configuration(path: Path) -> bool:
+    """Whether a command's CONFIG|CHECKPOINT|RUN is a configuration: YAML by its suffix."""
+    try:
+        return path.suffix in (".yaml", ".yml") and not path.is_dir()
+    except OSError:  # the name is too long
+        return False

@@ -1,0 +1,249 @@
+"""What a resumed run goes on from, and the overrides that it cannot take: they would make another run of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from backprop_cli.config.changes import Change, changes
+from backprop_cli.config.load import Loaded
+from backprop_cli.config.locate import in_file_order
+from backprop_cli.config.path import TreePath
+from backprop_cli.config.schema import Config
+from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, UsageError
+from backprop_cli.execution.native import compiler_obstacle
+from backprop_cli.run.checkpoint import DamagedError
+from backprop_cli.run.checkpointer import newest_whole
+from backprop_cli.run.directory import RunDirectory, resume_command
+from backprop_cli.run.environment import differences, environment
+from backprop_cli.run.journal import Row, read_journal, seconds_until
+from backprop_cli.session.configured_job import measures_of
+from backprop_cli.session.preparation import Kept, Prepared, file_hashes, prepare
+from backprop_cli.session.same_data import ACCEPT, changed
+from backprop_cli.session.threads import TOO_MANY, Threads
+from backprop_cli.session.trained_network import Stored, class_weights_of, read_stored, transform_of
+from backprop_cli.training.anew import start_anew
+from backprop_cli.training.job import Job
+from backprop_cli.training.state import State
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run to resume, and its checkpoint to start from."""
+
+    run: RunDirectory
+    stored: Stored
+    record: dict[str, Any]
+    rows: Sequence[Row] = ()
+    """of the journal"""
+    accepts: bool = False
+    """whether data that changed is accepted"""
+
+    @property
+    def loaded(self) -> Loaded:
+        """The run's configuration with the overrides in it."""
+        return self.stored.loaded
+
+    @property
+    def is_older(self) -> bool:
+        """Whether this is another checkpoint than the last."""
+        return self.stored.path != self.run.last
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """The checkpoint's metadata."""
+        return self.stored.checkpoint.metadata
+
+    def prepare(self) -> Prepared:
+        """Load the data through the transform that the network was trained with.
+
+        Raises:
+            CheckpointError: the stored transform is damaged.
+            DataError: the data has changed or cannot be read.
+            ConfigError: the same, if an override names the file.
+
+        """
+        path, model = self.stored.path, self.stored.model
+        kept = Kept(transform_of(path, self.metadata), class_weights_of(path, self.metadata, model))
+        try:
+            prepared = prepare(self.loaded, kept)
+        except (DataError, ConfigError):
+            self._refuse_changed(file_hashes(self.loaded))  # a change explains the error
+            raise
+        self._refuse_changed(prepared.dataset.files)
+        return prepared
+
+    def _refuse_changed(self, files: Mapping[str, str]) -> None:
+        found = changed(self.metadata, files)
+        if self.accepts or found is None:
+            return
+        reason = "rows would be split differently, and the run would be tested on rows it was trained on"
+        named = [change.path for change in _changes(self.stored) if change.is_file and change.path[0] == "data"]
+        if named and found.is_now:
+            other = f"is not what the run was trained on (sha256 {', '.join(self.metadata['data'])}): {reason}"
+            way_out = f"name a copy of the run's own file, or accept it with {ACCEPT}"
+            problems = [self.loaded.problem(path, f"{other}; {way_out}") for path in named]
+            raise ConfigError(in_file_order(problems, self.loaded.overrides))
+        raise DataError(f"{found.text}: {reason}; {found.way_out('accept it with')}")
+
+    def restore(self, prepared: Prepared, state: State) -> list[str]:
+        """Put the checkpoint's numbers into ``state``. Memory of other quantities starts anew, a line for each reason.
+
+        Raises:
+            CheckpointError: the numbers do not fit.
+
+        """
+        path = self.stored.path
+        state.restore(prepared.recipe, self.stored.checkpoint.tensors, self.metadata["state"], str(path))
+        state.seconds = self._seconds(state.step)
+        config = prepared.loaded.config
+        state.measures = state.measures or measures_of(self.stored.original.config, self.metadata["data"])
+        anew = start_anew(state, measures_of(config, list(prepared.dataset.files.values())), config.schedule)
+        if state.position > len(prepared.dataset.train):
+            raise CheckpointError(
+                f"{path}: the state in it is at example {state.position} of an epoch of {len(prepared.dataset.train)}; "
+                "use another checkpoint"
+            )
+        return anew
+
+    def _seconds(self, step: int) -> float:
+        """Seconds that the run took up to ``step``: as it said when it ended there, or else as its journal says."""
+        told = self.record.get("seconds")
+        if self.record.get("steps") == step and isinstance(told, int | float):
+            return float(told)
+        return seconds_until(self.rows, step)
+
+    def threads(self, batch: int) -> Threads | None:
+        """The threads that the run had; None if an override sets them or the run did not record them."""
+        counts = [self.record.get(key) for key in ("threads", "workers")]
+        if self._is_overridden(("training", "threads")) or not all(
+            type(each) is int and 0 < each < TOO_MANY for each in counts
+        ):
+            return None
+        blas, workers = counts
+        return Threads(int(blas or 1), min(int(workers or 1), batch))
+
+    def notices(self, prepared: Prepared, job: Job, threads: int, asked: int | None) -> list[str]:
+        """Remarks on changed data and on a changed machine. Call this inside the limit of BLAS ``threads``."""
+        lines, other = self.accepted(prepared), self._other_bits(job, threads, asked)
+        if other:
+            promise = "this run no longer ends with the bits of an uninterrupted one"
+            lines.append(f"{promise}: {', '.join(other)}")
+        return lines
+
+    def accepted(self, prepared: Prepared) -> list[str]:
+        """A remark on changed data."""
+        found = changed(self.metadata, prepared.dataset.files)
+        return [f"{found.text}; metrics may include rows that the run was trained on"] if found else []
+
+    def _other_bits(self, job: Job, threads: int, asked: int | None) -> list[str]:
+        """Differences that may change the order of sums, except those that the user asked for."""
+        before, now = self.record.get("environment"), environment()
+        found = differences(before, now) if isinstance(before, dict) else []
+        set_to = (now["blas"] or {}).get("threads", threads)
+        if asked is None and not self._is_overridden(("training", "threads")) and set_to != threads:
+            found.append(f"BLAS had {threads} threads and allows at most {set_to}")
+        if self.record.get("compiled") is True and not job.compiled and self.loaded.config.training.compile == "auto":
+            found.append(f"its steps were compiled and cannot be: {compiler_obstacle()}")
+        return found
+
+    def _is_overridden(self, path: TreePath) -> bool:
+        places = self.loaded.source.overrides
+        return any(place[: len(path)] == path[: len(place)] for place in places)
+
+
+def check_acceptance(accepts: bool, resume: Path | None) -> None:
+    """Raise UsageError where changed data is accepted of no run."""
+    if accepts and resume is None:
+        raise UsageError(f"train: {ACCEPT} is for --resume; a new run takes its data as it is")
+
+
+def find_run(target: Path) -> tuple[RunDirectory, Path]:
+    """The run that ``target`` means, and which of its checkpoints: the last, unless ``target`` is one of them.
+
+    Raises: CheckpointError when there is no such run.
+    """
+    if not _is_file(target):
+        run = RunDirectory.open(target)
+        return run, run.last
+    if target.parent.name != "checkpoints" or not RunDirectory(target.parent.parent).record.is_file():
+        raise CheckpointError(f"{target}: is a file; expected a run directory, or a checkpoint in a run's checkpoints/")
+    run = RunDirectory.open(target.parent.parent)
+    return run, run.checkpoints / target.name
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # opening it reports the error
+        return False
+
+
+def open_run(
+    run: RunDirectory,
+    path: Path,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[Path | str] = (),
+    accepts: bool = False,
+) -> Resumed:
+    """The checkpoint ``path`` of ``run``. ``plugins``: files with code that its network needs.
+
+    Raises:
+        CheckpointError: it is missing or damaged (the message names another checkpoint), or run.json or the journal is.
+        ConfigError: an override is wrong, or changes what the run's numbers mean.
+
+    """
+    if not path.exists():
+        missing = f"{run.path}: has no checkpoint to go on from: {path.name} is missing"
+        raise CheckpointError(f"{missing}; {_instead(run, path)}")
+    try:
+        stored = read_stored(path, overrides, plugins)
+    except DamagedError as error:
+        raise CheckpointError(f"{error.fault}; {_instead(run, path)}") from error
+    problems = list(_refused(stored))
+    if problems:
+        raise ConfigError(in_file_order(problems, stored.loaded.overrides))
+    rows = read_journal(run.journal) if run.journal.exists() else []
+    return Resumed(run, stored, run.read_record(), rows, accepts)
+
+
+def _instead(run: RunDirectory, path: Path) -> str:
+    """The way on where ``path`` is none."""
+    other = newest_whole(run, but=path)
+    if other is None:
+        return "there is no other whole one: start a new run"
+    command = resume_command(run.path if other == run.last else other)
+    return f"{other.name} is whole: go on from it with: {command}"
+
+
+def _refused(stored: Stored) -> Iterator[Problem]:
+    """Overrides of settings that a resumed run must keep. Data files are compared when they are read."""
+    for change in _changes(stored):
+        if change.rule.effect == "refused" and not (change.is_file and change.path[0] == "data"):
+            yield stored.loaded.problem(change.path, f"{change}; leave it out, or start a new run")
+
+
+def _changes(stored: Stored) -> Iterator[Change]:
+    was, is_ = stored.configs
+    yield from (change for change in changes(was, is_) if change.path[0] != "optimizer")
+    if was.optimizer != is_.optimizer:
+        yield from _of_updates(stored, was, is_)
+
+
+def _of_updates(stored: Stored, was: Config, is_: Config) -> Iterator[Change]:
+    """Changes to the update of each parameter. Groups are compared by their effect: they may be written differently."""
+    own = [change.path for change in changes(was.optimizer, is_.optimizer, ("optimizer",))]
+    seen: set[TreePath] = set()
+    for name, param in stored.model.params.items():
+        before, after = (config.optimizer.of(name, param.shape) for config in (was, is_))
+        for change in changes(before, after, ("optimizer",)):
+            place, what = change.path, ""
+            if place not in own:
+                # A key of a group or a fallback, or a group that gained or lost the parameter.
+                place, what = max(own, key=lambda path: (path[-1] == place[-1], len(path))), f"{place[-1]} of {name}"
+            if change.rule.effect == "refused" and place not in seen:
+                seen.add(place)
+                yield replace(change, path=place, what=what)

@@ -1,0 +1,365 @@
+"""One process's part of a run: events to the journal, checkpoints when they are due, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.config.cautions import warnings_of, warnings_with
+from backprop_cli.config.dump import to_yaml
+from backprop_cli.config.resolve import resolved_tree
+from backprop_cli.config.schema import Config
+from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError, warnings_to
+from backprop_cli.run.checkpoint import Checkpoint
+from backprop_cli.run.checkpointer import Checkpointer
+from backprop_cli.run.directory import RunDirectory, resume_command
+from backprop_cli.run.environment import differences, environment
+from backprop_cli.run.journal import Journal, lost_epochs, write_table
+from backprop_cli.run.settings import CheckpointSettings
+from backprop_cli.session.baselines import Baselines, baselines_of
+from backprop_cli.session.final_metrics import final_metrics
+from backprop_cli.session.gradient_hook import GradientHook
+from backprop_cli.session.overfit import notice, shortfall
+from backprop_cli.session.preparation import Prepared
+from backprop_cli.session.resume import Resumed
+from backprop_cli.session.same_data import ACCEPT, changed
+from backprop_cli.session.signals import Asked, EndedAtOnce, asked_to_end
+from backprop_cli.session.start import origin
+from backprop_cli.session.train_result import TrainResult
+from backprop_cli.session.trained_network import network_metadata
+from backprop_cli.stopwatch import Stopwatch
+from backprop_cli.training.events import Checking, Event, Failed, Finished, Started, Step, Stopped, Warned
+from backprop_cli.training.job import Job
+from backprop_cli.training.loop import Trainer
+from backprop_cli.training.state import BEST, OVERFIT, State
+
+OnEvent = Callable[[Event], None]
+
+
+def _kept_checkpoints(config: Config) -> CheckpointSettings:
+    """Where the last weights are to be kept there is no best checkpoint: a run means its best, if it has one."""
+    if config.early_stopping is None or config.early_stopping.restore_best:
+        return config.checkpoint
+    return config.checkpoint.model_copy(update={"keep_best": 0})
+
+
+def first_warnings(prepared: Prepared, job: Job, resumed: bool, notices: Sequence[str] = ()) -> Iterator[Warned]:
+    """Warnings before the first step: of configuration and data in a new run, ``notices`` in a resumed one."""
+    yield from map(Warned, notices)
+    config = prepared.loaded.config
+    if not resumed:
+        found = [*warnings_of(prepared.loaded), *prepared.warnings, *warnings_with(prepared.loaded, job)]
+        yield from map(Warned, found)
+    if config.training.overfit_batches is not None:
+        yield Warned(notice(config, prepared.dataset))
+
+
+class Session:
+    """One process's part of a run, with its directory."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        job: Job,
+        state: State,
+        run: RunDirectory,
+        threads: int,
+        on_event: OnEvent,
+        resumed: Resumed | None,
+        watch: Stopwatch,
+        notices: Sequence[str] = (),
+    ):
+        self.prepared, self.state, self.run, self.threads = prepared, state, run, threads
+        self.config = prepared.loaded.config
+        self.resumed, self.watch, self.notices = resumed, watch, notices
+        self.trainer = Trainer(job, state, watch)
+        self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
+        self.gradient_hook = GradientHook(
+            self.config.gradient_check, run, prepared.recipe, self.trainer, self._while_checking
+        )
+        self._network = network_metadata(prepared, threads, None if resumed is None else resumed.metadata)
+        self._on_event = on_event
+        self._asked = Asked()
+        self._journal: Journal | None = None
+        self._record: dict[str, Any] = {}
+
+    def _content(self) -> Checkpoint:
+        """Only a finite state replaces a checkpoint, and only after the journal up to it is on disk."""
+        self.trainer.check_finite()
+        if self._journal is not None:
+            self._journal.sync()
+        tensors = self.state.tensors(self.prepared.recipe)
+        return Checkpoint(tensors, {**self._network, "state": self.state.counters()})
+
+    def run_all(self) -> TrainResult:
+        """From the first event to the last file; run.json always tells how it ended."""
+        with asked_to_end() as self._asked, warnings_to(lambda text: self._on_event(Warned(text))):
+            self._open_record()
+            try:
+                with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
+                    with self.watch("training"):
+                        self._train()
+                    return self._finish()
+            except EndedAtOnce as signal:
+                end = self._ended_at_once(signal.number)
+                self._close_after(end)
+                raise end from None
+            except BaseException as error:
+                self._close_after(error)
+                raise
+
+    def _close_after(self, error: BaseException) -> None:
+        """Tell in the run's files what ended it. The disk may be full: what ended the run matters more."""
+        status = _status(error)
+        if isinstance(error, BpError) and status != "interrupted":
+            with contextlib.suppress(BpError), Journal(self.run.journal) as journal:
+                journal.write(Failed(self.state.step, self.state.epoch, status, str(error)))
+        with contextlib.suppress(BpError):
+            self._close_record(status, _exit_code(error), {}, str(error) if isinstance(error, BpError) else None)
+        with contextlib.suppress(BpError):
+            write_table(self.run.journal, self.run.table)
+        if isinstance(error, BpError):
+            error.details = {"run_dir": str(self.run.path), "status": status}
+
+    def _ended_at_once(self, number: int) -> InterruptionError:
+        step = self.state.step
+        on = f"; go on from the last checkpoint with: {self._way_on()}" if self.run.last.exists() else ""
+        return InterruptionError(f"ended at once at step {step}, before everything was saved{on}", number)
+
+    def _way_on(self) -> str:
+        """The command that resumes this run with its current data."""
+        is_changed = self.resumed is not None and changed(self.resumed.metadata, self.prepared.dataset.files)
+        return resume_command(self.run.path) + (f" {ACCEPT}" if is_changed else "")
+
+    def _tell(self, event: Event) -> None:
+        assert self._journal is not None
+        self._journal.write(event)
+        self._on_event(event)
+
+    def _train(self) -> None:
+        state = self.state
+        for warning in self._warnings():
+            self._tell(warning)
+        self._tell(self._started())
+        self._go_back()
+        self._find_best()
+        if state.step == 0:
+            self._remember_first_loss()
+            self._check_gradients(self.gradient_hook.at_start())
+        self._heed()
+        if self.trainer.job.compiled:
+            self.trainer.warm_up()  # compiling takes seconds, which are none of the first epoch's
+        for event in self.trainer.run(self._periods()):
+            self._tell(event)
+            with self.watch("checkpoints"):
+                for saved in self.checkpointer.read(event):
+                    self._tell(saved)
+            if isinstance(event, Step):
+                self._check_gradients(self.gradient_hook.after(event))
+            self._heed()
+        if self.checkpointer.is_behind(state.step):
+            self._tell(self.checkpointer.save_last(state.step))
+
+    def _remember_first_loss(self) -> None:
+        """Of a run that is to overfit: in the end the loss is compared with it."""
+        if self.config.training.overfit_batches is not None:
+            loss = self.trainer.evaluator.evaluate(self.trainer.job.train)["loss"]
+            self.state.memory[OVERFIT] = {"loss": loss}
+
+    def _compare_with_first_loss(self, last: float) -> None:
+        first = self.state.memory.get(OVERFIT, {}).get("loss")
+        if first is not None:
+            targets = np.asarray(self.prepared.dataset.train.targets)
+            missed = shortfall(self.prepared.recipe, targets, first, last)
+            if missed is not None:
+                self._tell(Warned(missed))
+
+    def _periods(self) -> list[int]:
+        """Somebody reads each step that is a multiple of one of these."""
+        config = self.config
+        asking = [config.log.every_steps, config.checkpoint.every_steps]
+        if config.gradient_check is not None:
+            asking += [config.gradient_check.every_steps, config.gradient_check.adjoint_every_steps]
+        return [each for each in asking if each is not None]
+
+    def _go_back(self) -> None:
+        """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""
+        if self.resumed is None or not self.resumed.is_older:
+            return
+        self.checkpointer.go_back(self.resumed.stored.path, self.state.step)
+
+    def _find_best(self) -> None:
+        """Make the remembered best checkpoint the best file: a kill or other settings may have prevented that."""
+        best_step = self.state.memory.get(BEST, {}).get("step")
+        if not self.checkpointer.find_best(best_step):
+            del self.state.memory[BEST]
+            gone = f"the best checkpoint up to here, of step {best_step}, is gone"
+            self._tell(Warned(f"{gone}: the best is chosen among the coming ones"))
+
+    def _check_gradients(self, events: Iterator[Event]) -> None:
+        with self.watch("gradient_check"):
+            for event in events:
+                self._tell(event)
+        if self.gradient_hook.failure is not None:
+            self._tell(self.checkpointer.save_last(self.state.step))
+            raise CheckError(self.gradient_hook.failure)
+
+    def _while_checking(self, what: str, done: int, total: int) -> None:
+        self._heed()
+        self._on_event(Checking(self.state.step, done, total))
+
+    def _heed(self) -> None:
+        """End where a signal asked for it; between events the state is exact."""
+        if self._asked.number is None:
+            return
+        state = self.state
+        self._tell(self.checkpointer.save_last(state.step))
+        self._tell(Stopped(state.step, state.last_epoch, "interrupted"))
+        raise InterruptionError(
+            f"interrupted at step {state.step}; everything is saved; go on with: {self._way_on()}",
+            self._asked.number,
+        )
+
+    def _started(self) -> Started:
+        job, dataset = self.trainer.job, self.prepared.dataset
+        return Started(
+            parameters=self.prepared.recipe.layout.size,
+            examples={name: len(split) for name, split in dataset.splits.items()},
+            batch_size=job.settings.batch_size,
+            epochs=job.settings.epochs,
+            steps_per_epoch=job.steps_per_epoch,
+            total_steps=job.total_steps,
+            threads=max(self.threads, job.workers),
+            step=self.state.step,
+            epoch=self.state.epoch,
+            run_dir=str(self.run.path),
+            compiled=job.compiled,
+        )
+
+    def _warnings(self) -> Iterator[Warned]:
+        yield from first_warnings(self.prepared, self.trainer.job, self.resumed is not None, self.notices)
+        if self.resumed is not None and (lost := lost_epochs(self.run.journal, self.resumed.rows, self._epochs())):
+            yield Warned(lost)
+
+    def _finish(self) -> TrainResult:
+        state, run, status = self.state, self.run, "finished"
+        metrics = final_metrics(self.prepared, self.trainer, run, self._network, self.threads)
+        self._compare_with_first_loss(metrics["train/loss"])
+        self._close_record(status, 0, metrics)
+        self._tell(Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path)))
+        write_table(run.journal, run.table)
+        return TrainResult(
+            status,
+            run.path,
+            self._epochs(),
+            state.step,
+            state.seconds,
+            metrics,
+            self._best(),
+            self._checkpoints(),
+            timings=self.watch.seconds(),
+            baselines=self._baselines(),
+        )
+
+    def _baselines(self) -> Baselines:
+        dataset = self.prepared.dataset
+        return baselines_of(dataset.splits, self.config.metrics, dataset.transform.untransform_targets)
+
+    def _checkpoints(self) -> dict[str, str | None]:
+        paths = {"best": self.run.best, "last": self.run.last}
+        return {name: str(path) if path.exists() else None for name, path in paths.items()}
+
+    def _epochs(self) -> int:
+        """Whole epochs done."""
+        return self.state.epoch - 1
+
+    def _best(self) -> dict[str, Any] | None:
+        memory, monitor = self.state.memory.get(BEST, {}), self.trainer.job.best
+        if monitor is None or "value" not in memory:
+            return None
+        return {
+            "epoch": int(memory["epoch"]),
+            "step": int(memory["step"]),
+            "monitor": monitor.name,
+            "value": memory["value"],
+        }
+
+    def _origin(self) -> dict[str, Any] | None:
+        return None if self.resumed is not None else origin(self.prepared.loaded, self.prepared.recipe)
+
+    def _open_record(self) -> None:
+        run, config, now = self.run, self.config, environment()
+        before = self.resumed.record if self.resumed is not None else {}
+        self._record = {
+            "status": "running",
+            "exit_code": None,
+            "reason": None,
+            "name": config.name,
+            "argv": sys.argv,
+            "overrides": [*before.get("overrides", []), *self.prepared.loaded.overrides],
+            "seed": config.seed,
+            "start": before.get("start", _now()),
+            "end": None,
+            "resumed": [*before.get("resumed", []), *self._going_on(before, now)],
+            "threads": self.threads,
+            "workers": self.trainer.job.workers,
+            "compiled": self.trainer.job.compiled,
+            "environment": before.get("environment", now),
+            "data": before.get("data", dict(self.prepared.dataset.files)),
+            "plugins": {str(plugin.path): plugin.sha256 for plugin in self.prepared.loaded.plugins},
+            "from_checkpoint": before["from_checkpoint"] if "from_checkpoint" in before else self._origin(),
+            "metrics": None,
+            "best": None,
+        }
+        run.write_record(self._record)
+        run.write_text(run.resolved, to_yaml(resolved_tree(self.prepared.loaded, run.path)))
+
+    def _going_on(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The entry of run.json on this resumption, with environment and data if they differ from the run's first."""
+        if self.resumed is None:
+            return
+        files, entry = self.prepared.dataset.files, {"step": self.state.step, "at": _now()}
+        others = {
+            "environment": now if differences(before.get("environment", now), now) else None,
+            "accepted_data": dict(files) if changed(self.resumed.metadata, files) else None,
+        }
+        yield {**entry, **{name: value for name, value in others.items() if value is not None}}
+
+    def _close_record(
+        self, status: str, exit_code: int, metrics: Mapping[str, float], reason: str | None = None
+    ) -> None:
+        self._record |= {
+            "status": status,
+            "exit_code": exit_code,
+            "reason": reason,
+            "end": _now(),
+            "steps": self.state.step,
+            "epochs": self._epochs(),
+            "seconds": self.state.seconds,
+            "metrics": dict(metrics) or None,
+            **({"baselines": baselines} if (baselines := self._baselines()) else {}),
+            "best": self._best(),
+            "timings": self.watch.seconds(),
+        }
+        self.run.write_record(self._record)
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, InterruptionError | KeyboardInterrupt):
+        return "interrupted"
+    return "diverged" if isinstance(error, DivergenceError) else "failed"
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, MemoryError):
+        return 2
+    return error.exit_code if isinstance(error, BpError) else 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

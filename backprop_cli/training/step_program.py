@@ -1,0 +1,336 @@
+"""The training step as one program: forward, loss, regularization, gradients, clipping, optimizer update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from operator import add
+from typing import Literal
+
+import numpy as np
+
+from backprop_cli.autodiff import (
+    Array,
+    Program,
+    Value,
+    absolute,
+    clip,
+    concat,
+    constant,
+    grad,
+    input_,
+    minimum,
+    norm,
+    square,
+    sum,
+)
+from backprop_cli.execution.passes import simplify
+from backprop_cli.execution.recomputation import grad_recomputed
+from backprop_cli.nn.average import Average
+from backprop_cli.nn.layer import ParameterLayer
+from backprop_cli.nn.loss import LABELLED, Loss
+from backprop_cli.nn.model import Model
+from backprop_cli.nn.optimizer import FullBatch, Optimizer
+from backprop_cli.nn.regularization import RegularizationSettings
+from backprop_cli.training.layout import Layout
+from backprop_cli.training.parameter_spans import Part, descend, parts_of
+from backprop_cli.training.settings import LookaheadSettings
+
+PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
+INPUTS, TARGETS, WEIGHTS, SHARE = "inputs", "targets", "weights", "share"
+AVERAGE, SLOW = "average.", "slow."
+"""How the names of the vectors begin that follow the network's: ``average.parameters``, ``slow.parameters``."""
+LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
+GRADIENT = "gradient"
+
+_NORM_GUARD = 1e-6
+"""Added to the norm that a clipped gradient is divided by, as in PyTorch's clip_grad_norm_."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """Everything that decides what a step computes, apart from the batch size and the numbers.
+
+    ``class_weights`` has one weight a class, or is None; ``weighted``: each example has a weight, too. Precision is the
+    model's. ``recompute`` is the number of segments of which forward results are computed again; None keeps them all.
+    """
+
+    model: Model
+    loss: Loss
+    optimizer: Optimizer
+    regularization: RegularizationSettings = field(default_factory=RegularizationSettings)
+    class_weights: Array | None = None
+    weighted: bool = False
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    accumulate: bool = False
+    recompute: int | Literal["auto"] | None = None
+    average: Average | None = None
+    lookahead: LookaheadSettings | None = None
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Which optimizer updates which parameters: one, unless there are groups."""
+        return parts_of(self.optimizer, {name: param.shape for name, param in self.model.params.items()})
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where each parameter lies in the flat vector: one part behind the other."""
+        return Layout({name: shape for part in self.parts for name, shape in part.layout.shapes.items()})
+
+    @cached_property
+    def slots(self) -> dict[str, tuple[Part, str]]:
+        """The vectors of the optimizers' slots, by name: whose they are, and what the slot is called."""
+        return {name: (part, slot) for part in self.parts for name, slot in part.slots().items()}
+
+    @cached_property
+    def buffer_layout(self) -> Layout:
+        """Where each buffer, and each parameter that is not trained, lies in the vector of them."""
+        return Layout({name: array.shape for name, array in self.model.buffers.items()})
+
+    @cached_property
+    def penalties(self) -> dict[str, RegularizationSettings]:
+        """By parameter: the penalties on it, its layer's own or the network's; only where there are any."""
+        found: dict[str, RegularizationSettings] = {}
+        for node in self.model.nodes:
+            own = node.layer.regularization if isinstance(node.layer, ParameterLayer) else None
+            rule = own or self.regularization
+            if rule.is_on and not node.is_frozen:
+                found |= {f"{node.name}.{name}": rule for name, param in node.params.items() if param.regularized}
+        return found
+
+    def layout_of(self, vector: str) -> Layout:
+        """What lies where in a flat vector that a step reads and writes."""
+        if vector in self.slots:
+            return self.slots[vector][0].layout
+        return self.buffer_layout if vector in (BUFFERS, AVERAGE + BUFFERS) else self.layout
+
+    @cached_property
+    def network(self) -> tuple[str, ...]:
+        """Names of the flat vectors that hold the network: without optimizer, all that a prediction needs."""
+        return (PARAMETERS, BUFFERS) if self.model.buffers else (PARAMETERS,)
+
+    @property
+    def target_dtype(self) -> np.dtype[np.generic]:
+        """int64 labels for classes and tokens, else the model's precision."""
+        return np.dtype(np.int64) if self.loss.task in LABELLED else self.model.dtype
+
+    def target_shape(self, batch: int) -> tuple[int, ...]:
+        """(batch,) labels, (batch, positions) of tokens, or (batch, outputs)."""
+        return (batch, *self.loss.target_shape(self.model.output_shape))
+
+    def states(self) -> dict[str, float]:
+        """Names of the flat vectors that training reads and writes, with the value each starts at."""
+        slots = {name: part.optimizer.slot_start(slot) for name, (part, slot) in self.slots.items()}
+        slow = [SLOW + PARAMETERS] if self.lookahead is not None else []
+        averages = [AVERAGE + name for name in self.network] if self.average is not None else []
+        sums = [GRADIENT_SUM] if self.accumulate else []
+        return {**dict.fromkeys(self.network, 0.0), **slots, **dict.fromkeys([*sums, *slow, *averages], 0.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """One batch through the network, traced; ``layers`` has the output of each by name, ``updates`` has the new vector
+    of buffers where training changes one.
+    """
+
+    inputs: dict[str, Value]
+    params: dict[str, Value]
+    layers: dict[str, Value]
+    outputs: Value
+    loss: Value
+    regularization: Value
+    updates: dict[str, Value]
+
+
+def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
+    """Trace the network and its loss; with noise inputs (dropout) in training only. Examples may be tokens (int64).
+
+    Shapes: inputs (batch, *input_shape); targets as ``target_shape`` says; weights (batch,), where the recipe has them;
+            loss ()
+    """
+    model = recipe.model
+    x = input_(INPUTS, (batch, *model.input_shape), model.input_dtype)
+    targets = input_(TARGETS, recipe.target_shape(batch), recipe.target_dtype)
+    vectors, params, buffers = network_inputs(recipe)
+    wanted = model.noise(batch) if training else {}
+    noise = {name: input_(name, spec.shape, spec.dtype) for name, spec in wanted.items()}
+    walked = model.walk({**params, **buffers}, x, noise if training else None)
+    outputs = walked.layers[model.nodes[-1].name]
+    by_class = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
+    weights = {WEIGHTS: input_(WEIGHTS, (batch,), model.dtype)} if recipe.weighted else {}
+    loss = recipe.loss.apply(outputs, targets, by_class, weights.get(WEIGHTS))
+    inputs = {INPUTS: x, TARGETS: targets, **weights, **vectors, **noise}
+    updates = {BUFFERS: recipe.buffer_layout.join({**buffers, **walked.updates})} if walked.updates else {}
+    return Forward(inputs, params, walked.layers, outputs, loss, penalty(recipe, params), updates)
+
+
+def network_inputs(recipe: Recipe) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
+    """Traced: the flat vectors that hold the network, and the parameters and the buffers in them, by full name."""
+    vectors = {name: input_(name, (recipe.layout_of(name).size,), recipe.model.dtype) for name in recipe.network}
+    buffers = recipe.buffer_layout.values(vectors[BUFFERS]) if BUFFERS in vectors else {}
+    return vectors, recipe.layout.values(vectors[PARAMETERS]), buffers
+
+
+def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:
+    """``l1 * sum |w| + l2 / 2 * sum w^2`` over the parameters that are regularized; a scalar."""
+    total = constant(0.0, recipe.model.dtype)
+    for name, rule in recipe.penalties.items():
+        if rule.l2:
+            total = total + (0.5 * rule.l2) * sum(square(params[name]))
+        if rule.l1:
+            total = total + rule.l1 * sum(absolute(params[name]))
+    return total
+
+
+def _clipped(recipe: Recipe, gradient: Value, size: Value) -> Value:
+    if recipe.clip_norm is not None:
+        gradient = gradient * minimum(recipe.clip_norm / (size + _NORM_GUARD), 1.0)
+    return gradient if recipe.clip_value is None else clip(gradient, -recipe.clip_value, recipe.clip_value)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """A batch as an update sees it: ``told`` is what it tells of itself, ``updates`` what its forward run changes."""
+
+    inputs: dict[str, Value]
+    told: dict[str, Value]
+    gradient: Value
+    updates: dict[str, Value]
+
+
+def _gradient(
+    recipe: Recipe, objective: Value, params: Mapping[str, Value], recompute: int | Literal["auto"] | None = None
+) -> Value:
+    names = list(recipe.layout.shapes)
+    wanted = [params[name] for name in names]
+    if recompute is None:
+        gradients = grad(objective, wanted)
+    else:
+        gradients = grad_recomputed(objective, wanted, None if recompute == "auto" else recompute)
+    return recipe.layout.join(dict(zip(names, gradients, strict=True)))
+
+
+def _evidence(recipe: Recipe, traced: Forward) -> Value:
+    return recipe.loss.evidence(traced.outputs, traced.inputs[TARGETS])
+
+
+def _traced(recipe: Recipe, batch: int, predictions: bool) -> _Batch:
+    traced = forward(recipe, batch, training=True)
+    told = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
+    if predictions:
+        told[PREDICTIONS] = _evidence(recipe, traced)
+    gradient = _gradient(recipe, traced.loss + traced.regularization, traced.params, recipe.recompute)
+    return _Batch(dict(traced.inputs), told, gradient, dict(traced.updates))
+
+
+def _joined(recipe: Recipe, parts: Sequence[Program]) -> _Batch:
+    """A batch of which ``part_step``s know a part each, whose ``share`` of the batch is an input as well."""
+    dtype, names = recipe.model.dtype, list(parts[0].outputs)
+    values = [{name: input_(name, part.outputs[name].shape, dtype) for name in names} for part in parts]
+    shares = [input_(SHARE, (), dtype) for _ in parts]
+    vector = input_(PARAMETERS, (recipe.layout.size,), dtype)
+    params = recipe.layout.values(vector)
+    inputs = {PARAMETERS: vector}
+    for number, (share, part) in enumerate(zip(shares, values, strict=True)):
+        inputs |= {part_name(name, number): value for name, value in {SHARE: share, **part}.items()}
+    loss, gradient = (
+        reduce(add, [share * part[name] for share, part in zip(shares, values, strict=True)])
+        for name in (LOSS, GRADIENT)
+    )
+    regularization = penalty(recipe, params)
+    if recipe.penalties:
+        gradient = gradient + _gradient(recipe, regularization, params)
+    told = {LOSS: loss, REGULARIZATION: regularization}
+    if PREDICTIONS in names:
+        told[PREDICTIONS] = concat([part[PREDICTIONS] for part in values], 0)
+    return _Batch(inputs, told, gradient, {})
+
+
+def part_name(name: str, number: int) -> str:
+    """What ``join_step`` calls an output of a part, and its share; ``number`` counts from 0."""
+    return f"part_{number}.{name}"
+
+
+def _accumulated(recipe: Recipe, batch: _Batch) -> Value:
+    """``gradient_sum + share * gradient``, with the two inputs it needs entered in the batch's."""
+    batch.inputs[SHARE] = input_(SHARE, (), recipe.model.dtype)
+    batch.inputs[GRADIENT_SUM] = input_(GRADIENT_SUM, (recipe.layout.size,), recipe.model.dtype)
+    return batch.inputs[GRADIENT_SUM] + batch.inputs[SHARE] * batch.gradient
+
+
+def _step(recipe: Recipe, batch: _Batch) -> Program:
+    gradient, inputs, updates = batch.gradient, batch.inputs, dict(batch.updates)
+    if isinstance(recipe.optimizer, FullBatch):
+        return simplify(Program(inputs, {**batch.told, GRADIENT_NORM: norm(gradient), GRADIENT: gradient}, updates))
+    if recipe.accumulate:
+        gradient = _accumulated(recipe, batch)
+        updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))
+    size = norm(gradient)
+    vector, slots = descend(recipe.parts, inputs, _clipped(recipe, gradient, size), inputs[PARAMETERS])
+    updates |= {**slots, PARAMETERS: vector}
+    return simplify(Program(inputs, {**batch.told, GRADIENT_NORM: size}, updates))
+
+
+def _accumulation(recipe: Recipe, batch: _Batch) -> Program:
+    total = _accumulated(recipe, batch)
+    return simplify(Program(batch.inputs, batch.told, {**batch.updates, GRADIENT_SUM: total}))
+
+
+def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
+    """Inputs, targets and states -> loss and new states, with the optimizer's update.
+
+    ``predictions`` adds what the metrics of the batch are made of (probabilities for classes), before the update.
+    Where gradients are accumulated, the batch's gradient counts ``share`` (its part of the update's examples) and is
+    added to ``gradient_sum``, which the update uses up. For a full-batch optimizer the new states are those of buffers,
+    and the gradient is an output.
+    """
+    return _step(recipe, _traced(recipe, batch, predictions))
+
+
+def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
+    """As ``training_step`` without the optimizer's update: ``gradient_sum <- gradient_sum + share * gradient``."""
+    return _accumulation(recipe, _traced(recipe, batch, predictions))
+
+
+def part_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
+    """A part of a batch, of so many examples -> its loss without regularization, and the gradient of that."""
+    traced = forward(recipe, batch, training=True)
+    outputs = {LOSS: traced.loss, GRADIENT: _gradient(recipe, traced.loss, traced.params, recipe.recompute)}
+    if predictions:
+        outputs[PREDICTIONS] = _evidence(recipe, traced)
+    return simplify(Program(traced.inputs, outputs))
+
+
+def join_step(recipe: Recipe, parts: Sequence[Program], updates: bool = True) -> Program:
+    """What the parts of a batch have found, and the states -> as ``training_step``, or else ``accumulation_step``.
+
+    The batch's loss and gradient are ``sum_k share_k * loss_k`` and the like: a share is the part's of the costs that
+    the loss is the mean of, and all of them are 1 together.
+    """
+    batch = _joined(recipe, parts)
+    return _step(recipe, batch) if updates else _accumulation(recipe, batch)
+
+
+def evaluation_step(recipe: Recipe, batch: int) -> Program:
+    """Inputs and targets -> the mean loss of the batch and what its metrics are made of. Nothing is updated, nothing
+    dropped.
+    """
+    traced = forward(recipe, batch, training=False)
+    return simplify(Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: _evidence(recipe, traced)}))
+
+
+def prediction_step(recipe: Recipe, batch: int) -> Program:
+    """Inputs -> predictions."""
+    traced = forward(recipe, batch, training=False)
+    inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
+    return simplify(Program(inputs, {PREDICTIONS: recipe.loss.activate(traced.outputs)}))
+
+
+def gradient_program(recipe: Recipe, batch: int) -> Program:
+    """Inputs, targets and noise -> loss with regularization, and its gradient as the flat vector."""
+    traced = forward(recipe, batch, training=True)
+    objective = traced.loss + traced.regularization
+    gradient = _gradient(recipe, objective, traced.params, recipe.recompute)
+    return Program(traced.inputs, {LOSS: objective, GRADIENT: gradient})
