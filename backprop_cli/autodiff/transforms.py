@@ -75,7 +75,7 @@ def vjp(
     return [bars[w] if w in bars else zeros_like(w) for w in wrt]
 
 
-def grad(out: Value, wrt: Sequence[Value]) -> list[Value]:
+def gradients(out: Value, wrt: Sequence[Value]) -> list[Value]:
     """Cotangents of scalar ``out`` with respect to each of ``wrt``.
 
     Raises:
@@ -138,12 +138,12 @@ def vectorized(outputs: Sequence[Value], given: Mapping[Value, Value]) -> list[V
     return [mapped[out] if out in mapped else broadcast(out, (size, *out.shape)) for out in outputs]
 
 
-def hvp(out: Value, wrt: Sequence[Value], vectors: Sequence[Value]) -> list[Value]:
+def hessian_products(out: Value, wrt: Sequence[Value], vectors: Sequence[Value]) -> list[Value]:
     """Hessian-vector products ``H v`` of scalar ``out``, forward over reverse: ``d/de grad(x + e v)`` at e = 0.
 
     Pearlmutter (1994), "Fast exact multiplication by the Hessian".
     """
-    return jvp(grad(out, wrt), wrt, vectors)
+    return jvp(gradients(out, wrt), wrt, vectors)
 
 
 def jacobian(out: Value, wrt: Sequence[Value]) -> list[Value]:

@@ -11,7 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Program, Value, constant, evaluate, grad, hvp, input_, jvp, multiply, toposort
+from backprop_cli.autodiff import (
+    Array,
+    Program,
+    Value,
+    constant,
+    evaluate,
+    gradients,
+    hessian_products,
+    input_,
+    jvp,
+    multiply,
+    toposort,
+)
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.checks.complex_step import ComplexStep
 from backprop_cli.checks.rounding import EPS, jittered
@@ -118,7 +130,7 @@ class Objective:
         """Which branch every kink takes at the point."""
 
     def _reversed(self) -> list[Value]:
-        return grad(self.scalar, [tensor.value for tensor in self.tensors])
+        return gradients(self.scalar, [tensor.value for tensor in self.tensors])
 
     def _plan(self, outputs: Mapping[str, Value], more: Mapping[str, Value] | None = None) -> Plan:
         plan = Plan(simplify(Program({**self.inputs, **(more or {})}, outputs)))
@@ -263,7 +275,7 @@ class Objective:
     @cached_property
     def _hessian_plan(self) -> Plan:
         tangents = {_tangent(k): input_(_tangent(k), t.shape) for k, t in enumerate(self.tensors)}
-        products = hvp(self.scalar, [tensor.value for tensor in self.tensors], list(tangents.values()))
+        products = hessian_products(self.scalar, [tensor.value for tensor in self.tensors], list(tangents.values()))
         return self._plan({str(k): value for k, value in enumerate(products)}, tangents)
 
     def bend(self, direction: Direction) -> float:
@@ -282,7 +294,7 @@ class Objective:
         scalar = terms[0]
         for term in terms[1:]:
             scalar = scalar + term
-        products = hvp(self.scalar, [tensor.value for tensor in self.tensors], v)
+        products = hessian_products(self.scalar, [tensor.value for tensor in self.tensors], v)
         return Objective(self.inputs, scalar, self.tensors, self.point, products, self)
 
 

@@ -17,7 +17,7 @@ from itertools import accumulate, groupby
 
 from backprop_cli.autodiff.families import ones_like
 from backprop_cli.autodiff.ops.copies import Barrier
-from backprop_cli.autodiff.transforms import grad, vjp
+from backprop_cli.autodiff.transforms import gradients, vjp
 from backprop_cli.autodiff.value import Value, scope, toposort
 from backprop_cli.errors import UsageError
 
@@ -46,7 +46,7 @@ def read_again(loss: Value, wrt: Sequence[Value]) -> list[Value]:
     order = toposort([loss])
     known = set(order)
     found: set[Value] = set()
-    for node in toposort(grad(loss, wrt)):
+    for node in toposort(gradients(loss, wrt)):
         if node not in known:
             found.update(_shown(operand) for operand in node.inputs if operand in known)
     return [value for value in order if value in found and value.op is not None]

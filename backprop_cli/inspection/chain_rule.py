@@ -16,7 +16,7 @@ import numpy as np
 
 from backprop_cli.accumulation.jacobians import Accumulation
 from backprop_cli.accumulation.local_jacobian import Local, added, composed
-from backprop_cli.autodiff import Array, Value, constant, evaluate, grad, input_, scope, toposort
+from backprop_cli.autodiff import Array, Value, constant, evaluate, gradients, input_, scope, toposort
 from backprop_cli.training.step_program import Recipe
 
 LOSS = "loss"
@@ -406,7 +406,7 @@ def walk(traced: Traced, feed: Mapping[Value, Array]) -> dict[str, Any]:
     given = [traced.inputs, traced.targets]
     forward = dict(zip(rule.variables, evaluate(rule.variables, feed), strict=True))
     wrt = [*reversed(rule.variables[:-1]), *traced.params.values()]
-    backward = dict(zip(wrt, evaluate(grad(traced.loss, wrt), feed), strict=True))
+    backward = dict(zip(wrt, evaluate(gradients(traced.loss, wrt), feed), strict=True))
     shown = {value: feed[value] for value in given + list(traced.params.values())} | forward
     return {
         "forward": [{"symbol": rule.symbols[value], "value": array.tolist()} for value, array in shown.items()],

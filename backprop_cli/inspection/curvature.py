@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop_cli.accumulation.directions import Many, computed
-from backprop_cli.autodiff import Array, Value, grad, hvp, input_
+from backprop_cli.autodiff import Array, Value, gradients, hessian_products, input_
 from backprop_cli.inspection.named_jacobians import layout_of
 from backprop_cli.inspection.named_values import Named, Point
 from backprop_cli.training.step_program import PARAMETERS
@@ -74,8 +74,8 @@ class _Piece:
         scalar, wrt = self.named.of(of), self.named.by(by)
         self.layout = layout_of(wrt)
         direction = input_("direction", (self.layout.size,), scalar.dtype)
-        self._gradient = self._joined(grad(scalar, wrt))
-        product = self._joined(hvp(scalar, wrt, list(self.layout.values(direction).values())))
+        self._gradient = self._joined(gradients(scalar, wrt))
+        product = self._joined(hessian_products(scalar, wrt, list(self.layout.values(direction).values())))
         self.products = Many([product], [direction], self.named.feed)
 
     def _joined(self, parts: Sequence[Value]) -> Value:
@@ -115,7 +115,7 @@ def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> 
     one = Named(point.part(0, 1))
     scalar, wrt = one.of(of), one.by(by)
     layout = layout_of(wrt)
-    flat = layout.join(dict(zip(layout.shapes, grad(scalar, wrt), strict=True)))
+    flat = layout.join(dict(zip(layout.shapes, gradients(scalar, wrt), strict=True)))
     arrays = [array for name, array in point.arrays.items() if name in one.inputs]
     over = [one.inputs[name] for name in point.arrays if name in one.inputs]
     feed = {value: array for value, array in one.feed.items() if value not in over}
@@ -127,10 +127,10 @@ def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> 
     step = min(many.at_once, max(1, _MOST_NUMBERS // layout.size))
     for start in range(0, count, step):
         here = slice(start, min(start + step, count))
-        losses[here], gradients = many(*(array[here, None] for array in arrays))
-        norms[here] = np.linalg.norm(gradients, axis=1)
+        losses[here], each = many(*(array[here, None] for array in arrays))
+        norms[here] = np.linalg.norm(each, axis=1)
         with np.errstate(all="ignore"):
-            cosines[here] = gradients @ mean / (norms[here] * np.linalg.norm(mean))
+            cosines[here] = each @ mean / (norms[here] * np.linalg.norm(mean))
         if kept is not None:
-            kept[here] = gradients
+            kept[here] = each
     return ExampleGradients(losses, norms, cosines, mean, kept)

@@ -18,7 +18,7 @@ from backprop_cli.autodiff import (
     clip,
     concat,
     constant,
-    grad,
+    gradients,
     input_,
     minimum,
     norm,
@@ -206,10 +206,10 @@ def _gradient(
     names = list(recipe.layout.shapes)
     wanted = [params[name] for name in names]
     if recompute is None:
-        gradients = grad(objective, wanted)
+        found = gradients(objective, wanted)
     else:
-        gradients = grad_recomputed(objective, wanted, None if recompute == "auto" else recompute)
-    return recipe.layout.join(dict(zip(names, gradients, strict=True)))
+        found = grad_recomputed(objective, wanted, None if recompute == "auto" else recompute)
+    return recipe.layout.join(dict(zip(names, found, strict=True)))
 
 
 def _evidence(recipe: Recipe, traced: Forward) -> Value:

@@ -99,9 +99,9 @@ def test_a_jacobian_is_a_program(order):
     """It can be differentiated again: the Jacobian of a gradient is the Hessian."""
     x = ad.input_("x", (3,))
     point = {x: np.array([0.5, -1.0, 2.0])}
-    ((hessian,),) = accumulate(ad.grad(ad.sum(ad.sin(x) * ad.square(x)), [x]), [x], point, order)
+    ((hessian,),) = accumulate(ad.gradients(ad.sum(ad.sin(x) * ad.square(x)), [x]), [x], point, order)
     (again,) = ad.evaluate([jacobians([jacobians([ad.sin(x)], [x], order)[0][0]], [x])[0][0]], point)
-    (wanted,) = ad.evaluate(ad.jacobian(ad.grad(ad.sum(ad.sin(x) * ad.square(x)), [x])[0], [x]), point)
+    (wanted,) = ad.evaluate(ad.jacobian(ad.gradients(ad.sum(ad.sin(x) * ad.square(x)), [x])[0], [x]), point)
     np.testing.assert_allclose(hessian, wanted, rtol=1e-12, atol=1e-12)
     for i in range(3):
         assert again[i, i, i] == pytest.approx(-np.sin(point[x][i]))

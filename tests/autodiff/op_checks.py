@@ -98,7 +98,7 @@ def check_second_order(op: ad.Op, arrays: Sequence[np.ndarray]) -> None:
     inputs, out, feed = traced(op, arrays)
     wrt = inexact(inputs)
     scalar = weighted(out)
-    first = [weighted(part, seed) for seed, part in enumerate(ad.grad(scalar, wrt), start=2)]
+    first = [weighted(part, seed) for seed, part in enumerate(ad.gradients(scalar, wrt), start=2)]
     for part in first:
         _check_gradient(part, wrt, feed, f"the gradient of {op}", _differences(part, wrt, feed))
     check_symmetric(scalar, wrt, feed)
@@ -108,7 +108,7 @@ def check_symmetric(scalar: ad.Value, wrt: Sequence[ad.Value], feed: dict[ad.Val
     """``<u, H v> = <H u, v>``."""
     rng = np.random.default_rng(5)
     u, v = ([rng.standard_normal(x.shape) for x in wrt] for _ in range(2))
-    h_u, h_v = (ad.evaluate(ad.hvp(scalar, wrt, [ad.constant(a) for a in w]), feed) for w in (u, v))
+    h_u, h_v = (ad.evaluate(ad.hessian_products(scalar, wrt, [ad.constant(a) for a in w]), feed) for w in (u, v))
     left, right = _inner(u, h_v), _inner(h_u, v)
     size = 1.0 + np.sqrt(_inner(h_u, h_u) * _inner(v, v))
     assert abs(left - right) <= 1e-12 * size, f"<u, H v> = {left}, <H u, v> = {right}"
@@ -136,7 +136,7 @@ def _check_gradient(
     what: str,
     differences: Sequence[np.ndarray],
 ) -> None:
-    reverse = ad.evaluate(ad.grad(scalar, wrt), feed)
+    reverse = ad.evaluate(ad.gradients(scalar, wrt), feed)
     for k, (x, numeric) in enumerate(zip(wrt, differences, strict=True)):
         basis = [ad.constant(e.reshape(x.shape)) for e in np.eye(x.size)]
         forward = ad.evaluate([ad.jvp([scalar], [x], [e])[0] for e in basis], feed)
@@ -171,7 +171,7 @@ def check_plan(op: ad.Op, arrays: Sequence[np.ndarray]) -> None:
     inputs, out, feed = traced(op, arrays)
     wrt = inexact(inputs)
     tangents = [ad.constant(np.random.default_rng(4).standard_normal(x.shape), x.dtype) for x in wrt]
-    results = [out, *ad.grad(weighted(out), wrt), *ad.jvp([out], wrt, tangents)]
+    results = [out, *ad.gradients(weighted(out), wrt), *ad.jvp([out], wrt, tangents)]
     program = ad.Program({x.name or "": x for x in inputs}, {str(k): value for k, value in enumerate(results)})
     plan = Plan(program)
     for x in inputs:

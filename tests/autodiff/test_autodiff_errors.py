@@ -104,7 +104,7 @@ def value(*shape, dtype=np.float64):
             "constant 0.5: is not int64; convert the other operand with cast",
         ),
         (
-            lambda: ad.grad(value(3), [value()]),
+            lambda: ad.gradients(value(3), [value()]),
             "<x f8[3]>: the gradient is that of a scalar; use vjp or jacobian (given out: f8[3])",
         ),
         (

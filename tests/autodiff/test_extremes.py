@@ -20,7 +20,7 @@ def slope(function, *points):
     inputs = [ad.input_("x", a.shape) for a in arrays]
     feed = dict(zip(inputs, arrays, strict=True))
     out = function(*inputs)
-    reverse = ad.evaluate(ad.grad(ad.sum(out), inputs), feed)
+    reverse = ad.evaluate(ad.gradients(ad.sum(out), inputs), feed)
     for k, x in enumerate(inputs):
         ones = ad.constant(np.ones(x.shape))
         (forward,) = ad.evaluate([ad.sum(ad.jvp([out], [x], [ones])[0])], feed)
@@ -170,9 +170,9 @@ def test_empty_arrays(shape):
     x = ad.input_("x", shape)
     out = ad.sum(ad.square(ad.exp(x)))
     feed = {x: np.zeros(shape)}
-    value, gradient = ad.evaluate([out, *ad.grad(out, [x])], feed)
+    value, gradient = ad.evaluate([out, *ad.gradients(out, [x])], feed)
     assert value == 0.0
     assert gradient.shape == shape
-    plan = Plan(ad.Program({"x": x}, {"out": out, "gradient": ad.grad(out, [x])[0]}))
+    plan = Plan(ad.Program({"x": x}, {"out": out, "gradient": ad.gradients(out, [x])[0]}))
     plan.run()
     assert plan.outputs["gradient"].shape == shape

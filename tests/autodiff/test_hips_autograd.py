@@ -217,8 +217,8 @@ def check_function(ours, theirs, arrays, jacobian=True):
         return sum(anp.sum(g * v) for g, v in zip(slope(*at), vectors, strict=True))
 
     ours_scalar = ad.sum(out * ad.constant(weights))
-    gradient = ad.evaluate(ad.grad(ours_scalar, wrt), feed)
-    product = ad.evaluate(ad.hvp(ours_scalar, wrt, [ad.constant(v) for v in vectors]), feed)
+    gradient = ad.evaluate(ad.gradients(ours_scalar, wrt), feed)
+    product = ad.evaluate(ad.hessian_products(ours_scalar, wrt, [ad.constant(v) for v in vectors]), feed)
     for k, wanted in enumerate(slope(*points)):
         assert_close(gradient[k], wanted, TOLERANCE, f"gradient in operand {k}")
     for k, wanted in enumerate(autograd.grad(along, argnum=list(range(len(points))))(*points)):
@@ -285,7 +285,7 @@ def test_softmax_cross_entropy_gradient_is_probabilities_minus_targets():
     scores = x @ weight.T
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     wanted = (probabilities - np.eye(5)[labels]).T @ x / 6
-    for out in (ad.grad(loss, [w]), simplified(ad.grad(loss, [w]))):
+    for out in (ad.gradients(loss, [w]), simplified(ad.gradients(loss, [w]))):
         assert_close(ad.evaluate(out, {w: weight})[0], wanted, 1e-14)
 
 

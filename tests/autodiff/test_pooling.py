@@ -41,7 +41,7 @@ def test_of_an_image_the_first_in_row_major_order():
     ct = rng.standard_normal((5, 1, 2, 2))
     x = ad.input_("x", array.shape)
     out = ad.max_pool(x, (3, 3), (3, 3), ((0, 0), (0, 0)))
-    (found,) = ad.evaluate(ad.grad(ad.sum(out * ct), [x]), {x: array})
+    (found,) = ad.evaluate(ad.gradients(ad.sum(out * ct), [x]), {x: array})
     wanted = np.zeros(array.shape)
     for n, r, q in np.ndindex(5, 2, 2):
         i, j = divmod(int(array[n, 0, 3 * r : 3 * r + 3, 3 * q : 3 * q + 3].argmax()), 3)

@@ -98,7 +98,7 @@ def differentiated(draw):
         return program
     scalar = ad.sum(ad.tanh(draw(st.sampled_from(values))))
     states = {name: program.inputs[name] for name in program.updates}
-    gradients = ad.grad(scalar, list(states.values()))
+    gradients = ad.gradients(scalar, list(states.values()))
     stepped = {name: x - 0.1 * g for (name, x), g in zip(states.items(), gradients, strict=True)}
     flat = {"flat": joined(gradients)} if gradients else {}
     return ad.Program(program.inputs, {**program.outputs, **flat, "loss": scalar}, stepped)

@@ -53,7 +53,10 @@ def test_is_the_composite():
     feed = {x: np.random.default_rng(0).normal(size=(4, 9))}
     weights = ad.constant(np.random.default_rng(1).normal(size=(4, 9)))
     for one, other in zip(
-        *(ad.evaluate([f(x), *ad.grad(ad.sum(f(x) * weights), [x])], feed) for f in (ad.fused_softmax, ad.softmax)),
+        *(
+            ad.evaluate([f(x), *ad.gradients(ad.sum(f(x) * weights), [x])], feed)
+            for f in (ad.fused_softmax, ad.softmax)
+        ),
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)

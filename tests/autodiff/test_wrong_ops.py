@@ -40,7 +40,7 @@ def acting_operands(case: Case) -> set[int]:
     """Operands in which the derivative is not 0 at the sample's point: only there can a wrong one be seen."""
     inputs, out, feed = op_checks.traced(case.op, case.arrays())
     rated = sorted(differentiable_operands(case))
-    bars = ad.evaluate(ad.grad(op_checks.weighted(out), [inputs[k] for k in rated]), feed) if rated else []
+    bars = ad.evaluate(ad.gradients(op_checks.weighted(out), [inputs[k] for k in rated]), feed) if rated else []
     return {k for k, bar in zip(rated, bars, strict=True) if np.any(bar != 0)}
 
 
@@ -130,7 +130,7 @@ def is_curved(case: Case) -> bool:
     inputs, out, feed = op_checks.traced(case.op, case.arrays())
     wrt = op_checks.inexact(inputs)
     scalar = op_checks.weighted(out)
-    products = ad.hvp(scalar, wrt, [ad.constant(np.ones(x.shape)) for x in wrt]) if wrt else []
+    products = ad.hessian_products(scalar, wrt, [ad.constant(np.ones(x.shape)) for x in wrt]) if wrt else []
     return any(np.any(product != 0) for product in ad.evaluate(products, feed))
 
 

@@ -323,7 +323,7 @@ def test_one_wrong_weight_is_named_by_projection(widths, at):
     (right,) = network_objectives(recipe, arrays)
     typical = math.sqrt(np.mean(np.concatenate([g**2 for g in right.gradient.values()])))
     weight = next(tensor for tensor in right.tensors if tensor.name == "dense_1.weight")
-    gradient = [value + 0.0 for value in ad.grad(right.scalar, [tensor.value for tensor in right.tensors])]
+    gradient = [value + 0.0 for value in ad.gradients(right.scalar, [tensor.value for tensor in right.tensors])]
     error = np.zeros(weight.shape)
     error[at] = 1e-4 * typical
     gradient[0] = gradient[0] + ad.constant(error)
@@ -341,7 +341,7 @@ def test_directions_find_what_samples_miss():
     """One entry of 20 x 10 is sampled; the complex step sees the whole tensor, and names the wrong entry."""
     recipe = network(dense(20, activation="tanh"), dense(3), width=10)
     (right,) = network_objectives(recipe, batch(recipe))
-    gradient = ad.grad(right.scalar, [tensor.value for tensor in right.tensors])
+    gradient = ad.gradients(right.scalar, [tensor.value for tensor in right.tensors])
     error = np.zeros((20, 10))
     error[11, 4] = 1e-6
     gradient[0] = gradient[0] + ad.constant(error)

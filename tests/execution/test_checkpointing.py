@@ -98,7 +98,7 @@ NETWORKS = [
 def test_the_same_bits_in_the_memory_that_is_predicted(network, count):
     inputs, loss, params = deep(**network)
     whole, less = (
-        planned(inputs, loss, gradients) for gradients in (ad.grad(loss, params), grad_recomputed(loss, params, count))
+        planned(inputs, loss, found) for found in (ad.gradients(loss, params), grad_recomputed(loss, params, count))
     )
     assert np.any(whole.outputs["gradient"])
     np.testing.assert_array_equal(less.outputs["gradient"], whole.outputs["gradient"])
@@ -125,7 +125,7 @@ def test_memory_grows_with_the_root_of_the_depth():
 def test_one_segment_is_reverse_mode():
     _, loss, params = deep(layers=3)
     once = [str(node.op) for node in ad.toposort(grad_recomputed(loss, params, 1))]
-    assert once == [str(node.op) for node in ad.toposort(ad.grad(loss, params))]
+    assert once == [str(node.op) for node in ad.toposort(ad.gradients(loss, params))]
 
 
 def test_what_the_reverse_sweep_reads():

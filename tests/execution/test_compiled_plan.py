@@ -58,7 +58,7 @@ def test_every_op_and_its_rules(case, dtype):
     if out.spec.is_inexact:
         rng = np.random.default_rng(1)
         weights = ad.constant(rng.uniform(-1, 1, out.shape), out.dtype)
-        gradients = ad.grad(ad.sum(out * weights), op_checks.inexact(inputs))
+        gradients = ad.gradients(ad.sum(out * weights), op_checks.inexact(inputs))
         outputs |= {f"gradient {k}": g for k, g in enumerate(gradients)}
     program = ad.Program({value.name: value for value in inputs}, outputs)
     numpy, compiled = run_both(program, {value.name: array for value, array in zip(inputs, arrays, strict=True)})

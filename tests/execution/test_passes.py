@@ -27,8 +27,8 @@ def test_dead_nodes_are_dropped(x):
 def test_unasked_gradients_are_dropped(x):
     w = ad.input_("w", (4, 2))
     loss = ad.sum(x @ w)
-    assert sum(op == "matmul" for op in ops(*ad.grad(loss, [w]))) == 1
-    assert sum(op == "matmul" for op in ops(*ad.grad(loss, [x, w]))) == 2
+    assert sum(op == "matmul" for op in ops(*ad.gradients(loss, [w]))) == 1
+    assert sum(op == "matmul" for op in ops(*ad.gradients(loss, [x, w]))) == 2
 
 
 def test_equal_nodes_are_merged(x):
@@ -95,7 +95,7 @@ def test_depth_is_no_limit():
     out = x = ad.input_("x", ())
     for _ in range(3000):
         out = ad.sin(out) + x
-    (gradient,) = ad.grad(out, [x])
+    (gradient,) = ad.gradients(out, [x])
     (tangent,) = ad.jvp([out], [x], [ad.constant(1.0)])
     same = ad.evaluate(simplified([gradient, tangent]), {x: np.array(0.3)})
     plain = ad.evaluate([gradient, tangent], {x: np.array(0.3)})
@@ -189,8 +189,8 @@ def test_rule_keeps_value_and_gradients(name):
     assert simpler.spec == out.spec
     assert len(ops(out)) == calls
     weights = ad.constant(rng.standard_normal(out.shape))
-    before = [out, *ad.grad(ad.sum(out * weights), inputs)]
-    after = [simpler, *ad.grad(ad.sum(simpler * weights), inputs)]
+    before = [out, *ad.gradients(ad.sum(out * weights), inputs)]
+    after = [simpler, *ad.gradients(ad.sum(simpler * weights), inputs)]
     for results in (simplified(before), after):
         for got, wanted in zip(ad.evaluate(results, feed), ad.evaluate(before, feed), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-14, atol=1e-14)
@@ -216,7 +216,7 @@ def tiny_step():
     with ad.scope("dense_1"):
         out = x @ w.T
     loss = ad.mean(ad.square(out - y))
-    (gradient,) = ad.grad(loss, [w])
+    (gradient,) = ad.gradients(loss, [w])
     return ad.Program({"w": w, "x": x, "y": y}, {"loss": loss}, {"w": w - 0.1 * gradient})
 
 

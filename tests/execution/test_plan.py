@@ -189,7 +189,7 @@ def test_gradients_joined_in_a_vector_are_not_copied():
     """A flat gradient costs the calls of its parts."""
     w, v, x = ad.input_("w", (4, 3)), ad.input_("v", (2, 4)), ad.input_("x", (8, 3))
     out = ad.tanh(x @ w.T) @ v.T
-    gradients = ad.grad(ad.mean(ad.square(out)), [w, v])
+    gradients = ad.gradients(ad.mean(ad.square(out)), [w, v])
     inputs = {"w": w, "v": v, "x": x}
     parts = Plan(simplify(ad.Program(inputs, {"w": gradients[0], "v": gradients[1]})))
     flat = ad.concat([ad.reshape(gradient, (gradient.size,)) for gradient in gradients])
@@ -267,7 +267,7 @@ def training_step(depth, width=16, batch=8):
         params += [weight, bias]
         h = ad.relu(h @ weight.T + bias) if layer + 1 < depth else h @ weight.T + bias
     loss = -ad.mean(ad.sum(ad.one_hot(labels, width, dtype) * ad.log_softmax(h), 1))
-    flat = ad.concat([ad.reshape(part, (part.size,)) for part in ad.grad(loss, params)])
+    flat = ad.concat([ad.reshape(part, (part.size,)) for part in ad.gradients(loss, params)])
     new_m, new_v = 0.9 * m + 0.1 * flat, 0.999 * v + 0.001 * ad.square(flat)
     new_theta = theta - 1e-3 * new_m / (ad.sqrt(new_v) + 1e-8)
     inputs = {"theta": theta, "m": m, "v": v, "x": x, "labels": labels}

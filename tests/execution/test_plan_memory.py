@@ -122,7 +122,7 @@ def arena_kib(widths, batch):
         params |= {f"w{layer}": weight, f"b{layer}": bias}
         out = ad.tanh(out @ weight.T + bias)
     loss = ad.mean(ad.square(out - y))
-    gradients = dict(zip(params, ad.grad(loss, list(params.values())), strict=True))
+    gradients = dict(zip(params, ad.gradients(loss, list(params.values())), strict=True))
     plan = Plan(simplify(ad.Program({"x": x, "y": y, **params}, {"loss": loss, **gradients})))
     return plan.peak_bytes / 1024, plan.lower_bound_bytes / 1024
 

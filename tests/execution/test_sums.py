@@ -133,5 +133,5 @@ def test_gradients_of_a_loop_are_one_product_and_one_concatenation(product_first
         makers = [lambda state=state: state @ w, lambda step=step: ad.slice_(x, 0, 2 * step, 2 * step + 2)]
         made = [make() for make in (makers if product_first else reversed(makers))]
         state = ad.tanh(made[0] + made[1])
-    found = ops(*ad.grad(ad.sum(state), [x, w]))
+    found = ops(*ad.gradients(ad.sum(state), [x, w]))
     assert (found.count("pad"), found.count("concat"), found.count("matmul")) == (0, 2, 2 * steps)

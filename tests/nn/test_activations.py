@@ -54,7 +54,7 @@ def test_value_and_gradient_are_those_of_hips_autograd(name, settings):
     x, ct = 2 * rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
     values, feed = inputs(x=x, ct=ct)
     out = activation.apply(values["x"])
-    (slope,) = ad.grad(ad.sum(out * values["ct"]), [values["x"]])
+    (slope,) = ad.gradients(ad.sum(out * values["ct"]), [values["x"]])
     found, gradient = evaluate([out, slope], feed)
 
     def reference(x):
@@ -71,7 +71,7 @@ def test_shape_and_precision_stay(name, settings, dtype, shape):
     x = ad.input_("x", shape, dtype)
     out = build(ACTIVATIONS, settings).apply(x)
     assert out.spec == x.spec
-    assert ad.grad(ad.sum(out), [x])[0].spec == x.spec
+    assert ad.gradients(ad.sum(out), [x])[0].spec == x.spec
 
 
 def _torch_name(settings):
@@ -86,7 +86,7 @@ def test_values_and_slopes_are_pytorchs_far_out_and_at_zero(settings):
     expected = TORCH["functions"][_torch_name(settings)]
     values, feed = inputs(x=np.array(TORCH["points"]))
     out = build(ACTIVATIONS, settings).apply(values["x"])
-    (slope,) = ad.grad(ad.sum(out), [values["x"]])
+    (slope,) = ad.gradients(ad.sum(out), [values["x"]])
     found, gradient = evaluate([out, slope], feed)
     np.testing.assert_allclose(found, expected["value"], rtol=1e-12, atol=1e-20)
     np.testing.assert_allclose(gradient, expected["slope"], rtol=1e-12, atol=1e-15)
@@ -113,7 +113,7 @@ def test_kinks_and_limits_are_exact(name, dtype):
     x, value, slope = np.array(EXACT[name], dtype=dtype).T.copy()
     values, feed = inputs(x=x)
     out = build(ACTIVATIONS, {"type": kind, **({"approximate": approximate} if approximate else {})}).apply(values["x"])
-    found, gradient = evaluate([out, *ad.grad(ad.sum(out), [values["x"]])], feed)
+    found, gradient = evaluate([out, *ad.gradients(ad.sum(out), [values["x"]])], feed)
     np.testing.assert_array_equal(found, value)
     np.testing.assert_array_equal(gradient, slope)
 
@@ -145,6 +145,6 @@ def test_slopes_in_float32_are_those_of_float64(settings):
     found = []
     for array in (x, x.astype(np.float64)):
         values, feed = inputs(x=array)
-        found += evaluate(ad.grad(ad.sum(activation.apply(values["x"])), [values["x"]]), feed)
+        found += evaluate(ad.gradients(ad.sum(activation.apply(values["x"])), [values["x"]]), feed)
     is_rounded = settings["type"] in ROUNDED_NEAR_1
     np.testing.assert_allclose(*found, rtol=0 if is_rounded else 1e-6, atol=2e-6 if is_rounded else 1e-37)

@@ -29,7 +29,7 @@ def test_numbers_of_pytorch(case):
     out = layer.apply({name: values[name] for name in arrays}, *(values[name] for name in x))
     assert out.size == len(case["ct"])
     wrt = [name for name, array in {**x, **arrays}.items() if array.dtype.kind == "f"]
-    slopes = ad.grad(ad.sum(out * ad.constant(np.reshape(case["ct"], out.shape))), [values[name] for name in wrt])
+    slopes = ad.gradients(ad.sum(out * ad.constant(np.reshape(case["ct"], out.shape))), [values[name] for name in wrt])
     found, *gradients = evaluate([out, *slopes], feed)
     assert distance(found, np.reshape(case["out"], out.shape)) < SAME
     expected = [*case["x_bar"], *case["gradients"].values()]
@@ -59,7 +59,7 @@ def test_only_queries_keys_values_and_probabilities_wait_for_the_way_back():
     params = {name: ad.input_(name, p.shape) for name, p in layer.params(x.spec).items()}
     out = layer.apply(params, x)
     forward = set(ad.toposort([out]))
-    gradient = ad.grad(ad.sum(out * ad.input_("ct", out.shape)), [x, *params.values()])
+    gradient = ad.gradients(ad.sum(out * ad.input_("ct", out.shape)), [x, *params.values()])
     kept = {
         _owner(operand)
         for node in ad.toposort(gradient)

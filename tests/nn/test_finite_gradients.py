@@ -40,7 +40,7 @@ def value_and_gradient(function, x, **given):
     values, feed = inputs(x=x, **given)
     out = function(values["x"], *(values[name] for name in given))
     with np.errstate(all="ignore"):
-        value, gradient = ad.evaluate([out, *ad.grad(ad.sum(out), [values["x"]])], feed)
+        value, gradient = ad.evaluate([out, *ad.gradients(ad.sum(out), [values["x"]])], feed)
     return value.reshape(len(x), -1), gradient.reshape(len(x), -1)
 
 

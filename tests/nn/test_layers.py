@@ -204,7 +204,7 @@ def test_value_and_gradients_are_those_of_hips_autograd(name, sample):
     layer, (x, params, noise), out, values, feed = _traced(name, sample)
     ct = np.random.default_rng(3).normal(size=out.shape)
     wanted = [key for key, array in {**x, **params}.items() if array.dtype.kind == "f"]
-    slopes = ad.grad(ad.sum(out * ad.constant(ct)), [values[key] for key in wanted])
+    slopes = ad.gradients(ad.sum(out * ad.constant(ct)), [values[key] for key in wanted])
     found, *gradients = evaluate([out, *slopes], feed)
 
     def reference(*arrays):
@@ -221,7 +221,7 @@ def test_value_and_gradients_are_those_of_hips_autograd(name, sample):
 @pytest.mark.parametrize(("name", "sample"), CASES, ids=IDS)
 def test_float32_stays_float32(name, sample):
     _, _, out, values, _ = _traced(name, sample, "float32")
-    gradients = ad.grad(ad.sum(out), [value for value in values.values() if value.spec.is_inexact])
+    gradients = ad.gradients(ad.sum(out), [value for value in values.values() if value.spec.is_inexact])
     nodes = [value for value in ad.toposort([out, *gradients]) if value.spec.is_inexact]
     assert {value.dtype for value in nodes} == {np.dtype("float32")}
 

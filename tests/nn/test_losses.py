@@ -118,7 +118,7 @@ def test_value_and_gradient_are_those_of_hips_autograd(name, settings):
     loss = build(LOSSES, settings)
     outputs, targets = _data(loss)
     out, x, feed = traced_loss(loss, outputs, targets)
-    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    found, gradient = evaluate([out, *ad.gradients(out, [x])], feed)
     weights = loss.class_weights(range(CLASSES), [5, 3, 2])
     weights = np.ones(CLASSES) if weights is None else weights
 
@@ -133,7 +133,7 @@ def test_value_and_gradient_are_those_of_hips_autograd(name, settings):
 def test_float32_stays_float32(name, settings):
     loss = build(LOSSES, settings)
     out, x, _ = traced_loss(loss, *_data(loss, dtype="float32"))
-    nodes = ad.toposort([out, *ad.grad(out, [x])])
+    nodes = ad.toposort([out, *ad.gradients(out, [x])])
     assert {value.dtype for value in nodes if value.spec.is_inexact} == {np.dtype("float32")}
     assert out.shape == ()
 
@@ -148,7 +148,7 @@ def test_a_batchs_loss_and_gradient_are_the_mean_of_its_examples(name, keys, bat
 
     def value_and_gradient(rows):
         out, x, feed = traced_loss(loss, outputs[rows], targets[rows])
-        return evaluate([out, *ad.grad(out, [x])], feed)
+        return evaluate([out, *ad.gradients(out, [x])], feed)
 
     whole, gradient = value_and_gradient(slice(None))
     each = [value_and_gradient(slice(i, i + 1)) for i in range(batch)]
@@ -171,9 +171,9 @@ def test_an_example_of_weight_2_is_there_twice_and_one_of_weight_0_not_at_all(na
     given = {"outputs": outputs, "targets": targets, "weights": repeats.astype(float)}
     values, feed = inputs(**given, **({} if weights is None else {"by_class": weights}))
     out = loss.apply(values["outputs"], values["targets"], values.get("by_class"), values["weights"])
-    found, gradient = evaluate([out, *ad.grad(out, [values["outputs"]])], feed)
+    found, gradient = evaluate([out, *ad.gradients(out, [values["outputs"]])], feed)
     again, x, feed = traced_loss(loss, np.repeat(outputs, repeats, axis=0), np.repeat(targets, repeats, axis=0))
-    value, slope = evaluate([again, *ad.grad(again, [x])], feed)
+    value, slope = evaluate([again, *ad.gradients(again, [x])], feed)
     factor = loss.count(np.repeat(targets, repeats, axis=0)) / loss.count(targets)
     np.testing.assert_allclose(found, factor * value, rtol=1e-12)
     summed = [slope[start:stop].sum(axis=0) for start, stop in ((0, 2), (2, 2), (2, 3), (3, 6))]
@@ -205,7 +205,7 @@ def test_value_and_gradient_are_pytorchs(name):
     loss = build(LOSSES, case["settings"])
     outputs = np.array(MORE["outputs"]) if loss.task == "tokens" else np.array(MORE["outputs"])[:, 0]
     out, x, feed = traced_loss(loss, outputs, np.array(MORE["targets"][case["targets"]]))
-    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    found, gradient = evaluate([out, *ad.gradients(out, [x])], feed)
     assert distance(found, case["value"]) < 1e-13
     assert distance(gradient, case["gradient"]) < 1e-12
 
@@ -217,7 +217,7 @@ def test_softmax_and_cross_entropy_give_p_minus_onehot_times_x():
     values, feed = inputs(x=x, weight=weight, labels=labels)
     loss = build(LOSSES, "cross_entropy")
     logits = values["x"] @ values["weight"].T
-    slopes = ad.grad(loss.apply(logits, values["labels"]), [values["weight"], logits])
+    slopes = ad.gradients(loss.apply(logits, values["labels"]), [values["weight"], logits])
     to_weight, to_logits, probs = evaluate([*slopes, loss.activate(logits)], feed)
     np.testing.assert_allclose(to_logits, (probs - np.eye(3)[labels]) / 8, rtol=1e-12, atol=1e-16)
     np.testing.assert_allclose(to_weight, (probs - np.eye(3)[labels]).T @ x / 8, rtol=1e-12, atol=1e-16)
@@ -242,7 +242,7 @@ def test_focal_with_gamma_0_is_cross_entropy():
         found = []
         for keys in ({"type": focal, "gamma": 0}, {"type": entropy}):
             out, x, feed = traced_loss(build(LOSSES, keys), outputs, targets)
-            found.append(np.append(*(part.ravel() for part in evaluate([out, *ad.grad(out, [x])], feed))))
+            found.append(np.append(*(part.ravel() for part in evaluate([out, *ad.gradients(out, [x])], feed))))
         np.testing.assert_allclose(*found, rtol=1e-13)
 
 
@@ -287,7 +287,7 @@ def _logit(p):
 def test_the_least_that_a_loss_can_be_is_what_the_best_outputs_give(keys, best, targets):
     loss, best, targets = build(LOSSES, keys), np.array(best), np.array(targets)
     out, x, feed = traced_loss(loss, best, targets)
-    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    found, gradient = evaluate([out, *ad.gradients(out, [x])], feed)
     assert found == pytest.approx(loss.least(targets, best.shape[-1]), abs=1e-12)
     np.testing.assert_allclose(gradient, 0.0, atol=1e-12)
 
@@ -303,7 +303,7 @@ def test_the_least_of_losses_with_targets_between_0_and_1_is_not_known():
 def test_a_batch_of_tokens_of_which_none_counts_has_loss_0_and_no_gradient():
     loss = build(LOSSES, "next_token")
     out, x, feed = traced_loss(loss, np.ones((2, 3, 4)), np.full((2, 3), -1))
-    found, gradient = evaluate([out, *ad.grad(out, [x])], feed)
+    found, gradient = evaluate([out, *ad.gradients(out, [x])], feed)
     assert (found.item(), gradient.any()) == (0.0, False)
 
 

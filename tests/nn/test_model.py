@@ -130,7 +130,7 @@ def test_float32_stays_float32(trees):
     model = _model(trees, dtype="float32")
     params = {name: ad.input_(name, param.shape, "float32") for name, param in model.params.items()}
     out = model.apply(params, ad.input_("input", (2, 3), "float32"))
-    gradients = ad.grad(ad.mean(ad.square(out)), list(params.values()))
+    gradients = ad.gradients(ad.mean(ad.square(out)), list(params.values()))
     assert {v.dtype for v in ad.toposort([out, *gradients])} == {np.dtype("float32")}
 
 
@@ -149,7 +149,7 @@ def test_gradients_where_arrows_skip_and_join_are_those_of_hips_autograd():
     values, feed = inputs(x=x, labels=labels, **arrays)
     out = model.apply({name: values[name] for name in arrays}, values["x"])
     loss = build(LOSSES, "cross_entropy").apply(out, values["labels"])
-    found, *gradients = evaluate([loss, *ad.grad(loss, [values[name] for name in arrays])], feed)
+    found, *gradients = evaluate([loss, *ad.gradients(loss, [values[name] for name in arrays])], feed)
 
     def reference(p):
         logits = _skipping(p, x)
@@ -174,7 +174,7 @@ def test_the_gradient_of_a_batch_is_the_mean_of_its_examples(batch, seed, loss):
     def gradients(rows):
         values, feed = inputs(x=x[rows], targets=targets[rows], **arrays)
         out = model.apply({name: values[name] for name in arrays}, values["x"])
-        slopes = ad.grad(cost.apply(out, values["targets"]), [values[name] for name in arrays])
+        slopes = ad.gradients(cost.apply(out, values["targets"]), [values[name] for name in arrays])
         return evaluate(slopes, feed)
 
     each = [gradients(slice(i, i + 1)) for i in range(batch)]

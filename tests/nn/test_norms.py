@@ -28,7 +28,7 @@ def _passed(layer, step, params, buffers, shape):
     held = {name: values[name] for name in buffers}
     is_training = "training" in step
     out = layer.apply(own if is_training else {**own, **held}, values["x"])
-    slopes = ad.grad(ad.sum(out * ad.constant(np.reshape(step["ct"], shape))), [values["x"], *own.values()])
+    slopes = ad.gradients(ad.sum(out * ad.constant(np.reshape(step["ct"], shape))), [values["x"], *own.values()])
     updates = layer.updates({**own, **held}, values["x"]) if is_training else {}
     found = evaluate([out, *slopes, *updates.values()], feed)
     gradients = dict(zip(["x", *own], found[1 : 2 + len(own)], strict=True))

@@ -31,7 +31,7 @@ class Minimizer:
         values, _ = inputs(parameters=self.parameters, **slots, **scalars)
         p = values["parameters"]
         loss = objective(p)
-        (g,) = ad.grad(loss, [p])
+        (g,) = ad.gradients(loss, [p])
         direction, new = optimizer.update(g, {n: values[n] for n in slots}, {n: values[n] for n in names}, p)
         if optimizer.shaped:
             direction = optimizer.shaped_direction(direction, p)

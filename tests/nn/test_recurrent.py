@@ -45,7 +45,7 @@ def traced(settings, batch=BATCH, time=TIME, features=FEATURES, training=False):
 def test_numbers_of_pytorch(case, prepare):
     _, out, values, feed = traced(case["settings"])
     assert list(values) == ["x", *case["gradients"]]
-    gradients = ad.grad(ad.sum(out * ad.constant(waves(out.shape, 0.25))), list(values.values()))
+    gradients = ad.gradients(ad.sum(out * ad.constant(waves(out.shape, 0.25))), list(values.values()))
     found, *slopes = evaluate(prepare([out, *gradients]), feed)
     assert distance(found.reshape(-1), case["out"]) < SAME
     for name, slope, expected in zip(values, slopes, [case["x_bar"], *case["gradients"].values()], strict=True):
@@ -139,7 +139,7 @@ def test_gradients_of_all_times_are_one_product(kind, bias, both):
     _, out, values, _ = traced(settings, time=time)
     loss = ad.sum(ad.square(out))
     program = simplify(ad.Program({v.name: v for v in values.values()}, dict(zip(
-        values, ad.grad(loss, list(values.values())), strict=True
+        values, ad.gradients(loss, list(values.values())), strict=True
     ))))  # fmt: skip
     counts = Counter(node.op.kind for node in program.nodes if node.op is not None)
     directions = 1 + both
@@ -157,7 +157,7 @@ def test_nothing_is_copied_for_them(kind):
 
     def copies(time):
         _, out, values, _ = traced({"type": kind, "units": 3}, time=time)
-        gradients = ad.grad(ad.sum(ad.square(out)), list(values.values()))
+        gradients = ad.gradients(ad.sum(ad.square(out)), list(values.values()))
         program = ad.Program({v.name: v for v in values.values()}, dict(zip(values, gradients, strict=True)))
         plan = Plan(simplify(program))
         return sum(getattr(call.func, "__name__", "") == "copyto" for call in plan._calls)
@@ -170,7 +170,7 @@ def test_recomputed_gradients_are_the_same(kind):
     _, out, values, feed = traced({"type": kind, "units": 3, "layers": 2})
     loss = ad.sum(ad.square(out))
     wanted = list(values.values())
-    plain, again = ad.grad(loss, wanted), grad_recomputed(loss, wanted, 2)
+    plain, again = ad.gradients(loss, wanted), grad_recomputed(loss, wanted, 2)
     for one, other in zip(ad.evaluate(plain, feed), ad.evaluate(simplified(again), feed), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
 
@@ -223,7 +223,7 @@ def test_long_sequences_are_traced_and_planned_in_proportion():
     nodes = []
     for time in (32, 64, 96):
         _, out, values, _ = traced({"type": "lstm", "units": 3, "output": "sequence"}, time=time)
-        gradients = ad.grad(ad.sum(ad.square(out)), list(values.values()))
+        gradients = ad.gradients(ad.sum(ad.square(out)), list(values.values()))
         program = ad.Program({v.name: v for v in values.values()}, dict(zip(values, gradients, strict=True)))
         plan = Plan(simplify(program))
         nodes.append(len(plan.program.nodes))

@@ -28,7 +28,7 @@ def test_its_gradient_is_the_sum_over_the_layers():
         model = model_of(*trees)
         values, feed = inputs(x=x, **dict.fromkeys(model.params, weight))
         out = model.apply({name: values[name] for name in model.params}, values["x"])
-        slopes = ad.grad(ad.sum(ad.square(out)), [values[name] for name in model.params])
+        slopes = ad.gradients(ad.sum(ad.square(out)), [values[name] for name in model.params])
         gradients.append(sum(evaluate(slopes, feed)))
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-13)
 

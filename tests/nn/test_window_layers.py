@@ -35,7 +35,7 @@ def _traced(case):
 def test_numbers_of_pytorch(case, simplified):
     out, values, feed = _traced(case)
     ct = ad.constant(np.reshape(case["ct"], out.shape))
-    wanted = [out, *ad.grad(ad.sum(out * ct), list(values.values()))]
+    wanted = [out, *ad.gradients(ad.sum(out * ct), list(values.values()))]
     found, *slopes = evaluate(simplified(wanted) if simplified else wanted, feed)
     assert distance(found, np.reshape(case["out"], found.shape)) < SAME
     expected = {"x": case["x_bar"], **case["gradients"]}
@@ -159,7 +159,7 @@ def _step(layers, shape):
     x = ad.input_("input", (4, *shape))
     params = {name: ad.input_(name, param.shape) for name, param in model.params.items()}
     loss = ad.sum(ad.square(model.apply(params, x)))
-    return [node.op.kind for node in ad.toposort(simplified(ad.grad(loss, list(params.values())))) if node.op]
+    return [node.op.kind for node in ad.toposort(simplified(ad.gradients(loss, list(params.values())))) if node.op]
 
 
 def test_nothing_is_moved_between_layers_of_images():
@@ -193,7 +193,7 @@ def test_nothing_is_moved_where_arrows_join_and_noise_is_multiplied():
     params = {name: ad.input_(name, param.shape) for name, param in model.params.items()}
     noise = {name: ad.input_(name, spec.shape) for name, spec in model.noise(4).items()}
     loss = ad.sum(ad.square(model.apply(params, ad.input_("input", (4, 1, 8, 8)), noise)))
-    nodes = ad.toposort(simplified(ad.grad(loss, list(params.values()))))
+    nodes = ad.toposort(simplified(ad.gradients(loss, list(params.values()))))
     assert [node.op.kind for node in nodes if node.op].count("copy") == 1  # of the examples
     batch_first = {node.op.kind for node in nodes if node.op and node.shape[:1] == (4,) and node.ndim == 4}
     assert batch_first == {"greater_equal", "multiply"}  # what is made of the noise

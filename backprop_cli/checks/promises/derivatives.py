@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backprop_cli.accumulation.local_jacobian import Local
-from backprop_cli.autodiff import Array, Op, Value, constant, evaluate, grad, input_, multiply, toposort
+from backprop_cli.autodiff import Array, Op, Value, constant, evaluate, gradients, input_, multiply, toposort
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.checks.complex_step import STEP as TINY_STEP
 from backprop_cli.checks.complex_step import continued
@@ -61,7 +61,7 @@ def check_rule_dtypes(case: Case, rng: np.random.Generator) -> None:
     tangents = [input_("t", x.shape, x.dtype) if x.spec.is_inexact else None for x in inputs]
     forward = single.op.jvp(inputs, tangents, out)
     weighted = sum_(multiply(constant(np.ones(out.shape), out.dtype), out))
-    for method, results in (("vjp", grad(weighted, wrt)), ("jvp", [] if forward is None else [forward])):
+    for method, results in (("vjp", gradients(weighted, wrt)), ("jvp", [] if forward is None else [forward])):
         for node in toposort(results):
             if node.spec.is_inexact and node.dtype not in (np.float32, out.dtype):
                 raise BrokenPromiseError(method, f"computes {node} of operands of float32")

@@ -31,7 +31,7 @@ from backprop_cli.cli.app import run
 from backprop_cli.execution.plan import Plan
 from backprop_cli.session.threads import Threads
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[1] / "configs"
 PRINTED = ("digits_conv", "iris", "names_lstm", "penguins", "shakespeare", "skip")
 SHOWN = ("digits_conv", "iris", "xor")
 COMMANDS = (["show"], ["explain"], ["gradcheck"], ["validate"])
