@@ -34,19 +34,29 @@ def snake_case(name: str) -> str:
 
 
 def discover(package: str) -> list[str]:
-    """Import every module of the folder ``package`` (sorted by name); return the modules' full names."""
-    folder = importlib.import_module(package)
-    names = sorted(f"{package}.{found.name}" for found in pkgutil.iter_modules(folder.__path__))
+    """Import every module of the folder ``package`` (sorted by name); return the modules' full names.
+
+    Names that begin with an underscore are left out: they hold what the modules share.
+    """
+    names = [f"{package}.{name}" for name in modules_of(package)]
     for name in names:
         importlib.import_module(name)
     return names
 
 
+def modules_of(package: str) -> list[str]:
+    """Names of the modules of a folder, sorted; without those that begin with an underscore."""
+    folder = importlib.import_module(package)
+    names = (found.name for found in pkgutil.iter_modules(folder.__path__))
+    return sorted(name for name in names if not name.startswith("_"))
+
+
 class Registry(Generic[T]):
     """Types of one kind by name: ``LAYERS["dense"]`` is the class ``Dense``.
 
-    A look-up imports the module of that name, and only where it holds no such type the whole folder, as listing does:
-    importing a registry costs nothing, and a start pays for the types it uses.
+    Importing a registry costs nothing, and a start pays only for the types it uses. A look-up imports the module of
+    that name; else a module whose name is part of it, or it of the module's (``pool`` for ``max_pool``); else the
+    whole folder, as listing does. So the names of files decide how fast a type is found, never whether.
     A class's name here is its ``type`` field's default, or its class name in snake case.
     """
 
@@ -110,9 +120,13 @@ class Registry(Generic[T]):
         return self._guests.get(word) or self._nearby(word) or self._load().get(word)
 
     def _nearby(self, name: str) -> type[T] | None:
-        """The type in the module of its name."""
-        if name not in self._types and not self._discovered and name in self._modules:
-            importlib.import_module(f"{self.package}.{name}")
+        """The type in the module of its name, or in one whose name is part of it or contains it."""
+        if name not in self._types and not self._discovered:
+            near = (module for module in self._modules if module in name or name in module)
+            for module in sorted(near, key=lambda module: (module != name, name in module)):
+                importlib.import_module(f"{self.package}.{module}")
+                if name in self._types:
+                    break
         return self._types.get(name)
 
     def check_name(self, name: str) -> None:
@@ -125,8 +139,8 @@ class Registry(Generic[T]):
         self._guests = guests
 
     @cached_property
-    def _modules(self) -> set[str]:
-        return {found.name for found in pkgutil.iter_modules(importlib.import_module(self.package).__path__)}
+    def _modules(self) -> list[str]:
+        return modules_of(self.package)
 
     def __getitem__(self, name: str) -> type[T]:
         found = self._find(name)

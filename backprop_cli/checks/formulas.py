@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, evaluate, input_
 from backprop_cli.checks.result import Check, Entry, judged
-from backprop_cli.nn.average import AVERAGES, Average, Moment
+from backprop_cli.nn.average import AVERAGES, Average, StepEnd
 from backprop_cli.nn.initializer import INITIALIZERS, Initializer
 from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch, Optimizer
 from backprop_cli.registry import Registry
@@ -122,7 +122,7 @@ def check_averages(rng: np.random.Generator, types: Types[Average] | None = None
 def _followed(average: Average, rng: np.random.Generator) -> Iterator[Entry]:
     found, history = 0.0, []
     for step in range(1, _UPDATES + 1):
-        at = Moment(step, -(-step // _STEPS_AN_EPOCH), step % _STEPS_AN_EPOCH == 0)
+        at = StepEnd(step, -(-step // _STEPS_AN_EPOCH), step % _STEPS_AN_EPOCH == 0)
         history.append((at, float(rng.standard_normal())))
         share, newest = average.share(at), history[-1][1]
         found = newest if share is None else found + share * (newest - found)

@@ -10,8 +10,8 @@ from backprop_cli.config.schema import Config
 from backprop_cli.nn.activation import Activation
 from backprop_cli.nn.initializer import Initializer
 from backprop_cli.nn.layer import Layer
+from backprop_cli.nn.layers._shared.filters import FilterLayer
 from backprop_cli.nn.layers.block import Block
-from backprop_cli.nn.layers.convolving import Convolving
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import declared, every_layer
 from backprop_cli.training.job import Job
@@ -123,7 +123,7 @@ def _too_short(config: Config, job: Job) -> Iterator[Caution]:
     if config.lookahead is not None and 0 < steps < config.lookahead.steps:
         reason = f"{ends}and the weights that are kept are still those it began with; take {steps} or fewer"
         yield ("lookahead", "steps"), reason
-    if config.average is not None and steps > 0 and config.average.share(job.last_moment) is None:
+    if config.average is not None and steps > 0 and config.average.share(job.last_step_end) is None:
         yield ("average",), f"{ends}before the first of them is averaged; the last weights are kept"
 
 
@@ -134,7 +134,7 @@ def _channels_last(config: Config, job: Job) -> Iterator[Caution]:
         return
     rows, height, channels = shape
     node = next((each for each in job.recipe.model.nodes if shape in each.input_shapes), None)
-    if node is None or not isinstance(node.layer, Convolving):
+    if node is None or not isinstance(node.layer, FilterLayer):
         return
     fix = (
         f"set model.input: {[1, rows, height]}"

@@ -9,8 +9,8 @@ from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
 
-class Moment(NamedTuple):
-    """An update that is done: its step and epoch, both from 1, and whether the epoch ends with it."""
+class StepEnd(NamedTuple):
+    """The end of a training step: its number and epoch, both from 1, and whether the epoch ends with it."""
 
     step: int
     epoch: int
@@ -31,11 +31,11 @@ class Average(Settings):
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
     """Settings that tests build beside those of the ``YAML:`` line."""
 
-    def share(self, at: Moment) -> float | None:
+    def share(self, at: StepEnd) -> float | None:
         """What the parameters count; 0: the average stays. None: it has not begun, and is the parameters."""
         raise NotImplementedError
 
-    def formula(self, history: Sequence[tuple[Moment, float]]) -> float:
+    def formula(self, history: Sequence[tuple[StepEnd, float]]) -> float:
         """The average of one parameter after these updates, from its definition; ``bp gradcheck`` compares the two."""
         raise NotImplementedError
 

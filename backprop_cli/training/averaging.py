@@ -8,7 +8,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Program, input_
 from backprop_cli.execution.plan import Plan
-from backprop_cli.nn.average import Moment
+from backprop_cli.nn.average import StepEnd
 from backprop_cli.training.state import State
 from backprop_cli.training.step_program import AVERAGE, PARAMETERS, SLOW, Recipe
 
@@ -32,7 +32,7 @@ class Averaging:
             self._pairs = [(vectors[to], vectors[source]) for to, source in sources.items()]
             self._averaged = Plan(_towards(sources, vectors, back=False), vectors)
 
-    def after(self, at: Moment) -> None:
+    def after(self, at: StepEnd) -> None:
         """The update ``at`` is done."""
         if self._slow is not None and self._lookahead is not None and at.step % self._lookahead.steps == 0:
             self._slow.run()

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.nn.average import Moment
+from backprop_cli.nn.average import StepEnd
 from backprop_cli.nn.metric import Metric
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.schedule import Schedule
@@ -58,10 +58,10 @@ class Job:
         return planned if self.settings.max_steps is None else min(planned, self.settings.max_steps)
 
     @property
-    def last_moment(self) -> Moment:
+    def last_step_end(self) -> StepEnd:
         """The last update, if nothing stops it before."""
         epoch, rest = divmod(self.total_steps, self.steps_per_epoch)
-        return Moment(self.total_steps, epoch + (rest > 0), ends_epoch=rest == 0)
+        return StepEnd(self.total_steps, epoch + (rest > 0), ends_epoch=rest == 0)
 
     def order(self, epoch: int) -> Array:
         """The examples of an epoch in the order they are seen: it follows from seed and epoch alone."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.errors import DivergenceError
-from backprop_cli.nn.average import Moment
+from backprop_cli.nn.average import StepEnd
 from backprop_cli.nn.schedule import Clock
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.averaging import Averaging
@@ -214,7 +214,7 @@ class Updates:
                 if not isfinite(total + penalty + norm):
                     break
                 if follow is not None:
-                    follow(Moment(step, state.epoch, position >= len(order)))
+                    follow(StepEnd(step, state.epoch, position >= len(order)))
                 if step >= until or position > end or perf_counter() >= deadline:
                     return (before[0] + total) / max(before[1] + costs, 1), penalty, norm, rate, examples
         finally:

@@ -3,14 +3,14 @@
 import pytest
 from nn_support import build
 
-from backprop_cli.nn.average import AVERAGES, Moment
+from backprop_cli.nn.average import AVERAGES, StepEnd
 
 
 def shares(settings, epochs, steps):
     """Of every update of some epochs."""
     average = build(AVERAGES, settings)
     moments = [(epoch, step) for epoch in range(1, epochs + 1) for step in range(1, steps + 1)]
-    return [average.share(Moment((e - 1) * steps + s, e, s == steps)) for e, s in moments]
+    return [average.share(StepEnd((e - 1) * steps + s, e, s == steps)) for e, s in moments]
 
 
 @pytest.mark.parametrize(

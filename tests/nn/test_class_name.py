@@ -6,7 +6,7 @@ import pytest
 
 from backprop_cli.errors import UsageError
 from backprop_cli.nn.class_name import Places, named, spelled
-from backprop_cli.nn.class_weight import class_weights
+from backprop_cli.nn.losses._shared.class_weight import class_weights
 
 
 @pytest.mark.parametrize(

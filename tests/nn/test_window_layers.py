@@ -31,12 +31,12 @@ def _traced(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=map(_named, CASES))
-@pytest.mark.parametrize("simplified", [False, True])
-def test_numbers_of_pytorch(case, simplified):
+@pytest.mark.parametrize("is_simplified", [False, True])
+def test_numbers_of_pytorch(case, is_simplified):
     out, values, feed = _traced(case)
     ct = ad.constant(np.reshape(case["ct"], out.shape))
     wanted = [out, *ad.gradients(ad.sum(out * ct), list(values.values()))]
-    found, *slopes = evaluate(simplified(wanted) if simplified else wanted, feed)
+    found, *slopes = evaluate(simplified(wanted) if is_simplified else wanted, feed)
     assert distance(found, np.reshape(case["out"], found.shape)) < SAME
     expected = {"x": case["x_bar"], **case["gradients"]}
     for name, slope in zip(values, slopes, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from training_support import DENSE, epochs, examples, job, made, recipe, trained
 
-from backprop_cli.nn.average import AVERAGES, Moment
+from backprop_cli.nn.average import AVERAGES, StepEnd
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Step
 from backprop_cli.training.loop import Trainer
@@ -34,7 +34,7 @@ def made_recipe(average=None, lookahead=None, **more):
 
 def moments(count):
     """Updates of epochs of 4."""
-    return [Moment(step, -(-step // 4), step % 4 == 0) for step in range(1, count + 1)]
+    return [StepEnd(step, -(-step // 4), step % 4 == 0) for step in range(1, count + 1)]
 
 
 def steps_of(given, state=None):

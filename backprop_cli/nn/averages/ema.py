@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from backprop_cli.nn.average import AVERAGES, Average, Moment
+from backprop_cli.nn.average import AVERAGES, Average, StepEnd
 from backprop_cli.settings import FREE
 
 
@@ -37,7 +37,7 @@ class Ema(Average):
         {"decay": 0.6, "every": 2, "bias_correction": False},
     )
 
-    def share(self, at: Moment) -> float | None:
+    def share(self, at: StepEnd) -> float | None:
         """``1 - decay``, or what makes the weights sum to 1."""
         count = at.step // self.every
         if count == 0:
@@ -48,7 +48,7 @@ class Ema(Average):
             return (1.0 - self.decay) / (1.0 - self.decay**count)
         return 1.0 if count == 1 else 1.0 - self.decay
 
-    def formula(self, history: Sequence[tuple[Moment, float]]) -> float:
+    def formula(self, history: Sequence[tuple[StepEnd, float]]) -> float:
         """Section 7.2: the weighted mean; uncorrected, what the weights lack of 1 is the first's."""
         due = [x for at, x in history if at.step % self.every == 0]
         if not due:

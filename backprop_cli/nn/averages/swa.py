@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from backprop_cli.nn.average import AVERAGES, Average, Moment
+from backprop_cli.nn.average import AVERAGES, Average, StepEnd
 
 
 @AVERAGES.register
@@ -30,14 +30,14 @@ class Swa(Average):
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({"from_epoch": 1}, {"from_epoch": 2, "every": 2})
 
-    def share(self, at: Moment) -> float | None:
+    def share(self, at: StepEnd) -> float | None:
         """One over the number of those averaged."""
         since = at.epoch - self.from_epoch
         if since < 0 or (since == 0 and not at.ends_epoch):
             return None
         return 1.0 / (since // self.every + 1) if at.ends_epoch and since % self.every == 0 else 0.0
 
-    def formula(self, history: Sequence[tuple[Moment, float]]) -> float:
+    def formula(self, history: Sequence[tuple[StepEnd, float]]) -> float:
         """The arithmetic mean."""
         due = [
             x

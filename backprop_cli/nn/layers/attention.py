@@ -25,7 +25,7 @@ from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
-from backprop_cli.nn.layers.dropping import kept
+from backprop_cli.nn.layers._shared.dropping import kept
 
 _MOST_HEADS = 1024
 """That a message looks for."""

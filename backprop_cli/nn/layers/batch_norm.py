@@ -8,7 +8,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Spec, Value, mean, reshape, square
 from backprop_cli.nn.layer import LAYERS, Buffer, Param, Params, Sample
-from backprop_cli.nn.layers.normalizing import Standardizing, channels_of
+from backprop_cli.nn.layers._shared.normalizing import Standardizing, channels_of
 
 
 @LAYERS.register

@@ -8,12 +8,12 @@ from backprop_cli import autodiff
 from backprop_cli.autodiff import Spec, Value
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
-from backprop_cli.nn.layers.convolving import Convolving
-from backprop_cli.nn.windows import Margins, Sizes
+from backprop_cli.nn.layers._shared.filters import FilterLayer
+from backprop_cli.nn.layers._shared.sizes import Margins, Sizes
 
 
 @LAYERS.register
-class Conv2dTranspose(Convolving):
+class Conv2dTranspose(FilterLayer):
     """``out[n, c, r s + i d - p, q s + j d - p] += x[n, f, r, q] * weight[f, c, i, j]``, plus bias, then activation.
 
     The transpose of ``conv2d`` with the same stride s, dilation d and padding p, as PyTorch's ConvTranspose2d: it makes

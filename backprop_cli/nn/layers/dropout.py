@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Spec
 from backprop_cli.nn.layer import LAYERS, Sample
-from backprop_cli.nn.layers.dropping import Dropping
+from backprop_cli.nn.layers._shared.dropping import Dropping
 
 
 @LAYERS.register

@@ -10,8 +10,8 @@ from pydantic import Field
 from backprop_cli.autodiff import Spec, Value, reshape
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
-from backprop_cli.nn.layers.normalizing import Standardizing, channels_of
-from backprop_cli.nn.windows import dividing
+from backprop_cli.nn.layers._shared.normalizing import Standardizing, channels_of
+from backprop_cli.nn.layers._shared.sizes import dividing
 
 
 @LAYERS.register

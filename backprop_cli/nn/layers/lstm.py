@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Value, sigmoid, slice_, tanh
 from backprop_cli.nn.layer import LAYERS, Params
-from backprop_cli.nn.layers.recurrent import Cell, Recurrent, State
+from backprop_cli.nn.layers._shared.recurrent import Cell, Recurrent, State
 
 
 @LAYERS.register

@@ -6,7 +6,7 @@ from typing import Literal
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.layer import LAYERS
-from backprop_cli.nn.layers.joining import Joining
+from backprop_cli.nn.layers._shared.joining import Joining
 
 
 @LAYERS.register

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Value, mean, square
 from backprop_cli.nn.layer import LAYERS, Sample
-from backprop_cli.nn.layers.normalizing import LastAxes
+from backprop_cli.nn.layers._shared.normalizing import LastAxes
 
 
 @LAYERS.register

@@ -6,7 +6,7 @@ from typing import Literal
 
 from backprop_cli.autodiff import relu, tanh
 from backprop_cli.nn.layer import LAYERS, Params
-from backprop_cli.nn.layers.recurrent import Cell, Recurrent
+from backprop_cli.nn.layers._shared.recurrent import Cell, Recurrent
 
 
 @LAYERS.register

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from backprop_cli import autodiff
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
-from backprop_cli.nn.windows import Sizes, check_axes, per_axis
+from backprop_cli.nn.layers._shared.sizes import Sizes, check_axes, per_axis
 
 
 @LAYERS.register

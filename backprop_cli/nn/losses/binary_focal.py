@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from backprop_cli.autodiff import Array, Value, sigmoid
-from backprop_cli.nn.focal_cost import focal_cost
 from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.nn.losses._shared.focal_cost import focal_cost
 from backprop_cli.settings import Maybe
 
 

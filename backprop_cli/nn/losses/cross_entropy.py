@@ -8,8 +8,8 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Array, Value
 from backprop_cli.nn.loss import LOSSES
-from backprop_cli.nn.losses.of_classes import ClassLoss
-from backprop_cli.nn.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
+from backprop_cli.nn.losses._shared.class_loss import ClassLoss
+from backprop_cli.nn.losses._shared.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
 
 
 @LOSSES.register

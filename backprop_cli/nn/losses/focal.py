@@ -9,9 +9,9 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, logsumexp, one_hot, where
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.nn.focal_cost import focal_cost
 from backprop_cli.nn.loss import LOSSES
-from backprop_cli.nn.losses.of_classes import ClassLoss
+from backprop_cli.nn.losses._shared.class_loss import ClassLoss
+from backprop_cli.nn.losses._shared.focal_cost import focal_cost
 
 
 @LOSSES.register

@@ -9,7 +9,7 @@ from pydantic import Field
 from backprop_cli.autodiff import Value, one_hot, relu, square
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.nn.loss import LOSSES
-from backprop_cli.nn.losses.of_classes import ClassLoss
+from backprop_cli.nn.losses._shared.class_loss import ClassLoss
 
 
 @LOSSES.register

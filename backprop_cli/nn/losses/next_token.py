@@ -10,7 +10,7 @@ from pydantic import Field
 from backprop_cli.autodiff import Array, Value, cast, constant, equal, maximum, softmax
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget, first_place
-from backprop_cli.nn.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
+from backprop_cli.nn.losses._shared.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
 from backprop_cli.nn.token_counts import token_evidence
 
 NO_TOKEN = -1

@@ -6,7 +6,7 @@ from typing import Literal
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
-from backprop_cli.nn.optimizers.moments import Adaptive
+from backprop_cli.nn.optimizers._shared.moments import Adaptive
 
 
 @OPTIMIZERS.register

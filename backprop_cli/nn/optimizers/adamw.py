@@ -8,7 +8,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
-from backprop_cli.nn.optimizers.moments import Adaptive
+from backprop_cli.nn.optimizers._shared.moments import Adaptive
 from backprop_cli.settings import FREE
 
 

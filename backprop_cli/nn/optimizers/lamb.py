@@ -9,7 +9,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, greater, norm, where
 from backprop_cli.nn.optimizer import OPTIMIZERS, Array, Numbers, Scalars, Slots
-from backprop_cli.nn.optimizers.moments import Moments
+from backprop_cli.nn.optimizers._shared.moments import Moments
 from backprop_cli.settings import FREE
 
 

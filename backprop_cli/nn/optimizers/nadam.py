@@ -10,7 +10,7 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Scalars, Slots
-from backprop_cli.nn.optimizers.moments import Moments
+from backprop_cli.nn.optimizers._shared.moments import Moments
 
 
 @OPTIMIZERS.register

@@ -7,7 +7,7 @@ from typing import Literal
 
 from backprop_cli.autodiff import Value, sqrt
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
-from backprop_cli.nn.optimizers.moments import Moments
+from backprop_cli.nn.optimizers._shared.moments import Moments
 
 
 @OPTIMIZERS.register

@@ -13,10 +13,10 @@ from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import Param, WeightedLayer
-from backprop_cli.nn.windows import Size, check_axes, dividing, per_axis
+from backprop_cli.nn.layers._shared.sizes import Size, check_axes, dividing, per_axis
 
 
-class Convolving(WeightedLayer):
+class FilterLayer(WeightedLayer):
     """Filters that slide along the axes of an image or a sequence."""
 
     channels: Size

@@ -22,7 +22,7 @@ from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.nn.initializer import Initializer, InitializerType
 from backprop_cli.nn.initializers.uniform import Uniform
 from backprop_cli.nn.layer import Param, ParameterLayer, Params, Sample
-from backprop_cli.nn.layers.dropping import kept
+from backprop_cli.nn.layers._shared.dropping import kept
 from backprop_cli.settings import Maybe, refusal
 
 State = tuple[Value, ...]

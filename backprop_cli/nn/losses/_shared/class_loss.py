@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.autodiff import Value, softmax
-from backprop_cli.nn.class_weight import ClassWeight, class_weights
 from backprop_cli.nn.loss import Loss, Task
+from backprop_cli.nn.losses._shared.class_weight import ClassWeight, class_weights
 
 
 class ClassLoss(Loss):

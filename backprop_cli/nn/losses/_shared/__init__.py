@@ -1,0 +1,1 @@
+"""What several losses share: no loss is declared here."""

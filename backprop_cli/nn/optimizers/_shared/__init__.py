@@ -1,0 +1,1 @@
+"""What several optimizers share: no optimizer is declared here."""
