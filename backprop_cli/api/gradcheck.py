@@ -16,8 +16,8 @@ from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
+from backprop_cli.config.configuration import GradientCheckSettings
 from backprop_cli.config.load import Loaded
-from backprop_cli.config.schema import GradientCheckSettings
 from backprop_cli.errors import UsageError
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins, run_plugins

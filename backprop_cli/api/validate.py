@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backprop_cli.config.cautions import warnings_of, warnings_with
+from backprop_cli.config.config_warnings import warnings_of, warnings_with
 from backprop_cli.session.checked_plugins import read_config
 from backprop_cli.session.configured_job import job_for
 from backprop_cli.session.preparation import prepare

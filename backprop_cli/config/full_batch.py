@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.path import TreePath
-from backprop_cli.config.schema import Config
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backprop_cli.config.schema import Config
+from backprop_cli.config.configuration import Config
 from backprop_cli.registry import TYPE
 from backprop_cli.settings import Settings
 

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from backprop_cli.config.coherence import incoherences
 from backprop_cli.config.compose import MAX_DEPTH, compose
+from backprop_cli.config.configuration import Config
+from backprop_cli.config.conflicts import incoherences
 from backprop_cli.config.flaws import UnreadableError
 from backprop_cli.config.locate import Override, Source, in_file_order
-from backprop_cli.config.network import Models, check_network
+from backprop_cli.config.network_problems import Models, check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.path import TreePath
 from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
-from backprop_cli.config.reasons import explain, got
-from backprop_cli.config.schema import Config
+from backprop_cli.config.schema_problems import explain, got
 from backprop_cli.errors import ConfigError, Problem, did_you_mean
 from backprop_cli.settings import NOT_UTF_8, Settings
 

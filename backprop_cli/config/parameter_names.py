@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.path import TreePath
-from backprop_cli.config.schema import Config
 from backprop_cli.errors import did_you_mean
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.parameter_group import first_names, matches, near_pattern

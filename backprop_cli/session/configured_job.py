@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backprop_cli.config.coherence import monitor_direction
-from backprop_cli.config.schema import Config
+from backprop_cli.config.configuration import Config
+from backprop_cli.config.conflicts import monitor_direction
 from backprop_cli.data.augment import augmentation
 from backprop_cli.session.preparation import Prepared
 from backprop_cli.settings import Settings

@@ -14,7 +14,7 @@ from backprop_cli.checks.gradients import check_gradients, enough_examples
 from backprop_cli.checks.method import Options
 from backprop_cli.checks.result import Report
 from backprop_cli.checks.story import mistake
-from backprop_cli.config.schema import GradientCheckSettings
+from backprop_cli.config.configuration import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.events import Event, GradientChecked, Measured, OnProgress, Step, Warned
 from backprop_cli.training.loop import Trainer

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from backprop_cli.autodiff import Array
-from backprop_cli.config.schema import Config
+from backprop_cli.config.configuration import Config
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.training.job import order_of
 from backprop_cli.training.step_program import Recipe

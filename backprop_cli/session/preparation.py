@@ -14,7 +14,7 @@ from backprop_cli.autodiff import Array
 from backprop_cli.config.data_fit import check_data_fit, located
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
-from backprop_cli.config.network import check_model
+from backprop_cli.config.network_problems import check_model
 from backprop_cli.config.path import TreePath
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.config.cautions import warnings_of, warnings_with
+from backprop_cli.config.config_warnings import warnings_of, warnings_with
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
-from backprop_cli.config.schema import Config
 from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError, warnings_to
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpointer import Checkpointer

@@ -13,11 +13,11 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.config.changes import changes
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded, from_tree
 from backprop_cli.config.locate import in_file_order
-from backprop_cli.config.network import check_model
+from backprop_cli.config.network_problems import check_model
 from backprop_cli.config.resolve import resolved_tree
-from backprop_cli.config.schema import Config
 from backprop_cli.data.fitted import check_fitted
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError, ConfigError, Problem, warn

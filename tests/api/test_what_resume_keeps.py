@@ -17,7 +17,7 @@ from api_support import bp, resumed, run_of, write_config
 from pydantic import ValidationError
 
 from backprop_cli.config.changes import changes, rule_of
-from backprop_cli.config.schema import Config
+from backprop_cli.config.configuration import Config
 from backprop_cli.errors import ConfigError
 from backprop_cli.nn.average import AVERAGES
 from backprop_cli.nn.layer import LAYERS

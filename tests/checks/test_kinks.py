@@ -13,7 +13,7 @@ from backprop_cli.checks.gradients import check_gradients, check_scalar
 from backprop_cli.checks.method import Options
 from backprop_cli.checks.methods.central import Step, extrapolated
 from backprop_cli.checks.objective import Objective, tensors_of, unit
-from backprop_cli.config.schema import GradientCheckSettings
+from backprop_cli.config.configuration import GradientCheckSettings
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.model import Model

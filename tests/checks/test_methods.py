@@ -14,7 +14,7 @@ from backprop_cli.checks.gradients import check_gradients, check_scalar, network
 from backprop_cli.checks.method import METHODS, Options, random_direction
 from backprop_cli.checks.methods.taylor import by_remainder
 from backprop_cli.checks.objective import Objective, Tensor, norm
-from backprop_cli.config.schema import GradientCheckSettings
+from backprop_cli.config.configuration import GradientCheckSettings
 from backprop_cli.errors import UsageError
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES

@@ -3,7 +3,7 @@
 import pytest
 from config_support import message, write
 
-from backprop_cli.config.cautions import warnings_of
+from backprop_cli.config.config_warnings import warnings_of
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.json_schema import json_schema
 from backprop_cli.config.load import from_tree, load_config

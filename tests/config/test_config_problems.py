@@ -5,8 +5,8 @@ from config_support import DIGITS, changed, message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import check_tree, load_config, read_tree
-from backprop_cli.config.schema import Config
 from backprop_cli.errors import ConfigError
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.metric import METRICS

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.json_schema import json_schema
-from backprop_cli.config.schema import Config
 from backprop_cli.data.format import FORMATS
 from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.nn.average import AVERAGES

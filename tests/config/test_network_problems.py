@@ -5,9 +5,9 @@ import sys
 import pytest
 from config_support import DIGITS, changed, message, write
 
-from backprop_cli.config import network
+from backprop_cli.config import network_problems
 from backprop_cli.config.load import load_config
-from backprop_cli.config.network import check_model
+from backprop_cli.config.network_problems import check_model
 from backprop_cli.errors import ConfigError
 from backprop_cli.memory import installed, size_text
 
@@ -173,7 +173,7 @@ def test_outputs_for_columns(tmp_path):
 
 
 def test_more_parameters_than_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(network, "installed", lambda: 8 << 30)
+    monkeypatch.setattr(network_problems, "installed", lambda: 8 << 30)
     text = changed("units: 64", "units: 1000000000000")
     assert message(text) == (
         "digits.yaml:7:28: model.layers[0].units: layer dense_1: the network's parameters up to here take 236.4 TiB, "
@@ -191,9 +191,9 @@ def test_more_parameters_than_memory(tmp_path, monkeypatch):
 def test_memory_counts_all_layers_in_the_training_precision(tmp_path, monkeypatch, precision, size):
     override = f"training.precision={precision}"
     parameters = 65 * 64 + 65 * 10
-    monkeypatch.setattr(network, "installed", lambda: size * parameters)
+    monkeypatch.setattr(network_problems, "installed", lambda: size * parameters)
     load_config(write(tmp_path), [override])
-    monkeypatch.setattr(network, "installed", lambda: size * parameters - 1)
+    monkeypatch.setattr(network_problems, "installed", lambda: size * parameters - 1)
     wanted = size_text(size * parameters)
     there = size_text(size * parameters - 1)
     assert message(DIGITS, override) == (

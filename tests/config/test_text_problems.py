@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from config_support import message, write
 
-from backprop_cli.config.cautions import warnings_of
+from backprop_cli.config.config_warnings import warnings_of
 from backprop_cli.config.load import load_config
-from backprop_cli.config.network import check_model
+from backprop_cli.config.network_problems import check_model
 from backprop_cli.errors import ConfigError
 
 NOVEL = """\

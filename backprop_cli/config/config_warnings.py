@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.path import TreePath
-from backprop_cli.config.schema import Config
 from backprop_cli.nn.activation import Activation
 from backprop_cli.nn.initializer import Initializer
 from backprop_cli.nn.layer import Layer

@@ -3,7 +3,7 @@
 import pytest
 from config_support import DIGITS, changed, write
 
-from backprop_cli.config.cautions import warnings_of
+from backprop_cli.config.config_warnings import warnings_of
 from backprop_cli.config.load import load_config
 
 END = "    - {type: dense, units: 10}\n"

@@ -3,7 +3,7 @@
 import pytest
 from config_support import DIGITS, changed, message, write
 
-from backprop_cli.config.coherence import monitor_direction, monitor_names
+from backprop_cli.config.conflicts import monitor_direction, monitor_names
 from backprop_cli.config.load import load_config
 
 

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.full_batch import noisy_layers
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patterns
 from backprop_cli.config.path import TreePath
-from backprop_cli.config.schema import Config
 from backprop_cli.data.sources import INPUTS
 from backprop_cli.errors import ConfigError, Problem
 from backprop_cli.memory import installed, size_text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from backprop_cli.config.configuration import Config, has_validation
 from backprop_cli.config.full_batch import full_batch_conflicts
 from backprop_cli.config.path import TreePath
-from backprop_cli.config.schema import Config, has_validation
 from backprop_cli.errors import did_you_mean
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.metric import METRICS
