@@ -18,9 +18,9 @@ from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.baselines import Baselines, baselines_of
-from backprop_cli.session.preparation import check_targets
-from backprop_cli.session.same_data import Changed, changed
-from backprop_cli.session.trained_network import Saved, open_saved
+from backprop_cli.session.data_changes import Changed, changed
+from backprop_cli.session.experiment import check_targets
+from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.evaluation import Evaluator
 
 SPLITS = ("train", "validation", "test")
@@ -100,7 +100,7 @@ def evaluate(
     _check_overrides(overrides)
     name = OTHER_DATA if data is not None else split
     requirements = [Requirement.parse(text, name) for text in require]
-    saved = open_saved(find_checkpoint(Path(checkpoint)), overrides, plugins, as_trained=True)
+    saved = open_network(find_checkpoint(Path(checkpoint)), overrides, plugins, as_trained=True)
     evaluator = _with_required(saved, requirements)
     if confusion and (saved.classes is None or saved.recipe.loss.task == "tokens"):
         raise UsageError(f"--confusion: {_not_classes(saved)}")
@@ -118,7 +118,7 @@ def evaluate(
         examples=len(examples.inputs),
         metrics=metrics,
         confusion=_confusion(saved, predictions) if confusion else None,
-        baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.to_unit),
+        baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.untransform),
         judged=tuple(requirement.judge(metrics) for requirement in requirements),
         unproven=unproven,
         warnings=warnings,
@@ -131,7 +131,7 @@ def check_split(split: str) -> None:
         raise UsageError(f"--split {split!r}: expected one of {', '.join(SPLITS)}" + did_you_mean(split, SPLITS))
 
 
-def _other_data(saved: Saved, files: Mapping[str, str], overrides: Sequence[str]) -> Changed | None:
+def _other_data(saved: TrainedNetwork, files: Mapping[str, str], overrides: Sequence[str]) -> Changed | None:
     """A change of the run's own files. Files that an override names are expected to be others."""
     if not files or any(_is_below(override.partition("=")[0], _FILES) for override in overrides):
         return None
@@ -143,7 +143,7 @@ def changed_data(found: Changed | None) -> tuple[str, ...]:
     return () if found is None else (f"{found.text}; the split may hold rows that the network was trained on",)
 
 
-def _not_classes(saved: Saved) -> str:
+def _not_classes(saved: TrainedNetwork) -> str:
     if saved.recipe.loss.task == "tokens":
         return f"{saved.loaded.config.loss.type} predicts tokens, and of those no matrix is counted"
     if saved.recipe.loss.task == "binary":
@@ -175,7 +175,7 @@ def _is_below(key: str, sections: Sequence[str]) -> bool:
     return any(key == section or key.startswith((f"{section}.", f"{section}[")) for section in sections)
 
 
-def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluator:
+def _with_required(saved: TrainedNetwork, requirements: Sequence[Requirement]) -> Evaluator:
     """The evaluator with the configured metrics, and those that are required beside them."""
     evaluator, loss = saved.evaluator(), saved.recipe.loss
     metrics: dict[str, Metric] = {metric.type: metric for metric in evaluator.metrics}
@@ -189,10 +189,10 @@ def _with_required(saved: Saved, requirements: Sequence[Requirement]) -> Evaluat
             near = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise UsageError(f"--require {requirement.text!r}: unknown metric '{name}'{near}")
         metrics[name] = METRICS[name].model_validate({})
-    return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.to_unit)
+    return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.untransform)
 
 
-def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Split, Mapping[str, str]]:
+def _examples(saved: TrainedNetwork, split: str, data: Path | None) -> tuple[Split, Mapping[str, str]]:
     """The examples, and the sha256 of the run's own files where they come out of those."""
     config = saved.loaded.config
     if data is not None:
@@ -203,7 +203,7 @@ def _examples(saved: Saved, split: str, data: Path | None) -> tuple[Split, Mappi
     return dataset.measured[split], dataset.files
 
 
-def other_data(saved: Saved, data: Path, dtype: DTypeLike, format: str | None = None) -> Split:
+def other_data(saved: TrainedNetwork, data: Path, dtype: DTypeLike, format: str | None = None) -> Split:
     """Examples of another file, with targets. Raises: DataError."""
     weight = saved.loaded.config.data.sample_weight
     split = load_split(data, saved.transform, dtype=dtype, format=format, sample_weight=weight)
@@ -211,7 +211,7 @@ def other_data(saved: Saved, data: Path, dtype: DTypeLike, format: str | None = 
     return split
 
 
-def own_dataset(saved: Saved, dtype: DTypeLike) -> Dataset:
+def own_dataset(saved: TrainedNetwork, dtype: DTypeLike) -> Dataset:
     """The data that the checkpoint's configuration names, through the transform it was trained with.
 
     Raises: DataError.
@@ -237,7 +237,7 @@ def no_split(split: str, dataset: Dataset) -> UsageError:
     return UsageError(f"--split {split}: the run has no such split; name one it has: {there}")
 
 
-def _confusion(saved: Saved, predictions: Predictions) -> dict[str, Any]:
+def _confusion(saved: TrainedNetwork, predictions: Predictions) -> dict[str, Any]:
     """``counts[i][j]``: examples of class i predicted as class j."""
     classes, targets = list(saved.classes or []), np.asarray(predictions.targets)
     counts = confusion_counts(targets.reshape(-1).astype(np.int64), predictions.labels.reshape(-1), len(classes))

@@ -18,9 +18,9 @@ from backprop_cli.execution.recomputation import revolve_steps, segmented, stage
 from backprop_cli.inspection.chain_rule import ChainRule, Traced, chain_rule, trace, walk
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
-from backprop_cli.session.preparation import batch_size, is_configuration, load, network_of
-from backprop_cli.session.start import first_state
-from backprop_cli.session.trained_network import open_saved
+from backprop_cli.session.experiment import batch_size, is_configuration, load, network_of
+from backprop_cli.session.initial_state import initial_state
+from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.state import State
 from backprop_cli.training.step_program import BUFFERS, PARAMETERS, Recipe, forward
 
@@ -75,7 +75,7 @@ def explain(
         recipe = network_of(loaded)
         state = None
     else:
-        saved = open_saved(find_checkpoint(path), overrides, plugins)
+        saved = open_network(find_checkpoint(path), overrides, plugins)
         loaded, recipe, state = saved.loaded, saved.recipe, saved.state
     traced = trace(recipe)
     found = accumulation([traced.outputs], traced.sources)
@@ -169,7 +169,7 @@ def _walked(loaded: Loaded, recipe: Recipe, traced: Traced, state: State | None)
         many = f"{recipe.layout.size:,} parameters"
         raise UsageError(f"explain --numbers: {many} are too many to show; the limit is {MOST_NUMBERS:,}")
     train = load(loaded).train
-    vectors = (state or first_state(loaded, recipe)).network
+    vectors = (state or initial_state(loaded, recipe)).network
     feed = {
         value: recipe.layout_of(vector).arrays(np.asarray(vectors[vector], np.float64))[name]
         for vector, values in ((PARAMETERS, traced.params), (BUFFERS, traced.buffers))

@@ -13,7 +13,7 @@ from backprop_cli.errors import UsageError, warn
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.lock import refuse_locked
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
-from backprop_cli.session.resume import check_acceptance, find_run, open_run
+from backprop_cli.session.resumption import check_acceptance, find_run, open_run
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import OnProgress
@@ -96,8 +96,8 @@ def find_lr(
         raise UsageError(f"--find-lr: {optimizer.type} searches for the length of every step itself; leave it out")
     begun = begin(loaded, resumed, threads, watch)
     if resumed is not None:
-        for line in resumed.accepted(begun.prepared):
+        for line in resumed.accepted(begun.experiment):
             warn(line)
     with blas_threads(begun.threads):
-        test = range_test(begun.job, begun.state, low, high, watch, on_progress)
+        test = range_test(begun.spec, begun.state, low, high, watch, on_progress)
     return FoundRate(test, optimizer.learning_rate, low, high)

@@ -14,7 +14,7 @@ from backprop_cli.autodiff import Array
 from backprop_cli.data.tokenizer import NEWLINE, Tokenizer
 from backprop_cli.errors import CheckpointError, DataError, UsageError, listing
 from backprop_cli.run.checkpoint import find_checkpoint
-from backprop_cli.session.trained_network import Saved, open_saved
+from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.token_reader import Reader, reader
 
 OnText = Callable[[str], None]
@@ -60,7 +60,7 @@ def generate(
 
     """
     _check(tokens, temperature, top_k, seed)
-    saved = open_saved(find_checkpoint(Path(checkpoint)), plugins=plugins)
+    saved = open_network(find_checkpoint(Path(checkpoint)), plugins=plugins)
     tokenizer = _tokenizer(saved)
     given = _encoded(tokenizer, prompt)
     pieces = []
@@ -85,7 +85,7 @@ def _check(tokens: int, temperature: float, top_k: int | None, seed: int) -> Non
         raise UsageError(f"--seed {seed}: must be 0 or greater")
 
 
-def _tokenizer(saved: Saved) -> Tokenizer:
+def _tokenizer(saved: TrainedNetwork) -> Tokenizer:
     tokenizer = saved.transform.text
     if tokenizer is None:
         columns = listing(saved.transform.input_columns)

@@ -21,10 +21,10 @@ from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins, run_plugins
-from backprop_cli.session.preparation import is_configuration, model_of, recipe_for
-from backprop_cli.session.start import first_state
+from backprop_cli.session.experiment import is_configuration, model_of, recipe_for
+from backprop_cli.session.initial_state import initial_state
 from backprop_cli.session.threads import blas_threads
-from backprop_cli.session.trained_network import open_saved
+from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.events import OnProgress
 from backprop_cli.training.step_program import INPUTS, TARGETS, WEIGHTS, Recipe
 
@@ -95,8 +95,8 @@ def _network(
         refuse_plugins(plugins, path)
         loaded = read_config(path, overrides)
         recipe = _configured(loaded)
-        return path, loaded, recipe, first_state(loaded, recipe).network
-    saved = open_saved(find_checkpoint(path), overrides, plugins)
+        return path, loaded, recipe, initial_state(loaded, recipe).network
+    saved = open_network(find_checkpoint(path), overrides, plugins)
     return saved.path, saved.loaded, saved.recipe, saved.state.network
 
 

@@ -20,7 +20,7 @@ from backprop_cli.inspection.rows import examples
 from backprop_cli.inspection.units import Units
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.output import opened
-from backprop_cli.session.trained_network import Saved, open_saved
+from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
 
 RANDOM = "random"
@@ -66,7 +66,7 @@ def jacobian(
         raise UsageError(f"--order {order}: is for Jacobians; leave it out with {_OPTIONS[kind]}")
     if output is not None and output.suffix != ".npz":
         raise UsageError(f"--output {output}: arrays are written as .npz")
-    saved = open_saved(find_checkpoint(Path(checkpoint)), plugins=plugins)
+    saved = open_network(find_checkpoint(Path(checkpoint)), plugins=plugins)
     what, wrt = of or (PREDICTIONS if kind == "jacobian" else OBJECTIVE), by or _default_by(kind)
     _check(saved, kind, what, wrt)
     found = examples(
@@ -110,7 +110,7 @@ def _default_by(kind: str) -> str:
     return INPUTS if kind == "jacobian" else PARAMETERS
 
 
-def _check(saved: Saved, kind: str, of: str, by: str) -> None:
+def _check(saved: TrainedNetwork, kind: str, of: str, by: str) -> None:
     check_names(saved.recipe, of, by)
     if kind != "jacobian" and of not in SCALARS:
         raise UsageError(f"--of {of}: {_OPTIONS[kind]} is of a number: {' or '.join(SCALARS)}")

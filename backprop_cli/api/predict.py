@@ -20,7 +20,7 @@ from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.output import opened
-from backprop_cli.session.trained_network import Saved, open_saved
+from backprop_cli.session.trained_network import TrainedNetwork, open_network
 
 FORMATS = ("csv", "jsonl", "npz")
 CHUNK = 4096
@@ -64,7 +64,7 @@ def predict(
     kind = _format(format, output)
     if isinstance(source, Path) and isinstance(output, Path) and output.exists() and output.samefile(source):
         raise UsageError(f"{output}: is the input; write the predictions to another file")
-    saved = open_saved(find_checkpoint(Path(checkpoint)), plugins=plugins)
+    saved = open_network(find_checkpoint(Path(checkpoint)), plugins=plugins)
     if proba:
         _require_probabilities(saved)
     if saved.transform.text is not None:
@@ -86,7 +86,7 @@ def predict(
         return _WRITERS[kind](stream, rows)
 
 
-def _require_probabilities(saved: Saved) -> None:
+def _require_probabilities(saved: TrainedNetwork) -> None:
     """Raise UsageError where there is no probability a row."""
     loss = saved.recipe.loss
     if loss.task == "regression":
@@ -105,7 +105,7 @@ def _format(given: str | None, output: Path | BinaryIO) -> str:
     return kind
 
 
-def _outputs(saved: Saved, batches: Iterator[Array]) -> Iterator[Array]:
+def _outputs(saved: TrainedNetwork, batches: Iterator[Array]) -> Iterator[Array]:
     """What the network predicts, batch by batch; of no rows one batch without any, which still has its columns."""
     found = False
     for outputs in saved.evaluator().predict(batches):
@@ -115,7 +115,7 @@ def _outputs(saved: Saved, batches: Iterator[Array]) -> Iterator[Array]:
         yield np.empty((0, *saved.recipe.model.output_shape), saved.recipe.model.dtype)
 
 
-def _rows(saved: Saved, outputs: Array, proba: bool) -> Rows:
+def _rows(saved: TrainedNetwork, outputs: Array, proba: bool) -> Rows:
     task, names = saved.recipe.loss.task, saved.recipe.loss.output_names(saved.transform.target_names)
     if task == "regression":
         return Rows({name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}, {})
@@ -143,7 +143,7 @@ def _told_apart(classes: Sequence[Any]) -> list[str]:
     ]
 
 
-def _classes(saved: Saved, columns: int) -> Sequence[Sequence[Any]]:
+def _classes(saved: TrainedNetwork, columns: int) -> Sequence[Sequence[Any]]:
     """What the labels of each column are called: of an autoencoder's outputs and numbered tokens their numbers."""
     known = saved.transform.target.classes
     if saved.recipe.loss.task == "tokens":

@@ -14,8 +14,8 @@ from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import is_locked
 from backprop_cli.session.checked_plugins import read_config, read_run_config, refuse_plugins
-from backprop_cli.session.preparation import batch_size, is_configuration, network_of
-from backprop_cli.session.trained_network import open_saved
+from backprop_cli.session.experiment import batch_size, is_configuration, network_of
+from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.step_program import Recipe, training_step
 
 _OUTCOME = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
@@ -64,7 +64,7 @@ def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence
     if run is not None:
         loaded = read_run_config(run, overrides, plugins)
         return _described(network_of(loaded), batch_size(loaded), _outcome(run))
-    saved = open_saved(find_checkpoint(path), overrides, plugins)
+    saved = open_network(find_checkpoint(path), overrides, plugins)
     outcome = _outcome(RunDirectory(saved.path.parent.parent))
     return _described(saved.recipe, saved.loaded.config.training.batch_size, outcome)
 

@@ -4,29 +4,66 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import locked, refuse_locked
+from backprop_cli.session.baselines import Baselines
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
 from backprop_cli.session.compilation import compiles
-from backprop_cli.session.configured_job import job_for, measures_of
-from backprop_cli.session.preparation import Prepared, prepare
-from backprop_cli.session.resume import Resumed, check_acceptance, find_run, open_run
+from backprop_cli.session.experiment import Experiment, prepare
+from backprop_cli.session.initial_state import initial_state
+from backprop_cli.session.monitors import measures_of
+from backprop_cli.session.resumption import Resumption, check_acceptance, find_run, open_run
 from backprop_cli.session.session import OnEvent, Session, first_warnings
-from backprop_cli.session.start import first_state
 from backprop_cli.session.threads import blas_threads, share_out
-from backprop_cli.session.train_result import TrainResult
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Event
-from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
+from backprop_cli.training.training_spec import TrainingSpec
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``).
+
+    ``baselines``: the same metrics of predictions without a network, where the data is a time series.
+    ``timings``: seconds of this process by what they were spent on, and their ``total``.
+    """
+
+    status: str
+    run_dir: Path | None = None
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: Mapping[str, Any] | None = None
+    checkpoints: Mapping[str, str | None] = field(default_factory=dict)
+    exit_code: int = 0
+    timings: Mapping[str, float] = field(default_factory=dict)
+    baselines: Baselines = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``bp train --json`` prints it."""
+        return {
+            "run_dir": None if self.run_dir is None else str(self.run_dir),
+            "status": self.status,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "metrics": dict(self.metrics),
+            **({"baselines": dict(self.baselines)} if self.baselines else {}),
+            "best": self.best,
+            "checkpoints": dict(self.checkpoints),
+            "timings": dict(self.timings),
+        }
 
 
 def train(
@@ -81,8 +118,8 @@ def train(
         refuse_locked(run)
     with contextlib.nullcontext() if dry_run else locked(run):
         with ask.watch("configuration"):
-            resumed = open_run(run, path, overrides, plugins, accept_changed_data)
-        return _carry_out(ask, resumed.loaded, resumed)
+            resumption = open_run(run, path, overrides, plugins, accept_changed_data)
+        return _carry_out(ask, resumption.loaded, resumption)
 
 
 @dataclass(frozen=True)
@@ -100,52 +137,74 @@ class _Request:
 class Begun:
     """All that training begins with."""
 
-    prepared: Prepared
-    job: Job
+    experiment: Experiment
+    spec: TrainingSpec
     state: State
     threads: int  # of BLAS
     restarted: Sequence[str] = ()  # what of a resumed run's memory starts anew, a line each
 
 
-def begin(loaded: Loaded, resumed: Resumed | None, threads: int | None, watch: Stopwatch) -> Begun:
+def begin(loaded: Loaded, resumption: Resumption | None, threads: int | None, watch: Stopwatch) -> Begun:
     """Data, network and state of a configuration, or of a run to go on with; nothing is written."""
     with watch("data"):
-        prepared = prepare(loaded) if resumed is None else resumed.prepare()
-        loaded = prepared.loaded
+        experiment = prepare(loaded) if resumption is None else resumption.prepare()
+        loaded = experiment.loaded
     restarted: Sequence[str] = ()
-    if resumed is None:
-        state = first_state(loaded, prepared.recipe, prepared.dataset)
-        state.measures = measures_of(loaded.config, list(prepared.dataset.files.values()))
+    if resumption is None:
+        state = initial_state(loaded, experiment.recipe, experiment.dataset)
+        state.measures = measures_of(loaded.config, list(experiment.dataset.files.values()))
     else:
-        state = State.start(prepared.recipe, loaded.config.seed)
-        restarted = resumed.restore(prepared, state)
+        state = State.start(experiment.recipe, loaded.config.seed)
+        restarted = resumption.restore(experiment, state)
     settings = loaded.config.training
-    batch = min(settings.batch_size, len(prepared.dataset.train))
-    kept = resumed.threads(batch) if resumed is not None and threads is None else None
-    shared = kept or share_out(threads or settings.threads, prepared.recipe, batch)
-    job = dataclasses.replace(job_for(prepared), workers=shared.workers)
-    return Begun(prepared, job, state, shared.blas, restarted)
+    batch = min(settings.batch_size, len(experiment.dataset.train))
+    kept = resumption.threads(batch) if resumption is not None and threads is None else None
+    shared = kept or share_out(threads or settings.threads, experiment.recipe, batch)
+    spec = dataclasses.replace(experiment.training_spec(), workers=shared.workers)
+    return Begun(experiment, spec, state, shared.blas, restarted)
 
 
-def _carry_out(ask: _Request, loaded: Loaded, resumed: Resumed | None) -> TrainResult:
-    begun = begin(loaded, resumed, ask.threads, ask.watch)
-    prepared, job, state, threads = begun.prepared, begun.job, begun.state, begun.threads
-    before = None if resumed is None else resumed.record.get("compiled")
-    job = dataclasses.replace(job, compiled=compiles(loaded, job, before))
+def _carry_out(ask: _Request, loaded: Loaded, resumption: Resumption | None) -> TrainResult:
+    begun = begin(loaded, resumption, ask.threads, ask.watch)
+    experiment, spec, state, threads = begun.experiment, begun.spec, begun.state, begun.threads
+    before = None if resumption is None else resumption.record.get("compiled")
+    spec = dataclasses.replace(spec, compiled=compiles(loaded, spec, before))
     with blas_threads(threads):
-        notices = [] if resumed is None else [*begun.restarted, *resumed.notices(prepared, job, threads, ask.threads)]
+        notices = (
+            []
+            if resumption is None
+            else [*begun.restarted, *resumption.notices(experiment, spec, threads, ask.threads)]
+        )
         if ask.dry_run:
-            for warning in first_warnings(prepared, job, resumed is not None, notices):
+            for warning in first_warnings(experiment, spec, resumption is not None, notices):
                 ask.on_event(warning)
-            Trainer(job, state, ask.watch).warm_up()
+            Trainer(spec, state, ask.watch).warm_up()
             return TrainResult("dry run", timings=ask.watch.seconds())
-        if resumed is not None:
-            session = Session(prepared, job, state, resumed.run, threads, ask.on_event, resumed, ask.watch, notices)
-            return session.run_all()
+        if resumption is not None:
+            session = Session(
+                experiment, spec, state, resumption.run, threads, ask.on_event, resumption, ask.watch, notices
+            )
+            return _result(session, session.run_all())
         run = _new_run(loaded, ask.run_dir)
         with locked(run):
             run.write_text(run.config, loaded.text)
-            return Session(prepared, job, state, run, threads, ask.on_event, None, ask.watch).run_all()
+            session = Session(experiment, spec, state, run, threads, ask.on_event, None, ask.watch)
+            return _result(session, session.run_all())
+
+
+def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
+    return TrainResult(
+        "finished",
+        session.run.path,
+        session.epochs,
+        session.state.step,
+        session.state.seconds,
+        metrics,
+        session.best(),
+        session.checkpoints(),
+        timings=session.watch.seconds(),
+        baselines=session.baselines(),
+    )
 
 
 def _ignore(event: Event) -> None:

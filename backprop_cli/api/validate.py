@@ -9,9 +9,8 @@ from typing import Any
 
 from backprop_cli.config.config_warnings import warnings_of, warnings_with
 from backprop_cli.session.checked_plugins import read_config
-from backprop_cli.session.configured_job import job_for
-from backprop_cli.session.preparation import prepare
-from backprop_cli.session.start import first_state
+from backprop_cli.session.experiment import prepare
+from backprop_cli.session.initial_state import initial_state
 from backprop_cli.training.loop import Trainer
 
 
@@ -49,16 +48,16 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
         CheckpointError: the one to start from is missing, damaged or of another network.
 
     """
-    prepared = prepare(read_config(Path(config), overrides))
-    dataset, recipe = prepared.dataset, prepared.recipe
-    job = job_for(prepared)
-    Trainer(job, first_state(prepared.loaded, recipe, dataset)).warm_up()
+    experiment = prepare(read_config(Path(config), overrides))
+    dataset, recipe = experiment.dataset, experiment.recipe
+    spec = experiment.training_spec()
+    Trainer(spec, initial_state(experiment.loaded, recipe, dataset)).warm_up()
     examples = {name: len(split) for name, split in dataset.splits.items()}
     return ValidateResult(
         examples,
         dataset.input_shape,
         dataset.classes,
         recipe.model.parameter_count,
-        job.total_steps,
-        [*warnings_of(prepared.loaded), *prepared.warnings, *warnings_with(prepared.loaded, job)],
+        spec.total_steps,
+        [*warnings_of(experiment.loaded), *experiment.warnings, *warnings_with(experiment.loaded, spec)],
     )

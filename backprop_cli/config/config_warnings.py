@@ -14,7 +14,7 @@ from backprop_cli.nn.layers._shared.filters import FilterLayer
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import declared, every_layer
-from backprop_cli.training.job import Job
+from backprop_cli.training.training_spec import TrainingSpec
 
 Caution = tuple[TreePath, str]
 
@@ -35,10 +35,10 @@ def warnings_of(loaded: Loaded) -> list[str]:
     return [_line(loaded, *each) for each in found]
 
 
-def warnings_with(loaded: Loaded, job: Job) -> list[str]:
+def warnings_with(loaded: Loaded, spec: TrainingSpec) -> list[str]:
     """The same, of what can be told only with the data."""
     cautions = (_too_short, _channels_last, _starts_nothing)
-    return [_line(loaded, *each) for find in cautions for each in find(loaded.config, job)]
+    return [_line(loaded, *each) for find in cautions for each in find(loaded.config, spec)]
 
 
 def _line(loaded: Loaded, path: TreePath, reason: str) -> str:
@@ -116,24 +116,24 @@ _SHORT = 0.1
 """Share of the usual first step that is hardly meant; rates of other optimizers are smaller still."""
 
 
-def _too_short(config: Config, job: Job) -> Iterator[Caution]:
+def _too_short(config: Config, spec: TrainingSpec) -> Iterator[Caution]:
     """What only happens after more steps than training has."""
-    steps = job.total_steps
+    steps = spec.total_steps
     ends = f"training ends after {steps:,} step{'' if steps == 1 else 's'}, "
     if config.lookahead is not None and 0 < steps < config.lookahead.steps:
         reason = f"{ends}and the weights that are kept are still those it began with; take {steps} or fewer"
         yield ("lookahead", "steps"), reason
-    if config.average is not None and steps > 0 and config.average.share(job.last_step_end) is None:
+    if config.average is not None and steps > 0 and config.average.share(spec.last_step_end) is None:
         yield ("average",), f"{ends}before the first of them is averaged; the last weights are kept"
 
 
-def _channels_last(config: Config, job: Job) -> Iterator[Caution]:
+def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Caution]:
     """Images that look as if their channels came last, and whose rows a convolution takes for channels."""
-    shape = job.recipe.model.input_shape
+    shape = spec.recipe.model.input_shape
     if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) <= _MOST_CHANNELS:
         return
     rows, height, channels = shape
-    node = next((each for each in job.recipe.model.nodes if shape in each.input_shapes), None)
+    node = next((each for each in spec.recipe.model.nodes if shape in each.input_shapes), None)
     if node is None or not isinstance(node.layer, FilterLayer):
         return
     fix = (
@@ -151,13 +151,13 @@ _MOST_CHANNELS = 4
 """Of an image as it is stored."""
 
 
-def _starts_nothing(_: Config, job: Job) -> Iterator[Caution]:
+def _starts_nothing(_: Config, spec: TrainingSpec) -> Iterator[Caution]:
     """An initializer of a layer in which all that would start by it is another layer's."""
-    nodes = job.recipe.model.nodes
+    nodes = spec.recipe.model.nodes
     for index, node in enumerate(nodes):
         if not node.shares or any(each.path == node.path for each in nodes[:index]):
             continue
-        of_all = node.layer.params(*node.specs(1, job.recipe.model.dtype))
+        of_all = node.layer.params(*node.specs(1, spec.recipe.model.dtype))
         for key, chosen in _chosen_initializers(node.layer):
             theirs = [node.shares.get(name) for name, param in of_all.items() if param.initializer is chosen]
             if theirs and None not in theirs:

@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.inspection.named_values import OUTPUTS, SCALARS
 from backprop_cli.inspection.rows import Examples
-from backprop_cli.session.trained_network import Saved
+from backprop_cli.session.trained_network import TrainedNetwork
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
 
@@ -58,7 +58,7 @@ def _bracketed(index: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, index))}]" if index else ""
 
 
-def axis_of(saved: Saved, name: str, shape: tuple[int, ...], found: Examples) -> Axis:
+def axis_of(saved: TrainedNetwork, name: str, shape: tuple[int, ...], found: Examples) -> Axis:
     """The axis of a named value of this shape at these examples."""
     if name == PARAMETERS:
         return Axis(name, shape, layout=saved.recipe.layout)
@@ -74,6 +74,6 @@ def axis_of(saved: Saved, name: str, shape: tuple[int, ...], found: Examples) ->
     return Axis(name, shape, names if len(names) == width else (), rows)
 
 
-def _output_names(saved: Saved) -> list[str]:
+def _output_names(saved: TrainedNetwork) -> list[str]:
     classes = saved.classes if saved.recipe.loss.task == "classes" else None
     return [str(name) for name in classes or saved.recipe.loss.output_names(saved.target_names or ())]

@@ -19,7 +19,7 @@ from backprop_cli.inspection.named_jacobians import jacobian as jacobian_of
 from backprop_cli.inspection.named_values import Point, shape_of
 from backprop_cli.inspection.rows import Examples
 from backprop_cli.inspection.units import Units, unit_of
-from backprop_cli.session.trained_network import Saved
+from backprop_cli.session.trained_network import TrainedNetwork
 
 MOST_ENTRIES = 1 << 26
 """Entries of a Jacobian, and of the gradients of single examples that are written (512 MB)."""
@@ -62,7 +62,7 @@ class Derivatives:
 class Problem:
     """One network at some rows, and what is asked of it."""
 
-    def __init__(self, saved: Saved, point: Point, found: Examples, of: str, by: str, units: Units):
+    def __init__(self, saved: TrainedNetwork, point: Point, found: Examples, of: str, by: str, units: Units):
         self.saved, self.point, self.found, self.units = saved, point, found, units
         batch = None if found.is_single else len(found.rows)
         self.of, self.by = (axis_of(saved, name, shape_of(saved.recipe, name, batch), found) for name in (of, by))

@@ -15,8 +15,8 @@ from backprop_cli.autodiff import Array
 from backprop_cli.data.dataset import load_inputs
 from backprop_cli.data.examples import Split
 from backprop_cli.errors import UsageError
-from backprop_cli.session.same_data import changed
-from backprop_cli.session.trained_network import Saved
+from backprop_cli.session.data_changes import changed
+from backprop_cli.session.trained_network import TrainedNetwork
 
 ALL = "all"
 _LISTED = 5
@@ -47,7 +47,7 @@ class Examples:
 
 
 def examples(
-    saved: Saved,
+    saved: TrainedNetwork,
     source: Path | None,
     *,
     split: str = "test",
@@ -87,7 +87,7 @@ def _span(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _of_split(saved: Saved, split: str, dtype: DTypeLike) -> tuple[Examples, Mapping[str, Array]]:
+def _of_split(saved: TrainedNetwork, split: str, dtype: DTypeLike) -> tuple[Examples, Mapping[str, Array]]:
     """The split, and the rows of the others."""
     check_split(split)
     dataset = own_dataset(saved, dtype)
@@ -99,7 +99,7 @@ def _of_split(saved: Saved, split: str, dtype: DTypeLike) -> tuple[Examples, Map
     return replace(_all_of(chosen, split, is_split=True), warnings=changed_data(found)), others
 
 
-def _of_file(saved: Saved, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None) -> Examples:
+def _of_file(saved: TrainedNetwork, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None) -> Examples:
     if with_targets:
         return _all_of(other_data(saved, source, dtype, format), str(source), is_split=False)
     inputs, numbers = load_inputs(source, saved.transform, dtype=dtype, format=format)

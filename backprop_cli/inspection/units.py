@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.data.features import Scaled
-from backprop_cli.session.trained_network import Saved
+from backprop_cli.session.trained_network import TrainedNetwork
 from backprop_cli.training.step_program import INPUTS, PREDICTIONS
 
 Units = Literal["data", "network"]
@@ -40,7 +40,7 @@ class Unit:
         return {"unit": self.text, **({"categories": list(self.coded)} if self.coded else {})}
 
 
-def unit_of(saved: Saved, name: str, units: Units) -> Unit:
+def unit_of(saved: TrainedNetwork, name: str, units: Units) -> Unit:
     """The unit of derivatives of or by ``name``."""
     if name == INPUTS:
         return Unit("network") if units == "network" else _of_inputs(saved)
@@ -51,7 +51,7 @@ def unit_of(saved: Saved, name: str, units: Units) -> Unit:
     return Unit("network") if units == "network" else Unit("data", _plain(_of_predictions(saved)))
 
 
-def _of_inputs(saved: Saved) -> Unit:
+def _of_inputs(saved: TrainedNetwork) -> Unit:
     """A column of numbers is ``(x - shift) / divisor * factor``; one of categories is as the network reads it."""
     transform = saved.transform
     slopes = [
@@ -65,7 +65,7 @@ def _of_inputs(saved: Saved) -> Unit:
     return Unit("data", _plain(np.tile(np.concatenate(slopes), rows)), coded)
 
 
-def _of_predictions(saved: Saved) -> Array:
+def _of_predictions(saved: TrainedNetwork) -> Array:
     """Several quantiles, and several rows that a window predicts, have the unit of their target."""
     deviation = np.repeat(saved.transform.target.deviation, max(1, len(saved.recipe.loss.levels)))
     return np.tile(deviation, saved.recipe.model.output_shape[-1] // len(deviation))

@@ -23,7 +23,7 @@ _EXPECTED = {**EXPECTED, "greater_than_equal": "0 or more", "finite_number": "a 
 """What the value should have been, by kind of pydantic error."""
 
 
-class Resumption(BaseModel):
+class ResumptionEntry(BaseModel):
     """One resumption of a run. ``environment`` and ``accepted_data`` are there if they differ from the run's first."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -47,7 +47,7 @@ class Record(BaseModel):
     overrides: list[str] = []
     start: str = ""
     end: str | None = None
-    resumed: list[Resumption] = []
+    resumed: list[ResumptionEntry] = []
     threads: _Count | None = None
     workers: _Count | None = None
     compiled: bool | None = None

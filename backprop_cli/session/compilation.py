@@ -6,8 +6,8 @@ from backprop_cli.autodiff import Program
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import ConfigError
 from backprop_cli.execution.native import compiler_obstacle, has_compiler
-from backprop_cli.training.job import Job
 from backprop_cli.training.step_program import training_step
+from backprop_cli.training.training_spec import TrainingSpec
 
 _CALL, _ELEMENT = 5.5e-7, 1e-10
 """Seconds that machine code saves on a call of NumPy, and on each element of a result. Fitted to the three networks of
@@ -17,7 +17,7 @@ _START, _NODE = 0.5, 0.022
 """Seconds to import the compiler, and to compile a node: 1.4 s for 49 nodes, 3.5 s for 153, 13.4 s for 585."""
 
 
-def compiles(loaded: Loaded, job: Job, before: bool | None) -> bool:
+def compiles(loaded: Loaded, spec: TrainingSpec, before: bool | None) -> bool:
     """``training.compile``, or by rule: where the run gains twice what the compilation takes.
 
     A rule and not a measurement: sums are added in another order by machine code, and a run should repeat itself. So a
@@ -31,16 +31,16 @@ def compiles(loaded: Loaded, job: Job, before: bool | None) -> bool:
     if wanted == "auto":
         if not has_compiler():  # before a program is traced to see whether it is worth while
             return False
-        worthwhile = _is_worthwhile(job) if before is None else before
+        worthwhile = _is_worthwhile(spec) if before is None else before
         return worthwhile and not compiler_obstacle()
     if wanted and compiler_obstacle():
         raise ConfigError([loaded.problem(("training", "compile"), compiler_obstacle())])
     return wanted
 
 
-def _is_worthwhile(job: Job) -> bool:
-    steps = job.settings.epochs * (job.batches - 1)
-    program = training_step(job.recipe, min(job.settings.batch_size, len(job.train.inputs)))
+def _is_worthwhile(spec: TrainingSpec) -> bool:
+    steps = spec.settings.epochs * (spec.batches - 1)
+    program = training_step(spec.recipe, min(spec.settings.batch_size, len(spec.train.inputs)))
     return steps * gain(program) > 2 * cost(program)
 
 

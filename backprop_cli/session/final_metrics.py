@@ -12,7 +12,7 @@ from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.metric import MetricType
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.directory import RunDirectory
-from backprop_cli.session.preparation import Prepared
+from backprop_cli.session.experiment import Experiment
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.settings import Many
 from backprop_cli.training.evaluation import Evaluator
@@ -21,7 +21,7 @@ from backprop_cli.training.state import State
 
 
 def final_metrics(
-    prepared: Prepared, trainer: Trainer, run: RunDirectory, network: Mapping[str, Any], threads: int
+    experiment: Experiment, trainer: Trainer, run: RunDirectory, network: Mapping[str, Any], threads: int
 ) -> dict[str, float]:
     """Metrics by ``<split>/<metric>`` of the best checkpoint if the run has one, else of the last state.
 
@@ -33,18 +33,18 @@ def final_metrics(
     state, evaluator = trainer.state, trainer.evaluator
     last = {name: vector.copy() for name, vector in state.evaluated.items()}
     if run.best.exists():
-        best, recipe = load_checkpoint(run.best), prepared.recipe
-        kept = State.start(recipe, prepared.loaded.config.seed)
+        best, recipe = load_checkpoint(run.best), experiment.recipe
+        kept = State.start(recipe, experiment.loaded.config.seed)
         kept.restore(recipe, best.tensors, None, str(run.best))
         _copy(kept.network, state.evaluated)
         threads, metrics = int(best.metadata["threads"]), best.metadata["config"]["metrics"]
         if metrics != network["config"]["metrics"]:
             own = TypeAdapter(Many[MetricType]).validate_python(metrics)
-            evaluator = Evaluator(recipe, state.evaluated, own, trainer.job.to_unit)
+            evaluator = Evaluator(recipe, state.evaluated, own, trainer.spec.untransform)
     with blas_threads(threads):
         found = {
             f"{name}/{metric}": value
-            for name, split in prepared.dataset.measured.items()
+            for name, split in experiment.dataset.measured.items()
             for metric, value in evaluator.evaluate(split).items()
         }
     _copy(last, state.evaluated)

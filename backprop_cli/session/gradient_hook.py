@@ -58,7 +58,7 @@ class GradientHook:
             yield from self._measure(step.step)
 
     def _measure(self, step: int) -> Iterator[Event]:
-        rng = np.random.default_rng([self.trainer.job.seed, _STREAM, step, 1])
+        rng = np.random.default_rng([self.trainer.spec.seed, _STREAM, step, 1])
         residual = self._monitor.residual(self._arrays(step, self.trainer.batch), rng)
         yield Measured(step, {"adjoint_residual": residual})
         if residual > LIMIT:
@@ -75,7 +75,7 @@ class GradientHook:
             self._arrays(step, self.trainer.batch[: enough_examples(self.recipe.model)]),
             target=f"step {step}",
             method=settings.method,
-            options=Options(settings.samples, settings.tolerance, self.trainer.job.seed, deadline, self._progress),
+            options=Options(settings.samples, settings.tolerance, self.trainer.spec.seed, deadline, self._progress),
         )
         path = self.run.gradient_check(step)
         self.run.write_json(path, {"step": step, "seconds": report.seconds, **report.to_json()})
@@ -93,16 +93,16 @@ class GradientHook:
                 yield Warned(message)
 
     def _arrays(self, step: int, batch: Array) -> dict[str, Array]:
-        job = self.trainer.job
-        rng = np.random.default_rng([job.seed, _STREAM, step])
+        spec = self.trainer.spec
+        rng = np.random.default_rng([spec.seed, _STREAM, step])
         noise = {name: rng.random(spec.shape) for name, spec in self.recipe.model.noise(len(batch)).items()}
         weights = {}
         if self.recipe.weighted:
-            weights[WEIGHTS] = np.ones(len(batch)) if job.train.weights is None else job.train.weights[batch]
+            weights[WEIGHTS] = np.ones(len(batch)) if spec.train.weights is None else spec.train.weights[batch]
         return {
             **self.trainer.state.network,
-            INPUTS: job.train.inputs[batch],
-            TARGETS: job.train.targets[batch],
+            INPUTS: spec.train.inputs[batch],
+            TARGETS: spec.train.targets[batch],
             **weights,
             **noise,
         }

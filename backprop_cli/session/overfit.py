@@ -8,8 +8,8 @@ import math
 from backprop_cli.autodiff import Array
 from backprop_cli.config.configuration import Config
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.training.job import order_of
 from backprop_cli.training.step_program import Recipe
+from backprop_cli.training.training_spec import order_of
 
 NEAR = 0.05
 """Share of the way from the first loss to the least one that may be left."""

@@ -22,21 +22,20 @@ from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.journal import Journal, lost_epochs, write_table
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.session.baselines import Baselines, baselines_of
+from backprop_cli.session.data_changes import ACCEPT, changed
+from backprop_cli.session.experiment import Experiment
 from backprop_cli.session.final_metrics import final_metrics
 from backprop_cli.session.gradient_hook import GradientHook
+from backprop_cli.session.initial_state import origin
 from backprop_cli.session.overfit import notice, shortfall
-from backprop_cli.session.preparation import Prepared
-from backprop_cli.session.resume import Resumed
-from backprop_cli.session.same_data import ACCEPT, changed
-from backprop_cli.session.signals import Asked, EndedAtOnce, asked_to_end
-from backprop_cli.session.start import origin
-from backprop_cli.session.train_result import TrainResult
+from backprop_cli.session.resumption import Resumption
+from backprop_cli.session.signals import ImmediateStop, StopRequest, stop_requests
 from backprop_cli.session.trained_network import network_metadata
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Checking, Event, Failed, Finished, Started, Step, Stopped, Warned
-from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import BEST, OVERFIT, State
+from backprop_cli.training.training_spec import TrainingSpec
 
 OnEvent = Callable[[Event], None]
 
@@ -48,15 +47,17 @@ def _kept_checkpoints(config: Config) -> CheckpointSettings:
     return config.checkpoint.model_copy(update={"keep_best": 0})
 
 
-def first_warnings(prepared: Prepared, job: Job, resumed: bool, notices: Sequence[str] = ()) -> Iterator[Warned]:
+def first_warnings(
+    experiment: Experiment, spec: TrainingSpec, is_resumed: bool, notices: Sequence[str] = ()
+) -> Iterator[Warned]:
     """Warnings before the first step: of configuration and data in a new run, ``notices`` in a resumed one."""
     yield from map(Warned, notices)
-    config = prepared.loaded.config
-    if not resumed:
-        found = [*warnings_of(prepared.loaded), *prepared.warnings, *warnings_with(prepared.loaded, job)]
+    config = experiment.loaded.config
+    if not is_resumed:
+        found = [*warnings_of(experiment.loaded), *experiment.warnings, *warnings_with(experiment.loaded, spec)]
         yield from map(Warned, found)
     if config.training.overfit_batches is not None:
-        yield Warned(notice(config, prepared.dataset))
+        yield Warned(notice(config, experiment.dataset))
 
 
 class Session:
@@ -64,27 +65,27 @@ class Session:
 
     def __init__(
         self,
-        prepared: Prepared,
-        job: Job,
+        experiment: Experiment,
+        spec: TrainingSpec,
         state: State,
         run: RunDirectory,
         threads: int,
         on_event: OnEvent,
-        resumed: Resumed | None,
+        resumption: Resumption | None,
         watch: Stopwatch,
         notices: Sequence[str] = (),
     ):
-        self.prepared, self.state, self.run, self.threads = prepared, state, run, threads
-        self.config = prepared.loaded.config
-        self.resumed, self.watch, self.notices = resumed, watch, notices
-        self.trainer = Trainer(job, state, watch)
+        self.experiment, self.state, self.run, self.threads = experiment, state, run, threads
+        self.config = experiment.loaded.config
+        self.resumption, self.watch, self.notices = resumption, watch, notices
+        self.trainer = Trainer(spec, state, watch)
         self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
         self.gradient_hook = GradientHook(
-            self.config.gradient_check, run, prepared.recipe, self.trainer, self._while_checking
+            self.config.gradient_check, run, experiment.recipe, self.trainer, self._while_checking
         )
-        self._network = network_metadata(prepared, threads, None if resumed is None else resumed.metadata)
+        self._network = network_metadata(experiment, threads, None if resumption is None else resumption.metadata)
         self._on_event = on_event
-        self._asked = Asked()
+        self._asked = StopRequest()
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
 
@@ -93,19 +94,19 @@ class Session:
         self.trainer.check_finite()
         if self._journal is not None:
             self._journal.sync()
-        tensors = self.state.tensors(self.prepared.recipe)
+        tensors = self.state.tensors(self.experiment.recipe)
         return Checkpoint(tensors, {**self._network, "state": self.state.counters()})
 
-    def run_all(self) -> TrainResult:
-        """From the first event to the last file; run.json always tells how it ended."""
-        with asked_to_end() as self._asked, warnings_to(lambda text: self._on_event(Warned(text))):
+    def run_all(self) -> dict[str, float]:
+        """Train to the end and return the final metrics; run.json says how it ended, whatever happens."""
+        with stop_requests() as self._asked, warnings_to(lambda text: self._on_event(Warned(text))):
             self._open_record()
             try:
                 with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
                     with self.watch("training"):
                         self._train()
                     return self._finish()
-            except EndedAtOnce as signal:
+            except ImmediateStop as signal:
                 end = self._ended_at_once(signal.number)
                 self._close_after(end)
                 raise end from None
@@ -133,7 +134,7 @@ class Session:
 
     def _way_on(self) -> str:
         """The command that resumes this run with its current data."""
-        is_changed = self.resumed is not None and changed(self.resumed.metadata, self.prepared.dataset.files)
+        is_changed = self.resumption is not None and changed(self.resumption.metadata, self.experiment.dataset.files)
         return resume_command(self.run.path) + (f" {ACCEPT}" if is_changed else "")
 
     def _tell(self, event: Event) -> None:
@@ -152,7 +153,7 @@ class Session:
             self._remember_first_loss()
             self._check_gradients(self.gradient_hook.at_start())
         self._heed()
-        if self.trainer.job.compiled:
+        if self.trainer.spec.compiled:
             self.trainer.warm_up()  # compiling takes seconds, which are none of the first epoch's
         for event in self.trainer.run(self._periods()):
             self._tell(event)
@@ -168,14 +169,14 @@ class Session:
     def _remember_first_loss(self) -> None:
         """Of a run that is to overfit: in the end the loss is compared with it."""
         if self.config.training.overfit_batches is not None:
-            loss = self.trainer.evaluator.evaluate(self.trainer.job.train)["loss"]
+            loss = self.trainer.evaluator.evaluate(self.trainer.spec.train)["loss"]
             self.state.memory[OVERFIT] = {"loss": loss}
 
     def _compare_with_first_loss(self, last: float) -> None:
         first = self.state.memory.get(OVERFIT, {}).get("loss")
         if first is not None:
-            targets = np.asarray(self.prepared.dataset.train.targets)
-            missed = shortfall(self.prepared.recipe, targets, first, last)
+            targets = np.asarray(self.experiment.dataset.train.targets)
+            missed = shortfall(self.experiment.recipe, targets, first, last)
             if missed is not None:
                 self._tell(Warned(missed))
 
@@ -189,9 +190,9 @@ class Session:
 
     def _go_back(self) -> None:
         """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""
-        if self.resumed is None or not self.resumed.is_older:
+        if self.resumption is None or not self.resumption.is_older:
             return
-        self.checkpointer.go_back(self.resumed.stored.path, self.state.step)
+        self.checkpointer.go_back(self.resumption.stored.path, self.state.step)
 
     def _find_best(self) -> None:
         """Make the remembered best checkpoint the best file: a kill or other settings may have prevented that."""
@@ -226,60 +227,53 @@ class Session:
         )
 
     def _started(self) -> Started:
-        job, dataset = self.trainer.job, self.prepared.dataset
+        spec, dataset = self.trainer.spec, self.experiment.dataset
         return Started(
-            parameters=self.prepared.recipe.layout.size,
+            parameters=self.experiment.recipe.layout.size,
             examples={name: len(split) for name, split in dataset.splits.items()},
-            batch_size=job.settings.batch_size,
-            epochs=job.settings.epochs,
-            steps_per_epoch=job.steps_per_epoch,
-            total_steps=job.total_steps,
-            threads=max(self.threads, job.workers),
+            batch_size=spec.settings.batch_size,
+            epochs=spec.settings.epochs,
+            steps_per_epoch=spec.steps_per_epoch,
+            total_steps=spec.total_steps,
+            threads=max(self.threads, spec.workers),
             step=self.state.step,
             epoch=self.state.epoch,
             run_dir=str(self.run.path),
-            compiled=job.compiled,
+            compiled=spec.compiled,
         )
 
     def _warnings(self) -> Iterator[Warned]:
-        yield from first_warnings(self.prepared, self.trainer.job, self.resumed is not None, self.notices)
-        if self.resumed is not None and (lost := lost_epochs(self.run.journal, self.resumed.rows, self._epochs())):
+        yield from first_warnings(self.experiment, self.trainer.spec, self.resumption is not None, self.notices)
+        if self.resumption is not None and (lost := lost_epochs(self.run.journal, self.resumption.rows, self.epochs)):
             yield Warned(lost)
 
-    def _finish(self) -> TrainResult:
+    def _finish(self) -> dict[str, float]:
         state, run, status = self.state, self.run, "finished"
-        metrics = final_metrics(self.prepared, self.trainer, run, self._network, self.threads)
+        metrics = final_metrics(self.experiment, self.trainer, run, self._network, self.threads)
         self._compare_with_first_loss(metrics["train/loss"])
         self._close_record(status, 0, metrics)
-        self._tell(Finished(status, state.step, self._epochs(), state.seconds, metrics, str(run.path)))
+        self._tell(Finished(status, state.step, self.epochs, state.seconds, metrics, str(run.path)))
         write_table(run.journal, run.table)
-        return TrainResult(
-            status,
-            run.path,
-            self._epochs(),
-            state.step,
-            state.seconds,
-            metrics,
-            self._best(),
-            self._checkpoints(),
-            timings=self.watch.seconds(),
-            baselines=self._baselines(),
-        )
+        return metrics
 
-    def _baselines(self) -> Baselines:
-        dataset = self.prepared.dataset
+    def baselines(self) -> Baselines:
+        """Metrics of predictions without a network; empty unless the data is a time series."""
+        dataset = self.experiment.dataset
         return baselines_of(dataset.splits, self.config.metrics, dataset.transform.untransform_targets)
 
-    def _checkpoints(self) -> dict[str, str | None]:
+    def checkpoints(self) -> dict[str, str | None]:
+        """Paths of ``best`` and ``last``; None where there is no such file."""
         paths = {"best": self.run.best, "last": self.run.last}
         return {name: str(path) if path.exists() else None for name, path in paths.items()}
 
-    def _epochs(self) -> int:
+    @property
+    def epochs(self) -> int:
         """Whole epochs done."""
         return self.state.epoch - 1
 
-    def _best(self) -> dict[str, Any] | None:
-        memory, monitor = self.state.memory.get(BEST, {}), self.trainer.job.best
+    def best(self) -> dict[str, Any] | None:
+        """The best epoch so far: its number, step and monitored value."""
+        memory, monitor = self.state.memory.get(BEST, {}), self.trainer.spec.best
         if monitor is None or "value" not in memory:
             return None
         return {
@@ -290,43 +284,43 @@ class Session:
         }
 
     def _origin(self) -> dict[str, Any] | None:
-        return None if self.resumed is not None else origin(self.prepared.loaded, self.prepared.recipe)
+        return None if self.resumption is not None else origin(self.experiment.loaded, self.experiment.recipe)
 
     def _open_record(self) -> None:
         run, config, now = self.run, self.config, environment()
-        before = self.resumed.record if self.resumed is not None else {}
+        before = self.resumption.record if self.resumption is not None else {}
         self._record = {
             "status": "running",
             "exit_code": None,
             "reason": None,
             "name": config.name,
             "argv": sys.argv,
-            "overrides": [*before.get("overrides", []), *self.prepared.loaded.overrides],
+            "overrides": [*before.get("overrides", []), *self.experiment.loaded.overrides],
             "seed": config.seed,
             "start": before.get("start", _now()),
             "end": None,
             "resumed": [*before.get("resumed", []), *self._going_on(before, now)],
             "threads": self.threads,
-            "workers": self.trainer.job.workers,
-            "compiled": self.trainer.job.compiled,
+            "workers": self.trainer.spec.workers,
+            "compiled": self.trainer.spec.compiled,
             "environment": before.get("environment", now),
-            "data": before.get("data", dict(self.prepared.dataset.files)),
-            "plugins": {str(plugin.path): plugin.sha256 for plugin in self.prepared.loaded.plugins},
+            "data": before.get("data", dict(self.experiment.dataset.files)),
+            "plugins": {str(plugin.path): plugin.sha256 for plugin in self.experiment.loaded.plugins},
             "from_checkpoint": before["from_checkpoint"] if "from_checkpoint" in before else self._origin(),
             "metrics": None,
             "best": None,
         }
         run.write_record(self._record)
-        run.write_text(run.resolved, to_yaml(resolved_tree(self.prepared.loaded, run.path)))
+        run.write_text(run.resolved, to_yaml(resolved_tree(self.experiment.loaded, run.path)))
 
     def _going_on(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The entry of run.json on this resumption, with environment and data if they differ from the run's first."""
-        if self.resumed is None:
+        if self.resumption is None:
             return
-        files, entry = self.prepared.dataset.files, {"step": self.state.step, "at": _now()}
+        files, entry = self.experiment.dataset.files, {"step": self.state.step, "at": _now()}
         others = {
             "environment": now if differences(before.get("environment", now), now) else None,
-            "accepted_data": dict(files) if changed(self.resumed.metadata, files) else None,
+            "accepted_data": dict(files) if changed(self.resumption.metadata, files) else None,
         }
         yield {**entry, **{name: value for name, value in others.items() if value is not None}}
 
@@ -339,11 +333,11 @@ class Session:
             "reason": reason,
             "end": _now(),
             "steps": self.state.step,
-            "epochs": self._epochs(),
+            "epochs": self.epochs,
             "seconds": self.state.seconds,
             "metrics": dict(metrics) or None,
-            **({"baselines": baselines} if (baselines := self._baselines()) else {}),
-            "best": self._best(),
+            **({"baselines": baselines} if (baselines := self.baselines()) else {}),
+            "best": self.best(),
             "timings": self.watch.seconds(),
         }
         self.run.write_record(self._record)

@@ -16,7 +16,7 @@ the first one was about to save."""
 _NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class EndedAtOnce(KeyboardInterrupt):
+class ImmediateStop(KeyboardInterrupt):
     """Signal ``number`` came when saving had taken too long already."""
 
     def __init__(self, number: int):
@@ -24,7 +24,7 @@ class EndedAtOnce(KeyboardInterrupt):
         super().__init__()
 
 
-class Asked:
+class StopRequest:
     """Whether a signal asked to end: ``number`` is the first one's, or None."""
 
     def __init__(self) -> None:
@@ -37,15 +37,15 @@ class Asked:
         if self.number is None:
             self.number, self._at = number, now
         elif now - self._at >= PATIENCE:
-            raise EndedAtOnce(number)
+            raise ImmediateStop(number)
 
 
 @contextmanager
-def asked_to_end() -> Iterator[Asked]:
+def stop_requests() -> Iterator[StopRequest]:
     """Note signals instead of raising; handlers are put back afterwards. A signal that is ignored, as SIGHUP under
     nohup, stays ignored. Elsewhere than in the main thread Python delivers no signals, and nothing is noted.
     """
-    asked = Asked()
+    asked = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return

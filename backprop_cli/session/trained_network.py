@@ -26,8 +26,8 @@ from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.session.checked_plugins import stand_in
-from backprop_cli.session.preparation import Prepared, recipe_for
-from backprop_cli.session.same_data import ACCEPTED, FIRST, data_metadata
+from backprop_cli.session.data_changes import ACCEPTED, FIRST, data_metadata
+from backprop_cli.session.experiment import Experiment, recipe_for
 from backprop_cli.session.threads import TOO_MANY, blas_threads
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.state import State
@@ -36,7 +36,7 @@ from backprop_cli.visible import shortened
 
 
 @dataclass(frozen=True)
-class Saved:
+class TrainedNetwork:
     """A network with its weights, and all that its data went through: the files are not needed."""
 
     path: Path
@@ -50,23 +50,23 @@ class Saved:
 
     def evaluator(self) -> Evaluator:
         """Runs the network, with the configured metrics."""
-        to_unit = self.transform.untransform_targets
-        return Evaluator(self.recipe, self.state.network, self.loaded.config.metrics, to_unit)
+        untransform = self.transform.untransform_targets
+        return Evaluator(self.recipe, self.state.network, self.loaded.config.metrics, untransform)
 
     def threads(self) -> AbstractContextManager[None]:
         """As many BLAS threads as it was trained with: a sum in another order has other bits."""
         return blas_threads(int(self.checkpoint.metadata["threads"]))
 
 
-def network_metadata(prepared: Prepared, threads: int, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def network_metadata(experiment: Experiment, threads: int, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What eval, predict, gradcheck and a resumed run need besides the state; the same in all checkpoints of a session.
 
     ``before``: the metadata of the checkpoint that training resumes from.
     """
-    dataset, recipe = prepared.dataset, prepared.recipe
+    dataset, recipe = experiment.dataset, experiment.recipe
     weights = recipe.class_weights
     return {
-        "config": resolved_tree(prepared.loaded),
+        "config": resolved_tree(experiment.loaded),
         "input_shape": list(recipe.model.input_shape),
         "classes": dataset.classes,
         "class_weights": None if weights is None else weights.tolist(),
@@ -74,7 +74,7 @@ def network_metadata(prepared: Prepared, threads: int, before: Mapping[str, Any]
         "transform": dataset.transform.to_json(),
         "threads": threads,
         **data_metadata(dataset.files, before),
-        "plugins": [plugin.sha256 for plugin in prepared.loaded.plugins],
+        "plugins": [plugin.sha256 for plugin in experiment.loaded.plugins],
     }
 
 
@@ -142,9 +142,9 @@ def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pat
     return Stored(path, checkpoint, original, loaded, model)
 
 
-def open_saved(
+def open_network(
     path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = (), as_trained: bool = False
-) -> Saved:
+) -> TrainedNetwork:
     """The network of the checkpoint file ``path``, with its weights. ``plugins``: files with code that it needs.
 
     Overrides that make another network of it are warned of, or refused where it must be ``as_trained``.
@@ -168,7 +168,7 @@ def open_saved(
         raise ConfigError(in_file_order(others, loaded.overrides))
     for problem in others:
         warn(str(problem))
-    return Saved(
+    return TrainedNetwork(
         path, loaded, recipe, state, transform, metadata["classes"], metadata["target_names"], stored.checkpoint
     )
 

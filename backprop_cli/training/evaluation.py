@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +14,6 @@ from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.metric import Metric, Predictions
 from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.planned import planned
 from backprop_cli.training.step_program import (
     INPUTS,
     LOSS,
@@ -51,11 +49,11 @@ class Examples(Protocol):
         """Targets of a regression as they were read, in their own unit (examples, outputs); None: as ``targets``."""
 
 
-Unit = Callable[[Array], Array]
+Untransform = Callable[[Array], Array]
 """Takes regression outputs (examples, outputs) back to the target's own unit."""
 
 
-def same_unit(outputs: Array) -> Array:
+def identity(outputs: Array) -> Array:
     """For targets that were not transformed."""
     return outputs
 
@@ -71,17 +69,20 @@ class Evaluator:
         recipe: Recipe,
         network: Mapping[str, Array],
         metrics: Sequence[Metric] = (),
-        to_unit: Unit = same_unit,
+        untransform: Untransform = identity,
         watch: Stopwatch | None = None,
     ):
         self._watch = watch or Stopwatch()
-        self.recipe, self.network, self.metrics, self.to_unit = recipe, network, metrics, to_unit
+        self.recipe, self.network, self.metrics, self.untransform = recipe, network, metrics, untransform
         self._plans: dict[tuple[str, int], Plan] = {}
 
     def _plan(self, kind: str, trace: Callable[[Recipe, int], Program], batch: int) -> Plan:
         key = kind, batch
         if key not in self._plans:
-            self._plans[key] = planned(partial(trace, self.recipe, batch), self.network, self._watch)
+            with self._watch("trace"):
+                program = trace(self.recipe, batch)
+            with self._watch("plan"):
+                self._plans[key] = Plan(program, self.network)
         return self._plans[key]
 
     def evaluate(self, split: Examples) -> dict[str, float]:
@@ -148,7 +149,7 @@ class Evaluator:
     def predictions(self, outputs: Array, targets: Array | Windows, exact: Array | None = None) -> Predictions:
         """What metrics are computed from, in the target's own unit. ``exact``: the targets before they were rounded."""
         loss, known = self.recipe.loss, np.asarray(targets) if exact is None else exact
-        known = self.to_unit(known) if loss.task == "regression" and exact is None else known
+        known = self.untransform(known) if loss.task == "regression" and exact is None else known
         return Predictions(loss.task, self._in_unit(outputs), known, levels=loss.levels)
 
     def measure(self, predictions: Predictions) -> dict[str, float]:
@@ -162,6 +163,6 @@ class Evaluator:
             return outputs
         count = len(loss.levels)
         if count < 2:
-            return self.to_unit(outputs)
-        parts = [self.to_unit(outputs[:, level::count]) for level in range(count)]
+            return self.untransform(outputs)
+        parts = [self.untransform(outputs[:, level::count]) for level in range(count)]
         return np.stack(parts, axis=2).reshape(outputs.shape)

@@ -14,10 +14,10 @@ from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Epoch, Event, Step, Stopped
-from backprop_cli.training.full_batch import FullBatchUpdates
-from backprop_cli.training.job import Job
+from backprop_cli.training.full_batch_updates import FullBatchUpdates
 from backprop_cli.training.running_epoch import RunningEpoch
 from backprop_cli.training.state import BEST, EARLY_STOPPING, EPOCH, SCHEDULE, State
+from backprop_cli.training.training_spec import TrainingSpec
 from backprop_cli.training.updates import Updates, diverged
 
 HEARTBEAT_SECONDS = 0.02
@@ -26,25 +26,25 @@ progress, and heeds Ctrl-C, when one comes."""
 
 
 class Trainer:
-    """Runs a job from a state, which it advances in place.
+    """Runs a spec from a state, which it advances in place.
 
     At every event the state is exact: a checkpoint made of it continues with the same bits.
     """
 
-    def __init__(self, job: Job, state: State, watch: Stopwatch | None = None):
+    def __init__(self, spec: TrainingSpec, state: State, watch: Stopwatch | None = None):
         watch = watch or Stopwatch()
-        self.job, self.state = job, state
-        self.evaluator = Evaluator(job.recipe, state.evaluated, job.metrics, job.to_unit, watch)
-        kind = FullBatchUpdates if isinstance(job.recipe.optimizer, FullBatch) else Updates
-        self._updates = kind(job, state, watch)
-        state.position = min(state.position, len(job.train.inputs))  # the data of a resumed run may have shrunk
+        self.spec, self.state = spec, state
+        self.evaluator = Evaluator(spec.recipe, state.evaluated, spec.metrics, spec.untransform, watch)
+        kind = FullBatchUpdates if isinstance(spec.recipe.optimizer, FullBatch) else Updates
+        self._updates = kind(spec, state, watch)
+        state.position = min(state.position, len(spec.train.inputs))  # the data of a resumed run may have shrunk
         self._started = 0.0
 
     @property
     def batch(self) -> Array:
         """Indexes of the examples of the last update; before the first, of an epoch's first batch."""
         batch = self._updates.batch
-        return self.job.order(self.state.epoch)[: self.job.settings.batch_size] if batch is None else batch
+        return self.spec.order(self.state.epoch)[: self.spec.settings.batch_size] if batch is None else batch
 
     def warm_up(self) -> None:
         """Trace and plan what the first epoch needs, without a step."""
@@ -61,7 +61,7 @@ class Trainer:
             finite = np.isfinite(numbers)
             if not finite.all():
                 place = int(np.argmin(finite))
-                name, index = self.job.recipe.layout_of(vector).name_at(place)
+                name, index = self.spec.recipe.layout_of(vector).name_at(place)
                 raise diverged(self.state, f"{name}{list(index)} is {numbers[place]:g}")
 
     def run(self, every: Collection[int] = (1,)) -> Iterator[Event]:
@@ -77,14 +77,14 @@ class Trainer:
                 the state is that after the step.
 
         """
-        job, state = self.job, self.state
+        spec, state = self.spec, self.state
         self._started = time.perf_counter() - state.seconds
-        while state.epoch <= job.settings.epochs:
+        while state.epoch <= spec.settings.epochs:
             reason = self._limit() or self._patience() or self._updates.ended()
             if reason:
                 yield Stopped(state.step, state.last_epoch, reason)
                 return
-            epoch = RunningEpoch(job, state)
+            epoch = RunningEpoch(spec, state)
             started = time.perf_counter()
             while state.position < len(epoch.order) and not self._limit():
                 yield self._step(epoch, every)
@@ -93,7 +93,7 @@ class Trainer:
 
     def _step(self, epoch: RunningEpoch, every: Collection[int]) -> Step:
         """Updates up to the next one that is an event."""
-        state, settings, now = self.state, self.job.settings, time.perf_counter()
+        state, settings, now = self.state, self.spec.settings, time.perf_counter()
         until = min(((state.step // period + 1) * period for period in every), default=math.inf)
         numbers = self._updates.run(
             epoch,
@@ -104,7 +104,7 @@ class Trainer:
         return Step(state.step, state.epoch, *numbers, state.seconds)
 
     def _limit(self) -> str:
-        settings, state = self.job.settings, self.state
+        settings, state = self.spec.settings, self.state
         if settings.max_steps is not None and state.step >= settings.max_steps:
             return f"max_steps: {settings.max_steps} steps are done"
         if settings.max_seconds is not None and state.seconds >= settings.max_seconds:
@@ -112,7 +112,7 @@ class Trainer:
         return ""
 
     def _patience(self) -> str:
-        monitor = self.job.early_stopping
+        monitor = self.spec.early_stopping
         memory = self.state.memory.get(EARLY_STOPPING, {})
         if monitor is None or not monitor.is_out_of_patience(memory):
             return ""
@@ -138,14 +138,14 @@ class Trainer:
         return Epoch(state.step, epoch, state.seconds, metrics, partial, improved)
 
     def _epoch_metrics(self, running: RunningEpoch, seconds: float) -> dict[str, float]:
-        job = self.job
+        spec = self.spec
         means = running.means()
         found = {"train/loss": means["train/loss"]}
-        if job.recipe.penalties:
+        if spec.recipe.penalties:
             found["train/regularization"] = means["train/regularization"]
         found |= {f"train/{name}": value for name, value in self._train_metrics(running).items()}
-        if job.validation is not None:
-            found |= {f"validation/{name}": v for name, v in self.evaluator.evaluate(job.validation).items()}
+        if spec.validation is not None:
+            found |= {f"validation/{name}": v for name, v in self.evaluator.evaluate(spec.validation).items()}
         found |= {name: means[name] for name in ("learning_rate", "gradient_norm")}
         found["examples_per_second"] = running.examples / seconds if seconds > 0 else 0.0
         return found
@@ -156,19 +156,19 @@ class Trainer:
             return self.evaluator.measure(Predictions.of_tokens(running.tokens))
         if self.state.predictions is None or part.start == part.stop:
             return {}
-        train, seen = self.job.train, running.order[part]
+        train, seen = self.spec.train, running.order[part]
         exact = None if train.exact is None else train.exact[seen]
         return self.evaluator.measure(
             self.evaluator.predictions(self.state.predictions[part], train.targets[seen], exact)
         )
 
     def _remember(self, metrics: dict[str, float], epoch: int) -> bool:
-        job, state, memory = self.job, self.state, self.state.memory
-        memory[SCHEDULE] = job.schedule.observe(memory.get(SCHEDULE, job.schedule.start()), metrics)
+        spec, state, memory = self.spec, self.state, self.state.memory
+        memory[SCHEDULE] = spec.schedule.observe(memory.get(SCHEDULE, spec.schedule.start()), metrics)
         improved = False
-        if job.early_stopping is not None:
+        if spec.early_stopping is not None:
             before = memory.get(EARLY_STOPPING, {})
-            memory[EARLY_STOPPING], _ = job.early_stopping.observe(before, metrics, state.step, epoch)
-        if job.best is not None:
-            memory[BEST], improved = job.best.observe(memory.get(BEST, {}), metrics, state.step, epoch)
+            memory[EARLY_STOPPING], _ = spec.early_stopping.observe(before, metrics, state.step, epoch)
+        if spec.best is not None:
+            memory[BEST], improved = spec.best.observe(memory.get(BEST, {}), metrics, state.step, epoch)
         return improved

@@ -11,15 +11,15 @@ from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.training.layout import Layout
 
 LEARNING_RATE = "learning_rate"
-"""Input of a step: the learning rate after the schedule, of the only part."""
+"""Input of a step: the learning rate after the schedule, of the only span."""
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ParameterSpan:
     """The parameters that one optimizer updates: from element ``start`` of the flat vector on, as in ``layout``.
 
     ``prefix`` begins the names of its slots, scalars and learning rate among a step's inputs; it is empty where there
-    is one part only.
+    is one span only.
     """
 
     optimizer: Optimizer
@@ -60,29 +60,29 @@ class Part:
         return rate * direction, {name: new[slot] for name, slot in self.slots().items()}
 
 
-def parts_of(optimizer: Optimizer, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Part, ...]:
+def parameter_spans(optimizer: Optimizer, shapes: Mapping[str, tuple[int, ...]]) -> tuple[ParameterSpan, ...]:
     """The parameters by who updates them, in the order in which each is first needed; without groups it is one."""
     spans: dict[Optimizer, dict[str, tuple[int, ...]]] = {}
     for name, shape in shapes.items():
         spans.setdefault(optimizer.of(name, shape), {})[name] = shape
     found, start = [], 0
     for number, (own, inside) in enumerate(spans.items() or [(optimizer, {})], 1):
-        found.append(Part(own, Layout(inside), start, f"{number}." if len(spans) > 1 else ""))
+        found.append(ParameterSpan(own, Layout(inside), start, f"{number}." if len(spans) > 1 else ""))
         start += sum(map(math.prod, inside.values()))
     return tuple(found)
 
 
 def descend(
-    parts: Sequence[Part], inputs: dict[str, Value], gradient: Value, vector: Value
+    spans: Sequence[ParameterSpan], inputs: dict[str, Value], gradient: Value, vector: Value
 ) -> tuple[Value, dict[str, Value]]:
     """The new vector of parameters, and the new slots by name; the inputs it needs are entered in ``inputs``."""
-    if len(parts) == 1:
-        step, slots = parts[0].step(inputs, gradient, vector)
+    if len(spans) == 1:
+        step, slots = spans[0].step(inputs, gradient, vector)
         return vector - step, slots
     steps, slots = [], {}
-    for part in parts:
-        span = part.start, part.start + part.layout.size
-        step, new = part.step(inputs, slice_(gradient, 0, *span), slice_(vector, 0, *span))
+    for span in spans:
+        place = span.start, span.start + span.layout.size
+        step, new = span.step(inputs, slice_(gradient, 0, *place), slice_(vector, 0, *place))
         steps.append(step)
         slots |= new
     return vector - concat(steps), slots

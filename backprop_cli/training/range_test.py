@@ -15,9 +15,9 @@ from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.schedule import Clock, Schedule
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import OnProgress, Step
-from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
+from backprop_cli.training.training_spec import TrainingSpec
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class _Growing(Schedule):
 
 
 def range_test(
-    job: Job,
+    spec: TrainingSpec,
     state: State,
     low: float,
     high: float,
@@ -85,7 +85,7 @@ def range_test(
     stopped = ""
     mean = 0.0
     try:
-        for step in _steps(job, state, low, high, watch):
+        for step in _steps(spec, state, low, high, watch):
             mean = _KEPT * mean + (1.0 - _KEPT) * step.loss
             rates.append(step.learning_rate)
             losses.append(step.loss)
@@ -101,13 +101,13 @@ def range_test(
     return RangeTest(*found, *_chosen(found[0], found[2]), stopped)
 
 
-def _steps(job: Job, state: State, low: float, high: float, watch: Stopwatch | None) -> Iterator[Step]:
-    base = job.recipe.optimizer.learning_rate
+def _steps(spec: TrainingSpec, state: State, low: float, high: float, watch: Stopwatch | None) -> Iterator[Step]:
+    base = spec.recipe.optimizer.learning_rate
     growing = _Growing(low=low, high=high, base=base, first=state.step + 1)
     more = {"epochs": state.epoch + STEPS, "max_steps": state.step + STEPS}
-    settings = job.settings.model_copy(update=more)
+    settings = spec.settings.model_copy(update=more)
     test = dataclasses.replace(
-        job, schedule=growing, settings=settings, validation=None, metrics=(), best=None, early_stopping=None
+        spec, schedule=growing, settings=settings, validation=None, metrics=(), best=None, early_stopping=None
     )
     for event in Trainer(test, state, watch).run():
         if isinstance(event, Step):

@@ -8,8 +8,8 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.nn.token_counts import TokenCounts
-from backprop_cli.training.job import Job
 from backprop_cli.training.state import EPOCH, State
+from backprop_cli.training.training_spec import TrainingSpec
 
 _TOTALS = ("loss", "counted", "examples", "penalty", "norm", "steps", "rate", "begin")
 
@@ -22,16 +22,16 @@ class RunningEpoch:
     gradient) over ``steps``; the last learning ``rate``; ``begin``: the first position that there is a prediction of.
     """
 
-    def __init__(self, job: Job, state: State):
-        self.order = job.order(state.epoch)
+    def __init__(self, spec: TrainingSpec, state: State):
+        self.order = spec.order(state.epoch)
         self.totals = state.memory.setdefault(EPOCH, dict.fromkeys(_TOTALS, 0.0))
         self._state = state
         self._before = self.totals["examples"]
         self.tokens: TokenCounts | None = None  # where the loss is for tokens and there are metrics
-        if not job.metrics:
+        if not spec.metrics:
             state.predictions = state.tokens = None
-        elif job.recipe.loss.task == "tokens":
-            self.tokens = TokenCounts(job.recipe.model.output_shape[-1], state.tokens)
+        elif spec.recipe.loss.task == "tokens":
+            self.tokens = TokenCounts(spec.recipe.model.output_shape[-1], state.tokens)
             state.tokens = self.tokens.sums
         elif state.predictions is None:
             self.totals["begin"] = state.position

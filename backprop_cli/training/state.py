@@ -102,8 +102,8 @@ class State:
                 beside = self.vectors.get(prefix + name)
                 if beside is not None and beside is not shown:
                     found |= {f"{label}{key}": array for key, array in recipe.layout_of(name).arrays(beside).items()}
-        for vector, (part, slot) in recipe.slots.items():
-            views = part.layout.arrays(self.vectors[vector])
+        for vector, (span, slot) in recipe.slots.items():
+            views = span.layout.arrays(self.vectors[vector])
             found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
         if self.predictions is not None and self.position > 0:
             found[PREDICTED] = self.predictions[: self.position]

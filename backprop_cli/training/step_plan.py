@@ -1,4 +1,4 @@
-"""A training step bound to buffers: by one plan, or with a part of the batch for each worker."""
+"""A training step bound to buffers: by one plan, or with a shard of the batch for each worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from backprop_cli.autodiff import Array, Program
 from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.loss import Loss
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.planned import planned
 from backprop_cli.training.step_program import (
     INPUTS,
     SHARE,
@@ -22,8 +21,8 @@ from backprop_cli.training.step_program import (
     Recipe,
     accumulation_step,
     join_step,
-    part_name,
-    part_step,
+    shard_name,
+    shard_step,
     training_step,
 )
 
@@ -45,7 +44,7 @@ class StepPlan:
 class StepPlans:
     """Makes the plans of a recipe's steps, which share ``vectors``.
 
-    ``workers``: so many threads compute a part of the batch each, with a plan of its own for the part's loss and
+    ``workers``: so many threads compute a shard of the batch each, with a plan of its own for the shard's loss and
     gradient; one more plan joins them and updates the states. NumPy and BLAS hold no lock of Python's meanwhile. Sums
     have other last bits than those of the whole batch, and always the same. Only for networks whose examples know
     nothing of each other. ``predictions``: see ``training_step``.
@@ -66,20 +65,23 @@ class StepPlans:
         return StepPlan(plan.inputs, plan.outputs, self._noise([plan]), plan.run)
 
     def _split(self, batch: int, updates: bool, compiled: bool) -> StepPlan:
-        whole, parts = self._whole(batch), []
-        trace = cache(lambda size: part_step(self.recipe, size, self.predictions))  # parts of one size share a program
+        whole, shards = self._whole(batch), []
+        trace = cache(lambda size: shard_step(self.recipe, size, self.predictions))
         for rows in np.array_split(np.arange(batch), self.workers):
             seen = {name: array[rows[0] : rows[-1] + 1] for name, array in whole.items()}
-            parts.append(self._planned(partial(trace, len(rows)), seen, compiled))
-        found = {part_name(name, k): array for k, part in enumerate(parts) for name, array in part.outputs.items()}
-        programs = [part.program for part in parts]
+            shards.append(self._planned(partial(trace, len(rows)), seen, compiled))
+        found = {shard_name(name, k): array for k, shard in enumerate(shards) for name, array in shard.outputs.items()}
+        programs = [shard.program for shard in shards]
         join = self._planned(partial(join_step, self.recipe, programs, updates), found, compiled)
-        shares = [join.inputs[part_name(SHARE, k)] for k in range(self.workers)]
-        run = partial(_run, _threads(self.workers - 1), parts, partial(_share, self.recipe.loss, parts, shares), join)
-        return StepPlan({**join.inputs, **whole}, join.outputs, self._noise(parts), run)
+        shares = [join.inputs[shard_name(SHARE, k)] for k in range(self.workers)]
+        run = partial(_run, _threads(self.workers - 1), shards, partial(_share, self.recipe.loss, shards, shares), join)
+        return StepPlan({**join.inputs, **whole}, join.outputs, self._noise(shards), run)
 
     def _planned(self, trace: Callable[[], Program], arrays: Mapping[str, Array], compiled: bool) -> Plan:
-        return planned(trace, {**self.vectors, **arrays}, self.watch, compiled)
+        with self.watch("trace"):
+            program = trace()
+        with self.watch("plan"):
+            return Plan(program, {**self.vectors, **arrays}, compiled=compiled)
 
     def _noise(self, plans: Sequence[Plan]) -> list[Array]:
         names = self.recipe.model.noise(1)
@@ -99,24 +101,24 @@ def _threads(count: int) -> Executor:
     # Imported where it is wanted: a start takes 10 ms more with it.
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(count, "part of a batch", partial(np.seterr, all="ignore"))
+    return ThreadPoolExecutor(count, "shard of a batch", partial(np.seterr, all="ignore"))
 
 
-def _share(loss: Loss, parts: Sequence[Plan], shares: Sequence[Array]) -> None:
-    """Each part's share of the costs that the loss is the mean of."""
-    counts = [loss.count(part.inputs[TARGETS]) for part in parts]
+def _share(loss: Loss, shards: Sequence[Plan], shares: Sequence[Array]) -> None:
+    """Each shard's share of the costs that the loss is the mean of."""
+    counts = [loss.count(shard.inputs[TARGETS]) for shard in shards]
     whole = max(sum(counts), 1)
     for share, count in zip(shares, counts, strict=True):
         share[()] = count / whole
 
 
-def _run(threads: Executor, parts: Sequence[Plan], share: Callable[[], None], join: Plan) -> None:
-    first, *others = parts
-    running = [threads.submit(part.run) for part in others]
+def _run(threads: Executor, shards: Sequence[Plan], share: Callable[[], None], join: Plan) -> None:
+    first, *others = shards
+    running = [threads.submit(shard.run) for shard in others]
     try:
         first.run()
     finally:  # whoever stops this one here finds the buffers at rest
-        for part in running:
-            part.result()
+        for shard in running:
+            shard.result()
     share()
     join.run()

@@ -34,7 +34,7 @@ from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch, Optimizer
 from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.training.layout import Layout
-from backprop_cli.training.parameter_spans import Part, descend, parts_of
+from backprop_cli.training.parameter_spans import ParameterSpan, descend, parameter_spans
 from backprop_cli.training.settings import LookaheadSettings
 
 PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
@@ -70,19 +70,19 @@ class Recipe:
     lookahead: LookaheadSettings | None = None
 
     @cached_property
-    def parts(self) -> tuple[Part, ...]:
+    def spans(self) -> tuple[ParameterSpan, ...]:
         """Which optimizer updates which parameters: one, unless there are groups."""
-        return parts_of(self.optimizer, {name: param.shape for name, param in self.model.params.items()})
+        return parameter_spans(self.optimizer, {name: param.shape for name, param in self.model.params.items()})
 
     @cached_property
     def layout(self) -> Layout:
-        """Where each parameter lies in the flat vector: one part behind the other."""
-        return Layout({name: shape for part in self.parts for name, shape in part.layout.shapes.items()})
+        """Where each parameter lies in the flat vector: one span behind the other."""
+        return Layout({name: shape for span in self.spans for name, shape in span.layout.shapes.items()})
 
     @cached_property
-    def slots(self) -> dict[str, tuple[Part, str]]:
+    def slots(self) -> dict[str, tuple[ParameterSpan, str]]:
         """The vectors of the optimizers' slots, by name: whose they are, and what the slot is called."""
-        return {name: (part, slot) for part in self.parts for name, slot in part.slots().items()}
+        return {name: (span, slot) for span in self.spans for name, slot in span.slots().items()}
 
     @cached_property
     def buffer_layout(self) -> Layout:
@@ -122,7 +122,7 @@ class Recipe:
 
     def states(self) -> dict[str, float]:
         """Names of the flat vectors that training reads and writes, with the value each starts at."""
-        slots = {name: part.optimizer.slot_start(slot) for name, (part, slot) in self.slots.items()}
+        slots = {name: span.optimizer.slot_start(slot) for name, (span, slot) in self.slots.items()}
         slow = [SLOW + PARAMETERS] if self.lookahead is not None else []
         averages = [AVERAGE + name for name in self.network] if self.average is not None else []
         sums = [GRADIENT_SUM] if self.accumulate else []
@@ -225,18 +225,18 @@ def _traced(recipe: Recipe, batch: int, predictions: bool) -> _Batch:
     return _Batch(dict(traced.inputs), told, gradient, dict(traced.updates))
 
 
-def _joined(recipe: Recipe, parts: Sequence[Program]) -> _Batch:
-    """A batch of which ``part_step``s know a part each, whose ``share`` of the batch is an input as well."""
-    dtype, names = recipe.model.dtype, list(parts[0].outputs)
-    values = [{name: input_(name, part.outputs[name].shape, dtype) for name in names} for part in parts]
-    shares = [input_(SHARE, (), dtype) for _ in parts]
+def _joined(recipe: Recipe, shards: Sequence[Program]) -> _Batch:
+    """A batch of which ``shard_step``s know a shard each, whose ``share`` of the batch is an input as well."""
+    dtype, names = recipe.model.dtype, list(shards[0].outputs)
+    values = [{name: input_(name, shard.outputs[name].shape, dtype) for name in names} for shard in shards]
+    shares = [input_(SHARE, (), dtype) for _ in shards]
     vector = input_(PARAMETERS, (recipe.layout.size,), dtype)
     params = recipe.layout.values(vector)
     inputs = {PARAMETERS: vector}
-    for number, (share, part) in enumerate(zip(shares, values, strict=True)):
-        inputs |= {part_name(name, number): value for name, value in {SHARE: share, **part}.items()}
+    for number, (share, shard) in enumerate(zip(shares, values, strict=True)):
+        inputs |= {shard_name(name, number): value for name, value in {SHARE: share, **shard}.items()}
     loss, gradient = (
-        reduce(add, [share * part[name] for share, part in zip(shares, values, strict=True)])
+        reduce(add, [share * shard[name] for share, shard in zip(shares, values, strict=True)])
         for name in (LOSS, GRADIENT)
     )
     regularization = penalty(recipe, params)
@@ -244,13 +244,13 @@ def _joined(recipe: Recipe, parts: Sequence[Program]) -> _Batch:
         gradient = gradient + _gradient(recipe, regularization, params)
     told = {LOSS: loss, REGULARIZATION: regularization}
     if PREDICTIONS in names:
-        told[PREDICTIONS] = concat([part[PREDICTIONS] for part in values], 0)
+        told[PREDICTIONS] = concat([shard[PREDICTIONS] for shard in values], 0)
     return _Batch(inputs, told, gradient, {})
 
 
-def part_name(name: str, number: int) -> str:
-    """What ``join_step`` calls an output of a part, and its share; ``number`` counts from 0."""
-    return f"part_{number}.{name}"
+def shard_name(name: str, number: int) -> str:
+    """What ``join_step`` calls an output of a shard, and its share; ``number`` counts from 0."""
+    return f"shard_{number}.{name}"
 
 
 def _accumulated(recipe: Recipe, batch: _Batch) -> Value:
@@ -268,7 +268,7 @@ def _step(recipe: Recipe, batch: _Batch) -> Program:
         gradient = _accumulated(recipe, batch)
         updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))
     size = norm(gradient)
-    vector, slots = descend(recipe.parts, inputs, _clipped(recipe, gradient, size), inputs[PARAMETERS])
+    vector, slots = descend(recipe.spans, inputs, _clipped(recipe, gradient, size), inputs[PARAMETERS])
     updates |= {**slots, PARAMETERS: vector}
     return simplify(Program(inputs, {**batch.told, GRADIENT_NORM: size}, updates))
 
@@ -294,8 +294,8 @@ def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> 
     return _accumulation(recipe, _traced(recipe, batch, predictions))
 
 
-def part_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
-    """A part of a batch, of so many examples -> its loss without regularization, and the gradient of that."""
+def shard_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
+    """A shard of a batch, of so many examples -> its loss without regularization, and the gradient of that."""
     traced = forward(recipe, batch, training=True)
     outputs = {LOSS: traced.loss, GRADIENT: _gradient(recipe, traced.loss, traced.params, recipe.recompute)}
     if predictions:
@@ -303,13 +303,13 @@ def part_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
     return simplify(Program(traced.inputs, outputs))
 
 
-def join_step(recipe: Recipe, parts: Sequence[Program], updates: bool = True) -> Program:
-    """What the parts of a batch have found, and the states -> as ``training_step``, or else ``accumulation_step``.
+def join_step(recipe: Recipe, shards: Sequence[Program], updates: bool = True) -> Program:
+    """What the shards of a batch have found, and the states -> as ``training_step``, or else ``accumulation_step``.
 
-    The batch's loss and gradient are ``sum_k share_k * loss_k`` and the like: a share is the part's of the costs that
+    The batch's loss and gradient are ``sum_k share_k * loss_k`` and the like: a share is the shard's of the costs that
     the loss is the mean of, and all of them are 1 together.
     """
-    batch = _joined(recipe, parts)
+    batch = _joined(recipe, shards)
     return _step(recipe, batch) if updates else _accumulation(recipe, batch)
 
 

@@ -19,7 +19,6 @@ from backprop_cli.nn.average import StepEnd
 from backprop_cli.nn.schedule import Clock
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.averaging import Averaging
-from backprop_cli.training.job import Job
 from backprop_cli.training.running_epoch import RunningEpoch
 from backprop_cli.training.state import AUGMENT, SCHEDULE, State
 from backprop_cli.training.step_plan import StepPlan, StepPlans
@@ -33,6 +32,7 @@ from backprop_cli.training.step_program import (
     TARGETS,
     WEIGHTS,
 )
+from backprop_cli.training.training_spec import TrainingSpec
 
 Numbers = tuple[float, float, float, float, int]
 """Of an update: loss, regularization, gradient norm, learning rate, number of examples."""
@@ -43,28 +43,28 @@ class Bound:
     at place ``start`` of the epoch's order, and run the plan.
     """
 
-    def __init__(self, job: Job, state: State, batch: int, plan: StepPlan):
+    def __init__(self, spec: TrainingSpec, state: State, batch: int, plan: StepPlan):
         self.batch, self.inputs, self.outputs = batch, plan.inputs, plan.outputs
         self.predictions = self.outputs.get(PREDICTIONS)
-        self.run = self._runner(job, state, plan)
-        loss = job.recipe.loss
+        self.run = self._runner(spec, state, plan)
+        loss = spec.recipe.loss
         # Of all other targets a batch has as many as examples; to ask costs as much as a small NumPy call.
         self.count = partial(loss.count, self.inputs[TARGETS]) if loss.task == "tokens" else None
 
-    def _runner(self, job: Job, state: State, plan: StepPlan) -> Callable[[Array, int], None]:
+    def _runner(self, spec: TrainingSpec, state: State, plan: StepPlan) -> Callable[[Array, int], None]:
         # With "clip" NumPy writes into `out` directly; the indexes are in range by construction. The method, called
         # by position, takes 0.2 us for a small batch, the function np.take 0.8.
-        take_inputs, inputs = job.train.inputs.take, self.inputs[INPUTS]
-        take_targets, targets = job.train.targets.take, self.inputs[TARGETS]
+        take_inputs, inputs = spec.train.inputs.take, self.inputs[INPUTS]
+        take_targets, targets = spec.train.targets.take, self.inputs[TARGETS]
         axis = None if targets.ndim == 1 else 0  # of numbers in a row: 0.1 us less
         noise, random = plan.noise, state.noise.random
-        run, weights, augment = plan.run, self._weights(job), job.augment
+        run, weights, augment = plan.run, self._weights(spec), spec.augment
 
         def gather_and_run(index: Array, start: int) -> None:
             take_inputs(index, 0, inputs, "clip")
             if augment is not None:
                 # Seeded by the place in the run: a resumed one sees the same images, and dropout draws as without.
-                augment(inputs, np.random.default_rng([job.seed, AUGMENT, state.epoch, start]))
+                augment(inputs, np.random.default_rng([spec.seed, AUGMENT, state.epoch, start]))
             take_targets(index, axis, targets, "clip")
             if weights is not None:
                 weights(index)
@@ -74,15 +74,15 @@ class Bound:
 
         return gather_and_run
 
-    def _weights(self, job: Job) -> Callable[[Array], object] | None:
+    def _weights(self, spec: TrainingSpec) -> Callable[[Array], object] | None:
         """A function that gathers the examples' weights; None where they have none."""
-        if not job.recipe.weighted:
+        if not spec.recipe.weighted:
             return None
         into = self.inputs[WEIGHTS]
-        if job.train.weights is None:
+        if spec.train.weights is None:
             into[...] = 1.0
             return None
-        take = job.train.weights.astype(into.dtype).take
+        take = spec.train.weights.astype(into.dtype).take
         return lambda index: take(index, 0, into, "clip")
 
     def counted(self) -> int:
@@ -91,15 +91,15 @@ class Bound:
 
 
 class Updates:
-    """Makes a job's updates on a state."""
+    """Makes a spec's updates on a state."""
 
-    def __init__(self, job: Job, state: State, watch: Stopwatch):
-        self.job, self.state = job, state
-        self._plans = StepPlans(job.recipe, state.vectors, watch, job.workers, predictions=bool(job.metrics))
+    def __init__(self, spec: TrainingSpec, state: State, watch: Stopwatch):
+        self.spec, self.state = spec, state
+        self._plans = StepPlans(spec.recipe, state.vectors, watch, spec.workers, predictions=bool(spec.metrics))
         self.batch: Array | None = None
         """Indexes of the last update's examples."""
         self._bound: dict[tuple[int, bool], Bound] = {}
-        self.averaging = Averaging(job.recipe, state)
+        self.averaging = Averaging(spec.recipe, state)
         if state.step == 0:
             self.averaging.start()
 
@@ -107,9 +107,9 @@ class Updates:
         """The plan of an update whose last batch has so many examples, or else of a batch before the last."""
         key = batch, updates
         if key not in self._bound:
-            job = self.job
-            compiled = job.compiled and batch == min(job.settings.batch_size, len(job.train.inputs))
-            self._bound[key] = Bound(job, self.state, batch, self._plans.make(batch, updates, compiled))
+            spec = self.spec
+            compiled = spec.compiled and batch == min(spec.settings.batch_size, len(spec.train.inputs))
+            self._bound[key] = Bound(spec, self.state, batch, self._plans.make(batch, updates, compiled))
         return self._bound[key]
 
     def ended(self) -> str:
@@ -118,11 +118,11 @@ class Updates:
 
     def warm_up(self) -> None:
         """Trace and plan what an epoch needs."""
-        job = self.job
-        size, count = job.settings.batch_size, len(job.train.inputs)
-        for examples in (min(size, count), count - (job.batches - 1) * size):
+        spec = self.spec
+        size, count = spec.settings.batch_size, len(spec.train.inputs)
+        for examples in (min(size, count), count - (spec.batches - 1) * size):
             self.bind(examples, updates=True)
-            if job.recipe.accumulate:
+            if spec.recipe.accumulate:
                 self.bind(examples, updates=False)
 
     def run(self, epoch: RunningEpoch, until: float, deadline: float) -> Numbers:
@@ -135,13 +135,13 @@ class Updates:
             DivergenceError: loss, regularization or gradient is not finite any more.
 
         """
-        state, count, size = self.state, len(epoch.order), self.job.settings.batch_size
+        state, count, size = self.state, len(epoch.order), self.spec.settings.batch_size
         # What overflows is seen in the loss or the parameters. Set here, for it costs as much as some NumPy calls.
         with np.errstate(all="ignore"):
             while True:
                 start, *before = self._accumulate(epoch)
                 bound = self.bind(min(size, count - start), updates=True)
-                last = state.step + 1 if self.job.recipe.accumulate else until
+                last = state.step + 1 if self.spec.recipe.accumulate else until
                 numbers = self._update(epoch, bound, start, before, last, deadline)
                 if state.step >= until or state.position >= count or perf_counter() >= deadline:
                     self.averaging.settle()
@@ -152,10 +152,10 @@ class Updates:
         and how many they are.
         """
         start, before, counted = self.state.position, 0.0, 0
-        if not self.job.recipe.accumulate:
+        if not self.spec.recipe.accumulate:
             return start, before, counted
-        size = self.job.settings.batch_size
-        end = min(start + self.job.settings.accumulate * size, len(epoch.order))
+        size = self.spec.settings.batch_size
+        end = min(start + self.spec.settings.accumulate * size, len(epoch.order))
         share = self._sharing(epoch.order[start:end])
         while end - start > size:
             bound, batch = self.bind(size, updates=False), epoch.order[start : start + size]
@@ -178,8 +178,8 @@ class Updates:
 
     def _count(self, index: Array) -> int:
         """How many costs a batch of these examples is the mean of."""
-        loss = self.job.recipe.loss
-        return loss.count(self.job.train.targets[index]) if loss.task == "tokens" else len(index)
+        loss = self.spec.recipe.loss
+        return loss.count(self.spec.train.targets[index]) if loss.task == "tokens" else len(index)
 
     def _update(
         self, epoch: RunningEpoch, bound: Bound, start: int, before: Sequence[float], until: float, deadline: float
@@ -191,7 +191,7 @@ class Updates:
         state, order, totals, size = self.state, epoch.order, epoch.totals, bound.batch
         tell, run, keep, count = self._teller(bound), bound.run, epoch.keeper(bound.predictions), bound.count
         mean_cost, size_of_gradient = bound.outputs[LOSS], bound.outputs[GRADIENT_NORM]
-        regularization = bound.outputs[REGULARIZATION] if self.job.recipe.penalties else None
+        regularization = bound.outputs[REGULARIZATION] if self.spec.recipe.penalties else None
         losses, penalties, norms, counted = totals["loss"], totals["penalty"], totals["norm"], totals["counted"]
         step, position, examples, end = state.step, start, start + size - state.position, len(order) - size
         rate, total, penalty, norm, costs = 0.0, 0.0, 0.0, 0.0, size
@@ -232,11 +232,11 @@ class Updates:
 
     def _teller(self, bound: Bound) -> Callable[[int], float]:
         """A function that tells the plan a step's constants; it returns the learning rate, that without groups."""
-        state, schedule, recipe, inputs = self.state, self.job.schedule, self.job.recipe, bound.inputs
+        state, schedule, recipe, inputs = self.state, self.spec.schedule, self.spec.recipe, bound.inputs
         multiplier, memory, base = schedule.multiplier, state.memory.get(SCHEDULE, {}), recipe.optimizer.learning_rate
-        calendar = state.epoch, self.job.total_steps, self.job.steps_per_epoch
-        rates = [(inputs[part.learning_rate], part.optimizer.learning_rate) for part in recipe.parts]
-        constants = [(part.optimizer.scalars, part.arrays(inputs)) for part in recipe.parts]
+        calendar = state.epoch, self.spec.total_steps, self.spec.steps_per_epoch
+        rates = [(inputs[span.learning_rate], span.optimizer.learning_rate) for span in recipe.spans]
+        constants = [(span.optimizer.scalars, span.arrays(inputs)) for span in recipe.spans]
         varies_until = max(schedule.warmup_steps, state.step + 1) if schedule.by_epoch else inf
         rate = 0.0
 

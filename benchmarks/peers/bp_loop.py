@@ -6,9 +6,9 @@ import numpy as np
 
 from backprop_cli.data.examples import Split
 from backprop_cli.nn.schedules.constant import Constant
-from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.settings import TrainingSettings
+from backprop_cli.training.training_spec import TrainingSpec
 from benchmarks.cases import Batches
 from benchmarks.peers.bp_network import Network
 
@@ -21,7 +21,7 @@ class Loop:
         self.split = Split(data.inputs, data.labels)
         settings = TrainingSettings(epochs=_FOR_EVER, batch_size=data.case.batch)
 
-        class InOrder(Job):
+        class InOrder(TrainingSpec):
             """Examples come in the order of the case, not in one that follows from a seed of its own."""
 
             def order(self, epoch: int) -> np.ndarray:
@@ -29,8 +29,8 @@ class Loop:
 
         network = self.network
         more = {"workers": network.workers, "compiled": compiled}
-        job = InOrder(network.recipe, settings, Constant(), seed=0, train=self.split, **more)
-        self.events = Trainer(job, self.network.state).run(every=())
+        spec = InOrder(network.recipe, settings, Constant(), seed=0, train=self.split, **more)
+        self.events = Trainer(spec, self.network.state).run(every=())
         self.threads = self.network.threads
 
     def run(self, steps: int) -> int:

@@ -13,8 +13,7 @@ from backprop_cli.config.load import load_config
 from backprop_cli.errors import ConfigError
 from backprop_cli.run.checkpoint import load
 from backprop_cli.session import compilation
-from backprop_cli.session.configured_job import job_for
-from backprop_cli.session.preparation import prepare
+from backprop_cli.session.experiment import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,7 @@ def no_compiler(monkeypatch):
 def chosen(epochs=30, before=None, **training):
     write_flowers()
     loaded = load_config(write_config(training={"epochs": epochs, **training}))
-    return compilation.compiles(loaded, job_for(prepare(loaded)), before)
+    return compilation.compiles(loaded, prepare(loaded).training_spec(), before)
 
 
 def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler):
@@ -134,8 +133,8 @@ def test_ready_configurations_train_alike(config, precision, tolerance):
 def test_more_to_do_gains_more():
     write_flowers()
     loaded = load_config(write_config())
-    job = job_for(prepare(loaded))
-    few, many = (dataclasses.replace(job.recipe, clip_norm=limit) for limit in (None, 1.0))
+    spec = prepare(loaded).training_spec()
+    few, many = (dataclasses.replace(spec.recipe, clip_norm=limit) for limit in (None, 1.0))
     programs = [compilation.training_step(recipe, 8) for recipe in (few, many)]
     assert compilation.gain(programs[0]) < compilation.gain(programs[1])
     assert compilation.cost(programs[0]) < compilation.cost(programs[1])

@@ -14,7 +14,7 @@ from backprop_cli.api.generate import _Draw, generate
 from backprop_cli.data.settings import TextSettings
 from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.errors import UsageError
-from backprop_cli.session.trained_network import open_saved
+from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.token_reader import Stepwise, Windowed, reader
 
 CONTEXT = 8
@@ -79,7 +79,7 @@ def test_what_it_learned_goes_on_beyond_the_context(kind):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_reading_token_by_token_is_reading_the_window(kind):
     run = train_on("abcd\n" * 60, NETWORKS[kind])
-    saved = open_saved(checkpoint(run))
+    saved = open_network(checkpoint(run))
     step, window = reader(saved.recipe, saved.state.network), Windowed(saved.recipe, saved.state.network)
     assert type(step) is (Windowed if kind == "flat" else Stepwise)
     tokens = np.random.default_rng(0).integers(0, 5, 3 * CONTEXT)
@@ -91,7 +91,7 @@ def test_reading_token_by_token_is_reading_the_window(kind):
 
 
 def test_a_full_memory_starts_again_from_its_last_half(run):
-    saved = open_saved(checkpoint(run))
+    saved = open_network(checkpoint(run))
     tokens = np.random.default_rng(0).integers(0, 5, CONTEXT + 3).tolist()
     on, anew = (reader(saved.recipe, saved.state.network) for _ in range(2))
     for token in tokens:

@@ -11,7 +11,7 @@ from api_support import WITH_DROPOUT, bp, run_of, write_config, write_flowers
 import backprop_cli
 from backprop_cli.api.jacobian import jacobian
 from backprop_cli.inspection import network_derivatives as derivatives_module
-from backprop_cli.session.trained_network import open_saved
+from backprop_cli.session.trained_network import open_network
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def softmax(outputs):
 
 def by_hand(run, row):
     """The Jacobian of the probabilities by the columns x, y at a row of flowers.csv, in float64, from the formula."""
-    saved = open_saved(run / "checkpoints" / "best.safetensors")
+    saved = open_network(run / "checkpoints" / "best.safetensors")
     own = {name: array.astype(float) for name, array in saved.recipe.layout.arrays(saved.state.parameters).items()}
     raw = np.array([float(cell) for cell in Path("flowers.csv").read_text().splitlines()[row - 1].split(",")[:2]])
     features = saved.transform.features
@@ -280,7 +280,7 @@ def test_numbers_as_targets(capsys):
         "loss": "mean_squared_error",
     }
     run = run_of(write_config(**config), "run")[0]
-    saved = open_saved(run / "checkpoints" / "best.safetensors")
+    saved = open_network(run / "checkpoints" / "best.safetensors")
     weight = float(saved.state.parameters[0])
     found = found_json(capsys, run, "--units", "network")
     assert found["values"] == [[pytest.approx(weight)]]

@@ -10,11 +10,11 @@ from api_support import assert_same_state, bp, record, rows, run_of, write_confi
 from backprop_cli.api.eval import evaluate
 from backprop_cli.api.train import train
 from backprop_cli.config.load import load_config
-from backprop_cli.session.preparation import prepare
+from backprop_cli.session.experiment import prepare
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Warned
-from backprop_cli.training.job import order_of
 from backprop_cli.training.state import State
+from backprop_cli.training.training_spec import order_of
 
 FAST = {"type": "adam", "learning_rate": 0.05}
 NOTICE = (

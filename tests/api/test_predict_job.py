@@ -19,7 +19,7 @@ from backprop_cli.data import text as text_module
 from backprop_cli.data.dataset import load_split
 from backprop_cli.data.formats import csv as csv_module
 from backprop_cli.errors import DataError
-from backprop_cli.session.trained_network import open_saved
+from backprop_cli.session.trained_network import open_network
 
 REGRESSION = {
     "data": {"target": "y", "features": ["x"], "transform": {"target": "standardize"}},
@@ -41,7 +41,7 @@ def table(path: str) -> list[dict[str, str]]:
 
 def probabilities(run: Path) -> np.ndarray:
     """Of the flowers, as the network's evaluator says them."""
-    saved = open_saved(run / "checkpoints" / "best.safetensors")
+    saved = open_network(run / "checkpoints" / "best.safetensors")
     split = load_split(Path("flowers.csv"), saved.transform, dtype="float32")
     return np.concatenate(list(saved.evaluator().predict([split.inputs])))
 
@@ -125,7 +125,7 @@ def test_numbers_are_in_the_targets_own_unit():
     predict(run, Path("flowers.csv"), Path("out.csv"))
     predict(run, Path("flowers.csv"), Path("out.jsonl"))
     predict(run, Path("flowers.csv"), Path("out.npz"))
-    saved = open_saved(run / "checkpoints" / "best.safetensors")
+    saved = open_network(run / "checkpoints" / "best.safetensors")
     split = load_split(Path("flowers.csv"), saved.transform, dtype="float64")
     tensors = saved.checkpoint.tensors
     standardized = split.inputs @ tensors["dense_1.weight"].T + tensors["dense_1.bias"]

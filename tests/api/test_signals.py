@@ -13,7 +13,7 @@ from backprop_cli.api.train import train
 from backprop_cli.errors import InterruptionError
 from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.session import signals
-from backprop_cli.session.signals import EndedAtOnce, asked_to_end
+from backprop_cli.session.signals import ImmediateStop, stop_requests
 from backprop_cli.training.events import Saved, Step, Stopped
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -26,7 +26,7 @@ def send(number: int) -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_first_is_noted_and_hasty_ones_change_nothing(number):
     before = [signal.getsignal(n) for n in NUMBERS]
-    with asked_to_end() as asked:
+    with stop_requests() as asked:
         assert asked.number is None
         send(number)
         assert asked.number == number
@@ -41,7 +41,7 @@ def test_a_later_one_ends_at_once(number, monkeypatch):
     before = [signal.getsignal(n) for n in NUMBERS]
     now = [100.0]
     monkeypatch.setattr(signals.time, "monotonic", lambda: now[0])
-    with pytest.raises(EndedAtOnce) as caught, asked_to_end():
+    with pytest.raises(ImmediateStop) as caught, stop_requests():
         send(signal.SIGINT)
         now[0] += 4.9
         send(number)
@@ -55,7 +55,7 @@ def test_what_is_ignored_stays_ignored():
     """nohup, and a script's jobs in the background."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with asked_to_end() as asked:
+        with stop_requests() as asked:
             send(signal.SIGHUP)
             assert asked.number is None
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
@@ -67,7 +67,7 @@ def test_another_thread_gets_no_signals():
     found = []
 
     def work():
-        with asked_to_end() as asked:
+        with stop_requests() as asked:
             found.append(asked.number)
 
     thread = threading.Thread(target=work)

@@ -8,7 +8,7 @@ import pytest
 from api_support import assert_same_state, bp, record, run_of, write_config
 
 from backprop_cli.api.train import train
-from backprop_cli.session.trained_network import open_saved
+from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.events import Started
 
 TEXT = "the cat sat on the mat and the dog sat on the log\n" * 40
@@ -70,7 +70,7 @@ def test_the_checkpoint_is_all_that_other_texts_need(config, capsys):
     Path("t.txt").unlink()
     Path("new.txt").write_text("the dog sat on the mat\n" * 4)
     assert bp("eval", run, "--data", "new.txt", "--require", "perplexity<20") == 0
-    saved = open_saved(run / "checkpoints" / "best.safetensors")
+    saved = open_network(run / "checkpoints" / "best.safetensors")
     assert saved.classes == sorted(set(TEXT))
     assert saved.transform.text.decode(saved.transform.text.encode("the hen", "text")) == "the hen"
     Path("new.txt").write_text("the dog\nbit\n" * 4)

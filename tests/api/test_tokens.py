@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from api_support import bp, run_of, write_config
 
-from backprop_cli.session.trained_network import open_saved
+from backprop_cli.session.trained_network import open_network
 
 LAYERS = [
     {"type": "embedding", "tokens": 7, "width": 3},
@@ -45,7 +45,7 @@ def said(capsys, code, *words):
 
 def test_it_learns_what_numbers_do_not_say(run, capsys):
     assert bp("eval", run, "--split", "train", "--require", "accuracy>=0.95", "--json") == 0
-    saved = open_saved(run / "checkpoints" / "best.safetensors")
+    saved = open_network(run / "checkpoints" / "best.safetensors")
     assert str(saved.recipe.model.input_dtype) == "int64"
     assert saved.transform.tokens == 7
     assert bp("predict", run, "words.csv", "-o", "out.csv") == 0
@@ -57,7 +57,7 @@ def test_it_learns_what_numbers_do_not_say(run, capsys):
 
 
 def test_every_input_is_the_embedding_of_its_token(run):
-    saved = open_saved(run / "checkpoints" / "best.safetensors")
+    saved = open_network(run / "checkpoints" / "best.safetensors")
     own = {name: array.astype(float) for name, array in saved.recipe.layout.arrays(saved.state.parameters).items()}
     words = np.array([[0, 6, 2], [3, 3, 3]])
     x = own["embedding_1.weight"][words].reshape(2, 9)
@@ -129,7 +129,7 @@ def test_categories_are_tokens_by_their_number():
     Path("kinds.csv").write_text("a,b,class\nred,blue,yes\nblue,green,no\ngreen,red,yes\nred,red,no\n")
     layers = [{"type": "embedding", "tokens": 3, "width": 3}, *LAYERS[1:]]
     run, _ = run_of(config, "run", [f"model.layers={json.dumps(layers)}"])
-    saved = open_saved(run / "checkpoints" / "last.safetensors")
+    saved = open_network(run / "checkpoints" / "last.safetensors")
     assert saved.transform.tokens == 3
 
 

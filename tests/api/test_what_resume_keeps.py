@@ -26,7 +26,7 @@ from backprop_cli.nn.metric import METRICS
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
 from backprop_cli.nn.schedule import SCHEDULES
 from backprop_cli.registry import Choice
-from backprop_cli.session.resume import find_run, open_run
+from backprop_cli.session.resumption import find_run, open_run
 from backprop_cli.settings import FREE, REFUSED, OnResume, Settings
 
 

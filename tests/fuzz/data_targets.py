@@ -29,7 +29,7 @@ from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 from backprop_cli.nn.loss import Task
 from backprop_cli.session.checked_plugins import read_config
-from backprop_cli.session.preparation import network_of
+from backprop_cli.session.experiment import network_of
 
 ROWS = 24
 _COLUMNS: dict[str, list[Any]] = {

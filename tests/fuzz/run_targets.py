@@ -20,7 +20,7 @@ from backprop_cli.api.train import begin, train
 from backprop_cli.run.checkpoint import Checkpoint, load, save
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.journal import lost_epochs, read_journal, write_table
-from backprop_cli.session.resume import open_run
+from backprop_cli.session.resumption import open_run
 from backprop_cli.stopwatch import Stopwatch
 
 _DATA = "data: {source: data.csv, target: kind}"

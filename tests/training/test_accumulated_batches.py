@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from training_support import Examples, epochs, examples, job, losses, recipe, trained
+from training_support import Examples, epochs, examples, losses, recipe, spec, trained
 
 POSITIONS, TOKENS = 3, 5
 TEXT = ({"type": "dense", "units": POSITIONS * TOKENS}, {"type": "reshape", "shape": [POSITIONS, TOKENS]})
@@ -26,8 +26,8 @@ def ignored(which):
 
 def compared(recipe_of, data, batch, count, **more):
     """Parameters and losses of accumulated batches against those of one batch of 4; 10 examples leave one of 2."""
-    whole = job(recipe_of(), data, epochs=2, batch_size=4, shuffle=False)
-    parts = job(recipe_of(accumulate=True), data, epochs=2, batch_size=batch, accumulate=count, shuffle=False)
+    whole = spec(recipe_of(), data, epochs=2, batch_size=4, shuffle=False)
+    parts = spec(recipe_of(accumulate=True), data, epochs=2, batch_size=batch, accumulate=count, shuffle=False)
     (expected, some), (found, others) = trained(whole), trained(dataclasses.replace(parts, **more))
     tolerance = 1e-12 if found.parameters.dtype == np.float64 else 2e-5
     np.testing.assert_allclose(found.parameters, expected.parameters, rtol=0, atol=tolerance)
@@ -55,7 +55,7 @@ def test_where_no_label_counts_l2_shrinks_the_weights(batch, count):
     made = recipe(
         TEXT, loss="next_token", optimizer={"type": "sgd", "learning_rate": 0.1}, l2=0.5, accumulate=count > 1
     )
-    this = job(made, ignored("all"), epochs=2, batch_size=batch, accumulate=count)
+    this = spec(made, ignored("all"), epochs=2, batch_size=batch, accumulate=count)
     start, _ = trained(dataclasses.replace(this, settings=this.settings.model_copy(update={"max_steps": 1})))
     state, _ = trained(this)
     first, last = (made.layout.arrays(s.parameters)["dense_1.weight"] for s in (start, state))

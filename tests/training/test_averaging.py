@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from training_support import DENSE, epochs, examples, job, made, recipe, trained
+from training_support import DENSE, epochs, examples, made, recipe, spec, trained
 
 from backprop_cli.nn.average import AVERAGES, StepEnd
 from backprop_cli.training.evaluation import Evaluator
@@ -38,7 +38,7 @@ def moments(count):
 
 
 def steps_of(given, state=None):
-    """The vectors after every update of a job."""
+    """The vectors after every update of a spec."""
     state = State.start(given.recipe, given.seed) if state is None else state
     found = []
     for event in Trainer(given, state).run():
@@ -51,8 +51,8 @@ def steps_of(given, state=None):
 def test_the_average_is_its_definition_and_the_parameters_are_those_without(average):
     r, plain = made_recipe(average), made_recipe()
     data = examples(20, r)
-    state, found = steps_of(job(r, data, epochs=4, batch_size=6))
-    alone, _ = steps_of(job(plain, data, epochs=4, batch_size=6))
+    state, found = steps_of(spec(r, data, epochs=4, batch_size=6))
+    alone, _ = steps_of(spec(plain, data, epochs=4, batch_size=6))
     for name in (PARAMETERS, BUFFERS):
         np.testing.assert_array_equal(state.vectors[name], alone.vectors[name])
         for k, at in enumerate(moments(16)):
@@ -65,10 +65,10 @@ def test_lookahead_by_hand():
     """Plain gradient descent has no memory, so that between two syncs it is a run from the slow weights."""
     r, plain = made_recipe(lookahead=LOOKAHEAD, optimizer="sgd"), made_recipe(optimizer="sgd")
     data = examples(6, r)
-    _, found = steps_of(job(r, data, epochs=10, batch_size=6, shuffle=False))
+    _, found = steps_of(spec(r, data, epochs=10, batch_size=6, shuffle=False))
     slow, state = State.start(plain, 0).parameters.copy(), State.start(plain, 0)
     for sync in range(2):
-        part = job(plain, data, epochs=5 * (sync + 1), batch_size=6, shuffle=False)
+        part = spec(plain, data, epochs=5 * (sync + 1), batch_size=6, shuffle=False)
         state.parameters[...] = slow
         _, fast = steps_of(part, state)
         for k in range(4):
@@ -81,7 +81,7 @@ def test_lookahead_by_hand():
 
 def test_with_both_the_average_is_of_the_slow_weights():
     r = made_recipe(EMA, LOOKAHEAD)
-    _, found = steps_of(job(r, examples(20, r), epochs=2, batch_size=6))
+    _, found = steps_of(spec(r, examples(20, r), epochs=2, batch_size=6))
     history = [(moment, vectors["slow.parameters"]) for moment, vectors in zip(moments(8), found, strict=True)]
     np.testing.assert_allclose(found[-1]["average.parameters"], r.average.formula(history), rtol=0, atol=1e-14)
 
@@ -90,7 +90,7 @@ def test_with_both_the_average_is_of_the_slow_weights():
 def test_what_is_evaluated_is_what_follows(following):
     r = made_recipe(**FOLLOWING[following])
     held_out = examples(9, r, seed=1)
-    state, events = trained(job(r, examples(20, r), validation=held_out, epochs=3, batch_size=6))
+    state, events = trained(spec(r, examples(20, r), validation=held_out, epochs=3, batch_size=6))
     vectors = {"lookahead": {PARAMETERS: "slow.parameters", BUFFERS: BUFFERS}}.get(
         following, {name: f"average.{name}" for name in (PARAMETERS, BUFFERS)}
     )
@@ -104,15 +104,15 @@ def test_what_is_evaluated_is_what_follows(following):
 def test_goes_on_with_the_same_bits(following, stop):
     r = made_recipe(**FOLLOWING[following], dtype="float32")
     data = examples(20, r)
-    whole, _ = trained(job(r, data, epochs=4, batch_size=6))
+    whole, _ = trained(spec(r, data, epochs=4, batch_size=6))
     begun = State.start(r, 0)
-    for event in Trainer(job(r, data, epochs=4, batch_size=6), begun).run():
+    for event in Trainer(spec(r, data, epochs=4, batch_size=6), begun).run():
         if isinstance(event, Step) and event.step == stop:
             break
     tensors = {name: array.copy() for name, array in begun.tensors(r).items()}
     rest = State.start(r, 5)
     rest.restore(r, tensors, json.loads(json.dumps(begun.counters())), "x.safetensors")
-    trained(job(r, data, epochs=4, batch_size=6), rest)
+    trained(spec(r, data, epochs=4, batch_size=6), rest)
     assert set(rest.vectors) == set(whole.vectors)
     for name, vector in whole.vectors.items():
         np.testing.assert_array_equal(rest.vectors[name], vector, err_msg=name)
@@ -121,7 +121,7 @@ def test_goes_on_with_the_same_bits(following, stop):
 @pytest.mark.parametrize("following", FOLLOWING)
 def test_a_checkpoint_has_what_is_evaluated_under_the_plain_names(following):
     r = made_recipe(**FOLLOWING[following], optimizer="sgd")
-    state, _ = trained(job(r, examples(20, r), epochs=3, batch_size=6))
+    state, _ = trained(spec(r, examples(20, r), epochs=3, batch_size=6))
     tensors = state.tensors(r)
     network, names = set(r.model.params) | set(r.model.buffers), set(r.model.params)
     beside = {f"training.{name}" for name in (names if following == "lookahead" else network)}
@@ -137,9 +137,9 @@ def test_a_checkpoint_has_what_is_evaluated_under_the_plain_names(following):
 
 def test_an_average_that_has_not_begun_is_the_parameters():
     r = made_recipe({"type": "swa", "from_epoch": 3})
-    state, _ = trained(job(r, examples(20, r), epochs=5, batch_size=6, max_steps=6))
+    state, _ = trained(spec(r, examples(20, r), epochs=5, batch_size=6, max_steps=6))
     np.testing.assert_array_equal(state.vectors["average.parameters"], state.parameters)
     no_step = State.start(r, 0)
-    Trainer(job(r, examples(20, r), epochs=0), no_step)
+    Trainer(spec(r, examples(20, r), epochs=0), no_step)
     np.testing.assert_array_equal(no_step.vectors["average.parameters"], no_step.parameters)
     assert no_step.parameters.any()

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from training_support import examples, job, recipe, trained
+from training_support import examples, recipe, spec, trained
 
 from backprop_cli.errors import CheckpointError, DivergenceError
 from backprop_cli.training.evaluation import Evaluator
@@ -18,9 +18,9 @@ FROZEN = ({**D, "trainable": False}, *NORMED[1:])
 
 
 def one_batch(**more):
-    """A job of one batch a step, in the order of the file."""
+    """A spec of one batch a step, in the order of the file."""
     r = recipe(more.pop("layers", NORMED), **more.pop("recipe", {}))
-    return job(r, examples(8, r), batch_size=8, shuffle=False, **more)
+    return spec(r, examples(8, r), batch_size=8, shuffle=False, **more)
 
 
 def named(state, r):
@@ -75,7 +75,7 @@ def test_every_batch_of_an_update_moves_the_buffers():
     """As PyTorch does: an update of two batches is two moves."""
     r = recipe(NORMED, accumulate=True)
     data = examples(8, r)
-    state, _ = trained(job(r, data, batch_size=4, accumulate=2, shuffle=False, epochs=1))
+    state, _ = trained(spec(r, data, batch_size=4, accumulate=2, shuffle=False, epochs=1))
     h = hidden(named(State.start(r, 0), r), data.inputs)
     expected = 0.2 * (0.8 * h[:4].mean(axis=0) + h[4:].mean(axis=0))
     np.testing.assert_allclose(named(state, r)["batch_norm_1.running_mean"], expected, rtol=1e-12)
@@ -121,7 +121,7 @@ def test_a_frozen_normalization_keeps_and_uses_its_buffers():
 
 def test_a_checkpoint_has_them_under_their_names():
     r = recipe(FROZEN, optimizer="adam")
-    state, _ = trained(job(r, examples(8, r), batch_size=4, epochs=1))
+    state, _ = trained(spec(r, examples(8, r), batch_size=4, epochs=1))
     tensors = {name: array.copy() for name, array in state.tensors(r).items()}
     for counters in (state.counters(), None):
         other = State.start(r, 9)

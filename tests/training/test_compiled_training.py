@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_support import DENSE, DROPOUT, examples, job, recipe
+from training_support import DENSE, DROPOUT, examples, recipe, spec
 
 from backprop_cli.errors import BpWarning
 from backprop_cli.execution import cache, native
@@ -26,7 +26,7 @@ def own_cache(monkeypatch, tmp_path):
 
 def given_job(**more):
     made = recipe(**more)
-    return job(made, examples(20, made), batch_size=8, epochs=3)
+    return spec(made, examples(20, made), batch_size=8, epochs=3)
 
 
 def trained(given, compiled):
@@ -67,7 +67,7 @@ def test_parts_of_the_vector(optimizer):
 def test_a_full_batch():
     """Compared where rounding has not grown yet: which step a search takes hangs on it."""
     made = recipe(layers=DENSE, optimizer={"type": "lbfgs", "tolerance": 0.0}, l2=1e-2)
-    given = job(made, examples(20, made), batch_size=20, epochs=3)
+    given = spec(made, examples(20, made), batch_size=20, epochs=3)
     plain, compiled = trained(given, False), trained(given, True)
     assert np.abs(compiled - plain).max() <= 1e-12 * np.abs(plain).max()
 
@@ -161,6 +161,6 @@ def test_accumulated_batches_keep_penalties(which):
     whole, parts = recipe(layers, l2=0.5, **keys), recipe(layers, l2=0.5, accumulate=True, **keys)
     data = examples(20, whole)
     data.targets[which] = -1
-    expected = trained(job(whole, data, batch_size=8, epochs=2, shuffle=False), False)
-    found = trained(job(parts, data, batch_size=4, accumulate=2, epochs=2, shuffle=False), True)
+    expected = trained(spec(whole, data, batch_size=8, epochs=2, shuffle=False), False)
+    found = trained(spec(parts, data, batch_size=4, accumulate=2, epochs=2, shuffle=False), True)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from training_support import DENSE, Examples, epochs, examples, job, recipe, trained
+from training_support import DENSE, Examples, epochs, examples, recipe, spec, trained
 
 from backprop_cli.errors import DivergenceError
 from backprop_cli.execution.plan import Plan
@@ -21,7 +21,7 @@ EXACT = {"type": "lbfgs", "tolerance": 1e-9}
 
 
 def full(r, data, count=200, **more):
-    return job(r, data, epochs=count, batch_size=len(data), **more)
+    return spec(r, data, epochs=count, batch_size=len(data), **more)
 
 
 def objective(r, data):

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from training_support import DROPOUT, epochs, examples, job, recipe, trained
+from training_support import DROPOUT, epochs, examples, recipe, spec, trained
 
 from backprop_cli.training.events import Epoch, Step
 from backprop_cli.training.loop import Trainer
@@ -57,7 +57,7 @@ def test_a_run_interrupted_at_any_event_goes_on_with_the_same_bits(case):
 
     def make():
         settings = {"batch_size": 4, "epochs": 4, "best": Monitor("train/accuracy", "max"), **training}
-        return job(r, data, metrics=["accuracy"], validation=held_out, **settings)
+        return spec(r, data, metrics=["accuracy"], validation=held_out, **settings)
 
     whole, events = trained(make())
     for stop in range(1, len(events) + 1):
@@ -79,15 +79,15 @@ def test_a_run_interrupted_at_any_event_goes_on_with_the_same_bits(case):
 def test_a_finished_run_goes_on_with_more_epochs():
     r = recipe(DROPOUT, optimizer="adam")
     data = examples(11, r)
-    whole, _ = trained(job(r, data, epochs=5, batch_size=4))
-    state, _ = trained(job(r, data, epochs=2, batch_size=4))
-    state, _ = trained(job(r, data, epochs=5, batch_size=4), saved(state, r))
+    whole, _ = trained(spec(r, data, epochs=5, batch_size=4))
+    state, _ = trained(spec(r, data, epochs=2, batch_size=4))
+    state, _ = trained(spec(r, data, epochs=5, batch_size=4), saved(state, r))
     np.testing.assert_array_equal(state.parameters, whole.parameters)
 
 
 def test_a_finished_run_has_nothing_to_do():
     r = recipe()
-    this = job(r, examples(11, r), epochs=2, batch_size=4)
+    this = spec(r, examples(11, r), epochs=2, batch_size=4)
     state, _ = trained(this)
     before = copy.deepcopy(state.counters())
     state, events = trained(this, saved(state, r))
@@ -99,21 +99,21 @@ def test_an_epoch_goes_on_with_another_batch_size_where_it_was():
     """Position counts examples, so none is seen twice and none is left out."""
     r = recipe()
     data = examples(20, r)
-    state, _ = trained(job(r, data, epochs=1, batch_size=6, max_steps=2))
+    state, _ = trained(spec(r, data, epochs=1, batch_size=6, max_steps=2))
     assert state.position == 12
-    order = job(r, data).order(1).tolist()
-    trainer = Trainer(job(r, data, epochs=1, batch_size=5), saved(state, r))
+    order = spec(r, data).order(1).tolist()
+    trainer = Trainer(spec(r, data, epochs=1, batch_size=5), saved(state, r))
     assert [trainer.batch.tolist() for event in trainer.run() if isinstance(event, Step)] == [order[12:17], order[17:]]
 
 
 def test_metrics_that_are_added_in_the_middle_of_an_epoch_are_of_its_rest():
     r = recipe()
     data = examples(20, r)
-    state, _ = trained(job(r, data, epochs=1, batch_size=5, max_steps=2))
+    state, _ = trained(spec(r, data, epochs=1, batch_size=5, max_steps=2))
     state = saved(state, r)
-    state, _ = trained(job(r, data, metrics=["accuracy"], epochs=1, batch_size=5, max_steps=3), state)
-    state, events = trained(job(r, data, metrics=["accuracy"], epochs=1, batch_size=5), saved(state, r))
-    rest = job(r, data).order(1)[10:]
+    state, _ = trained(spec(r, data, metrics=["accuracy"], epochs=1, batch_size=5, max_steps=3), state)
+    state, events = trained(spec(r, data, metrics=["accuracy"], epochs=1, batch_size=5), saved(state, r))
+    rest = spec(r, data).order(1)[10:]
     right = (state.predictions[10:20].argmax(axis=1) == data.targets[rest]).mean()
     assert epochs(events)[-1].metrics["train/accuracy"] == right
     assert len(epochs(events)) == 1
@@ -121,6 +121,6 @@ def test_metrics_that_are_added_in_the_middle_of_an_epoch_are_of_its_rest():
 
 def test_data_that_shrank_ends_the_epoch():
     r = recipe()
-    state, _ = trained(job(r, examples(20, r), metrics=["accuracy"], epochs=1, batch_size=5, max_steps=3))
-    state, events = trained(job(r, examples(8, r), metrics=["accuracy"], epochs=2, batch_size=5), saved(state, r))
+    state, _ = trained(spec(r, examples(20, r), metrics=["accuracy"], epochs=1, batch_size=5, max_steps=3))
+    state, events = trained(spec(r, examples(8, r), metrics=["accuracy"], epochs=2, batch_size=5), saved(state, r))
     assert [(e.epoch, e.partial) for e in epochs(events)] == [(1, False), (2, False)]

@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from training_support import DROPOUT, Examples, epochs, examples, job, losses, made, recipe, trained
+from training_support import DROPOUT, Examples, epochs, examples, losses, made, recipe, spec, trained
 
 from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.metric import METRICS, Predictions
@@ -18,15 +18,15 @@ from backprop_cli.training.monitor import Monitor
 from backprop_cli.training.state import State
 
 
-def seen(job) -> list[list[int]]:
+def seen(spec) -> list[list[int]]:
     """Which examples each step of a training was made from."""
-    trainer = Trainer(job, State.start(job.recipe, job.seed))
+    trainer = Trainer(spec, State.start(spec.recipe, spec.seed))
     return [trainer.batch.tolist() for event in trainer.run() if isinstance(event, Step)]
 
 
 def test_every_example_once_an_epoch_and_a_smaller_last_batch():
     r = recipe()
-    steps = seen(job(r, examples(20, r), batch_size=6, epochs=2))
+    steps = seen(spec(r, examples(20, r), batch_size=6, epochs=2))
     assert [len(step) for step in steps] == [6, 6, 6, 2] * 2
     for epoch in (steps[:4], steps[4:]):
         assert sorted(itertools.chain(*epoch)) == list(range(20))
@@ -35,25 +35,25 @@ def test_every_example_once_an_epoch_and_a_smaller_last_batch():
 
 def test_order_follows_from_the_seed_and_the_epoch():
     r = recipe()
-    first, again, other = (job(r, examples(20, r), seed=seed) for seed in (1, 1, 2))
+    first, again, other = (spec(r, examples(20, r), seed=seed) for seed in (1, 1, 2))
     assert first.order(3).tolist() == again.order(3).tolist()
     assert first.order(3).tolist() != other.order(3).tolist()
 
 
 def test_without_shuffling_the_order_is_the_files():
     r = recipe()
-    steps = seen(job(r, examples(10, r), batch_size=4, epochs=2, shuffle=False))
+    steps = seen(spec(r, examples(10, r), batch_size=4, epochs=2, shuffle=False))
     assert steps == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]] * 2
 
 
 def test_batch_larger_than_the_data_is_all_of_it():
     r = recipe()
-    assert [len(step) for step in seen(job(r, examples(10, r), batch_size=64, epochs=2))] == [10, 10]
+    assert [len(step) for step in seen(spec(r, examples(10, r), batch_size=64, epochs=2))] == [10, 10]
 
 
 def test_accumulated_steps_see_several_batches_and_fewer_at_the_end():
     r = recipe(accumulate=True)
-    assert [len(step) for step in seen(job(r, examples(20, r), batch_size=3, accumulate=3, epochs=1))] == [9, 9, 2]
+    assert [len(step) for step in seen(spec(r, examples(20, r), batch_size=3, accumulate=3, epochs=1))] == [9, 9, 2]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", {"type": "sgd", "momentum": 0.9}])
@@ -63,8 +63,8 @@ def test_accumulated_batches_are_one_large_batch(optimizer, count, batch, groups
     small = recipe(optimizer=optimizer, l2=0.01, clip_norm=0.5, accumulate=True)
     large = recipe(optimizer=optimizer, l2=0.01, clip_norm=0.5)
     data = examples(count)
-    found, some = trained(job(small, data, batch_size=batch, accumulate=groups, epochs=3))
-    expected, same = trained(job(large, data, batch_size=batch * groups, epochs=3))
+    found, some = trained(spec(small, data, batch_size=batch, accumulate=groups, epochs=3))
+    expected, same = trained(spec(large, data, batch_size=batch * groups, epochs=3))
     np.testing.assert_allclose(found.parameters, expected.parameters, rtol=0, atol=1e-12)
     np.testing.assert_allclose(losses(some), losses(same), rtol=0, atol=1e-12)
     assert found.step == expected.step
@@ -73,7 +73,7 @@ def test_accumulated_batches_are_one_large_batch(optimizer, count, batch, groups
 def test_same_seed_same_bits_another_seed_others():
     r = recipe(DROPOUT, optimizer="adam", dtype="float32")
     data = examples(20, r)
-    first, again, other = (trained(job(r, data, epochs=2, batch_size=6, seed=seed))[0] for seed in (0, 0, 1))
+    first, again, other = (trained(spec(r, data, epochs=2, batch_size=6, seed=seed))[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.parameters, again.parameters)
     assert (first.parameters != other.parameters).any()
 
@@ -81,7 +81,7 @@ def test_same_seed_same_bits_another_seed_others():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_precision_is_kept_through_training(dtype):
     r = recipe(DROPOUT, optimizer="adam", dtype=dtype)
-    state, _ = trained(job(r, examples(20, r), metrics=["accuracy"], epochs=1, batch_size=6))
+    state, _ = trained(spec(r, examples(20, r), metrics=["accuracy"], epochs=1, batch_size=6))
     assert {array.dtype for array in state.tensors(r).values()} == {np.dtype(dtype)}
     assert state.predictions.dtype == np.dtype(dtype)
 
@@ -89,7 +89,7 @@ def test_precision_is_kept_through_training(dtype):
 def test_an_epoch_says_what_its_steps_said():
     r = recipe(l2=0.1)
     data = examples(20, r)
-    _, events = trained(job(r, data, epochs=1, batch_size=6, schedule={"type": "cosine"}))
+    _, events = trained(spec(r, data, epochs=1, batch_size=6, schedule={"type": "cosine"}))
     steps = [event for event in events if isinstance(event, Step)]
     (epoch,) = epochs(events)
     sizes = [step.examples for step in steps]
@@ -105,7 +105,7 @@ def test_an_epoch_says_what_its_steps_said():
 def test_names_and_order_of_an_epochs_metrics():
     r = recipe()
     data = examples(20, r)
-    _, events = trained(job(r, data, metrics=["accuracy"], validation=examples(7, r, seed=1), epochs=1))
+    _, events = trained(spec(r, data, metrics=["accuracy"], validation=examples(7, r, seed=1), epochs=1))
     assert list(epochs(events)[0].metrics) == [
         "train/loss",
         "train/accuracy",
@@ -121,7 +121,7 @@ def test_metrics_are_of_the_whole_split_not_means_of_batches():
     """f1 is not additive: its mean over batches is another number."""
     r = recipe()
     data, held_out = examples(600, r), examples(1100, r, seed=1)  # more than two evaluation batches of 512
-    state, events = trained(job(r, data, metrics=["f1"], validation=held_out, epochs=1, batch_size=600))
+    state, events = trained(spec(r, data, metrics=["f1"], validation=held_out, epochs=1, batch_size=600))
     (epoch,) = epochs(events)
     params = r.layout.arrays(state.parameters)
     hidden = np.tanh(held_out.inputs @ params["dense_1.weight"].T + params["dense_1.bias"])
@@ -140,8 +140,8 @@ def test_regression_metrics_are_in_the_targets_own_unit():
     r = recipe(loss="mean_squared_error")
     data = examples(20, r)
     more = {"metrics": ["mean_squared_error"], "validation": data, "epochs": 1}
-    plain = epochs(trained(job(r, data, **more))[1])[0].metrics
-    scaled = epochs(trained(job(r, data, **more, to_unit=lambda y: 10.0 * y + 3.0))[1])[0].metrics
+    plain = epochs(trained(spec(r, data, **more))[1])[0].metrics
+    scaled = epochs(trained(spec(r, data, **more, untransform=lambda y: 10.0 * y + 3.0))[1])[0].metrics
     for split in ("train", "validation"):
         assert scaled[f"{split}/loss"] == plain[f"{split}/loss"]
         assert scaled[f"{split}/mean_squared_error"] == pytest.approx(100 * plain[f"{split}/mean_squared_error"])
@@ -149,14 +149,14 @@ def test_regression_metrics_are_in_the_targets_own_unit():
 
 def test_no_epochs_are_the_initial_weights():
     r = recipe()
-    state, events = trained(job(r, examples(20, r), epochs=0))
+    state, events = trained(spec(r, examples(20, r), epochs=0))
     assert events == []
     np.testing.assert_array_equal(state.parameters, State.start(r, 0).parameters)
 
 
 def test_max_steps_ends_in_the_middle_of_an_epoch_and_says_so():
     r = recipe()
-    state, events = trained(job(r, examples(20, r), epochs=5, batch_size=6, max_steps=6))
+    state, events = trained(spec(r, examples(20, r), epochs=5, batch_size=6, max_steps=6))
     assert [event.step for event in events if isinstance(event, Step)] == [1, 2, 3, 4, 5, 6]
     assert [(e.step, e.epoch, e.partial) for e in epochs(events)] == [(4, 1, False), (6, 2, True)]
     assert events[-1] == Stopped(6, 2, "max_steps: 6 steps are done")
@@ -165,7 +165,7 @@ def test_max_steps_ends_in_the_middle_of_an_epoch_and_says_so():
 
 def test_max_steps_at_the_planned_end_is_no_early_stop():
     r = recipe()
-    _, events = trained(job(r, examples(20, r), epochs=1, batch_size=10, max_steps=2))
+    _, events = trained(spec(r, examples(20, r), epochs=1, batch_size=10, max_steps=2))
     assert isinstance(events[-1], Epoch)
 
 
@@ -173,9 +173,9 @@ def test_max_seconds_counts_all_parts_of_a_run():
     r = recipe()
     state = State.start(r, 0)
     state.seconds = 10.0  # spent before the run was resumed
-    _, events = trained(job(r, examples(20, r), epochs=5, max_seconds=9.5), state)
+    _, events = trained(spec(r, examples(20, r), epochs=5, max_seconds=9.5), state)
     assert events == [Stopped(0, 1, "max_seconds: 9.5 s are over")]
-    state, events = trained(job(r, examples(20, r), epochs=10**9, batch_size=20, max_seconds=0.05))
+    state, events = trained(spec(r, examples(20, r), epochs=10**9, batch_size=20, max_seconds=0.05))
     assert isinstance(events[-1], Stopped)
     assert events[-1].reason == "max_seconds: 0.05 s are over"
     assert 0 < state.seconds < 5
@@ -185,7 +185,7 @@ def test_max_seconds_is_of_the_training_and_leaves_a_step(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     r = recipe()
-    trainer = Trainer(job(r, examples(20, r), batch_size=5, max_seconds=1.0), State.start(r, 0))
+    trainer = Trainer(spec(r, examples(20, r), batch_size=5, max_seconds=1.0), State.start(r, 0))
     now[0] += 50.0  # a gradient check, before the first step
     events = trainer.run()
     assert isinstance(next(events), Step)
@@ -196,7 +196,7 @@ def test_max_seconds_is_of_the_training_and_leaves_a_step(monkeypatch):
 def constant_loss(**more):
     """A training in which nothing moves: the metric never improves after the first epoch."""
     r = recipe(optimizer={"type": "sgd", "learning_rate": 1e-300})
-    return job(r, examples(20, r), validation=examples(8, r, seed=1), epochs=20, batch_size=20, **more)
+    return spec(r, examples(20, r), validation=examples(8, r, seed=1), epochs=20, batch_size=20, **more)
 
 
 @pytest.mark.parametrize(("patience", "stops"), [(0, 2), (1, 2), (2, 3), (5, 6)])
@@ -217,7 +217,7 @@ def test_early_stopping_waits_for_its_patience(patience, stops):
 def learning(better="min", **more):
     r = recipe(optimizer={"type": "sgd", "learning_rate": 0.05})
     data = examples(20, r)
-    return job(r, data, validation=data, epochs=12, batch_size=20, **more), better
+    return spec(r, data, validation=data, epochs=12, batch_size=20, **more), better
 
 
 def test_early_stopping_asks_for_more_than_min_delta():
@@ -235,7 +235,7 @@ def test_the_best_epoch_is_remembered():
     r = recipe(optimizer={"type": "sgd", "learning_rate": 3.0})  # too fast: the loss goes up and down
     data = examples(20, r)
     best = Monitor("validation/loss", "min")
-    state, events = trained(job(r, data, validation=examples(9, r, 1), epochs=8, batch_size=7, best=best))
+    state, events = trained(spec(r, data, validation=examples(9, r, 1), epochs=8, batch_size=7, best=best))
     values = [epoch.metrics["validation/loss"] for epoch in epochs(events)]
     lowest = int(np.argmin(values))
     assert 0 < lowest < 7
@@ -253,7 +253,7 @@ WAY_OUT = "; lower optimizer.learning_rate or set training.clip_norm"
 def diverges(r, data=None, **more) -> str:
     data = examples(20, r) if data is None else data
     with pytest.raises(DivergenceError) as caught:
-        trained(job(r, data, epochs=3, **more))
+        trained(spec(r, data, epochs=3, **more))
     assert caught.value.exit_code == 4
     return str(caught.value)
 
@@ -327,6 +327,6 @@ def growth(trainer: Trainer, every: int, warm: int, events: int) -> int:
 def test_a_steady_step_keeps_nothing(accumulate, every, warm, events, workers):
     r = recipe(DROPOUT, optimizer="adam", dtype="float32", clip_norm=1.0, accumulate=accumulate > 1)
     data = examples(32 * 300, r)
-    this = job(r, data, metrics=["accuracy"], batch_size=32, accumulate=accumulate, epochs=1)
+    this = spec(r, data, metrics=["accuracy"], batch_size=32, accumulate=accumulate, epochs=1)
     this = dataclasses.replace(this, workers=workers)
     assert growth(Trainer(this, State.start(r, 0)), every, warm, events) < 2000

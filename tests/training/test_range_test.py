@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from training_support import Examples, examples, job, recipe
+from training_support import Examples, examples, recipe, spec
 
 from backprop_cli.training.range_test import STEPS, RangeTest, check_range, range_test
 from backprop_cli.training.state import State
@@ -17,7 +17,7 @@ def _line(**more):
     """Full batches of a line through the origin, and the parabola that the loss is of its two parameters."""
     x = np.linspace(-1, 1, 20)[:, None]
     r = recipe(LINE, (1,), "mean_squared_error", {"type": "sgd", "learning_rate": 0.5})
-    return r, Examples(x, 3 * x), job(r, Examples(x, 3 * x), batch_size=20, epochs=1, **more)
+    return r, Examples(x, 3 * x), spec(r, Examples(x, 3 * x), batch_size=20, epochs=1, **more)
 
 
 def _by_hand(low, high, weight):
@@ -89,14 +89,14 @@ def test_a_state_in_the_middle_of_training_is_gone_on_from():
     data = examples(50, r)
     state = State.start(r, 0)
     state.step, state.epoch, state.position = 70, 10, 20
-    found = range_test(job(r, data, batch_size=10, epochs=2), state, 1e-5, 1e-2)
+    found = range_test(spec(r, data, batch_size=10, epochs=2), state, 1e-5, 1e-2)
     np.testing.assert_allclose(found.rates, np.geomspace(1e-5, 1e-2, STEPS), rtol=1e-12)
     assert state.step == 70 + STEPS
 
 
 def test_what_training_would_be_held_up_by_is_left_out():
     r = recipe()
-    training = dataclasses.replace(job(r, examples(50, r), ["accuracy"], batch_size=10, epochs=1), validation=object())
+    training = dataclasses.replace(spec(r, examples(50, r), ["accuracy"], batch_size=10, epochs=1), validation=object())
     assert isinstance(range_test(training, State.start(r, 0), 1e-5, 1e-2), RangeTest)
 
 

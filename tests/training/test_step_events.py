@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from training_support import DROPOUT, epochs, examples, job, losses, recipe
+from training_support import DROPOUT, epochs, examples, losses, recipe, spec
 
 from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.schedule import SCHEDULES, Clock
@@ -46,12 +46,12 @@ def steps(events) -> list[int]:
 )
 def test_steps_that_were_asked_for_and_the_last_of_an_epoch(every, expected):
     r = recipe()
-    assert steps(trained(job(r, examples(20, r), batch_size=4, epochs=3), every)[1]) == expected
+    assert steps(trained(spec(r, examples(20, r), batch_size=4, epochs=3), every)[1]) == expected
 
 
 def test_periods_count_from_the_first_step_of_the_run_not_of_the_process():
     r = recipe()
-    this = job(r, examples(20, r), batch_size=4, epochs=3)
+    this = spec(r, examples(20, r), batch_size=4, epochs=3)
     state = State.start(r, 0)
     next(Trainer(this, state).run((4,)))
     assert steps(trained(this, (3,), state)[1]) == [5, 6, 9, 10, 12, 15]
@@ -80,7 +80,7 @@ def test_bits_and_numbers_do_not_depend_on_which_steps_are_events(case, every):
     data = examples(20, r)
 
     def make():
-        return job(
+        return spec(
             r, data, metrics=["accuracy"], validation=data, best=Monitor("train/loss", "min"), epochs=4, **training
         )
 
@@ -100,7 +100,7 @@ def test_bits_and_numbers_do_not_depend_on_which_steps_are_events(case, every):
 def test_the_state_is_exact_at_an_event_that_others_do_not_have(case):
     network, training = CASES[case]
     r = recipe(**network)
-    this = job(r, examples(20, r), metrics=["accuracy"], epochs=2, **training)
+    this = spec(r, examples(20, r), metrics=["accuracy"], epochs=2, **training)
     whole, _ = trained(this)
     for every in (2, 3, 5):
         state = State.start(r, 0)
@@ -115,7 +115,7 @@ def test_the_state_is_exact_at_an_event_that_others_do_not_have(case):
 
 def test_the_batch_of_an_event_is_its_own():
     r = recipe(accumulate=True)
-    this = job(r, examples(20, r), batch_size=3, accumulate=2, epochs=1)
+    this = spec(r, examples(20, r), batch_size=3, accumulate=2, epochs=1)
     trainer = Trainer(this, State.start(r, 0))
     order = this.order(1).tolist()
     assert trainer.batch.tolist() == order[:3]
@@ -125,7 +125,7 @@ def test_the_batch_of_an_event_is_its_own():
 
 def test_max_steps_between_events():
     r = recipe()
-    state, events = trained(job(r, examples(20, r), batch_size=4, epochs=3, max_steps=8), (5,))
+    state, events = trained(spec(r, examples(20, r), batch_size=4, epochs=3, max_steps=8), (5,))
     assert steps(events) == [5, 8]
     assert events[-1] == Stopped(8, 2, "max_steps: 8 steps are done")
     assert (state.step, state.position) == (8, 12)
@@ -141,7 +141,7 @@ def test_max_seconds_between_events(monkeypatch):
     monkeypatch.setattr(updates, "perf_counter", clock)
     monkeypatch.setattr(time, "perf_counter", clock)
     r = recipe()
-    state, events = trained(job(r, examples(400, r), batch_size=4, epochs=3, max_seconds=20.5))
+    state, events = trained(spec(r, examples(400, r), batch_size=4, epochs=3, max_seconds=20.5))
     assert events[-1].reason == "max_seconds: 20.5 s are over"
     assert 10 < state.step < 20
 
@@ -150,7 +150,7 @@ def test_a_step_is_an_event_where_a_while_has_passed_without_one(monkeypatch):
     monkeypatch.setattr(loop, "HEARTBEAT_SECONDS", 0.01)
     r = recipe()
     times = [time.perf_counter()]
-    for event in Trainer(job(r, examples(5000, r), batch_size=1, epochs=1), State.start(r, 0)).run(()):
+    for event in Trainer(spec(r, examples(5000, r), batch_size=1, epochs=1), State.start(r, 0)).run(()):
         if isinstance(event, Step):
             times.append(time.perf_counter())
     assert len(times) > 3
@@ -161,7 +161,7 @@ def test_a_step_is_an_event_where_a_while_has_passed_without_one(monkeypatch):
 def test_divergence_is_noticed_at_the_update_it_happens(accumulate):
     """It happens in the middle of an epoch without events, and the state is that after the step."""
     r = recipe(loss="mean_squared_error", optimizer={"type": "sgd", "learning_rate": 1e100}, accumulate=accumulate > 1)
-    this = job(r, examples(200, r), batch_size=2, accumulate=accumulate, epochs=1)
+    this = spec(r, examples(200, r), batch_size=2, accumulate=accumulate, epochs=1)
     messages, places = [], []
     for every in ((), (1,)):
         state = State.start(r, 0)
@@ -180,7 +180,7 @@ def test_divergence_is_noticed_at_the_update_it_happens(accumulate):
 def test_what_breaks_an_update_leaves_the_state_after_the_last_whole_one(monkeypatch):
     """For instance a second Ctrl-C, which ends at once: run.json says how many steps are done."""
     r = recipe()
-    this = job(r, examples(200, r), batch_size=2, epochs=1)
+    this = spec(r, examples(200, r), batch_size=2, epochs=1)
     state = State.start(r, 0)
     trainer = Trainer(this, state)
     asked = []
@@ -202,7 +202,7 @@ def test_what_breaks_an_update_leaves_the_state_after_the_last_whole_one(monkeyp
 
 def test_numpys_error_state_is_that_of_the_caller_at_every_event():
     r = recipe(loss="mean_squared_error")
-    this = job(r, examples(20, r), batch_size=4, epochs=1)
+    this = spec(r, examples(20, r), batch_size=4, epochs=1)
     with np.errstate(over="raise", under="warn"):
         before = np.geterr()
         for _ in Trainer(this, State.start(r, 0)).run((2,)):
@@ -211,7 +211,7 @@ def test_numpys_error_state_is_that_of_the_caller_at_every_event():
 
 def test_an_epochs_loss_is_added_up_in_the_order_of_its_batches():
     r = recipe()
-    _, events = trained(job(r, examples(20, r), batch_size=3, epochs=1), (1,))
+    _, events = trained(spec(r, examples(20, r), batch_size=3, epochs=1), (1,))
     sizes = [event.examples for event in events if isinstance(event, Step)]
     total = 0.0
     for loss, size in zip(losses(events), sizes, strict=True):

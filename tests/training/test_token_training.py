@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training_support import Examples, epochs, examples, job, losses, recipe, trained
+from training_support import Examples, epochs, examples, losses, recipe, spec, trained
 
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.loop import Trainer
@@ -40,7 +40,7 @@ def test_a_split_is_evaluated_over_its_positions_not_over_its_batches(count):
     r = _recipe()
     data, state = _examples(r, count), State.start(r, 0)
     costs, right = _by_hand(r, state, data)
-    found = Evaluator(r, state.network, job(r, data, METRICS[:3]).metrics).evaluate(data)
+    found = Evaluator(r, state.network, spec(r, data, METRICS[:3]).metrics).evaluate(data)
     assert found["loss"] == pytest.approx(costs.mean(), rel=1e-12)
     assert found["perplexity"] == pytest.approx(np.exp(costs.mean()), rel=1e-12)
     assert found["bits_per_token"] == pytest.approx(costs.mean() / np.log(2), rel=1e-12)
@@ -57,7 +57,7 @@ def test_a_split_without_a_position_that_counts_has_no_loss():
 def test_metrics_of_the_epoch_are_of_the_positions_that_count():
     r = _recipe()
     data = _examples(r)
-    state, events = trained(job(r, data, METRICS, epochs=1, batch_size=40, shuffle=False))
+    state, events = trained(spec(r, data, METRICS, epochs=1, batch_size=40, shuffle=False))
     costs, right = _by_hand(r, State.start(r, 0), data)  # one update: all was predicted before it
     (epoch,) = epochs(events)
     assert losses(events) == [pytest.approx(costs.mean(), rel=1e-12)]
@@ -70,7 +70,7 @@ def test_metrics_of_the_epoch_are_of_the_positions_that_count():
 def test_an_epochs_loss_weighs_batches_by_their_positions():
     r = _recipe()
     data = _examples(r)
-    _, events = trained(job(r, data, METRICS, epochs=1, batch_size=7, shuffle=False, max_seconds=60))
+    _, events = trained(spec(r, data, METRICS, epochs=1, batch_size=7, shuffle=False, max_seconds=60))
     counts = [np.count_nonzero(data.targets[start : start + 7] >= 0) for start in range(0, 40, 7)]
     (epoch,) = epochs(events)
     assert epoch.metrics["train/loss"] == pytest.approx(np.average(losses(events), weights=counts), rel=1e-12)
@@ -81,9 +81,9 @@ def test_an_epochs_loss_weighs_batches_by_their_positions():
 def test_an_update_of_accumulated_batches_is_that_of_one_batch(optimizer):
     """Though the batches have different numbers of positions that count."""
     data = _examples(_recipe())
-    whole, first = trained(job(_recipe(optimizer=optimizer), data, METRICS, epochs=2, batch_size=16))
+    whole, first = trained(spec(_recipe(optimizer=optimizer), data, METRICS, epochs=2, batch_size=16))
     parts = _recipe(optimizer=optimizer, accumulate=True)
-    state, second = trained(job(parts, data, METRICS, epochs=2, batch_size=4, accumulate=4))
+    state, second = trained(spec(parts, data, METRICS, epochs=2, batch_size=4, accumulate=4))
     np.testing.assert_allclose(state.parameters, whole.parameters, rtol=0, atol=1e-12)
     assert losses(second) == pytest.approx(losses(first), rel=1e-10)
     for one, other in zip(epochs(first), epochs(second), strict=True):
@@ -94,7 +94,7 @@ def test_an_update_of_accumulated_batches_is_that_of_one_batch(optimizer):
 def test_a_run_that_goes_on_in_the_middle_of_an_epoch_counts_on():
     r = _recipe()
     data = _examples(r)
-    make = lambda: job(r, data, METRICS, epochs=2, batch_size=7)  # noqa: E731
+    make = lambda: spec(r, data, METRICS, epochs=2, batch_size=7)  # noqa: E731
     expected, events = trained(make())
     state = State.start(r, 0)
     for event in Trainer(make(), state).run():
@@ -116,7 +116,7 @@ def test_weights_of_examples_make_the_loss_their_weighted_sum_over_all():
     plain = examples(1000, r)
     weights = np.random.default_rng(1).integers(0, 4, 1000).astype(float)
     data = Examples(plain.inputs, plain.targets, weights)
-    network, metrics = State.start(r, 0).network, job(r, data, ["accuracy"]).metrics
+    network, metrics = State.start(r, 0).network, spec(r, data, ["accuracy"]).metrics
     found, unweighted = (Evaluator(r, network, metrics).evaluate(split) for split in (data, plain))
     repeated = np.repeat(np.arange(1000), weights.astype(int))
     twice = Evaluator(r, network).evaluate(Examples(plain.inputs[repeated], plain.targets[repeated]))
@@ -130,9 +130,9 @@ def test_training_with_weights_is_training_on_repeated_examples():
     plain = examples(5, recipe())
     data, repeated = Examples(plain.inputs, plain.targets, weights), np.repeat(np.arange(5), weights.astype(int))
     rate = {"type": "sgd", "learning_rate": 0.1}
-    state, events = trained(job(recipe(weighted=True, optimizer=rate), data, epochs=4, batch_size=5))
+    state, events = trained(spec(recipe(weighted=True, optimizer=rate), data, epochs=4, batch_size=5))
     more = Examples(plain.inputs[repeated], plain.targets[repeated])
     faster = {"type": "sgd", "learning_rate": 0.1 * len(repeated) / 5}
-    expected, others = trained(job(recipe(optimizer=faster), more, epochs=4, batch_size=len(repeated)))
+    expected, others = trained(spec(recipe(optimizer=faster), more, epochs=4, batch_size=len(repeated)))
     np.testing.assert_allclose(state.parameters, expected.parameters, rtol=0, atol=1e-13)
     assert losses(events) == pytest.approx([x * len(repeated) / 5 for x in losses(others)], rel=1e-12)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from training_support import DENSE, DROPOUT, Examples, epochs, examples, job, losses, recipe, trained
+from training_support import DENSE, DROPOUT, Examples, epochs, examples, losses, recipe, spec, trained
 
 from backprop_cli.errors import DivergenceError
 from backprop_cli.training.loop import Trainer
@@ -62,7 +62,7 @@ def test_parts_train_as_the_whole_batch(case, workers, accumulate):
     if r.weighted:
         data = Examples(data.inputs, data.targets, np.linspace(0.0, 2.0, 22))
     # The last batch has one example: fewer than there are workers.
-    this = job(r, data, epochs=3, batch_size=7, accumulate=accumulate)
+    this = spec(r, data, epochs=3, batch_size=7, accumulate=accumulate)
     (whole, told), (parts, split_told) = trained(this), trained(split(this, workers))
     np.testing.assert_allclose(parts.parameters, whole.parameters, rtol=1e-10, atol=1e-13)
     assert losses(split_told) == pytest.approx(losses(told), rel=1e-11)
@@ -72,7 +72,7 @@ def test_parts_train_as_the_whole_batch(case, workers, accumulate):
 
 
 def test_metrics_of_the_batches_are_those_of_their_parts():
-    this = job(recipe(), examples(22), ("accuracy", "log_loss"), epochs=2, batch_size=7)
+    this = spec(recipe(), examples(22), ("accuracy", "log_loss"), epochs=2, batch_size=7)
     (_, whole), (_, parts) = trained(this), trained(split(this))
     for name in ("train/accuracy", "train/log_loss"):
         told, expected = ([epoch.metrics[name] for epoch in epochs(events)] for events in (parts, whole))
@@ -81,7 +81,7 @@ def test_metrics_of_the_batches_are_those_of_their_parts():
 
 def test_the_same_bits_every_time_and_after_a_pause():
     noisy = (DENSE[0], {"type": "dropout", "rate": 0.3}, DENSE[0], {"type": "dropout", "rate": 0.2}, DENSE[1])
-    this = split(job(recipe(noisy, optimizer="adam"), examples(21), epochs=4, batch_size=6))
+    this = split(spec(recipe(noisy, optimizer="adam"), examples(21), epochs=4, batch_size=6))
     first, second = trained(this)[0], trained(this)[0]
     state = State.start(this.recipe, this.seed)
     paused = iter(Trainer(this, state).run())
@@ -96,13 +96,13 @@ def test_an_overflow_in_a_part_is_no_warning_but_a_divergence():
     r = recipe(DENSE[1:], loss="mean_squared_error")
     data = examples(8, r)
     data.inputs[4:] = 1e200
-    this = split(job(r, data, batch_size=8))
+    this = split(spec(r, data, batch_size=8))
     with pytest.raises(DivergenceError):
         trained(this)
 
 
 def test_compiled_parts_train_as_numpy_does():
     pytest.importorskip("numba")
-    this = split(job(recipe(l2=0.1, optimizer="adam"), examples(21), epochs=2, batch_size=7))
+    this = split(spec(recipe(l2=0.1, optimizer="adam"), examples(21), epochs=2, batch_size=7))
     plain, compiled = trained(this)[0], trained(dataclasses.replace(this, compiled=True))[0]
     np.testing.assert_allclose(compiled.parameters, plain.parameters, rtol=1e-10)

@@ -16,11 +16,11 @@ from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.nn.schedule import SCHEDULES
 from backprop_cli.registry import Registry
 from backprop_cli.training.events import Epoch, Event, Step
-from backprop_cli.training.job import Job
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.settings import TrainingSettings
 from backprop_cli.training.state import State
 from backprop_cli.training.step_program import Recipe
+from backprop_cli.training.training_spec import TrainingSpec
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ def examples(count=20, recipe: Recipe | None = None, seed=0) -> Examples:
     return Examples(x, rng.integers(0, outputs[-1], (count, *outputs[:-1])))
 
 
-def job(
+def spec(
     recipe: Recipe, train: Examples, metrics=(), schedule: Mapping[str, Any] | str = "constant", seed=0, **more
-) -> Job:
-    """``more``: keys of ``training``, and fields of the job."""
-    fields = {key: more.pop(key) for key in ("validation", "best", "early_stopping", "to_unit") if key in more}
-    return Job(
+) -> TrainingSpec:
+    """``more``: keys of ``training``, and fields of the spec."""
+    fields = {key: more.pop(key) for key in ("validation", "best", "early_stopping", "untransform") if key in more}
+    return TrainingSpec(
         recipe=recipe,
         settings=TrainingSettings(**{"precision": recipe.model.dtype.name, **more}),
         schedule=made(SCHEDULES, schedule),
@@ -97,10 +97,10 @@ def job(
     )
 
 
-def trained(job: Job, state: State | None = None) -> tuple[State, list[Event]]:
+def trained(spec: TrainingSpec, state: State | None = None) -> tuple[State, list[Event]]:
     """Run to the end; the state is advanced in place where one is given."""
-    state = State.start(job.recipe, job.seed) if state is None else state
-    return state, list(Trainer(job, state).run())
+    state = State.start(spec.recipe, spec.seed) if state is None else state
+    return state, list(Trainer(spec, state).run())
 
 
 def losses(events) -> list[float]:

@@ -20,18 +20,18 @@ from backprop_cli.run.checkpointer import newest_whole
 from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.journal import Row, read_journal, seconds_until
-from backprop_cli.session.configured_job import measures_of
-from backprop_cli.session.preparation import Kept, Prepared, file_hashes, prepare
-from backprop_cli.session.same_data import ACCEPT, changed
+from backprop_cli.session.data_changes import ACCEPT, changed
+from backprop_cli.session.experiment import Experiment, Kept, file_hashes, prepare
+from backprop_cli.session.monitors import measures_of
 from backprop_cli.session.threads import TOO_MANY, Threads
 from backprop_cli.session.trained_network import Stored, class_weights_of, read_stored, transform_of
-from backprop_cli.training.anew import start_anew
-from backprop_cli.training.job import Job
+from backprop_cli.training.stale_memory import forget_stale
 from backprop_cli.training.state import State
+from backprop_cli.training.training_spec import TrainingSpec
 
 
 @dataclass(frozen=True)
-class Resumed:
+class Resumption:
     """A run to resume, and its checkpoint to start from."""
 
     run: RunDirectory
@@ -57,7 +57,7 @@ class Resumed:
         """The checkpoint's metadata."""
         return self.stored.checkpoint.metadata
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Experiment:
         """Load the data through the transform that the network was trained with.
 
         Raises:
@@ -69,12 +69,12 @@ class Resumed:
         path, model = self.stored.path, self.stored.model
         kept = Kept(transform_of(path, self.metadata), class_weights_of(path, self.metadata, model))
         try:
-            prepared = prepare(self.loaded, kept)
+            experiment = prepare(self.loaded, kept)
         except (DataError, ConfigError):
             self._refuse_changed(file_hashes(self.loaded))  # a change explains the error
             raise
-        self._refuse_changed(prepared.dataset.files)
-        return prepared
+        self._refuse_changed(experiment.dataset.files)
+        return experiment
 
     def _refuse_changed(self, files: Mapping[str, str]) -> None:
         found = changed(self.metadata, files)
@@ -89,7 +89,7 @@ class Resumed:
             raise ConfigError(in_file_order(problems, self.loaded.overrides))
         raise DataError(f"{found.text}: {reason}; {found.way_out('accept it with')}")
 
-    def restore(self, prepared: Prepared, state: State) -> list[str]:
+    def restore(self, experiment: Experiment, state: State) -> list[str]:
         """Put the checkpoint's numbers into ``state``. Memory of other quantities starts anew, a line for each reason.
 
         Raises:
@@ -97,15 +97,15 @@ class Resumed:
 
         """
         path = self.stored.path
-        state.restore(prepared.recipe, self.stored.checkpoint.tensors, self.metadata["state"], str(path))
+        state.restore(experiment.recipe, self.stored.checkpoint.tensors, self.metadata["state"], str(path))
         state.seconds = self._seconds(state.step)
-        config = prepared.loaded.config
+        config = experiment.loaded.config
         state.measures = state.measures or measures_of(self.stored.original.config, self.metadata["data"])
-        anew = start_anew(state, measures_of(config, list(prepared.dataset.files.values())), config.schedule)
-        if state.position > len(prepared.dataset.train):
+        anew = forget_stale(state, measures_of(config, list(experiment.dataset.files.values())), config.schedule)
+        count = len(experiment.dataset.train)
+        if state.position > count:
             raise CheckpointError(
-                f"{path}: the state in it is at example {state.position} of an epoch of {len(prepared.dataset.train)}; "
-                "use another checkpoint"
+                f"{path}: the state in it is at example {state.position} of an epoch of {count}; use another checkpoint"
             )
         return anew
 
@@ -126,27 +126,27 @@ class Resumed:
         blas, workers = counts
         return Threads(int(blas or 1), min(int(workers or 1), batch))
 
-    def notices(self, prepared: Prepared, job: Job, threads: int, asked: int | None) -> list[str]:
+    def notices(self, experiment: Experiment, spec: TrainingSpec, threads: int, asked: int | None) -> list[str]:
         """Remarks on changed data and on a changed machine. Call this inside the limit of BLAS ``threads``."""
-        lines, other = self.accepted(prepared), self._other_bits(job, threads, asked)
+        lines, other = self.accepted(experiment), self._other_bits(spec, threads, asked)
         if other:
             promise = "this run no longer ends with the bits of an uninterrupted one"
             lines.append(f"{promise}: {', '.join(other)}")
         return lines
 
-    def accepted(self, prepared: Prepared) -> list[str]:
+    def accepted(self, experiment: Experiment) -> list[str]:
         """A remark on changed data."""
-        found = changed(self.metadata, prepared.dataset.files)
+        found = changed(self.metadata, experiment.dataset.files)
         return [f"{found.text}; metrics may include rows that the run was trained on"] if found else []
 
-    def _other_bits(self, job: Job, threads: int, asked: int | None) -> list[str]:
+    def _other_bits(self, spec: TrainingSpec, threads: int, asked: int | None) -> list[str]:
         """Differences that may change the order of sums, except those that the user asked for."""
         before, now = self.record.get("environment"), environment()
         found = differences(before, now) if isinstance(before, dict) else []
         set_to = (now["blas"] or {}).get("threads", threads)
         if asked is None and not self._is_overridden(("training", "threads")) and set_to != threads:
             found.append(f"BLAS had {threads} threads and allows at most {set_to}")
-        if self.record.get("compiled") is True and not job.compiled and self.loaded.config.training.compile == "auto":
+        if self.record.get("compiled") is True and not spec.compiled and self.loaded.config.training.compile == "auto":
             found.append(f"its steps were compiled and cannot be: {compiler_obstacle()}")
         return found
 
@@ -188,7 +188,7 @@ def open_run(
     overrides: Sequence[str] = (),
     plugins: Sequence[Path | str] = (),
     accepts: bool = False,
-) -> Resumed:
+) -> Resumption:
     """The checkpoint ``path`` of ``run``. ``plugins``: files with code that its network needs.
 
     Raises:
@@ -207,7 +207,7 @@ def open_run(
     if problems:
         raise ConfigError(in_file_order(problems, stored.loaded.overrides))
     rows = read_journal(run.journal) if run.journal.exists() else []
-    return Resumed(run, stored, run.read_record(), rows, accepts)
+    return Resumption(run, stored, run.read_record(), rows, accepts)
 
 
 def _instead(run: RunDirectory, path: Path) -> str:

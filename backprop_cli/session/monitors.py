@@ -1,4 +1,4 @@
-"""From a configuration with its data to the job of training."""
+"""The configured monitors: of the best checkpoint and of early stopping; and what remembered values measure."""
 
 from __future__ import annotations
 
@@ -7,33 +7,13 @@ from typing import Any
 
 from backprop_cli.config.configuration import Config
 from backprop_cli.config.conflicts import monitor_direction
-from backprop_cli.data.augment import augmentation
-from backprop_cli.session.preparation import Prepared
 from backprop_cli.settings import Settings
-from backprop_cli.training.job import Job
 from backprop_cli.training.monitor import Measure, Monitor
 from backprop_cli.training.state import BEST, EARLY_STOPPING, EPOCH, FULL_BATCH, OVERFIT, SCHEDULE
 
 
-def job_for(prepared: Prepared) -> Job:
-    """What to train, on what, and how long, as configured."""
-    config, dataset = prepared.loaded.config, prepared.dataset
-    return Job(
-        recipe=prepared.recipe,
-        settings=config.training,
-        schedule=config.schedule,
-        seed=config.seed,
-        train=dataset.train,
-        augment=augmentation(config.data.augment, prepared.recipe.model.input_shape),
-        validation=dataset.validation,
-        metrics=config.metrics,
-        to_unit=dataset.transform.untransform_targets,
-        best=_best_monitor(config),
-        early_stopping=_early_stopping(config),
-    )
-
-
-def _early_stopping(config: Config) -> Monitor | None:
+def early_stopping_monitor(config: Config) -> Monitor | None:
+    """The monitor that stops training early; None without ``early_stopping``."""
     settings = config.early_stopping
     if settings is None:
         return None
@@ -41,18 +21,18 @@ def _early_stopping(config: Config) -> Monitor | None:
     return Monitor(settings.monitor, better, settings.min_delta, settings.patience)
 
 
-def _best_monitor(config: Config) -> Monitor | None:
-    """What says which checkpoint is best; early stopping on the same metric knows which way is better."""
+def best_monitor(config: Config) -> Monitor | None:
+    """The monitor of the best checkpoint. Early stopping on the same metric says which way is better."""
     if not config.checkpoint.keep_best:
         return None
-    name, stopping = config.checkpoint.monitor, _early_stopping(config)
+    name, stopping = config.checkpoint.monitor, early_stopping_monitor(config)
     if stopping is not None and stopping.name == name:
         return Monitor(name, stopping.better)
     return Monitor(name, monitor_direction(config, name))
 
 
 def measures_of(config: Config, data: Sequence[str]) -> dict[str, Measure]:
-    """What each part of a state's memory is of, as configured. ``data``: sha256 of the files in use."""
+    """The measure of each part of a state's memory, as configured. ``data``: sha256 of the files in use."""
     digests = tuple(data)
     found = {
         EPOCH: Measure("train", data=digests),
@@ -60,7 +40,7 @@ def measures_of(config: Config, data: Sequence[str]) -> dict[str, Measure]:
         FULL_BATCH: Measure("the objective", settings=_dumped(config.regularization), data=digests),
         SCHEDULE: Measure("", settings={"schedule": config.schedule.type}),
     }
-    monitors = {BEST: _best_monitor(config), EARLY_STOPPING: _early_stopping(config)}
+    monitors = {BEST: best_monitor(config), EARLY_STOPPING: early_stopping_monitor(config)}
     for key, monitor in monitors.items():
         if monitor is not None:
             found[key] = Measure(monitor.name, monitor.better, _computed(config, monitor.name), digests)

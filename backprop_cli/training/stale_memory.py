@@ -17,7 +17,7 @@ _CALLED = {
 }
 
 
-def start_anew(state: State, measures: Mapping[str, Measure], schedule: Schedule) -> list[str]:
+def forget_stale(state: State, measures: Mapping[str, Measure], schedule: Schedule) -> list[str]:
     """Forget remembered values whose measure differs from ``measures``: one line for each reason.
 
     ``schedule``: the schedule of the coming steps.

@@ -16,6 +16,7 @@ from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network_problems import check_model
 from backprop_cli.config.path import TreePath
+from backprop_cli.data.augment import augmentation
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.file import DataFile, NoFileError
@@ -28,19 +29,38 @@ from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import vocabulary_of, wire
 from backprop_cli.run.directory import RunDirectory
+from backprop_cli.session.monitors import best_monitor, early_stopping_monitor
 from backprop_cli.session.overfit import first_batches
 from backprop_cli.settings import VARIABLE
 from backprop_cli.training.step_program import Recipe
+from backprop_cli.training.training_spec import TrainingSpec
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A configuration, its data and its network. ``warnings`` on the data, a line each."""
+class Experiment:
+    """A configuration with its data and its network. ``warnings``: on the data, a line each."""
 
     loaded: Loaded
     dataset: Dataset
     recipe: Recipe
     warnings: Sequence[str] = ()
+
+    def training_spec(self) -> TrainingSpec:
+        """What to train, on what, and how long, as configured."""
+        config, dataset = self.loaded.config, self.dataset
+        return TrainingSpec(
+            recipe=self.recipe,
+            settings=config.training,
+            schedule=config.schedule,
+            seed=config.seed,
+            train=dataset.train,
+            augment=augmentation(config.data.augment, self.recipe.model.input_shape),
+            validation=dataset.validation,
+            metrics=config.metrics,
+            untransform=dataset.transform.untransform_targets,
+            best=best_monitor(config),
+            early_stopping=early_stopping_monitor(config),
+        )
 
 
 def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Recipe:
@@ -70,7 +90,7 @@ class Kept:
     class_weights: Array | None
 
 
-def prepare(loaded: Loaded, kept: Kept | None = None) -> Prepared:
+def prepare(loaded: Loaded, kept: Kept | None = None) -> Experiment:
     """Load the data and fit the network to it. With ``kept``, read the data through that transform instead.
 
     Raises:
@@ -87,7 +107,7 @@ def prepare(loaded: Loaded, kept: Kept | None = None) -> Prepared:
         dataset = load(loaded, None if kept is None else kept.transform)
         recipe = _recipe(loaded, dataset, kept)
     dataset = first_batches(config, dataset)
-    return Prepared(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe, found)
+    return Experiment(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe, found)
 
 
 def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:

@@ -1,4 +1,4 @@
-"""A job of training: what to train, on what, and how long."""
+"""A spec of training: what to train, on what, and how long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backprop_cli.nn.average import StepEnd
 from backprop_cli.nn.metric import Metric
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.schedule import Schedule
-from backprop_cli.training.evaluation import Examples, Unit, same_unit
+from backprop_cli.training.evaluation import Examples, Untransform, identity
 from backprop_cli.training.monitor import Monitor
 from backprop_cli.training.settings import TrainingSettings
 from backprop_cli.training.state import SHUFFLE
@@ -24,7 +24,7 @@ Augment = Callable[[Array, np.random.Generator], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingSpec:
     """What to train, on what, and how long."""
 
     recipe: Recipe
@@ -34,7 +34,7 @@ class Job:
     train: Examples
     validation: Examples | None = None
     metrics: Sequence[Metric] = ()
-    to_unit: Unit = same_unit
+    untransform: Untransform = identity
     best: Monitor | None = None
     early_stopping: Monitor | None = None
     augment: Augment | None = None

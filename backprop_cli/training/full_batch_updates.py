@@ -12,10 +12,10 @@ from backprop_cli.nn.line_search import Line, Trial, WolfeSearch
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.schedule import Clock
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.job import Job
 from backprop_cli.training.running_epoch import RunningEpoch
 from backprop_cli.training.state import FULL_BATCH, SCHEDULE, State
 from backprop_cli.training.step_program import BUFFERS, GRADIENT, GRADIENT_NORM, LOSS, REGULARIZATION
+from backprop_cli.training.training_spec import TrainingSpec
 from backprop_cli.training.updates import Numbers, Updates, diverged
 
 _SMALLEST = 1e-10
@@ -30,10 +30,10 @@ class FullBatchUpdates(Updates):
     gradient there, and whether it has ``stalled``: no step lowers it.
     """
 
-    def __init__(self, job: Job, state: State, watch: Stopwatch):
-        super().__init__(job, state, watch)
-        assert isinstance(job.recipe.optimizer, FullBatch)
-        self._optimizer = job.recipe.optimizer
+    def __init__(self, spec: TrainingSpec, state: State, watch: Stopwatch):
+        super().__init__(spec, state, watch)
+        assert isinstance(spec.recipe.optimizer, FullBatch)
+        self._optimizer = spec.recipe.optimizer
         self._gradient = state.vectors["gradient"]
         kept = range(self._optimizer.history)
         self._rings = [[state.vectors[f"{name}_{k}"] for k in kept] for name in ("step", "change")]
@@ -47,7 +47,7 @@ class FullBatchUpdates(Updates):
             return f"{name}: converged; the largest entry of the gradient is {largest:.3g}, tolerance {tolerance:g}"
         if memory.get("stalled"):
             return (
-                f"{name}: no step lowers the loss any more in {self.job.recipe.model.dtype}; the largest entry of the "
+                f"{name}: no step lowers the loss any more in {self.spec.recipe.model.dtype}; the largest entry of the "
                 f"gradient is {largest:.3g}, tolerance {tolerance:g}"
             )
         return ""
@@ -148,9 +148,9 @@ class FullBatchUpdates(Updates):
 
     def _first_length(self, memory: dict[str, float], direction: Array) -> float:
         """1 is Newton's step; a gradient says nothing of how far, so that its step is of length 1 at most."""
-        job, state = self.job, self.state
-        clock = Clock(state.step + 1, state.epoch, job.total_steps, job.steps_per_epoch)
-        rate = self._optimizer.learning_rate * job.schedule.multiplier(clock, state.memory.get(SCHEDULE, {}))
+        spec, state = self.spec, self.state
+        clock = Clock(state.step + 1, state.epoch, spec.total_steps, spec.steps_per_epoch)
+        rate = self._optimizer.learning_rate * spec.schedule.multiplier(clock, state.memory.get(SCHEDULE, {}))
         return rate if memory["pairs"] else rate * min(1.0, 1.0 / float(np.abs(direction).sum()))
 
     def _line(self, order: Array, before: Array, buffers: Array | None, direction: Array) -> Line:

@@ -33,7 +33,7 @@ class StartError(CheckpointError):
         return [self.problem.describe()]
 
 
-def first_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None) -> State:
+def initial_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None) -> State:
     """The state before the first step of a new run. ``dataset``: what it is to be trained on, where that is known.
 
     Raises: StartError where the checkpoint to start from is missing or damaged, or does not fit network or data.

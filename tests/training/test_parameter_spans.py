@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_support import DENSE, DROPOUT, Examples, examples, job, losses, recipe, trained
+from training_support import DENSE, DROPOUT, Examples, examples, losses, recipe, spec, trained
 
 from backprop_cli.execution.plan import Plan
 from backprop_cli.training.state import State
@@ -30,7 +30,7 @@ def test_twenty_steps_are_pytorchs(name):
     for key, array in plain.arrays(np.array(TORCH["start"])).items():
         views[key][...] = array
     data = Examples(np.array(TORCH["x"]), np.array(TORCH["t"]))
-    _, events = trained(job(r, data, epochs=20, batch_size=6, shuffle=False), state)
+    _, events = trained(spec(r, data, epochs=20, batch_size=6, shuffle=False), state)
     np.testing.assert_allclose(losses(events), run["losses"], rtol=1e-10)
     for key, array in plain.arrays(np.array(run["end"])).items():
         np.testing.assert_allclose(views[key], array, rtol=0, atol=1e-10, err_msg=key)
@@ -38,18 +38,18 @@ def test_twenty_steps_are_pytorchs(name):
 
 def test_every_part_is_one_span():
     r = recipe(DENSE, optimizer=GROUPED)
-    assert [list(part.layout.shapes) for part in r.parts] == [
+    assert [list(part.layout.shapes) for part in r.spans] == [
         ["dense_1.weight"],
         ["dense_1.bias", "dense_2.bias"],
         ["dense_2.weight"],
     ]
-    assert list(r.layout.shapes) == [name for part in r.parts for name in part.layout.shapes]
-    assert [r.layout.span(next(iter(part.layout.shapes)))[0] for part in r.parts] == [part.start for part in r.parts]
+    assert list(r.layout.shapes) == [name for part in r.spans for name in part.layout.shapes]
+    assert [r.layout.span(next(iter(part.layout.shapes)))[0] for part in r.spans] == [part.start for part in r.spans]
 
 
 def test_groups_that_are_the_same_are_one():
     settings = {"type": "sgd", "groups": [{"parameters": "*.bias", "learning_rate": 1e-3}]}
-    assert len(recipe(optimizer=settings).parts) == 1
+    assert len(recipe(optimizer=settings).spans) == 1
 
 
 @pytest.mark.parametrize("optimizer", ["adam", {"type": "sgd", "momentum": 0.9}])
@@ -64,11 +64,11 @@ def test_groups_are_optimizers_of_their_own():
     """What moves in a group is what moves when all parameters have its keys, for one step from one point."""
     r = recipe(DENSE, optimizer=GROUPED)
     data = examples(12, r)
-    found = r.layout.arrays(trained(job(r, data, epochs=1, batch_size=12))[0].parameters)
+    found = r.layout.arrays(trained(spec(r, data, epochs=1, batch_size=12))[0].parameters)
     rates = {"dense_1.weight": 1e-3, "dense_1.bias": 0.01, "dense_2.weight": 1e-3, "dense_2.bias": 0.01}
     for name, rate in rates.items():
         alone = recipe(DENSE, optimizer={"type": "adam", "learning_rate": rate})
-        state, _ = trained(job(alone, data, epochs=1, batch_size=12))
+        state, _ = trained(spec(alone, data, epochs=1, batch_size=12))
         np.testing.assert_array_equal(found[name], alone.layout.arrays(state.parameters)[name])
 
 
@@ -76,8 +76,8 @@ def test_the_schedule_scales_every_rate_and_the_reported_one_is_that_without_gro
     settings = {"type": "sgd", "learning_rate": 0.5, "groups": [{"parameters": "*.bias", "learning_rate": 0.25}]}
     r, plain = recipe(optimizer=settings), recipe(optimizer={"type": "sgd", "learning_rate": 0.25})
     data, schedule = examples(12, r), {"type": "constant", "warmup_steps": 2}
-    grouped, events = trained(job(r, data, epochs=1, batch_size=12, schedule=schedule))
-    alone, _ = trained(job(plain, data, epochs=1, batch_size=12, schedule=schedule))
+    grouped, events = trained(spec(r, data, epochs=1, batch_size=12, schedule=schedule))
+    alone, _ = trained(spec(plain, data, epochs=1, batch_size=12, schedule=schedule))
     assert events[0].learning_rate == 0.25
     biases = [
         views["dense_1.bias"] for views in (r.layout.arrays(grouped.parameters), plain.layout.arrays(alone.parameters))
@@ -90,11 +90,11 @@ def test_the_schedule_scales_every_rate_and_the_reported_one_is_that_without_gro
 def test_slots_are_as_large_as_what_they_are_for_and_have_its_names(optimizer, dtype):
     r = recipe(DENSE, optimizer=optimizer, dtype=dtype)
     state = State.start(r, 0)
-    for part in r.parts:
+    for part in r.spans:
         for vector in part.slots():
             assert state.vectors[vector].shape == (part.layout.size,)
     expected = [
-        f"optimizer.{slot}.{name}" for part in r.parts for slot in part.slots().values() for name in part.layout.shapes
+        f"optimizer.{slot}.{name}" for part in r.spans for slot in part.slots().values() for name in part.layout.shapes
     ]
     assert [name for name in state.tensors(r) if name.startswith("optimizer.")] == expected
 
