@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from backprop_cli.checks.requirements import Judged, NotMetError, Requirement
-from backprop_cli.data.dataset import load_dataset, load_split
-from backprop_cli.data.examples import Dataset, Split
+from backprop_cli.data.examples import Split
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.baselines import Baselines, baselines_of
 from backprop_cli.session.data_changes import Changed, changed
-from backprop_cli.session.experiment import check_targets
+from backprop_cli.session.measured_data import change_warnings, check_split, find_split, other_data, own_dataset
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.evaluation import Evaluator
 
-SPLITS = ("train", "validation", "test")
 OTHER_DATA = "data"
 """Name of the split that ``--data`` is."""
 
@@ -108,7 +105,7 @@ def evaluate(
     with saved.threads():
         predictions, metrics = evaluator.evaluate_with_predictions(examples)
     found = _other_data(saved, files, overrides)
-    warnings, unproven = changed_data(found), ""
+    warnings, unproven = change_warnings(found), ""
     if found is not None and requirements and not accept_changed_data:
         unproven = f"{warnings[0]}; {found.way_out('add')}"
         warnings = ()
@@ -125,22 +122,11 @@ def evaluate(
     )
 
 
-def check_split(split: str) -> None:
-    """Raise UsageError for a split that no run has."""
-    if split not in SPLITS:
-        raise UsageError(f"--split {split!r}: expected one of {', '.join(SPLITS)}" + did_you_mean(split, SPLITS))
-
-
 def _other_data(saved: TrainedNetwork, files: Mapping[str, str], overrides: Sequence[str]) -> Changed | None:
     """A change of the run's own files. Files that an override names are expected to be others."""
     if not files or any(_is_below(override.partition("=")[0], _FILES) for override in overrides):
         return None
     return changed(saved.checkpoint.metadata, files)
-
-
-def changed_data(found: Changed | None) -> tuple[str, ...]:
-    """The warning for a change of the run's own files, which decide what is in a split."""
-    return () if found is None else (f"{found.text}; the split may hold rows that the network was trained on",)
 
 
 def _not_classes(saved: TrainedNetwork) -> str:
@@ -198,43 +184,8 @@ def _examples(saved: TrainedNetwork, split: str, data: Path | None) -> tuple[Spl
     if data is not None:
         return other_data(saved, data, config.training.precision), {}
     dataset = own_dataset(saved, config.training.precision)
-    if split not in dataset.splits:
-        raise no_split(split, dataset)
+    find_split(dataset, split)
     return dataset.measured[split], dataset.files
-
-
-def other_data(saved: TrainedNetwork, data: Path, dtype: DTypeLike, format: str | None = None) -> Split:
-    """Examples of another file, with targets. Raises: DataError."""
-    weight = saved.loaded.config.data.sample_weight
-    split = load_split(data, saved.transform, dtype=dtype, format=format, sample_weight=weight)
-    check_targets(split, saved.recipe)
-    return split
-
-
-def own_dataset(saved: TrainedNetwork, dtype: DTypeLike) -> Dataset:
-    """The data that the checkpoint's configuration names, through the transform it was trained with.
-
-    Raises: DataError.
-    """
-    config = saved.loaded.config
-    dataset = load_dataset(
-        config.data,
-        base=saved.loaded.base,
-        seed=config.seed,
-        dtype=dtype,
-        task=saved.recipe.loss.task,
-        input_shape=saved.recipe.model.input_shape,
-        fitted=saved.transform,
-    )
-    for split in dataset.splits.values():
-        check_targets(split, saved.recipe)
-    return dataset
-
-
-def no_split(split: str, dataset: Dataset) -> UsageError:
-    """The run has no such split."""
-    there = ", ".join(dataset.splits)
-    return UsageError(f"--split {split}: the run has no such split; name one it has: {there}")
 
 
 def _confusion(saved: TrainedNetwork, predictions: Predictions) -> dict[str, Any]:

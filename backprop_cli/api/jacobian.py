@@ -13,10 +13,10 @@ from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, format_of
 from backprop_cli.errors import DataError, UsageError
 from backprop_cli.inspection.axes import Axis
-from backprop_cli.inspection.named_jacobians import Mode
-from backprop_cli.inspection.named_values import OBJECTIVE, SCALARS, Point, check_names
-from backprop_cli.inspection.network_derivatives import Derivatives, Problem
-from backprop_cli.inspection.rows import examples
+from backprop_cli.inspection.jacobian_result import Derivatives, Problem
+from backprop_cli.inspection.network_jacobian import Mode
+from backprop_cli.inspection.point import OBJECTIVE, SCALARS, Point, check_names
+from backprop_cli.inspection.selected_rows import examples
 from backprop_cli.inspection.units import Units
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.output import opened

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from backprop_cli.errors import UsageError, did_you_mean
-from backprop_cli.inspection.type_text import type_text
+from backprop_cli.inspection.field_type import type_text
 from backprop_cli.registry import Registry
 from backprop_cli.session.checked_plugins import run_plugins
 from backprop_cli.settings import descriptions

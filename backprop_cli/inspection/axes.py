@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop_cli.inspection.named_values import OUTPUTS, SCALARS
-from backprop_cli.inspection.rows import Examples
+from backprop_cli.inspection.point import OUTPUTS, SCALARS
+from backprop_cli.inspection.selected_rows import Examples
 from backprop_cli.session.trained_network import TrainedNetwork
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS

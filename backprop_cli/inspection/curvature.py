@@ -9,8 +9,8 @@ import numpy as np
 
 from backprop_cli.accumulation.directions import Many, computed
 from backprop_cli.autodiff import Array, Value, gradients, hessian_products, input_
-from backprop_cli.inspection.named_jacobians import layout_of
-from backprop_cli.inspection.named_values import Named, Point
+from backprop_cli.inspection.network_jacobian import layout_of
+from backprop_cli.inspection.point import Named, Point
 from backprop_cli.training.step_program import PARAMETERS
 
 BATCH = 512

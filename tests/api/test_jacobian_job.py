@@ -10,7 +10,7 @@ from api_support import WITH_DROPOUT, bp, run_of, write_config, write_flowers
 
 import backprop_cli
 from backprop_cli.api.jacobian import jacobian
-from backprop_cli.inspection import network_derivatives as derivatives_module
+from backprop_cli.inspection import jacobian_result as derivatives_module
 from backprop_cli.session.trained_network import open_network
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from backprop_cli.api.list_types import listing, registry_of
 from backprop_cli.errors import UsageError
-from backprop_cli.inspection.type_text import type_text
+from backprop_cli.inspection.field_type import type_text
 from backprop_cli.nn.activation import ActivationType
 from backprop_cli.settings import Many, Maybe, Settings
 

@@ -31,7 +31,7 @@ def test_eval(job, tmp_path, capsys):
     checkpoint = tmp_path / "checkpoints" / "best.safetensors"
     checkpoint.parent.mkdir()
     checkpoint.touch()
-    calls = job("evaluate", Result(EVALUATED))
+    calls = job("eval", Result(EVALUATED), "evaluate")
     words = ["eval", str(tmp_path), "seed=1", "--data", "new.csv", "--confusion", "--require", "accuracy>=0.9"]
     assert app.run(words) == 0
     options = {"split": "test", "data": Path("new.csv"), "require": ["accuracy>=0.9"], "confusion": True}
@@ -52,7 +52,7 @@ def test_eval(job, tmp_path, capsys):
 def test_eval_requirement_not_met(job, tmp_path, capsys):
     (tmp_path / "model.safetensors").touch()
     judged = Requirement.parse("accuracy>=0.99", "test").judge({"accuracy": 0.975})
-    job("evaluate", Result(EVALUATED, error=NotMetError([judged], "", EVALUATED)))
+    job("eval", Result(EVALUATED, error=NotMetError([judged], "", EVALUATED)), "evaluate")
     assert app.run(["eval", str(tmp_path / "model.safetensors"), "--require", "accuracy>=0.99", "--json"]) == 3
     captured = capsys.readouterr()
     assert captured.err == "not met: accuracy is 0.975, required >= 0.99\n"
@@ -62,7 +62,7 @@ def test_eval_requirement_not_met(job, tmp_path, capsys):
 
 
 def test_eval_without_checkpoint(job, tmp_path, capsys):
-    job("evaluate", Result(EVALUATED))
+    job("eval", Result(EVALUATED), "evaluate")
     assert app.run(["eval", str(tmp_path / "x")]) == 5
     assert capsys.readouterr().err == (
         f"{tmp_path}/x: no such file or directory; expected a checkpoint (.safetensors) or a run directory\n"
@@ -229,8 +229,8 @@ def test_tokens_that_could_not_be_seen_are_quoted(job, capsys):
 def test_plugins_are_passed_on(job, tmp_path, command):
     target = tmp_path / "model.safetensors"
     target.touch()
-    function = {"eval": "evaluate"}.get(command, command)
-    calls = job(function, Result({}))
+    module = {"schema": "config_schema"}.get(command, command)
+    calls = job(module, Result({}), "evaluate" if command == "eval" else None)
     words = [] if command == "schema" else [target] if command != "train" else ["--resume", tmp_path]
     sink = ["-"] if command == "predict" else []
     app.run([command, *map(str, words), *sink, "--plugins", "a.py", "--plugins", "b/c.py"])
@@ -271,7 +271,7 @@ def test_list_json(capsys):
 
 
 def test_schema(job, capsys):
-    calls = job("schema", {"$schema": "https://json-schema.org/draft/2020-12/schema"})
+    calls = job("config_schema", {"$schema": "https://json-schema.org/draft/2020-12/schema"})
     assert app.run(["schema"]) == 0
     assert calls == [((), {"plugins": []})]
     assert json.loads(capsys.readouterr().out)["$schema"].endswith("2020-12/schema")

@@ -11,10 +11,10 @@ from backprop_cli import autodiff as ad
 from backprop_cli.accumulation import directions
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection import curvature as curvature_module
-from backprop_cli.inspection import named_jacobians as derivatives_module
+from backprop_cli.inspection import network_jacobian as derivatives_module
 from backprop_cli.inspection.curvature import Curvature, example_gradients
-from backprop_cli.inspection.named_jacobians import jacobian
-from backprop_cli.inspection.named_values import Named, Point, by_names, check_names, of_names, shape_of
+from backprop_cli.inspection.network_jacobian import jacobian
+from backprop_cli.inspection.point import Named, Point, by_names, check_names, of_names, shape_of
 from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.training.state import State
 

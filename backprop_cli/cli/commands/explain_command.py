@@ -36,7 +36,7 @@ def explain(
         raise UsageError("explain: --dot - prints to standard output alone; name a file")
     from backprop_cli.api.explain import explain as job
     from backprop_cli.report import diagrams
-    from backprop_cli.report.explanation import explanation_text
+    from backprop_cli.report.explain_text import explanation_text
     from backprop_cli.run.output import opened
 
     found = resolve_folder(target)

@@ -12,7 +12,7 @@ from backprop_cli.cli.terminal import emit, emit_json, say
 from backprop_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from backprop_cli.inspection.network_derivatives import Derivatives
+    from backprop_cli.inspection.jacobian_result import Derivatives
 
 Mode = Literal["auto", "forward", "reverse", "best"]
 Units = Literal["data", "network"]
@@ -84,7 +84,7 @@ def jacobian(
             raise UsageError("--heatmap: draws a Jacobian or a Hessian; leave it out with other results")
         check_picture(picture, "--heatmap")
     from backprop_cli.api.jacobian import jacobian as job
-    from backprop_cli.report.derivatives import derivatives_text
+    from backprop_cli.report.jacobian_text import derivatives_text
 
     result = job(
         resolve_checkpoint(checkpoint),
@@ -114,8 +114,8 @@ def jacobian(
 
 
 def _draw(result: Derivatives, path: Path) -> None:
-    from backprop_cli.report.derivatives import headline
     from backprop_cli.report.heatmap import MOST_TICKS, heatmap
+    from backprop_cli.report.jacobian_text import headline
     from backprop_cli.report.picture import encoded
     from backprop_cli.run.output import opened
 

@@ -9,6 +9,6 @@ from backprop_cli.cli.terminal import emit_json
 @command("bp schema > bp.schema.json", codes=(3,))
 def schema(plugins: Plugins = None, as_json: Json = False) -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from backprop_cli.api.schema import schema as job
+    from backprop_cli.api.config_schema import config_schema as job
 
     emit_json(job(plugins=list(plugins or [])))

@@ -12,7 +12,7 @@ from backprop_cli.accumulation.directions import Many, computed
 from backprop_cli.accumulation.jacobians import Accumulation, Linearized, accumulation
 from backprop_cli.autodiff import Array, Value, input_, jvp, reshape, toposort, vjp
 from backprop_cli.errors import UsageError
-from backprop_cli.inspection.named_values import Named, Point
+from backprop_cli.inspection.point import Named, Point
 from backprop_cli.training.layout import Layout
 
 Mode = Literal["auto", "forward", "reverse", "best"]

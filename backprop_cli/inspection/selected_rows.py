@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.api.eval import changed_data, check_split, no_split, other_data, own_dataset
 from backprop_cli.autodiff import Array
 from backprop_cli.data.dataset import load_inputs
 from backprop_cli.data.examples import Split
 from backprop_cli.errors import UsageError
 from backprop_cli.session.data_changes import changed
+from backprop_cli.session.measured_data import change_warnings, check_split, find_split, other_data, own_dataset
 from backprop_cli.session.trained_network import TrainedNetwork
 
 ALL = "all"
@@ -91,12 +91,10 @@ def _of_split(saved: TrainedNetwork, split: str, dtype: DTypeLike) -> tuple[Exam
     """The split, and the rows of the others."""
     check_split(split)
     dataset = own_dataset(saved, dtype)
-    if split not in dataset.splits:
-        raise no_split(split, dataset)
-    chosen = dataset.splits[split]
+    chosen = find_split(dataset, split)
     others = {name: part.rows for name, part in dataset.splits.items() if name != split and part.rows is not None}
     found = changed(saved.checkpoint.metadata, dataset.files)
-    return replace(_all_of(chosen, split, is_split=True), warnings=changed_data(found)), others
+    return replace(_all_of(chosen, split, is_split=True), warnings=change_warnings(found)), others
 
 
 def _of_file(saved: TrainedNetwork, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None) -> Examples:

@@ -6,7 +6,7 @@ import pytest
 
 from backprop_cli.cli import app
 from backprop_cli.report.diagrams import dot, mermaid
-from backprop_cli.report.explanation import explanation_text
+from backprop_cli.report.explain_text import explanation_text
 
 CONFIG = """\
 data: {generate: linear}

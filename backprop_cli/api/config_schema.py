@@ -1,4 +1,4 @@
-"""``bp schema``."""
+"""``bp schema``: the JSON Schema of the configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backprop_cli.config.json_schema import json_schema
 from backprop_cli.session.checked_plugins import run_plugins
 
 
-def schema(*, plugins: Sequence[Path | str] = ()) -> dict[str, Any]:
+def config_schema(*, plugins: Sequence[Path | str] = ()) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the configuration, with what the files ``plugins`` register.
 
     Raises:

@@ -14,10 +14,10 @@ from backprop_cli.autodiff import Array
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.axes import Axis, axis_of
 from backprop_cli.inspection.curvature import Curvature, example_gradients
-from backprop_cli.inspection.named_jacobians import Mode
-from backprop_cli.inspection.named_jacobians import jacobian as jacobian_of
-from backprop_cli.inspection.named_values import Point, shape_of
-from backprop_cli.inspection.rows import Examples
+from backprop_cli.inspection.network_jacobian import Mode
+from backprop_cli.inspection.network_jacobian import jacobian as jacobian_of
+from backprop_cli.inspection.point import Point, shape_of
+from backprop_cli.inspection.selected_rows import Examples
 from backprop_cli.inspection.units import Units, unit_of
 from backprop_cli.session.trained_network import TrainedNetwork
 
