@@ -96,7 +96,7 @@ def _sees_its_targets(config: Config) -> Iterator[Caution]:
     if config.data.text is None:
         return
     for path, layer in declared(config.model.layers, ("model",)):
-        key = layer.looks_ahead
+        key = layer.noncausal_key
         if key is not None:
             other = str(not getattr(layer, key)).lower()
             reason = f"each position sees the tokens after it, which it is to predict; set {key}: {other}"

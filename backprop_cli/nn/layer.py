@@ -70,13 +70,23 @@ class Layer(Settings):
     """Fewest and most inputs (None: any number)."""
     samples: ClassVar[tuple[Sample, ...]] = ()
     """Settings and input shapes with which checks and tests build it."""
-    by_position: ClassVar[bool] = False
-    """Of sequences (batch, positions, ...), the output at a position is made of the inputs at that position alone."""
+    position_wise: ClassVar[bool] = False
+    """Of a sequence (batch, positions, ...), the output at a position depends on the inputs at that position alone."""
+    passes_on: ClassVar[bool] = False
+    """The output holds the numbers that it reads: in another shape, or with some dropped in training."""
+    mixes_examples: ClassVar[bool] = False
+    """In training an example's output depends on the other examples of the batch."""
+    filters_channels: ClassVar[bool] = False
+    """Its weights are filters that take the first axis of an example for channels."""
+    width_key: ClassVar[str | None] = None
+    """The key that sets the size of the output's last axis, such as ``units``; None: no key does."""
+    vocabulary_key: ClassVar[str | None] = None
+    """The key that says how many tokens a layer knows, such as ``tokens``; None: it reads numbers."""
 
     @property
     def vocabulary(self) -> int | None:
-        """Of a layer that reads tokens: it takes integers in [0, vocabulary). None: it reads numbers."""
-        return None
+        """The layer reads tokens: integers in [0, vocabulary). None: it reads numbers."""
+        return None if self.vocabulary_key is None else int(getattr(self, self.vocabulary_key))
 
     def params(self, *x: Spec) -> dict[str, Param]:
         """Parameters by name for inputs of these shapes, batch first. Pure: nothing is allocated."""
@@ -106,8 +116,8 @@ class Layer(Settings):
         return {}
 
     @property
-    def looks_ahead(self) -> str | None:
-        """The key that lets the output at a position depend on positions after it; None: no key does."""
+    def noncausal_key(self) -> str | None:
+        """The key whose value lets the output at a position depend on later positions; None: no key does."""
         return None
 
     @property
@@ -121,7 +131,7 @@ class Layer(Settings):
         None: it needs all positions at once. ``x``: the inputs at one position, (batch, 1, ...). ``context``: the most
         positions it is asked for.
         """
-        return {} if self.by_position else None
+        return {} if self.position_wise else None
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
         """The output at the next position, with what the layer has kept of those before, and the memory after it.

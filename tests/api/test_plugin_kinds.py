@@ -36,7 +36,7 @@ class Bent(Layer):
     """``out = x + tanh(x)^3``."""
 
     type: Literal["bent"] = "bent"
-    by_position: ClassVar = True
+    position_wise: ClassVar = True
     samples: ClassVar = (Sample({}, ((3,),)),)
 
     def apply(self, params, *x):

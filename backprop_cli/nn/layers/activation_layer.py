@@ -21,7 +21,7 @@ class Activation(Layer):
     function: ActivationType
     """the activation"""
 
-    by_position: ClassVar[bool] = True
+    position_wise: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (Sample({"function": "tanh"}, ((2, 3),)),)
 
     def apply(self, params: Params, *x: Value) -> Value:

@@ -113,7 +113,7 @@ class Attention(ParameterLayer):
         return self._joined(params, probs @ values)
 
     @property
-    def looks_ahead(self) -> str | None:
+    def noncausal_key(self) -> str | None:
         """``causal``, where it is false."""
         return None if self.causal else "causal"
 

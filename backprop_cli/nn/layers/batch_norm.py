@@ -32,6 +32,7 @@ class BatchNorm(Standardizing):
     momentum: Annotated[float, Field(ge=0, le=1)] = 0.1
     """weight of a new batch in the running mean and variance"""
 
+    mixes_examples: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({}, ((3,),)),
         Sample({"epsilon": 0.01, "affine": False}, ((3,),)),

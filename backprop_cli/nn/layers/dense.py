@@ -37,7 +37,8 @@ class Dense(WeightedLayer):
     bias_initializer: InitializerType = Zeros()
     """how the bias starts"""
 
-    by_position: ClassVar[bool] = True
+    position_wise: ClassVar[bool] = True
+    width_key: ClassVar[str | None] = "units"
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({"units": 4}, ((3,),)),
         Sample({"units": 2, "bias": False, "activation": "tanh"}, ((5,),)),

@@ -30,16 +30,12 @@ class Embedding(ParameterLayer):
     initializer: InitializerType = Normal(std=1.0)
     """how the weight starts"""
 
-    by_position: ClassVar[bool] = True
+    position_wise: ClassVar[bool] = True
+    vocabulary_key: ClassVar[str | None] = "tokens"
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({"tokens": 5, "width": 3}, ((4,),)),
         Sample({"tokens": 3, "width": 2}, ((2, 2),)),
     )
-
-    @property
-    def vocabulary(self) -> int | None:
-        """``tokens``."""
-        return self.tokens
 
     def params(self, *x: Spec) -> dict[str, Param]:
         """``weight``."""

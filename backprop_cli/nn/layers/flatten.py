@@ -19,6 +19,7 @@ class Flatten(Layer):
 
     type: Literal["flatten"] = "flatten"
 
+    passes_on: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (Sample({}, ((2, 3, 2),)), Sample({}, ((4,),)))
 
     def apply(self, params: Params, *x: Value) -> Value:

@@ -40,6 +40,7 @@ class Reshape(Layer):
     shape: Annotated[Many[Annotated[int, AfterValidator(_size)]], Field(min_length=1), AfterValidator(_one_free)]
     """shape of one example, without the batch"""
 
+    passes_on: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (Sample({"shape": [3, -1]}, ((12,),)), Sample({"shape": [6]}, ((2, 3),)))
 
     def apply(self, params: Params, *x: Value) -> Value:

@@ -16,7 +16,8 @@ class Dropping(Layer):
     rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """probability that an entry, or a channel, is dropped"""
 
-    by_position: ClassVar[bool] = True
+    position_wise: ClassVar[bool] = True
+    passes_on: ClassVar[bool] = True
 
     def apply(self, params: Params, *x: Value) -> Value:
         """The input, thinned where there is noise."""

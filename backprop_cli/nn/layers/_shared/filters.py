@@ -30,6 +30,7 @@ class FilterLayer(WeightedLayer):
     bias_initializer: InitializerType = Zeros()
     """how the bias starts"""
 
+    filters_channels: ClassVar[bool] = True
     axes: ClassVar[int]
     """Of an image 2, of a sequence 1."""
 

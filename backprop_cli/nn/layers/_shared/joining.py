@@ -13,7 +13,7 @@ class Joining(Layer):
     """A function of two or more arrays of one shape, pair by pair from the left."""
 
     arity: ClassVar[tuple[int, int | None]] = (2, None)
-    by_position: ClassVar[bool] = True
+    position_wise: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (Sample({}, ((3,), (3,))), Sample({}, ((2, 3), (2, 3), (2, 3))))
 
     def pair(self, left: Value, right: Value) -> Value:

@@ -62,6 +62,7 @@ class Recurrent(ParameterLayer):
     bias_initializer: Maybe[InitializerType] = None
     """how the biases start; none: as in PyTorch"""
 
+    width_key: ClassVar[str | None] = "units"
     gates: ClassVar[int] = 1
     """Arrays of ``units`` numbers that a cell computes from its input and its state."""
     states: ClassVar[tuple[str, ...]] = ("h",)
@@ -74,7 +75,7 @@ class Recurrent(ParameterLayer):
     )
 
     @property
-    def looks_ahead(self) -> str | None:
+    def noncausal_key(self) -> str | None:
         """``bidirectional``, where it is true."""
         return "bidirectional" if self.bidirectional else None
 
