@@ -222,6 +222,21 @@ class DataError(BpError):
         return one_line(str(self))
 
 
+SettingPath = tuple[str | int, ...]
+"""The key at fault: ``("data", "features", 2)``."""
+
+
+class SettingError(DataError):
+    """Settings that do not fit the data: ``findings`` has the path of each key, and the reason.
+
+    ``config.data_fit.located`` turns it into a ConfigError with file and line.
+    """
+
+    def __init__(self, findings: Sequence[tuple[SettingPath, str]]):
+        self.findings = tuple(findings)
+        super().__init__("; ".join(reason for _, reason in findings))
+
+
 class MissingDataError(DataError):
     """A data file is missing; ``problem`` is at the line of the configuration, or in the override, that names it."""
 

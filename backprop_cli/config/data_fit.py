@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
-from backprop_cli.data.setting_error import SettingError
-from backprop_cli.errors import ConfigError, Problem
+from backprop_cli.errors import ConfigError, Problem, SettingError
 from backprop_cli.nn.loss import ClassWeightError
 
 

@@ -2,21 +2,19 @@
 
 ::
 
-    settings   the YAML section `data`            file      a data file: opening, names in messages, sha256
-    format     the contract of a format           formats/  one file a format: csv, jsonl, parquet, npz, images, ...
-    columns    cells of text to typed columns     table     named columns with the line of each row
-    read       a file to a table                  split     which row goes to which split
-    sources    the tables that the settings name  extra     packages that only some formats need
-    features   inputs of the network              target    what it shall predict
-    transform  both, fitted, and as JSON          dataset   load_dataset, load_split
-    text       what a cell of text means          tokens    columns of tokens: whole numbers
-    tokenizer  text to numbers and back           text_examples   windows over the tokens of a text
-    windows    examples that overlap              examples  a split, and all splits
-    series     windows over rows in time          pixels    image files to pixels
-    panel      rows sorted, series by series      times     dates and times as files spell them
-    series_order    warnings on rows that are not in the order of time
-    augment    images changed while they are trained on
-    precision  values that rounding makes equal
-    stream     inputs in chunks for predictions   generate  small synthetic sets
-    setting_error   what the settings say of the data and is not so
+    settings   the YAML section `data`                    number_settings   its key `numbers`
+    file       a data file: opening, lines, sha256        formats/          one file a format: csv, parquet, images, ...
+    format     the contract of a format                   folder, pixels    folders of images, and image files
+    cells      the meaning of a cell of text              spelling          spellings of numbers
+    columns    cells to typed columns                     table             named columns with the line of each row
+    read       a file to a table                          sources           the tables that the settings name
+    split      which row goes to which split              augment           random changes of training images
+    features   inputs of the network                      target            its targets
+    transform  both, fitted, and as JSON                  fitted            checks of a transform from a file
+    examples   arrays of a split, windows, all splits     dataset           load_dataset, load_split, load_inputs
+    stream     inputs in chunks for predictions           synthetic         generated sets
+    times      dates and times as files spell them        panel             rows sorted, series by series
+    series     windows over rows in time                  series_order      warnings on rows out of order
+    tokenizer  text to numbers and back                   text_examples     windows over the tokens of a text
+    refusals   messages on numbers that cannot be read    suspicious        warnings on data that looks wrong
 """

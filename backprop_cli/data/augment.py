@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import AugmentSettings
 from backprop_cli.data.table import Array
+from backprop_cli.errors import SettingError
 
 Signs = NDArray[np.int64]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -10,12 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.kinds import PADDED, have_padding
-from backprop_cli.data.reading import PLAIN, Reading
+from backprop_cli.data.cells import MISSING, PLAIN, Reading, is_finite, is_missing, number_of
 from backprop_cli.data.refusals import mostly_numbers, no_number, spelled_otherwise
 from backprop_cli.data.spelling import find_spelling
 from backprop_cli.data.table import Array, Column, Numbers, Text
-from backprop_cli.data.text import MISSING, is_finite, is_missing, number_of
 from backprop_cli.errors import DataError
 from backprop_cli.nn.class_name import Name, exact, named, spelled
 
@@ -27,6 +26,8 @@ if spelled as Python prints them."""
 _NAMES = ("text", "label")
 _EXACT = 2.0**53  # from here on a float64 does not tell neighbouring integers apart
 _NAN_FOR: dict[Any, str] = dict.fromkeys([*MISSING, None], "nan")
+_PADDED = re.compile(r"^[ \t]*0[0-9]+[ \t]*$", re.MULTILINE)
+"""A whole number with leading zeros, which is a name: 007, 02116."""
 
 
 class NeedsText(Exception):  # noqa: N818 - a request, not an error
@@ -161,7 +162,7 @@ class ColumnBuilder:
         """Whether some whole numbers have leading zeros."""
         if self.kind != "auto" or self.typed or not _are_whole(numbers):
             return False
-        return PADDED.search("\n".join(filter(None, cells))) is not None
+        return _PADDED.search("\n".join(filter(None, cells))) is not None
 
     def _suspect(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> None:
         """Remember the first value that is no number."""
@@ -189,7 +190,7 @@ class ColumnBuilder:
         if others:
             self._refuse_other_spelling(counts.tolist())
         texts = [str(value) for value, is_number in zip(self._values, numeric, strict=True) if is_number]
-        is_padded = self.kind == "auto" and not self.typed and have_padding(texts)
+        is_padded = self.kind == "auto" and not self.typed and _have_padding(texts)
         if numbers >= others and not is_padded:
             if self._wrong is not None:
                 line, cell = self._wrong
@@ -294,6 +295,11 @@ class ArrayBuilder(ColumnBuilder):
     def _place(self, line: int) -> str:
         inside = ", " if self.name else ": "
         return f"{self.file}{inside}row {line} (from 0)"
+
+
+def _have_padding(texts: Sequence[str]) -> bool:
+    """Whether these texts of numbers are names: all are whole, and some have leading zeros."""
+    return any(map(_PADDED.match, texts)) and all(text.isdigit() for text in texts)
 
 
 def _are_whole(numbers: Array) -> bool:

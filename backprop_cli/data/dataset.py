@@ -10,27 +10,26 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.augment import augmentation
+from backprop_cli.data.cells import Reading
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.features import Rows, Scaled, UnseenError, blocks
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import format_of, too_large
 from backprop_cli.data.panel import fit_times, in_order
-from backprop_cli.data.precision import lost
 from backprop_cli.data.read import read_table
-from backprop_cli.data.reading import Reading
-from backprop_cli.data.refusals import caution_about, in_yaml, why_no_categories
+from backprop_cli.data.refusals import in_yaml
 from backprop_cli.data.series import series_split, window_starts, windows_at
 from backprop_cli.data.series_order import warn_of_gaps, warn_of_order
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables, reading_of
 from backprop_cli.data.split import Indices, split_rows, split_series
+from backprop_cli.data.suspicious import caution_about, lost, why_no_categories
 from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.text_examples import fit_text, load_text, load_text_dataset
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import UNCHECKED, Transform, fit_transform
-from backprop_cli.errors import DataError, warn
+from backprop_cli.errors import DataError, SettingError, warn
 from backprop_cli.memory import memory_errors_as
 
 if TYPE_CHECKING:

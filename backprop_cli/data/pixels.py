@@ -14,8 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.extra import extra
-from backprop_cli.data.file import DataFile, reading
+from backprop_cli.data.file import DataFile, extra, reading
 from backprop_cli.data.settings import ImageSettings
 from backprop_cli.errors import DataError
 

@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from backprop_cli.data.cells import PLAIN, Reading
 from backprop_cli.data.columns import ArrayBuilder, ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_rows
-from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.settings import ImageSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, require_columns
 from backprop_cli.errors import DataError

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from backprop_cli.data.kinds import is_identifier, look_like_dates
+from backprop_cli.data.cells import Reading, number_of
 from backprop_cli.data.number_settings import NumberSettings
-from backprop_cli.data.reading import Reading
 from backprop_cli.data.spelling import Finding, Spelling, find_spelling
-from backprop_cli.data.table import Column, Table, Text, show
-from backprop_cli.data.text import number_of
+from backprop_cli.data.table import show
 from backprop_cli.errors import listing
-from backprop_cli.nn.class_name import spelled
 
 
 def spelled_otherwise(place: str, found: Finding, reading: Reading, column: str, kind: str) -> str:
@@ -51,31 +45,6 @@ def mostly_numbers(place: str, cell: Any, numbers: int, values: int, column: str
         f"{head}, leave it empty if it is missing (or add it to data.missing_values), or read the column as names "
         f"with data.categories: [{in_yaml(column)}]"
     )
-
-
-def caution_about(table: Table, features: Sequence[str]) -> str | None:
-    """The warning for ``features`` that are useless as categories: dates, and texts different in nearly every row."""
-    found = {name: why_no_categories(table.columns[name]) for name in features}
-    reasons = [f"column '{name}' {reason}" for name, reason in found.items() if reason]
-    if not reasons:
-        return None
-    names = ", ".join(in_yaml(name) for name, reason in found.items() if reason)
-    return (
-        f"{table.name}: {'; '.join(reasons)}: as categories they say nothing about other rows; leave them out with "
-        f"data.exclude: [{names}]"
-    )
-
-
-def why_no_categories(column: Column) -> str | None:
-    """Why a column's texts are useless as categories: dates, an identifier; None if they are not."""
-    if not isinstance(column, Text):
-        return None
-    texts, rows = [spelled(each) for each in column.categories], int(np.count_nonzero(column.codes >= 0))
-    if look_like_dates(texts):
-        return f"holds dates, such as {show(texts[0])}"
-    if is_identifier(len(texts), rows):
-        return f"is an identifier or free text, with {len(texts):,} different texts in {rows:,} rows"
-    return None
 
 
 def setting(spelling: Spelling) -> str:

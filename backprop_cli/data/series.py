@@ -8,16 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.data.examples import Split
+from backprop_cli.data.examples import Split, Windows
 from backprop_cli.data.features import Floats, Rows
 from backprop_cli.data.panel import Panel
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import WindowSettings
 from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Array, Table, show
 from backprop_cli.data.transform import Transform
-from backprop_cli.data.windows import Windows
-from backprop_cli.errors import listing, warn
+from backprop_cli.errors import SettingError, listing, warn
 
 LAST_VALUE, SEASONAL = "last_value", "seasonal"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from backprop_cli.data.cells import Reading
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Rows, as_categories, as_feature
 from backprop_cli.data.file import DataFile
@@ -15,15 +16,13 @@ from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
 from backprop_cli.data.number_settings import NumbersByColumn
 from backprop_cli.data.panel import Panel, order_of_rows
 from backprop_cli.data.read import read_table
-from backprop_cli.data.reading import Reading
-from backprop_cli.data.setting_error import SettingError, SettingPath
 from backprop_cli.data.settings import NEEDS_TARGET, DataSettings, FilePair, ImageSettings, WindowSettings
 from backprop_cli.data.synthetic import FEATURES, generate
 from backprop_cli.data.table import Array, NoColumnError, Numbers, Table, require_columns
 from backprop_cli.data.target import weights_of
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, SettingError, SettingPath
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import GenerateSettings
 from backprop_cli.data.table import Numbers, Table
+from backprop_cli.errors import SettingError
 from backprop_cli.memory import shortage
 
 Floats = NDArray[np.float64]

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.data.cells import number_of
 from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.table import Array, Cell, Table, Text, show
-from backprop_cli.data.text import number_of
-from backprop_cli.errors import DataError, listing
+from backprop_cli.errors import DataError, SettingError, listing
 from backprop_cli.nn.class_name import Places, exact, spelled
 
 if TYPE_CHECKING:

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.examples import Dataset, Split
+from backprop_cli.data.examples import Dataset, Split, Windows
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import TextFormat, format_of
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.split import Indices, split_in_order, split_rows
 from backprop_cli.data.target import FittedTarget
 from backprop_cli.data.tokenizer import NEWLINE, Tokenizer, Tokens
 from backprop_cli.data.transform import Transform
-from backprop_cli.data.windows import Windows
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, SettingError
 from backprop_cli.memory import shortage
 
 if TYPE_CHECKING:

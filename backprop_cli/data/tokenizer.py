@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import TextSettings
 from backprop_cli.data.table import show
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, SettingError
 
 Tokens = NDArray[np.int64]
 

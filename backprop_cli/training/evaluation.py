@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from backprop_cli.autodiff import Array, Program
-from backprop_cli.data.windows import Windows
+from backprop_cli.data.examples import Windows
 from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.metric import Metric, Predictions
 from backprop_cli.nn.token_counts import TokenCounts

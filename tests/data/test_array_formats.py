@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from backprop_cli.data.cells import Reading
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS, ArrayFormat, format_of
 from backprop_cli.data.number_settings import NumberSettings
 from backprop_cli.data.read import read_table
-from backprop_cli.data.reading import Reading
 from backprop_cli.data.table import Numbers, Text, cell_texts
 from backprop_cli.errors import DataError
 

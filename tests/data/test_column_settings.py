@@ -12,9 +12,8 @@ from data_support import Load
 
 from backprop_cli.data.dataset import load_inputs, load_split
 from backprop_cli.data.formats import csv as csv_format
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import BpWarning, DataError
+from backprop_cli.errors import BpWarning, DataError, SettingError
 
 RAW = {"transform": {"numeric": "none"}, "split": None, "target": "y"}
 

@@ -13,11 +13,10 @@ from data_support import Load
 
 from backprop_cli.data.dataset import load_dataset, load_inputs, load_split
 from backprop_cli.data.examples import Dataset
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, SettingError
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 WHOLE = {"split": {"validation": 0, "test": 0}, "transform": {"numeric": "none"}}

@@ -18,13 +18,12 @@ from PIL import Image
 from backprop_cli.data.dataset import load_inputs, load_split
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.read import read_table
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings, ImageSettings
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.stream import row_names, stream_inputs
 from backprop_cli.data.table import Numbers
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import BpWarning, DataError
+from backprop_cli.errors import BpWarning, DataError, SettingError
 
 PLAIN = {"transform": {"numeric": "none"}, "split": "none"}
 

@@ -12,10 +12,9 @@ import pytest
 from data_support import Load
 
 from backprop_cli.data.dataset import load_inputs, load_split
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.stream import ordered_inputs
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import BpWarning, DataError
+from backprop_cli.errors import BpWarning, DataError, SettingError
 
 START = date(2024, 1, 1)
 WINDOW = {"length": 3, "horizon": 2, "time": "date", "group": "shop"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from data_support import Load
 
-from backprop_cli.data.precision import lost
+from backprop_cli.data.suspicious import lost
 from backprop_cli.errors import BpWarning
 
 RNG = np.random.default_rng(0)

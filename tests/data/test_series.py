@@ -11,12 +11,11 @@ import pytest
 from data_support import Load
 
 from backprop_cli.data.dataset import load_inputs, load_split
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.stream import stream_inputs
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, SettingError
 
 # The dates of these rows are text that no setting names, which is warned of: see test_panel.py.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is text and left out:backprop_cli.errors.BpWarning")

@@ -11,11 +11,10 @@ import pytest
 from data_support import Load
 
 from backprop_cli.data.dataset import load_dataset, load_inputs, load_split
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, SettingError
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 TEXT = "".join(chr(97 + i % 26) + ("\n" if i % 10 == 9 else "") for i in range(200))  # 220 characters in 20 lines

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backprop_cli.data.setting_error import SettingError
 from backprop_cli.data.settings import TextSettings
 from backprop_cli.data.tokenizer import Tokenizer
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, SettingError
 
 
 def fitted(text: str, **settings: Any) -> Tokenizer:

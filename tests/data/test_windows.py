@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backprop_cli.data.windows import Windows
+from backprop_cli.data.examples import Windows
 
 INT64 = np.dtype(np.int64)
 

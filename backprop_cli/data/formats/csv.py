@@ -12,9 +12,10 @@ from typing import BinaryIO, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.data.cells import is_finite
+from backprop_cli.data.file import BOM, LONGEST_LINE, lines_of, text_of, too_long
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import show
-from backprop_cli.data.text import BOM, LONGEST_LINE, is_finite, lines_of, text_of, too_long
 from backprop_cli.errors import DataError, listing
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
@@ -191,6 +192,17 @@ class Csv(TableFormat):
             except csv.Error as error:
                 raise DataError(_malformed(lines.name, start, lines.number, str(error))) from error
             yield row
+
+
+@FORMATS.register
+class Tsv(Csv):
+    """Tab-separated values, UTF-8, with a header line; the rest is as in csv.
+
+    Files: ``.tsv``, ``.tab``, also with ``.gz``.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".tsv", ".tab")
+    delimiter: ClassVar[str] = "\t"
 
 
 class _Lines:

@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS, ArrayFormat
-from backprop_cli.data.raw import Header, mapped, read_values
+from backprop_cli.data.formats.npy import Header, mapped, read_values
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Container, Generator
 from typing import Any, BinaryIO, ClassVar
 
+from backprop_cli.data.file import lines_of, text_of
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import show
-from backprop_cli.data.text import lines_of, text_of
 from backprop_cli.errors import DataError
 
 

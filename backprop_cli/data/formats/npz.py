@@ -12,8 +12,7 @@ from typing import BinaryIO, ClassVar, cast
 
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeric
-from backprop_cli.data.formats.npy import check_magic
-from backprop_cli.data.raw import CUT_OFF, Header, npy_header, read_values
+from backprop_cli.data.formats.npy import CUT_OFF, Header, check_magic, npy_header, read_values
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
 

@@ -1,16 +1,16 @@
-"""Columns in Parquet files."""
+"""Columns in Parquet and Arrow files."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Generator, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from types import ModuleType
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from backprop_cli.data.extra import extra
+from backprop_cli.data.file import extra
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import Array
 from backprop_cli.errors import DataError
@@ -58,7 +58,7 @@ class Parquet(TableFormat):
         parquet = extra("pyarrow.parquet", package="PyArrow", extra="parquet", file=name)
         # Reading ahead would start a thread.
         file = opened.enter_context(closing(parquet.ParquetFile(stream, pre_buffer=False)))
-        names = distinct(file.schema_arrow.names, name)
+        names = _distinct(file.schema_arrow.names, name)
         wanted = [column for column in names if columns is None or column in columns]
         size = rows or rows_per_chunk(len(names))
         return names, opened.enter_context(
@@ -66,7 +66,48 @@ class Parquet(TableFormat):
         )
 
 
-def distinct(names: list[str], name: str) -> list[str]:
+@FORMATS.register
+class Arrow(Parquet):
+    """An Arrow file or stream (Feather, version 2); the rest is as in parquet.
+
+    A stream can also be read from a pipe. Files: ``.arrow``, ``.arrows``, ``.feather``.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".arrow", ".arrows", ".feather")
+
+    def _open(
+        self, stream: BinaryIO, name: str, columns: Container[str] | None, rows: int | None, opened: ExitStack
+    ) -> tuple[list[str], Iterator[Any]]:
+        ipc = extra("pyarrow.ipc", package="PyArrow", extra="parquet", file=name)
+        magic = b""
+        if stream.seekable():
+            magic = stream.read(4)
+            stream.seek(0)
+        if magic == b"FEA1":
+            raise DataError(f"{name}: is Feather of version 1; save it again as version 2, or as .parquet")
+        if magic == b"ARRO":
+            file = opened.enter_context(ipc.open_file(stream))
+            batches = (file.get_batch(i) for i in range(file.num_record_batches))
+            return _distinct(file.schema.names, name), _believable(batches, name)
+        source = opened.enter_context(ipc.open_stream(stream))
+        return _distinct(source.schema.names, name), _believable(source, name)
+
+
+def _believable(batches: Iterable[Any], name: str) -> Iterator[Any]:
+    """The batches. Raises: DataError for a number of rows in a batch's header that its buffers cannot hold."""
+    for batch in batches:
+        # A row takes at least one bit, except in columns of nulls.
+        most = max(_NULLS, 8 * batch.get_total_buffer_size())
+        if batch.num_rows > most:
+            raise DataError(f"{name}: the file is damaged: a batch of {batch.num_rows:,} rows without values in it")
+        yield batch
+
+
+_NULLS = 10_000_000
+"""Most rows of a batch of nulls, which have no buffer that could prove them."""
+
+
+def _distinct(names: list[str], name: str) -> list[str]:
     """The columns' names. Raises: DataError where there are none, or two are equal."""
     if not names:
         raise DataError(f"{name}: has no columns")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from backprop_cli.data.file import DataFile
+from backprop_cli.data.file import DataFile, text_of
 from backprop_cli.data.format import FORMATS, TextFormat
-from backprop_cli.data.text import text_of
 from backprop_cli.errors import DataError
 
 

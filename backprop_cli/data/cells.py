@@ -1,8 +1,9 @@
-"""How the texts of a source are read: spellings of numbers, and texts that mean a missing value."""
+"""What a cell of text means: a number, a missing value, or a word."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,36 @@ from pydantic import TypeAdapter
 
 from backprop_cli.data.number_settings import NumbersByColumn, NumberSettings, Spellings
 from backprop_cli.data.spelling import Spelling
-from backprop_cli.data.text import MISSING
+
+MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL", "None"})
+"""Texts that mean a missing value in formats without null."""
+
+
+def is_missing(cell: object, texts: Container[str] = MISSING) -> bool:
+    """Whether a cell of text or a value of JSON is missing; ``texts`` mean a missing value."""
+    return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in texts)
+
+
+def number_of(cell: str) -> float | None:
+    """The number that a cell spells, infinities included; None for other text.
+
+    Unlike Python's ``float``, underscores are not allowed: ``2024_01`` is a word.
+    """
+    if "_" in cell:
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def is_finite(value: object) -> bool:
+    """Whether a cell of text spells a finite number, or a value of JSON is one (within float64's range)."""
+    number = number_of(value) if isinstance(value, str) else value
+    try:
+        return isinstance(number, int | float) and math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 @dataclass(frozen=True)
