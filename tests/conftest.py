@@ -5,10 +5,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from backprop_cli.registry import activate
+
+hypothesis.settings.register_profile("bp", deadline=None)  # times are the machine's, not a property of an example
+hypothesis.settings.load_profile("bp")
 
 ROOT = Path(__file__).parent.parent
 _FOLDERS = [ROOT, *(ROOT / name for name in ("runs", "configs", "datasets"))]

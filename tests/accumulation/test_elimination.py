@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_cli.accumulation.edge_elimination import best_edge_order
@@ -192,7 +192,6 @@ def test_the_graph_turned_around_costs_the_same(graph):
     assert best_order(Graph(turned, inputs)).cost == best_order(graph).cost
 
 
-@settings(deadline=None)
 @given(graphs(most=4))
 def test_edges_are_never_worse_than_vertices(graph):
     edges, vertices = best_edge_order(graph), best_order(graph)

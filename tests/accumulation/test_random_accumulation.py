@@ -3,14 +3,14 @@
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_random_programs import programs
+from random_programs import programs
 
 from backprop_cli import autodiff as ad
 from backprop_cli.accumulation.jacobians import accumulate, accumulation
 from backprop_cli.accumulation.orders import order_cost
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(programs(), st.integers(0, 1000))
 def test_every_order_gives_the_jacobian(program, seed):
     outputs = [out for out in program.outputs.values() if out.spec.is_inexact and out.size <= 12]
@@ -30,7 +30,7 @@ def test_every_order_gives_the_jacobian(program, seed):
                     np.testing.assert_allclose(got, array, rtol=0, atol=1e-10 * scale, err_msg=order)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(programs(), st.randoms(use_true_random=False))
 def test_no_order_is_cheaper_than_a_proved_one(program, random):
     outputs = [out for out in program.outputs.values() if out.spec.is_inexact]

@@ -321,7 +321,7 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from([*Config.model_fields, "x"]), values, max_size=8))
 def test_any_tree_is_a_configuration_or_a_list_of_problems(tree):
     source = read_tree("a: 1", "a.yaml")[1]
@@ -332,7 +332,7 @@ def test_any_tree_is_a_configuration_or_a_list_of_problems(tree):
         assert all(problem.reason for problem in error.problems)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, len(DIGITS)), st.text("{}[]:-,'\"\n x1", max_size=3)), max_size=3))
 def test_any_damage_to_a_file_is_a_configuration_error(tmp_path_factory, damage):
     text = DIGITS

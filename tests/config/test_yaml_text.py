@@ -182,7 +182,7 @@ def same(a, b):
     return a == b
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(trees)
 def test_any_tree_reads_back_as_it_was_written(tree):
     composed = compose(to_yaml(tree))
@@ -193,7 +193,7 @@ def test_any_tree_reads_back_as_it_was_written(tree):
 alphabet = st.sampled_from(list("ab:-[]{}#&*!|>'\"%@` \n\t?,.1e~\\U0<=/\r\x85\u2028\ufeff"))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.text(alphabet, max_size=40) | st.text(max_size=40))
 def test_any_text_is_read_or_refused(text):
     try:

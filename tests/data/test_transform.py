@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -131,7 +131,6 @@ def test_rows_are_picked_in_order_and_out_is_contiguous() -> None:
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
 
-@settings(deadline=None)
 @given(
     arrays.arrays("f8", st.tuples(st.integers(2, 30), st.integers(1, 3)), elements=FINITE),
     st.sampled_from(["standardize", "min_max", "none"]),

@@ -3,7 +3,7 @@
 import numpy as np
 import op_checks
 import pytest
-import test_random_programs as random_programs
+import random_programs
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -68,7 +68,7 @@ def test_every_op_and_its_rules(case, dtype):
         np.testing.assert_allclose(compiled[name], wanted, rtol=0, atol=tolerance * scale, err_msg=name)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.integers(0, 1000))
 def test_random_programs(monkeypatch, data, seed):
     monkeypatch.setattr(random_programs, "UNARY", EXACT)

@@ -164,7 +164,7 @@ def test_gradients_where_arrows_skip_and_join_are_those_of_hips_autograd():
 OF_VECTORS = [name for name, cls in LOSSES.items() if cls.task != "tokens"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(batch=st.integers(1, 6), seed=st.integers(0, 1000), loss=st.sampled_from(OF_VECTORS))
 def test_the_gradient_of_a_batch_is_the_mean_of_its_examples(batch, seed, loss):
     model, rng, cost = _model(SKIPPING), np.random.default_rng(seed), build(LOSSES, loss)
