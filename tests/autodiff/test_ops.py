@@ -13,14 +13,9 @@ CASES = op_checks.cases()
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
-@pytest.mark.parametrize("name", ad.OPS)
-def test_op_has_samples(name):
-    assert ad.OPS[name].samples, f"{name} has no samples, so nothing checks it"
-
-
-@pytest.mark.parametrize("name", ad.OPS)
-def test_op_is_documented(name):
-    assert ad.OPS[name].__doc__.strip().endswith((".", ")")), f"{name}: its docstring is its page"
+def test_every_op_has_samples():
+    """Without one, nothing would check it."""
+    assert not [name for name, cls in ad.OPS.items() if not cls.samples]
 
 
 @every_case
@@ -34,13 +29,6 @@ def test_it_keeps_its_promises(case: Case):
 @pytest.mark.parametrize("name", ad.OPS)
 def test_promises_of_values_at_the_edges_of_shapes(name):
     check_values(ad.OPS[name], np.random.default_rng(0))
-
-
-@every_case
-def test_float32_values_are_those_of_float64(case: Case):
-    single = case.arrays(dtype=np.float32)
-    double = [a.astype(np.float64) if a.dtype == np.float32 else a for a in single]
-    op_checks.assert_close(op_checks.run_fresh(case.op, single), op_checks.run_fresh(case.op, double), 2e-6)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if not c.op.blocks_gradient], ids=str)
@@ -72,12 +60,6 @@ def test_structure_of_the_local_jacobian_is_exact(case: Case):
 
 
 @every_case
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_plan_is_evaluate(case: Case, dtype):
-    op_checks.check_plan(case.op, case.arrays(dtype=dtype))
-
-
-@every_case
-def test_costs_are_counts(case: Case):
-    specs = [ad.spec_of(array) for array in case.arrays()]
-    assert case.op.flops(*specs) >= case.op.multiplications(*specs) >= 0
+def test_plan_is_evaluate(case: Case):
+    """In float32, in which a number of another precision would show; random programs are planned in float64."""
+    op_checks.check_plan(case.op, case.arrays(dtype=np.float32))

@@ -9,7 +9,7 @@ from op_checks import Case
 
 from backprop_cli import autodiff as ad
 
-FACTORS = {"off by 0.1 percent": 1.001, "sign": -1.0, "missing": 0.0}
+FACTORS = {"off by 0.1 percent": 1.001, "missing": 0.0}
 
 
 def mutated(op: ad.Op, operand: int, factor: float, forward: bool, reverse: bool) -> ad.Op:
@@ -92,7 +92,7 @@ def _axes(op: ad.Op) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_a_rule_that_is_wrong_in_one_place_only_is_noticed(condition):
-    """A sample whose rule is wrong by 0.1 % is noticed (below); here one is found for every place."""
+    """A wrong rule shows wherever it acts (below); here a sample that acts is found for every place."""
     words, holds = CONDITIONS[condition]
     for name in [name for word in words.split() for name in FAMILIES.get(word, (word,))]:
         found = [case for case in op_checks.cases() if case.name == name and holds(case.op, *case.arrays())]
@@ -100,29 +100,35 @@ def test_a_rule_that_is_wrong_in_one_place_only_is_noticed(condition):
         assert operands == set().union(*(differentiable_operands(c) for c in op_checks.cases() if c.name == name)), name
 
 
-MUTANTS = [
-    pytest.param(case, operand, factor, modes, id=f"{case}-operand{operand}-{what}-{'+'.join(modes)}")
-    for case in op_checks.cases()
-    for operand in sorted(acting_operands(case))
-    for what, factor in FACTORS.items()
-    for modes in (("forward",), ("reverse",), ("forward", "reverse"))
-]
+def _first_acting() -> dict[tuple[str, int], Case]:
+    """For each op and operand the first sample at whose point the derivative is not 0."""
+    found: dict[tuple[str, int], Case] = {}
+    for case in op_checks.cases():
+        for operand in acting_operands(case):
+            found.setdefault((case.name, operand), case)
+    return found
+
+
+ACTING = _first_acting()
 
 
 @cache
 def _differences(case: Case) -> list[np.ndarray]:
-    """They are the same for every mutant of a case."""
+    """They are the same for every wrong rule of a case."""
     return op_checks.differences(case.op, case.arrays())
 
 
-@pytest.mark.parametrize(("case", "operand", "factor", "modes"), MUTANTS)
-def test_wrong_rule_is_noticed(case: Case, operand: int, factor: float, modes: tuple[str, ...]):
-    wrong = mutated(case.op, operand, factor, "forward" in modes, "reverse" in modes)
-    with pytest.raises(AssertionError, match=r"(forward|reverse) rule"):
-        op_checks.check_difference(wrong, case.arrays(), _differences(case))
-    if len(modes) == 1:
-        with pytest.raises(AssertionError, match="forward and reverse rules"):
-            op_checks.check_adjoint(wrong, case.arrays())
+@pytest.mark.parametrize("what", FACTORS)
+@pytest.mark.parametrize(("name", "operand"), ACTING)
+def test_wrong_rule_is_noticed(name: str, operand: int, what: str):
+    case = ACTING[name, operand]
+    for forward, reverse in ((True, False), (False, True), (True, True)):
+        wrong = mutated(case.op, operand, FACTORS[what], forward, reverse)
+        with pytest.raises(AssertionError, match=r"(forward|reverse) rule"):
+            op_checks.check_difference(wrong, case.arrays(), _differences(case))
+        if forward != reverse:
+            with pytest.raises(AssertionError, match="forward and reverse rules"):
+                op_checks.check_adjoint(wrong, case.arrays())
 
 
 def is_curved(case: Case) -> bool:
@@ -134,7 +140,10 @@ def is_curved(case: Case) -> bool:
     return any(np.any(product != 0) for product in ad.evaluate(products, feed))
 
 
-@pytest.mark.parametrize("case", [case for case in op_checks.cases() if is_curved(case)], ids=str)
+CURVED = {case.name: case for case in reversed(op_checks.cases()) if is_curved(case)}
+
+
+@pytest.mark.parametrize("case", CURVED.values(), ids=str)
 def test_rule_that_is_right_once_only_is_noticed(case: Case):
     cls = type(case.op)
 

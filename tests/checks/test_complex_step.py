@@ -8,7 +8,6 @@ import pytest
 from op_checks import Case
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.checks.complex_step import STEP, ComplexStep, continued
 from backprop_cli.errors import UsageError
 
@@ -24,26 +23,16 @@ def along(traced, at, tangent=1.0):
     return ComplexStep([out], feed).along({x: tangent})[0], forward
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_op_agrees_with_its_rule_to_the_last_digits(case: Case, seed):
-    inputs, out, feed = op_checks.traced(case.op, case.arrays(seed))
-    wrt = op_checks.inexact(inputs)
-    rng = np.random.default_rng(seed)
-    for x in wrt:
-        tangent = rng.standard_normal(x.shape)
-        (wanted,) = ad.evaluate(ad.jvp([out], [x], [ad.constant(tangent)]), feed)
-        (found,) = ComplexStep([out], feed).along({x: tangent})
-        op_checks.assert_close(found, wanted, 1e-14, str(case))
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if not case.op.is_step], ids=str)
-def test_the_real_part_is_the_ops_value(case: Case):
-    arrays = case.arrays()
-    out = compute(case.op, arrays)
-    operands = [a if a.dtype.kind in "iu" else a + 1j * STEP for a in arrays]
-    if any(a.dtype.kind == "c" for a in operands):
-        op_checks.assert_close(continued(case.op, operands, out.shape).real, out, 1e-15, str(case))
+def test_every_op_agrees_with_its_rule_to_the_last_digits(case: Case):
+    for seed in range(3):
+        inputs, out, feed = op_checks.traced(case.op, case.arrays(seed))
+        rng = np.random.default_rng(seed)
+        for x in op_checks.inexact(inputs):
+            tangent = rng.standard_normal(x.shape)
+            (wanted,) = ad.evaluate(ad.jvp([out], [x], [ad.constant(tangent)]), feed)
+            (found,) = ComplexStep([out], feed).along({x: tangent})
+            op_checks.assert_close(found, wanted, 1e-14, str(case))
 
 
 def test_squire_and_trapp():

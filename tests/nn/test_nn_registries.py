@@ -1,67 +1,65 @@
 """What holds for every registered type of a network."""
 
 import pytest
-from nn_support import REGISTRIES, build, label, samples, yaml_line
+from nn_support import REGISTRIES, build, label, yaml_line
 from pydantic import ValidationError
 
 from backprop_cli.settings import descriptions
 
-TYPES = [(registry, name) for registry in REGISTRIES for name in registry]
-SAMPLES = [
-    (registry, dict(getattr(sample, "settings", sample)) | {"type": name})
-    for registry in REGISTRIES
-    for name, cls in registry.items()
-    for sample in cls.samples
-]
+every_registry = pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
 
 
-def _ids(pairs):
-    return [f"{registry.kind}-{label(what)}" for registry, what in pairs]
+def samples(registry):
+    """The settings of every sample of every type."""
+    return [
+        dict(getattr(sample, "settings", sample)) | {"type": name}
+        for name, cls in registry.items()
+        for sample in cls.samples
+    ]
 
 
-@pytest.mark.parametrize(("registry", "name"), TYPES, ids=_ids(TYPES))
-def test_its_manual_page_builds_it(registry, name):
-    cls = registry[name]
-    assert type(build(registry, yaml_line(cls))) is cls
+@every_registry
+def test_its_manual_page_builds_it(registry):
+    for cls in dict(registry.items()).values():
+        assert type(build(registry, yaml_line(cls))) is cls
 
 
-@pytest.mark.parametrize(("registry", "name"), TYPES, ids=_ids(TYPES))
-def test_every_key_is_described(registry, name):
-    described = descriptions(registry[name])
-    for key in registry[name].model_fields:
-        if key != "type":
-            assert described.get(key) and "\n" not in described[key], key
+@every_registry
+def test_every_key_is_described_in_one_line(registry):
+    pages = {name: descriptions(cls) for name, cls in registry.items()}
+    bare = [
+        f"{name}.{key}"
+        for name, cls in registry.items()
+        for key in cls.model_fields
+        if key != "type" and (not pages[name].get(key) or "\n" in pages[name][key])
+    ]
+    assert not bare
 
 
-@pytest.mark.parametrize(("registry", "name"), TYPES, ids=_ids(TYPES))
-def test_is_found_by_the_name_of_its_file(registry, name):
+@every_registry
+def test_every_type_is_found_by_the_name_of_its_file(registry):
     """A file of another name would make a look-up import the whole folder."""
-    package, _, module = registry[name].__module__.rpartition(".")
-    assert package == registry.package
-    assert module in name or name in module
+    homes = [(name, *cls.__module__.rpartition(".")[::2]) for name, cls in registry.items()]
+    assert {package for _, package, _ in homes} == {registry.package}
+    assert not [name for name, _, module in homes if module not in name and name not in module]
 
 
-@pytest.mark.parametrize(("registry", "name"), TYPES, ids=_ids(TYPES))
-def test_names_a_sample(registry, name):
-    assert registry[name].samples
+@every_registry
+def test_every_type_names_a_sample(registry):
+    assert not [name for name, cls in registry.items() if not cls.samples]
 
 
-@pytest.mark.parametrize(("registry", "settings"), SAMPLES, ids=_ids(SAMPLES))
-def test_settings_survive_writing_and_reading(registry, settings):
-    built = build(registry, settings)
-    assert build(registry, built.model_dump()) == built
-    assert isinstance(hash(built), int)
+@every_registry
+def test_settings_survive_writing_and_reading(registry):
+    for settings in samples(registry):
+        built = build(registry, settings)
+        assert build(registry, built.model_dump()) == built
+        assert isinstance(hash(built), int)
 
 
-@pytest.mark.parametrize(("registry", "settings"), SAMPLES, ids=_ids(SAMPLES))
-def test_unknown_keys_are_errors(registry, settings):
-    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
-        build(registry, {**settings, "colour": 1})
-
-
-def test_samples_are_listed():
-    assert len(SAMPLES) == sum(len(samples_of) for samples_of in map(_all_samples, REGISTRIES))
-
-
-def _all_samples(registry):
-    return samples(registry) if registry.kind != "layer" else [s for _, cls in registry.items() for s in cls.samples]
+@every_registry
+def test_unknown_keys_are_errors(registry):
+    for settings in samples(registry):
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            build(registry, {**settings, "colour": 1})
+            pytest.fail(label(settings))

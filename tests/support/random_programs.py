@@ -100,7 +100,8 @@ def poison(plan):
     """Run on NaN, which is then in all memory of the plan: nothing may rest on what an earlier run left there."""
     given = {name: array.copy() for name, array in plan.inputs.items()}
     for array in plan.inputs.values():
-        array[...] = np.nan
+        if array.dtype.kind == "f":
+            array[...] = np.nan
     plan.run()
     for name, array in given.items():
         plan.inputs[name][...] = array
