@@ -88,7 +88,9 @@ class _Rebuilder:
         arrays = [operand.array for operand in operands if operand.array is not None]
         if len(arrays) == len(operands) and node.size <= (1 if op.is_view else _FOLD_LIMIT):
             return self._merged(constant(np.array(compute(op, arrays))))
-        better = op.simplify(*operands) or self.joined.part(node)
+        better = op.simplify(*operands)
+        if better is None:
+            better = self.joined.part(node)
         return self._merged(node) if better is None or self._repeats_work(better, operands) else self._absorbed(better)
 
     def _repeats_work(self, better: Value, operands: Sequence[Value]) -> bool:

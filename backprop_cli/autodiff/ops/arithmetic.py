@@ -50,10 +50,10 @@ class Add(Elementwise):
     def simplify(self, *x: Value) -> Value | None:
         """``x + 0 = x``; ``x + (-y) = x - y``; ``x + y * (-c) = x - y * c`` for a constant c > 0."""
         a, b = x
-        same = _neutral(a, b, 0.0)
-        if same is None:
-            same = _neutral(b, a, 0.0)
-        return same or _difference(a, b) or _difference(b, a) or super().simplify(*x)
+        for found in (_neutral(a, b, 0.0), _neutral(b, a, 0.0), _difference(a, b), _difference(b, a)):
+            if found is not None:
+                return found
+        return super().simplify(*x)
 
 
 def _difference(x: Value, y: Value) -> Value | None:
@@ -111,12 +111,10 @@ class Multiply(Elementwise):
     def simplify(self, *x: Value) -> Value | None:
         """``x * 1 = x``; numbers of a product are gathered, and a reciprocal becomes a division."""
         a, b = x
-        same = _neutral(a, b, 1.0)
-        if same is None:
-            same = _neutral(b, a, 1.0)
-        if same is not None:
-            return same
-        return _gathered(a, b) or _gathered(b, a) or super().simplify(*x)
+        for found in (_neutral(a, b, 1.0), _neutral(b, a, 1.0), _gathered(a, b), _gathered(b, a)):
+            if found is not None:
+                return found
+        return super().simplify(*x)
 
 
 def _gathered(x: Value, y: Value) -> Value | None:
