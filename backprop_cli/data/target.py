@@ -15,6 +15,7 @@ from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, mi
 from backprop_cli.data.table import Array, Cell, Table, Text, show
 from backprop_cli.errors import DataError, SettingError, listing
 from backprop_cli.nn.class_name import Places, exact, spelled
+from backprop_cli.nn.task import TASKS
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
@@ -98,7 +99,7 @@ class FittedTarget:
     def from_json(tree: dict[str, Any]) -> FittedTarget:
         """The inverse of ``to_json``."""
         return FittedTarget(
-            task=tree["task"],
+            task=TASKS.get(tree["task"], tree["task"]),
             columns=None if tree["columns"] is None else tuple(tree["columns"]),
             names=tuple(tree["names"]),
             classes=tuple(tuple(classes) for classes in tree["classes"]),

@@ -20,6 +20,7 @@ from backprop_cli.data.tokenizer import NEWLINE, Tokenizer, Tokens
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError
 from backprop_cli.memory import shortage
+from backprop_cli.nn.task import TOKENS
 
 if TYPE_CHECKING:
     from backprop_cli.nn.loss import Task
@@ -59,7 +60,7 @@ def fit_text(
         reason = f"the network computes with its inputs, and {file.name} has {count:,} different tokens"
         raise SettingError([(("model", "layers"), f"{reason}; begin with an embedding that has tokens: {count}")])
     nothing = np.zeros(0)
-    target = FittedTarget("tokens", (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
+    target = FittedTarget(TOKENS, (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
     return Transform((), target, shape, tokens, tokenizer)
 
 

@@ -1,4 +1,4 @@
-"""Counts of true and predicted labels, from which precision, recall and F1 are made."""
+"""Counts of true and predicted labels, from which precision, recall and F1 are computed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: 
 
 
 def positives(predictions: Predictions) -> tuple[Counts, Counts, Counts]:
-    """For each class, or binary output: how often it is rightly predicted, predicted, and true.
+    """For each class: numbers of correct predictions, of predictions, and of examples.
 
-    Classes that are neither predicted nor true are left out, as scikit-learn does: the data says nothing of them.
-    For binary outputs what counts is the 1s.
+    Classes that are neither predicted nor true are left out, as in scikit-learn. Of each binary output the 1s count.
     """
-    if predictions.task == "binary":
+    if not predictions.task.has_labels:
         predicted, true = predictions.labels, predictions.targets.astype(np.int64)
         return (predicted * true).sum(axis=0), predicted.sum(axis=0), true.sum(axis=0)
     counts = confusion(predictions.targets.astype(np.int64), predictions.labels, predictions.outputs.shape[1])
@@ -35,5 +34,5 @@ def positives(predictions: Predictions) -> tuple[Counts, Counts, Counts]:
 
 
 def ratio(part: Counts, whole: Counts) -> Array:
-    """``part / whole``, 0 where whole is 0."""
+    """``part / whole``; 0 where whole is 0."""
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)

@@ -1,10 +1,10 @@
-"""The contract of a loss: a cost an example, written in ops, and their mean. Its gradient is not a second formula."""
+"""The contract of a loss: a cost for each example, written in ops, and their mean. Its gradient follows from them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 from backprop_cli.autodiff import Array, Value, mean, one_hot, reshape
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.errors import ShapeError, UsageError
+from backprop_cli.nn.task import Task as Task  # plugins import it from here
+from backprop_cli.nn.task import task_of
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
-
-LABELLED = ("classes", "tokens")
-"""The tasks whose targets are labels: int64, one for each row of logits."""
-Task = Literal["classes", "binary", "regression", "tokens"]
-"""What the targets are: class labels (int64, shape (batch,)), 0/1 (batch, outputs), numbers (batch, outputs), or the
-labels of a sequence (int64, shape (batch, positions))."""
 
 
 class Loss(Settings):
@@ -29,24 +25,30 @@ class Loss(Settings):
     """kind of loss"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
-    """Settings that checks and tests build, beside those of the ``YAML:`` line."""
+    """Settings that checks and tests build, in addition to those of the ``YAML:`` line."""
     task: ClassVar[Task]
-    """What the targets must be."""
+    """What the targets are. A plugin may write its name: ``task = "regression"``."""
     applies: ClassVar[tuple[str, ...]] = ()
-    """Activations that it applies to the network's outputs itself: a network that ends in one has it twice."""
+    """Activations that the loss applies to the network's outputs: a network that ends in one would apply it twice."""
     keeps_unit: ClassVar[bool] = False
-    """Whether its targets mean something in their own unit only (counts, probabilities) and cannot be standardized."""
+    """Targets have a meaning only in their own unit (counts, probabilities) and cannot be standardized."""
     least_outputs: ClassVar[int] = 1
-    """With fewer outputs an example it says nothing, as of the direction of one number."""
+    """Fewest outputs of an example for which the loss is defined: a single number has no direction."""
     gives_probabilities: ClassVar[bool] = True
-    """Whether what it predicts of classes and binary targets are probabilities; else they are scores."""
+    """Predictions of classes and binary targets are probabilities; otherwise they are scores."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "task" in vars(cls):
+            cls.task = task_of(cls.task)
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """What each example costs; where an example has several outputs it may be a cost for each of them.
+        """The cost of each example, or one for each of its outputs.
 
         Shapes: outputs (batch, ...), the network's: logits for classes and binary targets; targets as the task says;
-                out (batch,), or (batch, n), of which an example's cost is the mean
-        Raises: ShapeError where outputs and targets do not fit.
+                out (batch,), or (batch, n): an example's cost is their mean
+        Raises: ShapeError if outputs and targets do not fit.
         """
         raise NotImplementedError
 
@@ -55,12 +57,12 @@ class Loss(Settings):
     ) -> Value:
         """The scalar loss: the mean of the costs, each times the weight of its class and of its example.
 
-        What is divided by is the size of the batch, not the sum of the weights, so that a batch's gradient is the
+        The sum is divided by the size of the batch, not by the sum of the weights, so that a batch's gradient is the
         mean of its examples'.
 
         Shapes: outputs and targets as for ``costs``; class_weights (classes,) and weights (batch,), in the outputs'
                 dtype; out ()
-        Raises: ShapeError where outputs and targets do not fit.
+        Raises: ShapeError if outputs and targets do not fit.
         """
         cost = self.costs(outputs, targets)
         if cost.shape[:1] != outputs.shape[:1]:
@@ -74,91 +76,84 @@ class Loss(Settings):
         return self.average(cost, targets)
 
     def average(self, costs: Value, targets: Value) -> Value:
-        """The mean of those costs that count: all of them."""
+        """The mean of the costs that count."""
         return mean(costs)
 
     def count(self, targets: Array) -> int:
-        """How many costs the mean is over, so that batches can be put together: the examples; for tokens the positions.
+        """The number of costs in the mean, so that means of batches can be combined: examples; of tokens positions.
 
         Shapes: targets (batch, ...)
         """
         return len(targets)
 
     def check(self, outputs: Value, targets: Value) -> None:
-        """Raise ShapeError unless outputs and targets are a number each, or a row of logits and a label."""
-        if self.task in LABELLED:
-            axes = 2 if self.task == "classes" else 3
-            if outputs.ndim != axes or targets.shape != outputs.shape[:-1]:
-                words = "(batch, classes)", "(batch,)"
-                if self.task == "tokens":
-                    words = "(batch, positions, tokens)", "(batch, positions)"
-                reason = f"needs outputs {words[0]} and labels {words[1]}"
-                raise ShapeError(f"loss {self.type}", reason, outputs=outputs.shape, labels=targets.shape)
-        elif outputs.shape != targets.shape:
-            # Shapes that merely broadcast, (batch, 1) and (batch,), would average over pairs of examples.
-            reason = "needs outputs and targets of one shape"
-            raise ShapeError(f"loss {self.type}", reason, outputs=outputs.shape, targets=targets.shape)
+        """Raise ShapeError unless outputs and targets have the shapes of the task."""
+        self.task.check(f"loss {self.type}", outputs.shape, targets.shape)
 
     def class_weights(self, classes: Sequence[Any], counts: Sequence[int]) -> NDArray[np.float64] | None:
-        """A weight a class (in the order of ``classes``) from the counts of the train split; None: all 1."""
+        """The weight of each of ``classes``, from the counts of the train split; None: all are 1."""
         return None
 
     def activate(self, outputs: Value) -> Value:
-        """Predictions from the network's outputs: probabilities where the outputs are logits."""
+        """Predictions from the network's outputs: probabilities if the outputs are logits."""
         return outputs
 
-    def evidence(self, outputs: Value, targets: Value) -> Value:
-        """What metrics are computed from: the predictions; for tokens less than that (``token_evidence``)."""
+    def metric_inputs(self, outputs: Value, targets: Value) -> Value:
+        """The batch's array that metrics are computed from: its predictions; of tokens ``token_ranks``."""
         return self.activate(outputs)
-
-    def target_shape(self, outputs: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of an example's targets, where the network's output has the shape ``outputs``."""
-        return outputs[:-1] if self.task in LABELLED else outputs
-
-    def outputs_for(self, targets: int) -> int:
-        """How many outputs a network needs for so many classes or target columns."""
-        return targets
-
-    def output_names(self, targets: Sequence[str]) -> list[str]:
-        """What a network's outputs are called, by the names of the target columns."""
-        return list(targets)
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """The quantiles of each target that the outputs are; empty: an output is one number for a target."""
+        """The quantiles that the network predicts of each target; empty: one output for each target."""
         return ()
 
-    def least(self, targets: Array, outputs: int) -> float:
-        """The least that any network can make of it on these targets, all weights 1; NaN where that is not known."""
+    def target_shape(self, outputs: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of an example's targets for a network's output of the shape ``outputs``."""
+        return self.task.target_shape((*outputs[:-1], outputs[-1] // self._outputs_per_target))
+
+    def outputs_for(self, targets: int) -> int:
+        """The outputs that a network needs for this number of classes or target columns."""
+        return targets * self._outputs_per_target
+
+    def output_names(self, targets: Sequence[str]) -> list[str]:
+        """Names of a network's outputs from those of the target columns: ``q0.1``; of several ``price_q0.1``."""
+        if self._outputs_per_target == 1:
+            return list(targets)
+        heads = [""] if len(targets) == 1 else [f"{name}_" for name in targets]
+        return [f"{head}q{level:g}" for head in heads for level in self.levels]
+
+    @property
+    def _outputs_per_target(self) -> int:
+        return max(1, len(self.levels))
+
+    def minimum(self, targets: Array, outputs: int) -> float:
+        """The loss of the best possible network on these targets, all weights 1; NaN if that is not known."""
         return 0.0
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
-        """The first target that it has no cost for, where the network has ``outputs`` outputs; None: there is none."""
+        """The first target that has no cost in a network with this number of outputs; None: all have one."""
         return None
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
-        """Targets to try it with, for outputs of the shape (batch, ...)."""
-        shape = (outputs[0], *self.target_shape(outputs[1:]))
-        if self.task in LABELLED:
-            return rng.integers(0, outputs[-1], shape)
-        return rng.integers(0, 2, shape).astype(np.float64) if self.task == "binary" else rng.standard_normal(shape)
+        """Random targets for outputs of the shape (batch, ...), to check the loss at."""
+        return self.task.draw(rng, (outputs[0], *self.target_shape(outputs[1:])), outputs[-1])
 
 
 def first_place(wrong: NDArray[np.bool_]) -> tuple[int, ...] | None:
-    """The index of the first that is true; None: there is none."""
+    """The index of the first true entry; None: all are false."""
     return tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.any() else None
 
 
 @dataclass(frozen=True)
 class WrongTarget:
-    """Where a target is among the targets, and what is wrong: ``expected a count of at least 0, got -1``."""
+    """The index of a target, and what is wrong with it: ``expected a count of at least 0, got -1``."""
 
     index: tuple[int, ...]
     reason: str
 
 
 class ClassWeightError(UsageError):
-    """Weights of classes that there are not; ``reasons``: what is wrong, by the name as it is written."""
+    """Weights of unknown classes; ``reasons``: what is wrong, by the name as it is written."""
 
     def __init__(self, reasons: Mapping[Any, str]):
         self.reasons = dict(reasons)

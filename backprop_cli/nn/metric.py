@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.nn.loss import LABELLED, Loss, Task
+from backprop_cli.nn.loss import Loss
+from backprop_cli.nn.task import TOKENS, Task, task_of
 from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
@@ -22,9 +23,9 @@ class Predictions:
     """Predictions and truth of a whole split.
 
     ``outputs`` (examples, outputs): probabilities for classes and binary targets, numbers in the target's own unit
-    for regression. ``targets``: int64 labels (examples,) for classes; (examples, outputs) otherwise. Of tokens there
-    are the counts alone: whole distributions would be a number for each token at each position. ``levels``: the
-    quantiles that the outputs are of each target, side by side; empty: they are one number for each.
+    for regression. ``targets``: int64 labels (examples,) for classes; (examples, outputs) otherwise. For tokens only
+    counts are kept: distributions would take a number for each token at each position. ``levels``: the quantiles
+    that the outputs are of each target; empty: one output for each target.
     """
 
     task: Task
@@ -35,18 +36,17 @@ class Predictions:
 
     @classmethod
     def of_tokens(cls, counts: TokenCounts) -> Predictions:
-        """What was counted of a whole split."""
-        return cls("tokens", np.empty((0, counts.tokens)), np.empty(0, np.int64), counts)
+        """The predictions of a whole split from its counts."""
+        return cls(TOKENS, np.empty((0, counts.tokens)), np.empty(0, np.int64), counts)
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """Predicted label: the most probable class (the first of equals); for binary targets 1 where p >= 0.5."""
-        found = np.argmax(self.outputs, axis=-1) if self.task in LABELLED else self.outputs >= 0.5
-        return np.asarray(found, dtype=np.int64)
+        """Predicted labels: the most probable class (of equals the first); for binary targets 1 if p >= 0.5."""
+        return self.task.predicted_labels(self.outputs)
 
     @cached_property
     def numbers(self) -> Array:
-        """One number a target, float64 (examples, targets): of several quantiles the one nearest the median."""
+        """One number for each target, float64 (examples, targets): of several quantiles the one nearest 0.5."""
         outputs = self.outputs.astype(np.float64)
         if len(self.levels) < 2:
             return outputs
@@ -66,21 +66,27 @@ class Metric(Settings):
     """kind of metric"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
-    """Settings that tests build beside those of the ``YAML:`` line."""
+    """Settings that tests build, in addition to those of the ``YAML:`` line."""
     tasks: ClassVar[tuple[Task, ...]]
-    """The tasks it makes sense for; any other is a configuration error."""
+    """The tasks that it is defined for; any other is a configuration error. A plugin may write their names."""
     needs_probabilities: ClassVar[bool] = False
-    """Whether scores of classes are not enough."""
+    """It is not defined for scores that are not probabilities."""
     better: ClassVar[Literal["max", "min"]]
     """Which way is better, for `mode: auto`."""
 
     @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "tasks" in vars(cls):
+            cls.tasks = tuple(map(task_of, cls.tasks))
+
+    @classmethod
     def suits(cls, loss: Loss) -> bool:
-        """Whether it says something of what a network trained with this loss predicts."""
+        """Whether it is defined for the predictions of a network that is trained with this loss."""
         return loss.task in cls.tasks and (loss.gives_probabilities or not cls.needs_probabilities)
 
     def misfit(self, task: Task, outputs: int) -> str | None:
-        """Why it says nothing about so many classes (binary targets: outputs), and the way out; None where it fits."""
+        """Why it is of no use with this number of outputs, and what to do; None if it is of use."""
         return None
 
     def compute(self, predictions: Predictions) -> float:
@@ -93,6 +99,6 @@ MetricType = Annotated[Metric, Choice(METRICS)]
 
 
 def better(monitor: str) -> Literal["max", "min"]:
-    """Which way a monitored value (``validation/accuracy``) is better: as its metric says, down for any other."""
+    """Which way a monitored value (``validation/accuracy``) is better: as its metric says, else smaller."""
     name = monitor.rpartition("/")[2]
     return METRICS[name].better if name in METRICS else "min"

@@ -1,4 +1,4 @@
-"""What metrics of tokens are made of: sums over positions, which add up over batches."""
+"""Sums over positions from which metrics of tokens are computed; sums of batches add up."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from backprop_cli.autodiff import Array, Value, concat, constant, equal, greater
 from backprop_cli.autodiff import sum as sum_
 
 
-def token_evidence(logits: Value, labels: Value, counts: Value) -> Value:
-    """For each position ``-log(p[label])`` in nats, and how many tokens are before the label: those more probable, and
-    of equals the first; -1 where the position does not count.
+def token_ranks(logits: Value, labels: Value, counts: Value) -> Value:
+    """For each position ``-log(p[label])`` in nats, and the rank of the label among the tokens.
+
+    The rank is the number of tokens that are more probable, or as probable and earlier; -1 at positions that do not
+    count.
 
     Shapes: logits (batch, positions, tokens), labels (batch, positions), counts (batch, positions) 0 or 1
             -> (batch, positions, 2)
@@ -26,32 +28,31 @@ def token_evidence(logits: Value, labels: Value, counts: Value) -> Value:
 
 
 class TokenCounts:
-    """Sums over the positions that count, so far.
+    """Sums over the positions that count.
 
-    ``sums`` (1 + tokens,): nats of the labels, then how many labels had 0, 1, ... tokens before them. It is given where
-    counting goes on.
+    ``sums`` (1 + tokens,): nats of the labels, then the numbers of labels of rank 0, 1, ...; given to resume counting.
     """
 
     def __init__(self, tokens: int, sums: NDArray[np.float64] | None = None):
         self.tokens = tokens
         self.sums = np.zeros(1 + tokens) if sums is None else sums
 
-    def add(self, evidence: Array) -> None:
-        """Another batch's ``token_evidence``. Shapes: (batch, positions, 2)."""
-        before = evidence[..., 1].astype(np.int64).ravel() + 1
+    def add(self, ranks: Array) -> None:
+        """Add the ``token_ranks`` of a batch. Shapes: ranks (batch, positions, 2)."""
+        before = ranks[..., 1].astype(np.int64).ravel() + 1
         self.sums[1:] += np.bincount(before, minlength=1 + self.tokens)[1:]
-        self.sums[0] += evidence[..., 0].sum(dtype=np.float64)
+        self.sums[0] += ranks[..., 0].sum(dtype=np.float64)
 
     @property
     def positions(self) -> float:
-        """How many positions counted."""
+        """Number of positions that counted."""
         return float(self.sums[1:].sum())
 
     @property
     def nats(self) -> float:
-        """Mean of ``-log(p[label])`` over them; NaN where there are none."""
+        """Mean of ``-log(p[label])`` over them; NaN if no position counted."""
         return float(self.sums[0]) / self.positions if self.positions else float("nan")
 
     def within(self, first: int) -> float:
-        """The share of labels that are among the ``first`` most probable tokens; NaN where there are none."""
+        """The share of labels among the ``first`` most probable tokens; NaN if no position counted."""
         return float(self.sums[1 : 1 + first].sum()) / self.positions if self.positions else float("nan")

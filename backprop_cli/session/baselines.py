@@ -8,6 +8,7 @@ import numpy as np
 
 from backprop_cli.data.examples import Split
 from backprop_cli.nn.metric import Metric, Predictions
+from backprop_cli.nn.task import REGRESSION
 from backprop_cli.training.evaluation import Untransform
 
 Baselines = Mapping[str, Mapping[str, float]]
@@ -22,7 +23,7 @@ def baselines_of(splits: Mapping[str, Split], metrics: Sequence[Metric], untrans
             known = np.isfinite(predicted).all(axis=1)
             if known.any():
                 targets = untransform(np.asarray(split.targets, np.float64)) if split.exact is None else split.exact
-                shown = Predictions("regression", predicted[known], targets[known])
+                shown = Predictions(REGRESSION, predicted[known], targets[known])
                 values = {f"{name}/{metric.type}": metric.compute(shown) for metric in metrics}
                 found.setdefault(baseline, {}).update(values)
     return found

@@ -24,7 +24,6 @@ from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import ConfigError, DataError, MissingDataError, warnings_to
-from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import vocabulary_of, wire
@@ -221,9 +220,8 @@ def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int | None:
     """What the data asks of the last layer's width: the number of classes or of target columns; of tokens None where
     they are numbers without names.
     """
-    if loaded.config.loss.task in LABELLED:
-        return len(dataset.classes) if dataset.classes is not None else None
-    return int(dataset.train.targets.shape[1])
+    classes = None if dataset.classes is None else len(dataset.classes)
+    return loaded.config.loss.task.outputs_wanted(classes, dataset.train.targets.shape[1:])
 
 
 def check_targets(split: Split, recipe: Recipe) -> None:

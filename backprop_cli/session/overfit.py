@@ -52,7 +52,7 @@ def shortfall(recipe: Recipe, targets: Array, first: float, last: float) -> str 
 
     Nor is anything said where that is not known.
     """
-    least = recipe.loss.least(targets, recipe.model.output_shape[-1])
+    least = recipe.loss.minimum(targets, recipe.model.output_shape[-1])
     is_weighted = recipe.weighted or recipe.class_weights is not None
     near = least + NEAR * (first - least)
     if math.isnan(least) or (least != 0 and is_weighted) or last <= near:

@@ -21,7 +21,6 @@ from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.fitted import check_fitted
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError, ConfigError, Problem, warn
-from backprop_cli.nn.loss import LABELLED
 from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
@@ -212,7 +211,7 @@ def _check_outputs(path: Path, metadata: Mapping[str, Any], transform: Transform
     for name, here in (("classes", transform.classes), ("target_names", transform.target_names)):
         if metadata[name] != here:
             raise _misshapen(path, name, f"those of its transform, {shortened(json.dumps(here))}", metadata[name])
-    named = transform.classes if stored.original.config.loss.task in LABELLED else transform.target_names
+    named = transform.classes if stored.original.config.loss.task.has_labels else transform.target_names
     outputs = stored.model.output_shape[-1]
     if named is not None and stored.original.config.loss.outputs_for(len(named)) != outputs:
         raise CheckpointError(

@@ -29,7 +29,7 @@ from backprop_cli.execution.passes import simplify
 from backprop_cli.execution.recomputation import grad_recomputed
 from backprop_cli.nn.average import Average
 from backprop_cli.nn.layer import ParameterLayer
-from backprop_cli.nn.loss import LABELLED, Loss
+from backprop_cli.nn.loss import Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch, Optimizer
 from backprop_cli.nn.regularization import RegularizationSettings
@@ -114,7 +114,7 @@ class Recipe:
     @property
     def target_dtype(self) -> np.dtype[np.generic]:
         """int64 labels for classes and tokens, else the model's precision."""
-        return np.dtype(np.int64) if self.loss.task in LABELLED else self.model.dtype
+        return self.loss.task.target_dtype(self.model.dtype)
 
     def target_shape(self, batch: int) -> tuple[int, ...]:
         """(batch,) labels, (batch, positions) of tokens, or (batch, outputs)."""
@@ -212,15 +212,15 @@ def _gradient(
     return recipe.layout.join(dict(zip(names, found, strict=True)))
 
 
-def _evidence(recipe: Recipe, traced: Forward) -> Value:
-    return recipe.loss.evidence(traced.outputs, traced.inputs[TARGETS])
+def _metric_inputs(recipe: Recipe, traced: Forward) -> Value:
+    return recipe.loss.metric_inputs(traced.outputs, traced.inputs[TARGETS])
 
 
 def _traced(recipe: Recipe, batch: int, predictions: bool) -> _Batch:
     traced = forward(recipe, batch, training=True)
     told = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
     if predictions:
-        told[PREDICTIONS] = _evidence(recipe, traced)
+        told[PREDICTIONS] = _metric_inputs(recipe, traced)
     gradient = _gradient(recipe, traced.loss + traced.regularization, traced.params, recipe.recompute)
     return _Batch(dict(traced.inputs), told, gradient, dict(traced.updates))
 
@@ -299,7 +299,7 @@ def shard_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program
     traced = forward(recipe, batch, training=True)
     outputs = {LOSS: traced.loss, GRADIENT: _gradient(recipe, traced.loss, traced.params, recipe.recompute)}
     if predictions:
-        outputs[PREDICTIONS] = _evidence(recipe, traced)
+        outputs[PREDICTIONS] = _metric_inputs(recipe, traced)
     return simplify(Program(traced.inputs, outputs))
 
 
@@ -318,7 +318,7 @@ def evaluation_step(recipe: Recipe, batch: int) -> Program:
     dropped.
     """
     traced = forward(recipe, batch, training=False)
-    return simplify(Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: _evidence(recipe, traced)}))
+    return simplify(Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: _metric_inputs(recipe, traced)}))
 
 
 def prediction_step(recipe: Recipe, batch: int) -> Program:

@@ -12,6 +12,7 @@ from data_support import Load
 
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.settings import DataSettings
+from backprop_cli.nn.task import task_of
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def load(folder: Path) -> Load:
         tokens = keys.pop("tokens", 256 if task == "tokens" else None)
         settings = DataSettings.model_validate(keys)
         return load_dataset(
-            settings, base=folder, seed=seed, dtype=dtype, task=task, input_shape=input_shape, tokens=tokens
+            settings, base=folder, seed=seed, dtype=dtype, task=task_of(task), input_shape=input_shape, tokens=tokens
         )
 
     return call

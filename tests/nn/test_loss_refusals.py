@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError
-from backprop_cli.nn.loss import LABELLED, LOSSES
+from backprop_cli.nn.loss import LOSSES
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_settings_out_of_range(settings, place, text):
 def test_shapes_that_do_not_fit(name, outputs, targets, text):
     loss = build(LOSSES, name)
     with pytest.raises(ShapeError) as caught:
-        loss.apply(ad.input_("o", outputs), ad.input_("t", targets, int if loss.task in LABELLED else float))
+        loss.apply(ad.input_("o", outputs), ad.input_("t", targets, int if loss.task.has_labels else float))
     assert str(caught.value) == text
 
 

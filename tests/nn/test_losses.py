@@ -13,7 +13,7 @@ from nn_support import build, distance, evaluate, inputs, label, samples, traced
 from scipy.special import xlogy
 
 from backprop_cli import autodiff as ad
-from backprop_cli.nn.loss import LABELLED, LOSSES
+from backprop_cli.nn.loss import LOSSES
 
 TORCH = json.loads(Path(__file__).with_name("torch_reference.json").read_text())["losses"]
 MORE = json.loads(Path(__file__).with_name("torch_losses.json").read_text())
@@ -110,7 +110,7 @@ def _data(loss, batch=6, seed=4, dtype="float64"):
     targets = loss.draw(rng, outputs.shape)
     if loss.task == "tokens":
         targets[rng.random(targets.shape) < 0.3] = loss.ignore
-    return outputs, targets if loss.task in LABELLED else targets.astype(dtype)
+    return outputs, targets if loss.task.has_labels else targets.astype(dtype)
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
@@ -288,13 +288,13 @@ def test_the_least_that_a_loss_can_be_is_what_the_best_outputs_give(keys, best, 
     loss, best, targets = build(LOSSES, keys), np.array(best), np.array(targets)
     out, x, feed = traced_loss(loss, best, targets)
     found, gradient = evaluate([out, *ad.gradients(out, [x])], feed)
-    assert found == pytest.approx(loss.least(targets, best.shape[-1]), abs=1e-12)
+    assert found == pytest.approx(loss.minimum(targets, best.shape[-1]), abs=1e-12)
     np.testing.assert_allclose(gradient, 0.0, atol=1e-12)
 
 
 def test_the_least_of_losses_with_targets_between_0_and_1_is_not_known():
     for name in ("binary_focal", "binary_hinge"):
-        assert np.isnan(build(LOSSES, name).least(np.array([[0.5]]), 1))
+        assert np.isnan(build(LOSSES, name).minimum(np.array([[0.5]]), 1))
 
 
 # ------------------------------------------------------------------------------------------------ tokens
@@ -307,11 +307,11 @@ def test_a_batch_of_tokens_of_which_none_counts_has_loss_0_and_no_gradient():
     assert (found.item(), gradient.any()) == (0.0, False)
 
 
-def test_evidence_of_tokens_is_nats_and_rank_of_each_label():
+def test_metric_inputs_of_tokens_is_nats_and_rank_of_each_label():
     """By hand: of equals the first token is before the others; a label that is ignored has the rank -1."""
     logits = np.log(np.array([[[0.5, 0.25, 0.25], [0.2, 0.4, 0.4], [0.2, 0.4, 0.4], [0.1, 0.2, 0.7]]]))
     values, feed = inputs(outputs=logits, targets=np.array([[0, 1, 2, -1]]))
     loss = build(LOSSES, "next_token")
-    (found,) = evaluate([loss.evidence(values["outputs"], values["targets"])], feed)
+    (found,) = evaluate([loss.metric_inputs(values["outputs"], values["targets"])], feed)
     np.testing.assert_allclose(found[0, :, 0], [-np.log(0.5), -np.log(0.4), -np.log(0.4), 0.0], rtol=1e-14)
     assert found[0, :, 1].tolist() == [0, 0, 1, -1]

@@ -16,8 +16,9 @@ from sklearn.metrics.pairwise import cosine_similarity
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import UsageError
 from backprop_cli.nn.confusion import confusion
-from backprop_cli.nn.loss import LABELLED, LOSSES
+from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.metric import METRICS, Predictions, better
+from backprop_cli.nn.task import BINARY, CLASSES, REGRESSION, task_of
 from backprop_cli.nn.token_counts import TokenCounts
 
 
@@ -95,10 +96,10 @@ def _predictions(task, examples, width, seed, dtype="float64"):
         return _tokens(examples, width, rng)
     outputs = rng.random((examples, width)).round(1)  # rounded: many ties
     if task == "classes":
-        return Predictions(task, outputs.astype(dtype), rng.integers(0, width, examples))
+        return Predictions(task_of(task), outputs.astype(dtype), rng.integers(0, width, examples))
     if task == "binary":
-        return Predictions(task, outputs.astype(dtype), rng.integers(0, 2, (examples, width)).astype(dtype))
-    return Predictions(task, outputs.astype(dtype), rng.normal(size=(examples, width)).astype(dtype))
+        return Predictions(task_of(task), outputs.astype(dtype), rng.integers(0, 2, (examples, width)).astype(dtype))
+    return Predictions(task_of(task), outputs.astype(dtype), rng.normal(size=(examples, width)).astype(dtype))
 
 
 def _suited(name, p):
@@ -121,9 +122,9 @@ def _tokens(examples, width, rng, positions=3):
     counts, loss = TokenCounts(width), build(LOSSES, "next_token")
     for part in (slice(0, 1), slice(1, None)):
         x, t = ad.input_("x", logits[part].shape), ad.input_("t", labels[part].shape, int)
-        counts.add(ad.evaluate([loss.evidence(x, t)], {x: logits[part], t: labels[part]})[0])
+        counts.add(ad.evaluate([loss.metric_inputs(x, t)], {x: logits[part], t: labels[part]})[0])
     probs = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    counts.flat = Predictions("classes", probs[labels >= 0], labels[labels >= 0])
+    counts.flat = Predictions(CLASSES, probs[labels >= 0], labels[labels >= 0])
     return Predictions.of_tokens(counts)
 
 
@@ -135,7 +136,7 @@ CASES = [(name, settings, task) for name, cls in METRICS.items() for settings in
 @given(count=st.integers(2, 30), width=st.integers(1, 4), seed=st.integers(0, 10_000))
 def test_is_scikit_learns(name, settings, task, count, width, seed):
     metric = build(METRICS, {"type": name, **settings})
-    predictions = _predictions(task, count, max(width, 2) if task in LABELLED else width, seed)
+    predictions = _predictions(task, count, max(width, 2) if task.has_labels else width, seed)
     predictions = _suited(name, predictions)
     found = metric.compute(predictions)
     assert isinstance(found, float)
@@ -161,10 +162,10 @@ def test_precision_of_the_outputs_does_not_matter(name, settings, task):
 
 
 def test_predicted_labels_of_ties_and_of_the_threshold():
-    ties = Predictions("classes", np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]]), np.array([0, 2]))
+    ties = Predictions(CLASSES, np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]]), np.array([0, 2]))
     assert ties.labels.tolist() == [0, 1]
     assert ties.labels.dtype == np.int64
-    half = Predictions("binary", np.array([[0.5], [np.nextafter(0.5, 0)]]), np.ones((2, 1)))
+    half = Predictions(BINARY, np.array([[0.5], [np.nextafter(0.5, 0)]]), np.ones((2, 1)))
     assert half.labels.tolist() == [[1], [0]]
 
 
@@ -204,12 +205,12 @@ def test_top_k_with_k_classes_is_1():
     ],
 )
 def test_metrics_that_do_not_fit_the_data(metric, task, outputs, said):
-    assert build(METRICS, metric).misfit(task, outputs) == said
+    assert build(METRICS, metric).misfit(task_of(task), outputs) == said
 
 
 def _roc_auc(scores, targets):
     return build(METRICS, "roc_auc").compute(
-        Predictions("binary", np.array(scores)[:, None], np.array(targets, float)[:, None])
+        Predictions(BINARY, np.array(scores)[:, None], np.array(targets, float)[:, None])
     )
 
 
@@ -237,7 +238,7 @@ def test_area_of_a_million_examples_is_quick():
 @pytest.mark.parametrize("average", ["macro", "weighted"])
 def test_area_of_three_classes_is_the_mean_of_one_against_the_rest(average):
     scores = np.array([[0.8, 0.1, 0.1], [0.6, 0.2, 0.2], [0.3, 0.3, 0.4], [0.4, 0.4, 0.2]])
-    predictions = Predictions("classes", scores, np.array([0, 0, 1, 2]))
+    predictions = Predictions(CLASSES, scores, np.array([0, 0, 1, 2]))
     by_hand = [1.0, 2 / 3, 0.5]  # of 4, 3 and 3 pairs: all, two, and one with two ties
     weights = np.array([2, 1, 1]) if average == "weighted" else np.ones(3)
     found = build(METRICS, {"type": "roc_auc", "average": average}).compute(predictions)
@@ -245,30 +246,30 @@ def test_area_of_three_classes_is_the_mean_of_one_against_the_rest(average):
 
 
 def test_area_where_a_class_is_missing_is_nan():
-    predictions = Predictions("classes", np.full((4, 3), 1 / 3), np.array([0, 0, 1, 1]))
+    predictions = Predictions(CLASSES, np.full((4, 3), 1 / 3), np.array([0, 0, 1, 1]))
     for average in ("macro", "weighted"):
         assert math.isnan(build(METRICS, {"type": "roc_auc", "average": average}).compute(predictions))
 
 
 def test_area_of_a_single_class_is_refused():
     with pytest.raises(UsageError) as caught:
-        build(METRICS, "roc_auc").compute(Predictions("classes", np.ones((3, 1)), np.zeros(3, np.int64)))
+        build(METRICS, "roc_auc").compute(Predictions(CLASSES, np.ones((3, 1)), np.zeros(3, np.int64)))
     assert str(caught.value) == "metric roc_auc: needs at least two classes, got 1; leave it out"
 
 
 @pytest.mark.parametrize(("outputs", "value"), [([2.0, 2.0], 1.0), ([2.0, 3.0], 0.0)])
 def test_r2_of_a_constant_target(outputs, value):
-    predictions = Predictions("regression", np.array(outputs)[:, None], np.full((2, 1), 2.0))
+    predictions = Predictions(REGRESSION, np.array(outputs)[:, None], np.full((2, 1), 2.0))
     assert build(METRICS, "r2").compute(predictions) == value
 
 
 def test_r2_of_one_example_is_nan():
-    assert math.isnan(build(METRICS, "r2").compute(Predictions("regression", np.ones((1, 1)), np.ones((1, 1)))))
+    assert math.isnan(build(METRICS, "r2").compute(Predictions(REGRESSION, np.ones((1, 1)), np.ones((1, 1)))))
 
 
 def test_a_class_that_is_never_predicted_counts_0_and_one_that_is_nowhere_does_not_count():
     outputs = np.eye(4)[[0, 0, 2]]
-    predictions = Predictions("classes", outputs, np.array([0, 1, 2]))
+    predictions = Predictions(CLASSES, outputs, np.array([0, 1, 2]))
     assert build(METRICS, "precision").compute(predictions) == pytest.approx((1 / 2 + 0 + 1) / 3)
     assert build(METRICS, "recall").compute(predictions) == pytest.approx((1 + 0 + 1) / 3)
     assert build(METRICS, "f1").compute(predictions) == pytest.approx((2 / 3 + 0 + 1) / 3)
@@ -307,7 +308,7 @@ def test_a_perplexity_without_end_is_infinite():
 
 
 def _regression(outputs, targets, **more):
-    return Predictions("regression", np.array(outputs), np.array(targets), **more)
+    return Predictions(REGRESSION, np.array(outputs), np.array(targets), **more)
 
 
 @pytest.mark.parametrize(
@@ -342,5 +343,5 @@ def test_quantiles_are_measured_by_their_own_levels_and_other_metrics_by_the_med
 
 
 def test_log_loss_of_a_class_that_was_said_to_be_impossible():
-    sure = Predictions("classes", np.array([[1.0, 0.0]], np.float32), np.array([1]))
+    sure = Predictions(CLASSES, np.array([[1.0, 0.0]], np.float32), np.array([1]))
     assert build(METRICS, "log_loss").compute(sure) == pytest.approx(-math.log(2**-23))

@@ -11,6 +11,7 @@ from training_support import DROPOUT, Examples, epochs, examples, losses, made, 
 
 from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.metric import METRICS, Predictions
+from backprop_cli.nn.task import CLASSES
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.events import Epoch, Step, Stopped
 from backprop_cli.training.loop import Trainer
@@ -127,7 +128,7 @@ def test_metrics_are_of_the_whole_split_not_means_of_batches():
     hidden = np.tanh(held_out.inputs @ params["dense_1.weight"].T + params["dense_1.bias"])
     logits = hidden @ params["dense_2.weight"].T + params["dense_2.bias"]
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    f1 = made(METRICS, "f1").compute(Predictions("classes", p, held_out.targets))
+    f1 = made(METRICS, "f1").compute(Predictions(CLASSES, p, held_out.targets))
     assert epoch.metrics["validation/f1"] == pytest.approx(f1, rel=1e-12)
     loss = -np.log(p[np.arange(1100), held_out.targets]).mean()
     assert epoch.metrics["validation/loss"] == pytest.approx(loss, rel=1e-12)

@@ -17,11 +17,11 @@ class CrossEntropy(ClassLoss):
     """``loss = mean(w[y] * -sum_c q[c] * log(p[c]))`` over the batch, ``p = softmax(logits)``, in nats.
 
     ``q[c] = (1 - label_smoothing) * (c == y) + label_smoothing / classes``. ``w`` is 1 unless ``class_weight`` says
-    otherwise: ``balanced`` is ``examples / (classes * count[c])`` over the train split (1 for a class it lacks), a
-    mapping names classes (1 for those it leaves out).
+    otherwise. ``balanced`` is ``examples / (classes * count[c])`` over the train split (1 for a class it lacks). A
+    mapping gives weights by class name (1 for those it leaves out).
 
     The weighted sum is divided by the size of the batch, so that a batch's gradient is the mean of its examples'.
-    PyTorch divides it by the sum of the batch's weights, and weights the smoothed part class by class.
+    PyTorch divides by the sum of the batch's weights, and weights the smoothed part class by class.
 
     Shapes: logits (batch, classes), labels (batch,) -> ()
     YAML:   {type: cross_entropy, label_smoothing: 0.1, class_weight: balanced}
@@ -35,10 +35,9 @@ class CrossEntropy(ClassLoss):
     """share of the target spread evenly over all classes"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """Cross entropy of q and p."""
         self.check(outputs, targets)
         return softmax_cross_entropy(outputs, targets, self.label_smoothing)
 
-    def least(self, targets: Array, outputs: int) -> float:
+    def minimum(self, targets: Array, outputs: int) -> float:
         """The entropy of q."""
         return smoothed_entropy(outputs, self.label_smoothing)

@@ -1,4 +1,4 @@
-"""Cross entropy that looks away from what is right already."""
+"""Focal loss of one class among several."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from backprop_cli.nn.losses._shared.focal_cost import focal_cost
 class Focal(ClassLoss):
     """``loss = mean(w[y] * (1 - p[y])^gamma * -log(p[y]))`` over the batch, ``p = softmax(logits)``, in nats.
 
-    ``gamma`` 0 is cross_entropy. ``w``, the paper's alpha, is 1 unless ``class_weight`` says otherwise, as in
-    cross_entropy. ``binary_focal`` is for yes-or-no targets.
+    Cross entropy that down-weights well-classified examples; ``gamma`` 0 is cross_entropy. ``w``, the paper's alpha, is
+    1 unless ``class_weight`` says otherwise, as in cross_entropy. ``binary_focal`` is for yes-or-no targets.
 
     Shapes: logits (batch, classes), labels (batch,) -> ()
     YAML:   {type: focal, gamma: 2.0}
@@ -29,12 +29,12 @@ class Focal(ClassLoss):
     type: Literal["focal"] = "focal"
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"gamma": 0.5}, {"class_weight": {0: 0.5, 2: 3}})
     gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
-    """how much less what is predicted well counts"""
+    """focusing parameter: larger values down-weight easy examples more"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``focal_cost`` of the label's logit above the others' ``logsumexp``, whose sigmoid is ``p[y]``."""
+        """``focal_cost(logit[y] - logsumexp(other logits))``: the sigmoid of the difference is ``p[y]``."""
         self.check(outputs, targets)
         chosen = one_hot(targets, outputs.shape[1], outputs.dtype)
-        nothing = float(np.finfo(outputs.dtype).min)  # finite: with one class it is the only logit left
+        nothing = float(np.finfo(outputs.dtype).min)  # finite: with one class no other logit is left
         others = logsumexp(where(chosen, nothing, outputs), 1)
         return focal_cost(sum_(chosen * outputs, 1) - others, self.gamma)

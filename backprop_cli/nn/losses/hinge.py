@@ -1,4 +1,4 @@
-"""The margin by which the right class wins."""
+"""Hinge loss of one class among several."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from backprop_cli.nn.losses._shared.class_loss import ClassLoss
 class Hinge(ClassLoss):
     """``loss = mean(w[y] * sum_{c != y} max(0, margin - x[y] + x[c])^power / classes)``, x the network's scores.
 
-    For classes, all wrong ones against the right one; ``binary_hinge`` is for yes-or-no targets. It is PyTorch's
-    MultiMarginLoss with ``p`` for ``power``. ``w`` is 1 unless ``class_weight`` says otherwise, as in cross_entropy.
-    The derivative at a joint is 0. Predictions are the scores through a softmax: their order is that of the scores, but
-    they are no probabilities.
+    Every wrong class against the right one; ``binary_hinge`` is for yes-or-no targets. It is PyTorch's MultiMarginLoss,
+    which calls ``power`` p. ``w`` is 1 unless ``class_weight`` says otherwise, as in cross_entropy. The derivative at a
+    kink is 0. Predictions are the softmax of the scores: they have the order of the scores, but are not probabilities.
 
     Shapes: scores (batch, classes), labels (batch,) -> ()
     YAML:   {type: hinge, margin: 1.0, power: 2}
@@ -30,15 +29,14 @@ class Hinge(ClassLoss):
     gives_probabilities: ClassVar[bool] = False
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"margin": 0.5, "power": 2}, {"class_weight": {0: 0.5, 2: 3}})
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """by how much the right class must win to cost nothing"""
+    """lead of the right class from which another class costs nothing"""
     power: Literal[1, 2] = 1
-    """1: what is missing from the margin; 2: its square"""
+    """1: the cost is the distance to the margin; 2: its square"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """What is missing from the margin, over all classes but the right one."""
         self.check(outputs, targets)
         chosen = one_hot(targets, outputs.shape[1], outputs.dtype)
         right = sum_(chosen * outputs, 1, keepdims=True)
-        # The difference comes first: added to a score of 1e8, the margin is lost in float32.
+        # The difference comes first: a margin added to a score of 1e8 is lost in float32.
         missing = relu(outputs - right + self.margin) * (1.0 - chosen)
         return sum_(missing if self.power == 1 else square(missing), 1) * (1.0 / outputs.shape[1])

@@ -1,4 +1,4 @@
-"""Squared near, absolute far."""
+"""Huber loss: squared near 0, absolute far from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from backprop_cli.autodiff import Value, clip
-from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.nn.loss import LOSSES, Loss
+from backprop_cli.nn.task import REGRESSION, Task
 
 
 @LOSSES.register
@@ -22,10 +23,10 @@ class Huber(Loss):
     """
 
     type: Literal["huber"] = "huber"
-    task: ClassVar[Task] = "regression"
+    task: ClassVar[Task] = REGRESSION
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"delta": 0.5})
     delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """difference from which the loss is linear, in the target's unit"""
+    """difference from which the loss grows linearly, in the target's unit"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """``c * (r - c / 2)`` with ``c = clip(r, -delta, delta)``, which is both branches in one."""

@@ -1,4 +1,4 @@
-"""How far predicted probabilities are from given ones."""
+"""Kullback-Leibler divergence of given and predicted probabilities."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Value, constant, greater, log, log_softmax, softmax, where
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget, first_place
+from backprop_cli.nn.loss import LOSSES, Loss, WrongTarget, first_place
+from backprop_cli.nn.task import REGRESSION, Task
 
 _TOLERANCE = 1e-3
-"""How far from 1 given probabilities may sum to: they may be rounded to a few digits."""
+"""Largest distance from 1 of a sum of given probabilities, which may be rounded to a few digits."""
 
 
 @LOSSES.register
 class KlDivergence(Loss):
     """``loss = mean(sum_c t[c] * (log(t[c]) - log(p[c])))`` over the batch, ``p = softmax(logits)``, in nats.
 
-    The targets t of an example are probabilities, one a column, that sum to 1; where one is 0 it costs nothing. The
-    gradient is that of the cross entropy with soft targets. As PyTorch's KLDivLoss with ``batchmean`` of log_softmax.
+    The targets t of an example are probabilities that sum to 1, one in each column. A target of 0 costs nothing. The
+    gradient is the one of cross entropy with soft targets. It is PyTorch's KLDivLoss with ``batchmean`` of log_softmax.
 
     Shapes: logits, targets (batch, outputs) -> ()
     YAML:   kl_divergence
-    Raises: DataError for targets that are no probabilities.
+    Raises: DataError for targets that are not probabilities.
     Source: Kullback & Leibler, On Information and Sufficiency (1951), equation 2.4.
     """
 
     type: Literal["kl_divergence"] = "kl_divergence"
-    task: ClassVar[Task] = "regression"
+    task: ClassVar[Task] = REGRESSION
     applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     keeps_unit: ClassVar[bool] = True
     least_outputs: ClassVar[int] = 2
@@ -40,11 +41,9 @@ class KlDivergence(Loss):
         return sum_(targets * (log(there) - log_softmax(outputs, 1)), 1)
 
     def activate(self, outputs: Value) -> Value:
-        """Probabilities."""
         return softmax(outputs)
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
-        """A probability below 0, or an example's that do not sum to 1."""
         place = first_place(targets < 0)
         if place is not None:
             return WrongTarget(place, f"expected a probability from 0 to 1, got {targets[place]:.6g}")
@@ -55,6 +54,6 @@ class KlDivergence(Loss):
         return None
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
-        """Probabilities, none of them 0: there the derivative by the target is infinite."""
+        """Probabilities above 0: at 0 the derivative with respect to the target is infinite."""
         shares = 0.1 + rng.random(outputs)
         return np.asarray(shares / shares.sum(axis=1, keepdims=True))

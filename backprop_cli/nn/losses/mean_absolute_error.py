@@ -1,11 +1,12 @@
-"""Absolute differences."""
+"""Mean absolute error."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Value, absolute
-from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.nn.loss import LOSSES, Loss
+from backprop_cli.nn.task import REGRESSION, Task
 
 
 @LOSSES.register
@@ -17,9 +18,8 @@ class MeanAbsoluteError(Loss):
     """
 
     type: Literal["mean_absolute_error"] = "mean_absolute_error"
-    task: ClassVar[Task] = "regression"
+    task: ClassVar[Task] = REGRESSION
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``|outputs - targets|``."""
         self.check(outputs, targets)
         return absolute(outputs - targets)

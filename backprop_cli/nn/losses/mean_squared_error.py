@@ -1,11 +1,12 @@
-"""Squared differences."""
+"""Mean squared error."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Value, square
-from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.nn.loss import LOSSES, Loss
+from backprop_cli.nn.task import REGRESSION, Task
 
 
 @LOSSES.register
@@ -17,9 +18,8 @@ class MeanSquaredError(Loss):
     """
 
     type: Literal["mean_squared_error"] = "mean_squared_error"
-    task: ClassVar[Task] = "regression"
+    task: ClassVar[Task] = REGRESSION
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``(outputs - targets)^2``."""
         self.check(outputs, targets)
         return square(outputs - targets)

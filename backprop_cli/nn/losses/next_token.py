@@ -9,9 +9,10 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Array, Value, cast, constant, equal, maximum, softmax
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget, first_place
+from backprop_cli.nn.loss import LOSSES, Loss, WrongTarget, first_place
 from backprop_cli.nn.losses._shared.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
-from backprop_cli.nn.token_counts import token_evidence
+from backprop_cli.nn.task import TOKENS, Task
+from backprop_cli.nn.token_counts import token_ranks
 
 NO_TOKEN = -1
 """The label of positions after the end of a text."""
@@ -21,11 +22,10 @@ NO_TOKEN = -1
 class NextToken(Loss):
     """``loss = sum(w * -sum_c q[c] * log(p[c])) / positions``, ``p = softmax(logits)``, in nats a position.
 
-    ``q[c] = (1 - label_smoothing) * (c == label) + label_smoothing / tokens`` at the positions that count, which are
-    those whose label is not ``ignore``; ``w`` is the example's weight where ``data.sample_weight`` is set, else 1. What
-    is divided by is the number of positions that count: in a batch those of the batch, in evaluation those of the whole
-    split. As PyTorch's CrossEntropyLoss, whose ``ignore_index`` is -100, and which is NaN where no position counts:
-    here that is 0.
+    ``q[c] = (1 - label_smoothing) * (c == label) + label_smoothing / tokens``. The sum is over the positions that
+    count: those whose label is not ``ignore``. ``w`` is the example's weight if ``data.sample_weight`` is set, else 1.
+    ``positions`` is the number of positions that count: in the batch, or in evaluation in the whole split. PyTorch's
+    CrossEntropyLoss has an ``ignore_index`` of -100, and is NaN if no position counts; here the loss is then 0.
 
     Shapes: logits (batch, positions, tokens), labels (batch, positions) -> ()
     YAML:   {type: next_token, label_smoothing: 0.1}
@@ -34,49 +34,44 @@ class NextToken(Loss):
     """
 
     type: Literal["next_token"] = "next_token"
-    task: ClassVar[Task] = "tokens"
+    task: ClassVar[Task] = TOKENS
     applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"label_smoothing": 0.2}, {"ignore": 1})
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """share of the target spread evenly over all tokens"""
     ignore: int = -1
-    """label of the positions that do not count; those after the end of a text, -1, never do"""
+    """label of positions that do not count; positions after the end of a text, -1, never count"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """Cross entropy of q and p; 0 at positions that do not count. Shapes: (batch, positions)."""
+        """Cross entropy of q and p; 0 at positions that do not count. Shapes: out (batch, positions)."""
         self.check(outputs, targets)
         cost = softmax_cross_entropy(outputs, targets, self.label_smoothing)
         return cost * self._counts(targets, outputs.dtype)
 
     def average(self, costs: Value, targets: Value) -> Value:
-        """Their sum over the number of positions that count."""
         return sum_(costs) / maximum(sum_(self._counts(targets, costs.dtype)), 1.0)
 
     def count(self, targets: Array) -> int:
-        """Positions that count."""
         return int(np.count_nonzero((targets != self.ignore) & (targets != NO_TOKEN)))
 
     def _counts(self, targets: Value, dtype: np.dtype[Any]) -> Value:
-        """1 where a position counts, else 0."""
+        """1 at positions that count, else 0."""
         counts = 1.0 - cast(equal(targets, constant(NO_TOKEN, np.int64)), dtype)
         if self.ignore == NO_TOKEN:
             return counts
         return counts * (1.0 - cast(equal(targets, constant(self.ignore, np.int64)), dtype))
 
-    def least(self, targets: Array, outputs: int) -> float:
+    def minimum(self, targets: Array, outputs: int) -> float:
         """The entropy of q."""
         return smoothed_entropy(outputs, self.label_smoothing)
 
     def activate(self, outputs: Value) -> Value:
-        """Probabilities of the tokens at each position."""
         return softmax(outputs)
 
-    def evidence(self, outputs: Value, targets: Value) -> Value:
-        """Nats and rank of each label. Shapes: (batch, positions, 2)."""
-        return token_evidence(outputs, targets, self._counts(targets, outputs.dtype))
+    def metric_inputs(self, outputs: Value, targets: Value) -> Value:
+        return token_ranks(outputs, targets, self._counts(targets, outputs.dtype))
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
-        """A label that is no output, and not the one that is ignored."""
         place = first_place(((targets < 0) | (targets >= outputs)) & (targets != self.ignore))
         if place is None:
             return None

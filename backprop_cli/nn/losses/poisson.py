@@ -1,4 +1,4 @@
-"""Counts whose logarithm is predicted."""
+"""Poisson regression: the network predicts the logarithm of a rate."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value, exp
-from backprop_cli.nn.loss import LOSSES, Loss, Task, WrongTarget, first_place
+from backprop_cli.nn.loss import LOSSES, Loss, WrongTarget, first_place
+from backprop_cli.nn.task import REGRESSION, Task
 
 
 @LOSSES.register
 class Poisson(Loss):
-    """``loss = mean(exp(x) - t * x)`` over batch and outputs, in nats; the network's x is the logarithm of the rate.
+    """``loss = mean(exp(x) - t * x)`` over batch and outputs, in nats; the output x is the logarithm of the rate.
 
-    The negative log-likelihood of the count t at the rate ``exp(x)``, without the ``log(t!)`` that no network changes:
-    it may be negative. As PyTorch's PoissonNLLLoss with ``log_input``. Predictions are the rates.
+    It is the negative log-likelihood of the count t at the rate ``exp(x)``, without the constant ``log(t!)``, and may
+    be negative. It is PyTorch's PoissonNLLLoss with ``log_input``. Predictions are the rates.
 
     Shapes: log-rates, targets (batch, outputs) -> ()
     YAML:   poisson
@@ -24,30 +25,26 @@ class Poisson(Loss):
     """
 
     type: Literal["poisson"] = "poisson"
-    task: ClassVar[Task] = "regression"
+    task: ClassVar[Task] = REGRESSION
     keeps_unit: ClassVar[bool] = True
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``exp(x) - t * x``."""
         self.check(outputs, targets)
         return exp(outputs) - targets * outputs
 
     def activate(self, outputs: Value) -> Value:
-        """Rates."""
         return exp(outputs)
 
-    def least(self, targets: Array, outputs: int) -> float:
-        """Where the rates are the counts: ``mean(t - t * log(t))``, which may be negative."""
+    def minimum(self, targets: Array, outputs: int) -> float:
+        """``mean(t - t * log(t))``, at rates equal to the counts; may be negative."""
         counts = targets.astype(np.float64)
         return float(np.mean(counts - counts * np.log(np.where(counts > 0, counts, 1.0))))
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
-        """A count below 0."""
         place = first_place(targets < 0)
         if place is None:
             return None
         return WrongTarget(place, f"expected a count of at least 0, got {targets[place]:.6g}")
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
-        """Small counts."""
         return rng.poisson(2.0, outputs).astype(np.float64)

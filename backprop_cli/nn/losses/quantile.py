@@ -1,8 +1,7 @@
-"""Quantiles of what is predicted."""
+"""Quantile regression."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,7 +10,8 @@ from pydantic import AfterValidator, Field
 
 from backprop_cli.autodiff import Value, constant, maximum, reshape
 from backprop_cli.errors import ShapeError
-from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.nn.loss import LOSSES, Loss
+from backprop_cli.nn.task import REGRESSION, Task
 from backprop_cli.settings import Many, refusal
 
 Level = Annotated[float, Field(gt=0, lt=1)]
@@ -28,10 +28,10 @@ def _rising(levels: tuple[float, ...]) -> tuple[float, ...]:
 class Quantile(Loss):
     """``loss = mean(max(q * r, (q - 1) * r))``, ``r = targets - outputs``: the pinball loss of the quantile q.
 
-    It is least where a share q of the targets is below the outputs; q = 0.5 is half the mean absolute error. Of a list
-    of quantiles each target column has an output for each, side by side: with two targets and ``[0.1, 0.9]`` they are
-    target 1 at 0.1, target 1 at 0.9, target 2 at 0.1, target 2 at 0.9; the mean is over all. Metrics of one number
-    a target are of the quantile nearest 0.5. The derivative of a residual of 0 is ``1/2 - q``.
+    It is smallest when a share q of the targets is below the outputs; at q = 0.5 it is half the mean absolute error.
+    For a list of quantiles each target column has one output for each quantile. With two targets and ``[0.1, 0.9]``
+    the outputs are target 1 at 0.1 and 0.9, then target 2 at 0.1 and 0.9; the mean is over all. Metrics that need one
+    number for a target use the quantile nearest 0.5. The derivative at a residual of 0 is ``1/2 - q``.
 
     Shapes: outputs (batch, targets * quantiles), targets (batch, targets) -> ()
     YAML:   {type: quantile, quantile: [0.1, 0.5, 0.9]}
@@ -39,14 +39,13 @@ class Quantile(Loss):
     """
 
     type: Literal["quantile"] = "quantile"
-    task: ClassVar[Task] = "regression"
+    task: ClassVar[Task] = REGRESSION
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"quantile": 0.9}, {"quantile": [0.1, 0.5, 0.9]})
     quantile: Level | Annotated[Many[Level], Field(min_length=1), AfterValidator(_rising)] = 0.5
     """the share of targets below the prediction, or a rising list of such shares"""
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """The quantiles."""
         return self.quantile if isinstance(self.quantile, tuple) else (self.quantile,)
 
     def costs(self, outputs: Value, targets: Value) -> Value:
@@ -59,18 +58,3 @@ class Quantile(Loss):
         levels = np.array(self.levels)
         cost = maximum(residual * constant(levels, outputs.dtype), residual * constant(levels - 1.0, outputs.dtype))
         return reshape(cost, outputs.shape)
-
-    def target_shape(self, outputs: tuple[int, ...]) -> tuple[int, ...]:
-        """An output for each quantile of each target."""
-        return (*outputs[:-1], outputs[-1] // len(self.levels))
-
-    def outputs_for(self, targets: int) -> int:
-        """An output for each quantile of each target."""
-        return targets * len(self.levels)
-
-    def output_names(self, targets: Sequence[str]) -> list[str]:
-        """``q0.1``; of several targets ``price_q0.1``."""
-        if len(self.levels) == 1:
-            return list(targets)
-        heads = [""] if len(targets) == 1 else [f"{name}_" for name in targets]
-        return [f"{head}q{level:g}" for head in heads for level in self.levels]

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.nn.task import BINARY, CLASSES, TOKENS, Task
 
 
 @METRICS.register
@@ -18,7 +18,7 @@ class Accuracy(Metric):
     """
 
     type: Literal["accuracy"] = "accuracy"
-    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary", "tokens")
+    tasks: ClassVar[tuple[Task, ...]] = (CLASSES, BINARY, TOKENS)
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.nn.task import TOKENS, Task
 
 
 @METRICS.register
@@ -18,7 +18,7 @@ class BitsPerToken(Metric):
     """
 
     type: Literal["bits_per_token"] = "bits_per_token"
-    tasks: ClassVar[tuple[Task, ...]] = ("tokens",)
+    tasks: ClassVar[tuple[Task, ...]] = (TOKENS,)
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.nn.task import BINARY, CLASSES, Task
 
 
 @METRICS.register
@@ -22,14 +22,14 @@ class BrierScore(Metric):
     """
 
     type: Literal["brier_score"] = "brier_score"
-    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    tasks: ClassVar[tuple[Task, ...]] = (CLASSES, BINARY)
     better: ClassVar[Literal["max", "min"]] = "min"
     needs_probabilities: ClassVar[bool] = True
 
     def compute(self, predictions: Predictions) -> float:
         """Mean squared distance."""
         probs = predictions.outputs.astype(np.float64)
-        if predictions.task == "binary":
+        if not predictions.task.has_labels:
             return float(np.mean(np.square(probs - predictions.targets.astype(np.float64))))
         right = np.arange(probs.shape[1]) == predictions.targets.astype(np.int64)[:, None]
         total = float(np.mean(np.sum(np.square(probs - right), axis=1)))

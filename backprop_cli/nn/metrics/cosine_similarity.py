@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Array, Metric, Predictions
+from backprop_cli.nn.task import REGRESSION, Task
 
 
 @METRICS.register
@@ -20,7 +20,7 @@ class CosineSimilarity(Metric):
     """
 
     type: Literal["cosine_similarity"] = "cosine_similarity"
-    tasks: ClassVar[tuple[Task, ...]] = ("regression",)
+    tasks: ClassVar[tuple[Task, ...]] = (REGRESSION,)
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:

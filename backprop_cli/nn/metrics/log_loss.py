@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.nn.task import BINARY, CLASSES, Task
 
 
 @METRICS.register
@@ -21,7 +21,7 @@ class LogLoss(Metric):
     """
 
     type: Literal["log_loss"] = "log_loss"
-    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    tasks: ClassVar[tuple[Task, ...]] = (CLASSES, BINARY)
     better: ClassVar[Literal["max", "min"]] = "min"
     needs_probabilities: ClassVar[bool] = True
 
@@ -29,7 +29,7 @@ class LogLoss(Metric):
         """Mean over all labels."""
         tiny = float(np.finfo(predictions.outputs.dtype).eps)
         probs, labels = predictions.outputs.astype(np.float64), predictions.targets.astype(np.int64)
-        if predictions.task == "classes":
+        if predictions.task.has_labels:
             own = np.take_along_axis(probs, labels[:, None], axis=1)
         else:
             own = np.where(labels == 1, probs, 1.0 - probs)

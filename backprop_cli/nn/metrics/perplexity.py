@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.nn.task import TOKENS, Task
 
 
 @METRICS.register
@@ -21,7 +21,7 @@ class Perplexity(Metric):
     """
 
     type: Literal["perplexity"] = "perplexity"
-    tasks: ClassVar[tuple[Task, ...]] = ("tokens",)
+    tasks: ClassVar[tuple[Task, ...]] = (TOKENS,)
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:

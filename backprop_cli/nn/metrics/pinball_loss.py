@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.nn.task import REGRESSION, Task
 
 
 @METRICS.register
@@ -23,7 +23,7 @@ class PinballLoss(Metric):
     """
 
     type: Literal["pinball_loss"] = "pinball_loss"
-    tasks: ClassVar[tuple[Task, ...]] = ("regression",)
+    tasks: ClassVar[tuple[Task, ...]] = (REGRESSION,)
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from backprop_cli.nn.confusion import positives, ratio
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.nn.task import BINARY, CLASSES, Task
 
 
 @METRICS.register
@@ -22,7 +22,7 @@ class Precision(Metric):
     """
 
     type: Literal["precision"] = "precision"
-    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    tasks: ClassVar[tuple[Task, ...]] = (CLASSES, BINARY)
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:

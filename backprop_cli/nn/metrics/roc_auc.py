@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.errors import UsageError
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Array, Metric, Predictions
+from backprop_cli.nn.task import BINARY, CLASSES, Task
 
 
 @METRICS.register
@@ -34,12 +34,12 @@ class RocAuc(Metric):
     """for more than two classes or several binary outputs: all weigh the same, or by their number of examples"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"average": "weighted"})
-    tasks: ClassVar[tuple[Task, ...]] = ("classes", "binary")
+    tasks: ClassVar[tuple[Task, ...]] = (CLASSES, BINARY)
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def misfit(self, task: Task, outputs: int) -> str | None:
         """A single class."""
-        if task != "classes" or outputs > 1:
+        if not task.has_labels or outputs > 1:
             return None
         return f"'roc_auc' needs at least two classes, and the data has {outputs}; leave it out"
 
@@ -50,7 +50,7 @@ class RocAuc(Metric):
         if self.average == "macro":
             return float(np.mean(areas))
         weights = positive.sum(axis=0)
-        if predictions.task == "classes" and not weights.all():
+        if predictions.task.has_labels and not weights.all():
             return math.nan
         present = weights > 0  # a binary output without a 1 has no area and weight 0
         return float(np.average(areas[present], weights=weights[present])) if present.any() else math.nan
@@ -62,7 +62,7 @@ def _columns(predictions: Predictions) -> tuple[Array, NDArray[np.bool_]]:
     Shapes: (examples, columns), both
     """
     scores = predictions.outputs.astype(np.float64)
-    if predictions.task == "binary":
+    if not predictions.task.has_labels:
         return scores, predictions.targets.reshape(scores.shape) == 1
     classes = scores.shape[1]
     if classes < 2:

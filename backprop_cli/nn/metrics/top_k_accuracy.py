@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from backprop_cli.nn.loss import Task
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
+from backprop_cli.nn.task import CLASSES, TOKENS, Task
 
 
 @METRICS.register
@@ -21,7 +21,7 @@ class TopKAccuracy(Metric):
     """
 
     type: Literal["top_k_accuracy"] = "top_k_accuracy"
-    tasks: ClassVar[tuple[Task, ...]] = ("classes", "tokens")
+    tasks: ClassVar[tuple[Task, ...]] = (CLASSES, TOKENS)
     better: ClassVar[Literal["max", "min"]] = "max"
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"k": 2}, {"k": 1})
     k: Annotated[int, Field(gt=0)] = 5
@@ -32,8 +32,9 @@ class TopKAccuracy(Metric):
         if self.k < outputs:
             return None
         way_out = f"set k to at most {outputs - 1}" if outputs > 2 else "use accuracy"
-        things = "tokens" if task == "tokens" else "classes"
-        return f"'top_k_accuracy' with k: {self.k} is always 1, as the data has {outputs} {things}; {way_out}"
+        return (
+            f"'top_k_accuracy' with k: {self.k} is always 1, as the data has {outputs} {task.output_noun[1]}; {way_out}"
+        )
 
     def compute(self, predictions: Predictions) -> float:
         """Labels with fewer than ``k`` classes before them, over all."""

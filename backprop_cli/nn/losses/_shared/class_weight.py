@@ -1,4 +1,4 @@
-"""Weights of classes as they are written in YAML: the key ``class_weight`` of losses for classes."""
+"""The key ``class_weight`` of losses for classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class WeightByClass(dict[str | int | float | bool, float]):
-    """Weights by class name; hashable because settings are, and never changed."""
+    """Weights by class name; hashable, as settings must be, and never changed."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -41,12 +41,12 @@ ClassWeight = Annotated[
 
 
 def class_weights(setting: ClassWeight, classes: Sequence[Any], counts: Sequence[int]) -> NDArray[np.float64] | None:
-    """A weight a class, in the order of ``classes``; None where all are 1.
+    """The weight of each of ``classes``; None: all are 1.
 
     ``balanced`` is ``examples / (classes * count[c])``, 1 for a class without examples (King & Zeng, Logistic
     Regression in Rare Events Data (2001), as in scikit-learn); classes that a mapping leaves out weigh 1.
 
-    Raises: ClassWeightError where a mapping names classes that are not among ``classes``.
+    Raises: ClassWeightError if a mapping names a class that is not among ``classes``.
     """
     if setting == "none":
         return None
@@ -74,7 +74,7 @@ def _weights_by_name(weights: dict[str | int | float | bool, float], classes: Se
 
 
 def _hint(name: str | int | float | bool, known: Sequence[str]) -> str:
-    """The nearest class. A number in YAML may be a class with another spelling, which needs quotes."""
+    """A hint with the nearest class, or quotes for a number that the file spells another way."""
     if not isinstance(name, str | bool):
         same = next((each for each in known if _value(each) == name), None)
         if same is not None:

@@ -1,4 +1,4 @@
-"""The cost that both focal losses share."""
+"""The cost of both focal losses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def focal_cost(x: Value, gamma: float) -> Value:
     """
     if gamma == 0:
         return softplus(-x)
-    # For very negative x the derivative of the product would be infinity times 0, so the factors stop at -100.
+    # For very negative x the derivative of the product would be inf * 0, so the factors stop at -100.
     near, beyond = maximum(x, -_FAR), minimum(x + _FAR, 0.0)
     return exp(-gamma * softplus(near)) * softplus(-near) - beyond
