@@ -36,6 +36,8 @@ def evaluate(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Arra
         ShapeError: an array of another shape or dtype than its input.
 
     """
+    if not isinstance(feed, Mapping) or not all(isinstance(value, Value) for value in feed):
+        raise UsageError("arrays are fed by value, not by name: evaluate([out], {x: array})")
     arrays: dict[Value, Array] = {}
     for value, given in feed.items():
         array = np.asarray(given)

@@ -33,8 +33,8 @@ from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.rows import TakeRows
 from backprop_cli.autodiff.ops.shape import BroadcastTo, Reshape, Transpose
 from backprop_cli.autodiff.ops.softmax import Softmax
-from backprop_cli.autodiff.value import Value
-from backprop_cli.errors import ShapeError
+from backprop_cli.autodiff.value import Operand, Value, as_value
+from backprop_cli.errors import ShapeError, UsageError
 
 # Ops without fields are functions as they stand.
 add, subtract, multiply, divide, negative = Add(), Subtract(), Multiply(), Divide(), Negative()
@@ -49,11 +49,18 @@ matmul, take_rows, stop_gradient, copy = Matmul(), TakeRows(), StopGradient(), C
 Axes = int | Sequence[int] | None
 
 
+def _values(*operands: Operand) -> list[Value]:
+    """Arrays and numbers as constants; numbers take the dtype of the values."""
+    dtypes = [x.dtype for x in operands if isinstance(x, Value)]
+    dtype = next((dtype for dtype in dtypes if dtype.kind in "fc"), dtypes[0])
+    return [as_value(x, dtype) for x in operands]
+
+
 def _axes(x: Value, axes: Axes) -> tuple[int, ...]:
     """Axes as a tuple of numbers from 0; None is all of them."""
     if axes is None:
         return tuple(range(x.ndim))
-    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    given = tuple(axes) if isinstance(axes, Sequence) else (axes,)
     return tuple(_axis(x, axis) for axis in given)
 
 
@@ -63,9 +70,15 @@ def _axis(x: Value, axis: int) -> int:
     return axis % x.ndim
 
 
-def power(x: Value, exponent: float) -> Value:
-    """``x^exponent`` for a constant exponent."""
-    return Power(float(exponent))(x)
+def power(x: Value | float, exponent: Value | float) -> Value:
+    """``x^exponent``, where one of the two is a number; ``e^(exponent ln x)`` for a positive number x."""
+    if isinstance(x, Value):
+        if isinstance(exponent, Value) or np.ndim(exponent) > 0:
+            raise UsageError("x ** y needs a number for y; for x > 0 write exp(y * log(x))")
+        return Power(float(exponent))(x)
+    if np.ndim(x) > 0 or not x > 0 or not isinstance(exponent, Value):
+        raise UsageError("x ** y of a traced y needs a positive number for x; for an array write exp(y * np.log(x))")
+    return exp(exponent * math.log(x))
 
 
 def sum(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
@@ -93,6 +106,32 @@ def norm(x: Value) -> Value:
 def amax(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     """Largest element over ``axes``; equals share the derivative."""
     return Amax(_axes(x, axes), keepdims)(x)
+
+
+def amin(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
+    """Smallest element over ``axes``; equals share the derivative."""
+    return -amax(-x, axes, keepdims)
+
+
+def product(x: Operand, y: Operand) -> Value:
+    """``x @ y``: as ``matmul``, but a vector is a row on the left and a column on the right, and its axis goes."""
+    x, y = _values(x, y)
+    rows = reshape(x, (1, x.size)) if x.ndim == 1 else x
+    columns = reshape(y, (y.size, 1)) if y.ndim == 1 else y
+    out = matmul(rows, columns)
+    if rows is x and columns is y:
+        return out
+    return reshape(out, (*out.shape[:-2], *x.shape[-2:-1], *y.shape[-1:][: y.ndim - 1]))
+
+
+def dot(x: Operand, y: Operand) -> Value:
+    """Product of vectors and matrices; with a scalar, the product by it."""
+    x, y = _values(x, y)
+    if x.ndim == 0 or y.ndim == 0:
+        return x * y
+    if x.ndim > 2 or y.ndim > 2:
+        raise ShapeError("dot", "takes vectors and matrices; write x @ y for stacks of matrices", x=x.spec, y=y.spec)
+    return product(x, y)
 
 
 def _shifted(x: Value, axis: int) -> Value:
@@ -134,11 +173,11 @@ def clip(x: Value, low: float, high: float) -> Value:
     return minimum(maximum(x, low), high)
 
 
-def reshape(x: Value, shape: Sequence[int]) -> Value:
+def reshape(x: Value, shape: int | Sequence[int]) -> Value:
     """The same elements in another shape; one size may be -1."""
-    known = math.prod(n for n in shape if n != -1)
-    to = tuple(int(x.size // max(known, 1)) if n == -1 else int(n) for n in shape)
-    return Reshape(to)(x)
+    sizes = (shape,) if isinstance(shape, int) else shape
+    known = math.prod(n for n in sizes if n != -1)
+    return Reshape(tuple(int(x.size // max(known, 1)) if n == -1 else int(n) for n in sizes))(x)
 
 
 def transpose(x: Value, perm: Sequence[int] | None = None) -> Value:
@@ -151,9 +190,17 @@ def broadcast_to(x: Value, shape: Sequence[int]) -> Value:
     return BroadcastTo(tuple(shape))(x)
 
 
-def concat(values: Sequence[Value], axis: int = 0) -> Value:
+def concat(values: Sequence[Operand], axis: int = 0) -> Value:
     """Join values along an axis."""
-    return Concat(_axis(values[0], axis))(*values)
+    parts = _values(*values)
+    return Concat(_axis(parts[0], axis))(*parts)
+
+
+def stack(values: Sequence[Operand], axis: int = 0) -> Value:
+    """Join values of one shape along a new axis."""
+    parts = _values(*values)
+    at = axis % (parts[0].ndim + 1)
+    return concat([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in parts], at)
 
 
 def slice_(x: Value, axis: int, start: int, stop: int) -> Value:

@@ -23,6 +23,8 @@ class Program:
     updates: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not all(isinstance(given, Mapping) for given in (self.inputs, self.outputs, self.updates)):
+            raise UsageError('a program has names for its values: Program({"x": x}, {"out": out})')
         named = {value: name for name, value in self.inputs.items()}
         if len(named) != len(self.inputs):
             raise UsageError("a program's inputs must be different values")

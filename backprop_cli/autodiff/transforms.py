@@ -15,7 +15,7 @@ import numpy as np
 from backprop_cli.autodiff.families import broadcast, ones_like, zeros_like
 from backprop_cli.autodiff.functions import reshape
 from backprop_cli.autodiff.value import Value, constant, input_, scope, toposort
-from backprop_cli.errors import ShapeError
+from backprop_cli.errors import ShapeError, UsageError
 
 
 def dependent(order: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
@@ -28,7 +28,9 @@ def dependent(order: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
 
 
 def check_inexact(wrt: Sequence[Value]) -> None:
-    """Raise ShapeError for an integer among ``wrt``."""
+    """Raise ShapeError for an integer among ``wrt``, UsageError for one value in place of a sequence."""
+    if isinstance(wrt, Value):
+        raise UsageError("derivatives are with respect to a list of values: write [x]")
     for value in wrt:
         if not value.spec.is_inexact:
             raise ShapeError(value, "integers have no derivative", wrt=value.spec)

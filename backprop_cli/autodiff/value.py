@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from backprop_cli.autodiff.numpy_names import NumpyNames
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
-from backprop_cli.errors import ShapeError
+from backprop_cli.errors import ShapeError, UsageError
 
 if TYPE_CHECKING:
     from backprop_cli.autodiff.op import Op
@@ -21,7 +22,7 @@ _index = itertools.count()
 _scope: ContextVar[str | None] = ContextVar("scope", default=None)
 
 
-class Value:
+class Value(NumpyNames):
     """A node of a program: an input, a constant or the result of ``op`` on ``inputs``.
 
     Values are compared by identity. ``index`` grows with creation, so operands always have a smaller index than
@@ -29,7 +30,6 @@ class Value:
     """
 
     __slots__ = ("__weakref__", "array", "index", "inputs", "layer", "name", "op", "spec")
-    __array_ufunc__ = None  # `array * value` must call Value.__rmul__
 
     def __init__(
         self,
@@ -102,14 +102,8 @@ class Value:
     def __rtruediv__(self, other: Operand) -> Value:
         return _call("divide", other, self)
 
-    def __matmul__(self, other: Operand) -> Value:
-        return _call("matmul", self, other)
-
     def __neg__(self) -> Value:
         return _call("negative", self)
-
-    def __pow__(self, exponent: float) -> Value:
-        return _op("power", exponent=float(exponent))(self)
 
     @property
     def T(self) -> Value:  # noqa: N802 - NumPy's name
@@ -175,6 +169,8 @@ def toposort(outputs: Iterable[Value], known: Container[Value] = ()) -> list[Val
 
     Values of ``known`` are left out, and what only they depend on.
     """
+    if isinstance(outputs, Value):
+        raise UsageError("a list of values is wanted, not one value: write [x]")
     seen: set[Value] = set()
     stack = list(outputs)
     while stack:

@@ -7,7 +7,7 @@ from backprop_cli import autodiff
 
 def test_examples_in_the_docstring():
     result = doctest.testmod(autodiff)
-    assert result.attempted > 10
+    assert result.attempted > 5
     assert result.failed == 0
 
 

@@ -18,7 +18,7 @@ def value(*shape, dtype=np.float64):
             lambda: value(32, 10) @ value(9, 4),
             "matmul: 10 columns of x against 9 rows of y (given x: f8[32,10], y: f8[9,4])",
         ),
-        (lambda: value(3) @ value(3, 4), "matmul: needs matrices (given x: f8[3], y: f8[3,4])"),
+        (lambda: ad.matmul(value(3), value(3, 4)), "matmul: needs matrices (given x: f8[3], y: f8[3,4])"),
         (
             lambda: value(2, 3, 4) @ value(5, 4, 3),
             "matmul: leading axes do not broadcast (given x: f8[2,3,4], y: f8[5,4,3])",

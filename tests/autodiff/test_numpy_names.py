@@ -1,0 +1,236 @@
+"""Values under NumPy's names: the same expression on arrays and on values, or one sentence that says what to write."""
+
+import numpy as np
+import pytest
+
+from backprop_cli import autodiff as ad
+from backprop_cli.errors import ShapeError, UsageError
+
+X, V, S = np.arange(12.0).reshape(3, 4) - 5.0, np.array([1.0, -2.0, 3.0, 0.5]), np.array(1.5)
+MASK = X > 0
+
+
+def values():
+    return ad.input_("x", (3, 4)), ad.input_("v", (4,)), ad.input_("s", ())
+
+
+INDICES = (
+    *(lambda x, v, s: x[0], lambda x, v, s: x[-1], lambda x, v, s: x[1, -2], lambda x, v, s: x[:, 1]),
+    *(lambda x, v, s: x[1:], lambda x, v, s: x[:-1, 1:3], lambda x, v, s: x[2:1], lambda x, v, s: x[-9:9]),
+    *(lambda x, v, s: x[...], lambda x, v, s: x[..., -1], lambda x, v, s: x[None], lambda x, v, s: x[:, None, 2:]),
+    *(lambda x, v, s: x[::2], lambda x, v, s: x[::-1], lambda x, v, s: x[:, ::-2], lambda x, v, s: v[3:0:-1]),
+    *(lambda x, v, s: x[[0, 2]], lambda x, v, s: x[:, [0, -1, 1]], lambda x, v, s: x[np.array([[0, 1], [2, 2]])]),
+    *(lambda x, v, s: x[[]], lambda x, v, s: x[None, [1]], lambda x, v, s: s[()], lambda x, v, s: s[None]),
+)
+OPERATORS = (
+    *(lambda x, v, s: abs(x), lambda x, v, s: +x, lambda x, v, s: x**2, lambda x, v, s: 2**x),
+    *(lambda x, v, s: x > 0, lambda x, v, s: x >= v, lambda x, v, s: x < 0, lambda x, v, s: x <= 0.5),
+    *(lambda x, v, s: x > 0, lambda x, v, s: x < X, lambda x, v, s: x >= X),
+    *(lambda x, v, s: x @ v, lambda x, v, s: v @ x.T, lambda x, v, s: v @ v, lambda x, v, s: x.T @ x),
+    *(lambda x, v, s: X @ v, lambda x, v, s: x @ V, lambda x, v, s: x[None] @ v),
+    *(lambda x, v, s: X * x, lambda x, v, s: X - x, lambda x, v, s: X / (abs(x) + 1), lambda x, v, s: x + X),
+    *(lambda x, v, s: np.float64(2.0) * x, lambda x, v, s: np.float32(2.0) - x, lambda x, v, s: S * x),
+)
+METHODS = (
+    *(lambda x, v, s: x.sum(), lambda x, v, s: x.sum(axis=0), lambda x, v, s: x.sum(-1, keepdims=True)),
+    *(lambda x, v, s: x.mean(), lambda x, v, s: x.mean(axis=(0, 1)), lambda x, v, s: x.max(1)),
+    *(lambda x, v, s: x.min(), lambda x, v, s: x.min(axis=0, keepdims=True)),
+    *(lambda x, v, s: x.reshape(4, 3), lambda x, v, s: x.reshape((2, -1)), lambda x, v, s: x.reshape(-1)),
+    *(lambda x, v, s: x.T, lambda x, v, s: x.transpose(), lambda x, v, s: x.transpose(1, 0)),
+    *(lambda x, v, s: x.transpose((0, 1)), lambda x, v, s: x.astype(np.float32)),
+    *(lambda x, v, s: x.dot(v), lambda x, v, s: v.dot(v), lambda x, v, s: s.dot(v), lambda x, v, s: x.dot(X.T)),
+    *(lambda x, v, s: list(x)[1], lambda x, v, s: sum(v), lambda x, v, s: len(x) * s),
+)
+UFUNCS = (
+    *(lambda x, v, s: np.sin(x), lambda x, v, s: np.exp(v), lambda x, v, s: np.square(x), lambda x, v, s: np.tan(x)),
+    *(lambda x, v, s: np.maximum(x, 0), lambda x, v, s: np.minimum(X, x), lambda x, v, s: np.power(x, 3)),
+    *(lambda x, v, s: np.add(X, x), lambda x, v, s: np.divide(1, x), lambda x, v, s: np.matmul(X, v)),
+    *(lambda x, v, s: np.equal(x, 1), lambda x, v, s: np.not_equal(X, x), lambda x, v, s: np.less_equal(x, V)),
+    *(lambda x, v, s: np.log2(abs(x)), lambda x, v, s: np.log10(abs(x)), lambda x, v, s: np.exp2(x)),
+    *(lambda x, v, s: np.logaddexp(x, 0.0), lambda x, v, s: np.reciprocal(v), lambda x, v, s: np.fabs(x)),
+)
+FUNCTIONS = (
+    *(lambda x, v, s: np.sum(x), lambda x, v, s: np.sum(x, axis=1), lambda x, v, s: np.mean(x, 0)),
+    *(lambda x, v, s: np.var(x, axis=1), lambda x, v, s: np.std(x), lambda x, v, s: np.max(x)),
+    *(lambda x, v, s: np.min(x, 0), lambda x, v, s: np.amax(x), lambda x, v, s: np.amin(x)),
+    *(lambda x, v, s: np.concatenate([x, X]), lambda x, v, s: np.concatenate([X, x], axis=-1)),
+    *(lambda x, v, s: np.stack([v, V]), lambda x, v, s: np.stack([s, 1.0]), lambda x, v, s: np.stack([v, v], -1)),
+    *(lambda x, v, s: np.where(x > 0, x, 0), lambda x, v, s: np.where(MASK, x, X), lambda x, v, s: np.dot(X, v)),
+    *(lambda x, v, s: np.clip(x, -1, 1), lambda x, v, s: np.outer(v, V), lambda x, v, s: np.linalg.norm(x)),
+    *(lambda x, v, s: np.reshape(x, (4, 3)), lambda x, v, s: np.reshape(x, -1), lambda x, v, s: np.transpose(x)),
+    *(lambda x, v, s: np.ravel(x), lambda x, v, s: np.squeeze(x[None]), lambda x, v, s: np.expand_dims(x, -1)),
+    *(lambda x, v, s: np.broadcast_to(v, (2, 4)), lambda x, v, s: np.zeros_like(x), lambda x, v, s: np.ones_like(v)),
+    *(lambda x, v, s: np.shape(x) + (np.ndim(x), np.size(x)) * s,),
+)
+
+
+def test_values_do_what_arrays_do():
+    with np.errstate(divide="ignore"):
+        for k, function in enumerate((*INDICES, *OPERATORS, *METHODS, *UFUNCS, *FUNCTIONS)):
+            inputs = values()
+            wanted = np.asarray(function(X, V, S))
+            (got,) = ad.evaluate([function(*inputs)], dict(zip(inputs, (X, V, S), strict=True)))
+            place = f"expression {k}, line {function.__code__.co_firstlineno}"
+            assert got.shape == wanted.shape, place
+            np.testing.assert_allclose(got, wanted, rtol=1e-13, err_msg=place)
+
+
+def test_what_is_indexed_has_derivatives():
+    for function in INDICES:
+        inputs = values()
+        out = function(*inputs)
+        weights = np.random.default_rng(0).standard_normal(out.shape)
+        gradient = ad.evaluate(ad.gradients((out * weights).sum(), inputs), dict(zip(inputs, (X, V, S), strict=True)))
+        picked = [np.zeros(12), np.zeros(4), np.zeros(1)]
+        places = (np.arange(12).reshape(3, 4), np.arange(4), np.array(0))
+        which = 2 if "s[" in _source(function) else 1 if "v[" in _source(function) else 0
+        np.add.at(picked[which], function(*places), weights)
+        for got, wanted in zip(gradient, picked, strict=True):
+            np.testing.assert_array_equal(got.ravel(), wanted)
+
+
+def _source(function):
+    return "".join(f"{name}[" for name in ("v", "s") if name in _read(function))
+
+
+def _read(function):
+    """Names of the arguments that a lambda reads."""
+    import dis
+
+    return {i.argval for i in dis.get_instructions(function) if i.opname.startswith("LOAD_FAST")}
+
+
+def test_traced_integers_are_an_index():
+    x, labels = ad.input_("x", (3, 2)), ad.input_("labels", (4,), np.int64)
+    rows = np.array([2, 0, 0, 1])
+    (got,) = ad.evaluate([x[labels]], {x: X[:, :2], labels: rows})
+    np.testing.assert_array_equal(got, X[:, :2][rows])
+
+
+def test_arithmetic_of_arrays_with_values_makes_one_op():
+    x, _, _ = values()
+    assert [str((array * x).op) for array in (X, S, np.float64(2.0), np.float32(2.0), 2)] == ["multiply"] * 5
+    product = X * x
+    assert product.inputs[0].array is X
+    assert product.inputs[1] is x
+
+
+def test_numbers_take_the_dtype_of_values():
+    x = ad.input_("x", (2,), np.float32)
+    for out in (2**x, x**2, np.maximum(x, 0), np.float64(2.0) * x, np.stack([x[0], 1.0]), x > 0, np.where(x > 0, x, 0)):
+        assert out.dtype == np.float32
+
+
+def test_values_are_keys_by_identity():
+    x, y, _ = values()
+    assert x == x
+    assert x != y
+    assert x in {x}
+    assert x not in {y: 1}
+    assert [y, x].index(x) == 1
+    assert x != None  # noqa: E711
+
+
+TRUTH = (
+    "a traced value is neither true nor false before its program runs: "
+    "write ad.where(condition, a, b) in place of `if`, `and` and `or`"
+)
+NUMBER = (
+    "a traced value is no number before its program runs: "
+    "use functions of ad or NumPy in place of float() and math, and Python integers for sizes and indices"
+)
+ARRAY = (
+    "a traced value is no array before its program runs: "
+    "ad.evaluate computes its array, and np.stack joins values to one value"
+)
+NO_OP = (
+    "there is no op for //, %, &, |, ^ and ~: comparisons are 0 and 1, so `a * b` is `a & b` and `1 - a` is `~a`; "
+    "whole numbers are computed before tracing"
+)
+REFUSED = (
+    (lambda x, v, s: bool(x), TRUTH),
+    (lambda x, v, s: 1 if s > 0 else 0, TRUTH),
+    (lambda x, v, s: 0 < s < 1, TRUTH),
+    (lambda x, v, s: not x, TRUTH),
+    (lambda x, v, s: float(s), NUMBER),
+    (lambda x, v, s: range(s), NUMBER),
+    (lambda x, v, s: np.asarray(x), ARRAY),
+    (lambda x, v, s: np.array([s, s]), ARRAY),
+    (lambda x, v, s: x // 2, NO_OP),
+    (lambda x, v, s: 7 % x, NO_OP),
+    (lambda x, v, s: (x > 0) & (x < 1), NO_OP),
+    (lambda x, v, s: ~x, NO_OP),
+    (lambda x, v, s: x == 0, "`x == y` compares identity, because values are dictionary keys: write ad.equal(x, y)"),
+    (lambda x, v, s: 3 in x, "`in` is not traced: ad.amax(ad.equal(x, element)) is 1 if x has the element, else 0"),
+    (
+        lambda x, v, s: x.__setitem__(0, 1),
+        "`x[...] = y` is not traced: choose elements with ad.where, or join parts with ad.concat",
+    ),
+    (lambda x, v, s: x**v, "x ** y needs a number for y; for x > 0 write exp(y * log(x))"),
+    (
+        lambda x, v, s: (-2) ** x,
+        "x ** y of a traced y needs a positive number for x; for an array write exp(y * np.log(x))",
+    ),
+    (lambda x, v, s: x[x > 0], "a mask selects no elements of a traced value: write ad.where(mask, x, 0)"),
+    (lambda x, v, s: x[X > 0], "a mask selects no elements of a traced value: write ad.where(mask, x, 0)"),
+    (
+        lambda x, v, s: x["a"],
+        "'a' is no index of a traced value: integers, slices, None, `...` and arrays are",
+    ),
+    (
+        lambda x, v, s: x[[0], [1]],
+        "an index has one array of integers at most: x[np.arange(n), labels] is (ad.one_hot(labels, k) * x).sum(1)",
+    ),
+    (lambda x, v, s: x[0, [1]], "an array of integers goes with slices only: index in two steps, x[k][array]"),
+    (lambda x, v, s: np.add(x, x, out=X), "np.add of a traced value takes no `out`: write y = np.add(...)"),
+    (
+        lambda x, v, s: np.sum(x, dtype=float),
+        "np.sum of a traced value takes (a, axis, keepdims): got an unexpected keyword argument 'dtype'",
+    ),
+    (lambda x, v, s: ad.gradients(x.sum(), x), "derivatives are with respect to a list of values: write [x]"),
+    (lambda x, v, s: ad.toposort(x), "a list of values is wanted, not one value: write [x]"),
+    (lambda x, v, s: ad.Program(x, x), 'a program has names for its values: Program({"x": x}, {"out": out})'),
+    (lambda x, v, s: ad.evaluate([x], {"x": X}), "arrays are fed by value, not by name: evaluate([out], {x: array})"),
+)
+
+
+@pytest.mark.parametrize(("expression", "message"), REFUSED)
+def test_what_a_value_cannot_do_says_what_to_write(expression, message):
+    with pytest.raises(UsageError) as caught:
+        expression(*values())
+    assert str(caught.value) == message
+
+
+def test_a_name_that_cannot_be_traced_lists_those_that_can():
+    for call, name in (
+        (np.arctan, "arctan"),
+        (np.cumsum, "cumsum"),
+        (np.add.reduce, "add.reduce"),
+        (np.linalg.inv, ""),
+    ):
+        with pytest.raises(UsageError) as caught:
+            call(values()[0])
+        assert str(caught.value).startswith(f"np.{name} cannot be traced; these can: absolute, add, amax")
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        (lambda x, s: x[3], "<x f8[3,4]>: index 3 is outside axis 0 of size 3 (given x: f8[3,4])"),
+        (lambda x, s: x[:, [0, -5]], "<x f8[3,4]>: index -5 is outside axis 1 of size 4 (given x: f8[3,4])"),
+        (lambda x, s: x[0, 0, 0], "<x f8[3,4]>: 3 indices for 2 axes (given x: f8[3,4])"),
+        (lambda x, s: x[..., ...], "<x f8[3,4]>: an index has one `...` at most (given x: f8[3,4])"),
+        (lambda x, s: len(s), "<s f8[]>: a scalar has no length and no elements to iterate over"),
+        (lambda x, s: list(s), "<s f8[]>: a scalar has no length and no elements to iterate over"),
+        (lambda x, s: x @ s, "matmul: needs matrices (given x: f8[3,4], y: f8[])"),
+        (
+            lambda x, s: x[None].dot(x),
+            "dot: takes vectors and matrices; write x @ y for stacks of matrices (given x: f8[1,3,4], y: f8[3,4])",
+        ),
+    ],
+)
+def test_shapes_that_do_not_fit(expression, message):
+    x, _, s = values()
+    with pytest.raises(ShapeError) as caught:
+        expression(x, s)
+    assert str(caught.value) == message
