@@ -34,12 +34,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backprop_cli.api.config_schema import config_schema as config_schema
     from backprop_cli.api.eval import evaluate as evaluate
     from backprop_cli.api.explain import explain as explain
     from backprop_cli.api.find_lr import find_lr as find_lr
     from backprop_cli.api.generate import generate as generate
     from backprop_cli.api.gradcheck import gradcheck as gradcheck
     from backprop_cli.api.jacobian import jacobian as jacobian
+    from backprop_cli.api.list_types import list_types as list_types
     from backprop_cli.api.predict import predict as predict
     from backprop_cli.api.show import show as show
     from backprop_cli.api.train import train as train
@@ -51,12 +53,14 @@ _FILES = {"evaluate": "eval"}
 """Files of ``api`` that are not called what their function is."""
 __all__ = [
     "__version__",
+    "config_schema",
     "evaluate",
     "explain",
     "find_lr",
     "generate",
     "gradcheck",
     "jacobian",
+    "list_types",
     "predict",
     "show",
     "train",

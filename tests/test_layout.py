@@ -16,6 +16,7 @@ ORDER = [
     "stopwatch",
     "files",
     "visible",
+    "json_object",
     "errors",
     "translations",
     "memory",

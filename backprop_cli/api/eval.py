@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from backprop_cli.checks.requirements import Judged, NotMetError, Requirement
 from backprop_cli.data.examples import Split
 from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
 from backprop_cli.run.checkpoint import find_checkpoint
@@ -26,45 +27,50 @@ OTHER_DATA = "data"
 
 
 @dataclass(frozen=True)
-class EvalResult:
-    """Metrics of one split, and of ``baselines`` on it where it is a time series.
+class Confusion(JsonObject):
+    """``counts[i][j]``: examples of class i predicted as class j."""
 
-    ``judged``: the requirements and whether they are met. ``unproven``: why none of them proves anything, or empty.
-    ``warnings``: what may mislead.
+    classes: Sequence[Any]
+    counts: Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalResult(JsonObject):
+    """Metrics of one split, and for a time series those of ``baselines``.
+
+    ``unproven``: why the requirements prove nothing even if they are met, or empty. ``warnings``: what may mislead.
     """
+
+    json_keys: ClassVar = (
+        "checkpoint",
+        "split",
+        "examples",
+        "metrics",
+        "requirements?",
+        "baselines?",
+        "confusion?",
+    )
 
     checkpoint: Path
     split: str
     examples: int
     metrics: Mapping[str, float]
-    confusion: Mapping[str, Any] | None = None
+    requirements: tuple[Judged, ...] = ()
     baselines: Baselines = field(default_factory=dict)
-    judged: tuple[Judged, ...] = ()
+    confusion: Confusion | None = None
     unproven: str = ""
     warnings: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """What is not met, in words."""
-        missed = tuple(str(each) for each in self.judged if not each.met)
+        """The requirements that are not met, in words."""
+        missed = tuple(str(judged) for judged in self.requirements if not judged.met)
         return (*missed, self.unproven) if self.unproven else missed
 
     def check(self) -> None:
         """Raise NotMetError unless every requirement is met."""
         if self.failed:
-            raise NotMetError(self.judged, self.unproven, self.to_json())
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp eval --json`` prints it."""
-        found: dict[str, Any] = {
-            "checkpoint": str(self.checkpoint),
-            "split": self.split,
-            "examples": self.examples,
-            "metrics": dict(self.metrics),
-            **({"requirements": [each.to_json() for each in self.judged]} if self.judged else {}),
-            **({"baselines": dict(self.baselines)} if self.baselines else {}),
-        }
-        return found if self.confusion is None else {**found, "confusion": dict(self.confusion)}
+            raise NotMetError(self.requirements, self.unproven, self.to_json())
 
 
 def evaluate(
@@ -116,7 +122,7 @@ def evaluate(
         metrics=metrics,
         confusion=_confusion(saved, predictions) if confusion else None,
         baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.untransform),
-        judged=tuple(requirement.judge(metrics) for requirement in requirements),
+        requirements=tuple(requirement.judge(metrics) for requirement in requirements),
         unproven=unproven,
         warnings=warnings,
     )
@@ -188,8 +194,7 @@ def _examples(saved: TrainedNetwork, split: str, data: Path | None) -> tuple[Spl
     return dataset.measured[split], dataset.files
 
 
-def _confusion(saved: TrainedNetwork, predictions: Predictions) -> dict[str, Any]:
-    """``counts[i][j]``: examples of class i predicted as class j."""
+def _confusion(saved: TrainedNetwork, predictions: Predictions) -> Confusion:
     classes, targets = list(saved.classes or []), np.asarray(predictions.targets)
     counts = confusion_counts(targets.reshape(-1).astype(np.int64), predictions.labels.reshape(-1), len(classes))
-    return {"classes": classes, "counts": counts.tolist()}
+    return Confusion(classes, counts.tolist())

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from backprop_cli.api.train import begin
 from backprop_cli.errors import UsageError, warn
+from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.lock import refuse_locked
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
@@ -17,36 +18,46 @@ from backprop_cli.session.resumption import check_acceptance, find_run, open_run
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import OnProgress
-from backprop_cli.training.range_test import RangeTest, check_range, range_test
+from backprop_cli.training.range_test import check_range, range_test
 
 LOWEST, HIGHEST = 1e-7, 10.0
 """The range of rates, where none is named."""
 
 
-@dataclass(frozen=True)
-class FoundRate:
-    """A range test, with the rate that is configured."""
+@dataclass(frozen=True, kw_only=True)
+class FoundRate(JsonObject):
+    """A range test. ``learning_rate``: the suggestion, or None with the ``reason``; ``configured``: today's rate.
 
-    test: RangeTest
+    ``from_`` and ``to``: the range. ``losses``: of each batch, not always finite; ``smoothed``: their running mean.
+    """
+
+    json_keys: ClassVar = (
+        "learning_rate",
+        "reason",
+        "configured",
+        "from_",
+        "to",
+        "stopped",
+        "steps",
+        "rates",
+        "losses",
+        "smoothed",
+    )
+
+    learning_rate: float | None
+    reason: str
     configured: float
-    low: float
-    high: float
+    from_: float
+    to: float
+    stopped: str | None
+    rates: Sequence[float]
+    losses: Sequence[float | None]
+    smoothed: Sequence[float]
 
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp train --find-lr --json`` prints it; a loss that is not finite is null."""
-        test = self.test
-        return {
-            "learning_rate": test.suggestion,
-            "reason": test.reason,
-            "configured": self.configured,
-            "from": self.low,
-            "to": self.high,
-            "stopped": test.stopped or None,
-            "steps": len(test.rates),
-            "rates": test.rates.tolist(),
-            "losses": [loss if math.isfinite(loss) else None for loss in test.losses.tolist()],
-            "smoothed": test.smoothed.tolist(),
-        }
+    @property
+    def steps(self) -> int:
+        """Number of updates."""
+        return len(self.rates)
 
 
 def find_lr(
@@ -100,4 +111,14 @@ def find_lr(
             warn(line)
     with blas_threads(begun.threads):
         test = range_test(begun.spec, begun.state, low, high, watch, on_progress)
-    return FoundRate(test, optimizer.learning_rate, low, high)
+    return FoundRate(
+        learning_rate=test.suggestion,
+        reason=test.reason,
+        configured=optimizer.learning_rate,
+        from_=low,
+        to=high,
+        stopped=test.stopped or None,
+        rates=test.rates.tolist(),
+        losses=[loss if math.isfinite(loss) else None for loss in test.losses.tolist()],
+        smoothed=test.smoothed.tolist(),
+    )

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.data.tokenizer import NEWLINE, Tokenizer
 from backprop_cli.errors import CheckpointError, DataError, UsageError, listing
+from backprop_cli.json_object import JsonObject
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.token_reader import Reader, reader
@@ -21,8 +21,8 @@ OnText = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Generation:
-    """What was generated: ``text`` comes after the ``prompt``, and has ``tokens`` tokens."""
+class Generation(JsonObject):
+    """A generated text: ``text`` comes after the ``prompt`` and has ``tokens`` tokens."""
 
     checkpoint: Path
     prompt: str
@@ -31,10 +31,6 @@ class Generation:
     temperature: float
     top_k: int | None
     seed: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp generate --json`` prints it."""
-        return {**vars(self), "checkpoint": str(self.checkpoint)}
 
 
 def generate(

@@ -73,7 +73,7 @@ def gradcheck(
         with blas_threads(1):  # arrays of a few numbers: a second thread would cost more than it does
             report = check_registered(method=method, order=order, tolerance=tolerance, progress=on_progress)
             score = op_score(method=method, order=order, tolerance=tolerance, progress=on_progress) if mutate else None
-        return replace(report, score=score, strict=strict)
+        return replace(report, mutants=score, strict=strict)
     path, loaded, recipe, network = _network(Path(target), overrides, plugins)
     seed, settings = loaded.config.seed, loaded.config.gradient_check or GradientCheckSettings()
     method, options = (
@@ -84,7 +84,7 @@ def gradcheck(
     with blas_threads(1):
         report = check_gradients(recipe, arrays, target=str(path), method=method, order=order, options=options)
         score = network_score(recipe, arrays, method=method, order=order, options=options) if mutate else None
-    return replace(report, score=score, strict=strict)
+    return replace(report, mutants=score, strict=strict)
 
 
 def _network(

@@ -1,22 +1,18 @@
-"""``bp list``: what a configuration can name, read from the registries."""
+"""``bp list``: the types that a configuration can name, read from the registries."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
-
 from backprop_cli.errors import UsageError, did_you_mean
-from backprop_cli.inspection.field_type import type_text
+from backprop_cli.inspection.type_entry import TypeEntry, type_entry
+from backprop_cli.json_object import JsonObject
 from backprop_cli.registry import Registry
 from backprop_cli.session.checked_plugins import run_plugins
-from backprop_cli.settings import descriptions
 
 _REGISTRIES = {
     "layers": "backprop_cli.nn.layer:LAYERS",
@@ -32,35 +28,53 @@ _REGISTRIES = {
 }
 
 
-def listing(kind: str | None = None, name: str | None = None, *, plugins: Sequence[Path | str] = ()) -> dict[str, Any]:
-    """What there is: the kinds with their counts, a kind's entries, or the one entry ``name`` with its page.
+@dataclass(frozen=True)
+class KindCount(JsonObject):
+    """A kind, in the plural, and the number of its types."""
 
-    ``kind`` is singular or plural. Without it: ``{"kinds": [{"kind", "count"}]}``; with it:
-    ``{"kind", "entries": [{"name", "summary", "fields": [...]}]}``; with a name its entry has ``page``, the docstring.
+    kind: str
+    count: int
 
-    What the files ``plugins`` register is among it.
+
+@dataclass(frozen=True)
+class ListedKinds(JsonObject):
+    """All kinds."""
+
+    kinds: Sequence[KindCount]
+
+
+@dataclass(frozen=True)
+class ListedTypes(JsonObject):
+    """The types of one kind, or one of them with its page."""
+
+    kind: str
+    entries: Sequence[TypeEntry]
+
+
+def list_types(
+    kind: str | None = None, name: str | None = None, *, plugins: Sequence[Path | str] = ()
+) -> ListedKinds | ListedTypes:
+    """All kinds with their counts, the types of a ``kind`` (singular or plural), or the one ``name`` with its page.
+
+    The types that the files ``plugins`` register are included.
 
     Raises:
-        UsageError: a kind or name that is not known.
+        UsageError: an unknown kind or name.
         ConfigError: a plugin cannot be run.
         CheckError: a plugin's gradient is wrong.
 
     """
     run_plugins(plugins)
     if kind is None:
-        return {"kinds": [{"kind": plural, "count": len(registry_of(plural))} for plural in _REGISTRIES]}
+        return ListedKinds([KindCount(plural, len(registry_of(plural))) for plural in _REGISTRIES])
     registry = registry_of(kind)
     if name is None:
-        return {"kind": registry.plural, "entries": [_entry(key, cls) for key, cls in registry.items()]}
-    cls = registry[name]
-    return {"kind": registry.plural, "entries": [{**_entry(name, cls), "page": _documentation(cls)}]}
+        return ListedTypes(registry.plural, [type_entry(key, cls) for key, cls in registry.items()])
+    return ListedTypes(registry.plural, [type_entry(name, registry[name], with_page=True)])
 
 
 def registry_of(kind: str) -> Registry[Any]:
-    """The registry of a kind, named in the singular or plural.
-
-    Raises: UsageError for another word.
-    """
+    """The registry of a kind, named in the singular or plural. Raises: UsageError for another word."""
     if kind in _REGISTRIES:
         return _registry(kind)
     for registry in map(_registry, _REGISTRIES):
@@ -75,63 +89,3 @@ def _registry(plural: str) -> Registry[Any]:
     module, attribute = _REGISTRIES[plural].split(":")
     registry: Registry[Any] = getattr(importlib.import_module(module), attribute)
     return registry
-
-
-def _entry(name: str, cls: type[Any]) -> dict[str, Any]:
-    return {"name": name, "summary": _summary(cls), "fields": _fields(cls)}
-
-
-def _documentation(cls: type[Any]) -> str:
-    return inspect.cleandoc(cls.__doc__ or "")
-
-
-def _summary(cls: type[Any]) -> str:
-    """The docstring's first paragraph on one line, without marks of code."""
-    return " ".join(_documentation(cls).split("\n\n")[0].split()).replace("``", "")
-
-
-def _fields(cls: type[Any]) -> list[dict[str, Any]]:
-    """The keys of a class's YAML, or the attributes of an op; ``type`` itself is the entry's name."""
-    if issubclass(cls, BaseModel):
-        return [_settings_field(cls, key, info) for key, info in cls.model_fields.items() if key != "type"]
-    if dataclasses.is_dataclass(cls):
-        return [_attribute(field) for field in dataclasses.fields(cls)]
-    return []
-
-
-def _settings_field(cls: type[Any], name: str, info: Any) -> dict[str, Any]:
-    required = info.is_required()
-    return {
-        "name": name,
-        "type": type_text(info.annotation, info.metadata),
-        "default": None if required else _plain(info.get_default(call_default_factory=True)),
-        "required": required,
-        "description": descriptions(cls).get(name, ""),
-    }
-
-
-def _attribute(field: dataclasses.Field[Any]) -> dict[str, Any]:
-    required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    default = None if field.default is dataclasses.MISSING else field.default
-    return {
-        "name": field.name,
-        "type": str(field.type),
-        "default": _plain(default),
-        "required": required,
-        "description": "",
-    }
-
-
-def _plain(value: Any) -> Any:
-    """A default as YAML would write it: settings with nothing but defaults are their type's name."""
-    if value is PydanticUndefined:
-        return None
-    if isinstance(value, BaseModel):
-        given = {key: _plain(item) for key, item in value if item != type(value).model_fields[key].default}
-        kind = getattr(value, "type", None)
-        if kind is None:
-            return given
-        return {"type": kind, **given} if given else kind
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, bool | int | float | str | type(None)) else str(value)

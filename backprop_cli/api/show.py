@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from backprop_cli.errors import CheckpointError
-from backprop_cli.execution.plan import Plan
+from backprop_cli.inspection.network_figures import LayerFigures, MemoryFigures, layer_figures, memory_figures
+from backprop_cli.json_object import JsonObject
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import is_locked
 from backprop_cli.session.checked_plugins import read_config, read_run_config, refuse_plugins
 from backprop_cli.session.experiment import batch_size, is_configuration, network_of
 from backprop_cli.session.trained_network import open_network
-from backprop_cli.training.step_program import Recipe, training_step
+from backprop_cli.training.step_program import Recipe
 
 _OUTCOME = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
 
 
 @dataclass(frozen=True)
-class ShowResult:
-    """A network in figures; ``run`` is how its run went, where there is one."""
+class ShowResult(JsonObject):
+    """A network in figures; ``run``: the outcome of its run, if it has one."""
 
-    layers: Sequence[Mapping[str, Any]]
+    json_keys: ClassVar = ("layers", "parameters", "trainable", "bytes", "run?")
+
+    layers: Sequence[LayerFigures]
     parameters: int
     trainable: int
-    memory: Mapping[str, int]
+    bytes: MemoryFigures
     run: Mapping[str, Any] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp show --json`` prints it. Multiplications are for one example; the plan's bytes for one batch."""
-        found: dict[str, Any] = {
-            "layers": [dict(layer) for layer in self.layers],
-            "parameters": self.parameters,
-            "trainable": self.trainable,
-            "bytes": dict(self.memory),
-        }
-        return found if self.run is None else {**found, "run": dict(self.run)}
 
 
 def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence[Path | str] = ()) -> ShowResult:
@@ -59,14 +51,14 @@ def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence
     if is_configuration(path):
         refuse_plugins(plugins, path)
         loaded = read_config(path, overrides)
-        return _described(network_of(loaded), batch_size(loaded), None)
+        return _figures(network_of(loaded), batch_size(loaded))
     run = _run_without_checkpoint(path)
     if run is not None:
         loaded = read_run_config(run, overrides, plugins)
-        return _described(network_of(loaded), batch_size(loaded), _outcome(run))
+        return _figures(network_of(loaded), batch_size(loaded), _outcome(run))
     saved = open_network(find_checkpoint(path), overrides, plugins)
     outcome = _outcome(RunDirectory(saved.path.parent.parent))
-    return _described(saved.recipe, saved.loaded.config.training.batch_size, outcome)
+    return _figures(saved.recipe, saved.loaded.config.training.batch_size, outcome)
 
 
 def _run_without_checkpoint(path: Path) -> RunDirectory | None:
@@ -84,30 +76,11 @@ def _run_without_checkpoint(path: Path) -> RunDirectory | None:
     return None
 
 
-def _described(recipe: Recipe, batch: int, run: Mapping[str, Any] | None) -> ShowResult:
+def _figures(recipe: Recipe, batch: int, run: Mapping[str, Any] | None = None) -> ShowResult:
     model = recipe.model
-    multiplications = model.multiplications()
-    layers = [
-        {
-            "name": node.name,
-            "type": node.layer.type,
-            "inputs": list(node.inputs),
-            "output_shape": list(node.output_shape),
-            "parameters": sum(math.prod(param.shape) for param in node.params.values()),
-            "multiplications": multiplications[node.name],
-        }
-        for node in model.nodes
-    ]
-    plan = Plan(training_step(recipe, batch))
-    sizes = {name: recipe.layout_of(name).size * model.dtype.itemsize for name in recipe.states()}
-    network = sum(sizes[name] for name in recipe.network)
-    memory = {
-        "parameters": network,
-        "optimizer": sum(sizes.values()) - network,
-        "plan": plan.peak_bytes,
-        "plan_lower_bound": plan.lower_bound_bytes,
-    }
-    return ShowResult(layers, model.parameter_count, recipe.layout.size, memory, run)
+    return ShowResult(
+        layer_figures(model), model.parameter_count, recipe.layout.size, memory_figures(recipe, batch), run
+    )
 
 
 def _outcome(run: RunDirectory) -> Mapping[str, Any] | None:

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
+from backprop_cli.json_object import JsonObject
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import locked, refuse_locked
 from backprop_cli.session.baselines import Baselines
@@ -31,39 +32,46 @@ from backprop_cli.training.training_spec import TrainingSpec
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class Best(JsonObject):
+    """The epoch whose model is kept, and the value of the monitored metric."""
+
+    epoch: int
+    step: int
+    monitor: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult(JsonObject):
     """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``).
 
-    ``baselines``: the same metrics of predictions without a network, where the data is a time series.
-    ``timings``: seconds of this process by what they were spent on, and their ``total``.
+    ``baselines``: the same metrics of predictions without a network, for a time series. ``timings``: seconds of this
+    process by their purpose, and their ``total``.
     """
 
-    status: str
+    json_keys: ClassVar = (
+        "run_dir",
+        "status",
+        "epochs",
+        "steps",
+        "seconds",
+        "metrics",
+        "baselines?",
+        "best",
+        "checkpoints",
+        "timings",
+    )
+
     run_dir: Path | None = None
+    status: str
     epochs: int = 0
     steps: int = 0
     seconds: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
-    best: Mapping[str, Any] | None = None
-    checkpoints: Mapping[str, str | None] = field(default_factory=dict)
-    exit_code: int = 0
-    timings: Mapping[str, float] = field(default_factory=dict)
     baselines: Baselines = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp train --json`` prints it."""
-        return {
-            "run_dir": None if self.run_dir is None else str(self.run_dir),
-            "status": self.status,
-            "epochs": self.epochs,
-            "steps": self.steps,
-            "seconds": self.seconds,
-            "metrics": dict(self.metrics),
-            **({"baselines": dict(self.baselines)} if self.baselines else {}),
-            "best": self.best,
-            "checkpoints": dict(self.checkpoints),
-            "timings": dict(self.timings),
-        }
+    best: Best | None = None
+    checkpoints: Mapping[str, str | None] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -179,7 +187,7 @@ def _carry_out(ask: _Request, loaded: Loaded, resumption: Resumption | None) -> 
             for warning in first_warnings(experiment, spec, resumption is not None, notices):
                 ask.on_event(warning)
             Trainer(spec, state, ask.watch).warm_up()
-            return TrainResult("dry run", timings=ask.watch.seconds())
+            return TrainResult(status="dry run", timings=ask.watch.seconds())
         if resumption is not None:
             session = Session(
                 experiment, spec, state, resumption.run, threads, ask.on_event, resumption, ask.watch, notices
@@ -193,17 +201,18 @@ def _carry_out(ask: _Request, loaded: Loaded, resumption: Resumption | None) -> 
 
 
 def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
+    best = session.best()
     return TrainResult(
-        "finished",
-        session.run.path,
-        session.epochs,
-        session.state.step,
-        session.state.seconds,
-        metrics,
-        session.best(),
-        session.checkpoints(),
-        timings=session.watch.seconds(),
+        run_dir=session.run.path,
+        status="finished",
+        epochs=session.epochs,
+        steps=session.state.step,
+        seconds=session.state.seconds,
+        metrics=metrics,
         baselines=session.baselines(),
+        best=None if best is None else Best(**best),
+        checkpoints=session.checkpoints(),
+        timings=session.watch.seconds(),
     )
 
 

@@ -8,34 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from backprop_cli.config.config_warnings import warnings_of, warnings_with
+from backprop_cli.json_object import JsonObject
 from backprop_cli.session.checked_plugins import read_config
 from backprop_cli.session.experiment import prepare
 from backprop_cli.session.initial_state import initial_state
 from backprop_cli.training.loop import Trainer
 
 
-@dataclass(frozen=True)
-class ValidateResult:
-    """What a configuration comes to."""
+@dataclass(frozen=True, kw_only=True)
+class ValidateResult(JsonObject):
+    """What training would use: examples by split, shapes, and the number of steps."""
 
+    valid: bool = True
     examples: Mapping[str, int]
     input_shape: tuple[int, ...]
     classes: Sequence[Any] | None
     parameters: int
     steps: int
     warnings: Sequence[str] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp validate --json`` prints it."""
-        return {
-            "valid": True,
-            "examples": dict(self.examples),
-            "input_shape": list(self.input_shape),
-            "classes": None if self.classes is None else list(self.classes),
-            "parameters": self.parameters,
-            "steps": self.steps,
-            "warnings": list(self.warnings),
-        }
 
 
 def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResult:
@@ -52,12 +42,11 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
     dataset, recipe = experiment.dataset, experiment.recipe
     spec = experiment.training_spec()
     Trainer(spec, initial_state(experiment.loaded, recipe, dataset)).warm_up()
-    examples = {name: len(split) for name, split in dataset.splits.items()}
     return ValidateResult(
-        examples,
-        dataset.input_shape,
-        dataset.classes,
-        recipe.model.parameter_count,
-        spec.total_steps,
-        [*warnings_of(experiment.loaded), *experiment.warnings, *warnings_with(experiment.loaded, spec)],
+        examples={name: len(split) for name, split in dataset.splits.items()},
+        input_shape=dataset.input_shape,
+        classes=dataset.classes,
+        parameters=recipe.model.parameter_count,
+        steps=spec.total_steps,
+        warnings=[*warnings_of(experiment.loaded), *experiment.warnings, *warnings_with(experiment.loaded, spec)],
     )

@@ -7,9 +7,10 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from backprop_cli.errors import CheckError, UsageError
+from backprop_cli.json_object import JsonObject
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -54,27 +55,33 @@ class Requirement:
         return cls(metric, match[2], value, text)
 
     def judge(self, metrics: Mapping[str, float]) -> Judged:
-        """Whether it is met; NaN meets nothing."""
+        """Compare the metric with the value; NaN meets nothing."""
         found = metrics[self.metric]
         return Judged(self, found, _COMPARISONS[self.comparison](found, self.value))
 
+    def __str__(self) -> str:
+        return self.text.strip()
+
 
 @dataclass(frozen=True)
-class Judged:
+class Judged(JsonObject):
     """A requirement, the value of its metric, and whether it is met."""
 
-    requirement: Requirement
+    json_keys: ClassVar = ("requirement", "value", "met")
+
+    required: Requirement
     value: float
     met: bool
 
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp eval --json`` prints it."""
-        return {"requirement": self.requirement.text.strip(), "value": self.value, "met": self.met}
+    @property
+    def requirement(self) -> str:
+        """The text of the requirement: ``accuracy>=0.95``."""
+        return str(self.required)
 
     def __str__(self) -> str:
         """``accuracy is 0.9, required >= 0.95``."""
-        asked = self.requirement
-        return f"{asked.metric} is {self.value:.6g}, required {asked.comparison} {asked.value:g}"
+        required = self.required
+        return f"{required.metric} is {self.value:.6g}, required {required.comparison} {required.value:g}"
 
 
 class NotMetError(CheckError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import ClassVar, Literal
+
+from backprop_cli.json_object import JsonObject
 
 Verdict = Literal["PASS", "FAIL", "KINK", "TINY", "NONFINITE"]
 """``KINK``: on a kink, and right on both sides of it. ``TINY``: too small for the check to tell right from wrong.
@@ -31,8 +33,10 @@ def judged(analytic: float, numeric: float, tolerance: float, noise: float) -> V
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One derivative, both ways; ``is_beside``: not at the point but a little beside the kink that it is on."""
+class Entry(JsonObject):
+    """One derivative, both ways. ``is_beside``: taken near the point, which lies on a kink."""
+
+    json_keys: ClassVar = ("index", "analytic", "numeric")
 
     index: tuple[int, ...]
     analytic: float
@@ -57,11 +61,24 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Check:
-    """The derivatives by one array: those of its entries that were sampled.
+class Check(JsonObject):
+    """The derivatives by one array, at a sample of its entries.
 
     ``tolerance``: the method's own, if it did not apply the given one.
     """
+
+    json_keys: ClassVar = (
+        "name",
+        "kind",
+        "shape",
+        "size",
+        "checked",
+        "judged",
+        "max_relative_error",
+        "max_absolute_error",
+        "worst",
+        "verdict",
+    )
 
     name: str
     kind: str
@@ -96,49 +113,58 @@ class Check:
     @property
     def worst(self) -> Entry | None:
         """The entry that decides the verdict, with the largest relative error."""
-        decisive = [entry for entry in self.entries if entry.verdict == self.verdict]
-        return max(decisive, key=lambda entry: _sortable(entry.relative_error), default=None)
+        return max(self._decisive, key=lambda entry: _sortable(entry.relative_error), default=None)
 
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp gradcheck --json`` prints it."""
-        worst = self.worst
-        told = [entry for entry in self.entries if entry.verdict == self.verdict]
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "shape": list(self.shape),
-            "size": self.size,
-            "checked": len(self.entries),
-            "judged": self.judged,
-            "max_relative_error": max((_sortable(entry.relative_error) for entry in told), default=0.0),
-            "max_absolute_error": max((_sortable(entry.absolute_error) for entry in told), default=0.0),
-            "worst": None
-            if worst is None
-            else {"index": list(worst.index), "analytic": worst.analytic, "numeric": worst.numeric},
-            "verdict": self.verdict,
-        }
+    @property
+    def checked(self) -> int:
+        """Number of entries that were sampled."""
+        return len(self.entries)
+
+    @property
+    def max_relative_error(self) -> float:
+        """The largest of the entries that decide the verdict; infinite if one is NaN."""
+        return max((_sortable(entry.relative_error) for entry in self._decisive), default=0.0)
+
+    @property
+    def max_absolute_error(self) -> float:
+        """The largest of the entries that decide the verdict; infinite if one is NaN."""
+        return max((_sortable(entry.absolute_error) for entry in self._decisive), default=0.0)
+
+    @property
+    def _decisive(self) -> list[Entry]:
+        verdict = self.verdict
+        return [entry for entry in self.entries if entry.verdict == verdict]
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(JsonObject):
     """How many broken rules a check noticed. Those that change no number are not counted."""
 
     total: int
     killed: int
     survivors: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp gradcheck --mutate --json`` prints it."""
-        return {"total": self.total, "killed": self.killed, "survivors": list(self.survivors)}
-
 
 @dataclass(frozen=True)
-class Report:
+class Report(JsonObject):
     """All checks of a network, worst first.
 
-    ``rules``: the ops whose rule is wrong, where a gradient is. ``score``: how many rules broken on purpose the check
-    noticed, where that was asked for. ``strict``: a check without a judged entry fails.
+    ``rules``: the ops with a wrong rule, if a gradient is wrong. ``mutants``: how many rules broken on purpose the
+    check noticed, if requested. ``strict``: a check without a judged entry fails.
     """
+
+    json_keys: ClassVar = (
+        "passed",
+        "target",
+        "method",
+        "dtype",
+        "tolerance",
+        "tolerance_of?",
+        "checks",
+        "rules?",
+        "unjudged?",
+        "mutants?",
+    )
 
     target: str
     tolerance: float
@@ -147,22 +173,22 @@ class Report:
     method: str = "auto"
     dtype: str = "float64"
     rules: tuple[Check, ...] = ()
-    score: Score | None = None
+    mutants: Score | None = None
     strict: bool = False
     tolerance_of: str = ""
     """What the tolerance is relative to; empty: the derivative."""
 
     @property
-    def unjudged(self) -> tuple[Check, ...]:
-        """The checks without a judged entry."""
-        return tuple(check for check in self.checks if check.is_unjudged)
+    def unjudged(self) -> tuple[str, ...]:
+        """Names of the checks without a judged entry."""
+        return tuple(check.name for check in self.checks if check.is_unjudged)
 
     @property
     def passed(self) -> bool:
         """Whether no gradient is wrong or not finite, no broken rule went unnoticed, and (``strict``) nothing was left
         unjudged.
         """
-        if (self.score is not None and self.score.survivors) or (self.strict and self.unjudged):
+        if (self.mutants is not None and self.mutants.survivors) or (self.strict and self.unjudged):
             return False
         return all(check.verdict not in ("FAIL", "NONFINITE") for check in self.checks)
 
@@ -172,24 +198,6 @@ class Report:
         wrong = any(check.verdict in ("FAIL", "NONFINITE") for check in self.checks)
         told = self.checks if wrong else [check for check in self.checks if check.verdict == "PASS"]
         return next(iter([*told, *self.checks]), None)
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``bp gradcheck --json`` prints it. ``rules``, ``unjudged`` and ``mutants`` are left out if
-        empty.
-        """
-        rules = {"rules": [check.to_json() for check in self.rules]} if self.rules else {}
-        return {
-            "passed": self.passed,
-            "target": self.target,
-            "method": self.method,
-            "dtype": self.dtype,
-            "tolerance": self.tolerance,
-            **({"tolerance_of": self.tolerance_of} if self.tolerance_of else {}),
-            "checks": [check.to_json() for check in self.checks],
-            **rules,
-            **({"unjudged": [check.name for check in self.unjudged]} if self.unjudged else {}),
-            **({"mutants": self.score.to_json()} if self.score is not None else {}),
-        }
 
 
 def _sortable(error: float) -> float:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from backprop_cli.report.numbers import number, plural
+
+if TYPE_CHECKING:
+    from backprop_cli.api.find_lr import FoundRate
 
 _COLUMNS, _ROWS = 64, 12
 _ABOVE = 0.5
 """Of the fall of the loss, how much of the rise above its first value is shown: the rest would flatten the curve."""
 
 
-def range_text(result: Mapping[str, Any]) -> str:
+def range_text(result: FoundRate) -> str:
     """The curve of the smoothed loss, how far the test came, and the suggestion."""
-    rates, smoothed, suggestion = result["rates"], result["smoothed"], result["learning_rate"]
+    rates, smoothed, suggestion = result.rates, result.smoothed, result.learning_rate
     lines = _plot(rates, smoothed, suggestion) if len(rates) > 1 else []
     span = f" from {number(rates[0])} to {number(rates[-1])}" if rates else ""
-    stopped = f"; stopped: {result['stopped']}" if result["stopped"] else ""
-    lines.append(f"{plural(result['steps'], 'step')}{span}{stopped}")
+    stopped = f"; stopped: {result.stopped}" if result.stopped else ""
+    lines.append(f"{plural(result.steps, 'step')}{span}{stopped}")
     if suggestion is None:
-        return "\n".join([*lines, f"no suggestion: {result['reason']}"])
-    configured = f"configured: {number(result['configured'])}"
-    return "\n".join([*lines, f"optimizer.learning_rate={suggestion:g}  ({result['reason']}; {configured})"])
+        return "\n".join([*lines, f"no suggestion: {result.reason}"])
+    configured = f"configured: {number(result.configured)}"
+    return "\n".join([*lines, f"optimizer.learning_rate={suggestion:g}  ({result.reason}; {configured})"])
 
 
 def _plot(rates: Sequence[float], values: Sequence[float], marked: float | None) -> list[str]:
@@ -61,24 +64,24 @@ def _column(rate: float, rates: Sequence[float]) -> int:
     return round(math.log(rate / rates[0]) / math.log(rates[-1] / rates[0]) * (_COLUMNS - 1))
 
 
-def range_figure(result: Mapping[str, Any]) -> Any:
+def range_figure(result: FoundRate) -> Any:
     """The figure: losses of the batches as points, the smoothed loss as a line, the suggestion as an upright line."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rates, suggestion = result["rates"], result["learning_rate"]
-    losses = [math.nan if loss is None else loss for loss in result["losses"]]
+    rates, suggestion = result.rates, result.learning_rate
+    losses = [math.nan if loss is None else loss for loss in result.losses]
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axis = figure.subplots()
     axis.plot(rates, losses, ".", color="0.7", label="loss")
-    axis.plot(rates, result["smoothed"], color="C0", label="smoothed")
+    axis.plot(rates, result.smoothed, color="C0", label="smoothed")
     if suggestion is not None:
         axis.axvline(suggestion, color="C3", linestyle=":", label=f"learning_rate {suggestion:g}")
     axis.set_xscale("log")
     axis.set_xlabel("learning rate")
     axis.set_ylabel("loss")
     if len(rates) > 1:
-        low, top = _bounds(result["smoothed"])
+        low, top = _bounds(result.smoothed)
         axis.set_ylim(low - 0.05 * (top - low), top + 0.05 * (top - low))
     axis.legend()
     FigureCanvasAgg(figure)

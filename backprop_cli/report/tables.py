@@ -121,6 +121,11 @@ def confusion_table(classes: Sequence[object], counts: Sequence[Sequence[int]]) 
     return table(header, [[str(name), *row] for name, row in zip(classes, counts, strict=True)])
 
 
+def shape_text(shape: Sequence[int]) -> str:
+    """``[10, 64]``; ``[]`` for a scalar."""
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
 def _is_number(cell: object) -> bool:
     return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
 

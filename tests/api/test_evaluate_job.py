@@ -106,8 +106,8 @@ def test_confusion_of_a_binary_target():
     binary["data"] = {"target": "p", "features": ["x"], "source": "binary.csv"}
     run, _ = run_of(write_config(Path("b.yaml"), **binary), "run")
     confusion = evaluate(run, split="train", confusion=True).confusion
-    assert confusion["classes"] == [0, 1]
-    assert np.sum(confusion["counts"]) == 42
+    assert confusion.classes == [0, 1]
+    assert np.sum(confusion.counts) == 42
 
 
 # --- requirements ----------------------------------------------------------------------------------------------

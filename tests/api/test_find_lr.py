@@ -39,7 +39,7 @@ def test_it_prints_the_curve_and_writes_nothing(capsys):
 def test_it_tells_how_far_it_is():
     told = []
     found = find_lr(write_config(), on_progress=lambda *now: told.append(now))
-    assert told == [("learning rates", done, 100) for done in range(1, len(found.test.rates) + 1)]
+    assert told == [("learning rates", done, 100) for done in range(1, len(found.rates) + 1)]
 
 
 def test_json_has_every_update(capsys):
@@ -57,7 +57,7 @@ def test_json_has_every_update(capsys):
 
 def test_a_suggested_rate_trains_better_than_one_far_below(capsys):
     config = write_config(optimizer={"type": "sgd", "learning_rate": 1e-5}, training={"epochs": 20})
-    rate = find_lr(config).test.suggestion
+    rate = find_lr(config).learning_rate
     _, slow = run_of(config, "slow")
     _, fast = run_of(config, "fast", [f"optimizer.learning_rate={rate}"])
     assert fast.metrics["train/loss"] < 0.7 * slow.metrics["train/loss"]

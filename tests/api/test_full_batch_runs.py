@@ -127,8 +127,8 @@ def test_converged_is_finished(capsys):
 def test_show_knows_its_memory_and_the_whole_batch():
     config = configured()
     found, sgd = show(config), show(config, ["optimizer=sgd", "training.batch_size=42"])
-    assert found.memory["optimizer"] == 21 * found.memory["parameters"]
-    assert found.memory["plan"] >= sgd.memory["plan"] - 4 * found.memory["parameters"]
+    assert found.bytes.optimizer == 21 * found.bytes.parameters
+    assert found.bytes.plan >= sgd.bytes.plan - 4 * found.bytes.parameters
 
 
 def test_gradients_are_checked_while_it_trains():

@@ -115,7 +115,7 @@ def test_it_tells_how_far_it_is():
     told = []
     score = gradcheck(
         write_config(**TINY), method="adjoint", mutate=True, on_progress=lambda *now: told.append(now)
-    ).score
+    ).mutants
     assert {what for what, _, _ in told} == {"broken rules"}  # adjoint checks no entries
     assert [done for _, done, _ in told] == list(range(len(told)))
     assert {total for _, _, total in told} == {len(told)}

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from backprop_cli.api.list_types import listing, registry_of
+from backprop_cli.api.list_types import list_types, registry_of
 from backprop_cli.errors import UsageError
-from backprop_cli.inspection.field_type import type_text
+from backprop_cli.inspection.type_entry import type_text
 from backprop_cli.nn.activation import ActivationType
 from backprop_cli.settings import Many, Maybe, Settings
 
-KINDS = [kind["kind"] for kind in listing()["kinds"]]
+KINDS = [kind.kind for kind in list_types().kinds]
 
 
 def test_kinds_and_counts():
@@ -27,8 +27,8 @@ def test_kinds_and_counts():
         "formats",
         "ops",
     ]
-    for kind in listing()["kinds"]:
-        assert kind["count"] == len(listing(kind["kind"])["entries"]) > 0
+    for kind in list_types().kinds:
+        assert kind.count == len(list_types(kind.kind).entries) > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,36 +40,36 @@ def test_singular_and_plural_are_the_same(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_entry_says_what_it_is(kind):
-    for entry in listing(kind)["entries"]:
-        assert list(entry) == ["name", "summary", "fields"]
-        assert entry["summary"], entry["name"]
-        for field in entry["fields"]:
-            assert list(field) == ["name", "type", "default", "required", "description"]
-            assert field["description"] or kind == "ops", f"{entry['name']}.{field['name']} has no docstring"
-            assert not field["required"] or field["default"] is None
-        (page,) = listing(kind, entry["name"])["entries"]
-        assert page["page"].replace("``", "").split()[:3] == entry["summary"].split()[:3]
+    for entry in list_types(kind).entries:
+        assert list(entry.to_json()) == ["name", "summary", "fields"]
+        assert entry.summary, entry.name
+        for field in entry.fields:
+            assert list(field.to_json()) == ["name", "type", "default", "required", "description"]
+            assert field.description or kind == "ops", f"{entry.name}.{field.name} has no docstring"
+            assert not field.required or field.default is None
+        (page,) = list_types(kind, entry.name).entries
+        assert page.page.replace("``", "").split()[:3] == entry.summary.split()[:3]
 
 
 def test_dense():
-    fields = {field["name"]: field for field in listing("layer", "dense")["entries"][0]["fields"]}
+    fields = {field.name: field for field in list_types("layer", "dense").entries[0].fields}
     assert "type" not in fields
-    assert fields["units"]["required"]
-    assert fields["units"]["type"] == "integer > 0"
-    assert fields["bias"] | {"description": ""} == {
+    assert fields["units"].required
+    assert fields["units"].type == "integer > 0"
+    assert fields["bias"].to_json() | {"description": ""} == {
         "name": "bias",
         "type": "true or false",
         "default": True,
         "required": False,
         "description": "",
     }
-    assert (fields["activation"]["type"], fields["activation"]["default"]) == ("activation or none", None)
-    assert (fields["initializer"]["type"], fields["initializer"]["default"]) == ("initializer", "glorot_uniform")
+    assert (fields["activation"].type, fields["activation"].default) == ("activation or none", None)
+    assert (fields["initializer"].type, fields["initializer"].default) == ("initializer", "glorot_uniform")
 
 
 def test_attributes_of_ops():
-    (entry,) = listing("op", "sum")["entries"]
-    assert [field["name"] for field in entry["fields"]] == ["axes", "keepdims"]
+    (entry,) = list_types("op", "sum").entries
+    assert [field.name for field in entry.fields] == ["axes", "keepdims"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_attributes_of_ops():
 )
 def test_unknown(arguments, message):
     with pytest.raises(UsageError) as caught:
-        listing(*arguments)
+        list_types(*arguments)
     assert str(caught.value) == message
 
 

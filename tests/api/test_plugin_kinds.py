@@ -9,7 +9,7 @@ from api_support import LAYERS, bp, last, merged, run_of, write_config, write_fl
 from plugins_support import CUBE_OP, plugin
 
 from backprop_cli.api.eval import evaluate
-from backprop_cli.api.list_types import listing
+from backprop_cli.api.list_types import list_types
 from backprop_cli.run.checkpoint import load
 
 KINDS = (
@@ -130,9 +130,9 @@ def test_a_network_is_trained_by_one_of_each():
 @pytest.mark.parametrize(("kind", "name"), NAMES.items())
 def test_each_is_listed_with_its_page(kind, name):
     plugin(KINDS)
-    assert listing(kind, name, plugins=["mine.py"])["entries"][0]["page"]
-    assert name in [entry["name"] for entry in listing(kind, plugins=["mine.py"])["entries"]]
-    assert name not in [entry["name"] for entry in listing(kind)["entries"]]
+    assert list_types(kind, name, plugins=["mine.py"]).entries[0].page
+    assert name in [entry.name for entry in list_types(kind, plugins=["mine.py"]).entries]
+    assert name not in [entry.name for entry in list_types(kind).entries]
 
 
 def test_a_run_that_starts_from_its_weights_runs_no_code():

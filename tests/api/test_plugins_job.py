@@ -12,7 +12,7 @@ from plugins_support import CUBE, plugin, using
 from backprop_cli.api.eval import evaluate
 from backprop_cli.api.explain import explain
 from backprop_cli.api.gradcheck import gradcheck
-from backprop_cli.api.list_types import listing
+from backprop_cli.api.list_types import list_types
 from backprop_cli.api.show import show
 from backprop_cli.api.train import train
 from backprop_cli.api.validate import validate
@@ -198,8 +198,8 @@ def test_a_configuration_names_its_own(command, capsys):
 
 def test_what_is_listed(capsys):
     plugin()
-    entries = {entry["name"]: entry for entry in listing("activations", plugins=["mine.py"])["entries"]}
-    assert entries["cubed"]["summary"] == "out = x^3."
+    entries = {entry.name: entry for entry in list_types("activations", plugins=["mine.py"]).entries}
+    assert entries["cubed"].summary == "out = x^3."
     assert bp("list", "ops", "cube", "--plugins", "mine.py") == 0
     assert capsys.readouterr().out.startswith("cube (ops)\n\n``out = x^3``.\n")
     assert bp("list", "ops", "cube") == 2

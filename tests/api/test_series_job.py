@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from api_support import bp, record, run_of, write_config
 
+from backprop_cli.api.eval import evaluate
 from backprop_cli.report.results import eval_text, train_text
 
 ROWS = 60
@@ -52,7 +53,7 @@ def test_baselines_stand_beside_the_metrics(config, capsys):
         values = {f"{s}/{metric}": v for s, part in PARTS.items() for metric, v in expected(*part)[name].items()}
         assert found[name] == pytest.approx(values, rel=1e-6)
     assert record(run)["baselines"] == found
-    text = train_text(result.to_json())
+    text = train_text(result)
     assert "\ntest/mean_absolute_error " in text
     assert text.count(" (last_value ") == 2
     assert bp("eval", run, "--json") == 0
@@ -61,7 +62,7 @@ def test_baselines_stand_beside_the_metrics(config, capsys):
     on_test = {name: {m: v for m, v in values.items() if m.startswith("test/")} for name, values in found.items()}
     assert evaluated["baselines"] == on_test
     beside = f"(last_value {on_test['last_value']['test/mean_absolute_error']:.4g}, seasonal 0.5)"
-    assert eval_text(evaluated).splitlines()[-1].endswith(beside)
+    assert eval_text(evaluate(run)).splitlines()[-1].endswith(beside)
 
 
 def test_other_data(config, capsys):

@@ -39,8 +39,8 @@ def test_json_of_show_is_that_of_the_contract(capsys):
     ],
 )
 def test_memory(overrides, parameters, optimizer):
-    memory = show(write_config(), overrides).memory
-    assert (memory["parameters"], memory["optimizer"]) == (parameters, optimizer)
+    found = show(write_config(), overrides).bytes
+    assert (found.parameters, found.optimizer) == (parameters, optimizer)
 
 
 def test_shapes_in_the_configuration_need_no_data():

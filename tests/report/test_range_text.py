@@ -5,14 +5,24 @@ import importlib.util
 import numpy as np
 import pytest
 
+from backprop_cli.api.find_lr import FoundRate
 from backprop_cli.report.range_chart import range_figure, range_text
 
 
 def result(losses, suggestion=0.01, **more):
     rates = np.geomspace(1e-4, 1.0, len(losses)).tolist()
     reason = "a tenth of 0.1, where the smoothed loss is lowest"
-    found = {"learning_rate": suggestion, "reason": reason, "configured": 0.001, "stopped": None, "steps": len(losses)}
-    return {**found, "rates": rates, "losses": losses, "smoothed": losses, **more}
+    options = {"stopped": None, "reason": reason, **more}
+    return FoundRate(
+        learning_rate=suggestion,
+        configured=0.001,
+        from_=1e-4,
+        to=1.0,
+        rates=rates,
+        losses=losses,
+        smoothed=losses,
+        **options,
+    )
 
 
 def test_the_curve():

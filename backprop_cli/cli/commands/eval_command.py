@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
+import backprop_cli
 from backprop_cli.cli.command import (
     AcceptChangedData,
     CheckpointPath,
@@ -40,12 +41,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compute a checkpoint's metrics on a split or on other data."""
-    from backprop_cli.api.eval import evaluate as job
     from backprop_cli.report.results import eval_text
 
-    found = resolve_checkpoint(checkpoint)
-    result = job(
-        found,
+    result = backprop_cli.evaluate(
+        resolve_checkpoint(checkpoint),
         list(overrides or []),
         split=split,
         data=data,
@@ -57,7 +56,7 @@ def evaluate(
     for warning in result.warnings:
         say(f"warning: {warning}")
     if not as_json:
-        emit(eval_text(result.to_json()))
+        emit(eval_text(result))
     result.check()
     if as_json:
         emit_json(result.to_json())

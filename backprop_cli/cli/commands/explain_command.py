@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+import backprop_cli
 from backprop_cli.cli.command import Json, Overrides, Plugins, command, resolve_folder
 from backprop_cli.cli.terminal import emit, emit_json, say, standard_output
 from backprop_cli.errors import UsageError
@@ -34,21 +35,21 @@ def explain(
         raise UsageError("explain: --mermaid and --json both print to standard output; choose one")
     if dot == "-" and (mermaid or as_json):
         raise UsageError("explain: --dot - prints to standard output alone; name a file")
-    from backprop_cli.api.explain import explain as job
     from backprop_cli.report import diagrams
     from backprop_cli.report.explain_text import explanation_text
     from backprop_cli.run.output import opened
 
-    found = resolve_folder(target)
-    result = job(found, list(overrides or []), numbers=numbers, plugins=list(plugins or [])).to_json()
+    result = backprop_cli.explain(
+        resolve_folder(target), list(overrides or []), numbers=numbers, plugins=list(plugins or [])
+    )
     if dot is not None:
         with opened(standard_output() if dot == "-" else Path(dot)) as stream:
-            stream.write((diagrams.dot(result["nodes"]) + "\n").encode())
+            stream.write((diagrams.dot(result.nodes) + "\n").encode())
         if dot != "-":
             say(f"graph {dot}")
     if as_json:
-        emit_json(result)
+        emit_json(result.to_json())
     elif mermaid:
-        emit(diagrams.mermaid(result["nodes"]))
+        emit(diagrams.mermaid(result.nodes))
     elif dot != "-":
-        emit(explanation_text(result, terminal_width()))
+        emit(explanation_text(result.to_json(), terminal_width()))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
+import backprop_cli
 from backprop_cli.cli.command import CheckpointPath, Json, Plugins, command, resolve_checkpoint
 from backprop_cli.cli.terminal import emit_json, write
 
@@ -32,8 +33,6 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Continue a text, token by token, with a network trained on one."""
-    from backprop_cli.api.generate import generate as job
-
     written = ""
 
     def show(text: str) -> None:
@@ -44,7 +43,7 @@ def generate(
         written = text
 
     try:
-        result = job(
+        result = backprop_cli.generate(
             resolve_checkpoint(checkpoint),
             prompt=prompt,
             tokens=tokens,

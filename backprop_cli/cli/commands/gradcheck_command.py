@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, BadParameter, Option
 
+import backprop_cli
 from backprop_cli.cli.command import Json, Overrides, Plugins, command, finish, resolve_folder
 from backprop_cli.cli.terminal import emit, emit_json, is_plain
 
@@ -63,12 +64,11 @@ def gradcheck(
     as_json: Json = False,
 ) -> None:
     """Check every gradient against numerical differentiation."""
-    from backprop_cli.api.gradcheck import gradcheck as job
+    from backprop_cli.report.gradcheck_text import gradcheck_text
     from backprop_cli.report.progress import Progress
-    from backprop_cli.report.results import gradcheck_text
 
     with Progress(sys.stderr, is_plain(sys.stderr)) as progress:
-        result = job(
+        result = backprop_cli.gradcheck(
             None if target is None else resolve_folder(target),
             list(overrides or []),
             method=method,
@@ -83,7 +83,7 @@ def gradcheck(
     if as_json:
         emit_json(result.to_json())
     else:
-        emit(gradcheck_text(result.to_json()))
+        emit(gradcheck_text(result))
     finish(0 if result.passed else 3)
 
 

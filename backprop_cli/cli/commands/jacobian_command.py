@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
+import backprop_cli
 from backprop_cli.cli.command import CheckpointPath, Json, Plugins, command, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json, say
 from backprop_cli.errors import UsageError
@@ -83,10 +84,9 @@ def jacobian(
         if hvp is not None or eigen is not None or per_example:
             raise UsageError("--heatmap: draws a Jacobian or a Hessian; leave it out with other results")
         check_picture(picture, "--heatmap")
-    from backprop_cli.api.jacobian import jacobian as job
     from backprop_cli.report.jacobian_text import derivatives_text
 
-    result = job(
+    result = backprop_cli.jacobian(
         resolve_checkpoint(checkpoint),
         source,
         of=of,

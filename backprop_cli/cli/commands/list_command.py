@@ -6,6 +6,7 @@ from typing import Annotated
 
 from typer import Argument
 
+import backprop_cli
 from backprop_cli.cli.command import Json, Plugins, command
 from backprop_cli.cli.terminal import emit, emit_json
 
@@ -29,11 +30,10 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what a configuration can name, or show the page of one."""
-    from backprop_cli.api.list_types import listing
-    from backprop_cli.report.results import listing_text
+    from backprop_cli.report.list_text import list_text
 
-    found = listing(kind, name, plugins=list(plugins or []))
+    found = backprop_cli.list_types(kind, name, plugins=list(plugins or []))
     if as_json:
-        emit_json(found)
+        emit_json(found.to_json())
     else:
-        emit(listing_text(found))
+        emit(list_text(found))

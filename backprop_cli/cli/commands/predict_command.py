@@ -8,6 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+import backprop_cli
 from backprop_cli.cli.command import CheckpointPath, Plugins, command, resolve_checkpoint
 from backprop_cli.cli.terminal import standard_output
 from backprop_cli.errors import DataError, UsageError
@@ -41,11 +42,8 @@ def predict(
         raise UsageError("predict: INPUT is missing; name a file, or - for standard input")
     if format_ == "npz" and output == "-" and sys.stdout.isatty():
         raise UsageError("predict: npz is binary and would be printed on the terminal; name a file with --output")
-    from backprop_cli.api.predict import predict as job
-
-    found = resolve_checkpoint(checkpoint)
-    job(
-        found,
+    backprop_cli.predict(
+        resolve_checkpoint(checkpoint),
         sys.stdin.buffer if source in (None, "-") else Path(source or ""),
         standard_output() if output == "-" else Path(output),
         input_format=input_format,

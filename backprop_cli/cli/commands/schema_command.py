@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import backprop_cli
 from backprop_cli.cli.command import Json, Plugins, command
 from backprop_cli.cli.terminal import emit_json
 
@@ -9,6 +10,4 @@ from backprop_cli.cli.terminal import emit_json
 @command("bp schema > bp.schema.json", codes=(3,))
 def schema(plugins: Plugins = None, as_json: Json = False) -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from backprop_cli.api.config_schema import config_schema as job
-
-    emit_json(job(plugins=list(plugins or [])))
+    emit_json(backprop_cli.config_schema(plugins=list(plugins or [])))

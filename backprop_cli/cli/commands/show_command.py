@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument
 
+import backprop_cli
 from backprop_cli.cli.command import Json, Overrides, Plugins, command
 from backprop_cli.cli.terminal import emit, emit_json
 
@@ -19,11 +20,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a network's layers, shapes, parameters and memory."""
-    from backprop_cli.api.show import show as job
     from backprop_cli.report.results import show_text
 
-    result = job(target, list(overrides or []), plugins=list(plugins or []))
+    result = backprop_cli.show(target, list(overrides or []), plugins=list(plugins or []))
     if as_json:
         emit_json(result.to_json())
     else:
-        emit(show_text(result.to_json()))
+        emit(show_text(result))

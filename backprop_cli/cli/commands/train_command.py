@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from backprop_cli.cli.command import AcceptChangedData, Json, Overrides, Plugins, command, finish
+import backprop_cli
+from backprop_cli.cli.command import AcceptChangedData, Json, Overrides, Plugins, command
 from backprop_cli.cli.terminal import emit, emit_json, is_plain, say
 from backprop_cli.errors import BpError, UsageError
 
@@ -57,7 +58,7 @@ def train(
 
     watch = Stopwatch(PROCESS_BEGAN)
 
-    from backprop_cli.api.train import train as job
+    run_training = backprop_cli.train
     from backprop_cli.report.console import Console
     from backprop_cli.report.results import train_text
 
@@ -76,7 +77,7 @@ def train(
     _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
     with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
         try:
-            result = job(
+            result = run_training(
                 config,
                 given,
                 resume=resume,
@@ -91,13 +92,12 @@ def train(
         except BpError as error:
             console.record(error.printed())  # printed where every error is
             raise
-        text = train_text(result.to_json())
+        text = train_text(result)
         console.record(text)
     if as_json:
         emit_json(result.to_json())
     else:
         emit(text)
-    finish(result.exit_code)
 
 
 def _refuse(reason: str, options: dict[str, bool]) -> None:
@@ -118,7 +118,6 @@ def _find_lr(
 ) -> None:
     """``options``: those that the job has, too."""
     from backprop_cli.api.find_lr import HIGHEST, LOWEST
-    from backprop_cli.api.find_lr import find_lr as job
     from backprop_cli.report.picture import check_picture, encoded
     from backprop_cli.report.progress import Progress
     from backprop_cli.report.range_chart import range_figure, range_text
@@ -130,19 +129,12 @@ def _find_lr(
         given if given is not None else default for given, default in zip(span, (LOWEST, HIGHEST), strict=True)
     )
     with Progress(sys.stderr, quiet or is_plain(sys.stderr)) as progress:
-        result = job(
-            config,
-            overrides,
-            low=low,
-            high=high,
-            on_progress=progress,
-            **options,
-        ).to_json()
+        result = backprop_cli.find_lr(config, overrides, low=low, high=high, on_progress=progress, **options)
     if plot is not None:
         with opened(plot) as stream:
             stream.write(encoded(range_figure(result), plot.suffix))
         say(f"plot {plot}")
     if as_json:
-        emit_json(result)
+        emit_json(result.to_json())
     else:
         emit(range_text(result))

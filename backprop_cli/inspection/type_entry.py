@@ -1,0 +1,135 @@
+"""A registered type as ``bp list`` shows it: its docstring, its fields, and their types in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from backprop_cli.json_object import JsonObject
+from backprop_cli.registry import Choice
+from backprop_cli.settings import Settings, descriptions
+
+
+@dataclass(frozen=True)
+class TypeField(JsonObject):
+    """A key of the type's YAML, or an attribute of an op. ``default``: as YAML writes it."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class TypeEntry(JsonObject):
+    """A type: its name in YAML, the first paragraph of its docstring, its fields. ``page``: the whole docstring."""
+
+    json_keys: ClassVar = ("name", "summary", "fields", "page?")
+
+    name: str
+    summary: str
+    fields: Sequence[TypeField]
+    page: str | None = None
+
+
+def type_entry(name: str, cls: type[Any], *, with_page: bool = False) -> TypeEntry:
+    """The entry of a registered class."""
+    page = inspect.cleandoc(cls.__doc__ or "")
+    summary = " ".join(page.split("\n\n")[0].split()).replace("``", "")
+    return TypeEntry(name, summary, _fields(cls), page if with_page else None)
+
+
+def _fields(cls: type[Any]) -> list[TypeField]:
+    """``type`` is left out: its value is the name of the entry."""
+    if issubclass(cls, BaseModel):
+        return [_settings_field(cls, key, info) for key, info in cls.model_fields.items() if key != "type"]
+    if dataclasses.is_dataclass(cls):
+        return [_attribute(field) for field in dataclasses.fields(cls)]
+    return []
+
+
+def _settings_field(cls: type[Any], name: str, info: FieldInfo) -> TypeField:
+    required = info.is_required()
+    default = None if required else _as_yaml(info.get_default(call_default_factory=True))
+    return TypeField(
+        name, type_text(info.annotation, info.metadata), default, required, descriptions(cls).get(name, "")
+    )
+
+
+def _attribute(field: dataclasses.Field[Any]) -> TypeField:
+    required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    default = None if field.default is dataclasses.MISSING else field.default
+    return TypeField(field.name, str(field.type), _as_yaml(default), required, "")
+
+
+def _as_yaml(value: Any) -> Any:
+    """A default as YAML writes it: settings that have all their defaults are the name of their type."""
+    if value is PydanticUndefined:
+        return None
+    if isinstance(value, BaseModel):
+        given = {key: _as_yaml(item) for key, item in value if item != type(value).model_fields[key].default}
+        kind = getattr(value, "type", None)
+        if kind is None:
+            return given
+        return {"type": kind, **given} if given else kind
+    if isinstance(value, tuple | list):
+        return [_as_yaml(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | type(None)) else str(value)
+
+
+_WORDS = {bool: "true or false", int: "integer", float: "number", str: "text", NoneType: "none", Any: "anything"}
+_BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+def type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """``integer > 0``, ``'mean' or 'sum'``, ``none or initializer``, ``list of text``.
+
+    A field that takes a type of a registry has the kind of that registry.
+    """
+    marks = _flat(metadata)
+    choice = next((mark for mark in marks if isinstance(mark, Choice)), None)
+    if choice is not None:
+        return choice.registry.kind
+    bounds = _bounds(marks)
+    return _bare(annotation) + (f" {bounds}" if bounds else "")
+
+
+def _bare(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_text(arguments[0], arguments[1:])
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin in (Union, UnionType):
+        texts = dict.fromkeys(map(type_text, arguments))
+        # "none" comes last: it switches the field off.
+        return " or ".join(sorted(texts, key=lambda text: text == "none"))
+    if origin in (tuple, list):
+        return f"list of {type_text(arguments[0])}" if arguments else "list"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"mapping of {type_text(arguments[0])} to {type_text(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return "mapping"
+    return _WORDS.get(annotation) or str(getattr(annotation, "__name__", annotation))
+
+
+def _flat(metadata: Iterable[Any]) -> list[Any]:
+    """The marks, with the marks inside a nested ``Field(...)``."""
+    marks: list[Any] = []
+    for mark in metadata:
+        marks += mark.metadata if isinstance(mark, FieldInfo) else [mark]
+    return marks
+
+
+def _bounds(marks: Iterable[Any]) -> str:
+    found = {name: value for mark in marks for name in _BOUNDS if (value := getattr(mark, name, None)) is not None}
+    return ", ".join(f"{_BOUNDS[name]} {value}" for name, value in found.items())
