@@ -15,7 +15,6 @@ from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
-from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.baselines import Baselines, baselines_of
 from backprop_cli.session.data_changes import Changed, changed
 from backprop_cli.session.measured_data import change_warnings, check_split, find_split, other_data, own_dataset
@@ -103,7 +102,7 @@ def evaluate(
     _check_overrides(overrides)
     name = OTHER_DATA if data is not None else split
     requirements = [Requirement.parse(text, name) for text in require]
-    saved = open_network(find_checkpoint(Path(checkpoint)), overrides, plugins, as_trained=True)
+    saved = open_network(Path(checkpoint), overrides, plugins, as_trained=True)
     evaluator = _with_required(saved, requirements)
     if confusion and (saved.classes is None or saved.recipe.loss.task == "tokens"):
         raise UsageError(f"--confusion: {_not_classes(saved)}")
@@ -181,7 +180,7 @@ def _with_required(saved: TrainedNetwork, requirements: Sequence[Requirement]) -
             near = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise UsageError(f"--require {requirement.text!r}: unknown metric '{name}'{near}")
         metrics[name] = METRICS[name].model_validate({})
-    return Evaluator(evaluator.recipe, evaluator.network, tuple(metrics.values()), evaluator.untransform)
+    return Evaluator(evaluator.recipe, evaluator.arrays, tuple(metrics.values()), evaluator.untransform)
 
 
 def _examples(saved: TrainedNetwork, split: str, data: Path | None) -> tuple[Split, Mapping[str, str]]:

@@ -16,12 +16,10 @@ from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.execution.recomputation import revolve_steps, segmented, stages
 from backprop_cli.inspection.chain_rule import ChainRule, Traced, chain_rule, trace, walk
-from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
 from backprop_cli.session.experiment import batch_size, is_configuration, load, network_of
 from backprop_cli.session.initial_state import initial_state
-from backprop_cli.session.trained_network import open_network
-from backprop_cli.training.state import State
+from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.step_program import BUFFERS, PARAMETERS, Recipe, forward
 
 MOST_NUMBERS = 2_000
@@ -73,13 +71,13 @@ def explain(
         refuse_plugins(plugins, path)
         loaded = read_config(path, overrides)
         recipe = network_of(loaded)
-        state = None
+        saved = None
     else:
-        saved = open_network(find_checkpoint(path), overrides, plugins)
-        loaded, recipe, state = saved.loaded, saved.recipe, saved.state
+        saved = open_network(path, overrides, plugins)
+        loaded, recipe = saved.loaded, saved.recipe
     traced = trace(recipe)
     found = accumulation([traced.outputs], traced.sources)
-    walked = _walked(loaded, recipe, traced, state) if numbers else None
+    walked = _walked(loaded, recipe, traced, saved) if numbers else None
     return Explanation(
         _nodes(traced),
         _accumulation(traced, found),
@@ -163,13 +161,13 @@ def _memory(recipe: Recipe, batch: int) -> dict[str, Any]:
     }
 
 
-def _walked(loaded: Loaded, recipe: Recipe, traced: Traced, state: State | None) -> dict[str, Any]:
+def _walked(loaded: Loaded, recipe: Recipe, traced: Traced, saved: TrainedNetwork | None) -> dict[str, Any]:
     """Every variable of the chain rule and every derivative of the loss, for one example, in float64."""
     if recipe.layout.size > MOST_NUMBERS:
         many = f"{recipe.layout.size:,} parameters"
         raise UsageError(f"explain --numbers: {many} are too many to show; the limit is {MOST_NUMBERS:,}")
     train = load(loaded).train
-    vectors = (state or initial_state(loaded, recipe)).network
+    vectors = initial_state(loaded, recipe).network if saved is None else saved.vectors
     feed = {
         value: recipe.layout_of(vector).arrays(np.asarray(vectors[vector], np.float64))[name]
         for vector, values in ((PARAMETERS, traced.params), (BUFFERS, traced.buffers))

@@ -13,7 +13,6 @@ from backprop_cli.autodiff import Array
 from backprop_cli.data.tokenizer import NEWLINE, Tokenizer
 from backprop_cli.errors import CheckpointError, DataError, UsageError, listing
 from backprop_cli.json_object import JsonObject
-from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.token_reader import Reader, reader
 
@@ -56,13 +55,13 @@ def generate(
 
     """
     _check(tokens, temperature, top_k, seed)
-    saved = open_network(find_checkpoint(Path(checkpoint)), plugins=plugins)
+    saved = open_network(Path(checkpoint), plugins=plugins)
     tokenizer = _tokenizer(saved)
     given = _encoded(tokenizer, prompt)
     pieces = []
     with saved.threads():
         draw = _Draw(saved.path, tokenizer, temperature, top_k, np.random.default_rng(seed))
-        source = _drawn(reader(saved.recipe, saved.evaluator().network), tokenizer, given, draw)
+        source = _drawn(reader(saved.recipe, saved.vectors), tokenizer, given, draw)
         for _, token in zip(range(tokens), source, strict=False):
             pieces.append(tokenizer.vocabulary[token])
             if on_text is not None:

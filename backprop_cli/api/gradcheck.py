@@ -19,7 +19,6 @@ from backprop_cli.checks.result import Report
 from backprop_cli.config.configuration import GradientCheckSettings
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
-from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins, run_plugins
 from backprop_cli.session.experiment import is_configuration, model_of, recipe_for
 from backprop_cli.session.initial_state import initial_state
@@ -96,8 +95,8 @@ def _network(
         loaded = read_config(path, overrides)
         recipe = _configured(loaded)
         return path, loaded, recipe, initial_state(loaded, recipe).network
-    saved = open_network(find_checkpoint(path), overrides, plugins)
-    return saved.path, saved.loaded, saved.recipe, saved.state.network
+    saved = open_network(path, overrides, plugins)
+    return saved.path, saved.loaded, saved.recipe, saved.vectors
 
 
 def _configured(loaded: Loaded) -> Recipe:

@@ -18,7 +18,6 @@ from backprop_cli.inspection.network_jacobian import Mode
 from backprop_cli.inspection.point import OBJECTIVE, SCALARS, Point, check_names
 from backprop_cli.inspection.selected_rows import examples
 from backprop_cli.inspection.units import Units
-from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.output import opened
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
@@ -66,7 +65,7 @@ def jacobian(
         raise UsageError(f"--order {order}: is for Jacobians; leave it out with {_OPTIONS[kind]}")
     if output is not None and output.suffix != ".npz":
         raise UsageError(f"--output {output}: arrays are written as .npz")
-    saved = open_network(find_checkpoint(Path(checkpoint)), plugins=plugins)
+    saved = open_network(Path(checkpoint), plugins=plugins)
     what, wrt = of or (PREDICTIONS if kind == "jacobian" else OBJECTIVE), by or _default_by(kind)
     _check(saved, kind, what, wrt)
     found = examples(
@@ -78,7 +77,7 @@ def jacobian(
         with_targets=what in SCALARS,
         input_format=input_format,
     )
-    network = {name: vector.astype(np.float64) for name, vector in saved.state.network.items()}
+    network = {name: vector.astype(np.float64) for name, vector in saved.vectors.items()}
     point = Point(in_float64(saved.recipe), network, found.inputs, found.targets, found.weights)
     problem = Problem(saved, point, found, what, wrt, units)
     with saved.threads():

@@ -18,7 +18,6 @@ from backprop_cli.data.stream import ordered_inputs, row_names, stream_inputs
 from backprop_cli.errors import UsageError
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.metric import Predictions
-from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.output import opened
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 
@@ -64,7 +63,7 @@ def predict(
     kind = _format(format, output)
     if isinstance(source, Path) and isinstance(output, Path) and output.exists() and output.samefile(source):
         raise UsageError(f"{output}: is the input; write the predictions to another file")
-    saved = open_network(find_checkpoint(Path(checkpoint)), plugins=plugins)
+    saved = open_network(Path(checkpoint), plugins=plugins)
     if proba:
         _require_probabilities(saved)
     if saved.transform.text is not None:

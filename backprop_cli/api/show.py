@@ -56,7 +56,7 @@ def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence
     if run is not None:
         loaded = read_run_config(run, overrides, plugins)
         return _figures(network_of(loaded), batch_size(loaded), _outcome(run))
-    saved = open_network(find_checkpoint(path), overrides, plugins)
+    saved = open_network(path, overrides, plugins)
     outcome = _outcome(RunDirectory(saved.path.parent.parent))
     return _figures(saved.recipe, saved.loaded.config.training.batch_size, outcome)
 

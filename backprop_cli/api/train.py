@@ -162,7 +162,7 @@ def begin(loaded: Loaded, resumption: Resumption | None, threads: int | None, wa
         state = initial_state(loaded, experiment.recipe, experiment.dataset)
         state.measures = measures_of(loaded.config, list(experiment.dataset.files.values()))
     else:
-        state = State.start(experiment.recipe, loaded.config.seed)
+        state = State.empty(experiment.recipe)
         restarted = resumption.restore(experiment, state)
     settings = loaded.config.training
     batch = min(settings.batch_size, len(experiment.dataset.train))

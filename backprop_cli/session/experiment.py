@@ -81,16 +81,11 @@ def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Rec
     )
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What a resumed run keeps: it was fitted on the train split, and the data may have changed."""
+def prepare(loaded: Loaded, fitted: Transform | None = None, fitted_weights: Array | None = None) -> Experiment:
+    """Load the data and fit the network to it.
 
-    transform: Transform
-    class_weights: Array | None
-
-
-def prepare(loaded: Loaded, kept: Kept | None = None) -> Experiment:
-    """Load the data and fit the network to it. With ``kept``, read the data through that transform instead.
+    A run that resumes keeps the transform ``fitted`` and the class weights ``fitted_weights`` of its train split: the
+    data may have changed.
 
     Raises:
         DataError: the data cannot be used as configured.
@@ -103,8 +98,8 @@ def prepare(loaded: Loaded, kept: Kept | None = None) -> Experiment:
         check_model(loaded, shape)  # before data is read, which may take a while
     found: list[str] = []
     with warnings_to(found.append):
-        dataset = load(loaded, None if kept is None else kept.transform)
-        recipe = _recipe(loaded, dataset, kept)
+        dataset = load(loaded, fitted)
+        recipe = _recipe(loaded, dataset, fitted is not None, fitted_weights)
     dataset = first_batches(config, dataset)
     return Experiment(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe, found)
 
@@ -252,7 +247,7 @@ def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
     return check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset), positions)
 
 
-def _recipe(loaded: Loaded, dataset: Dataset, kept: Kept | None) -> Recipe:
+def _recipe(loaded: Loaded, dataset: Dataset, is_fitted: bool, fitted_weights: Array | None) -> Recipe:
     outputs = outputs_wanted(loaded, dataset)
     problems = [] if outputs is None else check_data_fit(loaded, outputs)
     try:
@@ -262,7 +257,7 @@ def _recipe(loaded: Loaded, dataset: Dataset, kept: Kept | None) -> Recipe:
     if problems:
         raise ConfigError(problems)
     with located(loaded):
-        weights = _class_weights(loaded, dataset) if kept is None else kept.class_weights
+        weights = fitted_weights if is_fitted else _class_weights(loaded, dataset)
     recipe = recipe_for(loaded, model, weights)
     for split in dataset.splits.values():
         check_targets(split, recipe)

@@ -15,9 +15,8 @@ from backprop_cli.run.directory import RunDirectory
 from backprop_cli.session.experiment import Experiment
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.settings import Many
-from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.state import State
+from backprop_cli.training.state import network_vectors
 
 
 def final_metrics(
@@ -25,36 +24,28 @@ def final_metrics(
 ) -> dict[str, float]:
     """Metrics by ``<split>/<metric>`` of the best checkpoint if the run has one, else of the last state.
 
-    ``network`` is the checkpoint metadata of this run, ``threads`` its number of BLAS threads. A best checkpoint that
-    was written before the run was resumed is evaluated as ``bp eval`` does it: with its own threads and metrics.
+    ``network``: the checkpoint metadata of this run; ``threads``: its number of BLAS threads. A best checkpoint from
+    before a resumption is evaluated with its own threads and metrics, as ``bp eval`` does.
 
     Raises: DivergenceError if a loss is not finite.
     """
-    state, evaluator = trainer.state, trainer.evaluator
-    last = {name: vector.copy() for name, vector in state.evaluated.items()}
+    evaluator = trainer.evaluator
     if run.best.exists():
-        best, recipe = load_checkpoint(run.best), experiment.recipe
-        kept = State.start(recipe, experiment.loaded.config.seed)
-        kept.restore(recipe, best.tensors, None, str(run.best))
-        _copy(kept.network, state.evaluated)
+        best = load_checkpoint(run.best)
         threads, metrics = int(best.metadata["threads"]), best.metadata["config"]["metrics"]
-        if metrics != network["config"]["metrics"]:
-            own = TypeAdapter(Many[MetricType]).validate_python(metrics)
-            evaluator = Evaluator(recipe, state.evaluated, own, trainer.spec.untransform)
+        is_own = metrics == network["config"]["metrics"]
+        evaluator = evaluator.on(
+            network_vectors(experiment.recipe, best.tensors, str(run.best)),
+            None if is_own else TypeAdapter(Many[MetricType]).validate_python(metrics),
+        )
     with blas_threads(threads):
         found = {
             f"{name}/{metric}": value
             for name, split in experiment.dataset.measured.items()
             for metric, value in evaluator.evaluate(split).items()
         }
-    _copy(last, state.evaluated)
     _check_finite(found)
     return found
-
-
-def _copy(source: Mapping[str, Any], target: Mapping[str, Any]) -> None:
-    for name, vector in target.items():
-        vector[...] = source[name]
 
 
 def _check_finite(metrics: Mapping[str, float]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.journal import Row, read_journal, seconds_until
 from backprop_cli.session.data_changes import ACCEPT, changed
-from backprop_cli.session.experiment import Experiment, Kept, file_hashes, prepare
+from backprop_cli.session.experiment import Experiment, file_hashes, prepare
 from backprop_cli.session.monitors import measures_of
 from backprop_cli.session.threads import TOO_MANY, Threads
-from backprop_cli.session.trained_network import Stored, class_weights_of, read_stored, transform_of
+from backprop_cli.session.trained_network import TrainedNetwork, read_network
 from backprop_cli.training.stale_memory import forget_stale
 from backprop_cli.training.state import State
 from backprop_cli.training.training_spec import TrainingSpec
@@ -35,7 +34,7 @@ class Resumption:
     """A run to resume, and its checkpoint to start from."""
 
     run: RunDirectory
-    stored: Stored
+    network: TrainedNetwork
     record: dict[str, Any]
     rows: Sequence[Row] = ()
     """of the journal"""
@@ -45,17 +44,17 @@ class Resumption:
     @property
     def loaded(self) -> Loaded:
         """The run's configuration with the overrides in it."""
-        return self.stored.loaded
+        return self.network.loaded
 
     @property
     def is_older(self) -> bool:
         """Whether this is another checkpoint than the last."""
-        return self.stored.path != self.run.last
+        return self.network.path != self.run.last
 
-    @cached_property
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """The checkpoint's metadata."""
-        return self.stored.checkpoint.metadata
+        return self.network.metadata
 
     def prepare(self) -> Experiment:
         """Load the data through the transform that the network was trained with.
@@ -66,10 +65,10 @@ class Resumption:
             ConfigError: the same, if an override names the file.
 
         """
-        path, model = self.stored.path, self.stored.model
-        kept = Kept(transform_of(path, self.metadata), class_weights_of(path, self.metadata, model))
+        network = self.network
+        transform, class_weights = network.transform, network.class_weights  # their errors come first
         try:
-            experiment = prepare(self.loaded, kept)
+            experiment = prepare(self.loaded, transform, class_weights)
         except (DataError, ConfigError):
             self._refuse_changed(file_hashes(self.loaded))  # a change explains the error
             raise
@@ -81,7 +80,7 @@ class Resumption:
         if self.accepts or found is None:
             return
         reason = "rows would be split differently, and the run would be tested on rows it was trained on"
-        named = [change.path for change in _changes(self.stored) if change.is_file and change.path[0] == "data"]
+        named = [change.path for change in _changes(self.network) if change.is_file and change.path[0] == "data"]
         if named and found.is_now:
             other = f"is not what the run was trained on (sha256 {', '.join(self.metadata['data'])}): {reason}"
             way_out = f"name a copy of the run's own file, or accept it with {ACCEPT}"
@@ -96,11 +95,11 @@ class Resumption:
             CheckpointError: the numbers do not fit.
 
         """
-        path = self.stored.path
-        state.restore(experiment.recipe, self.stored.checkpoint.tensors, self.metadata["state"], str(path))
+        path = self.network.path
+        state.restore(experiment.recipe, self.network.checkpoint.tensors, self.metadata["state"], str(path))
         state.seconds = self._seconds(state.step)
         config = experiment.loaded.config
-        state.measures = state.measures or measures_of(self.stored.original.config, self.metadata["data"])
+        state.measures = state.measures or measures_of(self.network.original.config, self.metadata["data"])
         anew = forget_stale(state, measures_of(config, list(experiment.dataset.files.values())), config.schedule)
         count = len(experiment.dataset.train)
         if state.position > count:
@@ -200,14 +199,14 @@ def open_run(
         missing = f"{run.path}: has no checkpoint to go on from: {path.name} is missing"
         raise CheckpointError(f"{missing}; {_instead(run, path)}")
     try:
-        stored = read_stored(path, overrides, plugins)
+        network = read_network(path, overrides, plugins)
     except DamagedError as error:
         raise CheckpointError(f"{error.fault}; {_instead(run, path)}") from error
-    problems = list(_refused(stored))
+    problems = list(_refused(network))
     if problems:
-        raise ConfigError(in_file_order(problems, stored.loaded.overrides))
+        raise ConfigError(in_file_order(problems, network.loaded.overrides))
     rows = read_journal(run.journal) if run.journal.exists() else []
-    return Resumption(run, stored, run.read_record(), rows, accepts)
+    return Resumption(run, network, run.read_record(), rows, accepts)
 
 
 def _instead(run: RunDirectory, path: Path) -> str:
@@ -219,25 +218,25 @@ def _instead(run: RunDirectory, path: Path) -> str:
     return f"{other.name} is whole: go on from it with: {command}"
 
 
-def _refused(stored: Stored) -> Iterator[Problem]:
+def _refused(network: TrainedNetwork) -> Iterator[Problem]:
     """Overrides of settings that a resumed run must keep. Data files are compared when they are read."""
-    for change in _changes(stored):
+    for change in _changes(network):
         if change.rule.effect == "refused" and not (change.is_file and change.path[0] == "data"):
-            yield stored.loaded.problem(change.path, f"{change}; leave it out, or start a new run")
+            yield network.loaded.problem(change.path, f"{change}; leave it out, or start a new run")
 
 
-def _changes(stored: Stored) -> Iterator[Change]:
-    was, is_ = stored.configs
+def _changes(network: TrainedNetwork) -> Iterator[Change]:
+    was, is_ = network.configs
     yield from (change for change in changes(was, is_) if change.path[0] != "optimizer")
     if was.optimizer != is_.optimizer:
-        yield from _of_updates(stored, was, is_)
+        yield from _of_updates(network, was, is_)
 
 
-def _of_updates(stored: Stored, was: Config, is_: Config) -> Iterator[Change]:
+def _of_updates(network: TrainedNetwork, was: Config, is_: Config) -> Iterator[Change]:
     """Changes to the update of each parameter. Groups are compared by their effect: they may be written differently."""
     own = [change.path for change in changes(was.optimizer, is_.optimizer, ("optimizer",))]
     seen: set[TreePath] = set()
-    for name, param in stored.model.params.items():
+    for name, param in network.original_model.params.items():
         before, after = (config.optimizer.of(name, param.shape) for config in (was, is_))
         for change in changes(before, after, ("optimizer",)):
             place, what = change.path, ""

@@ -192,7 +192,7 @@ class Session:
         """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""
         if self.resumption is None or not self.resumption.is_older:
             return
-        self.checkpointer.go_back(self.resumption.stored.path, self.state.step)
+        self.checkpointer.go_back(self.resumption.network.path, self.state.step)
 
     def _find_best(self) -> None:
         """Make the remembered best checkpoint the best file: a kill or other settings may have prevented that."""

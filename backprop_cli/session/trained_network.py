@@ -1,11 +1,12 @@
-"""Checkpoints as networks: what is written into one, and what is made of one."""
+"""A trained network: what a checkpoint says of it, and the network that a command opens from a checkpoint or run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,43 +23,112 @@ from backprop_cli.data.fitted import check_fitted
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError, ConfigError, Problem, warn
 from backprop_cli.nn.model import Model
-from backprop_cli.run.checkpoint import Checkpoint
+from backprop_cli.run.checkpoint import Checkpoint, find_checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.session.checked_plugins import stand_in
 from backprop_cli.session.data_changes import ACCEPTED, FIRST, data_metadata
 from backprop_cli.session.experiment import Experiment, recipe_for
 from backprop_cli.session.threads import TOO_MANY, blas_threads
 from backprop_cli.training.evaluation import Evaluator
-from backprop_cli.training.state import State
+from backprop_cli.training.state import check_network, network_vectors
 from backprop_cli.training.step_program import Recipe
 from backprop_cli.visible import shortened
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with its weights, and all that its data went through: the files are not needed."""
+    """The network in a checkpoint file, with its configuration and the fitted transform of its data.
+
+    The data files are not needed. ``original``: the configuration in the file; ``loaded``: with overrides. Everything
+    else is made from the file when it is first used.
+    """
 
     path: Path
-    loaded: Loaded
-    recipe: Recipe
-    state: State
-    transform: Transform
-    classes: list[Any] | None
-    target_names: list[str] | None
     checkpoint: Checkpoint
+    original: Loaded
+    loaded: Loaded
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The checkpoint's metadata: see ``network_metadata``."""
+        return self.checkpoint.metadata
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(self.metadata["input_shape"])
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The classes, or the vocabulary, in the order of the network's outputs."""
+        classes: list[Any] | None = self.metadata["classes"]
+        return classes
+
+    @property
+    def target_names(self) -> list[str] | None:
+        """Names of the target columns of a regression or of binary targets."""
+        names: list[str] | None = self.metadata["target_names"]
+        return names
+
+    @cached_property
+    def original_model(self) -> Model:
+        """The model that was trained. Raises: CheckpointError if the configuration in the file is wrong."""
+        try:
+            return check_model(self.original, self.input_shape)
+        except ConfigError as error:
+            raise _wrong_configuration(self.path, error) from error
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The network with the overrides. Raises: ConfigError, CheckpointError."""
+        model = check_model(self.loaded, self.input_shape) if self.loaded is not self.original else self.original_model
+        return recipe_for(self.loaded, model, _class_weights(self.path, self.metadata, model))
+
+    @cached_property
+    def class_weights(self) -> Array | None:
+        """The class weights in training; None if all are equal. Raises: CheckpointError."""
+        return _class_weights(self.path, self.metadata, self.original_model)
+
+    @cached_property
+    def vectors(self) -> dict[str, Array]:
+        """The flat vectors of the network. Raises: CheckpointError if the tensors are those of another network."""
+        return network_vectors(self.recipe, self.checkpoint.tensors, str(self.path))
+
+    @cached_property
+    def transform(self) -> Transform:
+        """The transform that was fitted in training. Raises: CheckpointError if it is damaged."""
+        try:
+            transform = Transform.from_json(self.metadata["transform"])
+            check_fitted(transform)
+        except (BpError, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise CheckpointError(
+                f"{self.path}: the fitted transform in it cannot be read ({reason}); use another checkpoint"
+            ) from error
+        if transform.input_shape != self.input_shape:
+            raise CheckpointError(
+                f"{self.path}: the fitted transform in it makes inputs of shape {list(transform.input_shape)}, its "
+                f"network reads {list(self.input_shape)}; use another checkpoint"
+            )
+        return transform
 
     def evaluator(self) -> Evaluator:
-        """Runs the network, with the configured metrics."""
+        """An evaluator with the configured metrics."""
         untransform = self.transform.untransform_targets
-        return Evaluator(self.recipe, self.state.network, self.loaded.config.metrics, untransform)
+        return Evaluator(self.recipe, self.vectors, self.loaded.config.metrics, untransform)
 
     def threads(self) -> AbstractContextManager[None]:
-        """As many BLAS threads as it was trained with: a sum in another order has other bits."""
-        return blas_threads(int(self.checkpoint.metadata["threads"]))
+        """The number of BLAS threads in training: the order of a sum decides its last bits."""
+        return blas_threads(int(self.metadata["threads"]))
+
+    @property
+    def configs(self) -> tuple[Config, Config]:
+        """``original`` and ``loaded``, with the input shape of the data if none is written."""
+        return _with_input(self.original.config, self.input_shape), _with_input(self.loaded.config, self.input_shape)
 
 
 def network_metadata(experiment: Experiment, threads: int, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What eval, predict, gradcheck and a resumed run need besides the state; the same in all checkpoints of a session.
+    """Metadata for ``TrainedNetwork``, equal in all checkpoints of a session.
 
     ``before``: the metadata of the checkpoint that training resumes from.
     """
@@ -77,106 +147,77 @@ def network_metadata(experiment: Experiment, threads: int, before: Mapping[str, 
     }
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A checkpoint and its configuration: ``original`` as it is in the file, ``loaded`` with overrides."""
-
-    path: Path
-    checkpoint: Checkpoint
-    original: Loaded
-    loaded: Loaded
-    model: Model
-    """as ``original`` says"""
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example."""
-        return tuple(self.checkpoint.metadata["input_shape"])
-
-    @property
-    def configs(self) -> tuple[Config, Config]:
-        """``original`` and ``loaded``; an input shape that is not written is that of the data."""
-        return _with_input(self.original.config, self.input_shape), _with_input(self.loaded.config, self.input_shape)
-
-    def other_network(self) -> list[Problem]:
-        """Overrides that make another network of the one that has learned the weights, though they fit its shapes."""
-        refused = (change for change in changes(*self.configs) if change.rule.effect == "refused")
-        return [
-            self.loaded.problem(each.path, f"{each}; leave it out, or start a new run")
-            for each in refused
-            if each.path[0] == "model"
-        ]
-
-
 def _with_input(config: Config, shape: tuple[int, ...]) -> Config:
     return config.model_copy(update={"model": config.model.model_copy(update={"input": config.model.input or shape})})
 
 
-def read_stored(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> Stored:
-    """What the checkpoint file ``path`` says of its network. The code it needs is run from the files ``plugins`` only.
+def read_network(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> TrainedNetwork:
+    """The network in the checkpoint file ``path``. The code it needs is run only from the files ``plugins``.
 
     Raises:
-        UsageError: it needs a plugin that is not given.
-        CheckpointError: the file is missing, damaged, or does not hold what a run writes.
+        UsageError: a plugin that it needs is not given.
+        CheckpointError: the file is missing, damaged, or not a run's checkpoint.
         ConfigError: an override does not fit.
 
     """
     checkpoint = load_checkpoint(path)
     metadata = {"plugins": [], ACCEPTED: [], **checkpoint.metadata}
     _require(path, metadata)
+    checkpoint = Checkpoint(checkpoint.tensors, metadata)
     names = metadata["config"].get("plugins", [])
     if not _is_list_of(str)(names):
         raise _misshapen(path, "config.plugins", "names of files", names)
     needed = dict(zip(names, metadata["plugins"], strict=False))
-    guests = stand_in(path, needed, plugins)
+    given = stand_in(path, needed, plugins)
     try:
-        original = from_tree(metadata["config"], base=Path(), label=str(path), plugins=guests)
-        model = check_model(original, tuple(metadata["input_shape"]))
+        original = from_tree(metadata["config"], base=Path(), label=str(path), plugins=given)
     except ConfigError as error:
-        found = "; ".join(f"{problem.path}: {problem.reason}" for problem in error.problems[:3])
-        raise CheckpointError(f"{path}: the configuration in it is wrong: {found}; use another checkpoint") from error
-    loaded = original
+        raise _wrong_configuration(path, error) from error
+    network = TrainedNetwork(path, checkpoint, original, original)
+    network.original_model  # noqa: B018  # a wrong network is reported before a wrong override
     if overrides:
-        loaded = from_tree(metadata["config"], overrides, base=Path(), label=str(path), plugins=guests)
-    return Stored(path, checkpoint, original, loaded, model)
+        loaded = from_tree(metadata["config"], overrides, base=Path(), label=str(path), plugins=given)
+        return replace(network, loaded=loaded)
+    return network
 
 
 def open_network(
     path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = (), as_trained: bool = False
 ) -> TrainedNetwork:
-    """The network of the checkpoint file ``path``, with its weights. ``plugins``: files with code that it needs.
+    """The network of a checkpoint file, or of a run's best or else last checkpoint.
 
-    Overrides that make another network of it are warned of, or refused where it must be ``as_trained``.
+    ``plugins``: files with code that it needs. Overrides that change the network itself cause a warning; with
+    ``as_trained`` they are refused.
 
     Raises:
-        UsageError: it needs a plugin that is not given.
-        CheckpointError: the file is missing, damaged, or not what its configuration says.
+        UsageError: a plugin that it needs is not given.
+        CheckpointError: the file is missing, damaged, or contradicts its own configuration.
         ConfigError: an override does not fit.
 
     """
-    stored = read_stored(path, overrides, plugins)
-    metadata, loaded = stored.checkpoint.metadata, stored.loaded
-    model = check_model(loaded, stored.input_shape) if overrides else stored.model
-    recipe = recipe_for(loaded, model, class_weights_of(path, metadata, model))
-    state = State.start(recipe, loaded.config.seed)
-    state.restore(recipe, stored.checkpoint.tensors, None, str(path))
-    transform = transform_of(path, metadata)
-    _check_outputs(path, metadata, transform, stored)
-    others = stored.other_network() if overrides else []
-    if others and as_trained:
-        raise ConfigError(in_file_order(others, loaded.overrides))
-    for problem in others:
+    network = read_network(find_checkpoint(path), overrides, plugins)
+    check_network(network.recipe, network.checkpoint.tensors, str(network.path))
+    _check_outputs(network)
+    problems = _changes_of_network(network)
+    if problems and as_trained:
+        raise ConfigError(in_file_order(problems, network.loaded.overrides))
+    for problem in problems:
         warn(str(problem))
-    return TrainedNetwork(
-        path, loaded, recipe, state, transform, metadata["classes"], metadata["target_names"], stored.checkpoint
-    )
+    return network
 
 
-def class_weights_of(path: Path, metadata: Mapping[str, Any], model: Model) -> Array | None:
-    """The weights of the classes that the checkpoint ``path`` was trained with; None: all the same.
+def _changes_of_network(network: TrainedNetwork) -> list[Problem]:
+    """Overrides after which the weights mean something else, though their shapes still fit."""
+    refused = (change for change in changes(*network.configs) if change.rule.effect == "refused")
+    return [
+        network.loaded.problem(each.path, f"{each}; leave it out, or start a new run")
+        for each in refused
+        if each.path[0] == "model"
+    ]
 
-    Raises: CheckpointError unless there is one for each output, and the network's precision holds it.
-    """
+
+def _class_weights(path: Path, metadata: Mapping[str, Any], model: Model) -> Array | None:
+    """Raises: CheckpointError unless there is one weight for each output, and the network's precision holds it."""
     weights, outputs = metadata["class_weights"], model.output_shape[-1]
     if weights is None:
         return None
@@ -188,36 +229,24 @@ def class_weights_of(path: Path, metadata: Mapping[str, Any], model: Model) -> A
     return np.array(weights, dtype=np.float64)
 
 
-def transform_of(path: Path, metadata: Mapping[str, Any]) -> Transform:
-    """The transform that was fitted for the checkpoint ``path``. Raises: CheckpointError if it is damaged."""
-    try:
-        transform = Transform.from_json(metadata["transform"])
-        check_fitted(transform)
-    except (BpError, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise CheckpointError(
-            f"{path}: the fitted transform in it cannot be read ({reason}); use another checkpoint"
-        ) from error
-    if list(transform.input_shape) != metadata["input_shape"]:
-        raise CheckpointError(
-            f"{path}: the fitted transform in it makes inputs of shape {list(transform.input_shape)}, its network "
-            f"reads {metadata['input_shape']}; use another checkpoint"
-        )
-    return transform
-
-
-def _check_outputs(path: Path, metadata: Mapping[str, Any], transform: Transform, stored: Stored) -> None:
+def _check_outputs(network: TrainedNetwork) -> None:
     """Refuse a transform whose targets do not match the network's outputs. Raises: CheckpointError."""
+    path, transform, metadata = network.path, network.transform, network.metadata
     for name, here in (("classes", transform.classes), ("target_names", transform.target_names)):
         if metadata[name] != here:
             raise _misshapen(path, name, f"those of its transform, {shortened(json.dumps(here))}", metadata[name])
-    named = transform.classes if stored.original.config.loss.task.has_labels else transform.target_names
-    outputs = stored.model.output_shape[-1]
-    if named is not None and stored.original.config.loss.outputs_for(len(named)) != outputs:
+    loss, outputs = network.original.config.loss, network.original_model.output_shape[-1]
+    named = transform.classes if loss.task.has_labels else transform.target_names
+    if named is not None and loss.outputs_for(len(named)) != outputs:
         raise CheckpointError(
             f"{path}: the fitted transform in it has {len(named)} targets, its network {outputs} outputs; "
             "use another checkpoint"
         )
+
+
+def _wrong_configuration(path: Path, error: ConfigError) -> CheckpointError:
+    found = "; ".join(f"{problem.path}: {problem.reason}" for problem in error.problems[:3])
+    return CheckpointError(f"{path}: the configuration in it is wrong: {found}; use another checkpoint")
 
 
 def _is_list_of(*types: type) -> Callable[[Any], bool]:
@@ -244,7 +273,7 @@ _METADATA: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "plugins": ("sha256 digests", _is_list_of(str)),
     "state": ("a mapping", _is_mapping),
 }
-"""The metadata of a run's checkpoint: what each value should be, and a test for it."""
+"""The metadata of a run's checkpoint: the expected value in words, and a test for it."""
 
 
 def _require(path: Path, metadata: Mapping[str, Any]) -> None:

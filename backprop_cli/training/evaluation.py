@@ -58,31 +58,45 @@ def identity(outputs: Array) -> Array:
     return outputs
 
 
-class Evaluator:
-    """Runs a network without updating it; plans are made once a batch size and share its numbers.
+_Key = tuple[Callable[[Recipe, int], Program], int]
+"""A step and its batch size."""
 
-    ``network``: the flat vectors that hold it, as ``State.network`` has them.
+
+class Evaluator:
+    """Runs a network without updating it.
+
+    ``arrays``: the flat vectors to evaluate, such as ``State.evaluated``; plans read them in place. Each batch size is
+    traced and planned once.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        network: Mapping[str, Array],
+        arrays: Mapping[str, Array],
         metrics: Sequence[Metric] = (),
         untransform: Untransform = identity,
         watch: Stopwatch | None = None,
     ):
         self._watch = watch or Stopwatch()
-        self.recipe, self.network, self.metrics, self.untransform = recipe, network, metrics, untransform
-        self._plans: dict[tuple[str, int], Plan] = {}
+        self.recipe, self.arrays, self.metrics, self.untransform = recipe, arrays, metrics, untransform
+        self._programs: dict[_Key, Program] = {}
+        self._plans: dict[_Key, Plan] = {}
 
-    def _plan(self, kind: str, trace: Callable[[Recipe, int], Program], batch: int) -> Plan:
-        key = kind, batch
-        if key not in self._plans:
+    def on(self, arrays: Mapping[str, Array], metrics: Sequence[Metric] | None = None) -> Evaluator:
+        """An evaluator of other arrays of the same network, which need no second trace."""
+        metrics = self.metrics if metrics is None else metrics
+        other = Evaluator(self.recipe, arrays, metrics, self.untransform, self._watch)
+        other._programs = self._programs
+        return other
+
+    def _plan(self, trace: Callable[[Recipe, int], Program], batch: int) -> Plan:
+        key = trace, batch
+        if key not in self._programs:
             with self._watch("trace"):
-                program = trace(self.recipe, batch)
+                self._programs[key] = trace(self.recipe, batch)
+        if key not in self._plans:
             with self._watch("plan"):
-                self._plans[key] = Plan(program, self.network)
+                self._plans[key] = Plan(self._programs[key], self.arrays)
         return self._plans[key]
 
     def evaluate(self, split: Examples) -> dict[str, float]:
@@ -115,7 +129,7 @@ class Evaluator:
     def _evaluated(self, split: Examples, start: int, targets: Array) -> Plan:
         """The plan of the evaluation, run on the examples from ``start`` on that have these targets."""
         stop = start + len(targets)
-        plan = self._plan("evaluate", evaluation_step, len(targets))
+        plan = self._plan(evaluation_step, len(targets))
         plan.inputs[INPUTS][...] = split.inputs[start:stop]
         plan.inputs[TARGETS][...] = targets
         if self.recipe.weighted:
@@ -140,7 +154,7 @@ class Evaluator:
         for batch in batches:
             for start in range(0, len(batch), self.batch):
                 x = batch[start : start + self.batch]
-                plan = self._plan("predict", prediction_step, len(x))
+                plan = self._plan(prediction_step, len(x))
                 plan.inputs[INPUTS][...] = x
                 with np.errstate(all="ignore"):
                     plan.run()

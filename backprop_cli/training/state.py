@@ -1,8 +1,8 @@
-"""State: every number that training changes. It is what a checkpoint saves and what a resumed run starts from."""
+"""State: every number that training changes. A checkpoint saves it, and a resumed run starts from it."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +20,11 @@ SCHEDULE, BEST, EARLY_STOPPING, EPOCH, FULL_BATCH = "schedule", "best", "early_s
 OVERFIT = "overfit"
 """Keys of ``State.memory``."""
 PREDICTED, COUNTED = "epoch.predictions", "epoch.tokens"
-"""Names of the tensors that are ``State.predictions`` and ``State.tokens``."""
+"""Names of the tensors for ``State.predictions`` and ``State.tokens``."""
 _FAST, _LOOKAHEAD = "training.", "lookahead."
-"""How the tensors of the optimizer's own parameters begin, and those of slow weights, where others are evaluated."""
+"""Prefixes of tensors: the optimizer's own parameters, and slow weights, when others are evaluated."""
 _OF_TRAINING = ("optimizer.", "epoch.", _FAST, _LOOKAHEAD)
-"""How the names of tensors begin that only training needs."""
+"""Prefixes of the tensors that only training needs."""
 
 # Streams of random numbers, each seeded by (seed, stream, ...): drawing from one never moves another.
 INITIALIZATION, SHUFFLE, NOISE, AUGMENT = 1, 2, 3, 4
@@ -32,14 +32,15 @@ INITIALIZATION, SHUFFLE, NOISE, AUGMENT = 1, 2, 3, 4
 
 @dataclass
 class State:
-    """Where training is. ``step`` updates are done; ``position`` examples of epoch ``epoch`` (from 1) are done,
-    ``seconds`` were spent.
-    ``vectors``: the flat parameters, buffers and optimizer slots, by name. ``noise`` draws dropout's random numbers;
-    shuffling needs no state, for an epoch's order follows from seed and epoch.
-    ``memory``: what schedule, early stopping and the running epoch's sums remember, as plain numbers.
-    ``measures``: what those numbers are of, where they are measured; other numbers are not compared with them.
-    ``predictions``: those of the running epoch in its order, of which the first ``position`` are made; train metrics
-    are computed from them when the epoch is over. ``tokens``: of tokens, the sums of ``TokenCounts`` instead.
+    """Where training is: ``step`` updates and ``position`` examples of epoch ``epoch`` (from 1) are done.
+
+    ``seconds``: spent on training so far.
+    ``vectors``: the flat parameters, buffers and optimizer slots, by name.
+    ``noise``: draws dropout's random numbers. Shuffling needs no state: seed and epoch decide an epoch's order.
+    ``memory``: numbers that the schedule, early stopping and the running epoch remember.
+    ``measures``: the quantities that those numbers measure. Numbers of another quantity are never compared with them.
+    ``predictions``: those of the running epoch, in its order; the first ``position`` rows are filled. The epoch's train
+    metrics are computed from them. ``tokens``: for tokens, the sums of ``TokenCounts`` instead.
     """
 
     vectors: dict[str, Array]
@@ -54,19 +55,22 @@ class State:
     tokens: Array | None = None
 
     @classmethod
+    def empty(cls, recipe: Recipe) -> State:
+        """Zeros, for ``restore`` to fill."""
+        return cls(_zeros(recipe, recipe.states(), "the network with its optimizer's memory"), np.random.default_rng(0))
+
+    @classmethod
     def start(cls, recipe: Recipe, seed: int) -> State:
-        """Initial parameters and buffers, and empty slots."""
-        dtype = recipe.model.dtype
-        vectors = {}
-        sizes = [recipe.layout_of(name).size for name in recipe.states()]
-        check_memory(sum(sizes) * dtype.itemsize, "the network with its optimizer's memory")
+        """Initial parameters and buffers, and slots at their initial values."""
+        state = cls.empty(recipe)
         for name, value in recipe.states().items():
-            vectors[name] = aligned(Spec((recipe.layout_of(name).size,), dtype))
-            vectors[name].fill(value)
-        views = _network_arrays(recipe, {name: vectors[name] for name in recipe.network})
+            if value:
+                state.vectors[name].fill(value)
+        views = state.network_arrays(recipe)
         for name, array in recipe.model.init(np.random.default_rng([seed, INITIALIZATION])).items():
             views[name][...] = array
-        return cls(vectors, np.random.default_rng([seed, NOISE]))
+        state.noise = np.random.default_rng([seed, NOISE])
+        return state
 
     @property
     def parameters(self) -> Array:
@@ -75,33 +79,35 @@ class State:
 
     @property
     def network(self) -> dict[str, Array]:
-        """The flat vectors that hold the network: parameters, and buffers where there are any."""
+        """The flat vectors that hold the network: parameters and, if it has any, buffers."""
         return {name: self.vectors[name] for name in (PARAMETERS, BUFFERS) if name in self.vectors}
 
     @property
     def evaluated(self) -> dict[str, Array]:
-        """The same of the network that is evaluated and kept: the average, or the slow weights, where there are any."""
+        """The flat vectors of the network to evaluate and keep: the average, the slow weights, or ``network``."""
         return {
             name: next(self.vectors[prefix + name] for prefix in (AVERAGE, SLOW, "") if prefix + name in self.vectors)
             for name in self.network
         }
 
     def network_arrays(self, recipe: Recipe) -> dict[str, Array]:
-        """Views of ``network`` by name: the parameters and buffers that training goes on from."""
-        return _network_arrays(recipe, self.network)
+        """Views of ``network`` by name: the parameters and buffers that the optimizer works on."""
+        return _named(recipe, self.network)
 
     def tensors(self, recipe: Recipe) -> dict[str, Array]:
-        """Views by name: parameters and buffers that are evaluated as they are called, slots as
-        ``optimizer.<slot>.<parameter>``; beside an average or slow weights the optimizer's parameters as
-        ``training.<parameter>``, beside both also ``lookahead.<parameter>``; in the middle of an epoch
-        ``epoch.predictions`` or ``epoch.tokens``.
+        """Views of all numbers by their names in a checkpoint.
+
+        Parameters and buffers of the evaluated network have their own names, slots are
+        ``optimizer.<slot>.<parameter>``. Next to an average or slow weights, the optimizer's parameters are
+        ``training.<parameter>``; next to both, slow weights are ``lookahead.<parameter>``. In the middle of an epoch
+        there is ``epoch.predictions`` or ``epoch.tokens``.
         """
-        found = _network_arrays(recipe, self.evaluated)
+        found = _named(recipe, self.evaluated)
         for prefix, label in ((SLOW, _LOOKAHEAD), ("", _FAST)):
             for name, shown in self.evaluated.items():
-                beside = self.vectors.get(prefix + name)
-                if beside is not None and beside is not shown:
-                    found |= {f"{label}{key}": array for key, array in recipe.layout_of(name).arrays(beside).items()}
+                other = self.vectors.get(prefix + name)
+                if other is not None and other is not shown:
+                    found |= {f"{label}{key}": array for key, array in recipe.layout_of(name).arrays(other).items()}
         for vector, (span, slot) in recipe.slots.items():
             views = span.layout.arrays(self.vectors[vector])
             found |= {f"optimizer.{slot}.{name}": array for name, array in views.items()}
@@ -113,11 +119,11 @@ class State:
 
     @property
     def last_epoch(self) -> int:
-        """The epoch of the last step; 1 before there is one. ``epoch`` is that of the next."""
+        """The epoch of the last step; 1 before the first. ``epoch`` is that of the next step."""
         return self.epoch if self.position > 0 else max(self.epoch - 1, 1)
 
     def counters(self) -> dict[str, Any]:
-        """Everything but the tensors and the seconds, ready for JSON: equal runs have equal counters."""
+        """Everything except tensors and seconds, ready for JSON: equal runs have equal counters."""
         return {
             "step": self.step,
             "epoch": self.epoch,
@@ -127,38 +133,28 @@ class State:
             "measures": {name: measure.to_json() for name, measure in self.measures.items()},
         }
 
-    def restore(
-        self, recipe: Recipe, tensors: Mapping[str, Array], counters: Mapping[str, Any] | None, path: str
-    ) -> None:
-        """Take over the numbers of a checkpoint; without ``counters`` the network alone.
+    def restore(self, recipe: Recipe, tensors: Mapping[str, Array], counters: Mapping[str, Any], path: str) -> None:
+        """Take over the numbers of a checkpoint.
 
         Raises:
-            CheckpointError: tensors of another network; every missing, unknown and misshapen one is named. Or counters
-                or predictions that are not those of a state.
+            CheckpointError: the tensors are those of another network (all missing, unknown and misshapen ones are
+                named), or the counters or predictions cannot be a state's.
 
         """
         given = dict(tensors)
         predictions, tokens = given.pop(PREDICTED, None), given.pop(COUNTED, None)
-        if counters is None:
-            own = self.network_arrays(recipe)
-            given = of_network(given, own)
-        else:
-            own = self.tensors(recipe)
-        _check_same(own, given, path)
-        for name, array in own.items():
-            array[...] = given[name]
-        if counters is not None:
-            self._restore_counters(counters, path)
-            self.predictions = _of_shape(PREDICTED, predictions, (self.position, *recipe.model.output_shape), path)
-            counted = _of_shape(COUNTED, tokens, (1 + recipe.model.output_shape[-1],), path)
-            self.tokens = None if counted is None else np.array(counted, np.float64)
+        _copy_all(given, self.tensors(recipe), path)
+        self._restore_counters(counters, path)
+        self.predictions = _of_shape(PREDICTED, predictions, (self.position, *recipe.model.output_shape), path)
+        counted = _of_shape(COUNTED, tokens, (1 + recipe.model.output_shape[-1],), path)
+        self.tokens = None if counted is None else np.array(counted, np.float64)
 
     def _restore_counters(self, counters: Mapping[str, Any], path: str) -> None:
         try:
             self.step, self.epoch = _count(counters["step"]), _count(counters["epoch"])
             self.position = _count(counters["position"])
             self.memory = {name: _remembered(name, values) for name, values in counters["memory"].items()}
-            # Older checkpoints do not say what their memory is of.
+            # Older checkpoints have no measures.
             self.measures = {name: Measure.from_json(tree) for name, tree in counters.get("measures", {}).items()}
             self.noise.bit_generator.state = counters["random"]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -167,9 +163,51 @@ class State:
             ) from error
 
 
+def network_vectors(recipe: Recipe, tensors: Mapping[str, Array], path: str) -> dict[str, Array]:
+    """The flat vectors of the network in a checkpoint, without those that only training needs.
+
+    Raises: as ``check_network``.
+    """
+    vectors = _zeros(recipe, recipe.network, "the network")
+    own = _named(recipe, vectors)
+    _copy_all(of_network(tensors, own), own, path)
+    return vectors
+
+
+def check_network(recipe: Recipe, tensors: Mapping[str, Array], path: str) -> None:
+    """Compare the tensors of a checkpoint with the parameters and buffers of a network.
+
+    Raises:
+        CheckpointError: the tensors are those of another network; all missing, unknown and misshapen ones are named.
+
+    """
+    shapes = {name: shape for vector in recipe.network for name, shape in recipe.layout_of(vector).shapes.items()}
+    own = {name: Spec(shape, recipe.model.dtype) for name, shape in shapes.items()}
+    _check_same(own, of_network(tensors, own), path)
+
+
 def of_network(tensors: Mapping[str, Array], own: Container[str]) -> dict[str, Array]:
-    """The tensors of a checkpoint without those that only training needs; ``own``: names that a network has."""
+    """The tensors of a checkpoint without those that only training needs. ``own``: names in the network."""
     return {name: array for name, array in tensors.items() if name in own or not name.startswith(_OF_TRAINING)}
+
+
+def _zeros(recipe: Recipe, names: Iterable[str], what: str) -> dict[str, Array]:
+    dtype = recipe.model.dtype
+    sizes = {name: recipe.layout_of(name).size for name in names}
+    check_memory(sum(sizes.values()) * dtype.itemsize, what)
+    return {name: aligned(Spec((size,), dtype)) for name, size in sizes.items()}
+
+
+def _named(recipe: Recipe, vectors: Mapping[str, Array]) -> dict[str, Array]:
+    """Views of parameters and buffers by name."""
+    views = [recipe.layout_of(name).arrays(vectors[name]) for name in recipe.network]
+    return {name: array for found in views for name, array in found.items()}
+
+
+def _copy_all(source: Mapping[str, Array], target: Mapping[str, Array], path: str) -> None:
+    _check_same(target, source, path)
+    for name, array in target.items():
+        array[...] = source[name]
 
 
 def _of_shape(name: str, array: Array | None, expected: tuple[int, ...], path: str) -> Array | None:
@@ -178,12 +216,6 @@ def _of_shape(name: str, array: Array | None, expected: tuple[int, ...], path: s
             f"{path}: {name} has the shape {list(array.shape)}, expected {list(expected)}; use another checkpoint"
         )
     return array
-
-
-def _network_arrays(recipe: Recipe, vectors: Mapping[str, Array]) -> dict[str, Array]:
-    """Views of parameters and buffers by name."""
-    views = [recipe.layout_of(name).arrays(vectors[name]) for name in recipe.network]
-    return {name: array for found in views for name, array in found.items()}
 
 
 def _count(value: Any) -> int:
@@ -202,7 +234,7 @@ _KEYS: Mapping[str, tuple[frozenset[str], ...]] = {
     FULL_BATCH: (frozenset({"pairs", "value", "largest", "stalled"}),),
     OVERFIT: (frozenset({"loss"}),),
 }
-"""The keys of each part of the memory: all of one set, or none. A schedule has keys of its own."""
+"""The keys of each entry of the memory: all keys of one set, or none. Each schedule has its own keys."""
 _COUNTS = ("step", "epoch", "waited", "counted", "examples", "steps", "begin", "pairs")
 
 
@@ -217,7 +249,7 @@ def _remembered(name: str, values: Mapping[str, Any]) -> dict[str, float]:
     return dict(values)
 
 
-def _check_same(own: Mapping[str, Array], tensors: Mapping[str, Array], path: str) -> None:
+def _check_same(own: Mapping[str, Array | Spec], tensors: Mapping[str, Array], path: str) -> None:
     problems = [f"{name} is missing" for name in own if name not in tensors]
     problems += [f"{name} is unknown" for name in tensors if name not in own]
     problems += [

@@ -80,7 +80,7 @@ def test_what_it_learned_goes_on_beyond_the_context(kind):
 def test_reading_token_by_token_is_reading_the_window(kind):
     run = train_on("abcd\n" * 60, NETWORKS[kind])
     saved = open_network(checkpoint(run))
-    step, window = reader(saved.recipe, saved.state.network), Windowed(saved.recipe, saved.state.network)
+    step, window = reader(saved.recipe, saved.vectors), Windowed(saved.recipe, saved.vectors)
     assert type(step) is (Windowed if kind == "flat" else Stepwise)
     tokens = np.random.default_rng(0).integers(0, 5, 3 * CONTEXT)
     for _ in range(2):  # start() forgets all
@@ -93,7 +93,7 @@ def test_reading_token_by_token_is_reading_the_window(kind):
 def test_a_full_memory_starts_again_from_its_last_half(run):
     saved = open_network(checkpoint(run))
     tokens = np.random.default_rng(0).integers(0, 5, CONTEXT + 3).tolist()
-    on, anew = (reader(saved.recipe, saved.state.network) for _ in range(2))
+    on, anew = (reader(saved.recipe, saved.vectors) for _ in range(2))
     for token in tokens:
         last = on.read(token).copy()
     for token in tokens[CONTEXT // 2 :]:

@@ -38,7 +38,7 @@ def softmax(outputs):
 def by_hand(run, row):
     """The Jacobian of the probabilities by the columns x, y at a row of flowers.csv, in float64, from the formula."""
     saved = open_network(run / "checkpoints" / "best.safetensors")
-    own = {name: array.astype(float) for name, array in saved.recipe.layout.arrays(saved.state.parameters).items()}
+    own = {name: array.astype(float) for name, array in saved.recipe.layout.arrays(saved.vectors["parameters"]).items()}
     raw = np.array([float(cell) for cell in Path("flowers.csv").read_text().splitlines()[row - 1].split(",")[:2]])
     features = saved.transform.features
     x = np.array([(v - f.shift[0]) / f.divisor[0] * f.factor[0] for v, f in zip(raw, features, strict=True)])
@@ -281,7 +281,7 @@ def test_numbers_as_targets(capsys):
     }
     run = run_of(write_config(**config), "run")[0]
     saved = open_network(run / "checkpoints" / "best.safetensors")
-    weight = float(saved.state.parameters[0])
+    weight = float(saved.vectors["parameters"][0])
     found = found_json(capsys, run, "--units", "network")
     assert found["values"] == [[pytest.approx(weight)]]
     assert found["labels"] == [["y"], ["x"]]

@@ -58,7 +58,7 @@ def test_it_learns_what_numbers_do_not_say(run, capsys):
 
 def test_every_input_is_the_embedding_of_its_token(run):
     saved = open_network(run / "checkpoints" / "best.safetensors")
-    own = {name: array.astype(float) for name, array in saved.recipe.layout.arrays(saved.state.parameters).items()}
+    own = {name: array.astype(float) for name, array in saved.recipe.layout.arrays(saved.vectors["parameters"]).items()}
     words = np.array([[0, 6, 2], [3, 3, 3]])
     x = own["embedding_1.weight"][words].reshape(2, 9)
     hidden = np.tanh(x @ own["dense_1.weight"].T + own["dense_1.bias"])
