@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, Literal, TextIO
 
 from backprop_cli.visible import marked, one_line, shortened, terminal_width
 
@@ -52,9 +52,24 @@ class UsageError(BpError):
     kind = "usage"
 
 
+TreePath = tuple[str | int, ...]
+"""Steps from the top of a configuration: keys of mappings, indexes of lists."""
+
+
+def path_text(path: TreePath) -> str:
+    """``("model", "layers", 0, "units")`` -> ``model.layers[0].units``."""
+    text = ""
+    for step in path:
+        if isinstance(step, int) and not isinstance(step, bool):
+            text += f"[{step}]"
+        else:
+            text += f".{step}" if text else str(step)
+    return text
+
+
 _LONGEST_NAME = 200
-_LONGEST_REASON = 2000
-"""Most characters of a path or override, and of a reason, in a message: they may quote a whole file."""
+_LONGEST_MESSAGE = 2000
+"""Most characters of a path or override, and of a message: they may quote a whole file."""
 _NARROWEST = 20
 """Least columns of a source line."""
 
@@ -65,13 +80,18 @@ def _short(text: str, most: int = _LONGEST_NAME) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a configuration: where it is, what is wrong, the source line.
+    """Something wrong with a configuration (an error), or something suspicious in it (a warning).
 
-    ``file`` is None for an override; ``line`` and ``column`` count from 1.
+    ``path`` leads to the value; with ``at_key`` its key is to blame. Checks know only this much. Who has the
+    configuration's text adds the place: ``file``, ``line`` and ``column`` (from 1), the ``source`` line, and the
+    ``width`` of the value in it; or the ``override`` that set the value.
     """
 
-    path: str
+    path: TreePath
     reason: str
+    way_out: str = ""
+    severity: Literal["error", "warning"] = "error"
+    at_key: bool = False
     file: str | None = None
     line: int | None = None
     column: int | None = None
@@ -79,30 +99,37 @@ class Problem:
     source: str | None = None
     override: str | None = None
 
-    def __str__(self) -> str:
-        """Headline, and under it the source line with a caret where the place is known."""
-        reason = _short(self.reason, _LONGEST_REASON)
+    @property
+    def message(self) -> str:
+        """``reason; way out``."""
+        return f"{self.reason}; {self.way_out}" if self.way_out else self.reason
+
+    @property
+    def headline(self) -> str:
+        """One line: ``file:line:column: path: reason; way out``, as much of it as is known."""
+        message = _short(self.message, _LONGEST_MESSAGE)
         if self.override is not None:
-            return f"override {_short(self.override)}: {reason}"
-        text = f"{_short(self.path)}: {reason}" if self.path else reason
+            return f"override {_short(self.override)}: {message}"
+        text = f"{_short(path_text(self.path))}: {message}" if self.path else message
         if self.file is None:
             return text
-        file = one_line(self.file)
-        if self.line is None:
-            return f"{file}: {text}"
-        head = f"{file}:{self.line}:{self.column}: {text}"
-        if self.source is None or self.column is None:
-            return head
+        place = one_line(self.file) if self.line is None else f"{one_line(self.file)}:{self.line}:{self.column}"
+        return f"{place}: {text}"
+
+    def __str__(self) -> str:
+        """Headline, and under it the source line with carets where the place is known."""
+        if self.override is not None or self.source is None or self.line is None or self.column is None:
+            return self.headline
         number = f"{self.line:>5} | "
         room = max(terminal_width() - len(number), _NARROWEST)
         source, carets = marked(self.source, self.column - 1, self.width, room)
-        return f"{head}\n{number}{source}\n{'| '.rjust(len(number))}{carets}"
+        return f"{self.headline}\n{number}{source}\n{'| '.rjust(len(number))}{carets}"
 
     def describe(self) -> dict[str, Any]:
         """The problem as a JSON-ready object; keys without a value are left out."""
         fields = {
-            "path": self.path,
-            "message": self.reason,
+            "path": path_text(self.path),
+            "message": self.message,
             "file": self.file,
             "line": self.line,
             "column": self.column,
@@ -128,7 +155,7 @@ class ConfigError(BpError):
     def _text(self) -> str:
         count = len(self.problems)
         more = [f"... and {count - MOST_PROBLEMS:,} more"] if count > MOST_PROBLEMS else []
-        closing = f"{count:,} problem{'' if count == 1 else 's'}; nothing was run."
+        closing = f"{plural(count, 'problem')}; nothing was run."
         return "\n".join([*map(str, self.problems[:MOST_PROBLEMS]), *more, closing])
 
     def describe(self) -> list[dict[str, Any]]:
@@ -269,25 +296,35 @@ _LONGEST_NEAR = 100
 """Most characters of names that are compared: the time is the product of their lengths."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the nearest known name, else the empty string.
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that ``name`` most likely stands for, if one is near; never ``name`` itself.
 
-    Never ``name`` itself. Near is a slip of the keys, or a short form: initials (``lr``) or the beginning (``batch``)
-    of one known name.
+    Near is a typing error, or the short form of exactly one known name: initials (``lr``) or a beginning (``batch``).
     """
     word = name.lower()
     by_lower = {k.lower(): k for k in known if k != name and len(k) <= _LONGEST_NEAR}
     if len(word) > _LONGEST_NEAR:
-        return ""
+        return None
     near = difflib.get_close_matches(word, by_lower, n=1, cutoff=_NEAR)
     if not near and len(word) > 1:
         initials = [k for k in by_lower if word == "".join(part[0] for part in k.split("_") if part)]
         beginnings = [k for k in by_lower if k.startswith(word)]
         near = next((found for found in (initials, beginnings) if len(found) == 1), [])
-    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+    return by_lower[near[0]] if near else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the ``nearest`` known name, else the empty string."""
+    near = nearest(name, known)
+    return "" if near is None else f"; did you mean '{near}'?"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 row``, ``2 rows``, ``1,000 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def listing(values: Iterable[object], limit: int = 10) -> str:
-    """Values separated by commas, the first ``limit`` of them and how many there are."""
+    """The first ``limit`` values, separated by commas, and how many there are in all if there are more."""
     texts = [str(value) for value in values]
     return ", ".join(texts) if len(texts) <= limit else f"{', '.join(texts[:limit])}, ... ({len(texts)} in all)"

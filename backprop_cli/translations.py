@@ -255,6 +255,5 @@ def remark(type_: str, word: str, has: Callable[[str], bool]) -> str | None:
 
 
 def translated_value(key: object, word: str) -> str:
-    """What to write instead of another library's word as the value of a key; empty if unknown."""
-    said = _VALUES.get((str(key), plain(word)))
-    return f": {said}" if said else ""
+    """What to write in place of another library's word as the value of a key; empty if unknown."""
+    return _VALUES.get((str(key), plain(word)), "")

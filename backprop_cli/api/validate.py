@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backprop_cli.config.config_warnings import warnings_of, warnings_with
+from backprop_cli.config.config_warnings import config_warnings, data_warnings
 from backprop_cli.json_object import JsonObject
 from backprop_cli.session.checked_plugins import read_config
 from backprop_cli.session.experiment import prepare
@@ -48,5 +48,5 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
         classes=dataset.classes,
         parameters=recipe.model.parameter_count,
         steps=spec.total_steps,
-        warnings=[*warnings_of(experiment.loaded), *experiment.warnings, *warnings_with(experiment.loaded, spec)],
+        warnings=[*config_warnings(experiment.loaded), *experiment.warnings, *data_warnings(experiment.loaded, spec)],
     )

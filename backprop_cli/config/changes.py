@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from backprop_cli.config import scalars
 from backprop_cli.config.fields import has_marker
-from backprop_cli.config.path import TreePath
+from backprop_cli.errors import TreePath
 from backprop_cli.settings import REFUSED, IsPath, OnResume, Settings
 from backprop_cli.visible import shortened
 

@@ -15,12 +15,11 @@ import yaml
 from yaml.composer import Composer
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.parser import Parser
-from yaml.reader import Reader
+from yaml.reader import Reader, ReaderError
 from yaml.scanner import Scanner
 
 from backprop_cli.config import scalars
-from backprop_cli.config.flaws import Flaw, UnreadableError, syntax_flaw
-from backprop_cli.config.path import TreePath
+from backprop_cli.errors import Problem, TreePath
 
 MAX_CHARACTERS = 1 << 20
 MAX_DEPTH = 64
@@ -41,11 +40,24 @@ _TAGS = {
 
 @dataclass
 class Composed:
-    """A text, read: its nodes, its tree of dict, list and scalars, and what was wrong on the way."""
+    """A text that was read: its nodes, its tree of dicts, lists and scalars, and the problems found on the way."""
 
     node: Node | None
     tree: Any
-    flaws: list[Flaw] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+class UnreadableError(Exception):
+    """The text is not YAML, or too large to read; the rest of it cannot be checked."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        super().__init__(problem.message)
+
+
+def _at(line: int, column: int, reason: str, way_out: str = "", path: TreePath = (), width: int = 1) -> Problem:
+    """A problem with the text itself; ``line`` and ``column`` count from 0, as PyYAML's do."""
+    return Problem(path, reason, way_out, line=line + 1, column=column + 1, width=width)
 
 
 def compose(text: str) -> Composed:
@@ -57,16 +69,16 @@ def compose(text: str) -> Composed:
     """
     if len(text) > MAX_CHARACTERS:
         reason = f"{len(text)} characters; a configuration has at most {MAX_CHARACTERS}: is this the right file?"
-        raise UnreadableError(Flaw(reason, 0, 0))
+        raise UnreadableError(_at(0, 0, reason))
     try:
         node = _Composer(text).single_node()
     except yaml.YAMLError as error:
-        raise UnreadableError(syntax_flaw(error, text)) from None
+        raise UnreadableError(_syntax_problem(error, text)) from None
     if node is None:
         return Composed(None, None)
     construction = _Construction()
     tree = construction.value(node, ())
-    return Composed(node, tree, construction.flaws)
+    return Composed(node, tree, construction.problems)
 
 
 class _Composer(Reader, Scanner, Parser, Composer):
@@ -86,14 +98,14 @@ class _Composer(Reader, Scanner, Parser, Composer):
         except (ValueError, OverflowError):
             # PyYAML converts some escapes and directives without a look at their size: "\UFFFFFFFF".
             reason = "not valid YAML: a number in an escape or a directive is out of range"
-            raise UnreadableError(Flaw(reason, self.line, self.column)) from None
+            raise UnreadableError(_at(self.line, self.column, reason)) from None
         return node
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise UnreadableError(Flaw(f"nested deeper than {MAX_DEPTH} levels", mark.line, mark.column))
+            raise UnreadableError(_at(mark.line, mark.column, f"nested deeper than {MAX_DEPTH} levels"))
         node: Node | None = Composer.compose_node(self, parent, index)
         self.depth -= 1
         return node
@@ -111,10 +123,10 @@ class _Composer(Reader, Scanner, Parser, Composer):
 
 
 class _Construction:
-    """Values from nodes; goes on after a flaw, so that one reading finds them all."""
+    """Values from nodes; continues after a problem, so that one reading finds them all."""
 
     def __init__(self) -> None:
-        self.flaws: list[Flaw] = []
+        self.problems: list[Problem] = []
         self.count = 0
         self.open: set[int] = set()
 
@@ -122,14 +134,14 @@ class _Construction:
         self.count += 1
         if self.count > MAX_VALUES:
             raise UnreadableError(
-                _flaw(node, f"aliases expand to more than {MAX_VALUES} values; write fewer of them", path)
+                _problem(node, path, f"aliases expand to more than {MAX_VALUES} values", "write fewer of them")
             )
         if isinstance(node, ScalarNode):
             return self.scalar(node, path)
         if id(node) in self.open:
-            raise UnreadableError(_flaw(node, "contains itself through an alias", path))
+            raise UnreadableError(_problem(node, path, "contains itself through an alias"))
         if len(path) >= MAX_DEPTH:
-            raise UnreadableError(_flaw(node, f"nested deeper than {MAX_DEPTH} levels through aliases", path))
+            raise UnreadableError(_problem(node, path, f"nested deeper than {MAX_DEPTH} levels through aliases"))
         self.open.add(id(node))
         try:
             return self.mapping(node, path) if isinstance(node, MappingNode) else self.sequence(node, path)
@@ -143,51 +155,49 @@ class _Construction:
         try:
             value = scalars.resolve(text)
         except ValueError as error:
-            self.flaws.append(_flaw(node, str(error), path))
+            self.problems.append(_problem(node, path, str(error)))
             return 0
         if node.tag != _PLAIN:
             expected = _TAGS.get(node.tag.removeprefix(_CORE))
             if expected is None:
-                self.flaws.append(_flaw(node, _unknown_tag(node), path))
+                self.problems.append(_unknown_tag(node, path))
             elif type(value) not in expected:
-                self.flaws.append(_flaw(node, f"{_shown_tag(node)} does not fit '{text}'", path))
+                self.problems.append(_problem(node, path, f"{_shown_tag(node)} does not fit '{text}'"))
         return value
 
     def sequence(self, node: Node, path: TreePath) -> list[Any]:
         if node.tag != _CORE + "seq":
-            self.flaws.append(_flaw(node, _unknown_tag(node), path))
+            self.problems.append(_unknown_tag(node, path))
         return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
 
     def mapping(self, node: MappingNode, path: TreePath) -> dict[Any, Any]:
         if node.tag != _CORE + "map":
-            self.flaws.append(_flaw(node, _unknown_tag(node), path))
+            self.problems.append(_unknown_tag(node, path))
         tree: dict[Any, Any] = {}
         lines: dict[Any, int] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                self.flaws.append(
-                    _flaw(key_node, "a key must be a single word or number, not a list or a mapping", path)
+                self.problems.append(
+                    _problem(key_node, path, "a key must be a single word or number, not a list or a mapping")
                 )
                 continue
             key = self.scalar(key_node, path)
             here = (*path, key if isinstance(key, str | int) else str(key))
             if key == "<<" and key_node.tag == _PLAIN:
-                reason = (
-                    "merge keys are not part of YAML 1.2; write the keys out, or use an alias for the whole mapping"
-                )
-                self.flaws.append(_flaw(key_node, reason, here))
+                way_out = "write the keys out, or use an alias for the whole mapping"
+                self.problems.append(_problem(key_node, here, "merge keys are not part of YAML 1.2", way_out))
                 continue
             if key in tree:
                 reason = f"duplicate key; first given on line {lines[key] + 1}"
-                self.flaws.append(_flaw(key_node, reason, here))
+                self.problems.append(_problem(key_node, here, reason))
                 continue
             lines[key] = key_node.start_mark.line
             tree[key] = self.value(value_node, here)
         return tree
 
 
-def _flaw(node: Node, reason: str, path: TreePath) -> Flaw:
-    return Flaw(reason, node.start_mark.line, node.start_mark.column, width(node), path)
+def _problem(node: Node, path: TreePath, reason: str, way_out: str = "") -> Problem:
+    return _at(node.start_mark.line, node.start_mark.column, reason, way_out, path, width(node))
 
 
 def width(node: Node) -> int:
@@ -222,8 +232,52 @@ def _shown_tag(node: Node) -> str:
     return "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag
 
 
-def _unknown_tag(node: Node) -> str:
+def _unknown_tag(node: Node, path: TreePath) -> Problem:
     fitting = ", ".join("!!" + name for name in _TAGS)
     if not isinstance(node, ScalarNode):
         fitting = "!!map" if isinstance(node, MappingNode) else "!!seq"
-    return f"unknown tag {_shown_tag(node)}; known here: {fitting}; leave it out"
+    return _problem(node, path, f"unknown tag {_shown_tag(node)}; known here: {fitting}", "leave it out")
+
+
+def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
+    """PyYAML's error in our words, with the way out of common mistakes."""
+    if isinstance(error, ReaderError):
+        lines = (text[: error.position] + "^").splitlines()
+        reason = f"not valid YAML: the character {_shown_character(error.character)} is not allowed"
+        return _at(len(lines) - 1, len(lines[-1]) - 1, reason)
+    assert isinstance(error, yaml.MarkedYAMLError)
+    problem, mark, context = error.problem or error.context or "cannot be read", error.problem_mark, error.context or ""
+    if "duplicate anchor" in context and error.context_mark is not None:
+        problem = f"{context.partition(';')[0]}; first defined on line {error.context_mark.line + 1}"
+    elif "quoted scalar" in context and "end of stream" in problem:
+        problem, mark = "this quote is not closed", error.context_mark
+    way_out = _way_out(problem, context, error.context_mark, mark, text)
+    reason = f"not valid YAML: {problem.removeprefix('but ')}"
+    return _at(mark.line if mark else 0, mark.column if mark else 0, reason, way_out)
+
+
+def _shown_character(character: str | int) -> str:
+    code = character if isinstance(character, int) else ord(character)
+    return f"U+{code:04X}"
+
+
+_WAYS_OUT = {
+    "mapping values are not allowed": "check the indentation, or put text that holds ': ' in quotes",
+    "sequence entries are not allowed": "start the list on a line of its own",
+    "undefined alias": "text that starts with '*' needs quotes",
+    "another document": "a configuration is one document: remove the '---'",
+    "unknown escape character": "write the backslash twice, or use single quotes",
+    "cannot start any token": "text that starts with it needs quotes",
+    "could not find expected ':'": "a key needs ': ' after it",
+    "<block end>": "check the indentation and the quotes",
+}
+"""Ways out of the most common mistakes, by words of PyYAML's message."""
+
+
+def _way_out(problem: str, context: str, opened: yaml.Mark | None, mark: yaml.Mark | None, text: str) -> str:
+    if mark is not None and text[mark.index : mark.index + 1] == "\t":
+        return "indent with spaces"
+    if "flow" in context and opened is not None:
+        bracket = text[opened.index : opened.index + 1]
+        return f"is the '{bracket}' of line {opened.line + 1}, column {opened.column + 1} closed?"
+    return next((way_out for words, way_out in _WAYS_OUT.items() if words in problem), "")

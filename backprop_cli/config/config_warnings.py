@@ -1,4 +1,4 @@
-"""What a configuration may say, but hardly means."""
+"""Warnings about a configuration that is valid but probably not meant."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded
-from backprop_cli.config.path import TreePath
+from backprop_cli.errors import Problem, TreePath, plural
 from backprop_cli.nn.activation import Activation
 from backprop_cli.nn.initializer import Initializer
 from backprop_cli.nn.layer import Layer
@@ -16,14 +16,12 @@ from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import declared, every_layer
 from backprop_cli.training.training_spec import TrainingSpec
 
-Caution = tuple[TreePath, str]
-
 _PASS_ON = ("flatten", "reshape", "dropout")
 
 
-def warnings_of(loaded: Loaded) -> list[str]:
-    """One line each, with its place as a problem has it: ``x.yaml:12:40: model.layers[1].activation: ...``."""
-    cautions = (
+def config_warnings(loaded: Loaded) -> list[str]:
+    """One line each, with its place: ``x.yaml:12:40: model.layers[1].activation: ...``."""
+    rules = (
         _applied_twice,
         _targets_among_features,
         _nothing_to_restore,
@@ -31,32 +29,31 @@ def warnings_of(loaded: Loaded) -> list[str]:
         _sees_its_targets,
         _short_steps,
     )
-    found = [caution for find in cautions for caution in find(loaded.config)]
-    return [_line(loaded, *each) for each in found]
+    return [loaded.placed(found).headline for rule in rules for found in rule(loaded.config)]
 
 
-def warnings_with(loaded: Loaded, spec: TrainingSpec) -> list[str]:
-    """The same, of what can be told only with the data."""
-    cautions = (_too_short, _channels_last, _starts_nothing)
-    return [_line(loaded, *each) for find in cautions for each in find(loaded.config, spec)]
+def data_warnings(loaded: Loaded, spec: TrainingSpec) -> list[str]:
+    """Warnings that need the data, in the same form."""
+    rules = (_too_short, _channels_last, _unused_initializer)
+    return [loaded.placed(found).headline for rule in rules for found in rule(loaded.config, spec)]
 
 
-def _line(loaded: Loaded, path: TreePath, reason: str) -> str:
-    return str(loaded.problem(path, reason)).partition("\n")[0]
+def _warning(path: TreePath, reason: str, way_out: str = "") -> Problem:
+    return Problem(path, reason, way_out, severity="warning")
 
 
-def _applied_twice(config: Config) -> Iterator[Caution]:
-    """An activation at the end of the network that the loss applies too."""
+def _applied_twice(config: Config) -> Iterator[Problem]:
+    """The network ends with an activation that the loss applies, too."""
     path, layer = _last(config.model.layers, ("model",))
     for key in ("activation", "function"):
         function = getattr(layer, key, None)
         if isinstance(function, Activation) and function.type in config.loss.applies:
-            reason = f"{config.loss.type} applies {function.type} itself, so that it is there twice; remove it here"
-            yield (*path, key), reason
+            reason = f"{config.loss.type} already applies {function.type}, so it would be applied twice"
+            yield _warning((*path, key), reason, "remove it here")
 
 
 def _last(layers: Sequence[Layer], path: TreePath) -> tuple[TreePath, Layer]:
-    """The last layer that does more than pass on what it reads; of a block that is not residual, its own."""
+    """The last layer that computes something of its own; for a block without a residual, the last one inside."""
     index = len(layers) - 1
     while index > 0 and layers[index].type in _PASS_ON and _reads(layers[index], layers[index - 1]):
         index -= 1
@@ -68,9 +65,9 @@ def _reads(layer: Layer, above: Layer) -> bool:
     return layer.inputs is None or layer.inputs == (above.name,)
 
 
-def _targets_among_features(config: Config) -> Iterator[Caution]:
-    """A network that is given what it shall predict. An autoencoder is meant: its features are its targets;
-    and a series is predicted from its own past.
+def _targets_among_features(config: Config) -> Iterator[Problem]:
+    """The network sees what it is to predict. This is intended for an autoencoder, whose features are its targets,
+    and for a series, which is predicted from its own past.
     """
     data = config.data
     target = (data.target,) if isinstance(data.target, str) else data.target or ()
@@ -78,57 +75,57 @@ def _targets_among_features(config: Config) -> Iterator[Caution]:
         return
     for index, name in enumerate(data.features):
         if name in target:
-            reason = f"'{name}' is the target, too: the network is given what it shall predict; remove it here"
-            yield ("data", "features", index), reason
+            reason = f"'{name}' is also the target, so the network sees what it is to predict"
+            yield _warning(("data", "features", index), reason, "remove it here")
 
 
-def _no_variance(config: Config) -> Iterator[Caution]:
-    """Batches of one example, of which batch_norm knows no variance: of a vector it makes the bias alone."""
+def _no_variance(config: Config) -> Iterator[Problem]:
+    """One example has no variance over the batch: batch_norm reduces a vector to its bias."""
     if config.training.batch_size == 1 and any(
         layer.type == "batch_norm" for layer in every_layer(config.model.layers)
     ):
-        reason = "batch_norm needs more than one example a batch to tell them apart; use larger batches, or layer_norm"
-        yield ("training", "batch_size"), reason
+        reason = "batch_norm cannot normalize over a batch of one example"
+        yield _warning(("training", "batch_size"), reason, "use larger batches, or layer_norm")
 
 
-def _sees_its_targets(config: Config) -> Iterator[Caution]:
-    """A network that learns to copy the next token of a text, which it has not when it goes on with one."""
+def _sees_its_targets(config: Config) -> Iterator[Problem]:
+    """The network would learn to copy the next token, which it does not have when it generates text."""
     if config.data.text is None:
         return
     for path, layer in declared(config.model.layers, ("model",)):
         key = layer.noncausal_key
         if key is not None:
             other = str(not getattr(layer, key)).lower()
-            reason = f"each position sees the tokens after it, which it is to predict; set {key}: {other}"
-            yield (*path, key), reason
+            reason = "each position sees the tokens after it, which it is to predict"
+            yield _warning((*path, key), reason, f"set {key}: {other}")
 
 
-def _short_steps(config: Config) -> Iterator[Caution]:
-    """A learning rate left from another optimizer, where a line search begins with steps of that length."""
+def _short_steps(config: Config) -> Iterator[Problem]:
+    """A learning rate that was meant for another optimizer: a line search starts with a step of that length."""
     optimizer = config.optimizer
     usual = type(optimizer).model_fields["learning_rate"].default
     if isinstance(optimizer, FullBatch) and optimizer.learning_rate < _SHORT * usual:
-        reason = f"{optimizer.type} tries steps of this length first; the usual one is {usual}, and so short a one slow"
-        yield ("optimizer", "learning_rate"), f"{reason}: leave it out"
+        reason = f"{optimizer.type} tries a step of this length first, and such a short one makes it slow"
+        yield _warning(("optimizer", "learning_rate"), reason, f"leave it out (default: {usual})")
 
 
 _SHORT = 0.1
-"""Share of the usual first step that is hardly meant; rates of other optimizers are smaller still."""
+"""Share of the usual first step below which a rate is suspicious; rates of other optimizers are smaller still."""
 
 
-def _too_short(config: Config, spec: TrainingSpec) -> Iterator[Caution]:
-    """What only happens after more steps than training has."""
+def _too_short(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
+    """Settings that take effect only after the last step."""
     steps = spec.total_steps
-    ends = f"training ends after {steps:,} step{'' if steps == 1 else 's'}, "
+    ends = f"training ends after {plural(steps, 'step')}"
     if config.lookahead is not None and 0 < steps < config.lookahead.steps:
-        reason = f"{ends}and the weights that are kept are still those it began with; take {steps} or fewer"
-        yield ("lookahead", "steps"), reason
+        reason = f"{ends}, before the slow weights move, and those are kept"
+        yield _warning(("lookahead", "steps"), reason, f"set {steps} or fewer")
     if config.average is not None and steps > 0 and config.average.share(spec.last_step_end) is None:
-        yield ("average",), f"{ends}before the first of them is averaged; the last weights are kept"
+        yield _warning(("average",), f"{ends}, before averaging starts, so the last weights are kept")
 
 
-def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Caution]:
-    """Images that look as if their channels came last, and whose rows a convolution takes for channels."""
+def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
+    """Images that seem to have their channels last, so that a convolution takes their rows for channels."""
     shape = spec.recipe.model.input_shape
     if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) <= _MOST_CHANNELS:
         return
@@ -141,18 +138,16 @@ def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Caution]:
         if channels == 1
         else (f"if its channels are the {channels}, save the array with them first, as numpy.moveaxis(images, -1, 1)")
     )
-    reason = (
-        f"layer {node.name} takes an example of the shape {list(shape)} as {rows} channels of {height} x {channels}"
-    )
-    yield ("model", *node.path), f"{reason} pixels; {fix}"
+    reason = f"layer {node.name} reads examples of the shape {list(shape)} as {rows} channels of {height} x {channels}"
+    yield _warning(("model", *node.path), f"{reason} pixels", fix)
 
 
 _MOST_CHANNELS = 4
-"""Of an image as it is stored."""
+"""Channels of a stored image."""
 
 
-def _starts_nothing(_: Config, spec: TrainingSpec) -> Iterator[Caution]:
-    """An initializer of a layer in which all that would start by it is another layer's."""
+def _unused_initializer(_: Config, spec: TrainingSpec) -> Iterator[Problem]:
+    """An initializer of a layer that takes all parameters it would initialize from another layer."""
     nodes = spec.recipe.model.nodes
     for index, node in enumerate(nodes):
         if not node.shares or any(each.path == node.path for each in nodes[:index]):
@@ -162,22 +157,22 @@ def _starts_nothing(_: Config, spec: TrainingSpec) -> Iterator[Caution]:
             theirs = [node.shares.get(name) for name, param in of_all.items() if param.initializer is chosen]
             if theirs and None not in theirs:
                 others = ", ".join(str(name) for name in theirs)
-                reason = f"starts nothing: layer {node.name} has {others} instead; set it there"
-                yield ("model", *node.path, key), reason
+                reason = f"initializes nothing, because layer {node.name} shares {others}"
+                yield _warning(("model", *node.path, key), reason, "set it there")
 
 
 def _chosen_initializers(layer: Layer) -> Iterator[tuple[str, Initializer]]:
-    """Those that are not what the layer begins with anyway."""
+    """Those that differ from the layer's defaults."""
     for key, field in type(layer).model_fields.items():
         value = getattr(layer, key)
         if isinstance(value, Initializer) and value != field.default:
             yield key, value
 
 
-def _nothing_to_restore(config: Config) -> Iterator[Caution]:
-    """The best weights are asked for, and no best checkpoint is kept."""
+def _nothing_to_restore(config: Config) -> Iterator[Problem]:
+    """The best weights are asked for, but no best checkpoint is kept."""
     stopping = config.early_stopping
     asked = stopping is not None and stopping.restore_best and "restore_best" in stopping.model_fields_set
     if asked and not config.checkpoint.keep_best:
-        reason = "there is no best checkpoint to restore, because checkpoint.keep_best is 0: the last weights are kept"
-        yield ("early_stopping", "restore_best"), f"{reason}; set checkpoint.keep_best: 1"
+        reason = "checkpoint.keep_best is 0, so there is no best checkpoint to restore and the last weights are kept"
+        yield _warning(("early_stopping", "restore_best"), reason, "set checkpoint.keep_best: 1")

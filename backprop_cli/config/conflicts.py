@@ -1,4 +1,4 @@
-"""Keys that do not go together, as far as that can be seen without data."""
+"""Keys that contradict each other, as far as that shows without data."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ from collections.abc import Iterator
 from typing import Literal
 
 from backprop_cli.config.configuration import Config, has_validation
-from backprop_cli.config.full_batch import full_batch_conflicts
-from backprop_cli.config.path import TreePath
-from backprop_cli.errors import did_you_mean
+from backprop_cli.errors import Problem, TreePath, nearest
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.metric import METRICS
+from backprop_cli.nn.model import Model
+from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.scopes import INPUT
 from backprop_cli.nn.wiring import every_layer, vocabulary_of, wire, wiring_errors
-
-Incoherence = tuple[TreePath, str]
-"""The path of the value to change, and why."""
 
 Direction = Literal["min", "max"]
 
 
-def incoherences(config: Config) -> list[Incoherence]:
-    """All of them."""
-    found = (_monitors, _target_transform, _averages, full_batch_conflicts, _not_yet)
-    # With another loss other metrics fit.
+def conflicts(config: Config) -> list[Problem]:
+    """All of them, each at the value to change."""
+    found = (_monitors, _target_transform, _averages, _full_batch)
+    # Another loss would suit other metrics, so a wrong loss is reported alone.
     return [*(list(_texts(config)) or _metrics(config)), *(each for find in found for each in find(config))]
 
 
 def monitor_names(config: Config) -> list[str]:
-    """Names of the metrics that can be monitored: of the train split, and of the validation split if there is one."""
+    """Metrics that can be monitored: those of the train split, and of the validation split if there is one."""
     kinds = ["loss", *(metric.type for metric in config.metrics)]
     penalty = ["train/regularization"] if _is_regularized(config) else []
     held_out = [f"validation/{kind}" for kind in kinds] if has_validation(config.data) else []
@@ -41,46 +38,47 @@ def _is_regularized(config: Config) -> bool:
 
 
 def monitor_direction(config: Config, name: str) -> Direction:
-    """Which way the monitored metric ``name`` is better: as the metric says; a loss is better when smaller."""
+    """Whether the monitored metric ``name`` is better when smaller (as every loss) or larger."""
     kind = name.rpartition("/")[2]
     return next((metric.better for metric in config.metrics if metric.type == kind), "min")
 
 
-def _texts(config: Config) -> Iterator[Incoherence]:
-    """What an example of a text is for: its tokens are looked up, and those that come next are the targets."""
+def _texts(config: Config) -> Iterator[Problem]:
+    """Examples of a text are tokens to look up, and their targets are the tokens that follow."""
     if config.data.text is None:
         return
     if config.loss.task != "tokens":
-        yield ("loss",), "the targets of a text are the tokens that come next; use loss: next_token"
+        yield Problem(("loss",), "the targets of a text are the next tokens", "use loss: next_token")
     layers = config.model.layers
     if not wiring_errors(layers) and vocabulary_of(wires := wire(layers)) is None:
         first = next(each for each in wires if INPUT in each.inputs)
-        reason = f"layer {first.name}: reads numbers, and the examples of a text are tokens"
+        reason = f"layer {first.name}: reads numbers, but the examples of a text are tokens"
         embedding = "{type: embedding, tokens: ..., width: ...}"
-        yield ("model", *first.path), f"{reason}; put {embedding} before it, tokens: how many different ones there are"
+        way_out = f"put {embedding} before it, with tokens: the number of different tokens"
+        yield Problem(("model", *first.path), reason, way_out)
 
 
-def _metrics(config: Config) -> Iterator[Incoherence]:
+def _metrics(config: Config) -> Iterator[Problem]:
     loss, seen = config.loss, set()
     for index, metric in enumerate(config.metrics):
         path: TreePath = ("metrics", index)
         if metric.type in seen:
-            yield path, f"'{metric.type}' is there twice; a metric's name is its type"
+            yield Problem(path, f"'{metric.type}' is listed twice; a metric's name is its type")
         seen.add(metric.type)
         if not metric.suits(loss):
             fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]
             *others, last = (_TASKS[t] for t in metric.tasks)
             wanted = f"{', '.join(others)} or {last}" if others else last
-            reason = f"'{metric.type}' is for {wanted}, and {loss.type} is for {_TASKS[loss.task]}"
+            reason = f"'{metric.type}' is for {wanted}, but {loss.type} is for {_TASKS[loss.task]}"
             if loss.task in metric.tasks:
-                reason = f"'{metric.type}' needs probabilities, and {loss.type} gives scores"
-            yield path, f"{reason}; use one of: {', '.join(fitting)}"
+                reason = f"'{metric.type}' needs probabilities, but {loss.type} gives scores"
+            yield Problem(path, reason, f"use one of: {', '.join(fitting)}")
 
 
 _TASKS = {"classes": "classes", "binary": "binary targets", "regression": "regression", "tokens": "tokens"}
 
 
-def _monitors(config: Config) -> Iterator[Incoherence]:
+def _monitors(config: Config) -> Iterator[Problem]:
     monitors: list[tuple[TreePath, str]] = []
     if config.early_stopping is not None:
         monitors.append((("early_stopping", "monitor"), config.early_stopping.monitor))
@@ -89,51 +87,86 @@ def _monitors(config: Config) -> Iterator[Incoherence]:
     scheduled = getattr(config.schedule, "monitor", None)
     if isinstance(scheduled, str):
         monitors.append((("schedule", "monitor"), scheduled))
-    for path, name in monitors:
-        reason = _unknown_monitor(config, name)
-        if reason:
-            yield path, reason
-
-
-def _unknown_monitor(config: Config, name: str) -> str | None:
     known = monitor_names(config)
-    if name in known:
-        return None
+    return (_unknown_monitor(config, path, name, known) for path, name in monitors if name not in known)
+
+
+def _unknown_monitor(config: Config, path: TreePath, name: str, known: list[str]) -> Problem:
     split, slash, kind = name.partition("/")
     if not slash:
         usual = "validation" if has_validation(config.data) else "train"
         full = f"{usual}/{name}"
-        hint = f"; did you mean '{full}'?" if full in known else did_you_mean(full, known)
-        hint = hint or f"; known: {', '.join(known)}"
-        return f"no metric is named '{name}'; a name has its split in front{hint}"
+        near = full if full in known else nearest(full, known)
+        reason = f"no metric is named '{name}'; a name starts with its split"
+        return Problem(path, reason, f"did you mean '{near}'?" if near else f"known: {', '.join(known)}")
     if split == "validation" and not has_validation(config.data):
-        reason = f"there is no validation split to compute '{name}' on"
-        return f"{reason}; set data.split.validation, or monitor train/{kind}"
+        reason = f"'{name}' needs a validation split"
+        return Problem(path, reason, f"set data.split.validation, or monitor train/{kind}")
     if split == "test":
-        return f"'{name}' is computed only once, at the end; monitor validation/{kind} instead"
+        return Problem(path, f"'{name}' is computed only once, at the end", f"monitor validation/{kind} instead")
     if kind in METRICS and f"{split}/loss" in known:
-        return f"'{kind}' is not among the metrics; add it there"
-    hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
-    return f"no metric is named '{name}'{hint}"
+        return Problem(path, f"'{kind}' is not among the metrics", "add it there")
+    near = nearest(name, known)
+    way_out = f"did you mean '{near}'?" if near else f"known: {', '.join(known)}"
+    return Problem(path, f"no metric is named '{name}'", way_out)
 
 
-def _target_transform(config: Config) -> Iterator[Incoherence]:
-    if config.data.transform.target != "none" and config.loss.task != "regression":
-        target, loss = config.data.transform.target, config.loss.type
-        reason = f"'{target}' is for regression, and {loss} is for {_TASKS[config.loss.task]}; leave it at none"
-        yield ("data", "transform", "target"), reason
-    elif config.data.transform.target != "none" and config.loss.keeps_unit:
-        reason = f"{config.loss.type} needs the targets as they are"
-        yield ("data", "transform", "target"), f"{reason}; leave it at none"
+def _target_transform(config: Config) -> Iterator[Problem]:
+    path, target, loss = ("data", "transform", "target"), config.data.transform.target, config.loss
+    if target != "none" and loss.task != "regression":
+        reason = f"'{target}' is for regression, but {loss.type} is for {_TASKS[loss.task]}"
+        yield Problem(path, reason, "leave it at none")
+    elif target != "none" and loss.keeps_unit:
+        yield Problem(path, f"{loss.type} needs the targets as they are", "leave it at none")
 
 
-def _averages(config: Config) -> Iterator[Incoherence]:
+def _averages(config: Config) -> Iterator[Problem]:
     begin, epochs = getattr(config.average, "from_epoch", 0), config.training.epochs
     if begin > epochs > 0:
-        reason = f"training ends after epoch {epochs}, so that nothing would be averaged"
-        yield ("average", "from_epoch"), f"{reason}; begin at epoch {epochs} or before, or set training.epochs"
+        reason = f"training ends after epoch {epochs}, so nothing would be averaged"
+        way_out = f"start at epoch {epochs} or earlier, or set training.epochs"
+        yield Problem(("average", "from_epoch"), reason, way_out)
 
 
-def _not_yet(config: Config) -> Iterator[Incoherence]:
-    if config.log.tensorboard:
-        yield ("log", "tensorboard"), "this version of bp writes no TensorBoard files; leave it false"
+def _full_batch(config: Config) -> Iterator[Problem]:
+    """Keys that do not suit an optimizer that sees the whole train split at once and searches along a line."""
+    name, training = config.optimizer.type, config.training
+    if not isinstance(config.optimizer, FullBatch):
+        return
+    if training.accumulate > 1:
+        reason = f"{name} sees the whole train split in one batch"
+        yield Problem(("training", "accumulate"), reason, "leave it at 1")
+    if training.overfit_batches is not None:
+        yield Problem(("training", "overfit_batches"), f"{name} has no batches", "leave it at none")
+    for key in ("clip_norm", "clip_value"):
+        if getattr(training, key) is not None:
+            reason = f"{name} searches along the gradient as it is"
+            yield Problem(("training", key), reason, "leave it at none")
+    for key in ("average", "lookahead"):
+        if getattr(config, key) is not None:
+            reason = f"{name} lowers the loss at every step, so its last parameters are its best"
+            yield Problem((key,), reason, "leave it at none")
+    if config.data.augment is not None:
+        yield Problem(("data", "augment"), f"{name} needs a loss that is the same at every step", "remove it")
+    for path in _with_kinks(config):
+        yield Problem(path, f"{name} needs a loss without kinks", "use l2")
+
+
+def _with_kinks(config: Config) -> Iterator[TreePath]:
+    """The places of l1; for a layer in a block, the block's."""
+    if config.regularization.l1:
+        yield ("regularization", "l1")
+    for index, layer in enumerate(config.model.layers):
+        own = [each for each in every_layer([layer]) if isinstance(each, ParameterLayer)]
+        if any(each.regularization is not None and each.regularization.l1 for each in own):
+            yield ("model", "layers", index, *(("regularization", "l1") if layer in own else ()))
+
+
+def noisy_layers(config: Config, model: Model) -> Iterator[Problem]:
+    """Layers that draw random numbers in training, if the optimizer needs the same loss at every step."""
+    if not isinstance(config.optimizer, FullBatch):
+        return
+    for node in model.nodes:
+        if node.layer.noise(*node.specs(1, model.dtype)):
+            reason = f"layer {node.name}: draws random numbers, but {config.optimizer.type} needs a loss that is the "
+            yield Problem(("model", *node.path), f"{reason}same at every step", "remove it")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from backprop_cli.config.path import TreePath
+from backprop_cli.errors import TreePath
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import DefaultType, NoneWord, Settings, descriptions
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from backprop_cli.config.compose import MAX_DEPTH, compose
+from backprop_cli.config.compose import MAX_DEPTH, UnreadableError, compose
 from backprop_cli.config.configuration import Config
-from backprop_cli.config.conflicts import incoherences
-from backprop_cli.config.flaws import UnreadableError
+from backprop_cli.config.conflicts import conflicts
 from backprop_cli.config.locate import Override, Source, in_file_order
 from backprop_cli.config.network_problems import Models, check_network
 from backprop_cli.config.overrides import apply_overrides
-from backprop_cli.config.path import TreePath
 from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
-from backprop_cli.config.schema_problems import explain, got
-from backprop_cli.errors import ConfigError, Problem, did_you_mean
+from backprop_cli.config.schema_problems import got, schema_problems
+from backprop_cli.errors import ConfigError, Problem, SettingError, TreePath, nearest
+from backprop_cli.nn.loss import ClassWeightError
 from backprop_cli.settings import NOT_UTF_8, Settings
 
 S = TypeVar("S", bound=Settings)
@@ -29,8 +29,8 @@ S = TypeVar("S", bound=Settings)
 class Loaded:
     """A checked configuration and what it was read from.
 
-    ``text`` is exactly what the user wrote (empty for a configuration stored in a checkpoint, whose ``path`` is
-    None); relative paths in it start at ``base``. ``plugins`` are the files that were run for it.
+    ``text`` is exactly what the user wrote, and relative paths in it start at ``base``. A configuration that was
+    stored in a checkpoint has no ``text`` and no ``path``. ``plugins`` are the files that were run for it.
     """
 
     config: Config
@@ -41,21 +41,24 @@ class Loaded:
     overrides: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
     models: Models = field(default_factory=dict, compare=False, repr=False)
-    """Networks that were built of ``config.model``, which no copy of this changes."""
+    """Networks built from ``config.model`` so far; copies share them."""
 
-    def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
-        """A problem found later, at its place in the file or in the override that set the value."""
-        return self.source.problem(path, reason, key)
+    def placed(self, problem: Problem) -> Problem:
+        """The problem with its place in the file, or the override that set the value."""
+        return self.source.placed(problem)
+
+    def problem(self, path: TreePath, reason: str, way_out: str = "") -> Problem:
+        """An error at ``path``, with its place."""
+        return self.placed(Problem(path, reason, way_out))
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = (), plugins: Sequence[Plugin] | None = None) -> Loaded:
     """Read and check a configuration file; the overrides (``KEY=VALUE``) are applied before the check.
 
-    The files that it names under ``plugins`` are run, unless other ``plugins`` are there in their place.
+    The files that it names under ``plugins`` are run, unless ``plugins`` replace them.
 
     Raises:
-        ConfigError: the file cannot be read, or has any of the mistakes that can be seen without its data;
-            all of them, in file order.
+        ConfigError: the file cannot be read, or has mistakes that show without its data; all of them, in file order.
 
     """
     path = Path(path)
@@ -88,24 +91,25 @@ def from_tree(
 def _put_in_place(
     tree: dict[Any, Any], plugins: Sequence[Plugin], owners: Mapping[TreePath, Override]
 ) -> list[Problem]:
-    """Let ``plugins`` be what the tree names; the problems are overrides that say something else."""
+    """Let the tree name ``plugins``; the problems are overrides that name others."""
     enter(plugins)
     tree["plugins"] = [str(plugin.path) for plugin in plugins]
-    reason = "what a checkpoint or a run needs is named with --plugins FILE"
-    return [Problem("plugins", reason, override=owners[path].words) for path in owners if path[0] == "plugins"]
+    reason = "plugins of a checkpoint or run are named with --plugins FILE"
+    return [Problem(("plugins",), reason, override=owners[path].words) for path in owners if path[0] == "plugins"]
 
 
 def _own_plugins(
     tree: dict[Any, Any], source: Source, base: Path, problems: Sequence[Problem], overrides: Sequence[str]
 ) -> tuple[Plugin, ...]:
-    """What the configuration names, run.
+    """The plugins that the configuration names, after running them.
 
-    Raises: ConfigError, which says nothing of values that the schema would refuse: a type may be one of the plugin's.
+    Raises: ConfigError, without problems of the schema: an unknown type may be one of the plugin's.
     """
     names = given_files(tree)
 
     def refuse(number: int, reason: str) -> Problem:
-        return source.problem(("plugins", number) if isinstance(tree["plugins"], list) else ("plugins",), reason)
+        path: TreePath = ("plugins", number) if isinstance(tree["plugins"], list) else ("plugins",)
+        return source.placed(Problem(path, reason))
 
     try:
         return read_plugins([base / name for name in names], refuse)
@@ -114,25 +118,25 @@ def _own_plugins(
 
 
 def read_tree(text: str, label: str, overrides: Sequence[str] = ()) -> tuple[dict[Any, Any], Source, list[Problem]]:
-    """The tree of a YAML text with the overrides in it, its places, and what was wrong so far.
+    """The tree of a YAML text with the overrides applied, its places, and the problems so far.
 
     Raises:
-        ConfigError: nothing can be said beyond this: no YAML, no mapping, nothing at all.
+        ConfigError: the text is empty, or not YAML, or not a mapping, so nothing else can be checked.
 
     """
     try:
         composed = compose(text)
     except UnreadableError as error:
-        raise ConfigError([Source(label, text).flaw(error.flaw)]) from None
+        raise ConfigError([Source(label, text).placed(error.problem)]) from None
     tree = {} if composed.tree is None and overrides else composed.tree
     if tree is None:
-        raise ConfigError([Problem("", "is empty; it needs at least data, model and loss", file=label)])
+        raise ConfigError([Problem((), "is empty", "it needs at least data, model and loss", file=label)])
     source = Source(label, text, composed.node)
     if not isinstance(tree, dict):
         reason = f"expected a mapping with the keys data, model and loss, got {got(tree)}"
-        raise ConfigError([source.problem((), reason)])
+        raise ConfigError([source.placed(Problem((), reason))])
     owners, problems = apply_overrides(tree, overrides)
-    return tree, Source(label, text, composed.node, owners), [*map(source.flaw, composed.flaws), *problems]
+    return tree, Source(label, text, composed.node, owners), [*map(source.placed, composed.problems), *problems]
 
 
 def check_tree(
@@ -141,58 +145,87 @@ def check_tree(
     """The settings that ``tree`` holds.
 
     Raises:
-        ConfigError: ``problems`` and those the schema finds, in file order.
+        ConfigError: ``problems`` and those that the schema finds, in file order.
 
     """
     found = list(problems)
     try:
         settings = top.model_validate(tree)
     except ValidationError as error:
-        found += [source.problem(f.path, f.reason, f.key) for f in explain(error, top, tree)]
+        found += map(source.placed, schema_problems(error, top, tree))
     if found:
         raise ConfigError(in_file_order(found, overrides))
     return settings
 
 
 def _finish(loaded: Loaded) -> Loaded:
-    """Checks that need more than one key, but no data."""
-    problems = [loaded.problem(*found) for found in incoherences(loaded.config)]
-    if not problems:
-        problems = check_network(loaded)
+    """Check keys against each other and the network, without data."""
+    problems = list(map(loaded.placed, conflicts(loaded.config))) or check_network(loaded)
     if problems:
         raise ConfigError(in_file_order(problems, loaded.overrides))
     return loaded
 
 
+def check_metrics(loaded: Loaded, outputs: int) -> list[Problem]:
+    """Metrics that are undefined for this data: ``outputs`` is its number of classes, or of target columns."""
+    config = loaded.config
+    found = [metric.misfit(config.loss.task, outputs) for metric in config.metrics]
+    return [loaded.problem(("metrics", index), reason) for index, reason in enumerate(found) if reason is not None]
+
+
+@contextmanager
+def located(loaded: Loaded) -> Iterator[None]:
+    """Give places to the problems that data and loss find in the configuration.
+
+    Raises: ConfigError instead of SettingError and ClassWeightError.
+    """
+    try:
+        yield
+    except SettingError as error:
+        problems = [Problem(path, reason) for path, reason in error.findings]
+    except ClassWeightError as error:
+        problems = [
+            Problem(("loss", "class_weight", name if isinstance(name, str | int) else str(name)), reason, at_key=True)
+            for name, reason in error.reasons.items()
+        ]
+    else:
+        return
+    raise ConfigError(in_file_order(map(loaded.placed, problems), loaded.overrides))
+
+
 def _read_text(path: Path) -> str:
+    def refuse(reason: str, way_out: str = "", line: int | None = None, column: int | None = None) -> ConfigError:
+        return ConfigError([Problem((), reason, way_out, file=str(path), line=line, column=column)])
+
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError([Problem("", "no such file" + _near_file(path), file=str(path))]) from None
+        near = _near_file(path)
+        raise refuse("no such file", f"did you mean '{near}'?" if near else "") from None
     except IsADirectoryError:
-        raise ConfigError([Problem("", "is a directory; name the YAML file in it", file=str(path))]) from None
+        raise refuse("is a directory", "name the YAML file in it") from None
     except OSError as error:
-        raise ConfigError([Problem("", f"cannot be read: {error.strerror}", file=str(path))]) from None
+        raise refuse(f"cannot be read: {error.strerror}") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
-        reason = f"not UTF-8 text (byte 0x{content[error.start]:02x}); a configuration is a YAML text"
-        raise ConfigError([Problem("", reason, str(path), line, column)]) from None
+        reason = f"not UTF-8 text (byte 0x{content[error.start]:02x})"
+        raise refuse(reason, "a configuration is a YAML text", line, column) from None
 
 
-def _near_file(path: Path) -> str:
+def _near_file(path: Path) -> Path | None:
     """The nearest configuration in the same folder; compared without the suffix, which they share."""
     folder = path.parent
     known = {p.stem: p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")} if folder.is_dir() else {}
-    near = did_you_mean(path.stem, known)
-    return next((f"; did you mean '{p}'?" for stem, p in known.items() if f"'{stem}'" in near), "")
+    near = nearest(path.stem, known)
+    return None if near is None else known[near]
 
 
 def _copied(tree: Any, label: str, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
-        raise ConfigError([Problem("", f"the configuration is nested deeper than {MAX_DEPTH} levels", file=label)])
+        raise ConfigError([Problem((), f"the configuration is nested deeper than {MAX_DEPTH} levels", file=label)])
     if isinstance(tree, dict):
         return {key: _copied(value, label, depth + 1) for key, value in tree.items()}
     return [_copied(item, label, depth + 1) for item in tree] if isinstance(tree, list | tuple) else tree

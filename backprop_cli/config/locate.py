@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backprop_cli.config.compose import children, width
-from backprop_cli.config.flaws import Flaw
-from backprop_cli.config.path import TreePath, path_text
-from backprop_cli.errors import Problem
+from backprop_cli.errors import Problem, TreePath, path_text
 
 
 @dataclass(frozen=True)
@@ -26,8 +24,8 @@ class Override:
 class Source:
     """What a tree was read from.
 
-    ``label`` names the file in messages. ``node`` is None where there is no text (an empty file, a configuration
-    stored in a checkpoint). ``overrides`` holds, for each path that a KEY=VALUE set or made, that override.
+    ``label`` names the file in messages. ``node`` is None without a text: an empty file, or a configuration stored in
+    a checkpoint. ``overrides`` maps each path that a KEY=VALUE set, or made on its way, to that override.
     """
 
     label: str
@@ -35,27 +33,23 @@ class Source:
     node: Node | None = None
     overrides: Mapping[TreePath, Override] = field(default_factory=dict)
 
-    def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
-        """A problem with the value at ``path`` (with ``key``: with the key itself), at its place in the file.
+    def placed(self, problem: Problem) -> Problem:
+        """The problem with its place: the override that set the value, or the file, line and column.
 
-        The place of a value that is not written down is that of the nearest one around it.
+        A value that is not written down has the place of the nearest one around it.
         """
-        override = self._override(path)
+        if problem.line is not None:  # the text itself is wrong, so its reader knew the place
+            return self._at(problem, problem.line - 1, (problem.column or 1) - 1, problem.width)
+        override = self._override(problem.path)
         if override is not None:
-            shown = reason if override.path == path else f"{path_text(path)}: {reason}"
-            return Problem(path_text(path), shown, override=override.words)
-        place = self._place(path, key)
-        if place is None:
-            return Problem(path_text(path), reason, file=self.label)
-        return self._at(path_text(path), reason, *place)
+            inside = "" if override.path == problem.path else f"{path_text(problem.path)}: "
+            return replace(problem, reason=f"{inside}{problem.reason}", override=override.words)
+        place = self._place(problem.path, problem.at_key)
+        return replace(problem, file=self.label) if place is None else self._at(problem, *place)
 
-    def flaw(self, flaw: Flaw) -> Problem:
-        """A problem with the text itself."""
-        return self._at(path_text(flaw.path), flaw.reason, flaw.line, flaw.column, flaw.width)
-
-    def _at(self, path: str, reason: str, line: int, column: int, width: int) -> Problem:
+    def _at(self, problem: Problem, line: int, column: int, width: int) -> Problem:
         source = self._lines[line] if line < len(self._lines) else ""
-        return Problem(path, reason, self.label, line + 1, column + 1, width, source or None)
+        return replace(problem, file=self.label, line=line + 1, column=column + 1, width=width, source=source or None)
 
     def _entries(self, node: Node) -> dict[str | int, tuple[Node | None, Node]]:
         """The entries of a collection by key or index, made once, as a collection may have many problems."""
@@ -75,13 +69,13 @@ class Source:
         return self.text.splitlines()
 
     def _override(self, path: TreePath) -> Override | None:
-        """The override that set the value at ``path`` or one around it; the innermost, else None."""
+        """The override that set the value at ``path`` or around it; of several, the innermost."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.overrides:
                 return self.overrides[path[:length]]
         return None
 
-    def _place(self, path: TreePath, key: bool) -> tuple[int, int, int] | None:
+    def _place(self, path: TreePath, at_key: bool) -> tuple[int, int, int] | None:
         """(line, column, width), line and column from 0."""
         key_node, node = None, self.node
         if node is None:
@@ -89,15 +83,15 @@ class Source:
         for step in path:
             entry = self._entries(node).get(step)
             if entry is None:
-                key = False
+                at_key = False
                 break
             key_node, node = entry
-        shown = key_node if key_node is not None and (key or _is_shapeless(node)) else node
+        shown = key_node if key_node is not None and (at_key or _is_shapeless(node)) else node
         return shown.start_mark.line, shown.start_mark.column, width(shown)
 
 
 def _is_shapeless(node: Node) -> bool:
-    """Whether a value is better shown by its key: nothing at all, or a block over several lines."""
+    """Whether to mark the key in place of the value, which is empty or a block of several lines."""
     if isinstance(node, ScalarNode):
         return node.start_mark.index == node.end_mark.index
     if isinstance(node, MappingNode | SequenceNode):
@@ -106,7 +100,7 @@ def _is_shapeless(node: Node) -> bool:
 
 
 def in_file_order(problems: Iterable[Problem], overrides: Sequence[str] = ()) -> list[Problem]:
-    """Problems of the file by line and column, then those of the overrides in their order; repeated ones once."""
+    """Problems of the file by line and column, then those of the overrides in their order; each once."""
     order = {words: place for place, words in reversed(list(enumerate(overrides)))}
 
     def place(problem: Problem) -> tuple[int, int, int]:

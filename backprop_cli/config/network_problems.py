@@ -1,4 +1,4 @@
-"""Problems of the network itself, each at the line of its layer: names, inputs, shapes, size, the number of outputs."""
+"""Problems of the network itself, each at the line of its layer: names, inputs, shapes, size, number of outputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from backprop_cli.config.configuration import Config
-from backprop_cli.config.full_batch import noisy_layers
+from backprop_cli.config.conflicts import noisy_layers
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patterns
-from backprop_cli.config.path import TreePath
 from backprop_cli.data.sources import INPUTS
-from backprop_cli.errors import ConfigError, Problem
+from backprop_cli.errors import ConfigError, Problem, TreePath, plural
 from backprop_cli.memory import installed, size_text
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.node import LayerShapeError, LayerSizeError, Node
@@ -35,11 +34,11 @@ class Located(Protocol):
 
     @property
     def models(self) -> Models:
-        """Networks that were built of it."""
+        """Networks built from it so far."""
         ...
 
-    def problem(self, path: TreePath, reason: str, key: bool = False) -> Problem:
-        """A problem at its place."""
+    def placed(self, problem: Problem) -> Problem:
+        """The problem with its place."""
         ...
 
 
@@ -48,27 +47,26 @@ def check_model(
 ) -> Model:
     """The network for examples of this shape, in the training precision.
 
-    ``outputs`` is what the data asks for: the number of classes, tokens, or target columns; ``positions``: how many
-    tokens an example is to be given. None where it is not known.
+    ``outputs`` is what the data needs: the number of classes, tokens, or target columns. ``positions`` is the number
+    of labels an example has in a text. None if unknown.
 
     Raises:
-        ConfigError: layers that do not connect, shapes that do not fit, a last layer of another width, parameters
-            that do not fit into the machine's memory, patterns of parameters' names that are those of none.
+        ConfigError: layers that do not connect, shapes that do not fit, an output of the wrong width, parameters
+            that do not fit into the machine's memory, patterns that match no parameter or layer.
 
     """
     config = loaded.config
     model = _built(loaded, tuple(input_shape))
-    wrong = _wrong_output(config, model, outputs, positions)
     found = [
         *_unknown_tokens(config, model, outputs),
         *_untrainable(model),
         *noisy_layers(config, model),
         *unmatched_patterns(config, model),
         *unmatched_layers(config, model),
-        *([] if wrong is None else [wrong]),
+        *_wrong_output(config, model, outputs, positions),
     ]
     if found:
-        raise ConfigError(in_file_order([loaded.problem(*each) for each in found]))
+        raise ConfigError(in_file_order(map(loaded.placed, found)))
     return model
 
 
@@ -83,18 +81,18 @@ def _built(loaded: Located, input_shape: tuple[int, ...]) -> Model:
     try:
         model = Model.build(config.model.layers, *key, most_parameters=memory // width)
     except LayerSizeError as error:
-        wanted, there = size_text(error.parameters * width), size_text(memory)
-        reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {there}"
-        reason += " of memory; make the layer smaller"
-        raise ConfigError([loaded.problem(_units_path(config, error.path), reason)]) from None
+        wanted, available = size_text(error.parameters * width), size_text(memory)
+        reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {available}"
+        path = _units_path(config, error.path)
+        raise ConfigError([loaded.placed(Problem(path, f"{reason} of memory", "make the layer smaller"))]) from None
     except LayerShapeError as error:
-        raise ConfigError([loaded.problem(("model", *error.path), str(error))]) from None
+        raise ConfigError([loaded.placed(Problem(("model", *error.path), str(error)))]) from None
     loaded.models[key] = model
     return model
 
 
 def check_network(loaded: Located) -> list[Problem]:
-    """What is wrong with the network before the data is known."""
+    """Problems of the network that show before the data is known."""
     model = loaded.config.model
     problems = _unconnected(loaded)
     if problems or model.input is None:
@@ -108,58 +106,56 @@ def check_network(loaded: Located) -> list[Problem]:
 
 def _unconnected(loaded: Located) -> list[Problem]:
     errors = wiring_errors(loaded.config.model.layers)
-    return [loaded.problem(("model", *error.path, error.key), str(error)) for error in errors]
+    return [loaded.placed(Problem(("model", *error.path, error.key), str(error))) for error in errors]
 
 
-def _untrainable(model: Model) -> Iterator[tuple[TreePath, str]]:
+def _untrainable(model: Model) -> Iterator[Problem]:
     """A network in which training has nothing to change."""
     if not model.params:
         frozen = any(node.is_frozen and node.params for node in model.nodes)
-        reason = (
+        reason = "the network has no parameters to train: "
+        reason += (
             "all layers that have some are frozen; set trainable: true" if frozen else "add {type: dense, units: ...}"
         )
-        yield ("model", "layers"), f"the network has no parameters to train: {reason}"
+        yield Problem(("model", "layers"), reason)
 
 
 def _units_path(config: Config, path: LayerPath) -> TreePath:
-    """The units of the layer that is declared at ``path``, or the layer itself where it has none."""
+    """The units of the layer that is declared at ``path``, or the layer itself if it has none."""
     declared: Any = config.model
     for step in path:
         declared = declared[step] if isinstance(step, int) else getattr(declared, step)
     return ("model", *path, *(["units"] if "units" in type(declared).model_fields else []))
 
 
-def _wrong_output(
-    config: Config, model: Model, outputs: int | None, positions: int | None
-) -> tuple[TreePath, str] | None:
-    """The key that decides the network's outputs, and what is wrong with them."""
+def _wrong_output(config: Config, model: Model, outputs: int | None, positions: int | None) -> Iterator[Problem]:
+    """A problem with the network's output, if any, at the key that decides it."""
     task, loss, shape = config.loss.task, config.loss.type, model.output_shape
     if task == "tokens":
-        return _wrong_tokens(config, model, outputs, positions)
+        yield from _wrong_tokens(config, model, outputs, positions)
+        return
     if len(shape) != 1:
         reason = f"the network's output has the shape {list(shape)}, but {loss} needs a row of numbers an example"
-        return ("model", *model.nodes[-1].path), f"{reason}; {_as_row(config, model, outputs)}"
+        yield Problem(("model", *model.nodes[-1].path), reason, _as_row(config, model, outputs))
+        return
     path, width = _width_key(model), shape[0]
+    needed = outputs if outputs is None else config.loss.outputs_for(outputs)
     if task == "classes" and width == 1 and outputs is None:
         reason = f"the network has 1 output, but {loss} needs one a class"
-        return path, f"{reason}; {_ending(model, outputs)}, or use loss: binary_cross_entropy"
-    if width < config.loss.least_outputs:
-        reason = f"{loss} compares rows of {config.loss.least_outputs} numbers or more, and the network has 1 output"
-        return ("loss",), f"{reason}; use a loss for one number, such as mean_squared_error"
-    needed = outputs if outputs is None else config.loss.outputs_for(outputs)
-    if outputs is None or width == needed:
-        return None
-    things = ("class", "classes") if task == "classes" else ("target column", "target columns")
-    wanted = f"{outputs} {things[outputs != 1]}"
-    has = f"the network has {_counted(width, 'output')}"
-    reason = f"{has}, but the data has {wanted}"
-    if needed != outputs:
-        reason = f"{has}, but {loss} needs {needed} for {wanted}"
-    other = ", or use loss: binary_cross_entropy" if task == "classes" and (width, outputs) == (1, 2) else ""
-    return path, f"{reason}; {_ending(model, needed)}{other}"
+        yield Problem(path, reason, f"{_ending(model, outputs)}, or use loss: binary_cross_entropy")
+    elif width < config.loss.least_outputs:
+        reason = f"{loss} compares rows of {config.loss.least_outputs} numbers or more, but the network has 1 output"
+        yield Problem(("loss",), reason, "use a loss for one number, such as mean_squared_error")
+    elif outputs is not None and width != needed:
+        things = ("class", "classes") if task == "classes" else ("target column", "target columns")
+        wanted = f"{outputs} {things[outputs != 1]}"
+        wants = f"the data has {wanted}" if needed == outputs else f"{loss} needs {needed} for {wanted}"
+        other = ", or use loss: binary_cross_entropy" if task == "classes" and (width, outputs) == (1, 2) else ""
+        reason = f"the network has {plural(width, 'output')}, but {wants}"
+        yield Problem(path, reason, f"{_ending(model, needed)}{other}")
 
 
-def _unknown_tokens(config: Config, model: Model, tokens: int | None) -> Iterator[tuple[TreePath, str]]:
+def _unknown_tokens(config: Config, model: Model, tokens: int | None) -> Iterator[Problem]:
     """Layers that look up fewer tokens than the data has."""
     if config.data.text is None or tokens is None:
         return
@@ -167,18 +163,12 @@ def _unknown_tokens(config: Config, model: Model, tokens: int | None) -> Iterato
         known = node.layer.vocabulary
         if known is not None and known < tokens:
             key = ["tokens"] if "tokens" in type(node.layer).model_fields else []
-            reason = f"layer {node.name} knows {_counted(known, 'token')}, but the data has {tokens:,}"
-            yield ("model", *node.path, *key), f"{reason}; set tokens: {tokens}"
+            reason = f"layer {node.name} knows {plural(known, 'token')}, but the data has {tokens:,}"
+            yield Problem(("model", *node.path, *key), reason, f"set tokens: {tokens}")
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _wrong_tokens(
-    config: Config, model: Model, outputs: int | None, positions: int | None
-) -> tuple[TreePath, str] | None:
-    """As ``_wrong_output``, where an example has a row of logits for each of its positions."""
+def _wrong_tokens(config: Config, model: Model, outputs: int | None, positions: int | None) -> Iterator[Problem]:
+    """As ``_wrong_output``, for examples with a row of logits at each position."""
     loss, shape = config.loss.type, model.output_shape
     last: TreePath = ("model", *model.nodes[-1].path)
     if len(shape) != 2:
@@ -186,22 +176,22 @@ def _wrong_tokens(
         reason += ": a row of numbers for each position of an example"
         node = next((each for each in model.nodes if _drops_positions(each)), None)
         if node is None:
-            return last, reason
-        reason += f"; layer {node.name} makes {list(node.output_shape)} of {list(node.input_shapes[0])}"
-        if getattr(node.layer, "output", None) == "last":
-            return ("model", *node.path), f"{reason}: set output: sequence"
-        return ("model", *node.path), f"{reason}: leave it out, or take one that keeps positions"
-    if positions is not None and shape[0] != positions:
-        reason = f"the network has {_counted(shape[0], 'position')} an example, but the data has {positions} labels"
-        return last, f"{reason}; keep an output for each position, without pooling or flattening them"
-    if outputs is None or shape[1] == outputs:
-        return None
-    reason = f"the network has {_counted(shape[1], 'output')} a position, but the data has {_counted(outputs, 'token')}"
-    return _width_key(model), f"{reason}; {_ending(model, outputs)}"
+            yield Problem(last, reason)
+            return
+        reason += f"; layer {node.name} turns {list(node.input_shapes[0])} into {list(node.output_shape)}"
+        is_cut = getattr(node.layer, "output", None) == "last"
+        way_out = "set output: sequence" if is_cut else "leave it out, or use a layer that keeps positions"
+        yield Problem(("model", *node.path), reason, way_out)
+    elif positions is not None and shape[0] != positions:
+        reason = f"the network has {plural(shape[0], 'position')} an example, but the data has {positions} labels"
+        yield Problem(last, reason, "keep an output for each position, without pooling or flattening them")
+    elif outputs is not None and shape[1] != outputs:
+        reason = f"the network has {plural(shape[1], 'output')} a position, but the data has "
+        yield Problem(_width_key(model), reason + plural(outputs, "token"), _ending(model, outputs))
 
 
 def _drops_positions(node: Node) -> bool:
-    """Whether it makes one vector of a sequence of them."""
+    """Whether it turns a sequence of vectors into one vector."""
     return len(node.output_shape) != 2 and len(node.input_shapes[0]) == 2
 
 
@@ -214,7 +204,7 @@ def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
 
 
 def _as_row(config: Config, model: Model, outputs: int | None) -> str:
-    """How to make a row of numbers of an output of several axes."""
+    """How to turn an output of several axes into a row of numbers."""
     size = math.prod(model.output_shape)
     needed = None if outputs is None else config.loss.outputs_for(outputs)
     if needed is None and config.data.target == INPUTS:
@@ -232,7 +222,7 @@ def _has_units(node: Node) -> bool:
 
 
 def _deciding(model: Model) -> Node:
-    """The layer that sets the width of the output: the last one, before any that only pass their input's shape on."""
+    """The layer that sets the width of the output: the last one that has units, before any that keep the shape."""
     by_name = {node.name: node for node in model.nodes}
     node = model.nodes[-1]
     while not _has_units(node) and len(node.inputs) == 1 and node.inputs[0] in by_name:

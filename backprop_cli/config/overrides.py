@@ -6,11 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from backprop_cli.config.compose import MAX_DEPTH, compose
-from backprop_cli.config.flaws import UnreadableError
+from backprop_cli.config.compose import MAX_DEPTH, UnreadableError, compose
 from backprop_cli.config.locate import Override
-from backprop_cli.config.path import TreePath, path_text
-from backprop_cli.errors import Problem
+from backprop_cli.errors import Problem, TreePath, path_text, plural
 from backprop_cli.visible import shortened
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
@@ -24,7 +22,7 @@ class _RefusedError(Exception):
 def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dict[TreePath, Override], list[Problem]]:
     """Set each ``KEY=VALUE`` in ``tree``, in place and in order; a later one wins.
 
-    Returns which override set (or made, on the way to what it set) the value at each path, and what was wrong.
+    Returns the override that set, or made on its way, the value at each path; and the problems.
     """
     owners: dict[TreePath, Override] = {}
     problems = []
@@ -33,7 +31,7 @@ def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dic
             key, value = _parse(words)
             made, path = _set(tree, key, value)
         except _RefusedError as refused:
-            problems.append(Problem("", str(refused), override=words))
+            problems.append(Problem((), str(refused), override=words))
             continue
         owners = {p: owner for p, owner in owners.items() if p[: len(path)] != path}
         owners |= {p: Override(words, path) for p in (*made, path)}
@@ -56,14 +54,14 @@ def _parse(words: str) -> tuple[list[str], Any]:
     try:
         composed = compose(text)
     except UnreadableError as error:
-        raise _RefusedError(error.flaw.reason) from None
-    if composed.flaws:
-        raise _RefusedError("; ".join(flaw.reason for flaw in composed.flaws))
+        raise _RefusedError(error.problem.message) from None
+    if composed.problems:
+        raise _RefusedError("; ".join(problem.message for problem in composed.problems))
     return steps, composed.tree
 
 
 def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[TreePath], TreePath]:
-    """Put ``value`` where ``steps`` lead; returns the paths of mappings made on the way, and the path itself."""
+    """Put ``value`` at ``steps``; returns the paths of the mappings made on the way, and its own path."""
     holder: Any = tree
     path: TreePath = ()
     made: list[TreePath] = []
@@ -82,7 +80,7 @@ def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[T
 
 
 def _as_mapping(value: Any, path: TreePath) -> dict[Any, Any]:
-    """A mapping in the place of nothing, or of a bare string, which stands for a type."""
+    """``value`` as a mapping: an empty one for null, and ``{type: ...}`` for a string."""
     if value is None or value == "none":
         return {}
     if isinstance(value, str):
@@ -101,7 +99,7 @@ def _key(holder: dict[Any, Any] | list[Any], step: str, path: TreePath) -> str |
 
 def _index(items: list[Any], step: str, path: TreePath) -> int:
     count = len(items)
-    valid = f"'{path_text(path)}' has {count} item{'' if count == 1 else 's'}"
+    valid = f"'{path_text(path)}' has {plural(count, 'item')}"
     if count:
         valid += ", 0 to " + str(count - 1) if count > 1 else ": 0"
     if not _INTEGER.fullmatch(step):

@@ -38,12 +38,14 @@ class Plugin:
     def problem(self, reason: str, line: int | None = None, column: int | None = None) -> Problem:
         """A problem with a line of the file, counted from 1; by default the whole line is marked."""
         if line is None:
-            return Problem("", reason, self.name)
+            return Problem((), reason, file=self.name)
         lines = self.text.splitlines()
         source = lines[line - 1] if 0 < line <= len(lines) else ""
         start = len(source) - len(source.lstrip())
         width = 1 if column is not None else max(1, len(source.strip()))
-        return Problem("", reason, self.name, line, column or start + 1, width, source or None)
+        return Problem(
+            (), reason, file=self.name, line=line, column=column or start + 1, width=width, source=source or None
+        )
 
     def blamed(self, error: BaseException, line: int | None = None) -> Problem:
         """A problem at the innermost line of the file that ``error`` passed through, or else at ``line``."""

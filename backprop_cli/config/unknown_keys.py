@@ -1,4 +1,4 @@
-"""Messages on unknown keys: the name used here, or the section that has the key."""
+"""Unknown keys, with the way out: the name used here, or the section that has the key."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any
 
 from backprop_cli.config.fields import choice_at, known_keys
 from backprop_cli.config.number_text import is_number
-from backprop_cli.config.path import TreePath
-from backprop_cli.errors import did_you_mean
+from backprop_cli.errors import Problem, TreePath, nearest
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.settings import Settings
 from backprop_cli.translations import remark, translated_keys
 
+UNKNOWN_KEY = "unknown key"
+
 _DEEPEST = 3
 """Most steps to a key that is searched in other sections: data.transform.numeric."""
-_MOST_HINTS = 100
-"""Most unknown keys that get a hint, which compares names: a file may have 100,000 keys."""
+_MOST_SEARCHED = 100
+"""Unknown keys whose way out is searched, which compares names: a file may have 100,000 keys."""
 
 
 class UnknownKeys:
@@ -24,47 +25,50 @@ class UnknownKeys:
 
     def __init__(self, top: type[Settings], tree: Any):
         self._top, self._tree = top, tree
-        self._hints = 0
+        self._searched = 0
 
-    def reason(self, path: TreePath) -> str:
-        """``unknown key`` with a hint: the name used here, the section that has it, or the known keys."""
-        self._hints += 1
-        if self._hints > _MOST_HINTS:
-            return "unknown key"
+    def problem(self, path: TreePath) -> Problem:
+        """The way out is the name used here, the section that has the key, or else the known keys."""
+        self._searched += 1
+        if self._searched > _MOST_SEARCHED:
+            return Problem(path, UNKNOWN_KEY, at_key=True)
         known = known_keys(self._top, self._tree, path[:-1])
-        way = self._translated(path, known) or self._way(path, known)
-        return "unknown key" + (way or (f"; known: {', '.join(known)}" if known else ""))
+        way_out = self._translated(path, known) or self._misplaced(path, known)
+        if not way_out and known:
+            way_out = f"known: {', '.join(known)}"
+        return Problem(path, UNKNOWN_KEY, way_out, at_key=True)
 
     def _translated(self, path: TreePath, known: list[str]) -> str:
-        """The hint for a key of another library: our key, a remark, or the key of another section."""
+        """For a key of another library: our key, a remark, or the section that has our key."""
         word = str(path[-1])
         ours = translated_keys(word)
         here = next((key for key in ours if key in known), None)
         if here is not None:
-            return f"; did you mean '{here}'?"
-        found = choice_at(self._top, self._tree, path[:-1])
-        said = remark((found and found[1]) or "", word, known.__contains__)
-        if said is not None:
-            return f"; {said}"
-        if not ours or (len(path) > 1 and did_you_mean(word, known)):
+            return _did_you_mean(here)
+        choice = choice_at(self._top, self._tree, path[:-1])
+        found = remark((choice and choice[1]) or "", word, known.__contains__)
+        if found is not None:
+            return found
+        if not ours or (len(path) > 1 and nearest(word, known)):
             return ""
         return next(filter(None, (self._elsewhere(key, path) for key in (word, *ours))), "")
 
-    def _way(self, path: TreePath, known: list[str]) -> str:
+    def _misplaced(self, path: TreePath, known: list[str]) -> str:
         word = str(path[-1])
-        near = did_you_mean(word, known)
+        near = nearest(word, known)
+        hint = _did_you_mean(near) if near else ""
         if (near and len(path) > 1) or word in ("type", "name"):
-            return near
-        return self._elsewhere(word, path) or near or self._of_other_types(path) or _cut_number(path, self._tree)
+            return hint
+        return self._elsewhere(word, path) or hint or self._of_other_types(path) or _cut_number(path, self._tree)
 
     def _elsewhere(self, word: str, path: TreePath) -> str:
-        """The hint on a section that has the key: the nearest to the top."""
+        """The section that has the key, nearest to the top."""
         place = self._places.get(word)
         if place is None or place == path[:-1]:
             return ""
         if place:
-            return f"; did you mean '{'.'.join(map(str, (*place, word)))}'?"
-        return f"; {word} belongs at the top of the configuration, next to {path[0]}" if word == path[-1] else ""
+            return _did_you_mean(".".join(map(str, (*place, word))))
+        return f"{word} belongs at the top of the configuration, next to {path[0]}" if word == path[-1] else ""
 
     @cached_property
     def _places(self) -> dict[str, TreePath]:
@@ -79,16 +83,20 @@ class UnknownKeys:
         return places
 
     def _of_other_types(self, path: TreePath) -> str:
-        """The hint on other types that have the key; layers, if the section has no type."""
-        found = choice_at(self._top, self._tree, path[:-1])
-        registry = LAYERS if found is None else found[0]
+        """Other types that have the key; layers, if the section has no type."""
+        choice = choice_at(self._top, self._tree, path[:-1])
+        registry = LAYERS if choice is None else choice[0]
         owners = [name for name, cls in registry.items() if path[-1] in getattr(cls, "model_fields", ())]
-        whose = "layers: " if found is None else ""
-        return f"; it is a key of {whose}{', '.join(owners)}" if owners else ""
+        whose = "layers: " if choice is None else ""
+        return f"it is a key of {whose}{', '.join(owners)}" if owners else ""
+
+
+def _did_you_mean(name: str) -> str:
+    return f"did you mean '{name}'?"
 
 
 def _cut_number(path: TreePath, tree: Any) -> str:
-    """The hint on a number that a comma cut in two: ``{learning_rate: 0,01}``."""
+    """For a number that a comma cut in two: ``{learning_rate: 0,01}``."""
     holder: Any = tree
     for step in path[:-1]:
         holder = holder[step]
@@ -98,6 +106,6 @@ def _cut_number(path: TreePath, tree: Any) -> str:
     for key, value in holder.items():
         if str(key) == str(path[-1]):
             follows_number = isinstance(before, int | float) and not isinstance(before, bool)
-            return "; write decimals with a point: a comma ends the value" if value is None and follows_number else ""
+            return "write decimals with a point: a comma ends the value" if value is None and follows_number else ""
         before = value
     return ""

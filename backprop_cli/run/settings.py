@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backprop_cli.settings import RESTARTS, Maybe, Settings
 
@@ -32,8 +32,14 @@ class LogSettings(Settings):
 
     every_steps: Maybe[PositiveInt] = None
     """record every so many steps in metrics.jsonl"""
-    tensorboard: bool = False
-    """write TensorBoard event files"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, value: Any) -> Any:
+        """Earlier versions wrote ``tensorboard: false`` into every resolved configuration and checkpoint."""
+        if isinstance(value, dict) and value.get("tensorboard") is False:
+            return {key: inner for key, inner in value.items() if key != "tensorboard"}
+        return value
 
 
 class RunSettings(Settings):

@@ -40,7 +40,7 @@ def run_plugins(files: Sequence[Path | str], *, gradients: bool = True) -> tuple
         CheckError: a gradient is wrong, or another promise is broken.
 
     """
-    plugins = read_plugins([Path(file) for file in files], lambda _, reason: Problem("", f"--plugins {reason}"))
+    plugins = read_plugins([Path(file) for file in files], lambda _, reason: Problem((), f"--plugins {reason}"))
     _check(plugins, gradients)
     return plugins
 

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.config.data_fit import check_data_fit, located
-from backprop_cli.config.load import Loaded
+from backprop_cli.config.load import Loaded, check_metrics, located
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network_problems import check_model
-from backprop_cli.config.path import TreePath
 from backprop_cli.data.augment import augmentation
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
@@ -23,7 +21,7 @@ from backprop_cli.data.file import DataFile, NoFileError
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import ConfigError, DataError, MissingDataError, warnings_to
+from backprop_cli.errors import ConfigError, DataError, MissingDataError, TreePath, warnings_to
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import vocabulary_of, wire
@@ -249,7 +247,7 @@ def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
 
 def _recipe(loaded: Loaded, dataset: Dataset, is_fitted: bool, fitted_weights: Array | None) -> Recipe:
     outputs = outputs_wanted(loaded, dataset)
-    problems = [] if outputs is None else check_data_fit(loaded, outputs)
+    problems = [] if outputs is None else check_metrics(loaded, outputs)
     try:
         model = fitting_model(loaded, dataset)
     except ConfigError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.config.config_warnings import warnings_of, warnings_with
+from backprop_cli.config.config_warnings import config_warnings, data_warnings
 from backprop_cli.config.configuration import Config
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
@@ -54,7 +54,7 @@ def first_warnings(
     yield from map(Warned, notices)
     config = experiment.loaded.config
     if not is_resumed:
-        found = [*warnings_of(experiment.loaded), *experiment.warnings, *warnings_with(experiment.loaded, spec)]
+        found = [*config_warnings(experiment.loaded), *experiment.warnings, *data_warnings(experiment.loaded, spec)]
         yield from map(Warned, found)
     if config.training.overfit_batches is not None:
         yield Warned(notice(config, experiment.dataset))

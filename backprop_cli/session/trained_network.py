@@ -21,7 +21,7 @@ from backprop_cli.config.network_problems import check_model
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.fitted import check_fitted
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import BpError, CheckpointError, ConfigError, Problem, warn
+from backprop_cli.errors import BpError, CheckpointError, ConfigError, Problem, path_text, warn
 from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint, find_checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
@@ -245,7 +245,7 @@ def _check_outputs(network: TrainedNetwork) -> None:
 
 
 def _wrong_configuration(path: Path, error: ConfigError) -> CheckpointError:
-    found = "; ".join(f"{problem.path}: {problem.reason}" for problem in error.problems[:3])
+    found = "; ".join(f"{path_text(problem.path)}: {problem.message}" for problem in error.problems[:3])
     return CheckpointError(f"{path}: the configuration in it is wrong: {found}; use another checkpoint")
 
 

@@ -151,8 +151,8 @@ def test_nothing_to_restore_is_told():
         return list(warnings)
 
     assert told("asked", restore_best=True) == [
-        "flowers.yaml:19:17: early_stopping.restore_best: there is no best checkpoint to restore, because "
-        "checkpoint.keep_best is 0: the last weights are kept; set checkpoint.keep_best: 1"
+        "flowers.yaml:19:17: early_stopping.restore_best: checkpoint.keep_best is 0, so there is no best "
+        "checkpoint to restore and the last weights are kept; set checkpoint.keep_best: 1"
     ]
     assert told("by default", patience=2) == []
     assert told("not asked", restore_best=False) == []

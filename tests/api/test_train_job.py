@@ -230,8 +230,7 @@ def test_dry_run_writes_nothing(capsys):
         ),
         (
             ["flowers.yaml", "log.tensorboard=true"],
-            "override log.tensorboard=true: this version of bp writes no TensorBoard files; leave it false\n"
-            "1 problem; nothing was run.\n",
+            "override log.tensorboard=true: unknown key; known: every_steps\n1 problem; nothing was run.\n",
         ),
     ],
 )

@@ -74,7 +74,6 @@ FREE_KEYS = {
     "gradient_check.max_seconds",
     "log",
     "log.every_steps",
-    "log.tensorboard",
     "run",
     "run.directory",
     "data.format",

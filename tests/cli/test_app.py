@@ -164,7 +164,7 @@ def test_json_after_a_double_dash_is_an_argument(capsys):
     ("error", "code", "kind"),
     [
         (UsageError("that does not fit"), 2, "usage"),
-        (ConfigError([Problem("seed", "wrong", file="a.yaml", line=3, column=7)]), 2, "config"),
+        (ConfigError([Problem(("seed",), "wrong", file="a.yaml", line=3, column=7)]), 2, "config"),
         (ShapeError("dense_1", "does not fit"), 2, "shape"),
         (CheckError("no"), 3, "check"),
         (DivergenceError("loss is nan at step 3"), 4, "diverged"),
@@ -186,7 +186,7 @@ def test_errors(failing, error, code, kind, capsys):
 
 
 def test_problem_of_a_configuration_as_json(failing, capsys):
-    failing.append(ConfigError([Problem("seed", "wrong", file="a.yaml", line=3, column=7), Problem("", "also")]))
+    failing.append(ConfigError([Problem(("seed",), "wrong", file="a.yaml", line=3, column=7), Problem((), "also")]))
     app.run(["boom", "--json"])
     assert json.loads(capsys.readouterr().out)["error"]["problems"] == [
         {"path": "seed", "message": "wrong", "file": "a.yaml", "line": 3, "column": 7},

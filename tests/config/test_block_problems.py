@@ -3,7 +3,7 @@
 import pytest
 from config_support import message, write
 
-from backprop_cli.config.config_warnings import warnings_of
+from backprop_cli.config.config_warnings import config_warnings
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.json_schema import json_schema
 from backprop_cli.config.load import from_tree, load_config
@@ -193,10 +193,10 @@ def test_a_softmax_at_the_end_of_a_block_is_there_twice(tmp_path):
         "    - {type: dense, units: 10}\n",
         "    - type: block\n      layers: [{type: dense, units: 10, activation: softmax}]\n",
     )
-    (warning,) = warnings_of(load_config(write(tmp_path, text)))
+    (warning,) = config_warnings(load_config(write(tmp_path, text)))
     assert warning == (
-        f"{tmp_path}/digits.yaml:19:53: model.layers[2].layers[0].activation: cross_entropy applies softmax itself, so "
-        "that it is there twice; remove it here"
+        f"{tmp_path}/digits.yaml:19:53: model.layers[2].layers[0].activation: cross_entropy already applies "
+        "softmax, so it would be applied twice; remove it here"
     )
 
 
@@ -217,8 +217,8 @@ def test_nothing_to_train(layers, said):
 
 def test_batches_of_one_example_have_no_variance(tmp_path):
     text = deep("        - layer_norm\n", "        - batch_norm\n") + "training: {batch_size: 1}\n"
-    (warning,) = warnings_of(load_config(write(tmp_path, text)))
+    (warning,) = config_warnings(load_config(write(tmp_path, text)))
     assert warning == (
-        f"{tmp_path}/digits.yaml:20:24: training.batch_size: batch_norm needs more than one example a batch to tell "
-        "them apart; use larger batches, or layer_norm"
+        f"{tmp_path}/digits.yaml:20:24: training.batch_size: batch_norm cannot normalize over a batch of one "
+        "example; use larger batches, or layer_norm"
     )

@@ -59,23 +59,23 @@ def said_of(line: str) -> str:
         ("batch_size: 3", "batch_size: unknown key; did you mean 'training.batch_size'?"),
         ("1: x", "[1]: unknown key; known: name, seed, plugins, data, model, loss, regularization, optimizer, "
             "schedule, average, lookahead, metrics, training, early_stopping, checkpoint, gradient_check, log, run"),
-        ("seed: '0'", "seed: expected an integer, got '0' (text): remove the quotes"),
+        ("seed: '0'", "seed: expected an integer, got '0' (text); remove the quotes"),
         ("seed: zero", "seed: expected an integer, got 'zero' (text)"),
-        ("seed: 1_000", "seed: expected an integer, got '1_000' (text): write 1000"),
-        ("seed: 2.0", "seed: expected an integer, got 2.0: write 2"),
+        ("seed: 1_000", "seed: expected an integer, got '1_000' (text); write 1000"),
+        ("seed: 2.0", "seed: expected an integer, got 2.0; write 2"),
         ("seed: 2.5", "seed: expected an integer, got 2.5"),
         ("seed: true", "seed: expected an integer, got true"),
-        ("seed:", "seed: expected an integer, got nothing"),
+        ("seed:", "seed: expected an integer, got null"),
         ("seed: [1]", "seed: expected an integer, got a list"),
         ("seed: {a: 1}", "seed: expected an integer, got a mapping"),
         ("seed: -1", "seed: must be at least 0, got -1"),
-        ("name: 5", "name: expected text, got 5: put it in quotes"),
+        ("name: 5", "name: expected text, got 5; put it in quotes"),
         ("name: a/b", "name: must be the name of a folder, without slashes and not starting with a dot, got 'a/b'"),
         ("name: ''", "name: must be the name of a folder, without slashes and not starting with a dot, got ''"),
         ("training: {max_steps: some}", "training.max_steps: expected an integer or none, got 'some' (text)"),
         ("training: {max_seconds: .inf}", "training.max_seconds: must be finite, got .inf"),
         ("training: {max_seconds: 0.0}", "training.max_seconds: must be greater than 0, got 0.0"),
-        ("training: {shuffle: yes}", "training.shuffle: expected true or false, got 'yes' (text): write true"),
+        ("training: {shuffle: yes}", "training.shuffle: expected true or false, got 'yes' (text); write true"),
         ("training: {shuffle: 1}", "training.shuffle: expected true or false, got 1"),
         (
             "training: {precision: float16}",
@@ -89,7 +89,7 @@ def said_of(line: str) -> str:
         ("early_stopping: 3", "early_stopping: expected a mapping or none, got 3"),
         ("training: [epochs, 3]", "training: expected a mapping, got a list"),
         ("early_stopping: true", "early_stopping: expected a mapping or none, got true"),
-        ("regularization: {l2: '1e-4'}", "regularization.l2: expected a number, got '1e-4' (text): remove the quotes"),
+        ("regularization: {l2: '1e-4'}", "regularization.l2: expected a number, got '1e-4' (text); remove the quotes"),
         ("regularization: {l2: 1e-4x}", "regularization.l2: expected a number, got '1e-4x' (text)"),
         ("optimizer: adm", "optimizer: unknown optimizer 'adm'; did you mean 'adam'?"),
         (
@@ -103,7 +103,7 @@ def said_of(line: str) -> str:
         ("optimizer: {type: sgd, beta1: 1}", "optimizer.beta1: unknown key; it is a key of adam, adamax, "
             "adamw, lamb, lion, nadam, radam"),
         ("optimizer: {beta1: 1}", "optimizer.beta1: must be less than 1, got 1"),
-        ("metrics: accuracy", "metrics: expected a list, got 'accuracy' (text): write [accuracy]"),
+        ("metrics: accuracy", "metrics: expected a list, got 'accuracy' (text); write [accuracy]"),
         ("metrics: [acuracy]", "metrics[0]: unknown metric 'acuracy'; did you mean 'accuracy'?"),
         ("metrics: [{kind: accuracy}]", f"metrics[0]: needs a 'type': {', '.join(METRICS)}"),
         ("metrics: [{typ: accuracy}]", "metrics[0].typ: unknown key; did you mean 'type'?"),
@@ -176,7 +176,7 @@ def test_a_line_of_its_own(line, said):
         (
             "input: [64]",
             "input: 64",
-            "digits.yaml:5:10: model.input: expected a list, got 64: write [64]\n    5 |   input: 64\n"
+            "digits.yaml:5:10: model.input: expected a list, got 64; write [64]\n    5 |   input: 64\n"
             "      |          ^^",
         ),
         (
@@ -261,8 +261,8 @@ def test_flaws_of_the_text_and_mistakes_of_the_schema_come_together():
             "a..b=3",
             "expected a key before '=': names and list indexes with dots between, such as model.layers.0.units",
         ),
-        ("training.epochs=", "expected an integer, got nothing"),
-        ("training.epochs='3'", "expected an integer, got '3' (text): remove the quotes"),
+        ("training.epochs=", "expected an integer, got null"),
+        ("training.epochs='3'", "expected an integer, got '3' (text); remove the quotes"),
         ("training.epochs=[1", "not valid YAML: expected ',' or ']', but got '<stream end>'; is the '[' of line 1, "
             "column 1 closed?"),
         ("training={epochs: 1, epochs: 2}", "duplicate key; first given on line 1"),
@@ -274,7 +274,7 @@ def test_flaws_of_the_text_and_mistakes_of_the_schema_come_together():
         ("model.layers.first.units=1", "'first' is not a list index; 'model.layers' has 3 items, 0 to 2"),
         ("model.layers[0].units=-1", "must be greater than 0, got -1"),
         ("model.layers.-1.units=0", "must be greater than 0, got 0"),
-        ("metrics.0=accuracy", "metrics: expected a list, got a mapping: write the whole list: [accuracy]"),
+        ("metrics.0=accuracy", "metrics: expected a list, got a mapping; write the whole list: [accuracy]"),
         ("model.layers.1=dense", "model.layers[1].units: required, but not given: number of outputs"),
     ],
 )  # fmt: skip
@@ -358,7 +358,7 @@ def test_any_damage_to_a_file_is_a_configuration_error(tmp_path_factory, damage)
             "data.transform.numeric={scale: 0}",
             "data.transform.numeric.scale: must not be 0: every input would be 0",
         ),
-        ("data.image.size=8", "expected a list, got 8: write [8, 8]"),
+        ("data.image.size=8", "expected a list, got 8; write [8, 8]"),
         ("data.image.size=[8]", "needs 2 items, got 1"),
         ("data.image.size=[]", "needs 2 items, got 0"),
     ],
@@ -371,9 +371,9 @@ def test_values_of_the_data_section(override, said):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.from_checkpoint=runs/a", "expected a mapping, got 'runs/a' (text): write {path: runs/a}"),
+        ("model.from_checkpoint=runs/a", "expected a mapping, got 'runs/a' (text); write {path: runs/a}"),
         ("model.from_checkpoint=3", "expected a mapping, got 3"),
-        ("data.window=12", "expected a mapping or none, got 12: write {length: 12}"),
+        ("data.window=12", "expected a mapping or none, got 12; write {length: 12}"),
         ("data.window=week", "expected a mapping or none, got 'week' (text)"),
         ("data.window={length: 3, season: no}", "data.window.season: expected an integer, got 'no' (text)"),
     ],

@@ -3,7 +3,7 @@
 import pytest
 from config_support import DIGITS, changed, write
 
-from backprop_cli.config.config_warnings import warnings_of
+from backprop_cli.config.config_warnings import config_warnings
 from backprop_cli.config.load import load_config
 
 END = "    - {type: dense, units: 10}\n"
@@ -12,7 +12,7 @@ TABLE = DIGITS.replace("  input: [64]\n", "")
 
 def said(folder, text, *overrides):
     write(folder, text)
-    return warnings_of(load_config("digits.yaml", overrides))
+    return config_warnings(load_config("digits.yaml", overrides))
 
 
 def test_nothing_to_say(tmp_path):
@@ -27,24 +27,24 @@ def test_nothing_to_say(tmp_path):
 def test_cross_entropy_applied_twice(tmp_path, function):
     text = changed(END, f"    - {{type: dense, units: 10, activation: {function}}}\n")
     assert said(tmp_path, text) == [
-        f"digits.yaml:9:44: model.layers[2].activation: cross_entropy applies {function} itself, so that it is there "
-        "twice; remove it here"
+        f"digits.yaml:9:44: model.layers[2].activation: cross_entropy already applies {function}, so it would be "
+        "applied twice; remove it here"
     ]
 
 
 def test_a_layer_of_its_own_before_layers_that_change_nothing(tmp_path):
     text = changed(END, END + "    - {type: activation, function: softmax}\n    - flatten\n")
     assert said(tmp_path, text) == [
-        "digits.yaml:10:36: model.layers[3].function: cross_entropy applies softmax itself, so that it is there twice; "
-        "remove it here"
+        "digits.yaml:10:36: model.layers[3].function: cross_entropy already applies softmax, so it would be applied "
+        "twice; remove it here"
     ]
 
 
 def test_binary_cross_entropy(tmp_path):
     override = "model.layers.2={type: dense, units: 1, activation: sigmoid}"
     assert said(tmp_path, DIGITS, "loss=binary_cross_entropy", override) == [
-        f"override {override}: model.layers[2].activation: binary_cross_entropy applies sigmoid itself, so that it is "
-        "there twice; remove it here"
+        f"override {override}: model.layers[2].activation: binary_cross_entropy already applies sigmoid, so it "
+        "would be applied twice; remove it here"
     ]
 
 
@@ -53,8 +53,8 @@ def test_a_learning_rate_left_from_another_optimizer(tmp_path, rate):
     text = DIGITS.replace("    - {type: dropout, rate: 0.2}\n", "")
     override = f"optimizer={{type: lbfgs, learning_rate: {rate}}}"
     assert said(tmp_path, text, override) == [
-        f"override {override}: optimizer.learning_rate: lbfgs tries steps of this length first; the usual one is 1.0, "
-        "and so short a one slow: leave it out"
+        f"override {override}: optimizer.learning_rate: lbfgs tries a step of this length first, and such a short "
+        "one makes it slow; leave it out (default: 1.0)"
     ]
     assert said(tmp_path, text, "optimizer={type: lbfgs, learning_rate: 0.5}") == []
     assert said(tmp_path, text, "optimizer=lbfgs") == []
@@ -63,6 +63,6 @@ def test_a_learning_rate_left_from_another_optimizer(tmp_path, rate):
 def test_a_target_among_the_features(tmp_path):
     text = changed("  target: digit\n", "  target: digit\n  features: [pixel, digit]\n")
     assert said(tmp_path, text) == [
-        "digits.yaml:4:21: data.features[1]: 'digit' is the target, too: the network is given what it shall predict; "
+        "digits.yaml:4:21: data.features[1]: 'digit' is also the target, so the network sees what it is to predict; "
         "remove it here"
     ]

@@ -12,17 +12,17 @@ from backprop_cli.config.load import load_config
     [
         (
             "metrics=[accuracy, r2]",
-            "metrics[1]: 'r2' is for regression, and cross_entropy is for classes; use one of: accuracy, "
+            "metrics[1]: 'r2' is for regression, but cross_entropy is for classes; use one of: accuracy, "
             "brier_score, f1, log_loss, precision, recall, roc_auc, top_k_accuracy",
         ),
-        ("metrics=[accuracy, accuracy]", "metrics[1]: 'accuracy' is there twice; a metric's name is its type"),
+        ("metrics=[accuracy, accuracy]", "metrics[1]: 'accuracy' is listed twice; a metric's name is its type"),
         (
             "checkpoint.monitor=validation/acuracy",
             "no metric is named 'validation/acuracy'; did you mean 'validation/accuracy'?",
         ),
         (
             "checkpoint.monitor=loss",
-            "no metric is named 'loss'; a name has its split in front; did you mean 'validation/loss'?",
+            "no metric is named 'loss'; a name starts with its split; did you mean 'validation/loss'?",
         ),
         (
             "checkpoint.monitor=train/qwertyuiop",
@@ -37,10 +37,9 @@ from backprop_cli.config.load import load_config
             "schedule={type: plateau, monitor: validation/f1}",
             "schedule.monitor: 'f1' is not among the metrics; add it there",
         ),
-        ("log.tensorboard=true", "this version of bp writes no TensorBoard files; leave it false"),
         (
             "data.transform.target=standardize",
-            "'standardize' is for regression, and cross_entropy is for classes; leave it at none",
+            "'standardize' is for regression, but cross_entropy is for classes; leave it at none",
         ),
     ],
 )
@@ -51,7 +50,7 @@ def test_what_does_not_go_together(override, said):
 def test_metrics_of_another_task_are_pointed_at():
     text = changed("loss: cross_entropy", "loss: huber") + "metrics:\n  - accuracy\n  - r2\n"
     assert message(text) == (
-        "digits.yaml:12:5: metrics[0]: 'accuracy' is for classes, binary targets or tokens, and huber is for "
+        "digits.yaml:12:5: metrics[0]: 'accuracy' is for classes, binary targets or tokens, but huber is for "
         "regression; use one of: cosine_similarity, kl_divergence, mean_absolute_error, "
         "mean_absolute_percentage_error, mean_poisson_deviance, mean_squared_error, pinball_loss, r2, "
         "root_mean_squared_error\n"
@@ -63,7 +62,7 @@ def test_metrics_of_another_task_are_pointed_at():
 def test_metrics_of_probabilities_do_not_go_with_scores():
     text = changed("loss: cross_entropy", "loss: hinge") + "metrics: [brier_score]\n"
     assert message(text) == (
-        "digits.yaml:11:11: metrics[0]: 'brier_score' needs probabilities, and hinge gives scores; use one of: "
+        "digits.yaml:11:11: metrics[0]: 'brier_score' needs probabilities, but hinge gives scores; use one of: "
         "accuracy, f1, precision, recall, roc_auc, top_k_accuracy\n"
         "   11 | metrics: [brier_score]\n"
         "      |           ^^^^^^^^^^^"
@@ -82,11 +81,11 @@ def test_a_monitor_of_a_split_that_is_not_there():
     text = changed("  target: digit\n", "  target: digit\n  split: {validation: 0}\n")
     text += "early_stopping: {patience: 3}\ncheckpoint: {monitor: validation/accuracy}\n"
     assert message(text) == (
-        "digits.yaml:12:17: early_stopping.monitor: there is no validation split to compute 'validation/loss' on; set "
+        "digits.yaml:12:17: early_stopping.monitor: 'validation/loss' needs a validation split; set "
         "data.split.validation, or monitor train/loss\n"
         "   12 | early_stopping: {patience: 3}\n"
         "      |                 ^^^^^^^^^^^^^\n"
-        "digits.yaml:13:23: checkpoint.monitor: there is no validation split to compute 'validation/accuracy' on; set "
+        "digits.yaml:13:23: checkpoint.monitor: 'validation/accuracy' needs a validation split; set "
         "data.split.validation, or monitor train/accuracy\n"
         "   13 | checkpoint: {monitor: validation/accuracy}\n"
         "      |                       ^^^^^^^^^^^^^^^^^^^"
@@ -139,8 +138,8 @@ def test_which_way_is_better(tmp_path, name, direction):
 def test_an_average_begins_before_the_end(tmp_path):
     text = DIGITS + "average: {type: swa, from_epoch: 31}\n"
     assert message(text) == (
-        "digits.yaml:11:34: average.from_epoch: training ends after epoch 30, so that nothing would be averaged; begin "
-        "at epoch 30 or before, or set training.epochs\n"
+        "digits.yaml:11:34: average.from_epoch: training ends after epoch 30, so nothing would be averaged; start "
+        "at epoch 30 or earlier, or set training.epochs\n"
         "   11 | average: {type: swa, from_epoch: 31}\n"
         "      |                                  ^^"
     )

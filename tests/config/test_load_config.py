@@ -7,7 +7,7 @@ from config_support import DIGITS, changed, write
 
 from backprop_cli.config.load import from_tree, load_config
 from backprop_cli.config.resolve import resolved_tree
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, Problem
 
 NO_VALIDATION = "  target: digit\n  split: {validation: 0, test: 0.2}\n"
 
@@ -154,7 +154,7 @@ def test_a_problem_found_later_has_its_place(tmp_path):
         f"{tmp_path}/digits.yaml:2:11: data.source: no such file\n    2 |   source: digits.csv\n"
         f"      |           ^^^^^^^^^^"
     )
-    assert str(loaded.problem(("data", "target"), "why", key=True)).startswith(
+    assert str(loaded.placed(Problem(("data", "target"), "why", at_key=True))).startswith(
         f"{tmp_path}/digits.yaml:3:3: data.target: why"
     )
     assert str(loaded.problem(("data", "split", "test"), "too small")) == (

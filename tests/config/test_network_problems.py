@@ -8,7 +8,7 @@ from config_support import DIGITS, changed, message, write
 from backprop_cli.config import network_problems
 from backprop_cli.config.load import load_config
 from backprop_cli.config.network_problems import check_model
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, path_text
 from backprop_cli.memory import installed, size_text
 
 LAST = "    - {type: dense, units: 10}\n"
@@ -20,7 +20,7 @@ def said_later(folder, text, outputs, input_shape=(64,)):
         check_model(loaded, input_shape, outputs)
     (problem,) = caught.value.problems
     assert problem.line is not None
-    return f"{problem.path}: {problem.reason}"
+    return f"{path_text(problem.path)}: {problem.message}"
 
 
 def test_a_shape_that_does_not_fit_names_the_layer_and_its_line():
@@ -158,7 +158,7 @@ def test_a_decoder_of_images_is_flattened():
 def test_a_loss_that_compares_rows_of_one_number(loss):
     text = changed("units: 10", "units: 1").replace("cross_entropy", loss)
     assert message(text) == (
-        f"digits.yaml:10:7: loss: {loss} compares rows of 2 numbers or more, and the network has 1 output; use a loss "
+        f"digits.yaml:10:7: loss: {loss} compares rows of 2 numbers or more, but the network has 1 output; use a loss "
         "for one number, such as mean_squared_error\n"
         f"   10 | loss: {loss}\n"
         f"      |       {'^' * len(loss)}"

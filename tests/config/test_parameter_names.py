@@ -50,8 +50,8 @@ def test_what_is_not_trained_is_in_no_group():
         "optimizer: {type: adam, groups: [{parameters: '*.running_mean', learning_rate: 0.1}]}\n"
     )
     assert message(text).splitlines()[0] == (
-        "digits.yaml:11:47: optimizer.groups[0].parameters: '*.running_mean' matches only what is not trained: "
-        "batch_norm_1.running_mean"
+        "digits.yaml:11:47: optimizer.groups[0].parameters: '*.running_mean' matches only tensors that are not "
+        "trained: batch_norm_1.running_mean"
     )
 
 
@@ -109,8 +109,8 @@ def test_a_groups_keys_are_the_optimizers(group, kind, said):
 def test_a_group_to_which_those_above_leave_nothing():
     text = grouped("{parameters: 'dense_*', learning_rate: 0.1}\n    - {parameters: '*.bias', learning_rate: 0.2}")
     assert message(text) == (
-        "digits.yaml:15:20: optimizer.groups[1].parameters: the groups above have all parameters that it matches; put "
-        "it before them\n"
+        "digits.yaml:15:20: optimizer.groups[1].parameters: all parameters that it matches belong to the groups above; "
+        "put it before them\n"
         "   15 |     - {parameters: '*.bias', learning_rate: 0.2}\n"
         "      |                    ^^^^^^^^"
     )

@@ -145,7 +145,7 @@ def test_a_stored_configuration_runs_nothing(tmp_path):
     with pytest.raises(ConfigError) as caught:
         from_tree(tree, ["plugins=[mine.py]"], base=tmp_path, label="x", plugins=loaded.plugins)
     assert str(caught.value) == (
-        "override plugins=[mine.py]: what a checkpoint or a run needs is named with --plugins FILE\n"
+        "override plugins=[mine.py]: plugins of a checkpoint or run are named with --plugins FILE\n"
         "1 problem; nothing was run."
     )
 

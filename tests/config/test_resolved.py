@@ -74,7 +74,7 @@ training:
 early_stopping: none
 checkpoint: {every_epochs: 1, every_steps: none, keep_last: 2, keep_best: 1, monitor: validation/loss}
 gradient_check: none
-log: {every_steps: none, tensorboard: false}
+log: {every_steps: none}
 run: {directory: runs}
 """
 

@@ -28,7 +28,7 @@ def test_twenty_problems_in_full_then_a_count(tmp_path):
     assert len(lines) == 20 * 3 + 2
     assert lines[-2:] == ["... and 1,980 more", "2,000 problems; nothing was run."]
     assert len(error.describe()) == 2000
-    assert str(ConfigError([Problem("a", "b")] * 20)).splitlines()[-2:] == ["a: b", "20 problems; nothing was run."]
+    assert str(ConfigError([Problem(("a",), "b")] * 20)).splitlines()[-2:] == ["a: b", "20 problems; nothing was run."]
 
 
 def test_a_line_of_a_minified_file_is_cut(tmp_path, monkeypatch):

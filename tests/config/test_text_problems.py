@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from config_support import message, write
 
-from backprop_cli.config.config_warnings import warnings_of
+from backprop_cli.config.config_warnings import config_warnings
 from backprop_cli.config.load import load_config
 from backprop_cli.config.network_problems import check_model
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, path_text
 
 NOVEL = """\
 data: {source: novel.txt, text: {context: 8}}
@@ -39,13 +39,15 @@ def said_of_data(text, tokens=30):
     loaded = load_config(write(Path(), text))
     with pytest.raises(ConfigError) as caught:
         check_model(loaded, (8,), tokens, 8)
-    return [(problem.line, problem.column, problem.path, problem.reason) for problem in caught.value.problems]
+    return [
+        (problem.line, problem.column, path_text(problem.path), problem.message) for problem in caught.value.problems
+    ]
 
 
 def test_a_text_is_for_the_tokens_that_come_next_whatever_the_metrics_are():
     said = without("loss: next_token", "loss: cross_entropy\nmetrics: [perplexity]")
     assert message(said) == (
-        "digits.yaml:7:7: loss: the targets of a text are the tokens that come next; use loss: next_token\n"
+        "digits.yaml:7:7: loss: the targets of a text are the next tokens; use loss: next_token\n"
         "    7 | loss: cross_entropy\n"
         "      |       ^^^^^^^^^^^^^"
     )
@@ -53,8 +55,8 @@ def test_a_text_is_for_the_tokens_that_come_next_whatever_the_metrics_are():
 
 def test_tokens_are_looked_up():
     assert message(without(EMBEDDING)) == (
-        "digits.yaml:4:7: model.layers[0]: layer gru_1: reads numbers, and the examples of a text are tokens; put "
-        "{type: embedding, tokens: ..., width: ...} before it, tokens: how many different ones there are\n"
+        "digits.yaml:4:7: model.layers[0]: layer gru_1: reads numbers, but the examples of a text are tokens; put "
+        "{type: embedding, tokens: ..., width: ...} before it, with tokens: the number of different tokens\n"
         "    4 |     - {type: gru, units: 6, output: sequence}\n"
         "      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"
     )
@@ -79,8 +81,8 @@ def test_an_embedding_may_know_more_tokens():
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        ("{type: gru, units: 6}", "layer gru_1 makes [6] of [8, 4]: set output: sequence"),
-        ("flatten", "layer flatten_1 makes [32] of [8, 4]: leave it out, or take one that keeps positions"),
+        ("{type: gru, units: 6}", "layer gru_1 turns [8, 4] into [6]; set output: sequence"),
+        ("flatten", "layer flatten_1 turns [8, 4] into [32]; leave it out, or use a layer that keeps positions"),
     ],
 )
 def test_a_layer_that_puts_out_one_vector_a_text(layer, reason):
@@ -101,11 +103,11 @@ def test_a_layer_that_puts_out_one_vector_a_text(layer, reason):
     ],
 )
 def test_a_network_that_sees_what_it_shall_predict(layer, place, said):
-    assert warnings_of(load_config(write(Path(), without(GRU, layer)))) == [
+    assert config_warnings(load_config(write(Path(), without(GRU, layer)))) == [
         f"digits.yaml:{place}: each position sees the tokens after it, which it is to predict; set {said}"
     ]
 
 
 def test_a_network_that_sees_what_came_before():
     causal = without(GRU, "{type: attention, heads: 2, causal: true}")
-    assert [warnings_of(load_config(write(Path(), text))) for text in (NOVEL, causal)] == [[], []]
+    assert [config_warnings(load_config(write(Path(), text))) for text in (NOVEL, causal)] == [[], []]

@@ -95,7 +95,7 @@ def test_a_key_of_a_section(override, way):
         ("metrics=[acc]", "metrics[0]: unknown metric 'acc'; did you mean 'accuracy'?"),
         (
             "model.layers.1={type: max_pool, kernel: 2, padding: same}",
-            "model.layers[1].padding: expected an integer or a list, got 'same' (text): "
+            "model.layers[1].padding: expected an integer or a list, got 'same' (text); "
             "write how many elements are added on each side",
         ),
     ],
@@ -143,9 +143,9 @@ def test_a_number_written_in_another_way(text, number, integer):
 
 
 def test_numbers_in_a_message():
-    assert said("optimizer.learning_rate=0,01") == "expected a number, got '0,01' (text): write 0.01"
-    assert said("optimizer.learning_rate=1,000") == "expected a number, got '1,000' (text): write 1000 or 1.000"
-    assert said("training.epochs=1,000") == "expected an integer, got '1,000' (text): write 1000"
+    assert said("optimizer.learning_rate=0,01") == "expected a number, got '0,01' (text); write 0.01"
+    assert said("optimizer.learning_rate=1,000") == "expected a number, got '1,000' (text); write 1000 or 1.000"
+    assert said("training.epochs=1,000") == "expected an integer, got '1,000' (text); write 1000"
     text = message(DIGITS, "optimizer={type: adam, learning_rate: 0,5}")
     assert "optimizer[5]: unknown key; write decimals with a point: a comma ends the value" in text
 

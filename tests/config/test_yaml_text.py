@@ -5,9 +5,8 @@ from config_support import message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop_cli.config.compose import compose
+from backprop_cli.config.compose import UnreadableError, compose
 from backprop_cli.config.dump import to_yaml
-from backprop_cli.config.flaws import UnreadableError
 from backprop_cli.config.load import read_tree
 from backprop_cli.errors import ConfigError
 
@@ -105,7 +104,7 @@ def test_aliases_expand_only_so_far():
     with pytest.raises(ConfigError) as caught:
         read_tree(LAUGHS, "laughs.yaml")
     (problem,) = caught.value.problems
-    assert problem.reason == "aliases expand to more than 100000 values; write fewer of them"
+    assert problem.message == "aliases expand to more than 100000 values; write fewer of them"
 
 
 def test_a_file_that_is_too_long():
@@ -141,7 +140,7 @@ def test_a_file_that_is_too_long():
         (f"a: {'1' * 1001}\n", ["a.yaml:1:4: a: an integer of 1001 digits; at most 1000 are read"]),
     ],
 )
-def test_flaws_are_collected(text, reasons):
+def test_problems_are_collected(text, reasons):
     _, _, problems = read_tree(text, "a.yaml")
     assert [str(problem).split("\n")[0] for problem in problems] == reasons
 
@@ -186,7 +185,7 @@ def same(a, b):
 @given(trees)
 def test_any_tree_reads_back_as_it_was_written(tree):
     composed = compose(to_yaml(tree))
-    assert composed.flaws == []
+    assert composed.problems == []
     assert same(composed.tree, tree)
 
 
@@ -199,5 +198,5 @@ def test_any_text_is_read_or_refused(text):
     try:
         compose(text)
     except UnreadableError as refused:
-        assert refused.flaw.line >= 0
-        assert refused.flaw.column >= 0
+        assert refused.problem.line >= 1
+        assert refused.problem.column >= 1

@@ -18,8 +18,12 @@ def test_defaults():
         "keep_best": 1,
         "monitor": "validation/loss",
     }
-    assert LogSettings().model_dump() == {"every_steps": None, "tensorboard": False}
+    assert LogSettings().model_dump() == {"every_steps": None}
     assert RunSettings().model_dump() == {"directory": "runs"}
+
+
+def test_a_configuration_of_an_earlier_version_is_read():
+    assert LogSettings.model_validate({"every_steps": 5, "tensorboard": False}) == LogSettings(every_steps=5)
 
 
 def test_none_switches_off():

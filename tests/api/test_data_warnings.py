@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from api_support import bp, write_config
 
-ENDS = "and the weights that are kept are still those it began with; take"
+ENDS = "before the slow weights move, and those are kept; set"
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,12 @@ ENDS = "and the weights that are kept are still those it began with; take"
         ),
         (
             ["average={type: ema, every: 13}"],
-            "average={type: ema, every: 13}: training ends after 12 steps, before the first of them is averaged; the "
+            "average={type: ema, every: 13}: training ends after 12 steps, before averaging starts, so the "
             "last weights are kept",
         ),
         (
             ["average={type: swa, from_epoch: 2}", "training.max_steps=7"],
-            "average={type: swa, from_epoch: 2}: training ends after 7 steps, before the first of them is averaged; "
+            "average={type: swa, from_epoch: 2}: training ends after 7 steps, before averaging starts, so "
             "the last weights are kept",
         ),
     ],
@@ -73,7 +73,7 @@ def images(*shape):
 def test_channels_that_come_last(capsys, channels, fix):
     assert bp("validate", images(8, 6, channels)) == 0
     assert capsys.readouterr().err == (
-        f"warning: flowers.yaml:6:5: model.layers[0]: layer conv2d_1 takes an example of the shape [8, 6, {channels}] "
+        f"warning: flowers.yaml:6:5: model.layers[0]: layer conv2d_1 reads examples of the shape [8, 6, {channels}] "
         f"as 8 channels of 6 x {channels} pixels; {fix}\n"
     )
 
@@ -94,7 +94,7 @@ def sharing(**more):
 
 def test_an_initializer_that_starts_nothing(capsys):
     config = sharing(initializer="he_normal")
-    said = "model.layers[2].initializer: starts nothing: layer dense_3 has first.weight instead; set it there\n"
+    said = "model.layers[2].initializer: initializes nothing, because layer dense_3 shares first.weight; set it there\n"
     assert bp("validate", config) == 0
     assert capsys.readouterr().err.endswith(said)
     assert bp("train", config, "--quiet", "--run-dir", "run") == 0
