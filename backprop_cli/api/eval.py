@@ -104,7 +104,7 @@ def evaluate(
     requirements = [Requirement.parse(text, name) for text in require]
     saved = open_network(Path(checkpoint), overrides, plugins, as_trained=True)
     evaluator = _with_required(saved, requirements)
-    if confusion and (saved.classes is None or saved.recipe.loss.task == "tokens"):
+    if confusion and (saved.classes is None or saved.recipe.loss.task.has_positions):
         raise UsageError(f"--confusion: {_not_classes(saved)}")
     examples, files = _examples(saved, split, data)
     with saved.threads():
@@ -135,9 +135,9 @@ def _other_data(saved: TrainedNetwork, files: Mapping[str, str], overrides: Sequ
 
 
 def _not_classes(saved: TrainedNetwork) -> str:
-    if saved.recipe.loss.task == "tokens":
+    if saved.recipe.loss.task.has_positions:
         return f"{saved.loaded.config.loss.type} predicts tokens, and of those no matrix is counted"
-    if saved.recipe.loss.task == "binary":
+    if saved.recipe.loss.task.has_classes:
         return f"there are {len(saved.transform.target.names)} targets; a matrix needs one"
     return f"{saved.loaded.config.loss.type} predicts numbers, not classes"
 

@@ -88,9 +88,9 @@ def predict(
 def _require_probabilities(saved: TrainedNetwork) -> None:
     """Raise UsageError where there is no probability a row."""
     loss = saved.recipe.loss
-    if loss.task == "regression":
+    if loss.task.has_unit:
         raise UsageError(f"--proba: {loss.type} predicts numbers, not classes")
-    if loss.task == "tokens":
+    if loss.task.has_positions:
         raise UsageError(f"--proba: {loss.type} predicts a token for each position, not one class a row")
     if not loss.gives_probabilities:
         raise UsageError(f"--proba: {loss.type} predicts classes by scores, which are no probabilities; leave it out")
@@ -116,16 +116,16 @@ def _outputs(saved: TrainedNetwork, batches: Iterator[Array]) -> Iterator[Array]
 
 def _rows(saved: TrainedNetwork, outputs: Array, proba: bool) -> Rows:
     task, names = saved.recipe.loss.task, saved.recipe.loss.output_names(saved.transform.target_names)
-    if task == "regression":
+    if task.has_unit:
         return Rows({name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}, {})
     labels = Predictions(task, outputs, outputs).labels
     labels = labels if labels.ndim == 2 else labels[:, None]
     classes = _classes(saved, labels.shape[1])
-    columns = _columns(() if task == "tokens" else names, labels.shape[1])
+    columns = _columns(() if task.has_positions else names, labels.shape[1])
     found = {name: _named(labels[:, k], classes[k]) for k, name in enumerate(columns)}
     if not proba:
         return Rows(found, {})
-    if task == "classes":
+    if task.is_multiclass:
         return Rows(found, {name: outputs[:, k] for k, name in enumerate(_told_apart(classes[0]))})
     if len(columns) == 1:
         off, on = _told_apart(classes[0])
@@ -145,7 +145,7 @@ def _told_apart(classes: Sequence[Any]) -> list[str]:
 def _classes(saved: TrainedNetwork, columns: int) -> Sequence[Sequence[Any]]:
     """What the labels of each column are called: of an autoencoder's outputs and numbered tokens their numbers."""
     known = saved.transform.target.classes
-    if saved.recipe.loss.task == "tokens":
+    if saved.recipe.loss.task.has_positions:
         return (known[0] if known else range(saved.recipe.model.output_shape[-1]),) * columns
     return known or ((0, 1),) * columns
 

@@ -172,7 +172,7 @@ def _unrolled(block: Block, shape: tuple[int, ...], batch: int, rng: np.random.G
 
 
 def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
-    outputs = input_("outputs", (batch, _POSITIONS, _WIDTH) if loss.task == "tokens" else (batch, _WIDTH))
+    outputs = input_("outputs", (batch, _POSITIONS, _WIDTH) if loss.task.has_positions else (batch, _WIDTH))
     arrays: dict[str, Array] = {"outputs": rng.standard_normal(outputs.shape)}
     arrays["targets"] = loss.draw(rng, outputs.shape)
     targets = input_("targets", arrays["targets"].shape, arrays["targets"].dtype)

@@ -35,14 +35,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NAME_PATTERN = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
 """What can be a folder on every system: no slashes, nothing invisible, no dot first."""
 
-DEFAULT_METRICS = {
-    "classes": ("accuracy",),
-    "binary": ("accuracy",),
-    "regression": ("root_mean_squared_error", "r2"),
-    "tokens": ("perplexity", "accuracy"),
-}
-"""Metrics by the task of the loss, where none are named."""
-
 
 class FromCheckpointSettings(Settings):
     """Weights to start from in place of drawn ones: those of another run."""
@@ -164,4 +156,4 @@ def _default_schedule() -> Schedule:
 
 def _default_metrics(valid: dict[str, Any]) -> tuple[Metric, ...]:
     loss = valid.get("loss")
-    return () if loss is None else tuple(METRICS[name].model_validate({}) for name in DEFAULT_METRICS[loss.task])
+    return () if loss is None else tuple(METRICS[name].model_validate({}) for name in loss.task.default_metrics)

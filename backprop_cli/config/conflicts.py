@@ -47,7 +47,7 @@ def _texts(config: Config) -> Iterator[Problem]:
     """Examples of a text are tokens to look up, and their targets are the tokens that follow."""
     if config.data.text is None:
         return
-    if config.loss.task != "tokens":
+    if not config.loss.task.has_positions:
         yield Problem(("loss",), "the targets of a text are the next tokens", "use loss: next_token")
     layers = config.model.layers
     if not wiring_errors(layers) and vocabulary_of(wires := wire(layers)) is None:
@@ -67,15 +67,12 @@ def _metrics(config: Config) -> Iterator[Problem]:
         seen.add(metric.type)
         if not metric.suits(loss):
             fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]
-            *others, last = (_TASKS[t] for t in metric.tasks)
+            *others, last = (task.phrase for task in metric.tasks)
             wanted = f"{', '.join(others)} or {last}" if others else last
-            reason = f"'{metric.type}' is for {wanted}, but {loss.type} is for {_TASKS[loss.task]}"
+            reason = f"'{metric.type}' is for {wanted}, but {loss.type} is for {loss.task.phrase}"
             if loss.task in metric.tasks:
                 reason = f"'{metric.type}' needs probabilities, but {loss.type} gives scores"
             yield Problem(path, reason, f"use one of: {', '.join(fitting)}")
-
-
-_TASKS = {"classes": "classes", "binary": "binary targets", "regression": "regression", "tokens": "tokens"}
 
 
 def _monitors(config: Config) -> Iterator[Problem]:
@@ -113,8 +110,8 @@ def _unknown_monitor(config: Config, path: TreePath, name: str, known: list[str]
 
 def _target_transform(config: Config) -> Iterator[Problem]:
     path, target, loss = ("data", "transform", "target"), config.data.transform.target, config.loss
-    if target != "none" and loss.task != "regression":
-        reason = f"'{target}' is for regression, but {loss.type} is for {_TASKS[loss.task]}"
+    if target != "none" and not loss.task.has_unit:
+        reason = f"'{target}' is for regression, but {loss.type} is for {loss.task.phrase}"
         yield Problem(path, reason, "leave it at none")
     elif target != "none" and loss.keeps_unit:
         yield Problem(path, f"{loss.type} needs the targets as they are", "leave it at none")

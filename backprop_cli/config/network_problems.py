@@ -131,7 +131,7 @@ def _units_path(config: Config, path: LayerPath) -> TreePath:
 def _wrong_output(config: Config, model: Model, outputs: int | None, positions: int | None) -> Iterator[Problem]:
     """A problem with the network's output, if any, at the key that decides it."""
     task, loss, shape = config.loss.task, config.loss.type, model.output_shape
-    if task == "tokens":
+    if task.has_positions:
         yield from _wrong_tokens(config, model, outputs, positions)
         return
     if len(shape) != 1:
@@ -140,17 +140,16 @@ def _wrong_output(config: Config, model: Model, outputs: int | None, positions: 
         return
     path, width = _width_key(model), shape[0]
     needed = outputs if outputs is None else config.loss.outputs_for(outputs)
-    if task == "classes" and width == 1 and outputs is None:
+    if task.is_multiclass and width == 1 and outputs is None:
         reason = f"the network has 1 output, but {loss} needs one a class"
         yield Problem(path, reason, f"{_ending(model, outputs)}, or use loss: binary_cross_entropy")
     elif width < config.loss.least_outputs:
         reason = f"{loss} compares rows of {config.loss.least_outputs} numbers or more, but the network has 1 output"
         yield Problem(("loss",), reason, "use a loss for one number, such as mean_squared_error")
     elif outputs is not None and width != needed:
-        things = ("class", "classes") if task == "classes" else ("target column", "target columns")
-        wanted = f"{outputs} {things[outputs != 1]}"
+        wanted = f"{outputs} {task.output_noun[outputs != 1]}"
         wants = f"the data has {wanted}" if needed == outputs else f"{loss} needs {needed} for {wanted}"
-        other = ", or use loss: binary_cross_entropy" if task == "classes" and (width, outputs) == (1, 2) else ""
+        other = ", or use loss: binary_cross_entropy" if task.is_multiclass and (width, outputs) == (1, 2) else ""
         reason = f"the network has {plural(width, 'output')}, but {wants}"
         yield Problem(path, reason, f"{_ending(model, needed)}{other}")
 

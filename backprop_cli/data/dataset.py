@@ -33,7 +33,7 @@ from backprop_cli.errors import DataError, SettingError, warn
 from backprop_cli.memory import memory_errors_as
 
 if TYPE_CHECKING:
-    from backprop_cli.nn.loss import Task
+    from backprop_cli.nn.task import Task
 
 
 @memory_errors_as(too_large)
@@ -61,7 +61,7 @@ def load_dataset(
     if settings.text is not None:
         transform = fitted or fit_text(settings, base, task, input_shape, tokens)
         return load_text_dataset(settings, transform, base=base, seed=seed)
-    if settings.window is not None and task != "regression":
+    if settings.window is not None and not task.has_unit:
         raise SettingError([(("loss",), "data.window predicts numbers; use a loss for them: mean_squared_error")])
     examples = first_tables(settings, base=base, seed=seed, task=task)
     examples, times = _in_order(examples, settings, fitted)
@@ -201,7 +201,7 @@ def _encoded(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLik
 def _warn_of_rounding(examples: Tables, transform: Transform, rows: Rows, dtype: DTypeLike) -> None:
     """Warn of columns whose values are so large relative to their spread that ``dtype`` rounds differences away."""
     way_out = "standardize, or training.precision: float64"
-    if transform.target.task == "regression" and transform.target.columns is not None:
+    if transform.target.task.has_unit and transform.target.columns is not None:
         known = transform.target.standardize(transform.target.numbers(examples.targets, rows))
         for name, values in zip(transform.target.names, known.T, strict=True):
             reason = lost(values, dtype)
@@ -257,10 +257,10 @@ def _split(examples: Tables, settings: DataSettings, seed: int, task: Task, fitt
         return dict(split_series(examples.panel.parts, fractions, name=examples.inputs.name))
     labels: Indices | None = None
     single = examples.target is not None and len(examples.target) == 1
-    if settings.split.stratify and examples.target is not None and single and task in ("classes", "binary"):
+    if settings.split.stratify and examples.target is not None and single and task.has_classes:
         column = examples.target[0]
         known, labels = labels_of(examples.targets, column, None)
-        if fitting and task == "classes":
+        if fitting and task.is_multiclass:
             require_classes(examples.targets, column, known, len(labels))  # a split by thousands of classes is slow
     rows = split_rows(examples.inputs.rows, fractions, seed=seed, labels=labels, name=examples.inputs.name)
     return dict(rows)

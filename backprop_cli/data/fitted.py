@@ -25,10 +25,10 @@ def check_fitted(transform: Transform) -> None:
         elif isinstance(feature, Scaled):
             _check_sizes(name, feature, ("shift", "divisor", "factor", "fill"), feature.width)
     target = transform.target
-    if target.task == "regression":
+    if target.task.has_unit:
         _check_sizes("target", target, ("mean", "deviation"), len(target.names))
-    if target.columns is not None and target.task in ("classes", "binary"):
-        wanted = 1 if target.task == "classes" else len(target.columns)
+    if target.columns is not None and target.task.has_classes:
+        wanted = 1 if target.task.is_multiclass else len(target.columns)
         if len(target.columns) < wanted or len(target.classes) != wanted or len(target.columns) < 1:
             raise ValueError(f"target.classes: expected {wanted} lists, got {len(target.classes)}")
     if any(size < 1 for size in transform.input_shape) or not transform.input_shape:
@@ -68,7 +68,7 @@ def _check_fields(name: str, value: Any) -> None:
 
 def _hints(cls: type) -> dict[str, Any]:
     """The annotation of each field of a dataclass."""
-    from backprop_cli.nn.loss import Task
+    from backprop_cli.nn.task import Task
 
     hints = get_type_hints(cls, localns={"Task": Task})
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}

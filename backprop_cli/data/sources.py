@@ -25,7 +25,7 @@ from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError, SettingPath
 
 if TYPE_CHECKING:
-    from backprop_cli.nn.loss import Task
+    from backprop_cli.nn.task import Task
 
 INPUTS = "features"
 """The word that, as ``target``, means the inputs themselves (a column of that name: ``[features]``)."""
@@ -179,12 +179,12 @@ def _targets_in(settings: DataSettings, format: Format) -> tuple[str, ...] | Non
 
 
 def _target_kind(task: Task) -> Kind:
-    return "label" if task in ("classes", "binary") else "number"
+    return "label" if task.has_classes else "number"
 
 
 def _first_kind(task: Task) -> Kind:
     """Numbers that are text throughout are told with the way out, a loss for classes, when the target is fitted."""
-    return "label" if task in ("classes", "binary") else "quantity"
+    return "label" if task.has_classes else "quantity"
 
 
 def _read(settings: DataSettings, base: Path, task: Task) -> Tables:

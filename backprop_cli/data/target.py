@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,7 @@ from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, mi
 from backprop_cli.data.table import Array, Cell, Table, Text, show
 from backprop_cli.errors import DataError, SettingError, listing
 from backprop_cli.nn.class_name import Places, exact, spelled
-from backprop_cli.nn.task import TASKS
-
-if TYPE_CHECKING:
-    from backprop_cli.nn.loss import Task
+from backprop_cli.nn.task import TASKS, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +42,12 @@ class FittedTarget:
         Raises: DataError for a value that is missing, is no number, or is a class that the train split does not have.
         """
         assert self.columns is not None
-        if self.task == "classes":
-            return _encode(table, self.columns[0], rows, self.classes[0])
-        if self.task == "binary":
-            pairs = zip(self.columns, self.classes, strict=True)
-            return np.stack([_encode(table, column, rows, pair) for column, pair in pairs], axis=1).astype(dtype)
+        if self.task.has_classes:
+            known = zip(self.columns, self.classes, strict=True)
+            codes = [_encode(table, column, rows, classes) for column, classes in known]
+            return codes[0] if self.task.is_multiclass else np.stack(codes, axis=1).astype(dtype)
         numbers = _numbers(table, self.columns, rows)
-        if self.task == "tokens":
+        if self.task.has_positions:
             return _whole(table, self.columns, rows, numbers)
         if numbers.shape[1] != len(self.names):
             raise DataError(f"{table.name}: a row has {numbers.shape[1]} target values, expected {len(self.names)}")
@@ -65,7 +61,7 @@ class FittedTarget:
     def encode_inputs(self, inputs: Array, place: str) -> Array:
         """The inputs (rows, ...) as their own targets, (rows, outputs)."""
         flat = inputs.reshape(len(inputs), -1)
-        if self.task == "binary" and (flat.min() < 0 or flat.max() > 1):
+        if self.task.has_classes and (flat.min() < 0 or flat.max() > 1):
             raise DataError(
                 f"{place}: inputs that are binary targets must be from 0 to 1, got {flat.min():.4g} to "
                 f"{flat.max():.4g}; use data.transform.numeric: min_max, or a loss for numbers"
@@ -116,18 +112,18 @@ def fit_target(table: Table, columns: Sequence[str], rows: Rows, task: Task, *, 
     """
     classes: tuple[tuple[Cell, ...], ...] = ()
     names = tuple(columns)
-    if task == "classes":
+    if task.is_multiclass:
         if len(columns) != 1:
             raise DataError(
                 f"{table.name}: class labels are one column, data.target names {len(columns)}: {listing(columns)}"
             )
         classes = (_classes(table, columns[0], rows),)
-    elif task == "binary":
+    elif task.has_classes:
         classes = tuple(_pair(table, column, rows, alone=len(columns) == 1) for column in columns)
-    elif task == "regression":
+    elif task.has_unit:
         names = tuple(name for column in columns for name in _names(table, column))
     plain = np.zeros(len(names)), np.ones(len(names))
-    scale = mean_and_deviation(_numbers(table, columns, rows)) if task == "regression" and standardize else plain
+    scale = mean_and_deviation(_numbers(table, columns, rows)) if task.has_unit and standardize else plain
     return FittedTarget(task, tuple(columns), names, classes, *scale)
 
 

@@ -23,7 +23,7 @@ from backprop_cli.memory import shortage
 from backprop_cli.nn.task import TOKENS
 
 if TYPE_CHECKING:
-    from backprop_cli.nn.loss import Task
+    from backprop_cli.nn.task import Task
 
 IGNORED = -1
 """The target of a place that counts nothing: there is no token there."""
@@ -42,7 +42,7 @@ def fit_text(
     is not of ``input_shape``, or ``tokens`` is None: the network looks none up.
     """
     assert settings.text is not None
-    if task != "tokens":
+    if not task.has_positions:
         reason = "the targets of a text are the tokens that come next; use loss: next_token"
         raise SettingError([(("loss",), reason)])
     shape = (settings.text.context,)

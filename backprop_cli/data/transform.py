@@ -22,7 +22,7 @@ from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.errors import DataError, SettingError, listing
 
 if TYPE_CHECKING:
-    from backprop_cli.nn.loss import Task
+    from backprop_cli.nn.task import Task
 
 UNCHECKED = np.errstate(invalid="ignore", over="ignore")
 """Turns off NumPy's warnings in functions that check their numbers and report the place of a bad one."""
@@ -96,7 +96,7 @@ class Transform:
 
         Shapes: float64 (rows, outputs)
         """
-        if self.target.task != "regression":
+        if not self.target.task.has_unit:
             return None
         if self.target.columns is not None:
             exact = self.target.numbers(table, rows)
@@ -279,14 +279,14 @@ def _with_inputs_as_target(
     task: Task,
 ) -> Transform:
     """An autoencoder's transform."""
-    if task in ("classes", "tokens"):
+    if task.has_labels:
         raise DataError(
             f"{table.name}: target: features goes with a loss for numbers or binary_cross_entropy, not with {task}"
         )
     names = tuple(name for feature in features for name in feature.names())
     plain = FittedTarget(task, None, names, (), np.zeros(len(names)), np.ones(len(names)))
     transform = Transform(features, plain, shape)
-    if settings.target == "none" or task != "regression":
+    if settings.target == "none" or not task.has_unit:
         return transform
     flat = transform.inputs(table, rows, dtype=np.float64).reshape(-1, len(names))
     return Transform(features, FittedTarget(task, None, names, (), *mean_and_deviation(flat)), shape)

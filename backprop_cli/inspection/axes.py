@@ -75,5 +75,5 @@ def axis_of(saved: TrainedNetwork, name: str, shape: tuple[int, ...], found: Exa
 
 
 def _output_names(saved: TrainedNetwork) -> list[str]:
-    classes = saved.classes if saved.recipe.loss.task == "classes" else None
+    classes = saved.classes if saved.recipe.loss.task.is_multiclass else None
     return [str(name) for name in classes or saved.recipe.loss.output_names(saved.target_names or ())]

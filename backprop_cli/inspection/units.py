@@ -46,7 +46,7 @@ def unit_of(saved: TrainedNetwork, name: str, units: Units) -> Unit:
         return Unit("network") if units == "network" else _of_inputs(saved)
     if name != PREDICTIONS:
         return Unit("network")
-    if saved.recipe.loss.task != "regression":
+    if not saved.recipe.loss.task.has_unit:
         return Unit("probability" if saved.recipe.loss.gives_probabilities else "network")
     return Unit("network") if units == "network" else Unit("data", _plain(_of_predictions(saved)))
 

@@ -241,7 +241,7 @@ def model_of(loaded: Loaded) -> Model:
 
 def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
     """The network for this data. Raises: ConfigError where it does not fit."""
-    positions = dataset.train.targets.shape[1] if loaded.config.loss.task == "tokens" else None
+    positions = dataset.train.targets.shape[1] if loaded.config.loss.task.has_positions else None
     return check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset), positions)
 
 
@@ -264,7 +264,7 @@ def _recipe(loaded: Loaded, dataset: Dataset, is_fitted: bool, fitted_weights: A
 
 def _class_weights(loaded: Loaded, dataset: Dataset) -> Array | None:
     """The configured class weights, from the counts of the train split; None if all are equal."""
-    if loaded.config.loss.task != "classes" or dataset.classes is None:
+    if not loaded.config.loss.task.is_multiclass or dataset.classes is None:
         return None
     return loaded.config.loss.class_weights(dataset.classes, dataset.class_counts())
 

@@ -141,13 +141,13 @@ class Evaluator:
     @property
     def batch(self) -> int:
         """Examples a run: fewer where an example has many positions."""
-        if self.recipe.loss.task != "tokens":
+        if not self.recipe.loss.task.has_positions:
             return BATCH
         return max(BATCH // self.recipe.model.output_shape[0], BATCH // 16)
 
     def token_counts(self) -> TokenCounts | None:
         """Nothing counted yet; None where the loss is not for tokens."""
-        return TokenCounts(self.recipe.model.output_shape[-1]) if self.recipe.loss.task == "tokens" else None
+        return TokenCounts(self.recipe.model.output_shape[-1]) if self.recipe.loss.task.has_positions else None
 
     def predict(self, batches: Iterable[Array]) -> Iterator[Array]:
         """Predictions for batches of inputs: probabilities, or numbers in the target's own unit."""
@@ -163,7 +163,7 @@ class Evaluator:
     def predictions(self, outputs: Array, targets: Array | Windows, exact: Array | None = None) -> Predictions:
         """What metrics are computed from, in the target's own unit. ``exact``: the targets before they were rounded."""
         loss, known = self.recipe.loss, np.asarray(targets) if exact is None else exact
-        known = self.untransform(known) if loss.task == "regression" and exact is None else known
+        known = self.untransform(known) if loss.task.has_unit and exact is None else known
         return Predictions(loss.task, self._in_unit(outputs), known, levels=loss.levels)
 
     def measure(self, predictions: Predictions) -> dict[str, float]:
@@ -173,7 +173,7 @@ class Evaluator:
     def _in_unit(self, outputs: Array) -> Array:
         """Outputs in the target's own unit; of several quantiles each like the target."""
         loss = self.recipe.loss
-        if loss.task != "regression":
+        if not loss.task.has_unit:
             return outputs
         count = len(loss.levels)
         if count < 2:

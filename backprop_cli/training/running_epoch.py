@@ -30,7 +30,7 @@ class RunningEpoch:
         self.tokens: TokenCounts | None = None  # where the loss is for tokens and there are metrics
         if not spec.metrics:
             state.predictions = state.tokens = None
-        elif spec.recipe.loss.task == "tokens":
+        elif spec.recipe.loss.task.has_positions:
             self.tokens = TokenCounts(spec.recipe.model.output_shape[-1], state.tokens)
             state.tokens = self.tokens.sums
         elif state.predictions is None:

@@ -49,7 +49,7 @@ class Bound:
         self.run = self._runner(spec, state, plan)
         loss = spec.recipe.loss
         # Of all other targets a batch has as many as examples; to ask costs as much as a small NumPy call.
-        self.count = partial(loss.count, self.inputs[TARGETS]) if loss.task == "tokens" else None
+        self.count = partial(loss.count, self.inputs[TARGETS]) if loss.task.has_positions else None
 
     def _runner(self, spec: TrainingSpec, state: State, plan: StepPlan) -> Callable[[Array, int], None]:
         # With "clip" NumPy writes into `out` directly; the indexes are in range by construction. The method, called
@@ -179,7 +179,7 @@ class Updates:
     def _count(self, index: Array) -> int:
         """How many costs a batch of these examples is the mean of."""
         loss = self.spec.recipe.loss
-        return loss.count(self.spec.train.targets[index]) if loss.task == "tokens" else len(index)
+        return loss.count(self.spec.train.targets[index]) if loss.task.has_positions else len(index)
 
     def _update(
         self, epoch: RunningEpoch, bound: Bound, start: int, before: Sequence[float], until: float, deadline: float

@@ -17,6 +17,7 @@ from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError
+from backprop_cli.nn.task import task_of
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 WHOLE = {"split": {"validation": 0, "test": 0}, "transform": {"numeric": "none"}}
@@ -391,7 +392,7 @@ def test_the_data_sets_that_come_with_it(name: str, target: str, task, rows: int
     settings = DataSettings.model_validate(
         {"source": f"{name}.csv", "target": target, "transform": {"missing": "most_frequent"}}
     )
-    data: Dataset = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task=task)
+    data: Dataset = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task=task_of(task))
     assert sum(map(len, data.splits.values())) == rows
     assert data.train.inputs.shape[1] == width
     assert data.classes == classes

@@ -19,9 +19,10 @@ import resource, sys, time
 from pathlib import Path
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.settings import DataSettings
+from backprop_cli.nn.task import REGRESSION
 start = time.process_time()
 data = load_dataset(
-    DataSettings(source="big.csv", target="c19"), base=Path(sys.argv[1]), seed=0, dtype="float32", task="regression"
+    DataSettings(source="big.csv", target="c19"), base=Path(sys.argv[1]), seed=0, dtype="float32", task=REGRESSION
 )
 seconds = time.process_time() - start
 print(sum(map(len, data.splits.values())), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

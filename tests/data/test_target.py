@@ -11,6 +11,7 @@ import pytest
 from backprop_cli.data.table import Numbers, Table, Text
 from backprop_cli.data.target import FittedTarget, fit_target
 from backprop_cli.errors import DataError
+from backprop_cli.nn.task import task_of
 
 
 def table_of(name: str = "data.csv", **columns: Any) -> Table:
@@ -28,7 +29,7 @@ def table_of(name: str = "data.csv", **columns: Any) -> Table:
 
 def fit(table: Table, task: Any, rows: Any = None, *, standardize: bool = False) -> FittedTarget:
     rows = None if rows is None else np.asarray(rows)
-    return fit_target(table, list(table.columns), rows, task, standardize=standardize)
+    return fit_target(table, list(table.columns), rows, task_of(task), standardize=standardize)
 
 
 def encode(target: FittedTarget, table: Table) -> np.ndarray:

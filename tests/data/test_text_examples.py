@@ -15,6 +15,7 @@ from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError
+from backprop_cli.nn.task import TOKENS
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 TEXT = "".join(chr(97 + i % 26) + ("\n" if i % 10 == 9 else "") for i in range(200))  # 220 characters in 20 lines
@@ -187,7 +188,7 @@ def test_messages_about_other_files(load: Load, text: str, flowers: str, folder:
 def test_the_plays_of_shakespeare() -> None:
     """As in nanoGPT, but for one character: 1,003,855 to train on, 111,539 held out, 65 different ones."""
     settings = DataSettings.model_validate({"source": "tiny_shakespeare.txt", "split": {"validation": 0.1, "test": 0}})
-    data = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task="tokens", tokens=65)
+    data = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task=TOKENS, tokens=65)
     assert data.classes is not None
     assert len(data.classes) == 65
     assert (len(data.train), len(data.splits["validation"])) == (1003854 // 64, 111538 // 64 + 1)

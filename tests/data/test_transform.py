@@ -16,6 +16,7 @@ from backprop_cli.data.settings import TransformSettings
 from backprop_cli.data.table import Numbers, Table, Text
 from backprop_cli.data.transform import Transform, fit_transform
 from backprop_cli.errors import DataError
+from backprop_cli.nn.task import REGRESSION
 
 
 def text_column(*cells: str | None) -> Text:
@@ -37,7 +38,7 @@ def fit(table: Table, train: Any = None, input_shape: Any = None, **keys: Any) -
         None,
         None if train is None else np.asarray(train),
         settings=TransformSettings(**keys),
-        task="regression",
+        task=REGRESSION,
         input_shape=input_shape,
     )
 

@@ -27,7 +27,7 @@ from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.stream import stream_inputs
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
-from backprop_cli.nn.loss import Task
+from backprop_cli.nn.task import task_of
 from backprop_cli.session.checked_plugins import read_config
 from backprop_cli.session.experiment import network_of
 
@@ -41,22 +41,23 @@ _COLUMNS: dict[str, list[Any]] = {
 _FITTED: dict[str, Transform] = {}
 
 
-def _reader(task: Task = "classes", **keys: Any) -> Callable[[Path], object]:
+def _reader(task: str = "classes", **keys: Any) -> Callable[[Path], object]:
     """What ``train`` reads of a file, and what ``predict`` does with a network trained on the first sound one."""
     word = str((task, keys))
 
     def read(path: Path) -> None:
         settings = DataSettings.model_validate({"source": path.name, **keys})
         known_input_shape(settings, path.parent)
+        kind = task_of(task)
         tokens = 128 if task == "tokens" else None
         if word not in _FITTED:
-            dataset = load_dataset(settings, base=path.parent, seed=0, dtype="float32", task=task, tokens=tokens)
+            dataset = load_dataset(settings, base=path.parent, seed=0, dtype="float32", task=kind, tokens=tokens)
             _FITTED.setdefault(word, dataset.transform)
         if word in _FITTED and task != "tokens":
             with suppress(DataError):
                 for _ in stream_inputs(path, _FITTED[word], dtype="float32"):
                     pass
-        load_dataset(settings, base=path.parent, seed=0, dtype="float32", task=task, tokens=tokens)
+        load_dataset(settings, base=path.parent, seed=0, dtype="float32", task=kind, tokens=tokens)
 
     return read
 
