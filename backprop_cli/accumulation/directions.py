@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from backprop_cli.accumulation.vectorize import vectorized
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.autodiff.transforms import dependent, vectorized
+from backprop_cli.autodiff.transforms import dependent
 from backprop_cli.autodiff.value import Value, input_, toposort
 from backprop_cli.execution.passes import simplified, simplify
 from backprop_cli.execution.plan import Plan

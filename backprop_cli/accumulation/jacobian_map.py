@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from backprop_cli.accumulation.local_jacobian import Local
+from backprop_cli.accumulation.vectorize import vectorized
 from backprop_cli.autodiff.families import broadcast, reshaped
-from backprop_cli.autodiff.transforms import vectorized
 from backprop_cli.autodiff.value import Value, constant, input_
 
 _MOST_STEPS = 16

@@ -15,6 +15,7 @@ import numpy as np
 
 from backprop_cli.accumulation.jacobian_map import Identity, JacobianMap, LocalMap
 from backprop_cli.accumulation.local_jacobian import Local, Structure, positions
+from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff.transforms import check_inexact, dependent
 from backprop_cli.autodiff.value import Value, toposort
 
@@ -152,7 +153,7 @@ class Linearized:
             operands = [x for x in dict.fromkeys(node.inputs) if x in active]
             if node.op is None or not operands or node not in active:
                 continue
-            structures = node.op.local(node.inputs, node)
+            structures = local_jacobians(node.op, node.inputs, node)
             here = self._add(node)
             for operand in operands:
                 found = [s for s, x in zip(structures, node.inputs, strict=True) if x is operand and s is not None]

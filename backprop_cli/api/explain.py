@@ -11,6 +11,7 @@ import numpy as np
 
 from backprop_cli.accumulation.jacobians import Accumulation, accumulation, gradient_costs
 from backprop_cli.accumulation.local_jacobian import Local
+from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff import Value
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
@@ -93,7 +94,7 @@ def _nodes(traced: Traced) -> list[dict[str, Any]]:
     for node, name in traced.names.items():
         if node.op is None:
             continue
-        structures = node.op.local(node.inputs, node)
+        structures = local_jacobians(node.op, node.inputs, node)
         entries = [
             _local(traced.names.get(x, "constant"), node, x, structure)
             for x, structure in zip(node.inputs, structures, strict=True)

@@ -84,7 +84,7 @@ from backprop_cli.autodiff.spatial import (
     repeat,
 )
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
-from backprop_cli.autodiff.transforms import gradients, hessian_products, jacobian, jvp, vectorized, vjp
+from backprop_cli.autodiff.transforms import gradients, hessian_products, jvp, vjp
 from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
 
 __all__ = [
@@ -126,7 +126,6 @@ __all__ = [
     "hessian_products",
     "input_",
     "interpolate",
-    "jacobian",
     "jvp",
     "less",
     "log",
@@ -166,7 +165,6 @@ __all__ = [
     "toposort",
     "transpose",
     "variance",
-    "vectorized",
     "vjp",
     "where",
 ]  # fmt: skip

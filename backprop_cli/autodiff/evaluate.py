@@ -1,4 +1,4 @@
-"""The eager evaluator: every value computed into memory of its own. The plan's oracle, equal to it bit for bit."""
+"""The eager evaluator: every value computed into memory of its own. A plan gives the same bits, faster."""
 
 from __future__ import annotations
 
@@ -12,24 +12,21 @@ from backprop_cli.autodiff.value import Value, toposort
 from backprop_cli.errors import ShapeError, UsageError
 
 
-def compute(op: Op, operands: Sequence[Array], poison: bool = False) -> Array:
-    """One op on arrays: a view where it can be one, else a new array (filled with NaN first, if ``poison``)."""
-    if op.is_view:
-        view = op.view(operands[0])
-        if view is not None:
-            return view
-    specs = [spec_of(x) for x in operands]
-    spec = op.shape(*specs)
-    out = np.full(spec.shape, np.nan, spec.dtype) if poison and spec.is_inexact else np.empty(spec.shape, spec.dtype)
-    scratch = tuple(np.empty(s.shape, s.dtype) for s in op.scratch(*specs))
-    op.bind(*operands, out=out, scratch=scratch)()
+def compute(op: Op, operands: Sequence[Array]) -> Array:
+    """One op on arrays: a view if it can be one, else a new array."""
+    view = op.view(operands[0]) if op.is_view else None
+    if view is not None:
+        return view
+    spec = op.shape(*map(spec_of, operands))
+    out = np.empty(spec.shape, spec.dtype)
+    op.eval(*operands, out=out)
     return out
 
 
 def evaluate(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Array]:
     """The arrays of ``outputs`` for these inputs. Results may be views of each other or of the feed.
 
-    Any value can be fed; what only a fed value needs is not computed.
+    Any value can be fed; values that only a fed value needs are not computed.
 
     Raises:
         UsageError: an input that the outputs need is not fed.

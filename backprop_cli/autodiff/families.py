@@ -1,43 +1,50 @@
-"""Families of ops: where mathematics has one derivative rule, there is one rule for both modes."""
+"""Families of ops: where mathematics has one derivative rule, one rule makes both modes.
+
+===========  ================================  ========================================================
+family       its ops state                     forward ``out_dot``, reverse ``x_bar``
+===========  ================================  ========================================================
+Elementwise  ``partials``: d out / d x_k       ``sum_k partial_k * x_dot_k``; ``ct * partial_k``
+Linear       ``transpose``: A^T                ``A x_dot``, the op itself; ``A^T ct``
+Bilinear     ``transpose_left``, ``..._right`` ``x_dot * y + x * y_dot``; both transposes
+Constant     nothing                           0
+===========  ================================  ========================================================
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.accumulation.local_jacobian import Local
-from backprop_cli.autodiff.op import OPS, Op, common_dtype, in_brackets, zeros_of
-from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.op import OPS, Op, common_dtype
+from backprop_cli.autodiff.spec import Spec
 from backprop_cli.autodiff.value import Value, constant
 from backprop_cli.errors import ShapeError
-from backprop_cli.execution.element_expression import Loop
-from backprop_cli.execution.kernels.calls import in_turn, into
 
 Partial = Value | float | None
-"""A partial derivative: a value, a plain number, or None where the result does not depend on the operand."""
+"""A partial derivative: a value, a plain number, or None if the result does not depend on the operand."""
 
 
 class Elementwise(Op):
-    """``out[i] = f(x[i], y[i], ...)`` with NumPy's broadcasting; states its partial derivatives.
+    """``out[i] = f(x[i], y[i], ...)`` with NumPy's broadcasting.
 
-    Forward: ``out_dot = sum_k partial_k * x_dot_k``. Reverse: ``x_bar_k = unbroadcast(ct * partial_k)``.
+    An op states its partial derivatives, elementwise, and either a ``ufunc`` or an ``eval``.
     """
 
     ufunc: ClassVar[np.ufunc | None] = None
     expression: ClassVar[str] = ""
-    """The function of one element, as in ``Loop.expression``; without it the op is NumPy's."""
-    in_place: ClassVar[bool] = True
+    """The function of one element, for compiled steps and for formulas: ``"{0} + {1}"``, ``"exp({0})"``.
+
+    Python with the functions of ``math``; ``{0}``, ``{1}``, ... stand for the operands, ``{zero}`` and ``{one}`` for
+    numbers of the result's precision. An op without one is left to NumPy.
+    """
 
     def partials(self, *x: Any, **result: Any) -> tuple[Partial, ...]:
-        """``partials(x, y, out=out)``: ``d out / d x_k`` for every operand, elementwise."""
+        """``partials(x, y, out=out)``: ``d out / d x_k`` for every operand."""
         raise NotImplementedError
 
     def shape(self, *x: Spec) -> Spec:
-        """NumPy's broadcasting of the operands' shapes."""
         try:
             shape = np.broadcast_shapes(*(s.shape for s in x))
         except ValueError:
@@ -45,138 +52,65 @@ class Elementwise(Op):
             raise ShapeError(self, "shapes do not broadcast", **given) from None
         return Spec(shape, common_dtype(self, *x))
 
-    def eval(self, *x: Any, **memory: Any) -> None:
-        """Call the ufunc."""
+    def eval(self, *x: Any, **result: Any) -> None:
         assert self.ufunc is not None
-        self.ufunc(*x, out=memory["out"])
-
-    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
-        """The bare ufunc with its arrays: nothing stands between the plan and NumPy.
-
-        Arrays that broadcast are repeated before, where the result is small: 0.2 to 0.5 us, and NumPy goes through
-        arrays of one shape in 0.2 where its iterator for others takes 0.9.
-        """
-        if not self._is_bare():
-            return super().bind(*x, out=out, scratch=scratch)
-        assert self.ufunc is not None
-        operands, calls = list(x), []
-        repeated = (k for k, array in enumerate(x) if _is_repeated(array, out))
-        for k, room in zip(repeated, scratch, strict=False):
-            if x[k].flags.c_contiguous:  # else NumPy would take from a copy
-                operands[k] = room
-                calls.append(partial(x[k].take, _places(x[k].shape, out.shape), None, room, "clip"))
-        last = into(self.ufunc, *operands, out=out)
-        return in_turn([*calls, last]) if calls else last
-
-    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
-        """A small result's operands that broadcast, in its shape."""
-        if not self._is_bare() or len({spec.shape for spec in x}) == 1:
-            return ()
-        shape = np.broadcast_shapes(*(spec.shape for spec in x))
-        return tuple(spec.with_shape(shape) for spec in x if _is_repeated(spec, spec.with_shape(shape)))
-
-    def _is_bare(self) -> bool:
-        return self.ufunc is not None and type(self).eval is Elementwise.eval
-
-    def loop(self, *x: Array, out: Array) -> Loop | None:
-        """The expression over the shape of the result."""
-        if not self.expression:
-            return None
-        return Loop(self.expression, tuple(np.broadcast_to(array, out.shape) for array in x), out)
+        self.ufunc(*x, **result)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """Sum of partials times tangents."""
         total: Value | None = None
-        for part, tangent in zip(self.partials(*primals, out=out), tangents, strict=True):
-            if part is not None and tangent is not None:
-                term = scaled(tangent, part)
+        for partial, tangent in zip(self.partials(*primals, out=out), tangents, strict=True):
+            if partial is not None and tangent is not None:
+                term = scaled(tangent, partial)
                 total = term if total is None else total + term
         return None if total is None else broadcast(total, out.shape)
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """Cotangent times partials, summed over broadcast axes; by a number is multiplied what is left of the sum."""
+        # The derivative by a broadcast operand is summed over its repetitions. A partial that is a number is a factor
+        # of that sum, which has fewer elements than its terms.
         return tuple(
             None
-            if part is None
-            else scaled(unbroadcast(cotangent, x.shape), part)
-            if isinstance(part, float)
-            else unbroadcast(scaled(cotangent, part), x.shape)
-            for x, part in zip(primals, self.partials(*primals, out=out), strict=True)
+            if partial is None
+            else scaled(unbroadcast(cotangent, x.shape), partial)
+            if isinstance(partial, float)
+            else unbroadcast(scaled(cotangent, partial), x.shape)
+            for x, partial in zip(primals, self.partials(*primals, out=out), strict=True)
         )
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """One element each; an entry of 1 or -1 where the partial is that number."""
-        parts = self.partials(*primals, out=out)
-        return tuple(_one_each(x, part, out) for x, part in zip(primals, parts, strict=True))
-
-    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-        """Broadcasting, with axes of size 1 where the operand has fewer than the others."""
-        axes = max(v.ndim - is_mapped for v, is_mapped in zip(x, mapped, strict=True))
-        return self(*(aligned(v, axes + 1) if is_mapped else v for v, is_mapped in zip(x, mapped, strict=True)))
-
-    def written(self, *operands: str) -> str:
-        """With the sign of its ``expression`` between the operands, where it has one."""
-        sign = self.expression.removeprefix("{0} ").removesuffix(" {1}")
-        if f"{{0}} {sign} {{1}}" != self.expression:
-            return super().written(*operands)
-        left, right = operands
-        return f"{left if sign == '+' else in_brackets(left)} {sign} {in_brackets(right)}"
-
-    def simplify(self, *x: Value) -> Value | None:
-        """Work on what was broadcast, not on its repetitions; broadcast the result if nothing else does.
-
-        Work in the order in which transposed operands lie in memory, and transpose the result.
-        """
-        bare = tuple(v.inputs[0] if isinstance(v.op, OPS["broadcast_to"]) else v for v in x)
-        if bare != x:
-            return broadcast(self(*bare), np.broadcast_shapes(*(v.shape for v in x)))
-        shape = np.broadcast_shapes(*(v.shape for v in x))
-        order = _order_in_memory([v for v in x if v.shape == shape])
-        if order is None:
-            return None
-        there, back = OPS["transpose"](order), OPS["transpose"](inverse(order))
-        result: Value = there(self(*(v if v.ndim == 0 else back(_led(v, len(shape))) for v in x)))
-        return result
 
 
 class Linear(Op):
-    """Linear in all its operands together, so its forward rule is itself."""
+    """``out = A (x, y, ...)``: linear in all its operands together, so its forward rule is the op itself."""
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
-        """``A^T ct`` for every operand; ``x`` is there for its spec only."""
+        """``A^T ct`` for every operand; of ``x`` only the specs are read."""
         raise NotImplementedError
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """The op on the tangents."""
         if all(t is None for t in tangents):
             return None
         return self(*(zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)))
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """The transpose."""
         return self.transpose(cotangent, *primals)
 
 
 class Bilinear(Op):
-    """Linear in each of two operands: ``d(x * y) = dx * y + x * dy``."""
+    """``out = x * y`` for any product ``*`` that is linear in each of its operands: matrix products, convolutions."""
 
     def transpose_left(self, cotangent: Value, x: Value, y: Value) -> Value:
-        """Cotangent of x."""
+        """The cotangent of x."""
         raise NotImplementedError
 
     def transpose_right(self, cotangent: Value, x: Value, y: Value) -> Value:
-        """Cotangent of y."""
+        """The cotangent of y."""
         raise NotImplementedError
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """The product rule."""
         (x, y), (x_dot, y_dot) = primals, tangents
         left = None if x_dot is None else self(x_dot, y)
         right = None if y_dot is None else self(x, y_dot)
         return left + right if left is not None and right is not None else left if right is None else right
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """Both transposes."""
         x, y = primals
         return self.transpose_left(cotangent, x, y), self.transpose_right(cotangent, x, y)
 
@@ -185,73 +119,13 @@ class Constant(Op):
     """Constant for every derivative: by definition, or but for its jumps."""
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """None."""
         return None
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """None."""
-        return (None,) * len(primals)
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """None."""
         return (None,) * len(primals)
 
 
-_SMALL = 768
-"""Elements of a result up to which its operands are repeated before."""
-
-
-def _is_repeated(x: Spec | Array, out: Spec | Array) -> bool:
-    return 1 < x.size < out.size <= _SMALL
-
-
-@cache
-def _places(shape: tuple[int, ...], to: tuple[int, ...]) -> Array:
-    """Where in an array of a shape each element is found that it has in another."""
-    return np.ascontiguousarray(np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), to))
-
-
-def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
-    if part is None or not x.spec.is_inexact:
-        return None
-    reads = np.broadcast_to(np.arange(x.size).reshape(x.shape), out.shape).reshape(out.size, 1)
-    zeros = zeros_of(part) if isinstance(part, Value) else None
-    if zeros is not None:
-        reads = np.where(np.broadcast_to(zeros, out.shape).reshape(out.size, 1), -1, reads)
-    is_unit = isinstance(part, float) and abs(part) == 1.0
-    return Local(reads, is_unit, x.size, -1 if is_unit and part == -1.0 else 1)
-
-
-def batched(size: int, x: Sequence[Value], mapped: Sequence[bool]) -> list[Value]:
-    """The operands of ``vectorize``, of which those that are not ``mapped`` are repeated along the new first axis."""
-    return [v if is_mapped else broadcast(v, (size, *v.shape)) for v, is_mapped in zip(x, mapped, strict=True)]
-
-
-def aligned(x: Value, ndim: int) -> Value:
-    """``x`` with axes of size 1 behind its first one, so that it has ``ndim``."""
-    return reshaped(x, (x.shape[0], *(1,) * (ndim - x.ndim), *x.shape[1:]))
-
-
-def _order_in_memory(x: Sequence[Value]) -> tuple[int, ...] | None:
-    """The order in which transposed operands lie in memory, where there is one; None is that of their axes.
-
-    Where others are not transposed, either they or those are read across memory. What has its batch last keeps it
-    there: it is an image, and who reads it next wants it so. (Back to front it is not so: each would undo the other.)
-    """
-    orders = {v.op.perm if isinstance(v.op, OPS["transpose"]) else None for v in x}
-    if None in orders and all(perm is None or perm[0] == len(perm) - 1 > perm[-1] > 0 for perm in orders):
-        orders.remove(None)
-    return orders.pop() if len(orders) == 1 else None
-
-
-def _led(x: Value, ndim: int) -> Value:
-    """``x`` with axes of size 1 before its first one, so that it has ``ndim``."""
-    return reshaped(x, (*(1,) * (ndim - x.ndim), *x.shape))
-
-
-def inverse(order: Sequence[int]) -> tuple[int, ...]:
-    """The order of axes that undoes ``order``."""
-    return tuple(order.index(axis) for axis in range(len(order)))
+# The words that rules are written in. Three of them make ops by name, since the ops are built on this module.
 
 
 def scaled(value: Value, factor: Value | float) -> Value:
@@ -264,18 +138,23 @@ def scaled(value: Value, factor: Value | float) -> Value:
     return value * factor
 
 
+def inverse(order: Sequence[int]) -> tuple[int, ...]:
+    """The order of axes that undoes ``order``."""
+    return tuple(order.index(axis) for axis in range(len(order)))
+
+
 def broadcast(x: Value, shape: tuple[int, ...]) -> Value:
-    """``x`` in a larger shape by NumPy's rules; ``x`` itself where it has it."""
+    """``x`` repeated to a larger shape by NumPy's rules."""
     return x if x.shape == shape else OPS["broadcast_to"](shape)(x)
 
 
 def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
-    """``x`` in another shape of the same size; ``x`` itself where it has it."""
+    """The elements of ``x`` in another shape."""
     return x if x.shape == shape else OPS["reshape"](shape)(x)
 
 
 def unbroadcast(cotangent: Value, shape: tuple[int, ...]) -> Value:
-    """Transpose of broadcasting: sum over the axes along which a ``shape`` was repeated."""
+    """The transpose of ``broadcast``: the sum over the axes along which an array of ``shape`` was repeated."""
     if cotangent.shape == shape:
         return cotangent
     lead = cotangent.ndim - len(shape)

@@ -28,7 +28,7 @@ from backprop_cli.autodiff.ops.copies import Cast, Copy, StopGradient
 from backprop_cli.autodiff.ops.error_function import Erf
 from backprop_cli.autodiff.ops.exponential import Cos, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Softplus, Tanh
 from backprop_cli.autodiff.ops.linalg import Matmul
-from backprop_cli.autodiff.ops.parts import Concat, Slice
+from backprop_cli.autodiff.ops.pieces import Concat, Slice
 from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.rows import TakeRows
 from backprop_cli.autodiff.ops.shape import BroadcastTo, Reshape, Transpose

@@ -12,8 +12,7 @@ import numpy as np
 from backprop_cli.autodiff.families import inverse
 from backprop_cli.autodiff.functions import broadcast_to, matmul, mean, reshape, transpose
 from backprop_cli.autodiff.ops.convolution import Convolution, ConvolutionTranspose, Pairs
-from backprop_cli.autodiff.ops.pooling import MaxPool
-from backprop_cli.autodiff.ops.window_sum import WindowSum
+from backprop_cli.autodiff.ops.pooling import MaxPool, WindowSum
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value, constant
 

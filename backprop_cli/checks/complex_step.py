@@ -10,6 +10,7 @@ from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.autodiff.op import Op
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value, toposort
+from backprop_cli.checks.continuation import eval_complex
 from backprop_cli.errors import UsageError
 
 STEP = 1e-20
@@ -66,5 +67,5 @@ def continued(op: Op, operands: Sequence[Array], shape: tuple[int, ...]) -> Arra
     if view is not None:
         return view
     out = np.empty(shape, np.complex128)
-    op.eval_complex(*operands, out=out)
+    eval_complex(op, *operands, out=out)
     return out

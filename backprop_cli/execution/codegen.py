@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.execution.element_expression import Loop
+from backprop_cli.execution.element_loop import ElementLoop
 
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # of CBLAS
 
@@ -23,7 +23,7 @@ class Assignment:
     ``kept``: whether the result goes to memory.
     """
 
-    loop: Loop
+    loop: ElementLoop
     made: tuple[int | None, ...]
     numbers: tuple[float | None, ...]
     kept: bool

@@ -13,7 +13,7 @@ from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
 from backprop_cli.execution.codegen import Assignment, Assignments, Product
-from backprop_cli.execution.element_expression import Loop
+from backprop_cli.execution.element_loop import ElementLoop, element_loop
 from backprop_cli.execution.native import blas
 
 FEW = 256
@@ -109,7 +109,7 @@ class _Finder:
         else:
             self._join(position, node, loop)
 
-    def _join(self, position: int, node: Value, loop: Loop) -> None:
+    def _join(self, position: int, node: Value, loop: ElementLoop) -> None:
         places = self._places(node, loop)
         alone = bool(loop.start) or places is None
         if alone or not self._group.takes(loop.out.shape, places or {}):
@@ -118,7 +118,7 @@ class _Finder:
         self._group.members.append((position, node))
         self._group.places |= places or {}
 
-    def _places(self, node: Value, loop: Loop) -> dict[Value, Place] | None:
+    def _places(self, node: Value, loop: ElementLoop) -> dict[Value, Place] | None:
         """Where the loop touches each memory; None where it touches one at two places."""
         found: dict[Value, Place] = {}
         for value, array in [*zip(node.inputs, loop.operands, strict=False), (node, loop.out)]:
@@ -132,12 +132,12 @@ class _Finder:
         return found
 
 
-def _loop_of(node: Value, arrays: Mapping[Value, Array]) -> Loop | None:
+def _loop_of(node: Value, arrays: Mapping[Value, Array]) -> ElementLoop | None:
     assert node.op is not None
-    return node.op.loop(*(arrays[operand] for operand in node.inputs), out=arrays[node])
+    return element_loop(node.op, *(arrays[operand] for operand in node.inputs), out=arrays[node])
 
 
-def _compiles(node: Value, loop: Loop) -> bool:
+def _compiles(node: Value, loop: ElementLoop) -> bool:
     if loop.calls_library and node.size > FEW:
         return False
     return all(array.dtype.name in _DTYPES for array in (*loop.operands, loop.out))

@@ -15,6 +15,8 @@ from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.autodiff.op import Op
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.value import Value, constant, scope, toposort
+from backprop_cli.execution.costs import multiplications
+from backprop_cli.execution.identities import cheaper
 from backprop_cli.execution.shared_products import Joined, find_sums, merged
 
 _FOLD_LIMIT = 64
@@ -88,7 +90,7 @@ class _Rebuilder:
         arrays = [operand.array for operand in operands if operand.array is not None]
         if len(arrays) == len(operands) and node.size <= (1 if op.is_view else _FOLD_LIMIT):
             return self._merged(constant(np.array(compute(op, arrays))))
-        better = op.simplify(*operands)
+        better = cheaper(op, *operands)
         if better is None:
             better = self.joined.part(node)
         return self._merged(node) if better is None or self._repeats_work(better, operands) else self._absorbed(better)
@@ -111,7 +113,7 @@ class _Rebuilder:
 
 
 def _is_product(value: Value) -> bool:
-    return value.op is not None and value.op.multiplications(*(x.spec for x in value.inputs)) > 0
+    return value.op is not None and multiplications(value.op, *(x.spec for x in value.inputs)) > 0
 
 
 def _key(node: Value) -> Any:

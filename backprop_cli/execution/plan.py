@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.autodiff.ops.copies import Copy
-from backprop_cli.autodiff.ops.parts import Concat
+from backprop_cli.autodiff.ops.pieces import Concat
 from backprop_cli.autodiff.ops.shape import Reshape
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution import kernels
 from backprop_cli.execution.arena import FOREVER, Storage, aligned, lower_bound, pack
-from backprop_cli.execution.kernels.calls import flat
 from backprop_cli.execution.native import linked
 from backprop_cli.execution.nests import Nest, find_nests
 from backprop_cli.execution.passes import numbers_first
@@ -190,7 +190,7 @@ def _find_lifetimes(program: Program, layout: _Layout, inputs: Mapping[str, Arra
         storage.use(last_use.get(node, position))
         layout.storage[node] = storage
         layout.scratch[node] = tuple(
-            Storage(spec, position, position) for spec in node.op.scratch(*(x.spec for x in node.inputs))
+            Storage(spec, position, position) for spec in kernels.scratch(node.op, *(x.spec for x in node.inputs))
         )
 
 
@@ -239,7 +239,7 @@ def _may_overwrite(new: Value, old: Value, layout: _Layout) -> bool:
     if last < position:
         return True
     readers = [operand for operand in new.inputs if layout.base[operand] is old]
-    return last == position and new.op.in_place and all(operand is old for operand in readers)
+    return last == position and kernels.runs_in_place(new.op) and all(operand is old for operand in readers)
 
 
 def _storage_for(node: Value, position: int, layout: _Layout) -> Storage:
@@ -261,7 +261,7 @@ def _dying_operand(node: Value, position: int, layout: _Layout) -> Storage | Non
     Not of single numbers, of which NumPy makes copies then: 0.6 us instead of 0.2.
     """
     assert node.op is not None
-    if not node.op.in_place or node.size == 1:
+    if not kernels.runs_in_place(node.op) or node.size == 1:
         return None
     for operand in node.inputs:
         storage = layout.storage[layout.base[operand]]
@@ -348,4 +348,4 @@ def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[
             for i, (slot, x) in enumerate(zip(slots, operands, strict=True))
             if i not in here
         ]
-    return list(flat(node.op.bind(*operands, out=values[node], scratch=_scratch(node, layout))))
+    return list(kernels.flat(kernels.bind(node.op, *operands, out=values[node], scratch=_scratch(node, layout))))

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backprop_cli.autodiff.ops.arithmetic import Add
-from backprop_cli.autodiff.ops.parts import Concat, Pad, Slice
+from backprop_cli.autodiff.ops.pieces import Concat, Pad, Slice
 from backprop_cli.autodiff.value import Value
+from backprop_cli.execution.identities import summand, summed
 
 
 def find_sums(order: Sequence[Value], users: Mapping[Value, int]) -> dict[Value, list[Value]]:
@@ -121,12 +122,12 @@ def merged(terms: Iterable[Value]) -> list[Value]:
     """
     groups: dict[object, list[Value]] = {}
     for number, term in enumerate(terms):
-        common = None if term.op is None else term.op.summand(*term.inputs)
+        common = None if term.op is None else summand(term.op, *term.inputs)
         groups.setdefault(number if common is None else (term.spec, type(term.op), term.layer, common), []).append(term)
     return [value for group in groups.values() for value in _summed(group)]
 
 
 def _summed(group: Sequence[Value]) -> Sequence[Value]:
     op = group[0].op
-    total = None if len(group) == 1 or op is None else op.summed(*group)
+    total = None if len(group) == 1 or op is None else summed(op, *group)
     return group if total is None else [total]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
-from backprop_cli.execution.kernels.calls import Call, flat
+from backprop_cli.execution.kernels import Call, bind, flat
 
 BLOCK = 65_536
 """Elements a block: 256 kB of float32. Smaller ones cost calls, larger ones memory."""
@@ -54,7 +54,7 @@ class Chain:
                 assert node.op is not None
                 operands = [pieces[id(values[operand])] for operand in node.inputs]
                 memory = tuple(array[: stop - start] for array in scratch[node])
-                calls += flat(node.op.bind(*operands, out=pieces[id(values[node])], scratch=memory))
+                calls += flat(bind(node.op, *operands, out=pieces[id(values[node])], scratch=memory))
         return calls
 
     def _piece(self, array: Array, start: int, stop: int) -> Array:

@@ -16,7 +16,9 @@ import numpy as np
 
 from backprop_cli.accumulation.jacobians import Accumulation
 from backprop_cli.accumulation.local_jacobian import Local, added, composed
+from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff import Array, Value, constant, evaluate, gradients, input_, scope, toposort
+from backprop_cli.inspection.formula import written
 from backprop_cli.training.step_program import Recipe
 
 LOSS = "loss"
@@ -210,7 +212,7 @@ class Named:
     def _depend(self, variable: Value, node: Value, path: Local | None) -> None:
         """Find what the variable is computed from, through values without a symbol."""
         assert node.op is not None
-        for operand, local in zip(node.inputs, node.op.local(node.inputs, node), strict=True):
+        for operand, local in zip(node.inputs, local_jacobians(node.op, node.inputs, node), strict=True):
             if local is None or operand.is_constant:
                 continue
             found = local if path is None else composed(path, local)
@@ -258,7 +260,7 @@ class Named:
             return f"{value.array.item():g}" if value.size == 1 else "constant"
         if value.op is None:
             return str(value.name)
-        return value.op.written(*(self._text(operand) for operand in value.inputs))
+        return written(value.op, *(self._text(operand) for operand in value.inputs))
 
     def derivatives(self) -> Iterator[Derivative]:
         """From the loss back: of variables that more than one reads, and of parameters.
@@ -360,7 +362,7 @@ def _ordered_of(node: Value) -> Value | None:
 
 def _only_orders(node: Value, operand: Value) -> bool:
     assert node.op is not None
-    structures = node.op.local(node.inputs, node)
+    structures = local_jacobians(node.op, node.inputs, node)
     found = [s for s, x in zip(structures, node.inputs, strict=True) if x is operand and s is not None]
     return len(found) == 1 and found[0].kind in _ORDERS
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff import Spec, Value, input_, scope, toposort
+from backprop_cli.execution.costs import multiplications, products
 from backprop_cli.nn.initializer import Array
 from backprop_cli.nn.layer import Buffer, Layer, Param
 from backprop_cli.nn.node import TOKENS, Builder, LayerShapeError, Node
@@ -169,9 +170,9 @@ class Model:
         for value in toposort([out]):
             if value.op is not None and value.layer is not None:
                 operands = [operand.spec for operand in value.inputs]
-                count = value.op.multiplications(*operands)
+                count = multiplications(value.op, *operands)
                 if count:
-                    yield value.layer, count, count // value.op.products(*operands)
+                    yield value.layer, count, count // products(value.op, *operands)
 
 
 def _check_tokens(wires: Sequence[Wire]) -> None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from backprop_cli.autodiff.ops.window_sum import WindowSpread, WindowSum
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.autodiff.ops.pooling import MaxPool, MaxPoolOffset, WindowPut, WindowTake
-from backprop_cli.autodiff.ops.window_sum import WindowSpread, WindowSum
 from backprop_cli.errors import ShapeError
 
 INF, NAN = np.inf, np.nan

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,33 +23,17 @@ class Cast(Movement):
     dtype: str
     samples: ClassVar = (sample((3, 4), dtype="float64"),)
 
-    def source(self, x: Array, out: Array) -> Array:
-        """All of x; storing it converts it."""
-        return x
-
     def shape(self, *x: Spec) -> Spec:
-        """The same shape."""
         return Spec(x[0].shape, np.dtype(self.dtype))
 
     def eval(self, x: Array, *, out: Array) -> None:
-        """Copy with conversion."""
         np.copyto(out, x, casting="unsafe")
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """The tangent, cast too."""
         return super().jvp(primals, tangents, out) if primals[0].spec.is_inexact else None
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
-        """Cast back."""
         return (Cast(x[0].dtype.name)(cotangent),)
-
-    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-        """The same."""
-        return self(x[0])
-
-    def simplify(self, *x: Value) -> Value | None:
-        """Nothing to do."""
-        return x[0] if x[0].dtype == np.dtype(self.dtype) else None
 
 
 @register
@@ -62,24 +45,13 @@ class StopGradient(Constant):
     samples: ClassVar = (sample((3, 4)),)
 
     def shape(self, *x: Spec) -> Spec:
-        """That of x."""
         return x[0]
 
     def view(self, x: Array) -> Array | None:
-        """X itself."""
         return x
 
     def eval(self, x: Array, *, out: Array) -> None:
-        """Copy."""
         np.copyto(out, x)
-
-    def flops(self, *x: Spec) -> int:
-        """None."""
-        return 0
-
-    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-        """The same."""
-        return self(x[0])
 
 
 @register
@@ -89,28 +61,13 @@ class Copy(Movement):
     samples: ClassVar[tuple[Sample, ...]] = (sample((3, 4)),)
 
     def shape(self, *x: Spec) -> Spec:
-        """That of x."""
         return x[0]
 
-    def source(self, x: Array, out: Array) -> Array:
-        """All of x."""
-        return x
-
     def eval(self, x: Array, *, out: Array) -> None:
-        """Copy."""
         np.copyto(out, x)
 
-    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], Any]:
-        """NumPy's copy itself."""
-        return partial(np.copyto, out, x[0])
-
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
-        """Itself."""
         return (cotangent,)
-
-    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-        """The same."""
-        return self(x[0])
 
 
 @register
@@ -123,5 +80,4 @@ class Barrier(Copy):
     samples: ClassVar = (sample((3, 4)), sample((2,), number=1))
 
     def view(self, x: Array) -> Array | None:
-        """X itself."""
         return x

@@ -1,4 +1,4 @@
-"""The error function, which NumPy has not."""
+"""The error function, which NumPy lacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from backprop_cli.autodiff.families import Elementwise, Partial
 from backprop_cli.autodiff.op import register, sample
 from backprop_cli.autodiff.ops.exponential import Exp
-from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
 
 # Least-squares Chebyshev fits in 50 digits, as polynomials of u in [-1, 1], lowest power first.
@@ -43,9 +43,11 @@ def _horner(coefficients: tuple[float, ...], u: Array, out: Array) -> None:
         np.add(out, coefficient, out=out)
 
 
-def _erf_single(x: Array, out: Array, scratch: tuple[Array, ...]) -> None:
-    """``erf(x) = s (P(s^2) + tail(1) - tail(|x|))`` with s = x clipped at -1 and 1, and tail(|x|) = tail(1) within."""
-    z, t, s = scratch
+def erf_of_single(x: Array, out: Array, z: Array, t: Array, s: Array) -> None:
+    """``erf(x) = s (P(s^2) + tail(1) - tail(|x|))`` with s = x clipped at -1 and 1, and tail(|x|) = tail(1) within.
+
+    Shorter polynomials than for float64, and added: choosing takes as long. The arrays behind ``out`` are memory.
+    """
     np.clip(x, -6.0, 6.0, out=s)
     np.abs(s, out=z)
     np.clip(z, 1.0, 6.0, out=z)
@@ -74,68 +76,50 @@ _TAIL = np.float32(1.0) - _single_at_one()
 """tail(1), as it makes erf of a large number 1 to the last bit."""
 
 
+def erf_of_double(x: Array, out: Array, z: Array, u: Array, tail: Array, small: Array) -> None:
+    """Two polynomials, chosen by ``|x| < 1``. The arrays behind ``out`` are memory."""
+    np.abs(x, out=z)
+    np.minimum(z, 6.0, out=z)  # erf(6) is 1 to the last bit; NaN passes
+    # tail = 1 - t exp(Q(u) - z^2)
+    np.add(z, 2.0, out=tail)
+    np.divide(2.0, tail, out=tail)
+    polynomial_of_tail(tail, out, u)
+    np.multiply(z, z, out=u)
+    np.subtract(out, u, out=out)
+    np.exp(out, out=out)
+    np.multiply(tail, out, out=tail)
+    np.subtract(1.0, tail, out=tail)
+    np.copysign(tail, x, out=tail)
+    # out = x P(2 x^2 - 1)
+    np.less(z, 1.0, out=small)
+    np.minimum(u, 1.0, out=u)
+    np.multiply(u, 2.0, out=u)
+    np.subtract(u, 1.0, out=u)
+    _horner(_P, u, out)
+    np.multiply(out, x, out=out)
+    np.logical_not(small, out=small)
+    np.copyto(out, tail, where=small)
+
+
+def polynomial_of_tail(t: Array, out: Array, u: Array | None = None) -> None:
+    """``Q(u)`` for ``t = 2 / (2 + z)``, which ``u`` scales to [-1, 1]."""
+    u = np.subtract(t, 0.5 * (_T_LOW + _T_HIGH), out=u)
+    u = np.multiply(u, 2.0 / (_T_HIGH - _T_LOW), out=u)
+    _horner(_Q, u, out)
+
+
 @register
 class Erf(Elementwise):
     """``out = 2 / sqrt(pi) * integral_0^x e^(-s^2) ds``."""
 
-    in_place: ClassVar = False
     samples: ClassVar = (sample((3, 4)), sample(()))
 
-    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
-        """Three arrays; of float64 a mask, too."""
-        return (*x, *x, *x, *(() if x[0].dtype == np.float32 else (Spec(x[0].shape, np.dtype(np.bool_)),)))
-
-    def eval(self, x: Array, *, out: Array, scratch: tuple[Array, ...] = ()) -> None:
-        """Two polynomials, chosen by |x| < 1; of float32 shorter ones, and added, as a choice takes as long."""
+    def eval(self, x: Array, *, out: Array) -> None:
+        first, second, third = (np.empty(x.shape, x.dtype) for _ in range(3))
         if out.dtype == np.float32:
-            _erf_single(x, out, scratch)
-            return
-        z, u, tail, small = scratch
-        np.abs(x, out=z)
-        np.minimum(z, 6.0, out=z)  # erf(6) is 1 to the last bit; NaN passes
-        # tail = 1 - t exp(Q(u) - z^2)
-        np.add(z, 2.0, out=tail)
-        np.divide(2.0, tail, out=tail)
-        np.subtract(tail, 0.5 * (_T_LOW + _T_HIGH), out=u)
-        np.multiply(u, 2.0 / (_T_HIGH - _T_LOW), out=u)
-        _horner(_Q, u, out)
-        np.multiply(z, z, out=u)
-        np.subtract(out, u, out=out)
-        np.exp(out, out=out)
-        np.multiply(tail, out, out=tail)
-        np.subtract(1.0, tail, out=tail)
-        np.copysign(tail, x, out=tail)
-        # out = x P(2 x^2 - 1)
-        np.less(z, 1.0, out=small)
-        np.minimum(u, 1.0, out=u)
-        np.multiply(u, 2.0, out=u)
-        np.subtract(u, 1.0, out=u)
-        _horner(_P, u, out)
-        np.multiply(out, x, out=out)
-        np.logical_not(small, out=small)
-        np.copyto(out, tail, where=small)
-
-    def eval_complex(self, *x: Array, out: Array) -> None:
-        """A series for |Re x| < 2, the polynomial of ``eval`` beyond.
-
-        ``erf(z) = 2 / sqrt(pi) e^(-z^2) sum_n 2^n z^(2n+1) / (1 * 3 * ... * (2n+1))`` (Abramowitz & Stegun, 7.1.6), of
-        terms of one sign. Polynomials that are fitted to values to 4e-16 have slopes to 5e-14 where they meet.
-        """
-        sign = np.where(x[0].real < 0, -1.0, 1.0)
-        z = sign * x[0]
-        z = np.where(z.real > 6.0, 6.0, z)
-        near = np.where(z.real < 2.0, z, 0.0)
-        total, term, n = near.copy(), near, 0
-        while np.any(np.abs(term) > 1e-18 * np.abs(total)):
-            n += 1
-            term = term * near * near * (2.0 / (2 * n + 1))
-            total += term
-        t = 2.0 / (2.0 + z)
-        _horner(_Q, (t - 0.5 * (_T_LOW + _T_HIGH)) * (2.0 / (_T_HIGH - _T_LOW)), out)
-        tail = 1.0 - t * np.exp(out - z * z)
-        series = 2.0 / math.sqrt(math.pi) * total * np.exp(-near * near)
-        np.multiply(sign, np.where(z.real < 2.0, series, tail), out=out)
+            erf_of_single(x, out, first, second, third)
+        else:
+            erf_of_double(x, out, first, second, third, np.empty(x.shape, np.bool_))
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """2 / sqrt(pi) e^(-x^2)."""
         return ((2.0 / math.sqrt(math.pi)) * Exp()(-(x * x)),)

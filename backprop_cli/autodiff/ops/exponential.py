@@ -8,7 +8,7 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Elementwise, Partial
 from backprop_cli.autodiff.op import Sample, register, sample
-from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
 
 _UNARY: tuple[Sample, ...] = (sample((3, 4)), sample(()))
@@ -24,7 +24,6 @@ class Exp(Elementwise):
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """Out."""
         return (out,)
 
 
@@ -37,8 +36,7 @@ class Expm1(Elementwise):
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """e^x: below -17, ``out + 1`` would have no correct digit in float32."""
-        return (Exp()(x),)
+        return (Exp()(x),)  # below -17, `out + 1` would have no correct digit in float32
 
 
 @register
@@ -50,7 +48,6 @@ class Log(Elementwise):
     samples: ClassVar = _POSITIVE
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """1 / x."""
         return (1.0 / x,)
 
 
@@ -63,7 +60,6 @@ class Log1p(Elementwise):
     samples: ClassVar = _POSITIVE
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """1 / (1 + x)."""
         return (1.0 / (1.0 + x),)
 
 
@@ -76,7 +72,6 @@ class Sin(Elementwise):
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """Cos x."""
         return (Cos()(x),)
 
 
@@ -89,7 +84,6 @@ class Cos(Elementwise):
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """-sin x."""
         return (-Sin()(x),)
 
 
@@ -102,13 +96,7 @@ class Tanh(Elementwise):
     samples: ClassVar = _UNARY
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """1 - out^2: x need not be kept. Rounded as numbers near 1 are: 0 in float32 where |x| > 9."""
-        return (1.0 - out * out,)
-
-
-def _to_the_left(x: Array) -> Array:
-    """``-|x|``, continued: x or -x, whichever has the smaller real part."""
-    return np.where(x.real > 0, -x, x)
+        return (1.0 - out * out,)  # x need not be kept; rounded to 0 in float32 where |x| > 9
 
 
 @register
@@ -119,20 +107,14 @@ class Sigmoid(Elementwise):
     samples: ClassVar = _UNARY
 
     def eval(self, x: Array, *, out: Array) -> None:
-        """Relative error of a few ulps down to the smallest normal number: nothing cancels."""
+        # Nothing cancels: a relative error of a few ulps down to the smallest normal number.
         np.negative(x, out=out)
         np.exp(out, out=out)
         np.add(out, 1.0, out=out)
         np.reciprocal(out, out=out)
 
-    def eval_complex(self, *x: Array, out: Array) -> None:
-        """``e^(-x)`` is taken to the side on which it is at most 1: a complex infinity has no reciprocal."""
-        small = np.exp(_to_the_left(x[0]))
-        np.divide(np.where(x[0].real > 0, 1.0, small), 1.0 + small, out=out)
-
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """Out (1 - out). Rounded as numbers near 1 are: 0 in float32 where x > 17."""
-        return (out * (1.0 - out),)
+        return (out * (1.0 - out),)  # rounded to 0 in float32 where x > 17
 
 
 @register
@@ -142,24 +124,12 @@ class Softplus(Elementwise):
     expression: ClassVar = "max({0}, {zero}) + log1p(exp(-abs({0})))"
     samples: ClassVar = _UNARY
 
-    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
-        """max(x, 0)."""
-        return x
-
-    def eval(self, x: Array, *, out: Array, scratch: tuple[Array, ...] = ()) -> None:
-        """Stable for every x."""
-        (positive,) = scratch
-        np.maximum(x, 0.0, out=positive)
+    def eval(self, x: Array, *, out: Array) -> None:
         np.abs(x, out=out)
         np.negative(out, out=out)
         np.exp(out, out=out)
         np.log1p(out, out=out)
-        np.add(out, positive, out=out)
-
-    def eval_complex(self, *x: Array, out: Array) -> None:
-        """The same sum, which is ln(1 + e^x) for either sign of Re x."""
-        np.add(np.where(x[0].real > 0, x[0], 0.0), np.log1p(np.exp(_to_the_left(x[0]))), out=out)
+        np.add(out, np.maximum(x, 0.0), out=out)
 
     def partials(self, x: Value, *, out: Value) -> tuple[Partial, ...]:
-        """sigmoid(x)."""
         return (Sigmoid()(x),)

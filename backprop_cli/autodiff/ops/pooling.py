@@ -1,30 +1,115 @@
-"""The largest of each window along one axis: for two axes the maximum of rows, then of those.
+"""Sums and maxima of windows that slide along one axis, and their transposes. Two axes are two ops.
 
-With columns before rows, the first largest element of each is the first in row-major order of both, PyTorch's choice.
+For the maximum of two axes columns go before rows: then the first largest element of each is the first in row-major
+order of both, which is PyTorch's choice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop_cli.accumulation.local_jacobian import Local
-from backprop_cli.autodiff.families import Constant
-from backprop_cli.autodiff.op import Sample, register
-from backprop_cli.autodiff.ops.windowed import POOLED, Windowed, reduced
-from backprop_cli.autodiff.spec import Array, Spec, spec_of
+from backprop_cli.autodiff.families import Constant, Linear
+from backprop_cli.autodiff.op import Op, Sample, register, sample
+from backprop_cli.autodiff.ops.sweep import Sweep
+from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
-from backprop_cli.execution.kernels.calls import Calls, into
+
+_POOLED = (
+    sample((3, 4, 2), axis=1, kernel=2, stride=2),
+    sample((7, 2), axis=0, kernel=3, stride=2, before=1, after=1),
+    sample((2, 5), axis=1, kernel=2, stride=3),
+    sample((2, 5), axis=1, kernel=4, stride=1),
+)
 
 
-def _evaluated(op: Windowed, *x: Array, out: Array) -> Array:
-    op.eval(*x, out=out, scratch=tuple(np.empty(s.shape, s.dtype) for s in op.scratch(*map(spec_of, x))))
-    return out
+@dataclass(frozen=True)
+class Windowed(Op):
+    """An op on windows of ``kernel`` elements: window ``q`` begins at ``q * stride - before`` of ``axis``."""
+
+    axis: int
+    kernel: int
+    stride: int
+    before: int = 0
+    after: int = 0
+
+    def sweep(self, size: int) -> Sweep:
+        """The windows of an axis of this size."""
+        return Sweep(size, self.kernel, self.stride, 1, self.before, self.after)
+
+    def of(self, kind: type[Windowed], **more: Any) -> Windowed:
+        """Another op on the same windows."""
+        return kind(self.axis, self.kernel, self.stride, self.before, self.after, **more)
+
+    def shape(self, *x: Spec) -> Spec:
+        return self.pooled(x[0])
+
+    def pooled(self, x: Spec) -> Spec:
+        """One element a window."""
+        if not 0 <= self.axis < x.ndim:
+            raise ShapeError(self, f"axis {self.axis} of {x.ndim}", x=x)
+        windows = self.sweep(x.shape[self.axis]).windows
+        if windows < 1:
+            raise ShapeError(self, "the window is larger than the padded array", x=x)
+        return x.with_shape((*x.shape[: self.axis], windows, *x.shape[self.axis + 1 :]))
+
+    def spread(self, x: Spec, size: int) -> Spec:
+        """``size`` elements along the axis in place of its windows."""
+        full = x.with_shape((*x.shape[: self.axis], size, *x.shape[self.axis + 1 :]))
+        if self.pooled(full) != x:
+            raise ShapeError(self, f"an axis of {size} has another number of windows", x=x)
+        return full
+
+    def pieces(self, x: Array, out: Array) -> list[tuple[int, Array, Array]]:
+        """For each offset in a window: the offset, the elements of ``x`` at it, and their windows in ``out``."""
+        lead = (slice(None),) * self.axis
+        sweep = self.sweep(x.shape[self.axis])
+        return [(offset, x[(*lead, read)], out[(*lead, windows)]) for offset, windows, read in sweep.pieces()]
+
+
+@register
+@dataclass(frozen=True)
+class WindowSum(Windowed, Linear):
+    """``out[q] = sum of x[q * stride - before + o] for o in [0, kernel)``, along an axis; 0 on padding."""
+
+    samples: ClassVar = _POOLED
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        out.fill(0)
+        for _, read, windows in self.pieces(x, out):
+            np.add(windows, read, out=windows)
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        return (self.of(WindowSpread, size=x[0].shape[self.axis])(cotangent),)
+
+
+@register
+@dataclass(frozen=True)
+class WindowSpread(Windowed, Linear):
+    """``out[q * stride - before + o] += x[q] for o in [0, kernel)``: the transpose of ``window_sum``."""
+
+    size: int = 0
+    samples: ClassVar = (
+        sample((3, 2, 2), axis=1, kernel=2, stride=2, size=4),
+        sample((4, 2), axis=0, kernel=3, stride=2, before=1, after=1, size=7),
+        sample((2, 2), axis=1, kernel=2, stride=3, size=5),
+        sample((1,), axis=0, kernel=3, stride=2, before=1, after=1, size=1),
+    )
+
+    def shape(self, *x: Spec) -> Spec:
+        return self.spread(x[0], self.size)
+
+    def eval(self, x: Array, *, out: Array) -> None:
+        out.fill(0)
+        for _, target, windows in self.pieces(out, x):
+            np.add(target, windows, out=target)
+
+    def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
+        return (self.of(WindowSum)(cotangent),)
 
 
 @register
@@ -32,35 +117,25 @@ def _evaluated(op: Windowed, *x: Array, out: Array) -> Array:
 class MaxPool(Windowed):
     """``out[q] = largest of x[q * stride - before + o] for o in [0, kernel)``, along an axis; NaN wins.
 
-    Padding is never the largest. The derivative is that of the first largest, as in PyTorch.
+    Padding is never the largest. The derivative goes to the first largest element, as in PyTorch.
     """
 
     is_smooth: ClassVar = False
-    samples: ClassVar = POOLED
+    samples: ClassVar = _POOLED
 
-    def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
-        """A maximum of slices an offset."""
-        return reduced(np.maximum, -np.inf, self.pieces(x[0], out), out)
-
-    def eval_complex(self, *x: Array, out: Array) -> None:
-        """The element whose real part is the largest."""
-        offset = _evaluated(self.of(MaxPoolOffset), x[0].real, out=np.empty(out.shape))
-        _evaluated(self.of(WindowTake), offset, x[0], out=out)
+    def eval(self, x: Array, *, out: Array) -> None:
+        out.fill(-np.inf)
+        for _, read, windows in self.pieces(x, out):
+            np.maximum(read, windows, out=windows)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """The tangent of the largest."""
         (x,), (x_dot,) = primals, tangents
         return None if x_dot is None else self.of(WindowTake)(self.of(MaxPoolOffset)(x), x_dot)
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """To the largest."""
         (x,) = primals
         put = self.of(WindowPut, size=x.shape[self.axis])
         return (put(self.of(MaxPoolOffset)(x), cotangent),)
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """Its elements."""
-        return (self.local_pooled(primals[0], out, False),)
 
 
 @register
@@ -70,36 +145,23 @@ class MaxPoolOffset(Windowed, Constant):
 
     is_smooth: ClassVar = False
     is_step: ClassVar = True
-    samples: ClassVar = POOLED
+    samples: ClassVar = _POOLED
 
-    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
-        """The largest so far; whether, and then which, element is larger."""
-        return () if self.halves(x[0].shape[self.axis]) else (self.pooled(x[0]),) * 2
+    def eval(self, x: Array, *, out: Array) -> None:
+        largest = np.full(out.shape, -np.inf)
+        out.fill(0)
+        # The first offset that is no padding is the result of windows whose elements are all -inf.
+        for first, windows in self.padded(out):
+            windows.fill(first)
+        for (offset, read, found), (_, _, top) in zip(self.pieces(x, out), self.pieces(x, largest), strict=True):
+            np.copyto(found, offset, where=read > top)
+            np.maximum(read, top, out=top)
 
-    def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
-        """Of two, whether the second is larger; of more, the last that is larger than all before it."""
-        pieces = self.pieces(x[0], out)
-        if self.halves(x[0].shape[self.axis]):
-            return [into(np.greater, pieces[1][1], pieces[0][1], out=out)]
-        largest, larger = scratch
-        calls: Calls = [partial(largest.fill, -np.inf), partial(out.fill, 0), *self._first_elements(out)]
-        for (offset, read, found), (_, _, top), (_, _, new) in zip(
-            pieces, self.pieces(x[0], largest), self.pieces(x[0], larger), strict=True
-        ):
-            calls.append(into(np.greater, read, top, out=new))
-            calls.append(into(np.multiply, new, offset, out=new))
-            calls.append(into(np.maximum, new, found, out=found))  # offsets grow
-            calls.append(into(np.maximum, read, top, out=top))
-        return calls
-
-    def _first_elements(self, out: Array) -> Calls:
-        """The first offset that is not padding, for windows whose elements are all minus infinity."""
+    def padded(self, out: Array) -> list[tuple[int, Array]]:
+        """The windows that begin with padding, each with the first offset behind it."""
         lead = (slice(None),) * self.axis
-        padded = range(min(-(-self.before // self.stride), out.shape[self.axis]))
-        return [
-            partial(out[(*lead, slice(window, window + 1))].fill, self.before - window * self.stride)
-            for window in padded
-        ]
+        count = min(-(-self.before // self.stride), out.shape[self.axis])
+        return [(self.before - q * self.stride, out[(*lead, slice(q, q + 1))]) for q in range(count)]
 
 
 @register
@@ -114,40 +176,23 @@ class WindowTake(Windowed):
     )
 
     def shape(self, *x: Spec) -> Spec:
-        """That of the offsets."""
         out = self.pooled(x[1])
         if x[0].shape != out.shape:
             raise ShapeError(self, "needs an offset a window", offset=x[0], x=x[1])
         return out
 
-    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
-        """What is taken at one offset."""
-        return (x[1].with_shape(x[0].shape),)
-
-    def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
-        """The sum over offsets of what is there times whether it is the one."""
-        offsets, array = x
-        calls: Calls = [partial(out.fill, 0)]
-        for (offset, read, taken), (_, _, wanted), (_, _, part) in zip(
-            self.pieces(array, out), self.pieces(array, offsets), self.pieces(array, scratch[0]), strict=True
-        ):
-            calls.append(into(np.equal, wanted, offset, out=part))
-            calls.append(into(np.multiply, part, read, out=part))
-            calls.append(into(np.add, taken, part, out=taken))
-        return calls
+    def eval(self, offsets: Array, x: Array, *, out: Array) -> None:
+        # out = sum_k x[k] * (offset == k)
+        out.fill(0)
+        for (offset, read, taken), (_, _, wanted) in zip(self.pieces(x, out), self.pieces(x, offsets), strict=True):
+            np.add(taken, (wanted == offset) * read, out=taken)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """The same of the tangent."""
         return None if tangents[1] is None else self(primals[0], tangents[1])
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """Put where it was taken."""
         put = self.of(WindowPut, size=primals[1].shape[self.axis])
         return None, put(primals[0], cotangent)
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """One of its elements."""
-        return None, self.local_pooled(primals[1], out, False)
 
 
 @register
@@ -165,44 +210,18 @@ class WindowPut(Windowed):
     )
 
     def shape(self, *x: Spec) -> Spec:
-        """The axis has ``size`` elements."""
         if x[0].shape != x[1].shape:
             raise ShapeError(self, "needs an offset a window", offset=x[0], x=x[1])
         return self.spread(x[1], self.size)
 
-    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
-        """What is put at one offset."""
-        return () if self._parts(*x) else (x[1],)
-
-    def _parts(self, offset: Spec, x: Spec) -> bool:
-        """Whether the second of two takes its offset's multiple of x, and the first what is left."""
-        return self.halves(self.size) and offset.dtype == x.dtype
-
-    def calls(self, x: Sequence[Array], out: Array, scratch: Sequence[Array]) -> Calls:
-        """At each offset what is put times whether it is the one; of two, the first takes what the second leaves."""
-        offsets, array = x
-        pieces = self.pieces(out, array)
-        calls = self.cleared(out)
-        if self._parts(spec_of(offsets), spec_of(array)):
-            (_, first, _), (_, second, _) = pieces
-            calls.append(into(np.multiply, array, offsets, out=second))
-            return [*calls, into(np.subtract, array, second, out=first)]
-        for (offset, target, given), (_, _, wanted), (_, _, part) in zip(
-            pieces, self.pieces(out, offsets), self.pieces(out, scratch[0]), strict=True
-        ):
-            calls.append(into(np.equal, wanted, offset, out=part))
-            calls.append(into(np.multiply, part, given, out=part))
-            calls.append(self.put(part, target))
-        return calls
+    def eval(self, offsets: Array, x: Array, *, out: Array) -> None:
+        # out[k] += x * (offset == k)
+        out.fill(0)
+        for (offset, target, given), (_, _, wanted) in zip(self.pieces(out, x), self.pieces(out, offsets), strict=True):
+            np.add(target, (wanted == offset) * given, out=target)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """The same of the tangent."""
         return None if tangents[1] is None else self(primals[0], tangents[1])
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """Take from where it was put."""
         return None, self.of(WindowTake)(primals[0], cotangent)
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """Its windows."""
-        return None, self.local_spread(primals[1], out, False)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.accumulation.local_jacobian import Local
-from backprop_cli.autodiff.families import broadcast, reshaped
 from backprop_cli.autodiff.op import Op, Sample, register
-from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.spec import Array, Spec
-from backprop_cli.autodiff.value import Value, constant
+from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 
 _FEW = 1 << 14
@@ -28,12 +23,6 @@ def _require_integers(op: Op, rows: Spec) -> None:
         raise ShapeError(op, "rows must be integers", rows=rows)
 
 
-def _offset(rows: Value, size: int, count: int) -> Value:
-    """Rows of ``size`` matrices of ``count`` rows as rows of all of them, one below the other."""
-    starts = np.arange(size).reshape(size, *(1,) * (rows.ndim - 1)) * count
-    return rows + constant(starts, rows.dtype)
-
-
 @register
 class TakeRows(Op):
     """``out[..., j] = x[rows[...], j]``; rows are integers in [0, rows of x), which is not checked here."""
@@ -44,58 +33,21 @@ class TakeRows(Op):
     )
 
     def shape(self, *x: Spec) -> Spec:
-        """(..., columns)."""
         table, rows = x
         _require_integers(self, rows)
         if table.ndim != 2 or (table.shape[0] == 0 and rows.size > 0):
             raise ShapeError(self, "needs a matrix with rows", x=table, rows=rows)
         return table.with_shape((*rows.shape, table.shape[1]))
 
-    def eval(self, *x: Array, out: Array) -> None:
-        """NumPy's ``take``."""
-        self.bind(*x, out=out)()
-
-    def bind(self, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Callable[[], object]:
-        """Without a check of the range ("clip") NumPy writes straight into ``out``."""
-        return partial(x[0].take, x[1], 0, out, "clip")
+    def eval(self, table: Array, rows: Array, *, out: Array) -> None:
+        table.take(rows, 0, out, "clip")  # without a check of the range NumPy writes straight into `out`
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """The same rows of the tangent."""
         return None if tangents[0] is None else self(tangents[0], primals[1])
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """Each row's cotangents are summed."""
         table, rows = primals
         return SumRows(table.shape[0])(cotangent, rows), None
-
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """An element depends on one of its column; on which, the rows decide."""
-        table = primals[0]
-        columns = np.arange(table.size).reshape(table.shape).T
-        reads = np.broadcast_to(columns, (*out.shape[:-1], *columns.shape))
-        return Local(reads.reshape(out.size, table.shape[0]), False, table.size), None
-
-    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-        """Many tables: their rows one below the other where each has rows of its own, else side by side."""
-        table, rows = x
-        if not mapped[0]:
-            return self(table, rows)
-        *_, count, width = table.shape
-        if mapped[1]:
-            return self(reshaped(table, (size * count, width)), _offset(rows, size, count))
-        beside = reshaped(Transpose((1, 0, 2))(table), (count, size * width))
-        return _apart(self(beside, rows), size, width)
-
-    def flops(self, *x: Spec) -> int:
-        """None."""
-        return 0
-
-
-def _apart(beside: Value, size: int, width: int) -> Value:
-    """(..., size * width) as (size, ..., width)."""
-    *lead, _ = beside.shape
-    parts = reshaped(beside, (*lead, size, width))
-    return Transpose((len(lead), *range(len(lead)), len(lead) + 1))(parts)
 
 
 @register
@@ -114,73 +66,48 @@ class SumRows(Op):
     )
 
     def shape(self, *x: Spec) -> Spec:
-        """(count, columns)."""
         values, rows = x
         _require_integers(self, rows)
         if values.ndim == 0 or values.shape[:-1] != rows.shape or (self.count == 0 and rows.size > 0):
             raise ShapeError(self, "needs a row of numbers for each integer", x=values, rows=rows)
         return values.with_shape((self.count, values.shape[-1]))
 
-    def _sorts(self, rows: Spec) -> bool:
-        return rows.size * self.count > _FEW
+    def sorts(self, rows: int) -> bool:
+        """Whether the one-hot matrix of so many integers is large."""
+        return rows * self.count > _FEW
 
-    def scratch(self, *x: Spec) -> tuple[Spec, ...]:
-        """The rows in order and their sums, or the one-hot matrix."""
-        values, rows = x
-        if not self._sorts(rows):
-            return (values.with_shape((rows.size, self.count)),)
-        width = values.shape[-1]
-        return values.with_shape((rows.size, width)), values.with_shape((min(rows.size, self.count), width))
+    def rooms(self, rows: int, width: int) -> tuple[tuple[int, int], ...]:
+        """Shapes of the memory: for the rows in order and their sums, or for the one-hot matrix."""
+        return ((rows, width), (min(rows, self.count), width)) if self.sorts(rows) else ((rows, self.count),)
 
-    def eval(self, values: Array, rows: Array, *, out: Array, scratch: tuple[Array, ...] = ()) -> None:
-        """A product with the one-hot matrix where that is small, else sorted and reduced piece by piece."""
-        width = out.shape[1]
-        flat, values = rows.reshape(-1), values.reshape(rows.size, width)
-        if len(scratch) == 1:
-            np.equal(flat[:, None], np.arange(self.count), out=scratch[0], casting="unsafe")
-            np.matmul(scratch[0].T, values, out=out)
-            return
-        ordered, sums = scratch
-        order = flat.argsort(kind="stable")
-        np.take(values, order, 0, ordered, "clip")
-        kinds = flat[order]
-        starts = np.flatnonzero(np.diff(kinds, prepend=-1))
-        np.add.reduceat(ordered, starts, 0, out=sums[: len(starts)])
-        out.fill(0)
-        out[kinds[starts]] = sums[: len(starts)]
+    def eval(self, values: Array, rows: Array, *, out: Array) -> None:
+        memory = [np.empty(shape, values.dtype) for shape in self.rooms(rows.size, out.shape[1])]
+        self.sum_rows(rows.size)(values, rows, out, *memory)
 
-    def eval_complex(self, *x: Array, out: Array) -> None:
-        """One addition after the other."""
-        out.fill(0)
-        np.add.at(out, x[1].reshape(-1), x[0].reshape(x[1].size, out.shape[1]))
+    def sum_rows(self, rows: int) -> Callable[..., None]:
+        """The faster of two ways; it is called with the operands, ``out`` and the memory."""
+        return _sum_in_order if self.sorts(rows) else _sum_one_hot
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        """Sums of the tangent."""
         return None if tangents[0] is None else self(tangents[0], primals[1])
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        """The rows it went to."""
         return TakeRows()(cotangent, primals[1]), None
 
-    def local(self, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
-        """A sum is of elements of its column; of which, the rows decide."""
-        values = primals[0]
-        columns = np.arange(values.size).reshape(primals[1].size, values.shape[-1]).T
-        reads = np.broadcast_to(columns, (self.count, *columns.shape))
-        return Local(reads.reshape(out.size, columns.shape[1]), False, values.size), None
 
-    def vectorize(self, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-        """Sums of all one below the other where the rows differ, else side by side."""
-        values, rows = x
-        width = values.shape[-1]
-        if mapped[1]:
-            values = values if mapped[0] else broadcast(values, (size, *values.shape))
-            total = SumRows(size * self.count)(values, _offset(rows, size, self.count))
-            return reshaped(total, (size, self.count, width))
-        beside = Transpose((*range(1, values.ndim - 1), 0, values.ndim - 1))(values)
-        beside = reshaped(beside, (*rows.shape, size * width))
-        return _apart(self(beside, rows), size, width)
+def _sum_one_hot(values: Array, rows: Array, out: Array, one_hot: Array) -> None:
+    """``out = one_hot^T values``."""
+    np.equal(rows.reshape(-1)[:, None], np.arange(len(out)), out=one_hot, casting="unsafe")
+    np.matmul(one_hot.T, values.reshape(rows.size, out.shape[1]), out=out)
 
-    def flops(self, *x: Spec) -> int:
-        """One addition an element."""
-        return math.prod(x[0].shape)
+
+def _sum_in_order(values: Array, rows: Array, out: Array, ordered: Array, sums: Array) -> None:
+    """Sort the values by their integers, and sum each run of equal integers."""
+    flat = rows.reshape(-1)
+    order = flat.argsort(kind="stable")
+    np.take(values.reshape(rows.size, out.shape[1]), order, 0, ordered, "clip")
+    kinds = flat[order]
+    starts = np.flatnonzero(np.diff(kinds, prepend=-1))
+    np.add.reduceat(ordered, starts, 0, out=sums[: len(starts)])
+    out.fill(0)
+    out[kinds[starts]] = sums[: len(starts)]

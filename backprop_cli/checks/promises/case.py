@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.autodiff import Array, Op, Sample, Spec, Value, input_, spec_of
+from backprop_cli.execution import kernels
 
 
 class BrokenPromiseError(Exception):
@@ -74,8 +75,8 @@ def run(op: Op, arrays: Sequence[Array], out: Array | None = None, poison: float
     """``bind`` and its call: into ``out``, or poisoned memory."""
     specs = [spec_of(x) for x in arrays]
     out = poisoned(op.shape(*specs), poison) if out is None else out
-    scratch = tuple(poisoned(spec, poison) for spec in op.scratch(*specs))
-    op.bind(*arrays, out=out, scratch=scratch)()
+    scratch = tuple(poisoned(spec, poison) for spec in kernels.scratch(op, *specs))
+    kernels.bind(op, *arrays, out=out, scratch=scratch)()
     return out
 
 

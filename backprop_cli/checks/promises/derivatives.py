@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backprop_cli.accumulation.local_jacobian import Local
+from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff import Array, Op, Value, constant, evaluate, gradients, input_, multiply, toposort
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.checks.complex_step import STEP as TINY_STEP
@@ -169,18 +170,21 @@ def check_complex_at_kinks(case: Case, rng: np.random.Generator) -> None:
         agree("eval_complex", got, wanted, "at 0 its imaginary part is", "the rules' derivative there", _EXACT)
 
 
+_LOCAL = "local_jacobians"
+
+
 def check_local(case: Case, rng: np.random.Generator) -> None:
-    """Every entry of the Jacobian is in the structure that ``local`` states, and is 1 or -1 where it says so."""
-    if type(case.op).local is Op.local or not case.result.is_inexact:
+    """``local_jacobians`` states every entry of the Jacobian that can differ from 0, and which are 1 or -1."""
+    if local_jacobians.dispatch(type(case.op)) is local_jacobians.dispatch(Op) or not case.result.is_inexact:
         return
     inputs = case.inputs()
-    stated = case.op.local(inputs, case.op(*inputs))
+    stated = local_jacobians(case.op, inputs, case.op(*inputs))
     if len(stated) != len(inputs):
-        raise BrokenPromiseError("local", f"gives {len(stated)} structures for {len(inputs)} operands")
+        raise BrokenPromiseError(_LOCAL, f"gives {len(stated)} structures for {len(inputs)} operands")
     for k, local in enumerate(stated):
         if k not in case.floats:
             if local is not None:
-                raise BrokenPromiseError("local", f"gives a structure for operand {k}, of integers; expected None")
+                raise BrokenPromiseError(_LOCAL, f"gives a structure for operand {k}, of integers; expected None")
         elif 0 < case.result.size * case.arrays[k].size <= _LARGEST:
             matrix = _jacobian(case, k)
             _compare(k, local, np.zeros_like(matrix) if case.op.blocks_gradient else matrix)
@@ -201,15 +205,15 @@ def _compare(k: int, local: Local | None, matrix: Array) -> None:
     if local is not None:
         if (len(local.reads), local.columns) != matrix.shape:
             shape = [len(local.reads), local.columns]
-            raise BrokenPromiseError("local", f"by operand {k} has shape {shape}, the Jacobian {list(matrix.shape)}")
+            raise BrokenPromiseError(_LOCAL, f"by operand {k} has shape {shape}, the Jacobian {list(matrix.shape)}")
         rows, places = np.nonzero(local.reads >= 0)
         held[rows, local.reads[rows, places]] = True
         if local.nonzeros != held.sum():
-            raise BrokenPromiseError("local", f"by operand {k} states an entry twice")
+            raise BrokenPromiseError(_LOCAL, f"by operand {k} states an entry twice")
         if local.is_unit:
             ones = np.where(held, float(local.sign), matrix)
-            agree("local", matrix, ones, f"by operand {k} is stated to be 1 or -1: it is", "not", _DIFFERENCE)
+            agree(_LOCAL, matrix, ones, f"by operand {k} is stated to be 1 or -1: it is", "not", _DIFFERENCE)
     size = max(1.0, float(np.max(np.abs(matrix), initial=0.0)))
     outside = np.where(held, 0.0, matrix)
     none = np.zeros(matrix.shape)
-    agree("local", outside, none, f"leaves out an entry by operand {k}: it is", "stated", _DIFFERENCE * size)
+    agree(_LOCAL, outside, none, f"leaves out an entry by operand {k}: it is", "stated", _DIFFERENCE * size)

@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.codegen import Assignment, Assignments, Source
-from backprop_cli.execution.element_expression import Loop
+from backprop_cli.execution.element_loop import ElementLoop
 
 _C: dict[Any, Any] = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_int64}
 _FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sqrt", "inf")
@@ -85,7 +85,7 @@ def machine_code(text: str) -> Callable[..., None]:
     return run
 
 
-def carry_out(loop: Loop) -> None:
+def carry_out(loop: ElementLoop) -> None:
     """Run one loop by Python, as a compiler would compile it."""
     nothing = (None,) * len(loop.operands)
     source = Source([Assignments((Assignment(loop, nothing, nothing, True),))])

@@ -7,10 +7,13 @@ from itertools import product
 
 import numpy as np
 
+from backprop_cli.accumulation.vectorize import vectorize
 from backprop_cli.autodiff import Array, Op, Value, constant, evaluate, input_, spec_of, transpose
 from backprop_cli.autodiff.families import broadcast
 from backprop_cli.checks.promises.case import BrokenPromiseError, Case, agree
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution.costs import flops, multiplications, products
+from backprop_cli.execution.identities import cheaper, summand, summed, transposed
 
 _TOLERANCE = 1e-10
 _MANY = 3
@@ -25,7 +28,7 @@ def check_vectorize(case: Case, rng: np.random.Generator) -> None:
     for mapped in _choices(len(inputs)):
         operands = [input_("x", s.shape, s.dtype) if m else x for x, s, m in zip(inputs, stacks, mapped, strict=True)]
         given = [s if m else x for x, s, m in zip(case.arrays, stacks, mapped, strict=True)]
-        found = case.op.vectorize(_MANY, operands, mapped)
+        found = vectorize(case.op, _MANY, operands, mapped)
         together = evaluate([found], dict(zip(operands, given, strict=True)))[0]
         out = case.op(*inputs)
         alone = [
@@ -46,15 +49,15 @@ def _choices(count: int) -> Iterator[tuple[bool, ...]]:
 
 
 def check_simplify(case: Case, rng: np.random.Generator) -> None:
-    """``simplify`` gives an equal value, or None; ``transposed`` the transpose, ``summed`` the sum."""
+    """``cheaper`` gives an equal value, or None; ``transposed`` the transpose, ``summed`` the sum."""
     if not case.is_own:
         return
     for operands, feed in _programs(case, rng):
         out = case.op(*operands)
         (wanted,) = evaluate([out], feed)
-        simpler, turned = case.op.simplify(*operands), case.op.transposed(*operands)
+        simpler, turned = cheaper(case.op, *operands), transposed(case.op, *operands)
         if simpler is not None:
-            _same("simplify", simpler, wanted, feed)
+            _same("cheaper", simpler, wanted, feed)
         if turned is not None:
             _same("transposed", turned, wanted.swapaxes(-1, -2), feed)
         _check_summed(case, operands, out, feed, rng)
@@ -69,15 +72,15 @@ def _same(method: str, value: Value, wanted: Array, feed: dict[Value, Array]) ->
 def _check_summed(
     case: Case, operands: Sequence[Value], out: Value, feed: dict[Value, Array], rng: np.random.Generator
 ) -> None:
-    if case.op.summand(*operands) is None:
+    if summand(case.op, *operands) is None:
         return
     inputs = {x: input_("y", x.shape, x.dtype) for x in feed}
     others = [_again(x, inputs) for x in operands]
-    if case.op.summand(*others) != case.op.summand(*operands):
+    if summand(case.op, *others) != summand(case.op, *operands):
         return
     more = {inputs[x]: np.asarray(rng.permutation(array.reshape(-1)).reshape(array.shape)) for x, array in feed.items()}
     second = case.op(*others)
-    total = case.op.summed(out, second)
+    total = summed(case.op, out, second)
     if total is not None:
         one, other = evaluate([out, second], {**feed, **more})
         _same("summed", total, one + other, {**feed, **more})
@@ -139,19 +142,21 @@ def _fits(op: Op, operands: Sequence[Value]) -> bool:
 
 def check_costs(case: Case, rng: np.random.Generator) -> None:
     """``flops``, ``multiplications`` and ``products`` are counts, of whole numbers."""
-    for method, least in (("flops", 0), ("multiplications", 0), ("products", 1 if case.result.size else 0)):
-        count = getattr(case.op, method)(*case.specs)
+    for name, cost, least in (
+        ("flops", flops, 0),
+        ("multiplications", multiplications, 0),
+        ("products", products, 1 if case.result.size else 0),
+    ):
+        count = cost(case.op, *case.specs)
         if not isinstance(count, int | np.integer) or count < least:
-            raise BrokenPromiseError(method, f"gives {count!r}, expected a whole number of at least {least}")
+            raise BrokenPromiseError(name, f"gives {count!r}, expected a whole number of at least {least}")
 
 
 def check_words(case: Case, rng: np.random.Generator) -> None:
-    """``printed`` and ``written`` are text."""
-    names = [f"x{k}" for k in range(len(case.arrays))]
-    for method in ("printed", "written"):
-        text = getattr(case.op, method)(*names)
-        if not isinstance(text, str):
-            raise BrokenPromiseError(method, f"gives {text!r}, expected text")
+    """``printed`` is text."""
+    text = case.op.printed(*(f"x{k}" for k in range(len(case.arrays))))
+    if not isinstance(text, str):
+        raise BrokenPromiseError("printed", f"gives {text!r}, expected text")
 
 
 def check_equality(case: Case, rng: np.random.Generator) -> None:

@@ -10,6 +10,8 @@ from backprop_cli.autodiff import Array, spec_of
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.checks.promises.case import POISONS, BrokenPromiseError, Case, agree, arrays_at, poisoned, run
 from backprop_cli.checks.promises.interpreted import carry_out
+from backprop_cli.execution import kernels
+from backprop_cli.execution.element_loop import element_loop
 
 _TOLERANCE = 1e-12
 """Tolerance of the same numbers by other loops or in another order."""
@@ -51,11 +53,11 @@ def check_bind(case: Case, rng: np.random.Generator) -> None:
     """What ``bind`` returns is ``eval``, at every call, whatever the operands are by then."""
     op, specs = case.op, case.specs
     wanted = poisoned(case.result, POISONS[0])
-    scratch = {"scratch": tuple(poisoned(s, POISONS[1]) for s in op.scratch(*specs))} if op.scratch(*specs) else {}
-    op.eval(*case.arrays, out=wanted, **scratch)
+    op.eval(*case.arrays, out=wanted)
     operands = [np.ones_like(x) if x.dtype.kind == "f" else np.zeros_like(x) for x in case.arrays]
     out = poisoned(case.result, POISONS[1])
-    call = op.bind(*operands, out=out, scratch=tuple(poisoned(s, POISONS[1]) for s in op.scratch(*specs)))
+    scratch = tuple(poisoned(s, POISONS[1]) for s in kernels.scratch(op, *specs))
+    call = kernels.bind(op, *operands, out=out, scratch=scratch)
     call()
     for operand, array in zip(operands, case.arrays, strict=True):
         operand[...] = array
@@ -84,7 +86,7 @@ def _apart(x: Array) -> Array:
 
 def check_in_place(case: Case, rng: np.random.Generator) -> None:
     """``out`` in the memory of any operands of its spec that are one array gives the same bits."""
-    if case.op.in_place:
+    if kernels.runs_in_place(case.op):
         for each in (case, case.in_single()):
             _check_in_place(each)
 
@@ -112,9 +114,9 @@ def check_blocks(case: Case, rng: np.random.Generator) -> None:
     out, half = poisoned(case.result.with_shape((size,)), POISONS[0]), size // 2
     for start, stop in ((0, half), (half, size)):
         pieces = [x.reshape(()) if x.size == 1 else x.reshape(-1)[start:stop] for x in case.arrays]
-        rooms = [s.with_shape((stop - start,)) for s in case.op.scratch(*case.specs)]
+        rooms = [s.with_shape((stop - start,)) for s in kernels.scratch(case.op, *case.specs)]
         scratch = tuple(poisoned(room, POISONS[1]) for room in rooms)
-        case.op.bind(*pieces, out=out[start:stop], scratch=scratch)()
+        kernels.bind(case.op, *pieces, out=out[start:stop], scratch=scratch)()
     agree("eval", out, wanted, "of pieces, one after the other, gives", "of the whole", _TOLERANCE)
 
 
@@ -147,15 +149,15 @@ def check_single(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_loop(case: Case, rng: np.random.Generator) -> None:
-    """``loop`` (an elementwise op's ``expression``), by which compiled steps compute the op, is ``eval``."""
+    """``element_loop`` (an elementwise op's ``expression``), by which compiled steps compute the op, is ``eval``."""
     for at in (each for drawn in arrays_at(case, rng) for each in (drawn, drawn.in_single())):
         with np.errstate(all="ignore"):
             wanted = run(at.op, at.arrays)
         out = poisoned(at.result, POISONS[0])
-        loop = at.op.loop(*at.arrays, out=out)
+        loop = element_loop(at.op, *at.arrays, out=out)
         if loop is None or any(x.dtype.name not in _DTYPES for x in (*loop.operands, out)):
             return
-        method = "expression" if isinstance(at.op, Elementwise) and at.op.expression else "loop"
+        method = "expression" if isinstance(at.op, Elementwise) and at.op.expression else "element_loop"
         try:
             if out.size:
                 carry_out(loop)

@@ -1,4 +1,4 @@
-"""Convolutions as products of matrices, without the matrix of all windows.
+"""ConvolutionSizess as products of matrices, without the matrix of all windows.
 
 Arrays are (height, channels, width, batch). Beside each other in a buffer lie, for a row of the image and each column
 of the kernel, what that column reads: (height, kernel width, channels, windows * batch). All rows of the kernel then
@@ -11,16 +11,18 @@ Measured against the same with channels before height and one column a kernel el
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
+from backprop_cli.autodiff.ops.sweep import Sweep
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.execution.kernels.calls import Calls, into
-from backprop_cli.execution.kernels.sweep import Sweep
+
+Calls = list[Callable[[], object]]
+"""NumPy calls with all their views made: ``eval`` makes them once, a plan at each run."""
 
 LIMIT = 2**19
 """Elements of the buffer, where one window of every example fits in it: 2 MB of float32, about a core's own cache."""
@@ -35,7 +37,7 @@ class Block(NamedTuple):
     right: int
 
 
-class Convolution(NamedTuple):
+class ConvolutionSizes(NamedTuple):
     """Sizes of a convolution: ``channels`` of the image and ``filters`` are those of one of the ``groups``.
 
     Shapes: image (height, groups * channels, width, batch); weight (groups * filters, channels, kernel height, kernel
@@ -117,7 +119,7 @@ class Convolution(NamedTuple):
         for block in self._blocks():
             calls += self._fill(image, buffer, block)
             for row, windows in self._windows(image, buffer, block):
-                calls.append(into(np.matmul, filters, windows, out=self._row(out, row, block)))
+                calls.append(partial(np.matmul, filters, windows, self._row(out, row, block)))
         return calls
 
     def by_weight(self, image: Array, result: Array, out: Array, sums: Array, buffer: Array) -> Calls:
@@ -129,9 +131,9 @@ class Convolution(NamedTuple):
             for row, windows in self._windows(image, buffer, block):
                 is_first = (row, block.left) == (0, 0)
                 here = self._row(result, row, block)
-                calls.append(into(np.matmul, here, windows.transpose(0, 2, 1), out=total if is_first else part))
+                calls.append(partial(np.matmul, here, windows.transpose(0, 2, 1), total if is_first else part))
                 if not is_first:
-                    calls.append(into(np.add, total, part, out=total))
+                    calls.append(partial(np.add, total, part, total))
         return [*calls, partial(np.copyto, self._grouped(out), self._by_row(total))]
 
     def by_image(self, result: Array, weight: Array, out: Array, flat: Array, buffer: Array) -> Calls:
@@ -156,12 +158,12 @@ class Convolution(NamedTuple):
     def _spread(self, matrix: Array, rows: Array, image: Array, block: Block, buffer: Array) -> Calls:
         strip = buffer[: matrix.shape[0] * matrix.shape[1] * rows.shape[2]].reshape(*matrix.shape[:2], rows.shape[2])
         columns = strip.reshape(self.groups, self.across.kernel, self.channels, -1, self.batch)
-        calls: Calls = [into(np.matmul, matrix, rows, out=strip)]
+        calls: Calls = [partial(np.matmul, matrix, rows, strip)]
         for j in range(self.across.kernel):
             first, last = self.across.inside(j, block.left, block.right)
             if first < last:
                 target = image[:, :, self.across.elements(j, first, last)]
-                calls.append(into(np.add, target, columns[:, j, :, first - block.left : last - block.left], out=target))
+                calls.append(partial(np.add, target, columns[:, j, :, first - block.left : last - block.left], target))
         return calls
 
     def _readers(self, row: int) -> Iterator[tuple[int, int, int]]:

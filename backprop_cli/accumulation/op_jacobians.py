@@ -1,0 +1,257 @@
+"""The structures of an op's local Jacobians: which elements of its operands each element of its result reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import singledispatch
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from backprop_cli.accumulation.local_jacobian import Local, dense, inverted
+from backprop_cli.autodiff.families import Constant, Elementwise, Partial
+from backprop_cli.autodiff.op import Op
+from backprop_cli.autodiff.ops.convolution import ConvolutionOp
+from backprop_cli.autodiff.ops.im2col import ConvolutionSizes
+from backprop_cli.autodiff.ops.linalg import Matmul
+from backprop_cli.autodiff.ops.pooling import MaxPool, Windowed, WindowPut, WindowSpread, WindowSum, WindowTake
+from backprop_cli.autodiff.ops.reduction import Amax, Sum
+from backprop_cli.autodiff.ops.rows import SumRows, TakeRows
+from backprop_cli.autodiff.ops.shape import Movement
+from backprop_cli.autodiff.ops.softmax import Softmax
+from backprop_cli.autodiff.spec import Array
+from backprop_cli.autodiff.value import Value
+
+
+@singledispatch
+def local_jacobians(op: Op, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    """The structure of the local Jacobian by each operand; None: no derivative. By default it is dense."""
+    return tuple(dense(out.size, x.size) if x.spec.is_inexact else None for x in primals)
+
+
+@singledispatch
+def zeros(op: Op, *x: Value) -> Array | None:
+    """A mask of the entries of the result that are 0 for any operands; None: not known, or none."""
+    return None
+
+
+_zeros: WeakKeyDictionary[Value, Array | None] = WeakKeyDictionary()
+
+
+def zeros_of(value: Value) -> Array | None:
+    """A mask of the entries of ``value`` that are always 0, in its shape; None: not known, or none.
+
+    Each value is looked at once, and operands before results: a program may be deeper than Python's stack.
+    """
+    pending = [] if value in _zeros else [value]
+    while pending:
+        last = pending[-1]
+        looks = last.op is not None and (last.op.is_view or zeros.dispatch(type(last.op)) is not zeros.dispatch(Op))
+        unknown = [x for x in last.inputs if x not in _zeros] if looks else []
+        if unknown:
+            pending += unknown
+        else:
+            _zeros[pending.pop()] = _found_zeros(last)
+    return _zeros[value]
+
+
+def _found_zeros(value: Value) -> Array | None:
+    """The mask of a value whose operands are known already."""
+    if value.array is not None:
+        found = np.asarray(value.array == 0)
+        return found if found.any() else None
+    if value.op is None:
+        return None
+    if not value.op.is_view:
+        return zeros(value.op, *value.inputs)
+    inner = _zeros[value.inputs[0]]
+    return None if inner is None else value.op.view(inner)
+
+
+@local_jacobians.register(Elementwise)
+def _(op: Elementwise, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    """One entry a row; 1 or -1 if the partial is that number."""
+    parts = op.partials(*primals, out=out)
+    return tuple(_one_each(x, part, out) for x, part in zip(primals, parts, strict=True))
+
+
+def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
+    if part is None or not x.spec.is_inexact:
+        return None
+    reads = np.broadcast_to(np.arange(x.size).reshape(x.shape), out.shape).reshape(out.size, 1)
+    where = zeros_of(part) if isinstance(part, Value) else None
+    if where is not None:
+        reads = np.where(np.broadcast_to(where, out.shape).reshape(out.size, 1), -1, reads)
+    is_unit = isinstance(part, float) and abs(part) == 1.0
+    return Local(reads, is_unit, x.size, -1 if is_unit and part == -1.0 else 1)
+
+
+@local_jacobians.register(Constant)
+def _(op: Constant, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    return (None,) * len(primals)
+
+
+@local_jacobians.register(Movement)
+def _(op: Movement, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    """At most one entry a row: moving indices shows the elements that the op moves."""
+    return tuple(_moved(op, k, primals, out) if x.spec.is_inexact else None for k, x in enumerate(primals))
+
+
+def _moved(op: Movement, k: int, primals: Sequence[Value], out: Value) -> Local:
+    numbers = [np.zeros(x.shape) for x in primals]
+    numbers[k] = np.arange(1.0, primals[k].size + 1).reshape(primals[k].shape)  # 0 is an element that is filled in
+    moved = np.empty(out.shape)
+    op.eval(*numbers, out=moved)
+    return Local(moved.reshape(out.size, 1).astype(np.int64) - 1, True, primals[k].size)
+
+
+@zeros.register(Matmul)
+def _(op: Matmul, *x: Value) -> Array | None:
+    """The rows of zeros of x, and the columns of zeros of y."""
+    left, right = map(zeros_of, x)
+    rows = False if left is None else left.all(axis=-1, keepdims=True)
+    columns = False if right is None else right.all(axis=-2, keepdims=True)
+    found = np.broadcast_to(np.logical_or(rows, columns), op.shape(*(v.spec for v in x)).shape)
+    return found if found.any() else None
+
+
+@local_jacobians.register(Matmul)
+def _(op: Matmul, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    """``out[i, k]`` reads ``x[i, :]`` and ``y[:, k]``, but for factors whose other factor is always 0."""
+    x, y = (np.broadcast_to(_indices(v), (*out.shape[:-2], *v.shape[-2:])) for v in primals)
+    by_x = np.broadcast_to(x[..., :, None, :], (*out.shape, x.shape[-1]))
+    by_y = np.broadcast_to(y.swapaxes(-1, -2)[..., None, :, :], (*out.shape, y.shape[-2]))
+    x_zeros, y_zeros = map(zeros_of, primals)
+    if y_zeros is not None:
+        by_x = np.where(y_zeros.swapaxes(-1, -2)[..., None, :, :], -1, by_x)
+    if x_zeros is not None:
+        by_y = np.where(x_zeros[..., :, None, :], -1, by_y)
+    return tuple(
+        Local(reads.reshape(out.size, reads.shape[-1]), False, v.size)
+        for reads, v in zip((by_x, by_y), primals, strict=True)
+    )
+
+
+def _indices(x: Value) -> Array:
+    return np.arange(x.size).reshape(x.shape)
+
+
+@local_jacobians.register(Sum)
+@local_jacobians.register(Amax)
+def _(op: Sum | Amax, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    (x,) = primals
+    kept = [axis for axis in range(x.ndim) if axis not in op.axes]
+    indices = _indices(x).transpose(*kept, *op.axes)
+    reads = indices.reshape(math.prod(x.shape[axis] for axis in kept), math.prod(x.shape[axis] for axis in op.axes))
+    return (Local(reads, isinstance(op, Sum), x.size),)
+
+
+@local_jacobians.register(TakeRows)
+def _(op: TakeRows, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    """An element is one of its column; the integers decide which."""
+    table = primals[0]
+    columns = _indices(table).T
+    reads = np.broadcast_to(columns, (*out.shape[:-1], *columns.shape))
+    return Local(reads.reshape(out.size, table.shape[0]), False, table.size), None
+
+
+@local_jacobians.register(SumRows)
+def _(op: SumRows, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    """A sum is over elements of its column; the integers decide over which."""
+    values = primals[0]
+    columns = np.arange(values.size).reshape(primals[1].size, values.shape[-1]).T
+    reads = np.broadcast_to(columns, (op.count, *columns.shape))
+    return Local(reads.reshape(out.size, columns.shape[1]), False, values.size), None
+
+
+@zeros.register(Softmax)
+def _(op: Softmax, *x: Value) -> Array | None:
+    """Behind the diagonal if it is causal."""
+    return np.broadcast_to(~np.tri(x[0].shape[-1], dtype=np.bool_), x[0].shape) if op.causal else None
+
+
+@local_jacobians.register(Softmax)
+def _(op: Softmax, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    """An element reads its row; in a row of one entry, which is 1, it reads nothing."""
+    width = out.shape[-1]
+    ends = np.arange(width) + 1 if op.causal else np.full(out.shape[-2] if out.ndim > 1 else 1, width)
+    inside = np.arange(width) < np.where(ends > 1, ends, 0)[:, None]
+    rows = np.arange(out.size).reshape(*out.shape[:-1], 1, width)
+    reads = np.where(inside[:, None, :] & inside[:, :, None], rows, -1)
+    every = np.broadcast_to(reads, (*(out.shape[:-1] or (1,)), width, width))
+    return (Local(every.reshape(out.size, width), False, out.size),)
+
+
+@local_jacobians.register(WindowSum)
+@local_jacobians.register(MaxPool)
+def _(op: WindowSum | MaxPool, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    return (_of_windows(op, primals[0], out, isinstance(op, WindowSum)),)
+
+
+@local_jacobians.register(WindowTake)
+def _(op: WindowTake, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    return None, _of_windows(op, primals[1], out, False)
+
+
+@local_jacobians.register(WindowSpread)
+def _(op: WindowSpread, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    return (_of_elements(op, primals[0], out, True),)
+
+
+@local_jacobians.register(WindowPut)
+def _(op: WindowPut, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    return None, _of_elements(op, primals[1], out, False)
+
+
+def _of_windows(op: Windowed, x: Value, out: Value, is_unit: bool) -> Local:
+    """A window reads its elements."""
+    read, window = _pairs(op, x, out)
+    return Local(inverted(window, read, out.size), is_unit, x.size)
+
+
+def _of_elements(op: Windowed, x: Value, out: Value, is_unit: bool) -> Local:
+    """An element reads its windows."""
+    read, window = _pairs(op, out, x)
+    return Local(inverted(read, window, out.size), is_unit, x.size)
+
+
+def _pairs(op: Windowed, x: Value, out: Value) -> tuple[Array, Array]:
+    """Flat indices of every element of x and of a window of ``out`` that it is in."""
+    pairs = [(read.ravel(), window.ravel()) for _, read, window in op.pieces(_indices(x), _indices(out))]
+    return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
+
+
+@local_jacobians.register(ConvolutionOp)
+def _(op: ConvolutionOp, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+    """Each term joins an element of the image, one of the weight and one of the result; two of them make the third."""
+    image, weight = _terms(op.sizes(*(v.shape for v in primals)))
+    result = np.broadcast_to(np.arange(len(image))[:, None], image.shape)
+    indices = {"image": image, "weight": weight, "result": result}
+    *reads, made = (indices[role] for role in op.roles)
+    return tuple(Local(inverted(made, read, out.size), False, v.size) for read, v in zip(reads, primals, strict=True))
+
+
+@zeros.register(ConvolutionOp)
+def _(op: ConvolutionOp, *x: Value) -> Array | None:
+    """Entries without a term: between the pixels of a strided or dilated transpose, or only in padding."""
+    out = op(*x)
+    local, _ = local_jacobians(op, x, out)
+    if local is None or (local.reads >= 0).any(axis=1).all():
+        return None
+    return (local.reads < 0).all(axis=1, keepdims=True).reshape(out.shape)
+
+
+def _terms(sizes: ConvolutionSizes) -> tuple[Array, Array]:
+    """(results, inner): the flat indices of image and weight in every term of a result; -1 on padding."""
+    down, across = sizes.down, sizes.across
+    shape = (down.size, sizes.groups, 1, sizes.channels, across.size, sizes.batch)
+    pixels = np.arange(math.prod(shape)).reshape(shape).transpose(0, 1, 2, 4, 5, 3)
+    windows = (down.windows, sizes.groups, sizes.filters, across.windows, sizes.batch)
+    image = np.full((*windows, sizes.channels, down.kernel, across.kernel), -1)
+    for i, rows, read_rows in down.pieces():
+        for j, columns, read_columns in across.pieces():
+            image[rows, :, :, columns, :, :, i, j] = pixels[read_rows, :, :, read_columns]
+    numbers = np.arange(sizes.weights).reshape(1, sizes.groups, sizes.filters, 1, 1, *image.shape[5:])
+    weight = np.where(image < 0, -1, numbers)
+    return image.reshape(-1, sizes.inner), weight.reshape(-1, sizes.inner)
