@@ -13,7 +13,7 @@ import numpy as np
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.gradients import check_gradients, enough_examples
 from backprop_cli.checks.method import METHODS, Options, Order
-from backprop_cli.checks.mutants import network_score, op_score
+from backprop_cli.checks.mutation_score import network_score, op_score
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.checks.result import Report
 from backprop_cli.config.configuration import GradientCheckSettings

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from backprop_cli.autodiff import Array, evaluate, input_
-from backprop_cli.checks.result import Check, Entry, judged
+from backprop_cli.checks.result import Check, CheckedEntry, judged
 from backprop_cli.nn.average import AVERAGES, Average, StepEnd
 from backprop_cli.nn.initializer import INITIALIZERS, Initializer
 from backprop_cli.nn.optimizer import OPTIMIZERS, FullBatch, Optimizer
@@ -58,7 +58,7 @@ def _built(registry: Registry[S], types: Types[S] | None) -> Iterator[tuple[str,
             yield f"{registry.kind} {name}{suffix}", cls.model_validate({"type": name, **settings})
 
 
-def _steps(optimizer: Optimizer, rng: np.random.Generator) -> tuple[Entry, ...]:
+def _steps(optimizer: Optimizer, rng: np.random.Generator) -> tuple[CheckedEntry, ...]:
     names = optimizer.slot_names()
     g, parameter = input_("gradient", (_WIDTH,)), input_("parameter", (_WIDTH,))
     slots = {name: input_(name, (_WIDTH,)) for name in names}
@@ -80,7 +80,7 @@ def _steps(optimizer: Optimizer, rng: np.random.Generator) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _directions(optimizer: FullBatch, rng: np.random.Generator) -> Iterator[Entry]:
+def _directions(optimizer: FullBatch, rng: np.random.Generator) -> Iterator[CheckedEntry]:
     """From no step remembered to as many as there are parameters, on a quadratic function with a random Hessian."""
     root = rng.standard_normal((_WIDTH, _WIDTH))
     steps = list(rng.standard_normal((_WIDTH, _WIDTH)))
@@ -92,7 +92,7 @@ def _directions(optimizer: FullBatch, rng: np.random.Generator) -> Iterator[Entr
         yield from _compared(found, wanted, (known,))
 
 
-def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[Entry]:
+def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[CheckedEntry]:
     """The second stage for one parameter, all entries."""
     direction, parameter = input_("direction", shape), input_("parameter", shape)
     feed = {direction: rng.standard_normal(shape), parameter: rng.standard_normal(shape)}
@@ -100,16 +100,16 @@ def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generat
     yield from _compared(found, optimizer.shaped_formula(feed[direction], feed[parameter]))
 
 
-def _compared(found: Array, wanted: Array, lead: tuple[int, ...] = ()) -> Iterator[Entry]:
-    """Entry by entry, where the formula is another algorithm."""
+def _compared(found: Array, wanted: Array, lead: tuple[int, ...] = ()) -> Iterator[CheckedEntry]:
+    """CheckedEntry by entry, where the formula is another algorithm."""
     for index in np.ndindex(found.shape):
         a, n = float(found[index]), float(wanted[index])
-        yield Entry((*lead, *index), a, n, judged(a, n, _SHAPED_TOLERANCE, 10 * _ROUNDING))
+        yield CheckedEntry((*lead, *index), a, n, judged(a, n, _SHAPED_TOLERANCE, 10 * _ROUNDING))
 
 
-def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> Entry:
+def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> CheckedEntry:
     """The direction or the slot that is farthest off."""
-    entries = [Entry(index, a, n, judged(a, n, _STEP_TOLERANCE, _ROUNDING)) for a, n in pairs]
+    entries = [CheckedEntry(index, a, n, judged(a, n, _STEP_TOLERANCE, _ROUNDING)) for a, n in pairs]
     return max(entries, key=lambda entry: (entry.verdict != "PASS", entry.relative_error))
 
 
@@ -119,7 +119,7 @@ def check_averages(rng: np.random.Generator, types: Types[Average] | None = None
         yield Check(label, "average", (_UPDATES,), tuple(_followed(average, rng)))
 
 
-def _followed(average: Average, rng: np.random.Generator) -> Iterator[Entry]:
+def _followed(average: Average, rng: np.random.Generator) -> Iterator[CheckedEntry]:
     found, history = 0.0, []
     for step in range(1, _UPDATES + 1):
         at = StepEnd(step, -(-step // _STEPS_AN_EPOCH), step % _STEPS_AN_EPOCH == 0)
@@ -127,7 +127,7 @@ def _followed(average: Average, rng: np.random.Generator) -> Iterator[Entry]:
         share, newest = average.share(at), history[-1][1]
         found = newest if share is None else found + share * (newest - found)
         wanted = average.formula(history)
-        yield Entry((step - 1,), found, wanted, judged(found, wanted, _STEP_TOLERANCE, _ROUNDING))
+        yield CheckedEntry((step - 1,), found, wanted, judged(found, wanted, _STEP_TOLERANCE, _ROUNDING))
 
 
 def check_initializers(rng: np.random.Generator, types: Types[Initializer] | None = None) -> Iterator[Check]:
@@ -138,7 +138,7 @@ def check_initializers(rng: np.random.Generator, types: Types[Initializer] | Non
         yield Check(label, "initializer", shapes[0], entries)
 
 
-def _moments(initializer: Initializer, shape: tuple[int, int], rng: np.random.Generator) -> Iterator[Entry]:
+def _moments(initializer: Initializer, shape: tuple[int, int], rng: np.random.Generator) -> Iterator[CheckedEntry]:
     draws = initializer.sample(rng, shape, shape[1], shape[0])
     mean, deviation = initializer.moments(shape, shape[1], shape[0])
     # Of n draws the mean is off by deviation / sqrt(n), the deviation by at most deviation / sqrt(2 n).
@@ -146,4 +146,4 @@ def _moments(initializer: Initializer, shape: tuple[int, int], rng: np.random.Ge
     for sign in (-1.0, 1.0):  # by mean - deviation and mean + deviation, for a mean of 0 has no relative error
         found, wanted = float(draws.mean() + sign * draws.std()), mean + sign * deviation
         is_right = abs(found - wanted) <= 2.0 * room + 1e-12 * abs(wanted)
-        yield Entry((), found, wanted, "PASS" if is_right else "FAIL")
+        yield CheckedEntry((), found, wanted, "PASS" if is_right else "FAIL")

@@ -13,16 +13,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Value
+from backprop_cli.autodiff import Array, Program, Value, input_, jvp, sqrt, square
+from backprop_cli.autodiff import sum as sum_
 from backprop_cli.checks.method import METHODS, Options, Order
-from backprop_cli.checks.objective import Objective, Tensor, tensors_of
-from backprop_cli.checks.result import Check, Entry, Report, applied_tolerance, worst_first
+from backprop_cli.checks.methods.auto import FORWARD
+from backprop_cli.checks.objective import Objective, Tensor
+from backprop_cli.checks.result import Check, CheckedEntry, Report, applied_tolerance, worst_first
 from backprop_cli.checks.rules import wrong_rules
+from backprop_cli.execution.passes import simplify
+from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.model import Model
-from backprop_cli.training.step_program import INPUTS, PARAMETERS, Recipe, forward
+from backprop_cli.training.step_program import GRADIENT, INPUTS, LOSS, PARAMETERS, Recipe, forward, gradient_program
 
 _EXAMPLES = 8
 _MULTIPLICATIONS = 20_000_000
+LIMIT = 1e-9
+"""A residual above which a rule is wrong: right ones have about 1e-16, a rule off by a thousandth about 1e-4."""
+_DIRECTION, _FORWARD, _REVERSE, _NORM = "direction", "forward", "reverse", "norm"
 
 
 def enough_examples(model: Model) -> int:
@@ -107,24 +114,72 @@ def check_objective(objective: Objective, method: str, order: Order, options: Op
 def _undefined(objective: Objective) -> list[Check]:
     """Where the function is not finite nothing is its derivative, whatever the rules say: 1/x of ln x at -1."""
     return [
-        Check(t.name, t.kind, t.shape, (Entry(t.index(0), float(objective.gradient[t][0]), math.nan, "NONFINITE"),))
+        Check(
+            t.name, t.kind, t.shape, (CheckedEntry(t.index(0), float(objective.gradient[t][0]), math.nan, "NONFINITE"),)
+        )
         for t in objective.tensors
         if t.size
     ]
 
 
-def check_scalar(
-    scalar: Value,
-    inputs: Mapping[str, Value],
-    arrays: Mapping[str, Array],
-    *,
-    name: str,
-    kind: str,
-    method: str = "auto",
-    order: Order = 1,
-    tolerance: float = 1e-5,
-    seed: int = 0,
-) -> list[Check]:
-    """Check a traced float64 scalar by every entry of its floating-point inputs; one check an input."""
-    objective = Objective(inputs, scalar, tensors_of(inputs, name, kind), arrays)
-    return check_objective(objective, method, order, Options("all", tolerance, seed))
+_WORDS = {
+    FORWARD: ("forward mode's gradient", "the loss's slope"),
+    "optimizer": ("the number of its update", "that of its formula"),
+    "average": ("the average", "that of its definition"),
+    "initializer": ("mean and deviation of its draws", "of its moments"),
+}
+"""What the two numbers of an entry are, for kinds of checks of which the method does not say it."""
+
+
+def mistake(report: Report) -> str:
+    """Of the worst check of a report that has not passed: where, both numbers, and the op to blame if it is known."""
+    check = report.checks[0]
+    worst = check.worst
+    assert worst is not None
+    at = f"[{', '.join(map(str, worst.index))}]" if worst.index else ""
+    words = _WORDS.get(check.kind) or METHODS[report.method].words
+    rules = "".join(f"; the rule of {rule.name} is wrong" for rule in report.rules[:1])
+    return (
+        f"{check.name}{at}: {words[0]} is {worst.analytic:.10g}, {words[1]} {worst.numeric:.10g} "
+        f"(relative error {worst.relative_error:.2e}, tolerance {report.tolerance:g}){rules}"
+    )
+
+
+class AdjointMonitor:
+    """``|forward - reverse| / (|g| |v|)``: the derivative of the loss with regularization along a random v, both ways.
+
+    In float64; a plan is kept for each size of batch, so that a measure is about four forward passes.
+    """
+
+    def __init__(self, recipe: Recipe):
+        self._recipe = in_float64(recipe)
+        self._plans: dict[int, Plan] = {}
+
+    def residual(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> float:
+        """Of one batch, given as for ``check_gradients``; NaN where a derivative is not finite, 0 where both are 0."""
+        plan = self._plan(len(arrays[INPUTS]))
+        for name, array in plan.inputs.items():
+            array[...] = rng.choice([-1.0, 1.0], array.shape) if name == _DIRECTION else arrays[name]
+        with np.errstate(all="ignore"):
+            plan.run()
+        forward, reverse, norm = (float(plan.outputs[name]) for name in (_FORWARD, _REVERSE, _NORM))
+        gap = abs(forward - reverse)
+        return gap / (norm * self._recipe.layout.size**0.5) if gap else 0.0
+
+    def _plan(self, batch: int) -> Plan:
+        if batch not in self._plans:
+            self._plans[batch] = Plan(simplify(_program(self._recipe, batch)))
+        return self._plans[batch]
+
+
+def _program(recipe: Recipe, batch: int) -> Program:
+    program = gradient_program(recipe, batch)
+    vector, gradient = program.inputs[PARAMETERS], program.outputs[GRADIENT]
+    v = input_(_DIRECTION, vector.shape)
+    (forward,) = jvp([program.outputs[LOSS]], [vector], [v])
+    outputs: dict[str, Value] = {
+        _FORWARD: forward,
+        _REVERSE: sum_(gradient * v),
+        _NORM: sqrt(sum_(square(gradient))),
+    }
+    return Program({**program.inputs, _DIRECTION: v}, outputs)

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.objective import Direction, Objective, Part, Tensor, unit
-from backprop_cli.checks.result import Check, Entry
+from backprop_cli.checks.objective import Direction, Objective, Piece, Tensor, unit
+from backprop_cli.checks.result import Check, CheckedEntry
 from backprop_cli.registry import Registry
 from backprop_cli.training.events import OnProgress
 
@@ -94,21 +94,21 @@ KINDS: tuple[Kind, Kind] = ("rademacher", "gaussian")
 HIDDEN = 0.1
 """Largest share of rounding in a derivative that can still be judged."""
 
-Judge = Callable[[Tensor, Direction, tuple[int, ...]], Entry]
+Judge = Callable[[Tensor, Direction, tuple[int, ...]], CheckedEntry]
 
 
 def entrywise(
     objective: Objective, options: Options, judge: Judge, suspects: Iterable[tuple[Tensor, int]] = ()
-) -> dict[Tensor, list[Entry]]:
+) -> dict[Tensor, list[CheckedEntry]]:
     """What ``judge(tensor, direction, index)`` says of every sampled entry, and then of ``suspects``, by tensor."""
-    entries: dict[Tensor, dict[int, Entry]] = {tensor: {} for tensor in objective.tensors}
+    entries: dict[Tensor, dict[int, CheckedEntry]] = {tensor: {} for tensor in objective.tensors}
     for tensor, element in chain(elements(objective.tensors, options), suspects):
         if element not in entries[tensor]:
             entries[tensor][element] = judge(tensor, unit(tensor, element), tensor.index(element))
     return {tensor: list(found.values()) for tensor, found in entries.items()}
 
 
-def checks_of(entries: dict[Tensor, list[Entry]], tolerance: float | None = None) -> list[Check]:
+def checks_of(entries: dict[Tensor, list[CheckedEntry]], tolerance: float | None = None) -> list[Check]:
     """One check a tensor; ``tolerance``: the method's own."""
     return [Check(tensor.name, tensor.kind, tensor.shape, tuple(found), tolerance) for tensor, found in entries.items()]
 
@@ -119,9 +119,36 @@ def random_direction(tensors: Sequence[Tensor], rng: np.random.Generator, kind: 
     def draw(count: int) -> Array:
         return rng.choice([-1.0, 1.0], count) if kind == "rademacher" else rng.standard_normal(count)
 
-    return [Part(tensor, 0, draw(tensor.size)) for tensor in tensors if tensor.size]
+    return [Piece(tensor, 0, draw(tensor.size)) for tensor in tensors if tensor.size]
 
 
 def power_of_two(x: float) -> float:
     """The nearest power of two: a step of that size is added to most numbers without rounding."""
     return float(2.0 ** round(math.log2(x)))
+
+
+def locate(residual: Callable[[Direction], float], direction: Direction, total: float) -> tuple[Tensor, int]:
+    """The element behind ``total``, the residual along ``direction``: log2(elements) evaluations of it.
+
+    A residual is linear, so that of one half is the whole's without the other's; the half with more of it is gone on
+    with, or the one that is not finite. Where many elements are wrong it ends at one of them.
+    """
+    while len(direction) > 1 or len(direction[0].vector) > 1:
+        left, right = _halves(direction)
+        of_left = residual(left)
+        of_right = total - of_left
+        is_left = not math.isfinite(of_left) or (math.isfinite(of_right) and abs(of_left) >= abs(of_right))
+        direction, total = (left, of_left) if is_left else (right, of_right)
+    return direction[0].tensor, direction[0].start
+
+
+def _halves(direction: Direction) -> tuple[Direction, Direction]:
+    if len(direction) > 1:
+        middle = len(direction) // 2
+        return direction[:middle], direction[middle:]
+    (part,) = direction
+    middle = len(part.vector) // 2
+    return (
+        [part._replace(vector=part.vector[:middle])],
+        [Piece(part.tensor, part.start + middle, part.vector[middle:])],
+    )

@@ -13,7 +13,7 @@ from backprop_cli.registry import snake_case
 RULES = ("partials", "vjp", "jvp")
 """What is broken: partial derivatives, which both modes share, the reverse rule, the forward rule."""
 
-Part = Value | float | None
+Derivative = Value | float | None
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ def mutated(op: Op, mutation: Mutation) -> Op:
     """An op that computes the same and has the mistake in its rule, where it is asked for a derivative of that form."""
     cls = type(op)
 
-    def broken(self: Any, primals: Sequence[Value], out: Value, other: Sequence[Any]) -> list[Part]:
+    def broken(self: Any, primals: Sequence[Value], out: Value, other: Sequence[Any]) -> list[Derivative]:
         parts, known = _traced(op, mutation.rule, primals, out, other)
         return _with_mistake(parts, _nodes(parts, known), mutation)
 
-    def partials(self: Any, *primals: Value, out: Value) -> tuple[Part, ...]:
+    def partials(self: Any, *primals: Value, out: Value) -> tuple[Derivative, ...]:
         return tuple(broken(self, primals, out, ()))
 
-    def vjp(self: Any, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Part, ...]:
+    def vjp(self: Any, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Derivative, ...]:
         return tuple(broken(self, primals, out, (cotangent,)))
 
-    def jvp(self: Any, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Part:
+    def jvp(self: Any, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Derivative:
         return broken(self, primals, out, tangents)[0]
 
     methods: Mapping[str, Callable[..., Any]] = {"partials": partials, "vjp": vjp, "jvp": jvp}
@@ -72,7 +72,7 @@ def mutated(op: Op, mutation: Mutation) -> Op:
 
 def _traced(
     op: Any, rule: str, primals: Sequence[Value], out: Value, other: Sequence[Any] = ()
-) -> tuple[list[Part], set[Value]]:
+) -> tuple[list[Derivative], set[Value]]:
     """A rule's results, and the values it was given; ``other``: cotangent or tangents (default: some)."""
     if rule == "partials":
         return list(op.partials(*primals, out=out)), {*primals, out}
@@ -87,7 +87,7 @@ def _like(x: Value) -> Value:
     return Value(x.spec, name="direction")
 
 
-def _nodes(parts: Sequence[Part], known: set[Value]) -> list[Value]:
+def _nodes(parts: Sequence[Derivative], known: set[Value]) -> list[Value]:
     """What the rule computes, in the order in which it does."""
     results = [part for part in parts if isinstance(part, Value) and part not in known]
     return [node for node in toposort(results, known=known) if node.op is not None and node.spec.is_inexact]
@@ -97,7 +97,7 @@ def _kind(node: Value) -> str:
     return snake_case(type(node.op).__name__)
 
 
-def _with_mistake(parts: list[Part], nodes: list[Value], mutation: Mutation) -> list[Part]:
+def _with_mistake(parts: list[Derivative], nodes: list[Value], mutation: Mutation) -> list[Derivative]:
     if mutation.site < 0:
         number = -1 - mutation.site
         given = parts[number] if number < len(parts) else None
@@ -115,14 +115,14 @@ def _with_mistake(parts: list[Part], nodes: list[Value], mutation: Mutation) -> 
     return [new.get(part, part) if isinstance(part, Value) else part for part in parts]
 
 
-def _on_result(name: str, part: Value | float) -> tuple[Part] | None:
+def _on_result(name: str, part: Value | float) -> tuple[Derivative] | None:
     """The wrong result, in a tuple because it may be None; None where the mistake cannot be made."""
     if isinstance(part, Value):
         if not part.spec.is_inexact:  # a comparison of integers: its products with derivatives are broken instead
             return None
         wrong = zeros_like(part) if name in DROPPED else OPERATORS[name](part)
         return None if wrong is None else (wrong,)
-    numbers: dict[str, Part] = {"factor 1.001": 1.001 * part, "sign": -part, "dropped": None}
+    numbers: dict[str, Derivative] = {"factor 1.001": 1.001 * part, "sign": -part, "dropped": None}
     return (numbers[name],) if name in numbers else None
 
 

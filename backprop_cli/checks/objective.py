@@ -60,7 +60,7 @@ class Tensor:
         return tuple(int(i) for i in np.unravel_index(element, self.shape))
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A direction in one tensor: ``vector`` (flat) for its elements from ``start`` on, 0 for the others."""
 
     tensor: Tensor
@@ -68,7 +68,7 @@ class Part(NamedTuple):
     vector: Array
 
 
-Direction = Sequence[Part]
+Direction = Sequence[Piece]
 """Where to go from the point; tensors without a part stay where they are."""
 
 
@@ -79,7 +79,7 @@ def tensors_of(inputs: Mapping[str, Value], name: str, kind: str) -> list[Tensor
 
 def unit(tensor: Tensor, element: int) -> Direction:
     """Along one element."""
-    return (Part(tensor, element, np.ones(1)),)
+    return (Piece(tensor, element, np.ones(1)),)
 
 
 def norm(direction: Direction) -> float:
@@ -195,7 +195,7 @@ class Objective:
         return max((_largest(self._moving(self.point, part)) for part in direction), default=0.0)
 
     @staticmethod
-    def _moving(arrays: Mapping[str, Array], part: Part) -> Array:
+    def _moving(arrays: Mapping[str, Array], part: Piece) -> Array:
         start = part.tensor.start + part.start
         return arrays[part.tensor.source].reshape(-1)[start : start + len(part.vector)]
 
@@ -324,7 +324,7 @@ def _tangent(tensor: int) -> str:
     return f"tangent_{tensor}"
 
 
-def _spread(part: Part) -> Array:
+def _spread(part: Piece) -> Array:
     """The part's vector in the tensor's shape."""
     if len(part.vector) == part.tensor.size:
         return part.vector.reshape(part.tensor.shape)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from backprop_cli.autodiff import OPS, Array, Op, Sample, constant, input_
-from backprop_cli.checks.edges import edge_samples
+from backprop_cli.autodiff import OPS, Array, Op, constant, input_
+from backprop_cli.checks.edge_samples import edge_samples, is_differentiable, operands
 from backprop_cli.checks.formulas import check_averages, check_initializers, check_optimizers
 from backprop_cli.checks.gradients import check_objective
 from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.objective import Objective, tensors_of, weighted
+from backprop_cli.checks.promises.kept import check_rules, check_values
 from backprop_cli.checks.result import Check, Report, applied_tolerance, graver, worst_first
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.nn.activation import ACTIVATIONS
@@ -25,11 +28,15 @@ from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.node import check_output
 from backprop_cli.nn.optimizer import OPTIMIZERS
-from backprop_cli.registry import Registry
+from backprop_cli.registry import Entry, RegistrationError, Registry
 from backprop_cli.training.events import OnProgress
 
 _BATCHES = (4, 1)
 _WIDTH, _POSITIONS = 3, 2
+CHECKED = ("layers", "activations", "losses", "optimizers", "averages", "initializers", "ops")
+"""Kinds of which ``check_registered`` can tell something."""
+
+_SEED = 0
 
 
 Names = Mapping[str, Collection[str]]
@@ -53,6 +60,7 @@ def check_registered(
 
     Raises: UsageError for a method there is not.
     """
+    tolerance_of = METHODS[method].tolerance_of  # an unknown method is refused before any work
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
     options = Options("all", tolerance, seed)
@@ -66,7 +74,7 @@ def check_registered(
         checks,
         time.perf_counter() - started,
         method,
-        tolerance_of=METHODS[method].tolerance_of,
+        tolerance_of=tolerance_of,
     )
 
 
@@ -101,20 +109,6 @@ def op_objectives(rng: np.random.Generator, only: Names | None = None, *, edges:
             arrays = operands(sample, rng)
             if is_differentiable(op, arrays):
                 yield op_objective(op, arrays, f"op {name}", rng, "op")
-
-
-def is_differentiable(op: Op, arrays: list[Array]) -> bool:
-    """Whether differences tell of its derivative."""
-    floats = [array for array in arrays if array.dtype.kind == "f"]
-    return bool(floats) and not op.blocks_gradient
-
-
-def operands(sample: Sample, rng: np.random.Generator) -> list[Array]:
-    """Arrays drawn as the sample says."""
-    return [
-        rng.integers(0, sample.classes, shape) if k in sample.labels else rng.uniform(*sample.domain, shape)
-        for k, shape in enumerate(sample.shapes)
-    ]
 
 
 def _network_objectives(rng: np.random.Generator, only: Names | None) -> Iterator[Objective]:
@@ -180,3 +174,68 @@ def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
     scalar = loss.apply(outputs, targets, None if weights is None else constant(weights))
     inputs = {"outputs": outputs, "targets": targets}
     return Objective(inputs, scalar, tensors_of(inputs, f"loss {loss.type}", "loss"), arrays)
+
+
+def check_addition(entry: Entry) -> Report | None:
+    """The checks of one type at its samples; None where there is nothing that could be wrong: a metric, a step.
+
+    For an op the whole contract is checked, including derivatives of both orders.
+
+    Raises:
+        RegistrationError: its name is taken, or it lacks samples to check it at.
+        BrokenPromiseError: a method of an op violates the contract of ops.
+        Exception: whatever its own code raises.
+
+    """
+    if not _has_samples(entry):
+        return None
+    if entry.registry is not OPS:
+        report = _gradients(entry)
+        return report if report.checks else None
+    check_values(entry.cls, np.random.default_rng(_SEED))
+    report = _gradients(entry)
+    if report.passed:
+        check_rules(entry.cls, np.random.default_rng(_SEED))
+        report = _second_order(entry, report)
+    return report if report.checks else None
+
+
+def check_promises(entry: Entry) -> None:
+    """Check the contract of an op except its derivatives, which the caller checks.
+
+    Raises: as ``check_addition``.
+    """
+    if _has_samples(entry) and entry.registry is OPS:
+        check_values(entry.cls, np.random.default_rng(_SEED))
+        check_rules(entry.cls, np.random.default_rng(_SEED))
+
+
+def _has_samples(entry: Entry) -> bool:
+    """False for kinds that have none."""
+    entry.registry.check_name(entry.name)
+    if entry.registry.plural not in CHECKED:
+        return False
+    if not entry.cls.samples:
+        kind = entry.registry.kind
+        raise RegistrationError(f"{kind} '{entry.name}' has no samples, at which its gradient could be checked")
+    return True
+
+
+def _gradients(entry: Entry) -> Report:
+    try:
+        return check_registered(only={entry.registry.plural: (entry.name,)})
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise RegistrationError(
+            f"{entry.registry.kind} '{entry.name}' cannot be made of its samples: {found}"
+        ) from error
+
+
+def _second_order(entry: Entry, first: Report) -> Report:
+    """The report of second order if it finds a mistake, else the first."""
+    options = Options("all", first.tolerance, _SEED)
+    objectives = op_objectives(np.random.default_rng(_SEED), {entry.registry.plural: (entry.name,)}, edges=False)
+    second = replace(
+        first, checks=worst_first([c for each in objectives for c in check_objective(each, "auto", 2, options)])
+    )
+    return first if second.passed else second

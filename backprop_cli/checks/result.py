@@ -33,7 +33,7 @@ def judged(analytic: float, numeric: float, tolerance: float, noise: float) -> V
 
 
 @dataclass(frozen=True)
-class Entry(JsonObject):
+class CheckedEntry(JsonObject):
     """One derivative, both ways. ``is_beside``: taken near the point, which lies on a kink."""
 
     json_keys: ClassVar = ("index", "analytic", "numeric")
@@ -83,7 +83,7 @@ class Check(JsonObject):
     name: str
     kind: str
     shape: tuple[int, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[CheckedEntry, ...]
     tolerance: float | None = None
 
     @property
@@ -111,7 +111,7 @@ class Check(JsonObject):
         return self.size > 0 and self.judged == 0
 
     @property
-    def worst(self) -> Entry | None:
+    def worst(self) -> CheckedEntry | None:
         """The entry that decides the verdict, with the largest relative error."""
         return max(self._decisive, key=lambda entry: _sortable(entry.relative_error), default=None)
 
@@ -131,7 +131,7 @@ class Check(JsonObject):
         return max((_sortable(entry.absolute_error) for entry in self._decisive), default=0.0)
 
     @property
-    def _decisive(self) -> list[Entry]:
+    def _decisive(self) -> list[CheckedEntry]:
         verdict = self.verdict
         return [entry for entry in self.entries if entry.verdict == verdict]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop_cli.accumulation.directions import Many, computed
+from backprop_cli.accumulation.batched import Batched, computed
 from backprop_cli.autodiff import Array, Value, gradients, hessian_products, input_
 from backprop_cli.inspection.network_jacobian import layout_of
 from backprop_cli.inspection.point import Named, Point
@@ -76,7 +76,7 @@ class _Piece:
         direction = input_("direction", (self.layout.size,), scalar.dtype)
         self._gradient = self._joined(gradients(scalar, wrt))
         product = self._joined(hessian_products(scalar, wrt, list(self.layout.values(direction).values())))
-        self.products = Many([product], [direction], self.named.feed)
+        self.products = Batched([product], [direction], self.named.feed)
 
     def _joined(self, parts: Sequence[Value]) -> Value:
         return self.layout.join(dict(zip(self.layout.shapes, parts, strict=True)))
@@ -119,7 +119,7 @@ def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> 
     arrays = [array for name, array in point.arrays.items() if name in one.inputs]
     over = [one.inputs[name] for name in point.arrays if name in one.inputs]
     feed = {value: array for value, array in one.feed.items() if value not in over}
-    many = Many([scalar, flat], over, feed)
+    many = Batched([scalar, flat], over, feed)
     mean = Curvature(point, of, by).gradient()
     count = len(point.inputs)
     losses, norms, cosines = np.empty(count), np.empty(count), np.empty(count)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from backprop_cli.accumulation.directions import Many, computed
+from backprop_cli.accumulation.batched import Batched, computed
 from backprop_cli.accumulation.jacobians import Accumulation, Linearized, accumulation
 from backprop_cli.autodiff import Array, Value, input_, jvp, reshape, toposort, vjp
 from backprop_cli.errors import UsageError
@@ -85,7 +85,7 @@ def by_tangents(out: Value, wrt: Sequence[Value], feed: Mapping[Value, Array]) -
     layout = layout_of(wrt)
     direction = input_("tangent", (layout.size,), out.dtype)
     (image,) = jvp([out], wrt, list(layout.values(direction).values()))
-    (columns,) = Many([image], [direction], feed).units()
+    (columns,) = Batched([image], [direction], feed).units()
     return columns.reshape(layout.size, out.size).T
 
 
@@ -94,7 +94,7 @@ def by_cotangents(out: Value, wrt: Sequence[Value], feed: Mapping[Value, Array])
     layout = layout_of(wrt)
     direction = input_("cotangent", (out.size,), out.dtype)
     pulled = vjp([out], wrt, [reshape(direction, out.shape)])
-    (rows,) = Many([layout.join(dict(zip(layout.shapes, pulled, strict=True)))], [direction], feed).units()
+    (rows,) = Batched([layout.join(dict(zip(layout.shapes, pulled, strict=True)))], [direction], feed).units()
     return rows
 
 

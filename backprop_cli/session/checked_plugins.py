@@ -67,9 +67,9 @@ def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
 def _checked(plugin: Plugin, gradients: bool) -> list[str]:
     """Names of the checks, all of which pass."""
     # Most starts have no plugin to check.
-    from backprop_cli.checks.additions import check_addition, check_promises
+    from backprop_cli.checks.gradients import mistake
     from backprop_cli.checks.promises.case import BrokenPromiseError
-    from backprop_cli.checks.story import mistake
+    from backprop_cli.checks.registered import check_addition, check_promises
 
     names: list[str] = []
     for entry in plugin.entries:

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradient_monitor import LIMIT, AdjointMonitor
-from backprop_cli.checks.gradients import check_gradients, enough_examples
+from backprop_cli.checks.gradients import LIMIT, AdjointMonitor, check_gradients, enough_examples, mistake
 from backprop_cli.checks.method import Options
 from backprop_cli.checks.result import Report
-from backprop_cli.checks.story import mistake
 from backprop_cli.config.configuration import GradientCheckSettings
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.training.events import Event, GradientChecked, Measured, OnProgress, Step, Warned

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from api_support import WITH_DROPOUT, bp, run_of, write_config
+from numeric_derivatives import central_difference
 
 from backprop_cli import explain
 from backprop_cli.accumulation.jacobians import MOST_BRACKETED
-from backprop_cli.checks.numeric import central_difference
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,11 +6,11 @@ import re
 import numpy as np
 import pytest
 from api_support import WITH_DROPOUT, bp, run_of, write_config
+from numeric_derivatives import check_scalar
 
 from backprop_cli import autodiff as ad
 from backprop_cli.api.gradcheck import gradcheck
 from backprop_cli.autodiff import OPS
-from backprop_cli.checks.gradients import check_scalar
 
 SMOOTH = {"model": {"layers": WITH_DROPOUT}, "regularization": {"l1": 0.01, "l2": 0.1}}
 

@@ -16,7 +16,7 @@ from backprop_cli.api.list_types import list_types
 from backprop_cli.api.show import show
 from backprop_cli.api.train import train
 from backprop_cli.api.validate import validate
-from backprop_cli.checks import additions
+from backprop_cli.checks import registered
 from backprop_cli.checks.registered import check_registered
 from backprop_cli.errors import BpWarning, CheckError, UsageError
 from backprop_cli.execution import cache
@@ -58,8 +58,8 @@ def test_a_wrong_gradient_ends_it_before_anything_is_written(capsys):
 def test_the_verdict_is_kept_by_content(monkeypatch):
     plugin()
     checked = []
-    right = additions.check_addition
-    monkeypatch.setattr(additions, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
+    right = registered.check_addition
+    monkeypatch.setattr(registered, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
     validate(using())
     assert checked == ["cube", "cubed"]
     (path,) = cache.cache_folder().iterdir()
@@ -81,8 +81,8 @@ def test_a_damaged_verdict_is_none(monkeypatch):
     (path,) = cache.cache_folder().iterdir()
     path.write_bytes(b"")
     checked = []
-    right = additions.check_addition
-    monkeypatch.setattr(additions, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
+    right = registered.check_addition
+    monkeypatch.setattr(registered, "check_addition", lambda entry: checked.append(entry.name) or right(entry))
     validate(using())
     assert checked == ["cube", "cubed"]
 

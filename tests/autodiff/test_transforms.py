@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from numeric_derivatives import adjoint_gap, central_difference, numeric_gradient
 
 from backprop_cli import autodiff as ad
-from backprop_cli.checks.numeric import adjoint_gap, central_difference, numeric_gradient
 from backprop_cli.errors import ShapeError
 
 

@@ -6,13 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from numeric_derivatives import check_scalar
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff import OPS
 from backprop_cli.autodiff.families import Elementwise
-from backprop_cli.checks.gradients import check_gradients, check_scalar, in_float64
+from backprop_cli.checks.gradients import check_gradients, in_float64
 from backprop_cli.checks.method import Options
-from backprop_cli.checks.result import Check, Entry, Report
+from backprop_cli.checks.result import Check, CheckedEntry, Report
 from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES
@@ -303,15 +304,15 @@ def test_json_is_that_of_the_contract():
     [(1.0, 1.1, 0.1 / 1.1), (0.0, 0.0, 0.0), (0.0, 2.0, 1.0), (-1.0, 1.0, 2.0)],
 )
 def test_relative_error(analytic, numeric, relative):
-    assert Entry((), analytic, numeric, "PASS").relative_error == pytest.approx(relative)
+    assert CheckedEntry((), analytic, numeric, "PASS").relative_error == pytest.approx(relative)
 
 
 def test_relative_error_of_nan_is_nan():
-    assert math.isnan(Entry((), math.nan, 1.0, "NONFINITE").relative_error)
+    assert math.isnan(CheckedEntry((), math.nan, 1.0, "NONFINITE").relative_error)
 
 
 def test_the_gravest_entry_decides():
-    entries = tuple(Entry((k,), 1.0, 1.0, verdict) for k, verdict in enumerate(["PASS", "KINK", "FAIL", "TINY"]))
+    entries = tuple(CheckedEntry((k,), 1.0, 1.0, verdict) for k, verdict in enumerate(["PASS", "KINK", "FAIL", "TINY"]))
     found = Check("x", "parameter", (4,), entries)
     assert (found.verdict, found.worst.index) == ("FAIL", (2,))
     assert Check("x", "parameter", (2,), entries[:2]).verdict == "KINK"

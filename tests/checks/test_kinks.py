@@ -5,11 +5,12 @@ from typing import ClassVar, get_args
 
 import numpy as np
 import pytest
+from numeric_derivatives import check_scalar
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff import OPS
 from backprop_cli.autodiff.families import Elementwise
-from backprop_cli.checks.gradients import check_gradients, check_scalar
+from backprop_cli.checks.gradients import check_gradients
 from backprop_cli.checks.method import Options
 from backprop_cli.checks.methods.central import Step, extrapolated
 from backprop_cli.checks.objective import Objective, tensors_of, unit

@@ -6,12 +6,12 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from numeric_derivatives import check_scalar
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff import OPS
-from backprop_cli.checks.bisection import locate
-from backprop_cli.checks.gradients import check_gradients, check_scalar, network_objectives
-from backprop_cli.checks.method import METHODS, Options, random_direction
+from backprop_cli.checks.gradients import check_gradients, network_objectives
+from backprop_cli.checks.method import METHODS, Options, locate, random_direction
 from backprop_cli.checks.methods.taylor import by_remainder
 from backprop_cli.checks.objective import Objective, Tensor, norm
 from backprop_cli.config.configuration import GradientCheckSettings

@@ -5,10 +5,10 @@ import pytest
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff import OPS
-from backprop_cli.checks.edges import edge_samples
+from backprop_cli.checks.edge_samples import edge_samples
 from backprop_cli.checks.method import Options
-from backprop_cli.checks.mutants import network_score, op_score
 from backprop_cli.checks.mutation import ON_RESULTS, mutated, mutations
+from backprop_cli.checks.mutation_score import network_score, op_score
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.model import Model

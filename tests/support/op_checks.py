@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numeric_derivatives import adjoint_gap, numeric_gradient
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff.ops.comparison import Where
-from backprop_cli.checks.numeric import adjoint_gap, numeric_gradient
 from backprop_cli.execution.plan import Plan
 
 DIFFERENCE_TOLERANCE = 1e-7

@@ -7,10 +7,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from backprop_cli.checks.bisection import locate
-from backprop_cli.checks.method import HIDDEN, KINDS, METHODS, ROUNDING, Method, Options, checks_of, random_direction
+from backprop_cli.checks.method import (
+    HIDDEN,
+    KINDS,
+    METHODS,
+    ROUNDING,
+    Method,
+    Options,
+    checks_of,
+    locate,
+    random_direction,
+)
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, unit
-from backprop_cli.checks.result import Check, Entry
+from backprop_cli.checks.result import Check, CheckedEntry
 
 TOLERANCE = 1e-12
 """Of ``|<w, J v> - <J^T w, v>|``, relative to ``|J^T w| |v|`` and beside rounding; a network of a million weights has
@@ -30,7 +39,7 @@ class Adjoint(Method):
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """Two directions a tensor; ``analytic`` is reverse mode, ``numeric`` forward mode."""
-        entries: dict[Tensor, list[Entry]] = {tensor: [] for tensor in objective.tensors}
+        entries: dict[Tensor, list[CheckedEntry]] = {tensor: [] for tensor in objective.tensors}
         rng = options.rng
         for tensor in objective.tensors:
             for kind in KINDS:
@@ -40,14 +49,14 @@ class Adjoint(Method):
         return checks_of(entries, TOLERANCE)
 
 
-def _entry(objective: Objective, tensor: Tensor, direction: Direction) -> Entry:
+def _entry(objective: Objective, tensor: Tensor, direction: Direction) -> CheckedEntry:
     reverse, forward = objective.slope(direction), objective.forward(direction)
     if not (math.isfinite(reverse) and math.isfinite(forward)):
-        return Entry((), reverse, forward, "NONFINITE")
+        return CheckedEntry((), reverse, forward, "NONFINITE")
     length, rounding = float(np.linalg.norm(objective.gradient[tensor])), objective.rounding.of_gradient[tensor]
     if abs(forward - reverse) <= (TOLERANCE * length + ROUNDING * rounding) * norm(direction):
         is_hidden = reverse != forward and ROUNDING * rounding > HIDDEN * length
-        return Entry((), reverse, forward, "TINY" if is_hidden else "PASS")
+        return CheckedEntry((), reverse, forward, "TINY" if is_hidden else "PASS")
     _, element = locate(lambda v: objective.slope(v) - objective.forward(v), direction, reverse - forward)
     along = unit(tensor, element)
-    return Entry(tensor.index(element), objective.slope(along), objective.forward(along), "FAIL")
+    return CheckedEntry(tensor.index(element), objective.slope(along), objective.forward(along), "FAIL")

@@ -6,7 +6,7 @@ from backprop_cli.checks.method import METHODS, ROUNDING, Method, Options, check
 from backprop_cli.checks.methods.central import by_difference
 from backprop_cli.checks.methods.complex import by_complex_step, differing
 from backprop_cli.checks.objective import Direction, Objective, Tensor, unit
-from backprop_cli.checks.result import Check, Entry, judged
+from backprop_cli.checks.result import Check, CheckedEntry, judged
 
 FORWARD = "forward mode"
 """Kind of a check that forward mode failed."""
@@ -26,7 +26,7 @@ class Auto(Method):
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """Sampled entries, and what directions find beside them."""
 
-        def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> Entry:
+        def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> CheckedEntry:
             exact = by_complex_step(objective, tensor, direction, index, options.tolerance)
             beside = objective.complex_beside
             return _agreed(by_difference(objective, direction, index, options.tolerance, beside), exact)
@@ -38,7 +38,7 @@ class Auto(Method):
         return [*checks.values(), *(check for tensor, check in _forward(objective, options) if tensor in right)]
 
 
-def _agreed(difference: Entry, exact: Entry) -> Entry:
+def _agreed(difference: CheckedEntry, exact: CheckedEntry) -> CheckedEntry:
     """The verdict of two witnesses: the difference at a kink and if it fails, else the complex step if it agrees or the
     difference is undecided.
     """
@@ -58,6 +58,6 @@ def _forward(objective: Objective, options: Options) -> list[tuple[Tensor, Check
         noise = ROUNDING * objective.rounding.of_gradient[tensor]
         verdict = judged(found, wanted, options.tolerance, noise)
         if verdict in ("FAIL", "NONFINITE"):
-            entry = Entry(tensor.index(element), found, wanted, verdict)
+            entry = CheckedEntry(tensor.index(element), found, wanted, verdict)
             failed.append((tensor, Check(tensor.name, FORWARD, tensor.shape, (entry,))))
     return failed

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.method import METHODS, ROUNDING, Method, Options, checks_of, entrywise, power_of_two
-from backprop_cli.checks.numeric import CENTRAL_STEP
 from backprop_cli.checks.objective import Direction, Objective, Rounding
-from backprop_cli.checks.result import Check, Entry, judged
+from backprop_cli.checks.result import Check, CheckedEntry, judged
 
+CENTRAL_STEP = 6.055454452393343e-06
+"""``eps^(1/3)`` for float64: balances the rounding error eps/h of a central difference with its truncation h^2."""
 _SMALLER_STEPS = 3
 """How often the step is divided to get away from a kink."""
 _LARGER_STEPS = 3
@@ -68,7 +69,7 @@ def by_difference(
     index: tuple[int, ...],
     tolerance: float,
     witness: Witness | None = None,
-) -> Entry:
+) -> CheckedEntry:
     """The derivative along a direction (one element) both ways, and what to think of it.
 
     ``witness`` decides next to a kink if differences cannot.
@@ -79,7 +80,7 @@ def by_difference(
     for _ in range(1 + _SMALLER_STEPS):
         numeric, noise, is_smooth = quotient(objective, direction, Step(h, objective.branches))
         if is_smooth:
-            entry = Entry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
+            entry = CheckedEntry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
             if entry.verdict == "TINY":
                 return _rescaled(objective, direction, entry, tolerance, h)
             if entry.verdict != "FAIL":
@@ -87,7 +88,7 @@ def by_difference(
             step = Step(_LARGEST * h, objective.branches)
             return _second_look(objective, direction, entry, tolerance, step, objective.rounding)
         h /= _FACTOR
-    return _at_kink(objective, direction, Entry(index, analytic, numeric, "KINK"), tolerance, witness)
+    return _at_kink(objective, direction, CheckedEntry(index, analytic, numeric, "KINK"), tolerance, witness)
 
 
 def quotient(
@@ -141,8 +142,8 @@ def _rated(found: Sequence[tuple[float, float, float]], k: int) -> tuple[float, 
 
 
 def _second_look(
-    objective: Objective, direction: Direction, first: Entry, tolerance: float, step: Step, rounding: Rounding
-) -> Entry:
+    objective: Objective, direction: Direction, first: CheckedEntry, tolerance: float, step: Step, rounding: Rounding
+) -> CheckedEntry:
     """The verdict on the extrapolated difference: TINY if its own error is too large to decide."""
     numeric, error = extrapolated(objective, direction, step, rounding.of_scalar)
     noise = _MARGIN * error + _of_gradient(rounding, direction)
@@ -154,7 +155,9 @@ def _of_gradient(rounding: Rounding, direction: Direction) -> float:
     return ROUNDING * max(rounding.of_gradient[part.tensor] for part in direction)
 
 
-def _rescaled(objective: Objective, direction: Direction, tiny: Entry, tolerance: float, h: float) -> Entry:
+def _rescaled(
+    objective: Objective, direction: Direction, tiny: CheckedEntry, tolerance: float, h: float
+) -> CheckedEntry:
     """The verdict at larger steps, where there is less noise: wrong only where the error is above both noise and what
     the next larger step changes.
     """
@@ -165,22 +168,22 @@ def _rescaled(objective: Objective, direction: Direction, tiny: Entry, tolerance
         if not is_smooth:
             break
         if judged(tiny.analytic, numeric, tolerance, noise) == "PASS":
-            return Entry(tiny.index, tiny.analytic, numeric, "PASS")
+            return CheckedEntry(tiny.index, tiny.analytic, numeric, "PASS")
         tried.append((numeric, noise + _of_gradient(objective.rounding, direction)))
     for (numeric, noise), (larger, _) in pairwise(tried):
         if abs(tiny.analytic - numeric) > noise + abs(larger - numeric):
-            return Entry(tiny.index, tiny.analytic, numeric, "FAIL")
+            return CheckedEntry(tiny.index, tiny.analytic, numeric, "FAIL")
     return tiny
 
 
 def _at_kink(
-    objective: Objective, direction: Direction, entry: Entry, tolerance: float, witness: Witness | None
-) -> Entry:
+    objective: Objective, direction: Direction, entry: CheckedEntry, tolerance: float, witness: Witness | None
+) -> CheckedEntry:
     """At a kink any value between the slopes of its sides is a derivative; many kinks at one point widen that to
     what no difference shows. So both sides are checked instead, a little away from it.
     """
     if judged(entry.analytic, entry.numeric, 1.0, 0.0) == "NONFINITE":
-        return Entry(entry.index, entry.analytic, entry.numeric, "NONFINITE")
+        return CheckedEntry(entry.index, entry.analytic, entry.numeric, "NONFINITE")
     for sign in (1.0, -1.0):
         side = _side(objective, direction, sign, entry.index, tolerance, witness)
         if side is not None and side.verdict in ("FAIL", "NONFINITE"):
@@ -195,19 +198,19 @@ def _side(
     index: tuple[int, ...],
     tolerance: float,
     witness: Witness | None,
-) -> Entry | None:
+) -> CheckedEntry | None:
     """The derivative at the nearest place next to the point where a difference can decide. None if there are kinks
     everywhere, or no difference can.
     """
     h = power_of_two(CENTRAL_STEP * max(1.0, objective.at(direction)))
-    unclear: list[tuple[float, Entry]] = []
+    unclear: list[tuple[float, CheckedEntry]] = []
     for _ in range(1 + _SMALLER_STEPS):
         center = sign * 2.0 * h
         step = Step(h, objective.branches_beside(direction, center), center)
         numeric, noise, is_smooth = quotient(objective, direction, step)
         if is_smooth:
             analytic = objective.slope_beside(direction, center)
-            entry = Entry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise), True)
+            entry = CheckedEntry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise), True)
             if entry.verdict == "FAIL":
                 rounding = objective.rounding_beside(direction, center)
                 entry = _second_look(objective, direction, entry, tolerance, step, rounding)

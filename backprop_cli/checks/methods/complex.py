@@ -6,10 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backprop_cli.checks.bisection import locate
-from backprop_cli.checks.method import KINDS, METHODS, ROUNDING, Method, Options, checks_of, entrywise, random_direction
+from backprop_cli.checks.method import (
+    KINDS,
+    METHODS,
+    ROUNDING,
+    Method,
+    Options,
+    checks_of,
+    entrywise,
+    locate,
+    random_direction,
+)
 from backprop_cli.checks.objective import Direction, Objective, Tensor
-from backprop_cli.checks.result import Check, Entry, judged
+from backprop_cli.checks.result import Check, CheckedEntry, judged
 
 _DIRECTION_ROUNDING = 1e-12
 """Error of a derivative along a direction of unit variance, relative to |gradient|: 1e-15 with a million weights."""
@@ -26,7 +35,7 @@ class Complex(Method):
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """Every sampled entry, and what directions find beside them."""
 
-        def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> Entry:
+        def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> CheckedEntry:
             return by_complex_step(objective, tensor, direction, index, options.tolerance)
 
         suspects = differing(objective, options, objective.slope, objective.complex)
@@ -36,11 +45,11 @@ class Complex(Method):
 
 def by_complex_step(
     objective: Objective, tensor: Tensor, direction: Direction, index: tuple[int, ...], tolerance: float
-) -> Entry:
+) -> CheckedEntry:
     """The derivative along a direction (one element) both ways, and what to think of it."""
     analytic, numeric = objective.slope(direction), objective.complex(direction)
     noise = ROUNDING * objective.rounding.of_gradient[tensor]
-    return Entry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
+    return CheckedEntry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
 
 
 Slope = Callable[[Direction], float]

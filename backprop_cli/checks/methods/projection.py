@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from backprop_cli.checks.bisection import locate
-from backprop_cli.checks.method import HIDDEN, KINDS, METHODS, Method, Options, power_of_two, random_direction
+from backprop_cli.checks.method import HIDDEN, KINDS, METHODS, Method, Options, locate, power_of_two, random_direction
 from backprop_cli.checks.methods.central import by_difference
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, unit
-from backprop_cli.checks.result import Check, Entry
+from backprop_cli.checks.result import Check, CheckedEntry
 
 _DIRECTIONS = 4
 """Of each kind."""
@@ -46,8 +45,8 @@ class Projection(Method):
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """A check of the directions, and one of each tensor in which an entry was looked at."""
         size = sum(tensor.size for tensor in objective.tensors)
-        directions: list[Entry] = []
-        entries: dict[Tensor, list[Entry]] = {}
+        directions: list[CheckedEntry] = []
+        entries: dict[Tensor, list[CheckedEntry]] = {}
         scale, rng = None, options.rng
         for kind in KINDS * _DIRECTIONS if size else ():
             direction = random_direction(objective.tensors, rng, kind)
@@ -59,7 +58,7 @@ class Projection(Method):
                 tensor, found = _named(objective, direction, entry, scale, options)
                 entries.setdefault(tensor, []).append(found)
                 # What is found but within the tolerance is no mistake.
-                entry = Entry((), entry.analytic, entry.numeric, found.verdict)
+                entry = CheckedEntry((), entry.analytic, entry.numeric, found.verdict)
             directions.append(entry)
             if entry.verdict == "FAIL":
                 break
@@ -110,23 +109,23 @@ def _smooth_difference(objective: Objective, direction: Direction, scale: _Scale
     return numeric, scale.noise * scale.step / step, is_smooth
 
 
-def _projected(objective: Objective, direction: Direction, scale: _Scale) -> Entry:
+def _projected(objective: Objective, direction: Direction, scale: _Scale) -> CheckedEntry:
     """The projection both ways; ``FAIL`` if they differ by more than noise, ``TINY`` if noise hides both."""
     analytic = objective.slope(direction)
     numeric, noise, is_smooth = _smooth_difference(objective, direction, scale)
     if not (math.isfinite(analytic) and math.isfinite(numeric)):
-        return Entry((), analytic, numeric, "NONFINITE")
+        return CheckedEntry((), analytic, numeric, "NONFINITE")
     if not is_smooth:
-        return Entry((), analytic, numeric, "KINK")
+        return CheckedEntry((), analytic, numeric, "KINK")
     if abs(analytic - numeric) > noise:
-        return Entry((), analytic, numeric, "FAIL")
+        return CheckedEntry((), analytic, numeric, "FAIL")
     is_hidden = analytic != numeric and noise > HIDDEN * objective.length
-    return Entry((), analytic, numeric, "TINY" if is_hidden else "PASS")
+    return CheckedEntry((), analytic, numeric, "TINY" if is_hidden else "PASS")
 
 
 def _named(
-    objective: Objective, direction: Direction, entry: Entry, scale: _Scale, options: Options
-) -> tuple[Tensor, Entry]:
+    objective: Objective, direction: Direction, entry: CheckedEntry, scale: _Scale, options: Options
+) -> tuple[Tensor, CheckedEntry]:
     """The entry behind a difference, by itself."""
 
     def residual(along: Direction) -> float:

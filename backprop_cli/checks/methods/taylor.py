@@ -11,8 +11,8 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.method import HIDDEN, METHODS, ROUNDING, Method, Options, checks_of, random_direction
-from backprop_cli.checks.objective import Direction, Objective, Part, Tensor, norm
-from backprop_cli.checks.result import Check, Entry
+from backprop_cli.checks.objective import Direction, Objective, Piece, Tensor, norm
+from backprop_cli.checks.result import Check, CheckedEntry
 from backprop_cli.checks.rounding import EPS
 
 _SIZES = tuple(2.0**-k for k in range(3, 31))
@@ -41,7 +41,7 @@ class Taylor(Method):
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
         """One unit direction a tensor; ``analytic`` is the rate that is expected, ``numeric`` the measured one."""
-        entries: dict[Tensor, list[Entry]] = {tensor: [] for tensor in objective.tensors}
+        entries: dict[Tensor, list[CheckedEntry]] = {tensor: [] for tensor in objective.tensors}
         rng = options.rng
         for tensor in objective.tensors:
             direction = random_direction([tensor], rng, "gaussian")
@@ -52,7 +52,7 @@ class Taylor(Method):
         return checks_of(entries, _SLACK)
 
 
-def by_remainder(objective: Objective, direction: Direction) -> Entry:
+def by_remainder(objective: Objective, direction: Direction) -> CheckedEntry:
     """The rate along a unit direction. ``KINK`` if kinks are too near to measure two remainders, ``TINY`` if
     rounding is larger than the term of the derivative.
     """
@@ -69,14 +69,14 @@ def by_remainder(objective: Objective, direction: Direction) -> Entry:
         else:
             crossed = True
     if not all(map(math.isfinite, [base.value, slope, bend, *(rest for rest, _ in found)])):
-        return Entry((), expected, math.nan, "NONFINITE")
+        return CheckedEntry((), expected, math.nan, "NONFINITE")
     rates = [math.log2(large / small) for large, small in pairwise(clear)]
     if rates:
         rate = max(median(rates[-_LAST:]), _limit(rates))
-        return Entry((), expected, rate, "PASS" if rate >= expected - _SLACK else "FAIL")
+        return CheckedEntry((), expected, rate, "PASS" if rate >= expected - _SLACK else "FAIL")
     # Only rounding remains: the function is linear (quadratic) along v, or it cannot be decided.
     is_decided = not clear and any(decided for _, decided in found)
-    return Entry((), expected, expected, "KINK" if crossed else "PASS" if is_decided else "TINY")
+    return CheckedEntry((), expected, expected, "KINK" if crossed else "PASS" if is_decided else "TINY")
 
 
 def _floor(objective: Objective, base: Objective, direction: Direction, s: float) -> float:
@@ -92,13 +92,13 @@ def _floor(objective: Objective, base: Objective, direction: Direction, s: float
     return _CLEAR * _ROUNDING * max(base.rounding.of_scalar, EPS * terms) + taken
 
 
-def _at(objective: Objective, part: Part) -> Array:
+def _at(objective: Objective, part: Piece) -> Array:
     """The point, where a part of a direction moves it."""
     start = part.tensor.start + part.start
     return objective.point[part.tensor.source].reshape(-1)[start : start + len(part.vector)]
 
 
-def _slope(objective: Objective, part: Part) -> Array:
+def _slope(objective: Objective, part: Piece) -> Array:
     """The gradient there."""
     return objective.gradient[part.tensor][part.start : part.start + len(part.vector)]
 

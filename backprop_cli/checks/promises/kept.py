@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.checks.edges import edge_samples
+from backprop_cli.checks.edge_samples import edge_samples, operands
 from backprop_cli.checks.promises import derivatives, rewriting, values
 from backprop_cli.checks.promises.case import BrokenPromiseError, Case
-from backprop_cli.checks.registered import operands
 
 
 def cases_of(cls: type[Any], rng: np.random.Generator) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""Derivatives by numbers: what the exact ones are checked against. Formulas and errors: Griewank & Walther (2008)."""
+"""Derivatives by finite differences and by the adjoint identity, and a check of one scalar: oracles of the tests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from backprop_cli.autodiff.evaluate import evaluate
-from backprop_cli.autodiff.spec import Array
-from backprop_cli.autodiff.transforms import jvp, vjp
-from backprop_cli.autodiff.value import Value, input_
-
-CENTRAL_STEP = 6.055454452393343e-06
-"""``eps^(1/3)`` for float64: balances the rounding error eps/h of a central difference with its truncation h^2."""
+from backprop_cli.autodiff import Array, Value, evaluate, input_, jvp, vjp
+from backprop_cli.checks.gradients import check_objective
+from backprop_cli.checks.method import Options, Order
+from backprop_cli.checks.methods.central import CENTRAL_STEP
+from backprop_cli.checks.objective import Objective, tensors_of
+from backprop_cli.checks.result import Check
 
 
 def central_difference(function: Callable[[float], float], at: float, step: float = CENTRAL_STEP) -> float:
@@ -72,3 +71,20 @@ def _inner(x: Sequence[Array], y: Sequence[Array]) -> float:
 
 def _norm(x: Sequence[Array]) -> float:
     return math.sqrt(_inner(x, x))
+
+
+def check_scalar(
+    scalar: Value,
+    inputs: Mapping[str, Value],
+    arrays: Mapping[str, Array],
+    *,
+    name: str,
+    kind: str,
+    method: str = "auto",
+    order: Order = 1,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+) -> list[Check]:
+    """Check a traced float64 scalar by every entry of its floating-point inputs; one check an input."""
+    objective = Objective(inputs, scalar, tensors_of(inputs, name, kind), arrays)
+    return check_objective(objective, method, order, Options("all", tolerance, seed))

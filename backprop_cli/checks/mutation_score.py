@@ -9,12 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from backprop_cli.autodiff import OPS, Array, Op, Value, evaluate, input_, scope, toposort
-from backprop_cli.checks.edges import edge_samples
+from backprop_cli.checks.edge_samples import edge_samples, is_differentiable, operands
 from backprop_cli.checks.gradients import check_objective, network_objectives
 from backprop_cli.checks.method import Options, Order, random_direction
 from backprop_cli.checks.mutation import Mutation, mutated, mutations
 from backprop_cli.checks.objective import Objective, Tensor
-from backprop_cli.checks.registered import is_differentiable, operands
 from backprop_cli.checks.result import Score
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.registry import snake_case

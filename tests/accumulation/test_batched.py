@@ -5,7 +5,7 @@ import pytest
 
 from backprop_cli import autodiff as ad
 from backprop_cli.accumulation import directions
-from backprop_cli.accumulation.directions import Many, computed
+from backprop_cli.accumulation.batched import Batched, computed
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def room_for(monkeypatch, many, pieces):
 @pytest.mark.parametrize("pieces", [1, 3, 100])
 def test_many_are_as_one_by_one(function, monkeypatch, pieces):
     outputs, over, feed = function
-    room_for(monkeypatch, Many(outputs, over, feed), pieces)
+    room_for(monkeypatch, Batched(outputs, over, feed), pieces)
     rng = np.random.default_rng(1)
     vectors, numbers = rng.standard_normal((7, 3)), rng.integers(0, 4, 7)
-    many = Many(outputs, over, feed)
+    many = Batched(outputs, over, feed)
     assert many.at_once == pieces
     found = many(vectors, numbers)
     for k in range(7):
@@ -41,8 +41,8 @@ def test_many_are_as_one_by_one(function, monkeypatch, pieces):
 def test_unit_vectors(function, monkeypatch):
     outputs, (v, k), feed = function
     feed = {**feed, k: np.array(2)}
-    room_for(monkeypatch, Many(outputs, [v], feed), 2)
-    many = Many(outputs, [v], feed)
+    room_for(monkeypatch, Batched(outputs, [v], feed), 2)
+    many = Batched(outputs, [v], feed)
     assert many.at_once == 2  # and then one
     found = many.units()
     assert [array.shape for array in found] == [(3, 2), (3,)]
@@ -53,12 +53,12 @@ def test_unit_vectors(function, monkeypatch):
 def test_one_goes_even_where_there_is_no_room(function, monkeypatch):
     outputs, over, feed = function
     monkeypatch.setattr(directions, "MOST_NUMBERS", 1)
-    assert Many(outputs, over, feed).at_once == 1
+    assert Batched(outputs, over, feed).at_once == 1
 
 
 def test_what_is_fed_is_read_at_each_call(function):
     outputs, (v, k), feed = function
-    many = Many(outputs[1:], [v, k], feed)
+    many = Batched(outputs[1:], [v, k], feed)
     vectors, numbers = np.ones((2, 3)), np.ones(2, np.int64)
     (before,) = many(vectors, numbers)
     next(iter(feed.values()))[...] *= 3.0

@@ -25,7 +25,7 @@ def computed(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Arra
     return [plan.outputs[f"output {k}"].copy() for k in range(len(outputs))]
 
 
-class Many:
+class Batched:
     """``outputs`` for many arrays in place of each of ``over``, which are inputs.
 
     They go through as one program with a new first axis (see ``vectorized``), at most ``at_once`` at a time. The arrays

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.autodiff import Sample, Spec
+from backprop_cli.autodiff import Array, Op, Sample, Spec
 from backprop_cli.errors import ShapeError
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -59,3 +59,17 @@ def _variants(shapes: Shapes, rng: np.random.Generator) -> Iterator[Shapes]:
 
 def _resized(shapes: Shapes, sizes: dict[int, int]) -> Shapes:
     return tuple(tuple(sizes.get(n, n) for n in shape) for shape in shapes)
+
+
+def is_differentiable(op: Op, arrays: list[Array]) -> bool:
+    """Whether differences tell of its derivative."""
+    floats = [array for array in arrays if array.dtype.kind == "f"]
+    return bool(floats) and not op.blocks_gradient
+
+
+def operands(sample: Sample, rng: np.random.Generator) -> list[Array]:
+    """Arrays drawn as the sample says."""
+    return [
+        rng.integers(0, sample.classes, shape) if k in sample.labels else rng.uniform(*sample.domain, shape)
+        for k, shape in enumerate(sample.shapes)
+    ]
