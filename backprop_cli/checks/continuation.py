@@ -96,7 +96,7 @@ def _(op: Erf, *x: Array, out: Array) -> None:
         term = term * near * near * (2.0 / (2 * n + 1))
         total += term
     t = 2.0 / (2.0 + z)
-    polynomial_of_tail(t, out)
+    polynomial_of_tail(t, out, np.empty_like(out))
     tail = 1.0 - t * np.exp(out - z * z)
     series = 2.0 / math.sqrt(math.pi) * total * np.exp(-near * near)
     np.multiply(sign, np.where(z.real < 2.0, series, tail), out=out)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from op_checks import jacobian
 from threadpoolctl import threadpool_limits
 
 from backprop_cli import autodiff as ad
@@ -46,7 +47,7 @@ def assert_all_orders(outputs, wrt, feed, tolerance=1e-12):
     for order in ORDERS:
         rows = accumulate(outputs, wrt, feed, order)
         for out, row in zip(outputs, rows, strict=True):
-            for w, got, wanted in zip(wrt, row, ad.evaluate(ad.jacobian(out, wrt), feed), strict=True):
+            for w, got, wanted in zip(wrt, row, ad.evaluate(jacobian(out, wrt), feed), strict=True):
                 assert got.shape == (*out.shape, *w.shape)
                 assert got.dtype == w.dtype
                 np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance, err_msg=order)
@@ -101,7 +102,7 @@ def test_a_jacobian_is_a_program(order):
     point = {x: np.array([0.5, -1.0, 2.0])}
     ((hessian,),) = accumulate(ad.gradients(ad.sum(ad.sin(x) * ad.square(x)), [x]), [x], point, order)
     (again,) = ad.evaluate([jacobians([jacobians([ad.sin(x)], [x], order)[0][0]], [x])[0][0]], point)
-    (wanted,) = ad.evaluate(ad.jacobian(ad.gradients(ad.sum(ad.sin(x) * ad.square(x)), [x])[0], [x]), point)
+    (wanted,) = ad.evaluate(jacobian(ad.gradients(ad.sum(ad.sin(x) * ad.square(x)), [x])[0], [x]), point)
     np.testing.assert_allclose(hessian, wanted, rtol=1e-12, atol=1e-12)
     for i in range(3):
         assert again[i, i, i] == pytest.approx(-np.sin(point[x][i]))

@@ -236,8 +236,13 @@ class Mine(Op):
     def vjp(self, primals, out, cotangent):
         return (Mine(not self.back)(cotangent),)
 
-    def vectorize(self, size, x, mapped):
-        return Mine({back})(x[0])
+
+from backprop_cli.accumulation.vectorize import vectorize
+
+
+@vectorize.register(Mine)
+def vectorized(op, size, x, mapped):
+    return Mine({back})(x[0])
 """
 RIGHT_ONCE = """\
 class Mine(Elementwise):
@@ -284,7 +289,7 @@ class Mine(Elementwise):
             "-0.7961181828",
         ),
         (
-            RUNNING.format(back="not self.back"),
+            RUNNING.format(back="not op.back"),
             14,
             "op mine breaks a promise of ops: vectorize: with 3 of operand 0 at once gives -4.143001758 at [0, 0, 0], "
             "one after the other 0.5478467493",
@@ -301,7 +306,7 @@ def test_an_op_that_breaks_a_promise(text, line, said):
     assert bp("gradcheck", write_config(plugins=["mine.py"])) == 3
 
 
-@pytest.mark.parametrize("text", [SINE.format(more=""), RUNNING.format(back="self.back"), HARD.format(slope=1 / 6)])
+@pytest.mark.parametrize("text", [SINE.format(more=""), RUNNING.format(back="op.back"), HARD.format(slope=1 / 6)])
 def test_an_op_that_keeps_its_promises(text):
     plugin(OPS + text)
     assert validate(write_config(plugins=["mine.py"])).parameters == 39

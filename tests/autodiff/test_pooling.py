@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from backprop_cli.autodiff.ops.window_sum import WindowSpread, WindowSum
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff.evaluate import compute
-from backprop_cli.autodiff.ops.pooling import MaxPool, MaxPoolOffset, WindowPut, WindowTake
+from backprop_cli.autodiff.ops.pooling import MaxPool, MaxPoolOffset, WindowPut, WindowSpread, WindowSum, WindowTake
 from backprop_cli.errors import ShapeError
 
 INF, NAN = np.inf, np.nan
@@ -80,7 +79,7 @@ PRINTED = "axis=0, kernel=3, stride=2, before=0, after=0"
         (
             WindowSpread(0, 3, 2, size=5),
             ((3,),),
-            f"window_spread({PRINTED}, size=5): an axis of 5 does not have so many windows (given x: f8[3])",
+            f"window_spread({PRINTED}, size=5): an axis of 5 has another number of windows (given x: f8[3])",
         ),
         (
             WindowSum(1, 3, 2),

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from random_programs import differentiated, poison, programs
 
 from backprop_cli import autodiff as ad
-from backprop_cli.autodiff import families
 from backprop_cli.execution import plan as planning
 from backprop_cli.execution import tiling as chains
+from backprop_cli.execution.kernels import elementwise_kernels
 from backprop_cli.execution.passes import simplify
 from backprop_cli.execution.plan import Plan
 
@@ -57,7 +57,7 @@ def test_plan_of_gradients_is_evaluate(program, seed):
 def test_plan_of_long_arrays_is_evaluate(program, seed):
     """As if three numbers were a block and no result small: what is long goes block by block and is never repeated."""
     block, room = patch.object(chains, "BLOCK", 3), patch.object(chains.Chain, "room", 3)
-    with block, room, patch.object(families, "_SMALL", 0):
+    with block, room, patch.object(elementwise_kernels, "_SMALL", 0):
         check(program, seed)
 
 

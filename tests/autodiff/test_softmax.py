@@ -6,6 +6,7 @@ from op_checks import run_fresh
 
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff.ops.softmax import Softmax
+from backprop_cli.execution import kernels
 
 
 def formula(x, causal):
@@ -35,8 +36,8 @@ def test_pieces_are_the_whole(shape, causal, dtype):
     assert out.dtype == dtype
     np.testing.assert_allclose(out, formula(x, causal), rtol=2e-5 if dtype == "float32" else 1e-12, atol=1e-30)
     over = x.copy()
-    scratch = tuple(np.empty(spec.shape, spec.dtype) for spec in Softmax(causal).scratch(ad.spec_of(x)))
-    Softmax(causal).bind(over, out=over, scratch=scratch)()
+    scratch = tuple(np.empty(spec.shape, spec.dtype) for spec in kernels.scratch(Softmax(causal), ad.spec_of(x)))
+    kernels.bind(Softmax(causal), over, out=over, scratch=scratch)()
     np.testing.assert_array_equal(over, out)
     turned = np.ascontiguousarray(x.swapaxes(0, -1)).swapaxes(0, -1)
     np.testing.assert_array_equal(run_fresh(Softmax(causal), [turned]), out)

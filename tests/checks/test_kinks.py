@@ -10,6 +10,7 @@ from numeric_derivatives import check_scalar
 from backprop_cli import autodiff as ad
 from backprop_cli.autodiff import OPS
 from backprop_cli.autodiff.families import Elementwise
+from backprop_cli.checks.continuation import eval_complex
 from backprop_cli.checks.gradients import check_gradients
 from backprop_cli.checks.method import Options
 from backprop_cli.checks.methods.central import Step, extrapolated
@@ -126,12 +127,14 @@ class HardSigmoid(Elementwise):
     def eval(self, x, *, out):
         np.clip(x / 6.0 + 0.5, 0.0, 1.0, out=out)
 
-    def eval_complex(self, x, *, out):
-        slope = np.where(np.abs(x.real) < 3.0, 0.2 * x.imag, 0.0)
-        np.copyto(out, np.clip(x.real / 6.0 + 0.5, 0.0, 1.0) + 1j * slope)
-
     def partials(self, x, *, out):
         return (ad.where(ad.greater(3.0, ad.absolute(x)), 0.2, 0.0),)
+
+
+@eval_complex.register(HardSigmoid)
+def _(op, x, *, out):
+    slope = np.where(np.abs(x.real) < 3.0, 0.2 * x.imag, 0.0)
+    np.copyto(out, np.clip(x.real / 6.0 + 0.5, 0.0, 1.0) + 1j * slope)
 
 
 @pytest.mark.parametrize("method", ["auto", "central", "taylor", "projection"])

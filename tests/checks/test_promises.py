@@ -8,12 +8,18 @@ import pytest
 
 from backprop_cli import autodiff as ad
 from backprop_cli.accumulation.local_jacobian import Local, dense
+from backprop_cli.accumulation.op_jacobians import local_jacobians
+from backprop_cli.accumulation.vectorize import vectorize
 from backprop_cli.autodiff import OPS
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.autodiff.op import Op, Sample, sample
+from backprop_cli.checks.continuation import eval_complex
 from backprop_cli.checks.promises.case import BrokenPromiseError
 from backprop_cli.checks.promises.kept import check_rules, check_values
 from backprop_cli.errors import ShapeError
+from backprop_cli.execution import kernels
+from backprop_cli.execution.costs import flops
+from backprop_cli.execution.identities import cheaper, summand, summed, transposed
 
 
 class Cube(Elementwise):
@@ -50,8 +56,10 @@ class Running(Op):
     def vjp(self, primals, out, cotangent):
         return (type(self)(not self.back)(cotangent),)
 
-    def vectorize(self, size, x, mapped):
-        return self(x[0])
+
+@vectorize.register(Running)
+def _(op, size, x, mapped):
+    return op(x[0])
 
 
 class Kinked(Elementwise):
@@ -64,11 +72,13 @@ class Kinked(Elementwise):
         np.multiply(x, 0.1, out=out) if out is not x else np.copyto(out, np.where(x > 0, x, 0.1 * x))
         np.maximum(x, out, out=out)
 
-    def eval_complex(self, *x, out):
-        np.copyto(out, np.where(x[0].real > 0, x[0], 0.1 * x[0]))
-
     def partials(self, x, *, out):
         return (ad.where(ad.greater(x, 0.0), 1.0, 0.1),)
+
+
+@eval_complex.register(Kinked)
+def _(op, *x, out):
+    np.copyto(out, np.where(x[0].real > 0, x[0], 0.1 * x[0]))
 
 
 class Plane(Elementwise):
@@ -92,9 +102,26 @@ def test_what_is_right_passes(cls):
     check_rules(cls, np.random.default_rng(0))
 
 
+REGISTERED = {
+    "bind": kernels.bind,
+    "cheaper": cheaper,
+    "eval_complex": eval_complex,
+    "flops": flops,
+    "local_jacobians": local_jacobians,
+    "scratch": kernels.scratch,
+    "summand": summand,
+    "summed": summed,
+    "transposed": transposed,
+    "vectorize": vectorize,
+}
+
+
 def of(base, **members):
-    """A subclass with other methods and flags."""
-    return type(base.__name__, (base,), members)
+    """A subclass with other methods and flags, and with functions registered for its type."""
+    cls = type(base.__name__, (base,), {name: x for name, x in members.items() if name not in REGISTERED})
+    for name in members.keys() & REGISTERED.keys():
+        REGISTERED[name].register(cls)(members[name])
+    return cls
 
 
 def _no_element(self, x, *, out):
@@ -120,9 +147,12 @@ def _second_late(self, x, y, *, out):
     np.add(out, 2.0 * y, out=out)
 
 
-def _dirty_scratch(self, x, *, out, scratch=()):
-    scratch[0][...] += 1.0
-    np.multiply(np.power(x, 3.0), scratch[0], out=out)
+def _dirty_scratch(op, x, *, out, scratch=()):
+    def call():
+        scratch[0][...] += 1.0
+        np.multiply(np.power(x, 3.0), scratch[0], out=out)
+
+    return call
 
 
 def _bound_to_values(self, *x, out, scratch=()):
@@ -163,7 +193,7 @@ VALUES = [
     (of(Cube, eval=_writes_the_same), "eval", "writes into its operands"),
     (of(Cube, eval=_reads_late), "in_place", "over the memory of operand 0 eval gives"),
     (of(Plane, eval=_second_late), "in_place", "over the memory of operand 1 eval gives"),
-    (of(Cube, scratch=lambda self, *x: x, eval=_dirty_scratch), "eval", "does not write all of out"),
+    (of(Cube, scratch=lambda op, *x: x, bind=_dirty_scratch), "eval", "does not write all of out"),
     (of(Cube, bind=_bound_to_values), "bind", "its call gives 1 "),
     (of(Cube, eval=_by_row), "eval", "of pieces, one after the other, gives"),
     (of(Cube, eval=_in_order), "eval", "of operands that are views gives"),
@@ -197,11 +227,11 @@ def _in_double(self, primals, out, cotangent):
     return (ad.OPS["cast"](cotangent.dtype.name)(3.0 * x * x) * cotangent,)
 
 
-def _swapped(self, size, x, mapped):
-    return type(self)(not self.back)(x[0])
+def _swapped(op, size, x, mapped):
+    return type(op)(not op.back)(x[0])
 
 
-def _not_there(self, size, x, mapped):
+def _not_there(op, size, x, mapped):
     raise TypeError("of no use")
 
 
@@ -225,6 +255,7 @@ def _triangle(x, out):
     return Local(np.where(rows >= 0, rows + starts, -1).reshape(x.size, width), True, x.size)
 
 
+LOCAL = "local_jacobians"
 RULES = [
     (of(Plane, jvp=_first_tangent_only), "jvp", "along one operand after the other adds up to"),
     (of(Cube, vjp=_in_double), "vjp", "computes <cast"),
@@ -247,18 +278,26 @@ RULES = [
         "eval_complex",
         "at 0 its imaginary part is",
     ),
-    (of(Running, local=_structure(_too_few)), "local", "leaves out an entry by operand 0: it is 1"),
-    (of(Cube, local=_structure(_units)), "local", "by operand 0 is stated to be 1 or -1"),
-    (of(Running, local=_structure(_triangle)), "local", "is stated to be 1 or -1: it is 0 at [1, 0], not 1"),
-    (of(Cube, local=lambda self, primals, out: ()), "local", "gives 0 structures for 1 operands"),
-    (of(Cube, local=_structure(lambda x, out: dense(out.size, x.size + 1))), "local", "by operand 0 has shape"),
+    (of(Running, local_jacobians=_structure(_too_few)), LOCAL, "leaves out an entry by operand 0: it is 1"),
+    (of(Cube, local_jacobians=_structure(_units)), LOCAL, "by operand 0 is stated to be 1 or -1"),
+    (
+        of(Running, local_jacobians=_structure(_triangle)),
+        "local_jacobians",
+        "is stated to be 1 or -1: it is 0 at [1, 0], not 1",
+    ),
+    (of(Cube, local_jacobians=lambda self, primals, out: ()), LOCAL, "gives 0 structures for 1 operands"),
+    (
+        of(Cube, local_jacobians=_structure(lambda x, out: dense(out.size, x.size + 1))),
+        "local_jacobians",
+        "by operand 0 has shape",
+    ),
     (of(Running, vectorize=_swapped), "vectorize", "with 3 of operand 0 at once gives"),
     (of(Running, vectorize=_not_there), "vectorize", "raises TypeError: of no use"),
-    (of(Cube, simplify=lambda self, *x: x[0] * x[0]), "simplify", "gives"),
+    (of(Cube, cheaper=lambda op, *x: x[0] * x[0]), "cheaper", "gives"),
     (of(Running, transposed=lambda self, *x: self(*x)), "transposed", "gives"),
     (of(Cube, summand=lambda self, *x: 1, summed=lambda self, *terms: terms[0]), "summed", "gives"),
     (of(Cube, flops=lambda self, *x: -1), "flops", "gives -1, expected a whole number of at least 0"),
-    (of(Cube, written=lambda self, *x: None), "written", "gives None, expected text"),
+    (of(Cube, printed=lambda self, *x: None), "printed", "gives None, expected text"),
 ]
 
 
@@ -312,5 +351,5 @@ class Ones:
 @pytest.mark.parametrize("name", ["tanh", "matmul", "sum", "amax", "softmax", "where", "take_rows"])
 def test_without_its_own_an_op_is_vectorized_one_after_the_other(name):
     cls = OPS[name]
-    plain = of(cls, vectorize=Op.vectorize)
+    plain = of(cls, vectorize=vectorize.dispatch(Op))
     check_rules(plain, np.random.default_rng(0))

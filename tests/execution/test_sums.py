@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from backprop_cli.autodiff.ops.parts import Pad
 
 from backprop_cli import autodiff as ad
+from backprop_cli.autodiff.ops.pieces import Pad
 from backprop_cli.execution.passes import simplified
 
 

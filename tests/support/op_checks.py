@@ -10,7 +10,10 @@ import numpy as np
 from numeric_derivatives import adjoint_gap, numeric_gradient
 
 from backprop_cli import autodiff as ad
+from backprop_cli.accumulation.op_jacobians import local_jacobians
+from backprop_cli.accumulation.vectorize import vectorized
 from backprop_cli.autodiff.ops.comparison import Where
+from backprop_cli.execution import kernels
 from backprop_cli.execution.plan import Plan
 
 DIFFERENCE_TOLERANCE = 1e-7
@@ -54,6 +57,14 @@ def traced(op: ad.Op, arrays: Sequence[np.ndarray]) -> tuple[list[ad.Value], ad.
     return inputs, op(*inputs), dict(zip(inputs, arrays, strict=True))
 
 
+def jacobian(out: ad.Value, wrt: Sequence[ad.Value]) -> list[ad.Value]:
+    """Jacobians of shape (*out.shape, *w.shape): reverse mode with all unit cotangents at once."""
+    one = ad.input_("cotangent", out.shape, out.dtype)
+    every = ad.constant(np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape))
+    rows = vectorized(ad.vjp([out], wrt, [one]), {one: every})
+    return [ad.reshape(row, (*out.shape, *w.shape)) for row, w in zip(rows, wrt, strict=True)]
+
+
 def inexact(values: Sequence[ad.Value]) -> list[ad.Value]:
     return [value for value in values if value.spec.is_inexact]
 
@@ -70,7 +81,8 @@ def run_fresh(op: ad.Op, arrays: Sequence[np.ndarray]) -> np.ndarray:
         array.flags.writeable = False
     specs = [ad.spec_of(array) for array in arrays]
     out = _poisoned(op.shape(*specs))
-    op.bind(*arrays, out=out, scratch=tuple(_poisoned(spec) for spec in op.scratch(*specs)))()
+    scratch = tuple(_poisoned(spec) for spec in kernels.scratch(op, *specs))
+    kernels.bind(op, *arrays, out=out, scratch=scratch)()
     for array in arrays:
         array.flags.writeable = True
     return out
@@ -159,9 +171,9 @@ def check_exact_structure(op: ad.Op, arrays: Sequence[np.ndarray]) -> None:
     """Of a smooth op no entry is stated that is always 0; that those not stated are 0 is promised (see below)."""
     inputs, out, feed = traced(op, arrays)
     chooses = isinstance(op, Where) or not all(operand.spec.is_inexact for operand in inputs)
-    for x, local in zip(inputs, op.local(inputs, out), strict=True):
+    for x, local in zip(inputs, local_jacobians(op, inputs, out), strict=True):
         if local is not None and op.is_smooth and not chooses:
-            matrix = ad.evaluate(ad.jacobian(out, [x]), feed)[0].reshape(out.size, x.size)
+            matrix = ad.evaluate(jacobian(out, [x]), feed)[0].reshape(out.size, x.size)
             rows, places = np.nonzero(local.reads >= 0)
             assert (matrix[rows, local.reads[rows, places]] != 0.0).all(), f"{op}: an entry of its structure is 0"
 

@@ -101,10 +101,10 @@ def erf_of_double(x: Array, out: Array, z: Array, u: Array, tail: Array, small: 
     np.copyto(out, tail, where=small)
 
 
-def polynomial_of_tail(t: Array, out: Array, u: Array | None = None) -> None:
-    """``Q(u)`` for ``t = 2 / (2 + z)``, which ``u`` scales to [-1, 1]."""
-    u = np.subtract(t, 0.5 * (_T_LOW + _T_HIGH), out=u)
-    u = np.multiply(u, 2.0 / (_T_HIGH - _T_LOW), out=u)
+def polynomial_of_tail(t: Array, out: Array, u: Array) -> None:
+    """``Q(u)`` for ``t = 2 / (2 + z)``; u, which is memory, becomes t scaled to [-1, 1]."""
+    np.subtract(t, 0.5 * (_T_LOW + _T_HIGH), out=u)
+    np.multiply(u, 2.0 / (_T_HIGH - _T_LOW), out=u)
     _horner(_Q, u, out)
 
 
