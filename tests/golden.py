@@ -26,9 +26,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 import backprop_cli
-from backprop_cli.api import train as train_module
 from backprop_cli.cli.app import run
 from backprop_cli.execution.plan import Plan
+from backprop_cli.session import start as start_module
 from backprop_cli.session.threads import Threads
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -121,7 +121,7 @@ def trained(config: Path, way: str, patched: dict[str, Any]) -> dict[str, Any]:
     ]
     with tempfile.TemporaryDirectory() as folder, plans() as made, contextlib.ExitStack() as stack:
         for name, function in patched.items():
-            stack.enter_context(mock.patch.object(train_module, name, function))
+            stack.enter_context(mock.patch.object(start_module, name, function))
         result = backprop_cli.train(config, overrides, run_dir=Path(folder) / "run", threads=1)
         tensors = load_file(Path(folder) / "run" / "checkpoints" / "last.safetensors")
         metrics = {name: repr(value) for name, value in sorted(result.metrics.items())}

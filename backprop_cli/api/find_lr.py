@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from backprop_cli.api.train import begin
 from backprop_cli.errors import UsageError, warn
 from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.lock import refuse_locked
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
 from backprop_cli.session.resumption import check_acceptance, find_run, open_run
+from backprop_cli.session.start import start
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import OnProgress
@@ -93,24 +93,24 @@ def find_lr(
     wrong = check_range(low, high)
     if wrong:
         raise UsageError(f"--from {low:g} --to {high:g}: {wrong}")
-    watch, resumed = Stopwatch(), None
+    watch, resumption = Stopwatch(), None
     if resume is None:
         refuse_plugins(plugins, config or "")
         loaded = read_config(Path(config or ""), overrides)
     else:
         run, path = find_run(resume)
         refuse_locked(run)
-        resumed = open_run(run, path, overrides, plugins, accept_changed_data)
-        loaded = resumed.loaded
+        resumption = open_run(run, path, overrides, plugins, accept_changed_data)
+        loaded = resumption.loaded
     optimizer = loaded.config.optimizer
     if isinstance(optimizer, FullBatch):
         raise UsageError(f"--find-lr: {optimizer.type} searches for the length of every step itself; leave it out")
-    begun = begin(loaded, resumed, threads, watch)
-    if resumed is not None:
-        for line in resumed.accepted(begun.experiment):
+    experiment, spec, state = start(loaded, resumption, threads, watch)
+    if resumption is not None:
+        for line in resumption.accepted(experiment):
             warn(line)
-    with blas_threads(begun.threads):
-        test = range_test(begun.spec, begun.state, low, high, watch, on_progress)
+    with blas_threads(spec.blas_threads):
+        test = range_test(spec, state, low, high, watch, on_progress)
     return FoundRate(
         learning_rate=test.suggestion,
         reason=test.reason,

@@ -18,17 +18,13 @@ from backprop_cli.run.lock import locked, refuse_locked
 from backprop_cli.session.baselines import Baselines
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
 from backprop_cli.session.compilation import compiles
-from backprop_cli.session.experiment import Experiment, prepare
-from backprop_cli.session.initial_state import initial_state
-from backprop_cli.session.monitors import measures_of
-from backprop_cli.session.resumption import Resumption, check_acceptance, find_run, open_run
+from backprop_cli.session.resumption import check_acceptance, find_run, open_run
 from backprop_cli.session.session import OnEvent, Session, first_warnings
-from backprop_cli.session.threads import blas_threads, share_out
+from backprop_cli.session.start import start
+from backprop_cli.session.threads import blas_threads
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Event
 from backprop_cli.training.loop import Trainer
-from backprop_cli.training.state import State
-from backprop_cli.training.training_spec import TrainingSpec
 
 
 @dataclass(frozen=True)
@@ -115,89 +111,37 @@ def train(
     if resume is not None and run_dir is not None:
         raise UsageError("train: --run-dir is for a new run; --resume goes on in the run's own directory")
     check_acceptance(accept_changed_data, resume)
-    ask = _Request(run_dir, threads, dry_run, on_event or _ignore, watch or Stopwatch())
-    if resume is None:
-        with ask.watch("configuration"):
-            refuse_plugins(plugins, config or "")
-            loaded = read_config(Path(config or ""), overrides)
-        return _carry_out(ask, loaded, None)
-    run, path = find_run(resume)
-    if dry_run:
-        refuse_locked(run)
-    with contextlib.nullcontext() if dry_run else locked(run):
-        with ask.watch("configuration"):
-            resumption = open_run(run, path, overrides, plugins, accept_changed_data)
-        return _carry_out(ask, resumption.loaded, resumption)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What ``train`` was asked beside the configuration."""
-
-    run_dir: Path | None
-    threads: int | None
-    dry_run: bool
-    on_event: OnEvent
-    watch: Stopwatch
-
-
-@dataclass(frozen=True)
-class Begun:
-    """All that training begins with."""
-
-    experiment: Experiment
-    spec: TrainingSpec
-    state: State
-    threads: int  # of BLAS
-    restarted: Sequence[str] = ()  # what of a resumed run's memory starts anew, a line each
-
-
-def begin(loaded: Loaded, resumption: Resumption | None, threads: int | None, watch: Stopwatch) -> Begun:
-    """Data, network and state of a configuration, or of a run to go on with; nothing is written."""
-    with watch("data"):
-        experiment = prepare(loaded) if resumption is None else resumption.prepare()
-        loaded = experiment.loaded
-    restarted: Sequence[str] = ()
-    if resumption is None:
-        state = initial_state(loaded, experiment.recipe, experiment.dataset)
-        state.measures = measures_of(loaded.config, list(experiment.dataset.files.values()))
-    else:
-        state = State.empty(experiment.recipe)
-        restarted = resumption.restore(experiment, state)
-    settings = loaded.config.training
-    batch = min(settings.batch_size, len(experiment.dataset.train))
-    kept = resumption.threads(batch) if resumption is not None and threads is None else None
-    shared = kept or share_out(threads or settings.threads, experiment.recipe, batch)
-    spec = dataclasses.replace(experiment.training_spec(), workers=shared.workers)
-    return Begun(experiment, spec, state, shared.blas, restarted)
-
-
-def _carry_out(ask: _Request, loaded: Loaded, resumption: Resumption | None) -> TrainResult:
-    begun = begin(loaded, resumption, ask.threads, ask.watch)
-    experiment, spec, state, threads = begun.experiment, begun.spec, begun.state, begun.threads
-    before = None if resumption is None else resumption.record.get("compiled")
-    spec = dataclasses.replace(spec, compiled=compiles(loaded, spec, before))
-    with blas_threads(threads):
-        notices = (
-            []
-            if resumption is None
-            else [*begun.restarted, *resumption.notices(experiment, spec, threads, ask.threads)]
-        )
-        if ask.dry_run:
+    watch, on_event, resumption = watch or Stopwatch(), on_event or _ignore, None
+    with contextlib.ExitStack() as stack:
+        if resume is None:
+            with watch("configuration"):
+                refuse_plugins(plugins, config or "")
+                loaded = read_config(Path(config or ""), overrides)
+        else:
+            run, path = find_run(resume)
+            if dry_run:
+                refuse_locked(run)
+            else:
+                stack.enter_context(locked(run))
+            with watch("configuration"):
+                resumption = open_run(run, path, overrides, plugins, accept_changed_data)
+                loaded = resumption.loaded
+        experiment, spec, state = start(loaded, resumption, threads, watch)
+        was_compiled = None if resumption is None else resumption.record.get("compiled")
+        spec = dataclasses.replace(spec, compiled=compiles(loaded, spec, was_compiled))
+        stack.enter_context(blas_threads(spec.blas_threads))
+        notices = [] if resumption is None else resumption.notices(experiment, spec, threads)
+        if dry_run:
             for warning in first_warnings(experiment, spec, resumption is not None, notices):
-                ask.on_event(warning)
-            Trainer(spec, state, ask.watch).warm_up()
-            return TrainResult(status="dry run", timings=ask.watch.seconds())
-        if resumption is not None:
-            session = Session(
-                experiment, spec, state, resumption.run, threads, ask.on_event, resumption, ask.watch, notices
-            )
-            return _result(session, session.run_all())
-        run = _new_run(loaded, ask.run_dir)
-        with locked(run):
+                on_event(warning)
+            Trainer(spec, state, watch).warm_up()
+            return TrainResult(status="dry run", timings=watch.seconds())
+        if resumption is None:
+            run = _new_run(loaded, run_dir)
+            stack.enter_context(locked(run))
             run.write_text(run.config, loaded.text)
-            session = Session(experiment, spec, state, run, threads, ask.on_event, None, ask.watch)
-            return _result(session, session.run_all())
+        session = Session(experiment, spec, state, run, on_event, watch, resumption, notices)
+        return _result(session, session.run_all())
 
 
 def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Resumption:
     """of the journal"""
     accepts: bool = False
     """whether data that changed is accepted"""
+    forgotten: list[str] = field(default_factory=list)
+    """what of the state's memory starts anew, a line for each reason"""
 
     @property
     def loaded(self) -> Loaded:
@@ -87,25 +89,26 @@ class Resumption:
             raise ConfigError(in_file_order(problems, self.loaded.overrides))
         raise DataError(f"{found.text}: {reason}; {found.way_out('accept it with')}")
 
-    def restore(self, experiment: Experiment, state: State) -> list[str]:
-        """Put the checkpoint's numbers into ``state``. Memory of other quantities starts anew, a line for each reason.
+    def state(self, experiment: Experiment) -> State:
+        """The state in the checkpoint, without memory of quantities that this run no longer measures.
 
         Raises:
             CheckpointError: the numbers do not fit.
 
         """
-        path = self.network.path
+        path, state = self.network.path, State.empty(experiment.recipe)
         state.restore(experiment.recipe, self.network.checkpoint.tensors, self.metadata["state"], str(path))
         state.seconds = self._seconds(state.step)
         config = experiment.loaded.config
         state.measures = state.measures or measures_of(self.network.original.config, self.metadata["data"])
-        anew = forget_stale(state, measures_of(config, list(experiment.dataset.files.values())), config.schedule)
+        measures = measures_of(config, list(experiment.dataset.files.values()))
+        self.forgotten[:] = forget_stale(state, measures, config.schedule)
         count = len(experiment.dataset.train)
         if state.position > count:
             raise CheckpointError(
                 f"{path}: the state in it is at example {state.position} of an epoch of {count}; use another checkpoint"
             )
-        return anew
+        return state
 
     def _seconds(self, step: int) -> float:
         """Seconds that the run took up to ``step``: as it said when it ended there, or else as its journal says."""
@@ -124,9 +127,12 @@ class Resumption:
         blas, workers = counts
         return Threads(int(blas or 1), min(int(workers or 1), batch))
 
-    def notices(self, experiment: Experiment, spec: TrainingSpec, threads: int, asked: int | None) -> list[str]:
-        """Remarks on changed data and on a changed machine. Call this inside the limit of BLAS ``threads``."""
-        lines, other = self.accepted(experiment), self._other_bits(spec, threads, asked)
+    def notices(self, experiment: Experiment, spec: TrainingSpec, asked: int | None) -> list[str]:
+        """Remarks on forgotten memory, changed data and a changed machine, once the threads of BLAS are limited.
+
+        ``asked``: the number of threads that the user asked for.
+        """
+        lines, other = [*self.forgotten, *self.accepted(experiment)], self._other_bits(spec, asked)
         if other:
             promise = "this run no longer ends with the bits of an uninterrupted one"
             lines.append(f"{promise}: {', '.join(other)}")
@@ -137,10 +143,11 @@ class Resumption:
         found = changed(self.metadata, experiment.dataset.files)
         return [f"{found.text}; metrics may include rows that the run was trained on"] if found else []
 
-    def _other_bits(self, spec: TrainingSpec, threads: int, asked: int | None) -> list[str]:
+    def _other_bits(self, spec: TrainingSpec, asked: int | None) -> list[str]:
         """Differences that may change the order of sums, except those that the user asked for."""
         before, now = self.record.get("environment"), environment()
         found = differences(before, now) if isinstance(before, dict) else []
+        threads = spec.blas_threads
         set_to = (now["blas"] or {}).get("threads", threads)
         if asked is None and not self._is_overridden(("training", "threads")) and set_to != threads:
             found.append(f"BLAS had {threads} threads and allows at most {set_to}")

@@ -69,13 +69,13 @@ class Session:
         spec: TrainingSpec,
         state: State,
         run: RunDirectory,
-        threads: int,
         on_event: OnEvent,
-        resumption: Resumption | None,
         watch: Stopwatch,
+        resumption: Resumption | None = None,
         notices: Sequence[str] = (),
     ):
-        self.experiment, self.state, self.run, self.threads = experiment, state, run, threads
+        self.experiment, self.state, self.run = experiment, state, run
+        self.threads = spec.blas_threads
         self.config = experiment.loaded.config
         self.resumption, self.watch, self.notices = resumption, watch, notices
         self.trainer = Trainer(spec, state, watch)
@@ -83,7 +83,9 @@ class Session:
         self.gradient_hook = GradientHook(
             self.config.gradient_check, run, experiment.recipe, self.trainer, self._while_checking
         )
-        self._network = network_metadata(experiment, threads, None if resumption is None else resumption.metadata)
+        self._network = network_metadata(
+            experiment, spec.blas_threads, None if resumption is None else resumption.metadata
+        )
         self._on_event = on_event
         self._asked = StopRequest()
         self._journal: Journal | None = None

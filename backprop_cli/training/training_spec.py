@@ -38,7 +38,8 @@ class TrainingSpec:
     best: Monitor | None = None
     early_stopping: Monitor | None = None
     augment: Augment | None = None
-    workers: int = 1  # threads that compute a part of each batch
+    blas_threads: int = 1  # threads of each matrix product
+    workers: int = 1  # threads that compute a shard of each batch
     compiled: bool = False  # machine code of the steps on whole batches, of which there are many
 
     @cached_property
