@@ -249,18 +249,14 @@ class DataError(BpError):
         return one_line(str(self))
 
 
-SettingPath = tuple[str | int, ...]
-"""The key at fault: ``("data", "features", 2)``."""
-
-
 class SettingError(DataError):
-    """Settings that do not fit the data: ``findings`` has the path of each key, and the reason.
+    """Settings that do not fit the data, each as the path of its key and the reason.
 
-    ``config.data_fit.located`` turns it into a ConfigError with file and line.
+    ``config.load.located`` turns it into a ConfigError with file and line.
     """
 
-    def __init__(self, findings: Sequence[tuple[SettingPath, str]]):
-        self.findings = tuple(findings)
+    def __init__(self, findings: Sequence[tuple[TreePath, str]]):
+        self.problems = tuple(Problem(path, reason) for path, reason in findings)
         super().__init__("; ".join(reason for _, reason in findings))
 
 

@@ -10,13 +10,10 @@ from backprop_cli.errors import Problem, TreePath, plural
 from backprop_cli.nn.activation import Activation
 from backprop_cli.nn.initializer import Initializer
 from backprop_cli.nn.layer import Layer
-from backprop_cli.nn.layers._shared.filters import FilterLayer
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.wiring import declared, every_layer
 from backprop_cli.training.training_spec import TrainingSpec
-
-_PASS_ON = ("flatten", "reshape", "dropout")
 
 
 def config_warnings(loaded: Loaded) -> list[str]:
@@ -55,7 +52,7 @@ def _applied_twice(config: Config) -> Iterator[Problem]:
 def _last(layers: Sequence[Layer], path: TreePath) -> tuple[TreePath, Layer]:
     """The last layer that computes something of its own; for a block without a residual, the last one inside."""
     index = len(layers) - 1
-    while index > 0 and layers[index].type in _PASS_ON and _reads(layers[index], layers[index - 1]):
+    while index > 0 and layers[index].passes_on and _reads(layers[index], layers[index - 1]):
         index -= 1
     layer, place = layers[index], (*path, "layers", index)
     return _last(layer.layers, place) if isinstance(layer, Block) and not layer.residual else (place, layer)
@@ -81,10 +78,9 @@ def _targets_among_features(config: Config) -> Iterator[Problem]:
 
 def _no_variance(config: Config) -> Iterator[Problem]:
     """One example has no variance over the batch: batch_norm reduces a vector to its bias."""
-    if config.training.batch_size == 1 and any(
-        layer.type == "batch_norm" for layer in every_layer(config.model.layers)
-    ):
-        reason = "batch_norm cannot normalize over a batch of one example"
+    mixing = next((layer for layer in every_layer(config.model.layers) if layer.mixes_examples), None)
+    if config.training.batch_size == 1 and mixing is not None:
+        reason = f"{mixing.type} cannot normalize over a batch of one example"
         yield _warning(("training", "batch_size"), reason, "use larger batches, or layer_norm")
 
 
@@ -131,7 +127,7 @@ def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
         return
     rows, height, channels = shape
     node = next((each for each in spec.recipe.model.nodes if shape in each.input_shapes), None)
-    if node is None or not isinstance(node.layer, FilterLayer):
+    if node is None or not node.layer.filters_channels:
         return
     fix = (
         f"set model.input: {[1, rows, height]}"

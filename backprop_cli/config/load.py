@@ -182,7 +182,7 @@ def located(loaded: Loaded) -> Iterator[None]:
     try:
         yield
     except SettingError as error:
-        problems = [Problem(path, reason) for path, reason in error.findings]
+        problems = list(error.problems)
     except ClassWeightError as error:
         problems = [
             Problem(("loss", "class_weight", name if isinstance(name, str | int) else str(name)), reason, at_key=True)

@@ -15,6 +15,7 @@ from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patt
 from backprop_cli.data.sources import INPUTS
 from backprop_cli.errors import ConfigError, Problem, TreePath, plural
 from backprop_cli.memory import installed, size_text
+from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.node import LayerShapeError, LayerSizeError, Node
 from backprop_cli.nn.scopes import LayerPath
@@ -83,7 +84,7 @@ def _built(loaded: Located, input_shape: tuple[int, ...]) -> Model:
     except LayerSizeError as error:
         wanted, available = size_text(error.parameters * width), size_text(memory)
         reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {available}"
-        path = _units_path(config, error.path)
+        path = _width_path(config, error.path)
         raise ConfigError([loaded.placed(Problem(path, f"{reason} of memory", "make the layer smaller"))]) from None
     except LayerShapeError as error:
         raise ConfigError([loaded.placed(Problem(("model", *error.path), str(error)))]) from None
@@ -120,12 +121,12 @@ def _untrainable(model: Model) -> Iterator[Problem]:
         yield Problem(("model", "layers"), reason)
 
 
-def _units_path(config: Config, path: LayerPath) -> TreePath:
-    """The units of the layer that is declared at ``path``, or the layer itself if it has none."""
+def _width_path(config: Config, path: LayerPath) -> TreePath:
+    """The key that sets the width of the layer declared at ``path``, or the layer itself if it has none."""
     declared: Any = config.model
     for step in path:
         declared = declared[step] if isinstance(step, int) else getattr(declared, step)
-    return ("model", *path, *(["units"] if "units" in type(declared).model_fields else []))
+    return ("model", *path, *_width_key(declared))
 
 
 def _wrong_output(config: Config, model: Model, outputs: int | None, positions: int | None) -> Iterator[Problem]:
@@ -138,7 +139,7 @@ def _wrong_output(config: Config, model: Model, outputs: int | None, positions: 
         reason = f"the network's output has the shape {list(shape)}, but {loss} needs a row of numbers an example"
         yield Problem(("model", *model.nodes[-1].path), reason, _as_row(config, model, outputs))
         return
-    path, width = _width_key(model), shape[0]
+    path, width = _deciding_path(model), shape[0]
     needed = outputs if outputs is None else config.loss.outputs_for(outputs)
     if task.is_multiclass and width == 1 and outputs is None:
         reason = f"the network has 1 output, but {loss} needs one a class"
@@ -161,9 +162,9 @@ def _unknown_tokens(config: Config, model: Model, tokens: int | None) -> Iterato
     for node in model.nodes:
         known = node.layer.vocabulary
         if known is not None and known < tokens:
-            key = ["tokens"] if "tokens" in type(node.layer).model_fields else []
+            key = node.layer.vocabulary_key or "tokens"
             reason = f"layer {node.name} knows {plural(known, 'token')}, but the data has {tokens:,}"
-            yield Problem(("model", *node.path, *key), reason, f"set tokens: {tokens}")
+            yield Problem(("model", *node.path, key), reason, f"set {key}: {tokens}")
 
 
 def _wrong_tokens(config: Config, model: Model, outputs: int | None, positions: int | None) -> Iterator[Problem]:
@@ -186,7 +187,7 @@ def _wrong_tokens(config: Config, model: Model, outputs: int | None, positions: 
         yield Problem(last, reason, "keep an output for each position, without pooling or flattening them")
     elif outputs is not None and shape[1] != outputs:
         reason = f"the network has {plural(shape[1], 'output')} a position, but the data has "
-        yield Problem(_width_key(model), reason + plural(outputs, "token"), _ending(model, outputs))
+        yield Problem(_deciding_path(model), reason + plural(outputs, "token"), _ending(model, outputs))
 
 
 def _drops_positions(node: Node) -> bool:
@@ -196,8 +197,9 @@ def _drops_positions(node: Node) -> bool:
 
 def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
     """How the network should end."""
-    if not flatten and _has_units(_deciding(model)):
-        return f"set units: {outputs}" if outputs is not None else "set units to the number of classes"
+    key = _deciding(model).layer.width_key
+    if key is not None and not flatten:
+        return f"set {key}: {outputs}" if outputs is not None else f"set {key} to the number of classes"
     units = f"units: {outputs}" if outputs is not None else "units: ..."
     return f"end the network with {'{type: flatten} and ' if flatten else ''}{{type: dense, {units}}}"
 
@@ -211,22 +213,22 @@ def _as_row(config: Config, model: Model, outputs: int | None) -> str:
     return "end the network with {type: flatten}" if size == needed else _ending(model, outputs, flatten=True)
 
 
-def _width_key(model: Model) -> TreePath:
+def _deciding_path(model: Model) -> TreePath:
     node = _deciding(model)
-    return ("model", *node.path, *(["units"] if _has_units(node) else []))
+    return ("model", *node.path, *_width_key(node.layer))
 
 
-def _has_units(node: Node) -> bool:
-    return "units" in type(node.layer).model_fields
+def _width_key(layer: Layer) -> list[str]:
+    return [] if layer.width_key is None else [layer.width_key]
 
 
 def _deciding(model: Model) -> Node:
-    """The layer that sets the width of the output: the last one that has units, before any that keep the shape."""
+    """The layer that sets the width of the output: the last one with a key for it, before any that keep the shape."""
     by_name = {node.name: node for node in model.nodes}
     node = model.nodes[-1]
-    while not _has_units(node) and len(node.inputs) == 1 and node.inputs[0] in by_name:
+    while node.layer.width_key is None and len(node.inputs) == 1 and node.inputs[0] in by_name:
         before = by_name[node.inputs[0]]
         if before.output_shape != node.output_shape:
             break
         node = before
-    return node if _has_units(node) else model.nodes[-1]
+    return node if node.layer.width_key is not None else model.nodes[-1]

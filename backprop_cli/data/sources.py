@@ -22,7 +22,7 @@ from backprop_cli.data.table import Array, NoColumnError, Numbers, Table, requir
 from backprop_cli.data.target import weights_of
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError, SettingError, SettingPath
+from backprop_cli.errors import DataError, SettingError, TreePath
 
 if TYPE_CHECKING:
     from backprop_cli.nn.task import Task
@@ -83,7 +83,7 @@ def _columns_of_settings(settings: DataSettings) -> Iterator[None]:
     try:
         yield
     except NoColumnError as error:
-        paths: dict[str, SettingPath] = {}
+        paths: dict[str, TreePath] = {}
         keys = ("features", "exclude", "categories", "target", "sample_weight")
         named = {key: getattr(settings, key) for key in keys}
         for key, names in named.items():

@@ -32,10 +32,20 @@ def test_cross_entropy_applied_twice(tmp_path, function):
     ]
 
 
-def test_a_layer_of_its_own_before_layers_that_change_nothing(tmp_path):
-    text = changed(END, END + "    - {type: activation, function: softmax}\n    - flatten\n")
+@pytest.mark.parametrize("last", ["flatten", "{type: dropout, rate: 0.1}"])
+def test_a_layer_of_its_own_before_layers_that_pass_it_on(tmp_path, last):
+    text = changed(END, END + f"    - {{type: activation, function: softmax}}\n    - {last}\n")
     assert said(tmp_path, text) == [
         "digits.yaml:10:36: model.layers[3].function: cross_entropy already applies softmax, so it would be applied "
+        "twice; remove it here"
+    ]
+
+
+def test_dropout_of_channels_passes_on_what_it_reads(tmp_path):
+    end = "    - {type: reshape, shape: [2, 5]}\n    - {type: activation, function: softmax}\n"
+    text = changed(END, END + end + "    - {type: spatial_dropout, rate: 0.1}\n    - flatten\n")
+    assert said(tmp_path, text) == [
+        "digits.yaml:11:36: model.layers[4].function: cross_entropy already applies softmax, so it would be applied "
         "twice; remove it here"
     ]
 

@@ -176,7 +176,7 @@ def test_equal_seeds_make_equal_images_of_the_same_precision() -> None:
 def test_what_it_cannot_change(shape: tuple[int, ...], settings: dict, findings: list) -> None:
     with pytest.raises(SettingError) as caught:
         augmentation(AugmentSettings.model_validate(settings), shape)
-    assert list(caught.value.findings) == findings
+    assert [(each.path, each.reason) for each in caught.value.problems] == findings
 
 
 def test_nothing_asked() -> None:

@@ -212,13 +212,13 @@ def test_the_excluded_column_is_not_read(load: Load, folder: Path) -> None:
     assert load("regression", source="d.csv", **RAW, exclude=["id", "y"]).train.targets.tolist() == [[2], [3], [4], [5]]
     with pytest.raises(SettingError) as caught:
         load("regression", source="d.csv", **RAW, exclude=["id", "idd"], categories=["z"])
-    assert caught.value.findings == (
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
         (("data", "exclude", 1), "no column 'idd' in d.csv; its columns: id, x, y"),
         (("data", "categories", 0), "no column 'z' in d.csv; its columns: id, x, y"),
     )
     with pytest.raises(SettingError) as caught:
         load("regression", source="d.csv", **RAW, exclude=["id"], numbers={"price": {"strip": "$"}})
-    assert caught.value.findings == (
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
         (("data", "numbers", "price"), "no column 'price' in d.csv; its columns: id, x, y"),
     )
 

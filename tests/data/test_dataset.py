@@ -314,17 +314,21 @@ def test_a_category_that_only_a_held_out_row_has(load: Load, folder: Path) -> No
 def test_mistakes_of_the_settings_have_their_keys(load: Load, folder: Path, flowers: str) -> None:
     with pytest.raises(SettingError) as caught:
         load("classes", source=flowers, target="kk", features=["a", "bb", "zz"])
-    assert caught.value.findings == (
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
         (("data", "features", 1), "no column 'bb' in flowers.csv; did you mean 'b'?"),
         (("data", "features", 2), "no column 'zz' in flowers.csv; its columns: a, b, c, k"),
         (("data", "target"), "no column 'kk' in flowers.csv; did you mean 'k'?"),
     )
     with pytest.raises(SettingError) as caught:
         load("regression", generate={"type": "linear"}, target=["y", "z"])
-    assert caught.value.findings == ((("data", "target", 1), "no array 'z' in data.generate; its arrays: x1, x2, y"),)
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
+        (("data", "target", 1), "no array 'z' in data.generate; its arrays: x1, x2, y"),
+    )
     with pytest.raises(SettingError) as caught:
         load("classes", source=flowers, target="k", features=["a"], input_shape=(2, 2))
-    assert caught.value.findings == ((("model", "input"), "[2, 2] has 4 values, but an example of flowers.csv has 1"),)
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
+        (("model", "input"), "[2, 2] has 4 values, but an example of flowers.csv has 1"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -341,7 +345,7 @@ def test_measurements_and_names_are_no_classes(load: Load, folder: Path, column,
     with pytest.raises(SettingError) as caught:
         load("classes", source="m.csv", target=column, split={"stratify": stratify}, features=["x"])
     number = "" if column == "t" else "; to predict a number use a loss for one, such as mean_squared_error"
-    assert caught.value.findings == (
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
         (
             ("data", "target"),
             f"m.csv: column '{column}' has {found} in {30 if stratify else 21} rows, and the loss makes a class of "

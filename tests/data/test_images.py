@@ -348,7 +348,7 @@ def test_channels_are_not_put_last_by_reading_values_in_another_shape(load: Load
         draw(f"rgb/{k}/a.png", noise(k, 4, 6, 3))
     with pytest.raises(SettingError) as caught:
         load("classes", source="rgb", input_shape=(4, 6, 3), **PLAIN)
-    assert caught.value.findings == (
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
         (
             ("model", "input"),
             "[4, 6, 3] would mix up examples of rgb/, which have the shape [3, 4, 6]; write [3, 4, 6]",
@@ -377,7 +377,8 @@ def test_mistakes_of_the_settings(load: Load, flowers: str, folder: Path) -> Non
         assert str(caught.value) == reason
         if path is not None:
             assert isinstance(caught.value, SettingError)
-            assert caught.value.findings == ((path, reason),)
+            (problem,) = caught.value.problems
+            assert (problem.path, problem.reason) == (path, reason)
 
 
 def test_without_pillow(load: Load, pets: str, monkeypatch: pytest.MonkeyPatch) -> None:

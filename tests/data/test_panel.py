@@ -81,7 +81,7 @@ def test_a_season_does_not_reach_into_another_series(load: Load, folder: Path) -
         np.testing.assert_array_equal(known, after % 1000 >= 5, err_msg=name)
     with pytest.raises(SettingError) as caught:
         panel(load, "panel.csv", {**WINDOW, "season": 30})
-    assert caught.value.findings[0][1].startswith(
+    assert caught.value.problems[0].reason.startswith(
         "a season of 30 rows is as long as the longest series of panel.csv or "
     )
 
@@ -173,7 +173,7 @@ def test_short_series_are_counted(load: Load, folder: Path) -> None:
         load_inputs(Path(write(folder, rows({"a": 2, "b": 2}), "new.csv")), transform, dtype="float64")
     with pytest.raises(SettingError) as error:
         panel(load, write(folder, rows({"a": 4, "b": 4, "c": 4})))
-    assert error.value.findings[0][1] == (
+    assert error.value.problems[0].reason == (
         "each of the 3 groups in the train split of panel.csv has at most 2 rows, and a window takes 5: length 3 and "
         "horizon 2; give more rows, make windows shorter, or change data.split"
     )
@@ -217,7 +217,7 @@ def test_columns_that_are_not_there(load: Load, folder: Path) -> None:
     for features in ("all", ["v"]):
         with pytest.raises(SettingError) as caught:
             panel(load, write(folder, rows()), {"length": 3, "time": "day", "group": "shops"}, features=features)
-        paths = [path for path, _ in caught.value.findings]
+        paths = [each.path for each in caught.value.problems]
         assert paths == [("data", "window", "group"), ("data", "window", "time")]
     transform = panel(load, "panel.csv").transform
     write(folder, ["1,2"], "new.csv", "v,w")

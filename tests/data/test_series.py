@@ -145,7 +145,9 @@ def test_a_season_as_long_as_the_data(load: Load, sales: str) -> None:
         "a season of 40 rows is as long as sales.csv or longer, which has 40: no row is a season after another; "
         "leave it out"
     )
-    assert caught.value.findings == ((("data", "window", "season"), reason),)
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
+        (("data", "window", "season"), reason),
+    )
     assert series(load, sales, {"length": 2, "season": 39}).splits["test"].baselines["seasonal"][-1, 0] == SALES[0]
 
 
@@ -239,7 +241,8 @@ def test_a_file_a_split_and_arrays(load: Load, folder: Path) -> None:
 def test_mistakes_of_the_settings(load: Load, sales: str, task: str, keys: dict, path: tuple, reason: str) -> None:
     with pytest.raises(SettingError) as caught:
         load(task, source=sales, target="sales", split={"validation": 0.25, "test": 0.25}, **PLAIN, **keys)
-    assert caught.value.findings == ((path, reason),)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.reason) == (path, reason)
 
 
 def test_messages(load: Load, sales: str, folder: Path) -> None:

@@ -170,7 +170,8 @@ def test_messages(load: Load, text: str, folder: Path) -> None:
 def test_mistakes_of_the_settings(load: Load, text: str, task: str, keys: dict, path: tuple, reason: str) -> None:
     with pytest.raises(SettingError) as caught:
         load(task, source=text, text={"context": 7}, **keys)
-    assert caught.value.findings == ((path, reason),)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.reason) == (path, reason)
 
 
 def test_messages_about_other_files(load: Load, text: str, flowers: str, folder: Path) -> None:

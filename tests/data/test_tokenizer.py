@@ -63,7 +63,9 @@ def test_a_text_of_nothing_but_rare_tokens() -> None:
     with pytest.raises(SettingError) as caught:
         fitted("a b a a", tokens="word", minimum_count=3)
     reason = "no word is there 3 times: the most frequent, ' a', is there 2 times; set 2 or less"
-    assert caught.value.findings == ((("data", "text", "minimum_count"), reason),)
+    assert tuple((each.path, each.reason) for each in caught.value.problems) == (
+        (("data", "text", "minimum_count"), reason),
+    )
 
 
 @pytest.mark.parametrize(
