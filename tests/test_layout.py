@@ -71,6 +71,34 @@ def test_imports_go_to_the_left(path: Path) -> None:
     assert not right, f"{part} imports {', '.join(sorted(right))}, which are to its right"
 
 
+ENGINE = ["spec", "numpy_names", "value", "op", "families", "program", "transforms", "evaluate"]
+AUTODIFF = [*ENGINE, "ops", "functions"]
+"""The files of ``autodiff`` in the order in which they are read; others come last."""
+DERIVATIVES = PACKAGE / "autodiff"
+
+
+def _rank_in_autodiff(name: str) -> int:
+    return AUTODIFF.index(name) if name in AUTODIFF else len(AUTODIFF)
+
+
+@pytest.mark.parametrize("path", sorted(DERIVATIVES.rglob("*.py")), ids=lambda path: str(path.relative_to(DERIVATIVES)))
+def test_the_engine_imports_what_is_read_before_it(path: Path) -> None:
+    """At its top: an operator of values, which are read first, finds its op by name when it is used."""
+    assert _imported_parts(path) <= {"autodiff", "errors", "registry"}
+    if path.name == "__init__.py":
+        return
+    rank = _rank_in_autodiff(path.relative_to(DERIVATIVES).parts[0].removesuffix(".py"))
+    named = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
+    names = [node.module.split(".")[2] for node in named if node.module and node.module.count(".") > 1]
+    later = [name for name in names if _rank_in_autodiff(name) > rank]
+    assert not later, f"{path.name} imports {', '.join(later)}"
+
+
+def test_the_engine_is_read_in_an_hour() -> None:
+    files = [DERIVATIVES / f"{name}.py" for name in ENGINE if name != "numpy_names"]
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 800
+
+
 def test_only_report_and_cli_print() -> None:
     prints = [
         f"{place(path)}:{node.lineno}"
