@@ -124,7 +124,7 @@ def test_metrics_at_the_end_are_those_of_eval_after_a_change():
     write_flowers(seed=2)
     result = train(None, ["training.epochs=5"], resume=run, accept_changed_data=True)
     assert result.best is not None
-    assert result.best["epoch"] > 3
+    assert result.best.epoch > 3
     found = evaluate(run).metrics
     assert {f"test/{name}": value for name, value in found.items()}.items() <= result.metrics.items()
 

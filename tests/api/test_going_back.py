@@ -109,12 +109,12 @@ def test_the_best_of_later_is_not_the_best_of_a_run_that_went_back():
     config = write_config(**JUMPY, checkpoint={"keep_last": 9, "monitor": "validation/accuracy"})
     run, first = run_of(config, "run")
     assert first.best is not None
-    later = first.best["step"]
+    later = first.best.step
     assert later > 4
     back = run / "checkpoints" / f"step-{later - 4:08d}.safetensors"
     told = load(back).metadata["state"]["memory"]["best"]
     result = train(None, [f"training.max_steps={later - 4}"], resume=back)
-    assert result.best == {"epoch": told["epoch"], "step": told["step"], "monitor": "validation/accuracy"} | {
+    assert result.best.to_json() == {"epoch": told["epoch"], "step": told["step"], "monitor": "validation/accuracy"} | {
         "value": told["value"]
     }
     assert load(run / "checkpoints/best.safetensors").metadata["state"]["step"] == told["step"]
@@ -125,7 +125,7 @@ def test_a_best_that_is_gone():
     config = write_config(**JUMPY, checkpoint={"keep_last": 9, "monitor": "validation/accuracy"})
     run, first = run_of(config, "run")
     assert first.best is not None
-    best = first.best["step"]
+    best = first.best.step
     back = run / "checkpoints" / f"step-{best + 4:08d}.safetensors"
     assert back.exists()
     (run / "checkpoints" / f"step-{best:08d}.safetensors").unlink()
@@ -136,8 +136,8 @@ def test_a_best_that_is_gone():
         f"the best checkpoint up to here, of step {best}, is gone: the best is chosen among the coming ones"
     ]
     assert result.best is not None
-    assert result.best["step"] > best + 4
-    assert evaluate(run, split="validation").metrics["accuracy"] == result.best["value"]
+    assert result.best.step > best + 4
+    assert evaluate(run, split="validation").metrics["accuracy"] == result.best.value
 
 
 def test_forward_again():

@@ -51,7 +51,7 @@ def test_the_resolved_configuration_repeats_the_run_from_where_it_lies():
     assert_same_state(one, two)
     assert epoch_numbers(one) == epoch_numbers(two)
     assert (first.metrics, first.best) == (second.metrics, second.best)
-    assert first.best["monitor"] == "validation/accuracy"
+    assert first.best.monitor == "validation/accuracy"
     three, _ = run_of(two / "config.resolved.yaml", "three")
     again = (three / "config.resolved.yaml").read_text()
     assert again == (two / "config.resolved.yaml").read_text()
@@ -128,7 +128,7 @@ def test_run_json_tells_how_it_went():
     assert told["overrides"] == ["seed=3", "training.epochs=2"]
     assert (told["steps"], told["epochs"], told["resumed"]) == (8, 2, [])
     assert told["metrics"] == result.metrics
-    assert told["best"] == result.best
+    assert told["best"] == result.best.to_json()
     (path,) = told["data"]
     assert path.endswith("flowers.csv")
     assert re.fullmatch("[0-9a-f]{64}", told["data"][path])
@@ -329,7 +329,7 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch():
     values = [row["validation/loss"] for row in rows(run, "epoch")]
     lowest = int(np.argmin(values))
     assert lowest < 7
-    assert result.best == {
+    assert result.best.to_json() == {
         "epoch": lowest + 1,
         "step": 4 * (lowest + 1),
         "monitor": "validation/loss",
