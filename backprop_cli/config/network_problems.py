@@ -12,7 +12,7 @@ from backprop_cli.config.configuration import Config
 from backprop_cli.config.conflicts import noisy_layers
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patterns
-from backprop_cli.data.sources import INPUTS
+from backprop_cli.data.settings import INPUTS
 from backprop_cli.errors import ConfigError, Problem, TreePath, plural
 from backprop_cli.memory import installed, size_text
 from backprop_cli.nn.layer import Layer

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.cells import MISSING, PLAIN, Reading, is_finite, is_missing, number_of
+from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.refusals import mostly_numbers, no_number, spelled_otherwise
-from backprop_cli.data.spelling import find_spelling
+from backprop_cli.data.spelling import MISSING, find_spelling, is_finite, is_missing, number_of
 from backprop_cli.data.table import Array, Column, Numbers, Text
 from backprop_cli.errors import DataError
 from backprop_cli.nn.class_name import Name, exact, named, spelled

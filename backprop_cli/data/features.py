@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.refusals import in_yaml
+from backprop_cli.data.refusals import in_yaml, look_like_dates
 from backprop_cli.data.settings import Scale, TransformSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, Text, show
-from backprop_cli.data.times import look_like_dates
 from backprop_cli.errors import DataError, listing
 from backprop_cli.nn.class_name import Places, spelled
 

@@ -71,7 +71,7 @@ class DataFile:
 
         Raises: DataError where the file is missing (with the nearest name beside it), is a folder or is empty.
         """
-        with reading(self.name):
+        with file_errors(self.name):
             try:
                 found = self.path.stat()
             except (FileNotFoundError, NotADirectoryError):
@@ -105,7 +105,7 @@ class DataFile:
     def open(self) -> Iterator[BinaryIO]:
         """The file's bytes, unpacked where they are gzip's."""
         self.check()
-        with reading(self.name), self.path.open("rb") as raw:
+        with file_errors(self.name), self.path.open("rb") as raw:
             # Looked at without being taken: a pipe gives its bytes once.
             if raw.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.open(raw) as unpacked:
@@ -116,7 +116,7 @@ class DataFile:
     @cached_property
     def is_gzip(self) -> bool:
         """Whether the first two bytes are gzip's, whatever the name says."""
-        with reading(self.name), self.path.open("rb") as raw:
+        with file_errors(self.name), self.path.open("rb") as raw:
             return raw.read(2) == GZIP_MAGIC
 
     def below(self) -> Iterator[Path]:
@@ -127,7 +127,7 @@ class DataFile:
             real = folder.resolve()
             if real in above:
                 raise DataError(f"{DataFile(folder).name}: is a link to a folder that it is in; remove it")
-            with reading(DataFile(folder).name):
+            with file_errors(DataFile(folder).name):
                 entries = list(folder.iterdir())
             for path in entries:
                 yield path
@@ -141,7 +141,7 @@ class DataFile:
             for path in sorted(path for path in self.below() if path.is_file()):
                 whole.update(os.fsencode(path.relative_to(self.path)) + f"\0{DataFile(path).sha256()}\n".encode())
             return whole.hexdigest()
-        with reading(self.name), self.path.open("rb") as raw:
+        with file_errors(self.name), self.path.open("rb") as raw:
             return hashlib.file_digest(raw, "sha256").hexdigest()
 
     def hashes(self) -> dict[str, str]:
@@ -155,7 +155,7 @@ def printable(name: str) -> str:
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
+def file_errors(name: str) -> Iterator[None]:
     """Turn what the system and gzip say about file ``name`` into a DataError."""
     try:
         yield

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from backprop_cli.data.file import DataFile
+from backprop_cli.data.reading import ImageSettings
 from backprop_cli.data.table import Array, show
 from backprop_cli.errors import DataError
 from backprop_cli.registry import Registry
-
-if TYPE_CHECKING:
-    from backprop_cli.data.settings import ImageSettings
 
 CELLS_PER_CHUNK = 200_000
 _LEAST_ROWS = 64  # of a chunk: each has a cost per column, however few its rows
@@ -153,11 +151,19 @@ def format_of(name: str, override: str | None = None, *, option: str = "data.for
     if override is not None:
         return FORMATS[override]()
     plain = name.lower().removesuffix(".gz")
-    for _, cls in FORMATS.items():
-        if cls.matches(plain):
-            return cls()
+    found = next((cls for cls in _candidates(plain) if cls.matches(plain)), None)
+    if found is not None:
+        return found()
     known = ", ".join(sorted({suffix for _, cls in FORMATS.items() for suffix in cls.suffixes}))
     raise DataError(f"{name}: unknown format; known suffixes: {known}; or set {option} ({', '.join(FORMATS)})")
+
+
+def _candidates(name: str) -> Iterator[type[Format]]:
+    """Formats that may match. The one called as the suffix comes first: its look-up imports no other."""
+    suffix = name.rpartition(".")[2]
+    if suffix in FORMATS:
+        yield FORMATS[suffix]
+    yield from (cls for _, cls in FORMATS.items())
 
 
 def check_numeric(array: Array, place: str) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop_cli.data.cells import number_of
 from backprop_cli.data.settings import WindowSettings
+from backprop_cli.data.spelling import number_of
 from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Table, alike, cell_texts, show
 from backprop_cli.data.times import Key, Times

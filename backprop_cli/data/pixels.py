@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.file import DataFile, extra, reading
-from backprop_cli.data.settings import ImageSettings
+from backprop_cli.data.file import DataFile, extra, file_errors
+from backprop_cli.data.reading import ImageSettings
 from backprop_cli.errors import DataError
 
 CHANNELS = {"gray": 1, "rgb": 3}
@@ -55,7 +55,7 @@ def pixels_of(path: Path, kind: Kind, settings: ImageSettings) -> NDArray[np.uin
 def _opened(path: Path) -> Iterator[_Image]:
     name = DataFile(path).name
     pillow = extra("PIL.Image", package="Pillow", extra="images", file=name)
-    with reading(name):
+    with file_errors(name):
         content = path.read_bytes()
     # From a file Pillow would allocate whatever length a damaged chunk announces, from memory only what is there.
     yield _Image(io.BytesIO(content), len(content), name, pillow)

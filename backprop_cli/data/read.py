@@ -4,101 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO
 
 import numpy as np
 
-from backprop_cli.data.cells import PLAIN, Reading
 from backprop_cli.data.columns import ArrayBuilder, ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_rows
-from backprop_cli.data.settings import ImageSettings
+from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.table import Array, Column, Numbers, Table, require_columns
 from backprop_cli.errors import DataError
 
-Kinds = Mapping[str, Kind]
-"""What columns are read as, by name."""
 
+@dataclass(frozen=True)
+class Selection:
+    """The columns of a file to read.
 
-def read_table(
-    file: DataFile,
-    *,
-    columns: Sequence[str] | None = None,
-    kinds: Kinds | None = None,
-    default: Kind = "auto",
-    format: str | None = None,
-    unnamed: str = "",
-    image: ImageSettings | None = None,
-    reading: Reading = PLAIN,
-    exclude: Collection[str] = (),
-    required: Sequence[str] = (),
-) -> Table:
-    """The rows of a file, with the ``columns`` named (None: all there are but those to ``exclude``). ``required``:
-    columns there must be.
-
-    ``default`` is the kind of columns that ``kinds`` does not name. ``unnamed`` is the column's name where the
-    format has one array without a name. ``reading``: how texts spell numbers, and which are missing values.
-
-    Raises: DataError where the file cannot be read, a column is not there, or a value is not of its kind.
+    ``columns``: their names; None: all but those to ``exclude``. ``required``: further columns that must exist.
+    ``kinds``: the kind to read a column as; ``default`` applies to columns that it does not name. ``unnamed``: name of
+    the only array, in a format whose array has no name.
     """
-    file.check(folder=True)
-    file.check_lasting()
-    chosen = format_of(file.name, format).configured(image)
-    if not chosen.reads_images:
-        file.check()
-    if isinstance(chosen, ArrayFormat):
-        arrays = chosen.arrays(file)
-        if file.is_folder:  # a folder's name is there, whatever it is
-            reading = replace(reading, missing_values=())
-        table = array_table(file.name, arrays, columns, unnamed, reading, exclude, kinds=kinds or {}, default=default)
-        names = chosen.names(file) if file.is_folder else None
-        return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])
-    if not isinstance(chosen, TableFormat):
-        raise no_rows(file.name)
-    kinds, kept = kinds or {}, set[str]()
-    while True:
-        builders = _Builders(file.name, chosen, columns, kinds, default, reading, kept, exclude, required)
-        verbatim = chosen.typed and (bool(kept) or "text" in kinds.values())
-        try:
-            with (
-                file.open() as stream,
-                closing(
-                    chosen.chunks(stream, file.name, columns=builders.wanted, rows=None, verbatim=verbatim)
-                ) as chunks,
-            ):
-                for chunk in chunks:
-                    builders.add(chunk)
-            table = builders.table()
-        except NeedsText as request:
-            kept.add(str(request))  # its cells were parsed, but turn out to be names: keep them this time
-        else:
-            if not table.rows:
-                raise DataError(f"{file.name}: there are no rows{' under the header' if builders.seen else ''}")
-            return table
+
+    columns: Sequence[str] | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    default: Kind = "auto"
+    exclude: Collection[str] = ()
+    required: Sequence[str] = ()
+    unnamed: str = ""
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Every column that must exist."""
+        return (*(self.columns or ()), *self.exclude, *self.required)
+
+    @property
+    def wanted(self) -> Container[str] | None:
+        """The columns whose cells are read; None: all."""
+        if self.columns is not None:
+            return frozenset(self.columns)
+        return _AllBut(self.exclude) if self.exclude else None
+
+    def kind(self, column: str) -> Kind:
+        """The kind to read a column as."""
+        return self.kinds.get(column, self.default)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a column must be read as text."""
+        return "text" in self.kinds.values()
 
 
-def stream_tables(
-    stream: BinaryIO,
-    name: str,
-    format: TableFormat,
-    *,
-    columns: Sequence[str],
-    kinds: Kinds,
-    rows: int,
-    reading: Reading = PLAIN,
-) -> Generator[Table, None, None]:
-    """The same, at most ``rows`` rows at a time, of a stream; ``kinds`` names a kind for each column, none ``auto``."""
-    builders = _Builders(name, format, columns, kinds, "auto", reading)
-    verbatim = format.typed and "text" in kinds.values()
-    with closing(format.chunks(stream, name, columns=builders.wanted, rows=rows, verbatim=verbatim)) as chunks:
-        for chunk in chunks:
-            builders.add(chunk)
-            table = builders.table()
-            if table.rows:
-                yield table
-            builders.clear()
+EVERYTHING = Selection()
 
 
 class _AllBut:
@@ -111,42 +69,95 @@ class _AllBut:
         return name not in self._names
 
 
+def read_table(
+    file: DataFile, selection: Selection = EVERYTHING, *, reading: Reading = PLAIN, format: str | None = None
+) -> Table:
+    """The rows of a file. ``format`` overrides the one that its suffix means.
+
+    Raises: DataError if the file cannot be read, a column does not exist, or a value is not of its column's kind.
+    """
+    file.check(folder=True)
+    file.check_lasting()
+    chosen = format_of(file.name, format).configured(reading.image)
+    if not chosen.reads_images:
+        file.check()
+    if isinstance(chosen, ArrayFormat):
+        return _read_arrays(file, chosen, selection, reading)
+    if not isinstance(chosen, TableFormat):
+        raise no_rows(file.name)
+    kept = set[str]()
+    while True:
+        try:
+            table = _read_rows(file, chosen, _Builders(file.name, chosen, selection, reading, kept))
+        except NeedsText as request:
+            kept.add(str(request))  # its cells were parsed, but turn out to be names: keep them this time
+        else:
+            return table
+
+
+def _read_arrays(file: DataFile, format: ArrayFormat, selection: Selection, reading: Reading) -> Table:
+    arrays = format.arrays(file)
+    if not file.is_folder:
+        return array_table(file.name, arrays, selection, reading)
+    # The name of a folder is never a missing value.
+    table = array_table(file.name, arrays, selection, replace(reading, missing_values=()))
+    names = format.names(file)
+    return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])
+
+
+def _read_rows(file: DataFile, format: TableFormat, builders: _Builders) -> Table:
+    with file.open() as stream, closing(builders.chunks(format, stream, None)) as chunks:
+        for chunk in chunks:
+            builders.add(chunk)
+    table = builders.table()
+    if not table.rows:
+        raise DataError(f"{file.name}: there are no rows{' under the header' if builders.seen else ''}")
+    return table
+
+
+def stream_tables(
+    stream: BinaryIO, name: str, format: TableFormat, selection: Selection, reading: Reading, *, rows: int
+) -> Generator[Table, None, None]:
+    """Tables of at most ``rows`` rows of a stream. ``selection`` names a kind other than ``auto`` for each column."""
+    builders = _Builders(name, format, selection, reading)
+    with closing(builders.chunks(format, stream, rows)) as chunks:
+        for chunk in chunks:
+            builders.add(chunk)
+            table = builders.table()
+            if table.rows:
+                yield table
+            builders.clear()
+
+
 class _Builders:
-    """A builder a column, fed with chunks."""
+    """A builder for each column, fed with chunks."""
 
     def __init__(
-        self,
-        name: str,
-        format: TableFormat,
-        columns: Sequence[str] | None,
-        kinds: Kinds,
-        default: Kind,
-        reading: Reading,
-        kept: Collection[str] = (),
-        exclude: Collection[str] = (),
-        required: Sequence[str] = (),
+        self, name: str, format: TableFormat, selection: Selection, reading: Reading, kept: Collection[str] = ()
     ):
-        self.name, self.columns, self.kinds, self.default = name, columns, kinds, default
-        self._reading, self._kept, self._exclude = reading, kept, exclude
-        self._required = (*(columns or ()), *exclude, *required)
-        everything = _AllBut(exclude) if exclude else None
-        self.wanted: Container[str] | None = everything if columns is None else set(columns)
+        self.name, self._selection, self._reading = name, selection, reading
+        self._wanted, self._needed = selection.wanted, selection.needed
+        self._typed, self._kept = format.typed, kept
         self.seen: dict[str, None] = {}
-        self._typed = format.typed
         self.clear()
 
     def clear(self) -> None:
-        """Forget the rows, but not which columns there are."""
+        """Forget the rows, but not which columns exist."""
         self._rows = 0
         self._builders: dict[str, ColumnBuilder] = {}
         self._lines: list[Array] = []
+
+    def chunks(self, format: TableFormat, stream: BinaryIO, rows: int | None) -> Generator[Chunk, None, None]:
+        """The chunks of a stream, for ``add``."""
+        verbatim = self._typed and (bool(self._kept) or self._selection.has_text)
+        return format.chunks(stream, self.name, columns=self._wanted, rows=rows, verbatim=verbatim)
 
     def add(self, chunk: Chunk) -> None:
         self.seen |= dict.fromkeys(chunk.columns)
         rows = len(chunk.lines)
         if not rows:  # a header with every column: report missing ones before the rows are read
-            require_columns(self.name, self._required, self.seen)
-        for name in chunk.columns if self.wanted is None else filter(self.wanted.__contains__, chunk.columns):
+            require_columns(self.name, self._needed, self.seen)
+        for name in chunk.columns if self._wanted is None else filter(self._wanted.__contains__, chunk.columns):
             if name not in self._builders:
                 self._builders[name] = self._builder(name)
         for name, builder in self._builders.items():
@@ -159,62 +170,62 @@ class _Builders:
         self._rows += rows
 
     def _builder(self, name: str) -> ColumnBuilder:
-        """A new builder; the rows before the column's first appearance lack it."""
-        kind, keep = self.kinds.get(name, self.default), name in self._kept
+        """A new builder; the column has no value in the rows before its first appearance."""
+        kind, keep = self._selection.kind(name), name in self._kept
         builder = ColumnBuilder(self.name, name, kind, typed=self._typed, reading=self._reading, keep=keep)
         builder.skip(self._rows)
         return builder
 
     def table(self) -> Table:
-        """The rows since the last ``clear``. Raises: DataError where named columns have not been seen; NeedsText."""
-        require_columns(self.name, self._required, self.seen)
-        for name in self.columns or ():
+        """The rows since the last ``clear``. Raises: DataError if a column that must exist was not seen; NeedsText."""
+        require_columns(self.name, self._needed, self.seen)
+        columns = self._selection.columns
+        for name in columns or ():
             if name not in self._builders:
                 self._builders[name] = self._builder(name)
-        names = self._builders if self.columns is None else dict.fromkeys(self.columns)
+        names = self._builders if columns is None else dict.fromkeys(columns)
         lines = np.concatenate(self._lines) if self._lines else np.empty(0, np.int64)
         found = {name: self._builders[name].finish() for name in names}
         plain = frozenset(name for name in names if self._builders[name].is_plain)
         return Table(self.name, found, lines, plain=plain)
 
 
-def array_table(
-    place: str,
-    given: Mapping[str, Array],
-    columns: Sequence[str] | None,
-    unnamed: str,
-    reading: Reading = PLAIN,
-    exclude: Collection[str] = (),
-    *,
-    kinds: Kinds,
-    default: Kind = "auto",
-) -> Table:
-    """Arrays as columns: text as that of JSON, anything else as numbers. ``place`` is what messages call the file.
+def array_table(place: str, given: Mapping[str, Array], selection: Selection, reading: Reading) -> Table:
+    """Arrays as columns: text as in JSON, anything else as numbers. Messages call the file ``place``.
 
-    Raises: DataError where a column is not there, arrays have another number of rows than the first, or the texts of
-        one spell numbers that ``reading`` does not read.
+    Raises: DataError if a column does not exist, arrays differ in their number of rows, or the texts of one spell
+        numbers that ``reading`` does not read.
     """
-    arrays = {name or unnamed: array for name, array in given.items()}
-    if list(arrays) == [unnamed]:
-        columns = None  # the only array is meant, whatever it is called elsewhere
+    arrays = {name or selection.unnamed: array for name, array in given.items()}
+    # The only array is meant, whatever its name elsewhere.
+    columns = None if list(arrays) == [selection.unnamed] else selection.columns
+    require_columns(place, [*(columns or ()), *selection.exclude], arrays, "array")
+    names = [name for name in arrays if name not in selection.exclude] if columns is None else columns
     found, plain = dict[str, Column](), list[str]()
-    require_columns(place, [*(columns or ()), *exclude], arrays, "array")
-    for name in [name for name in arrays if name not in exclude] if columns is None else columns:
-        array, at = arrays[name], f"{place}: array '{name}'" if name else place
-        if array.dtype.kind != "U":
-            found[name] = Numbers(array)
+    for name in names:
+        if arrays[name].dtype.kind != "U":
+            found[name] = Numbers(arrays[name])
             continue
-        if array.size != len(array):
-            raise DataError(f"{at}: has text of shape {list(array.shape)}, expected one text a row: [{len(array)}]")
-        text = ArrayBuilder(at, name, kinds.get(name, default), typed=True, reading=reading)
-        text.add(array.ravel().tolist(), range(len(array)))
-        found[name] = text.finish()
-        plain += [name] if text.is_plain else []
-    sizes = {name: column.rows for name, column in found.items()}
+        builder = _text_builder(f"{place}: array '{name}'" if name else place, name, arrays[name], selection, reading)
+        found[name] = builder.finish()
+        plain += [name] if builder.is_plain else []
+    _check_lengths(place, found)
+    return Table(place, found, plain=frozenset(plain))
+
+
+def _text_builder(at: str, name: str, array: Array, selection: Selection, reading: Reading) -> ColumnBuilder:
+    if array.size != len(array):
+        raise DataError(f"{at}: has text of shape {list(array.shape)}, expected one text a row: [{len(array)}]")
+    builder = ArrayBuilder(at, name, selection.kind(name), typed=True, reading=reading)
+    builder.add(array.ravel().tolist(), range(len(array)))
+    return builder
+
+
+def _check_lengths(place: str, columns: Mapping[str, Column]) -> None:
+    sizes = {name: column.rows for name, column in columns.items()}
     first = next(iter(sizes), "")
     for name, rows in sizes.items():
         if rows != sizes[first]:
             raise DataError(
                 f"{place}: array '{first}' has {sizes[first]:,} rows, '{name}' {rows:,}; they must be equal"
             )
-    return Table(place, found, plain=frozenset(plain))

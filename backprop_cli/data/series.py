@@ -3,36 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.examples import Split, Windows
 from backprop_cli.data.features import Floats, Rows
-from backprop_cli.data.panel import Panel
-from backprop_cli.data.settings import WindowSettings
+from backprop_cli.data.panel import Panel, fit_times, in_order, order_of_rows
+from backprop_cli.data.series_order import warn_of_gaps, warn_of_order
+from backprop_cli.data.settings import DataSettings, WindowSettings
+from backprop_cli.data.sources import Tables
 from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Array, Table, show
+from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import SettingError, listing, warn
 
 LAST_VALUE, SEASONAL = "last_value", "seasonal"
 
 
-def series_split(
-    inputs: Table, targets: Table, panel: Panel, transform: Transform, rows: Rows, dtype: DTypeLike, place: str
-) -> Split:
+def first_in_order(tables: Tables, settings: DataSettings, fitted: Transform | None) -> Tables:
+    """The first file's rows in order. Without a ``fitted`` transform it warns of rows that look out of order.
+
+    Raises: DataError for rows that cannot be put in order.
+    """
+    window = settings.window
+    assert window is not None
+    if fitted is not None:
+        return _in_order(tables, window, Times(fitted.day_first))
+    warn_of_order(tables, settings)
+    times = fit_times(tables.inputs, window)
+    tables = _in_order(tables, window, times)
+    assert tables.panel is not None
+    warn_of_gaps(tables.inputs, tables.panel, window, times)
+    return tables
+
+
+def _in_order(tables: Tables, window: WindowSettings, times: Times) -> Tables:
+    """A copy with the rows of each series together and sorted by time. Raises: DataError."""
+    if not window.order:
+        return replace(tables, panel=Panel.whole(tables.inputs.rows))
+    order, panel = order_of_rows(tables.inputs, window, times)
+    inputs = tables.inputs.take(order)
+    targets = inputs if tables.targets is tables.inputs else tables.targets.take(order)
+    return replace(tables, inputs=inputs, targets=targets, panel=panel, day_first=times.day_first)
+
+
+def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str) -> Split:
     """Windows whose targets are among ``rows`` of the tables (None: all), of each series consecutive ones.
 
     The rows of the series before them may be inputs of the first windows: when their targets are to be predicted, they
     are known. So a split has all its rows for targets, and no row is a target in two. ``rows`` of the split are those
-    at which a window begins. ``place`` is what messages call these rows.
+    at which a window begins. ``split``: its name.
 
     Raises: SettingError where they are too few for one window; DataError for a value that cannot be used.
     """
     window = transform.window
     assert window is not None
+    if tables.panel is None:
+        tables = _in_order(tables, window, Times(transform.day_first))
+    inputs, targets, panel = tables.inputs, tables.targets, tables.panel
+    assert panel is not None
+    place = inputs.name if rows is None else f"the {split} split of {inputs.name}"
     longest = int(np.diff(panel.begins).max())
     if rows is not None and window.season is not None and window.season >= longest:
         what = inputs.name if len(panel.names) == 1 else f"the longest series of {inputs.name}"
@@ -164,6 +197,14 @@ def window_starts(panel: Panel, window: WindowSettings, name: str) -> Indices:
     if without:
         _warn_of_short(name, without, len(found), f"a window takes {window.length}")
     return np.concatenate(found)
+
+
+def all_windows(table: Table, transform: Transform, dtype: DTypeLike, name: str) -> tuple[Array, Indices]:
+    """Inputs (windows, *input_shape) of all complete windows of a table, and where in the file they begin."""
+    assert transform.window is not None
+    table, panel = in_order(table, transform.window, Times(transform.day_first))
+    starts = window_starts(panel, transform.window, name)
+    return windows_at(starts, transform.rows(table, dtype=dtype), transform), table.numbers(starts)
 
 
 def windows_at(starts: Indices, rows: Array, transform: Transform) -> Array:

@@ -9,17 +9,15 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    Strict,
     field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
 from backprop_cli.data.format import FORMATS, FormatName
-from backprop_cli.data.number_settings import MissingText, Spellings
+from backprop_cli.data.reading import ImageSettings, MissingText, NumbersByColumn, PositiveInt, Reading, Spellings
 from backprop_cli.settings import FREE, REREADS, RESPLITS, FilePath, Many, Maybe, OneOrMany, Settings, refusal
 
-PositiveInt = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[Many[Name], Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -128,15 +126,6 @@ class WindowSettings(Settings):
         return self
 
 
-class ImageSettings(Settings):
-    """What images are made of when they are read."""
-
-    size: Annotated[tuple[PositiveInt, PositiveInt], Strict(False)] | None = None
-    """[height, width] to resize to, in pixels; default: they must all be of one size"""
-    mode: Literal["gray", "rgb"] | None = None
-    """one channel or three; default: as they are, all alike"""
-
-
 class AugmentSettings(Settings):
     """How images are changed while they are trained on, each time anew. Inputs are meant as the network sees them."""
 
@@ -159,6 +148,10 @@ class FilePair(Settings):
     """file of the inputs"""
     targets: FilePath
     """file of the targets"""
+
+
+GENERATED_FEATURES = ("x1", "x2")
+"""The inputs of a synthetic set."""
 
 
 class GenerateSettings(Settings):
@@ -187,6 +180,8 @@ class BareType:
         return {"anyOf": [{"enum": [*words, "none"]}, mapping]}
 
 
+INPUTS = "features"
+"""The word that, as ``target``, means the inputs themselves (a column of that name: ``[features]``)."""
 NEEDS_TARGET = "needs 'target': the column or array to predict, or 'features' for the inputs themselves"
 _ORIGINS = ("source", "generate", "train", "validation", "test")
 
@@ -271,7 +266,7 @@ class DataSettings(Settings):
             raise refusal(f"'{alone[0]}' goes with 'train', not with '{origins[0]}'", alone[0])
         self._check_weight()
         self._check_columns()
-        if self.target == "features" and isinstance(self.train, FilePair):
+        if self.target == INPUTS and isinstance(self.train, FilePair):
             raise refusal("'target: features' goes with a file of inputs alone, not with {inputs, targets}", "target")
         if self.text is not None:
             self._check_text(self.text)
@@ -283,10 +278,9 @@ class DataSettings(Settings):
     def _check_window(self) -> None:
         if self.window is None:
             return
-        if self.target == "features":
+        if self.target == INPUTS:
             raise refusal("'window' needs 'target': the column to predict, or a list of them", "window")
-        targets = (self.target,) if isinstance(self.target, str) else self.target or ()
-        both = next((name for name in targets if name in self.window.order), None)
+        both = next((name for name in self.target_columns or () if name in self.window.order), None)
         if both is not None:
             raise refusal(f"'{both}' is under 'window' too; it can be only one of them", "target")
 
@@ -294,6 +288,38 @@ class DataSettings(Settings):
     def first(self) -> Files | None:
         """The file that the transform is fitted on; None: a generated set."""
         return self.source if self.source is not None else self.train
+
+    @property
+    def target_columns(self) -> tuple[str, ...] | None:
+        """The names under ``target``; None if it means the inputs, or is not set."""
+        if self.target is None or self.target == INPUTS:
+            return None
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def feature_columns(self) -> tuple[str, ...] | None:
+        """The names under ``features``; None: all."""
+        return None if isinstance(self.features, str) else self.features
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns that put the rows of a series in order."""
+        return () if self.window is None else self.window.order
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The column of weights, if any."""
+        return () if self.sample_weight is None else (self.sample_weight,)
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """The columns under ``numbers``."""
+        return tuple(self.numbers) if isinstance(self.numbers, NumbersByColumn) else ()
+
+    @property
+    def reading(self) -> Reading:
+        """How the first file is read."""
+        return Reading(self.numbers, self.missing_values, self.image)
 
     def _may_be_folder(self) -> bool:
         """Whether the first file may be a folder of images, which are classified unless ``target`` says otherwise."""

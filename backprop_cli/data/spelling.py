@@ -1,11 +1,43 @@
-"""How texts spell numbers: separators, signs, currencies and units."""
+"""How texts spell numbers and missing values: separators, signs, currencies and units."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+
+MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL", "None"})
+"""Texts that mean a missing value in formats without null."""
+
+
+def is_missing(cell: object, texts: Container[str] = MISSING) -> bool:
+    """Whether a cell of text or a value of JSON is missing; ``texts`` mean a missing value."""
+    return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in texts)
+
+
+def number_of(cell: str) -> float | None:
+    """The number that a cell spells, infinities included; None for other text.
+
+    Unlike Python's ``float``, underscores are not allowed: ``2024_01`` is a word.
+    """
+    if "_" in cell:
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def is_finite(value: object) -> bool:
+    """Whether a cell of text spells a finite number, or a value of JSON is one (within float64's range)."""
+    number = number_of(value) if isinstance(value, str) else value
+    try:
+        return isinstance(number, int | float) and math.isfinite(number)
+    except OverflowError:
+        return False
+
 
 MINUS = "\u2212\u2010\u2011\u2013\ufe63\uff0d"
 """Signs that are written for the hyphen-minus: the minus sign, hyphens, the en dash, and those of East Asian fonts."""
@@ -56,20 +88,20 @@ class Spelling:
         )
 
 
-_CASED = re.compile("m(w|wh|pa|hz|v|j|n)?", re.IGNORECASE)
-"""Units that begin with milli or mega, which only the case of the letter tells apart."""
+_CASED = frozenset({"m", "mw", "mwh", "mpa", "mhz", "mv", "mj", "mn"})
+"""Units that begin with milli or mega, which only the case of the letter distinguishes."""
 
 
 def _in_any_case(token: str) -> str:
     """A pattern of a unit in any case: kg or KG, but mW is not MW, and m not M."""
-    if len(token) == 1 or _CASED.fullmatch(token):
+    if len(token) == 1 or token.lower() in _CASED:
         return f"{re.escape(token[0])}(?i:{re.escape(token[1:])})"
     return f"(?i:{re.escape(token)})"
 
 
 def _alike(unit: str) -> str:
     """A key that is equal for a unit in another case, and for its plural."""
-    if len(unit) == 1 or _CASED.fullmatch(unit):
+    if len(unit) == 1 or unit.lower() in _CASED:
         return unit[0] + unit[1:].casefold()
     return unit.casefold().removesuffix("s") if len(unit) > 2 else unit.casefold()
 
@@ -154,7 +186,7 @@ def marks_of(text: str) -> Spelled | None:
     # Groups after a zero or an international prefix are those of telephones.
     if has_mark and (re.match(r"0[0-9]", body) or (text.strip()[0] == "+" and any(m in body for m in _SPACES))):
         return None
-    if not any(candidate.fullmatch(body) for candidate in _BODIES.values()):
+    if not any(candidate.fullmatch(body) for candidate in _bodies().values()):
         return None
     units = tuple(unit for unit in (prefix, suffix) if unit)
     return Spelled(text, body, units, known)
@@ -193,13 +225,16 @@ _CHOICES: tuple[tuple[str, str | None], ...] = (
 """Decimal and thousands marks, the simplest pair first."""
 
 
+@cache
+def _bodies() -> dict[tuple[str, str | None], re.Pattern[str]]:
+    """The pattern of a number's digits for each pair of marks. Compiled on first use: it would slow every start."""
+    return {choice: _body(*choice) for choice in _CHOICES}
+
+
 def _body(decimal: str, thousands: str | None) -> re.Pattern[str]:
     whole = "[0-9]+" if thousands is None else f"[0-9]+|{grouped(thousands)}"
     mark = re.escape(decimal)
     return re.compile(rf"(?:{whole})(?:{mark}[0-9]+)?|{mark}[0-9]+")
-
-
-_BODIES = {choice: _body(*choice) for choice in _CHOICES}
 
 
 @dataclass(frozen=True)
@@ -244,7 +279,7 @@ def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> 
     if len(shown) > 1:
         return Finding(other[0].text, (), tuple(shown))
     bodies, strip = [each.body for each in found], _strip(found)
-    fits = [choice for choice, body in _BODIES.items() if all(map(body.fullmatch, bodies))]
+    fits = [choice for choice, body in _bodies().items() if all(map(body.fullmatch, bodies))]
     return Finding(other[0].text, tuple(Spelling(*choice, strip) for choice in _simplest(fits)))
 
 

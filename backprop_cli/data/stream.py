@@ -11,12 +11,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.data.file import DataFile, reading
+from backprop_cli.data.file import DataFile, file_errors
 from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of, no_rows, too_large
 from backprop_cli.data.panel import in_order, labels_of_rows
 from backprop_cli.data.read import array_table, stream_tables
 from backprop_cli.data.series import too_short, window_starts, windows_at, windows_of
 from backprop_cli.data.table import Array, Table, joined
+from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 from backprop_cli.memory import memory_errors_as
@@ -84,7 +85,7 @@ def ordered_inputs(
     tables = list(_tables(source, transform, chunk_rows, format, name, option))
     if not tables:
         raise too_short(called, 0, window.length)
-    table, panel = in_order(joined(tables), window, transform.times)
+    table, panel = in_order(joined(tables), window, Times(transform.day_first))
     starts = window_starts(panel, window, called)
     rows, size = transform.rows(table, dtype=dtype), max(1, chunk_rows // window.length)
     ends = table.take(starts + window.length - 1)
@@ -101,7 +102,7 @@ def _tables(
         return
     file = DataFile(source)
     file.check(folder=True)
-    chosen = format_of(file.name, format, option=option).configured(transform.image)
+    chosen = format_of(file.name, format, option=option).configured(transform.reading.image)
     if isinstance(chosen, TableFormat):
         with file.open() as stream:
             yield from _from_stream(stream, file.name, chosen, transform, chunk_rows)
@@ -110,9 +111,8 @@ def _tables(
         raise no_rows(file.name)
     if file.is_stream:
         raise no_arrays(file.name)
-    columns = transform.read_columns
     for arrays in chosen.pieces(file, chunk_rows):
-        table = array_table(file.name, arrays, columns, columns[0], transform.reading, kinds=transform.kinds)
+        table = array_table(file.name, arrays, transform.selection, transform.reading)
         for start in range(0, table.rows, chunk_rows):
             yield table.take(np.arange(start, min(start + chunk_rows, table.rows)))
 
@@ -131,9 +131,8 @@ def _from_stream(stream: BinaryIO, name: str, format: Format, transform: Transfo
     if isinstance(format, ArrayFormat) or not isinstance(format, TableFormat):
         raise no_arrays(name)
     transform.check_format(name, format)
-    with reading(name):
-        columns, kinds, as_first = transform.read_columns, transform.kinds, transform.reading
-        tables = stream_tables(stream, name, format, columns=columns, kinds=kinds, rows=rows, reading=as_first)
+    with file_errors(name):
+        tables = stream_tables(stream, name, format, transform.selection, transform.reading, rows=rows)
         with closing(tables):
             yield from tables
 

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.data.features import Floats
-from backprop_cli.data.refusals import in_yaml
-from backprop_cli.data.table import Column, Table, Text, show
-from backprop_cli.data.times import look_like_dates
+from backprop_cli.data.features import Floats, Rows, Scaled, blocks
+from backprop_cli.data.refusals import in_yaml, look_like_dates
+from backprop_cli.data.settings import DataSettings
+from backprop_cli.data.sources import Tables
+from backprop_cli.data.table import Column, Text, show
+from backprop_cli.data.transform import Transform
+from backprop_cli.errors import warn
 from backprop_cli.nn.class_name import spelled
 
 
-def caution_about(table: Table, features: Sequence[str]) -> str | None:
-    """The warning for ``features`` that are useless as categories: dates, and texts different in nearly every row."""
-    found = {name: why_no_categories(table.columns[name]) for name in features}
+def warn_of_useless(tables: Tables, settings: DataSettings) -> None:
+    """Warn of features that are useless as categories: dates, and texts different in nearly every row."""
+    names = [name for name in tables.features if name not in (settings.categories or ())]
+    found = {name: why_useless(tables.inputs.columns[name]) for name in names}
     reasons = [f"column '{name}' {reason}" for name, reason in found.items() if reason]
-    if not reasons:
-        return None
-    names = ", ".join(in_yaml(name) for name, reason in found.items() if reason)
-    return (
-        f"{table.name}: {'; '.join(reasons)}: as categories they say nothing about other rows; leave them out with "
-        f"data.exclude: [{names}]"
-    )
+    if reasons:
+        exclude = ", ".join(in_yaml(name) for name, reason in found.items() if reason)
+        warn(
+            f"{tables.inputs.name}: {'; '.join(reasons)}: as categories they say nothing about other rows; leave them "
+            f"out with data.exclude: [{exclude}]"
+        )
 
 
-def why_no_categories(column: Column) -> str | None:
+def why_useless(column: Column) -> str | None:
     """Why a column's texts are useless as categories: dates, an identifier; None if they are not."""
     if not isinstance(column, Text):
         return None
@@ -47,6 +49,27 @@ def is_identifier(different: int, rows: int) -> bool:
 
 _FEW = 20
 """In fewer rows all texts may differ by chance."""
+
+
+def warn_of_rounding(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike) -> None:
+    """Warn of columns whose values are so large relative to their spread that ``dtype`` rounds differences away."""
+    way_out = "standardize, or training.precision: float64"
+    target = transform.target
+    if target.task.has_unit and target.columns is not None:
+        known = target.standardize(target.numbers(tables.targets, rows))
+        for name, values in zip(target.names, known.T, strict=True):
+            reason = lost(values, dtype)
+            if reason is not None:
+                alike = "targets that differ look the same to the loss"
+                warn(f"{tables.targets.of(name)}: {reason}; {alike}: set data.transform.target: {way_out}")
+    for feature in transform.features:
+        if isinstance(feature, Scaled) and not feature.shape and not feature.shift.any() and transform.tokens is None:
+            values = np.concatenate([part for _, part in blocks(tables.inputs, feature.name, rows, feature.fill)])
+            reason = lost(values[:, 0], dtype)
+            if reason is not None:
+                alike = "inputs that differ look the same to the network"
+                warn(f"{tables.inputs.of(feature.name)}: {reason}; {alike}: set data.transform.numeric: {way_out}")
+
 
 MOST_ERROR = 3e-3
 """Largest rounding error that is harmless, relative to the values' standard deviation: that of rounding to a hundredth

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.settings import GenerateSettings
+from backprop_cli.data.settings import GENERATED_FEATURES, GenerateSettings
 from backprop_cli.data.table import Numbers, Table
 from backprop_cli.errors import SettingError
 from backprop_cli.memory import shortage
@@ -16,7 +16,6 @@ Floats = NDArray[np.float64]
 Made = tuple[Floats, NDArray[np.int64]]
 
 NAME = "data.generate"
-FEATURES = ("x1", "x2")
 _BYTES = 40
 """Bytes of an example while it is made: two inputs, a target, two random numbers."""
 _STREAM = 0x9E4E  # keeps these random numbers apart from those of other uses of the seed
@@ -41,8 +40,8 @@ def generate(settings: GenerateSettings, seed: int) -> tuple[Table, str]:
 
 
 def _table(inputs: Floats, targets: NDArray[np.generic], name: str) -> tuple[Table, str]:
-    columns = {FEATURES[0]: Numbers(inputs[:, 0]), FEATURES[1]: Numbers(inputs[:, 1]), name: Numbers(targets)}
-    return Table(NAME, columns), name
+    columns = dict(zip(GENERATED_FEATURES, map(Numbers, inputs.T), strict=True))
+    return Table(NAME, {**columns, name: Numbers(targets)}), name
 
 
 def _xor(i: NDArray[np.int64], rng: np.random.Generator) -> Made:

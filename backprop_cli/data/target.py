@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.cells import number_of
 from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts
+from backprop_cli.data.spelling import number_of
 from backprop_cli.data.table import Array, Cell, Table, Text, show
 from backprop_cli.errors import DataError, SettingError, listing
 from backprop_cli.nn.class_name import Places, exact, spelled

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.data.examples import Dataset, Split, Windows
 from backprop_cli.data.file import DataFile
+from backprop_cli.data.fit import Demand
 from backprop_cli.data.format import TextFormat, format_of
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.split import Indices, split_in_order, split_rows
@@ -22,18 +22,13 @@ from backprop_cli.errors import DataError, SettingError
 from backprop_cli.memory import shortage
 from backprop_cli.nn.task import TOKENS
 
-if TYPE_CHECKING:
-    from backprop_cli.nn.task import Task
-
 IGNORED = -1
 """The target of a place that counts nothing: there is no token there."""
 _PADDING = 0
 """The input at places after the end of a text; any token would do."""
 
 
-def fit_text(
-    settings: DataSettings, base: Path, task: Task, input_shape: tuple[int, ...] | None, tokens: int | None
-) -> Transform:
+def fit_text(settings: DataSettings, base: Path, demand: Demand) -> Transform:
     """The vocabulary of the whole first file: like a class, a token is what its name says, in whatever split.
 
     ``tokens``: how many the network knows, which need not be all that there are: then it is not the network for them.
@@ -42,12 +37,13 @@ def fit_text(
     is not of ``input_shape``, or ``tokens`` is None: the network looks none up.
     """
     assert settings.text is not None
-    if not task.has_positions:
+    if not demand.task.has_positions:
         reason = "the targets of a text are the tokens that come next; use loss: next_token"
         raise SettingError([(("loss",), reason)])
     shape = (settings.text.context,)
-    if input_shape is not None and input_shape != shape:
-        reason = f"{list(input_shape)} is not the shape of an example, which has data.text.context: {shape[0]} tokens"
+    asked = demand.input_shape
+    if asked is not None and asked != shape:
+        reason = f"{list(asked)} is not the shape of an example, which has data.text.context: {shape[0]} tokens"
         raise SettingError([(("model", "input"), reason)])
     lacking = shortage(np.dtype(np.int64).itemsize * shape[0])
     if lacking is not None:
@@ -55,13 +51,13 @@ def fit_text(
         raise SettingError([(("data", "text", "context"), reason)])
     file = _first(settings, base)
     tokenizer = Tokenizer.fit(read_text(file, settings.format), settings.text)
-    if tokens is None:
+    if demand.tokens is None:
         count = len(tokenizer.vocabulary)
         reason = f"the network computes with its inputs, and {file.name} has {count:,} different tokens"
         raise SettingError([(("model", "layers"), f"{reason}; begin with an embedding that has tokens: {count}")])
     nothing = np.zeros(0)
     target = FittedTarget(TOKENS, (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
-    return Transform((), target, shape, tokens, tokenizer)
+    return Transform((), target, shape, demand.tokens, tokenizer)
 
 
 def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Path, seed: int) -> Dataset:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
-from backprop_cli.data.cells import number_of
+from backprop_cli.data.spelling import number_of
 from backprop_cli.data.table import alike, show
 from backprop_cli.errors import DataError
 
@@ -216,44 +216,3 @@ def _offset(zone: str | None) -> timedelta:
     digits = zone[1:].replace(":", "").ljust(4, "0")
     minutes = int(digits[:2]) * 60 + int(digits[2:])
     return timedelta(minutes=minutes if zone[0] == "+" else -minutes)
-
-
-_DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:1[6-9]|2[01])\d\d"
-_MONTH_NAME = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_TIME_OF_DAY = (
-    r"(?:[T ,]+\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?)?"
-)
-_FORMS = (
-    rf"{_YEAR}([-/.]){_MONTH}\1{_DAY}",
-    rf"{_DAY}([-/.]) ?{_MONTH}\1 ?{_YEAR}",
-    rf"{_DAY}([-/]){_MONTH}\1\d\d",
-    r"(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d",  # 3.10.12 is a version
-    rf"{_MONTH}([-/]){_DAY}\1(?:{_YEAR}|\d\d)",
-    rf"{_YEAR}[-/]{_MONTH}",
-    rf"{_DAY}(?:st|nd|rd|th)?\.?[- ]{_MONTH_NAME}[-, ]+(?:{_YEAR}|\d\d)",
-    rf"{_MONTH_NAME}[- ]{_DAY}(?:st|nd|rd|th)?,? {_YEAR}",
-    rf"{_MONTH_NAME}[- ](?:{_YEAR}|\d\d)",
-    rf"{_YEAR}[- ]{_MONTH_NAME}[- ]{_DAY}",
-    rf"{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])T\d{{4,6}}Z?",
-)
-
-
-@cache
-def _dates() -> tuple[re.Pattern[str], ...]:
-    """Compiled when a text is looked at, which saves every start some milliseconds."""
-    day = "(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
-    return tuple(re.compile(f"{day}{form}{_TIME_OF_DAY}", re.IGNORECASE) for form in _FORMS)
-
-
-_SAMPLE = 1000
-
-
-def look_like_dates(texts: Sequence[str]) -> bool:
-    """Whether nearly all of these distinct texts look like dates: ``2024-01-31``, ``31.1.2024``, ``Jan 31, 2024``."""
-    step = max(1, len(texts) // _SAMPLE)
-    some = [text.strip() for text in texts[::step]]
-    return bool(some) and sum(map(_is_date, some)) >= 0.9 * len(some)
-
-
-def _is_date(text: str) -> bool:
-    return any(form.fullmatch(text) for form in _dates())

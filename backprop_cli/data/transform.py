@@ -4,43 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.data.cells import PLAIN, Reading
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, fit_feature, values_of
+from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, values_of
 from backprop_cli.data.format import Format, TableFormat
-from backprop_cli.data.settings import ImageSettings, TransformSettings, WindowSettings
+from backprop_cli.data.read import Selection
+from backprop_cli.data.reading import PLAIN, ImageSettings, Reading
+from backprop_cli.data.settings import WindowSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table
-from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
-from backprop_cli.data.times import Times
-from backprop_cli.data.tokenizer import Tokenizer
-from backprop_cli.errors import DataError, SettingError, listing
+from backprop_cli.data.target import FittedTarget
+from backprop_cli.errors import DataError, listing
 
 if TYPE_CHECKING:
-    from backprop_cli.nn.task import Task
+    from backprop_cli.data.tokenizer import Tokenizer
 
 UNCHECKED = np.errstate(invalid="ignore", over="ignore")
 """Turns off NumPy's warnings in functions that check their numbers and report the place of a bad one."""
-
-
-NO_TIMES = Times()
-"""Of rows without times."""
 
 
 @dataclass(frozen=True, eq=False)
 class Transform:
     """Rows to arrays. ``input_shape`` is the shape of one example, without the batch.
 
-    ``tokens``: where the network looks its inputs up, they are integers in [0, tokens).
-    ``text``: the tokens, where examples are pieces of a text: there are no columns then.
-    ``window``: how many rows an example is, where they are a time series.
-    ``image``: how images are read, where they are files. ``times``: how the column ``window.time`` spells
-    times. ``reading``: how texts of tables are read.
+    ``tokens``: if the network looks its inputs up, they are integers in [0, tokens).
+    ``text``: the tokens of a text, whose examples have no columns.
+    ``window``: the rows of an example of a time series. ``day_first``: how its column ``time`` spells dates (see
+    ``Times``). ``reading``: how files are read.
     """
 
     features: tuple[Feature, ...]
@@ -49,8 +43,7 @@ class Transform:
     tokens: int | None = None
     text: Tokenizer | None = None
     window: WindowSettings | None = None
-    image: ImageSettings | None = None
-    times: Times = NO_TIMES
+    day_first: bool | None = None
     reading: Reading = PLAIN
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
@@ -150,17 +143,11 @@ class Transform:
         return tuple(feature.name for feature in self.features)
 
     @property
-    def read_columns(self) -> tuple[str, ...]:
-        """``input_columns``, and the columns that put the rows of a series in order."""
-        order = () if self.window is None else self.window.order
-        return tuple(dict.fromkeys((*self.input_columns, *order)))
-
-    @property
-    def kinds(self) -> dict[str, Kind]:
-        """What each column of a text file is read as."""
-        kinds: dict[str, Kind] = {feature.name: feature.kind for feature in self.features}
-        order = () if self.window is None else self.window.order
-        return {**dict.fromkeys(order, "text"), **kinds}
+    def selection(self) -> Selection:
+        """The columns to read of a file: ``input_columns``, and those that put the rows of a series in order."""
+        columns, order = self.input_columns, () if self.window is None else self.window.order
+        kinds: dict[str, Kind] = {**dict.fromkeys(order, "text"), **{each.name: each.kind for each in self.features}}
+        return Selection(tuple(dict.fromkeys((*columns, *order))), kinds, unnamed=columns[0])
 
     def to_json(self) -> dict[str, Any]:
         """Text, numbers, lists and mappings only; ``from_json`` gives back the same transform to the last bit."""
@@ -171,8 +158,8 @@ class Transform:
             "tokens": self.tokens,
             "text": None if self.text is None else self.text.to_json(),
             "window": None if self.window is None else self.window.model_dump(),
-            "image": None if self.image is None else self.image.model_dump(mode="json"),
-            "day_first": self.times.day_first,
+            "image": None if self.reading.image is None else self.reading.image.model_dump(mode="json"),
+            "day_first": self.day_first,
             "reading": self.reading.to_json(),
         }
 
@@ -180,116 +167,31 @@ class Transform:
     def from_json(tree: Mapping[str, Any]) -> Transform:
         """The inverse of ``to_json``."""
         target = FittedTarget.from_json(tree["target"])
-        text, window, image = (tree.get(key) for key in ("text", "window", "image"))
+        window, image = tree.get("window"), tree.get("image")
+        settings = None if image is None else ImageSettings.model_validate(image)
         return Transform(
             features=tuple(feature_from_json(feature) for feature in tree["features"]),
             target=target,
             input_shape=tuple(tree["input_shape"]),
             tokens=tree.get("tokens"),
-            text=None if text is None else Tokenizer.from_json(text, target.classes[0]),
+            text=_tokenizer(tree.get("text"), target),
             window=None if window is None else WindowSettings.model_validate(window),
-            image=None if image is None else ImageSettings.model_validate(image),
-            times=Times(tree.get("day_first")),
-            reading=Reading.from_json(tree.get("reading") or {}),
+            day_first=tree.get("day_first"),
+            reading=Reading.from_json(tree.get("reading") or {}, settings),
         )
+
+
+def _tokenizer(tree: dict[str, Any] | None, target: FittedTarget) -> Tokenizer | None:
+    if tree is None:
+        return None
+    from backprop_cli.data.tokenizer import Tokenizer
+
+    return Tokenizer.from_json(tree, target.classes[0])
 
 
 def _at_times(names: Sequence[str], times: Iterable[int]) -> list[str]:
     """The names at each time, with how many rows it is after the last one given."""
     return [f"{name}{time:+d}" if time else name for time in times for name in names]
-
-
-def fit_transform(
-    inputs: Table,
-    features: Sequence[str],
-    targets: Table,
-    target: Sequence[str] | None,
-    rows: Rows,
-    *,
-    settings: TransformSettings,
-    task: Task,
-    input_shape: tuple[int, ...] | None,
-    tokens: int | None = None,
-    window: WindowSettings | None = None,
-    image: ImageSettings | None = None,
-    times: Times = NO_TIMES,
-    reading: Reading = PLAIN,
-) -> Transform:
-    """The transform that ``rows``, the train split, ask for. ``target`` None: the inputs themselves.
-
-    Raises: DataError where the data cannot be used; SettingError where an example is not of ``input_shape``, or the
-    target is no classes.
-    """
-    fitted = tuple(fit_feature(inputs, name, rows, settings) for name in features)
-    width = sum(feature.width for feature in fitted)
-    shape = fitted[0].shape if len(fitted) == 1 and fitted[0].shape else (width,)
-    shape = shape if window is None else (window.length, *shape)
-    if input_shape is not None:
-        _check_input_shape(input_shape, shape, inputs, fitted, window)
-        shape = input_shape
-    if target is not None:
-        fitted_target = fit_target(targets, target, rows, task, standardize=settings.target == "standardize")
-        return Transform(fitted, fitted_target, shape, tokens, window=window, image=image, times=times, reading=reading)
-    made = _with_inputs_as_target(fitted, shape, inputs, rows, settings, task)
-    return replace(made, tokens=tokens, image=image, reading=reading)
-
-
-def _check_input_shape(
-    asked: tuple[int, ...],
-    shape: tuple[int, ...],
-    inputs: Table,
-    features: Sequence[Feature],
-    window: WindowSettings | None,
-) -> None:
-    """Refuse a shape that examples of ``shape`` cannot be given. Raises: SettingError."""
-    if math.prod(asked) != math.prod(shape):
-        rows_of = "" if window is None else f" in {window.length} rows of {math.prod(shape[1:])}"
-        given = f"an example of {inputs.name} has {math.prod(shape):,}{rows_of}{_why(features)}"
-        size = math.prod(asked)
-        reason = f"{list(asked)} has {size:,} value{'' if size == 1 else 's'}, but {given}"
-        raise SettingError([(("model", "input"), reason)])
-    if _is_turned(asked, shape):
-        reason = f"{list(asked)} would mix up examples of {inputs.name}, which have the shape {list(shape)}"
-        fixed = inputs.files is not None or window is not None
-        fix = f"write {list(shape)}"
-        if not fixed:
-            fix += f", or save the array with the axes of each example in the order of {list(asked)}"
-        raise SettingError([(("model", "input"), f"{reason}; {fix}")])
-
-
-def _is_turned(asked: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether it has the same axes in another order: values are only put into rows again, not transposed."""
-    axes, wanted = ([size for size in each if size > 1] for each in (shape, asked))
-    return axes != wanted and sorted(axes) == sorted(wanted)
-
-
-def _why(features: Sequence[Feature]) -> str:
-    """How many columns make the inputs, where the number does not say it."""
-    coded = [feature.name for feature in features if feature.width > 1 and not isinstance(feature, Scaled)]
-    count = f"{len(features)} column{'' if len(features) == 1 else 's'}"
-    return f" ({count}; one value for each category of {listing(coded)})" if coded else ""
-
-
-def _with_inputs_as_target(
-    features: tuple[Feature, ...],
-    shape: tuple[int, ...],
-    table: Table,
-    rows: Rows,
-    settings: TransformSettings,
-    task: Task,
-) -> Transform:
-    """An autoencoder's transform."""
-    if task.has_labels:
-        raise DataError(
-            f"{table.name}: target: features goes with a loss for numbers or binary_cross_entropy, not with {task}"
-        )
-    names = tuple(name for feature in features for name in feature.names())
-    plain = FittedTarget(task, None, names, (), np.zeros(len(names)), np.ones(len(names)))
-    transform = Transform(features, plain, shape)
-    if settings.target == "none" or not task.has_unit:
-        return transform
-    flat = transform.inputs(table, rows, dtype=np.float64).reshape(-1, len(names))
-    return Transform(features, FittedTarget(task, None, names, (), *mean_and_deviation(flat)), shape)
 
 
 def by_name(table: Table, features: Sequence[Feature]) -> Table:

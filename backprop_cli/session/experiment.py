@@ -18,6 +18,7 @@ from backprop_cli.data.augment import augmentation
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.file import DataFile, NoFileError
+from backprop_cli.data.fit import Demand
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
@@ -139,16 +140,9 @@ def load(loaded: Loaded, fitted: Transform | None = None) -> Dataset:
     config = loaded.config
     try:
         with located(loaded):
-            return load_dataset(
-                config.data,
-                base=loaded.base,
-                seed=config.seed,
-                dtype=config.training.precision,
-                task=config.loss.task,
-                input_shape=config.model.input,
-                fitted=fitted,
-                tokens=vocabulary_of(wire(config.model.layers)),
-            )
+            tokens = vocabulary_of(wire(config.model.layers))
+            demand = Demand(config.loss.task, config.training.precision, config.model.input, tokens)
+            return load_dataset(config.data, demand, base=loaded.base, seed=config.seed, fitted=fitted)
     except NoFileError as error:
         raise _missing(loaded, error) from error
 

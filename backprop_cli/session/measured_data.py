@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.dataset import load_dataset, load_split
 from backprop_cli.data.examples import Dataset, Split
+from backprop_cli.data.fit import Demand
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.session.data_changes import Changed
 from backprop_cli.session.experiment import check_targets
@@ -36,15 +37,8 @@ def own_dataset(saved: TrainedNetwork, dtype: DTypeLike) -> Dataset:
     Raises: DataError.
     """
     config = saved.loaded.config
-    dataset = load_dataset(
-        config.data,
-        base=saved.loaded.base,
-        seed=config.seed,
-        dtype=dtype,
-        task=saved.recipe.loss.task,
-        input_shape=saved.recipe.model.input_shape,
-        fitted=saved.transform,
-    )
+    demand = Demand(saved.recipe.loss.task, dtype, saved.recipe.model.input_shape)
+    dataset = load_dataset(config.data, demand, base=saved.loaded.base, seed=config.seed, fitted=saved.transform)
     for split in dataset.splits.values():
         check_targets(split, saved.recipe)
     return dataset

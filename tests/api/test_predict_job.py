@@ -15,8 +15,8 @@ from api_support import bp, last, run_of, start_bp, write_config
 
 from backprop_cli.api import predict as predict_module
 from backprop_cli.api.predict import predict
-from backprop_cli.data import text as text_module
 from backprop_cli.data.dataset import load_split
+from backprop_cli.data.file import LONGEST_LINE
 from backprop_cli.data.formats import csv as csv_module
 from backprop_cli.errors import DataError
 from backprop_cli.session.trained_network import open_network
@@ -340,7 +340,7 @@ def test_a_line_without_end_is_refused_in_bounded_memory(run, kind, head):
 
     stream = Endless()
     line = 1 + head.count(b"\n")
-    kept = text_module.LONGEST_LINE
+    kept = LONGEST_LINE
     expected = f"standard input:{line}: a row of more than {kept:,} bytes; expected text with a line a row"
     with pytest.raises(DataError) as refused:
         predict(run, io.BufferedReader(stream), Path("out.csv"), input_format=kind)

@@ -11,6 +11,7 @@ import pytest
 from data_support import Load
 
 from backprop_cli.data.dataset import load_dataset
+from backprop_cli.data.fit import Demand
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.nn.task import task_of
 
@@ -28,9 +29,7 @@ def load(folder: Path) -> Load:
     def call(task: str = "classes", *, dtype: Any = "float64", input_shape: Any = None, seed: int = 0, **keys: Any):
         tokens = keys.pop("tokens", 256 if task == "tokens" else None)
         settings = DataSettings.model_validate(keys)
-        return load_dataset(
-            settings, base=folder, seed=seed, dtype=dtype, task=task_of(task), input_shape=input_shape, tokens=tokens
-        )
+        return load_dataset(settings, Demand(task_of(task), dtype, input_shape, tokens), base=folder, seed=seed)
 
     return call
 

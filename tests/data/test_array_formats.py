@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from backprop_cli.data.cells import Reading
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS, ArrayFormat, format_of
-from backprop_cli.data.number_settings import NumberSettings
-from backprop_cli.data.read import read_table
+from backprop_cli.data.read import Selection, read_table
+from backprop_cli.data.reading import NumberSettings, Reading
 from backprop_cli.data.table import Numbers, Text, cell_texts
 from backprop_cli.errors import DataError
 
@@ -204,7 +203,11 @@ def test_text_arrays_spell_numbers_as_other_text_does(folder: Path) -> None:
         price = read_table(file, reading=Reading(numbers)).columns["price"]
         assert isinstance(price, Numbers)
         np.testing.assert_array_equal(price.values, [1250, 3000500, np.nan])
-    assert cell_texts(read_table(file, kinds={"price": "text"}).columns["price"]) == ["1,250", "3,000,500", None]
+    assert cell_texts(read_table(file, Selection(kinds={"price": "text"})).columns["price"]) == [
+        "1,250",
+        "3,000,500",
+        None,
+    ]
     np.savez("a.npz", size=np.array(["38", "40", "38"]))
     assert cell_texts(read_table(file).columns["size"]) == ["38", "40", "38"]
 

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS
 from backprop_cli.data.formats import csv as csv_format
-from backprop_cli.data.read import read_table
+from backprop_cli.data.read import Selection, read_table
 from backprop_cli.data.table import Numbers, Table, Text
 from backprop_cli.errors import DataError
 
 
 def read(folder: Path, text: str | bytes, name: str = "data.csv", **options) -> Table:
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_table(DataFile(folder / name), **options)
+    return read_table(DataFile(folder / name), Selection(**options))
 
 
 def plain(table: Table) -> dict[str, list]:
@@ -170,7 +170,7 @@ def test_text_survives_a_round_trip(tmp_path_factory: pytest.TempPathFactory, ro
     writer.writerows([("first", "second"), *rows])
     path = tmp_path_factory.getbasetemp() / "round.csv"
     path.write_bytes(buffer.getvalue().encode())
-    table = read_table(DataFile(path), kinds={"first": "text", "second": "text"})
+    table = read_table(DataFile(path), Selection(kinds={"first": "text", "second": "text"}))
     missing = {"", "NA", "NaN", "nan", "null", "NULL", "None"}
     for j, name in enumerate(("first", "second")):
         expected = [None if row[j].strip() in missing else row[j].strip() for row in rows]

@@ -13,6 +13,7 @@ from data_support import Load
 
 from backprop_cli.data.dataset import load_dataset, load_inputs, load_split
 from backprop_cli.data.examples import Dataset
+from backprop_cli.data.fit import Demand
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
@@ -396,7 +397,7 @@ def test_the_data_sets_that_come_with_it(name: str, target: str, task, rows: int
     settings = DataSettings.model_validate(
         {"source": f"{name}.csv", "target": target, "transform": {"missing": "most_frequent"}}
     )
-    data: Dataset = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task=task_of(task))
+    data: Dataset = load_dataset(settings, Demand(task_of(task), "float32"), base=DATASETS, seed=0)
     assert sum(map(len, data.splits.values())) == rows
     assert data.train.inputs.shape[1] == width
     assert data.classes == classes

@@ -18,7 +18,8 @@ from PIL import Image
 from backprop_cli.data.dataset import load_inputs, load_split
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.read import read_table
-from backprop_cli.data.settings import DataSettings, ImageSettings
+from backprop_cli.data.reading import ImageSettings
+from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.stream import row_names, stream_inputs
 from backprop_cli.data.table import Numbers
@@ -105,7 +106,7 @@ def test_a_camera_held_upright(folder: Path) -> None:
 def test_the_transform_reads_further_images_alike(load: Load, pets: str) -> None:
     data = load("classes", source=pets, image={"size": [5, 4]}, **PLAIN)
     transform = Transform.from_json(json.loads(json.dumps(data.transform.to_json())))
-    assert transform.image == ImageSettings(size=(5, 4), mode="gray")
+    assert transform.reading.image == ImageSettings(size=(5, 4), mode="gray")
     np.testing.assert_array_equal(load_split(Path(pets), transform, dtype="float64").inputs, data.train.inputs[:])
     draw("new/b.png", np.full((10, 8, 3), 7))
     draw("new/a.png", np.full((5, 4), 3))

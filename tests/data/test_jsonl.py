@@ -8,14 +8,14 @@ import pytest
 
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.formats import jsonl
-from backprop_cli.data.read import read_table
+from backprop_cli.data.read import Selection, read_table
 from backprop_cli.data.table import Numbers, Table, Text
 from backprop_cli.errors import DataError
 
 
 def read(folder: Path, *lines: str, **options) -> Table:
     (folder / "data.jsonl").write_text("\n".join(lines) + "\n")
-    return read_table(DataFile(folder / "data.jsonl"), **options)
+    return read_table(DataFile(folder / "data.jsonl"), Selection(**options))
 
 
 def values(table: Table, name: str) -> list:

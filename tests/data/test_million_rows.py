@@ -17,12 +17,13 @@ ROWS, COLUMNS = 1_000_000, 20
 LOAD = """
 import resource, sys, time
 from pathlib import Path
+from backprop_cli.data.fit import Demand
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.nn.task import REGRESSION
 start = time.process_time()
 data = load_dataset(
-    DataSettings(source="big.csv", target="c19"), base=Path(sys.argv[1]), seed=0, dtype="float32", task=REGRESSION
+    DataSettings(source="big.csv", target="c19"), Demand(REGRESSION, "float32"), base=Path(sys.argv[1]), seed=0
 )
 seconds = time.process_time() - start
 print(sum(map(len, data.splits.values())), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -20,7 +20,7 @@ from data_support import Load
 
 from backprop_cli.data.dataset import load_split
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.read import read_table
+from backprop_cli.data.read import Selection, read_table
 from backprop_cli.data.stream import stream_inputs
 from backprop_cli.data.table import Numbers, Text
 from backprop_cli.errors import DataError
@@ -44,7 +44,7 @@ def write(columns: dict[str, Any], name: str = "t.parquet") -> str:
 
 def column(values: Any, **options: Any) -> Any:
     """One column ``x``, written and read."""
-    return read_table(DataFile(Path(write({"x": values}))), **options).columns["x"]
+    return read_table(DataFile(Path(write({"x": values}))), Selection(**options)).columns["x"]
 
 
 FLOWERS = {
@@ -133,12 +133,12 @@ def test_labels(folder: Path, values: Any, labels: list[Any]) -> None:
 
 def test_only_the_columns_asked_for_are_read(folder: Path) -> None:
     name = write({"a": [1, 2], "odd": [[1], [2, 3]]})
-    assert list(read_table(DataFile(Path(name)), columns=["a"]).columns) == ["a"]
+    assert list(read_table(DataFile(Path(name)), Selection(["a"])).columns) == ["a"]
 
 
 def message(name: str, **options: Any) -> str:
     with pytest.raises(DataError) as caught:
-        read_table(DataFile(Path(name)), **options)
+        read_table(DataFile(Path(name)), Selection(**options))
     return str(caught.value)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.read import read_table
+from backprop_cli.data.read import Selection, read_table
 from backprop_cli.data.table import Numbers, Text
 from backprop_cli.errors import DataError
 
@@ -74,7 +74,7 @@ def test_all_versions_are_read(folder: Path) -> None:
     values = np.arange(8.0)
     for version in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
         Path("a.npy").write_bytes(npy(HEADER, values.tobytes(), version))
-        found = read_table(DataFile(Path("a.npy")), unnamed="x").columns["x"]
+        found = read_table(DataFile(Path("a.npy")), Selection(unnamed="x")).columns["x"]
         assert isinstance(found, Numbers)
         np.testing.assert_array_equal(found.values, values.reshape(4, 2))
     # Python 2 wrote an L after long integers.
@@ -102,7 +102,7 @@ def test_text_that_has_no_characters(folder: Path) -> None:
         "a.npz: array 'x': not UTF-8 text: b'caf\\xe9'; save it as text (astype(str))"
     )
     np.save("a.npy", texts.astype(">U2"))
-    found = read_table(DataFile(Path("a.npy")), unnamed="x").columns["x"]
+    found = read_table(DataFile(Path("a.npy")), Selection(unnamed="x")).columns["x"]
     assert isinstance(found, Text)
     assert found.categories == ("ab", "cd")
 

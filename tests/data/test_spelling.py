@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from backprop_cli.data.cells import number_of
-from backprop_cli.data.spelling import Spelling, find_spelling
+from backprop_cli.data.refusals import look_like_dates
+from backprop_cli.data.spelling import Spelling, find_spelling, number_of
 from backprop_cli.data.suspicious import is_identifier
-from backprop_cli.data.times import look_like_dates
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from data_support import Load
 
 from backprop_cli.data.dataset import load_dataset, load_inputs, load_split
+from backprop_cli.data.fit import Demand
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
@@ -189,7 +190,7 @@ def test_messages_about_other_files(load: Load, text: str, flowers: str, folder:
 def test_the_plays_of_shakespeare() -> None:
     """As in nanoGPT, but for one character: 1,003,855 to train on, 111,539 held out, 65 different ones."""
     settings = DataSettings.model_validate({"source": "tiny_shakespeare.txt", "split": {"validation": 0.1, "test": 0}})
-    data = load_dataset(settings, base=DATASETS, seed=0, dtype="float32", task=TOKENS, tokens=65)
+    data = load_dataset(settings, Demand(TOKENS, "float32", tokens=65), base=DATASETS, seed=0)
     assert data.classes is not None
     assert len(data.classes) == 65
     assert (len(data.train), len(data.splits["validation"])) == (1003854 // 64, 111538 // 64 + 1)

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from backprop_cli.data.settings import TransformSettings
+from backprop_cli.data.fit import Demand, fit_transform
+from backprop_cli.data.settings import DataSettings
+from backprop_cli.data.sources import Tables
 from backprop_cli.data.table import Numbers, Table, Text
-from backprop_cli.data.transform import Transform, fit_transform
+from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError
 from backprop_cli.nn.task import REGRESSION
 
@@ -31,16 +33,10 @@ def table_of(name: str = "data.csv", **columns: Any) -> Table:
 
 
 def fit(table: Table, train: Any = None, input_shape: Any = None, **keys: Any) -> Transform:
-    return fit_transform(
-        table,
-        list(table.columns),
-        table,
-        None,
-        None if train is None else np.asarray(train),
-        settings=TransformSettings(**keys),
-        task=REGRESSION,
-        input_shape=input_shape,
-    )
+    settings = DataSettings.model_validate({"generate": "linear", "transform": keys})
+    demand = Demand(REGRESSION, "float64", input_shape)
+    rows = None if train is None else np.asarray(train)
+    return fit_transform(Tables(table, list(table.columns), table, None), rows, settings, demand)
 
 
 def inputs(table: Table, train: Any = None, **keys: Any) -> list:

@@ -14,7 +14,7 @@ from data_support import Load
 
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.formats import csv as csv_format
-from backprop_cli.data.read import read_table
+from backprop_cli.data.read import Selection, read_table
 from backprop_cli.data.stream import stream_inputs
 from backprop_cli.data.table import NoColumnError, Numbers
 from backprop_cli.errors import DataError
@@ -64,7 +64,7 @@ def test_keys_of_their_own_are_no_columns(folder: Path) -> None:
 
     def read(**options: Any) -> str:
         with pytest.raises(DataError) as caught:
-            read_table(DataFile(Path("k.jsonl")), **options)
+            read_table(DataFile(Path("k.jsonl")), Selection(**options))
         return str(caught.value)
 
     start = time.process_time()
@@ -73,7 +73,7 @@ def test_keys_of_their_own_are_no_columns(folder: Path) -> None:
         "share: name those to use in data.features"
     )
     assert time.process_time() - start < 2
-    table = read_table(DataFile(Path("k.jsonl")), columns=["a", "y", "k7"])
+    table = read_table(DataFile(Path("k.jsonl")), Selection(["a", "y", "k7"]))
     assert table.rows == 20_000
     k7 = table.columns["k7"]
     assert isinstance(k7, Numbers)
@@ -117,7 +117,7 @@ def test_many_wrong_names_get_no_nearest_name_each(folder: Path) -> None:
     Path("t.csv").write_text(",".join(f"c{i}" for i in range(3000)) + "\n" + ",".join("1" * 3000) + "\n")
     start = time.process_time()
     with pytest.raises(NoColumnError) as caught:
-        read_table(DataFile(Path("t.csv")), columns=[f"d{i}" for i in range(3000)])
+        read_table(DataFile(Path("t.csv")), Selection([f"d{i}" for i in range(3000)]))
     assert "; its columns: c0, c1, " in str(caught.value)
     assert len([caught.value.reason(name) for name in caught.value.names]) == 3000
     assert time.process_time() - start < 2

@@ -22,6 +22,7 @@ from mutations import Mutation
 from PIL import Image
 
 from backprop_cli.data.dataset import load_dataset
+from backprop_cli.data.fit import Demand
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.stream import stream_inputs
@@ -48,16 +49,15 @@ def _reader(task: str = "classes", **keys: Any) -> Callable[[Path], object]:
     def read(path: Path) -> None:
         settings = DataSettings.model_validate({"source": path.name, **keys})
         known_input_shape(settings, path.parent)
-        kind = task_of(task)
         tokens = 128 if task == "tokens" else None
         if word not in _FITTED:
-            dataset = load_dataset(settings, base=path.parent, seed=0, dtype="float32", task=kind, tokens=tokens)
+            dataset = load_dataset(settings, Demand(task_of(task), "float32", tokens=tokens), base=path.parent, seed=0)
             _FITTED.setdefault(word, dataset.transform)
         if word in _FITTED and task != "tokens":
             with suppress(DataError):
                 for _ in stream_inputs(path, _FITTED[word], dtype="float32"):
                     pass
-        load_dataset(settings, base=path.parent, seed=0, dtype="float32", task=kind, tokens=tokens)
+        load_dataset(settings, Demand(task_of(task), "float32", tokens=tokens), base=path.parent, seed=0)
 
     return read
 

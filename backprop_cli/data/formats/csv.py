@@ -12,9 +12,9 @@ from typing import BinaryIO, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.cells import is_finite
 from backprop_cli.data.file import BOM, LONGEST_LINE, lines_of, text_of, too_long
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
+from backprop_cli.data.spelling import is_finite
 from backprop_cli.data.table import show
 from backprop_cli.errors import DataError, listing
 

@@ -13,7 +13,7 @@ from backprop_cli.data.file import DataFile, printable
 from backprop_cli.data.folder import SUFFIXES, ImageFolder, classes_of, parts_of
 from backprop_cli.data.format import FORMATS, ArrayFormat
 from backprop_cli.data.pixels import CHANNELS, Kind, kind_of, pixels_of
-from backprop_cli.data.settings import ImageSettings
+from backprop_cli.data.reading import ImageSettings
 from backprop_cli.data.table import Array
 from backprop_cli.memory import check_memory
 

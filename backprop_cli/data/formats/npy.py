@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, ClassVar, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from backprop_cli.data.file import DataFile, reading
+from backprop_cli.data.file import DataFile, file_errors
 from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeric, check_shape
 from backprop_cli.data.table import Array, show
 from backprop_cli.errors import DataError
@@ -153,14 +153,14 @@ class Npy(ArrayFormat):
         if file.is_gzip:
             raise DataError(f"{file.name}: a packed .npy cannot be read; unpack it with gunzip")
         check_magic(file, MAGIC, "npy")
-        with reading(file.name), file.path.open("rb") as stream:
+        with file_errors(file.name), file.path.open("rb") as stream:
             header = npy_header(stream, file.name)
             return mapped(file.path, header, stream.tell(), file.path.stat().st_size, file.name)
 
 
 def check_magic(file: DataFile, magic: bytes, kind: str) -> None:
     """Refuse a file that does not begin with ``magic``. Raises: DataError."""
-    with reading(file.name), file.path.open("rb") as stream:
+    with file_errors(file.name), file.path.open("rb") as stream:
         begin = stream.read(len(magic))
     if begin.startswith(b"\x80"):
         raise DataError(f"{file.name}: is a pickle: {PICKLED}")
