@@ -1,30 +1,33 @@
-"""The graph of a network's operations as text that other programs draw: Graphviz's DOT, and Mermaid."""
+"""The graph of a network's operations as text for other programs: Graphviz's DOT, and Mermaid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-Json = Mapping[str, Any]
+from backprop_cli.report.tables import shape_text
+
+if TYPE_CHECKING:
+    from backprop_cli.inspection.operations import Operation
 
 
-def dot(nodes: Sequence[Json]) -> str:
-    """For ``dot -Tsvg``: an arrow from operand to result with the structure of its local Jacobian."""
+def dot(nodes: Sequence[Operation]) -> str:
+    """For ``dot -Tsvg``: arrows from operand to result, labelled with the structure of the local Jacobian."""
     lines = ["digraph network {", "  rankdir=BT;", '  node [shape=box, fontname="sans-serif"];']
     lines += [f"  {_quoted(name)} [shape=ellipse];" for name in _sources(nodes)]
     for node in nodes:
-        label = f"{node['name']} [{', '.join(map(str, node['shape']))}]"
-        lines.append(f"  {_quoted(node['name'])} [label={_quoted(label)}];")
+        label = f"{node.name} {shape_text(node.shape)}"
+        lines.append(f"  {_quoted(node.name)} [label={_quoted(label)}];")
     for by, name, structure in _arrows(nodes):
         lines.append(f"  {_quoted(by)} -> {_quoted(name)} [label={_quoted(structure)}];")
     return "\n".join([*lines, "}"])
 
 
-def mermaid(nodes: Sequence[Json]) -> str:
-    """For Markdown pages: a flowchart with the same arrows."""
-    names = [*_sources(nodes), *(node["name"] for node in nodes)]
+def mermaid(nodes: Sequence[Operation]) -> str:
+    """A flowchart with the same arrows, for Markdown pages."""
+    names = [*_sources(nodes), *(node.name for node in nodes)]
     number = {name: f"n{place}" for place, name in enumerate(names)}
-    shapes = {node["name"]: f" [{', '.join(map(str, node['shape']))}]" for node in nodes}
+    shapes = {node.name: f" {shape_text(node.shape)}" for node in nodes}
     lines = ["flowchart BT"]
     for name in names:
         opening, closing = ("[", "]") if name in shapes else ("([", "])")
@@ -33,17 +36,15 @@ def mermaid(nodes: Sequence[Json]) -> str:
     return "\n".join(lines)
 
 
-def _sources(nodes: Sequence[Json]) -> list[str]:
-    """Inputs and parameters: what is read and computed by none."""
-    made = {node["name"] for node in nodes}
-    return list(
-        dict.fromkeys(local["by"] for node in nodes for local in node["local_jacobians"] if local["by"] not in made)
-    )
+def _sources(nodes: Sequence[Operation]) -> list[str]:
+    """Names of inputs and parameters: operands that no operation computes."""
+    made = {node.name for node in nodes}
+    return list(dict.fromkeys(local.by for node in nodes for local in node.local_jacobians if local.by not in made))
 
 
-def _arrows(nodes: Sequence[Json]) -> Iterator[tuple[str, str, str]]:
+def _arrows(nodes: Sequence[Operation]) -> Iterator[tuple[str, str, str]]:
     for node in nodes:
-        yield from ((local["by"], node["name"], local["structure"]) for local in node["local_jacobians"])
+        yield from ((local.by, node.name, local.structure) for local in node.local_jacobians)
 
 
 def _quoted(text: str) -> str:

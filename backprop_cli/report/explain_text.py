@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backprop_cli.report.numbers import plural, size
 from backprop_cli.report.tables import pairs, table
 
-Json = Mapping[str, Any]
+if TYPE_CHECKING:
+    from backprop_cli.api.explain import Explanation
+    from backprop_cli.inspection.chain_rule import ChainRule, Derivative
+    from backprop_cli.inspection.derivative_costs import AccumulationCosts, MemoryCosts
+    from backprop_cli.inspection.operations import Operation
+    from backprop_cli.inspection.walkthrough import Walkthrough
 
 _MOST_ROWS = 120
-"""Rows of local Jacobians that are printed; a program of more is for ``--json``."""
+"""Rows of local Jacobians that are printed; ``--json`` has all."""
 _NARROWEST = 24
-"""Characters of an expression that a line has at least."""
+"""Columns that an expression gets at least."""
 _MOST_NAMES = 40
 """Names of an elimination order that are printed."""
 _MOST_ELEMENTS = 48
-"""Numbers of an array that are printed whole."""
+"""Larger arrays are abridged."""
 
 
-def explanation_text(result: Json, width: int) -> str:
-    """Everything, in lines that fit into ``width`` where tables allow it."""
-    rule = result["chain_rule"]
+def explain_text(result: Explanation, width: int) -> str:
+    """Everything, in lines of at most ``width`` columns if the tables allow it."""
     parts = [
-        _variables(rule, width),
-        _derivatives(rule, width),
-        *([_numbers(result["numbers"], width)] if "numbers" in result else []),
-        _nodes(result["nodes"], width),
+        _variables(result.chain_rule, width),
+        _derivatives(result.chain_rule, width),
+        *([_numbers(result.numbers, width)] if result.numbers is not None else []),
+        _operations(result.nodes, width),
         _costs(result, width),
-        _memory(result["memory"], width),
+        _memory(result.memory, width),
     ]
     return "\n\n".join(parts)
 
 
-def _variables(rule: Json, width: int) -> str:
-    rows = [[p["symbol"], "", _shape(p["shape"]), p["of"]] for p in rule["parameters"]]
-    rows += [[v["symbol"], v["expression"], _shape(v["shape"]), v["of"]] for v in rule["variables"]]
+def _variables(rule: ChainRule, width: int) -> str:
+    values = [*rule.parameters, *rule.variables]
+    rows = [[value.symbol, value.expression, _shape(value.shape), value.of] for value in values]
     header = ["", "is computed as", "shape", "layer"]
     others = sum(2 + max(len(row[c]) for row in [header, *rows]) for c in (0, 2, 3))
     lines = [line for row in rows for line in _broken(row, max(width - others, _NARROWEST))]
@@ -47,7 +51,7 @@ def _variables(rule: Json, width: int) -> str:
 
 
 def _broken(row: Sequence[str], room: int) -> Iterator[list[str]]:
-    """A row of the variables, its expression in lines of at most ``room`` where there are spaces to break it at."""
+    """A row of the variables, with its expression broken at spaces into lines of at most ``room`` columns."""
     symbol, expression, *place = row
     lines = textwrap.wrap(expression, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     yield [symbol, lines[0] if lines else "", *place]
@@ -55,23 +59,23 @@ def _broken(row: Sequence[str], room: int) -> Iterator[list[str]]:
         yield ["", more, "", ""]
 
 
-def _derivatives(rule: Json, width: int) -> str:
-    """``dL/dW1 = dL/dz2 · dz2/dW1`` with the shape and the structure of each matrix below it."""
-    blocks = [line for derivative in rule["derivatives"] for line in _product(derivative, width)]
-    about = "Below each factor its rows x columns, elements of arrays counted in a row, and where it is not 0."
+def _derivatives(rule: ChainRule, width: int) -> str:
+    """``dL/dW1 = dL/dz2 · dz2/dW1`` with the shape and the structure of each matrix under it."""
+    blocks = [line for derivative in rule.derivatives for line in _product(derivative, width)]
+    about = "Under each factor: its shape as a matrix (arrays flattened), and its structure."
     return "\n".join(["the chain rule", *textwrap.wrap(about, width), "", *blocks]).rstrip()
 
 
-def _product(derivative: Json, width: int) -> Iterator[str]:
-    head = f"dL/d{derivative['by']} = "
-    if not derivative["terms"]:
+def _product(derivative: Derivative, width: int) -> Iterator[str]:
+    head = f"dL/d{derivative.by} = "
+    if not derivative.terms:
         yield f"{head}0"
     cells = []
-    for number, term in enumerate(derivative["terms"]):
+    for number, term in enumerate(derivative.terms):
         for place, factor in enumerate(term):
             sign = "+ " if number and not place else "· " if place else "" if not number else "+ "
-            rows, columns = factor["shape"]
-            cells.append((sign, f"d{factor['of']}/d{factor['by']}", f"{rows}x{columns}", factor["structure"]))
+            rows, columns = factor.shape
+            cells.append((sign, f"d{factor.of}/d{factor.by}", f"{rows}x{columns}", factor.structure))
     lines: list[list[tuple[str, str, str, str]]] = [[]]
     used = len(head)
     for cell in cells:
@@ -93,46 +97,46 @@ def _product(derivative: Json, width: int) -> Iterator[str]:
     yield ""
 
 
-def _nodes(nodes: Sequence[Json], width: int) -> str:
+def _operations(nodes: Sequence[Operation], width: int) -> str:
     rows = []
     for node in nodes:
-        for number, local in enumerate(node["local_jacobians"]):
-            first = [node["name"], _shape(node["shape"])] if not number else ["", ""]
-            by = local["by"].removeprefix(f"{node['layer']}.")
-            rows.append([*first, by, _shape(local["shape"]), local["structure"], local["nonzeros"]])
+        for number, local in enumerate(node.local_jacobians):
+            first = [node.name, _shape(node.shape)] if not number else ["", ""]
+            by = local.by.removeprefix(f"{node.layer}.")
+            rows.append([*first, by, _shape(local.shape), local.structure, local.nonzeros])
     shown = rows if len(rows) <= _MOST_ROWS else rows[:_MOST_ROWS]
     header = ["operation", "shape", "by", "local Jacobian", "structure", "entries"]
     rest = [] if shown is rows else [f"... and {len(rows) - len(shown):,} more: --json has them all"]
     return "\n".join(["every operation", table(header, shown, width), *rest])
 
 
-def _costs(result: Json, width: int) -> str:
-    found, gradient = result["accumulation"], result["gradient"]
+def _costs(result: Explanation, width: int) -> str:
+    found, gradient = result.accumulation, result.gradient
     rows = [
-        ["gradient of the loss", "forward", gradient["forward"], "a pass for each parameter"],
-        ["", "reverse", gradient["reverse"], "one pass: for one number nothing is better"],
-        [found["of"], "forward", found["forward"], "in the order of evaluation"],
-        ["", "reverse", found["reverse"], "against it"],
-        ["", "best", found["best"], _proof(found)],
+        ["gradient of the loss", "forward", gradient.forward, "a pass for each parameter"],
+        ["", "reverse", gradient.reverse, "one pass; optimal for a scalar"],
+        [found.of, "forward", found.forward, "in the order of evaluation"],
+        ["", "reverse", found.reverse, "against it"],
+        ["", "best", found.best, _proof(found)],
     ]
     lines = ["multiplications, for one example", table(["derivative", "order", "multiplications", ""], rows, width)]
-    least = min(found["forward"], found["reverse"])
-    gain = f", {least / found['best']:.1f} times fewer" if found["best"] and least > found["best"] else ""
-    bracketing = result["chain_rule"]["bracketing"]
-    if "limit" in found:
-        order = f"best order: {found['method']}. {unsearched(found['limit'])}"
+    least = min(found.forward, found.reverse)
+    gain = f", {least / found.best:.1f} times fewer" if found.best and least > found.best else ""
+    bracketing = result.chain_rule.bracketing
+    if found.limit is not None:
+        order = f"best order: {found.method}. {unsearched(found.limit)}"
     elif bracketing and (gain or len(bracketing) < width):
         order = f"best order{gain}: {bracketing}"
     elif gain or not bracketing:
-        order = f"best order{gain}: eliminate " + (_elided(found["best_order"]) or "nothing")
+        order = f"best order{gain}: eliminate " + (_elided(found.best_order) or "nothing")
     else:
-        order = f"best order: {found['method']}"
-    about = "Entries that are 1 or -1 whatever the numbers are (views, sums, biases) take no multiplication."
+        order = f"best order: {found.method}"
+    about = "Entries that are always 1 or -1 (views, sums, biases) need no multiplication."
     return "\n".join([*lines, *textwrap.wrap(order, width, subsequent_indent="  "), *textwrap.wrap(about, width)])
 
 
 def _elided(names: Sequence[str]) -> str:
-    """The names in a row, without the middle of a long one."""
+    """The names on one line; a long list loses its middle."""
     if len(names) <= _MOST_NAMES:
         return ", ".join(names)
     half = _MOST_NAMES // 2
@@ -141,42 +145,42 @@ def _elided(names: Sequence[str]) -> str:
 
 
 def unsearched(limit: int) -> str:
-    """Why the best order is only the better one of forward and reverse."""
+    """Why the best order is only the cheaper of forward and reverse."""
     return f"No other order was tried: the network has more than {limit:,} intermediate values."
 
 
-def _proof(found: Json) -> str:
-    how = "" if found["method"] in ("forward", "reverse") else f"found by {found['method']}, "
-    same = f"{found['method']}, " if found["method"] in ("forward", "reverse") else ""
-    return f"{same}{how}" + ("proved optimal" if found["proved_optimal"] else "not proved optimal")
+def _proof(found: AccumulationCosts) -> str:
+    how = "" if found.method in ("forward", "reverse") else f"found by {found.method}, "
+    same = f"{found.method}, " if found.method in ("forward", "reverse") else ""
+    return f"{same}{how}" + ("proved optimal" if found.proved_optimal else "not proved optimal")
 
 
-def _memory(memory: Json, width: int) -> str:
-    rows = [[entry["layer"], size(entry["bytes"])] for entry in memory["layers"]]
-    again = memory["recompute"]
-    totals: dict[str, object] = {"all kept": size(memory["kept"])}
-    if again["segments"] > 1:
-        cost = f"{size(again['bytes'])} in {plural(again['segments'], 'segment')}"
-        totals["training.recompute"] = f"{cost}, {plural(again['layers_again'], 'layer')} forward again"
+def _memory(memory: MemoryCosts, width: int) -> str:
+    rows = [[entry.layer, size(entry.bytes)] for entry in memory.layers]
+    again = memory.recompute
+    totals: dict[str, object] = {"all kept": size(memory.kept)}
+    if again.segments > 1:
+        cost = f"{size(again.bytes)} in {plural(again.segments, 'segment')}"
+        totals["training.recompute"] = f"{cost}, {plural(again.layers_again, 'layer')} forward again"
     else:
         totals["training.recompute"] = "would save nothing here"
-    for entry in memory["revolve"]:
-        steps = plural(entry["forward_steps"], "layer")
-        totals[f"revolve, {plural(entry['checkpoints'], 'checkpoint')}"] = f"{steps} forward again"
-    head = f"what reverse mode keeps of a training batch of {memory['batch']:,}, until it comes back"
+    for entry in memory.revolve:
+        steps = plural(entry.forward_steps, "layer")
+        totals[f"revolve, {plural(entry.checkpoints, 'checkpoint')}"] = f"{steps} forward again"
+    head = f"memory that reverse mode keeps for a training batch of {memory.batch:,}"
     return "\n".join([*textwrap.wrap(head, width), table(["layer", "kept"], rows, width), "", pairs(totals, width)])
 
 
-def _numbers(numbers: Json, width: int) -> str:
+def _numbers(numbers: Walkthrough, width: int) -> str:
     lines = ["one example forward"]
-    lines += [line for entry in numbers["forward"] for line in _array(entry["symbol"], entry["value"], width)]
+    lines += [line for entry in numbers.forward for line in _array(entry.symbol, entry.value, width)]
     lines += ["", "and back"]
-    lines += [line for entry in numbers["backward"] for line in _array(entry["symbol"], entry["value"], width)]
+    lines += [line for entry in numbers.backward for line in _array(entry.symbol, entry.value, width)]
     return "\n".join(lines)
 
 
 def _array(symbol: str, value: object, width: int) -> Iterator[str]:
-    """``z1 = [[0.1, 0.2]]``, further lines below the first bracket; long arrays with their middle left out."""
+    """``z1 = [[0.1, 0.2]]``, further lines under the first bracket; long arrays lose their middle."""
     array = np.asarray(value)
     head = f"{symbol} = "
     text = np.array2string(

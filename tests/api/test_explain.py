@@ -71,7 +71,7 @@ def test_the_chain_rule_of_a_network_without_skips(capsys):
 
 
 def test_where_arrows_join_derivatives_are_sums():
-    rule = explain(ROOT / "configs" / "skip.yaml", ["model.input=[64]"]).rule
+    rule = explain(ROOT / "configs" / "skip.yaml", ["model.input=[64]"]).chain_rule
     terms = {d.by: d.terms for d in rule.derivatives}
     assert [[(f.of, f.by) for f in term] for term in terms["a1"]] == [
         [("L", "a2"), ("a2", "z2"), ("z2", "a1")],
@@ -94,8 +94,8 @@ def test_the_factors_multiply_to_the_gradient():
     """The walk's numbers through the formula: dL/dW1 from dL/dz2, W2, tanh' and x."""
     write_config()
     found = explain("flowers.yaml", numbers=True)
-    forward = {entry["symbol"]: np.array(entry["value"]) for entry in found.numbers["forward"]}
-    backward = {entry["symbol"]: np.array(entry["value"]) for entry in found.numbers["backward"]}
+    forward = {entry.symbol: np.array(entry.value) for entry in found.numbers.forward}
+    backward = {entry.symbol: np.array(entry.value) for entry in found.numbers.backward}
     known = {
         ("L", "z2"): backward["dL/dz2"],
         ("z2", "a1"): forward["W2"],
@@ -105,7 +105,7 @@ def test_the_factors_multiply_to_the_gradient():
         ("z2", "W2"): np.kron(np.eye(3), forward["a1"]),
         ("z2", "b2"): np.eye(3),
     }
-    for derivative in found.rule.derivatives:
+    for derivative in found.chain_rule.derivatives:
         wanted = backward[f"dL/d{derivative.by}"].reshape(1, -1)
         np.testing.assert_allclose(product_of(derivative, known), wanted, rtol=1e-12, atol=1e-12)
         shapes = [f.shape for term in derivative.terms for f in term]
@@ -114,10 +114,10 @@ def test_the_factors_multiply_to_the_gradient():
 
 def test_the_walk_is_the_first_training_example_at_the_networks_weights():
     config = write_config()
-    start = {e["symbol"]: np.array(e["value"]) for e in explain(config, numbers=True).numbers["forward"]}
+    start = {e.symbol: np.array(e.value) for e in explain(config, numbers=True).numbers.forward}
     run, _ = run_of(config, "runs/flowers/one")
     found = explain(run, numbers=True).numbers
-    trained = {e["symbol"]: np.array(e["value"]) for e in found["forward"]}
+    trained = {e.symbol: np.array(e.value) for e in found.forward}
     np.testing.assert_array_equal(trained["x"], start["x"])
     assert not np.array_equal(trained["W1"], start["W1"])
     logits = np.tanh(trained["x"] @ trained["W1"].T + trained["b1"]) @ trained["W2"].T + trained["b2"]
@@ -128,7 +128,7 @@ def test_the_walk_is_the_first_training_example_at_the_networks_weights():
         return float(np.log(np.exp(z).sum()) - z[label])
 
     assert trained["L"] == pytest.approx(loss(logits[0]))
-    back = {e["symbol"]: np.array(e["value"]) for e in found["backward"]}
+    back = {e.symbol: np.array(e.value) for e in found.backward}
     direction = np.array([0.3, -0.2, 0.5])
     slope = central_difference(lambda h: loss(logits[0] + h * direction), 0.0)
     assert float(back["dL/dz2"][0] @ direction) == pytest.approx(slope, rel=1e-7)
@@ -157,8 +157,8 @@ def test_memory_is_that_of_training(capsys):
 def test_the_autoencoder_gains_elevenfold():
     """784-256-64-16-64-256-784; its data is not needed."""
     found = explain(ROOT / "configs" / "autoencoder.yaml").accumulation
-    assert found["forward"] == found["reverse"] == 185_161_984
-    assert (found["best"], found["proved_optimal"], found["method"]) == (16_792_576, True, "bracketing")
+    assert found.forward == found.reverse == 185_161_984
+    assert (found.best, found.proved_optimal, found.method) == (16_792_576, True, "bracketing")
 
 
 def test_diagrams_go_to_a_file_or_standard_output(capsys):

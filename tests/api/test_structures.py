@@ -10,7 +10,9 @@ import pytest
 from backprop_cli.accumulation.local_jacobian import Local
 from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff import evaluate
-from backprop_cli.inspection.chain_rule import Named, trace
+from backprop_cli.inspection.chain_rule import derivatives_of_loss
+from backprop_cli.inspection.symbols import Symbols
+from backprop_cli.inspection.traced_example import trace_example
 from backprop_cli.nn.layer import LAYERS
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
@@ -60,7 +62,7 @@ def network_of(name, sample):
 
 def traced_network(shape, layers, loss="mean_squared_error"):
     layers = [{"type": layer} if isinstance(layer, str) else layer for layer in layers]
-    return trace(recipe(layers, shape, loss))
+    return trace_example(recipe(layers, shape, loss))
 
 
 class Numeric:
@@ -122,9 +124,9 @@ class Numeric:
 
 def assert_factors(traced):
     """Of every derivative that is printed, each factor once."""
-    rule, numeric = Named(traced), Numeric(traced)
+    rule, numeric = Symbols(traced), Numeric(traced)
     values = {symbol: value for value, symbol in rule.symbols.items()}
-    factors = {(f.of, f.by): f for d in rule.derivatives() for term in d.terms for f in term}
+    factors = {(f.of, f.by): f for d in derivatives_of_loss(rule) for term in d.terms for f in term}
     assert factors
     given = [traced.inputs, traced.targets, *traced.params.values(), *traced.buffers.values()]
     for factor in factors.values():
@@ -171,13 +173,15 @@ def test_networks(name):
 
 
 def test_a_pre_activation_is_named_in_the_layout_of_its_activation():
-    rule = Named(
+    rule = Symbols(
         traced_network((1, 4, 4), [{"type": "conv2d", "channels": 2, "kernel": 3, "activation": "relu"}, *END])
     )
     assert [(rule.symbols[v], v.shape) for v in rule.variables] == [
         ("z1", (1, 2, 2, 2)), ("a1", (1, 2, 2, 2)), ("z2", (1, 2)), ("L", ()),
     ]  # fmt: skip
-    factors = {(f.of, f.by): (f.shape, f.structure, f.nonzeros) for d in rule.derivatives() for t in d.terms for f in t}
+    factors = {
+        (f.of, f.by): (f.shape, f.structure, f.nonzeros) for d in derivatives_of_loss(rule) for t in d.terms for f in t
+    }
     assert factors["a1", "z1"] == ((8, 8), "diagonal", 8)
     assert factors["z1", "W1"] == ((8, 18), "block diagonal", 72)
     assert factors["z1", "b1"] == ((8, 2), "broadcast", 8)

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+import backprop_cli
 from backprop_cli.cli import app
 from backprop_cli.report.diagrams import dot, mermaid
-from backprop_cli.report.explain_text import explanation_text
+from backprop_cli.report.explain_text import explain_text
 
 CONFIG = """\
 data: {generate: linear}
@@ -31,8 +32,7 @@ z2  a1 @ W2.T + b2             [1,1]  dense_2
 L   mean_squared_error(z2, y)  []     loss
 
 the chain rule
-Below each factor its rows x columns, elements of arrays counted in a row, and
-where it is not 0.
+Under each factor: its shape as a matrix (arrays flattened), and its structure.
 
 dL/dW2 = dL/dz2 · dz2/dW2
          1x1      1x3
@@ -72,16 +72,14 @@ loss.multiply      []     sum           []              diagonal              1
 multiplications, for one example
 derivative            order    multiplications
 gradient of the loss  forward              125  a pass for each parameter
-                      reverse               17  one pass: for one number nothing
-                                                is better
+                      reverse               17  one pass; optimal for a scalar
 outputs by inputs     forward               12  in the order of evaluation
                       reverse                9  against it
                       best                   9  reverse, proved optimal
 best order: (dz2/da1 · da1/dz1) · dz1/dx
-Entries that are 1 or -1 whatever the numbers are (views, sums, biases) take no
-multiplication.
+Entries that are always 1 or -1 (views, sums, biases) need no multiplication.
 
-what reverse mode keeps of a training batch of 32, until it comes back
+memory that reverse mode keeps for a training batch of 32
 layer    kept
 dense_1  384 B
 loss     128 B
@@ -97,9 +95,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "small.yaml").write_text(CONFIG)
 
 
-def explained(capsys, *words):
-    assert app.run(["explain", "small.yaml", *words, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+def explained(*overrides, numbers=False):
+    return backprop_cli.explain("small.yaml", overrides, numbers=numbers)
 
 
 def test_the_whole_text(capsys, monkeypatch):
@@ -109,10 +106,10 @@ def test_the_whole_text(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_formulas_are_wrapped(capsys, width):
+def test_formulas_are_wrapped(width):
     layers = [{"type": "dense", "units": n, "activation": "tanh"} for n in (3, 4, 2)]
-    found = explained(capsys, f"model.layers={json.dumps(layers)}")
-    text = explanation_text(found, width)
+    found = explained(f"model.layers={json.dumps(layers)}")
+    text = explain_text(found, width)
     rule = text[text.index("the chain rule") : text.index("every operation")]
     assert max(map(len, rule.splitlines())) <= width
     block = rule[rule.index("dL/dW1 = ") : rule.index("dL/db1 = ")]
@@ -120,10 +117,10 @@ def test_formulas_are_wrapped(capsys, width):
     assert factors == ["dL/da3", "da3/dz3", "dz3/da2", "da2/dz2", "dz2/da1", "da1/dz1", "dz1/dW1"]
 
 
-def test_long_expressions_are_wrapped(capsys):
+def test_long_expressions_are_wrapped():
     layers = ["layer_norm", {"type": "dense", "units": 1}]
-    found = explained(capsys, f"model.layers={json.dumps(layers)}")
-    lines = explanation_text(found, 60).partition("\n\nthe chain rule")[0].splitlines()
+    found = explained(f"model.layers={json.dumps(layers)}")
+    lines = explain_text(found, 60).partition("\n\nthe chain rule")[0].splitlines()
     assert lines[6:8] == [
         "z1_1  sum(x, axes=(1,),          [1,1]  layer_norm_1",
         "        keepdims=True)",
@@ -135,19 +132,19 @@ def test_long_expressions_are_wrapped(capsys):
         "z2    a1 @ W2.T + b2             [1,1]  dense_1",
         "L     mean_squared_error(z2, y)  []     loss",
     ]
-    assert "a1    z1_8 * reshape(w1, to=(2,)) + reshape(b1, to=(2,))  [1,2]" in explanation_text(found, 90)
+    assert "a1    z1_8 * reshape(w1, to=(2,)) + reshape(b1, to=(2,))  [1,2]" in explain_text(found, 90)
 
 
-def test_a_long_table_is_cut(capsys):
+def test_a_long_table_is_cut():
     layers = [{"type": "dense", "units": 2, "activation": "tanh"}] * 25
-    text = explanation_text(explained(capsys, f"model.layers={json.dumps(layers)}", "loss=binary_cross_entropy"), 80)
+    text = explain_text(explained(f"model.layers={json.dumps(layers)}", "loss=binary_cross_entropy"), 80)
     assert "... and 42 more: --json has them all" in text
     assert "training.recompute      " in text
 
 
-def test_numbers_are_printed_below_each_other(capsys):
-    found = explained(capsys, "--numbers", "data.transform.numeric=none", "seed=3")
-    text = explanation_text(found, 60)
+def test_numbers_are_printed_below_each_other():
+    found = explained("data.transform.numeric=none", "seed=3", numbers=True)
+    text = explain_text(found, 60)
     walk = text[text.index("one example forward") : text.index("every operation")]
     assert walk.count(" = ") == 10 + 7
     assert "b1 = [0., 0., 0.]\n" in walk
@@ -157,8 +154,8 @@ def test_numbers_are_printed_below_each_other(capsys):
     assert max(map(len, walk.splitlines())) <= 60
 
 
-def test_diagrams(capsys):
-    nodes = explained(capsys)["nodes"][:2]
+def test_diagrams():
+    nodes = explained().nodes[:2]
     assert dot(nodes) == (
         "digraph network {\n"
         "  rankdir=BT;\n"

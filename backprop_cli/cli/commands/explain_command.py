@@ -36,7 +36,7 @@ def explain(
     if dot == "-" and (mermaid or as_json):
         raise UsageError("explain: --dot - prints to standard output alone; name a file")
     from backprop_cli.report import diagrams
-    from backprop_cli.report.explain_text import explanation_text
+    from backprop_cli.report.explain_text import explain_text
     from backprop_cli.run.output import opened
 
     result = backprop_cli.explain(
@@ -52,4 +52,4 @@ def explain(
     elif mermaid:
         emit(diagrams.mermaid(result.nodes))
     elif dot != "-":
-        emit(explanation_text(result.to_json(), terminal_width()))
+        emit(explain_text(result, terminal_width()))
