@@ -107,6 +107,7 @@ def test_the_tour_prints_what_it_shows(language, clone, environment):
             assert agrees(shown, printed), report
 
 
+@pytest.mark.slow
 def test_the_loop_over_learning_rates_runs_as_it_is(clone, environment):
     script = next(block.text for block in blocks("sh") if "for rate in" in block.text)
     ended = subprocess.run(["bash", "-eu"], input=script, cwd=clone, env=environment, text=True, capture_output=True)

@@ -56,12 +56,6 @@ def test_class_weights_are_in_it(loss):
     assert gradcheck(write_config(loss=loss), samples="all").passed
 
 
-@pytest.mark.slow  # the README's tour has it, too
-def test_everything_registered(capsys):
-    assert bp("gradcheck") == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("PASS: ")
-
-
 def test_a_wrong_rule_is_named_and_ends_with_3(monkeypatch, capsys):
     right = OPS["tanh"].partials
     monkeypatch.setattr(OPS["tanh"], "partials", lambda self, x, *, out: (1.001 * right(self, x, out=out)[0],))
@@ -113,9 +107,8 @@ TINY = {"model": {"layers": [{"type": "dense", "units": 3, "activation": "tanh"}
 
 def test_it_tells_how_far_it_is():
     told = []
-    score = gradcheck(
-        write_config(**TINY), method="adjoint", mutate=True, on_progress=lambda *now: told.append(now)
-    ).mutants
+    linear = write_config(model={"layers": [{"type": "dense", "units": 3}]})
+    score = gradcheck(linear, method="adjoint", mutate=True, on_progress=lambda *now: told.append(now)).mutants
     assert {what for what, _, _ in told} == {"broken rules"}  # adjoint checks no entries
     assert [done for _, done, _ in told] == list(range(len(told)))
     assert {total for _, _, total in told} == {len(told)}

@@ -238,8 +238,10 @@ def run_bp(*words) -> str:
 @pytest.mark.parametrize("name", ["r\udce9", "ü ́", "-x", " ", "a" * 200])
 def test_any_name_of_a_run_directory(name):
     config = write_config(gradient_check={})
-    run_bp("train", config, "--run-dir", f"./{name}", *INTERRUPTED)
-    run_bp("train", "--resume", f"./{name}", *WHOLE)
+    # What pytest captures takes no lone surrogate; an output of a process of its own does.
+    command = run_bp if "\udce9" in name else bp
+    command("train", config, "--run-dir", f"./{name}", *INTERRUPTED)
+    command("train", "--resume", f"./{name}", *WHOLE)
     assert record(Path(name))["status"] == "finished"
     assert load(Path(name) / "checkpoints" / "best.safetensors").metadata["config"]
     assert evaluate(Path(name)).examples == 9

@@ -93,9 +93,13 @@ def test_a_method_that_there_is_not():
 # --- what is right passes ----------------------------------------------------------------------------------------
 
 
+def each_method_and_each(activations):
+    """(activation, method): every method on the first activation, and `auto` on every activation."""
+    return [*((activations[0], method) for method in METHODS), *((each, "auto") for each in activations[1:])]
+
+
 @pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("method", list(METHODS))
-@pytest.mark.parametrize("activation", SMOOTH)
+@pytest.mark.parametrize(("activation", "method"), each_method_and_each(SMOOTH))
 def test_smooth_networks_pass(activation, method, order):
     report = check(two_layers(activation, l2=0.1), method, order=order)
     assert found(report) == {"PASS"}
@@ -103,8 +107,7 @@ def test_smooth_networks_pass(activation, method, order):
 
 
 @pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("method", list(METHODS))
-@pytest.mark.parametrize("activation", KINKED)
+@pytest.mark.parametrize(("activation", "method"), each_method_and_each(KINKED))
 def test_kinked_networks_pass(activation, method, order):
     report = check(two_layers(activation, l1=0.1), method, order=order)
     assert report.passed

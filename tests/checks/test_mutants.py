@@ -17,7 +17,7 @@ from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.training.state import State
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, TARGETS, Recipe
 
-FEW = ("tanh", "matmul", "sum", "slice", "pad", "subtract", "relu", "reshape")
+FEW = ("tanh", "matmul", "sum", "slice", "pad", "subtract")
 
 
 def traced(name, *shapes, **fields):
@@ -45,7 +45,7 @@ def test_every_broken_rule_of_every_op_is_noticed():
 def test_every_broken_rule_of_a_few_ops_is_noticed():
     score = op_score(names=FEW)
     assert score.survivors == ()
-    assert score.killed == score.total > 200
+    assert score.killed == score.total > 150
 
 
 def test_a_blind_check_leaves_survivors():
@@ -62,7 +62,7 @@ def test_a_blind_check_leaves_survivors():
 
 
 def test_every_broken_rule_in_a_network_is_noticed():
-    layers = [{"type": "dense", "units": 3, "activation": "tanh"}, {"type": "dense", "units": 2}]
+    layers = [{"type": "dense", "units": 2, "activation": "tanh"}, {"type": "dense", "units": 1}]
     recipe = Recipe(
         model=Model.build([LAYERS["dense"].model_validate(layer) for layer in layers], (2,)),
         loss=LOSSES["mean_squared_error"].model_validate({}),
@@ -73,7 +73,7 @@ def test_every_broken_rule_in_a_network_is_noticed():
     arrays = {
         PARAMETERS: State.start(recipe, 0).parameters,
         INPUTS: rng.standard_normal((4, 2)),
-        TARGETS: rng.standard_normal((4, 2)),
+        TARGETS: rng.standard_normal((4, 1)),
     }
     score = network_score(recipe, arrays, method="auto", order=1, options=Options(4))
     assert score.survivors == ()

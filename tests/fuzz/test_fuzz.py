@@ -26,7 +26,7 @@ def test_damaged_files_are_refused_in_words(name):
     ],
 )
 def test_the_harness_notices(name, kind):
-    outcome = fuzz(name, 3, module="faulty", workers=1)
+    outcome = fuzz(name, 1, module="faulty", workers=1)
     assert [failure.kind.partition(":")[0] for failure in outcome.kinds()] == [kind]
     assert outcome.failures[0].index == 0
     assert f"python -m tests.fuzz {name} --seed 0 --replay 0" in str(outcome.failures[0])

@@ -132,7 +132,7 @@ CASES = [(name, settings, task) for name, cls in METRICS.items() for settings in
 
 
 @pytest.mark.parametrize(("name", "settings", "task"), CASES, ids=[f"{n}{list(s.values())}-{t}" for n, s, t in CASES])
-@examples(max_examples=40)
+@examples(max_examples=15)
 @given(count=st.integers(2, 30), width=st.integers(1, 4), seed=st.integers(0, 10_000))
 def test_is_scikit_learns(name, settings, task, count, width, seed):
     metric = build(METRICS, {"type": name, **settings})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import load_file, save_file
@@ -49,6 +49,7 @@ def test_round_trip(tmp_path):
         np.testing.assert_array_equal(found.tensors[name], array)
 
 
+@settings(max_examples=30)
 @given(
     arrays(st.sampled_from(["f4", "f8", "i8", "u1", "?"]), array_shapes(min_dims=0, max_dims=3, min_side=0)),
     st.dictionaries(
