@@ -120,6 +120,14 @@ class DefaultType:
         return {"anyOf": [words, {"type": "object", "anyOf": mapping["oneOf"]}], "default": self.name}
 
 
+PositiveInt = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""A share; 1 is all."""
+FractionBelowOne = Annotated[float, Field(ge=0, lt=1)]
+
 Maybe = Annotated[T | None, NoneWord()]
 """``T``, or ``none`` (also YAML's null): the feature is off."""
 

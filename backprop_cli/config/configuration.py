@@ -25,12 +25,11 @@ from backprop_cli.settings import (
     Many,
     Maybe,
     OneOrMany,
+    Positive,
+    PositiveInt,
     Settings,
 )
 from backprop_cli.training.settings import EarlyStoppingSettings, LookaheadSettings, TrainingSettings
-
-PositiveInt = Annotated[int, Field(gt=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 NAME_PATTERN = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
 """What can be a folder on every system: no slashes, nothing invisible, no dot first."""

@@ -15,20 +15,31 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from backprop_cli.data.format import FORMATS, FormatName
-from backprop_cli.data.reading import ImageSettings, MissingText, NumbersByColumn, PositiveInt, Reading, Spellings
-from backprop_cli.settings import FREE, REREADS, RESPLITS, FilePath, Many, Maybe, OneOrMany, Settings, refusal
+from backprop_cli.data.reading import ImageSettings, MissingText, NumbersByColumn, Reading, Spellings
+from backprop_cli.settings import (
+    FREE,
+    REREADS,
+    RESPLITS,
+    FilePath,
+    FractionBelowOne,
+    Many,
+    Maybe,
+    OneOrMany,
+    PositiveInt,
+    Settings,
+    refusal,
+)
 
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[Many[Name], Field(min_length=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
 class SplitSettings(Settings):
     """Fractions of the rows that are kept out of training."""
 
-    validation: Fraction = 0.15
+    validation: FractionBelowOne = 0.15
     """fraction for validation; 0: no such split"""
-    test: Fraction = 0.15
+    test: FractionBelowOne = 0.15
     """fraction for the test; 0: no such split"""
     stratify: bool = True
     """every split has the classes in the same proportions; without classes it does nothing"""

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from backprop_cli.settings import Settings
-
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from backprop_cli.settings import NonNegative, Settings
 
 
 class RegularizationSettings(Settings):

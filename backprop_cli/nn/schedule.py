@@ -12,7 +12,6 @@ from backprop_cli.settings import Settings
 
 Factor = Annotated[float, Field(gt=0, le=1)]
 """What the learning rate is multiplied by at a drop."""
-Fraction = Annotated[float, Field(ge=0, le=1)]
 """A share of the learning rate."""
 
 

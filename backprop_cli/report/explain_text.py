@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backprop_cli.report.numbers import plural, size
+from backprop_cli.errors import plural
+from backprop_cli.report.numbers import size
 from backprop_cli.report.tables import pairs, table
 
 if TYPE_CHECKING:

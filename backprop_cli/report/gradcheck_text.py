@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backprop_cli.report.numbers import number, plural
+from backprop_cli.errors import plural
+from backprop_cli.report.numbers import number
 from backprop_cli.report.tables import shape_text, table
 
 if TYPE_CHECKING:

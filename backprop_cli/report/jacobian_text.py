@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backprop_cli.errors import listing
+from backprop_cli.errors import listing, plural
 from backprop_cli.report.explain_text import unsearched
-from backprop_cli.report.numbers import number, plural
+from backprop_cli.report.numbers import number
 from backprop_cli.report.tables import fits, table
 from backprop_cli.visible import terminal_width
 

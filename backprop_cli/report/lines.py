@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backprop_cli.report.numbers import duration, number, plural
+from backprop_cli.errors import plural
+from backprop_cli.report.numbers import duration, number
 from backprop_cli.training.events import Epoch, Event, Finished, GradientChecked, Started, Stopped, Warned
 
 _NOT_SHOWN = ("learning_rate", "gradient_norm", "examples_per_second")

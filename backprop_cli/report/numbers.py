@@ -26,11 +26,6 @@ def size(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 epoch``, ``2 epochs``, ``1,000 steps``."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def clock(seconds: float) -> str:
     """``0:12``, ``4:05``, ``2:04:05``."""
     minutes, rest = divmod(round(seconds), 60)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from backprop_cli.report.numbers import number, plural
+from backprop_cli.errors import plural
+from backprop_cli.report.numbers import number
 
 if TYPE_CHECKING:
     from backprop_cli.api.find_lr import FoundRate

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from backprop_cli.errors import plural
 from backprop_cli.nn.class_name import spelled
-from backprop_cli.report.numbers import number, plural, size
+from backprop_cli.report.numbers import number, size
 from backprop_cli.report.tables import confusion_table, pairs, shape_text, table
 
 if TYPE_CHECKING:

@@ -6,10 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from backprop_cli.settings import RESTARTS, Maybe, Settings
-
-PositiveInt = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
+from backprop_cli.settings import RESTARTS, Count, Maybe, PositiveInt, Settings
 
 
 class CheckpointSettings(Settings):

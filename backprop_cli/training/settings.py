@@ -6,11 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backprop_cli.settings import FREE, RESTARTS, Maybe, Settings
-
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(gt=0)]
+from backprop_cli.settings import FREE, RESTARTS, Maybe, NonNegative, Positive, PositiveInt, Settings
 
 
 class LookaheadSettings(Settings):

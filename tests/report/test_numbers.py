@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from backprop_cli.report.numbers import clock, duration, number, plural, size
+from backprop_cli.errors import plural
+from backprop_cli.report.numbers import clock, duration, number, size
 from backprop_cli.report.tables import confusion_table, pairs, table
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from backprop_cli.nn.schedule import SCHEDULES, Clock, Fraction, Schedule
+from backprop_cli.nn.schedule import SCHEDULES, Clock, Schedule
+from backprop_cli.settings import Fraction
 
 
 @SCHEDULES.register

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from backprop_cli.nn.schedule import SCHEDULES, Clock, Fraction, Schedule
+from backprop_cli.nn.schedule import SCHEDULES, Clock, Schedule
+from backprop_cli.settings import Fraction
 
 
 @SCHEDULES.register

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.nn.metric import better
-from backprop_cli.nn.schedule import SCHEDULES, Clock, Factor, Fraction, Schedule
-from backprop_cli.settings import RESTARTS
+from backprop_cli.nn.schedule import SCHEDULES, Clock, Factor, Schedule
+from backprop_cli.settings import RESTARTS, Fraction
 
 
 @SCHEDULES.register
