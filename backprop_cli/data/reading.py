@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, TypeAdapter, model_validator
 
 from backprop_cli.data.spelling import MINUS, MISSING, Spelling, tokens_of
-from backprop_cli.settings import Maybe, Settings, refusal
+from backprop_cli.settings import Maybe, PositiveInt, Settings, refusal
 
 
 def _mark(value: str) -> str:
@@ -18,7 +18,6 @@ def _mark(value: str) -> str:
     return value
 
 
-PositiveInt = Annotated[int, Field(gt=0)]
 Mark = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_mark)]
 
 
