@@ -84,6 +84,7 @@ from backprop_cli.autodiff.spatial import (
     repeat,
 )
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
+from backprop_cli.autodiff.tracing import grad, hvp, jacobian, value_and_grad
 from backprop_cli.autodiff.transforms import gradients, hessian_products, jvp, vjp
 from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
 
@@ -120,12 +121,15 @@ __all__ = [
     "fused_softmax",
     "global_average_pool",
     "global_max_pool",
+    "grad",
     "gradients",
     "greater",
     "greater_equal",
     "hessian_products",
+    "hvp",
     "input_",
     "interpolate",
+    "jacobian",
     "jvp",
     "less",
     "log",
@@ -164,6 +168,7 @@ __all__ = [
     "tanh",
     "toposort",
     "transpose",
+    "value_and_grad",
     "variance",
     "vjp",
     "where",

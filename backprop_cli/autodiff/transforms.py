@@ -96,7 +96,7 @@ def gradients(out: Value, wrt: Sequence[Value]) -> list[Value]:
 
     """
     if out.ndim != 0:
-        raise ShapeError(out, "the gradient is that of a scalar; use vjp or jacobian", out=out.spec)
+        raise ShapeError(out, "the gradient is that of a scalar; use vjp", out=out.spec)
     return vjp([out], wrt, [ones_like(out)])
 
 

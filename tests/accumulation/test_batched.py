@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backprop_cli import autodiff as ad
-from backprop_cli.accumulation import directions
+from backprop_cli.accumulation import batched
 from backprop_cli.accumulation.batched import Batched, computed
 
 
@@ -19,8 +19,8 @@ def function():
 
 def room_for(monkeypatch, many, pieces):
     """Set the limit so that so many arrays go at once."""
-    numbers = round(directions.MOST_NUMBERS / many.at_once)
-    monkeypatch.setattr(directions, "MOST_NUMBERS", pieces * numbers)
+    numbers = round(batched.MOST_NUMBERS / many.at_once)
+    monkeypatch.setattr(batched, "MOST_NUMBERS", pieces * numbers)
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 100])
@@ -52,7 +52,7 @@ def test_unit_vectors(function, monkeypatch):
 
 def test_one_goes_even_where_there_is_no_room(function, monkeypatch):
     outputs, over, feed = function
-    monkeypatch.setattr(directions, "MOST_NUMBERS", 1)
+    monkeypatch.setattr(batched, "MOST_NUMBERS", 1)
     assert Batched(outputs, over, feed).at_once == 1
 
 
