@@ -1,18 +1,29 @@
 """Derivatives of array programs; knows nothing of networks.
 
-Build a program from values, differentiate it, run it::
+Differentiate a function of arrays::
 
     >>> import numpy as np
     >>> from backprop_cli import autodiff as ad
+    >>> point = np.array([0.0, 0.5, 1.0])
+    >>> print(ad.grad(lambda x: np.sum(np.tanh(x) ** 2))(point).round(4))
+    [0.     0.7269 0.6397]
+
+Or build the program of the function, extend it by its gradient, and run both::
+
     >>> x = ad.input_("x", (3,))
     >>> loss = ad.sum(ad.square(ad.tanh(x)))
     >>> (gradient,) = ad.gradients(loss, [x])
-    >>> point = np.array([0.0, 0.5, 1.0])
     >>> value, slope = ad.evaluate([loss, gradient], {x: point})
     >>> print(value.round(4), slope.round(4))
     0.7936 [0.     0.7269 0.6397]
 
 The gradient is itself a program, so it can be differentiated again (``ad.hessian_products``, ``ad.jvp``).
+
+To understand the engine read, in this order: ``spec`` (shape and dtype), ``value`` (a node), ``op`` (the contract of a
+primitive), ``families`` (one derivative rule for both modes), ``program``, ``transforms`` (the walks), ``evaluate``.
+The primitives are in ``ops/``. On top are ``functions`` and ``spatial`` (functions made of ops), ``numpy_names``,
+``numpy_functions`` and ``indexing`` (values behave as arrays), and ``tracing`` (``grad(f)``). ``docs/autodiff.md``
+walks through all of it.
 """
 
 from backprop_cli.autodiff.evaluate import evaluate
