@@ -26,8 +26,8 @@ from backprop_cli.nn.layer import LAYERS, Layer
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.model import Model
-from backprop_cli.nn.node import check_output
 from backprop_cli.nn.optimizer import OPTIMIZERS
+from backprop_cli.nn.tracing import check_output
 from backprop_cli.registry import Entry, RegistrationError, Registry
 from backprop_cli.training.events import OnProgress
 

@@ -8,11 +8,11 @@ from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import Problem, TreePath, plural
 from backprop_cli.nn.activation import Activation
+from backprop_cli.nn.graph import declared, every_layer
 from backprop_cli.nn.initializer import Initializer
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.optimizer import FullBatch
-from backprop_cli.nn.wiring import declared, every_layer
 from backprop_cli.training.training_spec import TrainingSpec
 
 

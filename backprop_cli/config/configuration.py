@@ -8,13 +8,13 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.nn.average import AverageType
+from backprop_cli.nn.graph import wiring_errors, written_out
 from backprop_cli.nn.layer import Layer, LayerType
 from backprop_cli.nn.loss import LossType
 from backprop_cli.nn.metric import METRICS, Metric, MetricType
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, OptimizerType
 from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
-from backprop_cli.nn.wiring import wiring_errors, written_out
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
 from backprop_cli.settings import (
     FREE,

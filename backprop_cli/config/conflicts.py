@@ -7,12 +7,12 @@ from typing import Literal
 
 from backprop_cli.config.configuration import Config, has_validation
 from backprop_cli.errors import Problem, TreePath, nearest
+from backprop_cli.nn.graph import every_layer, graph_of, vocabulary_of, wiring_errors
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.metric import METRICS
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.scopes import INPUT
-from backprop_cli.nn.wiring import every_layer, vocabulary_of, wire, wiring_errors
 
 Direction = Literal["min", "max"]
 
@@ -50,8 +50,8 @@ def _texts(config: Config) -> Iterator[Problem]:
     if not config.loss.task.has_positions:
         yield Problem(("loss",), "the targets of a text are the next tokens", "use loss: next_token")
     layers = config.model.layers
-    if not wiring_errors(layers) and vocabulary_of(wires := wire(layers)) is None:
-        first = next(each for each in wires if INPUT in each.inputs)
+    if not wiring_errors(layers) and vocabulary_of(nodes := graph_of(layers)) is None:
+        first = next(each for each in nodes if INPUT in each.inputs)
         reason = f"layer {first.name}: reads numbers, but the examples of a text are tokens"
         embedding = "{type: embedding, tokens: ..., width: ...}"
         way_out = f"put {embedding} before it, with tokens: the number of different tokens"

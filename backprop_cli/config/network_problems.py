@@ -15,11 +15,11 @@ from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patt
 from backprop_cli.data.settings import INPUTS
 from backprop_cli.errors import ConfigError, Problem, TreePath, plural
 from backprop_cli.memory import installed, size_text
+from backprop_cli.nn.graph import Node, wiring_errors
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.model import Model
-from backprop_cli.nn.node import LayerShapeError, LayerSizeError, Node
 from backprop_cli.nn.scopes import LayerPath
-from backprop_cli.nn.wiring import wiring_errors
+from backprop_cli.nn.tracing import LayerShapeError, LayerSizeError
 
 Models = dict[tuple[tuple[int, ...], str], Model]
 """Networks of one configuration by the shape of an example and the precision: a large one is built once a command."""

@@ -1,21 +1,21 @@
-"""A network that reads a sequence position by position, and remembers what it needs of those before."""
+"""A network that reads a sequence position by position, and keeps a memory of earlier positions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from backprop_cli.autodiff import Spec, Value, scope
+from backprop_cli.nn.graph import Node
 from backprop_cli.nn.model import Model
-from backprop_cli.nn.node import Node
 from backprop_cli.nn.scopes import INPUT
 
 Memory = dict[str, Spec]
 
 
 def memory_of(model: Model) -> Memory | None:
-    """What the network keeps between positions of one sequence, by ``<layer>.<name>``; all of it starts at 0.
+    """The arrays that the network keeps between positions of a sequence, by ``<layer>.<name>``; they start at 0.
 
-    None where a layer needs all positions at once: then only the whole sequence can be computed again.
+    None: a layer needs all positions at once, so the whole sequence must be computed again.
     """
     context = model.input_shape[0]
     found: Memory = {}
@@ -36,16 +36,16 @@ def _memory(model: Model, node: Node, context: int) -> Memory | None:
 
 
 def is_bounded(model: Model) -> bool:
-    """Whether the network advances no further than over as many positions as an example has."""
+    """Whether the network advances over at most as many positions as an example has."""
     return any(node.layer.is_bounded for node in model.nodes)
 
 
 def advance(
     model: Model, params: Mapping[str, Value], memory: Mapping[str, Value], x: Value
 ) -> tuple[Value, dict[str, Value]]:
-    """The network's output, outside of training, at the last of all positions so far, traced; and the new memory.
+    """The traced output of a trained network at the newest position, and the new memory.
 
-    ``params``: parameters and buffers by full name. ``memory``: as ``memory_of`` has it.
+    ``params``: parameters and buffers by full name. ``memory``: as in ``memory_of``.
 
     Shapes: x (1, 1, ...) -> out (1, 1, ...)
     """

@@ -1,4 +1,4 @@
-"""Model: layers wired into a graph, with the names and shapes of their parameters."""
+"""A network: the graph of its layers, with the names and shapes of their parameters."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.autodiff import Spec, Value, input_, scope, toposort
 from backprop_cli.execution.costs import multiplications, products
+from backprop_cli.nn.graph import TOKEN_DTYPE, Node, graph_of, vocabulary_of
 from backprop_cli.nn.initializer import Array
 from backprop_cli.nn.layer import Buffer, Layer, Param
-from backprop_cli.nn.node import TOKENS, Builder, LayerShapeError, Node
 from backprop_cli.nn.scopes import INPUT
-from backprop_cli.nn.wiring import Wire, vocabulary_of, wire
+from backprop_cli.nn.tracing import LayerShapeError, traced
 
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """A batch through the network, traced.
+    """A traced forward pass.
 
-    ``layers``: what each layer makes of it, by the layer's name. ``updates``: new values of buffers, by full name; of
-    training only.
+    ``layers``: the output of each layer, by the layer's name. ``updates``: in training, new values of buffers, by full
+    name.
     """
 
     layers: dict[str, Value]
@@ -37,8 +37,8 @@ class Pass:
 class Model:
     """A network as a function ``outputs = model.apply(params, x, noise)``; it holds no numbers.
 
-    Parameters, buffers and noise are named ``<layer>.<name>``: ``dense_1.weight``. The output is that of the last
-    layer.
+    Parameters, buffers and noise are named ``<layer>.<name>``: ``dense_1.weight``. The network's output is the one of
+    the last layer.
     """
 
     nodes: tuple[Node, ...]
@@ -54,7 +54,7 @@ class Model:
         *,
         most_parameters: int = sys.maxsize,
     ) -> Model:
-        """Wire the layers, and find every shape by tracing them once.
+        """Connect the layers, and find every shape by tracing each of them once.
 
         Raises:
             WiringError: a name or an input that does not fit (a UsageError).
@@ -62,20 +62,19 @@ class Model:
             LayerSizeError: the layers have more than ``most_parameters`` numbers.
 
         """
-        wires, kind = wire(layers), np.dtype(dtype)
-        _check_tokens(wires)
-        builder = Builder(tuple(input_shape), kind, most_parameters)
-        return cls(tuple(map(builder.build, wires)), tuple(input_shape), kind)
+        nodes, shape, kind = graph_of(layers), tuple(input_shape), np.dtype(dtype)
+        _check_tokens(nodes)
+        return cls(traced(nodes, shape, kind, most_parameters), shape, kind)
 
     @property
     def vocabulary(self) -> int | None:
-        """Where examples are tokens: they are integers in [0, vocabulary)."""
+        """Examples are tokens, integers in [0, vocabulary); None: they are numbers."""
         return vocabulary_of(self.nodes)
 
     @property
     def input_dtype(self) -> np.dtype[Any]:
-        """Of examples: int64 where they are tokens, else the network's own."""
-        return self.dtype if self.vocabulary is None else TOKENS
+        """The dtype of examples: int64 for tokens, else the network's own."""
+        return self.dtype if self.vocabulary is None else TOKEN_DTYPE
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -94,7 +93,7 @@ class Model:
 
     @cached_property
     def buffers(self) -> dict[str, Param | Buffer]:
-        """What the network has beside them, by full name: buffers of layers, and parameters of frozen ones."""
+        """Arrays that are not trained, by full name: buffers of layers, and parameters of frozen layers."""
         found: dict[str, Param | Buffer] = {}
         for node in self.nodes:
             if node.is_frozen:
@@ -122,7 +121,7 @@ class Model:
         return found
 
     def noise(self, batch: int) -> dict[str, Spec]:
-        """Arrays of uniform random numbers in [0, 1) that a training step wants, by full name."""
+        """Arrays of uniform random numbers in [0, 1) that a training step reads, by full name."""
         return {
             f"{node.name}.{name}": spec
             for node in self.nodes
@@ -130,16 +129,16 @@ class Model:
         }
 
     def apply(self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None) -> Value:
-        """The network's output for a batch, traced. With ``noise`` (even empty) it is that of training.
+        """The traced output for a batch. With ``noise``, even empty, it is the output in training.
 
-        ``params``: parameters and buffers by full name; training needs the buffers of frozen layers alone.
+        ``params``: parameters and buffers by full name; training reads only the buffers of frozen layers.
 
         Shapes: x (batch, *input_shape) -> (batch, *output_shape)
         """
         return self.walk(params, x, noise).layers[self.nodes[-1].name]
 
     def walk(self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None) -> Pass:
-        """As ``apply``, with what is found on the way, and what training makes of the buffers where they are given."""
+        """As ``apply``, with the outputs of all layers, and the updates of those buffers that are given."""
         values: dict[str, Value] = {INPUT: x}
         updates: dict[str, Value] = {}
         for node in self.nodes:
@@ -163,7 +162,7 @@ class Model:
         return counts
 
     def products(self, batch: int) -> Iterator[tuple[str, int, int]]:
-        """Of each op that multiplies matrices: its layer, its multiplications for a batch, and those of one product."""
+        """For each op that multiplies matrices: its layer, its multiplications for a batch, and for one product."""
         arrays = {**self.params, **self.buffers}
         params = {name: input_(name, array.shape, self.dtype) for name, array in arrays.items()}
         out = self.apply(params, input_(INPUT, (batch, *self.input_shape), self.input_dtype))
@@ -175,10 +174,10 @@ class Model:
                     yield value.layer, count, count // products(value.op, *operands)
 
 
-def _check_tokens(wires: Sequence[Wire]) -> None:
-    """Where a layer reads the example as tokens, all that read it do; and nothing but the example is tokens."""
-    reading = [each.name for each in wires if each.layer.vocabulary is not None and INPUT in each.inputs]
-    for each in wires:
+def _check_tokens(nodes: Sequence[Node]) -> None:
+    """Raise LayerShapeError unless all readers of the example agree whether it is tokens, and only it is tokens."""
+    reading = [each.name for each in nodes if each.layer.vocabulary is not None and INPUT in each.inputs]
+    for each in nodes:
         if each.layer.vocabulary is not None and each.inputs != (INPUT,):
             reason = f"reads tokens, and only {INPUT!r} is that; put it first, or set inputs: {INPUT}"
             raise LayerShapeError(each.path, f"layer {each.name}", reason)

@@ -23,9 +23,9 @@ from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import ConfigError, DataError, MissingDataError, TreePath, warnings_to
+from backprop_cli.nn.graph import graph_of, vocabulary_of
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
-from backprop_cli.nn.wiring import vocabulary_of, wire
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.session.monitors import best_monitor, early_stopping_monitor
 from backprop_cli.session.overfit import first_batches
@@ -140,7 +140,7 @@ def load(loaded: Loaded, fitted: Transform | None = None) -> Dataset:
     config = loaded.config
     try:
         with located(loaded):
-            tokens = vocabulary_of(wire(config.model.layers))
+            tokens = vocabulary_of(graph_of(config.model.layers))
             demand = Demand(config.loss.task, config.training.precision, config.model.input, tokens)
             return load_dataset(config.data, demand, base=loaded.base, seed=config.seed, fitted=fitted)
     except NoFileError as error:

@@ -72,8 +72,8 @@ def _elsewhere(tmp_path, monkeypatch):
         ),
         (
             deep("        - {type: dense, units: 32}\n", "        - {type: dense, units: 16}\n"),
-            "digits.yaml:8:7: model.layers[1]: layer block_1.1: a residual block adds what it reads to what its layers "
-            "make, and block_1.1.dense_1 makes another shape; end its layers with {type: dense, units: 32}, or put "
+            "digits.yaml:8:7: model.layers[1]: layer block_1.1: a residual block adds its input to the output of its "
+            "layers, and block_1.1.dense_1 makes another shape; end its layers with {type: dense, units: 32}, or put "
             "{type: dense, units: 16} before the block (given dense_1: [32], block_1.1.dense_1: [16])\n"
             "    8 |     - type: block\n"
             "      |       ^^^^",
@@ -118,7 +118,7 @@ def test_a_mistake_in_a_nested_layer_is_shown_at_its_place(text, said):
         ("model.layers.1.layers.1.layers.0.units=0", "must be greater than 0, got 0"),
         (
             "model.layers.1.layers[2].units=31",
-            "model.layers[1]: layer block_1.1: a residual block adds what it reads to what its layers make, and "
+            "model.layers[1]: layer block_1.1: a residual block adds its input to the output of its layers, and "
             "block_1.1.dense_1 makes another shape; end its layers with {type: dense, units: 32}, or put "
             "{type: dense, units: 31} before the block (given dense_1: [32], block_1.1.dense_1: [31])",
         ),

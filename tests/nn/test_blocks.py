@@ -5,8 +5,8 @@ import pytest
 from blocks_support import TANH, D, block, computed, layers_of, model_of
 
 from backprop_cli import autodiff as ad
-from backprop_cli.nn.node import LayerShapeError
-from backprop_cli.nn.wiring import wire, wiring_errors, written_out
+from backprop_cli.nn.graph import graph_of, wiring_errors, written_out
+from backprop_cli.nn.tracing import LayerShapeError
 
 
 def test_members_are_named_by_their_block_and_repeat():
@@ -73,7 +73,7 @@ def test_the_nearest_of_equal_names_is_meant():
         block(D, {"type": "add", "inputs": ["dense_1", "input"]}),
         {"type": "add", "inputs": ["block_1", "dense_1"]},
     ]
-    assert wire(layers_of(trees))[2].inputs == ("block_1.1.dense_1", "dense_1")
+    assert graph_of(layers_of(trees))[2].inputs == ("block_1.1.dense_1", "dense_1")
 
 
 def test_several_outputs_are_joined_again():
@@ -93,7 +93,8 @@ def test_written_out_it_means_the_same():
     written = written_out(layers)
     assert [layer.name for layer in written[1].layers] == ["layer_norm_1", "block_1"]
     assert [layer.inputs for layer in written[1].layers] == [("input",), ("layer_norm_1",)]
-    assert [each[:1] + each[2:4] for each in wire(written)] == [each[:1] + each[2:4] for each in wire(layers)]
+    places = [[(node.name, node.inputs, node.path) for node in graph_of(each)] for each in (written, layers)]
+    assert places[0] == places[1]
 
 
 def test_a_frozen_block_freezes_what_is_in_it():
@@ -212,7 +213,7 @@ def test_what_does_not_connect(trees, path, key, text):
     assert (str(error), error.path, error.key) == (text, path, key)
 
 
-PROJECT = "a residual block adds what it reads to what its layers make, and {} makes another shape; "
+PROJECT = "a residual block adds its input to the output of its layers, and {} makes another shape; "
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from nn_support import build, distance, evaluate, inputs
 
 from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError, UsageError
+from backprop_cli.nn.graph import wiring_errors
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.model import Model
-from backprop_cli.nn.node import LayerShapeError
 from backprop_cli.nn.scopes import WiringError
-from backprop_cli.nn.wiring import wiring_errors
+from backprop_cli.nn.tracing import LayerShapeError
 
 PLAIN = [
     {"type": "dense", "units": 5, "activation": "tanh"},

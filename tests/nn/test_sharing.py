@@ -6,9 +6,9 @@ from blocks_support import TANH, D, block, computed, layers_of, model_of
 from nn_support import evaluate, inputs
 
 from backprop_cli import autodiff as ad
-from backprop_cli.nn.node import LayerShapeError
+from backprop_cli.nn.graph import wiring_errors
 from backprop_cli.nn.scopes import WiringError
-from backprop_cli.nn.wiring import wiring_errors
+from backprop_cli.nn.tracing import LayerShapeError
 
 
 def test_a_shared_parameter_is_the_owners():
