@@ -16,6 +16,7 @@ ORDER = [
     "stopwatch",
     "files",
     "visible",
+    "number_text",
     "json_object",
     "errors",
     "translations",

@@ -18,6 +18,7 @@ from backprop_cli.run.lock import locked, refuse_locked
 from backprop_cli.session.baselines import Baselines
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
 from backprop_cli.session.compilation import compiles
+from backprop_cli.session.outcome import Best
 from backprop_cli.session.resumption import check_acceptance, find_run, open_run
 from backprop_cli.session.session import OnEvent, Session, first_warnings
 from backprop_cli.session.start import start
@@ -25,16 +26,6 @@ from backprop_cli.session.threads import blas_threads
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Event
 from backprop_cli.training.loop import Trainer
-
-
-@dataclass(frozen=True)
-class Best(JsonObject):
-    """The epoch whose model is kept, and the value of the monitored metric."""
-
-    epoch: int
-    step: int
-    monitor: str
-    value: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +136,6 @@ def train(
 
 
 def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
-    best = session.best()
     return TrainResult(
         run_dir=session.run.path,
         status="finished",
@@ -154,7 +144,7 @@ def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
         seconds=session.state.seconds,
         metrics=metrics,
         baselines=session.baselines(),
-        best=None if best is None else Best(**best),
+        best=session.best(),
         checkpoints=session.checkpoints(),
         timings=session.watch.seconds(),
     )

@@ -1,17 +1,14 @@
-"""Events of a run for eyes: a progress bar on a terminal, plain lines elsewhere, and the log."""
+"""Events of a run for eyes: a progress bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import TextIO
 
-from backprop_cli.report.lines import line_of, rate, shown
-from backprop_cli.report.numbers import clock, number
+from backprop_cli.number_text import clock, number
 from backprop_cli.report.screen import Screen
-from backprop_cli.run.directory import RunDirectory
-from backprop_cli.run.log import LogFile
+from backprop_cli.run.log import line_of, rate, shown
 from backprop_cli.training.events import (
     Checking,
     Epoch,
@@ -28,17 +25,14 @@ REDRAW_SECONDS = 0.1
 
 
 class Console:
-    """Shows events on ``stream`` and keeps every line, without colour and bar, in the log.
+    """Shows events on ``stream``.
 
-    ``plain``: lines only; otherwise a bar stands for the epochs' lines. ``quiet``: warnings only. The log is
-    ``log_path``, or that of the run directory which the ``Started`` event names; lines before it wait for it.
+    ``plain``: lines only; otherwise a bar stands for the epochs' lines. ``quiet``: warnings only.
     """
 
-    def __init__(self, stream: TextIO, plain: bool, quiet: bool, log_path: Path | None = None):
+    def __init__(self, stream: TextIO, plain: bool, quiet: bool):
         self._screen = Screen(stream)
         self._plain, self._quiet = plain, quiet
-        self._log = LogFile(log_path) if log_path is not None else None
-        self._waiting: list[str] = []
         self._started: Started | None = None
         self._epoch: Epoch | None = None
         self._began = self._redraw_at = 0.0
@@ -58,7 +52,6 @@ class Console:
         if isinstance(event, Stopped | Finished):
             self._finish()
         if line is not None:
-            self._log_line(line)
             self._show_line(line, event)
         if isinstance(event, Started):
             self._open_bar(event)
@@ -66,10 +59,6 @@ class Console:
             self._began = monotonic()  # the check at the start is none of the steps' time
         elif isinstance(event, Epoch):
             self._epoch = event
-
-    def record(self, text: str) -> None:
-        """Keep ``text``, printed elsewhere, in the log."""
-        self._log_line(text)
 
     def close(self) -> None:
         """Take the bar away; a second call does nothing."""
@@ -84,11 +73,6 @@ class Console:
     def _start(self, event: Started) -> None:
         self.close()
         self._started = event
-        if self._log is None and event.run_dir:
-            self._log = LogFile(RunDirectory(Path(event.run_dir)).log)
-            for line in self._waiting:
-                self._log.write(line)
-            self._waiting.clear()
 
     def _open_bar(self, event: Started) -> None:
         if self._plain or self._quiet:
@@ -123,15 +107,6 @@ class Console:
         if isinstance(event, Epoch) and self._screen.has_bar:
             return
         self._screen.print(line, "yellow" if is_warning else "")
-
-    def _log_line(self, line: str) -> None:
-        if self._log is None:
-            self._waiting.append(line)
-            return
-        worked = self._log.failure is None
-        self._log.write(line)
-        if worked and self._log.failure is not None:
-            self._screen.print(f"warning: {self._log.failure}", "yellow")
 
 
 def bar_texts(step: Step, started: Started, epoch: Epoch | None, seconds: float) -> tuple[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backprop_cli.errors import plural
-from backprop_cli.report.numbers import size
+from backprop_cli.number_text import size
 from backprop_cli.report.tables import pairs, table
 
 if TYPE_CHECKING:

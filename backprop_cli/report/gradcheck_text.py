@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backprop_cli.errors import plural
-from backprop_cli.report.numbers import number
+from backprop_cli.number_text import number
 from backprop_cli.report.tables import shape_text, table
 
 if TYPE_CHECKING:

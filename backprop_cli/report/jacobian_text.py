@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backprop_cli.errors import listing, plural
+from backprop_cli.number_text import number
 from backprop_cli.report.explain_text import unsearched
-from backprop_cli.report.numbers import number
 from backprop_cli.report.tables import fits, table
 from backprop_cli.visible import terminal_width
 

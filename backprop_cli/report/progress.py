@@ -6,7 +6,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TextIO
 
-from backprop_cli.report.numbers import clock
+from backprop_cli.number_text import clock
 from backprop_cli.report.screen import Screen
 
 PATIENCE_SECONDS = 1.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from backprop_cli.errors import plural
-from backprop_cli.report.numbers import number
+from backprop_cli.number_text import number
 
 if TYPE_CHECKING:
     from backprop_cli.api.find_lr import FoundRate

@@ -6,50 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_cli.errors import plural
 from backprop_cli.nn.class_name import spelled
-from backprop_cli.report.numbers import number, size
+from backprop_cli.number_text import size
 from backprop_cli.report.tables import confusion_table, pairs, shape_text, table
+from backprop_cli.session.outcome import metric_line, outcome_lines
 
 if TYPE_CHECKING:
     from backprop_cli.api.eval import EvalResult
     from backprop_cli.api.show import ShowResult
     from backprop_cli.api.train import TrainResult
     from backprop_cli.api.validate import ValidateResult
-    from backprop_cli.session.baselines import Baselines
 
 
 def train_text(result: TrainResult) -> str:
-    """Run directory, kept checkpoint and the kept model's metrics, one ``name value`` a line.
-
-    The metrics are those of the test split, or of all splits if there is no test split.
-    """
-    lines = [] if result.run_dir is None else [f"run {result.run_dir}"]
-    lines += _kept(result)
-    on_test = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
-    lines += [_metric(name, value, result.baselines) for name, value in (on_test or result.metrics).items()]
+    """The lines that end the log, too."""
+    lines = outcome_lines(result.run_dir, result.checkpoints, result.best, result.metrics, result.baselines)
     return "\n".join(lines or [result.status])
-
-
-def _kept(result: TrainResult) -> list[str]:
-    """The line of the kept checkpoint: the best, or else the last."""
-    best, last = result.checkpoints.get("best"), result.checkpoints.get("last")
-    if best:
-        at = result.best
-        note = "" if at is None else f" (best {at.monitor} {number(at.value)}, epoch {at.epoch})"
-        return [f"checkpoint {best}{note}"]
-    return [f"checkpoint {last}"] if last else []
-
-
-def _metric(name: str, value: float, baselines: Baselines) -> str:
-    """``test/r2 0.91``, and for a time series the baselines: ``(last_value 0.5, seasonal 0.8)``."""
-    others = {baseline: values.get(name) for baseline, values in baselines.items()}
-    compared = ", ".join(f"{baseline} {number(other)}" for baseline, other in others.items() if other is not None)
-    return f"{name} {number(value)}" + (f" ({compared})" if compared else "")
 
 
 def eval_text(result: EvalResult) -> str:
     """``<split>/<metric> value`` a line, then the confusion matrix if it was requested."""
     lines = [plural(result.examples, "example")]
-    lines += [_metric(f"{result.split}/{name}", value, result.baselines) for name, value in result.metrics.items()]
+    lines += [metric_line(f"{result.split}/{name}", value, result.baselines) for name, value in result.metrics.items()]
     if result.confusion is not None:
         lines += ["", confusion_table([*map(spelled, result.confusion.classes)], result.confusion.counts)]
     return "\n".join(lines)

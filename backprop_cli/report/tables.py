@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backprop_cli.report.numbers import number
+from backprop_cli.number_text import number
 from backprop_cli.visible import columns, one_line, terminal_width
 
 _GAP = "  "

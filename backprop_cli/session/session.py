@@ -20,6 +20,7 @@ from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.journal import Journal, lost_epochs, write_table
+from backprop_cli.run.log import RunLog
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.session.baselines import Baselines, baselines_of
 from backprop_cli.session.data_changes import ACCEPT, changed
@@ -27,6 +28,7 @@ from backprop_cli.session.experiment import Experiment
 from backprop_cli.session.final_metrics import final_metrics
 from backprop_cli.session.gradient_hook import GradientHook
 from backprop_cli.session.initial_state import origin
+from backprop_cli.session.outcome import Best, outcome_lines
 from backprop_cli.session.overfit import notice, shortfall
 from backprop_cli.session.resumption import Resumption
 from backprop_cli.session.signals import ImmediateStop, StopRequest, stop_requests
@@ -87,6 +89,7 @@ class Session:
             experiment, spec.blas_threads, None if resumption is None else resumption.metadata
         )
         self._on_event = on_event
+        self._log = RunLog(run.log, lambda text: on_event(Warned(text)))
         self._asked = StopRequest()
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
@@ -101,7 +104,7 @@ class Session:
 
     def run_all(self) -> dict[str, float]:
         """Train to the end and return the final metrics; run.json says how it ended, whatever happens."""
-        with stop_requests() as self._asked, warnings_to(lambda text: self._on_event(Warned(text))):
+        with stop_requests() as self._asked, warnings_to(lambda text: self._show(Warned(text))):
             self._open_record()
             try:
                 with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
@@ -128,6 +131,7 @@ class Session:
             write_table(self.run.journal, self.run.table)
         if isinstance(error, BpError):
             error.details = {"run_dir": str(self.run.path), "status": status}
+            self._log.write(error.printed())
 
     def _ended_at_once(self, number: int) -> InterruptionError:
         step = self.state.step
@@ -142,6 +146,11 @@ class Session:
     def _tell(self, event: Event) -> None:
         assert self._journal is not None
         self._journal.write(event)
+        self._show(event)
+
+    def _show(self, event: Event) -> None:
+        """Log an event, and pass it on."""
+        self._log.show(event)
         self._on_event(event)
 
     def _train(self) -> None:
@@ -256,6 +265,8 @@ class Session:
         self._close_record(status, 0, metrics)
         self._tell(Finished(status, state.step, self.epochs, state.seconds, metrics, str(run.path)))
         write_table(run.journal, run.table)
+        outcome = outcome_lines(run.path, self.checkpoints(), self.best(), metrics, self.baselines())
+        self._log.write("\n".join(outcome))
         return metrics
 
     def baselines(self) -> Baselines:
@@ -273,17 +284,12 @@ class Session:
         """Whole epochs done."""
         return self.state.epoch - 1
 
-    def best(self) -> dict[str, Any] | None:
-        """The best epoch so far: its number, step and monitored value."""
+    def best(self) -> Best | None:
+        """The best epoch so far."""
         memory, monitor = self.state.memory.get(BEST, {}), self.trainer.spec.best
         if monitor is None or "value" not in memory:
             return None
-        return {
-            "epoch": int(memory["epoch"]),
-            "step": int(memory["step"]),
-            "monitor": monitor.name,
-            "value": memory["value"],
-        }
+        return Best(int(memory["epoch"]), int(memory["step"]), monitor.name, memory["value"])
 
     def _origin(self) -> dict[str, Any] | None:
         return None if self.resumption is not None else origin(self.experiment.loaded, self.experiment.recipe)
@@ -339,7 +345,7 @@ class Session:
             "seconds": self.state.seconds,
             "metrics": dict(metrics) or None,
             **({"baselines": baselines} if (baselines := self.baselines()) else {}),
-            "best": self.best(),
+            "best": None if (best := self.best()) is None else best.to_json(),
             "timings": self.watch.seconds(),
         }
         self.run.write_record(self._record)

@@ -234,7 +234,7 @@ def test_killed_between_the_last_checkpoint_and_its_name_as_the_best():
     assert record(Path("broken"))["status"] == "interrupted"
     straight, whole = run_of(config, "straight", ["training.epochs=2"])
     result = train(None, ["training.epochs=2"], resume=Path("broken"))
-    assert result.best["step"] == 8
+    assert result.best.step == 8
     assert result.metrics == whole.metrics
     assert sorted(path.name for path in Path("broken/checkpoints").iterdir()) == sorted(
         path.name for path in (straight / "checkpoints").iterdir()

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -139,6 +140,16 @@ def test_a_diverged_run_keeps_its_reason(capsys):
     assert rows(Path("run"))[-1] == {"event": "failed", "step": 2, "epoch": 1, "status": "diverged", "reason": reason}
     assert bp("show", "run", "--json") == 0
     assert json.loads(capsys.readouterr().out)["run"]["reason"] == reason
+
+
+def test_a_run_from_python_has_the_log_of_the_command():
+    config = write_config()
+    shown = run_bp("train", config, "--run-dir", "shell").splitlines()
+    run_of(config, "python")
+    logs = [Path(name, "log.txt").read_text() for name in ("shell", "python")]
+    assert sorted(logs[0].splitlines()) == sorted(shown)
+    timeless = [re.sub(r"[\d,.]+ (s|examples/s)$", "", log, flags=re.MULTILINE) for log in logs]
+    assert timeless[1] == timeless[0].replace("shell", "python")
 
 
 def test_latest_is_the_newest_run_with_a_checkpoint():

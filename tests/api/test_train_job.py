@@ -73,6 +73,7 @@ def test_what_a_run_leaves_behind():
         "config.resolved.yaml",
         "config.yaml",
         "gradient_check/step-00000000.json",
+        "log.txt",
         "metrics.csv",
         "metrics.jsonl",
         "run.json",

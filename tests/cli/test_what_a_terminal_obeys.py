@@ -14,7 +14,8 @@ from backprop_cli.cli.command import COMMANDS, Json, command
 from backprop_cli.cli.terminal import emit, emit_json, say, standard_output
 from backprop_cli.errors import DataError, UsageError, warn
 from backprop_cli.report.screen import Screen
-from backprop_cli.run.log import LogFile
+from backprop_cli.run.log import RunLog
+from backprop_cli.training.events import Started
 
 EVIL = "a\x1b]0;owned\x07\u202e\x9b[red]"
 SEEN = "a\\x1b]0;owned\\x07\\u202e\\x9b[red]"
@@ -97,8 +98,10 @@ def test_results_and_remarks(capsys):
 
 
 def test_the_log(tmp_path):
-    LogFile(tmp_path / "log.txt").write(f"{EVIL}\udcff")
-    assert (tmp_path / "log.txt").read_text() == f"{SEEN}\\udcff\n"
+    log = RunLog(tmp_path / "log.txt", [].append)
+    log.show(Started(1, {"train": 1}, 1, 1, 1, 1, 1))
+    log.write(f"{EVIL}\udcff")
+    assert (tmp_path / "log.txt").read_text().endswith(f"\n{SEEN}\\udcff\n")
 
 
 class Terminal(io.StringIO):

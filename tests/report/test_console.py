@@ -1,4 +1,4 @@
-"""What a run shows: lines, quiet, log, bar, broken streams, and what a step costs."""
+"""What a run shows: lines, quiet, bar, broken streams, and what a step costs."""
 
 import errno
 import io
@@ -8,7 +8,6 @@ import time
 import pytest
 
 from backprop_cli.report.console import Console, bar_texts
-from backprop_cli.run.log import LogFile
 from backprop_cli.training.events import (
     Checking,
     Epoch,
@@ -92,76 +91,48 @@ def terminal_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def play(stream, tmp_path, plain=True, quiet=False, events=EVENTS):
-    with Console(stream, plain, quiet, tmp_path / "log.txt") as console:
+def play(stream, plain=True, quiet=False, events=EVENTS):
+    with Console(stream, plain, quiet) as console:
         for event in events:
             console.show(event)
-    return (tmp_path / "log.txt").read_text().splitlines()
 
 
-def test_plain_lines_and_the_same_log(tmp_path):
+def test_plain_lines():
     stream = io.StringIO()
-    assert play(stream, tmp_path) == LINES
+    play(stream)
     assert stream.getvalue().splitlines() == LINES
 
 
-def test_quiet_shows_warnings_only_but_logs_all(tmp_path):
+def test_quiet_shows_warnings_only():
     stream = io.StringIO()
-    assert play(stream, tmp_path, quiet=True) == LINES
+    play(stream, quiet=True)
     assert stream.getvalue() == "warning: early\n"
 
 
-def test_failed_gradient_check_is_shown_even_when_quiet(tmp_path):
+def test_failed_gradient_check_is_shown_even_when_quiet():
     stream = io.StringIO()
     failed = GradientChecked(40, False, "dense_1.weight", 0.5, 0.31, "gradient_check/step-00000040.json")
-    play(stream, tmp_path, quiet=True, events=[failed])
+    play(stream, quiet=True, events=[failed])
     assert stream.getvalue() == (
         "GRADIENTS ARE WRONG at step 40: largest relative error 5.0e-01 in dense_1.weight, 0.31 s; "
         "see gradient_check/step-00000040.json\n"
     )
 
 
-def test_resumed_partial_and_regularized(tmp_path):
+def test_resumed_partial_and_regularized():
+    stream = io.StringIO()
     resumed = Started(1, {"train": 1}, 1, 1, 1, 20, 2, step=10, epoch=2)
     part = Epoch(11, 2, 1.0, {"train/loss": 1.0, "train/regularization": 0.5}, partial=True)
-    assert play(io.StringIO(), tmp_path, events=[resumed, part]) == [
+    play(stream, events=[resumed, part])
+    assert stream.getvalue().splitlines() == [
         "going on after step 10: training 1 parameter on 1 example; 1 epoch of 1 step, batch 1, 2 threads",
         "epoch 2/1 (part)  loss 1  regularization 0.5",
     ]
 
 
-def test_log_of_the_run_directory_gets_what_came_before(tmp_path):
-    with Console(io.StringIO(), plain=True, quiet=True) as console:
-        console.show(Warned("early"))
-        console.show(Started(1, {"train": 1}, 1, 1, 1, 1, 1, run_dir=str(tmp_path)))
-        console.record("test/accuracy 0.975")
-    assert (tmp_path / "log.txt").read_text().splitlines() == [
-        "warning: early",
-        "training 1 parameter on 1 example; 1 epoch of 1 step, batch 1, 1 thread",
-        "test/accuracy 0.975",
-    ]
-
-
-def test_log_that_cannot_be_written_is_said_once(tmp_path):
-    stream = io.StringIO()
-    with Console(stream, plain=True, quiet=True, log_path=tmp_path) as console:
-        console.show(STARTED)
-        console.show(EPOCH)
-    assert (
-        stream.getvalue() == f"warning: {tmp_path}: cannot be written: Is a directory; the run goes on without a log\n"
-    )
-
-
-def test_log_file_appends(tmp_path):
-    for line in ("one", "zwei äöü"):
-        LogFile(tmp_path / "log.txt").write(line)
-    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "one\nzwei äöü\n"
-
-
-def test_bar_on_a_terminal(tmp_path):
+def test_bar_on_a_terminal():
     stream = Terminal()
-    log = play(stream, tmp_path, plain=False)
-    assert log == LINES
+    play(stream, plain=False)
     shown = stream.getvalue()
     assert "epoch 1/30" in shown
     assert "loss 0.5" in shown
@@ -170,7 +141,7 @@ def test_bar_on_a_terminal(tmp_path):
     assert after.split() == " ".join(LINES[3:]).split()  # the last epoch stays, then why and how it ended
 
 
-def test_bar_gives_the_cursor_back_after_an_exception(tmp_path):
+def test_bar_gives_the_cursor_back_after_an_exception():
     stream = Terminal()
     with pytest.raises(KeyboardInterrupt), Console(stream, plain=False, quiet=False) as console:
         console.show(STARTED)
@@ -240,10 +211,11 @@ def test_metric_of_the_bar_falls_back():
 
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("lines", [0, 1, 2, 3])
-def test_a_broken_pipe_does_not_end_the_training(tmp_path, plain, lines):
+def test_a_broken_pipe_does_not_end_the_training(plain, lines):
     stream = Broken(lines)
     stream.isatty = lambda: True
-    assert play(stream, tmp_path, plain=plain) == LINES
+    play(stream, plain=plain)
+    assert stream.left == 0
 
 
 @pytest.mark.parametrize("plain", [True, False])

@@ -11,7 +11,7 @@ from typer import Argument, Option
 import backprop_cli
 from backprop_cli.cli.command import AcceptChangedData, Json, Overrides, Plugins, command
 from backprop_cli.cli.terminal import emit, emit_json, is_plain, say
-from backprop_cli.errors import BpError, UsageError
+from backprop_cli.errors import UsageError
 
 
 @command(
@@ -76,28 +76,22 @@ def train(
         return
     _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
     with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
-        try:
-            result = run_training(
-                config,
-                given,
-                resume=resume,
-                run_dir=run_dir,
-                threads=threads,
-                dry_run=dry_run,
-                accept_changed_data=accept_changed_data,
-                plugins=list(plugins or []),
-                on_event=console.show,
-                watch=watch,
-            )
-        except BpError as error:
-            console.record(error.printed())  # printed where every error is
-            raise
-        text = train_text(result)
-        console.record(text)
+        result = run_training(
+            config,
+            given,
+            resume=resume,
+            run_dir=run_dir,
+            threads=threads,
+            dry_run=dry_run,
+            accept_changed_data=accept_changed_data,
+            plugins=list(plugins or []),
+            on_event=console.show,
+            watch=watch,
+        )
     if as_json:
         emit_json(result.to_json())
     else:
-        emit(text)
+        emit(train_text(result))
 
 
 def _refuse(reason: str, options: dict[str, bool]) -> None:

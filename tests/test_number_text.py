@@ -5,7 +5,7 @@ import math
 import pytest
 
 from backprop_cli.errors import plural
-from backprop_cli.report.numbers import clock, duration, number, size
+from backprop_cli.number_text import clock, duration, number, size
 from backprop_cli.report.tables import confusion_table, pairs, table
 
 

@@ -1,0 +1,56 @@
+"""The outcome of a run: its best epoch, and the lines that end its log and ``bp train``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from backprop_cli.json_object import JsonObject
+from backprop_cli.number_text import number
+from backprop_cli.session.baselines import Baselines
+
+
+@dataclass(frozen=True)
+class Best(JsonObject):
+    """The epoch whose model is kept, and the value of the monitored metric."""
+
+    epoch: int
+    step: int
+    monitor: str
+    value: float
+
+
+def outcome_lines(
+    run: Path | None,
+    checkpoints: Mapping[str, str | None],
+    best: Best | None,
+    metrics: Mapping[str, float],
+    baselines: Baselines,
+) -> list[str]:
+    """Run directory, kept checkpoint and the kept model's metrics, one ``name value`` a line.
+
+    The metrics are those of the test split, or of all splits if there is no test split.
+    """
+    on_test = {name: value for name, value in metrics.items() if name.startswith("test/")}
+    return [
+        *([] if run is None else [f"run {run}"]),
+        *_kept(checkpoints, best),
+        *(metric_line(name, value, baselines) for name, value in (on_test or metrics).items()),
+    ]
+
+
+def _kept(checkpoints: Mapping[str, str | None], best: Best | None) -> list[str]:
+    """The line of the kept checkpoint: the best, or else the last."""
+    path, last = checkpoints.get("best"), checkpoints.get("last")
+    if path:
+        note = "" if best is None else f" (best {best.monitor} {number(best.value)}, epoch {best.epoch})"
+        return [f"checkpoint {path}{note}"]
+    return [f"checkpoint {last}"] if last else []
+
+
+def metric_line(name: str, value: float, baselines: Baselines) -> str:
+    """``test/r2 0.91``, and the baselines' values if there are any: ``(last_value 0.5, seasonal 0.8)``."""
+    others = {baseline: values.get(name) for baseline, values in baselines.items()}
+    listed = ", ".join(f"{baseline} {number(other)}" for baseline, other in others.items() if other is not None)
+    return f"{name} {number(value)}" + (f" ({listed})" if listed else "")
