@@ -60,7 +60,7 @@ def test_the_best_weights_are_restored_or_the_last_ones_kept():
     lowest = int(np.argmin(values))
     assert lowest < len(values) - 1
     assert first.metrics["validation/loss"] == values[lowest]
-    assert step_of(best, "best.safetensors") == first.best["step"] == 4 * (lowest + 1)
+    assert step_of(best, "best.safetensors") == first.best.step == 4 * (lowest + 1)
     assert step_of(best, "last.safetensors") == 4 * len(values)
     final, second = run_of(write_config(**JUMPY, early_stopping={**stopping, "restore_best": False}), "final")
     assert second.metrics["validation/loss"] == values[-1]
@@ -73,14 +73,14 @@ def test_what_is_best_where_more_is_better():
     config = write_config(**JUMPY, checkpoint={"monitor": "validation/accuracy"})
     run, result = run_of(config, "run")
     values = [row["validation/accuracy"] for row in rows(run, "epoch")]
-    assert result.best["value"] == max(values)
-    assert result.best["epoch"] == int(np.argmax(values)) + 1  # the first of equals
+    assert result.best.value == max(values)
+    assert result.best.epoch == int(np.argmax(values)) + 1  # the first of equals
 
 
 def test_mode_turns_it_round():
     config = write_config(early_stopping={"monitor": "validation/loss", "mode": "max", "patience": 9})
     run, result = run_of(config, "run")
-    assert result.best["value"] == max(row["validation/loss"] for row in rows(run, "epoch"))
+    assert result.best.value == max(row["validation/loss"] for row in rows(run, "epoch"))
 
 
 def test_numbered_checkpoints_are_the_ones_before_the_last():

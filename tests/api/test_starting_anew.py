@@ -68,7 +68,7 @@ def test_early_stopping_by_another_monitor():
     result, told = resumed(run, *monitors, "training.epochs=12")
     assert told == [f"the best so far and early stopping start anew: {OTHER}"]
     assert result.epochs == 12
-    assert result.best["epoch"] == 12
+    assert result.best.epoch == 12
 
 
 def test_the_schedule_by_another_monitor_keeps_its_drops():
@@ -85,7 +85,7 @@ def test_another_direction():
     run, _ = run_of(write_config(**SLOW, early_stopping={"patience": 9}), "run")
     result, told = resumed(run, "early_stopping.mode=max", "training.epochs=6")
     assert told == [f"the best so far and early stopping start anew: higher values of {LOSS} are better now"]
-    assert result.best["epoch"] == 5
+    assert result.best.epoch == 5
 
 
 def test_a_metric_that_is_computed_in_another_way():
@@ -94,7 +94,7 @@ def test_a_metric_that_is_computed_in_another_way():
     run, _ = run_of(config, "run")
     result, told = resumed(run, "metrics=[{type: top_k_accuracy, k: 1}]", "training.epochs=4")
     assert told == [f"the best so far starts anew: {monitor} is computed with other settings now"]
-    assert result.best["epoch"] == 4
+    assert result.best.epoch == 4
     assert resumed(run, "metrics=[accuracy, {type: top_k_accuracy, k: 1}]", "training.epochs=5")[1] == []
 
 
@@ -136,7 +136,7 @@ def test_what_nothing_reads_is_forgotten():
 def test_a_kept_best_has_the_metrics_that_eval_has():
     jumpy = {"optimizer": {"type": "sgd", "learning_rate": 20.0}, "training": {"epochs": 8}}
     run, first = run_of(write_config(**jumpy), "run")
-    assert first.best["epoch"] < 8
+    assert first.best.epoch < 8
     result, told = resumed(run, "metrics=[f1]", "training.epochs=9", threads=2)
     assert (result.best, told) == (first.best, [])
     assert_as_eval(run, result.metrics)
@@ -150,7 +150,7 @@ def test_no_best_where_none_is_kept():
     assert (run / "checkpoints/superseded-best.safetensors").exists()
     assert_as_eval(run, result.metrics)
     result, told = resumed(run, "checkpoint.keep_best=1", "training.epochs=6")
-    assert (result.best["epoch"], told) == (6, [])
+    assert (result.best.epoch, told) == (6, [])
 
 
 def test_a_best_without_a_file_is_looked_for_anew():
@@ -162,7 +162,7 @@ def test_a_best_without_a_file_is_looked_for_anew():
         f"the best checkpoint up to here, of step {first.best['step']}, is gone: "
         "the best is chosen among the coming ones"
     ]
-    assert result.best["epoch"] == 9
+    assert result.best.epoch == 9
     assert_as_eval(run, result.metrics)
 
 
