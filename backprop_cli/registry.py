@@ -1,17 +1,16 @@
 """Registries: a kind's types by name, filled by importing every module of one folder.
 
-Adding a type is adding a file: no list is edited anywhere. Types of a plugin, which is a module from outside, are there
-while the configuration that names it is in use: see ``registered_by`` and ``activate``.
+To add a type, add a file: no list is edited anywhere. The types of a plugin, a user's own module, are registered only
+while a configuration that names the plugin is in use: see ``use_guests``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -25,7 +24,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PLUGIN = "bp_plugin_"
-"""How names of plugins' modules begin."""
+"""Start of the name of every plugin's module."""
+
+
+def _with_article(noun: str) -> str:
+    """``a layer``, ``an op``."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def snake_case(name: str) -> str:
@@ -36,7 +40,7 @@ def snake_case(name: str) -> str:
 def discover(package: str) -> list[str]:
     """Import every module of the folder ``package`` (sorted by name); return the modules' full names.
 
-    Names that begin with an underscore are left out: they hold what the modules share.
+    Modules whose name starts with an underscore are left out: they hold code that the others share.
     """
     names = [f"{package}.{name}" for name in modules_of(package)]
     for name in names:
@@ -45,7 +49,7 @@ def discover(package: str) -> list[str]:
 
 
 def modules_of(package: str) -> list[str]:
-    """Names of the modules of a folder, sorted; without those that begin with an underscore."""
+    """Names of the modules of a folder, sorted, without those that start with an underscore."""
     folder = importlib.import_module(package)
     names = (found.name for found in pkgutil.iter_modules(folder.__path__))
     return sorted(name for name in names if not name.startswith("_"))
@@ -54,33 +58,31 @@ def modules_of(package: str) -> list[str]:
 class Registry(Generic[T]):
     """Types of one kind by name: ``LAYERS["dense"]`` is the class ``Dense``.
 
-    Importing a registry costs nothing, and a start pays only for the types it uses. A look-up imports the module of
-    that name; else a module whose name is part of it, or it of the module's (``pool`` for ``max_pool``); else the
-    whole folder, as listing does. So the names of files decide how fast a type is found, never whether.
-    A class's name here is its ``type`` field's default, or its class name in snake case.
+    Importing a registry costs nothing, and a command pays only for the types it uses. A look-up imports the module of
+    that name; if it does not exist, modules with a similar name (``pool`` for ``max_pool``); at last the whole folder,
+    as a listing does. So the names of files decide how fast a type is found, but not whether.
+    A class's name is the default of its ``type`` field, or its class name in snake case.
     """
 
     def __init__(self, kind: str, plural: str, package: str, base: type[T] | None = None):
         self.kind, self.plural, self.package = kind, plural, package
         self.base = base
-        """The contract: every type is a subclass of it."""
+        """Every type is a subclass of it."""
         self._types: dict[str, type[T]] = {}
-        self._guests: dict[str, type[T]] = {}
         self._discovered = False
 
     def register(self, cls: type[T]) -> type[T]:
-        """Class decorator: enter ``cls`` under its name.
+        """Class decorator: register ``cls`` under its name.
 
-        Raises: RegistrationError for a name that is taken, or a class that is no such type.
+        Raises: RegistrationError if the name is taken, or the class is not a subclass of ``base``.
         """
         if self.base is not None and not issubclass(cls, self.base):
-            raise RegistrationError(f"{cls.__name__} is no {self.kind}: derive it from {self.base.__name__}")
+            raise RegistrationError(f"{cls.__name__} is not {_with_article(self.kind)}: subclass {self.base.__name__}")
         name = self.name_of(cls)
-        if _visit is not None and cls.__module__ == _visit.module:
-            # Importing the whole folder takes 0.1 s: ``check_name`` does, once for a plugin.
-            self._refuse_second(name, self._guests.get(name) or self._nearby(name))
-            _visit.entries.append(Entry(self, name, cls))
-            self._guests[name] = cls
+        if cls.__module__.startswith(PLUGIN):
+            # Importing the whole folder takes 0.1 s: ``check_name`` does it once for each plugin.
+            self._refuse_second(name, self._guest_types().get(name) or self._import_near(name))
+            _guests.append(Entry(self, name, cls))
             return cls
         known = self._types.get(name)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -93,19 +95,19 @@ class Registry(Generic[T]):
             home = sys.modules.get(known.__module__)
             place = getattr(home, "__file__", None) if known.__module__.startswith(PLUGIN) else known.__module__
             raise RegistrationError(
-                f"{self.kind} '{name}' is there already: {known.__qualname__} of {place}; rename one"
+                f"{self.kind} '{name}' is already registered: {known.__qualname__} of {place}; rename one"
             )
 
     @staticmethod
     def name_of(cls: type[Any]) -> str:
-        """The name under which a class is registered."""
+        """The name to register a class under."""
         fields = getattr(cls, "model_fields", None) or getattr(cls, "__pydantic_fields__", {})
         words = snake_case(cls.__name__)
         if "type" not in fields:
             return words
         if fields["type"].is_required():
             raise RegistrationError(
-                f"{cls.__name__} has no name; begin it with the line type: Literal['{words}'] = '{words}'"
+                f"{cls.__name__} has no name; start it with the line type: Literal['{words}'] = '{words}'"
             )
         return str(fields["type"].default)
 
@@ -113,14 +115,17 @@ class Registry(Generic[T]):
         if not self._discovered:
             self._discovered = True  # first: the folder's own modules may look things up
             discover(self.package)
-        return {**self._types, **self._guests}
+        return {**self._types, **self._guest_types()}
+
+    def _guest_types(self) -> dict[str, type[T]]:
+        return {entry.name: entry.cls for entry in _guests if entry.registry is self}
 
     def _find(self, name: object) -> type[T] | None:
         word = str(name)
-        return self._guests.get(word) or self._nearby(word) or self._load().get(word)
+        return self._guest_types().get(word) or self._import_near(word) or self._load().get(word)
 
-    def _nearby(self, name: str) -> type[T] | None:
-        """The type in the module of its name, or in one whose name is part of it or contains it."""
+    def _import_near(self, name: str) -> type[T] | None:
+        """The type from the module of its name, or from one whose name is part of it or contains it."""
         if name not in self._types and not self._discovered:
             near = (module for module in self._modules if module in name or name in module)
             for module in sorted(near, key=lambda module: (module != name, name in module)):
@@ -130,13 +135,9 @@ class Registry(Generic[T]):
         return self._types.get(name)
 
     def check_name(self, name: str) -> None:
-        """Raise RegistrationError where the folder, anywhere in it, has a type of the name of a plugin's."""
+        """Raise RegistrationError if any module of the folder has a type of this name, which a plugin's type has."""
         self._load()
         self._refuse_second(name, self._types.get(name))
-
-    def hold(self, guests: dict[str, type[T]]) -> None:
-        """These types beside its own, and no others."""
-        self._guests = guests
 
     @cached_property
     def _modules(self) -> list[str]:
@@ -162,7 +163,7 @@ class Registry(Generic[T]):
         return sorted(self._load().items())
 
     def unknown(self, name: object) -> str:
-        """The message for a name that is not here: what it is the name of elsewhere, the nearest, or all."""
+        """The message for an unknown name, with our name for it, the nearest name, or all names."""
         word = str(name)
         way = self._translated(word) or self._owners(word) or self._as_value(word) or did_you_mean(word, self)
         return f"unknown {self.kind} '{name}'" + (way or f"; known: {', '.join(self)}")
@@ -172,32 +173,32 @@ class Registry(Generic[T]):
         return f"; {said}" if said else ""
 
     def _owners(self, word: str) -> str:
-        """The types that have a key of this name, which not all of them have."""
+        """The types that have a key of this name which is not common to all."""
         common = getattr(self.base, "model_fields", {})
         keys = {known: set(getattr(cls, "model_fields", ())).difference(common) for known, cls in self.items()}
         owners = [known for known, own in keys.items() if word in own]
         return f"; it is a key of {', '.join(owners)}" if owners else ""
 
     def _as_value(self, word: str) -> str:
-        """How a type is given the name, where it needs one of another registry that has it."""
+        """How to write a type that requires a value of another registry, if the name is one of that registry's."""
         for known, cls in self.items():
             for key, field in getattr(cls, "model_fields", {}).items():
                 for choice in field.metadata if field.is_required() else ():
                     if isinstance(choice, Choice) and (name := choice.registry.same(word)):
-                        return f"; that is an {choice.registry.kind}: {{type: {known}, {key}: {name}}}"
+                        return f"; that is {_with_article(choice.registry.kind)}: {{type: {known}, {key}: {name}}}"
         return ""
 
     def same(self, word: str) -> str | None:
-        """The type of this name, written in any way: ``LeakyReLU`` is leaky_relu."""
+        """The type whose name is ``word`` without regard to case and underscores: ``LeakyReLU`` is leaky_relu."""
         return next((name for name in self if plain(name) == plain(word)), None)
 
 
 class RegistrationError(ValueError):
-    """A type that cannot be registered."""
+    """A type cannot be registered."""
 
 
 class Entry(NamedTuple):
-    """What a plugin registered: where, and under which name."""
+    """A registered class: its registry and its name there."""
 
     registry: Registry[Any]
     name: str
@@ -205,50 +206,29 @@ class Entry(NamedTuple):
 
 
 def check_facts(entry: Entry) -> None:
-    """Raise RegistrationError where a class does not say what its kind's contract leaves to it."""
+    """Raise RegistrationError if a class does not define a class variable that its base leaves open."""
     kind = entry.registry.kind
     for name in sorted(getattr(entry.registry.base, "__class_vars__", ())):
         if not hasattr(entry.cls, name):
-            raise RegistrationError(f"{kind} '{entry.name}' does not say its {name}, as every {kind} does")
+            raise RegistrationError(f"{kind} '{entry.name}' must define `{name}`")
 
 
-class _Visit(NamedTuple):
-    module: str
-    entries: list[Entry]
+_guests: list[Entry] = []
+"""The types of plugins that are registered at this moment, in all registries."""
 
 
-_visit: _Visit | None = None
-_active: tuple[Entry, ...] = ()
+def guests() -> tuple[Entry, ...]:
+    """The types of plugins that are registered, in the order of registration."""
+    return tuple(_guests)
 
 
-@contextlib.contextmanager
-def registered_by(module: str) -> Iterator[list[Entry]]:
-    """What classes of the module ``module``, which is run inside, register. It stays with what is there already."""
-    global _visit
-    before, _visit = _active, _Visit(module, [])
-    entries = _visit.entries
-    try:
-        yield entries
-    except BaseException:
-        activate((*before, *entries))  # so that each registry it was entered in is told that it is gone
-        activate(before)
-        raise
-    else:
-        activate((*before, *entries))
-    finally:
-        _visit = None
-
-
-def activate(entries: Sequence[Entry]) -> None:
-    """From here on the registries hold their own types and these, no others."""
-    global _active
-    for registry in {entry.registry for entry in (*_active, *entries)}:
-        registry.hold({entry.name: entry.cls for entry in entries if entry.registry is registry})
-    _active = tuple(entries)
+def use_guests(entries: Iterable[Entry]) -> None:
+    """From here on, the registries hold their own types and these types of plugins, no others."""
+    _guests[:] = entries
 
 
 def plugin_line(error: BaseException) -> str | None:
-    """``FILE:LINE`` of the innermost line of a plugin that ``error`` passed through, if any."""
+    """``FILE:LINE`` of the innermost line of a plugin in the traceback of ``error``, if any."""
     found, trace = None, error.__traceback__
     while trace is not None:
         if str(trace.tb_frame.f_globals.get("__name__", "")).startswith(PLUGIN):
@@ -258,12 +238,12 @@ def plugin_line(error: BaseException) -> str | None:
 
 
 class Choice:
-    """Pydantic marker: a field holding one of a registry's types.
+    """Pydantic marker: a field that holds one of a registry's types.
 
     ``activation: Annotated[Activation, Choice(ACTIVATIONS)]`` accepts ``relu`` and ``{type: leaky_relu, slope: 0.2}``:
-    a bare string stands for that type with its defaults. A value is checked by the type it names, found when it is
-    read: the schema holds no types, so a start builds those it uses, types may hold each other (a block of layers),
-    and one that is registered later is known.
+    a bare string stands for that type with its defaults. The type that a value names is looked up when the value is
+    read. So a command builds only the schemas it uses, types may contain each other (a block of layers), and types
+    registered later are found.
     """
 
     def __init__(self, registry: Registry[Any]):
@@ -292,7 +272,7 @@ class Choice:
         return self.registry[given["type"]].model_validate(given)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """A union in which ``{TYPE: (kind, name, class)}`` stands for each class: whoever shows it fills that in."""
+        """A union with ``{TYPE: (plural, name, class)}`` in place of each class, which ``json_schema`` resolves."""
         types = self.registry.items()
         complete = [name for name, cls in types if not _required_keys(cls)]
         tagged = {"oneOf": [{TYPE: (self.registry.plural, name, cls)} for name, cls in types]}
@@ -300,7 +280,7 @@ class Choice:
 
 
 TYPE = "registered type"
-"""Key of what stands for a registered class in a JSON schema."""
+"""Key of the placeholder for a registered class in a JSON schema."""
 
 
 def _required_keys(cls: type[Any]) -> list[str]:

@@ -9,7 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from backprop_cli.registry import activate
+from backprop_cli.registry import use_guests
 
 hypothesis.settings.register_profile("bp", deadline=None)  # times are the machine's, not a property of an example
 hypothesis.settings.load_profile("bp")
@@ -41,7 +41,7 @@ def _state() -> dict[str, object]:
 def _leaves_nothing_behind() -> Iterator[None]:
     before = _state()
     yield
-    activate(())
+    use_guests(())
     after = _state()
     changed = [name for name in before if before[name] != after[name]]
     assert not changed, f"the test changed {', '.join(changed)}"

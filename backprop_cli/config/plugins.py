@@ -1,6 +1,6 @@
-"""Plugins: a user's own Python files, run so that what they register can be named in a configuration.
+"""Plugins: a user's own Python files, run so that a configuration can name the types they register.
 
-Only what a person names is run: files of the configuration that a command is given, or of ``--plugins``. Never what a
+Only files that a person names are run, in the configuration of a command or with ``--plugins``; never those that a
 checkpoint names.
 """
 
@@ -18,14 +18,14 @@ from types import ModuleType
 from typing import Any
 
 from backprop_cli.errors import BpError, ConfigError, Problem
-from backprop_cli.registry import PLUGIN, Entry, RegistrationError, activate, check_facts, registered_by
+from backprop_cli.registry import PLUGIN, Entry, RegistrationError, check_facts, guests, use_guests
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A file that was run: its name as it was given, its text, and what it registered.
+    """A file that was run: its name as given, its text, and the types that it registered.
 
-    ``sha256`` is of the text; ``chain`` also of the plugins before it, whose types it may use.
+    ``sha256`` is the hash of the text; ``chain`` also covers the plugins before it, whose types it may use.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Plugin:
         )
 
     def blamed(self, error: BaseException, line: int | None = None) -> Problem:
-        """A problem at the innermost line of the file that ``error`` passed through, or else at ``line``."""
+        """A problem at the file's innermost line in the traceback of ``error``, or else at ``line``."""
         lines = [number for frame, number in traceback.walk_tb(error.__traceback__) if _file(frame) == str(self.path)]
         if isinstance(error, SyntaxError) and error.filename == str(self.path):
             return self.problem(f"SyntaxError: {error.msg}", error.lineno, error.offset or None)
@@ -74,16 +74,16 @@ def _reason(error: BaseException) -> str:
 
 
 def given_files(tree: dict[Any, Any]) -> list[str]:
-    """The names under ``plugins`` in a configuration that nobody has checked yet; what is no name is left out."""
+    """The names under ``plugins`` in a configuration that is not checked yet; values that are no names are left out."""
     value = tree.get("plugins")
     names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
     return [name for name in names if isinstance(name, str) and name]
 
 
 def read_plugins(paths: Sequence[Path], refuse: Callable[[int, str], Problem]) -> tuple[Plugin, ...]:
-    """Run the files in order, unless this process has run the same. The registries then hold their types, no others.
+    """Run the files in order, each once a process; afterwards the registries hold their types and no other plugins'.
 
-    ``refuse(number, reason)`` is the problem with the name of a file that is none to run.
+    ``refuse(number, reason)`` makes the problem of a file that cannot be run, at its name.
 
     Raises: ConfigError with the first problem of every file.
     """
@@ -91,7 +91,7 @@ def read_plugins(paths: Sequence[Path], refuse: Callable[[int, str], Problem]) -
     problems: list[Problem] = []
     for number, path in enumerate(paths):
         if path.resolve() in [plugin.path for plugin in plugins]:
-            problems.append(refuse(number, f"{path}: is there already; name it once"))
+            problems.append(refuse(number, f"{path}: is named twice; name it once"))
             continue
         enter(plugins)
         try:
@@ -107,16 +107,16 @@ def read_plugins(paths: Sequence[Path], refuse: Callable[[int, str], Problem]) -
 
 
 def enter(plugins: Sequence[Plugin]) -> None:
-    """From here on the registries hold their own types and those of ``plugins``, no others."""
-    activate([entry for plugin in plugins for entry in plugin.entries])
+    """From here on, the registries hold their own types and those of ``plugins``, no others."""
+    use_guests([entry for plugin in plugins for entry in plugin.entries])
 
 
 class _RefusedError(Exception):
-    """The text says why a file is no plugin."""
+    """A file is not a plugin; the text says why."""
 
 
 _run: dict[tuple[Path, str], Plugin] = {}
-"""Files that this process has run, by path and chain: a second run would make other classes of the same names."""
+"""Plugins that this process has run, by path and chain: a second run would make new classes of the same names."""
 
 
 def _read(path: Path, before: str) -> Plugin:
@@ -138,18 +138,21 @@ def _read(path: Path, before: str) -> Plugin:
 
 
 def _executed(plugin: Plugin) -> Plugin:
-    """The plugin with what it registers."""
+    """The plugin after running it, with the types that it registered."""
+    before = guests()
     module = ModuleType(f"{PLUGIN}{plugin.chain[:12]}_{plugin.path.stem}")
     module.__file__ = str(plugin.path)
     sys.modules[module.__name__] = module  # where pydantic and dataclasses look for names in annotations
     try:
-        with registered_by(module.__name__) as entries, contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr):
             exec(compile(plugin.text, str(plugin.path), "exec", dont_inherit=True), vars(module))
     except BaseException as error:
         del sys.modules[module.__name__]
+        use_guests(before)
         if isinstance(error, KeyboardInterrupt):
             raise
         raise ConfigError([plugin.blamed(error)]) from error
+    entries = [entry for entry in guests() if entry.cls.__module__ == module.__name__]
     if not entries:
         raise _RefusedError(f"{plugin.name}: registers nothing; {_HOW}")
     for entry in entries:
@@ -160,4 +163,4 @@ def _executed(plugin: Plugin) -> Plugin:
     return replace(plugin, entries=tuple(entries))
 
 
-_HOW = "a class is registered by the line above it, such as @LAYERS.register"
+_HOW = "register a class with a line above it, such as @LAYERS.register"

@@ -89,13 +89,11 @@ from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
         ),
         (
             "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n",
-            "mine.py:13:1: loss 'mine' does not say its task, as every loss does\n"
-            "   13 | class Mine(Loss):\n"
-            "      | ^^^^^^^^^^^^^^^^^",
+            "mine.py:13:1: loss 'mine' must define `task`\n   13 | class Mine(Loss):\n      | ^^^^^^^^^^^^^^^^^",
         ),
         (
             "@METRICS.register\nclass Mine(Metric):\n    type: Literal['mine'] = 'mine'\n    tasks = ('classes',)\n",
-            "mine.py:13:1: metric 'mine' does not say its better, as every metric does\n"
+            "mine.py:13:1: metric 'mine' must define `better`\n"
             "   13 | class Mine(Metric):\n"
             "      | ^^^^^^^^^^^^^^^^^^^",
         ),
@@ -112,7 +110,7 @@ def test_a_loss_that_the_configuration_uses_before_it_is_checked():
     plugin(LAYER + "@LOSSES.register\nclass Mine(Loss):\n    type: Literal['mine'] = 'mine'\n")
     with pytest.raises(ConfigError) as caught:
         validate(write_config(plugins=["mine.py"], loss="mine"))
-    assert str(caught.value).splitlines()[0] == "mine.py:13:1: loss 'mine' does not say its task, as every loss does"
+    assert str(caught.value).splitlines()[0] == "mine.py:13:1: loss 'mine' must define `task`"
 
 
 def test_a_layer_that_the_network_has_before_it_is_checked():
@@ -139,7 +137,7 @@ def test_the_name_of_a_type_in_a_file_of_another_name():
     with pytest.raises(ConfigError) as caught:
         validate(using())
     assert str(caught.value).splitlines()[0] == (
-        "mine.py:10:1: op 'tanh' is there already: Tanh of backprop_cli.autodiff.ops.exponential; rename one"
+        "mine.py:10:1: op 'tanh' is already registered: Tanh of backprop_cli.autodiff.ops.exponential; rename one"
     )
 
 

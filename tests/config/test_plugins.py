@@ -15,7 +15,7 @@ from backprop_cli.data.format import FORMATS
 from backprop_cli.errors import ConfigError
 from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.nn.layer import LAYERS
-from backprop_cli.registry import activate
+from backprop_cli.registry import use_guests
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "plugins" / "my_layers.py"
 
@@ -154,7 +154,7 @@ def test_the_schema_has_it(tmp_path):
     plugin()
     load_config(write(tmp_path, USING))
     assert json_schema()["$defs"]["activations.twice"]["properties"]["by"]["description"] == "the factor"
-    activate(())
+    use_guests(())
     assert "activations.twice" not in json_schema()["$defs"]
 
 
@@ -201,19 +201,20 @@ def edited(old, new):
         ),
         (
             edited('type: Literal["twice"] = "twice"', 'type: Literal["tanh"] = "tanh"'),
-            "mine.py:6:1: activation 'tanh' is there already: Tanh of backprop_cli.nn.activations.tanh; rename one\n"
+            "mine.py:6:1: activation 'tanh' is already registered: Tanh of "
+            "backprop_cli.nn.activations.tanh; rename one\n"
             "    6 | @ACTIVATIONS.register\n"
             "      | ^^^^^^^^^^^^^^^^^^^^^",
         ),
         (
             edited('    type: Literal["twice"] = "twice"\n', ""),
-            "mine.py:6:1: Twice has no name; begin it with the line type: Literal['twice'] = 'twice'\n"
+            "mine.py:6:1: Twice has no name; start it with the line type: Literal['twice'] = 'twice'\n"
             "    6 | @ACTIVATIONS.register\n"
             "      | ^^^^^^^^^^^^^^^^^^^^^",
         ),
         (
             TWICE.replace("Activation)", "object)"),
-            "mine.py:6:1: Twice is no activation: derive it from Activation\n"
+            "mine.py:6:1: Twice is not an activation: subclass Activation\n"
             "    6 | @ACTIVATIONS.register\n"
             "      | ^^^^^^^^^^^^^^^^^^^^^",
         ),
@@ -227,7 +228,7 @@ def edited(old, new):
         ),
         (
             edited("@ACTIVATIONS.register\n", ""),
-            "digits.yaml:1:11: plugins[0]: mine.py: registers nothing; a class is registered by the line above it, "
+            "digits.yaml:1:11: plugins[0]: mine.py: registers nothing; register a class with a line above it, "
             "such as @LAYERS.register\n"
             "    1 | plugins: [mine.py]\n"
             "      |           ^^^^^^^",
@@ -259,7 +260,7 @@ def test_a_missing_file_and_a_wrong_value():
 def test_a_file_that_is_named_twice():
     plugin()
     assert message(USING.replace("[mine.py]", "[mine.py, ./mine.py]")).splitlines()[0] == (
-        "digits.yaml:1:20: plugins[1]: mine.py: is there already; name it once"
+        "digits.yaml:1:20: plugins[1]: mine.py: is named twice; name it once"
     )
 
 
@@ -267,7 +268,7 @@ def test_two_that_clash(tmp_path):
     plugin()
     shutil.copy("mine.py", "same.py")
     assert message(USING.replace("[mine.py]", "[mine.py, same.py]")).splitlines()[0] == (
-        f"same.py:6:1: activation 'twice' is there already: Twice of {tmp_path.resolve() / 'mine.py'}; rename one"
+        f"same.py:6:1: activation 'twice' is already registered: Twice of {tmp_path.resolve() / 'mine.py'}; rename one"
     )
 
 
