@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from backprop_cli.autodiff import Array
 from backprop_cli.checks.gradients import in_float64
-from backprop_cli.data.file import DataFile
-from backprop_cli.data.format import ArrayFormat, format_of
-from backprop_cli.errors import DataError, UsageError
-from backprop_cli.inspection.axes import Axis
-from backprop_cli.inspection.jacobian_result import Derivatives, Problem
+from backprop_cli.errors import UsageError
+from backprop_cli.inspection.differentiation import Differentiation
+from backprop_cli.inspection.jacobian_result import JacobianResult
 from backprop_cli.inspection.network_jacobian import Mode
 from backprop_cli.inspection.point import OBJECTIVE, SCALARS, Point, check_names
-from backprop_cli.inspection.selected_rows import examples
+from backprop_cli.inspection.selected_rows import select_rows
 from backprop_cli.inspection.units import Units
+from backprop_cli.inspection.vector_file import read_vector
 from backprop_cli.run.output import opened
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
@@ -43,7 +42,7 @@ def jacobian(
     output: Path | None = None,
     input_format: str | None = None,
     plugins: Sequence[Path | str] = (),
-) -> Derivatives:
+) -> JacobianResult:
     """The Jacobian of ``of`` by ``by`` at rows of the file ``source`` or of a split of the network's own data.
 
     Instead, of the scalar ``of`` (by default the loss with regularization) by ``by`` (by default all parameters): the
@@ -68,7 +67,7 @@ def jacobian(
     saved = open_network(Path(checkpoint), plugins=plugins)
     what, wrt = of or (PREDICTIONS if kind == "jacobian" else OBJECTIVE), by or _default_by(kind)
     _check(saved, kind, what, wrt)
-    found = examples(
+    found = select_rows(
         saved,
         source,
         split=split,
@@ -79,19 +78,24 @@ def jacobian(
     )
     network = {name: vector.astype(np.float64) for name, vector in saved.vectors.items()}
     point = Point(in_float64(saved.recipe), network, found.inputs, found.targets, found.weights)
-    problem = Problem(saved, point, found, what, wrt, units)
+    differentiation = Differentiation(saved, point, found, what, wrt, units)
     with saved.threads():
+        result: JacobianResult
         if kind == "jacobian":
-            result = problem.jacobian(order)
+            result = differentiation.jacobian(order)
         elif kind == "hessian":
-            result = problem.hessian()
+            result = differentiation.hessian()
         elif hvp is not None:
-            result = problem.product(hvp, None if hvp == RANDOM else _vector(Path(hvp), problem.by))
+            result = differentiation.product(hvp, None if hvp == RANDOM else read_vector(Path(hvp), differentiation.by))
         elif eigen is not None:
-            result = problem.eigenvalues(eigen)
+            result = differentiation.eigenvalues(eigen)
         else:
-            result = problem.example_gradients(keep=output is not None)
-    return _written(result, output)
+            result = differentiation.row_gradients(keep=output is not None)
+    if output is None:
+        return result
+    with opened(output) as stream:
+        np.savez(stream, **result.arrays)  # type: ignore[arg-type]
+    return replace(result, output=output)
 
 
 _OPTIONS = {"hessian": "--hessian", "hvp": "--hvp", "eigenvalues": "--eigen", "per_example": "--per-example"}
@@ -119,35 +123,3 @@ def _check(saved: TrainedNetwork, kind: str, of: str, by: str) -> None:
     if kind == "per_example" and by != PARAMETERS and by not in saved.recipe.model.params:
         one = next(iter(saved.recipe.model.params), PARAMETERS)
         raise UsageError(f"--by {by}: --per-example is by {PARAMETERS}, or by one such as {one}")
-
-
-def _vector(path: Path, by: Axis) -> Array:
-    """The vector in an array file. Raises: DataError."""
-    file = DataFile(path)
-    file.check()
-    chosen = format_of(file.name, option="--hvp")
-    arrays = chosen.arrays(file) if isinstance(chosen, ArrayFormat) else {}
-    if len(arrays) != 1:
-        what = f"{len(arrays)} arrays" if arrays else "no array"
-        raise DataError(f"{file.name}: holds {what}; expected a .npy file with one vector")
-    (array,) = arrays.values()
-    if array.dtype.kind not in "biuf" or array.shape not in {by.shape, (by.size,)}:
-        wanted = " or ".join(str(list(shape)) for shape in dict.fromkeys([by.shape, (by.size,)]))
-        raise DataError(
-            f"{file.name}: holds {array.dtype} of shape {list(array.shape)}; expected numbers of shape {wanted}, as "
-            f"{by.name} has"
-        )
-    vector = np.asarray(array, np.float64).reshape(-1)
-    if not np.isfinite(vector).all():
-        place = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise DataError(f"{file.name}: element {place} (from 0) is {vector[place]}; expected a finite number")
-    return vector
-
-
-def _written(result: Derivatives, output: Path | None) -> Derivatives:
-    """The result, when its arrays are in the file."""
-    content = {**result.content, "output": None if output is None else str(output)}
-    if output is not None:
-        with opened(output) as stream:
-            np.savez(stream, **result.arrays)  # type: ignore[arg-type]
-    return Derivatives(content, result.arrays, result.axes, result.warnings)

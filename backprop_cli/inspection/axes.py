@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop_cli.inspection.point import OUTPUTS, SCALARS
-from backprop_cli.inspection.selected_rows import Examples
+from backprop_cli.inspection.selected_rows import SelectedRows
 from backprop_cli.session.trained_network import TrainedNetwork
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
@@ -58,7 +58,7 @@ def _bracketed(index: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, index))}]" if index else ""
 
 
-def axis_of(saved: TrainedNetwork, name: str, shape: tuple[int, ...], found: Examples) -> Axis:
+def axis_of(saved: TrainedNetwork, name: str, shape: tuple[int, ...], found: SelectedRows) -> Axis:
     """The axis of a named value of this shape at these examples."""
     if name == PARAMETERS:
         return Axis(name, shape, layout=saved.recipe.layout)

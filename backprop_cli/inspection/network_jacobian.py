@@ -22,7 +22,7 @@ _MOST_NUMBERS = 1 << 27
 
 
 @dataclass(frozen=True, eq=False)
-class Jacobian:
+class AccumulatedJacobian:
     """``matrix`` (of's elements, by's elements), and how it was accumulated.
 
     ``executed``: forward, reverse or best; none where ``of`` does not depend on ``by``. ``costs``: the orders and what
@@ -34,7 +34,7 @@ class Jacobian:
     costs: Accumulation | None
 
 
-def jacobian(point: Point, of: str, by: str, mode: Mode = "auto") -> Jacobian:
+def accumulate_jacobian(point: Point, of: str, by: str, mode: Mode = "auto") -> AccumulatedJacobian:
     """The Jacobian of one named value by another.
 
     ``forward`` runs many tangents at once, ``reverse`` many cotangents. ``best`` is the elimination order of the fewest
@@ -47,13 +47,13 @@ def jacobian(point: Point, of: str, by: str, mode: Mode = "auto") -> Jacobian:
     columns = sum(w.size for w in wrt)
     graph = Linearized([out], wrt)
     if not graph.live.intersection(graph.inputs.values()):
-        return Jacobian(np.zeros((out.size, columns)), "none", None)
+        return AccumulatedJacobian(np.zeros((out.size, columns)), "none", None)
     costs = accumulation([out], wrt) if graph.is_countable else None
     if mode == "best" or (mode == "auto" and _is_best(costs)):
         entries = _eliminated(costs)
         if entries is not None:
             parts = [part.reshape(out.size, -1) for part in computed(entries, named.feed)]
-            return Jacobian(np.concatenate(parts, axis=1), "best", costs)
+            return AccumulatedJacobian(np.concatenate(parts, axis=1), "best", costs)
         if mode == "best":
             raise UsageError(
                 f"--order best: the Jacobian of {of} by {by} is too large on the way; use --order auto, fewer rows "
@@ -61,7 +61,7 @@ def jacobian(point: Point, of: str, by: str, mode: Mode = "auto") -> Jacobian:
             )
     is_forward = mode == "forward" or (mode != "reverse" and _is_forward_cheaper(costs, out.size, columns))
     run = by_tangents if is_forward else by_cotangents
-    return Jacobian(run(out, wrt, named.feed), "forward" if is_forward else "reverse", costs)
+    return AccumulatedJacobian(run(out, wrt, named.feed), "forward" if is_forward else "reverse", costs)
 
 
 def _eliminated(costs: Accumulation | None) -> list[Value] | None:

@@ -23,7 +23,7 @@ _LISTED = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class SelectedRows:
     """Some examples, and where they are: ``rows`` (examples,) as messages about data count them.
 
     ``source`` is the name of a split, or the file. ``is_single``: one row was asked for, not a batch.
@@ -38,15 +38,15 @@ class Examples:
     warnings: tuple[str, ...] = ()
     weights: Array | None = None
 
-    def chosen(self, places: Array, is_single: bool) -> Examples:
+    def chosen(self, places: Array, is_single: bool) -> SelectedRows:
         """The examples at these places."""
         targets = None if self.targets is None else self.targets[places]
         weights = None if self.weights is None else self.weights[places]
         inputs, rows = self.inputs[places], self.rows[places]
-        return Examples(inputs, targets, rows, self.source, self.is_split, is_single, self.warnings, weights)
+        return SelectedRows(inputs, targets, rows, self.source, self.is_split, is_single, self.warnings, weights)
 
 
-def examples(
+def select_rows(
     saved: TrainedNetwork,
     source: Path | None,
     *,
@@ -56,7 +56,7 @@ def examples(
     with_targets: bool = True,
     dtype: DTypeLike = np.float64,
     input_format: str | None = None,
-) -> Examples:
+) -> SelectedRows:
     """Rows of the file ``source``, or of a split of the network's own data.
 
     ``rows``: texts such as ``17``, ``2-20``, ``all``; with none of them all rows, or the ``first``.
@@ -87,7 +87,7 @@ def _span(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _of_split(saved: TrainedNetwork, split: str, dtype: DTypeLike) -> tuple[Examples, Mapping[str, Array]]:
+def _of_split(saved: TrainedNetwork, split: str, dtype: DTypeLike) -> tuple[SelectedRows, Mapping[str, Array]]:
     """The split, and the rows of the others."""
     check_split(split)
     dataset = own_dataset(saved, dtype)
@@ -97,21 +97,23 @@ def _of_split(saved: TrainedNetwork, split: str, dtype: DTypeLike) -> tuple[Exam
     return replace(_all_of(chosen, split, is_split=True), warnings=change_warnings(found)), others
 
 
-def _of_file(saved: TrainedNetwork, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None) -> Examples:
+def _of_file(
+    saved: TrainedNetwork, source: Path, with_targets: bool, dtype: DTypeLike, format: str | None
+) -> SelectedRows:
     if with_targets:
         return _all_of(other_data(saved, source, dtype, format), str(source), is_split=False)
     inputs, numbers = load_inputs(source, saved.transform, dtype=dtype, format=format)
-    return Examples(inputs, None, numbers, str(source), False)
+    return SelectedRows(inputs, None, numbers, str(source), False)
 
 
-def _all_of(split: Split, source: str, is_split: bool) -> Examples:
+def _all_of(split: Split, source: str, is_split: bool) -> SelectedRows:
     numbers = np.arange(len(split)) if split.rows is None else split.rows
-    return Examples(
+    return SelectedRows(
         np.asarray(split.inputs), np.asarray(split.targets), numbers, source, is_split, weights=split.weights
     )
 
 
-def _places(found: Examples, first: int, last: int, elsewhere: Mapping[str, Array]) -> Array:
+def _places(found: SelectedRows, first: int, last: int, elsewhere: Mapping[str, Array]) -> Array:
     """Where rows ``first`` to ``last`` are among the examples; at least one is. Raises: UsageError."""
     inside: Callable[[Array], Array] = lambda rows: np.flatnonzero((rows >= first) & (rows <= last))  # noqa: E731
     places = inside(found.rows)

@@ -35,10 +35,6 @@ class Unit:
         """The slope of each of ``size`` elements, those of one or more examples."""
         return None if self.slope is None else np.tile(self.slope, size // len(self.slope))
 
-    def to_json(self) -> dict[str, object]:
-        """As ``bp jacobian --json`` has it."""
-        return {"unit": self.text, **({"categories": list(self.coded)} if self.coded else {})}
-
 
 def unit_of(saved: TrainedNetwork, name: str, units: Units) -> Unit:
     """The unit of derivatives of or by ``name``."""

@@ -74,7 +74,7 @@ def test_text_of_the_hessian(run, capsys):
     assert lines[7:] == [
         f"least eigenvalue {values[0]:.4g}; 39 Hessian-vector products",
         f"learning rate 0.01 times eigenvalue: {0.01 * values[-1]:.4g}, limit 2: stable",
-        "(the limit is that of plain gradient descent; this run trained with adam)",
+        "(the limit is for plain gradient descent; this run trained with adam)",
     ]
     assert bp("jacobian", run, "--hvp", "random") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -10,7 +10,7 @@ from api_support import WITH_DROPOUT, bp, run_of, write_config, write_flowers
 
 import backprop_cli
 from backprop_cli.api.jacobian import jacobian
-from backprop_cli.inspection import jacobian_result as derivatives_module
+from backprop_cli.inspection import differentiation
 from backprop_cli.session.trained_network import open_network
 
 
@@ -139,7 +139,7 @@ def test_it_is_one_python_call(run):
 
 
 def test_large_results_are_left_out_of_json(run, capsys, monkeypatch):
-    monkeypatch.setattr(derivatives_module, "MOST_VALUES", 5)
+    monkeypatch.setattr(differentiation, "MOST_VALUES", 5)
     found = found_json(capsys, run, "flowers.csv", "--row", 17)
     assert (found["values"], found["labels"]) == (None, None)
     assert len(found["largest"]) == 6
@@ -228,8 +228,8 @@ def test_names_and_options_that_do_not_fit(run, capsys):
 
 
 def test_results_that_are_too_large(run, capsys, monkeypatch):
-    monkeypatch.setattr(derivatives_module, "MOST_ENTRIES", 20)
-    monkeypatch.setattr(derivatives_module, "MOST_ROWS", 12)
+    monkeypatch.setattr(differentiation, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(differentiation, "MOST_ROWS", 12)
     assert said(capsys, 2, run, "flowers.csv", "--row", "2-4") == (
         "the Jacobian of predictions [3, 3] by inputs [3, 2] would have 54 entries; at most 20 are computed: choose "
         "fewer rows with --row, or another --of or --by\n"

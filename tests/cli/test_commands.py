@@ -13,7 +13,7 @@ from backprop_cli.api.eval import Confusion, EvalResult
 from backprop_cli.api.show import ShowResult
 from backprop_cli.api.validate import ValidateResult
 from backprop_cli.checks.requirements import Requirement
-from backprop_cli.checks.result import Check, Entry, Report, Score
+from backprop_cli.checks.result import Check, CheckedEntry, Report, Score
 from backprop_cli.cli import app
 from backprop_cli.inspection.network_figures import LayerFigures, MemoryFigures
 
@@ -111,7 +111,7 @@ def report(*verdicts, **more):
     """A report with a check of each verdict, at 32 of 640 entries."""
     checks = []
     for number, verdict in enumerate(verdicts, start=1):
-        entries = [Entry((0, 1), 0.5, 0.5 + 1e-8, verdict), *[Entry((0, 2), 0.25, 0.25, verdict)] * 31]
+        entries = [CheckedEntry((0, 1), 0.5, 0.5 + 1e-8, verdict), *[CheckedEntry((0, 2), 0.25, 0.25, verdict)] * 31]
         checks.append(Check(f"dense_{number}.weight", "parameter", (10, 64), tuple(entries)))
     return Report("a.yaml", 1e-5, tuple(checks), 1.5, "central", **more)
 

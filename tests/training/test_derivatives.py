@@ -8,12 +8,12 @@ from autograd.scipy.special import erf, logsumexp
 from training_support import DROPOUT, examples, recipe
 
 from backprop_cli import autodiff as ad
-from backprop_cli.accumulation import directions
+from backprop_cli.accumulation import batched
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection import curvature as curvature_module
 from backprop_cli.inspection import network_jacobian as derivatives_module
 from backprop_cli.inspection.curvature import Curvature, example_gradients
-from backprop_cli.inspection.network_jacobian import jacobian
+from backprop_cli.inspection.network_jacobian import accumulate_jacobian
 from backprop_cli.inspection.point import Named, Point, by_names, check_names, of_names, shape_of
 from backprop_cli.training.state import State
 
@@ -83,8 +83,8 @@ def test_against_hips_autograd(activation):
     of_inputs = autograd.jacobian(lambda x: predictions(x, flat))(x).reshape(9, 12)
     of_parameters = autograd.jacobian(lambda flat: predictions(x, flat))(flat).reshape(9, -1)
     for mode in MODES:
-        close(jacobian(at, "predictions", "inputs", mode).matrix, of_inputs)
-        close(jacobian(at, "predictions", "parameters", mode).matrix, of_parameters)
+        close(accumulate_jacobian(at, "predictions", "inputs", mode).matrix, of_inputs)
+        close(accumulate_jacobian(at, "predictions", "parameters", mode).matrix, of_parameters)
     curvature = Curvature(at, "objective", "parameters")
     gradient = autograd.grad(lambda flat: objective(x, flat))
     close(curvature.gradient(), gradient(flat))
@@ -126,7 +126,7 @@ def test_columns_are_jvps_and_rows_vjps(of, by):
         rows.append(np.concatenate([part.ravel() for part in parts]))
     np.testing.assert_allclose(np.stack(rows), expected, rtol=0, atol=1e-14)
     for mode in MODES:
-        found = jacobian(at, of, by, mode)
+        found = accumulate_jacobian(at, of, by, mode)
         assert found.executed in (mode, *(("forward", "reverse", "best") if mode == "auto" else ()))
         np.testing.assert_allclose(found.matrix, expected, rtol=0, atol=1e-13)
 
@@ -134,17 +134,19 @@ def test_columns_are_jvps_and_rows_vjps(of, by):
 def test_directions_go_some_at_a_time(monkeypatch):
     """Pieces of directions, and of examples, of no common size."""
     at = point(recipe(SKIPPING, l2=0.1), count=11)
-    whole = [jacobian(at, "predictions", "parameters", mode).matrix for mode in ("forward", "reverse")]
+    whole = [accumulate_jacobian(at, "predictions", "parameters", mode).matrix for mode in ("forward", "reverse")]
     hessian, gradient = (
         Curvature(at, "objective", "parameters").hessian(),
         Curvature(at, "loss", "parameters").gradient(),
     )
     singles = example_gradients(at, "objective", "parameters", keep=True)
-    monkeypatch.setattr(directions, "MOST_NUMBERS", 9000)
+    monkeypatch.setattr(batched, "MOST_NUMBERS", 9000)
     monkeypatch.setattr(curvature_module, "BATCH", 4)
     monkeypatch.setattr(curvature_module, "_MOST_NUMBERS", 400)
     for mode, expected in zip(("forward", "reverse"), whole, strict=True):
-        np.testing.assert_allclose(jacobian(at, "predictions", "parameters", mode).matrix, expected, atol=1e-14)
+        np.testing.assert_allclose(
+            accumulate_jacobian(at, "predictions", "parameters", mode).matrix, expected, atol=1e-14
+        )
     np.testing.assert_allclose(Curvature(at, "objective", "parameters").hessian(), hessian, atol=1e-14)
     np.testing.assert_allclose(Curvature(at, "loss", "parameters").gradient(), gradient, atol=1e-14)
     again = example_gradients(at, "objective", "parameters", keep=True)
@@ -167,12 +169,12 @@ def test_gradients_of_examples_add_up_to_that_of_the_batch(loss):
     weights = np.array([0.5, 1.0, 2.0]) if loss == "cross_entropy" else None
     at = point(recipe(SKIPPING, loss=loss, l2=0.3, class_weights=weights), count=6)
     found = example_gradients(at, "objective", "parameters", keep=True)
-    batch = jacobian(at, "objective", "parameters", "reverse").matrix[0]
+    batch = accumulate_jacobian(at, "objective", "parameters", "reverse").matrix[0]
     scale = np.abs(batch).max()
     np.testing.assert_allclose(found.gradients.mean(axis=0), batch, rtol=0, atol=1e-14 * scale)
     np.testing.assert_allclose(found.mean, batch, rtol=0, atol=1e-14 * scale)
     for k in range(6):
-        alone = jacobian(at.part(k, k + 1), "objective", "parameters", "reverse").matrix[0]
+        alone = accumulate_jacobian(at.part(k, k + 1), "objective", "parameters", "reverse").matrix[0]
         np.testing.assert_allclose(found.gradients[k], alone, rtol=0, atol=1e-13)
         assert found.norms[k] == pytest.approx(np.linalg.norm(alone), rel=1e-12)
         cosine = alone @ batch / np.linalg.norm(alone) / np.linalg.norm(batch)
@@ -187,27 +189,27 @@ def test_nothing_is_dropped():
     dropped.network["parameters"][...] = plain.network["parameters"]
     for of in ("predictions", "loss"):
         np.testing.assert_array_equal(
-            jacobian(dropped, of, "parameters").matrix, jacobian(plain, of, "parameters").matrix
+            accumulate_jacobian(dropped, of, "parameters").matrix, accumulate_jacobian(plain, of, "parameters").matrix
         )
 
 
 def test_what_does_not_depend_is_0():
-    found = jacobian(point(recipe(SKIPPING)), "first", "dense_3.weight")
+    found = accumulate_jacobian(point(recipe(SKIPPING)), "first", "dense_3.weight")
     assert (found.executed, found.costs) == ("none", None)
     np.testing.assert_array_equal(found.matrix, np.zeros((15, 27)))
-    assert jacobian(point(recipe(SKIPPING)), "first", "dense_3").executed == "none"
+    assert accumulate_jacobian(point(recipe(SKIPPING)), "first", "dense_3").executed == "none"
 
 
 def test_auto_executes_the_cheapest():
     deep = [{"type": "dense", "units": units, "activation": "tanh"} for units in (20, 3, 20)]
     at = point(recipe(deep, inputs=(20,), loss="mean_squared_error"), count=1)
-    costs = jacobian(at, "outputs", "inputs").costs
+    costs = accumulate_jacobian(at, "outputs", "inputs").costs
     assert costs.best.cost < min(costs.forward.cost, costs.reverse.cost)
-    assert jacobian(at, "outputs", "inputs").executed == "best"
+    assert accumulate_jacobian(at, "outputs", "inputs").executed == "best"
     for wide, expected in (((3, 5, 9), "forward"), ((9, 5, 3), "reverse")):
         chain = [{"type": "dense", "units": units, "activation": "tanh"} for units in wide[1:]]
         at = point(recipe(chain, inputs=wide[:1], loss="mean_squared_error"), count=1)
-        found = jacobian(at, "outputs", "inputs")
+        found = accumulate_jacobian(at, "outputs", "inputs")
         assert found.executed == expected
         assert found.costs.best.cost == getattr(found.costs, expected).cost
 
@@ -215,11 +217,11 @@ def test_auto_executes_the_cheapest():
 def test_networks_too_large_to_compare_orders(monkeypatch):
     monkeypatch.setattr("backprop_cli.accumulation.linearized._MOST_BITS", 10)
     at = point(recipe(), count=1)
-    found = jacobian(at, "predictions", "inputs")
+    found = accumulate_jacobian(at, "predictions", "inputs")
     assert (found.executed, found.costs) == ("reverse", None)
-    assert jacobian(at, "dense_1", "inputs").executed == "forward"
+    assert accumulate_jacobian(at, "dense_1", "inputs").executed == "forward"
     with pytest.raises(UsageError) as caught:
-        jacobian(at, "predictions", "inputs", "best")
+        accumulate_jacobian(at, "predictions", "inputs", "best")
     assert str(caught.value) == (
         "--order best: the Jacobian of predictions by inputs is too large on the way; use --order auto, fewer rows "
         "(--row) or another --by"
@@ -230,13 +232,13 @@ def test_arrays_too_large_on_the_way(monkeypatch):
     """Of two orders auto takes the one that needs no such array."""
     deep = [{"type": "dense", "units": units, "activation": "tanh"} for units in (20, 3, 20)]
     at = point(recipe(deep, inputs=(20,), loss="mean_squared_error"), count=1)
-    expected = jacobian(at, "outputs", "inputs", "best").matrix
+    expected = accumulate_jacobian(at, "outputs", "inputs", "best").matrix
     monkeypatch.setattr(derivatives_module, "_MOST_NUMBERS", 10)
-    found = jacobian(at, "outputs", "inputs")
+    found = accumulate_jacobian(at, "outputs", "inputs")
     assert found.executed in ("forward", "reverse")
     np.testing.assert_allclose(found.matrix, expected, atol=1e-14)
     with pytest.raises(UsageError, match="--order best"):
-        jacobian(at, "outputs", "inputs", "best")
+        accumulate_jacobian(at, "outputs", "inputs", "best")
 
 
 def test_names_and_shapes():

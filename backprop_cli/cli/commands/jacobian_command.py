@@ -13,7 +13,7 @@ from backprop_cli.cli.terminal import emit, emit_json, say
 from backprop_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from backprop_cli.inspection.jacobian_result import Derivatives
+    from backprop_cli.inspection.jacobian_result import JacobianResult
 
 Mode = Literal["auto", "forward", "reverse", "best"]
 Units = Literal["data", "network"]
@@ -84,7 +84,7 @@ def jacobian(
         if hvp is not None or eigen is not None or per_example:
             raise UsageError("--heatmap: draws a Jacobian or a Hessian; leave it out with other results")
         check_picture(picture, "--heatmap")
-    from backprop_cli.report.jacobian_text import derivatives_text
+    from backprop_cli.report.jacobian_text import jacobian_text
 
     result = backprop_cli.jacobian(
         resolve_checkpoint(checkpoint),
@@ -110,21 +110,21 @@ def jacobian(
     if as_json:
         emit_json(result.to_json())
     else:
-        emit(derivatives_text(result.to_json()))
+        emit(jacobian_text(result))
 
 
-def _draw(result: Derivatives, path: Path) -> None:
+def _draw(result: JacobianResult, path: Path) -> None:
+    from backprop_cli.inspection.jacobian_result import MatrixResult
     from backprop_cli.report.heatmap import MOST_TICKS, heatmap
     from backprop_cli.report.jacobian_text import headline
     from backprop_cli.report.picture import encoded
     from backprop_cli.run.output import opened
 
-    assert result.axes is not None
-    assert result.matrix is not None
+    assert isinstance(result, MatrixResult)
     rows, columns = result.axes
     image = () if columns.rows is not None else columns.shape
     labels = tuple(axis.labels() if axis.size <= MOST_TICKS else () for axis in result.axes)
-    figure = heatmap(result.matrix, headline(result.content), (rows.name, columns.name), labels, image)
+    figure = heatmap(result.matrix, headline(result), (rows.name, columns.name), labels, image)
     with opened(path) as stream:
         stream.write(encoded(figure, path.suffix))
     say(f"heatmap {path}")
