@@ -21,7 +21,7 @@ MOST_NUMBERS = 1 << 24
 def computed(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Array]:
     """The arrays of ``outputs``, by a plan: memory is used again as soon as nothing reads it."""
     plan = _plan(simplified(outputs), feed)
-    _run(plan)
+    plan.run()
     return [plan.outputs[f"output {k}"].copy() for k in range(len(outputs))]
 
 
@@ -64,7 +64,7 @@ class Batched:
             plan = self._planned(stop - start)
             for k, array in enumerate(batch(start, stop)):
                 plan.inputs[f"many {k}"][...] = array
-            _run(plan)
+            plan.run()
             for k, result in enumerate(results):
                 result[start:stop] = plan.outputs[f"output {k}"]
         return results
@@ -82,8 +82,3 @@ def _plan(outputs: Sequence[Value], feed: Mapping[Value, Array], more: Sequence[
     }
     program = Program(inputs, {f"output {k}": value for k, value in enumerate(outputs)})
     return Plan(simplify(program), {f"input {k}": array for k, array in enumerate(feed.values())})
-
-
-def _run(plan: Plan) -> None:
-    with np.errstate(all="ignore"):
-        plan.run()

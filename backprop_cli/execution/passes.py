@@ -65,6 +65,13 @@ def numbers_first(program: Program) -> Program:
     return Program(program.inputs, outputs, {name: new[value] for name, value in program.updates.items()})
 
 
+def shown_by(value: Value) -> Value:
+    """The value whose memory ``value`` shows, or may show, if it is a view."""
+    while value.op is not None and value.op.is_view:
+        value = value.inputs[0]
+    return value
+
+
 class _Rebuilder:
     """Makes each node anew: folded, replaced by its op's own rule, or merged with an equal one."""
 

@@ -20,6 +20,7 @@ from backprop_cli.autodiff.ops.copies import Barrier
 from backprop_cli.autodiff.transforms import gradients, vjp
 from backprop_cli.autodiff.value import Value, scope, toposort
 from backprop_cli.errors import UsageError
+from backprop_cli.execution.passes import shown_by
 
 
 def revolve_steps(stages: int, checkpoints: int) -> int:
@@ -48,14 +49,8 @@ def read_again(loss: Value, wrt: Sequence[Value]) -> list[Value]:
     found: set[Value] = set()
     for node in toposort(gradients(loss, wrt)):
         if node not in known:
-            found.update(_shown(operand) for operand in node.inputs if operand in known)
+            found.update(shown_by(operand) for operand in node.inputs if operand in known)
     return [value for value in order if value in found and value.op is not None]
-
-
-def _shown(value: Value) -> Value:
-    while value.op is not None and value.op.is_view:
-        value = value.inputs[0]
-    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +83,7 @@ def stages(loss: Value, wrt: Sequence[Value]) -> list[Stage]:
     last: dict[Value, int] = {}
     for node in nodes:
         for operand in node.inputs:
-            last[_shown(operand)] = node.index
+            last[shown_by(operand)] = node.index
     found = []
     for layer, run in groupby(nodes, key=lambda node: node.layer):
         part = tuple(run)
@@ -197,7 +192,7 @@ class _Again:
         self.nodes = [[node for stage in segment for node in stage.nodes] for segment in plan.segments]
 
     def __call__(self, value: Value) -> Value:
-        shown = _shown(value)
+        shown = shown_by(value)
         if shown in self.kept or shown not in self.segment_of:
             return value
         if value not in self.copies:

@@ -134,8 +134,7 @@ class Evaluator:
         plan.inputs[TARGETS][...] = targets
         if self.recipe.weighted:
             plan.inputs[WEIGHTS][...] = 1.0 if split.weights is None else split.weights[start:stop]
-        with np.errstate(all="ignore"):
-            plan.run()
+        plan.run()
         return plan
 
     @property
@@ -156,8 +155,7 @@ class Evaluator:
                 x = batch[start : start + self.batch]
                 plan = self._plan(prediction_step, len(x))
                 plan.inputs[INPUTS][...] = x
-                with np.errstate(all="ignore"):
-                    plan.run()
+                plan.run()
                 yield self._in_unit(plan.outputs[PREDICTIONS].copy())
 
     def predictions(self, outputs: Array, targets: Array | Windows, exact: Array | None = None) -> Predictions:

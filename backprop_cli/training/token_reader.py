@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import numpy as np
-
 from backprop_cli.autodiff import Array, Program, input_
 from backprop_cli.execution.passes import simplify
 from backprop_cli.execution.plan import Plan
@@ -70,8 +68,7 @@ class Stepwise:
 
     def _run(self, token: int) -> Array:
         self._plan.inputs[INPUTS][...] = token
-        with np.errstate(all="ignore"):
-            self._plan.run()
+        self._plan.run()
         outputs: Array = self._plan.outputs[OUTPUTS].reshape(-1)
         return outputs
 
@@ -97,8 +94,7 @@ class Windowed:
         self._window = [*self._window, token][-tokens.shape[1] :]
         tokens.fill(0)
         tokens[0, : len(self._window)] = self._window
-        with np.errstate(all="ignore"):
-            self._plan.run()
+        self._plan.run()
         outputs: Array = self._plan.outputs[OUTPUTS][0, len(self._window) - 1]
         return outputs
 

@@ -314,3 +314,14 @@ def test_deep_network():
     """Nothing recurses: depth 500 is far over Python's limit in any walk that would."""
     program = training_step(500, width=2, batch=1)
     run_and_compare(program, {**filled(program), "labels": np.array([1])}, runs=1)
+
+
+def test_a_run_is_silent():
+    x = ad.input_("x", ())
+    plan = Plan(ad.Program({"x": x}, {"out": ad.exp(x)}))
+    plan.inputs["x"][...] = 1e4
+    with np.errstate(all="raise"):
+        plan.run()
+        with pytest.raises(FloatingPointError):
+            np.exp(plan.inputs["x"])
+    assert plan.outputs["out"] == np.inf
