@@ -16,7 +16,7 @@ from backprop_cli.errors import UsageError
 Matrix = TypeVar("Matrix")
 
 
-class Factor(NamedTuple):
+class FactorSize(NamedTuple):
     """A function with ``columns`` inputs and ``rows`` outputs; a tangent or an adjoint of it costs ``edges``."""
 
     rows: int
@@ -24,7 +24,7 @@ class Factor(NamedTuple):
     edges: int = 0
 
 
-class Linearized(Protocol[Matrix]):
+class LinearFactor(Protocol[Matrix]):
     """A factor that can be computed with, in three ways. Matrices may be arrays or traced values."""
 
     def matrix(self) -> Matrix:
@@ -56,7 +56,7 @@ class Bracket:
     inner: Bracket | None = None
     outer: Bracket | None = None
 
-    def execute(self, factors: Sequence[Linearized[Matrix]]) -> Matrix:
+    def execute(self, factors: Sequence[LinearFactor[Matrix]]) -> Matrix:
         """The Jacobian, accumulated as the tree says."""
         if self.how == "product":
             assert self.inner is not None and self.outer is not None
@@ -88,7 +88,7 @@ class Bracket:
 
 
 def best_bracketing(
-    factors: Sequence[Factor | tuple[int, int, int]], *, matrix_free: bool = False, memory: int | None = None
+    factors: Sequence[FactorSize | tuple[int, int, int]], *, matrix_free: bool = False, memory: int | None = None
 ) -> Bracket:
     """The cheapest bracketing of a chain, by dynamic programming; O(q^3) for q factors.
 
@@ -99,7 +99,7 @@ def best_bracketing(
 
     Raises: UsageError for factors whose sizes do not follow each other.
     """
-    chain = _checked([Factor(*factor) for factor in factors])
+    chain = _checked([FactorSize(*factor) for factor in factors])
     best: dict[tuple[int, int], Bracket] = {}
     for length in range(1, len(chain) + 1):
         for first in range(len(chain) - length + 1):
@@ -112,14 +112,14 @@ def best_bracketing(
     return best[0, len(chain) - 1]
 
 
-def one_way_costs(factors: Sequence[Factor | tuple[int, int, int]]) -> tuple[int, int]:
+def one_way_costs(factors: Sequence[FactorSize | tuple[int, int, int]]) -> tuple[int, int]:
     """Multiplications of the whole Jacobian by tangents alone (one an input) and by adjoints alone (one an output)."""
-    chain = _checked([Factor(*factor) for factor in factors])
+    chain = _checked([FactorSize(*factor) for factor in factors])
     edges = sum(factor.edges for factor in chain)
     return chain[0].columns * edges, chain[-1].rows * edges
 
 
-def _checked(chain: Sequence[Factor]) -> Sequence[Factor]:
+def _checked(chain: Sequence[FactorSize]) -> Sequence[FactorSize]:
     if not chain:
         raise UsageError("a chain of Jacobians needs at least one factor")
     for k in range(1, len(chain)):
@@ -129,7 +129,7 @@ def _checked(chain: Sequence[Factor]) -> Sequence[Factor]:
     return chain
 
 
-def _single(chain: Sequence[Factor], k: int, matrix_free: bool, memory: int | None) -> Iterator[Bracket]:
+def _single(chain: Sequence[FactorSize], k: int, matrix_free: bool, memory: int | None) -> Iterator[Bracket]:
     if not matrix_free:
         yield Bracket(k, k, 0, "given")
         return
@@ -139,7 +139,7 @@ def _single(chain: Sequence[Factor], k: int, matrix_free: bool, memory: int | No
 
 
 def _splits(
-    chain: Sequence[Factor],
+    chain: Sequence[FactorSize],
     first: int,
     last: int,
     best: dict[tuple[int, int], Bracket],

@@ -9,7 +9,8 @@ import heapq
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from backprop_cli.accumulation.elimination import Graph, Linearization, best_order, bits
+from backprop_cli.accumulation.elimination import Graph, ScalarElimination, best_order
+from backprop_cli.accumulation.local_jacobian import positions
 
 Step = tuple[str, int, int]
 State = tuple[int, ...]
@@ -34,7 +35,7 @@ def best_edge_order(
     special case of all edges of a vertex in a row, so its best order bounds the search (A*, Hart et al. 1968); where
     ``most_states`` graphs have been met, that order is the result, not proved optimal.
     """
-    start = Linearization.of(graph)
+    start = ScalarElimination.of(graph)
     known = best_order(graph)
     origin = tuple(start.before)
     costs: dict[State, int] = {origin: 0}
@@ -68,9 +69,9 @@ def _least(before: State, is_output: int) -> int:
     found = 0
     for j, mask in enumerate(before):
         through = 0
-        for i in bits(mask):
+        for i in positions(mask):
             through |= sources[i] if before[i] else 0
-        direct = sum(1 << i for i in bits(mask) if not before[i])
+        direct = sum(1 << i for i in positions(mask) if not before[i])
         sources.append(through | direct)
         if is_output >> j & 1:
             found += through.bit_count()
@@ -80,7 +81,7 @@ def _least(before: State, is_output: int) -> int:
 def _turned(before: Sequence[int]) -> list[int]:
     after = [0] * len(before)
     for j, mask in enumerate(before):
-        for i in bits(mask):
+        for i in positions(mask):
             after[i] |= 1 << j
     return after
 
@@ -88,7 +89,7 @@ def _turned(before: Sequence[int]) -> list[int]:
 def _edge_eliminations(before: State, after: Sequence[int], is_output: int) -> Iterator[tuple[Step, int, State]]:
     """Every elimination that is possible, its cost, and what is left."""
     for j, mask in enumerate(before):
-        for i in bits(mask):
+        for i in positions(mask):
             if after[j] and not is_output >> j & 1:  # an output's in-edges are part of the Jacobian
                 yield ("front", i, j), after[j].bit_count(), _front(before, i, j, after[j])
             if before[i]:
@@ -100,7 +101,7 @@ def _front(before: State, i: int, j: int, successors: int) -> State:
     """What is left of the graph; j goes, too, where i was its last predecessor."""
     left = list(before)
     left[j] &= ~(1 << i)
-    for k in bits(successors):
+    for k in positions(successors):
         left[k] |= 1 << i
         if not left[j]:
             left[k] &= ~(1 << j)
@@ -124,10 +125,10 @@ def _path(came: dict[State, tuple[State, Step]], state: State) -> tuple[Step, ..
     return tuple(reversed(steps))
 
 
-def _by_edges(start: Linearization, order: Sequence[int]) -> tuple[Step, ...]:
+def _by_edges(start: ScalarElimination, order: Sequence[int]) -> tuple[Step, ...]:
     """A vertex order as eliminations of edges: all out-edges of a vertex, from behind."""
     state, steps = start.copy(), []
     for vertex in order:
-        steps += [("back", vertex, k) for k in bits(state.after[vertex])]
+        steps += [("back", vertex, k) for k in positions(state.after[vertex])]
         state.eliminate(vertex)
     return tuple(steps)

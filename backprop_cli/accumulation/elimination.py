@@ -11,21 +11,22 @@ Sources: Griewank & Reese (1991); Naumann, Math. Prog. 99 (2004) 399-421.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from backprop_cli.accumulation.local_jacobian import positions
 from backprop_cli.accumulation.orders import (
     Group,
     Order,
     annealed,
     cheapest,
-    flat,
-    forward,
+    forward_order,
     markowitz,
     order_cost,
-    reverse,
+    reverse_order,
+    ungrouped,
 )
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.errors import UsageError
@@ -44,7 +45,7 @@ class Graph(NamedTuple):
     outputs: Sequence[int]
 
 
-class Linearization:
+class ScalarElimination:
     """A graph in the middle of its elimination, as bit sets: bit i of ``before[j]`` is the edge (i, j)."""
 
     __slots__ = ("after", "before", "is_output")
@@ -53,7 +54,7 @@ class Linearization:
         self.before, self.after, self.is_output = before, after, is_output
 
     @classmethod
-    def of(cls, graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]]) -> Linearization:
+    def of(cls, graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]]) -> ScalarElimination:
         """The graph before the first elimination, without what no output depends on.
 
         Raises: UsageError for a vertex that is computed from a later one, or an output that there is not.
@@ -81,9 +82,9 @@ class Linearization:
         """Those that can be eliminated: between an input and an output, in the order of evaluation."""
         return [j for j in range(len(self.before)) if self.before[j] and self.after[j]]
 
-    def copy(self) -> Linearization:
+    def copy(self) -> ScalarElimination:
         """An independent copy."""
-        return Linearization(self.before.copy(), self.after.copy(), self.is_output)
+        return ScalarElimination(self.before.copy(), self.after.copy(), self.is_output)
 
     def degree(self, vertex: int) -> int:
         """Markowitz degree: multiplications that eliminating the vertex costs as things stand."""
@@ -94,9 +95,9 @@ class Linearization:
         before, after = self.before, self.after
         up, down, others = before[vertex], after[vertex], ~(1 << vertex)
         stays = self.is_output >> vertex & 1
-        for k in bits(down):
+        for k in positions(down):
             before[k] = before[k] & others | up
-        for i in bits(up):
+        for i in positions(up):
             after[i] = (after[i] if stays else after[i] & others) | down
         after[vertex] = 0
         if not stays:
@@ -108,11 +109,11 @@ class Linearization:
         sources, targets = [0] * len(self.before), [0] * len(self.before)
         for j, mask in enumerate(self.before):
             sources[j] = 0 if mask else 1 << j
-            for i in bits(mask):
+            for i in positions(mask):
                 sources[j] |= sources[i]
         for j in reversed(range(len(self.after))):
             targets[j] = self.is_output & 1 << j
-            for k in bits(self.after[j]):
+            for k in positions(self.after[j]):
                 targets[j] |= targets[k]
         return {vertex: sources[vertex].bit_count() * targets[vertex].bit_count() for vertex in self.vertices}
 
@@ -122,7 +123,7 @@ def elimination_cost(graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]
 
     Raises: UsageError for an order that is not one of the intermediates.
     """
-    return order_cost(Linearization.of(graph), order)
+    return order_cost(ScalarElimination.of(graph), order)
 
 
 def best_order(
@@ -133,12 +134,12 @@ def best_order(
     Forward, reverse, Markowitz and relative Markowitz; then all orders, where false twins leave at most 18 groups of
     intermediates, and the result is proved optimal; else ``budget`` moves of annealing from the best of them.
     """
-    start = Linearization.of(graph)
+    start = ScalarElimination.of(graph)
     found = cheapest(
         start,
         {
-            "forward": forward(start),
-            "reverse": reverse(start),
+            "forward": forward_order(start),
+            "reverse": reverse_order(start),
             "markowitz": markowitz(start),
             "relative markowitz": markowitz(start, discount=start.reach()),
         },
@@ -151,12 +152,12 @@ def best_order(
         )
     place = {vertex: number for number, vertex in enumerate(found.order)}
     together = sorted(groups, key=lambda group: place[group[0]])
-    order = flat(annealed(start, together, seed=seed, budget=budget))
+    order = ungrouped(annealed(start, together, seed=seed, budget=budget))
     cost = order_cost(start, order)
     return Order(order, cost, "annealing", False) if cost < found.cost else found
 
 
-def twins(start: Linearization) -> list[Group]:
+def twins(start: ScalarElimination) -> list[Group]:
     """The intermediates in groups of false twins: the same predecessors and the same successors.
 
     Some best order takes them out one right after the other (Bentert et al., arXiv 2506.17521).
@@ -168,7 +169,7 @@ def twins(start: Linearization) -> list[Group]:
     return [tuple(group) for group in groups.values()]
 
 
-def _cheapest_of_all(start: Linearization, groups: Sequence[Group]) -> tuple[tuple[int, ...], int]:
+def _cheapest_of_all(start: ScalarElimination, groups: Sequence[Group]) -> tuple[tuple[int, ...], int]:
     """``best[X + j] = min best[X] + |P_j^X| |S_j^X|`` over all subsets X of the groups, 2^p at once."""
     count = len(groups)
     subsets = np.arange(1 << count, dtype=np.uint32)
@@ -190,10 +191,10 @@ def _cheapest_of_all(start: Linearization, groups: Sequence[Group]) -> tuple[tup
         number = int(last[subset])
         path.append(groups[number])
         subset ^= 1 << number
-    return flat(path[::-1]), int(best[-1])
+    return ungrouped(path[::-1]), int(best[-1])
 
 
-def _degrees(start: Linearization, groups: Sequence[Group], subsets: Array) -> list[Array]:
+def _degrees(start: ScalarElimination, groups: Sequence[Group], subsets: Array) -> list[Array]:
     """For every group and every subset of groups gone before it: what eliminating it costs.
 
     Its neighbours are then those reached through the subset. Bit sets have one bit a group and one a remaining vertex.
@@ -224,7 +225,7 @@ def _neighbours(
     Vertices of ``stays`` are outputs: they are still there when they are gone as intermediates.
     """
     found = np.zeros((words, len(subsets)), np.uint64)
-    for vertex in bits(adjacent):
+    for vertex in positions(adjacent):
         number = bit[vertex]
         word, itself = number >> 6, np.uint64(1 << (number & 63))
         if number not in reached:
@@ -246,11 +247,3 @@ def _count(sets: Array, weights: Array) -> Array:
         for k in np.flatnonzero(here != 1).tolist():
             total += (chunk >> np.uint64(k) & np.uint64(1)).astype(np.int64) * here[k]
     return total
-
-
-def bits(mask: int) -> Iterator[int]:
-    """The positions of the bits that are set, lowest first."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low

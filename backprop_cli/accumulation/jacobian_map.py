@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop_cli.accumulation.local_jacobian import Local
+from backprop_cli.accumulation.local_jacobian import LocalJacobian
 from backprop_cli.accumulation.vectorize import vectorized
 from backprop_cli.autodiff.families import broadcast, reshaped
 from backprop_cli.autodiff.value import Value, constant, input_
@@ -66,7 +66,7 @@ class Identity(JacobianMap):
 class LocalMap(JacobianMap):
     """One op by one operand, known by the op's own forward and reverse rules."""
 
-    def __init__(self, result: Value, operand: Value, structures: Sequence[Local]):
+    def __init__(self, result: Value, operand: Value, structures: Sequence[LocalJacobian]):
         super().__init__(result, operand)
         self.is_thin = len(structures) == 1 and structures[0].is_thin
         self.is_diagonal = all(structure.is_diagonal for structure in structures)

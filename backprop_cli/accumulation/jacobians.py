@@ -16,22 +16,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backprop_cli.accumulation.bracketing import best_bracketing, one_way_costs
-from backprop_cli.accumulation.brackets import cheapest_brackets
+from backprop_cli.accumulation.chain_order import cheapest_chain_order
 from backprop_cli.accumulation.edge_elimination import best_edge_order
 from backprop_cli.accumulation.elimination import best_order, elimination_cost
+from backprop_cli.accumulation.jacobian_graph import BlockElimination, JacobianGraph, eliminate
 from backprop_cli.accumulation.jacobian_map import JacobianMap, added, composed
-from backprop_cli.accumulation.linearized import Blocks, Linearized, eliminate
 from backprop_cli.accumulation.orders import (
     Group,
     Order,
     annealed,
     cheapest,
     exhaustive,
-    flat,
-    forward,
+    forward_order,
     markowitz,
     order_cost,
-    reverse,
+    reverse_order,
+    ungrouped,
 )
 from backprop_cli.autodiff.evaluate import evaluate
 from backprop_cli.autodiff.families import broadcast, reshaped
@@ -41,7 +41,7 @@ from backprop_cli.execution.passes import simplified
 
 __all__ = [
     "Accumulation",
-    "Linearized",
+    "JacobianGraph",
     "accumulate",
     "accumulation",
     "best_bracketing",
@@ -72,7 +72,7 @@ class Accumulation:
     None where it has been.
     """
 
-    graph: Linearized
+    graph: JacobianGraph
     forward: Order
     reverse: Order
     best: Order
@@ -96,10 +96,10 @@ def accumulation(outputs: Sequence[Value], wrt: Sequence[Value], *, budget: int 
     by the cheapest of forward, reverse, Markowitz and ``budget`` moves of annealing. Of a chain of more than
     ``MOST_BRACKETED`` vertices, and of another graph of more than ``MOST_SEARCHED``, it is forward or reverse.
     """
-    graph = Linearized(outputs, wrt)
+    graph = JacobianGraph(outputs, wrt)
     start = graph.blocks()
     free = tuple(start.free())
-    ways = {"forward": forward(start), "reverse": reverse(start)}
+    ways = {"forward": forward_order(start), "reverse": reverse_order(start)}
     costs = {name: Order(order, order_cost(start, order), name, False) for name, order in ways.items()}
     most = MOST_BRACKETED if _is_chain(start) else MOST_SEARCHED
     if len(start.vertices) <= most:
@@ -110,25 +110,27 @@ def accumulation(outputs: Sequence[Value], wrt: Sequence[Value], *, budget: int 
     return Accumulation(graph, costs["forward"], costs["reverse"], best, free, None if best.cost == 0 else most)
 
 
-def _best(start: Blocks, ways: Mapping[str, tuple[int, ...]], budget: int, seed: int) -> Order:
+def _best(start: BlockElimination, ways: Mapping[str, tuple[int, ...]], budget: int, seed: int) -> Order:
     found = cheapest(start, {**ways, "markowitz": markowitz(start)})
     if found.proved_optimal:
         return found
     if _is_chain(start):
-        return _improved(found, start, cheapest_brackets(start), "bracketing", proved=True)
+        return _improved(found, start, cheapest_chain_order(start), "bracketing", proved=True)
     groups: list[Group] = [(vertex,) for vertex in found.order]
     if len(groups) <= MOST_EXHAUSTIVE:
-        order = exhaustive(start, groups, found.cost)
-        return _improved(found, start, found.order if order is None else flat(order), "exhaustive search", proved=True)
-    return _improved(found, start, flat(annealed(start, groups, seed=seed, budget=budget)), "annealing", proved=False)
+        best = exhaustive(start, groups, found.cost)
+        order = found.order if best is None else ungrouped(best)
+        return _improved(found, start, order, "exhaustive search", proved=True)
+    order = ungrouped(annealed(start, groups, seed=seed, budget=budget))
+    return _improved(found, start, order, "annealing", proved=False)
 
 
-def _improved(found: Order, start: Blocks, order: tuple[int, ...], method: str, proved: bool) -> Order:
+def _improved(found: Order, start: BlockElimination, order: tuple[int, ...], method: str, proved: bool) -> Order:
     cost = order_cost(start, order)
     return Order(order, cost, method, proved) if cost < found.cost else found._replace(proved_optimal=proved)
 
 
-def _is_chain(start: Blocks) -> bool:
+def _is_chain(start: BlockElimination) -> bool:
     between = start.vertices
     joints = all(len(start.before[j]) == len(start.after[j]) == 1 for j in between)
     return joints and sum(map(len, start.before)) == len(between) + 1
@@ -139,7 +141,7 @@ def gradient_costs(scalar: Value, wrt: Sequence[Value]) -> tuple[int, int]:
 
     Reverse is one pass over the local Jacobians; forward one pass an element of ``wrt``, over those that depend on it.
     """
-    graph = Linearized([scalar], wrt)
+    graph = JacobianGraph([scalar], wrt)
     costs = graph.costs_of_vertices()
     return sum(cost * size for cost, size in zip(costs, graph.sizes_behind(), strict=True)), sum(costs)
 
@@ -152,7 +154,7 @@ def jacobians(outputs: Sequence[Value], wrt: Sequence[Value], order: Direction =
 
     Raises: ShapeError where one of ``wrt`` is an integer.
     """
-    graph = Linearized(outputs, wrt)
+    graph = JacobianGraph(outputs, wrt)
     if not graph.is_countable:
         fewer = sum(out.size for out in outputs) < sum(w.size for w in wrt)
         both = order == "reverse" or (order == "auto" and fewer)
@@ -161,7 +163,7 @@ def jacobians(outputs: Sequence[Value], wrt: Sequence[Value], order: Direction =
     return accumulation(outputs, wrt).jacobians(order)
 
 
-def _eliminated(graph: Linearized, order: Sequence[int]) -> list[list[Value]]:
+def _eliminated(graph: JacobianGraph, order: Sequence[int]) -> list[list[Value]]:
     """Carry out an elimination order on the maps of the edges."""
     before: list[dict[int, JacobianMap]] = [{} for _ in graph.values]
     after: list[set[int]] = [set() for _ in graph.values]
@@ -180,7 +182,7 @@ def _joined(present: JacobianMap | None, outer: JacobianMap, inner: JacobianMap)
     return product if present is None else added(present, product)
 
 
-def _entry(graph: Linearized, before: Sequence[Mapping[int, JacobianMap]], out: Value, w: Value) -> Value:
+def _entry(graph: JacobianGraph, before: Sequence[Mapping[int, JacobianMap]], out: Value, w: Value) -> Value:
     shape = (*out.shape, *w.shape)
     row = graph.results[out]
     found = before[row].get(graph.inputs[w]) if row >= 0 else None

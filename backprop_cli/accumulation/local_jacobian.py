@@ -11,7 +11,7 @@ import numpy as np
 from backprop_cli.autodiff.spec import Array
 
 
-class Local(NamedTuple):
+class LocalJacobian(NamedTuple):
     """How the result of an op depends on one operand: the structure of its local Jacobian.
 
     ``reads`` (result's elements, n): the flat indices of the operand's elements that each element of the result depends
@@ -55,26 +55,26 @@ class Local(NamedTuple):
         return _kind(self)
 
 
-def dense(rows: int, columns: int) -> Local:
+def dense(rows: int, columns: int) -> LocalJacobian:
     """Everything depends on everything."""
-    return Local(np.broadcast_to(np.arange(columns), (rows, columns)), False, columns)
+    return LocalJacobian(np.broadcast_to(np.arange(columns), (rows, columns)), False, columns)
 
 
-def composed(outer: Local, inner: Local) -> Local:
+def composed(outer: LocalJacobian, inner: LocalJacobian) -> LocalJacobian:
     """The structure of the product ``outer @ inner``."""
     is_unit, sign = outer.is_unit and inner.is_unit, outer.sign * inner.sign
     present = outer.reads >= 0
     if outer.reads.shape[1] == 1:
         reads = np.where(present, inner.reads[outer.reads[:, 0]], -1)
-        return Local(reads, is_unit, inner.columns, sign)
+        return LocalJacobian(reads, is_unit, inner.columns, sign)
     is_injective = inner.reads.shape[1] == 1 and np.bincount(inner.reads[inner.reads >= 0]).max(initial=0) <= 1
     if is_injective:
-        return Local(np.where(present, inner.reads[outer.reads, 0], -1), is_unit, inner.columns, sign)
+        return LocalJacobian(np.where(present, inner.reads[outer.reads, 0], -1), is_unit, inner.columns, sign)
     found = Structure.of(outer).product(Structure.of(inner)).local()
     return found._replace(sign=sign)
 
 
-def added(left: Local, right: Local) -> Local:
+def added(left: LocalJacobian, right: LocalJacobian) -> LocalJacobian:
     """The structure of the sum of two matrices. Entries that both have need not be 1 any more."""
     if left.reads.shape == right.reads.shape and np.array_equal(left.reads, right.reads):
         return left._replace(is_unit=False, sign=1)
@@ -83,7 +83,7 @@ def added(left: Local, right: Local) -> Local:
 
 
 def inverted(made: Array, read: Array, rows: int) -> Array:
-    """``Local.reads`` from pairs in any order: element ``made`` of the result reads ``read``; -1 is no pair."""
+    """``LocalJacobian.reads`` from pairs in any order: element ``made`` of the result reads ``read``; -1 is no pair."""
     is_pair = made >= 0
     made, read = made[is_pair], read[is_pair]
     order = np.argsort(made, kind="stable")
@@ -94,7 +94,7 @@ def inverted(made: Array, read: Array, rows: int) -> Array:
     return reads
 
 
-def _kind(local: Local) -> str:
+def _kind(local: LocalJacobian) -> str:
     rows, columns = len(local.reads), local.columns
     per_row = np.count_nonzero(local.reads >= 0, axis=1)
     per_column = np.bincount(local.reads[local.reads >= 0], minlength=columns)
@@ -129,7 +129,7 @@ class Structure:
         self.rows, self.columns, self.is_unit = rows, columns, is_unit
 
     @classmethod
-    def of(cls, local: Local) -> Structure:
+    def of(cls, local: LocalJacobian) -> Structure:
         """The pattern of a local Jacobian."""
         known: dict[bytes, int] = {}
         rows = []
@@ -142,13 +142,13 @@ class Structure:
             rows.append(known[key])
         return cls(tuple(rows), local.columns, local.is_unit)
 
-    def local(self) -> Local:
+    def local(self) -> LocalJacobian:
         """The pattern as the indices that each row reads."""
         reads = np.full((len(self.rows), max((row.bit_count() for row in self.rows), default=0)), -1)
         for place, row in enumerate(self.rows):
             here = positions(row)
             reads[place, : len(here)] = here
-        return Local(reads, self.is_unit, self.columns)
+        return LocalJacobian(reads, self.is_unit, self.columns)
 
     @property
     def key(self) -> tuple[tuple[int, ...], int, bool]:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from backprop_cli.accumulation.local_jacobian import Local, dense, inverted
+from backprop_cli.accumulation.local_jacobian import LocalJacobian, dense, inverted
 from backprop_cli.autodiff.families import Constant, Elementwise, Partial
 from backprop_cli.autodiff.op import Op
 from backprop_cli.autodiff.ops.convolution import ConvolutionOp
@@ -25,7 +25,7 @@ from backprop_cli.autodiff.value import Value
 
 
 @singledispatch
-def local_jacobians(op: Op, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def local_jacobians(op: Op, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     """The structure of the local Jacobian by each operand; None: no derivative. By default it is dense."""
     return tuple(dense(out.size, x.size) if x.spec.is_inexact else None for x in primals)
 
@@ -70,13 +70,13 @@ def _found_zeros(value: Value) -> Array | None:
 
 
 @local_jacobians.register(Elementwise)
-def _(op: Elementwise, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: Elementwise, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     """One entry a row; 1 or -1 if the partial is that number."""
     parts = op.partials(*primals, out=out)
     return tuple(_one_each(x, part, out) for x, part in zip(primals, parts, strict=True))
 
 
-def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
+def _one_each(x: Value, part: Partial, out: Value) -> LocalJacobian | None:
     if part is None or not x.spec.is_inexact:
         return None
     reads = np.broadcast_to(np.arange(x.size).reshape(x.shape), out.shape).reshape(out.size, 1)
@@ -84,26 +84,26 @@ def _one_each(x: Value, part: Partial, out: Value) -> Local | None:
     if where is not None:
         reads = np.where(np.broadcast_to(where, out.shape).reshape(out.size, 1), -1, reads)
     is_unit = isinstance(part, float) and abs(part) == 1.0
-    return Local(reads, is_unit, x.size, -1 if is_unit and part == -1.0 else 1)
+    return LocalJacobian(reads, is_unit, x.size, -1 if is_unit and part == -1.0 else 1)
 
 
 @local_jacobians.register(Constant)
-def _(op: Constant, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: Constant, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     return (None,) * len(primals)
 
 
 @local_jacobians.register(Movement)
-def _(op: Movement, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: Movement, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     """At most one entry a row: moving indices shows the elements that the op moves."""
     return tuple(_moved(op, k, primals, out) if x.spec.is_inexact else None for k, x in enumerate(primals))
 
 
-def _moved(op: Movement, k: int, primals: Sequence[Value], out: Value) -> Local:
+def _moved(op: Movement, k: int, primals: Sequence[Value], out: Value) -> LocalJacobian:
     numbers = [np.zeros(x.shape) for x in primals]
     numbers[k] = np.arange(1.0, primals[k].size + 1).reshape(primals[k].shape)  # 0 is an element that is filled in
     moved = np.empty(out.shape)
     op.eval(*numbers, out=moved)
-    return Local(moved.reshape(out.size, 1).astype(np.int64) - 1, True, primals[k].size)
+    return LocalJacobian(moved.reshape(out.size, 1).astype(np.int64) - 1, True, primals[k].size)
 
 
 @zeros.register(Matmul)
@@ -117,7 +117,7 @@ def _(op: Matmul, *x: Value) -> Array | None:
 
 
 @local_jacobians.register(Matmul)
-def _(op: Matmul, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: Matmul, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     """``out[i, k]`` reads ``x[i, :]`` and ``y[:, k]``, but for factors whose other factor is always 0."""
     x, y = (np.broadcast_to(_indices(v), (*out.shape[:-2], *v.shape[-2:])) for v in primals)
     by_x = np.broadcast_to(x[..., :, None, :], (*out.shape, x.shape[-1]))
@@ -128,7 +128,7 @@ def _(op: Matmul, primals: Sequence[Value], out: Value) -> tuple[Local | None, .
     if x_zeros is not None:
         by_y = np.where(x_zeros[..., :, None, :], -1, by_y)
     return tuple(
-        Local(reads.reshape(out.size, reads.shape[-1]), False, v.size)
+        LocalJacobian(reads.reshape(out.size, reads.shape[-1]), False, v.size)
         for reads, v in zip((by_x, by_y), primals, strict=True)
     )
 
@@ -139,30 +139,30 @@ def _indices(x: Value) -> Array:
 
 @local_jacobians.register(Sum)
 @local_jacobians.register(Amax)
-def _(op: Sum | Amax, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: Sum | Amax, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     (x,) = primals
     kept = [axis for axis in range(x.ndim) if axis not in op.axes]
     indices = _indices(x).transpose(*kept, *op.axes)
     reads = indices.reshape(math.prod(x.shape[axis] for axis in kept), math.prod(x.shape[axis] for axis in op.axes))
-    return (Local(reads, isinstance(op, Sum), x.size),)
+    return (LocalJacobian(reads, isinstance(op, Sum), x.size),)
 
 
 @local_jacobians.register(TakeRows)
-def _(op: TakeRows, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: TakeRows, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     """An element is one of its column; the integers decide which."""
     table = primals[0]
     columns = _indices(table).T
     reads = np.broadcast_to(columns, (*out.shape[:-1], *columns.shape))
-    return Local(reads.reshape(out.size, table.shape[0]), False, table.size), None
+    return LocalJacobian(reads.reshape(out.size, table.shape[0]), False, table.size), None
 
 
 @local_jacobians.register(SumRows)
-def _(op: SumRows, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: SumRows, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     """A sum is over elements of its column; the integers decide over which."""
     values = primals[0]
     columns = np.arange(values.size).reshape(primals[1].size, values.shape[-1]).T
     reads = np.broadcast_to(columns, (op.count, *columns.shape))
-    return Local(reads.reshape(out.size, columns.shape[1]), False, values.size), None
+    return LocalJacobian(reads.reshape(out.size, columns.shape[1]), False, values.size), None
 
 
 @zeros.register(Softmax)
@@ -172,7 +172,7 @@ def _(op: Softmax, *x: Value) -> Array | None:
 
 
 @local_jacobians.register(Softmax)
-def _(op: Softmax, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: Softmax, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     """An element reads its row; in a row of one entry, which is 1, it reads nothing."""
     width = out.shape[-1]
     ends = np.arange(width) + 1 if op.causal else np.full(out.shape[-2] if out.ndim > 1 else 1, width)
@@ -180,40 +180,40 @@ def _(op: Softmax, primals: Sequence[Value], out: Value) -> tuple[Local | None, 
     rows = np.arange(out.size).reshape(*out.shape[:-1], 1, width)
     reads = np.where(inside[:, None, :] & inside[:, :, None], rows, -1)
     every = np.broadcast_to(reads, (*(out.shape[:-1] or (1,)), width, width))
-    return (Local(every.reshape(out.size, width), False, out.size),)
+    return (LocalJacobian(every.reshape(out.size, width), False, out.size),)
 
 
 @local_jacobians.register(WindowSum)
 @local_jacobians.register(MaxPool)
-def _(op: WindowSum | MaxPool, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: WindowSum | MaxPool, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     return (_of_windows(op, primals[0], out, isinstance(op, WindowSum)),)
 
 
 @local_jacobians.register(WindowTake)
-def _(op: WindowTake, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: WindowTake, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     return None, _of_windows(op, primals[1], out, False)
 
 
 @local_jacobians.register(WindowSpread)
-def _(op: WindowSpread, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: WindowSpread, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     return (_of_elements(op, primals[0], out, True),)
 
 
 @local_jacobians.register(WindowPut)
-def _(op: WindowPut, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: WindowPut, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     return None, _of_elements(op, primals[1], out, False)
 
 
-def _of_windows(op: Windowed, x: Value, out: Value, is_unit: bool) -> Local:
+def _of_windows(op: Windowed, x: Value, out: Value, is_unit: bool) -> LocalJacobian:
     """A window reads its elements."""
     read, window = _pairs(op, x, out)
-    return Local(inverted(window, read, out.size), is_unit, x.size)
+    return LocalJacobian(inverted(window, read, out.size), is_unit, x.size)
 
 
-def _of_elements(op: Windowed, x: Value, out: Value, is_unit: bool) -> Local:
+def _of_elements(op: Windowed, x: Value, out: Value, is_unit: bool) -> LocalJacobian:
     """An element reads its windows."""
     read, window = _pairs(op, out, x)
-    return Local(inverted(read, window, out.size), is_unit, x.size)
+    return LocalJacobian(inverted(read, window, out.size), is_unit, x.size)
 
 
 def _pairs(op: Windowed, x: Value, out: Value) -> tuple[Array, Array]:
@@ -223,13 +223,15 @@ def _pairs(op: Windowed, x: Value, out: Value) -> tuple[Array, Array]:
 
 
 @local_jacobians.register(ConvolutionOp)
-def _(op: ConvolutionOp, primals: Sequence[Value], out: Value) -> tuple[Local | None, ...]:
+def _(op: ConvolutionOp, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
     """Each term joins an element of the image, one of the weight and one of the result; two of them make the third."""
     image, weight = _terms(op.sizes(*(v.shape for v in primals)))
     result = np.broadcast_to(np.arange(len(image))[:, None], image.shape)
     indices = {"image": image, "weight": weight, "result": result}
     *reads, made = (indices[role] for role in op.roles)
-    return tuple(Local(inverted(made, read, out.size), False, v.size) for read, v in zip(reads, primals, strict=True))
+    return tuple(
+        LocalJacobian(inverted(made, read, out.size), False, v.size) for read, v in zip(reads, primals, strict=True)
+    )
 
 
 @zeros.register(ConvolutionOp)

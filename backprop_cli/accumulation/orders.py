@@ -56,12 +56,12 @@ def order_cost(start: Elimination, order: Sequence[int]) -> int:
     return sum(state.eliminate(vertex) for vertex in order)
 
 
-def forward(start: Elimination) -> tuple[int, ...]:
+def forward_order(start: Elimination) -> tuple[int, ...]:
     """The order of evaluation."""
     return tuple(start.vertices)
 
 
-def reverse(start: Elimination) -> tuple[int, ...]:
+def reverse_order(start: Elimination) -> tuple[int, ...]:
     """The opposite order."""
     return tuple(reversed(start.vertices))
 
@@ -175,6 +175,6 @@ def cheapest(start: Elimination, candidates: Mapping[str, tuple[int, ...]]) -> O
     return Order(candidates[method], costs[method], method, costs[method] == 0)
 
 
-def flat(groups: Sequence[Group]) -> tuple[int, ...]:
+def ungrouped(groups: Sequence[Group]) -> tuple[int, ...]:
     """The vertices of groups in a row."""
     return tuple(vertex for group in groups for vertex in group)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop_cli.accumulation.jacobians import Accumulation
-from backprop_cli.accumulation.local_jacobian import Local
+from backprop_cli.accumulation.local_jacobian import LocalJacobian
 from backprop_cli.autodiff import Value
 from backprop_cli.inspection.jacobian_product import bracketed_product
 from backprop_cli.inspection.symbols import Symbols
@@ -110,6 +110,8 @@ def _from_loss(names: Symbols, value: Value, lined: set[Value]) -> tuple[Factor,
 
 def _factor(names: Symbols, of: Value, by: Value) -> Factor:
     is_loss = of is names.traced.loss
-    local = Local(np.flatnonzero(names.reaching[by])[None], False, by.size) if is_loss else names.factors[of, by]
+    local = (
+        LocalJacobian(np.flatnonzero(names.reaching[by])[None], False, by.size) if is_loss else names.factors[of, by]
+    )
     kind = "dense" if is_loss and local.nonzeros == by.size else local.kind
     return Factor(names.symbols[of], names.symbols[by], (of.size, by.size), kind, local.nonzeros)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.accumulation.batched import Batched, computed
-from backprop_cli.accumulation.jacobians import Accumulation, Linearized, accumulation
+from backprop_cli.accumulation.jacobians import Accumulation, JacobianGraph, accumulation
 from backprop_cli.autodiff import Array, Value, input_, jvp, reshape, toposort, vjp
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.point import Named, Point
@@ -45,7 +45,7 @@ def accumulate_jacobian(point: Point, of: str, by: str, mode: Mode = "auto") -> 
     named = Named(point)
     out, wrt = named.of(of), named.by(by)
     columns = sum(w.size for w in wrt)
-    graph = Linearized([out], wrt)
+    graph = JacobianGraph([out], wrt)
     if not graph.live.intersection(graph.inputs.values()):
         return AccumulatedJacobian(np.zeros((out.size, columns)), "none", None)
     costs = accumulation([out], wrt) if graph.is_countable else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backprop_cli.accumulation.local_jacobian import Local
+from backprop_cli.accumulation.local_jacobian import LocalJacobian
 from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff import Value
 from backprop_cli.inspection.traced_example import TracedExample
@@ -51,6 +51,6 @@ def operations(traced: TracedExample) -> list[Operation]:
     return found
 
 
-def _operand(by: str, node: Value, x: Value, structure: Local | None) -> OperandJacobian:
+def _operand(by: str, node: Value, x: Value, structure: LocalJacobian | None) -> OperandJacobian:
     kind, nonzeros = ("zero", 0) if structure is None else (structure.kind, structure.nonzeros)
     return OperandJacobian(by, (*node.shape, *x.shape), kind, nonzeros)

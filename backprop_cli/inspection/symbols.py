@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from backprop_cli.accumulation.local_jacobian import Local, added, composed
+from backprop_cli.accumulation.local_jacobian import LocalJacobian, added, composed
 from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff import Array, Value, toposort
 from backprop_cli.inspection.formula import written
@@ -34,7 +34,7 @@ class Symbols:
     variables: list[Value] = field(default_factory=list)
     symbols: dict[Value, str] = field(default_factory=dict)
     readers: dict[Value, list[Value]] = field(default_factory=dict)
-    factors: dict[tuple[Value, Value], Local] = field(default_factory=dict)
+    factors: dict[tuple[Value, Value], LocalJacobian] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         traced = self.traced
@@ -80,7 +80,7 @@ class Symbols:
                 is_last = place == len(here) - 1 and (len(here) > 1 or not own)
                 self.symbols[value] = f"a{number}" if is_last else f"z{number}{more}"
 
-    def _depend(self, variable: Value, node: Value, path: Local | None) -> None:
+    def _depend(self, variable: Value, node: Value, path: LocalJacobian | None) -> None:
         """Find the factors of a variable, through values without a symbol."""
         assert node.op is not None
         for operand, local in zip(node.inputs, local_jacobians(node.op, node.inputs, node), strict=True):

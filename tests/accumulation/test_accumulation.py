@@ -193,7 +193,7 @@ def test_gradient_costs():
 
 
 def test_jacobians_too_large_for_patterns(monkeypatch):
-    monkeypatch.setattr("backprop_cli.accumulation.linearized._MOST_BITS", 0)
+    monkeypatch.setattr("backprop_cli.accumulation.jacobian_graph._MOST_BITS", 0)
     x, out, params, feed = network((3, 4, 2), batch=2)
     assert_all_orders([out], [x, *params], feed)
 

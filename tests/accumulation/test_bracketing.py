@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backprop_cli.accumulation.bracketing import Factor, best_bracketing, one_way_costs
+from backprop_cli.accumulation.bracketing import FactorSize, best_bracketing, one_way_costs
 from backprop_cli.errors import UsageError
 
 # (rows x columns, edges) from the input side; tangents, adjoints, accumulated first, optimum.
@@ -30,7 +30,7 @@ PUBLISHED = [
 
 
 def read(text):
-    return [Factor(*map(int, re.split("[x,]", word))) for word in text.split()]
+    return [FactorSize(*map(int, re.split("[x,]", word))) for word in text.split()]
 
 
 @pytest.mark.parametrize(("chain", "tangent", "adjoint", "accumulated", "optimum"), PUBLISHED)
@@ -62,7 +62,7 @@ def chains(draw, most=7, first=None, last=None):
     widths = draw(st.lists(st.integers(1, 12), min_size=2, max_size=most))
     widths[0] = first or widths[0]
     widths[-1] = last or widths[-1]
-    return [Factor(rows, columns, draw(st.integers(1, 200))) for columns, rows in pairwise(widths)]
+    return [FactorSize(rows, columns, draw(st.integers(1, 200))) for columns, rows in pairwise(widths)]
 
 
 def optimum(factors, **how):
@@ -82,7 +82,7 @@ def test_one_input_or_one_output_costs_one_pass(factors):
 
 @given(chains())
 def test_the_transposed_chain_costs_the_same(factors):
-    turned = [Factor(f.columns, f.rows, f.edges) for f in reversed(factors)]
+    turned = [FactorSize(f.columns, f.rows, f.edges) for f in reversed(factors)]
     assert optimum(turned) == optimum(factors)
     assert best_bracketing(turned).cost == best_bracketing(factors).cost
 

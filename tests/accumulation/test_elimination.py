@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_cli.accumulation.edge_elimination import best_edge_order
-from backprop_cli.accumulation.elimination import Graph, Linearization, best_order, elimination_cost, twins
-from backprop_cli.accumulation.orders import Order, annealed, exhaustive, flat, forward, markowitz, order_cost, reverse
+from backprop_cli.accumulation.elimination import Graph, ScalarElimination, best_order, elimination_cost, twins
+from backprop_cli.accumulation.orders import (
+    Order,
+    annealed,
+    exhaustive,
+    forward_order,
+    markowitz,
+    order_cost,
+    reverse_order,
+    ungrouped,
+)
 from backprop_cli.errors import UsageError
 
 # Vertices in the order of evaluation, the inputs first.
@@ -46,8 +55,8 @@ every_graph = pytest.mark.parametrize("name", GRAPHS)
 @every_graph
 def test_worked_examples(name):
     graph = GRAPHS[name]
-    start = Linearization.of(graph)
-    orders = [forward(start), reverse(start), markowitz(start, ties="first"), markowitz(start)]
+    start = ScalarElimination.of(graph)
+    orders = [forward_order(start), reverse_order(start), markowitz(start, ties="first"), markowitz(start)]
     best = best_order(graph)
     assert (*(elimination_cost(graph, order) for order in orders), best.cost) == COSTS[name]
     assert elimination_cost(graph, best.order) == best.cost
@@ -56,7 +65,7 @@ def test_worked_examples(name):
 
 @every_graph
 def test_worked_examples_against_all_orders(name):
-    start = Linearization.of(GRAPHS[name])
+    start = ScalarElimination.of(GRAPHS[name])
     assert min(order_cost(start, order) for order in permutations(start.vertices)) == COSTS[name][-1]
 
 
@@ -151,7 +160,7 @@ def graphs(draw, most=6):
 
 @given(graphs(), st.randoms(use_true_random=False))
 def test_any_order_gives_the_jacobian_at_the_cost_it_says(graph, random):
-    live = Linearization.of(graph)
+    live = ScalarElimination.of(graph)
     label = {edge: value for edge, value in labels(graph).items() if live.before[edge[1]] >> edge[0] & 1}
     order = live.vertices
     random.shuffle(order)
@@ -162,7 +171,7 @@ def test_any_order_gives_the_jacobian_at_the_cost_it_says(graph, random):
 
 @given(graphs())
 def test_the_best_order_is_the_best_of_all(graph):
-    start = Linearization.of(graph)
+    start = ScalarElimination.of(graph)
     best = best_order(graph)
     assert best.proved_optimal
     assert best.cost == order_cost(start, best.order)
@@ -171,18 +180,18 @@ def test_the_best_order_is_the_best_of_all(graph):
 
 @given(graphs())
 def test_both_exhaustive_searches_agree(graph):
-    start, best = Linearization.of(graph), best_order(graph)
+    start, best = ScalarElimination.of(graph), best_order(graph)
     groups = twins(start)
     found = exhaustive(start, groups, best.cost + 1)
     assert found is not None
-    assert order_cost(start, flat(found)) == best.cost
+    assert order_cost(start, ungrouped(found)) == best.cost
     assert not groups or exhaustive(start, groups, best.cost) is None
 
 
 @given(graphs())
 def test_the_graph_turned_around_costs_the_same(graph):
     """Its outputs are inputs then; an output that feeds others has no counterpart."""
-    live = Linearization.of(graph)
+    live = ScalarElimination.of(graph)
     if any(live.after[output] for output in graph.outputs):
         return
     last = len(graph.predecessors) - 1
@@ -197,7 +206,7 @@ def test_edges_are_never_worse_than_vertices(graph):
     edges, vertices = best_edge_order(graph), best_order(graph)
     assert edges.proved_optimal
     assert edges.cost <= vertices.cost
-    live = Linearization.of(graph)
+    live = ScalarElimination.of(graph)
     label = {edge: value for edge, value in labels(graph).items() if live.before[edge[1]] >> edge[0] & 1}
     jacobian, counted = by_edges(graph, edges.order, label)
     assert counted == edges.cost
@@ -208,20 +217,20 @@ def test_edges_are_never_worse_than_vertices(graph):
 def test_one_output_and_one_input(graph):
     """Reverse mode of one output costs at most an edge each, and so does forward mode of one input."""
     single = Graph(graph.predecessors, graph.outputs[-1:])
-    live = Linearization.of(single)
+    live = ScalarElimination.of(single)
     edges = sum(mask.bit_count() for mask in live.before)
-    assert order_cost(live, reverse(live)) <= edges
+    assert order_cost(live, reverse_order(live)) <= edges
     inputs = sum(not before for before in graph.predecessors)
     if inputs == 1:
-        whole = Linearization.of(graph)
-        assert order_cost(whole, forward(whole)) <= sum(mask.bit_count() for mask in whole.before)
+        whole = ScalarElimination.of(graph)
+        assert order_cost(whole, forward_order(whole)) <= sum(mask.bit_count() for mask in whole.before)
 
 
 def test_false_twins_are_one_group():
     """Thirty vertices between the same two are one decision, and exactly solved."""
     width = 30
     graph = Graph([[], [0], *([[1]] * width), list(range(2, width + 2)), [width + 2]], [width + 3])
-    start = Linearization.of(graph)
+    start = ScalarElimination.of(graph)
     assert sorted(map(len, twins(start))) == [1, 1, width]
     assert best_order(graph) == Order(markowitz(start), width + 2, "markowitz", True)
 
@@ -240,10 +249,15 @@ def large(intermediates, seed=0):
 
 def test_annealing_beats_the_greedy_orders_and_repeats_itself():
     graph = large(50)
-    start = Linearization.of(graph)
+    start = ScalarElimination.of(graph)
     greedy = min(
         order_cost(start, order)
-        for order in (forward(start), reverse(start), markowitz(start), markowitz(start, discount=start.reach()))
+        for order in (
+            forward_order(start),
+            reverse_order(start),
+            markowitz(start),
+            markowitz(start, discount=start.reach()),
+        )
     )
     best = best_order(graph, budget=4000, seed=3)
     assert best == best_order(graph, budget=4000, seed=3)
@@ -253,9 +267,9 @@ def test_annealing_beats_the_greedy_orders_and_repeats_itself():
 
 def test_annealing_finds_the_optimum_of_a_small_graph():
     graph = GRAPHS["hole"]
-    start = Linearization.of(graph)
-    found = annealed(start, [(vertex,) for vertex in reverse(start)], seed=0, budget=500)
-    assert order_cost(start, flat(found)) == 22
+    start = ScalarElimination.of(graph)
+    found = annealed(start, [(vertex,) for vertex in reverse_order(start)], seed=0, budget=500)
+    assert order_cost(start, ungrouped(found)) == 22
 
 
 def test_no_budget_leaves_the_greedy_order():
@@ -264,7 +278,7 @@ def test_no_budget_leaves_the_greedy_order():
 
 def test_eighteen_intermediates_take_no_time():
     graph = large(18, seed=2)
-    groups = twins(Linearization.of(graph))
+    groups = twins(ScalarElimination.of(graph))
     assert 12 <= len(groups) <= 18
     started = time.perf_counter()
     best = best_order(graph)

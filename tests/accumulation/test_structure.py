@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_cli import autodiff as ad
-from backprop_cli.accumulation.local_jacobian import Local, Structure, dense
+from backprop_cli.accumulation.local_jacobian import LocalJacobian, Structure, dense
 from backprop_cli.accumulation.op_jacobians import local_jacobians
 
 x, column, row = ad.input_("x", (3, 4)), ad.input_("column", (4, 2)), ad.input_("row", (1, 4))
@@ -59,7 +59,7 @@ def random_pattern(rows, columns, seed):
     rng = np.random.default_rng(seed)
     matrix = rng.random((rows, columns)) < rng.choice([0.05, 0.5, 1.0])
     reads = np.where(matrix, np.arange(columns), -1)
-    return matrix.astype(int), Structure.of(Local(reads, False, columns))
+    return matrix.astype(int), Structure.of(LocalJacobian(reads, False, columns))
 
 
 def array(structure):
@@ -70,12 +70,12 @@ def array(structure):
 def test_what_is_thin_and_what_is_diagonal(sizes):
     rows, columns, _, seed = sizes
     matrix, _ = random_pattern(rows, columns, seed)
-    local = Local(np.where(matrix > 0, np.arange(columns), -1), False, columns)
+    local = LocalJacobian(np.where(matrix > 0, np.arange(columns), -1), False, columns)
     assert local.is_thin == (matrix.sum(0).max() <= 1 or matrix.sum(1).max() <= 1)
     assert local.nonzeros == matrix.sum()
-    assert Local(np.arange(rows)[:, None], False, rows).is_diagonal
-    assert not Local(np.arange(rows)[:, None], False, rows + 1).is_diagonal
-    assert rows == 1 or not Local(np.arange(rows)[::-1, None], False, rows).is_diagonal
+    assert LocalJacobian(np.arange(rows)[:, None], False, rows).is_diagonal
+    assert not LocalJacobian(np.arange(rows)[:, None], False, rows + 1).is_diagonal
+    assert rows == 1 or not LocalJacobian(np.arange(rows)[::-1, None], False, rows).is_diagonal
 
 
 @given(patterns)
@@ -94,9 +94,9 @@ def test_products_and_sums(sizes):
 
 
 def test_what_takes_no_multiplication():
-    swap = Structure.of(Local(np.array([[1], [0]]), True, 2))
-    total = Structure.of(Local(np.array([[0, 1]]), True, 2))
-    repeat = Structure.of(Local(np.array([[0], [0]]), True, 1))
+    swap = Structure.of(LocalJacobian(np.array([[1], [0]]), True, 2))
+    total = Structure.of(LocalJacobian(np.array([[0, 1]]), True, 2))
+    repeat = Structure.of(LocalJacobian(np.array([[0], [0]]), True, 1))
     full = Structure.of(dense(2, 2))
     assert [full.multiplications(s) for s in (swap, repeat, full)] == [0, 0, 8]
     assert swap.is_permutation

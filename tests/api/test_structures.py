@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backprop_cli.accumulation.local_jacobian import Local
+from backprop_cli.accumulation.local_jacobian import LocalJacobian
 from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff import evaluate
 from backprop_cli.inspection.chain_rule import derivatives_of_loss
@@ -119,7 +119,9 @@ class Numeric:
         is_unit = len(ends) == 1 and abs(ends[0]) == 1
         reads = np.where(seen, np.arange(by.size), -1)
         packed = np.sort(reads, axis=1)[:, ::-1][:, : max(int(seen.sum(axis=1).max(initial=0)), 1)]
-        return Local(packed[:, ::-1] if len(packed) else packed, is_unit, by.size, int(ends[0]) if is_unit else 1)
+        return LocalJacobian(
+            packed[:, ::-1] if len(packed) else packed, is_unit, by.size, int(ends[0]) if is_unit else 1
+        )
 
 
 def assert_factors(traced):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backprop_cli import autodiff as ad
-from backprop_cli.accumulation.local_jacobian import Local, dense
+from backprop_cli.accumulation.local_jacobian import LocalJacobian, dense
 from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.accumulation.vectorize import vectorize
 from backprop_cli.autodiff import OPS
@@ -241,18 +241,18 @@ def _structure(local):
 
 def _too_few(x, out):
     reads = np.arange(out.size).reshape(out.size, 1)
-    return Local(reads, False, x.size)
+    return LocalJacobian(reads, False, x.size)
 
 
 def _units(x, out):
-    return Local(np.arange(x.size).reshape(-1, 1), True, x.size)
+    return LocalJacobian(np.arange(x.size).reshape(-1, 1), True, x.size)
 
 
 def _triangle(x, out):
     width = x.shape[-1]
     rows = np.where(np.tri(width, dtype=bool), np.arange(width), -1)
     starts = np.arange(0, x.size, width)[:, None, None] if x.size else np.zeros((0, 1, 1), int)
-    return Local(np.where(rows >= 0, rows + starts, -1).reshape(x.size, width), True, x.size)
+    return LocalJacobian(np.where(rows >= 0, rows + starts, -1).reshape(x.size, width), True, x.size)
 
 
 LOCAL = "local_jacobians"

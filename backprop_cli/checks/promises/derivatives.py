@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop_cli.accumulation.local_jacobian import Local
+from backprop_cli.accumulation.local_jacobian import LocalJacobian
 from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff import Array, Op, Value, constant, evaluate, gradients, input_, multiply, toposort
 from backprop_cli.autodiff import sum as sum_
@@ -200,7 +200,7 @@ def _jacobian(case: Case, k: int) -> Array:
     return np.array(columns).T.reshape(case.result.size, case.arrays[k].size)
 
 
-def _compare(k: int, local: Local | None, matrix: Array) -> None:
+def _compare(k: int, local: LocalJacobian | None, matrix: Array) -> None:
     held = np.zeros(matrix.shape, bool)
     if local is not None:
         if (len(local.reads), local.columns) != matrix.shape:

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from backprop_cli.accumulation.jacobian_map import Identity, JacobianMap, LocalMap
-from backprop_cli.accumulation.local_jacobian import Local, Structure, positions
+from backprop_cli.accumulation.local_jacobian import LocalJacobian, Structure, positions
 from backprop_cli.accumulation.op_jacobians import local_jacobians
 from backprop_cli.autodiff.transforms import check_inexact, dependent
 from backprop_cli.autodiff.value import Value, toposort
@@ -77,7 +77,7 @@ def eliminate(
 
 
 @dataclass(eq=False)
-class Blocks:
+class BlockElimination:
     """A graph of local Jacobians in the middle of its elimination: ``before[k][i]`` is the pattern of edge (i, k)."""
 
     patterns: Patterns
@@ -127,7 +127,7 @@ class Blocks:
 
 
 @dataclass(eq=False)
-class Linearized:
+class JacobianGraph:
     """The part of a program between ``wrt`` and ``outputs``, as a graph.
 
     ``values[j]`` is the value of vertex j; ``locals`` the edges (i, j) with the structures of the ops that make them,
@@ -137,7 +137,7 @@ class Linearized:
     outputs: Sequence[Value]
     wrt: Sequence[Value]
     values: list[Value] = field(default_factory=list)
-    locals: dict[tuple[int, int], list[Local]] = field(default_factory=dict)
+    locals: dict[tuple[int, int], list[LocalJacobian]] = field(default_factory=dict)
     maps: dict[tuple[int, int], JacobianMap] = field(default_factory=dict)
     inputs: dict[Value, int] = field(default_factory=dict)
     results: dict[Value, int] = field(default_factory=dict)
@@ -172,7 +172,7 @@ class Linearized:
         self.values.append(value)
         return len(self.values) - 1
 
-    def _join(self, i: int, j: int, structures: list[Local], how: JacobianMap) -> None:
+    def _join(self, i: int, j: int, structures: list[LocalJacobian], how: JacobianMap) -> None:
         self.locals[i, j], self.maps[i, j] = structures, how
 
     @cached_property
@@ -194,7 +194,7 @@ class Linearized:
         """Whether the patterns fit into the memory they may take, so that orders can be compared."""
         return self.bits <= _MOST_BITS
 
-    def blocks(self) -> Blocks:
+    def blocks(self) -> BlockElimination:
         """The graph before the first elimination, without what no output depends on."""
         patterns = Patterns()
         before: list[dict[int, Structure]] = [{} for _ in self.values]
@@ -206,7 +206,7 @@ class Linearized:
                     pattern = patterns.sum(pattern, patterns.interned(Structure.of(other)))
                 before[j][i] = pattern
                 after[i].add(j)
-        return Blocks(patterns, before, after, frozenset(self.results.values()))
+        return BlockElimination(patterns, before, after, frozenset(self.results.values()))
 
     def costs_of_vertices(self) -> list[int]:
         """Multiplications of one tangent or cotangent through the edges that leave each vertex."""
@@ -244,5 +244,5 @@ class Linearized:
         return found
 
 
-def _identity(size: int) -> Local:
-    return Local(np.arange(size).reshape(size, 1), True, size)
+def _identity(size: int) -> LocalJacobian:
+    return LocalJacobian(np.arange(size).reshape(size, 1), True, size)

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from backprop_cli.accumulation.linearized import Blocks, Patterns
+from backprop_cli.accumulation.jacobian_graph import BlockElimination, Patterns
 from backprop_cli.accumulation.local_jacobian import Structure
 from backprop_cli.autodiff.spec import Array
 
 
-def cheapest_brackets(start: Blocks) -> tuple[int, ...]:
+def cheapest_chain_order(start: BlockElimination) -> tuple[int, ...]:
     """The vertices of a chain in the cheapest order: ``best[i, j] = min_k best[i, k] + best[k, j] + work(i, k, j)``.
 
     All parts of the chain of one length are solved at once: the third power of the vertices in time, but in NumPy.
