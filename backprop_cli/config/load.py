@@ -74,18 +74,26 @@ def load_config(path: Path | str, overrides: Sequence[str] = (), plugins: Sequen
 
 
 def from_tree(
-    tree: dict[str, Any], overrides: Sequence[str] = (), *, base: Path, label: str, plugins: Sequence[Plugin] = ()
+    tree: dict[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    base: Path,
+    label: str,
+    plugins: Sequence[Plugin] = (),
+    original: Loaded | None = None,
 ) -> Loaded:
     """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names its home.
 
-    The files it names under ``plugins`` are not run: ``plugins`` are there in their place.
+    The files it names under ``plugins`` are not run: ``plugins`` are there in their place. ``original``: the same tree
+    without overrides; its networks are used if the overrides leave ``model`` as it is.
     """
     own = _copied(tree, label)
     owners, problems = apply_overrides(own, overrides)
     problems += _put_in_place(own, plugins, owners)
     source = Source(label, overrides=owners)
     config = check_tree(Config, own, source, problems, overrides)
-    return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins)))
+    models = original.models if original is not None and original.config.model == config.model else {}
+    return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins), models))
 
 
 def _put_in_place(

@@ -176,7 +176,8 @@ def read_network(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pa
     network = TrainedNetwork(path, checkpoint, original, original)
     network.original_model  # noqa: B018  # a wrong network is reported before a wrong override
     if overrides:
-        loaded = from_tree(metadata["config"], overrides, base=Path(), label=str(path), plugins=given)
+        tree, label = metadata["config"], str(path)
+        loaded = from_tree(tree, overrides, base=Path(), label=label, plugins=given, original=original)
         return replace(network, loaded=loaded)
     return network
 
