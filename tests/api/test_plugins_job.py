@@ -223,7 +223,7 @@ def test_what_is_registered_is_checked_with_the_rest(monkeypatch):
 def test_a_network_is_explained_and_checked():
     plugin()
     assert gradcheck(using(model={"input": [2]})).passed
-    assert "cube" in [node["op"] for node in explain(using()).nodes]
+    assert "cube" in [node.op for node in explain(using()).nodes]
 
 
 def test_an_error_of_a_plugin_later_on_is_not_ours(capsys):
