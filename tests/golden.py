@@ -158,7 +158,10 @@ def printed(words: list[str], folder: str = "no folder") -> Any:
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
         code = run(words)
-    return {"code": code, "out": timeless(json.loads(out.getvalue().replace(folder, "")))}
+    return {
+        "code": code,
+        "out": timeless(json.loads(out.getvalue().replace(folder, "").replace(str(CONFIGS.parent), ""))),
+    }
 
 
 def timeless(found: Any) -> Any:
