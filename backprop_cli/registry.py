@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from backprop_cli.errors import UsageError, did_you_mean
-from backprop_cli.translations import plain, translated_type
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -169,6 +168,8 @@ class Registry(Generic[T]):
         return f"unknown {self.kind} '{name}'" + (way or f"; known: {', '.join(self)}")
 
     def _translated(self, word: str) -> str:
+        from backprop_cli.translations import translated_type
+
         said = translated_type(self.kind, word, self)
         return f"; {said}" if said else ""
 
@@ -190,6 +191,8 @@ class Registry(Generic[T]):
 
     def same(self, word: str) -> str | None:
         """The type whose name is ``word`` without regard to case and underscores: ``LeakyReLU`` is leaky_relu."""
+        from backprop_cli.translations import plain
+
         return next((name for name in self if plain(name) == plain(word)), None)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import unicodedata
 
 # Controls except newline and tab, characters that reorder or hide text, line separators, and lone surrogates, which
 # cannot be encoded. The joiners U+200C and U+200D are left out: they are part of words and of emoji.
@@ -73,6 +72,8 @@ def columns(text: str) -> int:
 
 
 def _columns_of(char: str) -> int:
+    import unicodedata  # a large table, which a start without such characters does without
+
     if char == "\t":
         return 1
     if unicodedata.category(char) in ("Mn", "Me", "Cf"):

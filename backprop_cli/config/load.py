@@ -17,7 +17,6 @@ from backprop_cli.config.locate import Override, Source, in_file_order
 from backprop_cli.config.network_problems import Models, check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
-from backprop_cli.config.schema_problems import got, schema_problems
 from backprop_cli.errors import ConfigError, Problem, SettingError, TreePath, nearest
 from backprop_cli.nn.loss import ClassWeightError
 from backprop_cli.settings import NOT_UTF_8, Settings
@@ -141,6 +140,8 @@ def read_tree(text: str, label: str, overrides: Sequence[str] = ()) -> tuple[dic
         raise ConfigError([Problem((), "is empty", "it needs at least data, model and loss", file=label)])
     source = Source(label, text, composed.node)
     if not isinstance(tree, dict):
+        from backprop_cli.config.schema_problems import got
+
         reason = f"expected a mapping with the keys data, model and loss, got {got(tree)}"
         raise ConfigError([source.placed(Problem((), reason))])
     owners, problems = apply_overrides(tree, overrides)
@@ -160,6 +161,9 @@ def check_tree(
     try:
         settings = top.model_validate(tree)
     except ValidationError as error:
+        # The words for mistakes are four modules, which a start with a correct configuration does without.
+        from backprop_cli.config.schema_problems import schema_problems
+
         found += map(source.placed, schema_problems(error, top, tree))
     if found:
         raise ConfigError(in_file_order(found, overrides))
