@@ -10,10 +10,11 @@ import pytest
 import yaml
 from api_support import bp, run_of, start_bp, write_config
 
-from backprop_cli.api.generate import _Draw, generate
+from backprop_cli.api.generate import generate
 from backprop_cli.data.settings import TextSettings
 from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.errors import UsageError
+from backprop_cli.inspection.token_sampling import Sampler
 from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.token_reader import Stepwise, Windowed, reader
 
@@ -131,7 +132,7 @@ def test_text_is_written_as_it_is_drawn(run, capsys):
 
 @pytest.mark.parametrize(("tokens", "text"), [(2, "abc\n"), (4, "abcd\n")])
 def test_an_interrupted_text_ends_its_line(run, capsys, monkeypatch, tokens, text):
-    draw, drawn = _Draw.__call__, []
+    draw, drawn = Sampler.__call__, []
 
     def interrupted(self, outputs):
         if len(drawn) == tokens:
@@ -139,7 +140,7 @@ def test_an_interrupted_text_ends_its_line(run, capsys, monkeypatch, tokens, tex
         drawn.append(draw(self, outputs))
         return drawn[-1]
 
-    monkeypatch.setattr(_Draw, "__call__", interrupted)
+    monkeypatch.setattr(Sampler, "__call__", interrupted)
     assert bp("generate", checkpoint(run), "--prompt", "a", "--temperature", "0") == 130
     assert capsys.readouterr() == (text, "interrupted\n")
 
@@ -171,7 +172,7 @@ SCORES = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
 def draws(count=20_000, unknown=None, **options):
     vocabulary = ("a", "b", "c", "<unknown>" if unknown else "d")
     given = {"temperature": 1.0, "top_k": None, "rng": np.random.default_rng(0), **options}
-    draw = _Draw(Path("x"), Tokenizer(TextSettings(), vocabulary), **given)
+    draw = Sampler(Path("x"), Tokenizer(TextSettings(), vocabulary), **given)
     return np.bincount([draw(SCORES) for _ in range(count)], minlength=4) / count
 
 

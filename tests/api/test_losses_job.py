@@ -122,7 +122,7 @@ def test_scores_are_no_probabilities(capsys):
     assert result.metrics["test/accuracy"] > 0.6
     assert bp("predict", run, "flowers.csv", "--proba") == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "--proba: hinge predicts classes by scores, which are no probabilities; leave it out"
+        "--proba: hinge predicts scores of classes, not probabilities; leave it out"
     )
     assert bp("eval", run, "--require", "log_loss<=1") == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("--require 'log_loss<=1': unknown metric 'log_loss'")

@@ -84,7 +84,7 @@ def test_it_predicts_no_rows(config, capsys):
     assert bp("predict", run, "t.txt") == 2
     best = run / "checkpoints" / "best.safetensors"
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"predict: {best} goes on with texts, and predicts no rows; use: bp generate {best}"
+        f"predict: {best} is a text generator and cannot predict rows; use: bp generate {best}"
     )
 
 

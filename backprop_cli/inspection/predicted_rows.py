@@ -1,0 +1,119 @@
+"""Predictions of a network as named columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.nn.class_name import spelled
+from backprop_cli.nn.metric import Predictions
+from backprop_cli.session.trained_network import TrainedNetwork
+
+
+@dataclass(frozen=True)
+class PredictedRows:
+    """Predictions of some rows: a column for each target, and with ``--proba`` one for each class."""
+
+    predictions: dict[str, Array]
+    probabilities: dict[str, Array]
+
+
+def predicted_outputs(saved: TrainedNetwork, batches: Iterator[Array]) -> Iterator[Array]:
+    """Predictions batch by batch. No rows give one empty batch, which still has its columns."""
+    found = False
+    for outputs in saved.evaluator().predict(batches):
+        found = True
+        yield outputs
+    if not found:
+        yield np.empty((0, *saved.recipe.model.output_shape), saved.recipe.model.dtype)
+
+
+def predicted_rows(saved: TrainedNetwork, outputs: Array, proba: bool) -> PredictedRows:
+    """Outputs (rows, ...) as columns: numbers, names of classes, and with ``proba`` their probabilities."""
+    task, names = saved.recipe.loss.task, saved.recipe.loss.output_names(saved.transform.target_names)
+    if task.has_unit:
+        return PredictedRows({name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}, {})
+    labels = Predictions(task, outputs, outputs).labels
+    labels = labels if labels.ndim == 2 else labels[:, None]
+    classes = _classes(saved, labels.shape[1])
+    columns = _columns(() if task.has_positions else names, labels.shape[1])
+    found = {name: _named(labels[:, k], classes[k]) for k, name in enumerate(columns)}
+    if not proba:
+        return PredictedRows(found, {})
+    if task.is_multiclass:
+        return PredictedRows(found, {name: outputs[:, k] for k, name in enumerate(_distinct(classes[0]))})
+    if len(columns) == 1:
+        off, on = _distinct(classes[0])
+        return PredictedRows(found, {off: 1.0 - outputs[:, 0], on: outputs[:, 0]})
+    return PredictedRows(found, {name: outputs[:, k] for k, name in enumerate(names)})
+
+
+def _distinct(classes: Sequence[Any]) -> list[str]:
+    """A name for each class. If both the number 1 and the text "1" are classes, the text is quoted."""
+    texts = [spelled(name) for name in classes]
+    return [
+        json.dumps(text, ensure_ascii=False) if texts.count(text) > 1 and isinstance(name, str) else text
+        for name, text in zip(classes, texts, strict=True)
+    ]
+
+
+def _classes(saved: TrainedNetwork, columns: int) -> Sequence[Sequence[Any]]:
+    """Names of the labels of each column: numbers for an autoencoder's outputs and for numbered tokens."""
+    known = saved.transform.target.classes
+    if saved.recipe.loss.task.has_positions:
+        return (known[0] if known else range(saved.recipe.model.output_shape[-1]),) * columns
+    return known or ((0, 1),) * columns
+
+
+def labelled(rows: Iterator[PredictedRows], labels: Mapping[str, Sequence[str | None]]) -> Iterator[PredictedRows]:
+    """The rows with labels in their first columns: the file of each row, or its time and group."""
+    done = 0
+    for chunk in rows:
+        count = len(next(iter(chunk.predictions.values())))
+        names = _free(labels, [*chunk.predictions, *map(probability_column, chunk.probabilities), *_KEYS])
+        own = {name: _objects(texts[done : done + count]) for name, texts in zip(names, labels.values(), strict=True)}
+        yield PredictedRows({**own, **chunk.predictions}, chunk.probabilities)
+        done += count
+
+
+_KEYS = ("probability", "classes")
+"""Names of the probabilities in JSON lines and arrays."""
+
+
+def _free(names: Iterable[str], taken: Iterable[str]) -> list[str]:
+    """The names, with a ``_`` appended until they are free."""
+    used, found = set(taken), list[str]()
+    for name in names:
+        while name in used:
+            name += "_"
+        used.add(name)
+        found.append(name)
+    return found
+
+
+def _objects(values: Sequence[Any]) -> Array:
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out
+
+
+def _named(labels: Array, classes: Sequence[Any]) -> Array:
+    named: Array = _objects(list(classes))[labels]
+    return named
+
+
+def _columns(names: Sequence[str], width: int) -> list[str]:
+    """One prediction is called ``prediction``; several are ``prediction_<target>``."""
+    if width == 1:
+        return ["prediction"]
+    return [f"prediction_{names[k] if k < len(names) else k}" for k in range(width)]
+
+
+def probability_column(name: str) -> str:
+    """The column of a class's probabilities."""
+    return f"probability_{name}"
