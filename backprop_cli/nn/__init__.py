@@ -1,6 +1,6 @@
-"""Declared networks: what a layer, loss, optimizer, schedule, initializer or metric is, and how layers make a model.
+"""Declared networks: the contracts of layers, losses, optimizers, schedules, initializers and metrics, and their types.
 
-A type is a pydantic class (its fields are its keys in YAML, its docstring its manual page) in a file of its own, found
-by its registry. Nothing here knows files or loops, and nothing here differentiates: rules are written in ops of
-``autodiff``, and only initializers and metrics touch arrays.
+A type is a pydantic class: its fields are its keys in YAML, its docstring is its manual page. Registries find types by
+the names of their files. Nothing here reads files, trains or differentiates: rules are written in ops of ``autodiff``.
+Only initializers, metrics and ``draw`` of tasks and losses compute with arrays.
 """

@@ -16,7 +16,7 @@ class Activation(Settings):
     """kind of activation"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
-    """Settings that checks and tests build, beside those of the ``YAML:`` line."""
+    """Settings that checks and tests build, in addition to those of the ``YAML:`` line."""
 
     def apply(self, x: Value) -> Value:
         """``out = f(x)``, same shape as x."""

@@ -1,4 +1,4 @@
-"""The contract of an average: how much the newest parameters count in it."""
+"""The contract of an average over training: the weight of the newest parameters."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class StepEnd(NamedTuple):
 class Average(Settings):
     """``average <- average + share * (parameters - average)`` after each update.
 
-    The average is what is evaluated, compared and kept; training goes on from the parameters as they are. Buffers
-    (running statistics of batch_norm) are averaged as the parameters are: they are those of the networks averaged over,
-    which costs no pass over the data, and differ a little from those of the averaged network.
+    Evaluation, early stopping and checkpoints use the average; training continues from the parameters themselves.
+    Buffers (running statistics of batch_norm) are averaged with the same shares. That costs no pass over the data, and
+    differs a little from the statistics of the averaged network.
     """
 
     type: str
     """kind of average"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
-    """Settings that tests build beside those of the ``YAML:`` line."""
+    """Settings that tests build, in addition to those of the ``YAML:`` line."""
 
     def share(self, at: StepEnd) -> float | None:
-        """What the parameters count; 0: the average stays. None: it has not begun, and is the parameters."""
+        """Weight of the parameters; 0: the average stays. None: averaging has not begun, the parameters are used."""
         raise NotImplementedError
 
     def formula(self, history: Sequence[tuple[StepEnd, float]]) -> float:
-        """The average of one parameter after these updates, from its definition; ``bp gradcheck`` compares the two."""
+        """The average of one parameter by definition, which ``bp gradcheck`` compares with ``share``."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Names of classes and categories: numbers, texts, true and false, matched by how they are spelled."""
+"""Names of classes and categories: numbers, texts, true and false, matched by their spelling."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def named(text: str) -> str | int | float:
 
 
 _LONGEST = 300
-"""Most digits of an integer that becomes a number: longer ones exceed float64."""
+"""Most digits of a text that becomes an integer: longer ones exceed float64."""
 
 
 class Places:
@@ -61,14 +61,14 @@ class Places:
 
 
 def exact(name: Name) -> tuple[str, Any]:
-    """A key that is equal for equal names of one kind: the number 1 is neither the text ``'1'`` nor true."""
+    """A key that is equal for equal names of one kind; the number 1, the text ``'1'`` and true have different keys."""
     if isinstance(name, bool):
         return "boolean", name
     return ("text", name.strip()) if isinstance(name, str) else ("number", name)
 
 
 def _alike(name: Name) -> tuple[str, Any]:
-    """A key that is equal for names that files of different formats spell alike."""
+    """A key that is equal for names with the same spelling in files of different formats."""
     if not isinstance(name, str):
         return exact(name)
     text = name.strip()

@@ -208,10 +208,10 @@ class _Unrolled:
                 way_out = hint or "; it is the name of a layer above, and its parameter's"
                 reason = f"unknown layer '{target.rpartition('.')[0]}' of '{target}'{way_out}"
             elif owner[0] + owner[1] == full:
-                of_repeats = f"to share it among repeats name that of the first, {full}.{owner[2]}"
+                of_repeats = f"to share it among repeats, name the first one's: {full}.{owner[2]}"
                 reason = f"'{target}' is its own; {of_repeats if '.' in full else 'leave share out'}"
             else:
-                reason = f"'{owner[1]}' is below it; let {owner[1]} share that of {full}"
+                reason = f"'{owner[1]}' is below it; let {owner[1]} share the parameter of {full}"
             found.append(WiringError(path, "share", f"layer {full}: share: {reason}"))
         return found
 

@@ -1,4 +1,4 @@
-"""The contract of an initializer: how a parameter starts."""
+"""The contract of an initializer: the distribution that a parameter starts from."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class Initializer(Settings):
     """kind of initializer"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
-    """Settings that tests build beside those of the ``YAML:`` line."""
+    """Settings that tests build, in addition to those of the ``YAML:`` line."""
 
     def check(self, parameter: str, shape: tuple[int, ...]) -> None:
-        """Raise ShapeError for a shape that ``sample`` cannot fill; ``parameter`` is its name for the message."""
+        """Raise ShapeError for a shape that ``sample`` cannot fill; ``parameter`` names it in the message."""
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """A float64 array of ``shape``; the caller rounds it to the training precision."""
         raise NotImplementedError
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
-        """Mean and standard deviation of the draws by the source's formula: what ``bp gradcheck`` holds them to."""
+        """Mean and standard deviation by the source's formula; ``bp gradcheck`` compares them with those of draws."""
         raise NotImplementedError
 
 

@@ -18,15 +18,15 @@ from backprop_cli.settings import Many, Maybe, OneOrMany, Settings
 
 Params = Mapping[str, Value]
 Shared = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
-"""The full name of a parameter: of its layer, and its own."""
+"""The full name of a parameter: the layer's name, and its own."""
 
 
 @dataclass(frozen=True)
 class Param:
-    """A trainable array of a layer: its shape and how it starts.
+    """A trainable array of a layer: its shape and initializer.
 
-    ``fan_in`` and ``fan_out`` are the number of inputs and outputs a weight connects (for the initializer's scale);
-    ``regularized`` says whether l1 and l2 apply: to weights, not to biases.
+    ``fan_in`` and ``fan_out``: inputs and outputs that a weight connects, for the initializer's scale. ``regularized``:
+    whether l1 and l2 apply, as to weights but not to biases.
     """
 
     shape: tuple[int, ...]
@@ -36,21 +36,21 @@ class Param:
     regularized: bool = True
 
     def __post_init__(self) -> None:
-        # A plugin's default may be a name, which nobody has read.
+        # The default of a plugin's key may be a name, which pydantic does not validate.
         if not isinstance(self.initializer, Initializer):
             raise TypeError(f"expected an initializer such as Zeros(), got {self.initializer!r}")
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """An array of a layer that training updates without a gradient: its shape, and the number that it starts at."""
+    """An array of a layer that training updates without a gradient: its shape and starting value."""
 
     shape: tuple[int, ...]
     start: float = 0.0
 
 
 class Sample(NamedTuple):
-    """One way to build a layer, for checks and tests: its settings, and the shape of an example for every input."""
+    """A layer for checks and tests: its settings, and the shape of an example of each input."""
 
     settings: dict[str, Any]
     inputs: tuple[tuple[int, ...], ...]
@@ -62,14 +62,14 @@ class Layer(Settings):
     type: str
     """kind of layer"""
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    """its name; default: type and number, as in dense_1"""
+    """name of the layer; default: type and number, as in dense_1"""
     inputs: Annotated[Many[str], Field(min_length=1), OneOrMany()] | None = None
-    """names of the layers it reads (`input` is the example); default: the layer before it"""
+    """names of the layers that it reads (`input` is the example); default: the layer before it"""
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
     """Fewest and most inputs (None: any number)."""
     samples: ClassVar[tuple[Sample, ...]] = ()
-    """Settings and input shapes with which checks and tests build it."""
+    """Settings and input shapes that checks and tests build."""
     position_wise: ClassVar[bool] = False
     """Of a sequence (batch, positions, ...), the output at a position depends on the inputs at that position alone."""
     passes_on: ClassVar[bool] = False
@@ -97,20 +97,21 @@ class Layer(Settings):
         return {}
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
-        """Arrays of uniform random numbers in [0, 1) that the layer wants each training step, by name."""
+        """Arrays of uniform random numbers in [0, 1) that the layer reads in each training step, by name."""
         return {}
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """The layer's output. ``params`` holds parameters by name, in training the noise arrays, elsewhere the buffers.
+        """The layer's output.
 
-        A frozen layer (``trainable: false``) finds its buffers in training, too, and works with them as they are.
+        ``params`` holds the parameters by name, and also the noise arrays in training, the buffers otherwise. A frozen
+        layer (``trainable: false``) gets its buffers in training, too.
         """
         raise NotImplementedError
 
     def updates(self, params: Params, *x: Value) -> dict[str, Value]:
-        """New values of buffers after a training batch, by name; a buffer left out stays as it is.
+        """New values of buffers after a training batch, by name; buffers that are left out keep their values.
 
-        ``params`` holds parameters and buffers. What ``apply`` computes as well is computed once: equal values of a
+        ``params`` holds parameters and buffers. Values that ``apply`` also computes cost nothing: equal values of a
         program are merged.
         """
         return {}
@@ -122,21 +123,20 @@ class Layer(Settings):
 
     @property
     def is_bounded(self) -> bool:
-        """Whether it advances no further than over as many positions as an example has."""
+        """Whether it advances over at most as many positions as an example has."""
         return False
 
     def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
-        """Arrays that the layer keeps of earlier positions, by name, as ``advance`` needs them; they start at 0.
+        """Arrays that ``advance`` keeps of earlier positions, by name; they start at 0. None: it cannot advance.
 
-        None: it needs all positions at once. ``x``: the inputs at one position, (batch, 1, ...). ``context``: the most
-        positions it is asked for.
+        ``x``: the inputs at one position, (batch, 1, ...). ``context``: the largest number of positions.
         """
         return {} if self.position_wise else None
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
-        """The output at the next position, with what the layer has kept of those before, and the memory after it.
+        """The output at the next position, given the memory of earlier ones, and the new memory.
 
-        As the end of what ``apply`` makes of all positions so far, outside of training. ``x`` (batch, 1, ...).
+        It equals the last position of ``apply`` on all positions so far, outside of training. ``x`` (batch, 1, ...).
 
         Raises: UsageError for a layer that needs all positions at once.
         """
@@ -146,18 +146,18 @@ class Layer(Settings):
 
 
 class ParameterLayer(Layer):
-    """A layer that has parameters, and so the keys for what becomes of them."""
+    """A layer with parameters, and the keys that all such layers have."""
 
     trainable: bool = True
-    """whether training changes its parameters; false keeps them, and buffers, as they are"""
+    """whether training changes its parameters; false freezes them and the buffers"""
     share: Shared | Mapping[str, Shared] | None = None
-    """a parameter of a layer above (embedding_1.weight) in place of its own of that name; or several, by its names"""
+    """parameter of a layer above to use in place of its own of that name (embedding_1.weight); or several, by name"""
     regularization: RegularizationSettings | None = None
-    """penalties on its weights in place of the network's"""
+    """penalties on its weights, in place of the network's"""
 
 
 class WeightedLayer(ParameterLayer):
-    """A layer whose output is often given to an activation, and so has an ``activation`` key."""
+    """A layer with an ``activation`` key for a function of its output."""
 
     activation: Maybe[ActivationType] = None
     """function applied to the output"""

@@ -1,4 +1,4 @@
-"""How far to go along a direction: a step length that meets the strong Wolfe conditions."""
+"""A line search for a step length that meets the strong Wolfe conditions."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 DECREASE, CURVATURE = 1e-4, 0.9
-"""c1 and c2 of the Wolfe conditions, as Nocedal and Wright give them for quasi-Newton methods."""
+"""c1 and c2 of the Wolfe conditions: Nocedal and Wright's values for quasi-Newton methods."""
 _GROWTH = 1.1, 4.0
 """Least and greatest factor by which the step grows while it is too short."""
 _EDGE = 0.1
-"""Share of a bracket, at both of its ends, that an interpolated step keeps clear of."""
+"""Share of a bracket at either end that an interpolated step avoids."""
 
 
 class Trial(NamedTuple):
@@ -39,8 +39,9 @@ class WolfeSearch:
         """The latest evaluation."""
 
     def find(self, length: float) -> Trial | None:
-        """A step that meets the conditions, ``length`` tried first. Without evaluations left: the lowest that decreases
-        enough; None where there is none.
+        """A step that meets the conditions, starting from ``length``.
+
+        If evaluations run out: the lowest step with enough decrease, or None.
         """
         before = self._start
         while self._left:

@@ -179,8 +179,8 @@ def _check_tokens(nodes: Sequence[Node]) -> None:
     reading = [each.name for each in nodes if each.layer.vocabulary is not None and INPUT in each.inputs]
     for each in nodes:
         if each.layer.vocabulary is not None and each.inputs != (INPUT,):
-            reason = f"reads tokens, and only {INPUT!r} is that; put it first, or set inputs: {INPUT}"
+            reason = f"reads tokens, but only {INPUT!r} is tokens; put it first, or set inputs: {INPUT}"
             raise LayerShapeError(each.path, f"layer {each.name}", reason)
         if each.layer.vocabulary is None and reading and INPUT in each.inputs:
-            reason = f"reads numbers, and {INPUT!r} is tokens, because {reading[0]} reads it; read {reading[0]} instead"
+            reason = f"reads numbers, but {INPUT!r} is tokens, because {reading[0]} reads it; read {reading[0]} instead"
             raise LayerShapeError(each.path, f"layer {each.name}", reason)

@@ -26,9 +26,9 @@ LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False), FREE]
 class Optimizer(Settings):
     """``parameter <- parameter - learning_rate * direction``.
 
-    Updates are elementwise, so they run once on the flat vector of all parameters (of a group) whatever the depth; what
-    depends on a parameter's shape or norm is a second stage, ``shaped_direction``.
-    The learning rate of a step (after the schedule) is multiplied in by the training program.
+    Updates are elementwise: they run once on the flat vector of all parameters of a group, whatever the depth. If an
+    update depends on a parameter's shape or norm it has a second stage, ``shaped_direction``. The training program
+    multiplies by the learning rate of the step, after the schedule.
     """
 
     type: str
@@ -36,18 +36,18 @@ class Optimizer(Settings):
     learning_rate: LearningRate = 1e-3
     """step size before the schedule"""
     groups: Many[ParameterGroup] = ()
-    """parameters by name for which some keys are different: {parameters: "*.bias", learning_rate: ...}"""
+    """groups of parameters with other keys, by name: {parameters: "*.bias", learning_rate: ...}"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
-    """Settings that tests build beside those of the ``YAML:`` line."""
+    """Settings that tests build, in addition to those of the ``YAML:`` line."""
     slots: ClassVar[tuple[str, ...]] = ()
-    """Names of the arrays it remembers, each of the parameters' shape."""
+    """Names of the arrays that it keeps, each of the parameters' shape."""
     shaped: ClassVar[bool] = False
-    """Whether it has a second stage."""
+    """It has a second stage."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """A type's groups have its own keys."""
+        """Give the groups of a type its own keys."""
         super().__pydantic_init_subclass__(**kwargs)
         if "type" in cls.__annotations__:
             groups = copy.copy(cls.model_fields.pop("groups"))
@@ -56,7 +56,7 @@ class Optimizer(Settings):
 
     @model_validator(mode="after")
     def _groups_fit(self) -> Optimizer:
-        """What does not go together shows only where a group's keys are put beside the others."""
+        """Validate each group's keys together with the others: a validator may compare two keys."""
         for index, group in enumerate(self.groups):
             try:
                 type(self).model_validate({**dict(self), "groups": (), **group.changes()})
@@ -65,29 +65,29 @@ class Optimizer(Settings):
         return self
 
     def of(self, name: str, shape: tuple[int, ...]) -> Optimizer:
-        """What updates a parameter: itself, with the keys of the first group that has it; or whom it leaves it to."""
+        """The optimizer of a parameter: itself with the keys of the first group that matches, or its ``fallback``."""
         group = next((group for group in self.groups if matches(name, group.parameters)), None)
         changes: dict[str, Any] = {} if group is None else group.changes()
-        return self.model_copy(update={"groups": (), **changes}).deputy(name, shape)
+        return self.model_copy(update={"groups": (), **changes}).for_parameter(name, shape)
 
-    def deputy(self, name: str, shape: tuple[int, ...]) -> Optimizer:
-        """Who updates a parameter: itself, unless it is only for some."""
+    def for_parameter(self, name: str, shape: tuple[int, ...]) -> Optimizer:
+        """The optimizer that updates a parameter: itself, unless it only suits some."""
         return self
 
     def patterns(self) -> dict[tuple[str | int, ...], tuple[str, ...]]:
-        """The patterns of names in it, by the path of the key they are under; each is to match a parameter."""
+        """Patterns of parameters' names, by the path of their key; each must match a parameter."""
         return {("groups", index, "parameters"): group.parameters for index, group in enumerate(self.groups)}
 
     def slot_names(self) -> tuple[str, ...]:
-        """The slots these settings need; all start at 0 unless ``slot_start`` says otherwise."""
+        """Slots that these settings need; they start at ``slot_start``."""
         return self.slots
 
     def slot_start(self, name: str) -> float:
-        """The value a slot is filled with before step 1."""
+        """The value of a slot before step 1."""
         return 0.0
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Per-step constants; ``step`` counts from 1. The same keys at every step."""
+        """Constants of a step, with the same keys at every step; ``step`` counts from 1."""
         return {}
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
@@ -95,26 +95,26 @@ class Optimizer(Settings):
         raise NotImplementedError
 
     def shaped_direction(self, direction: Value, parameter: Value) -> Value:
-        """The second stage, where ``shaped``: one parameter's direction, from that of ``update``; in its own shape."""
+        """The second stage, if ``shaped``: the direction of one parameter, in its shape, from the one of ``update``."""
         raise NotImplementedError
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
-        """``update`` for one parameter in plain numbers, line by line as the source has it; ``step`` counts from 1.
+        """``update`` of one number, written line by line as in the source; ``step`` counts from 1.
 
-        ``bp gradcheck`` holds ``scalars`` and ``update`` to it.
+        ``bp gradcheck`` compares ``scalars`` and ``update`` with it.
         """
         raise NotImplementedError
 
     def shaped_formula(self, direction: Array, parameter: Array) -> Array:
-        """``shaped_direction`` in NumPy, line by line as the source has it."""
+        """``shaped_direction`` in NumPy, written line by line as in the source."""
         raise NotImplementedError
 
 
 class FullBatch(Optimizer):
-    """A method that asks for loss and gradient of the whole train split as often as it likes.
+    """A method that evaluates loss and gradient of the whole train split several times in each update.
 
-    What it remembers are the last ``history`` steps and the changes of the gradient along them. The loop around it is
-    ``training.full_batch``; ``update`` and its like are not used.
+    It keeps the last ``history`` steps and the changes of the gradient along them. ``training.full_batch`` runs it;
+    ``update`` is not used.
     """
 
     history: int
@@ -122,21 +122,21 @@ class FullBatch(Optimizer):
     tolerance: float
 
     def slot_names(self) -> tuple[str, ...]:
-        """The gradient where the parameters are, and rings of steps and of changes."""
+        """The gradient at the parameters, and ring buffers of steps and of changes."""
         numbers = range(self.history)
         return ("gradient", *(f"step_{k}" for k in numbers), *(f"change_{k}" for k in numbers))
 
     def direction(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
-        """The direction to step against, from what is remembered, oldest first. Flat vectors, all (size,)."""
+        """The direction to step against, from past steps and changes, oldest first. Flat vectors, all (size,)."""
         raise NotImplementedError
 
     def direction_formula(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
-        """The same by another formula, which ``bp gradcheck`` holds it to."""
+        """``direction`` by another formula, which ``bp gradcheck`` compares with it."""
         raise NotImplementedError
 
 
 def _within(error: ValidationError, path: tuple[str | int, ...]) -> ValidationError:
-    """The same errors further in: only the types' own rules are broken by keys that are right one by one."""
+    """The errors with ``path`` in front. Single keys are valid, so these come from validators of whole types."""
     found = [
         InitErrorDetails(
             type=refusal(each["msg"]),

@@ -1,4 +1,4 @@
-"""Parameters picked by name, and what an optimizer does otherwise with them."""
+"""Groups of parameters, chosen by name, with keys of the optimizer of their own."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from backprop_cli.settings import Many, OneOrMany, Settings
 
 Pattern = Annotated[str, Field(min_length=1)]
 Patterns = Annotated[Many[Pattern], OneOrMany()]
-"""Names of parameters, in which ``*`` stands for anything, dots included: ``*.bias``, ``embedding_*``."""
+"""Names of parameters with ``*`` for any text, including dots: ``*.bias``, ``embedding_*``."""
 
 
 class ParameterGroup(Settings):
-    """Some parameters, and the keys of the optimizer that are different for them."""
+    """Parameters, and the keys of the optimizer that differ for them."""
 
     parameters: Annotated[Many[Pattern], Field(min_length=1), OneOrMany()]
-    """their names, with * for anything, as *.bias; a parameter is of the first group that has it"""
+    """names of parameters, with * for any text, as *.bias; a parameter belongs to the first group that matches"""
 
     def changes(self) -> dict[str, Any]:
-        """The keys that are given."""
+        """The given keys and their values."""
         return {key: getattr(self, key) for key in self.model_fields_set if key != "parameters"}
 
     @model_serializer(mode="wrap")
@@ -38,12 +38,12 @@ class ParameterGroup(Settings):
         described = super().__get_pydantic_json_schema__(schema, handler)
         for key, described_key in handler.resolve_ref_schema(described).get("properties", {}).items():
             if key != "parameters":
-                described_key.pop("default", None)  # what is not given is as the optimizer has it
+                described_key.pop("default", None)  # a key that is not given has the optimizer's value
         return described
 
 
 def group_of(owner: type[Settings], but: Iterable[str]) -> type[ParameterGroup]:
-    """The class of groups whose keys are those of ``owner``, none of them required; ``but``: without these."""
+    """A class of groups with the keys of ``owner``, none of them required, without those in ``but``."""
     fields = {key: _optional(field) for key, field in owner.model_fields.items() if key not in but}
     made: type[ParameterGroup] = create_model(
         f"{owner.__name__}Group",
@@ -56,19 +56,19 @@ def group_of(owner: type[Settings], but: Iterable[str]) -> type[ParameterGroup]:
 
 
 def _optional(field: FieldInfo) -> FieldInfo:
-    """The same without a value of its own: None says that it is not given; it cannot be written."""
+    """The field with a default of None, which means that it is not given, and cannot be written."""
     found = copy.copy(field)
     found.default, found.default_factory = None, None
     return found
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether one of the patterns is that of a name."""
+    """Whether a pattern matches the name."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def near_pattern(pattern: str, names: Iterable[str]) -> str:
-    """``"; did you mean '*.bias'?"`` for the nearest pattern that matches, else what the parameters are called."""
+    """``"; did you mean '*.bias'?"`` for the nearest pattern that matches, else the names of the parameters."""
     names = list(names)
     known: Mapping[str, None] = dict.fromkeys(
         candidate for name in names for candidate in (name, *_patterns_of(*name.rsplit(".", 1)))
@@ -77,7 +77,7 @@ def near_pattern(pattern: str, names: Iterable[str]) -> str:
 
 
 def first_names(names: Sequence[str], most: int = 8) -> str:
-    """The names that a message has room for, and how many more there are."""
+    """The first names, and the number of further ones, for a message."""
     return ", ".join(names[:most]) + (f", and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -15,5 +15,5 @@ class RegularizationSettings(Settings):
 
     @property
     def is_on(self) -> bool:
-        """Whether it penalizes anything."""
+        """Whether it adds a penalty."""
         return self.l1 > 0 or self.l2 > 0

@@ -1,4 +1,4 @@
-"""The contract of a schedule: what the learning rate is multiplied by at a step."""
+"""The contract of a schedule: a factor of the learning rate at each step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
 Factor = Annotated[float, Field(gt=0, le=1)]
-"""What the learning rate is multiplied by at a drop."""
-"""A share of the learning rate."""
+"""Factor of the learning rate at a drop."""
 
 
 class Clock(NamedTuple):
-    """Where training is: ``step`` and ``epoch`` count from 1; ``total_steps`` is the planned length."""
+    """The progress of training: ``step`` and ``epoch`` count from 1; ``total_steps`` is the planned length."""
 
     step: int
     epoch: int
@@ -25,15 +24,15 @@ class Clock(NamedTuple):
 
     @property
     def progress(self) -> float:
-        """Share of the planned steps that are done before this one, in [0, 1]."""
+        """Share of the planned steps before this one, in [0, 1]."""
         return min(1.0, (self.step - 1) / max(1, self.total_steps))
 
 
 class Schedule(Settings):
     """``learning_rate(step) = optimizer.learning_rate * warmup(step) * scale(step)``.
 
-    ``warmup(step) = min(1, step / warmup_steps)``. What a schedule has seen (plateau's monitored values) is a
-    plain dict that the caller keeps and that goes into the checkpoint.
+    ``warmup(step) = min(1, step / warmup_steps)``. The state of a schedule (plateau's best value) is a plain dict that
+    the caller keeps and that checkpoints store.
     """
 
     type: str
@@ -42,24 +41,24 @@ class Schedule(Settings):
     """steps over which the learning rate rises linearly from 0"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
-    """Settings that tests build beside those of the ``YAML:`` line."""
+    """Settings that tests build, in addition to those of the ``YAML:`` line."""
     by_epoch: ClassVar[bool] = False
-    """Whether ``scale`` changes from epoch to epoch only: then it is asked for once an epoch, not at every step."""
+    """``scale`` changes only between epochs, so it is computed once an epoch, not at every step."""
 
     def start(self) -> dict[str, float]:
         """The state before the first step."""
         return {}
 
     def observe(self, state: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
-        """The state after an epoch with these metrics (``validation/loss``, ...); JSON can hold it."""
+        """The state after an epoch with these metrics (``validation/loss``, ...), as JSON values."""
         return dict(state)
 
     def anew(self, state: Mapping[str, float]) -> dict[str, float]:
-        """The state that follows ``state`` when another quantity is monitored."""
+        """The state to continue with when another metric is monitored."""
         return self.start()
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """The multiplier without the warm-up; 1 leaves the learning rate as it is."""
+        """The factor of the learning rate without the warm-up."""
         raise NotImplementedError
 
     def multiplier(self, clock: Clock, state: Mapping[str, float]) -> float:

@@ -1,4 +1,4 @@
-"""Names that layers give and read, scope by scope: the network's own, and that of each block."""
+"""Names of layers and of their inputs, and errors in them. The network is a scope, and so is each block."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
 
 INPUT = "input"
-"""The name under which layers read the example itself; in a block, what the block reads."""
+"""The name of the example as an input; in a block, of the block's input."""
 
 LayerPath = tuple[str | int, ...]
-"""Where a layer is declared, from ``model`` on: ``("layers", 2, "layers", 0)``."""
+"""Where a layer is declared, below ``model``: ``("layers", 2, "layers", 0)``."""
 
 
 class WiringError(UsageError):
@@ -27,7 +27,7 @@ class WiringError(UsageError):
 
 
 def layer_names(layers: Sequence[Layer]) -> list[str]:
-    """Given names, or type and number among its type: ``dense_1``."""
+    """Names of layers: as given, or type and number within the type: ``dense_1``."""
     counts: Counter[str] = Counter()
     names = []
     for layer in layers:
@@ -38,9 +38,10 @@ def layer_names(layers: Sequence[Layer]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Scope:
-    """Layers that know each other by name. ``above``: names of the scopes around it that its layers may read.
+    """Layers that can read each other by name: of a network, or of a block.
 
-    ``around``: the names of the blocks it is in, the innermost last.
+    ``above``: names of layers in outer scopes that its layers may read. ``around``: names of the blocks around it,
+    the innermost last.
     """
 
     layers: Sequence[Layer]
@@ -51,7 +52,7 @@ class Scope:
 
     @cached_property
     def names(self) -> list[str]:
-        """Of its layers."""
+        """Names of its layers."""
         return layer_names(self.layers)
 
     def place(self, index: int) -> LayerPath:
@@ -59,16 +60,16 @@ class Scope:
         return (*self.path, "layers", index)
 
     def title(self, index: int) -> str:
-        """What messages call a layer."""
+        """The name of a layer in messages."""
         return f"layer {'.'.join((*self.around, self.names[index]))}"
 
     def sources(self, index: int) -> Sequence[str]:
-        """What a layer reads: as it says, or the layer before it."""
+        """Names that a layer reads: its ``inputs``, or the layer before it."""
         return self.layers[index].inputs or (INPUT if index == 0 else self.names[index - 1],)
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """The first layer of each name."""
+        """Index of the first layer with each name."""
         return {name: index for index, name in reversed(list(enumerate(self.names)))}
 
     def can_read(self, index: int, source: str) -> bool:
@@ -76,7 +77,7 @@ class Scope:
         return source == INPUT or self.places.get(source, index) < index or source in self.above
 
     def readable(self, index: int) -> list[str]:
-        """What a layer may read, the nearest first where names are equal."""
+        """Names that a layer may read."""
         return list(dict.fromkeys([INPUT, *self.names[:index], *self.above]))
 
     def inner(self, index: int, block: Block) -> Scope:
@@ -85,14 +86,14 @@ class Scope:
         return Scope(block.layers, self.place(index), above, (*self.around, self.names[index]), block.residual)
 
     def all(self) -> Iterator[Scope]:
-        """Itself, and those of the blocks in it."""
+        """The scope itself, and the scopes of all blocks in it."""
         yield self
         for index, layer in enumerate(self.layers):
             if isinstance(layer, Block):
                 yield from self.inner(index, layer).all()
 
     def reads(self, index: int) -> set[str]:
-        """What a layer reads; of a block also what its layers read from outside."""
+        """Names that a layer reads; for a block also those that its layers read outside of it."""
         layer = self.layers[index]
         found = set(self.sources(index))
         if not isinstance(layer, Block):
@@ -102,11 +103,11 @@ class Scope:
 
 
 def scope_errors(layers: Sequence[Layer]) -> list[WiringError]:
-    """Everything that does not connect: no layers, names and inputs that do not fit, a layer that nothing reads."""
+    """Everything that does not connect: no layers, unfitting names and inputs, a layer that no other reads."""
     if not layers:
         return [WiringError(("layers", 0), "layers", "the model has no layers")]
     scopes = list(Scope(layers).all())
-    # Inputs mean nothing while names are wrong; an input misspelt leaves the layer it meant unread.
+    # Wrong names make inputs meaningless, and a misspelt input leaves the intended layer unread.
     for find in (_name_errors, _input_errors, _unread):
         errors = [error for scope in scopes for error in find(scope)]
         if errors:
@@ -118,8 +119,8 @@ def _name_errors(scope: Scope) -> Iterator[WiringError]:
     places: dict[str, int] = {}
     for index, name in enumerate(scope.names):
         if name == INPUT:
-            of = f"what {scope.around[-1]} reads" if scope.around else "the example"
-            yield WiringError(scope.place(index), "name", f"layer name 'input' is that of {of}; choose another")
+            of = f"the input of {scope.around[-1]}" if scope.around else "the example"
+            yield WiringError(scope.place(index), "name", f"layer name 'input' stands for {of}; choose another")
         elif name in places:
             both = f"layers[{places[name]}] and layers[{index}]"
             within = f" of {scope.around[-1]}" if scope.around else ""
@@ -129,15 +130,15 @@ def _name_errors(scope: Scope) -> Iterator[WiringError]:
 
 
 _MOST_EXPLAINED = 20
-"""Most layers of a scope whose wrong inputs are explained: each takes a search of all other layers."""
+"""Most layers whose wrong inputs are explained: each explanation searches all other layers."""
 
 
 def _input_errors(scope: Scope) -> Iterator[WiringError]:
-    told = 0
+    explained = 0
     for index in range(len(scope.layers)):
-        explain = _source_fault if told < _MOST_EXPLAINED else _unknown_source
+        explain = _source_fault if explained < _MOST_EXPLAINED else _unknown_source
         reasons = [explain(scope, index, s) for s in scope.sources(index) if not scope.can_read(index, s)]
-        told += bool(reasons)
+        explained += bool(reasons)
         faults: list[str | None] = [f"inputs: {reason}" for reason in reasons]
         for fault in faults or [_arity_fault(scope, index)]:
             if fault:
@@ -145,7 +146,7 @@ def _input_errors(scope: Scope) -> Iterator[WiringError]:
 
 
 def _unknown_source(_scope: Scope, _index: int, source: str) -> str:
-    return f"'{source}' is no layer above it"
+    return f"'{source}' is not a layer above it"
 
 
 def _source_fault(scope: Scope, index: int, source: str) -> str:
@@ -157,16 +158,16 @@ def _source_fault(scope: Scope, index: int, source: str) -> str:
             return f"the layers read each other in a circle: {' -> '.join(circle)}; a layer reads the layers above it"
         return f"'{source}' is below it; a layer reads the layers above it"
     if source in scope.around:
-        return f"'{source}' is a block that it is in; what the block reads is called '{INPUT}' here"
+        return f"'{source}' is a block that it is in; the input of the block is called '{INPUT}' here"
     block = _block_with(scope, source)
     if block is not None:
-        return f"'{source}' is inside {block}; what {block} puts out is read by its name: {block}"
+        return f"'{source}' is inside {block}; to read the output of {block}, use its name: {block}"
     readable = scope.readable(index)
     return f"unknown layer '{source}'" + (did_you_mean(source, readable) or f"; known: {listing(readable, 20)}")
 
 
 def _block_with(scope: Scope, source: str) -> str | None:
-    """The block of this scope that a layer is in: by its own name, or its full one (``block_1.2.dense_1``)."""
+    """The block of this scope that holds a layer with this name, or full name (``block_1.2.dense_1``)."""
     first, _, rest = source.partition(".")
     wanted = source.rpartition(".")[2]
     for index, (name, layer) in enumerate(zip(scope.names, scope.layers, strict=True)):
@@ -178,7 +179,7 @@ def _block_with(scope: Scope, source: str) -> str | None:
 
 
 def _circle(scope: Scope, first: int, last: int) -> list[str]:
-    """The way of what a layer makes, through layers below, to the one that it reads itself; empty if there is none."""
+    """Path from the output of layer ``first`` back to its input ``last`` (a cycle); [] if none."""
     way = {first: [scope.names[first]]}
     for index in range(first + 1, last + 1):
         found = (way[k] for k, name in enumerate(scope.names[:index]) if k in way and name in scope.reads(index))
@@ -199,12 +200,12 @@ def _arity_fault(scope: Scope, index: int) -> str | None:
 
 
 def _unread(scope: Scope) -> Iterator[WiringError]:
-    """A layer whose output goes nowhere would have weights that never learn."""
+    """Errors of layers whose output nothing reads: their weights would never learn."""
     read = set[str]().union(*(scope.reads(index) for index in range(len(scope.layers))))
     for index, name in enumerate(scope.names[:-1]):
         if name not in read:
             reason = "no layer reads it; name it in the inputs of a layer below, or remove it"
             yield WiringError(scope.place(index), "inputs", f"{scope.title(index)}: {reason}")
     if scope.around and not scope.is_residual and INPUT not in read:
-        reason = f"none of its layers reads '{INPUT}', which is what the block reads"
+        reason = f"none of its layers reads '{INPUT}', the input of the block"
         yield WiringError(scope.path, "layers", f"layer {'.'.join(scope.around)}: {reason}")

@@ -1,4 +1,4 @@
-"""Tasks: what the targets of a network are, and all that follows from it."""
+"""Tasks: the kinds of targets, and all that follows from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes of a network's layers, found by tracing each of them once; and why a layer cannot stand where it does."""
+"""Shapes of a network's layers, found by tracing each of them once, with errors in the user's terms."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def _penalty_fault(node: Node) -> tuple[str, str] | None:
         return None
     if node.shares:
         shared = ", ".join(node.shares.values())
-        return "regularization", f"penalties are on weights of its own, and it has {shared}; set it there"
-    return "regularization", "penalties are on weights, not on biases or norms; it has no such weights"
+        return "regularization", f"penalties apply to its own weights, but it shares {shared}; set it there"
+    return "regularization", "penalties apply to weights, not to biases or norms; it has no such weights"
 
 
 def _in_users_terms(node: Node, error: ShapeError) -> LayerShapeError:

@@ -53,7 +53,7 @@ def test_arrows_that_do_not_connect_are_all_told_at_once():
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.layers.2.name=input", "layer name 'input' is that of the example; choose another"),
+        ("model.layers.2.name=input", "layer name 'input' stands for the example; choose another"),
         (
             "model.layers.2.name=dense_1",
             "layer name 'dense_1' is used twice, by layers[0] and layers[2]; choose another",

@@ -76,8 +76,8 @@ def test_what_is_not_trained_is_in_no_group():
         (
             "{momentum: 0.5}",
             "sgd",
-            "digits.yaml:14:7: optimizer.groups[0].parameters: required, but not given: their names, with * for "
-            "anything, as *.bias; a parameter is of the first group that has it",
+            "digits.yaml:14:7: optimizer.groups[0].parameters: required, but not given: names of parameters, with * "
+            "for any text, as *.bias; a parameter belongs to the first group that matches",
         ),
         (
             "{parameters: '*', fallback: {type: adam, epsilo: 0.5}}",

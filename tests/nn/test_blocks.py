@@ -134,25 +134,25 @@ def test_noise_of_a_residual_block_goes_to_its_layer():
             [block(D, block({**D, "inputs": "b"}, name="c"), name="b")],
             ("layers", 0, "layers", 1, "layers", 0),
             "inputs",
-            "layer b.c.dense_1: inputs: 'b' is a block that it is in; what the block reads is called 'input' here",
+            "layer b.c.dense_1: inputs: 'b' is a block that it is in; the input of the block is called 'input' here",
         ),
         (
             [block(D, D, D, name="b"), {"type": "add", "inputs": ["b", "dense_2"]}],
             ("layers", 1),
             "inputs",
-            "layer add_1: inputs: 'dense_2' is inside b; what b puts out is read by its name: b",
+            "layer add_1: inputs: 'dense_2' is inside b; to read the output of b, use its name: b",
         ),
         (
             [block(block(D, name="c"), repeat=2, name="b"), {"type": "add", "inputs": ["b", "b.2.c.1.dense_1"]}],
             ("layers", 1),
             "inputs",
-            "layer add_1: inputs: 'b.2.c.1.dense_1' is inside b; what b puts out is read by its name: b",
+            "layer add_1: inputs: 'b.2.c.1.dense_1' is inside b; to read the output of b, use its name: b",
         ),
         (
             [block(D, repeat=2, name="b"), block(D, name="c"), {"type": "add", "inputs": ["b.1", "c"]}],
             ("layers", 2),
             "inputs",
-            "layer add_1: inputs: 'b.1' is inside b; what b puts out is read by its name: b",
+            "layer add_1: inputs: 'b.1' is inside b; to read the output of b, use its name: b",
         ),
         (
             [block(D, {"type": "add", "inputs": ["dense_1", "dense_2"]}, {**D, "inputs": "add_1"}, name="b")],
@@ -180,7 +180,7 @@ def test_noise_of_a_residual_block_goes_to_its_layer():
             [block({**D, "name": "input"}, name="b")],
             ("layers", 0, "layers", 0),
             "name",
-            "layer name 'input' is that of what b reads; choose another",
+            "layer name 'input' stands for the input of b; choose another",
         ),
         (
             [block(D, {**D, "inputs": "input"}, name="b")],
@@ -192,7 +192,7 @@ def test_noise_of_a_residual_block_goes_to_its_layer():
             [{**D, "name": "stem"}, block({**D, "inputs": "stem"}, name="b", inputs="input")],
             ("layers", 1),
             "layers",
-            "layer b: none of its layers reads 'input', which is what the block reads",
+            "layer b: none of its layers reads 'input', the input of the block",
         ),
         (
             [D, block(D, inputs=["dense_1", "input"])],

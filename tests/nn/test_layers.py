@@ -344,7 +344,7 @@ def test_shapes_that_do_not_fit(settings, shapes, text):
         (
             {"type": "reshape", "shape": [0, 2]},
             ("shape", 0),
-            "must be greater than 0, or -1 for what is left, got 0",
+            "must be greater than 0, or -1 for the rest, got 0",
         ),
         (
             {"type": "reshape", "shape": [-1, 2, -1]},

@@ -242,7 +242,7 @@ D = {"type": "dense", "units": 2}
             "name",
             "layer name 'dense_2' is used twice, by layers[0] and layers[1]; choose another",
         ),
-        ([{**D, "name": "input"}], 0, "name", "layer name 'input' is that of the example; choose another"),
+        ([{**D, "name": "input"}], 0, "name", "layer name 'input' stands for the example; choose another"),
         (
             [D, {**D, "inputs": "input"}],
             0,
@@ -298,7 +298,7 @@ def test_all_wiring_errors_at_once():
             [{"type": "dense", "units": 3}, {"type": "embedding", "tokens": 5, "width": 2}],
             (6,),
             1,
-            "layer embedding_1: reads tokens, and only 'input' is that; put it first, or set inputs: input",
+            "layer embedding_1: reads tokens, but only 'input' is tokens; put it first, or set inputs: input",
         ),
         (
             [
@@ -308,7 +308,7 @@ def test_all_wiring_errors_at_once():
             ],
             (6,),
             2,
-            "layer concat_1: reads numbers, and 'input' is tokens, because embedding_1 reads it; "
+            "layer concat_1: reads numbers, but 'input' is tokens, because embedding_1 reads it; "
             "read embedding_1 instead",
         ),
     ],

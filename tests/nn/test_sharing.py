@@ -101,7 +101,7 @@ def test_sharing_within_a_repeat_is_by_the_members_name():
         (
             [{**D, "share": "dense_2.weight"}, D],
             ("layers", 0),
-            "layer dense_1: share: 'dense_2' is below it; let dense_2 share that of dense_1",
+            "layer dense_1: share: 'dense_2' is below it; let dense_2 share the parameter of dense_1",
         ),
         (
             [D, {**D, "share": "embedding.weight"}],
@@ -112,8 +112,8 @@ def test_sharing_within_a_repeat_is_by_the_members_name():
         (
             [{"type": "block", "repeat": 2, "layers": [{**D, "share": "dense_1.weight"}]}],
             ("layers", 0, "layers", 0),
-            "layer block_1.1.dense_1: share: 'dense_1.weight' is its own; to share it among repeats name that of the "
-            "first, block_1.1.dense_1.weight",
+            "layer block_1.1.dense_1: share: 'dense_1.weight' is its own; to share it among repeats, name the first "
+            "one's: block_1.1.dense_1.weight",
         ),
     ],
 )
@@ -152,14 +152,14 @@ def test_a_layer_of_all_repeats_is_told_once():
         (
             [{"type": "batch_norm", "regularization": {"l2": 0.1}}],
             ("layers", 0, "regularization"),
-            "layer batch_norm_1: regularization: penalties are on weights, not on biases or norms; it has no "
-            "such weights",
+            "layer batch_norm_1: regularization: penalties apply to weights, not to biases or norms; it has "
+            "no such weights",
         ),
         (
             [D, {**D, "share": "dense_1.weight", "regularization": {"l2": 0.1}}],
             ("layers", 1, "regularization"),
-            "layer dense_2: regularization: penalties are on weights of its own, and it has dense_1.weight; set it "
-            "there",
+            "layer dense_2: regularization: penalties apply to its own weights, but it shares dense_1.weight; "
+            "set it there",
         ),
     ],
 )

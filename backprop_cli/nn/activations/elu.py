@@ -13,7 +13,7 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 def elu(x: Value, alpha: float) -> Value:
     """``x where x > 0, else alpha * (exp(x) - 1)``; the derivative at 0 is ``alpha``."""
     positive = greater(x, 0.0)
-    # The exponential never sees a positive number: where multiplies the branch not taken by 0, and 0 * inf is NaN.
+    # The exponential never sees a positive number: backward multiplies the other branch by 0, and 0 * inf is NaN.
     negative = expm1(where(positive, 0.0, x))
     return where(positive, x, negative if alpha == 1 else alpha * negative)
 
@@ -29,10 +29,9 @@ class Elu(Activation):
 
     type: Literal["elu"] = "elu"
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """minus the value it approaches far below 0"""
+    """the output approaches minus this far below 0"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"alpha": 0.5})
 
     def apply(self, x: Value) -> Value:
-        """``x`` above 0, ``alpha * expm1(x)`` elsewhere."""
         return elu(x, self.alpha)

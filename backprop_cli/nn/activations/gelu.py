@@ -13,8 +13,8 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 class Gelu(Activation):
     """``out = x * Phi(x)`` with the normal distribution function ``Phi(x) = (1 + erf(x / sqrt(2))) / 2``.
 
-    With ``approximate: tanh``, ``Phi(x) = (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2``. Below 0 Phi is a
-    difference from 1, as in PyTorch: both have an absolute error of 2e-6 in float32, not a relative one.
+    With ``approximate: tanh``, ``Phi(x) = (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2``. As in PyTorch,
+    Phi below 0 is computed as a difference from 1: its error in float32 is 2e-6 absolute, not relative.
 
     Shapes: x any -> out as x
     YAML:   {type: gelu, approximate: tanh}
@@ -28,7 +28,6 @@ class Gelu(Activation):
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"approximate": "tanh"})
 
     def apply(self, x: Value) -> Value:
-        """``x * Phi(x)``."""
         if self.approximate == "none":
             return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
         # Beyond 10 tanh is exactly 1 or -1; clipped, its argument and derivative cannot overflow.

@@ -1,4 +1,4 @@
-"""The identity: no activation, said aloud."""
+"""The identity: no activation, written explicitly."""
 
 from __future__ import annotations
 
@@ -19,5 +19,4 @@ class Identity(Activation):
     type: Literal["identity"] = "identity"
 
     def apply(self, x: Value) -> Value:
-        """The input itself."""
         return x

@@ -1,4 +1,4 @@
-"""The rectifier that leaks."""
+"""The leaky rectifier."""
 
 from __future__ import annotations
 
@@ -26,5 +26,4 @@ class LeakyRelu(Activation):
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"negative_slope": 0.3})
 
     def apply(self, x: Value) -> Value:
-        """``x`` above 0, ``negative_slope * x`` elsewhere."""
         return where(greater(x, 0.0), x, self.negative_slope * x)

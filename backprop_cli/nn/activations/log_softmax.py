@@ -1,4 +1,4 @@
-"""Scores to log-probabilities."""
+"""Logits to log-probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 class LogSoftmax(Activation):
     """``out[..., j] = x[..., j] - log sum_k exp(x[..., k])`` over the last axis.
 
-    Its softmax is that of x, so cross_entropy after it is as without it.
+    ``softmax(out) = softmax(x)``, so cross_entropy after it is the same as without it.
 
     Shapes: x (batch, ..., classes) -> out as x
     YAML:   log_softmax
@@ -22,5 +22,4 @@ class LogSoftmax(Activation):
     type: Literal["log_softmax"] = "log_softmax"
 
     def apply(self, x: Value) -> Value:
-        """Log-probabilities (nats) over the last axis."""
         return autodiff.log_softmax(x)

@@ -21,5 +21,4 @@ class Relu(Activation):
     type: Literal["relu"] = "relu"
 
     def apply(self, x: Value) -> Value:
-        """``max(x, 0)``."""
         return autodiff.relu(x)

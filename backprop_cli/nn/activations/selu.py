@@ -27,5 +27,4 @@ class Selu(Activation):
     type: Literal["selu"] = "selu"
 
     def apply(self, x: Value) -> Value:
-        """``scale * elu(x, alpha)``."""
         return SCALE * elu(x, ALPHA)

@@ -13,8 +13,8 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 class Sigmoid(Activation):
     """``out = 1 / (1 + exp(-x))``, in (0, 1).
 
-    The derivative is ``out * (1 - out)``, as in PyTorch: in float32 it has an absolute error of 1e-7, and a large
-    relative one far above 0.
+    The derivative is ``out * (1 - out)``, as in PyTorch: in float32 its absolute error is 1e-7, and its relative
+    error is large far above 0.
 
     Shapes: x any -> out as x
     YAML:   sigmoid
@@ -23,5 +23,4 @@ class Sigmoid(Activation):
     type: Literal["sigmoid"] = "sigmoid"
 
     def apply(self, x: Value) -> Value:
-        """``1 / (1 + exp(-x))``, without overflow for any finite x."""
         return autodiff.sigmoid(x)

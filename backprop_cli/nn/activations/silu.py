@@ -20,5 +20,4 @@ class Silu(Activation):
     type: Literal["silu"] = "silu"
 
     def apply(self, x: Value) -> Value:
-        """``x * sigmoid(x)``."""
         return x * sigmoid(x)

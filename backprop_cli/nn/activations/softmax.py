@@ -1,4 +1,4 @@
-"""Scores to probabilities."""
+"""Logits to probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 class Softmax(Activation):
     """``out[..., j] = exp(x[..., j]) / sum_k exp(x[..., k])`` over the last axis.
 
-    A loss on logits (cross_entropy) applies it itself: do not put it before one.
+    Losses on logits, such as cross_entropy, apply it themselves: do not put it before one.
 
     Shapes: x (batch, ..., classes) -> out as x, last axis summing to 1
     YAML:   softmax
@@ -21,5 +21,4 @@ class Softmax(Activation):
     type: Literal["softmax"] = "softmax"
 
     def apply(self, x: Value) -> Value:
-        """Probabilities over the last axis."""
         return fused_softmax(x)

@@ -1,4 +1,4 @@
-"""The smooth rectifier."""
+"""A smooth rectifier."""
 
 from __future__ import annotations
 
@@ -21,5 +21,4 @@ class Softplus(Activation):
     type: Literal["softplus"] = "softplus"
 
     def apply(self, x: Value) -> Value:
-        """``log(1 + exp(x))``, without overflow for any finite x."""
         return autodiff.softplus(x)

@@ -13,8 +13,8 @@ from backprop_cli.nn.activation import ACTIVATIONS, Activation
 class Tanh(Activation):
     """``out = tanh(x)``, in (-1, 1).
 
-    The derivative is ``1 - out^2``, as in PyTorch: in float32 it has an absolute error of 1e-7, and far from 0 a
-    large relative one.
+    The derivative is ``1 - out^2``, as in PyTorch: in float32 its absolute error is 1e-7, and its relative error is
+    large far from 0.
 
     Shapes: x any -> out as x
     YAML:   tanh
@@ -23,5 +23,4 @@ class Tanh(Activation):
     type: Literal["tanh"] = "tanh"
 
     def apply(self, x: Value) -> Value:
-        """``tanh(x)``."""
         return autodiff.tanh(x)

@@ -15,9 +15,9 @@ from backprop_cli.settings import FREE
 class Ema(Average):
     """The mean of the parameters after each step, weighted by ``decay^(steps since)``.
 
-    ``share = (1 - decay) / (1 - decay^n)`` at the n-th: the starting weights are not in it. Without bias_correction it
-    is 1 at the first and ``1 - decay`` afterwards, as in torch.optim.swa_utils. Batch norm: see ``average``; the
-    running statistics are averaged with the same shares.
+    ``share = (1 - decay) / (1 - decay^n)`` at the n-th step, so the starting weights do not count. Without
+    bias_correction it is 1 at the first step and ``1 - decay`` afterwards, as in torch.optim.swa_utils. Running
+    statistics of batch_norm are averaged with the same shares.
 
     YAML:   {type: ema, decay: 0.99}
     Source: Polyak & Juditsky, Acceleration of Stochastic Approximation by Averaging (1992); with decay and correction:
@@ -26,11 +26,11 @@ class Ema(Average):
 
     type: Literal["ema"] = "ema"
     decay: Annotated[float, Field(ge=0, lt=1), FREE] = 0.999
-    """share of the average kept at a step; 1 / (1 - decay) steps count"""
+    """share of the average kept at a step; about 1 / (1 - decay) steps count"""
     every: Annotated[int, Field(gt=0)] = 1
-    """average after every so many steps"""
+    """number of steps between two averages"""
     bias_correction: bool = True
-    """weights that sum to 1 from the first step on"""
+    """whether the weights sum to 1 from the first step on"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"decay": 0.6},
@@ -38,7 +38,6 @@ class Ema(Average):
     )
 
     def share(self, at: StepEnd) -> float | None:
-        """``1 - decay``, or what makes the weights sum to 1."""
         count = at.step // self.every
         if count == 0:
             return None
@@ -49,7 +48,7 @@ class Ema(Average):
         return 1.0 if count == 1 else 1.0 - self.decay
 
     def formula(self, history: Sequence[tuple[StepEnd, float]]) -> float:
-        """Section 7.2: the weighted mean; uncorrected, what the weights lack of 1 is the first's."""
+        """Section 7.2: the weighted mean; uncorrected, the first step has the rest of the weight."""
         due = [x for at, x in history if at.step % self.every == 0]
         if not due:
             return history[-1][1]

@@ -14,9 +14,9 @@ from backprop_cli.nn.average import AVERAGES, Average, StepEnd
 class Swa(Average):
     """The mean of the parameters at the ends of epochs, from ``from_epoch`` on.
 
-    Before the end of that epoch it is the parameters as they are. A learning rate that stays up (schedule constant, or
-    a cosine to a high minimum) makes them differ. Batch norm: see ``average``; the running statistics are averaged as
-    well, where the paper computes them anew in a pass over the data.
+    Before the end of that epoch the parameters themselves are used. A high learning rate (schedule constant, or a
+    cosine to a high minimum) makes the averaged networks differ. Running statistics of batch_norm are averaged too;
+    the paper recomputes them in a pass over the data.
 
     YAML:   {type: swa, from_epoch: 20, every: 2}
     Source: Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization (2018), algorithm 1.
@@ -24,14 +24,13 @@ class Swa(Average):
 
     type: Literal["swa"] = "swa"
     from_epoch: Annotated[int, Field(gt=0)]
-    """the first epoch at whose end the parameters are averaged"""
+    """first epoch at the end of which the parameters are averaged"""
     every: Annotated[int, Field(gt=0)] = 1
-    """average after every so many epochs"""
+    """number of epochs between two averages"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({"from_epoch": 1}, {"from_epoch": 2, "every": 2})
 
     def share(self, at: StepEnd) -> float | None:
-        """One over the number of those averaged."""
         since = at.epoch - self.from_epoch
         if since < 0 or (since == 0 and not at.ends_epoch):
             return None

@@ -1,1 +1,1 @@
-"""Initializers, one file each: how parameters start."""
+"""Initializers, one file each: distributions of starting values."""

@@ -1,4 +1,4 @@
-"""All one value."""
+"""A constant."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ class Constant(Initializer):
     """every entry"""
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """An array filled with ``value``."""
         return np.full(shape, self.value, dtype=np.float64)
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
-        """The value, 0."""
         return self.value, 0.0

@@ -1,4 +1,4 @@
-"""Normal, scaled to keep variance in both directions."""
+"""Normal, scaled to keep the variance forward and backward."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class GlorotNormal(Initializer):
     """factor on top of the scale"""
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """Draws of variance ``gain^2 * 2 / (fan_in + fan_out)``."""
         return rng.normal(0.0, self.gain * math.sqrt(2.0 / (fan_in + fan_out)), shape)
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:

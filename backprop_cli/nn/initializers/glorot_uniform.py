@@ -1,4 +1,4 @@
-"""Uniform, scaled to keep variance in both directions."""
+"""Uniform, scaled to keep the variance forward and backward."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class GlorotUniform(Initializer):
     """factor on top of the scale"""
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """Draws of variance ``gain^2 * 2 / (fan_in + fan_out)``."""
         bound = self.gain * math.sqrt(6.0 / (fan_in + fan_out))
         return rng.uniform(-bound, bound, shape)
 

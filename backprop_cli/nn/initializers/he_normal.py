@@ -21,7 +21,6 @@ class HeNormal(Initializer):
     type: Literal["he_normal"] = "he_normal"
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """Draws of variance ``2 / fan_in``."""
         return rng.normal(0.0, math.sqrt(2.0 / fan_in), shape)
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:

@@ -21,7 +21,6 @@ class HeUniform(Initializer):
     type: Literal["he_uniform"] = "he_uniform"
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """Draws of variance ``2 / fan_in``."""
         bound = math.sqrt(6.0 / fan_in)
         return rng.uniform(-bound, bound, shape)
 

@@ -1,4 +1,4 @@
-"""Normal, scaled to keep variance forward."""
+"""Normal, scaled to keep the variance forward."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class LecunNormal(Initializer):
     type: Literal["lecun_normal"] = "lecun_normal"
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """Draws of variance ``1 / fan_in``."""
         return rng.normal(0.0, math.sqrt(1.0 / fan_in), shape)
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:

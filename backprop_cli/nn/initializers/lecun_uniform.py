@@ -1,4 +1,4 @@
-"""Uniform, scaled to keep variance forward."""
+"""Uniform, scaled to keep the variance forward."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class LecunUniform(Initializer):
     type: Literal["lecun_uniform"] = "lecun_uniform"
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """Draws of variance ``1 / fan_in``."""
         bound = math.sqrt(3.0 / fan_in)
         return rng.uniform(-bound, bound, shape)
 

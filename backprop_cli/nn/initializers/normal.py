@@ -24,9 +24,7 @@ class Normal(Initializer):
     """standard deviation"""
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """Independent draws."""
         return rng.normal(self.mean, self.std, shape)
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
-        """As set."""
         return self.mean, self.std

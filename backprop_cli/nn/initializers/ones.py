@@ -1,4 +1,4 @@
-"""All ones."""
+"""Ones."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ class Ones(Initializer):
     type: Literal["ones"] = "ones"
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """An array of ones."""
         return np.ones(shape)
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
-        """1, 0."""
         return 1.0, 0.0

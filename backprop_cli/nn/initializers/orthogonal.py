@@ -28,16 +28,15 @@ class Orthogonal(Initializer):
     """factor on every singular value"""
 
     def check(self, parameter: str, shape: tuple[int, ...]) -> None:
-        """A matrix has two axes."""
         if len(shape) < 2:
             raise ShapeError("initializer orthogonal", f"needs at least two axes, {parameter} has shape {list(shape)}")
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """The Q of a normal matrix, its columns' signs those of R's diagonal."""
         self.check("the parameter", shape)
         rows, columns = shape[0], int(np.prod(shape[1:]))
         normal = rng.normal(size=(max(rows, columns), min(rows, columns)))
         q, r = np.linalg.qr(normal)
+        # Signs of R's diagonal make Q uniformly distributed.
         q *= np.where(np.diag(r) < 0, -1.0, 1.0)
         return np.ascontiguousarray(self.gain * (q if rows >= columns else q.T)).reshape(shape)
 

@@ -36,7 +36,6 @@ class Uniform(Initializer):
         return high
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """Independent draws."""
         return rng.uniform(self.low, self.high, shape)
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""All zeros."""
+"""Zeros."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ class Zeros(Initializer):
     type: Literal["zeros"] = "zeros"
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        """An array of zeros."""
         return np.zeros(shape)
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
-        """0, 0."""
         return 0.0, 0.0

@@ -1,1 +1,1 @@
-"""Layers, one file each: functions of arrays and of their parameters."""
+"""Layers, a file for each or for a few variants: functions of arrays and of their parameters."""

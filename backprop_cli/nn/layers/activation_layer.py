@@ -1,4 +1,4 @@
-"""An activation as a layer of its own."""
+"""An activation as a layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
 
 @LAYERS.register
 class Activation(Layer):
-    """``out = function(x)``: for layers without an ``activation`` key, and where arrows join.
+    """``out = function(x)``: for layers without an ``activation`` key, or after a sum of layers.
 
     Shapes: x (batch, ...) -> out as x
     YAML:   {type: activation, function: relu}
@@ -25,5 +25,4 @@ class Activation(Layer):
     samples: ClassVar[tuple[Sample, ...]] = (Sample({"function": "tanh"}, ((2, 3),)),)
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """``function(x)``."""
         return self.function.apply(x[0])

@@ -1,4 +1,4 @@
-"""Arrows that join in a sum."""
+"""The sum of several inputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from backprop_cli.nn.layers._shared.joining import Joining
 class Add(Joining):
     """``out = x1 + x2 + ...``, elementwise: a residual connection.
 
-    Shapes: x1, x2, ... (batch, ...), all the same -> out as they
+    Shapes: x1, x2, ... (batch, ...), all of one shape -> out as x1
     YAML:   {type: add, inputs: [dense_1, dense_3]}
-    Raises: ShapeError where the shapes differ.
+    Raises: ShapeError if the shapes differ.
     """
 
     type: Literal["add"] = "add"
 
     def pair(self, left: Value, right: Value) -> Value:
-        """``left + right``."""
         return left + right

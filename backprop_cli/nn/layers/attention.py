@@ -1,4 +1,4 @@
-"""Positions of a sequence look at each other."""
+"""Multi-head attention."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
 from backprop_cli.nn.layers._shared.dropping import kept
 
 _MOST_HEADS = 1024
-"""That a message looks for."""
+"""Most heads that a message suggests."""
 
 
 @LAYERS.register
@@ -36,28 +36,28 @@ class Attention(ParameterLayer):
     """Multi-head attention: ``out = concat(head_1, ...) @ out_proj.weight.T + out_proj.bias``.
 
     ``head = softmax(q @ k.T / sqrt(width / heads)) @ v``, with ``q``, ``k`` and ``v`` a head's share of
-    ``x @ in_proj_weight.T + in_proj_bias``, whose rows are first those of all q, then of k, then of v. With two inputs
-    the first one asks: q is made of it, k and v of the second one. Of all this q, k, v and the probabilities are kept
-    for the way back.
+    ``x @ in_proj_weight.T + in_proj_bias``. Rows of the weight belong to all queries, then all keys, then all values.
+    With two inputs the queries come from the first, keys and values from the second. Backward reads q, k, v and the
+    probabilities.
 
-    Shapes: x (batch, time, width), and where there is a second input (batch, others, width) -> out as x;
+    Shapes: x (batch, time, width), optional second input (batch, others, width) -> out as x;
             in_proj_weight (3 width, width), in_proj_bias (3 width,), out_proj.weight (width, width), out_proj.bias
-            (width,), as PyTorch's MultiheadAttention has them; noise (batch, heads, time, time or others)
+            (width,), as in PyTorch's MultiheadAttention; noise (batch, heads, time, time or others)
     YAML:   {type: attention, heads: 4, causal: true}
-    Raises: ShapeError for examples that are no sequences of vectors, a width that heads cannot share evenly, and causal
-            attention to a sequence of another length.
-    Source: Vaswani et al., Attention Is All You Need (2017), section 3.2; dropout on the probabilities, as there.
+    Raises: ShapeError for examples that are not sequences of vectors, a width that is not a multiple of the heads, and
+            causal attention to a sequence of another length.
+    Source: Vaswani et al., Attention Is All You Need (2017), section 3.2; with the paper's dropout of probabilities.
     """
 
     type: Literal["attention"] = "attention"
     heads: Annotated[int, Field(gt=0)] = 1
-    """how many attend side by side, each to its share of the width"""
+    """number of heads; each works on its share of the width"""
     causal: bool = False
-    """whether a position sees only itself and those before it"""
+    """whether a position attends only to itself and earlier positions"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """probability that a position is not seen, in training"""
+    """probability that an attention weight is dropped, in training"""
     bias: bool = True
-    """whether numbers are added to queries, keys, values and outputs"""
+    """whether biases are added to queries, keys, values and outputs"""
     initializer: InitializerType = GlorotUniform()
     """how the weights start"""
     bias_initializer: InitializerType = Zeros()
@@ -71,7 +71,7 @@ class Attention(ParameterLayer):
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """Projections to queries, keys and values in one matrix, and that of the heads' results."""
+        """The projection to queries, keys and values in one matrix, and the projection of the heads' outputs."""
         self._check(*x)
         width = x[0].shape[2]
         found = {"in_proj_weight": Param((3 * width, width), self.initializer, width, width)}
@@ -98,14 +98,12 @@ class Attention(ParameterLayer):
         return f"a width of {width} is not a multiple of {self.heads} heads; set heads: {fewer}, or another width"
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
-        """One number a probability; none where nothing is dropped."""
         if not self.dropout:
             return {}
         shape = (x[0].shape[0], self.heads, x[0].shape[1], x[-1].shape[1])
         return {"noise": x[0].with_shape(shape)}
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """All heads at once."""
         queries, keys, values = (self._projected(params, number, x[0 if number == 0 else -1]) for number in range(3))
         probs = fused_softmax(queries @ transpose(keys, (0, 1, 3, 2)), self.causal)
         if "noise" in params:
@@ -114,16 +112,14 @@ class Attention(ParameterLayer):
 
     @property
     def noncausal_key(self) -> str | None:
-        """``causal``, where it is false."""
         return None if self.causal else "causal"
 
     @property
     def is_bounded(self) -> bool:
-        """It has room for the keys of one context."""
         return True
 
     def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
-        """Keys and values so far, and the number of the position; None where positions see what follows them."""
+        """Keys and values so far, and the number of the position; None if it is not causal, or has a second input."""
         if not self.causal or len(x) > 1:
             return None
         batch, _, width = x[0].shape
@@ -131,7 +127,6 @@ class Attention(ParameterLayer):
         return {"keys": each, "values": each, "position": Spec((1,), np.dtype(np.int64))}
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
-        """One query against the keys so far."""
         query, key, value = (self._projected(params, number, x[0]) for number in range(3))
         position, context = memory["position"], memory["keys"].shape[2]
         here = reshape(one_hot(position, context, x[0].dtype), (context, 1))
@@ -142,7 +137,7 @@ class Attention(ParameterLayer):
         return out, {"keys": keys, "values": values, "position": position + 1.0}
 
     def _joined(self, params: Params, heads: Value) -> Value:
-        """What all heads (batch, heads, time, width / heads) say, projected: (batch, time, width)."""
+        """Projection of the heads' outputs: (batch, heads, time, width / heads) -> (batch, time, width)."""
         batch, _, time, share = heads.shape
         rows = reshape(transpose(heads, (0, 2, 1, 3)), (batch * time, self.heads * share))
         out = rows @ params["out_proj.weight"].T
@@ -151,7 +146,7 @@ class Attention(ParameterLayer):
     def _projected(self, params: Params, number: int, x: Value) -> Value:
         """Queries (0), keys (1) or values (2) of all heads: (batch, heads, time, width / heads).
 
-        Queries are scaled by way of their weight, which is smaller than they are.
+        The scale of the queries is applied to their weight, which is smaller than they are.
         """
         batch, time, width = x.shape
         scale = 1.0 / math.sqrt(width // self.heads) if number == 0 else 1.0

@@ -13,18 +13,18 @@ from backprop_cli.nn.layers._shared.normalizing import Standardizing, channels_o
 
 @LAYERS.register
 class BatchNorm(Standardizing):
-    """``out = (x - mean) / sqrt(variance + epsilon) * weight + bias``, each feature or channel by itself.
+    """``out = (x - mean) / sqrt(variance + epsilon) * weight + bias`` for each feature or channel.
 
-    In training mean and variance (divided by n) are those of the batch, over all places of an image. The running ones
-    follow: ``running <- (1 - momentum) * running + momentum * new``, with the variance divided by n - 1. Elsewhere, and
-    in training where the layer is frozen (``trainable: false``), the running ones are used. A batch with one number a
-    feature, which has no variance, leaves them as they are, and its output is the bias; PyTorch refuses it.
+    In training mean and variance (divided by n) are computed over the batch and all places of an image. Running ones
+    follow: ``running <- (1 - momentum) * running + momentum * new``, with the variance divided by n - 1. They are used
+    in evaluation, and in training if the layer is frozen (``trainable: false``). A batch with one number for each
+    feature has no variance: it leaves the running ones unchanged, and its output is the bias; PyTorch refuses it.
 
     Shapes: x (batch, features) or (batch, channels, ...) -> out as x; weight, bias, running_mean, running_var
             (features,), as in PyTorch
     YAML:   {type: batch_norm, momentum: 0.1, epsilon: 0.00001}
     Source: Ioffe & Szegedy, Batch Normalization (2015), algorithms 1 and 2; momentum, unbiased running variance, names
-            and the axis as in PyTorch; for sequences (batch, time, features) take layer_norm.
+            and the axis as in PyTorch; for sequences (batch, time, features) use layer_norm.
     Raises: ShapeError for examples without an axis.
     """
 
@@ -40,16 +40,13 @@ class BatchNorm(Standardizing):
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight`` and ``bias``, unless switched off."""
         return self.affine_params((channels_of(self, x[0]),))
 
     def buffers(self, *x: Spec) -> dict[str, Buffer]:
-        """``running_mean`` from 0 and ``running_var`` from 1."""
         shape = (x[0].shape[1],)
         return {"running_mean": Buffer(shape), "running_var": Buffer(shape, 1.0)}
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """Normalized by the batch, or by the buffers where they are given."""
         shape = (x[0].shape[1], *(1,) * (x[0].ndim - 2))
         if "running_mean" in params:
             center, spread = (reshape(params[name], shape) for name in ("running_mean", "running_var"))
@@ -58,11 +55,10 @@ class BatchNorm(Standardizing):
         centered, scale = x[0] - center, self.reciprocal(spread)
         if not self.affine:
             return centered * scale
-        # Both factors are small: their product is applied in one pass over x.
+        # Both factors are small arrays, so their product takes one pass over x instead of two.
         return centered * (scale * reshape(params["weight"], shape)) + reshape(params["bias"], shape)
 
     def updates(self, params: Params, *x: Value) -> dict[str, Value]:
-        """The buffers, moved to the batch's mean and variance."""
         center, spread = _moments(x[0])
         count = x[0].size // center.size
         if count < 2:

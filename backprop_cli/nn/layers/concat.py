@@ -1,4 +1,4 @@
-"""Arrows that join side by side."""
+"""Several inputs joined along an axis."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
 class Concat(Layer):
     """The inputs one after the other along an axis.
 
-    ``axis`` counts the axes of one example from 0, as ``model.input`` writes them (the batch is not counted): 0 is the
-    features of a vector, the channels of an image. Negative numbers count from the last axis, -1.
+    ``axis`` counts the axes of one example from 0, without the batch, as in ``model.input``: axis 0 of a vector are its
+    features, of an image its channels. Negative numbers count from the last axis, -1.
 
     Shapes: x1 (batch, a, ...), x2 (batch, b, ...), ... -> out (batch, a + b + ..., ...)
     YAML:   {type: concat, inputs: [dense_1, input], axis: 0}
-    Raises: ShapeError where there is no such axis, or the shapes differ along another.
+    Raises: ShapeError for an axis that the inputs lack, or shapes that differ along another axis.
     """
 
     type: Literal["concat"] = "concat"
@@ -34,11 +34,9 @@ class Concat(Layer):
     )
 
     def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
-        """None where sequences follow each other."""
         return {} if self.axis % (x[0].ndim - 1) else None
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """Concatenation along one axis of the examples."""
         given = {f"x{place}": value.spec for place, value in enumerate(x, 1)}
         axes = x[0].ndim - 1
         if not -axes <= self.axis < axes:

@@ -22,15 +22,13 @@ from backprop_cli.nn.layers._shared.sizes import (
 
 
 class Conv(FilterLayer):
-    """Filters over windows of the input; subclasses say how their sizes are written."""
+    """Filters over windows of the input; subclasses declare the keys of their sizes."""
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight`` and, unless switched off, ``bias``."""
         self._windows(x[0])
         return self.parameters(x[0], (self.channels, x[0].shape[1] // self.groups))
 
     def linear(self, params: Params, *x: Value) -> Value:
-        """A convolution."""
         return autodiff.convolution(
             x[0], params["weight"], params.get("bias"), groups=self.groups, **self._windows(x[0].spec)
         )
@@ -54,8 +52,8 @@ class Conv(FilterLayer):
 class Conv1d(Conv):
     """``out[n, f, q] = activation(bias[f] + sum_c,j x[n, c, q * stride + j * dilation - padding] * weight[f, c, j])``.
 
-    A cross-correlation, as in PyTorch. ``padding: same`` gives ceil(length / stride) outputs; PyTorch has it without
-    stride only. With ``groups`` a filter sees the channels of its group.
+    A cross-correlation, as in PyTorch. ``padding: same`` gives ceil(length / stride) outputs; PyTorch allows it
+    only without stride. With ``groups`` a filter reads only the channels of its group.
 
     Shapes: x (batch, in_channels, length) -> out (batch, channels, windows), windows = (length + 2 * padding -
             dilation * (kernel - 1) - 1) // stride + 1; weight (channels, in_channels / groups, kernel),
@@ -87,8 +85,8 @@ class Conv2d(Conv):
     """``out[n, f, r, q] = activation(bias[f] + sum_c,i,j x[n, c, r s + i d - p, q s + j d - p] * weight[f, c, i, j])``.
 
     s stride, d dilation, p padding: one number, or height and width. A cross-correlation, as in PyTorch. ``padding:
-    same`` gives ceil(size / stride) outputs an axis; PyTorch has it without stride only. With ``groups`` a filter sees
-    the channels of its group.
+    same`` gives ceil(size / stride) outputs an axis; PyTorch allows it only without stride. With ``groups`` a filter
+    reads only the channels of its group.
 
     Shapes: x (batch, in_channels, height, width) -> out (batch, channels, rows, columns), each (size + 2 p -
             d (kernel - 1) - 1) // s + 1; weight (channels, in_channels / groups, *kernel), bias (channels,)

@@ -16,24 +16,24 @@ from backprop_cli.nn.layers._shared.sizes import Margins, Sizes
 class Conv2dTranspose(FilterLayer):
     """``out[n, c, r s + i d - p, q s + j d - p] += x[n, f, r, q] * weight[f, c, i, j]``, plus bias, then activation.
 
-    The transpose of ``conv2d`` with the same stride s, dilation d and padding p, as PyTorch's ConvTranspose2d: it makes
-    images larger. Several sizes have the same convolution; ``output_padding`` makes it larger than the smallest.
+    The transpose of ``conv2d`` with the same stride s, dilation d and padding p, as PyTorch's ConvTranspose2d: it
+    enlarges images. ``conv2d`` maps several sizes to one; ``output_padding`` chooses a larger one than the smallest.
 
     Shapes: x (batch, in_channels, rows, columns) -> out (batch, channels, height, width), each (size - 1) * s - 2 p +
             d (kernel - 1) + output_padding + 1; weight (in_channels, channels / groups, *kernel), bias (channels,)
     YAML:   {type: conv2d_transpose, channels: 8, kernel: 4, stride: 2, padding: 1, activation: relu}
-    Raises: ShapeError for examples that are not (channels, height, width), and where nothing is left between paddings.
+    Raises: ShapeError for examples that are not (channels, height, width), or padding that cuts off everything.
     """
 
     type: Literal["conv2d_transpose"] = "conv2d_transpose"
     kernel: Sizes
     """height and width of a filter"""
     stride: Sizes = 1
-    """steps from one window to the next: about how many times the image grows"""
+    """steps from one window to the next: about the factor by which the image grows"""
     padding: Margins = 0
     """rows and columns cut off on every side"""
     output_padding: Margins = 0
-    """rows and columns more at the bottom and on the right; less than stride or dilation"""
+    """extra rows at the bottom and columns on the right; less than stride or dilation"""
     dilation: Sizes = 1
     """steps from one element of a window to the next"""
 
@@ -48,13 +48,11 @@ class Conv2dTranspose(FilterLayer):
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight`` and, unless switched off, ``bias``."""
         params = self.parameters(x[0], (x[0].shape[1], self.channels // self.groups))
         self._windows(x[0])
         return params
 
     def linear(self, params: Params, *x: Value) -> Value:
-        """The transpose of a convolution."""
         return autodiff.convolution_transpose(
             x[0], params["weight"], params.get("bias"), groups=self.groups, **self._windows(x[0].spec)
         )

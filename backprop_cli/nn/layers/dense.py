@@ -19,7 +19,7 @@ from backprop_cli.nn.layer import LAYERS, Param, Params, Sample, WeightedLayer
 class Dense(WeightedLayer):
     """Affine map ``out = activation(x @ weight.T + bias)``.
 
-    Of a sequence every position is mapped by itself.
+    It maps each position of a sequence.
 
     Shapes: x (batch, fan_in) -> out (batch, units), or x (batch, time, fan_in) -> out (batch, time, units);
             weight (units, fan_in), bias (units,), as in PyTorch
@@ -31,7 +31,7 @@ class Dense(WeightedLayer):
     units: Annotated[int, Field(gt=0)]
     """number of outputs"""
     bias: bool = True
-    """whether a number is added to each output"""
+    """whether a bias is added to each output"""
     initializer: InitializerType = GlorotUniform()
     """how the weight starts"""
     bias_initializer: InitializerType = Zeros()
@@ -46,7 +46,6 @@ class Dense(WeightedLayer):
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight`` and, unless switched off, ``bias``."""
         (spec,) = x
         if spec.ndim not in (2, 3):
             raise ShapeError(self.type, "needs one vector an example; put {type: flatten} before it", x=spec)

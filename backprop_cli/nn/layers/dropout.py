@@ -1,4 +1,4 @@
-"""Noise against overfitting."""
+"""Dropout."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from backprop_cli.nn.layers._shared.dropping import Dropping
 
 @LAYERS.register
 class Dropout(Dropping):
-    """``out = x * [noise >= rate] / (1 - rate)`` in training, ``out = x`` elsewhere (inverted dropout).
+    """``out = x * [noise >= rate] / (1 - rate)`` in training, otherwise ``out = x`` (inverted dropout).
 
-    Each entry is dropped by itself with probability ``rate``; the mean of the output is the input.
+    Each entry is dropped independently with probability ``rate``; the expected output is the input.
 
     Shapes: x (batch, ...) -> out as x; noise as x, uniform in [0, 1)
     YAML:   {type: dropout, rate: 0.2}
@@ -25,5 +25,4 @@ class Dropout(Dropping):
     samples: ClassVar[tuple[Sample, ...]] = (Sample({"rate": 0.4}, ((3, 4),)), Sample({"rate": 0.0}, ((3,),)))
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
-        """One number an entry of x; none where nothing is dropped."""
         return {"noise": x[0]} if self.rate else {}

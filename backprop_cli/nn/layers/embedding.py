@@ -1,4 +1,4 @@
-"""Tokens to vectors."""
+"""Vectors for tokens."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
 
 @LAYERS.register
 class Embedding(ParameterLayer):
-    """A vector for each token, learned: ``out[..., :] = weight[x[...], :]``.
+    """A learned vector for each token: ``out[..., :] = weight[x[...], :]``.
 
-    It reads ``input``, which makes the examples integers in [0, tokens): a column of any other number is a data error.
+    It reads ``input``: the examples must be integers in [0, tokens), and other numbers are a data error.
 
     Shapes: x (batch, ...) int64 -> out (batch, ..., width); weight (tokens, width), as in PyTorch
     YAML:   {type: embedding, tokens: 65, width: 128}
@@ -24,9 +24,9 @@ class Embedding(ParameterLayer):
 
     type: Literal["embedding"] = "embedding"
     tokens: Annotated[int, Field(gt=0)]
-    """how many different tokens there are"""
+    """number of different tokens"""
     width: Annotated[int, Field(gt=0)]
-    """numbers that stand for each"""
+    """size of a token's vector"""
     initializer: InitializerType = Normal(std=1.0)
     """how the weight starts"""
 
@@ -38,9 +38,7 @@ class Embedding(ParameterLayer):
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight``."""
         return {"weight": Param((self.tokens, self.width), self.initializer, self.tokens, self.width)}
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """The tokens' rows."""
         return take_rows(params["weight"], x[0])

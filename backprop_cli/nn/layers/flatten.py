@@ -1,4 +1,4 @@
-"""Examples of any shape to vectors."""
+"""Examples flattened to vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
 
 @LAYERS.register
 class Flatten(Layer):
-    """Each example as one vector, its entries in row-major order.
+    """Flattens each example to a vector, in row-major order.
 
     Shapes: x (batch, a, b, ...) -> out (batch, a * b * ...)
     YAML:   flatten
@@ -23,6 +23,5 @@ class Flatten(Layer):
     samples: ClassVar[tuple[Sample, ...]] = (Sample({}, ((2, 3, 2),)), Sample({}, ((4,),)))
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """A reshape."""
         batch, *sizes = x[0].shape
         return reshape(x[0], (batch, math.prod(sizes)))

@@ -18,13 +18,13 @@ from backprop_cli.nn.layers._shared.sizes import dividing
 class GroupNorm(Standardizing):
     """``out = (x - mean) / sqrt(variance + epsilon) * weight + bias``, mean and variance over a group of channels.
 
-    A group is of channels next to each other, and of all their places; one group takes all of an example, as many
-    groups as channels each channel by itself (instance normalization). The variance is divided by n.
+    A group holds neighbouring channels with all their places. One group normalizes a whole example; as many groups as
+    channels normalize each channel (instance normalization). The variance is divided by n.
 
     Shapes: x (batch, channels, ...) -> out as x; weight, bias (channels,), as in PyTorch
     YAML:   {type: group_norm, groups: 4}
     Source: Wu & He, Group Normalization (2018), equations 1, 2, 6 and 7.
-    Raises: ShapeError where the groups do not divide the channels.
+    Raises: ShapeError if the groups do not divide the channels.
     """
 
     type: Literal["group_norm"] = "group_norm"
@@ -38,7 +38,6 @@ class GroupNorm(Standardizing):
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight`` and ``bias``, unless switched off."""
         channels = channels_of(self, x[0])
         if channels % self.groups:
             reason = f"{self.groups} groups do not divide {channels} channels; take {dividing(channels)}"
@@ -46,7 +45,6 @@ class GroupNorm(Standardizing):
         return self.affine_params((channels,))
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """Normalized by the mean and variance of each group."""
         batch, channels, *places = x[0].shape
         grouped = reshape(x[0], (batch, self.groups, channels // self.groups * math.prod(places)))
         out = reshape(self.standardized(grouped, (2,)), x[0].shape)

@@ -14,11 +14,11 @@ class Gru(Recurrent):
     """Gated recurrent unit: ``h_t = (1 - z) * n + z * h_(t-1)``; ``h`` before time 0 is 0.
 
     ``r, z = sigmoid(W x_t + b_ih + V h_(t-1) + b_hh)``, ``n = tanh(W_n x_t + b_in + r * (V_n h_(t-1) + b_hn))``; the
-    rows of the weights are those of r, z, n, in this order. As in PyTorch, r is applied after the product with V_n;
-    the paper has it before.
+    rows of the weights belong to r, z, n, in this order. As in PyTorch, r is applied after the product with V_n; the
+    paper applies it before.
 
     Shapes: x (batch, time, features) -> out (batch, units), or (batch, time, units) for ``output: sequence``; twice
-            the units where bidirectional; weight_ih (3 units, features), weight_hh (3 units, units), bias_ih and
+            the units if bidirectional; weight_ih (3 units, features), weight_hh (3 units, units), bias_ih and
             bias_hh (3 units,), as in PyTorch
     YAML:   {type: gru, units: 32, bidirectional: true, output: last}
     Raises: ShapeError for examples that are not sequences of vectors.
@@ -30,13 +30,11 @@ class Gru(Recurrent):
     gates: ClassVar[int] = 3
 
     def input_bias(self, own: Params) -> Value:
-        """All of bias_ih; of bias_hh, what is not multiplied by r."""
-        n = self.units
+        n = self.units  # the bias b_hn is multiplied by r, so ``cell`` adds it
         both = slice_(own["bias_ih"], 0, 0, 2 * n) + slice_(own["bias_hh"], 0, 0, 2 * n)
         return concat([both, slice_(own["bias_ih"], 0, 2 * n, 3 * n)])
 
     def cell(self, own: Params) -> Cell:
-        """``new + update * (h - new)``: one product less than as it is written."""
         n = self.units
         bias = slice_(own["bias_hh"], 0, 2 * n, 3 * n) if self.bias else None
 
@@ -45,6 +43,6 @@ class Gru(Recurrent):
             reset, update = slice_(gates, 1, 0, n), slice_(gates, 1, n, 2 * n)
             old = slice_(recalled, 1, 2 * n, 3 * n)
             new = tanh(slice_(given, 1, 2 * n, 3 * n) + reset * (old if bias is None else old + bias))
-            return (new + update * (state[0] - new),)
+            return (new + update * (state[0] - new),)  # one product fewer than (1 - z) * n + z * h
 
         return step

@@ -1,4 +1,4 @@
-"""Normalization of each example, or of each position of a sequence, by itself."""
+"""Normalization of each example, or of each position of a sequence."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from backprop_cli.nn.layers._shared.normalizing import LastAxes, Standardizing
 class LayerNorm(LastAxes, Standardizing):
     """``out = (x - mean) / sqrt(variance + epsilon) * weight + bias``, mean and variance over the last axes.
 
-    The variance is divided by n. ``axes`` is how many of the last axes: 1 takes the features of a vector, or of each
-    position of a sequence; ``all`` those of the whole example.
+    The variance is divided by n. ``axes`` is the number of last axes: 1 normalizes the features of a vector, or of
+    each position of a sequence; ``all`` normalizes the whole example.
 
-    Shapes: x (batch, ..., *normalized) -> out as x; weight, bias (*normalized,), as in PyTorch, whose normalized_shape
-            are these sizes
+    Shapes: x (batch, ..., *normalized) -> out as x; weight, bias (*normalized,), the
+            normalized_shape of PyTorch
     YAML:   layer_norm
     Source: Ba, Kiros & Hinton, Layer Normalization (2016), equations 3 and 4.
-    Raises: ShapeError where the examples have fewer axes.
+    Raises: ShapeError for examples with fewer axes.
     """
 
     type: Literal["layer_norm"] = "layer_norm"
@@ -32,5 +32,4 @@ class LayerNorm(LastAxes, Standardizing):
     )
 
     def normalized(self, x: Value, axes: tuple[int, ...]) -> Value:
-        """By its own mean and variance."""
         return self.standardized(x, axes)

@@ -14,10 +14,10 @@ class Lstm(Recurrent):
     """Long short-term memory: ``c_t = f * c_(t-1) + i * g``, ``h_t = o * tanh(c_t)``; both are 0 before time 0.
 
     ``i, f, o = sigmoid(W x_t + b_ih + V h_(t-1) + b_hh)``, ``g = tanh(...)`` of the same form; the rows of the weights
-    are those of i, f, g, o, in this order.
+    belong to i, f, g, o, in this order.
 
     Shapes: x (batch, time, features) -> out (batch, units), or (batch, time, units) for ``output: sequence``; twice
-            the units where bidirectional; weight_ih (4 units, features), weight_hh (4 units, units), bias_ih and
+            the units if bidirectional; weight_ih (4 units, features), weight_hh (4 units, units), bias_ih and
             bias_hh (4 units,), as in PyTorch
     YAML:   {type: lstm, units: 32, layers: 2, dropout: 0.2, output: sequence}
     Raises: ShapeError for examples that are not sequences of vectors.
@@ -30,12 +30,11 @@ class Lstm(Recurrent):
     states: ClassVar[tuple[str, ...]] = ("h", "c")
 
     def cell(self, own: Params) -> Cell:
-        """Those of input and forgetting lie side by side."""
         n = self.units
 
         def step(given: Value, recalled: Value, state: State) -> State:
             total = given + recalled
-            kept = sigmoid(slice_(total, 1, 0, 2 * n))
+            kept = sigmoid(slice_(total, 1, 0, 2 * n))  # input and forget gates are neighbours: one call
             new = tanh(slice_(total, 1, 2 * n, 3 * n))
             shown = sigmoid(slice_(total, 1, 3 * n, 4 * n))
             c = slice_(kept, 1, n, 2 * n) * state[1] + slice_(kept, 1, 0, n) * new

@@ -12,12 +12,12 @@ from backprop_cli.nn.layers._shared.sizes import Margins, Sizes, check_axes, che
 
 
 class Pooling(Layer):
-    """One number for each window of each channel; images or sequences by the shape of an example."""
+    """One number for each window of each channel, of images or sequences."""
 
     kernel: Sizes
     """height and width of a window (of a sequence: its length)"""
     stride: Sizes | None = None
-    """steps from one window to the next; default: the kernel, so that windows touch"""
+    """steps from one window to the next; default: the kernel, so that windows do not overlap"""
     padding: Margins = 0
     """elements around the input, at most half of the kernel"""
 
@@ -56,7 +56,6 @@ class MaxPool(Pooling):
     type: Literal["max_pool"] = "max_pool"
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """Largest elements."""
         return autodiff.max_pool(x[0], **self.windows(x[0].spec))
 
 
@@ -75,7 +74,6 @@ class AveragePool(Pooling):
     type: Literal["average_pool"] = "average_pool"
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """Means."""
         return autodiff.average_pool(x[0], **self.windows(x[0].spec))
 
 
@@ -93,7 +91,6 @@ class GlobalMaxPool(Layer):
     samples: ClassVar[tuple[Sample, ...]] = (Sample({}, ((2, 3, 2),)), Sample({}, ((3, 4),)))
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """One number a channel."""
         check_axes(self.type, x[0].spec, 2, 1)
         return autodiff.global_max_pool(x[0])
 
@@ -112,6 +109,5 @@ class GlobalAveragePool(Layer):
     samples: ClassVar[tuple[Sample, ...]] = (Sample({}, ((2, 3, 2),)), Sample({}, ((3, 4),)))
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """One number a channel."""
         check_axes(self.type, x[0].spec, 2, 1)
         return autodiff.global_average_pool(x[0])

@@ -1,4 +1,4 @@
-"""Where in a sequence a vector is."""
+"""Vectors for the positions of a sequence."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
 
 @LAYERS.register
 class PositionalEmbedding(ParameterLayer):
-    """A vector for each position is added: ``out[b, t, :] = x[b, t, :] + weight[t, :]``.
+    """Adds a vector for each position: ``out[b, t, :] = x[b, t, :] + weight[t, :]``.
 
     ``kind: learned``: the weight is a parameter. ``kind: sinusoidal``: ``weight[t, 2i] = sin(t / 10000^(2i / width))``
-    and ``weight[t, 2i + 1] = cos(t / 10000^(2i / width))``, which needs no training.
+    and ``weight[t, 2i + 1] = cos(t / 10000^(2i / width))``, which is not trained.
 
-    Shapes: x (batch, time, width) -> out as x; weight (context, width), of which the first ``time`` rows are used
+    Shapes: x (batch, time, width) -> out as x; weight (context, width), the first ``time`` rows of it are used
     YAML:   {type: positional_embedding, kind: sinusoidal}
-    Raises: ShapeError for examples that are no sequences of vectors, or longer than ``context``.
+    Raises: ShapeError for examples that are not sequences of vectors, or longer than ``context``.
     Source: Vaswani et al., Attention Is All You Need (2017), section 3.5.
     """
 
@@ -32,9 +32,9 @@ class PositionalEmbedding(ParameterLayer):
     kind: Literal["learned", "sinusoidal"] = "learned"
     """learned: a parameter; sinusoidal: sines and cosines of many wavelengths"""
     context: Annotated[int, Field(gt=0)] | None = None
-    """positions there are vectors for; default: as many as an example has"""
+    """number of positions with a vector; default: the positions of an example"""
     initializer: InitializerType = Normal(std=0.02)
-    """how the weight starts, where it is learned"""
+    """how the weight starts, if it is learned"""
 
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({"context": 5}, ((4, 3),)),
@@ -43,7 +43,6 @@ class PositionalEmbedding(ParameterLayer):
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight``, where it is learned."""
         (spec,) = x
         if spec.ndim != 3:
             raise ShapeError(self.type, "needs sequences of vectors (time, width)", x=spec)
@@ -56,7 +55,6 @@ class PositionalEmbedding(ParameterLayer):
         return {"weight": Param((context, width), self.initializer, context, width)}
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """``x + weight``."""
         _, time, width = x[0].shape
         if self.kind == "sinusoidal":
             return x[0] + constant(sinusoids(time, width), x[0].dtype)
@@ -64,15 +62,12 @@ class PositionalEmbedding(ParameterLayer):
 
     @property
     def is_bounded(self) -> bool:
-        """Learned vectors end."""
         return self.kind == "learned"
 
     def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
-        """The number of the position, from 0."""
         return {"position": Spec((1,), np.dtype(np.int64))}
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
-        """``x + weight[position]``."""
         position, width = memory["position"], x[0].shape[2]
         if self.kind == "sinusoidal":
             rate, phase = (constant(array, x[0].dtype) for array in waves(width))
@@ -83,7 +78,7 @@ class PositionalEmbedding(ParameterLayer):
 
 
 def waves(width: int) -> tuple[Array, Array]:
-    """Radians a position, and at position 0, of sines in turn with cosines (width,); wavelengths 2 pi to 20000 pi."""
+    """Radians per position, and phases, of sines and cosines in turn, (width,) each; wavelengths 2 pi to 20000 pi."""
     place = np.arange(width)
     return 10_000.0 ** (-2 * (place // 2) / width), (place % 2) * (math.pi / 2)
 

@@ -17,7 +17,7 @@ from backprop_cli.settings import Many
 
 def _size(size: int) -> int:
     if size < 1 and size != -1:
-        raise PydanticCustomError("size", "must be greater than 0, or -1 for what is left, got {size}", {"size": size})
+        raise PydanticCustomError("size", "must be greater than 0, or -1 for the rest, got {size}", {"size": size})
     return size
 
 
@@ -29,11 +29,11 @@ def _one_free(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @LAYERS.register
 class Reshape(Layer):
-    """The same entries, in row-major order, in another shape. One size may be -1: whatever is left.
+    """Reshapes each example, in row-major order. One size may be -1: it follows from the others.
 
     Shapes: x (batch, ...) -> out (batch, *shape)
     YAML:   {type: reshape, shape: [1, 8, -1]}
-    Raises: ShapeError where the sizes do not multiply to those of x.
+    Raises: ShapeError if the sizes of x and ``shape`` have different products.
     """
 
     type: Literal["reshape"] = "reshape"
@@ -44,7 +44,6 @@ class Reshape(Layer):
     samples: ClassVar[tuple[Sample, ...]] = (Sample({"shape": [3, -1]}, ((12,),)), Sample({"shape": [6]}, ((2, 3),)))
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """A reshape that leaves the batch alone."""
         batch, *sizes = x[0].shape
         return autodiff.reshape(x[0], (batch, *self._resolved(math.prod(sizes), x[0])))
 

@@ -1,4 +1,4 @@
-"""Normalization by the size of an example alone."""
+"""Normalization by the root mean square."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from backprop_cli.nn.layers._shared.normalizing import LastAxes
 class RmsNorm(LastAxes):
     """``out = x / sqrt(mean of x^2 + epsilon) * weight``, the mean over the last axes.
 
-    As layer_norm without the mean and the bias. ``axes`` is how many of the last axes, or ``all`` of the example.
+    It is layer_norm without mean and bias. ``axes`` is the number of last axes, or ``all``.
 
-    Shapes: x (batch, ..., *normalized) -> out as x; weight (*normalized,), as in PyTorch, whose normalized_shape are
-            these sizes, and whose epsilon is by default that of the precision
+    Shapes: x (batch, ..., *normalized) -> out as x; weight (*normalized,), the normalized_shape of PyTorch, whose
+            default epsilon depends on the precision
     YAML:   rms_norm
     Source: Zhang & Sennrich, Root Mean Square Layer Normalization (2019), equation 4.
-    Raises: ShapeError where the examples have fewer axes.
+    Raises: ShapeError for examples with fewer axes.
     """
 
     type: Literal["rms_norm"] = "rms_norm"
@@ -31,5 +31,4 @@ class RmsNorm(LastAxes):
     )
 
     def normalized(self, x: Value, axes: tuple[int, ...]) -> Value:
-        """Divided by its root mean square."""
         return x * self.reciprocal(mean(square(x), axes, keepdims=True))

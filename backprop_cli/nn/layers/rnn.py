@@ -14,7 +14,7 @@ class Rnn(Recurrent):
     """Elman's network: ``h_t = f(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh)``, f tanh or relu; h is 0 before time 0.
 
     Shapes: x (batch, time, features) -> out (batch, units), or (batch, time, units) for ``output: sequence``; twice
-            the units where bidirectional; weight_ih (units, features), weight_hh (units, units), bias_ih and bias_hh
+            the units if bidirectional; weight_ih (units, features), weight_hh (units, units), bias_ih and bias_hh
             (units,), as in PyTorch
     YAML:   {type: rnn, units: 32, nonlinearity: tanh, output: last}
     Raises: ShapeError for examples that are not sequences of vectors.
@@ -26,6 +26,5 @@ class Rnn(Recurrent):
     """function applied to the sum"""
 
     def cell(self, own: Params) -> Cell:
-        """``f(given + recalled)``."""
         function = tanh if self.nonlinearity == "tanh" else relu
         return lambda given, recalled, state: (function(given + recalled),)

@@ -1,4 +1,4 @@
-"""Noise against overfitting that takes whole channels."""
+"""Dropout of whole channels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from backprop_cli.nn.layers._shared.dropping import Dropping
 
 @LAYERS.register
 class SpatialDropout(Dropping):
-    """``out = x * [noise >= rate] / (1 - rate)`` in training, ``out = x`` elsewhere; one noise a channel.
+    """``out = x * [noise >= rate] / (1 - rate)`` in training, otherwise ``out = x``; one noise per channel.
 
-    All places of a channel are dropped together with probability ``rate``: those next to each other know of each
-    other, so that dropping one by itself would hide little. The mean of the output is the input.
+    All places of a channel are dropped together with probability ``rate``: neighbouring places are correlated, so
+    dropping single places would hide little. The expected output is the input.
 
     Shapes: x (batch, channels, ...) -> out as x; noise (batch, channels, 1, ...), uniform in [0, 1)
     YAML:   {type: spatial_dropout, rate: 0.2}
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks (2015), section 3.2; Dropout1d
             and Dropout2d of PyTorch.
-    Raises: ShapeError for examples without places, of which dropout takes one by one.
+    Raises: ShapeError for vectors, which have no places: use dropout.
     """
 
     type: Literal["spatial_dropout"] = "spatial_dropout"
@@ -32,7 +32,6 @@ class SpatialDropout(Dropping):
     )
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
-        """One number a channel; none where nothing is dropped."""
         if x[0].ndim < 3:
             reason = "needs channels with places, (channels, ...) an example; use {type: dropout} for vectors"
             raise ShapeError(self.type, reason, x=x[0])

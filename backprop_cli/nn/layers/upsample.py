@@ -1,4 +1,4 @@
-"""Larger images."""
+"""Images and sequences enlarged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_cli.nn.layers._shared.sizes import Sizes, check_axes, per_axis
 
 @LAYERS.register
 class Upsample(Layer):
-    """Images and sequences ``factor`` times as large along each axis.
+    """Enlarges images and sequences ``factor`` times along each axis.
 
     ``nearest`` repeats every element; ``linear`` (bilinear for images) interpolates between the two nearest, with
     output q at ``(q + 1/2) / factor - 1/2`` and the edges repeated: PyTorch's with ``align_corners=False``.
@@ -25,7 +25,7 @@ class Upsample(Layer):
 
     type: Literal["upsample"] = "upsample"
     factor: Sizes
-    """how many times as high and as wide (of a sequence: as long)"""
+    """factor of height and width (of a sequence: of its length)"""
     method: Literal["nearest", "linear"] = "nearest"
     """nearest repeats elements, linear interpolates"""
 
@@ -37,7 +37,6 @@ class Upsample(Layer):
     )
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """Repeated or interpolated."""
         check_axes(self.type, x[0].spec, 2, 1)
         function = autodiff.repeat if self.method == "nearest" else autodiff.interpolate
         return function(x[0], per_axis(self.type, "factor", self.factor, x[0].spec))

@@ -25,7 +25,6 @@ class BinaryCrossEntropy(BinaryLoss):
     type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``t * softplus(-logits) + (1 - t) * softplus(logits)``."""
         self.check(outputs, targets)
         # softplus(x) - t * x is shorter, but its terms cancel: at logit 20 and target 1 float32 has no digit left.
         return targets * softplus(-outputs) + (1.0 - targets) * softplus(outputs)

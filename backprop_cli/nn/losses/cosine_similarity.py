@@ -1,4 +1,4 @@
-"""The angle between outputs and targets."""
+"""Cosine distance of outputs and targets."""
 
 from __future__ import annotations
 

@@ -35,7 +35,6 @@ class KlDivergence(Loss):
     least_outputs: ClassVar[int] = 2
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``sum_c t[c] * (log(t[c]) - log(p[c]))``, with ``0 * log(0) = 0``."""
         self.check(outputs, targets)
         there = where(greater(targets, constant(0.0, targets.dtype)), targets, constant(1.0, targets.dtype))
         return sum_(targets * (log(there) - log_softmax(outputs, 1)), 1)

@@ -49,7 +49,6 @@ class Quantile(Loss):
         return self.quantile if isinstance(self.quantile, tuple) else (self.quantile,)
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``max(q * r, (q - 1) * r)``. Shapes: (batch, targets * quantiles)."""
         count = len(self.levels)
         if outputs.ndim != 2 or targets.ndim != 2 or outputs.shape != (targets.shape[0], targets.shape[1] * count):
             reason = f"needs targets (batch, targets) and {count} output{'' if count == 1 else 's'} for each of them"

@@ -1,4 +1,4 @@
-"""The share of right predictions."""
+"""The share of correct predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_cli.nn.task import BINARY, CLASSES, TOKENS, Task
 
 @METRICS.register
 class Accuracy(Metric):
-    """``accuracy = mean(predicted == label)``; with several binary outputs over all of them, of tokens over positions.
+    """``accuracy = mean(predicted == label)``; over all binary outputs, or all positions of tokens.
 
     YAML:   accuracy
     """
@@ -22,7 +22,6 @@ class Accuracy(Metric):
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:
-        """Right over all."""
         if predictions.tokens is not None:
             return predictions.tokens.within(1)
         return float(np.mean(predictions.labels == predictions.targets))

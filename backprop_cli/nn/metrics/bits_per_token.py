@@ -1,4 +1,4 @@
-"""What it takes to write a token down, with the network's probabilities."""
+"""Cross entropy in bits per token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backprop_cli.nn.task import TOKENS, Task
 
 @METRICS.register
 class BitsPerToken(Metric):
-    """``bits_per_token = mean(-log2(p[label]))`` over the positions that count: bits a character where that is a token.
+    """``bits_per_token = mean(-log2(p[label]))`` over the positions that count; per character if tokens are.
 
     YAML:   bits_per_token
     Source: Shannon, Prediction and Entropy of Printed English (1951).
@@ -22,6 +22,5 @@ class BitsPerToken(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """The mean in nats over ``ln 2``."""
         assert predictions.tokens is not None
         return predictions.tokens.nats / math.log(2.0)

@@ -1,4 +1,4 @@
-"""How far probabilities are from what came."""
+"""Mean squared error of probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_cli.nn.task import BINARY, CLASSES, Task
 
 @METRICS.register
 class BrierScore(Metric):
-    """``mean(sum_c (p[c] - (c == label))^2)``; of two classes half of it: that of the second class alone. 0 is perfect.
+    """``mean(sum_c (p[c] - (c == label))^2)``; for two classes half of it, the error of the second class. 0 is perfect.
 
     For binary targets ``mean((p - t)^2)`` over all outputs. As in scikit-learn.
 
@@ -27,7 +27,6 @@ class BrierScore(Metric):
     needs_probabilities: ClassVar[bool] = True
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean squared distance."""
         probs = predictions.outputs.astype(np.float64)
         if not predictions.task.has_labels:
             return float(np.mean(np.square(probs - predictions.targets.astype(np.float64))))

@@ -1,4 +1,4 @@
-"""The angle between outputs and targets."""
+"""Cosine of the angle between outputs and targets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class CosineSimilarity(Metric):
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean over the examples of the cosine of the angle."""
         predicted, given = predictions.numbers, predictions.targets.astype(np.float64)
         return float(np.mean(np.sum(_directions(predicted) * _directions(given), axis=1)))
 

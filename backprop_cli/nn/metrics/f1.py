@@ -1,4 +1,4 @@
-"""Precision and recall in one number."""
+"""The harmonic mean of precision and recall."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from backprop_cli.nn.task import BINARY, CLASSES, Task
 class F1(Metric):
     """``f1 = 2 * right / (predicted + true)`` of a class: the harmonic mean of its precision and recall.
 
-    The mean over the classes that are true or predicted somewhere (macro); for binary targets of the 1s, the mean
-    over outputs. 0 where undefined. As in scikit-learn with ``zero_division=0``.
+    The mean over all classes that occur among labels or predictions (macro); for binary targets the value of the 1s,
+    the mean over outputs. 0 if undefined. As in scikit-learn with ``zero_division=0``.
 
     YAML:   f1
     """
@@ -26,6 +26,5 @@ class F1(Metric):
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean over classes of ``2 * right / (predicted + true)``."""
         right, predicted, true = positives(predictions)
         return float(np.mean(ratio(2 * right, predicted + true)))

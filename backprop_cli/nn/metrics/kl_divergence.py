@@ -1,4 +1,4 @@
-"""How far predicted probabilities are from given ones."""
+"""Kullback-Leibler divergence of given and predicted probabilities."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from backprop_cli.nn.task import REGRESSION, Task
 class KlDivergence(Metric):
     """``mean(sum_c t[c] * log(t[c] / p[c]))`` over the examples, in nats; 0 is perfect.
 
-    The columns of the targets are the probabilities t, the outputs those that are predicted; where t is 0 nothing is
-    added. NaN where one is negative, infinite where p is 0 and t is not.
+    The target columns are the probabilities t, the outputs the predicted probabilities p; a t of 0 adds nothing. NaN if
+    one of them is negative; infinite if p is 0 and t is not.
 
     Source: Kullback & Leibler, On Information and Sufficiency (1951), equation 2.4.
 
@@ -28,7 +28,6 @@ class KlDivergence(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean over the examples."""
         predicted, given = predictions.numbers, predictions.targets.astype(np.float64)
         if (predicted < 0).any() or (given < 0).any():
             return math.nan

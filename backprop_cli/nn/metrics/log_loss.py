@@ -1,4 +1,4 @@
-"""How improbable the labels are."""
+"""Mean negative log-probability of the labels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from backprop_cli.nn.task import BINARY, CLASSES, Task
 
 @METRICS.register
 class LogLoss(Metric):
-    """``mean(-log(p[label]))`` in nats; with several binary outputs, over all of them. As in scikit-learn.
+    """``mean(-log(p[label]))`` in nats; over all binary outputs. As in scikit-learn.
 
-    It is cross_entropy, or binary_cross_entropy, without smoothing and weights, of whatever loss was trained. A
-    probability is taken to be at least, and its distance from 1 too, the precision of its format: 1.2e-7 of float32.
+    It is cross_entropy, or binary_cross_entropy, without smoothing and weights, whatever the training loss.
+    Probabilities are clipped to [eps, 1 - eps] with the precision of their format: 1.2e-7 for float32.
 
     YAML:   log_loss
     """
@@ -26,7 +26,6 @@ class LogLoss(Metric):
     needs_probabilities: ClassVar[bool] = True
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean over all labels."""
         tiny = float(np.finfo(predictions.outputs.dtype).eps)
         probs, labels = predictions.outputs.astype(np.float64), predictions.targets.astype(np.int64)
         if predictions.task.has_labels:

@@ -1,4 +1,4 @@
-"""Absolute differences."""
+"""Mean absolute error."""
 
 from __future__ import annotations
 
@@ -22,5 +22,4 @@ class MeanAbsoluteError(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean size of the residuals."""
         return float(np.mean(np.abs(predictions.residuals)))

@@ -1,4 +1,4 @@
-"""Differences relative to the target."""
+"""Mean error relative to the target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backprop_cli.nn.task import REGRESSION, Task
 class MeanAbsolutePercentageError(Metric):
     """``mean(|outputs - targets| / |targets|)`` over examples and outputs: a share, 0.1 being 10 %.
 
-    A target of 0 is taken to be 2.2e-16 (of float64), which makes it count beyond measure. As in scikit-learn.
+    A target of 0 counts as 2.2e-16 (the precision of float64) and dominates the mean. As in scikit-learn.
 
     YAML:   mean_absolute_percentage_error
     """
@@ -24,6 +24,5 @@ class MeanAbsolutePercentageError(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean size of the residuals relative to the targets."""
         size = np.abs(predictions.targets.astype(np.float64))
         return float(np.mean(np.abs(predictions.residuals) / np.maximum(size, np.finfo(np.float64).eps)))

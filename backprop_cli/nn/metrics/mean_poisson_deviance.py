@@ -1,4 +1,4 @@
-"""How far predicted rates are from counts."""
+"""Deviance of predicted rates from counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backprop_cli.nn.task import REGRESSION, Task
 class MeanPoissonDeviance(Metric):
     """``mean(2 * (t * log(t / rate) - t + rate))`` over examples and outputs, in nats; 0 is perfect.
 
-    NaN where a predicted rate is not above 0 or a target is below it. As in scikit-learn, which raises there.
+    NaN if a predicted rate is not above 0 or a target is below 0. As in scikit-learn, which raises an error then.
 
     Source: Nelder & Wedderburn, Generalized Linear Models (1972), section 1.
 
@@ -27,7 +27,6 @@ class MeanPoissonDeviance(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean deviance of the counts."""
         rates, counts = predictions.numbers, predictions.targets.astype(np.float64)
         if not ((rates > 0).all() and (counts >= 0).all()):
             return math.nan

@@ -1,4 +1,4 @@
-"""Squared differences."""
+"""Mean squared error."""
 
 from __future__ import annotations
 
@@ -22,5 +22,4 @@ class MeanSquaredError(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean square of the residuals."""
         return float(np.mean(np.square(predictions.residuals)))

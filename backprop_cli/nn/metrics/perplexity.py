@@ -1,4 +1,4 @@
-"""How many tokens the network wavers between."""
+"""Exponential of the mean cross entropy of tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backprop_cli.nn.task import TOKENS, Task
 class Perplexity(Metric):
     """``perplexity = exp(mean(-log(p[label])))`` over the positions that count; without label smoothing ``exp(loss)``.
 
-    As uncertain as a choice among so many tokens of equal probability: 1 is perfect, the number of tokens a guess.
+    The number of equally probable tokens with the same uncertainty: 1 is perfect, the number of tokens is a guess.
 
     YAML:   perplexity
     Source: Jelinek et al., Perplexity: a measure of the difficulty of speech recognition tasks (1977).
@@ -25,7 +25,6 @@ class Perplexity(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """``exp`` of the mean; infinite where that is too large."""
         assert predictions.tokens is not None
         with np.errstate(over="ignore"):
             return float(np.exp(np.float64(predictions.tokens.nats)))

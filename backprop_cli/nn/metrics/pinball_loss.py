@@ -1,4 +1,4 @@
-"""How good predicted quantiles are."""
+"""Mean error of predicted quantiles."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from backprop_cli.nn.task import REGRESSION, Task
 class PinballLoss(Metric):
     """``mean(max(q * r, (q - 1) * r))``, ``r = targets - outputs``, over examples, outputs and the loss's quantiles q.
 
-    Of other losses than quantile it is that of the median, q = 0.5: half the mean absolute error. In the target's unit.
-    As scikit-learn's mean_pinball_loss.
+    With other losses than quantile, q is 0.5: half the mean absolute error. In the target's unit. As scikit-learn's
+    mean_pinball_loss.
 
     Source: Koenker & Bassett, Regression Quantiles (1978), section 3.
 
@@ -27,7 +27,6 @@ class PinballLoss(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean over all of them."""
         targets = predictions.targets.astype(np.float64)
         levels = np.array(predictions.levels or (0.5,))
         residuals = targets[..., None] - predictions.outputs.astype(np.float64).reshape(*targets.shape, len(levels))

@@ -1,4 +1,4 @@
-"""How many of the predicted are right."""
+"""The share of predictions of a class that are correct."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from backprop_cli.nn.task import BINARY, CLASSES, Task
 class Precision(Metric):
     """``precision = right / predicted`` of a class: the share of its predictions that are true.
 
-    The mean over the classes that are true or predicted somewhere (macro); for binary targets of the 1s, the mean
-    over outputs. 0 where undefined. As in scikit-learn with ``zero_division=0``.
+    The mean over all classes that occur among labels or predictions (macro); for binary targets the value of the 1s,
+    the mean over outputs. 0 if undefined. As in scikit-learn with ``zero_division=0``.
 
     YAML:   precision
     """
@@ -26,6 +26,5 @@ class Precision(Metric):
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean over classes of ``right / predicted``."""
         right, predicted, _ = positives(predictions)
         return float(np.mean(ratio(right, predicted)))

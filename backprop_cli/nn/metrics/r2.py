@@ -1,4 +1,4 @@
-"""The share of variance that is explained."""
+"""The share of variance explained."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from backprop_cli.nn.task import REGRESSION, Task
 class R2(Metric):
     """``r2 = 1 - sum((targets - outputs)^2) / sum((targets - mean(targets))^2)``, the mean over outputs.
 
-    1 is perfect, 0 as good as the mean. A target that is constant gives 1 where predicted exactly, else 0; a single
-    example gives NaN. As in scikit-learn.
+    1 is perfect, 0 as good as the mean. A constant target gives 1 if predicted exactly, else 0; a single example gives
+    NaN. As in scikit-learn.
 
     YAML:   r2
     """
@@ -26,7 +26,6 @@ class R2(Metric):
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean over outputs of the share of variance explained."""
         if len(predictions.targets) < 2:
             return math.nan
         targets = predictions.targets.astype(np.float64)

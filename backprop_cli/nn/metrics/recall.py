@@ -1,4 +1,4 @@
-"""How many of the true are found."""
+"""The share of a class's examples that are found."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from backprop_cli.nn.task import BINARY, CLASSES, Task
 class Recall(Metric):
     """``recall = right / true`` of a class: the share of its examples that are predicted.
 
-    The mean over the classes that are true or predicted somewhere (macro); for binary targets of the 1s, the mean
-    over outputs. 0 where undefined. As in scikit-learn with ``zero_division=0``.
+    The mean over all classes that occur among labels or predictions (macro); for binary targets the value of the 1s,
+    the mean over outputs. 0 if undefined. As in scikit-learn with ``zero_division=0``.
 
     YAML:   recall
     """
@@ -26,6 +26,5 @@ class Recall(Metric):
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def compute(self, predictions: Predictions) -> float:
-        """Mean over classes of ``right / true``."""
         right, _, true = positives(predictions)
         return float(np.mean(ratio(right, true)))

@@ -1,4 +1,4 @@
-"""How well the scores order the classes."""
+"""The area under the ROC curve."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from backprop_cli.nn.task import BINARY, CLASSES, Task
 
 @METRICS.register
 class RocAuc(Metric):
-    """Area under the ROC curve: how often a positive example scores higher than a negative one; ties count half.
+    """Area under the ROC curve: share of pairs with a higher score of the positive example than of the negative one.
 
-    For two classes the second is the positive one. For more, each class is positive once, against the rest, and the
-    areas are averaged, equally (macro) or by the number of examples of each class (weighted). Several binary outputs
-    are averaged likewise, weighted by their 1s. As in scikit-learn with ``multi_class="ovr"``, except that the metric
-    is NaN where scikit-learn raises an error: if the split lacks a class, or has only one. It is also NaN if a score
-    is NaN.
+    Ties count half. Of two classes the second is positive. Of more, each is positive once, against the rest; the areas
+    are averaged equally (macro) or weighted by the examples of each class (weighted). Several binary outputs are
+    averaged likewise, weighted by their 1s. As in scikit-learn with ``multi_class="ovr"``, except for NaN instead of an
+    error if the split lacks a class or has only one. A NaN score gives NaN.
 
     YAML:   {type: roc_auc, average: weighted}
     Raises: UsageError for a single class.
@@ -31,20 +30,18 @@ class RocAuc(Metric):
 
     type: Literal["roc_auc"] = "roc_auc"
     average: Literal["macro", "weighted"] = "macro"
-    """for more than two classes or several binary outputs: all weigh the same, or by their number of examples"""
+    """for more than two classes or several binary outputs: equal weights, or by number of examples"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"average": "weighted"})
     tasks: ClassVar[tuple[Task, ...]] = (CLASSES, BINARY)
     better: ClassVar[Literal["max", "min"]] = "max"
 
     def misfit(self, task: Task, outputs: int) -> str | None:
-        """A single class."""
         if not task.has_labels or outputs > 1:
             return None
         return f"'roc_auc' needs at least two classes, and the data has {outputs}; leave it out"
 
     def compute(self, predictions: Predictions) -> float:
-        """The mean of the areas."""
         scores, positive = _columns(predictions)
         areas = np.array([_area(*column) for column in zip(scores.T, positive.T, strict=True)])
         if self.average == "macro":

@@ -1,4 +1,4 @@
-"""The usual size of a difference."""
+"""Root mean squared error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_cli.nn.task import REGRESSION, Task
 
 @METRICS.register
 class RootMeanSquaredError(Metric):
-    """``sqrt(mean((outputs - targets)^2))`` over examples, in the target's unit; the mean of the outputs' own values.
+    """``sqrt(mean((outputs - targets)^2))`` over examples, in the target's unit; averaged over outputs.
 
     YAML:   root_mean_squared_error
     """
@@ -22,5 +22,4 @@ class RootMeanSquaredError(Metric):
     better: ClassVar[Literal["max", "min"]] = "min"
 
     def compute(self, predictions: Predictions) -> float:
-        """Root mean square of the residuals."""
         return float(np.mean(np.sqrt(np.mean(np.square(predictions.residuals), axis=0))))

@@ -1,4 +1,4 @@
-"""The share of labels among the most probable."""
+"""The share of labels among the k most probable classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backprop_cli.nn.task import CLASSES, TOKENS, Task
 class TopKAccuracy(Metric):
     """Share of examples whose label is among the ``k`` most probable classes (of equals, the first); 1 with k classes.
 
-    Of tokens: the share of positions.
+    For tokens: the share of positions.
 
     YAML:   {type: top_k_accuracy, k: 3}
     """
@@ -25,10 +25,9 @@ class TopKAccuracy(Metric):
     better: ClassVar[Literal["max", "min"]] = "max"
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"k": 2}, {"k": 1})
     k: Annotated[int, Field(gt=0)] = 5
-    """how many classes count"""
+    """number of most probable classes that count"""
 
     def misfit(self, task: Task, outputs: int) -> str | None:
-        """No fewer than all classes."""
         if self.k < outputs:
             return None
         way_out = f"set k to at most {outputs - 1}" if outputs > 2 else "use accuracy"
@@ -37,7 +36,6 @@ class TopKAccuracy(Metric):
         )
 
     def compute(self, predictions: Predictions) -> float:
-        """Labels with fewer than ``k`` classes before them, over all."""
         if predictions.tokens is not None:
             return predictions.tokens.within(self.k)
         labels = predictions.targets.astype(np.int64)[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""Steps in the parameters' own unit: the ratio of past steps to past gradients."""
+"""Steps in the unit of the parameters: the ratio of past steps to past gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backprop_cli.settings import FREE
 class Adadelta(Optimizer):
     """``direction = sqrt(d + epsilon) / sqrt(v + epsilon) * g``, with ``d`` the mean of the squares of past directions.
 
-    ``v <- rho * v + (1 - rho) * g^2`` and, afterwards, ``d <- rho * d + (1 - rho) * direction^2``, both from 0.
+    ``v <- rho * v + (1 - rho) * g^2`` and, after the step, ``d <- rho * d + (1 - rho) * direction^2``, both from 0.
 
     YAML:   {type: adadelta, rho: 0.95}
     Source: Zeiler, ADADELTA: An Adaptive Learning Rate Method (2012), algorithm 1, times a learning rate as in
@@ -25,16 +25,15 @@ class Adadelta(Optimizer):
 
     type: Literal["adadelta"] = "adadelta"
     learning_rate: LearningRate = 1.0
-    """step size before the schedule; 1: as published"""
+    """step size before the schedule; 1 in the paper"""
     rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """share of the mean squares kept"""
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-6
-    """inside both roots: what lets the first step move"""
+    """inside both roots; lets the first step move"""
 
     slots: ClassVar[tuple[str, ...]] = ("mean_square", "mean_square_step")
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The gradient in the unit of past steps."""
         v = self.rho * slot["mean_square"] + (1.0 - self.rho) * square(g)
         # Two roots: under a single root the ratio overflows float32 for gradients of 1e18.
         direction = sqrt(slot["mean_square_step"] + self.epsilon) / sqrt(v + self.epsilon) * g

@@ -1,4 +1,4 @@
-"""Gradient descent scaled by all gradients so far."""
+"""Gradient descent scaled by all past gradients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Adagrad(Optimizer):
     learning_rate: LearningRate = 1e-2
     """step size before the schedule"""
     initial_accumulator: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """where the sum of squares starts"""
+    """starting value of the sum of squares"""
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-10
     """keeps the quotient finite; outside the root"""
 
@@ -32,11 +32,9 @@ class Adagrad(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
 
     def slot_start(self, name: str) -> float:
-        """``initial_accumulator``."""
         return self.initial_accumulator
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The gradient over the root of the sum of squares."""
         s = slot["sum_of_squares"] + square(g)
         return g / (sqrt(s) + self.epsilon), {"sum_of_squares": s}
 

@@ -1,4 +1,4 @@
-"""Adaptive moments."""
+"""Adaptive moment estimation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Adam(Adaptive):
     """``direction = m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon)``.
 
     ``m <- beta1 * m + (1 - beta1) * g``, ``v <- beta2 * v + (1 - beta2) * g^2``, both from 0; ``epsilon`` is outside
-    the root, as in PyTorch. With ``amsgrad``, v in the direction is the largest that it has been.
+    the root, as in PyTorch. With ``amsgrad``, the direction divides by the largest v so far.
 
     YAML:   {type: adam, learning_rate: 0.001}
     Source: Kingma & Ba, Adam (2015), algorithm 1; amsgrad: Reddi, Kale & Kumar, On the Convergence of Adam and
@@ -24,7 +24,6 @@ class Adam(Adaptive):
     type: Literal["adam"] = "adam"
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The corrected mean over the root of the corrected mean square."""
         return self.adam(g, slot, scalar)
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:

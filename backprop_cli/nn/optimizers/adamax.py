@@ -15,8 +15,8 @@ from backprop_cli.settings import FREE
 class Adamax(Optimizer):
     """``direction = m / (1 - beta1^step) / u``, ``u <- max(beta2 * u, |g| + epsilon)``.
 
-    ``m <- beta1 * m + (1 - beta1) * g``; both start at 0. ``epsilon`` is within the maximum, as in PyTorch; what is
-    remembered of m is ``m_sum = m / (1 - beta1)``.
+    ``m <- beta1 * m + (1 - beta1) * g``; both start at 0. ``epsilon`` is inside the maximum, as in PyTorch. The slot
+    of m is ``m_sum = m / (1 - beta1)``.
 
     YAML:   {type: adamax, learning_rate: 0.002}
     Source: Kingma & Ba, Adam (2015), algorithm 2; torch.optim.Adamax.
@@ -35,11 +35,10 @@ class Adamax(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("m_sum", "largest")
 
     def scalars(self, step: int) -> dict[str, float]:
-        """What makes the corrected mean of the sum."""
+        """``scale`` turns ``m_sum`` into the bias-corrected mean."""
         return {"scale": (1.0 - self.beta1) / (1.0 - self.beta1**step)}
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The corrected mean over the largest gradient."""
         m_sum = self.beta1 * slot["m_sum"] + g
         u = maximum(self.beta2 * slot["largest"], absolute(g) + self.epsilon)
         return m_sum / u * scalar["scale"], {"m_sum": m_sum, "largest": u}

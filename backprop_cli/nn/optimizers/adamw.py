@@ -16,8 +16,8 @@ from backprop_cli.settings import FREE
 class Adamw(Adaptive):
     """``direction = adam + weight_decay * parameter``: the decay is not divided by the gradient's size.
 
-    ``adam`` is adam's direction, with ``amsgrad`` as there. Every parameter decays, biases too, as in PyTorch; a
-    group spares them: ``groups: [{parameters: ["*.bias", "*norm*"], weight_decay: 0.0}]``.
+    ``adam`` is adam's direction, also with ``amsgrad``. Every parameter decays, including biases, as in PyTorch; a
+    group can exclude them: ``groups: [{parameters: ["*.bias", "*norm*"], weight_decay: 0.0}]``.
 
     YAML:   {type: adamw, weight_decay: 0.05}
     Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2; torch.optim.AdamW.
@@ -25,16 +25,15 @@ class Adamw(Adaptive):
 
     type: Literal["adamw"] = "adamw"
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 1e-2
-    """share of a parameter lost a step, times the learning rate"""
+    """share of a parameter that decays in a step, times the learning rate"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1, "amsgrad": True})
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """Adam's direction and the decay."""
         direction, new = self.adam(g, slot, scalar)
         return direction + self.weight_decay * parameter, new
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
-        """Algorithm 2: Adam's direction, and the decay beside it."""
+        """Algorithm 2: Adam's direction plus the decay."""
         direction, new = self.adam_formula(step, g, slot)
         return direction + self.weight_decay * parameter, new

@@ -1,4 +1,4 @@
-"""Adam's direction at a length in proportion to the parameter's."""
+"""Adam's direction, scaled to the length of each parameter."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from backprop_cli.settings import FREE
 class Lamb(Moments):
     """``direction = |w| / |d| * d`` for each parameter w, ``d = adam + weight_decay * w``.
 
-    ``adam`` is adam's direction, the norms are Euclidean. Where w or d is 0 the factor is 1. Layers move by the same
-    share of their weights a step, which is what large batches want; a bias that starts at 0 first moves as with adam.
+    ``adam`` is adam's direction, the norms are Euclidean. If w or d is 0 the factor is 1. All layers move by the same
+    share of their weights in a step, which suits large batches; a bias that starts at 0 first moves as with adam.
 
     YAML:   {type: lamb, learning_rate: 0.002, weight_decay: 0.01}
     Source: You et al., Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes (2020), algorithm 2,
@@ -27,7 +27,7 @@ class Lamb(Moments):
 
     type: Literal["lamb"] = "lamb"
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 0.0
-    """share of the parameter in the direction"""
+    """factor of the parameter in the direction"""
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-6
     """keeps the quotient finite; outside the root"""
 
@@ -35,13 +35,11 @@ class Lamb(Moments):
     shaped: ClassVar[bool] = True
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """Adam's direction and the decay."""
         new = self.sums(g, slot)
         direction = self.quotient(new["m_sum"], new["v_scaled"], scalar)
         return (direction + self.weight_decay * parameter if self.weight_decay else direction), new
 
     def shaped_direction(self, direction: Value, parameter: Value) -> Value:
-        """The direction at the parameter's length."""
         length, own = norm(direction), norm(parameter)
         divisor = where(greater(length, 0.0), length, 1.0)
         return direction * (where(greater(own, 0.0), own, divisor) / divisor)

@@ -1,4 +1,4 @@
-"""Newton's method with the curvature of the last few steps: for small networks and data."""
+"""Quasi-Newton steps with the curvature of the last few steps, for small networks and data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from backprop_cli.settings import FREE, refusal
 class Lbfgs(FullBatch):
     """``direction = H g``, H the BFGS estimate of the inverse Hessian from the last ``history`` steps.
 
-    The step is as long as a strong Wolfe line search finds. An update is one iteration: it sees the whole train split
-    at once (``training.batch_size`` is left out), evaluating loss and gradient as often as the search needs, once or
-    twice as a rule. An epoch is one update; what it reports are loss and metrics after it, and the step's length as
-    ``learning_rate``. Training ends where no entry of the gradient is larger than ``tolerance``, or where the loss, in
-    the training precision, does not become less: use ``precision: float64`` for more digits.
+    A strong Wolfe line search finds the length of the step. An update is one iteration on the whole train split:
+    ``training.batch_size`` is left out. It evaluates loss and gradient as often as the search needs, usually once or
+    twice. An epoch is one update; it reports loss and metrics after the update, and the step's length as
+    ``learning_rate``. Training ends when no entry of the gradient exceeds ``tolerance``, or when the loss stops falling
+    in the training precision: use ``precision: float64`` for more digits.
 
-    The loss must be the same each time and smooth: no dropout, no augmentation, no l1, nothing clipped.
+    The loss must be deterministic and smooth: no dropout, no augmentation, no l1, no clipping.
 
     YAML:   {type: lbfgs, history: 20, tolerance: 1.0e-6}
     Source: Nocedal & Wright, Numerical Optimization (2006), algorithms 7.4 (two-loop recursion) and 7.5, equation 7.20,
@@ -32,13 +32,13 @@ class Lbfgs(FullBatch):
 
     type: Literal["lbfgs"] = "lbfgs"
     learning_rate: LearningRate = 1.0
-    """step length that the line search tries first, before the schedule"""
+    """first step length that the line search tries, before the schedule"""
     history: Annotated[int, Field(gt=0)] = 10
-    """steps remembered: two vectors of all parameters each"""
+    """number of past steps kept: two vectors of all parameters for each"""
     max_line_search: Annotated[int, Field(gt=0), FREE] = 25
-    """most evaluations of loss and gradient an update"""
+    """most evaluations of loss and gradient in an update"""
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 1e-5
-    """training ends where no entry of the gradient is larger"""
+    """training ends when no entry of the gradient exceeds this"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"history": 2})
 
@@ -51,7 +51,6 @@ class Lbfgs(FullBatch):
         return groups
 
     def direction(self, g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
-        """Algorithm 7.4: ``H g`` in four products of vectors a step remembered."""
         q = g.copy()
         alphas = []
         for s, y in zip(reversed(steps), reversed(changes), strict=True):

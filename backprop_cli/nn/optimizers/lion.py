@@ -16,8 +16,8 @@ from backprop_cli.settings import FREE
 class Lion(Optimizer):
     """``direction = sign(beta1 * m + (1 - beta1) * g) + weight_decay * parameter``.
 
-    Afterwards ``m <- beta2 * m + (1 - beta2) * g``, from 0. Every entry moves by the learning rate, so that this is 3
-    to 10 times smaller, and the decay as much larger, than with adamw. The sign of 0 is 0.
+    Then ``m <- beta2 * m + (1 - beta2) * g``, from 0. Every entry moves by the learning rate, so take one that is 3 to
+    10 times smaller than for adamw, and a decay that is larger by as much. The sign of 0 is 0.
 
     YAML:   {type: lion, learning_rate: 0.0001, weight_decay: 0.1}
     Source: Chen et al., Symbolic Discovery of Optimization Algorithms (2023), algorithm 2.
@@ -37,14 +37,13 @@ class Lion(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The sign of gradient and momentum together, and the decay."""
         m = slot["momentum"]
         direction = sign(self.beta1 * m + (1.0 - self.beta1) * g)
         new = {"momentum": self.beta2 * m + (1.0 - self.beta2) * g}
         return (direction + self.weight_decay * parameter if self.weight_decay else direction), new
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
-        """Algorithm 2: the interpolation's sign first, the momentum after it."""
+        """Algorithm 2: first the sign of the interpolation, then the momentum."""
         c = self.beta1 * slot["momentum"] + (1 - self.beta1) * g
         direction = (math.copysign(1, c) if c else 0.0) + self.weight_decay * parameter
         return direction, {"momentum": self.beta2 * slot["momentum"] + (1 - self.beta2) * g}

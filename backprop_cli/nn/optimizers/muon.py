@@ -1,4 +1,4 @@
-"""Momentum, made orthogonal: for matrices."""
+"""Orthogonalized momentum, for matrices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from backprop_cli.nn.parameter_group import Patterns, matches
 from backprop_cli.settings import FREE, DefaultType, refusal
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-"""Of the polynomial ``a s + b s^3 + c s^5``: steep at 0, and it keeps a singular value that has come near 1 there."""
+"""Of the polynomial ``a s + b s^3 + c s^5``: steep at 0, and it keeps singular values near 1 there."""
 
 
 @OPTIMIZERS.register
@@ -36,12 +36,12 @@ class Muon(Optimizer):
     ``iterations`` times ``x <- 3.4445 x - 4.7750 (x x^T) x + 2.0315 (x x^T)^2 x``. Weights of convolutions are matrices
     (out_channels, all else).
 
-    ``fallback`` is the optimizer of all other parameters (biases, norms), and of those in ``fallback_for``: as
-    published embeddings and the last layer. A group's ``fallback`` changes it for that group.
+    ``fallback`` is the optimizer of all other parameters (biases, norms), and of those in ``fallback_for``: the authors
+    choose embeddings and the last layer. A group may have a ``fallback`` of its own.
 
     YAML:   {type: muon, learning_rate: 0.02, fallback: {type: adamw, learning_rate: 0.003}, fallback_for: [dense_3.*]}
     Source: Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks (2024); torch.optim.Muon, which
-            computes in bfloat16 where this keeps the training precision, and whose learning rate is 0.001.
+            computes in bfloat16 instead of the training precision, and whose learning rate is 0.001.
     """
 
     type: Literal["muon"] = "muon"
@@ -50,17 +50,17 @@ class Muon(Optimizer):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """share of the mean gradient kept"""
     nesterov: Annotated[bool, FREE] = True
-    """look ahead along the momentum"""
+    """whether to look ahead along the momentum"""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 0.0
-    """share of a matrix lost a step, times the learning rate"""
+    """share of a matrix that decays in a step, times the learning rate"""
     iterations: Annotated[int, Field(gt=0)] = 5
-    """of Newton and Schulz: products that take the singular values to 1"""
+    """iterations of Newton and Schulz, which move the singular values to 1"""
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-7
-    """smallest norm that is divided by"""
+    """smallest divisor of a matrix, in place of a smaller norm"""
     fallback: Annotated[OptimizerType, DefaultType("adamw")] = Field(default_factory=lambda: _default_fallback())
-    """optimizer of all that is no matrix, with a learning rate of its own; default: adamw"""
+    """optimizer of parameters that are not matrices, with a learning rate of its own; default: adamw"""
     fallback_for: Patterns = ()
-    """matrices that are left to it, too: names with * for anything"""
+    """matrices that the fallback updates too: names with * for any text"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"nesterov": False, "weight_decay": 0.1})
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
@@ -74,21 +74,18 @@ class Muon(Optimizer):
             raise refusal(reason)
         return fallback
 
-    def deputy(self, name: str, shape: tuple[int, ...]) -> Optimizer:
-        """The fallback, of what is no matrix or in ``fallback_for``."""
+    def for_parameter(self, name: str, shape: tuple[int, ...]) -> Optimizer:
         return self.fallback if len(shape) < 2 or matches(name, self.fallback_for) else self
 
     def patterns(self) -> dict[tuple[str | int, ...], tuple[str, ...]]:
-        """Those of groups, and ``fallback_for``."""
         return {**super().patterns(), ("fallback_for",): self.fallback_for}
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The momentum, which ``shaped_direction`` makes orthogonal."""
         b = self.momentum * slot["momentum"] + (1.0 - self.momentum) * g
         return ((1.0 - self.momentum) * g + self.momentum * b if self.nesterov else b), {"momentum": b}
 
     def shaped_direction(self, direction: Value, parameter: Value) -> Value:
-        """Newton's and Schulz's iteration on the matrix or, which has smaller products, on its transpose."""
+        """The iteration of Newton and Schulz, on the transpose of a tall matrix: its products are smaller."""
         d = reshape(direction, (direction.shape[0], -1))
         rows, columns = d.shape
         x = d / maximum(norm(d), self.epsilon)
@@ -106,7 +103,7 @@ class Muon(Optimizer):
         return ((1 - self.momentum) * g + self.momentum * b if self.nesterov else b), {"momentum": b}
 
     def shaped_formula(self, direction: Array, parameter: Array) -> Array:
-        """By singular values: the polynomial acts on each of them alone."""
+        """By the singular values: the polynomial acts on each of them."""
         matrix = direction.reshape(len(direction), -1)
         u, s, vt = np.linalg.svd(matrix, full_matrices=False)
         s = s / max(np.linalg.norm(matrix), self.epsilon)
@@ -118,7 +115,7 @@ class Muon(Optimizer):
 
 
 def _unfit(fallback: Optimizer) -> str:
-    """Why it cannot stand in; empty where it can."""
+    """Why an optimizer cannot be the fallback; empty if it can."""
     if isinstance(fallback, Muon):
         return "muon is for matrices; name an optimizer for the others, such as adamw"
     if isinstance(fallback, FullBatch):

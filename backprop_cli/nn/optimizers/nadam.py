@@ -31,7 +31,7 @@ class Nadam(Moments):
     """speed at which the momentum rises to beta1"""
 
     def scalars(self, step: int) -> dict[str, float]:
-        """The weights of the gradient and of ``m_sum``, and what makes the corrected mean square of ``v_scaled``."""
+        """Weights of the gradient and of ``m_sum``, and the factor that turns ``v_scaled`` into the corrected v."""
         product = self._product(step)
         ahead = self._momentum(step + 1)
         return {
@@ -41,7 +41,6 @@ class Nadam(Moments):
         }
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """Gradient and mean over the root of the corrected mean square."""
         new = self.sums(g, slot)
         ahead = g * scalar["g_weight"] + new["m_sum"] * scalar["m_weight"]
         return ahead / (sqrt(new["v_scaled"] * scalar["v_scale"]) + self.epsilon), new

@@ -1,4 +1,4 @@
-"""Adam whose first steps wait until the mean square can be trusted."""
+"""Adam whose first steps do not divide by an unreliable mean square."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Radam(Moments):
     type: Literal["radam"] = "radam"
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Of ``m_sum / (root_weight * sqrt(v_scaled) + offset) * scale``: both cases are one formula."""
+        """Constants of ``m_sum / (root_weight * sqrt(v_scaled) + offset) * scale``, which covers both cases."""
         mean = (1.0 - self.beta1) / (1.0 - self.beta1**step)
         rectified = self._rectification(step)
         if rectified == 0:
@@ -36,7 +36,7 @@ class Radam(Moments):
         return {"root_weight": 1.0, "offset": offset, "scale": mean * root * rectified}
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The corrected mean, over the rectified root of the mean square where there is enough behind it."""
+        """The corrected mean, divided by the rectified root of the mean square once that is reliable."""
         new = self.sums(g, slot)
         return new["m_sum"] / (sqrt(new["v_scaled"]) * scalar["root_weight"] + scalar["offset"]) * scalar["scale"], new
 
@@ -52,7 +52,7 @@ class Radam(Moments):
         return m_hat * r * adaptive, new
 
     def _rectification(self, step: int) -> float:
-        """The factor r; 0 where the average behind v is too short."""
+        """The factor r; 0 while the average behind v is too short."""
         longest = 2.0 / (1.0 - self.beta2) - 1.0
         length = longest - 2.0 * step * self.beta2**step / (1.0 - self.beta2**step)
         if length <= 5:

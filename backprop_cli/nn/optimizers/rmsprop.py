@@ -34,18 +34,16 @@ class Rmsprop(Optimizer):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """share of the last direction kept"""
     centered: bool = False
-    """scale by the variance, not by the mean square"""
+    """whether to scale by the variance, not by the mean square"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"momentum": 0.9}, {"momentum": 0.5, "centered": True})
     slots: ClassVar[tuple[str, ...]] = ("mean_square", "mean", "momentum")
 
     def slot_names(self) -> tuple[str, ...]:
-        """The mean square, and what centering and momentum remember."""
         wanted = {"mean_square": True, "mean": self.centered, "momentum": self.momentum > 0}
         return tuple(name for name in self.slots if wanted[name])
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The gradient over its recent size."""
         v = self.alpha * slot["mean_square"] + (1.0 - self.alpha) * square(g)
         new = {"mean_square": v}
         spread = v
@@ -59,7 +57,7 @@ class Rmsprop(Optimizer):
         return direction, new
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
-        """Hinton's mean square; Graves's variance where it is centered; then momentum."""
+        """Hinton's mean square, or Graves's variance if centered; then momentum."""
         v = self.alpha * slot["mean_square"] + (1 - self.alpha) * g * g
         m = self.alpha * slot["mean"] + (1 - self.alpha) * g if self.centered else 0.0
         b = g / (math.sqrt(max(v - m * m, 0.0)) + self.epsilon)

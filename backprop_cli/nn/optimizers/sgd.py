@@ -1,4 +1,4 @@
-"""Gradient descent, with momentum."""
+"""Gradient descent, with or without momentum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backprop_cli.settings import FREE
 class Sgd(Optimizer):
     """``direction = g``; with momentum ``b <- momentum * b + g``, ``direction = b`` (nesterov: ``g + momentum * b``).
 
-    As in PyTorch the learning rate multiplies the whole of b, so a change of it acts at once.
+    As in PyTorch the learning rate multiplies all of b, so a change of the rate acts at once.
 
     YAML:   {type: sgd, learning_rate: 0.1, momentum: 0.9, nesterov: true}
     Source: Sutskever, Martens, Dahl & Hinton, On the Importance of Initialization and Momentum (2013), section 2;
@@ -25,7 +25,7 @@ class Sgd(Optimizer):
 
     type: Literal["sgd"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """share of the last direction kept; 0: plain gradient descent, which remembers nothing"""
+    """share of the last direction kept; 0: plain gradient descent, without a slot"""
     nesterov: Annotated[bool, FREE] = False
     """look ahead along the momentum"""
 
@@ -40,11 +40,9 @@ class Sgd(Optimizer):
         return nesterov
 
     def slot_names(self) -> tuple[str, ...]:
-        """The momentum, where there is any."""
         return self.slots if self.momentum else ()
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        """The gradient, or its decaying sum."""
         if not self.momentum:
             return g, {}
         b = self.momentum * slot["momentum"] + g

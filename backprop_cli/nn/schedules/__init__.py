@@ -1,1 +1,1 @@
-"""Schedules, one file each: the course of the learning rate."""
+"""Schedules, one file each: the learning rate over training."""

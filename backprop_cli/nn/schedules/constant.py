@@ -1,4 +1,4 @@
-"""The learning rate as it is."""
+"""A constant learning rate."""
 
 from __future__ import annotations
 
@@ -21,5 +21,4 @@ class Constant(Schedule):
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"warmup_steps": 5})
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """1."""
         return 1.0

@@ -1,4 +1,4 @@
-"""Half a cosine down."""
+"""Half a cosine from 1 down."""
 
 from __future__ import annotations
 
@@ -25,5 +25,4 @@ class Cosine(Schedule):
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"warmup_steps": 3})
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """From 1 to ``to``."""
         return self.to + (1.0 - self.to) * 0.5 * (1.0 + math.cos(math.pi * clock.progress))

@@ -1,4 +1,4 @@
-"""A little less every epoch."""
+"""A constant factor every epoch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ class Exponential(Schedule):
 
     type: Literal["exponential"] = "exponential"
     factor: Factor = 0.95
-    """what the learning rate is multiplied by after an epoch"""
+    """factor of the learning rate after an epoch"""
 
     by_epoch: ClassVar[bool] = True
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """One factor an epoch."""
         return self.factor ** (clock.epoch - 1)

@@ -1,4 +1,4 @@
-"""A straight line down."""
+"""A straight line from 1 down."""
 
 from __future__ import annotations
 
@@ -21,5 +21,4 @@ class Linear(Schedule):
     """share of the learning rate left at the end"""
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """From 1 to ``to``."""
         return 1.0 + (self.to - 1.0) * clock.progress

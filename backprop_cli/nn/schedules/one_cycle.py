@@ -1,4 +1,4 @@
-"""Up, and down further."""
+"""A cosine up, and a longer one down."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Divisor = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 class OneCycle(Schedule):
     """Half a cosine up from ``1 / start_divisor`` to 1, and one down to ``1 / (start_divisor * end_divisor)``.
 
-    The top, ``optimizer.learning_rate``, is reached at step ``warmup_fraction * total_steps``, the bottom at the last.
+    It reaches the top, ``optimizer.learning_rate``, at step ``warmup_fraction * total_steps``, the bottom at the last.
 
     YAML:   {type: one_cycle, warmup_fraction: 0.3}
     Source: Smith & Topin, Super-Convergence (2018), section 3; shape and defaults of
@@ -28,12 +28,11 @@ class OneCycle(Schedule):
     warmup_fraction: Annotated[float, Field(ge=0, le=1)] = 0.3
     """share of the steps spent going up"""
     start_divisor: Divisor = 25.0
-    """the learning rate starts at its top divided by this"""
+    """the learning rate starts at its top divided by this number"""
     end_divisor: Divisor = 1e4
-    """and ends at its start divided by this"""
+    """the learning rate ends at its start divided by this number"""
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """Where the cycle is at this step."""
         start = 1.0 / self.start_divisor
         step, last = clock.step - 1, clock.total_steps - 1
         top = self.warmup_fraction * clock.total_steps - 1.0

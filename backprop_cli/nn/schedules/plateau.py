@@ -1,4 +1,4 @@
-"""A drop when progress stops."""
+"""A drop when a metric stops improving."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from backprop_cli.settings import RESTARTS, Fraction
 class Plateau(Schedule):
     """``scale`` is multiplied by ``factor`` after more than ``patience`` epochs in a row without a better value.
 
-    Better than the best so far by more than ``min_delta``; NaN is never better. The count starts again at a drop.
+    Better means: by more than ``min_delta`` than the best so far; NaN is never better. A drop restarts the count.
 
     YAML:   {type: plateau, monitor: validation/loss, factor: 0.5, patience: 3}
-    Raises: UsageError where no metric has the monitored name.
+    Raises: UsageError if no metric has the monitored name.
     Source: torch.optim.lr_scheduler.ReduceLROnPlateau, with an absolute threshold.
     """
 
@@ -29,21 +29,21 @@ class Plateau(Schedule):
     monitor: Annotated[str, RESTARTS] = "validation/loss"
     """name of the metric, as in metrics.jsonl"""
     mode: Annotated[Literal["auto", "min", "max"], RESTARTS] = "auto"
-    """which way is better; auto knows it from the metric"""
+    """whether smaller or larger is better; auto: as for the metric"""
     factor: Factor = 0.1
-    """what the learning rate is multiplied by at a drop"""
+    """factor of the learning rate at a drop"""
     patience: Annotated[int, Field(ge=0)] = 10
-    """epochs in a row without improvement that are let pass"""
+    """number of epochs without improvement before a drop"""
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """smallest change that counts as an improvement"""
     minimum: Fraction = 0.0
-    """share of the learning rate below which it does not fall"""
+    """smallest share of the learning rate"""
 
     by_epoch: ClassVar[bool] = True
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"patience": 0, "minimum": 0.2})
 
     def start(self) -> dict[str, float]:
-        """Nothing seen: ``scale`` 1, and no ``best``. An empty state means the same."""
+        """``scale`` 1, and no ``best``. An empty state means the same."""
         return {"scale": 1.0, "waited": 0.0}
 
     def observe(self, state: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
@@ -62,11 +62,9 @@ class Plateau(Schedule):
         return {**state, "scale": scale, "waited": waited}
 
     def anew(self, state: Mapping[str, float]) -> dict[str, float]:
-        """Earlier drops stay; the best value starts anew."""
         return {**self.start(), "scale": state.get("scale", 1.0)}
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """One factor a drop."""
         return state.get("scale", 1.0)
 
     def _improves(self, value: float, best: float | None) -> bool:

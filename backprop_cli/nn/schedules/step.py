@@ -27,5 +27,4 @@ class Step(Schedule):
     by_epoch: ClassVar[bool] = True
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """One factor a drop."""
         return self.factor ** ((clock.epoch - 1) // self.every_epochs)

@@ -1,1 +1,1 @@
-"""What several layers share: no layer is declared here."""
+"""Shared by several layers; no layer is declared here."""

@@ -1,4 +1,4 @@
-"""What layers that drop parts of their input share."""
+"""Base of the dropout layers, and their mask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backprop_cli.nn.layer import Layer, Params
 
 
 class Dropping(Layer):
-    """``out = x * [noise >= rate] / (1 - rate)`` in training, ``out = x`` elsewhere (inverted dropout)."""
+    """``out = x * [noise >= rate] / (1 - rate)`` in training, otherwise ``out = x`` (inverted dropout)."""
 
     rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """probability that an entry, or a channel, is dropped"""
@@ -20,12 +20,11 @@ class Dropping(Layer):
     passes_on: ClassVar[bool] = True
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """The input, thinned where there is noise."""
         if "noise" not in params:
             return x[0]
         return x[0] * kept(params["noise"], self.rate)
 
 
 def kept(noise: Value, rate: float) -> Value:
-    """``[noise >= rate] / (1 - rate)``: what is multiplied by, whose mean over the noise is 1."""
+    """The mask ``[noise >= rate] / (1 - rate)``, whose mean is 1."""
     return greater_equal(noise, rate) * (1.0 / (1.0 - rate))

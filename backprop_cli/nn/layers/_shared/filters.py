@@ -1,4 +1,4 @@
-"""What the convolution layers share."""
+"""Base of the convolution layers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class FilterLayer(WeightedLayer):
     channels: Size
     """number of output channels"""
     groups: Annotated[int, Field(gt=0)] = 1
-    """groups of channels that do not mix; as many as input channels: each by itself"""
+    """groups of channels that do not mix; with as many as input channels each is filtered separately"""
     bias: bool = True
-    """whether a number is added to each output channel"""
+    """whether a bias is added to each output channel"""
     initializer: InitializerType = GlorotUniform()
     """how the weight starts"""
     bias_initializer: InitializerType = Zeros()
@@ -32,17 +32,17 @@ class FilterLayer(WeightedLayer):
 
     filters_channels: ClassVar[bool] = True
     axes: ClassVar[int]
-    """Of an image 2, of a sequence 1."""
+    """2 for images, 1 for sequences."""
 
     def sizes(self, key: str, x: Spec) -> tuple[int, ...]:
-        """The key's number for each axis; checks what x is first."""
+        """The value of a key for each axis. Raises: ShapeError for examples of other shapes."""
         check_axes(self.type, x, self.axes)
         return per_axis(self.type, key, getattr(self, key), x)
 
     def parameters(self, x: Spec, weight: tuple[int, int]) -> dict[str, Param]:
-        """``weight`` of two sizes and the kernel, and unless switched off ``bias``.
+        """``weight`` of the shape (*weight, *kernel), and ``bias`` unless switched off.
 
-        A weight connects ``fan_in`` numbers to an output and, but for strides and edges, an input to ``fan_out``.
+        ``fan_in``: inputs of an output; ``fan_out``: outputs that read an input, apart from strides and edges.
         """
         kernel = self.sizes("kernel", x)
         for what, count in (("input", x.shape[1]), ("output", self.channels)):

@@ -1,4 +1,4 @@
-"""What layers that join equal arrays share."""
+"""Base of the layers that combine equal arrays."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ class Joining(Layer):
     samples: ClassVar[tuple[Sample, ...]] = (Sample({}, ((3,), (3,))), Sample({}, ((2, 3), (2, 3), (2, 3))))
 
     def pair(self, left: Value, right: Value) -> Value:
-        """Two of them joined."""
+        """The result for two inputs."""
         raise NotImplementedError
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """All of them joined.
-
-        Raises: ShapeError where shapes differ.
-        """
         if len({value.shape for value in x}) > 1:
             given = {f"x{place}": value.spec for place, value in enumerate(x, 1)}
             raise ShapeError(self.type, "inputs must have one shape", **given)

@@ -1,4 +1,4 @@
-"""What normalizations share: the guard of the root, and a scale and a shift that are learned."""
+"""Bases of the normalizations: a safe reciprocal root, and a learned scale and shift."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Normalizing(ParameterLayer):
     """``x / sqrt(its mean square + epsilon) * weight``; the weight is not regularized."""
 
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
-    """added under the root, so that nothing is divided by 0"""
+    """added under the root, to avoid division by 0"""
     affine: bool = True
-    """whether the result is scaled, and shifted where the layer has a bias, by parameters"""
+    """whether the result is scaled, and shifted if the layer has a bias, by parameters"""
     initializer: InitializerType = Ones()
     """how the weight starts"""
 
@@ -33,7 +33,7 @@ class Normalizing(ParameterLayer):
         return 1.0 / sqrt(mean_square + self.epsilon)
 
     def scaled(self, x: Value, params: Params, shape: tuple[int, ...]) -> Value:
-        """``x * weight + bias`` with those there are, in ``shape``, which broadcasts against x."""
+        """``x * weight + bias``, without those that ``params`` lacks; ``shape`` broadcasts them against x."""
         out = x * reshape(params["weight"], shape) if "weight" in params else x
         return out + reshape(params["bias"], shape) if "bias" in params else out
 
@@ -50,7 +50,7 @@ class Standardizing(Normalizing):
         return {**weight, "bias": Param(shape, self.bias_initializer, regularized=False)} if weight else {}
 
     def standardized(self, x: Value, axes: tuple[int, ...]) -> Value:
-        """X less its mean over ``axes``, in units of its standard deviation there."""
+        """``(x - mean) / sqrt(variance + epsilon)`` over ``axes``."""
         centered = x - mean(x, axes, keepdims=True)
         return centered * self.reciprocal(mean(square(centered), axes, keepdims=True))
 
@@ -59,27 +59,24 @@ class LastAxes(Normalizing):
     """Normalization of the last axes of an example."""
 
     axes: Annotated[int, Field(gt=0)] | Literal["all"] = 1
-    """how many of the last axes are normalized together"""
+    """number of last axes that are normalized together"""
 
     def normalized(self, x: Value, axes: tuple[int, ...]) -> Value:
-        """What is scaled, and shifted where the layer has a bias."""
+        """The normalized array, before scale and shift."""
         raise NotImplementedError
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """``weight``, and ``bias`` where the layer has one, unless switched off."""
         return self.affine_params(tuple(x[0].shape[axis] for axis in self._axes(x[0])))
 
     def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
-        """None where positions are normalized together."""
         return None if 1 in self._axes(x[0]) else {}
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """Normalized, scaled, shifted."""
         axes = self._axes(x[0].spec)
         return self.scaled(self.normalized(x[0], axes), params, tuple(x[0].shape[axis] for axis in axes))
 
     def _axes(self, x: Spec) -> tuple[int, ...]:
-        """The last ones of x, the batch not among them. Raises: ShapeError where there are fewer."""
+        """The last axes of x, without the batch. Raises: ShapeError if x has fewer."""
         count = x.ndim - 1 if self.axes == "all" else self.axes
         if not 0 < count < x.ndim:
             reason = f"the last {max(count, 1)} axes are to be normalized, and an example has {x.ndim - 1}"
@@ -88,7 +85,7 @@ class LastAxes(Normalizing):
 
 
 def channels_of(layer: Layer, x: Spec) -> int:
-    """Size of the first axis of an example. Raises: ShapeError where it has none."""
+    """Size of the first axis of an example. Raises: ShapeError if it has none."""
     if x.ndim < 2:
         raise ShapeError(layer.type, "needs at least one axis an example: features, or channels first", x=x)
     return x.shape[1]

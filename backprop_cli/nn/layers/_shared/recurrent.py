@@ -1,4 +1,4 @@
-"""What recurrent layers share: their settings, and the run of a cell over the times of a sequence."""
+"""Base of the recurrent layers: their settings, and a cell's run over the times of a sequence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from backprop_cli.nn.layers._shared.dropping import kept
 from backprop_cli.settings import Maybe, refusal
 
 State = tuple[Value, ...]
-"""What a cell hands from one time to the next, (batch, units) each; the first is its output."""
+"""State of a cell between two times, arrays (batch, units); the first is its output."""
 Cell = Callable[[Value, Value, State], State]
 """``(given, recalled, state)`` -> the state after a time: given (batch, gates * units) is ``x @ weight_ih.T`` with
 ``input_bias``, recalled (batch, gates * units) is ``h @ weight_hh.T``."""
@@ -35,24 +35,23 @@ Cell = Callable[[Value, Value, State], State]
 class Recurrent(ParameterLayer):
     """A cell applied to one time after the other, in one or more layers, forward or both ways.
 
-    The first state is 0. Shapes and names of parameters are PyTorch's: of one layer and direction those of its cells
-    (GRUCell), of several those of its layers (GRU): ``weight_ih_l0``, ``weight_ih_l0_reverse``, ``weight_ih_l1``, ...
+    The first state is 0. Shapes and names of parameters are PyTorch's: with one layer and direction those of its cells
+    (GRUCell), otherwise those of its layers (GRU): ``weight_ih_l0``, ``weight_ih_l0_reverse``, ``weight_ih_l1``, ...
 
-    Inside, arrays are (time * batch, ...), time by time: what a step reads and writes lies in one piece, and all that
-    does not wait for the step before, first of all the product of the inputs with ``weight_ih``, is done for all times
-    at once.
+    Inside, arrays are (time * batch, ...), ordered by time: a step reads and writes contiguous memory. Values that do
+    not depend on the step before are computed for all times at once, such as ``x @ weight_ih.T``.
     """
 
     units: Annotated[int, Field(gt=0)]
-    """numbers in the state"""
+    """size of the state"""
     layers: Annotated[int, Field(gt=0)] = 1
-    """cells on top of each other: each reads the whole output of the one below"""
+    """number of stacked cells: each reads the whole output of the one below"""
     bidirectional: bool = False
-    """whether a second cell runs from the last time to the first; the outputs of both lie side by side"""
+    """whether a second cell runs backward in time; the outputs of both are concatenated"""
     output: Literal["last", "sequence"] = "last"
-    """the output after the last time it reads (of the reverse direction: the first time), or that of every time"""
+    """last: the output after the last time (of the reverse direction: after the first); sequence: after every time"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """probability that a number between two layers is dropped in training"""
+    """probability that an entry between two layers is dropped, in training"""
     bias: bool = True
     """whether biases are added"""
     initializer: Maybe[InitializerType] = None
@@ -66,7 +65,7 @@ class Recurrent(ParameterLayer):
     gates: ClassVar[int] = 1
     """Arrays of ``units`` numbers that a cell computes from its input and its state."""
     states: ClassVar[tuple[str, ...]] = ("h",)
-    """Names of what a cell hands on."""
+    """Names of the arrays of a cell's state."""
 
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({"units": 3}, ((4, 2),)),
@@ -76,7 +75,6 @@ class Recurrent(ParameterLayer):
 
     @property
     def noncausal_key(self) -> str | None:
-        """``bidirectional``, where it is true."""
         return "bidirectional" if self.bidirectional else None
 
     @field_validator("dropout")
@@ -88,15 +86,14 @@ class Recurrent(ParameterLayer):
         return dropout
 
     def input_bias(self, own: Params) -> Value:
-        """(gates * units,): the biases that can be added to the product of the inputs."""
+        """(gates * units,): the biases that are added to the product of the inputs."""
         return own["bias_ih"] + own["bias_hh"]
 
     def cell(self, own: Params) -> Cell:
-        """The step from one time to the next; what all steps read of the parameters is made once."""
+        """The step from one time to the next. Values that all steps read are computed once."""
         raise NotImplementedError
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """Four arrays a layer and direction, or two without biases."""
         features = _sequence(self, x[0])[2]
         bound = 1.0 / math.sqrt(self.units)
         default = Uniform(low=-bound, high=bound)
@@ -115,13 +112,11 @@ class Recurrent(ParameterLayer):
         return {**weights, "weight_hh": weight_hh, **({"bias_ih": bias, "bias_hh": bias} if self.bias else {})}
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
-        """One array between two layers, where something is dropped."""
         batch, time, _ = _sequence(self, x[0])
         between = x[0].with_shape((batch, time, self._width))
         return {f"noise_l{level}": between for level in range(self.layers - 1)} if self.dropout else {}
 
     def apply(self, params: Params, *x: Value) -> Value:
-        """Layer by layer, and in each all times."""
         batch, time, features = _sequence(self, x[0].spec)
         rows = reshape(transpose(x[0], (1, 0, 2)), (time * batch, features))
         last = rows
@@ -135,9 +130,9 @@ class Recurrent(ParameterLayer):
         return transpose(reshape(rows, (time, batch, self._width)), (1, 0, 2))
 
     def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
-        """The states of every cell: ``h``, of lstm also ``c``, with suffixes where there are several layers.
+        """The states of every cell: ``h``, and ``c`` of lstm, with suffixes if there are several layers.
 
-        None where sequences are read from their end, too.
+        None for bidirectional layers, which read sequences from their end too.
         """
         if self.bidirectional:
             return None
@@ -145,7 +140,6 @@ class Recurrent(ParameterLayer):
         return {name + self._suffix(level, False): state for level in range(self.layers) for name in self.states}
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
-        """One step of every cell."""
         if self.bidirectional:
             reason = "reads the sequence from its end, too: it cannot go on from one position to the next"
             raise UsageError(f"{self.type} {reason}; set bidirectional: false")
@@ -161,7 +155,7 @@ class Recurrent(ParameterLayer):
         return (row if self.output == "last" else reshape(row, (batch, time, self.units))), after
 
     def _run(self, own: Params, rows: Value, batch: int, reverse: bool) -> tuple[Value, Value]:
-        """One cell over all times: its outputs (time * batch, units) in the order of time, and the last it made."""
+        """A cell over all times: its outputs (time * batch, units) ordered by time, and its last output."""
         times = [slice(start, start + batch) for start in range(0, rows.shape[0], batch)]
         given = self._given(own, rows)
         start = broadcast_to(constant(0, rows.dtype), (batch, self.units))
@@ -171,7 +165,7 @@ class Recurrent(ParameterLayer):
         for time in reversed(times) if reverse else times:
             state = cell(slice_(given, 0, time.start, time.stop), state[0] @ weight, state)
             outputs.append(state[0])
-        # With the first state, which the step after it reads: what steps read is then a part of this, too.
+        # The first state is included, so that all states that steps read are parts of one array.
         joined = concat(outputs[::-1] if reverse else outputs)
         return slice_(joined, 0, *((0, rows.shape[0]) if reverse else (batch, joined.shape[0]))), state[0]
 

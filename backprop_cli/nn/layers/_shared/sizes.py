@@ -1,4 +1,4 @@
-"""What layers of images and sequences share: sizes written for all axes or for each, and how they are refused."""
+"""Sizes of windows over images and sequences, written once for all axes or for each, and their checks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from backprop_cli.settings import Many
 
 Size = Annotated[int, Field(gt=0)]
 Sizes = Size | Annotated[Many[Size], Field(min_length=1, max_length=2)]
-"""One number for all axes, or a number an axis: height, width."""
+"""One number for all axes, or one for each: height, width."""
 
 Margin = Annotated[int, Field(ge=0)]
 Margins = Margin | Annotated[Many[Margin], Field(min_length=1, max_length=2)]
 
 Pairs = tuple[tuple[int, int], ...]
-"""Zeros before and after, an axis each."""
+"""Zeros before and after, for each axis."""
 
 Padding = Literal["valid", "same"]
 
 
 def per_axis(layer: str, key: str, value: int | tuple[int, ...], x: Spec) -> tuple[int, ...]:
-    """``value`` for each axis of an example but its channels.
+    """``value`` for each axis of an example except its channels.
 
-    Raises: ShapeError where it has a number for another number of axes.
+    Raises: ShapeError if it has another number of values than axes.
     """
     axes = x.ndim - 2
     if isinstance(value, int):
@@ -39,7 +39,7 @@ def per_axis(layer: str, key: str, value: int | tuple[int, ...], x: Spec) -> tup
 
 
 def check_axes(layer: str, x: Spec, *axes: int) -> None:
-    """Raise ShapeError unless an example has channels and one of these numbers of axes."""
+    """Raise ShapeError unless an example has channels and one of these numbers of further axes."""
     if x.ndim - 2 in axes:
         return
     kinds = " or ".join(f"{_kind(n)} ({_names(n)})" for n in axes)
@@ -56,7 +56,7 @@ def dividing(*counts: int) -> str:
 
 
 def check_windows(layer: str, x: Spec, kernel: tuple[int, ...], spans: tuple[int, ...], padding: Pairs) -> None:
-    """Raise ShapeError unless a window fits in every axis with its padding; ``spans`` is the kernel, dilated."""
+    """Raise ShapeError unless a window fits into every padded axis; ``spans`` is the dilated kernel."""
     for size, span, (before, after) in zip(x.shape[2:], spans, padding, strict=True):
         if size + before + after < span:
             dilated = f", dilated to {list(spans)}," if spans != kernel else ""
@@ -69,7 +69,7 @@ def check_windows(layer: str, x: Spec, kernel: tuple[int, ...], spans: tuple[int
 
 
 def same_padding(size: int, span: int, stride: int) -> tuple[int, int]:
-    """Zeros with which there are ``ceil(size / stride)`` windows; the odd one comes after, as in PyTorch."""
+    """Zeros before and after for ``ceil(size / stride)`` windows; an odd one comes after, as in PyTorch."""
     total = max(0, (-(-size // stride) - 1) * stride + span - size)
     return total // 2, total - total // 2
 

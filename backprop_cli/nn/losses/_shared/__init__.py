@@ -1,1 +1,1 @@
-"""What several losses share: no loss is declared here."""
+"""Shared by several losses; no loss is declared here."""

@@ -1,4 +1,4 @@
-"""What losses of yes-or-no outputs share."""
+"""Base of the losses of yes-or-no outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What losses of one class among several share."""
+"""Base of the losses of one class among several."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What several optimizers share: no optimizer is declared here."""
+"""Shared by several optimizers; no optimizer is declared here."""

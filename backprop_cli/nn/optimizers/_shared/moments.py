@@ -1,4 +1,4 @@
-"""What the Adam family shares: decaying means of the gradient and of its square."""
+"""Base of the Adam family: decaying means of the gradient and of its square."""
 
 from __future__ import annotations
 
@@ -83,7 +83,6 @@ class Adaptive(Moments):
     slots: ClassVar[tuple[str, ...]] = ("m_sum", "v_scaled", "v_largest")
 
     def slot_names(self) -> tuple[str, ...]:
-        """The moments, and the largest ``v_scaled`` for amsgrad."""
         return self.slots if self.amsgrad else self.slots[:2]
 
     def adam(self, g: Value, slot: Slots, scalar: Scalars) -> tuple[Value, dict[str, Value]]:
