@@ -1,4 +1,4 @@
-"""Program: named inputs, named outputs, and which inputs (states) become what after a run."""
+"""Program: named inputs, named outputs, and the values that states (inputs) take after a run."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Program:
                 label[value] = names[value]
             else:
                 label[value] = f"%{len(lines)}"
-                what = value.op.printed(*(label[operand] for operand in value.inputs)) if value.op else "constant"
-                lines.append(f"{label[value]} {value.spec} = {what}" + (f"  # {value.layer}" if value.layer else ""))
+                call = value.op.printed(*(label[operand] for operand in value.inputs)) if value.op else "constant"
+                lines.append(f"{label[value]} {value.spec} = {call}" + (f"  # {value.layer}" if value.layer else ""))
         lines += [f"return {name} = {label[value]}" for name, value in self.outputs.items()]
         lines += [f"update {name} <- {label[value]}" for name, value in self.updates.items()]
         return "\n".join(lines)

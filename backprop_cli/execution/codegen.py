@@ -1,4 +1,4 @@
-"""Emit: loop nests and matrix products -> the source of one function, to be compiled."""
+"""Loop nests and matrix products -> the source of one function, to be compiled."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # of CBLAS
 class Assignment:
     """One op of a nest.
 
-    ``made`` has, for each operand, the number of the assignment of the same nest that computes it, or None;
-    ``numbers`` its value where it is a constant number, or None. Other operands come from memory.
-    ``kept``: whether the result goes to memory.
+    For each operand, ``made`` is the number of the assignment of this nest that computes it, or None; ``numbers`` is
+    its value if it is a constant number, or None. Other operands come from memory. ``kept``: the result goes to memory.
     """
 
     loop: ElementLoop
@@ -29,7 +28,7 @@ class Assignment:
     kept: bool
 
     def operands(self) -> Iterator[tuple[Array, int | None, float | None]]:
-        """Each operand, with its entries of ``made`` and ``numbers``."""
+        """Each operand with its entries of ``made`` and ``numbers``."""
         yield from zip(self.loop.operands, self.made, self.numbers, strict=True)
 
 
@@ -42,7 +41,7 @@ class Assignments:
     def emit(self, source: Source) -> None:
         """Write the nest."""
         loop = self.members[0].loop
-        if loop.start or math.prod(loop.out.shape) > 0:  # the sum of nothing is written, too
+        if loop.start or math.prod(loop.out.shape) > 0:  # an empty sum is written, too
             _NestWriter(self, source).write()
 
 
@@ -77,7 +76,7 @@ class Product:
 
 
 def _flag(x: Array) -> tuple[int, int] | None:
-    """How BLAS is told of a matrix: plain or transposed, and the distance of two rows (columns) in elements."""
+    """BLAS's description of a matrix: plain or transposed, and the distance of two rows (columns) in elements."""
     rows, columns = (stride // x.itemsize for stride in x.strides)
     if (columns == 1 or x.shape[1] == 1) and (rows >= x.shape[1] or x.shape[0] == 1):
         return _PLAIN, max(rows, x.shape[1])
@@ -87,16 +86,16 @@ def _flag(x: Array) -> tuple[int, int] | None:
 
 
 class Source:
-    """The body of a function that is given a table of addresses, once for each element type it points to.
+    """The body of a function of a table of addresses, which is passed once for each element type.
 
-    The table points to the first elements of ``arrays``; each piece has entries of its own, so that the text says
-    nothing of where memory lies, and pieces that do the same elsewhere have the same text.
+    The table points to the first elements of ``arrays``. Each piece has its own entries, so the text does not depend on
+    addresses: pieces that do the same with other memory have the same text.
     """
 
     def __init__(self, pieces: Sequence[Assignments | Product] = ()) -> None:
         self.lines: list[str] = []
         self.arrays: list[Array] = []
-        self._number: dict[int, int] = {}  # of the entries of the piece at hand, by address
+        self._number: dict[int, int] = {}  # of the entries of the current piece, by address
         self._pointers: dict[str, str] = {}
         for piece in pieces:
             self._number = {}

@@ -1,8 +1,7 @@
 """Native: source -> machine code, by Numba, kept between processes.
 
-Numba is the optional extra ``[fast]``. Products of matrices call the BLAS that NumPy has loaded, with its number of
-threads. What is kept is machine code and the names in it, with a digest: Numba's own cache would unpickle whatever lies
-there.
+Numba is the optional extra ``[fast]``. Matrix products call the BLAS that NumPy has loaded, with its number of threads.
+The cache holds machine code and its names, with a digest: Numba's own cache would unpickle any file it finds.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from backprop_cli.execution import cache as entries
 from backprop_cli.execution.codegen import Assignments, Product, Source
 
 SHORTEST, LONGEST = 10, 40
-"""Nests and products in one function: a call takes as long as a small nest, and the time of compilation grows faster
-than the function's length. Only what is repeated makes functions as short as that."""
+"""Fewest and most nests and products in one function. A call takes as long as a small nest, and compilation time grows
+faster than the function's length. Only repeated pieces make functions as short as the fewest."""
 
 _KIND = "code"
 """Kind of the cache entries that hold machine code."""
@@ -60,7 +59,7 @@ def has_compiler() -> bool:
 
 @cache
 def compiler_obstacle() -> str:
-    """Why nothing can be compiled here; empty where it can."""
+    """Why nothing can be compiled here; '' if it can."""
     if not has_compiler():
         return "Numba is not installed: pip install 'backprop-cli[fast]'"
     try:
@@ -74,7 +73,7 @@ def compiler_obstacle() -> str:
 def blas() -> dict[str, tuple[int, int]]:
     """``cblas_sgemm`` and ``cblas_dgemm`` of the library NumPy has loaded: address and bytes of an integer.
 
-    Empty where it exports no function of a name that is known.
+    Empty if it exports no function of a known name.
     """
     for library in threadpool_info():
         if library["user_api"] == "blas":
@@ -93,9 +92,9 @@ def _gemm(library: ctypes.CDLL, kind: str) -> tuple[int, int] | None:
 
 
 def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
-    """The calls, with neighbours that are to be compiled replaced by one call of machine code.
+    """The calls, with runs of pieces to compile replaced by one call of machine code each.
 
-    What is repeated, as blocks of layers are, is compiled once.
+    Repeated pieces, such as equal blocks of layers, are compiled once.
     """
     compiled = cache(_machine_code)
     done: list[Callable[[], object]] = []
@@ -106,7 +105,7 @@ def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
 
 
 def _parted(pieces: Sequence[Assignments | Product]) -> Iterator[Sequence[Assignments | Product]]:
-    """The pieces in parts of one function each, which begin and end where a repetition does."""
+    """The pieces split into functions, which begin and end where a repetition does."""
     texts = [Source([piece]).text() for piece in pieces]
     start = 0
     while start < len(pieces):
@@ -120,7 +119,7 @@ def _parted(pieces: Sequence[Assignments | Product]) -> Iterator[Sequence[Assign
 
 
 def _repetition(texts: Sequence[str], start: int) -> tuple[int, int]:
-    """Size of a part that comes again and again from ``start`` on, and how often; of several, what is most together."""
+    """Length and repeat count of the longest repeating run at ``start``; (1, 1) if none."""
     found = 1, 1
     for size in range(SHORTEST, min(LONGEST, (len(texts) - start) // 2) + 1):
         part, times = texts[start : start + size], 1
@@ -190,7 +189,7 @@ def _loaded(entry: bytes) -> _Code | None:
 
 
 def _name(source: str) -> str:
-    """The key of an entry: everything that decides the machine code of a source."""
+    """The key of an entry: a digest of everything that decides the machine code of a source."""
     import llvmlite
     import numba
 
@@ -207,6 +206,6 @@ def _codegen() -> Any:
 
 @cache
 def _warn_of_folder() -> None:
-    """Warn once a process why steps are compiled at every start."""
+    """Warn once a process that steps are compiled at every start, and why."""
     if reason := entries.distrust():
         warn(f"{reason}; steps are compiled anew")

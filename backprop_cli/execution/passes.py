@@ -1,4 +1,4 @@
-"""Program -> program: drop dead nodes, merge equal nodes, fold constants, apply each op's own simplification."""
+"""Program -> program: drop dead nodes, merge equal nodes, fold constants, apply the identities of ops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backprop_cli.execution.identities import cheaper
 from backprop_cli.execution.shared_products import Joined, find_sums, merged
 
 _FOLD_LIMIT = 64
-"""Largest constant, in elements, that folding may make. Views cost nothing as they are: only scalars are folded."""
+"""Largest constant, in elements, that folding may make. Views cost nothing: only scalar views are folded."""
 
 
 def simplify(program: Program) -> Program:
@@ -32,7 +32,7 @@ def simplify(program: Program) -> Program:
 
 
 def simplified(outputs: Sequence[Value]) -> list[Value]:
-    """Rebuild what ``outputs`` need, operands first; what nothing needs is never visited."""
+    """Equal values for ``outputs``, rebuilt with all they depend on, operands first; dead nodes are never visited."""
     order = toposort(outputs)
     rebuilder = _Rebuilder()
     new: dict[Value, Value] = {}
@@ -49,9 +49,9 @@ def simplified(outputs: Sequence[Value]) -> list[Value]:
 
 
 def numbers_first(program: Program) -> Program:
-    """The same program, in which numbers made of nothing but numbers are computed before all else.
+    """The same program with scalars that depend only on scalars computed first.
 
-    They would stand between ops on arrays that one loop can do together.
+    Otherwise they stand between ops on arrays that one loop can do together.
     """
     new: dict[Value, Value] = {}
     early: set[Value] = set()
@@ -73,11 +73,11 @@ def shown_by(value: Value) -> Value:
 
 
 class _Rebuilder:
-    """Makes each node anew: folded, replaced by its op's own rule, or merged with an equal one."""
+    """Rebuilds each node: folded, replaced by an identity of its op, or merged with an equal node."""
 
     def __init__(self) -> None:
         self.known: dict[Any, Value] = {}
-        self.shared: set[Value] = set()  # values that more than one node reads
+        self.shared: set[Value] = set()  # values with more than one reader
         self.joined = Joined()
 
     def rebuilt(self, node: Value, operands: Sequence[Value]) -> Value:
@@ -85,7 +85,7 @@ class _Rebuilder:
         return self._merged(node) if node.op is None else self._applied(node.op, operands)
 
     def total(self, node: Value, terms: Sequence[Value]) -> Value:
-        """``node``, which is the sum of ``terms``, or what makes it with fewer ops."""
+        """``node``, the sum of ``terms``, or the same sum with fewer ops."""
         fewer = merged(term for term in terms if term not in self.shared)
         rest = [term for term in terms if term in self.shared]
         if len(fewer) + len(rest) == len(terms):
@@ -103,11 +103,11 @@ class _Rebuilder:
         return self._merged(node) if better is None or self._repeats_work(better, operands) else self._absorbed(better)
 
     def _repeats_work(self, better: Value, operands: Sequence[Value]) -> bool:
-        """Whether it is a product made in place of one that others read: then there would be two."""
+        """Whether it is a product that replaces one with other readers: then both would be computed."""
         return _is_product(better) and any(operand in self.shared and _is_product(operand) for operand in operands)
 
     def _absorbed(self, value: Value) -> Value:
-        """A value that a rule made from known operands: its new nodes are rebuilt, known ones stay."""
+        """A value that an identity built from known operands: its new nodes are rebuilt, known ones stay."""
         if value.op is None or _key(value) in self.known:
             return self._merged(value)
         return self._applied(value.op, [self._absorbed(operand) for operand in value.inputs])

@@ -10,7 +10,7 @@ How values get memory. Each rule takes what the rules before it left:
 4. An elementwise op reuses the memory of an operand that dies with it; also that of a state's old value, if the result
    dies before the new value is written.
 5. A value that only a chain of elementwise ops reads takes one block, however large it is (see ``tiling``), and nothing
-   if the chain is compiled (see ``nests``).
+   if the chain is compiled (see ``fusion``).
 6. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
    size"): two values overlap in it only if their lifetimes do not.
 """
@@ -35,8 +35,8 @@ from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 from backprop_cli.execution import kernels
 from backprop_cli.execution.arena import FOREVER, Storage, aligned, lower_bound, pack
+from backprop_cli.execution.fusion import Nest, find_nests
 from backprop_cli.execution.native import linked
-from backprop_cli.execution.nests import Nest, find_nests
 from backprop_cli.execution.passes import numbers_first, shown_by
 from backprop_cli.execution.tiling import Chain, find_chains
 from backprop_cli.memory import check_memory
@@ -48,7 +48,7 @@ class Plan:
     Write into ``inputs[name]``, call ``run()``, read ``outputs[name]`` (valid until the next run, or until you write
     into the input that it is a view of). ``arrays`` binds inputs to existing arrays, no two of which may overlap: plans
     for different batch sizes share parameters that way. ``compiled`` makes machine code of all ops that compile (see
-    ``nests``), with the extra ``[fast]``.
+    ``fusion``), with the extra ``[fast]``.
 
     A run is silent: numbers that overflow become infinite or NaN without a warning.
 

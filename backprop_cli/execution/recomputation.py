@@ -1,9 +1,9 @@
-"""Memory against time in reverse mode: what the reverse sweep reads again, and keeping only some of it.
+"""Recomputation: less memory for more time in reverse mode.
 
-A program is cut into segments. Of each, only what later ones read is kept; when the reverse sweep reaches it, the rest
-is computed again. With n equal stages in k segments that keeps ``k + n/k`` of them, least at ``k = sqrt(n)``, for one
-more forward pass (Chen et al. 2016, arXiv 1604.06174). Revolve (Griewank & Walther, ACM TOMS 26 (2000), Algorithm
-799) needs less memory for more time: see ``revolve_steps``.
+A program is cut into segments, and each keeps only the results that later segments read. When the reverse sweep
+reaches a segment, the rest is computed again. With n equal stages in k segments, ``k + n/k`` stages are kept, fewest at
+``k = sqrt(n)``, for one more forward pass (Chen et al. 2016, arXiv 1604.06174). Revolve (Griewank & Walther, ACM TOMS
+26 (2000), Algorithm 799) needs less memory for more time: see ``revolve_steps``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from backprop_cli.execution.passes import shown_by
 
 
 def revolve_steps(stages: int, checkpoints: int) -> int:
-    """Fewest stages that are run forward, beside the first run of each, with room for this many states.
+    """Fewest stages that run forward again, after the first run of each, with room for this many states.
 
     ``t(l, c) = r l - C(c + r, r - 1)`` with the smallest r for which ``C(c + r, c) >= l``; the initial state counts as
     a checkpoint, and ``t(l, 1) = l (l - 1) / 2``. Source: Griewank & Walther (2000), theorem 6.1.
@@ -42,7 +42,7 @@ def revolve_steps(stages: int, checkpoints: int) -> int:
 def read_again(loss: Value, wrt: Sequence[Value]) -> list[Value]:
     """The results of the program's ops that the gradient of ``loss`` reads, in the order of evaluation.
 
-    A view stands for what it shows; inputs and constants are there anyway.
+    A view stands for the value it shows; inputs and constants are in memory anyway.
     """
     order = toposort([loss])
     known = set(order)
@@ -57,8 +57,8 @@ def read_again(loss: Value, wrt: Sequence[Value]) -> list[Value]:
 class Stage:
     """A run of nodes of one layer.
 
-    ``read``: those of its results that the reverse sweep reads; ``crossing``: those that later nodes read, with the
-    position of the last that does.
+    ``read``: its results that the reverse sweep reads; ``crossing``: its results that later nodes read, each with the
+    index of its last reader.
     """
 
     layer: str | None
@@ -68,7 +68,7 @@ class Stage:
 
     @cached_property
     def bytes(self) -> int:
-        """What the reverse sweep reads of it."""
+        """Bytes of its results that the reverse sweep reads."""
         return _bytes(self.read)
 
 
@@ -94,9 +94,10 @@ def stages(loss: Value, wrt: Sequence[Value]) -> list[Stage]:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Consecutive stages in segments. ``kept`` are the results that the forward run keeps for later segments.
+    """Consecutive stages in segments. ``kept``: the results that the forward run keeps for later segments.
 
-    The last segment's are read as they are; those of another are computed again when the reverse sweep comes to it.
+    The last segment's results are read as they are; another segment's are computed again when the reverse sweep reaches
+    it.
     """
 
     segments: tuple[tuple[Stage, ...], ...]
@@ -104,26 +105,26 @@ class Segmentation:
 
     @property
     def bytes(self) -> int:
-        """What the forward results that the reverse sweep reads take at most: those kept, and one segment's."""
+        """Most memory of forward results that the reverse sweep reads: the kept ones and one segment's."""
         return _bytes(self.kept) + max(sum(map(self._rest, segment)) for segment in self.segments)
 
     def _rest(self, stage: Stage) -> int:
-        """What the reverse sweep reads of a stage and is not kept; only what crosses its end can be."""
+        """Bytes of a stage that the reverse sweep reads and that are not kept; only crossing results can be kept."""
         return stage.bytes - _bytes(v for v in stage.crossing if v in self.kept and v in stage.read)
 
     @property
     def repeated(self) -> int:
-        """Stages that are run a second time."""
+        """Stages that run a second time."""
         return sum(map(len, self.segments[:-1]))
 
 
 def segmented(parts: Sequence[Stage], count: int | None = None) -> Segmentation:
-    """Stages in ``count`` segments, or in as many as need the least memory; the largest is as small as it can be."""
+    """Stages in ``count`` segments, or in the number that needs the least memory; the largest is as small as possible."""
     if count is not None:
         return _split(parts, min(count, len(parts)))
     best = _split(parts, 1)
     least, bound = best.bytes, 0
-    # Each segment but the last keeps at least what crosses the end of its last stage.
+    # Each segment but the last keeps at least the results that cross the end of its last stage.
     for number, crossing in enumerate(sorted(_bytes(part.crossing) for part in parts[:-1]), 2):
         bound += crossing
         if bound >= least:
@@ -149,7 +150,7 @@ def _split(parts: Sequence[Stage], count: int) -> Segmentation:
 
 
 def _filled(sums: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """Consecutive (start, stop) that are as long as they can be without passing ``most``.
+    """Consecutive (start, stop), each as long as possible without exceeding ``most``.
 
     ``sums[k]``: the size of the first k stages; none is larger than ``most``.
     """
@@ -168,17 +169,17 @@ def _crossing(segment: Sequence[Stage]) -> Iterator[Value]:
 
 
 def grad_recomputed(loss: Value, wrt: Sequence[Value], count: int | None = None) -> list[Value]:
-    """As ``grad``, bit for bit, with the forward results of all segments but the last computed again.
+    """The values of ``gradients``, bit for bit, with the results of all segments but the last computed again.
 
-    ``count``: segments; None: as many as need the least memory. In the order in which the values are made, which is
-    that of a plan, a segment's results are born when the reverse sweep comes to it and die with it.
+    ``count``: segments; None: the number that needs the least memory. In the order in which values are created, the
+    order of a plan, a segment's results are born when the reverse sweep reaches it and die with it.
     """
     again = _Again(segmented(stages(loss, wrt), count))
     return vjp([loss], wrt, [ones_like(loss)], read=again)
 
 
 class _Again:
-    """What the reverse sweep reads in place of a value: itself, where it is there; else a copy computed again."""
+    """Maps a value to the one that the reverse sweep reads: itself if it is kept, else a copy computed again."""
 
     def __init__(self, plan: Segmentation):
         self.copies: dict[Value, Value] = {}
@@ -200,7 +201,7 @@ class _Again:
         return self.copies[value]
 
     def _run_again(self, number: int) -> None:
-        """The whole segment; what the reverse sweep does not read is dropped as dead."""
+        """Compute the whole segment again; results that the reverse sweep does not read are dropped as dead."""
         inside = set(self.nodes[number])
         for node in self.nodes[number]:
             assert node.op is not None
@@ -211,5 +212,5 @@ class _Again:
     def _operand(self, x: Value, number: int, inside: set[Value]) -> Value:
         if x in inside:
             return self.copies[x]
-        # Without the barrier simplification would find that all of this has been computed already.
+        # Without the barrier, simplification would merge the copies with the values they copy.
         return x if x.is_constant else Barrier(number)(x)

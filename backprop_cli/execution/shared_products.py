@@ -1,8 +1,8 @@
-"""Sums of many terms, several of which one op makes.
+"""Sums of many terms, some of which one op can compute together.
 
-What a loop does with an array at each of n steps adds up in the array's gradient: n products, each added to the sum of
-those before. One product of n times as many rows takes a fraction of the time. Its operands are concatenations, in
-which the steps compute their rows in place (rule 2 of ``plan``), so that nothing is copied for it.
+An array that a loop reads at n steps has a gradient of n terms: n products, each added to the sum before it. One
+product of n times as many rows takes a fraction of the time. Its operands are concatenations, in which the steps
+compute their rows in place (rule 2 of ``plan``), so nothing is copied.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from backprop_cli.execution.identities import summand, summed
 
 
 def find_sums(order: Sequence[Value], users: Mapping[Value, int]) -> dict[Value, list[Value]]:
-    """The terms of every sum, by its last addition: of additions of one spec, of which the next is the only reader.
+    """The terms of every sum, by its last addition. A sum is a tree of additions of one spec without other readers.
 
-    Terms stand in the order in which something they read lies in one array, where there is such an array: what
-    ``merged`` joins of them may be that array, or a part of it.
+    If the terms read pieces of one array, they are in the order of these pieces: ``merged`` may then join the pieces to
+    the array itself.
     """
     inner = {
         operand
@@ -47,7 +47,7 @@ def _terms(total: Value, inner: set[Value]) -> list[Value]:
 
 
 Places = Mapping[Value, Mapping[Value, int]]
-"""Where a value lies in concatenations, and in sums of pieces at different places."""
+"""The places of a value in concatenations, and in sums of padded pieces."""
 
 
 def _places(order: Iterable[Value], sums: Mapping[Value, Sequence[Value]]) -> Places:
@@ -74,7 +74,7 @@ def _in_order(terms: list[Value], places: Places) -> list[Value]:
 
 
 def _places_read(term: Value, places: Places) -> dict[Value, int]:
-    """Where the operands of a term lie, seen through one view each; the last operand counts first."""
+    """The places of a term's operands, seen through one view each; the last operand has priority."""
     found: dict[Value, int] = {}
     for operand in reversed(term.inputs):
         is_view = operand.op is not None and operand.op.is_view
@@ -83,19 +83,19 @@ def _places_read(term: Value, places: Places) -> dict[Value, int]:
 
 
 class Joined:
-    """The concatenations of a program: where values lie side by side already."""
+    """The concatenations of a program: values that lie side by side already."""
 
     def __init__(self) -> None:
         self._places: dict[Value, list[tuple[Value, int]]] = defaultdict(list)
 
     def enter(self, node: Value) -> None:
-        """Note where the operands of a concatenation lie."""
+        """Note the places of the operands of a concatenation."""
         if isinstance(node.op, Concat):
             for number, operand in enumerate(node.inputs):
                 self._places[operand].append((node, number))
 
     def part(self, node: Value) -> Value | None:
-        """A concatenation as a slice of a longer one; None where ``node`` is none, or is in none."""
+        """A concatenation as a slice of a longer one; None if ``node`` is not a concatenation, or not in a longer one."""
         if not isinstance(node.op, Concat):
             return None
         for whole, first in self._starts(node):
@@ -105,7 +105,7 @@ class Joined:
         return None
 
     def _starts(self, node: Value) -> Iterator[tuple[Value, int]]:
-        """Where the first operand would lie, from where each one lies."""
+        """Places of the first operand that the place of any operand implies."""
         starts = (
             (whole, place - number)
             for number, operand in enumerate(node.inputs)
@@ -116,9 +116,10 @@ class Joined:
 
 
 def merged(terms: Iterable[Value]) -> list[Value]:
-    """Values of the same sum, fewer where one op makes several; they stand where the first of these did.
+    """Terms of the same sum, fewer if one op computes several; it stands at the place of the first of them.
 
-    Only within a layer: terms of several layers would keep what they are made of alive from the first to the last.
+    Only within a layer: joining terms of several layers would keep their operands alive from the first layer to the
+    last.
     """
     groups: dict[object, list[Value]] = {}
     for number, term in enumerate(terms):

@@ -1,8 +1,8 @@
-"""Chains: runs of elementwise ops on large arrays, executed block by block.
+"""Tiling: chains of elementwise ops on large arrays, executed block by block.
 
-One op after the other over a million numbers fetches every operand from memory and writes every result back. Over a
-block that fits in the cache, all ops of the chain are done before the next block is touched, and what only the chain
-itself reads (a temporary) needs no more memory than a block.
+Run op by op, a million numbers are fetched from memory and written back by every op. Block by block, all ops of the
+chain run on a block that fits in the cache before the next block is touched; a value that only the chain reads (a
+temporary) needs no more memory than a block.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from backprop_cli.autodiff.value import Value
 from backprop_cli.execution.kernels import Call, bind, flat
 
 BLOCK = 65_536
-"""Elements a block: 256 kB of float32. Smaller ones cost calls, larger ones memory."""
+"""Elements in a block: 256 kB of float32. Smaller blocks cost calls, larger ones memory."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Chain:
     last: int
 
     room = BLOCK
-    """Elements that a value needs which only the chain reads."""
+    """Elements of memory for a value that only the chain reads."""
 
     @property
     def size(self) -> int:
@@ -42,7 +42,7 @@ class Chain:
     ) -> list[Call]:
         """The calls of all ops on the first block, then on the second, ...
 
-        An array shorter than the chain (a temporary, a scratch) is one block, used again for each.
+        An array shorter than the chain (a temporary, or scratch) is one block, reused for each.
         """
         calls: list[Call] = []
         arrays = {id(values[value]): values[value] for node in self.nodes for value in (node, *node.inputs)}
@@ -66,8 +66,8 @@ class Chain:
 def find_chains(nodes: Sequence[Value], base: Mapping[Value, Value], arrays: Mapping[Value, Array]) -> list[Chain]:
     """The chains of at least two ops on at least two blocks.
 
-    ``base`` maps a view to the value whose memory it shows, ``arrays`` has every value's shape and strides. Views and
-    constants between two ops do not end a chain: they do nothing.
+    ``base`` maps a view to the value whose memory it shows; ``arrays`` have the shapes and strides of all values. Views
+    and constants between two ops do not end a chain: they do nothing.
     """
     chains: list[Chain] = []
     run: list[tuple[int, Value]] = []
@@ -90,7 +90,7 @@ def find_chains(nodes: Sequence[Value], base: Mapping[Value, Value], arrays: Map
 
 
 def _goes_by_blocks(node: Value, arrays: Mapping[Value, Array]) -> bool:
-    """Whether each element of the result is made of the elements at the same place of contiguous operands."""
+    """Whether each element of the result depends on the elements at its place in contiguous operands."""
     if not isinstance(node.op, Elementwise) or node.size < 2 * BLOCK:
         return False
     return all(

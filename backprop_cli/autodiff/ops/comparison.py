@@ -1,4 +1,4 @@
-"""Comparisons as arrays of 0 and 1, and what chooses by them. Their derivatives are 0."""
+"""Comparisons as arrays of 0 and 1, whose derivatives are 0, and the ops that choose by them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same elements again: in another precision, in other memory, out of sight of derivatives and of simplification."""
+"""Copies of all elements: in another precision, in other memory, hidden from derivatives or from simplification."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Copy(Movement):
 @register
 @dataclass(frozen=True)
 class Barrier(Copy):
-    """``out = x``, a view: what is computed from it is kept apart from what is computed from x, and not merged."""
+    """``out = x``, a view: values computed from it are not merged with equal values computed from x."""
 
     number: int = 0
     is_view: ClassVar = True

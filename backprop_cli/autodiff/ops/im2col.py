@@ -1,9 +1,9 @@
 """ConvolutionSizess as products of matrices, without the matrix of all windows.
 
-Arrays are (height, channels, width, batch). Beside each other in a buffer lie, for a row of the image and each column
-of the kernel, what that column reads: (height, kernel width, channels, windows * batch). All rows of the kernel then
-read one piece of it, and a row of windows is one product; the buffer is the kernel's width larger than the image, not
-its area, and holds a few rows at a time. The batch innermost makes every copy one of long runs.
+Arrays are (height, channels, width, batch). A buffer holds, for each row of the image and each column of the kernel,
+the pixels that the column reads: (height, kernel width, channels, windows * batch). All rows of the kernel then read
+one piece of the buffer, and a row of windows is one product. The buffer is larger than the image by the kernel's width,
+not by its area, and holds a few rows at a time. With the batch innermost, every copy is one of long runs.
 
 Measured against the same with channels before height and one column a kernel element: half the time.
 """
@@ -25,11 +25,11 @@ Calls = list[Callable[[], object]]
 """NumPy calls with all their views made: ``eval`` makes them once, a plan at each run."""
 
 LIMIT = 2**19
-"""Elements of the buffer, where one window of every example fits in it: 2 MB of float32, about a core's own cache."""
+"""Elements of the buffer, if one window of every example fits: 2 MB of float32, about a core's own cache."""
 
 
 class Block(NamedTuple):
-    """Windows that are in the buffer together: their rows and columns."""
+    """Rows and columns of the windows that are in the buffer together."""
 
     top: int
     bottom: int
@@ -38,10 +38,10 @@ class Block(NamedTuple):
 
 
 class ConvolutionSizes(NamedTuple):
-    """Sizes of a convolution: ``channels`` of the image and ``filters`` are those of one of the ``groups``.
+    """Sizes of a convolution: ``channels`` and ``filters`` are counted for one of the ``groups``.
 
     Shapes: image (height, groups * channels, width, batch); weight (groups * filters, channels, kernel height, kernel
-            width); result (rows of windows, groups * filters, columns of windows, batch). All in line.
+            width); result (rows of windows, groups * filters, columns of windows, batch). All contiguous.
     """
 
     batch: int
@@ -63,7 +63,7 @@ class ConvolutionSizes(NamedTuple):
 
     @property
     def _reads_image(self) -> bool:
-        """Whether rows of the image are what a product needs, as they are."""
+        """Whether a product can read rows of the image without a buffer."""
         whole = self.across._replace(size=0) == Sweep(0, 1) and self.down.dilation == 1
         return whole and not self.down.before and self.down.after <= 0 and (self.groups == 1 or self.down.kernel == 1)
 
@@ -73,7 +73,7 @@ class ConvolutionSizes(NamedTuple):
         return self.down.stride if self.down.dilation == 1 else self.down.kernel
 
     def _width(self, elements: int) -> int:
-        """Columns of windows in a block, of which one takes so many elements of the buffer; blocks of one size."""
+        """Columns of windows in a block, if a column takes this many elements of the buffer; blocks have one size."""
         most = max(1, LIMIT // max(1, elements))
         return math.ceil(self.across.windows / math.ceil(self.across.windows / most))
 
@@ -88,12 +88,12 @@ class ConvolutionSizes(NamedTuple):
         return self._height(width), width
 
     def _buffer_shape(self, height: int, width: int) -> tuple[int, ...]:
-        """What the buffer holds of so many rows and columns of windows."""
+        """The buffer's shape for this many rows and columns of windows."""
         rows = (height - 1) * self._step + self.down.kernel
         return (self.groups, rows, self.across.kernel, self.channels, width, self.batch)
 
     def _columns(self, block: Block) -> slice:
-        """Where the block's columns, of every example, are in a row."""
+        """The block's columns, of every example, in a row."""
         return slice(block.left * self.batch, block.right * self.batch)
 
     def buffer_size(self) -> int:
@@ -139,8 +139,8 @@ class ConvolutionSizes(NamedTuple):
     def by_image(self, result: Array, weight: Array, out: Array, flat: Array, buffer: Array) -> Calls:
         """``out[., c, ., n] += result[r, f, q, n] * weight[f, c, i, j]``, over zeros.
 
-        For each row of the image, the rows of windows that read it, times the rows of the kernel with which they do:
-        one product where they follow one another. What it gives is added column of the kernel by column.
+        For each row of the image, the rows of windows that read it times the rows of the kernel they read it with: one
+        product if they are neighbours. The product is added to the image column of the kernel by column.
         """
         period, matrix, calls = self._by_column(weight, flat)
         place = {i: number for number, i in enumerate(sorted(range(self.down.kernel), key=lambda i: (i % period, -i)))}
@@ -167,7 +167,7 @@ class ConvolutionSizes(NamedTuple):
         return calls
 
     def _readers(self, row: int) -> Iterator[tuple[int, int, int]]:
-        """Runs ``first, last, i`` of rows of windows that read a row of the image: the first of them with row i."""
+        """Runs ``first, last, i`` of rows of windows that read a row of the image, the first with row i of the kernel."""
         found: list[list[int]] = []
         for i in reversed(range(self.down.kernel)):
             shifted = row + self.down.before - i * self.down.dilation
@@ -201,7 +201,7 @@ class ConvolutionSizes(NamedTuple):
         return weight.reshape(self.groups, self.filters, self.channels, self.down.kernel, self.across.kernel)
 
     def _by_row(self, filters: Array) -> Array:
-        """What ``_grouped`` shows, of filters whose numbers are in the buffer's order."""
+        """The view of ``_grouped`` for filters in the order of the buffer."""
         shape = (self.groups, self.filters, self.down.kernel, self.across.kernel, self.channels)
         return filters.reshape(shape).transpose(0, 1, 4, 2, 3)
 
@@ -211,7 +211,7 @@ class ConvolutionSizes(NamedTuple):
         return rows[:, :, self._columns(block)]
 
     def _rows(self, result: Array, block: Block) -> Array:
-        """(groups, rows * filters, columns * batch); of one row where there are groups."""
+        """(groups, rows * filters, columns * batch); one row if there are several groups."""
         if self.groups > 1:
             return self._row(result, block.top, block)
         rows = result.reshape(1, self.down.windows * self.filters, -1)
@@ -222,7 +222,7 @@ class ConvolutionSizes(NamedTuple):
         return buffer[: math.prod(shape)].reshape(shape)
 
     def _windows(self, image: Array, buffer: Array, block: Block) -> Iterator[tuple[int, Array]]:
-        """For each row of windows what it reads: (groups, inner, columns * batch)."""
+        """Each row of windows with the pixels that it reads: (groups, inner, columns * batch)."""
         if self._reads_image:
             for row in range(block.top, block.bottom):
                 start = row * self.down.stride
@@ -237,7 +237,7 @@ class ConvolutionSizes(NamedTuple):
             yield row, rows[:, start : start + self.inner]
 
     def _fill(self, image: Array, buffer: Array, block: Block) -> Calls:
-        """Copy to the buffer what the windows of a block read, zeros outside the image."""
+        """Copy the pixels that the windows of a block read to the buffer, with zeros outside the image."""
         if self._reads_image:
             return []
         held = self._buffer(buffer, block)

@@ -1,4 +1,4 @@
-"""Rows of a matrix chosen by integers, and the transpose of that: sums of rows by integers."""
+"""Rows of a matrix chosen by integers, and the transpose: sums of rows by integers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class SumRows(Op):
         return values.with_shape((self.count, values.shape[-1]))
 
     def sorts(self, rows: int) -> bool:
-        """Whether the one-hot matrix of so many integers is large."""
+        """Whether sorting is faster: the one-hot matrix of this many integers is large."""
         return rows * self.count > _FEW
 
     def rooms(self, rows: int, width: int) -> tuple[tuple[int, int], ...]:

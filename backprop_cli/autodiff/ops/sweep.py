@@ -21,7 +21,7 @@ class Sweep(NamedTuple):
 
     @property
     def windows(self) -> int:
-        """How many fit; less than 1 where none does."""
+        """How many fit; less than 1 if none does."""
         return (self.size + self.before + self.after - (self.kernel - 1) * self.dilation - 1) // self.stride + 1
 
     def inside(self, offset: int, start: int, stop: int) -> tuple[int, int]:
@@ -31,12 +31,12 @@ class Sweep(NamedTuple):
         return first, max(first, min(stop, (self.size - 1 + shift) // self.stride + 1))
 
     def elements(self, offset: int, first: int, last: int) -> slice:
-        """Where element ``offset`` of the windows ``first:last`` is, all of them in the array."""
+        """Element ``offset`` of each of the windows ``first:last``, all of which lie in the array."""
         at = first * self.stride + offset * self.dilation - self.before
         return slice(at, at + max((last - first - 1) * self.stride + 1, 0), self.stride)
 
     def pieces(self) -> Iterator[tuple[int, slice, slice]]:
-        """For every offset that is in the array for some window: the offset, those windows, where they read it."""
+        """Each offset that some windows have in the array, with these windows and the elements they read."""
         for offset in range(self.kernel):
             first, last = self.inside(offset, 0, self.windows)
             if first < last:

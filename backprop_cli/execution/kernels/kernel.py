@@ -1,7 +1,7 @@
 """How a plan runs an op: as NumPy calls that are bound to their arrays once and repeated at each run.
 
 Three functions of an op, with defaults that are right for any op: ``scratch`` and ``bind`` run its ``eval``, and
-``runs_in_place`` is False. Who knows a faster way registers it for the op's type::
+``runs_in_place`` is False. A faster way is registered for the op's type::
 
     @bind.register(Relu)
     def _(op: Relu, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Call:

@@ -1,7 +1,7 @@
-"""Nests: runs of ops on the same indexes, compiled into one nest of loops.
+"""Fusion: runs of ops over the same indices, compiled into one nest of loops.
 
-Each element goes through all ops of a nest before the next one is touched: what only the nest itself reads stays in a
-register and needs no memory at all. Products of matrices stay BLAS's, called from the compiled code.
+Each element goes through all ops of a nest before the next element is touched: a value that only the nest reads stays
+in a register and needs no memory. Matrix products stay BLAS's, called from the compiled code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FEW = 256
 _DTYPES = ("float32", "float64", "int64")
 
 Place = tuple[int, tuple[int, ...]]
-"""Where a loop finds an operand in the memory of its base value: first byte, strides."""
+"""The place of an operand in the memory of its base value: first byte, strides."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Nest:
     base: Mapping[Value, Value]
 
     room = 0
-    """Elements that a value needs which only the nest reads."""
+    """Elements of memory for a value that only the nest reads."""
 
     def bind(self, values: Mapping[Value, Array], kept: Callable[[Value], bool]) -> Assignments | Product:
-        """What is to be compiled; ``kept`` says whether a result is read after the nest."""
+        """The code to compile; ``kept`` says whether a result is read after the nest."""
         if _loop_of(self.nodes[0], values) is None:
             return _product(self.nodes[0], values)
         numbers = {node: number for number, node in enumerate(self.nodes)}
@@ -52,21 +52,21 @@ class Nest:
         sources = [self.base[operand] for operand in node.inputs]
         made = [numbers.get(source) for source in sources]
         known = [x.array.item() if x.array is not None and x.size == 1 else None for x in sources]
-        more = [None] * (len(loop.operands) - len(sources))  # arrays of the op's own
+        more = [None] * (len(loop.operands) - len(sources))  # the op's own arrays
         return Assignment(loop, (*made, *more), (*known, *more), kept)
 
 
 @dataclass
 class _Group:
-    """A nest that is being collected."""
+    """A nest under construction."""
 
     shape: tuple[int, ...] = ()
-    closed: bool = False  # nothing can join it
+    closed: bool = False  # takes no more members
     members: list[tuple[int, Value]] = field(default_factory=list)
     places: dict[Value, Place] = field(default_factory=dict)  # by base value
 
     def takes(self, shape: tuple[int, ...], places: Mapping[Value, Place]) -> bool:
-        """Whether every memory is touched at one place by all ops: then they can take turns at each index."""
+        """Whether all ops touch each memory at one place: then they can take turns at each index."""
         if self.closed or shape != self.shape:
             return False
         return all(self.places.get(base, place) == place for base, place in places.items())
@@ -75,7 +75,7 @@ class _Group:
 def find_nests(nodes: Sequence[Value], base: Mapping[Value, Value], arrays: Mapping[Value, Array]) -> list[Nest]:
     """All ops that compile, in nests as large as possible.
 
-    ``base`` maps a view to the value whose memory it shows, ``arrays`` has every value's shape and strides.
+    ``base`` maps a view to the value whose memory it shows; ``arrays`` have the shapes and strides of all values.
     """
     finder = _Finder(base, arrays)
     for position, node in enumerate(nodes):
@@ -92,7 +92,7 @@ class _Finder:
         self._group = _Group()
 
     def close(self) -> None:
-        """The group at hand is a nest."""
+        """Make a nest of the current group."""
         positions = [position for position, _ in self._group.members]
         if positions:
             nodes = tuple(node for _, node in self._group.members)
@@ -100,7 +100,7 @@ class _Finder:
         self._group = _Group()
 
     def read(self, position: int, node: Value) -> None:
-        """The next node joins the group, or ends it."""
+        """Let the next node join the group, or end the group."""
         loop = _loop_of(node, self._arrays)
         if loop is None or not _compiles(node, loop):
             self.close()
@@ -119,7 +119,7 @@ class _Finder:
         self._group.places |= places or {}
 
     def _places(self, node: Value, loop: ElementLoop) -> dict[Value, Place] | None:
-        """Where the loop touches each memory; None where it touches one at two places."""
+        """The place at which the loop touches each memory; None if it touches one at two places."""
         found: dict[Value, Place] = {}
         for value, array in [*zip(node.inputs, loop.operands, strict=False), (node, loop.out)]:
             if value.array is not None:
