@@ -119,7 +119,7 @@ class Segmentation:
 
 
 def segmented(parts: Sequence[Stage], count: int | None = None) -> Segmentation:
-    """Stages in ``count`` segments, or in the number that needs the least memory; the largest is as small as possible."""
+    """Stages in ``count`` segments, or in the number that needs the least memory, with a smallest largest one."""
     if count is not None:
         return _split(parts, min(count, len(parts)))
     best = _split(parts, 1)

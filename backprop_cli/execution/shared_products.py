@@ -95,7 +95,7 @@ class Joined:
                 self._places[operand].append((node, number))
 
     def part(self, node: Value) -> Value | None:
-        """A concatenation as a slice of a longer one; None if ``node`` is not a concatenation, or not in a longer one."""
+        """A concatenation as a slice of a longer one; None if ``node`` is another op or no slice."""
         if not isinstance(node.op, Concat):
             return None
         for whole, first in self._starts(node):

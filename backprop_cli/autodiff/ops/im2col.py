@@ -167,7 +167,7 @@ class ConvolutionSizes(NamedTuple):
         return calls
 
     def _readers(self, row: int) -> Iterator[tuple[int, int, int]]:
-        """Runs ``first, last, i`` of rows of windows that read a row of the image, the first with row i of the kernel."""
+        """Runs ``first, last, i`` of rows of windows that read an image row, the first with row i of the kernel."""
         found: list[list[int]] = []
         for i in reversed(range(self.down.kernel)):
             shifted = row + self.down.before - i * self.down.dilation
