@@ -1,4 +1,4 @@
-"""A program run for many arrays in place of one: batches of tangents, of cotangents, of examples."""
+"""Running a program on batches of tangents, cotangents or examples."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from backprop_cli.execution.passes import simplified, simplify
 from backprop_cli.execution.plan import Plan
 
 MOST_NUMBERS = 1 << 24
-"""Numbers that the values of one run may have (128 MB as float64): as many arrays at once as stay below it."""
+"""Most numbers in the values of one run (128 MB as float64); it limits how many arrays go through at once."""
 
 
 def computed(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Array]:
-    """The arrays of ``outputs``, by a plan: memory is used again as soon as nothing reads it."""
+    """The arrays of ``outputs``, computed by a plan, which reuses memory that nothing reads any more."""
     plan = _plan(simplified(outputs), feed)
     plan.run()
     return [plan.outputs[f"output {k}"].copy() for k in range(len(outputs))]
 
 
 class Batched:
-    """``outputs`` for many arrays in place of each of ``over``, which are inputs.
+    """``outputs`` for a batch of arrays in place of each input of ``over``.
 
-    They go through as one program with a new first axis (see ``vectorized``), at most ``at_once`` at a time. The arrays
-    of ``feed`` are those of the other inputs; they are read at each call, so that they can be written in between.
+    A batch goes through as one program with a new first axis (see ``vectorized``), at most ``at_once`` entries at a
+    time. ``feed`` has the arrays of the other inputs. Each call reads them anew, so they may be written in between.
     """
 
     def __init__(self, outputs: Sequence[Value], over: Sequence[Value], feed: Mapping[Value, Array]):
@@ -44,7 +44,7 @@ class Batched:
         return self._collected(len(arrays[0]), lambda start, stop: [array[start:stop] for array in arrays])
 
     def units(self) -> list[Array]:
-        """The outputs for each unit vector in place of the one vector of ``over``.
+        """The outputs for each unit vector; ``over`` must be a single input.
 
         Shapes: -> (over.size, *output.shape) each
         """

@@ -1,8 +1,9 @@
-"""Chains of Jacobians: in which order to multiply ``F' = F_q' ... F_2' F_1'``, and whether to form each factor at all.
+"""Chains of Jacobians: the cheapest order to multiply ``F' = F_q' ... F_2' F_1'``, and which factors to form.
 
-The cost of everything here is the number of multiplications; additions are free. Factors are counted from the input
-side, from 0. Sources: Godbole (1973) for given matrices; Naumann, arXiv 2003.05755 and 2406.11862, for factors that
-are known only by their tangent and adjoint programs.
+Costs are numbers of multiplications; additions are free. Factors are counted from the input side, from 0.
+
+Source: Godbole (1973) for given matrices; Naumann, arXiv 2003.05755 and 2406.11862, for factors given only by their
+tangent and adjoint programs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Matrix = TypeVar("Matrix")
 
 
 class FactorSize(NamedTuple):
-    """A function with ``columns`` inputs and ``rows`` outputs; a tangent or an adjoint of it costs ``edges``."""
+    """Size of a function with ``columns`` inputs and ``rows`` outputs; one tangent or adjoint costs ``edges``."""
 
     rows: int
     columns: int
@@ -25,7 +26,7 @@ class FactorSize(NamedTuple):
 
 
 class LinearFactor(Protocol[Matrix]):
-    """A factor that can be computed with, in three ways. Matrices may be arrays or traced values."""
+    """A factor of the chain, to compute with. Matrices may be arrays or traced values."""
 
     def matrix(self) -> Matrix:
         """The Jacobian (rows, columns)."""
@@ -42,11 +43,11 @@ class LinearFactor(Protocol[Matrix]):
 
 @dataclass(frozen=True)
 class Bracket:
-    """The Jacobian of the factors ``first`` to ``last``, both counted, and the cheapest way found to it.
+    """The cheapest way to the Jacobian of the factors ``first`` to ``last``, inclusive.
 
-    ``how``: ``given`` (a single factor whose matrix is known), ``tangent`` (``inner``, or the identity, is pushed
-    through the factors above it), ``adjoint`` (``outer``, or the identity, is pulled through those below it), or
-    ``product`` of ``outer`` and ``inner``. ``cost`` is the number of multiplications of the whole tree.
+    ``how``: ``given`` (one factor with a known matrix), ``tangent`` (push ``inner``, or the identity, through the
+    factors above it), ``adjoint`` (pull ``outer``, or the identity, through the factors below it), or ``product`` of
+    ``outer`` and ``inner``. ``cost``: multiplications of the whole tree.
     """
 
     first: int
@@ -57,7 +58,7 @@ class Bracket:
     outer: Bracket | None = None
 
     def execute(self, factors: Sequence[LinearFactor[Matrix]]) -> Matrix:
-        """The Jacobian, accumulated as the tree says."""
+        """The Jacobian, accumulated by this tree."""
         if self.how == "product":
             assert self.inner is not None and self.outer is not None
             return factors[self.last].product(self.outer.execute(factors), self.inner.execute(factors))
@@ -74,8 +75,10 @@ class Bracket:
         return factors[self.first].matrix()
 
     def __str__(self) -> str:
-        """Factors from the output side, numbered from 1; ``>`` is pushed forward through what stands left of it, ``<``
-        pulled back through what stands right of it: ``((F4 F3) (F2 F1))``, ``F4 F3 >F2``.
+        """Factors from the output side, numbered from 1: ``((F4 F3) (F2 F1))``, ``F4 F3 >F2``.
+
+        ``>`` marks a matrix that is pushed through the factors on its left, ``<`` one pulled through those on its
+        right.
         """
         below = range(self.first, self.last + 1)
         if self.how == "product":
@@ -92,12 +95,12 @@ def best_bracketing(
 ) -> Bracket:
     """The cheapest bracketing of a chain, by dynamic programming; O(q^3) for q factors.
 
-    With given matrices ``C[j,i] = min_k C[j,k+1] + C[k,i] + m_j m_k n_i``. ``matrix_free``: each Jacobian has to be
-    accumulated first, by ``min(m, n)`` tangents or adjoints, and a part of the chain may also be applied to the
-    Jacobian of the rest: ``C[k,i] + n_i sum_{v=k+1..j} |E_v|`` or ``C[j,k+1] + m_j sum_{v=i..k} |E_v|``. An adjoint is
-    allowed where its tape, one word an edge, fits into ``memory``.
+    With given matrices ``C[j,i] = min_k C[j,k+1] + C[k,i] + m_j m_k n_i``. ``matrix_free``: each Jacobian must first be
+    accumulated by ``min(m, n)`` tangents or adjoints, and a part of the chain may be applied to the Jacobian of the
+    rest: ``C[k,i] + n_i sum_{v=k+1..j} |E_v|`` or ``C[j,k+1] + m_j sum_{v=i..k} |E_v|``. An adjoint is allowed if its
+    tape, one word for each edge, fits into ``memory``.
 
-    Raises: UsageError for factors whose sizes do not follow each other.
+    Raises: UsageError if the sizes of neighbouring factors do not fit.
     """
     chain = _checked([FactorSize(*factor) for factor in factors])
     best: dict[tuple[int, int], Bracket] = {}
@@ -113,7 +116,7 @@ def best_bracketing(
 
 
 def one_way_costs(factors: Sequence[FactorSize | tuple[int, int, int]]) -> tuple[int, int]:
-    """Multiplications of the whole Jacobian by tangents alone (one an input) and by adjoints alone (one an output)."""
+    """Multiplications of the whole Jacobian by tangents alone (one per input), or adjoints alone (one per output)."""
     chain = _checked([FactorSize(*factor) for factor in factors])
     edges = sum(factor.edges for factor in chain)
     return chain[0].columns * edges, chain[-1].rows * edges

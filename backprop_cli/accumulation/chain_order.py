@@ -1,4 +1,4 @@
-"""The cheapest order of a chain of Jacobians whose patterns are known: matrix-chain dynamic programming."""
+"""The cheapest order of a chain of Jacobians with known patterns, by matrix-chain dynamic programming."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backprop_cli.autodiff.spec import Array
 def cheapest_chain_order(start: BlockElimination) -> tuple[int, ...]:
     """The vertices of a chain in the cheapest order: ``best[i, j] = min_k best[i, k] + best[k, j] + work(i, k, j)``.
 
-    All parts of the chain of one length are solved at once: the third power of the vertices in time, but in NumPy.
+    Time grows with the third power of the number of vertices; all parts of one length are solved at once in NumPy.
     """
     between = start.vertices
     path = [next(iter(start.before[between[0]])), *between, next(iter(start.after[between[-1]]))]
@@ -23,10 +23,9 @@ def cheapest_chain_order(start: BlockElimination) -> tuple[int, ...]:
 
 
 class _Parts:
-    """The products of neighbouring factors of a chain; arrays have a row for the start or the end, a column a length.
+    """The products of neighbouring factors of a chain, in tables by (start or end, length).
 
-    ``even``: the entries of every row of the inner matrix of a product, or of every column of the outer one; -1 where
-    they are not all equal.
+    ``even``: entries in each row of a product's inner matrix, or in each column of its outer one; -1 if they differ.
     """
 
     def __init__(self, patterns: Patterns, factors: list[Structure]):
@@ -42,14 +41,14 @@ class _Parts:
 
     def _add(self, first: int, length: int, pattern: Structure, cost: int) -> None:
         self.found[first, first + length] = pattern
-        if id(pattern) not in self._even:  # patterns are kept by ``patterns``
+        if id(pattern) not in self._even:  # ``patterns`` keeps them alive
             self._even[id(pattern)] = _even(pattern.per_row), _even(pattern.per_column)
         row, column = self._even[id(pattern)]
         self.by_start.put((first, length), cost, pattern, row)
         self.by_end.put((first + length, length), cost, pattern, column)
 
     def order(self) -> list[int]:
-        """The joints between factors, counted from 1, in the order in which they go."""
+        """The joints between factors, counted from 1, in the order of their elimination."""
         for length in range(2, self.count + 1):
             self._solve(length)
         found, left = [], [(0, self.count)]
@@ -62,7 +61,7 @@ class _Parts:
         return found[::-1]
 
     def _solve(self, length: int) -> None:
-        """The cheapest way to each product of this many factors."""
+        """Find the cheapest way to each product of ``length`` factors."""
         starts = self.count - length + 1
         inner = self.by_start.part(slice(0, starts), slice(1, length))
         outer = self.by_end.part(slice(length, None), slice(length - 1, 0, -1))
@@ -80,7 +79,7 @@ class _Parts:
 
 
 class _Table:
-    """What is known of each product."""
+    """Cost and pattern of each product."""
 
     def __init__(self, shape: tuple[int, int]):
         self.cost, self.entries, self.even = np.zeros((3, *shape), np.int64)

@@ -1,4 +1,4 @@
-"""Edge elimination: finer than vertex elimination, and sometimes cheaper.
+"""Edge elimination, which is finer than vertex elimination and sometimes cheaper.
 
 Source: Naumann, Math. Prog. 99 (2004) 399-421.
 """
@@ -18,7 +18,7 @@ State = tuple[int, ...]
 
 
 class EdgeOrder(NamedTuple):
-    """Edge eliminations as (``front`` or ``back``, i, j), their cost, and whether none can be cheaper."""
+    """Edge eliminations as (``front`` or ``back``, i, j), their cost, and whether they are proved optimal."""
 
     order: tuple[Step, ...]
     cost: int
@@ -28,12 +28,12 @@ class EdgeOrder(NamedTuple):
 def best_edge_order(
     graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]], *, most_states: int = 200_000
 ) -> EdgeOrder:
-    """The cheapest order of edge eliminations, by a search of all of them: for graphs of about ten vertices.
+    """The cheapest order of edge eliminations, by exhaustive search, for graphs of about ten vertices.
 
     Front elimination of (i, j) does ``c_ki += c_kj c_ji`` for all successors k of j, |S_j| multiplications; back
     elimination ``c_jk += c_ji c_ik`` for all predecessors k of i, |P_i|; both drop the edge. Vertex elimination is the
-    special case of all edges of a vertex in a row, so its best order bounds the search (A*, Hart et al. 1968); where
-    ``most_states`` graphs have been met, that order is the result, not proved optimal.
+    special case of all edges of a vertex in a row, so its best order bounds the search (A*, Hart et al. 1968). After
+    ``most_states`` graphs the search gives up and returns that order, not proved optimal.
     """
     start = ScalarElimination.of(graph)
     known = best_order(graph)
@@ -61,9 +61,9 @@ def best_edge_order(
 
 
 def _least(before: State, is_output: int) -> int:
-    """A lower bound of what is left to do: a multiplication for each output and input that intermediates connect.
+    """A lower bound of the remaining cost: one multiplication for each input and output that intermediates connect.
 
-    Each multiplication adds to one edge, and the edge from that input to that output has to be added to.
+    Each multiplication adds to one edge, and the edge from that input to that output needs at least one.
     """
     sources: list[int] = []
     found = 0

@@ -1,10 +1,10 @@
 """Vertex elimination: accumulating the Jacobian of a graph of scalar operations.
 
-An edge (i, j) of the linearized graph carries ``c_ji = d v_j / d v_i``. Eliminating vertex j does
-``c_ki += c_kj c_ji`` for all predecessors i and successors k, |P_j| |S_j| multiplications, and takes j out; what is
-left when all intermediates are gone is the Jacobian. Forward mode eliminates in the order of evaluation, reverse mode
-in the opposite order, and other orders can be cheaper; the cheapest is NP-hard to find (Naumann 2008; Bentert et al.
-2025). Every edge counts, also one whose label is 1 or -1; additions are free.
+An edge (i, j) carries ``c_ji = d v_j / d v_i``. Eliminating vertex j does ``c_ki += c_kj c_ji`` for all predecessors i
+and successors k, ``|P_j| |S_j|`` multiplications, and removes j. When all intermediates are gone, the edges are the
+Jacobian. Forward mode eliminates in the order of evaluation, reverse mode in the opposite order. Other orders can be
+cheaper, and the cheapest is NP-hard to find (Naumann 2008; Bentert et al. 2025). Every edge counts, even one of 1 or
+-1; additions are free.
 
 Sources: Griewank & Reese (1991); Naumann, Math. Prog. 99 (2004) 399-421.
 """
@@ -32,13 +32,13 @@ from backprop_cli.autodiff.spec import Array
 from backprop_cli.errors import UsageError
 
 MOST_EXACT = 18
-"""Intermediates up to which the best vertex order is searched for exhaustively: 2^18 subsets."""
+"""Most intermediates for an exhaustive search of vertex orders: 2^18 subsets."""
 
 
 class Graph(NamedTuple):
-    """``predecessors[j]``: the vertices that j is computed from, all of them before j; none: j is an input.
+    """``predecessors[j]``: the vertices from which j is computed, all before j; an input has none.
 
-    ``outputs`` may feed other vertices, too.
+    Other vertices may read ``outputs``.
     """
 
     predecessors: Sequence[Sequence[int]]
@@ -55,22 +55,22 @@ class ScalarElimination:
 
     @classmethod
     def of(cls, graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]]) -> ScalarElimination:
-        """The graph before the first elimination, without what no output depends on.
+        """The graph before the first elimination, without vertices that no output depends on.
 
-        Raises: UsageError for a vertex that is computed from a later one, or an output that there is not.
+        Raises: UsageError if a vertex is computed from a later one, or an output is no vertex.
         """
         predecessors, outputs = graph
         count = len(predecessors)
         before, live = [0] * count, 0
         for output in outputs:
             if not 0 <= output < count:
-                raise UsageError(f"output {output} is no vertex; there are {count}, counted from 0")
+                raise UsageError(f"output {output} is not one of the vertices 0 to {count - 1}")
             live |= 1 << output
         is_output = live
         for j in reversed(range(count)):
             for i in predecessors[j]:
                 if not 0 <= i < j:
-                    raise UsageError(f"vertex {j} is computed from {i}; predecessors must come before it")
+                    raise UsageError(f"vertex {j} is computed from {i}; a predecessor must come before it")
                 if live >> j & 1:
                     before[j] |= 1 << i
                     live |= 1 << i
@@ -79,7 +79,7 @@ class ScalarElimination:
 
     @property
     def vertices(self) -> list[int]:
-        """Those that can be eliminated: between an input and an output, in the order of evaluation."""
+        """The vertices between an input and an output, in the order of evaluation."""
         return [j for j in range(len(self.before)) if self.before[j] and self.after[j]]
 
     def copy(self) -> ScalarElimination:
@@ -87,11 +87,11 @@ class ScalarElimination:
         return ScalarElimination(self.before.copy(), self.after.copy(), self.is_output)
 
     def degree(self, vertex: int) -> int:
-        """Markowitz degree: multiplications that eliminating the vertex costs as things stand."""
+        """Markowitz degree: multiplications of eliminating the vertex in the present state."""
         return self.before[vertex].bit_count() * self.after[vertex].bit_count()
 
     def eliminate(self, vertex: int) -> int:
-        """Take the vertex out and return what it costs. An output stays, without its out-edges."""
+        """Take the vertex out and return its cost. An output stays, without its out-edges."""
         before, after = self.before, self.after
         up, down, others = before[vertex], after[vertex], ~(1 << vertex)
         stays = self.is_output >> vertex & 1
@@ -105,7 +105,7 @@ class ScalarElimination:
         return up.bit_count() * down.bit_count()
 
     def reach(self) -> dict[int, int]:
-        """For each intermediate: inputs that reach it times outputs that it reaches."""
+        """For each intermediate, the number of inputs that reach it times the number of outputs that it reaches."""
         sources, targets = [0] * len(self.before), [0] * len(self.before)
         for j, mask in enumerate(self.before):
             sources[j] = 0 if mask else 1 << j
@@ -121,7 +121,7 @@ class ScalarElimination:
 def elimination_cost(graph: Graph | tuple[Sequence[Sequence[int]], Sequence[int]], order: Sequence[int]) -> int:
     """Multiplications of the Jacobian by eliminating all intermediates in this order.
 
-    Raises: UsageError for an order that is not one of the intermediates.
+    Raises: UsageError if the order does not have each intermediate once.
     """
     return order_cost(ScalarElimination.of(graph), order)
 
@@ -131,8 +131,8 @@ def best_order(
 ) -> Order:
     """The cheapest vertex order found.
 
-    Forward, reverse, Markowitz and relative Markowitz; then all orders, where false twins leave at most 18 groups of
-    intermediates, and the result is proved optimal; else ``budget`` moves of annealing from the best of them.
+    First forward, reverse, Markowitz and relative Markowitz. Then all orders if the intermediates fall into at most 18
+    groups of false twins, which proves the result optimal; else ``budget`` moves of annealing from the best so far.
     """
     start = ScalarElimination.of(graph)
     found = cheapest(
@@ -158,9 +158,9 @@ def best_order(
 
 
 def twins(start: ScalarElimination) -> list[Group]:
-    """The intermediates in groups of false twins: the same predecessors and the same successors.
+    """The intermediates in groups of false twins, which have the same predecessors and the same successors.
 
-    Some best order takes them out one right after the other (Bentert et al., arXiv 2506.17521).
+    Some best order eliminates twins one right after the other (Bentert et al., arXiv 2506.17521).
     """
     groups: dict[tuple[int, int, int], list[int]] = {}
     for vertex in start.vertices:
@@ -195,9 +195,9 @@ def _cheapest_of_all(start: ScalarElimination, groups: Sequence[Group]) -> tuple
 
 
 def _degrees(start: ScalarElimination, groups: Sequence[Group], subsets: Array) -> list[Array]:
-    """For every group and every subset of groups gone before it: what eliminating it costs.
+    """The cost of eliminating each group after each subset of the others.
 
-    Its neighbours are then those reached through the subset. Bit sets have one bit a group and one a remaining vertex.
+    Its neighbours are then those reached through the subset. A bit set has a bit for each group and each other vertex.
     """
     bit = {vertex: number for number, group in enumerate(groups) for vertex in group}
     ends = [j for j in range(len(start.before)) if j not in bit and (start.before[j] or start.after[j])]
@@ -220,9 +220,9 @@ def _degrees(start: ScalarElimination, groups: Sequence[Group], subsets: Array) 
 def _neighbours(
     adjacent: int, stays: int, bit: dict[int, int], reached: dict[int, Array], subsets: Array, words: int
 ) -> Array:
-    """Bit sets (words, subsets) of what is reached: a neighbour, or where it is gone what it reached itself.
+    """Bit sets (words, subsets) of reached vertices: a neighbour, or what it reached if it is gone.
 
-    Vertices of ``stays`` are outputs: they are still there when they are gone as intermediates.
+    Vertices of ``stays`` are outputs, which remain after their elimination as intermediates.
     """
     found = np.zeros((words, len(subsets)), np.uint64)
     for vertex in positions(adjacent):
@@ -238,7 +238,7 @@ def _neighbours(
 
 
 def _count(sets: Array, weights: Array) -> Array:
-    """Vertices in each bit set (words, subsets), where a bit stands for ``weights`` of them."""
+    """Vertices in each bit set (words, subsets); bit k stands for ``weights[k]`` vertices."""
     total = np.zeros(sets.shape[1], np.int64)
     for word, chunk in enumerate(sets):
         here = weights[64 * word : 64 * (word + 1)]

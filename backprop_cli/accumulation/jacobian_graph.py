@@ -1,7 +1,7 @@
-"""A program as a graph of local Jacobians: its vertices are values, an edge is that of an op by an operand.
+"""A program as a graph of local Jacobians: a vertex is a value, an edge the Jacobian of an op by an operand.
 
-Its edges carry structures (see ``structure``), which elimination orders are compared by, and maps (see
-``jacobian_map``), which one of the orders is carried out on.
+An edge carries structures (``local_jacobian``), by which elimination orders are compared, and a map (``jacobian_map``),
+on which the chosen order is carried out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from backprop_cli.autodiff.value import Value, toposort
 T = TypeVar("T")
 
 _MOST_BITS = 1 << 31
-"""Size of all patterns, 256 MB, above which orders are not compared."""
+"""Largest total size of patterns, 256 MB, for which orders are compared."""
 
 
 class Patterns:
@@ -34,12 +34,12 @@ class Patterns:
         self._sums: dict[tuple[int, int], Structure] = {}
 
     def interned(self, structure: Structure) -> Structure:
-        """The one object that stands for this pattern."""
+        """The one object kept for this pattern."""
         return self._known.setdefault(structure.key, structure)
 
     def product(self, outer: Structure, inner: Structure) -> tuple[Structure, int]:
         """``outer @ inner`` and its multiplications."""
-        key = id(outer), id(inner)  # of objects that are kept in _known
+        key = id(outer), id(inner)  # both objects are kept in _known
         if key not in self._products:
             self._products[key] = self.interned(outer.product(inner)), outer.multiplications(inner)
         return self._products[key]
@@ -61,8 +61,8 @@ def eliminate(
 ) -> None:
     """Take a vertex out of a graph; an output stays, without its out-edges.
 
-    ``before[k][i]`` is edge (i, k), ``after[i]`` has every k. ``joined(present, outer, inner)``: the edge around the
-    vertex, and beside it the one that is there already, or None.
+    ``before[k][i]`` is edge (i, k), ``after[i]`` the set of all k. ``joined(present, outer, inner)`` makes the edge
+    around the vertex and adds it to ``present``, the edge that exists already (or None).
     """
     for k in after[vertex]:
         outer = before[k].pop(vertex)
@@ -87,7 +87,7 @@ class BlockElimination:
 
     @property
     def vertices(self) -> list[int]:
-        """Those between an input and an output, in the order of evaluation."""
+        """The vertices between an input and an output, in the order of evaluation."""
         return [j for j in range(len(self.before)) if self.before[j] and self.after[j]]
 
     def copy(self) -> Self:
@@ -95,13 +95,13 @@ class BlockElimination:
         return replace(self, before=[dict(edges) for edges in self.before], after=[set(s) for s in self.after])
 
     def degree(self, vertex: int) -> int:
-        """Multiplications that eliminating the vertex costs as things stand."""
+        """Multiplications of eliminating the vertex in the present state."""
         inner = self.before[vertex].values()
         outer = [self.before[k][vertex] for k in self.after[vertex]]
         return sum(self.patterns.product(a, b)[1] for a in outer for b in inner)
 
     def eliminate(self, vertex: int) -> int:
-        """Take the vertex out and return what it costs. An output stays, without its out-edges."""
+        """Take the vertex out and return its cost. An output stays, without its out-edges."""
         cost = 0
 
         def joined(present: Structure | None, outer: Structure, inner: Structure) -> Structure:
@@ -114,7 +114,10 @@ class BlockElimination:
         return cost
 
     def free(self) -> list[int]:
-        """Vertices that are their only operand, or their only reader, in another order: no choice depends on them."""
+        """Eliminate vertices that only permute their one operand, or that their one reader permutes; return them.
+
+        Their place in an order changes no cost.
+        """
         found: list[int] = []
         for vertex in self.vertices:
             ins = [*self.before[vertex].values()]
@@ -130,8 +133,8 @@ class BlockElimination:
 class JacobianGraph:
     """The part of a program between ``wrt`` and ``outputs``, as a graph.
 
-    ``values[j]`` is the value of vertex j; ``locals`` the edges (i, j) with the structures of the ops that make them,
-    one an operand. A value of ``wrt`` is perturbed on top of what it is computed from, so it has a vertex of its own.
+    ``values[j]`` is the value of vertex j; ``locals[i, j]`` has the structures of edge (i, j), one for each time the op
+    reads the operand. The perturbation of a value of ``wrt`` adds to its computed value, so it has its own vertex.
     """
 
     outputs: Sequence[Value]
@@ -191,11 +194,11 @@ class JacobianGraph:
 
     @property
     def is_countable(self) -> bool:
-        """Whether the patterns fit into the memory they may take, so that orders can be compared."""
+        """Whether the patterns are small enough to compare orders."""
         return self.bits <= _MOST_BITS
 
     def blocks(self) -> BlockElimination:
-        """The graph before the first elimination, without what no output depends on."""
+        """The graph before the first elimination, without vertices that no output depends on."""
         patterns = Patterns()
         before: list[dict[int, Structure]] = [{} for _ in self.values]
         after: list[set[int]] = [set() for _ in self.values]
@@ -217,9 +220,9 @@ class JacobianGraph:
         return costs
 
     def sizes_behind(self) -> list[int]:
-        """The number of elements of live inputs that each vertex depends on, for an input also its own.
+        """For each vertex, the number of elements of live inputs that it depends on; an input counts its own.
 
-        An input is a bit of a mask; masks are dropped after their last reader, so that a chain keeps one or two.
+        An input is a bit of a mask. Masks are dropped after their last reader, so that a chain keeps one or two.
         """
         sizes = [value.size for value in self.inputs]
         last = dict(sorted(self.locals, key=lambda edge: edge[1]))  # the last reader of each

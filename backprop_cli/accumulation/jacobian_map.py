@@ -1,4 +1,4 @@
-"""Jacobians that can be applied to many directions at once, and are multiplied out only where that pays."""
+"""Jacobians as maps of many directions at once, multiplied out to matrices only if that pays."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from backprop_cli.autodiff.families import broadcast, reshaped
 from backprop_cli.autodiff.value import Value, constant, input_
 
 _MOST_STEPS = 16
-"""Ops that a map may apply one after the other; a sum of paths that share pieces would otherwise grow without end."""
+"""Most ops that a map applies one after the other; sums of paths with common pieces would grow exponentially."""
 
 
 class JacobianMap:
-    """The Jacobian of ``result`` by ``operand``; both directions take many vectors along a new first axis.
+    """The Jacobian of ``result`` by ``operand``, applied to many vectors along a new first axis.
 
-    ``is_thin``: made of maps with at most one entry a row or a column, which cost no more to apply than to multiply
-    out. ``is_diagonal``: by its structure. ``steps``: ops that applying it runs.
+    ``is_thin``: all its factors have at most one entry in each row or column, so applying it is as cheap as multiplying
+    it out. ``is_diagonal``: by its structure. ``steps``: number of ops that applying it runs.
     """
 
     is_thin = is_diagonal = False
@@ -37,7 +37,7 @@ class JacobianMap:
         raise NotImplementedError
 
     def matrix(self) -> Value:
-        """Multiplied out, (result's elements, operand's elements): by columns or by rows, whichever are fewer."""
+        """The matrix (result.size, operand.size), made by columns or by rows, whichever are fewer."""
         rows, columns = self.result.size, self.operand.size
         if columns < rows:
             return reshaped(self.push(_unit_vectors(self.operand)), (columns, rows)).T
@@ -55,16 +55,14 @@ class Identity(JacobianMap):
     steps = 0
 
     def push(self, tangents: Value) -> Value:
-        """The same."""
         return tangents
 
     def pull(self, cotangents: Value) -> Value:
-        """The same."""
         return cotangents
 
 
 class LocalMap(JacobianMap):
-    """One op by one operand, known by the op's own forward and reverse rules."""
+    """One op by one operand, applied by the op's forward and reverse rules."""
 
     def __init__(self, result: Value, operand: Value, structures: Sequence[LocalJacobian]):
         super().__init__(result, operand)
@@ -72,7 +70,6 @@ class LocalMap(JacobianMap):
         self.is_diagonal = all(structure.is_diagonal for structure in structures)
 
     def push(self, tangents: Value) -> Value:
-        """The op's forward rule on all tangents."""
         node = self.result
         assert node.op is not None
         one = input_("tangent", self.operand.shape, self.operand.dtype)
@@ -81,7 +78,6 @@ class LocalMap(JacobianMap):
         return vectorized([out], {one: tangents})[0]
 
     def pull(self, cotangents: Value) -> Value:
-        """The op's reverse rule on all cotangents, added up over the places where it reads the operand."""
         node = self.result
         assert node.op is not None
         one = input_("cotangent", node.shape, node.dtype)
@@ -94,7 +90,7 @@ class LocalMap(JacobianMap):
 
 
 class Diagonal(JacobianMap):
-    """A diagonal matrix, known by its entries, of the result's shape."""
+    """A diagonal matrix; ``entries`` have the result's shape."""
 
     is_thin = is_diagonal = True
 
@@ -103,16 +99,14 @@ class Diagonal(JacobianMap):
         self.entries = entries
 
     def push(self, tangents: Value) -> Value:
-        """A product of elements."""
         return reshaped(tangents, (tangents.shape[0], *self.result.shape)) * self.entries
 
     def pull(self, cotangents: Value) -> Value:
-        """A product of elements."""
         return reshaped(cotangents * self.entries, (cotangents.shape[0], *self.operand.shape))
 
 
 class Path(JacobianMap):
-    """Maps one behind the other, not multiplied out."""
+    """``outer @ inner``, not multiplied out."""
 
     def __init__(self, outer: JacobianMap, inner: JacobianMap):
         super().__init__(outer.result, inner.operand)
@@ -122,11 +116,9 @@ class Path(JacobianMap):
         self.steps = outer.steps + inner.steps
 
     def push(self, tangents: Value) -> Value:
-        """Through the inner one, then the outer one."""
         return self.outer.push(self.inner.push(tangents))
 
     def pull(self, cotangents: Value) -> Value:
-        """Through the outer one, then the inner one."""
         return self.inner.pull(self.outer.pull(cotangents))
 
 
@@ -140,11 +132,9 @@ class Parallel(JacobianMap):
         self.steps = sum(each.steps for each in maps)
 
     def push(self, tangents: Value) -> Value:
-        """Through each, added."""
         return _total([each.push(tangents) for each in self.maps])
 
     def pull(self, cotangents: Value) -> Value:
-        """Through each, added."""
         return _total([each.pull(cotangents) for each in self.maps])
 
 
@@ -156,31 +146,28 @@ def _total(values: Sequence[Value]) -> Value:
 
 
 class Multiplied(JacobianMap):
-    """A Jacobian as a matrix (result's elements, operand's elements)."""
+    """A Jacobian as a matrix (result.size, operand.size)."""
 
     def __init__(self, result: Value, operand: Value, array: Value):
         super().__init__(result, operand)
         self.array = array
 
     def push(self, tangents: Value) -> Value:
-        """A product of matrices."""
         many = tangents.shape[0]
         flat = reshaped(tangents, (many, self.operand.size)) @ self.array.T
         return reshaped(flat, (many, *self.result.shape))
 
     def pull(self, cotangents: Value) -> Value:
-        """A product of matrices."""
         many = cotangents.shape[0]
         flat = reshaped(cotangents, (many, self.result.size)) @ self.array
         return reshaped(flat, (many, *self.operand.shape))
 
     def matrix(self) -> Value:
-        """As it is."""
         return self.array
 
 
 def composed(outer: JacobianMap, inner: JacobianMap) -> JacobianMap:
-    """``outer @ inner``, multiplied out unless one of them is thin and neither is a matrix yet."""
+    """``outer @ inner``, multiplied out if either is a matrix already, or if neither is thin."""
     if isinstance(inner, Multiplied):
         columns = reshaped(inner.array.T, (inner.operand.size, *inner.result.shape))
         pushed = reshaped(outer.push(columns), (inner.operand.size, outer.result.size))
@@ -199,7 +186,7 @@ def added(one: JacobianMap, other: JacobianMap) -> JacobianMap:
 
 
 def _shortened(many: JacobianMap, multiply: bool) -> JacobianMap:
-    """A diagonal by its entries, of which a product of diagonals has no more; a matrix if wanted or if steps grow."""
+    """Collapse a diagonal map to its entries; one of more than ``_MOST_STEPS``, or on request, to a matrix."""
     result, operand = many.result, many.operand
     if many.is_diagonal and not multiply:
         ones = broadcast(constant(1, operand.dtype), (1, *operand.shape))

@@ -1,12 +1,12 @@
-"""What the derivatives of a program cost in forward, reverse and better orders; and Jacobians in the best order found.
+"""Jacobians of a program in a cheap order, and the cost of their derivatives in forward, reverse and better orders.
 
-The vertices are the program's values, an edge is the local Jacobian of an op by an operand, with the structure that
-the op states (see ``structure``). Eliminating a vertex multiplies its out-edges with its in-edges. The cost is the
-number of multiplications of these products of sparse matrices; entries that are 1 or -1 by construction (views,
-sums, additions) cost none. For values of one element that is the scalar model of ``elimination``, but for those.
+The vertices are the program's values. An edge is the local Jacobian of an op by an operand, with its structure.
+Eliminating a vertex multiplies its out-edges with its in-edges. Costs are the multiplications of these products of
+sparse matrices; entries that are 1 or -1 by construction (views, sums, additions) are free. For values of one element
+and without free entries, this is the scalar model of ``elimination``.
 
 The searches on graphs and chains given as numbers (``best_order``, ``elimination_cost``, ``best_edge_order``,
-``best_bracketing``, ``one_way_costs``) can be had from here, too.
+``best_bracketing``, ``one_way_costs``) are exported here, too.
 """
 
 from __future__ import annotations
@@ -56,20 +56,19 @@ __all__ = [
 Direction = Literal["auto", "forward", "reverse"]
 
 MOST_EXHAUSTIVE = 10
-"""Vertices up to which all orders of a graph that is no chain are tried."""
+"""Most vertices of a graph, other than a chain, for which all orders are tried."""
 MOST_SEARCHED = 150
-"""Vertices up to which a better order of a graph than forward and reverse is looked for."""
+"""Most vertices of a graph for which an order better than forward and reverse is searched."""
 MOST_BRACKETED = 500
-"""The same for a chain, which takes 0.1 s for 140 vertices, 0.5 s for 300 and 2 s for 600."""
+"""Most vertices of a chain for the same search, which takes 0.1 s for 140 vertices, 0.5 s for 300, 2 s for 600."""
 
 
 @dataclass(frozen=True)
 class Accumulation:
-    """The Jacobians of outputs by inputs as a graph, and what elimination orders of it cost, in multiplications.
+    """The Jacobians of outputs by inputs as a graph, and its elimination orders with their costs in multiplications.
 
-    ``best.order`` has the vertices that take work to eliminate, ``free`` those that are only another order of elements.
-    ``limit``: the number of vertices up to which a better order than forward and reverse would have been looked for;
-    None where it has been.
+    ``best.order`` has the vertices that take work to eliminate, ``free`` those that only permute elements. ``limit``:
+    None if an order better than forward and reverse was searched, else the number of vertices above which it is not.
     """
 
     graph: JacobianGraph
@@ -80,21 +79,21 @@ class Accumulation:
     limit: int | None = None
 
     def order(self, direction: Direction) -> tuple[int, ...]:
-        """All vertices in the order that ``direction`` means."""
+        """All vertices in the order named by ``direction``."""
         chosen = {"auto": self.best, "forward": self.forward, "reverse": self.reverse}[direction]
         return (*self.free, *chosen.order)
 
     def jacobians(self, direction: Direction = "auto") -> list[list[Value]]:
-        """The Jacobian of each output by each of ``wrt``, accumulated in the order that ``direction`` means."""
+        """The Jacobian of each output by each of ``wrt``, accumulated in the order named by ``direction``."""
         return _eliminated(self.graph, self.order(direction))
 
 
 def accumulation(outputs: Sequence[Value], wrt: Sequence[Value], *, budget: int = 500, seed: int = 0) -> Accumulation:
     """Find a cheap order for the Jacobians of ``outputs`` by ``wrt``.
 
-    A chain of Jacobians is solved exactly by dynamic programming, another graph exactly up to ten vertices, and else
-    by the cheapest of forward, reverse, Markowitz and ``budget`` moves of annealing. Of a chain of more than
-    ``MOST_BRACKETED`` vertices, and of another graph of more than ``MOST_SEARCHED``, it is forward or reverse.
+    A chain is solved exactly by dynamic programming, another graph exactly up to ten vertices. Larger graphs get the
+    cheapest of forward, reverse, Markowitz and ``budget`` moves of annealing. A chain of more than ``MOST_BRACKETED``
+    vertices and a graph of more than ``MOST_SEARCHED`` get the cheaper of forward and reverse.
     """
     graph = JacobianGraph(outputs, wrt)
     start = graph.blocks()
@@ -139,7 +138,8 @@ def _is_chain(start: BlockElimination) -> bool:
 def gradient_costs(scalar: Value, wrt: Sequence[Value]) -> tuple[int, int]:
     """Multiplications of the derivatives of a scalar by ``wrt``: (forward, reverse).
 
-    Reverse is one pass over the local Jacobians; forward one pass an element of ``wrt``, over those that depend on it.
+    Reverse is one pass over the local Jacobians. Forward is one pass for each element of ``wrt``, over those that
+    depend on it.
     """
     graph = JacobianGraph([scalar], wrt)
     costs = graph.costs_of_vertices()
@@ -149,10 +149,10 @@ def gradient_costs(scalar: Value, wrt: Sequence[Value]) -> tuple[int, int]:
 def jacobians(outputs: Sequence[Value], wrt: Sequence[Value], order: Direction = "auto") -> list[list[Value]]:
     """The Jacobian of each of ``outputs`` by each of ``wrt``, of shape (*output.shape, *w.shape), as more program.
 
-    ``auto``: in the cheapest order found; ``forward`` and ``reverse``: in the order of evaluation and against it, which
-    are forward and reverse mode with all tangents, or cotangents, at once.
+    ``auto``: the cheapest order found. ``forward`` and ``reverse``: the order of evaluation and its opposite, which are
+    forward and reverse mode with all tangents, or cotangents, at once.
 
-    Raises: ShapeError where one of ``wrt`` is an integer.
+    Raises: ShapeError if one of ``wrt`` is an integer.
     """
     graph = JacobianGraph(outputs, wrt)
     if not graph.is_countable:
@@ -164,7 +164,7 @@ def jacobians(outputs: Sequence[Value], wrt: Sequence[Value], order: Direction =
 
 
 def _eliminated(graph: JacobianGraph, order: Sequence[int]) -> list[list[Value]]:
-    """Carry out an elimination order on the maps of the edges."""
+    """Eliminate the vertices in this order, on the maps of the edges."""
     before: list[dict[int, JacobianMap]] = [{} for _ in graph.values]
     after: list[set[int]] = [set() for _ in graph.values]
     for (i, j), how in graph.maps.items():
@@ -192,7 +192,7 @@ def _entry(graph: JacobianGraph, before: Sequence[Mapping[int, JacobianMap]], ou
 def accumulate(
     outputs: Sequence[Value], inputs: Sequence[Value], feed: Mapping[Value, Array], order: Direction = "auto"
 ) -> list[list[Array]]:
-    """The Jacobians of ``jacobians`` as arrays, for the values in ``feed``."""
+    """``jacobians`` as arrays, evaluated at ``feed``."""
     rows = jacobians(outputs, inputs, order)
     arrays = evaluate(simplified([entry for row in rows for entry in row]), feed)
     width = len(inputs)

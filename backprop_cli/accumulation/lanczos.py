@@ -1,4 +1,4 @@
-"""Leading eigenvalues of a symmetric matrix that is known only by its products with vectors."""
+"""Leading eigenvalues of a symmetric matrix, given only its products with vectors."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from backprop_cli.autodiff.spec import Array
 
 ALL_STEPS = 256
-"""Rows up to which the matrix is reduced completely, so that equal eigenvalues are found as often as they occur."""
+"""Rows up to which the matrix is reduced completely, which finds equal eigenvalues as often as they occur."""
 _MOST_NUMBERS = 1 << 27
-"""Numbers that the basis may have (1 GB)."""
+"""Most numbers in the basis (1 GB)."""
 _MOST_STEPS = 1000
 _EVERY = 5
-"""Steps between two looks at the eigenvalues found so far, which cost more than a step of a small matrix."""
+"""Steps between two computations of the eigenvalues so far, which cost more than a step of a small matrix."""
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The largest eigenvalues, in falling order, with eigenvectors (count, size) of length 1; and the least one.
+    """The largest eigenvalues, in falling order, with unit eigenvectors (count, size); and the smallest eigenvalue.
 
-    ``residuals``: ``|A v - value v|`` of each, a bound on its error. ``products``: how many were formed.
+    ``residuals``: ``|A v - value v|`` of each, a bound on its error. ``products``: number of products formed.
     """
 
     values: Array
@@ -45,10 +45,10 @@ def lanczos(
 ) -> Spectrum:
     """The ``count`` largest eigenvalues of a symmetric matrix (size, size), given ``product(v) = A v``.
 
-    Lanczos (1950) from a random start, every new vector made orthogonal to all before it, twice (Parlett 1998, ch. 13).
-    It ends when the residuals of the values wanted are at most ``tolerance`` times the largest magnitude, or after
-    ``most_steps`` products. Where the space so far is invariant it goes on with a new random vector. Above
-    ``ALL_STEPS`` rows an eigenvalue that occurs several times may be found once.
+    Lanczos (1950) from a random start; each new vector is orthogonalized twice against all before it (Parlett 1998,
+    ch. 13). It stops when the residuals are at most ``tolerance`` times the largest magnitude, or after ``most_steps``
+    products. If the space so far is invariant, it continues with a new random vector. Above ``ALL_STEPS`` rows a
+    multiple eigenvalue may be found only once.
     """
     steps = min(size, max(most_steps, count), max(count, _MOST_NUMBERS // size))
     basis, alphas, betas = np.empty((steps, size)), np.empty(steps), np.empty(steps)
@@ -78,7 +78,7 @@ def _unit(vector: Array) -> Array:
 
 
 def _fresh(known: Array, rng: np.random.Generator) -> Array:
-    """A random unit vector orthogonal to those known."""
+    """A random unit vector orthogonal to the known ones."""
     vector = _unit(rng.standard_normal((known.shape[1],)))
     for _ in range(2):
         rest: Array = vector - (known @ vector) @ known
@@ -87,7 +87,7 @@ def _fresh(known: Array, rng: np.random.Generator) -> Array:
 
 
 def _spectrum(basis: Array, alphas: Array, betas: Array, count: int, tolerance: float) -> Spectrum:
-    """Eigenvalues of the tridiagonal matrix; the residual of each is the last beta times its last component."""
+    """Eigenvalues of the tridiagonal matrix. Each residual is the last beta times the eigenvector's last component."""
     small = np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1)
     values, components = np.linalg.eigh(small)
     scale = float(np.abs(values).max())

@@ -1,4 +1,4 @@
-"""Where the Jacobian of an op can differ from 0, and what products of such matrices cost."""
+"""The structure of an op's Jacobian: which entries can differ from 0, and the cost of products of such matrices."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from backprop_cli.autodiff.spec import Array
 
 
 class LocalJacobian(NamedTuple):
-    """How the result of an op depends on one operand: the structure of its local Jacobian.
+    """The structure of an op's Jacobian by one operand.
 
-    ``reads`` (result's elements, n): the flat indices of the operand's elements that each element of the result depends
-    on; -1 stands for none. ``is_unit``: every entry is 1 or -1 whatever the values are, so that multiplying by the
-    matrix takes no multiplication; ``sign`` is which. ``columns``: elements of the operand.
+    Shapes: reads (elements of the result, n)
+
+    ``reads``: flat indices of the operand's elements that each element of the result depends on; -1 fills up.
+    ``is_unit``: every entry is ``sign`` (1 or -1) for any values, so multiplying by the matrix is free.
+    ``columns``: number of elements of the operand.
     """
 
     reads: Array
@@ -31,14 +33,14 @@ class LocalJacobian(NamedTuple):
 
     @property
     def is_thin(self) -> bool:
-        """At most one entry a row, or at most one a column: a product with it has no more entries than the other."""
+        """At most one entry in each row, or in each column: a product with it has no more entries than the other."""
         present = self.reads >= 0
         one_a_row = int(np.count_nonzero(present, axis=1).max(initial=0)) <= 1
         return one_a_row or int(np.bincount(self.reads[present]).max(initial=0)) <= 1
 
     @property
     def is_diagonal(self) -> bool:
-        """Square, and each element of the result depends on the one at its own place."""
+        """Square, and each element of the result depends only on the operand's element at the same place."""
         rows = len(self.reads)
         return (
             self.reads.shape == (rows, 1) and self.columns == rows and bool((self.reads[:, 0] == np.arange(rows)).all())
@@ -46,11 +48,11 @@ class LocalJacobian(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What it is called.
+        """The name of the structure.
 
-        ``zero``, ``identity``, ``permutation``, ``selection`` (of some elements); up to the order of rows and columns
-        ``diagonal``, ``broadcast`` (an element goes to many), ``sum`` (disjoint ones are added), ``dense``, ``block
-        diagonal`` with dense blocks, and ``sparse``.
+        ``zero``, ``identity``, ``permutation``, ``selection`` (of some elements); and, for some order of rows and
+        columns, ``diagonal``, ``broadcast`` (an element goes to many), ``sum`` (of disjoint elements), ``dense``,
+        ``block diagonal`` with dense blocks, or ``sparse``.
         """
         return _kind(self)
 
@@ -75,7 +77,7 @@ def composed(outer: LocalJacobian, inner: LocalJacobian) -> LocalJacobian:
 
 
 def added(left: LocalJacobian, right: LocalJacobian) -> LocalJacobian:
-    """The structure of the sum of two matrices. Entries that both have need not be 1 any more."""
+    """The structure of the sum of two matrices. An entry that both have need not be 1 or -1."""
     if left.reads.shape == right.reads.shape and np.array_equal(left.reads, right.reads):
         return left._replace(is_unit=False, sign=1)
     found = Structure.of(left).sum(Structure.of(right)).local()
@@ -83,7 +85,7 @@ def added(left: LocalJacobian, right: LocalJacobian) -> LocalJacobian:
 
 
 def inverted(made: Array, read: Array, rows: int) -> Array:
-    """``LocalJacobian.reads`` from pairs in any order: element ``made`` of the result reads ``read``; -1 is no pair."""
+    """``LocalJacobian.reads`` from pairs in any order: element ``made[k]`` reads ``read[k]``; -1 is no pair."""
     is_pair = made >= 0
     made, read = made[is_pair], read[is_pair]
     order = np.argsort(made, kind="stable")
@@ -120,9 +122,9 @@ def _kind(local: LocalJacobian) -> str:
 
 
 class Structure:
-    """A sparsity pattern: bit c of ``rows[r]`` says whether entry (r, c) can differ from 0.
+    """A sparsity pattern: bit c of ``rows[r]`` is set if entry (r, c) can differ from 0.
 
-    Exact but for numbers that happen to cancel. Rows are Python integers, so that a row of a product is a few ``or``.
+    Numbers that happen to cancel count as entries. Rows are Python integers: a row of a product is a few ``or``.
     """
 
     def __init__(self, rows: tuple[int, ...], columns: int, is_unit: bool):
@@ -143,7 +145,7 @@ class Structure:
         return cls(tuple(rows), local.columns, local.is_unit)
 
     def local(self) -> LocalJacobian:
-        """The pattern as the indices that each row reads."""
+        """The pattern as the indices read by each row."""
         reads = np.full((len(self.rows), max((row.bit_count() for row in self.rows), default=0)), -1)
         for place, row in enumerate(self.rows):
             here = positions(row)
@@ -152,7 +154,7 @@ class Structure:
 
     @property
     def key(self) -> tuple[tuple[int, ...], int, bool]:
-        """What equal patterns have in common."""
+        """Equal for equal patterns."""
         return self.rows, self.columns, self.is_unit
 
     @cached_property
@@ -185,16 +187,16 @@ class Structure:
 
     @cached_property
     def is_permutation(self) -> bool:
-        """The same elements, at most in another order or with another sign."""
+        """The same elements, possibly in another order or with another sign."""
         square = len(self.rows) == self.columns
         return self.is_unit and square and bool((self.per_row == 1).all() and (self.per_column == 1).all())
 
     def terms(self, inner: Structure) -> int:
-        """Products of two entries that make up ``self @ inner``: ``sum_k column_k(self) * row_k(inner)``."""
+        """Number of products of two entries in ``self @ inner``: ``sum_k entries(column k) * entries(row k)``."""
         return int(self.per_column @ inner.per_row)
 
     def multiplications(self, inner: Structure) -> int:
-        """Multiplications of ``self @ inner``; none where either has nothing but 1 and -1."""
+        """Multiplications of ``self @ inner``; 0 if all entries of either are 1 or -1."""
         return 0 if self.is_unit or inner.is_unit else self.terms(inner)
 
     def product(self, inner: Structure) -> Structure:
@@ -219,7 +221,7 @@ class Structure:
 
 
 _FEW = 16
-"""Bits of a row up to which they are picked one by one."""
+"""Number of bits up to which they are picked one by one."""
 
 
 def positions(mask: int) -> Sequence[int]:

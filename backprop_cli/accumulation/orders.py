@@ -1,7 +1,7 @@
-"""Searching for cheap elimination orders, whatever it is that is eliminated.
+"""Searches for cheap elimination orders.
 
-An elimination is anything that knows what taking out a vertex costs at the moment and can do it. The search looks at
-groups: vertices that are taken out one right after the other.
+They work on any ``Elimination``, which knows the present cost of each vertex and can eliminate it. They order groups:
+vertices that are eliminated one right after the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Group = tuple[int, ...]
 
 
 class Order(NamedTuple):
-    """An elimination order, its cost in multiplications, how it was found, and whether none can be cheaper."""
+    """An elimination order, its cost in multiplications, the method that found it, and whether it is proved optimal."""
 
     order: tuple[int, ...]
     cost: int
@@ -28,18 +28,18 @@ class Order(NamedTuple):
 class Elimination(Protocol):
     """A graph in the middle of its elimination.
 
-    What is left after some vertices are gone must not depend on the order they went in.
+    The graph that is left must not depend on the order in which the others were eliminated.
     """
 
     @property
     def vertices(self) -> Sequence[int]:
-        """Those that can be eliminated, in the order of evaluation."""
+        """The vertices that can be eliminated, in the order of evaluation."""
 
     def copy(self) -> Self:
         """An independent copy."""
 
     def degree(self, vertex: int) -> int:
-        """Multiplications that eliminating the vertex costs as things stand."""
+        """Multiplications of eliminating the vertex in the present state."""
 
     def eliminate(self, vertex: int) -> int:
         """Take the vertex out; return its cost."""
@@ -48,10 +48,10 @@ class Elimination(Protocol):
 def order_cost(start: Elimination, order: Sequence[int]) -> int:
     """Multiplications of eliminating all vertices in this order.
 
-    Raises: UsageError for an order that is not one of the vertices.
+    Raises: UsageError if the order does not have each vertex once.
     """
     if sorted(order) != sorted(start.vertices):
-        raise UsageError(f"an order is of the vertices {list(start.vertices)}, each once; got {list(order)}")
+        raise UsageError(f"an order must have each of the vertices {list(start.vertices)} once; got {list(order)}")
     state = start.copy()
     return sum(state.eliminate(vertex) for vertex in order)
 
@@ -67,9 +67,10 @@ def reverse_order(start: Elimination) -> tuple[int, ...]:
 
 
 def markowitz(start: Elimination, *, ties: str = "last", discount: Mapping[int, int] | None = None) -> tuple[int, ...]:
-    """Always the vertex of the smallest degree, less its ``discount``; of equals the ``first`` or ``last`` one.
+    """Greedy: always the vertex of the smallest degree minus ``discount``; among equals the ``first`` or ``last``.
 
-    With a vertex's inputs times its outputs as discount it is the relative rule (Albrecht, Gottschling & Naumann 2003).
+    With reaching inputs times reached outputs as discount it is the relative rule (Albrecht, Gottschling & Naumann
+    2003).
     """
     state, left, order = start.copy(), list(start.vertices), []
     sign = -1 if ties == "last" else 1
@@ -83,9 +84,9 @@ def markowitz(start: Elimination, *, ties: str = "last", discount: Mapping[int, 
 
 
 def exhaustive(start: Elimination, groups: Sequence[Group], bound: int) -> tuple[Group, ...] | None:
-    """The cheapest order, of those cheaper than ``bound``, by dynamic programming over subsets; None: there is none.
+    """The cheapest order, by dynamic programming over subsets; None if no order is cheaper than ``bound``.
 
-    The cost of a vertex depends on what is gone before it, not on the order in which that went:
+    The cost of a vertex depends on the set eliminated before it, not on that set's order:
     ``best[X + j] = min_j best[X] + cost(j after X)``.
     """
     layer: dict[int, tuple[int, tuple[int, ...], Elimination]] = {0: (0, (), start)}
@@ -111,10 +112,10 @@ def exhaustive(start: Elimination, groups: Sequence[Group], bound: int) -> tuple
 
 
 def annealed(start: Elimination, groups: Sequence[Group], *, seed: int, budget: int) -> tuple[Group, ...]:
-    """The cheapest order met in ``budget`` moves of one group to a random place, from the order given.
+    """The cheapest order met in ``budget`` random moves of one group, starting from the given order.
 
-    Simulated annealing (Naumann, SIAM J. Optim. 2002) with linear cooling. A move changes no cost outside of what it
-    moved across, so only that is counted again.
+    Simulated annealing (Naumann, SIAM J. Optim. 2002) with linear cooling. A move changes costs only between its two
+    places, so only those are counted again.
     """
     count = len(groups)
     if count < 2 or budget < 1:
@@ -134,7 +135,7 @@ def annealed(start: Elimination, groups: Sequence[Group], *, seed: int, budget: 
 
 
 class _Walk:
-    """An order under change, with the cost of every place and the state before it."""
+    """An order that is being changed, with the cost of every place and the state before it."""
 
     def __init__(self, start: Elimination, order: list[Group]):
         self.order = order
@@ -151,7 +152,7 @@ class _Walk:
             self.costs[place] = sum(state.eliminate(vertex) for vertex in group)
 
     def try_move(self, source: int, target: int, rise: float) -> bool:
-        """Move a group if that costs at most ``rise`` more."""
+        """Move a group unless that costs more than ``rise``."""
         low, high = min(source, target), max(source, target) + 1
         part = self.order[low:high]
         part.insert(target - low, part.pop(source - low))
@@ -169,12 +170,12 @@ class _Walk:
 
 
 def cheapest(start: Elimination, candidates: Mapping[str, tuple[int, ...]]) -> Order:
-    """The cheapest of some orders by name; of equals the first. Nothing is proved by it but an order without cost."""
+    """The cheapest of some orders by name, the first among equals. Only an order without cost is proved optimal."""
     costs = {method: order_cost(start, order) for method, order in candidates.items()}
     method = min(costs, key=lambda name: costs[name])
     return Order(candidates[method], costs[method], method, costs[method] == 0)
 
 
 def ungrouped(groups: Sequence[Group]) -> tuple[int, ...]:
-    """The vertices of groups in a row."""
+    """The vertices of all groups, in order."""
     return tuple(vertex for group in groups for vertex in group)

@@ -215,7 +215,7 @@ def test_auto_executes_the_cheapest():
 
 
 def test_networks_too_large_to_compare_orders(monkeypatch):
-    monkeypatch.setattr("backprop_cli.accumulation.linearized._MOST_BITS", 10)
+    monkeypatch.setattr("backprop_cli.accumulation.jacobian_graph._MOST_BITS", 10)
     at = point(recipe(), count=1)
     found = accumulate_jacobian(at, "predictions", "inputs")
     assert (found.executed, found.costs) == ("reverse", None)
