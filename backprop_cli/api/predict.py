@@ -57,8 +57,7 @@ def predict(
     transform = saved.transform
     labels: Mapping[str, Sequence[str | None]] = {}
     if transform.window is not None and transform.window.order:
-        found = ordered_inputs(source, transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
-        batches, labels = found.batches, found.labels
+        batches, labels = ordered_inputs(source, transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
     else:
         batches = stream_inputs(source, transform, dtype=precision, chunk_rows=CHUNK, format=input_format)
         names = row_names(source, input_format)

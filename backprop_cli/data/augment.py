@@ -1,4 +1,4 @@
-"""Images changed at random while they are trained on: the same things, seen a little differently."""
+"""Random changes of images during training."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ Signs = NDArray[np.int64]
 class Augmentation:
     """Changes a batch of images in place, each image by its own random numbers, all at once.
 
-    Flips, then rotates about the middle (bilinear), then shifts by whole pixels; then adds noise and cuts out a square,
-    of which the border of the image may leave only a part. What comes in from outside, and what is cut out, is 0.
+    It flips, then rotates about the middle (bilinear), then shifts by whole pixels; then it adds noise and cuts out a
+    square, which may extend beyond the border. Pixels from outside, and those cut out, are 0.
 
     Shapes: images (batch, channels, height, width), float
+
     Source: cutout: DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout (2017).
     """
 
@@ -31,7 +32,7 @@ class Augmentation:
         self._moves = bool(settings.shift or settings.flip or settings.rotate)
 
     def __call__(self, images: Array, rng: np.random.Generator) -> None:
-        """Equal ``rng``, equal images."""
+        """Change the images; equal ``rng`` give equal images."""
         settings = self.settings
         if self._moves:
             self._move(images, rng)
@@ -41,7 +42,7 @@ class Augmentation:
             self._cut(images, rng)
 
     def _move(self, images: Array, rng: np.random.Generator) -> None:
-        """Every pixel from where it comes from: all told from the middle, and the last change taken back first."""
+        """Move every pixel. Its origin follows by undoing the changes, the last one first, relative to the middle."""
         count, most = len(images), self.settings.shift
         down, right = rng.integers(-most, most, (2, count, 1), endpoint=True)
         rows = np.arange(self.height) - (self.height - 1) / 2 - down
@@ -58,13 +59,13 @@ class Augmentation:
             self._gather(images, upright * rows, unmirrored * columns)
 
     def _signs(self, axis: str, count: int, rng: np.random.Generator) -> Signs:
-        """-1 for the images that are flipped along the axis, half of them, if any are; (count, 1)."""
+        """-1 for images to flip along the axis, half of them if ``flip`` names it, else 1; (count, 1)."""
         if self.settings.flip not in (axis, "both"):
             return np.ones((count, 1), np.int64)
         return 1 - 2 * rng.integers(0, 2, (count, 1))
 
     def _gather(self, images: Array, rows: Array, columns: Array) -> None:
-        """Pixels from whole places (count, height) and (count, width), which the border keeps inside."""
+        """Take pixels from whole positions (count, height) and (count, width); the border keeps them inside."""
         border = self.settings.shift
         padded = _bordered(images, border, border)
         height, width = padded.shape[2:]
@@ -76,10 +77,12 @@ class Augmentation:
             images[:, channel] = padded.reshape(-1)[channel * height * width :].take(index)
 
     def _interpolate(self, images: Array, y: Array, x: Array) -> None:
-        """Each pixel from the four around the place (count, height, width) that it comes from; both are overwritten."""
+        """Interpolate each pixel between the four around its origin, (count, height, width). Overwrites ``y`` and
+        ``x``.
+        """
         padded = _bordered(images, 1, 2)
         height, width = padded.shape[2:]
-        # Beyond the border all is zero, so that farther out is no different.
+        # Beyond the border everything is zero, so positions are clipped to it.
         for places, size in ((y, self.height), (x, self.width)):
             places += (size + 1) / 2
             np.clip(places, 0, size + 1, out=places)
@@ -127,16 +130,16 @@ def _between(flat: Array, index: Array, weight: Array) -> Array:
 
 
 def augmentation(settings: AugmentSettings | None, shape: Sequence[int]) -> Augmentation | None:
-    """What ``settings`` do to examples of this shape; None where they do nothing.
+    """The augmentation of examples of this shape; None if ``settings`` is None.
 
-    Raises: SettingError where examples are no images, or smaller than a shift or a cut.
+    Raises: SettingError if examples are not images, or smaller than a shift or a cut.
     """
     if settings is None:
         return None
     if len(shape) != 3:
         reason = (
             f"is for images, examples of [channels, height, width], and an example has the shape {list(shape)}; "
-            "say with model.input what it is"
+            "set its shape with model.input"
         )
         raise SettingError([(("data", "augment"), reason)])
     smallest = min(shape[1:])

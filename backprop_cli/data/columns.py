@@ -19,30 +19,32 @@ from backprop_cli.errors import DataError
 from backprop_cli.nn.class_name import Name, exact, named, spelled
 
 Kind = Literal["auto", "quantity", "number", "text", "label"]
-"""What a column is read as. auto: numbers if all values are, else categories; quantity: the same, but leading zeros
-are allowed in numbers; number: anything else is an error; text: categories; label: names of classes, which are numbers
-if spelled as Python prints them."""
+"""The kind of a column.
+
+auto: numbers if all values are, else categories; quantity: the same, but numbers may have leading zeros; number:
+numbers, else an error; text: categories; label: names of classes, which are numbers if spelled as Python prints them.
+"""
 
 _NAMES = ("text", "label")
-_EXACT = 2.0**53  # from here on a float64 does not tell neighbouring integers apart
+_EXACT = 2.0**53  # from here on float64 lacks odd integers
 _NAN_FOR: dict[Any, str] = dict.fromkeys([*MISSING, None], "nan")
 _PADDED = re.compile(r"^[ \t]*0[0-9]+[ \t]*$", re.MULTILINE)
-"""A whole number with leading zeros, which is a name: 007, 02116."""
+"""A whole number with leading zeros, which is read as a name: 007, 02116."""
 
 
 class NeedsText(Exception):  # noqa: N818 - a request, not an error
-    """The text of cells matters that were parsed as numbers (column: the message): read again, keeping cells."""
+    """Request to read the file again and keep the cells of a column (the message): their text matters after all."""
 
 
 class ColumnBuilder:
-    """Gathers a column's cells chunk by chunk.
+    """Collects a column's cells chunk by chunk.
 
-    ``typed``: the cells are values of JSON, where text is a number only if ``reading`` says how it spells one.
-    ``keep``: cells are kept as they stand even while they are numbers.
+    ``typed``: the cells are values of JSON, where text is a number only if ``reading`` gives its spelling. ``keep``:
+    cells are kept as they are, even while they are numbers.
     """
 
     has_null = True
-    """Whether a format that is ``typed`` has a value for what is missing."""
+    """Whether a ``typed`` format has a value that means missing."""
 
     def __init__(self, file: str, name: str, kind: Kind, *, typed: bool, reading: Reading = PLAIN, keep: bool = False):
         self.file, self.name, self.typed = file, name, typed
@@ -53,15 +55,15 @@ class ColumnBuilder:
         self._numbers: list[NDArray[np.float64]] = []
         self._codes: list[NDArray[np.int64]] = []
         self._values: list[Name] = []
-        self._lines: list[int] = []  # where each value is met first
+        self._lines: list[int] = []  # where each value occurs first
         self._missing_met: dict[str, None] = {}  # texts that mean a missing value
         self._code_of_cell: dict[Any, int] = {}
-        self._code_of_value: dict[Any, int] = {}  # the same, for values without the spaces around them
-        # A source whose numbers have commas may have columns that were written by a program, with points.
+        self._code_of_value: dict[Any, int] = {}  # for values stripped of spaces
+        # A source whose numbers have decimal commas may have columns written by a program, with points.
         self._plain: list[Array] | None = [] if reading.is_first and reading.is_for_source else None
-        self._wrong: tuple[int, Any] | None = None  # line and cell of the first value that is no number
-        self._skipped = 0  # values at the end that are missing
-        self._without_text = 0  # numbers seen, in a column whose cells are kept, whose text is not
+        self._wrong: tuple[int, Any] | None = None  # line and cell of the first value that is not a number
+        self._skipped = 0  # missing values at the end
+        self._without_text = 0  # numbers without text, in a column whose cells are kept
 
     def add(
         self,
@@ -73,10 +75,10 @@ class ColumnBuilder:
     ) -> None:
         """Add the next cells, and the line of each.
 
-        For parsed numbers ``text`` returns the cells as text, if the format has text; ``padded``: some of them may have
-        leading zeros.
+        For parsed numbers ``text`` returns the cells as text, if the format has text; ``padded``: some may have leading
+        zeros.
 
-        Raises: DataError for a value that is no number where the column must be numeric; NeedsText.
+        Raises: DataError for a value that is not a number in a column that must be numeric; NeedsText.
         """
         if self._skipped:
             self._catch_up()
@@ -88,7 +90,7 @@ class ColumnBuilder:
             self._add_cells(cells, lines)
 
     def skip(self, rows: int) -> None:
-        """The next ``rows`` values are missing. Many calls cost no more than one."""
+        """Count the next ``rows`` values as missing. Many calls cost no more than one."""
         self._skipped += rows
 
     def _catch_up(self) -> None:
@@ -102,7 +104,7 @@ class ColumnBuilder:
 
     @property
     def is_plain(self) -> bool:
-        """Whether all numbers have Python's spelling, in a source whose other columns have another."""
+        """Whether all numbers have Python's spelling, although the source's other columns have another."""
         return self._plain is not None and self._wrong is not None
 
     def finish(self) -> Column:
@@ -165,7 +167,7 @@ class ColumnBuilder:
         return _PADDED.search("\n".join(filter(None, cells))) is not None
 
     def _suspect(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> None:
-        """Remember the first value that is no number."""
+        """Remember the first value that is not a number."""
         row = next(i for i, cell in enumerate(cells) if not self._is_missing(cell) and self._number(cell) is None)
         self._wrong = (int(lines[row]), cells[row])
 
@@ -218,7 +220,7 @@ class ColumnBuilder:
         return is_missing(cell, self._missing) or (bool(self._sentinels) and spelled(cell) in self._missing)
 
     def _number(self, cell: Any) -> float | None:
-        """The finite number that a cell is or spells; None for anything else."""
+        """The finite number in a cell, or spelled by it; None for anything else."""
         if isinstance(cell, str) and self._spelling is not None:
             return self._spelling.number(cell)
         return self._plain_number(cell)
@@ -227,11 +229,11 @@ class ColumnBuilder:
         return float(cell) if is_finite(cell) and not (self.typed and isinstance(cell, str)) else None
 
     def _parse(self, cells: Sequence[Any], number: Callable[[Any], float | None]) -> NDArray[np.float64] | None:
-        """All cells as numbers, NaN where missing; None if one is neither."""
+        """All cells as numbers, NaN if missing; None if a cell is neither a number nor missing."""
         is_plain = not self.typed and self._spelling is None and self._reading.missing_values is None
         if is_plain and "_" not in "".join(filter(None, cells)):
             try:
-                known = map(_NAN_FOR.get, cells, cells)  # the cell itself where it is not a missing one
+                known = map(_NAN_FOR.get, cells, cells)  # the cell itself unless it is missing
                 out = np.fromiter(map(float, known), np.float64, len(cells))  # type: ignore[arg-type]
             except ValueError:
                 pass
@@ -245,7 +247,7 @@ class ColumnBuilder:
         return None if None in numbers else np.array(numbers, np.float64)
 
     def _code(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> NDArray[np.int64]:
-        """Values by number, new ones added; -1 where missing."""
+        """The code of each cell, with new codes for new values; -1 if missing."""
         known = self._code_of_cell
         if not self.typed:
             codes = list(map(known.get, cells))
@@ -253,7 +255,7 @@ class ColumnBuilder:
                 return np.array(codes, np.int64)
         out = np.empty(len(cells), np.int64)
         for row, cell in enumerate(cells):
-            # 1 and True are equal as keys of a dict, but are not the same value of JSON.
+            # 1 and True are equal keys of a dict, but different values of JSON.
             key = (type(cell), cell) if self.typed else cell
             code = known.get(key)
             if code is None:
@@ -274,7 +276,7 @@ class ColumnBuilder:
         return code
 
     def _code_numbers(self, cells: Array, lines: Sequence[int] | Array) -> NDArray[np.int64]:
-        """The same for a chunk of numbers without text."""
+        """The codes of a chunk of numbers without text."""
         values, first, inverse = np.unique(cells, return_index=True, return_inverse=True)
         if self.kind == "text" or np.any(np.abs(values) >= _EXACT):
             raise NeedsText(self.name)
@@ -288,7 +290,7 @@ class ColumnBuilder:
 
 
 class ArrayBuilder(ColumnBuilder):
-    """The same for an array of texts, which has rows, from 0, instead of lines. ``file`` is what it is called."""
+    """Collects the texts of an array, which has rows, from 0, instead of lines. Messages call it ``file``."""
 
     has_null = False
 

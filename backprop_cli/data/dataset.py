@@ -30,7 +30,7 @@ from backprop_cli.memory import memory_errors_as
 if TYPE_CHECKING:
     from backprop_cli.nn.task import Task
 
-# Texts and time series are imported by the functions that meet them: most data is neither.
+# The modules for texts and time series are imported in functions: most data is neither.
 
 
 @memory_errors_as(too_large)
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 def load_dataset(
     settings: DataSettings, demand: Demand, *, base: Path, seed: int, fitted: Transform | None = None
 ) -> Dataset:
-    """The data that ``settings`` name, as arrays.
+    """The data of ``settings`` as arrays.
 
     Paths are relative to ``base``; ``seed`` decides which row is in which split. ``fitted`` is the transform of a
     trained network. Without it one is fitted on the train split, with warnings on data that looks wrong.
 
-    Raises: DataError, which names file, row, column and value; SettingError if the settings are wrong.
+    Raises: DataError, with file, row, column and value; SettingError if the settings are wrong.
     """
     if settings.text is not None:
         from backprop_cli.data.text_examples import fit_text, load_text_dataset
@@ -99,7 +99,7 @@ def load_split(
     format: str | None = None,
     sample_weight: str | None = None,
 ) -> Split:
-    """Other examples, with targets, for a network that was trained with ``transform``.
+    """Other examples, with targets, for a network trained with ``transform``.
 
     ``sample_weight`` is the column of weights; in a file without it all weights are 1.
 
@@ -159,7 +159,7 @@ def _encoded(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike,
 
 
 def _target_at(tables: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] | None:
-    """The place of a target in its file, by its index among the targets of these rows; keeps no columns alive."""
+    """The place of a target in its file, by its index among the targets of these rows. It keeps no columns alive."""
     if tables.target is None:
         return None
     names, table = tables.target, Table(tables.targets.name, {}, tables.targets.lines)
@@ -174,14 +174,14 @@ def _target_at(tables: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] |
 
 
 def _by_chance(error: UnseenError, tables: Tables) -> str:
-    """The message for a value that only held-out rows have."""
+    """The message for a value that occurs only in held-out rows."""
     if error.column is not None and (why := why_useless(tables.inputs.columns[error.column])) is not None:
         return f"{error.reason}; the column {why}: train without it (data.exclude: [{in_yaml(error.column)}])"
     return f"{error.reason}; which rows are in the train split depends on seed and data.split; {error.here}"
 
 
 def _split(tables: Tables, settings: DataSettings, seed: int, task: Task, *, fitting: bool) -> Mapping[str, Rows]:
-    """Rows of each split that comes out of the first file; None: all of them."""
+    """Rows of each split of the first file; None: all of them."""
     if settings.split is None:
         return {"train": None}
     own = {"validation": settings.validation is not None, "test": settings.test is not None}

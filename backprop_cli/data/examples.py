@@ -1,4 +1,4 @@
-"""Examples as training sees them: a split, and all splits of a configuration with what was fitted on them."""
+"""Examples as arrays: a split, and all splits of a configuration with their fitted transform."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from backprop_cli.data.transform import Transform
 class Windows:
     """Example i is ``values[starts[i] : starts[i] + length]``; windows may overlap without taking memory twice.
 
-    ``lengths``: example i has only the first ``lengths[i]`` of its entries, the others are ``fill``; None: all of them.
-    As an array it can be asked for its ``len``, ``shape`` and ``dtype``, indexed, and taken from.
+    ``lengths``: example i has only its first ``lengths[i]`` entries, and ``fill`` for the others; None: all of them.
+    Like an array it has ``len``, ``shape`` and ``dtype``, can be indexed, and has ``take``.
 
-    Shapes: values (rows, *rest); starts int64 (examples,); an example (length, *rest), or ``example_shape``, of as many
-            entries.
+    Shapes: values (rows, *rest); starts int64 (examples,); an example (length, *rest), or ``example_shape`` of equal
+        size.
     """
 
     values: Array
@@ -54,12 +54,12 @@ class Windows:
         return 1 + len(self.example_shape)
 
     def take(self, index: Array, axis: int | None, out: Array, mode: str) -> Array:
-        """Put the examples ``index`` (count,) into ``out`` (count, *example_shape); called as ``ndarray.take`` is.
+        """Put the examples ``index`` (count,) into ``out`` (count, *example_shape), like ``ndarray.take``.
 
-        2 us for 12 windows of 64 tokens, 5 where some are shorter.
+        2 us for 12 windows of 64 tokens, 5 if some are shorter.
         """
         into = out.reshape(len(index), *self._view.shape[1:])
-        # One gathering copy, which converts, too. Taking single entries by a table of indexes is twice as slow.
+        # One gathering copy, which also converts. Taking single entries by a table of indexes is twice as slow.
         into[...] = self._view[self.starts[index]]
         if self.lengths is not None:
             np.copyto(into, self.fill, where=self._places >= self.lengths[index, None])
@@ -74,25 +74,24 @@ class Windows:
         return self.take(index, 0, np.empty((len(index), *self.example_shape), self.dtype), "clip")
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        """All examples at once, each entry as often as it is in a window."""
+        """All examples at once, with overlaps repeated."""
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Examples in the file's order: C-contiguous arrays, or windows that are gathered when they are asked for.
+    """Examples in the file's order: C-contiguous arrays, or windows that are gathered on demand.
 
-    ``rows``: where each example is in its file, as messages say it: the line, from 1; of an array the row, from 0.
-    ``apart``: the same data with no token in two windows, where they overlap here: what metrics are computed on.
-    ``weights``: what each example counts in the loss; None: all the same. ``target_at``: the place of an example's
-    target in its file, by its index among the targets, for the head of a message.
-    ``exact``: the targets of a regression as they were read, in their own unit, which metrics are computed from; None:
-    ``targets`` say the same.
-    ``baselines``: what can be predicted without a network, by name, in the targets' own unit; NaN where it cannot.
+    ``rows``: the place of each example in its file, as in messages: the line, from 1; of an array the row, from 0.
+    ``apart``: the data as windows that do not overlap, for metrics; None if these do not. ``weights`` of the examples
+    in the loss; None: all equal. ``target_at``: the place of a target in its file, by its index among the targets, for
+    the head of a message. ``exact``: the targets of a regression as read, in their own unit, for metrics; None if equal
+    to ``targets``. ``baselines``: predictions made without a network, by name, in the targets' own unit; NaN where
+    unknown.
 
     Shapes: inputs (examples, *input_shape); targets int64 (examples,) for classes, int64 (examples, positions) for
-            tokens, else (examples, outputs); rows int64 (examples,), or None where the arrays came from no file;
-            weights float64 (examples,); exact and baselines float64 (examples, outputs)
+        tokens, else (examples, outputs); rows int64 (examples,), or None if the arrays came from no file; weights
+        float64 (examples,); exact and baselines float64 (examples, outputs)
     """
 
     inputs: Array | Windows
@@ -110,7 +109,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The splits of one ``data`` section, and what was fitted on the train split.
+    """The splits of one ``data`` section, and the transform fitted on the train split.
 
     ``files``: sha256 of each file read, by its absolute path.
     """
@@ -128,28 +127,28 @@ class Dataset:
 
     @property
     def classes(self) -> list[Cell] | None:
-        """The classes in the order of the outputs; for one binary target, what means 0 and what means 1; else None."""
+        """The classes in the order of the outputs; of one binary target, the values for 0 and 1; else None."""
         return self.transform.classes
 
     @property
     def target_names(self) -> list[str]:
-        """A name an output for numbers and binary targets; for classes the target's column."""
+        """The name of each output for numbers and binary targets; for classes the target's column."""
         return self.transform.target_names
 
     @property
     def feature_names(self) -> list[str]:
-        """A name an input."""
+        """The name of each input."""
         return self.transform.feature_names
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits that there are, by name."""
+        """The existing splits, by name."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
 
     @property
     def measured(self) -> dict[str, Split]:
-        """The splits, by name, as metrics are computed on them: every token counts once."""
+        """The splits for metrics, by name: every token counts once."""
         return {name: split.apart or split for name, split in self.splits.items()}
 
     def class_counts(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""Inputs of a network: columns scaled or coded as their train split says."""
+"""Inputs of a network: columns, scaled or coded according to the train split."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class UnseenError(DataError):
 
 
 Rows = NDArray[np.int64] | None
-"""Which rows of a table, in order; None: all."""
+"""Rows of a table, in order; None: all."""
 Floats = NDArray[np.float64]
 
 MAX_ONE_HOT = 1000
-"""More categories than this in one column are names or texts, not categories."""
+"""Most categories of a column; with more, they are names or texts."""
 _BLOCK = 1 << 18  # numbers converted at a time: 2 MB as float64
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """A column of numbers: ``out = (x - shift) / divisor * factor``, a missing x being ``fill`` (None: an error).
+    """A column of numbers: ``out = (x - shift) / divisor * factor``, with ``fill`` for a missing x (None: an error).
 
-    Shapes: an example's values have ``shape``; ``shift``, ``divisor``, ``factor`` and ``fill`` are float64 (width,),
-    or (1,) where they are the same for all.
+    Shapes: an example's values have ``shape``; ``shift``, ``divisor``, ``factor`` and ``fill`` are float64 (width,), or
+        (1,) if all are equal.
     """
 
     kind: ClassVar[Kind] = "number"
@@ -62,15 +62,15 @@ class Scaled:
         return math.prod(self.shape)
 
     def names(self) -> list[str]:
-        """A name an input."""
+        """The name of each input."""
         if not self.shape:
             return [self.name]
-        # An autoencoder of images has one for each pixel: text is made once for each place on an axis.
+        # Each index becomes text once, not once a pixel: an autoencoder of images has a name for each.
         axes = [[str(place) for place in range(size)] for size in self.shape]
         return [f"{self.name}[{','.join(index)}]" for index in product(*axes)]
 
     def write(self, table: Table, rows: Rows, out: Array) -> None:
-        """Put the inputs of these rows into ``out`` (rows, width). Raises: DataError for a value that cannot be one."""
+        """Put the inputs of these rows into ``out`` (rows, width). Raises: DataError for an unusable value."""
         for start, block in blocks(table, self.name, rows, self.fill):
             part = out[start : start + len(block)]
             with np.errstate(over="ignore"):
@@ -108,9 +108,9 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of categories: an input each (``one_hot``), or one input with the category's number, from 0.
+    """A column of categories: one input per category (``one_hot``), or one input with the category's number, from 0.
 
-    A missing value is the category number ``fill`` (None: an error).
+    A missing value gets the category number ``fill`` (None: an error).
     """
 
     kind: ClassVar[Kind] = "text"
@@ -128,7 +128,7 @@ class Coded:
         return len(self.categories) if self.one_hot else 1
 
     def names(self) -> list[str]:
-        """A name an input."""
+        """The name of each input."""
         return [f"{self.name}={category}" for category in self.categories] if self.one_hot else [self.name]
 
     def write(self, table: Table, rows: Rows, out: Array) -> None:
@@ -156,7 +156,7 @@ class Coded:
             return DataError(missing(table.at(row, self.name)) + missing_texts(column))
         category = column.categories[column.codes[row]]
         reason = (
-            f"{table.at(row, self.name)}: category {show(category)} is not one of those of the train split: "
+            f"{table.at(row, self.name)}: category {show(category)} is not in the train split, which has "
             f"{listing(self.categories)}"
         )
         exclude = f"data.exclude: [{in_yaml(self.name)}]"
@@ -190,9 +190,9 @@ def feature_from_json(tree: dict[str, Any]) -> Feature:
 
 
 def fit_feature(table: Table, name: str, rows: Rows, settings: TransformSettings) -> Feature:
-    """Scale or code a column as ``rows`` say.
+    """Scale or code a column according to ``rows``.
 
-    Raises: DataError for a value that is missing (unless ``missing`` says what stands for it) or infinite.
+    Raises: DataError for an infinite value, and for a missing one unless ``settings.missing`` replaces it.
     """
     column = as_feature(table.column(name))
     if isinstance(column, Text):
@@ -214,7 +214,7 @@ def _fit_coded(table: Table, name: str, column: Text, rows: Rows, settings: Tran
             f"{table.of(name)}: {len(known):,} different texts, such as {show(known[0][0])}, are too many categories "
             f"for one_hot (at most {MAX_ONE_HOT:,}); leave it out with data.features, or use categorical: ordinal"
         )
-    # max takes the first of equals: the most frequent category, by code point the first.
+    # Of equally frequent categories max takes the first, by code point.
     most = max(range(len(known)), key=lambda i: known[i][1])
     return Coded(name, tuple(text for text, _ in known), one_hot, None if settings.missing == "error" else most)
 
@@ -227,7 +227,7 @@ def _fit_scaled(table: Table, name: str, column: Numbers, rows: Rows, settings: 
         factor = np.array([settings.numeric.scale])
     elif settings.numeric != "none":
         low, high, mean = _range_and_mean(table, name, rows, fill)
-        # A constant column is told by its range: rounding can leave it a tiny deviation.
+        # The range recognizes a constant column: rounding can leave it a tiny deviation.
         varies = high > low
         if settings.numeric == "standardize":
             shift, spread = mean, _deviation(table, name, rows, fill, mean)
@@ -244,7 +244,7 @@ def _fit_scaled(table: Table, name: str, column: Numbers, rows: Rows, settings: 
 
 
 def _shared(values: Floats) -> Floats:
-    """One number where all are the same."""
+    """One number if all are equal."""
     return values[:1] if np.all(values == values[0]) else values
 
 
@@ -252,7 +252,7 @@ _NO_VALUE = "the train split has no value in it; leave the column out with data.
 
 
 def _fit_fill(table: Table, name: str, rows: Rows, how: str) -> Floats | None:
-    """What stands for a missing value, (width,); None where none may be missing."""
+    """The replacements of missing values, (width,); None if values may not be missing."""
     values = values_of(table, name)
     if how == "error" or values.dtype.kind != "f":
         return None
@@ -262,7 +262,7 @@ def _fit_fill(table: Table, name: str, rows: Rows, how: str) -> Floats | None:
 
 def _typical(values: Array, rows: Rows, how: str, place: str) -> float:
     chosen = np.asarray(values if rows is None else values[rows], np.float64)
-    known = chosen[np.isfinite(chosen)]  # an infinite one is refused later, with its place
+    known = chosen[np.isfinite(chosen)]  # infinities are refused later, with their place
     if not len(known):
         raise DataError(f"{place}: {_NO_VALUE}")
     if how == "mean":
@@ -293,9 +293,9 @@ def _deviation(table: Table, name: str, rows: Rows, fill: Floats | None, mean: F
 
 
 def blocks(table: Table, name: str, rows: Rows, fill: Floats | None = None) -> Iterator[tuple[int, Floats]]:
-    """(position among ``rows``, float64 (block, width)) pairs over a column of numbers; the blocks may be overwritten.
+    """Pairs (position among ``rows``, float64 (block, width)) over a column of numbers; the blocks may be overwritten.
 
-    Raises: DataError for an infinite value, and for a missing one unless ``fill`` stands for it.
+    Raises: DataError for an infinite value, and for a missing one unless ``fill`` replaces it.
     """
     values = values_of(table, name)
     width = math.prod(values.shape[1:])
@@ -325,12 +325,12 @@ _MISSING = "data.transform.missing: mean, median or most_frequent"
 
 
 def missing(place: str) -> str:
-    """The message for an input that is missing."""
+    """The message for a missing input."""
     return f"{place}: the value is missing; fill it in, or train with {_MISSING}"
 
 
 def missing_texts(column: Text) -> str:
-    """For the end of a message: texts read as missing that may be values, such as NA for Namibia."""
+    """For the end of a message: texts read as missing that may be real values, such as NA for Namibia."""
     if not column.missing:
         return ""
     which = listing(map(show, column.missing), 3)
@@ -338,7 +338,7 @@ def missing_texts(column: Text) -> str:
 
 
 def as_feature(column: Column) -> Column:
-    """A column that was read for its labels, as an input: numbers where all labels are, else categories."""
+    """A column that was read for its labels, as an input: numbers if all labels are, else categories."""
     if isinstance(column, Text) and column.categories and not any(isinstance(c, str) for c in column.categories):
         table = np.array([*map(_float, column.categories), math.nan])
         return Numbers(table[column.codes])
@@ -361,7 +361,7 @@ def _float(category: Cell) -> float:
 
 
 def values_of(table: Table, name: str) -> Array:
-    """The values of a column of numbers. Raises: DataError where it holds text."""
+    """The values of a column of numbers. Raises: DataError if it holds text."""
     column = as_feature(table.columns[name])
     if isinstance(column, Text):
         raise DataError(f"{table.of(name)}: expected numbers, got {show(column.categories[0])}")

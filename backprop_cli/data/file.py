@@ -1,4 +1,4 @@
-"""A data file: how messages name it, how it is opened, its sha256."""
+"""A data file: its name in messages, opening and reading it, its sha256."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class NoFileError(DataError):
-    """There is no file at ``path``. ``hint``: what is there instead, where something is like it."""
+    """No file exists at ``path``. ``hint``: a similar name, if any."""
 
     def __init__(self, path: Path, reason: str, hint: str):
         self.path, self.hint = path, hint
@@ -31,7 +31,7 @@ class NoFileError(DataError):
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of examples; ``path`` is as the user means it from the working directory."""
+    """A file of examples. ``path`` is relative to the working directory."""
 
     path: Path
 
@@ -39,7 +39,7 @@ class DataFile:
     def name(self) -> str:
         """The path as messages show it: relative below the working directory, absolute elsewhere."""
         try:
-            # A pipe's real name says nothing.
+            # The real name of a pipe is meaningless.
             full = self.path.absolute() if self.is_stream else self.path.resolve()
         except (OSError, ValueError, RuntimeError):  # too long, a NUL, or a cycle of links
             return str(self.path).replace("\0", "\\0")
@@ -49,7 +49,7 @@ class DataFile:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it can be read only once: a pipe, such as `<(command)`."""
+        """Whether it can be read only once, like the pipe ``<(command)``."""
         mode = self._mode()
         return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
@@ -67,9 +67,9 @@ class DataFile:
             return None
 
     def check(self, *, folder: bool = False) -> None:
-        """Refuse what is not a file with something in it, or a ``folder`` where that will do.
+        """Raise DataError unless the path is a non-empty file (or, with ``folder``, a folder).
 
-        Raises: DataError where the file is missing (with the nearest name beside it), is a folder or is empty.
+        The message about a missing file suggests the nearest name.
         """
         with file_errors(self.name):
             try:
@@ -77,7 +77,7 @@ class DataFile:
             except (FileNotFoundError, NotADirectoryError):
                 raise NoFileError(self.path, f"{self.name}: no such file", self._near()) from None
             except ValueError as error:
-                raise DataError(f"{self.name}: is no path of a file: it has a NUL character") from error
+                raise DataError(f"{self.name}: is not a path of a file: it has a NUL character") from error
         if stat.S_ISDIR(found.st_mode):
             if folder:
                 return
@@ -95,18 +95,18 @@ class DataFile:
     def _near(self) -> str:
         folder = self.path.parent
         if not folder.is_dir():
-            return f"; there is no folder '{DataFile(folder).name}' either"
+            return f"; the folder '{DataFile(folder).name}' does not exist either"
         names = sorted(p.name for p in folder.iterdir() if p.is_file())
-        # Stricter than for other names: a common suffix makes any two files look alike.
+        # A strict cutoff: a common suffix makes any two names look alike.
         near = difflib.get_close_matches(self.path.name, names, n=1, cutoff=0.75)
         return f"; did you mean '{near[0]}'?" if near else ""
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The file's bytes, unpacked where they are gzip's."""
+        """The file's bytes, unpacked if they are gzip's."""
         self.check()
         with file_errors(self.name), self.path.open("rb") as raw:
-            # Looked at without being taken: a pipe gives its bytes once.
+            # Peeked at: a pipe gives its bytes once.
             if raw.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.open(raw) as unpacked:
                     yield cast(BinaryIO, unpacked)
@@ -115,18 +115,18 @@ class DataFile:
 
     @cached_property
     def is_gzip(self) -> bool:
-        """Whether the first two bytes are gzip's, whatever the name says."""
+        """Whether the first two bytes are gzip's, whatever the suffix."""
         with file_errors(self.name), self.path.open("rb") as raw:
             return raw.read(2) == GZIP_MAGIC
 
     def below(self) -> Iterator[Path]:
-        """Every path below a folder, links to folders followed. Raises: DataError, also for a cycle of links."""
+        """Every path below a folder, following links to folders. Raises: DataError, also for a cycle of links."""
         pending = [(self.path, frozenset[Path]())]
         while pending:
             folder, above = pending.pop()
             real = folder.resolve()
             if real in above:
-                raise DataError(f"{DataFile(folder).name}: is a link to a folder that it is in; remove it")
+                raise DataError(f"{DataFile(folder).name}: is a link to a folder above it; remove it")
             with file_errors(DataFile(folder).name):
                 entries = list(folder.iterdir())
             for path in entries:
@@ -135,7 +135,7 @@ class DataFile:
                     pending.append((path, above | {real}))
 
     def sha256(self) -> str:
-        """Hash of the bytes on disk (packed, where they are), as hexadecimal text; of a folder that of all in it."""
+        """Hash of the bytes on disk (packed, if they are), as hexadecimal text. A folder's covers all files in it."""
         if self.is_folder:
             whole = hashlib.sha256()
             for path in sorted(path for path in self.below() if path.is_file()):
@@ -156,7 +156,7 @@ def printable(name: str) -> str:
 
 @contextmanager
 def file_errors(name: str) -> Iterator[None]:
-    """Turn what the system and gzip say about file ``name`` into a DataError."""
+    """Turn errors of the system and of gzip on file ``name`` into a DataError."""
     try:
         yield
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -170,13 +170,13 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BINARY = (b"\x89PNG", b"PK\x03\x04", b"\x93NUMPY", b"PAR1", b"%PDF", b"\xd0\xcf\x11\xe0", b"\x80\x04", b"\x89HDF")
 """First bytes of images, archives (.xlsx, .npz), arrays, Parquet, PDF, .xls, pickles, HDF5."""
 _CONTROLS = frozenset({*range(9), *range(14, 27), *range(28, 32)})
-_NOT_TEXT = "is not a text file; name one of text, or say its format (data.format, --input-format of predict)"
+_NOT_TEXT = "is not a text file; name a text file, or set the format (data.format, --input-format of predict)"
 LONGEST_LINE = 1 << 26
-"""Bytes of a line, or of a record of several: more are no row of a table, and may never end."""
+"""Most bytes of a line, or of a record of several: longer ones are not rows of a table, and may never end."""
 
 
 def lines_of(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """The lines of a stream. Raises: DataError at the first that is longer than ``LONGEST_LINE``, without its rest."""
+    """The lines of a stream. Raises: DataError for a line longer than ``LONGEST_LINE``, without reading its rest."""
     for number, raw in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b""), 1):
         if len(raw) > LONGEST_LINE:
             raise too_long(name, number)
@@ -184,12 +184,12 @@ def lines_of(stream: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def too_long(name: str, line: int) -> DataError:
-    """What is said of a line, or of the record that begins there, with more bytes than ``LONGEST_LINE``."""
-    return DataError(f"{name}:{line}: a row of more than {LONGEST_LINE:,} bytes; expected text with a line a row")
+    """The error for a line, or a record that begins there, of more bytes than ``LONGEST_LINE``."""
+    return DataError(f"{name}:{line}: a row of more than {LONGEST_LINE:,} bytes; expected text with one line per row")
 
 
 def text_of(raw: bytes, name: str, line: int) -> str:
-    """A line's bytes as text. Raises: DataError with line and character where they are not UTF-8."""
+    """A line's bytes as text. Raises: DataError with line and character if they are not UTF-8."""
     if line == 1:
         raw = _first_line(raw, name)
     try:
@@ -198,7 +198,7 @@ def text_of(raw: bytes, name: str, line: int) -> str:
         if not _CONTROLS.isdisjoint(raw):
             raise DataError(f"{name}:{line}: {_NOT_TEXT}") from error
         character = len(raw[: error.start].decode("utf-8")) + 1
-        # Latin-1 has controls there; Windows' code page has the euro sign and quotes.
+        # Latin-1 has controls at these bytes; Windows' code page has the euro sign and quotes.
         encoding = "cp1252" if any(0x80 <= byte < 0xA0 for byte in raw) else "latin1"
         raise DataError(
             f"{name}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x} at character {character}); "
@@ -207,7 +207,7 @@ def text_of(raw: bytes, name: str, line: int) -> str:
 
 
 def _first_line(raw: bytes, name: str) -> bytes:
-    """The line without a byte order mark. Raises: DataError where it says that the file is UTF-16, or no text."""
+    """The first line without a byte order mark. Raises: DataError if the mark means UTF-16, or the file is not text."""
     if raw.startswith(_UTF_16):
         raise DataError(
             f"{name}: is UTF-16 text, expected UTF-8; convert it, for example with `iconv -f utf-16 -t utf-8 old > new`"
@@ -218,7 +218,7 @@ def _first_line(raw: bytes, name: str) -> bytes:
 
 
 def extra(module: str, *, package: str, extra: str, file: str) -> Any:
-    """The module, of the optional ``extra``. Raises: DataError about the ``file`` that cannot be read without it."""
+    """Import a module of the optional ``extra``. Raises: DataError about the ``file`` that needs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

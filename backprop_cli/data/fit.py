@@ -1,4 +1,4 @@
-"""The transform that the train split asks for."""
+"""Fitting a transform on the train split."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a network asks of its data.
+    """A network's demands on its data.
 
-    ``task``: the loss's, which decides the type of the targets. ``dtype``: of inputs and real targets.
-    ``input_shape``: the shape of an example, if the model fixes it. ``tokens``: if the network looks its inputs up,
-    they are integers in [0, tokens).
+    ``task``: the loss's, which decides the type of the targets. ``dtype``: of inputs and real targets. ``input_shape``:
+    the shape of an example, if the model fixes it. ``tokens``: if the network looks its inputs up, they are integers in
+    [0, tokens).
     """
 
     task: Task
@@ -98,7 +98,7 @@ def _check_input_shape(
     features: Sequence[Feature],
     window: WindowSettings | None,
 ) -> None:
-    """Refuse a shape that examples of ``shape`` cannot be given. Raises: SettingError."""
+    """Refuse a shape that examples of ``shape`` cannot take. Raises: SettingError."""
     if math.prod(asked) != math.prod(shape):
         rows_of = "" if window is None else f" in {window.length} rows of {math.prod(shape[1:])}"
         given = f"an example of {inputs.name} has {math.prod(shape):,}{rows_of}{_why(features)}"
@@ -115,13 +115,13 @@ def _check_input_shape(
 
 
 def _is_turned(asked: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether it has the same axes in another order: values are only put into rows again, not transposed."""
+    """Whether it has the same axes in another order. Examples are only reshaped, not transposed."""
     axes, wanted = ([size for size in each if size > 1] for each in (shape, asked))
     return axes != wanted and sorted(axes) == sorted(wanted)
 
 
 def _why(features: Sequence[Feature]) -> str:
-    """How many columns make the inputs, where the number does not say it."""
+    """The number of columns that make the inputs, unless it is obvious."""
     coded = [feature.name for feature in features if feature.width > 1 and not isinstance(feature, Scaled)]
     count = f"{len(features)} column{'' if len(features) == 1 else 's'}"
-    return f" ({count}; one value for each category of {listing(coded)})" if coded else ""
+    return f" ({count}; one value per category of {listing(coded)})" if coded else ""

@@ -1,4 +1,4 @@
-"""Validation of a fitted transform that was read from a file: types of all fields, and sizes that fit together."""
+"""Validation of a fitted transform from a file: the types of all fields, and sizes that fit together."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from backprop_cli.visible import shortened
 
 
 def check_fitted(transform: Transform) -> None:
-    """Raises: ValueError, naming the field, for a transform that fitting cannot have produced."""
+    """Raise ValueError with the field for a transform that fitting cannot have produced."""
     _check_fields("transform", transform)
     for place, feature in enumerate(transform.features):
         name = f"features[{place}]"
         if isinstance(feature, Coded):
             if feature.fill is not None and not 0 <= feature.fill < len(feature.categories):
-                raise ValueError(f"{name}.fill: {feature.fill} is no category's number")
+                raise ValueError(f"{name}.fill: {feature.fill} is not a category's number")
         elif isinstance(feature, Scaled):
             _check_sizes(name, feature, ("shift", "divisor", "factor", "fill"), feature.width)
     target = transform.target

@@ -15,18 +15,18 @@ from backprop_cli.nn.class_name import named
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _LITTER = ("thumbs.db", "desktop.ini")
-"""Files that file managers of Windows leave; those of other systems begin with a dot."""
+"""Files left by file managers of Windows; those of other systems begin with a dot."""
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _SPLITS |= dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
 """Folder names that mean a split, and the key of ``data`` for each."""
 
 
 class ImageFolder:
-    """The files below ``file``, a folder, or the one image that it is: ``images``, sorted by path, and ``others``.
+    """The files below ``file``, a folder or a single image: ``images``, sorted by path, and ``others``.
 
     Hidden files and folders are left out.
 
-    Raises: DataError if there are no images, and for a pipe or a device.
+    Raises: DataError if no images are found, and for a pipe or a device.
     """
 
     def __init__(self, file: DataFile):
@@ -41,7 +41,7 @@ class ImageFolder:
             self.images = [file.path]
         if not self.images:
             raise DataError(
-                f"{file.name}: is a folder without images ({', '.join(SUFFIXES)}); name a file in it, or a folder "
+                f"{file.name}: has no images ({', '.join(SUFFIXES)}); name a file in it, or a folder "
                 "that has a folder of images for each class"
             )
 
@@ -65,34 +65,34 @@ class ImageFolder:
             warn(f"{self.file.name}: {count} {is_none} left out ({_by_suffix(self.others)})")
 
     def check_classes(self) -> None:
-        """Raises: DataError if a class has no images, or if the folders are splits rather than classes."""
+        """Raise DataError if a class has no images, or if the folders are splits rather than classes."""
         inside = self._folders_inside()
         filled = {parts_of(self.file, path)[0] for path in self.images}
         empty = [name for name in inside if name not in filled]
         if empty and filled & set(inside):
             place = f"{DataFile(self.file.path / empty[0]).name}"
             others = [path for path in self.others if parts_of(self.file, path)[0] == empty[0]]
-            has = f"there are only other files ({_by_suffix(others)})" if others else "it is empty"
-            more = f"; the same is true of {listing(empty[1:], 5)}" if len(empty) > 1 else ""
+            has = f"it has only other files ({_by_suffix(others)})" if others else "it is empty"
+            more = f"; so {'does' if len(empty) == 2 else 'do'} {listing(empty[1:], 5)}" if len(empty) > 1 else ""
             raise DataError(
                 f"{place}: the folder of a class has no PNG or JPEG: {has}{more}; convert them, or remove the folder"
             )
         self._refuse_splits(inside)
 
     def warn_of_splits(self) -> None:
-        """Say which folders are taken for classes although they are called as splits are, such as ``val``."""
+        """Warn of folders that are read as classes although their names, such as ``val``, are those of splits."""
         inside = self._folders_inside()
         alike = [name for name in inside if name.lower() in _SPLITS]
         if alike and len(alike) < len(inside):
             folders, are, what = ("folder", "is", "a class") if len(alike) == 1 else ("folders", "are", "classes")
             own, key = self.file.name.rstrip("/"), _SPLITS[alike[0].lower()]
             warn(
-                f"{self.file.name}: the {folders} {listing(map(show, alike))} {are} taken for {what}, as the others "
-                f"are; a split goes under a key of its own, such as data: {{{key}: {own}/{alike[0]}}}"
+                f"{self.file.name}: the {folders} {listing(map(show, alike))} {are} read as {what}, as the others "
+                f"are; give a split a key of its own, such as data: {{{key}: {own}/{alike[0]}}}"
             )
 
     def _folders_inside(self) -> dict[str, set[str]]:
-        """Each folder in this one, and the names of the folders in it that have images."""
+        """Each folder directly inside, and the names of its folders that have images."""
         found: dict[str, set[str]] = {path.name: set() for path in self._folders if path.parent == self.file.path}
         for path in self.images:
             first, *rest = parts_of(self.file, path)
@@ -132,6 +132,7 @@ def classes_of(file: DataFile, paths: Sequence[Path]) -> Array | None:
     """The class of each image, its folder: integers if all names are spelled as integers; None without folders.
 
     Shapes: (images,)
+
     Raises: DataError for images both in folders and next to them, and for a folder name that is not UTF-8.
     """
     folders = [parts[0] if len(parts) > 1 else "" for parts in (parts_of(file, path) for path in paths)]
@@ -150,8 +151,8 @@ def classes_of(file: DataFile, paths: Sequence[Path]) -> Array | None:
         other = stripped.setdefault(folder.strip(), folder)
         if other != folder:
             raise DataError(
-                f"{file.name}: the folders {show(other)} and {show(folder)} differ only by spaces, which are no part "
-                "of a class's name; rename one, or move its images"
+                f"{file.name}: the folders {show(other)} and {show(folder)} differ only by spaces, which do not "
+                "count in a class's name; rename one, or move its images"
             )
     numbers = all(isinstance(label, int) for label in known.values())
     return np.array([known[folder] for folder in folders] if numbers else folders)

@@ -1,4 +1,4 @@
-"""The contract of a data format, and how a file's format is found."""
+"""The contract of a data format, and the choice of a file's format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backprop_cli.errors import DataError
 from backprop_cli.registry import Registry
 
 CELLS_PER_CHUNK = 200_000
-_LEAST_ROWS = 64  # of a chunk: each has a cost per column, however few its rows
+_LEAST_ROWS = 64  # of a chunk, whose cost per column does not depend on its rows
 
 
 def rows_per_chunk(columns: int) -> int:
@@ -27,11 +27,11 @@ def rows_per_chunk(columns: int) -> int:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some consecutive rows of a text file.
+    """Consecutive rows of a text file.
 
-    ``columns``: each column's cells, as they stand in the file, or a float64 array where they are known to be numbers
-    (NaN: missing). ``lines``: the line on which each row begins, from 1. ``text`` returns the cells of a column
-    of numbers as they are in the file; None for formats without text. ``padded``: some may have leading zeros (007).
+    ``columns``: each column's cells as in the file, or a float64 array if they are known to be numbers (NaN: missing).
+    ``lines``: the line on which each row begins, from 1. ``text`` returns the cells of a column of numbers as in the
+    file; None for formats without text. ``padded``: some may have leading zeros (007).
     """
 
     columns: Mapping[str, Sequence[Any] | Array]
@@ -44,22 +44,24 @@ class Format:
     """A kind of data file."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Ends of file names (lower case) that mean this format; ``.gz`` may follow."""
+    """Suffixes of file names (lower case); ``.gz`` may follow."""
 
     default_target: ClassVar[str | None] = None
-    """What is predicted where ``data.target`` says nothing."""
+    """The target if ``data.target`` is not set."""
     no_target: ClassVar[str] = ""
-    """What is said of a file that does not have it."""
+    """The message, after the file's name, if the file lacks ``default_target``."""
     reads_images: ClassVar[bool] = False
-    """Whether a folder of images is read as one file, as ``data.image`` says."""
+    """Whether a folder of images is read as one file, according to ``data.image``."""
 
     @classmethod
     def matches(cls, name: str) -> bool:
-        """Whether a file called ``name`` (lower case, without ``.gz``; a folder ends in ``/``) is of this format."""
+        """Whether a file called ``name`` has this format. ``name`` is lower case, without ``.gz``; a folder ends in
+        ``/``.
+        """
         return name.endswith(cls.suffixes)
 
     def configured(self, image: ImageSettings | None) -> Format:
-        """The same, reading images as ``image`` says."""
+        """The format with ``image`` as its settings for images."""
         return self
 
 
@@ -67,18 +69,17 @@ class TableFormat(Format):
     """Rows of named cells, read as a stream."""
 
     typed: ClassVar[bool] = False
-    """Whether the format itself tells text from numbers (JSON does, CSV does not)."""
+    """Whether the format distinguishes text from numbers (JSON does, CSV does not)."""
 
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
     ) -> Generator[Chunk, None, None]:
-        """The rows in order; where there is a header, first a chunk without rows that has the columns.
+        """The rows in order; of a format with a header, first a chunk without rows that has the columns.
 
-        ``columns`` are those that will be looked at (None: all): others may be left unread. ``rows`` is the most a
-        chunk may have (None: about 200,000 cells). ``verbatim``: cells are kept, none come as arrays of numbers.
-        ``name`` is for messages.
+        ``columns``: those that will be used (None: all); others may be left unread. ``rows``: most rows of a chunk
+        (None: about 200,000 cells). ``verbatim``: keep cells, and yield no arrays of numbers. ``name`` is for messages.
 
-        Raises: DataError with the line of what is not well formed.
+        Raises: DataError with the line of malformed text.
         """
         raise NotImplementedError
 
@@ -87,14 +88,14 @@ class ArrayFormat(Format):
     """Named arrays whose first axis is the row."""
 
     def arrays(self, file: DataFile) -> dict[str, Array]:
-        """The arrays by name, ``""`` where the format has no names; memory-mapped where that spares a copy.
+        """The arrays by name, ``""`` if the format has no names; memory-mapped if that spares a copy.
 
-        Raises: DataError where the file is damaged or holds Python objects.
+        Raises: DataError if the file is damaged or holds Python objects.
         """
         raise NotImplementedError
 
     def pieces(self, file: DataFile, rows: int) -> Iterator[dict[str, Array]]:
-        """The arrays some rows at a time; at once where they are not held in memory, or cannot be told apart."""
+        """The arrays some rows at a time; all at once if they are memory-mapped, or cannot be read in pieces."""
         yield self.arrays(file)
 
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
@@ -102,7 +103,7 @@ class ArrayFormat(Format):
         raise NotImplementedError
 
     def names(self, file: DataFile) -> list[str] | None:
-        """What each row is called, where rows are files of their own."""
+        """The name of each row, if rows are files of their own."""
         return None
 
 
@@ -110,13 +111,13 @@ class TextFormat(Format):
     """A text without rows."""
 
     def read(self, file: DataFile) -> str:
-        """The whole text, lines ending with a newline. Raises: DataError where it is none."""
+        """The whole text, with lines ending in a newline. Raises: DataError if it is not text."""
         raise NotImplementedError
 
 
 def no_rows(name: str) -> DataError:
-    """What is said of a text where a table is needed."""
-    return DataError(f"{name}: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)")
+    """The error for a text in place of a table."""
+    return DataError(f"{name}: is a text, expected rows; name a table, or set its format (csv, tsv, jsonl)")
 
 
 def too_large(reason: str) -> DataError:
@@ -128,7 +129,7 @@ FORMATS: Registry[Format] = Registry("format", "formats", "backprop_cli.data.for
 
 
 class FormatName:
-    """Pydantic marker: text that is the name of a format. Which there are is looked up when a value is read."""
+    """Pydantic marker: the name of a format, looked up when a value is read."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: Any) -> Any:
@@ -144,9 +145,9 @@ class FormatName:
 
 
 def format_of(name: str, override: str | None = None, *, option: str = "data.format") -> Format:
-    """The format of a file called ``name``: ``override``, or what the suffix says. ``option`` is where to name one.
+    """The format of a file called ``name``: ``override``, or the one of its suffix. ``option`` sets it, in messages.
 
-    Raises: DataError for an unknown suffix, with those that are known.
+    Raises: DataError for an unknown suffix, with the known ones.
     """
     if override is not None:
         return FORMATS[override]()
@@ -159,7 +160,7 @@ def format_of(name: str, override: str | None = None, *, option: str = "data.for
 
 
 def _candidates(name: str) -> Iterator[type[Format]]:
-    """Formats that may match. The one called as the suffix comes first: its look-up imports no other."""
+    """Formats that may match. The one named like the suffix comes first: looking it up imports no other."""
     suffix = name.rpartition(".")[2]
     if suffix in FORMATS:
         yield FORMATS[suffix]
@@ -174,9 +175,9 @@ def check_numeric(array: Array, place: str) -> None:
 
 
 def check_shape(shape: tuple[int, ...], place: str) -> None:
-    """Raises: DataError for a scalar, an array without rows, or rows without values."""
+    """Raise DataError for a scalar, an array without rows, or rows without values."""
     if not shape:
-        raise DataError(f"{place}: is a single value; expected one entry a row")
+        raise DataError(f"{place}: is a single value; expected one entry per row")
     if shape[0] == 0:
         raise DataError(f"{place}: has no rows")
     if 0 in shape:
@@ -195,7 +196,7 @@ def as_text(array: Array, place: str) -> Array:
         wrong = ((points > _LAST_CHARACTER) | (points >> 11 == _SURROGATES)).reshape(len(array), -1)
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
-            raise DataError(f"{place}: row {row} (from 0): its text has something that is no character; save it again")
+            raise DataError(f"{place}: row {row} (from 0): its text has an invalid character; save it again")
     return array
 
 

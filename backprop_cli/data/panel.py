@@ -49,10 +49,10 @@ def fit_times(table: Table, window: WindowSettings) -> Times:
 def order_of_rows(table: Table, window: WindowSettings, times: Times) -> tuple[Indices, Panel]:
     """The order that puts the rows of each series together and sorts them by time, and the resulting panel.
 
-    Series are sorted by name, names that are numbers by value. With times the result does not depend on the order of
-    the file; without them the rows of a series keep that order.
+    Series are sorted by name, numeric names by value. With times the result does not depend on the order of the file.
+    Without times the rows of a series keep that order.
 
-    Raises: DataError for a missing time or group, a malformed time, and a time that a series has twice.
+    Raises: DataError for a missing time or group, a malformed time, and a time that occurs twice in a series.
     """
     table.require(window.order)
     codes, names = _groups(table, window.group or ())
@@ -106,24 +106,24 @@ def _refuse_twice(
     where = f" in group {show(group)}" if len(names) > 1 or group else ""
     more = alike(len(again))
     way_out = (
-        "remove one of the rows, or name one more column in data.window.group"
+        "remove one of the rows, or add a column to data.window.group"
         if group
-        else "where the file has several series, name the column that tells them apart: data.window.group; else remove "
+        else "if the file has several series, name the column that separates them in data.window.group; else remove "
         "one of the rows"
     )
     first = table.numbers(np.array([before]))[0]
     line = f"line {first}" if table.lines is not None else f"row {first}"
-    raise DataError(f"{table.at(row, column)}: the time {text} stands twice{where}, first on {line}{more}; {way_out}")
+    raise DataError(f"{table.at(row, column)}: the time {text} occurs twice{where}, first on {line}{more}; {way_out}")
 
 
 def labels_of_rows(table: Table, window: WindowSettings) -> dict[str, list[str | None]]:
-    """The time and groups of each row as cell_texts in the file, by the names of their columns."""
+    """The time and groups of each row as text, by the names of their columns."""
     named = [*(() if window.time is None else (window.time,)), *(window.group or ())]
     return {name: cell_texts(table.column(name)) for name in named}
 
 
 def in_order(table: Table, window: WindowSettings, times: Times) -> tuple[Table, Panel]:
-    """The table with its rows as ``order_of_rows`` has them. Raises: DataError."""
+    """The table with its rows in order, and its panel. Raises: DataError."""
     if not window.order:
         return table, Panel.whole(table.rows)
     order, panel = order_of_rows(table, window, times)

@@ -22,14 +22,15 @@ CHANNELS = {"gray": 1, "rgb": 3}
 _GRAY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 
 _MOST_PIXELS = 8 * 1032
-"""A byte of a PNG file is at most 1032 bytes of pixels (RFC 1951), a byte at most 8 pixels; JPEG packs less."""
+"""Most pixels per byte of a file: a byte of PNG unpacks to at most 1032 bytes (RFC 1951) of 8 pixels; JPEG packs less.
+"""
 
 Kind = tuple[str, tuple[int, int]]
 """``gray`` or ``rgb``, and height and width in pixels."""
 
 
 def kind_of(path: Path, settings: ImageSettings) -> Kind:
-    """What images are to be: as set, or as the one at ``path`` is. Raises: DataError where it cannot be read."""
+    """The kind of images: as set, or that of the image at ``path``. Raises: DataError if it cannot be read."""
     with _opened(path) as image:
         return settings.mode or image.mode, settings.size or image.size
 
@@ -37,7 +38,7 @@ def kind_of(path: Path, settings: ImageSettings) -> Kind:
 def pixels_of(path: Path, kind: Kind, settings: ImageSettings) -> NDArray[np.uint8]:
     """The image (channels, height, width), upright, converted and resized as far as the settings allow.
 
-    Raises: DataError where it is damaged, or not of this kind.
+    Raises: DataError if it is damaged, or not of this kind.
     """
     mode, size = kind
     with _opened(path) as image:
@@ -57,12 +58,12 @@ def _opened(path: Path) -> Iterator[_Image]:
     pillow = extra("PIL.Image", package="Pillow", extra="images", file=name)
     with file_errors(name):
         content = path.read_bytes()
-    # From a file Pillow would allocate whatever length a damaged chunk announces, from memory only what is there.
+    # From a file Pillow would allocate the length that a damaged chunk announces, from memory only the existing bytes.
     yield _Image(io.BytesIO(content), len(content), name, pillow)
 
 
 class _Image:
-    """An opened image, upright; whatever Pillow says against it is a DataError."""
+    """An opened image, upright. Every error of Pillow becomes a DataError."""
 
     def __init__(self, stream: BinaryIO, size: int, name: str, pillow: ModuleType):
         self.name, self._pillow = name, pillow
@@ -74,7 +75,7 @@ class _Image:
                 f"{name}: the image is damaged: {size:,} bytes cannot hold the {high:,} x {wide:,} pixels of its "
                 "header; replace or remove it"
             )
-        # Cameras store pixels as the sensor lies, and beside them how to turn them.
+        # Cameras store pixels in the orientation of the sensor, together with the rotation to apply.
         self._careful(lambda: operations.exif_transpose(self._image, in_place=True))
 
     @property
@@ -103,7 +104,7 @@ class _Image:
     def _careful(self, act: Any) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # on a palette, or on metadata of a camera
+                warnings.simplefilter("ignore")  # about a palette, or metadata of a camera
                 warnings.simplefilter("error", self._pillow.DecompressionBombWarning)
                 return act()
         except self._pillow.UnidentifiedImageError as error:
@@ -116,5 +117,5 @@ class _Image:
         except MemoryError:
             raise
         except Exception as error:
-            # Of a damaged file Pillow's many readers raise nearly any type.
+            # On a damaged file Pillow's readers raise nearly any type.
             raise DataError(f"{self.name}: the image is damaged ({error}); replace or remove it") from error

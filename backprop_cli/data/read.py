@@ -111,7 +111,7 @@ def _read_rows(file: DataFile, format: TableFormat, builders: _Builders) -> Tabl
             builders.add(chunk)
     table = builders.table()
     if not table.rows:
-        raise DataError(f"{file.name}: there are no rows{' under the header' if builders.seen else ''}")
+        raise DataError(f"{file.name}: has no rows{' under the header' if builders.seen else ''}")
     return table
 
 
@@ -215,7 +215,7 @@ def array_table(place: str, given: Mapping[str, Array], selection: Selection, re
 
 def _text_builder(at: str, name: str, array: Array, selection: Selection, reading: Reading) -> ColumnBuilder:
     if array.size != len(array):
-        raise DataError(f"{at}: has text of shape {list(array.shape)}, expected one text a row: [{len(array)}]")
+        raise DataError(f"{at}: has text of shape {list(array.shape)}, expected one text per row: [{len(array)}]")
     builder = ArrayBuilder(at, name, selection.kind(name), typed=True, reading=reading)
     builder.add(array.ravel().tolist(), range(len(array)))
     return builder

@@ -29,7 +29,7 @@ class NumberSettings(Settings):
     thousands: Maybe[Mark] = None
     """mark between groups of three digits, such as ",", "'" or " " (any space)"""
     strip: str = ""
-    """currencies and units around a number, such as "$%"; those with letters are separated by spaces: "kg lbs" """
+    """currencies and units around a number, such as "$%"; separate those with letters by spaces: "kg lbs" """
 
     @model_validator(mode="after")
     def _tell_marks_apart(self) -> NumberSettings:
@@ -41,7 +41,7 @@ class NumberSettings(Settings):
 
 
 class NumbersByColumn(dict[str, NumberSettings]):
-    """Spellings by column. Hashable, as settings must be; never modified."""
+    """Spellings by column. Hashable, as settings must be, and never modified."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -60,7 +60,7 @@ Spellings = Annotated[
     | Annotated[dict[str, NumberSettings], AfterValidator(NumbersByColumn), Tag("columns")],
     Discriminator(_spelling_kind),
 ]
-"""One spelling for the source, or a mapping from columns to theirs."""
+"""One spelling for all columns, or a mapping from columns to spellings."""
 
 
 def _as_text(value: object) -> object:
@@ -74,12 +74,12 @@ MissingText = Annotated[str, BeforeValidator(_as_text)]
 
 
 class ImageSettings(Settings):
-    """What images are made of when they are read."""
+    """How images are read."""
 
     size: Annotated[tuple[PositiveInt, PositiveInt], Strict(False)] | None = None
-    """[height, width] to resize to, in pixels; default: they must all be of one size"""
+    """[height, width] in pixels to resize to; default: all images have one size"""
     mode: Literal["gray", "rgb"] | None = None
-    """one channel or three; default: as they are, all alike"""
+    """gray: one channel; rgb: three; default: the images' own mode, the same for all"""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Reading:
     is_first: bool = True
 
     def spelling(self, column: str) -> Spelling | None:
-        """The spelling of numbers in a column; None: Python's, in formats that have no numbers of their own."""
+        """The spelling of numbers in a column; None: Python's, or none for formats with numbers of their own."""
         own = self.numbers.get(column) if isinstance(self.numbers, dict) else self.numbers
         return None if own is None else Spelling(own.decimal, own.thousands, own.strip)
 
@@ -125,7 +125,7 @@ class Reading:
         return frozenset(text.strip() for text in self.missing_values)
 
     def to_json(self) -> dict[str, Any]:
-        """``numbers`` and ``missing_values`` as text and mappings; the image settings are kept by the transform."""
+        """``numbers`` and ``missing_values`` as text and mappings; the transform stores ``image``."""
         if isinstance(self.numbers, dict):
             numbers: Any = {column: own.model_dump() for column, own in self.numbers.items()}
         else:

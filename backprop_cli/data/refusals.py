@@ -1,4 +1,4 @@
-"""Messages on columns whose numbers or categories are not as expected, with the setting that reads them."""
+"""Messages on columns with unexpected numbers or categories, and the settings that read them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _expected(reading: Reading, column: str) -> str:
 
 
 def _way_out(found: Finding, reading: Reading, column: str) -> str:
-    """The settings that read the column; by its name if other spellings are set already."""
+    """The settings that read the column, under its name if other spellings are set already."""
     ways = [setting(each) for each in found.spellings]
     if reading.numbers is not None:
         ways = [f"{{{in_yaml(column)}: {way}}}" for way in ways]
@@ -88,7 +88,7 @@ def _as_trained(found: Finding, reading: Reading, column: str, cell: str) -> str
 
 
 def in_yaml(name: str) -> str:
-    """A name as it is written in a YAML list."""
+    """A name as written in a YAML list."""
     return name if name.replace("_", "a").isalnum() and not name[0].isdigit() else repr(name)
 
 
@@ -112,7 +112,7 @@ _FORMS = (
 
 @cache
 def _dates() -> tuple[re.Pattern[str], ...]:
-    """Compiled when a text is looked at, which saves every start some milliseconds."""
+    """Compiled on first use, to keep a start fast."""
     day = "(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
     return tuple(re.compile(f"{day}{form}{_CLOCK}", re.IGNORECASE) for form in _FORMS)
 
@@ -121,7 +121,10 @@ _SAMPLE = 1000
 
 
 def look_like_dates(texts: Sequence[str]) -> bool:
-    """Whether nearly all of these distinct texts look like dates: ``2024-01-31``, ``31.1.2024``, ``Jan 31, 2024``."""
+    """Whether nearly all of these distinct texts look like dates: ``2024-01-31``, ``31.1.2024``, ``Jan 31, 2024``.
+
+    Unlike ``times``, which must order dates and refuses ambiguous ones, this recognizes them in more spellings.
+    """
     step = max(1, len(texts) // _SAMPLE)
     some = [text.strip() for text in texts[::step]]
     return bool(some) and sum(map(_is_date, some)) >= 0.9 * len(some)

@@ -1,4 +1,4 @@
-"""Examples from rows in the order of time: some rows, and as targets what comes after them."""
+"""Examples from rows in the order of time: windows of rows, with the rows after them as targets."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def _in_order(tables: Tables, window: WindowSettings, times: Times) -> Tables:
 
 
 def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str) -> Split:
-    """Windows whose targets are among ``rows`` of the tables (None: all), of each series consecutive ones.
+    """Windows whose targets are among ``rows`` of the tables (None: all), consecutive in each series.
 
-    The rows of the series before them may be inputs of the first windows: when their targets are to be predicted, they
-    are known. So a split has all its rows for targets, and no row is a target in two. ``rows`` of the split are those
-    at which a window begins. ``split``: its name.
+    The rows of the series before them may be inputs of the first windows: they are known by the time of prediction. So
+    every row of a split is a target, and no row is a target in two splits. The ``rows`` of the result are those at
+    which windows begin. ``split`` is its name.
 
-    Raises: SettingError where they are too few for one window; DataError for a value that cannot be used.
+    Raises: SettingError if the rows are too few for one window; DataError for a value that cannot be used.
     """
     window = transform.window
     assert window is not None
@@ -69,10 +69,8 @@ def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeL
     longest = int(np.diff(panel.begins).max())
     if rows is not None and window.season is not None and window.season >= longest:
         what = inputs.name if len(panel.names) == 1 else f"the longest series of {inputs.name}"
-        reason = f"a season of {window.season} rows is as long as {what} or longer, which has {longest}"
-        raise SettingError(
-            [(("data", "window", "season"), f"{reason}: no row is a season after another; leave it out")]
-        )
+        reason = f"a season of {window.season} rows is at least as long as {what}, which has {longest}"
+        raise SettingError([(("data", "window", "season"), f"{reason}: no two rows are a season apart; leave it out")])
     pieces = [_Piece.of(part, rows, window) for part in panel.parts]
     _check_lengths(pieces, panel, window, rows, place)
     chosen = np.concatenate([piece.rows for piece in pieces])
@@ -93,8 +91,8 @@ def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeL
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Part of a series. ``own``: rows to predict; ``rows``: these and the known rows before them; ``starts``: where
-    windows begin in ``rows``.
+    """A part of a series. ``own``: rows to predict; ``rows``: these and the known rows before them; ``starts``: the
+    first row of each window, among ``rows``.
     """
 
     own: Indices
@@ -103,7 +101,7 @@ class _Piece:
 
     @classmethod
     def of(cls, part: range, rows: Rows, window: WindowSettings) -> _Piece:
-        """The part of the series with rows ``part`` that is among ``rows`` (sorted; None: all)."""
+        """The part among ``rows`` (sorted; None: all) of the series with rows ``part``."""
         own = np.arange(part.start, part.stop)
         if rows is not None:
             own = rows[np.searchsorted(rows, part.start) : np.searchsorted(rows, part.stop)]
@@ -140,11 +138,11 @@ def _warn_of_short(place: str, without: Sequence[str], groups: int, needed: str)
 
 
 def _baselines(transform: Transform, targets: Table, starts: Indices, first: Indices) -> dict[str, Floats]:
-    """What is predicted without a network, float64 (examples, horizon * targets) in the targets' own unit.
+    """Predictions without a network, float64 (examples, horizon * targets) in the targets' own unit.
 
-    ``last_value``: the targets of a window's last row. ``seasonal``: those of the last row that is a whole number of
-    seasons before the row to predict and not after the window; NaN where that is before the ``first`` row
-    of the window's series.
+    ``last_value``: the targets of a window's last row. ``seasonal``: those of the last row that is not after the window
+    and a whole number of seasons before the predicted row; NaN if that is before the ``first`` row of the window's
+    series.
     """
     window = transform.window
     assert window is not None
@@ -163,11 +161,11 @@ def _baselines(transform: Transform, targets: Table, starts: Indices, first: Ind
 
 
 def windows_of(pieces: Iterable[Array], transform: Transform, name: str, largest: int | None = None) -> Iterator[Array]:
-    """Inputs (windows, *input_shape) from rows that come in ``pieces`` (rows, width): one for each row that ends one.
+    """Inputs (windows, *input_shape) from rows in ``pieces`` (rows, width): a window for each row that completes one.
 
-    At most ``largest`` at a time; they are held in memory with all their rows.
+    It yields at most ``largest`` windows at a time, and holds them in memory with all their rows.
 
-    Raises: SettingError where there are too few rows for one. ``name`` is what messages call them.
+    Raises: SettingError if the rows are too few for a window. ``name`` is their name in messages.
     """
     assert transform.window is not None
     length, rows, seen = transform.window.length, None, 0
@@ -185,9 +183,9 @@ def windows_of(pieces: Iterable[Array], transform: Transform, name: str, largest
 
 
 def window_starts(panel: Panel, window: WindowSettings, name: str) -> Indices:
-    """The first row of each complete window, one for each row that ends a window.
+    """The first row of each complete window: one for each row that completes a window.
 
-    Warns of series that are shorter. Raises: SettingError if all are.
+    Warns of series that are too short. Raises: SettingError if all are.
     """
     found = [part.start + _starts(len(part), window.length, 1) for part in panel.parts]
     without = [group for group, starts in zip(panel.names, found, strict=True) if not len(starts)]
@@ -200,7 +198,7 @@ def window_starts(panel: Panel, window: WindowSettings, name: str) -> Indices:
 
 
 def all_windows(table: Table, transform: Transform, dtype: DTypeLike, name: str) -> tuple[Array, Indices]:
-    """Inputs (windows, *input_shape) of all complete windows of a table, and where in the file they begin."""
+    """Inputs (windows, *input_shape) of all complete windows of a table, and their places in the file."""
     assert transform.window is not None
     table, panel = in_order(table, transform.window, Times(transform.day_first))
     starts = window_starts(panel, transform.window, name)
@@ -214,6 +212,6 @@ def windows_at(starts: Indices, rows: Array, transform: Transform) -> Array:
 
 
 def too_short(name: str, rows: int, length: int) -> SettingError:
-    """The error for ``rows`` rows that are too few for a window."""
+    """The error for too few rows for a window."""
     count = f"{rows} row{'' if rows == 1 else 's'}"
     return SettingError([(("data", "window"), f"{name} has {count}, and a window takes {length}; give more rows")])

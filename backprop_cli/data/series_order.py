@@ -1,4 +1,4 @@
-"""Warnings on rows that do not look like one series in the order of time, and on columns that a series leaves out."""
+"""Warnings on rows that do not look like one series in the order of time, and on columns that a series ignores."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from backprop_cli.data.times import Times, are_dates, are_numbers
 from backprop_cli.errors import DataError, listing, warn
 
 LONG_RUN = 4
-"""Least average number of rows with the same text, for each text to be a series of its own."""
+"""Least average number of consecutive rows with the same text, for each text to be a series of its own."""
 REGULAR = 0.9
-"""Least share of equal steps in time, for the others to be exceptions."""
+"""Least share of equal steps in time, for the other steps to be exceptions."""
 _TIME_NAMES = frozenset({"date", "time", "datetime", "timestamp", "ds", "epoch", "year", "day_number"})
-"""Names of columns of numbers that are times."""
+"""Names of columns of numbers that hold times."""
 _CLOCK = re.compile(r"\d{1,2}:\d\d")
 
 
 def warn_of_order(examples: Tables, settings: DataSettings) -> None:
-    """Warn if the rows do not look like the series, in the order of time, that the settings take them for."""
+    """Warn if the rows do not look like one series in the order of time, as the settings say."""
     window, table = settings.window, examples.inputs
     assert window is not None
     dates = {name: keys for name in table.columns if (keys := _dates(table, name)) is not None}
@@ -61,7 +61,7 @@ def warn_of_gaps(table: Table, panel: Panel, window: WindowSettings, times: Time
         f"{len(longer):,} of {len(steps):,} steps in time {'is' if len(longer) == 1 else 'are'} longer than the others"
     )
     here = f"here from {show(texts[row - 1])} to {show(texts[row])}"
-    warn(f"{table.at(row, column)}: {count} ({here}), and windows take all for equal; add the rows that are missing")
+    warn(f"{table.at(row, column)}: {count} ({here}), but windows treat all steps as equal; add the missing rows")
 
 
 def _dates(table: Table, name: str) -> Sequence[float | int] | None:
@@ -93,14 +93,14 @@ def _of_dates(table: Table, name: str, keys: Sequence[float | int], window: Wind
         now, then = (show(cell_texts(table.columns[name])[place]) for place in (row, before))
         count = f"{len(falls):,} time{'' if len(falls) == 1 else 's'}"
         what = "falls from row to row" if len(falls) > rises else "goes back in time"
-        group = "" if window.group else "; where the file has several series, name their column in data.window.group"
+        group = "" if window.group else "; if the file has several series, name their column in data.window.group"
         yield (
-            f"{table.at(row, name)}: {what}, {count} (here {now} after {then}), and windows take the file's order for "
-            f"that of time: set data.window.time: {name}{group}"
+            f"{table.at(row, name)}: {what}, {count} (here {now} after {then}), and windows take the file's order as "
+            f"the order of time: set data.window.time: {name}{group}"
         )
     elif window.group is None and (other := _panel_of(table, name, keys)) is not None:
         yield (
-            f"{table.of(name)}: several rows have the same time, and '{other}' tells them apart: windows cross from "
+            f"{table.of(name)}: several rows have the same time, and '{other}' distinguishes them: windows cross from "
             f"one series to another; set data.window.time: {name} and data.window.group: {other}"
         )
 
@@ -113,8 +113,9 @@ def _as_in_file(table: Table, window: WindowSettings) -> tuple[Indices, Panel]:
 
 
 def _panel_of(table: Table, name: str, keys: Sequence[float | int]) -> str | None:
-    """A column of text that makes rows with equal dates distinct: the name of a series. Times of day and numbers, such
-    as months, are not names. None if all dates differ or there is no such column.
+    """A column of text that makes rows with equal dates distinct, as the name of a series does.
+
+    Times of day and numbers, such as months, are not names. None if all dates differ or no column does.
     """
     if len(set(keys)) == len(keys) or isinstance(as_feature(table.columns[name]), Numbers):
         return None
@@ -143,12 +144,12 @@ def _of_runs(table: Table, name: str) -> str | None:
     texts = cell_texts(column)
     return (
         f"{table.at(row, name)}: changes from {show(texts[row - 1])} to {show(texts[row])} after {row:,} rows, and "
-        f"windows take all rows for one series; if each value is a series of its own, set data.window.group: {name}"
+        f"windows treat all rows as one series; if each value is a series of its own, set data.window.group: {name}"
     )
 
 
 def _of_dropped(examples: Tables, settings: DataSettings, dates: Sequence[str]) -> str | None:
-    """The warning on columns of text: a series does not use them unless ``features`` names them."""
+    """The warning on columns of text, which a series ignores unless ``features`` names them."""
     window = settings.window
     assert window is not None
     used = {*examples.features, *window.order, *(examples.target or ())}

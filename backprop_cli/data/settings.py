@@ -35,14 +35,14 @@ Names = Annotated[Many[Name], Field(min_length=1)]
 
 
 class SplitSettings(Settings):
-    """Fractions of the rows that are kept out of training."""
+    """The fractions of the rows that are held out of training."""
 
     validation: FractionBelowOne = 0.15
     """fraction for validation; 0: no such split"""
     test: FractionBelowOne = 0.15
     """fraction for the test; 0: no such split"""
     stratify: bool = True
-    """every split has the classes in the same proportions; without classes it does nothing"""
+    """give every split the same proportions of classes; no effect without classes"""
 
     @model_validator(mode="after")
     def _leave_some(self) -> SplitSettings:
@@ -66,31 +66,31 @@ class Scale(Settings):
 
 
 class TransformSettings(Settings):
-    """How columns become inputs. Fitted on the train split alone, kept in the checkpoint."""
+    """How columns become inputs. Fitted on the train split alone, and stored in the checkpoint."""
 
     numeric: Literal["standardize", "none", "min_max"] | Scale = "standardize"
     """standardize: mean 0, population standard deviation 1; min_max: from 0 to 1; none; {scale: x}: times x"""
     categorical: Literal["one_hot", "ordinal"] = "one_hot"
-    """one_hot: an input a category; ordinal: one input, the category's number"""
+    """one_hot: one input per category; ordinal: one input, the category's number"""
     missing: Literal["error", "mean", "median", "most_frequent"] = "error"
-    """what stands for a missing value; in a column of categories it is the most frequent one"""
+    """the replacement of a missing value; columns of categories use the most frequent category"""
     target: Literal["none", "standardize"] = "none"
-    """regression: standardize the targets; metrics and predictions are in the target's own unit all the same"""
+    """standardize: train on standardized targets of a regression; metrics and predictions stay in their own unit"""
 
 
 class TextSettings(Settings):
-    """A text as examples: a row of tokens, and as targets the token that comes next at each of its places."""
+    """A text as examples: each is a row of tokens, and the target at each position is the next token."""
 
     tokens: Literal["character", "word"] = "character"
-    """character: one token each; word: words and punctuation with the space before them, other white space"""
+    """character: one token per character; word: words and punctuation with the space before them, other white space"""
     context: PositiveInt = 64
-    """tokens an example; at the end of a held-out text the last example may have fewer"""
+    """tokens per example; the last example of a held-out text may have fewer"""
     lines: bool = False
-    """each line is an example, between newlines; false: the text goes on over line ends"""
+    """true: each line is an example, between newlines; false: running text, across line ends"""
     stride: PositiveInt | None = None
     """tokens from one train example to the next; default: context. Metrics count each token once, up to the last"""
     minimum_count: PositiveInt = 1
-    """above 1: tokens that are rarer are the token <unknown>, as are those that are met later"""
+    """above 1: rarer tokens become the token <unknown>, as do tokens that are new after training"""
 
     @model_validator(mode="after")
     def _lines_have_no_stride(self) -> TextSettings:
@@ -100,30 +100,30 @@ class TextSettings(Settings):
 
 
 class WindowSettings(Settings):
-    """Rows in the order of time as examples: ``length`` rows, and as targets the ``horizon`` rows after them.
+    """Rows in the order of time as examples: ``length`` rows, with the ``horizon`` rows after them as targets.
 
-    ``time`` sorts a file that is not in the order of time. ``group`` separates the series of a file: no window has
-    rows of two. Each series is split in order, its last rows being held out. The first
-    inputs of a held-out split are the rows before it: when its targets are to be predicted, those are known. No row is
-    a target in two splits, and no held-out row is of a train example.
+    ``time`` sorts a file that is not in the order of time. ``group`` separates the series of a file: no window crosses
+    from one to another. Each series is split in order, with its last rows held out. The inputs of the first windows of
+    a held-out split are rows of the split before it: they are known by the time of prediction. No row is a target in
+    two splits, and no train example has a held-out row.
     """
 
     length: PositiveInt
-    """rows that the network is given"""
+    """rows of input"""
     horizon: PositiveInt = 1
-    """rows that it predicts the target of"""
+    """rows whose target is predicted"""
     stride: PositiveInt = 1
     """rows from one example to the next"""
     season: PositiveInt | None = None
-    """rows after which the series is alike: predicting what was a season ago is then a baseline, too"""
+    """rows after which the series repeats; the value a season ago then becomes a baseline"""
     time: Maybe[Name] = None
-    """column of dates or numbers that the rows are sorted by; default: they are in the order of time"""
+    """column of dates or numbers to sort the rows by; default: they are in the order of time"""
     group: Maybe[Annotated[Names, OneOrMany()]] = None
-    """column, or list of columns, whose values tell the series of a file apart; default: it is one"""
+    """column, or list of columns, whose values separate the series of a file; default: one series"""
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The columns that put the rows in order, and are no inputs unless ``features`` names them."""
+        """The columns that put the rows in order. They are inputs only if ``features`` names them."""
         return (*(self.group or ()), *(() if self.time is None else (self.time,)))
 
     @model_validator(mode="after")
@@ -138,18 +138,18 @@ class WindowSettings(Settings):
 
 
 class AugmentSettings(Settings):
-    """How images are changed while they are trained on, each time anew. Inputs are meant as the network sees them."""
+    """Random changes of images during training, new ones each time. Amounts refer to the network's inputs."""
 
     shift: Annotated[int, Field(ge=0)] = 0
-    """up to so many pixels up or down, left or right"""
+    """largest shift in pixels, up or down and left or right"""
     flip: Maybe[Literal["horizontal", "vertical", "both"]] = None
-    """mirror half of them: horizontal swaps left and right"""
+    """mirror half of the images; horizontal swaps left and right"""
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """up to so many degrees either way"""
+    """largest rotation in degrees, either way"""
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """standard deviation of what is added to every input"""
+    """standard deviation of the noise added to every input"""
     cutout: Annotated[int, Field(ge=0)] = 0
-    """side of a square that is set to 0, in pixels"""
+    """side in pixels of a square that is set to 0"""
 
 
 class FilePair(Settings):
@@ -173,7 +173,7 @@ class GenerateSettings(Settings):
     examples: PositiveInt = 500
     """number of rows"""
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
-    """standard deviation of what is added to the inputs (linear: to y)"""
+    """standard deviation of the noise added to the inputs (linear: to y)"""
 
 
 class BareType:
@@ -192,7 +192,7 @@ class BareType:
 
 
 INPUTS = "features"
-"""The word that, as ``target``, means the inputs themselves (a column of that name: ``[features]``)."""
+"""The word under ``target`` for the inputs themselves. Write ``[features]`` for a column of that name."""
 NEEDS_TARGET = "needs 'target': the column or array to predict, or 'features' for the inputs themselves"
 _ORIGINS = ("source", "generate", "train", "validation", "test")
 
@@ -202,25 +202,27 @@ Columns = Annotated[Many[Name], OneOrMany()]
 
 
 class DataSettings(Settings):
-    """Where examples come from: one of ``source``, ``generate``, or a file a split (``train``, ...)."""
+    """Where examples come from: one of ``source``, ``generate``, or a file for each split (``train``, ...)."""
 
     source: Annotated[FilePath | None, RESPLITS] = None
-    """one file, split by `split`; its suffix says the format. Or a folder of images, with a folder a class"""
+    """one file, split by `split`, with its format given by the suffix; or a folder that has a folder of images per
+    class
+    """
     generate: Annotated[Generated | None, RESPLITS] = None
     """a synthetic set instead of a file"""
     train: Annotated[Files | None, RESPLITS] = None
     """the train split: a file, or {inputs, targets}"""
     validation: Annotated[Files | None, RESPLITS] = None
-    """the validation split, where it has files of its own"""
+    """the validation split, if it has files of its own"""
     test: Annotated[Files | None, RESPLITS] = None
-    """the test split, where it has files of its own"""
+    """the test split, if it has files of its own"""
     # Only one format yields the columns that the run has.
     format: Annotated[Annotated[str, FormatName()] | None, FREE] = None
-    """format of the files, where their suffix does not say it"""
+    """format of the files, if their suffix does not say it"""
     target: Annotated[Name | Names | None, REREADS] = None
     """column or array to predict, or a list of columns; `features`: the inputs themselves"""
     features: Annotated[Literal["all"] | Names, REREADS] = "all"
-    """columns or arrays to predict from; all: every one but the target, with `window` all of numbers, targets too"""
+    """columns or arrays to predict from; all: all but the target, with `window` all of numbers, including targets"""
     exclude: Maybe[Columns] = None
     """columns or arrays that `features: all` leaves out"""
     categories: Maybe[Columns] = None
@@ -230,19 +232,19 @@ class DataSettings(Settings):
     missing_values: Maybe[Annotated[Many[MissingText], OneOrMany()]] = None
     """texts that mean a missing value; default ["", NA, NaN, nan, "null", NULL, None], and none in typed formats"""
     sample_weight: Maybe[Name] = None
-    """column or array: how much each example counts in the loss; with {inputs, targets} one of the targets' file"""
+    """column or array with the weight of each example in the loss; with {inputs, targets} in the file of targets"""
     split: Annotated[Maybe[SplitSettings], RESPLITS] = None
     """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
     transform: Annotated[TransformSettings, REREADS] = TransformSettings()
     """how columns become inputs"""
     text: Annotated[Maybe[TextSettings], RESPLITS] = None
-    """how a text (.txt) becomes examples; default {}, of other files none"""
+    """how a text (.txt) becomes examples; default {} for texts"""
     image: Annotated[Maybe[ImageSettings], REREADS] = None
     """size and colour of images"""
     window: Annotated[Maybe[WindowSettings], RESPLITS] = None
-    """rows are a time series, split in order, and an example is a window over them"""
+    """rows are a time series: they are split in order, and an example is a window over them"""
     augment: Maybe[AugmentSettings] = None
-    """change images at random while they are trained on"""
+    """random changes of images during training"""
 
     @field_validator("target", "features", "exclude", "categories")
     @classmethod
@@ -255,8 +257,9 @@ class DataSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, given: Any) -> Any:
-        """The word ``none`` takes an origin away (a file of that name is ``./none``). One source is split by default;
-        files a split are taken as they are unless ``split`` is written.
+        """Drop origins that are ``none`` (a file of that name is ``./none``), and fill in defaults.
+
+        A single source is split by default. Files for each split are split only if ``split`` is written.
         """
         if not isinstance(given, dict):
             return given
@@ -278,7 +281,7 @@ class DataSettings(Settings):
         self._check_weight()
         self._check_columns()
         if self.target == INPUTS and isinstance(self.train, FilePair):
-            raise refusal("'target: features' goes with a file of inputs alone, not with {inputs, targets}", "target")
+            raise refusal("'target: features' goes with a single file of inputs, not with {inputs, targets}", "target")
         if self.text is not None:
             self._check_text(self.text)
         elif self.target is None and isinstance(self.first, str) and not self._may_be_folder():
@@ -333,13 +336,15 @@ class DataSettings(Settings):
         return Reading(self.numbers, self.missing_values, self.image)
 
     def _may_be_folder(self) -> bool:
-        """Whether the first file may be a folder of images, which are classified unless ``target`` says otherwise."""
+        """Whether the first file may be a folder of images, whose folders are the default target."""
         name = str(self.first)
         return self.format == "images" or (self.format is None and ("." not in name.rpartition("/")[2].strip(".")))
 
     def _check_weight(self) -> None:
         if self.sample_weight is not None and self.window is not None:
-            reason = "'sample_weight' goes with a row an example, not with 'window'; leave one of the two out"
+            reason = (
+                "'sample_weight' needs one row per example, so it cannot be used with 'window'; leave one of them out"
+            )
             raise refusal(reason, "sample_weight")
         for key, names in (("target", self.target), ("features", self.features)):
             if self.sample_weight in ((names,) if isinstance(names, str) else names or ()):
@@ -349,9 +354,9 @@ class DataSettings(Settings):
                 )
 
     def _check_columns(self) -> None:
-        """``exclude`` and ``categories`` name inputs."""
+        """Raise unless ``exclude`` and ``categories`` name inputs."""
         if self.exclude and self.features != "all":
-            raise refusal("'exclude' goes with 'features: all'; leave one of the two out", "exclude")
+            raise refusal("'exclude' goes with 'features: all'; leave one of them out", "exclude")
         own = {"target": self.target, "sample_weight": self.sample_weight, "exclude": self.exclude}
         for key in ("exclude", "categories"):
             for other, names in own.items():
@@ -377,20 +382,20 @@ class DataSettings(Settings):
         )
         for key, default in unused:
             if getattr(self, key) != default:
-                way_out = "" if self.format == "text" else "; of a table say the format (csv, tsv, jsonl)"
+                way_out = "" if self.format == "text" else "; for a table set the format (csv, tsv, jsonl)"
                 raise refusal(
-                    f"'{key}' goes with columns, and a text has none: its next tokens are predicted{way_out}", key
+                    f"'{key}' goes with columns, but a text has none: its next tokens are predicted{way_out}", key
                 )
         for key in ("image", "augment"):
             if getattr(self, key) is not None:
                 raise refusal(f"'{key}' goes with images, not with a text", key)
         for key in _ORIGINS[2:]:
             if isinstance(getattr(self, key), FilePair):
-                raise refusal("{inputs, targets} goes with arrays; of a text name the file alone", key)
+                raise refusal("{inputs, targets} goes with arrays; for a text name only the file", key)
 
 
 def _is_text(given: dict[str, Any]) -> bool:
-    """Whether the files of this section are texts, as its ``format`` or the first one's suffix says."""
+    """Whether the files of this section are texts, according to ``format`` or the suffix of the first one."""
     first = given.get("source") or given.get("train")
     if given.get("format") is not None:
         return bool(given["format"] == "text")

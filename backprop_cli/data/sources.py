@@ -1,4 +1,4 @@
-"""The tables that the settings name, and which of their columns are meant."""
+"""The tables that the settings name, and the columns to use of them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables of inputs and targets (the same if one file has both), and which of their columns are meant.
+    """Tables of inputs and targets (the same if one file has both), and the columns to use of them.
 
     ``target`` None: the inputs are the target. ``weight``: the targets' column of weights. ``files``: sha256 by
-    absolute path. ``reading``: how later files are read.
-    ``panel``: the series of the rows, once they are in order. ``day_first``: how their times are spelled.
+    absolute path. ``reading``: how later files are read. ``panel``: the series of the rows, once they are in order.
+    ``day_first``: how their times are spelled (see ``Times``).
     """
 
     inputs: Table
@@ -55,7 +55,7 @@ class Tables:
 
 
 def first_tables(settings: DataSettings, task: Task, *, base: Path, seed: int) -> Tables:
-    """The tables that the transform is fitted on: the first file or files, or a generated set.
+    """The tables to fit the transform on: the first file or files, or a generated set.
 
     Raises: DataError if they cannot be read; SettingError for columns that they do not have.
     """
@@ -87,7 +87,7 @@ def _columns_at_their_keys(settings: DataSettings) -> Iterator[None]:
 
 
 def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | None:
-    """The shape of one example as far as settings and headers say it; None if only the data does."""
+    """The shape of one example if settings and headers determine it; None if only the data does."""
     if settings.text is not None:
         return (settings.text.context,)
     if settings.window is not None:
@@ -170,7 +170,7 @@ def _selection(settings: DataSettings, file: DataFile, format: Format, target: S
 
 
 MOST_LOOKED_AT = 1 << 25
-"""Largest file of a series, in bytes, whose other columns are read, too: they may reveal another order of rows."""
+"""Most bytes of a series' file whose other columns are read as well, because they may reveal another order of rows."""
 
 
 def _is_looked_at(file: DataFile, format: Format, settings: DataSettings) -> bool:
@@ -192,7 +192,7 @@ def _named(settings: DataSettings) -> tuple[str, ...]:
 
 
 def _excluded(settings: DataSettings, but: Sequence[str]) -> tuple[str, ...]:
-    """Excluded columns that are not read at all. Those in ``but`` are read for another use."""
+    """Excluded columns, which are not read. Those in ``but`` are read for another use."""
     return tuple(name for name in settings.exclude or () if name not in but)
 
 
@@ -219,12 +219,12 @@ def _check_named(table: Table, settings: DataSettings) -> None:
         if settings.features != "all":
             left_out = [name for name in names if name not in table.columns]
         if left_out:
-            raise SettingError([(("data", key), f"'{left_out[0]}' is not a column that is read (data.features)")])
+            raise SettingError([(("data", key), f"'{left_out[0]}' is not among the columns to read (data.features)")])
         table.require(names)
 
 
 def _image_settings(format: Format, table: Table, settings: DataSettings) -> ImageSettings | None:
-    """How further images are read: in the mode of these."""
+    """How further images are read: in the mode of the first ones."""
     if not format.reads_images:
         return None
     channels = max(c.values.shape[1] for c in table.columns.values() if isinstance(c, Numbers) and c.values.ndim > 1)
@@ -233,7 +233,7 @@ def _image_settings(format: Format, table: Table, settings: DataSettings) -> Ima
 
 
 def _all_features(table: Table, but: Sequence[str | None], settings: DataSettings) -> tuple[str, ...]:
-    """Every column but these; of a time series every column of numbers: a target is predicted from its past."""
+    """Every column but ``but``. Of a time series every column of numbers: the past of a target helps predict it."""
     if settings.window is not None:
         left_out = (*settings.order, *(settings.exclude or ()))
         names = [name for name in table.columns if name not in left_out]
@@ -259,10 +259,10 @@ def _require_arrays(file: DataFile, format: ArrayFormat, names: Sequence[str]) -
 
 
 def _require_classes(file: DataFile, format: Format) -> None:
-    """Images without folders have no classes to compare with. Raises: DataError."""
+    """Refuse images without folders, which have no classes to compare with. Raises: DataError."""
     if isinstance(format, ArrayFormat) and format.reads_images and format.default_target not in format.shapes(file):
         raise DataError(
-            f"{file.name}: has no folders of images, whose names would be their classes; move each image into the "
+            f"{file.name}: has no folders, whose names would be the classes of its images; move each image into the "
             "folder of its class"
         )
 
@@ -328,7 +328,7 @@ def _more_pair(pair: FilePair, transform: Transform, base: Path, format: str | N
 
 
 def _kinds_of_targets(transform: Transform, weight: str | None) -> dict[str, Kind]:
-    """The columns of targets and weights, and what they are read as."""
+    """The columns of targets and weights, with their kinds."""
     kind: Kind = "label" if transform.target.task.has_classes else "number"
     weights: dict[str, Kind] = {} if weight is None else {weight: "number"}
     return {**dict.fromkeys(transform.target.columns or (), kind), **weights}
@@ -343,5 +343,5 @@ def _check_rows(inputs: Table, targets: Table) -> None:
     if inputs.rows != targets.rows:
         raise DataError(
             f"{inputs.name} has {inputs.rows:,} rows, {targets.name} {targets.rows:,}; "
-            "they must have a row an example each"
+            "they must have one row per example"
         )

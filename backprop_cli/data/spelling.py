@@ -13,14 +13,14 @@ MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL", "None"})
 
 
 def is_missing(cell: object, texts: Container[str] = MISSING) -> bool:
-    """Whether a cell of text or a value of JSON is missing; ``texts`` mean a missing value."""
+    """Whether a cell of text or a value of JSON is missing, given the ``texts`` that mean a missing value."""
     return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in texts)
 
 
 def number_of(cell: str) -> float | None:
-    """The number that a cell spells, infinities included; None for other text.
+    """The number that a cell spells, including infinities; None for other text.
 
-    Unlike Python's ``float``, underscores are not allowed: ``2024_01`` is a word.
+    Unlike in Python's ``float``, underscores are not allowed: ``2024_01`` is a word.
     """
     if "_" in cell:
         return None
@@ -31,7 +31,7 @@ def number_of(cell: str) -> float | None:
 
 
 def is_finite(value: object) -> bool:
-    """Whether a cell of text spells a finite number, or a value of JSON is one (within float64's range)."""
+    """Whether a cell of text spells, or a value of JSON is, a finite number (within float64's range)."""
     number = number_of(value) if isinstance(value, str) else value
     try:
         return isinstance(number, int | float) and math.isfinite(number)
@@ -40,7 +40,7 @@ def is_finite(value: object) -> bool:
 
 
 MINUS = "\u2212\u2010\u2011\u2013\ufe63\uff0d"
-"""Signs that are written for the hyphen-minus: the minus sign, hyphens, the en dash, and those of East Asian fonts."""
+"""Substitutes for the hyphen-minus: the minus sign, hyphens, the en dash, and signs of East Asian fonts."""
 _PLAIN = str.maketrans(dict.fromkeys(MINUS, "-"))
 _SPACES = " \u00a0\u2009\u202f"
 _APOSTROPHES = "'\u2019"
@@ -50,11 +50,11 @@ _SIGNS = "$€£¥₹₽₩₪₫₴₦₱₺₸₼₾₿¢%‰"
 
 @dataclass(frozen=True)
 class Spelling:
-    """``decimal`` before a fraction, ``thousands`` between groups of digits, ``strip``: the units.
+    """A spelling: ``decimal`` precedes the fraction, ``thousands`` separates groups of digits, ``strip`` has the units.
 
-    In ``strip`` units are separated by spaces (``"kg lbs"``); currency and percent signs need none (``"$%"``). A space
-    between thousands means any kind of space, an apostrophe either kind. A minus sign may also be U+2212 or a dash,
-    follow the number, or be an accountant's parentheses.
+    Spaces separate units in ``strip`` (``"kg lbs"``); currency and percent signs need none (``"$%"``). A space between
+    thousands matches any kind of space, an apostrophe either kind. A minus sign may also be U+2212 or a dash, follow
+    the number, or be an accountant's parentheses.
     """
 
     decimal: str = "."
@@ -93,7 +93,7 @@ _CASED = frozenset({"m", "mw", "mwh", "mpa", "mhz", "mv", "mj", "mn"})
 
 
 def _in_any_case(token: str) -> str:
-    """A pattern of a unit in any case: kg or KG, but mW is not MW, and m not M."""
+    """A pattern of a unit in any case: kg or KG. The case of mW and MW, m and M matters."""
     if len(token) == 1 or token.lower() in _CASED:
         return f"{re.escape(token[0])}(?i:{re.escape(token[1:])})"
     return f"(?i:{re.escape(token)})"
@@ -107,19 +107,19 @@ def _alike(unit: str) -> str:
 
 
 def _one_space(text: str) -> str:
-    """The text stripped, with single spaces: long runs of white space would make patterns slow."""
+    """The text stripped, with single spaces: long runs of white space would slow patterns down."""
     return " ".join(text.split())
 
 
 def grouped(thousands: str) -> str:
-    """A pattern of whole numbers in groups of three digits, or, as in India, of two and the last of three."""
+    """A pattern of whole numbers in groups of three digits, or in the Indian way: of two, the last of three."""
     alike = next((marks for marks in (_SPACES, _APOSTROPHES) if thousands in marks), thousands)
     mark = f"[{re.escape(alike)}]"
     return rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+|[1-9][0-9]?(?:{mark}[0-9]{{2}})+{mark}[0-9]{{3}}"
 
 
 def tokens_of(strip: str) -> list[str]:
-    """The units in ``strip``: each currency or percent sign, and each word between those and spaces."""
+    """The units in ``strip``: each currency or percent sign, and each word between signs and spaces."""
     return re.findall(rf"[{_SIGNS}]|[^\s{_SIGNS}]+", strip)
 
 
@@ -129,7 +129,7 @@ _SPELLED = (
     rf"(?P<body>[0-9](?:[0-9{_MARKS}]*[0-9])?|[.,][0-9]+)(?P<exponent>[eE][-+{MINUS}]?[0-9]+)?"
     rf"(?P<gap>\s*)(?P<suffix>[^\s()+{MINUS}-]+(?:[ ][^\s\d()+{MINUS}-]+)?)?\s*[-{MINUS}]?(?P<close>\))?"
 )
-"""Roughly a number with text around it. ``marks_of`` then checks that text and the marks in the body."""
+"""Roughly a number with text around it. ``marks_of`` checks that text and the marks in the body."""
 
 _MONEY = """
 USD EUR GBP CHF JPY CNY RMB INR AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN RUB UAH TRY BRL MXN ARS CLP COP ZAR KRW SGD
@@ -157,7 +157,7 @@ _SCALES = frozenset(_MULTIPLES.split())
 
 
 _LONGEST = 60
-"""Most characters of a text that is tried as a number with units."""
+"""Most characters of a text that may be a number with units."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Spelled:
     body: str
     units: tuple[str, ...]
     known: bool
-    """whether the units are units for certain, or words that may be some"""
+    """whether the units are certainly units, not just words that may be units"""
 
 
 def marks_of(text: str) -> Spelled | None:
@@ -227,7 +227,7 @@ _CHOICES: tuple[tuple[str, str | None], ...] = (
 
 @cache
 def _bodies() -> dict[tuple[str, str | None], re.Pattern[str]]:
-    """The pattern of a number's digits for each pair of marks. Compiled on first use: it would slow every start."""
+    """The pattern of a number's digits for each pair of marks. Compiled on first use, to keep a start fast."""
     return {choice: _body(*choice) for choice in _CHOICES}
 
 
@@ -241,8 +241,8 @@ def _body(decimal: str, thousands: str | None) -> re.Pattern[str]:
 class Finding:
     """The spelling of a column whose texts are mostly numbers.
 
-    ``example``: the first text that the current settings do not read. ``spellings`` that read all texts: several if
-    the texts are ambiguous, none if no single one does. ``units`` of the numbers, if they differ.
+    ``example``: the first text that the current settings do not read. ``spellings``: those that read all texts; several
+    if the texts are ambiguous, none if no single one does. ``units`` of the numbers, if they differ.
     """
 
     example: str
@@ -260,7 +260,7 @@ _SAMPLE = 20_000
 def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> Finding | None:
     """How a column spells numbers, from its distinct ``texts`` and the ``counts`` of each.
 
-    None if too few of the known values are numbers (see ``MOST``), or if ``reads`` already gives the number of each.
+    None if too few of the known values are numbers (see ``MOST``), or if ``reads`` already reads each of them.
     """
     texts, counts = texts[:_SAMPLE], counts[:_SAMPLE]
     pairs = [(marks_of(text), count) for text, count in zip(texts, counts, strict=True)]
@@ -290,20 +290,20 @@ _PLACEHOLDERS = frozenset(_UNKNOWN.split())
 
 
 def _is_placeholder(text: str) -> bool:
-    """Whether a text stands where a value is not known; such texts do not make a column one of names."""
+    """Whether a text stands for an unknown value. Such texts do not make a column one of names."""
     plain = text.strip().casefold()
     return plain in _PLACEHOLDERS or (bool(plain) and not plain.strip("-?." + MINUS + "\u2014"))
 
 
 def _simplest(fits: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
-    """The first that fits, or two if a comma may be either mark: 1,234."""
+    """The first that fits; two if a comma may be either mark: 1,234."""
     if fits[:1] == [(",", None)] and (".", ",") in fits:
         return [(".", ","), (",", None)]
     return fits[:1]
 
 
 def _different(units: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The distinct units, without regard to case and plural. Numbers without a unit fit any."""
+    """The distinct units, ignoring case and plural. Numbers without a unit fit any."""
     kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
     for unit in units:
         if unit:
@@ -321,6 +321,6 @@ def _strip(found: Sequence[Spelled]) -> str:
 
 
 def _are_telephones(found: Sequence[Spelled]) -> bool:
-    """Whether all texts are digits in groups, and have the length of telephone numbers."""
+    """Whether all texts are digits in groups, with the length of telephone numbers."""
     digits = {len(re.sub(r"\D", "", each.body)) for each in found}
     return len(found) > 2 and len(digits) == 1 and min(digits) >= 9 and all(" " in each.body for each in found)

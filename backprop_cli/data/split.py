@@ -1,4 +1,4 @@
-"""Which row goes to which split."""
+"""Assignment of rows to splits."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from backprop_cli.errors import DataError
 
 Indices = NDArray[np.int64]
 
-_STREAM = 0x5B1175  # keeps these random numbers apart from those of other uses of the seed
+_STREAM = 0x5B1175  # separates these random numbers from other uses of the seed
 
 
 def split_rows(
     rows: int, fractions: Mapping[str, float], *, seed: int, labels: Indices | None, name: str
 ) -> dict[str, Indices]:
-    """Rows of ``train`` and of each split in ``fractions`` (those above 0), disjoint, complete, each in file order.
+    """Rows of ``train`` and of each split in ``fractions`` (those above 0): disjoint, complete, each in file order.
 
     The splits' sizes are the fractions of ``rows``, rounded by largest remainder. With ``labels`` (rows,) each split
-    has every class in its share, rounded likewise (a count is off by less than 1, or 2 where the sizes leave no other
-    choice), and every class has a row in ``train`` if there are rows
-    enough. Which rows, ``seed`` decides.
+    has its share of every class, rounded likewise: counts are off by less than 1, or 2 if the sizes leave no other
+    choice. Every class then has a row in ``train`` if enough rows exist. ``seed`` chooses the rows.
 
-    Raises: DataError where a split would be empty.
+    Raises: DataError if a split would be empty.
     """
     parts, sizes = _sizes(rows, fractions, name, "row")
     rng = np.random.default_rng([seed, _STREAM])
@@ -39,9 +38,9 @@ def split_rows(
 
 
 def split_in_order(rows: int, fractions: Mapping[str, float], *, name: str, what: str = "row") -> dict[str, range]:
-    """The same, one after the other: the first rows for ``train``, then those of each split in ``fractions``.
+    """Consecutive ranges of rows: the first for ``train``, then one for each split in ``fractions``.
 
-    Raises: DataError where a split would be empty.
+    Raises: DataError if a split would be empty.
     """
     parts, sizes = _sizes(rows, fractions, name, what)
     ends = [int(end) for end in np.cumsum(sizes)]
@@ -49,7 +48,7 @@ def split_in_order(rows: int, fractions: Mapping[str, float], *, name: str, what
 
 
 def split_series(parts: Sequence[range], fractions: Mapping[str, float], *, name: str) -> dict[str, Indices]:
-    """The same for each series by itself: every split has its fraction of each series, the last rows held out.
+    """Rows of each split, taken from each series in order: its last rows are held out.
 
     Raises: DataError if a split would be empty.
     """
@@ -67,14 +66,14 @@ def split_series(parts: Sequence[range], fractions: Mapping[str, float], *, name
     empty = next((key for key, chosen in rows.items() if not len(chosen)), None)
     if empty is not None:
         raise DataError(
-            f"{name}: its {len(parts):,} groups are too short to be split: none has a row for {empty}; give more rows "
-            "or set data.split"
+            f"{name}: its {len(parts):,} groups are too short to be split: none leaves a row for {empty}; give more "
+            "rows or set data.split"
         )
     return rows
 
 
 def _sizes(rows: int, fractions: Mapping[str, float], name: str, what: str) -> tuple[list[str], Indices]:
-    """The splits' names, and how many rows (in messages: ``what``) each has. Raises: DataError where one has none."""
+    """The splits' names and numbers of rows (in messages: ``what``). Raises: DataError for an empty split."""
     parts = {"train": 1.0 - sum(fractions.values()), **{key: f for key, f in fractions.items() if f > 0}}
     sizes = _largest_remainder(rows, np.array(list(parts.values())))
     if sizes.min() == 0:
@@ -88,7 +87,7 @@ def _sizes(rows: int, fractions: Mapping[str, float], name: str, what: str) -> t
 
 
 def _largest_remainder(total: int, shares: NDArray[np.float64]) -> Indices:
-    """``total`` in whole numbers proportional to ``shares`` (which sum to 1); ties go to the first."""
+    """Whole numbers with the sum ``total``, proportional to ``shares`` (with the sum 1); ties go to the first."""
     # Rounding first: 0.15 * 100 is 15.000000000000002 in binary, and 14.999999999999998 would lose a row.
     quotas = np.round(total * shares, 9)
     out: Indices = np.floor(quotas).astype(np.int64)
@@ -100,7 +99,7 @@ def _largest_remainder(total: int, shares: NDArray[np.float64]) -> Indices:
 def _allocate(classes: Indices, sizes: Indices) -> Indices:
     """Whole numbers (classes, splits) near the products of the margins over the total, with exactly these margins.
 
-    Every class has one in the first split where that is large enough, even at the cost of the largest class.
+    Every class has one in the first split if that is large enough, even at the cost of the largest class.
     """
     quotas = np.round(np.outer(classes, sizes) / classes.sum(), 9)
     out: Indices = np.floor(quotas).astype(np.int64)
@@ -110,7 +109,7 @@ def _allocate(classes: Indices, sizes: Indices) -> Indices:
         while out[:, 0].sum() > sizes[0]:
             out[np.argmax(out[:, 0]), 0] -= 1
     rows, columns = classes - out.sum(axis=1), sizes - out.sum(axis=0)
-    while rows.any():  # then some column has room too: both margins have the same sum
+    while rows.any():  # then a column has room as well: both margins have one sum
         for flat in order:
             i, j = divmod(int(flat), out.shape[1])
             if rows[i] > 0 and columns[j] > 0:

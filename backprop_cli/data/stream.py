@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,13 +34,11 @@ def stream_inputs(
 ) -> Generator[Array, None, None]:
     """Inputs (at most ``chunk_rows``, *input_shape), in the order of the rows, in bounded memory.
 
-    Where an example is a window of rows, there is one for each row that ends one.
+    With windows, each row that completes one gives an example. Columns are found by name; others, such as the target,
+    are ignored. Arrays are memory-mapped if their format allows it. ``source`` may be a stream of csv, tsv or jsonl
+    (``format``; default csv), called ``name`` in messages. ``option`` is the name of ``format`` in messages.
 
-    Columns are found by name; others, such as the target, are not looked at. Arrays are memory-mapped where their
-    format allows it. ``source`` may be a stream of csv, tsv or jsonl (``format``; default csv), which messages
-    call ``name``. ``option`` is what messages call ``format``.
-
-    Raises: DataError at the first row that cannot be used; a column that is not there is told before any row.
+    Raises: DataError at the first row that cannot be used; a missing column is reported before any row.
     """
     with memory_errors_as(too_large):
         tables = _tables(source, transform, chunk_rows, format, name, option)
@@ -54,16 +51,6 @@ def stream_inputs(
         yield from windows_of(pieces, transform, called, largest=max(1, chunk_rows // transform.window.length))
 
 
-@dataclass(frozen=True, eq=False)
-class OrderedInputs:
-    """Inputs of a series in order: ``batches`` as from ``stream_inputs``, and ``labels``, the time and groups by column
-    of the last row of each window.
-    """
-
-    batches: Generator[Array, None, None]
-    labels: Mapping[str, list[str | None]]
-
-
 @memory_errors_as(too_large)
 def ordered_inputs(
     source: Path | BinaryIO,
@@ -74,10 +61,13 @@ def ordered_inputs(
     format: str | None = None,
     name: str = "standard input",
     option: str = "--input-format",
-) -> OrderedInputs:
-    """The same for a ``window`` with columns for the order: series by series, sorted by time.
+) -> tuple[Generator[Array, None, None], Mapping[str, list[str | None]]]:
+    """Inputs of a ``window`` with columns for the order: series by series, sorted by time.
 
-    All rows are held in memory. Raises: as ``stream_inputs``, and DataError for rows that cannot be put in order.
+    The second result has, for each of these columns, its texts in the last row of every window. All rows are held in
+    memory.
+
+    Raises: as ``stream_inputs``, and DataError for rows that cannot be put in order.
     """
     window = transform.window
     assert window is not None
@@ -90,7 +80,7 @@ def ordered_inputs(
     rows, size = transform.rows(table, dtype=dtype), max(1, chunk_rows // window.length)
     ends = table.take(starts + window.length - 1)
     batches = (windows_at(starts[at : at + size], rows, transform) for at in range(0, len(starts), size))
-    return OrderedInputs(batches, labels_of_rows(ends, window))
+    return batches, labels_of_rows(ends, window)
 
 
 def _tables(
@@ -118,7 +108,7 @@ def _tables(
 
 
 def row_names(source: Path | BinaryIO, format: str | None) -> list[str] | None:
-    """What the rows of ``source`` are called, where they are files of their own. Raises: DataError."""
+    """The names of the rows of ``source``, if they are files of their own. Raises: DataError."""
     if not isinstance(source, Path):
         return None
     file = DataFile(source)

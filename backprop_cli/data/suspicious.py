@@ -18,20 +18,20 @@ from backprop_cli.nn.class_name import spelled
 
 
 def warn_of_useless(tables: Tables, settings: DataSettings) -> None:
-    """Warn of features that are useless as categories: dates, and texts different in nearly every row."""
+    """Warn of features that are useless as categories: dates, and texts that differ in nearly every row."""
     names = [name for name in tables.features if name not in (settings.categories or ())]
     found = {name: why_useless(tables.inputs.columns[name]) for name in names}
     reasons = [f"column '{name}' {reason}" for name, reason in found.items() if reason]
     if reasons:
         exclude = ", ".join(in_yaml(name) for name, reason in found.items() if reason)
         warn(
-            f"{tables.inputs.name}: {'; '.join(reasons)}: as categories they say nothing about other rows; leave them "
+            f"{tables.inputs.name}: {'; '.join(reasons)}: as categories they are useless for other rows; leave them "
             f"out with data.exclude: [{exclude}]"
         )
 
 
 def why_useless(column: Column) -> str | None:
-    """Why a column's texts are useless as categories: dates, an identifier; None if they are not."""
+    """The reason why a column's texts are useless as categories: dates, an identifier; None if they are not."""
     if not isinstance(column, Text):
         return None
     texts, rows = [spelled(each) for each in column.categories], int(np.count_nonzero(column.codes >= 0))
@@ -48,7 +48,7 @@ def is_identifier(different: int, rows: int) -> bool:
 
 
 _FEW = 20
-"""In fewer rows all texts may differ by chance."""
+"""Fewest rows of an identifier. In fewer rows all texts may differ by chance."""
 
 
 def warn_of_rounding(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike) -> None:
@@ -72,8 +72,7 @@ def warn_of_rounding(tables: Tables, transform: Transform, rows: Rows, dtype: DT
 
 
 MOST_ERROR = 3e-3
-"""Largest rounding error that is harmless, relative to the values' standard deviation: that of rounding to a hundredth
-of the deviation."""
+"""Largest harmless rounding error, relative to the values' standard deviation: as of rounding to 0.01 deviations."""
 
 
 def lost(values: Floats, dtype: DTypeLike) -> str | None:

@@ -17,14 +17,14 @@ Made = tuple[Floats, NDArray[np.int64]]
 
 NAME = "data.generate"
 _BYTES = 40
-"""Bytes of an example while it is made: two inputs, a target, two random numbers."""
-_STREAM = 0x9E4E  # keeps these random numbers apart from those of other uses of the seed
+"""Bytes of an example during generation: two inputs, a target, two random numbers."""
+_STREAM = 0x9E4E  # separates these random numbers from other uses of the seed
 
 
 def generate(settings: GenerateSettings, seed: int) -> tuple[Table, str]:
     """A table with columns ``x1``, ``x2`` and the target, and the target's name: ``class``, or ``y`` for linear.
 
-    Classes take turns, so that any first rows are balanced. Same settings and seed, same rows.
+    Classes take turns, so that the first rows are always balanced. Equal settings and seed give equal rows.
     """
     found = shortage(settings.examples * _BYTES)
     if found is not None:

@@ -1,4 +1,4 @@
-"""Named columns of equal length, and where each row came from."""
+"""Named columns of equal length, and the place of each row in its file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from backprop_cli.errors import DataError, did_you_mean, listing
 
 Array = NDArray[Any]
 Cell = str | int | float | bool
-"""One value that is not missing."""
+"""A value that is not missing."""
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """Real numbers, ``values`` (rows, ...); NaN is a missing value. A column of a text file has shape (rows,)."""
+    """Real numbers, ``values`` (rows, ...), with NaN for missing values. A column of a text file has shape (rows,)."""
 
     values: Array
 
@@ -34,7 +34,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Text:
-    """``categories[codes[row]]`` is the row's value; code -1 is a missing one. ``codes``: int64 (rows,).
+    """``categories[codes[row]]`` is the row's value; the code of a missing value is -1. ``codes``: int64 (rows,).
 
     ``missing``: texts in the column that were taken for missing values.
     """
@@ -58,9 +58,9 @@ Column = Numbers | Text
 
 @dataclass(frozen=True)
 class Table:
-    """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, no lines).
+    """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, without lines).
 
-    ``files[row]``: the row's file, in a table of a folder. ``places[row]``: the row's place in the file, from 0, in a
+    ``files[row]``: the row's file, in the table of a folder. ``places[row]``: the row's index in the file, from 0, in a
     reordered table. ``plain``: columns with numbers in Python's spelling, in a source that has another.
     """
 
@@ -72,7 +72,7 @@ class Table:
     plain: frozenset[str] = frozenset()
 
     def take(self, rows: NDArray[np.int64]) -> Table:
-        """The table of these rows, in this order. Messages still name their places in the file."""
+        """The table of these rows, in this order. Messages still give their places in the file."""
         columns = {name: column.take(rows) for name, column in self.columns.items()}
         lines = None if self.lines is None else self.lines[rows]
         files = None if self.files is None else [self.files[row] for row in rows]
@@ -87,8 +87,8 @@ class Table:
     def at(self, row: int, column: str, index: Sequence[int] = ()) -> str:
         """The place of a value, for the head of a message.
 
-        ``iris.csv:17: column 'sepal_length'``; in an array ``x.npy: row 16, column 2 (from 0)``, or with the
-        ``index`` in the example where an example has several axes; of files the row's own, ``pets/cat/0.png``.
+        ``iris.csv:17: column 'sepal_length'``; in an array ``x.npy: row 16, column 2 (from 0)``, with the ``index`` in
+        the example if it has several axes; in a folder the row's own file, ``pets/cat/0.png``.
         """
         if self.lines is not None:
             return f"{self.name}:{self.lines[row]}: column '{column}'"
@@ -102,7 +102,7 @@ class Table:
         return f"{self.name}: {array}row {row}{inside} (from 0)"
 
     def numbers(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """Where these rows (None: all) are, as ``at`` says it: lines, from 1, or the array's rows, from 0."""
+        """The numbers of these rows (None: all) as in ``at``: lines, from 1, or the array's rows, from 0."""
         chosen = np.arange(self.rows) if rows is None else rows
         if self.lines is not None:
             return self.lines[chosen]
@@ -115,13 +115,13 @@ class Table:
         return f"{self.name}: array '{column}'" if column else self.name
 
     def column(self, name: str) -> Column:
-        """The column called ``name``. Raises: NoColumnError where there is none."""
+        """The column called ``name``. Raises: NoColumnError if it does not exist."""
         if name not in self.columns:
             self.require([name])
         return self.columns[name]
 
     def require(self, names: Iterable[str]) -> None:
-        """Raises: NoColumnError, about all of ``names`` that there are not."""
+        """Raise NoColumnError about all of ``names`` that do not exist."""
         require_columns(self.name, names, self.columns, "column" if self.lines is not None else "array")
 
 
@@ -157,7 +157,7 @@ def cell_texts(column: Column) -> list[str | None]:
 
 
 class NoColumnError(DataError):
-    """Columns that a file does not have: ``names``. ``reason(name)`` is about one of them."""
+    """``names``: columns that a file does not have. ``reason(name)`` is about one of them."""
 
     def __init__(self, file: str, names: Sequence[str], known: Sequence[str], spare: Sequence[str], what: str):
         self.file, self.names, self._known, self._spare, self._what = file, tuple(names), known, spare, what
@@ -166,12 +166,12 @@ class NoColumnError(DataError):
         super().__init__(f"{file}: no {what}{plural} {quoted}{self._hint(*names)}")
 
     def reason(self, name: str) -> str:
-        """The same about one column, as a sentence about what asked for it."""
+        """The message about one column, without the file at its head."""
         return f"no {self._what} '{name}' in {self.file}{self._hint(name)}"
 
     def _hint(self, *names: str) -> str:
-        """The nearest names among columns that are not needed themselves, else what there is."""
-        # Finding the nearest of many names takes milliseconds each.
+        """The nearest names among columns that are not needed themselves, else the known ones."""
+        # Finding the nearest of many names takes milliseconds for each.
         near = [did_you_mean(name, self._spare) for name in names if len(self.names) <= _HINTS]
         if near and all(near):
             found = dict.fromkeys(hint.removeprefix("; did you mean ").removesuffix("?") for hint in near)
@@ -180,11 +180,11 @@ class NoColumnError(DataError):
 
 
 _HINTS = 20
-"""Most missing columns for which a message suggests names: if there are more, it is another file."""
+"""Most missing columns for which a message suggests names. More of them mean another file."""
 
 
 def require_columns(file: str, names: Iterable[str], known: Collection[str], what: str = "column") -> None:
-    """Raises: NoColumnError, about all of ``names`` that are not among ``known``, a set or a mapping of names."""
+    """Raise NoColumnError about all of ``names`` that are not in ``known``, a set or a mapping."""
     wanted = dict.fromkeys(names)
     missing = [name for name in wanted if name not in known]
     if missing:
@@ -192,7 +192,7 @@ def require_columns(file: str, names: Iterable[str], known: Collection[str], wha
 
 
 def alike(count: int) -> str:
-    """For the end of a message on the first of ``count`` rows: how many there are, or nothing if it is the only one."""
+    """For the end of a message about the first of ``count`` rows: their number, or nothing for a single row."""
     return "" if count == 1 else f" ({count:,} rows like it)"
 
 

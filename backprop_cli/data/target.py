@@ -20,12 +20,11 @@ from backprop_cli.nn.task import TASKS, Task
 
 @dataclass(frozen=True, eq=False)
 class FittedTarget:
-    """What the target's columns mean, as the train split says.
+    """The meaning of the target's columns, fitted on the train split.
 
-    ``columns``: those of the file; None where the inputs are the target. ``names``: one a column of the targets.
-    ``classes``: for each column its classes in order (classes), or what means 0 and what means 1 (binary); the tokens
-    in order, where they have names (tokens); empty for numbers. ``mean`` and ``deviation``, float64 (outputs,):
-    regression is trained on ``(y - mean) / deviation``.
+    ``columns``: those of the file; None if the inputs are the target. ``names``: one for each output. ``classes``: for
+    each column its classes in order, or the values for 0 and 1 (binary); the tokens in order, if they have names; empty
+    for numbers. ``mean`` and ``deviation``, float64 (outputs,): a regression is trained on ``(y - mean) / deviation``.
     """
 
     task: Task
@@ -36,10 +35,10 @@ class FittedTarget:
     deviation: Floats
 
     def encode(self, table: Table, rows: Rows, dtype: np.dtype[Any]) -> Array:
-        """Targets of these rows: int64 (rows,) for classes, int64 (rows, positions) for tokens, else ``dtype``
-        (rows, outputs).
+        """Targets of these rows: int64 (rows,) for classes, int64 (rows, positions) for tokens, else ``dtype`` (rows,
+        outputs).
 
-        Raises: DataError for a value that is missing, is no number, or is a class that the train split does not have.
+        Raises: DataError for a value that is missing, not a number, or a class that the train split lacks.
         """
         assert self.columns is not None
         if self.task.has_classes:
@@ -105,10 +104,10 @@ class FittedTarget:
 
 
 def fit_target(table: Table, columns: Sequence[str], rows: Rows, task: Task, *, standardize: bool) -> FittedTarget:
-    """What the target's columns mean, as ``rows`` say.
+    """Fit the meaning of the target's columns on ``rows``.
 
-    Raises: DataError for missing targets, for one class only, and for targets that do not suit the task; SettingError
-        where classes are wanted and the column holds measurements or names.
+    Raises: DataError for missing targets, for a single class, and for targets that do not suit the task; SettingError
+        if classes are wanted and the column holds measurements or names.
     """
     classes: tuple[tuple[Cell, ...], ...] = ()
     names = tuple(columns)
@@ -128,7 +127,7 @@ def fit_target(table: Table, columns: Sequence[str], rows: Rows, task: Task, *, 
 
 
 def mean_and_deviation(targets: Array) -> tuple[Floats, Floats]:
-    """Over the rows, float64 (outputs,); the deviation is the population's, 1 where a column is constant."""
+    """Over the rows, float64 (outputs,). The deviation is the population's, and 1 for a constant column."""
     mean = targets.mean(axis=0, dtype=np.float64)
     deviation = targets.std(axis=0, dtype=np.float64)
     varies = (targets.max(axis=0) > targets.min(axis=0)) & (deviation > 0)
@@ -136,9 +135,9 @@ def mean_and_deviation(targets: Array) -> tuple[Floats, Floats]:
 
 
 def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArray[np.int64]]:
-    """The distinct labels among these rows, in no order, and each row's place among them.
+    """The distinct labels among these rows, in no order, and each row's index among them.
 
-    Raises: DataError where a label is missing or is not one value.
+    Raises: DataError if a label is missing or is not one value.
     """
     found = table.columns[column]
     if isinstance(found, Text):
@@ -150,7 +149,7 @@ def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArra
     values = found.values
     if math.prod(values.shape[1:]) != 1:
         raise DataError(
-            f"{table.of(column)}: has shape {list(values.shape)}, expected one label a row: [{len(values)}]"
+            f"{table.of(column)}: has shape {list(values.shape)}, expected one label per row: [{len(values)}]"
             " (of one-hot rows, save argmax(axis=1))"
         )
     chosen = values.reshape(len(values))
@@ -163,7 +162,7 @@ def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArra
 
 
 def _merged(labels: list[Cell], codes: NDArray[np.intp]) -> tuple[list[Cell], NDArray[np.int64]]:
-    """Equal numbers that are written differently (1 and 1.0) as one, the integer."""
+    """Merge equal numbers that are written differently (1 and 1.0) into the integer."""
     index: dict[Any, int] = {}
     places = np.array([index.setdefault(exact(label), len(index)) for label in labels], np.int64)
     names: dict[int, Cell] = {}
@@ -174,20 +173,20 @@ def _merged(labels: list[Cell], codes: NDArray[np.intp]) -> tuple[list[Cell], ND
 
 
 def _integers_if_whole(labels: list[Cell]) -> list[Cell]:
-    """Arrays have no spelling: their numbers are integers where all are whole."""
+    """Labels of an array, which has no spelling, as integers if all are whole."""
     if all(isinstance(label, float) and label.is_integer() for label in labels):
         return [int(label) for label in labels]
     return labels
 
 
 MAX_FRACTIONS = 10
-"""Different values that are no whole numbers, and still meant as classes: 0.5, 1, 1.5 stars."""
+"""Most distinct numbers with fractions that may be classes: 0.5, 1, 1.5 stars."""
 MAX_CLASSES = 20
-"""As many classes are not suspicious, however few the rows."""
+"""Number of classes that is never suspicious, however few the rows."""
 
 
 def require_classes(table: Table, column: str, labels: Sequence[Cell], rows: int) -> None:
-    """Raises: SettingError where the labels of ``rows`` rows are measurements or names rather than classes."""
+    """Raise SettingError if the labels of ``rows`` rows are measurements or names rather than classes."""
     count = len(labels)
     numbers = [number_of(label) if isinstance(label, str) else label for label in labels]
     numeric = None not in numbers
@@ -196,8 +195,8 @@ def require_classes(table: Table, column: str, labels: Sequence[Cell], rows: int
         return
     what = "numbers" if whole else "numbers with fractions"
     found = f"{table.of(column)} has {count:,} different {what if numeric else 'texts'} in {rows:,} rows"
-    number = "; to predict a number use a loss for one, such as mean_squared_error" if numeric else ""
-    reason = f"{found}, and the loss makes a class of each{number}; for classes name the column that has them"
+    number = "; to predict a number use a loss for numbers, such as mean_squared_error" if numeric else ""
+    reason = f"{found}, and the loss treats each as a class{number}; for classes name their column"
     raise SettingError([(("data", "target"), reason)])
 
 
@@ -210,14 +209,14 @@ def _classes(table: Table, column: str, rows: Rows) -> tuple[Cell, ...]:
     labels, codes = labels_of(table, column, rows)
     if len(labels) == 1:
         raise DataError(
-            f"{table.of(column)}: the train split has one class only, {_shown(labels[0])}; at least two are needed"
+            f"{table.of(column)}: the train split has only one class, {_shown(labels[0])}; at least two are needed"
         )
     require_classes(table, column, labels, len(codes))
     return tuple(sorted(labels, key=_order))
 
 
 def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, ...]:
-    """What means 0 and what means 1. A column beside others may be constant."""
+    """The values for 0 and 1. A column next to others may be constant."""
     labels = sorted(labels_of(table, column, rows)[0], key=_order)
     if all(label in (0, 1) for label in labels) and len({isinstance(label, bool) for label in labels}) == 1:
         if alone and len(labels) == 1:
@@ -227,7 +226,7 @@ def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, 
     if len(labels) == 1:
         _classes(table, column, rows)
     texts = [label for label in labels if isinstance(label, str)]
-    # Beside a number that is spelled as a name, such as 02116, another is one, too.
+    # If one number is spelled as a name, such as 02116, the other is a name as well.
     if len(labels) != 2 or not texts or (len(texts) == 1 and number_of(texts[0]) is None):
         shown = listing(map(_shown, labels), 5)
         way_out = "; for more classes use loss: cross_entropy" if len(labels) > 2 else ""
@@ -236,7 +235,7 @@ def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, 
 
 
 def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> NDArray[np.int64]:
-    """Each row's place among ``classes``."""
+    """Each row's index among ``classes``."""
     labels, codes = labels_of(table, column, rows)
     places = Places(classes)
     found = [places.find(label) for label in labels]
@@ -244,8 +243,8 @@ def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> N
     if len(out) and out.min() < 0:
         position = int(np.argmin(out))
         raise UnseenError(
-            f"{table.at(_row(rows, position), column)}: class {_shown(labels[codes[position]])} is not one of those "
-            f"of the train split: {listing(map(spelled, classes))}",
+            f"{table.at(_row(rows, position), column)}: class {_shown(labels[codes[position]])} is not in the "
+            f"train split, which has {listing(map(spelled, classes))}",
             "train with rows that have it, or remove this row",
             "remove the row, or set data.split.stratify: true",
         )
@@ -289,22 +288,22 @@ def _column_numbers(table: Table, column: str, rows: Rows) -> Floats:
 
 
 def _whole(table: Table, columns: Sequence[str], rows: Rows, numbers: Floats) -> NDArray[np.int64]:
-    """Numbers of tokens, int64 (rows, positions). Raises: DataError for a fraction."""
+    """Tokens as numbers, int64 (rows, positions). Raises: DataError for a fraction."""
     wrong = numbers != np.floor(numbers)
     if wrong.any():
         i, j = (int(k) for k in np.argwhere(wrong)[0])
         row = _row(rows, i)
         place = table.at(row, columns[j]) if len(columns) > 1 else table.at(row, columns[0], (j,))
-        raise DataError(f"{place}: expected the number of a token, got {show(numbers[i, j])}")
+        raise DataError(f"{place}: expected a token's number, got {show(numbers[i, j])}")
     return numbers.astype(np.int64)
 
 
 def weights_of(table: Table, column: str, rows: Rows) -> Floats:
-    """Weights of examples, float64 (rows,). Raises: DataError for a weight that is missing, negative or infinite."""
+    """Weights of examples, float64 (rows,). Raises: DataError for a missing, negative or infinite weight."""
     found = as_feature(table.columns[column])
     if isinstance(found, Text) or math.prod(found.values.shape[1:]) != 1:
         what = "text" if isinstance(found, Text) else f"an array of the shape {list(found.values.shape)}"
-        raise DataError(f"{table.of(column)}: is {what}; expected a weight an example, as data.sample_weight names it")
+        raise DataError(f"{table.of(column)}: is {what}; expected one weight per example (data.sample_weight)")
     values = found.values if rows is None else found.values[rows]
     out = values.reshape(len(values)).astype(np.float64)
     wrong = ~(np.isfinite(out) & (out >= 0))

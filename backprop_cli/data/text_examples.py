@@ -1,4 +1,4 @@
-"""Examples from a text: windows over its tokens, and as targets the same windows one token later."""
+"""Examples from a text: windows over its tokens, with the same windows one token later as targets."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from backprop_cli.memory import shortage
 from backprop_cli.nn.task import TOKENS
 
 IGNORED = -1
-"""The target of a place that counts nothing: there is no token there."""
+"""The target at a position that does not count: no token is there."""
 _PADDING = 0
-"""The input at places after the end of a text; any token would do."""
+"""The input at positions after the end of a text; any token would do."""
 
 
 def fit_text(settings: DataSettings, base: Path, demand: Demand) -> Transform:
-    """The vocabulary of the whole first file: like a class, a token is what its name says, in whatever split.
+    """Fit the vocabulary on the whole first file: the name of a token, like that of a class, reveals no split.
 
-    ``tokens``: how many the network knows, which need not be all that there are: then it is not the network for them.
+    The network may know more or fewer tokens than the vocabulary has; a check after this one compares them.
 
-    Raises: DataError for a text that cannot be used; SettingError where the loss is for other targets, an example
-    is not of ``input_shape``, or ``tokens`` is None: the network looks none up.
+    Raises: DataError for a text that cannot be used; SettingError if the loss is for other targets, an example does not
+        have ``input_shape``, or the network does not look its inputs up.
     """
     assert settings.text is not None
     if not demand.task.has_positions:
@@ -54,7 +54,7 @@ def fit_text(settings: DataSettings, base: Path, demand: Demand) -> Transform:
     if demand.tokens is None:
         count = len(tokenizer.vocabulary)
         reason = f"the network computes with its inputs, and {file.name} has {count:,} different tokens"
-        raise SettingError([(("model", "layers"), f"{reason}; begin with an embedding that has tokens: {count}")])
+        raise SettingError([(("model", "layers"), f"{reason}; begin with an embedding with tokens: {count}")])
     nothing = np.zeros(0)
     target = FittedTarget(TOKENS, (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
     return Transform((), target, shape, demand.tokens, tokenizer)
@@ -63,7 +63,8 @@ def fit_text(settings: DataSettings, base: Path, demand: Demand) -> Transform:
 def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Path, seed: int) -> Dataset:
     """The splits of a text.
 
-    Running text is split in order, train first, and no example is of two splits; lines are split at random by ``seed``.
+    Running text is split in order, train first, and no example crosses from one split to another. Lines are split at
+    random by ``seed``.
 
     Raises: DataError for a text that cannot be used, or is too short for a split.
     """
@@ -83,7 +84,7 @@ def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Pat
 
 
 def _first(settings: DataSettings, base: Path) -> DataFile:
-    """The file that the vocabulary is of."""
+    """The file of the vocabulary."""
     file = DataFile(base / str(settings.first))
     file.check_lasting()
     return file
@@ -101,7 +102,7 @@ def load_text(file: DataFile, transform: Transform, format: str | None) -> Split
 
 
 def read_text(file: DataFile, format: str | None) -> str:
-    """The text of a file. Raises: DataError where its format is another."""
+    """The text of a file. Raises: DataError if its format is another."""
     file.check()
     chosen = format_of(file.name, format)
     if not isinstance(chosen, TextFormat):
@@ -129,10 +130,10 @@ def _split(
 def _running(numbers: Tokens, tokenizer: Tokenizer, part: range, name: str, starts: Indices | None = None) -> Split:
     """Windows over tokens ``part`` of running text, at ``starts`` (default: one after the other to the end).
 
-    By default every token but the first is the target of exactly one place. The last window may be shorter: its places
-    after the end of the text are ignored.
+    By default every token but the first is the target at exactly one position. The last window may be shorter: its
+    positions after the end of the text are ignored.
 
-    Raises: DataError if there is no token to predict.
+    Raises: DataError if the text has no token to predict.
     """
     context, count = tokenizer.settings.context, len(part)
     if count < 2:
@@ -159,10 +160,9 @@ def _line_numbers(numbers: Tokens, tokenizer: Tokenizer) -> Indices:
 
 
 class _Lines:
-    """The lines of a text that are not empty: ``starts`` are the places of the newlines before them in ``tokens``.
+    """The lines of a text that are not empty. ``starts``: the indexes in ``tokens`` of the newlines before them.
 
-    An example is a line between two newlines; of one longer than ``context`` it is that many tokens, and the line goes
-    on in the next.
+    An example is a line between two newlines. A line longer than ``context`` continues in the next example.
     """
 
     def __init__(self, numbers: Tokens, tokenizer: Tokenizer):
@@ -172,7 +172,7 @@ class _Lines:
         newlines = np.flatnonzero(framed == self.boundary)
         filled = np.flatnonzero(np.diff(newlines) > 1)
         self.rows, self.starts, self.lengths = filled + 1, newlines[filled], np.diff(newlines)[filled]
-        # The last window may reach beyond the last token; what it finds there is overwritten.
+        # The last window may reach beyond the last token; those entries are overwritten.
         self.tokens = np.pad(framed, (0, self.context)).astype(np.int32)
 
     def split(self, lines: Indices) -> Split:

@@ -1,4 +1,4 @@
-"""Parsing of dates and times, which must be unambiguous: they put the rows of a series in order."""
+"""Parsing of dates and times. They put the rows of a series in order, so they must be unambiguous."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backprop_cli.data.table import alike, show
 from backprop_cli.errors import DataError
 
 Key = int | float
-"""Sort key of a time: a number itself, a date in nanoseconds since 1970."""
+"""Sort key of a time: the number itself, or nanoseconds since 1970."""
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
@@ -48,7 +48,7 @@ EXAMPLES = "2024-01-31, 2024-01-31 14:30, 31.01.2024, 31 Jan 2024, or a number"
 
 @cache
 def _compiled() -> list[tuple[str, re.Pattern[str]]]:
-    """Compiled when a time is read, which saves every start some milliseconds."""
+    """Compiled on first use, to keep a start fast."""
     return [(style, re.compile(text + _CLOCK)) for style, texts in _PATTERNS.items() for text in texts]
 
 
@@ -87,8 +87,8 @@ class Times:
         if day is None and month is None:
             text = next(iter(pairs))
             raise DataError(
-                f"{place}: {show(text)} may begin with the day or with the month, and no other date tells; write dates "
-                "as 2024-01-31 (or 31.01.2024)"
+                f"{place}: {show(text)} may begin with the day or with the month, and no other date decides it; write "
+                "dates as 2024-01-31 (or 31.01.2024)"
             )
         return cls(day is not None)
 
@@ -124,14 +124,14 @@ class Times:
             row = next(row for row, text in enumerate(texts) if kinds[text] == other)
             like = next(text for text in texts if kinds[text] == usual)
             raise DataError(
-                f"{at(row)}: {show(texts[row])} is spelled in another way than {show(like)}: {seldom:,} of "
+                f"{at(row)}: {show(texts[row])} is spelled differently from {show(like)}: {seldom:,} of "
                 f"{seldom + often:,} rows have {other}, not {usual}; write all times alike, best as "
                 "2024-01-31 or 2024-01-31 14:30"
             )
 
 
 def are_dates(texts: Sequence[str]) -> bool:
-    """Whether all of these distinct texts are dates that ``Times`` may order. Plain numbers are not dates."""
+    """Whether all of these distinct texts are dates that ``Times`` may order. Plain numbers are not."""
     return bool(texts) and all(_kind(text) not in (None, _NUMBER) for text in texts)
 
 

@@ -19,17 +19,19 @@ from backprop_cli.errors import DataError, SettingError
 Tokens = NDArray[np.int64]
 
 UNKNOWN = "<unknown>"
-"""The token of rare ones. In a text these letters are nine characters, or a word between marks: never one token."""
+"""The token for rare tokens. In a text its letters are nine characters, or a word between marks: never one token."""
 NEWLINE = "\n"
 _WORDS = re.compile(r" ?\w+(?:['’]\w+)*| ?[^\w\s]+|\s")
-"""Every character is in exactly one match, so that the tokens of a text, joined, are the text."""
+"""A pattern of words and of what separates them. Every character is in exactly one match, so that the tokens of a text,
+joined, are the text.
+"""
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """The tokens that there are, sorted by code point: a token's number is its place.
+    """The vocabulary, sorted by code point: a token's number is its index.
 
-    ``settings`` say what a token is. Joined, the tokens of a text are the text again.
+    ``settings`` define tokens. The tokens of a text, joined, are the text again.
     """
 
     settings: TextSettings
@@ -37,9 +39,9 @@ class Tokenizer:
 
     @staticmethod
     def fit(text: str, settings: TextSettings) -> Tokenizer:
-        """The tokens of ``text``; those that are there less than ``minimum_count`` times share one.
+        """The vocabulary of ``text``; tokens with fewer than ``minimum_count`` occurrences share one.
 
-        Raises: SettingError where all are rarer.
+        Raises: SettingError if all are rarer.
         """
         pieces = text if settings.tokens == "character" else _WORDS.findall(text)
         counts = Counter(pieces)
@@ -52,7 +54,7 @@ class Tokenizer:
 
     @cached_property
     def unknown(self) -> int | None:
-        """The number of the token ``<unknown>``, if there is one."""
+        """The number of the token ``<unknown>``, if it is in the vocabulary."""
         return self.numbers.get(UNKNOWN)
 
     @cached_property
@@ -66,9 +68,9 @@ class Tokenizer:
         return {token: number for number, token in enumerate(self.vocabulary)}
 
     def encode(self, text: str, name: str) -> Tokens:
-        """The numbers of a text's tokens, (tokens,); ``name`` is the text's in messages.
+        """The numbers of a text's tokens, (tokens,); messages call the text ``name``.
 
-        Raises: DataError with line and column of a token that is not in the vocabulary, unless it has ``<unknown>``.
+        Raises: DataError with line and column of a token outside the vocabulary, unless that has ``<unknown>``.
         """
         numbers = self._characters(text) if self.settings.tokens == "character" else self._words(text)
         if len(numbers) and numbers.min() < 0:
@@ -86,7 +88,7 @@ class Tokenizer:
 
     @cached_property
     def _number_by_point(self) -> NDArray[np.int32]:
-        """The number of each character by its code point; the last entry is that of all further ones."""
+        """The number of each character by its code point; the last entry is for all further characters."""
         known = {ord(token): number for token, number in self.numbers.items() if len(token) == 1}
         table = np.full(max(known, default=0) + 2, -1 if self.unknown is None else self.unknown, np.int32)
         table[list(known)] = list(known.values())
@@ -108,12 +110,12 @@ class Tokenizer:
         alone = "" if kind == "character" or token != " " else " (a word has the space before it; this one has none)"
         return (
             f"{name}:{line}:{column}: {kind} {show(token)}{alone} is not one of the {len(self.vocabulary):,} {kind}s "
-            "that the network was trained on; remove it, or train with data.text.minimum_count: 2, which makes "
-            "<unknown> of such ones"
+            "that the network was trained on; remove it, or train with data.text.minimum_count: 2, which maps "
+            "rare ones to <unknown>"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The settings; the vocabulary is kept as the classes of the target."""
+        """The settings; the target stores the vocabulary as its classes."""
         return self.settings.model_dump()
 
     @staticmethod
@@ -123,7 +125,7 @@ class Tokenizer:
 
 
 def _all_rare(token: str, count: int, settings: TextSettings) -> SettingError:
-    """``token``: the most frequent, which is there ``count`` times."""
-    reason = f"no {settings.tokens} is there {settings.minimum_count:,} times"
-    way_out = f"the most frequent, {show(token)}, is there {count:,} times; set {count:,} or less"
+    """``token``: the most frequent one, with ``count`` occurrences."""
+    reason = f"no {settings.tokens} occurs {settings.minimum_count:,} times"
+    way_out = f"the most frequent, {show(token)}, occurs {count:,} times; set {count:,} or less"
     return SettingError([(("data", "text", "minimum_count"), f"{reason}: {way_out}")])

@@ -1,4 +1,4 @@
-"""What turns rows of a file into a network's inputs and targets: fitted on the train split, kept in the checkpoint."""
+"""Rows of a file to a network's inputs and targets: fitted on the train split, stored in the checkpoint."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class Transform:
     reading: Reading = PLAIN
 
     def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
-        """Inputs (rows, *input_shape) of the table's rows, or of those in ``rows``, where each is an example."""
+        """Inputs (rows, *input_shape) of the table's rows, or of ``rows``, where each row is an example."""
         found = self.rows(table, rows, dtype=dtype)
         return found.reshape(len(found), *self.input_shape)
 
     @UNCHECKED
     def rows(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
-        """Inputs (rows, width) of the table's rows, or of those in ``rows``, C-contiguous; tokens are int64.
+        """Inputs (rows, width) of the table's rows, or of ``rows``, C-contiguous; tokens are int64.
 
-        Raises: DataError for a column that is not there, a missing or infinite value, an unknown category or token.
+        Raises: DataError for a missing column, a missing or infinite value, an unknown category or token.
         """
         table = by_name(table, self.features)
         count = table.rows if rows is None else len(rows)
@@ -71,9 +71,10 @@ class Transform:
         return out
 
     def targets(self, table: Table, rows: Rows = None, *, dtype: DTypeLike, inputs: Array | None = None) -> Array:
-        """Targets: int64 (rows,) for classes, else (rows, outputs). ``inputs``: where they are the target themselves.
+        """Targets: int64 (rows,) for classes, else (rows, outputs). ``inputs``: the inputs, if they are their own
+        targets.
 
-        Raises: DataError for a target that is missing or was not met in training.
+        Raises: DataError for a target that is missing or did not occur in training.
         """
         if self.target.columns is None:
             given = self.inputs(table, rows, dtype=dtype) if inputs is None else inputs
@@ -83,9 +84,9 @@ class Transform:
         return np.ascontiguousarray(self.target.encode(table, rows, np.dtype(dtype)))
 
     def exact_targets(self, table: Table, rows: Rows, targets: Array) -> Array | None:
-        """Targets of a regression in their own unit before they were rounded; None if ``targets`` are exact.
+        """Targets of a regression in their own unit, as read, before rounding; None if ``targets`` are exact.
 
-        Inputs that are the target stay in the network's units. Arrays, such as images, are not kept a second time.
+        Inputs as targets stay in the network's units. Arrays, such as images, are not stored a second time.
 
         Shapes: float64 (rows, outputs)
         """
@@ -100,7 +101,7 @@ class Transform:
         return None if np.array_equal(self.target.restore(targets.astype(np.float64)), exact) else exact
 
     def check_format(self, name: str, format: Format) -> None:
-        """Refuse a text file where an example is an array. Raises: DataError."""
+        """Refuse a text file if examples are arrays. Raises: DataError."""
         shapes = [list(feature.shape) for feature in self.features if feature.shape]
         if shapes and isinstance(format, TableFormat):
             raise DataError(
@@ -115,23 +116,21 @@ class Transform:
 
     @property
     def feature_names(self) -> list[str]:
-        """A name an input, in order: ``bill_length_mm``, ``island=Biscoe``, ``inputs[3,4]``; of a window's rows
-        ``Sunspots-2``, ``Sunspots-1``, ``Sunspots``.
+        """The name of each input: ``bill_length_mm``, ``island=Biscoe``, ``inputs[3,4]``; in a window ``Sunspots-2``,
+        ``Sunspots-1``, ``Sunspots``.
         """
         names = [name for feature in self.features for name in feature.names()]
         return names if self.window is None else _at_times(names, range(1 - self.window.length, 1))
 
     @property
     def classes(self) -> list[Cell] | None:
-        """The classes in the order of the outputs; for one binary target, what means 0 and what means 1; else None."""
+        """The classes in the order of the outputs; of one binary target, the values for 0 and 1; else None."""
         known = self.target.classes
         return list(known[0]) if len(known) == 1 else None
 
     @property
     def target_names(self) -> list[str]:
-        """A name an output for numbers and binary targets; for classes the target's column; of a window
-        ``Sunspots+1``, ``Sunspots+2``.
-        """
+        """The name of each output; for classes the target's column; for a window ``Sunspots+1``, ``Sunspots+2``."""
         return self._at_horizon(self.target.names)
 
     def _at_horizon(self, names: Sequence[str]) -> list[str]:
@@ -139,7 +138,7 @@ class Transform:
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The columns of a file that are read as inputs."""
+        """The columns to read as inputs."""
         return tuple(feature.name for feature in self.features)
 
     @property
@@ -150,7 +149,7 @@ class Transform:
         return Selection(tuple(dict.fromkeys((*columns, *order))), kinds, unnamed=columns[0])
 
     def to_json(self) -> dict[str, Any]:
-        """Text, numbers, lists and mappings only; ``from_json`` gives back the same transform to the last bit."""
+        """Text, numbers, lists and mappings only; ``from_json`` restores the same transform to the last bit."""
         return {
             "features": [feature.to_json() for feature in self.features],
             "target": self.target.to_json(),
@@ -190,14 +189,14 @@ def _tokenizer(tree: dict[str, Any] | None, target: FittedTarget) -> Tokenizer |
 
 
 def _at_times(names: Sequence[str], times: Iterable[int]) -> list[str]:
-    """The names at each time, with how many rows it is after the last one given."""
+    """The names at each time, with its number of rows after the last known one."""
     return [f"{name}{time:+d}" if time else name for time in times for name in names]
 
 
 def by_name(table: Table, features: Sequence[Feature]) -> Table:
-    """``table`` with the features' columns: where it is one array and they are single numbers, they are its columns.
+    """``table`` with the features' columns; a single matrix becomes one column for each feature that is a number.
 
-    Raises: DataError where a column is not there, or the array has another width.
+    Raises: DataError if a column is missing, or the array has another width.
     """
     only = next(iter(table.columns.values()), None)
     single = table.lines is None and len(table.columns) == 1 and isinstance(only, Numbers) and only.values.ndim == 2
@@ -222,9 +221,9 @@ def _check_shape(table: Table, feature: Feature) -> None:
 
 
 def as_tokens(inputs: Array, tokens: int, table: Table, rows: Rows, features: Sequence[Feature]) -> Array:
-    """Inputs (rows, width), as the features have made them of these rows of the table, as int64.
+    """Inputs (rows, width), as the features made them from these rows of the table, as int64.
 
-    Raises: DataError for one that is no whole number in [0, tokens).
+    Raises: DataError for a value that is not a whole number in [0, tokens).
     """
     wrong = (inputs != np.floor(inputs)) | (inputs < 0) | (inputs >= tokens)
     if wrong.any():
@@ -243,7 +242,7 @@ def _refusal(value: float, tokens: int, table: Table, row: int, place: int, feat
     if isinstance(feature, Scaled):
         raw = float(values_of(table, feature.name)[row][index])
         text = text if raw == value else f"{_show(raw)}, scaled to {text},"
-    reason = f"{table.at(row, feature.name, index)}: {text} is no token of the network, which are 0 to {tokens - 1}"
+    reason = f"{table.at(row, feature.name, index)}: {text} is not a token of the network, which has 0 to {tokens - 1}"
     return f"{reason}; {_way_out(value, tokens, feature)}"
 
 

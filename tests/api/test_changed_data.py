@@ -99,7 +99,7 @@ def test_a_run_keeps_its_fitted_transform_with_other_rows():
         before[key] for key in ("transform", "classes", "class_weights")
     ]
     of_another_class()
-    with pytest.raises(DataError, match="class 'd' is not one of those of the train split: a, b, c"):
+    with pytest.raises(DataError, match="class 'd' is not in the train split, which has a, b, c"):
         train(None, ["training.epochs=5"], resume=run, accept_changed_data=True)
 
 

@@ -272,11 +272,11 @@ def test_data_that_does_not_fit(run, capsys):
     best = run / "checkpoints" / "best.safetensors"
     Path("other.csv").write_text("x,y,kind\n1,2,d\n")
     assert said(capsys, 6, best, "--data", "other.csv") == (
-        "other.csv:2: column 'kind': class 'd' is not one of those of the train split: a, b, c; "
+        "other.csv:2: column 'kind': class 'd' is not in the train split, which has a, b, c; "
         "train with rows that have it, or remove this row\n"
     )
     Path("other.csv").write_text("x,y,kind\n")
-    assert said(capsys, 6, best, "--data", "other.csv") == "other.csv: there are no rows under the header\n"
+    assert said(capsys, 6, best, "--data", "other.csv") == "other.csv: has no rows under the header\n"
     Path("other.csv").write_text("")
     assert said(capsys, 6, best, "--data", "other.csv") == "other.csv: the file is empty\n"
     Path("other.csv").write_text("x,kind\n1,a\n")

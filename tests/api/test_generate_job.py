@@ -197,7 +197,7 @@ def test_shares_are_those_of_the_scores():
         (
             ("--prompt", "ab\nxb"),
             "--prompt:2:1: character 'x' is not one of the 5 characters that the network was trained on; remove it, or "
-            "train with data.text.minimum_count: 2, which makes <unknown> of such ones",
+            "train with data.text.minimum_count: 2, which maps rare ones to <unknown>",
         ),
     ],
 )

@@ -56,7 +56,7 @@ def test_images_without_folders_have_nothing_to_compare_with(shapes, capsys):
     for given in ("shapes/left/", "shapes/left/00.png"):
         assert bp("eval", run, "--data", given) == 6
         assert capsys.readouterr().err.endswith(
-            f"{given}: has no folders of images, whose names would be their classes; move each image into the folder "
+            f"{given}: has no folders, whose names would be the classes of its images; move each image into the folder "
             "of its class\n"
         )
 

@@ -79,8 +79,8 @@ def write(old: str, new: str) -> None:
             "  target: kind\n  features: [x, y]",
             "  target: x\n  features: [y]",
             "flowers.yaml:3:11: data.target: flowers.csv: column 'x' has 60 different numbers with fractions in 60 "
-            "rows, and the loss makes a class of each; to predict a number use a loss for one, such as "
-            "mean_squared_error; for classes name the column that has them\n"
+            "rows, and the loss treats each as a class; to predict a number use a loss for numbers, such as "
+            "mean_squared_error; for classes name their column\n"
             "    3 |   target: x\n"
             "      |           ^\n",
         ),
@@ -158,7 +158,7 @@ def test_a_data_file_in_a_folder_that_a_variable_can_name(capsys, monkeypatch):
     Path("configs").mkdir()
     path = write_config(Path("configs/flowers.yaml"))
     path.write_text(path.read_text().replace("flowers.csv", "${FLOWERS:-../data}/flowers.csv"))
-    gone = f"{place_of(path)}: data/flowers.csv: no such file; there is no folder 'data' either"
+    gone = f"{place_of(path)}: data/flowers.csv: no such file; the folder 'data' does not exist either"
     assert bp("validate", path) == 6
     hint = "; the folder can be named by the environment variable FLOWERS, which is not set"
     assert capsys.readouterr().err == f"{gone}{hint}\n{source_line(path)}"

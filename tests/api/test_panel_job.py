@@ -171,8 +171,8 @@ def test_messages(config, capsys):
 
     write([*LINES, LINES[7]])
     assert said(6, "validate", config) == (
-        "sales.csv:122: column 'date': the time '2024-01-04' stands twice in group 'south', first on line 9; remove "
-        "one of the rows, or name one more column in data.window.group\n"
+        "sales.csv:122: column 'date': the time '2024-01-04' occurs twice in group 'south', first on line 9; remove "
+        "one of the rows, or add a column to data.window.group\n"
     )
     assert said(2, "validate", config, "data.window.time=day").startswith(
         "override data.window.time=day: no column 'day' in sales.csv; its columns: "

@@ -341,7 +341,7 @@ def test_a_line_without_end_is_refused_in_bounded_memory(run, kind, head):
     stream = Endless()
     line = 1 + head.count(b"\n")
     kept = LONGEST_LINE
-    expected = f"standard input:{line}: a row of more than {kept:,} bytes; expected text with a line a row"
+    expected = f"standard input:{line}: a row of more than {kept:,} bytes; expected text with one line per row"
     with pytest.raises(DataError) as refused:
         predict(run, io.BufferedReader(stream), Path("out.csv"), input_format=kind)
     if kind == "csv" or b"\n" not in head:  # a header is no JSON, and refused at once

@@ -82,13 +82,13 @@ def test_tokens_have_no_derivative(run, capsys):
 @pytest.mark.parametrize(
     ("line", "numeric", "message"),
     [
-        ("1,7,2,no", "none", "column 'b': 7 is no token of the network, which are 0 to 6; set tokens of the "
+        ("1,7,2,no", "none", "column 'b': 7 is not a token of the network, which has 0 to 6; set tokens of the "
          "embedding to 8 or more"),
-        ("1,-1,2,no", "none", "column 'b': -1 is no token of the network, which are 0 to 6; correct it, or leave the "
-         "column out with data.features"),
-        ("1,2,2.5,no", "none", "column 'c': 2.5 is no token of the network, which are 0 to 6; correct it, or leave the "
-         "column out with data.features"),
-        ("9,0,0,no", {"scale": 0.5}, "column 'a': 9, scaled to 4.5, is no token of the network, which are 0 to 6; "
+        ("1,-1,2,no", "none", "column 'b': -1 is not a token of the network, which has 0 to 6; correct it, or leave "
+         "the column out with data.features"),
+        ("1,2,2.5,no", "none", "column 'c': 2.5 is not a token of the network, which has 0 to 6; correct it, or leave "
+         "the column out with data.features"),
+        ("9,0,0,no", {"scale": 0.5}, "column 'a': 9, scaled to 4.5, is not a token of the network, which has 0 to 6; "
          "correct it, or leave the column out with data.features"),
     ],
 )  # fmt: skip
@@ -106,16 +106,16 @@ def test_numbers_that_were_scaled(capsys):
     column = np.array([float(line.split(",")[0]) for line in Path("words.csv").read_text().splitlines()[1:]])
     scaled = (column[0] - column.mean()) / column.std()
     assert said(capsys, 6, "train", config, "--run-dir", "run").endswith(
-        f"words.csv:2: column 'a': {column[0]:g}, scaled to {scaled:.6g}, is no token of the network, which are 0 to "
-        "6; set data.transform.numeric: none\n"
+        f"words.csv:2: column 'a': {column[0]:g}, scaled to {scaled:.6g}, is not a token of the network, which has 0 "
+        "to 6; set data.transform.numeric: none\n"
     )
 
 
 def test_eval_and_predict_refuse_it_too(run, capsys):
     Path("more.csv").write_text("a,b,c,class\n1,2,7,no\n")
     message = (
-        "more.csv:2: column 'c': 7 is no token of the network, which are 0 to 6; set tokens of the embedding to 8 or "
-        "more\n"
+        "more.csv:2: column 'c': 7 is not a token of the network, which has 0 to 6; set tokens of the embedding to 8 "
+        "or more\n"
     )
     assert said(capsys, 6, "eval", run, "--data", "more.csv").endswith(message)
     assert said(capsys, 6, "predict", run, "more.csv").endswith(message)

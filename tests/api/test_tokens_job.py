@@ -103,7 +103,7 @@ def test_a_token_is_a_whole_number(capsys):
     broken = arrays["targets"].astype(float)
     broken[5, 1] = 0.5
     np.savez("seq.npz", inputs=arrays["inputs"], targets=broken)
-    text = "seq.npz: array 'targets', row 5, column 1 (from 0): expected the number of a token, got 0.5\n"
+    text = "seq.npz: array 'targets', row 5, column 1 (from 0): expected a token's number, got 0.5\n"
     assert said(capsys, "train", config(), code=6) == text
 
 

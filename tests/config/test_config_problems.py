@@ -386,7 +386,7 @@ def test_the_one_key_that_a_mapping_needs(override, said):
     ("section", "place", "said"),
     [
         ("{source: a.csv, target: k, text: {}}", "40: data.text", "'text' goes with a text file; name a .txt, or set "),
-        ("{source: a.txt, target: k}", "31: data.target", "'target' goes with columns, and a text has none: its next "),
+        ("{source: a.txt, target: k}", "31: data.target", "'target' goes with columns, but a text has none: its next "),
         (
             "{source: a.txt, text: {lines: true, stride: 3}}",
             "51: data.text.stride",

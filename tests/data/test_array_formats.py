@@ -133,10 +133,7 @@ def message(name: str) -> str:
     return str(caught.value)
 
 
-PICKLED = (
-    "Python objects can run code when they are read, so they never are; "
-    "save numbers or text, such as array.astype(float)"
-)
+PICKLED = "reading Python objects can run code, so bp never does; save numbers or text, such as array.astype(float)"
 
 
 def test_pickles_are_refused(folder: Path) -> None:
@@ -173,7 +170,7 @@ def test_arrays_that_are_no_rows_of_numbers(folder: Path) -> None:
     np.savez("a.npz", x=np.zeros(2, complex))
     assert message("a.npz") == "a.npz: array 'x': holds complex128; expected numbers or text"
     np.savez("b.npz", x=3.0)
-    assert message("b.npz") == "b.npz: array 'x': is a single value; expected one entry a row"
+    assert message("b.npz") == "b.npz: array 'x': is a single value; expected one entry per row"
     np.save("c.npy", np.zeros((0, 3)))
     assert message("c.npy") == "c.npy: has no rows"
     np.save("d.npy", np.zeros((3, 0)))
@@ -184,7 +181,7 @@ def test_arrays_that_are_no_rows_of_numbers(folder: Path) -> None:
 
 def test_text_arrays_have_one_text_a_row(folder: Path) -> None:
     np.savez("a.npz", t=np.array([["a", "b"], ["c", "d"]]))
-    assert message("a.npz") == "a.npz: array 't': has text of shape [2, 2], expected one text a row: [2]"
+    assert message("a.npz") == "a.npz: array 't': has text of shape [2, 2], expected one text per row: [2]"
     np.savez("b.npz", t=np.array(["b", "", "NA"]))
     column = read_table(DataFile(Path("b.npz"))).columns["t"]
     assert isinstance(column, Text)
@@ -224,7 +221,7 @@ def test_damaged_idx(folder: Path, write_idx: Callable[..., str]) -> None:
         (
             "long.idx.gz",
             gzip.compress(whole + b"1"),
-            "goes on after the 24 bytes of values that its header announces; fetch the file again",
+            "continues after the 24 bytes of values in its header; fetch the file again",
         ),
         (
             "torn.idx.gz",
@@ -249,9 +246,9 @@ def test_files_that_are_not_there(folder: Path) -> None:
     Path("folder.csv").mkdir()
     Path("empty.csv").touch()
     assert message("irs.csv") == "irs.csv: no such file; did you mean 'iris.csv'?"
-    assert message("no/iris.csv") == "no/iris.csv: no such file; there is no folder 'no' either"
+    assert message("no/iris.csv") == "no/iris.csv: no such file; the folder 'no' does not exist either"
     assert message("folder.csv") == (
-        "folder.csv/: is a folder without images (.png, .jpg, .jpeg); name a file in it, or a folder that has a folder "
+        "folder.csv/: has no images (.png, .jpg, .jpeg); name a file in it, or a folder that has a folder "
         "of images for each class"
     )
     assert message("empty.csv") == "empty.csv: the file is empty"

@@ -158,8 +158,8 @@ def test_equal_seeds_make_equal_images_of_the_same_precision() -> None:
             [
                 (
                     ("data", "augment"),
-                    "is for images, examples of [channels, height, width], and an example has the shape [64]; say with "
-                    "model.input what it is",
+                    "is for images, examples of [channels, height, width], and an example has the shape [64]; set its "
+                    "shape with model.input",
                 )
             ],
         ),

@@ -146,7 +146,7 @@ def test_zeros_before_whole_numbers_make_names(load: Load, monkeypatch: pytest.M
     with pytest.raises(DataError) as caught:
         load_inputs(Path(write("new.csv", ["1"])), names.transform, dtype="float64")
     assert str(caught.value) == (
-        "new.csv:2: column 'c': category '1' is not one of those of the train split: 01, 11, 2, 30; remove the row, or "
+        "new.csv:2: column 'c': category '1' is not in the train split, which has 01, 11, 2, 30; remove the row, or "
         "train without the column (data.exclude: [c])"
     )
 
@@ -232,7 +232,7 @@ def test_dates_and_identifiers_are_named(load: Load) -> None:
         with pytest.warns(BpWarning) as caught:
             load("regression", source=name, **RAW)
         assert [str(each.message) for each in caught] == [
-            f"d.csv: column 'c' {what}: as categories they say nothing about other rows; leave them out with "
+            f"d.csv: column 'c' {what}: as categories they are useless for other rows; leave them out with "
             "data.exclude: [c]"
         ]
         with warnings.catch_warnings():
@@ -240,7 +240,7 @@ def test_dates_and_identifiers_are_named(load: Load) -> None:
             load("regression", source=name, **RAW, categories=["c"])
         message = refusal(load, name, split={"validation": 0.3})
         assert message.endswith(f"; the column {what}: train without it (data.exclude: [c])")
-        assert "is not one of those of the train split" in message
+        assert "is not in the train split" in message
 
 
 def test_excels_first_line(load: Load, folder: Path) -> None:

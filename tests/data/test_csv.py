@@ -190,8 +190,8 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
     [
         ("", "data.csv: the file is empty"),
         ("\n \n", "data.csv: the file is empty; expected a header line and rows"),
-        ("a,b\n", "data.csv: there are no rows under the header"),
-        ("a,b", "data.csv: there are no rows under the header"),
+        ("a,b\n", "data.csv: has no rows under the header"),
+        ("a,b", "data.csv: has no rows under the header"),
         ("a,b,a\n1,2,3\n", "data.csv:1: columns 1 and 3 are both called 'a'; rename one"),
         (
             ",b\n1,2\n",
@@ -202,11 +202,11 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
             "data.csv:2: expected a header with the columns' names, got numbers (5.1, 3.5); "
             "add a first line with names",
         ),
-        ("a,b,c\n1,2,3\n1,2\n", "data.csv:3: 2 fields, expected 3 as in the header; nothing for column 'c'"),
-        ("a,b\n1,2\n\n1,x\n1\n", "data.csv:5: 1 field, expected 2 as in the header; nothing for column 'b'"),
+        ("a,b,c\n1,2,3\n1,2\n", "data.csv:3: 2 fields, expected 3 as in the header; column 'c' has no value"),
+        ("a,b\n1,2\n\n1,x\n1\n", "data.csv:5: 1 field, expected 2 as in the header; column 'b' has no value"),
         (
             'a,b\n1,"2\n3"\n1,2,3\n',
-            "data.csv:4: 3 fields, expected 2 as in the header; the first one too many is '3'; "
+            "data.csv:4: 3 fields, expected 2 as in the header; the first extra field is '3'; "
             "a value with a comma must be quoted",
         ),
         ('a,b\n1,2\n"1,2\n3,4\n', "data.csv:3: a field opened with '\"' in this row is never closed"),
@@ -220,7 +220,7 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         ),
         (
             "a,b\r1,2\r",
-            "data.csv:1: a carriage return that ends no line; end lines with a newline (tr '\\r' '\\n' < old > new)",
+            "data.csv:1: a carriage return in a line; end lines with a newline (tr '\\r' '\\n' < old > new)",
         ),
         (
             "a,b\n1,é\n".encode("latin1"),
@@ -234,23 +234,23 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         ),
         (
             b"\x89PNG\r\n\x1a\n",
-            "data.csv: is not a text file; name one of text, or say its format "
+            "data.csv: is not a text file; name a text file, or set the format "
             "(data.format, --input-format of predict)",
         ),
         (
             b"a,b\n1,\x01\xff\n",
-            "data.csv:2: is not a text file; name one of text, or say its format "
+            "data.csv:2: is not a text file; name a text file, or set the format "
             "(data.format, --input-format of predict)",
         ),
         (
             "a;b;y\n1,5;2;3\n",
             "data.csv:1: the header has one column, 'a;b;y': is it separated by ';'? bp reads commas (csv) and tabs "
-            "(tsv); save it again with one of them; data.numbers says how numbers are spelled",
+            "(tsv); save it again with one of them; data.numbers sets the spelling of numbers",
         ),
         (
             "a|b\n1|2\n",
             "data.csv:1: the header has one column, 'a|b': is it separated by '|'? bp reads commas (csv) and tabs "
-            "(tsv); save it again with one of them; data.numbers says how numbers are spelled",
+            "(tsv); save it again with one of them; data.numbers sets the spelling of numbers",
         ),
         (
             "a\tb\n1\t2\n",

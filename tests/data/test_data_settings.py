@@ -81,7 +81,7 @@ def test_a_text_is_told_by_its_name_or_format() -> None:
         (
             {"train": {"inputs": "a", "targets": "b"}, "target": "features"},
             (),
-            "'target: features' goes with a file of inputs alone, not with {inputs, targets}",
+            "'target: features' goes with a single file of inputs, not with {inputs, targets}",
         ),
         ({"source": "a", "target": ["k", "k"]}, ("target",), "names 'k' twice"),
         ({"source": "a", "target": "k", "features": ["x", "y", "x"]}, ("features",), "names 'x' twice"),
@@ -98,19 +98,19 @@ def test_a_text_is_told_by_its_name_or_format() -> None:
         (
             {"source": "a.txt", "target": "k"},
             (),
-            "'target' goes with columns, and a text has none: its next tokens are predicted; of a table say the format "
-            "(csv, tsv, jsonl)",
+            "'target' goes with columns, but a text has none: its next tokens are predicted; for a table set the "
+            "format (csv, tsv, jsonl)",
         ),
         (
             {"source": "a", "format": "text", "transform": {"numeric": "none"}},
             (),
-            "'transform' goes with columns, and a text has none: its next tokens are predicted",
+            "'transform' goes with columns, but a text has none: its next tokens are predicted",
         ),
         (
             {"source": "a.txt", "window": {"length": 3}},
             (),
-            "'window' goes with columns, and a text has none: its next tokens are predicted; of a table say the format "
-            "(csv, tsv, jsonl)",
+            "'window' goes with columns, but a text has none: its next tokens are predicted; for a table set the "
+            "format (csv, tsv, jsonl)",
         ),
         (
             {"source": "a.txt", "augment": {"shift": 1}},
@@ -130,7 +130,7 @@ def test_a_text_is_told_by_its_name_or_format() -> None:
         (
             {"train": "a.txt", "test": {"inputs": "b.txt", "targets": "c.txt"}},
             (),
-            "{inputs, targets} goes with arrays; of a text name the file alone",
+            "{inputs, targets} goes with arrays; for a text name only the file",
         ),
         (
             {"source": "a.txt", "text": {"lines": True, "stride": 3}},

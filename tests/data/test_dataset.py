@@ -194,7 +194,7 @@ def test_load_split_needs_nothing_but_the_stored_transform(load: Load, folder: P
     np.save("x.npy", np.ones((3, 4)))
     with pytest.raises(DataError) as caught:
         load_split(FilePair(inputs="x.npy", targets=flowers), transform, dtype="float64", base=folder)
-    assert str(caught.value) == "x.npy has 3 rows, flowers.csv 30; they must have a row an example each"
+    assert str(caught.value) == "x.npy has 3 rows, flowers.csv 30; they must have one row per example"
 
 
 def test_rows_say_where_examples_are(load: Load, folder: Path, flowers: str) -> None:
@@ -282,12 +282,12 @@ def test_messages_about_other_splits(load: Load, folder: Path, flowers: str) -> 
         ("a,b,c,k\n1,2,r,x\n1,q,r,x\n", "test.csv:3: column 'b': expected a number, got 'q'"),
         (
             "a,b,c,k\n1,2,m,x\n",
-            "test.csv:2: column 'c': category 'm' is not one of those of the train split: b, g, r; "
+            "test.csv:2: column 'c': category 'm' is not in the train split, which has b, g, r; "
             "remove the row, or train without the column (data.exclude: [c])",
         ),
         (
             "a,b,c,k\n1,2,r,z\n",
-            "test.csv:2: column 'k': class 'z' is not one of those of the train split: x, y; "
+            "test.csv:2: column 'k': class 'z' is not in the train split, which has x, y; "
             "train with rows that have it, or remove this row",
         ),
         ("a,b,c,k\n1,2,r,\n", "test.csv:2: column 'k': the target is missing; fill it in or remove the row"),
@@ -307,7 +307,7 @@ def test_a_category_that_only_a_held_out_row_has(load: Load, folder: Path) -> No
         except DataError as error:
             messages.add(str(error))
     assert messages == {
-        "rare.csv:2: column 'c': category 'm' is not one of those of the train split: r; which rows are in the train "
+        "rare.csv:2: column 'c': category 'm' is not in the train split, which has r; which rows are in the train "
         "split depends on seed and data.split; remove the row, or train without the column (data.exclude: [c])"
     }
 
@@ -345,12 +345,12 @@ def test_measurements_and_names_are_no_classes(load: Load, folder: Path, column,
     (folder / "m.csv").write_text("a,n,t,x\n" + "".join(f"{i}.5,{i},name {i},{i}\n" for i in range(30)))
     with pytest.raises(SettingError) as caught:
         load("classes", source="m.csv", target=column, split={"stratify": stratify}, features=["x"])
-    number = "" if column == "t" else "; to predict a number use a loss for one, such as mean_squared_error"
+    number = "" if column == "t" else "; to predict a number use a loss for numbers, such as mean_squared_error"
     assert tuple((each.path, each.reason) for each in caught.value.problems) == (
         (
             ("data", "target"),
-            f"m.csv: column '{column}' has {found} in {30 if stratify else 21} rows, and the loss makes a class of "
-            f"each{number}; for classes name the column that has them",
+            f"m.csv: column '{column}' has {found} in {30 if stratify else 21} rows, and the loss treats each as a "
+            f"class{number}; for classes name their column",
         ),
     )
 

@@ -30,7 +30,7 @@ def pets(folder: Path) -> str:
 def test_a_folder_called_as_a_split_is_a_class_with_a_warning(load: Load, pets: str) -> None:
     draw("pets/val/0.png")
     expected = (
-        "pets/: the folder 'val' is taken for a class, as the others are; a split goes under a key of its own, such as "
+        "pets/: the folder 'val' is read as a class, as the others are; give a split a key of its own, such as "
         "data: {validation: pets/val}"
     )
     with pytest.warns(BpWarning) as warned:
@@ -43,7 +43,7 @@ def test_folders_that_differ_by_spaces_are_not_merged(load: Load, pets: str) -> 
     with pytest.raises(DataError) as refused:
         load("classes", source=pets, **PLAIN)
     assert str(refused.value) == (
-        "pets/: the folders 'cat' and 'cat ' differ only by spaces, which are no part of a class's name; rename one, "
+        "pets/: the folders 'cat' and 'cat ' differ only by spaces, which do not count in a class's name; rename one, "
         "or move its images"
     )
 

@@ -175,8 +175,7 @@ def test_the_folder_of_a_class_has_images(load: Load, pets: str) -> None:
     draw("pets/cow/2.gif", noise(0, 5, 4))
     Path("pets/zebra").mkdir()
     assert message(load, source=pets) == (
-        "pets/cow/: the folder of a class has no PNG or JPEG: there are only other files (2 .gif); the same is "
-        "true of zebra; "
+        "pets/cow/: the folder of a class has no PNG or JPEG: it has only other files (2 .gif); so does zebra; "
         "convert them, or remove the folder"
     )
 
@@ -228,7 +227,7 @@ def test_links_are_followed_but_not_in_circles(load: Load, pets: str) -> None:
     draw("elsewhere/7.png", noise(8, 5, 4))
     assert DataFile(Path("pets")).sha256() != before
     Path("pets/dog/again").symlink_to(Path("pets").resolve())
-    assert message(load, source=pets) == "pets/: is a link to a folder that it is in; remove it"
+    assert message(load, source=pets) == "pets/: is a link to a folder above it; remove it"
 
 
 @pytest.mark.parametrize("name", ["dog/9.png", "dog/pipe", "9.jpg"])
@@ -306,12 +305,12 @@ def test_messages(load: Load, pets: str) -> None:
     )
     Path("void").mkdir()
     assert message(load, source="void") == (
-        "void/: is a folder without images (.png, .jpg, .jpeg); name a file in it, or a folder that has a folder of "
+        "void/: has no images (.png, .jpg, .jpeg); name a file in it, or a folder that has a folder of "
         "images for each class"
     )
     draw("flat/a.png", noise(0, 2, 2))
     assert message(load, source="flat") == (
-        "flat/ has images and no folders of them, whose names would be their classes; move each image into the folder "
+        "flat/ has images but no folders, whose names would be their classes; move each image into the folder "
         "of its class, or set target: features to predict the images themselves"
     )
 
@@ -331,7 +330,7 @@ def test_a_row_is_named_by_its_file(load: Load, pets: str) -> None:
     with pytest.raises(DataError) as caught:
         load_split(Path("more"), transform, dtype="float64")
     assert str(caught.value) == (
-        "more/lion/0.png: class 'lion' is not one of those of the train split: cat, dog; train with rows that have it, "
+        "more/lion/0.png: class 'lion' is not in the train split, which has cat, dog; train with rows that have it, "
         "or remove this row"
     )
 

@@ -63,7 +63,7 @@ def test_text_that_comes_late(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
             '{"a": [1, 2]}',
             "data.jsonl:2: column 'a': expected a number, text, true, false or null, got [1, 2]",
         ),
-        ('{"a": 1, "a": 2}', "data.jsonl:2: key 'a' stands twice in this object"),
+        ('{"a": 1, "a": 2}', "data.jsonl:2: key 'a' occurs twice in this object"),
         (
             '{"a": "5"}',
             "data.jsonl:2: column 'a': expected a number, got '5' (1 of the column's 2 values are numbers); "
@@ -91,11 +91,11 @@ def test_messages(folder: Path, line: str, message: str) -> None:
 
 
 ARRAY = (
-    "is a JSON array, expected JSON lines: one object a line, without brackets around them and commas between; convert "
+    "is a JSON array, expected JSON lines: one object per line, without enclosing brackets and commas; convert "
     "it with `jq -c '.[]' old > new`"
 )
 SPREAD = (
-    "the object does not end in this line, expected JSON lines: one object a line; if it goes on in the next one, "
+    "the object does not end on this line, expected JSON lines: one object per line; if it continues on the next line, "
     "convert the file with `jq -c . old > new`"
 )
 
@@ -108,10 +108,10 @@ SPREAD = (
         (["[", '  {"x": 1}', "]"], ARRAY),
         (["{", '  "x": 1', "}"], SPREAD),
         (['{"x": 1,', '"y": 2}'], SPREAD),
-        (["[" * 50_000], "not one object: lists or objects are nested too deeply in it"),
-        (['{"x":' * 50_000], "not one object: lists or objects are nested too deeply in it"),
-        ([r'{"x": "\ud83d"}'], r"\ud83d is half a character; write both halves, or the character"),
-        ([r'{"\udc00": 1}'], r"\udc00 is half a character; write both halves, or the character"),
+        (["[" * 50_000], "lists or objects are nested too deeply"),
+        (['{"x":' * 50_000], "lists or objects are nested too deeply"),
+        ([r'{"x": "\ud83d"}'], r"\ud83d is half a character; write both halves or the character itself"),
+        ([r'{"\udc00": 1}'], r"\udc00 is half a character; write both halves or the character itself"),
     ],
 )
 def test_json_that_is_no_json_lines(folder: Path, lines: list[str], reason: str) -> None:
@@ -125,14 +125,14 @@ def test_both_halves_of_a_character(folder: Path) -> None:
 
 
 def test_a_number_that_python_does_not_read(folder: Path) -> None:
-    with pytest.raises(DataError, match=r":1: a number has more than 4,300 digits; write it as text, if it is a name$"):
+    with pytest.raises(DataError, match=r":1: a number has more than 4,300 digits; if it is a name, write it as text$"):
         read(folder, '{"id": 1' + "0" * 5000 + "}")
 
 
 def test_no_rows_and_no_such_key(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(folder, "")
-    assert str(caught.value) == "data.jsonl: there are no rows"
+    assert str(caught.value) == "data.jsonl: has no rows"
     with pytest.raises(DataError) as caught:
         read(folder, '{"a": 1, "b": 2}', columns=["c"])
     assert str(caught.value) == "data.jsonl: no column 'c'; its columns: a, b"

@@ -88,7 +88,7 @@ def test_a_message_about_a_class_does_not_contradict_itself(load: Load, folder: 
     with pytest.raises(DataError) as caught:
         load_split(Path(write("e.csv", ["007"])), data.transform, dtype="float64")
     assert str(caught.value) == (
-        "e.csv:2: column 'y': class '007' is not one of those of the train split: 7, 8; train with rows that have it, "
+        "e.csv:2: column 'y': class '007' is not in the train split, which has 7, 8; train with rows that have it, "
         "or remove this row"
     )
 

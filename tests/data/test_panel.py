@@ -82,7 +82,7 @@ def test_a_season_does_not_reach_into_another_series(load: Load, folder: Path) -
     with pytest.raises(SettingError) as caught:
         panel(load, "panel.csv", {**WINDOW, "season": 30})
     assert caught.value.problems[0].reason.startswith(
-        "a season of 30 rows is as long as the longest series of panel.csv or "
+        "a season of 30 rows is at least as long as the longest series of panel.csv"
     )
 
 
@@ -136,11 +136,11 @@ def test_other_data_and_predictions_are_put_in_order(load: Load, folder: Path) -
     inputs, numbers = load_inputs(source, stored, dtype="float64")
     assert [float(lines[number - 2].split(",")[2]) for number in numbers] == inputs[:, 0, 0].tolist()
     for chunk in (1, 2, 1000):
-        found = ordered_inputs(source, stored, dtype="float64", chunk_rows=chunk)
-        np.testing.assert_array_equal(np.concatenate(list(found.batches)), inputs)
-        ends = [f"{day},{shop},{int(v)}" for day, shop, v in zip(*found.labels.values(), inputs[:, -1, 0], strict=True)]
+        batches, labels = ordered_inputs(source, stored, dtype="float64", chunk_rows=chunk)
+        np.testing.assert_array_equal(np.concatenate(list(batches)), inputs)
+        ends = [f"{day},{shop},{int(v)}" for day, shop, v in zip(*labels.values(), inputs[:, -1, 0], strict=True)]
         assert set(ends) <= set(lines)
-        assert list(found.labels) == ["date", "shop"]
+        assert list(labels) == ["date", "shop"]
 
 
 def test_the_order_of_day_and_month_is_remembered(load: Load, folder: Path) -> None:
@@ -184,8 +184,8 @@ def test_short_series_are_counted(load: Load, folder: Path) -> None:
     [
         (
             ["2024-01-01,a,1", "2024-01-02,a,2", "2024-01-01,a,3"],
-            "panel.csv:4: column 'date': the time '2024-01-01' stands twice in group 'a', first on line 2; remove one "
-            "of the rows, or name one more column in data.window.group",
+            "panel.csv:4: column 'date': the time '2024-01-01' occurs twice in group 'a', first on line 2; remove one "
+            "of the rows, or add a column to data.window.group",
         ),
         (
             ["2024-01-01,a,1", "2024-01-02,,2"],
@@ -208,8 +208,8 @@ def test_a_panel_without_its_group(load: Load, folder: Path) -> None:
     with pytest.raises(DataError) as caught, pytest.warns(BpWarning, match="set data.window.group: shop$"):
         panel(load, source, {"length": 3, "time": "date"}, features=["v"])
     assert str(caught.value) == (
-        "panel.csv:32: column 'date': the time '2024-01-01' stands twice, first on line 2 (32 rows like it); where the "
-        "file has several series, name the column that tells them apart: data.window.group; else remove one of the rows"
+        "panel.csv:32: column 'date': the time '2024-01-01' occurs twice, first on line 2 (32 rows like it); if the "
+        "file has several series, name the column that separates them in data.window.group; else remove one of the rows"
     )
 
 
@@ -242,7 +242,7 @@ def test_a_file_that_runs_backwards(load: Load, folder: Path) -> None:
     )
     falls = (
         "panel.csv:3: column 'date': falls from row to row, 39 times (here '2024-02-08' after '2024-02-09'), and "
-        "windows take the file's order for that of time: set data.window.time: date; where the file has several "
+        "windows take the file's order as the order of time: set data.window.time: date; if the file has several "
         "series, name their column in data.window.group"
     )
     dropped = (
@@ -262,7 +262,7 @@ def test_series_one_after_the_other(load: Load, folder: Path) -> None:
         "panel.csv:32: column 'date': goes back in time, 2 times (here '2024-01-01' after '2024-01-30'), "
     )
     assert found[1] == (
-        "panel.csv:32: column 'shop': changes from 'north' to 'south' after 30 rows, and windows take all rows for "
+        "panel.csv:32: column 'shop': changes from 'north' to 'south' after 30 rows, and windows treat all rows as "
         "one series; if each value is a series of its own, set data.window.group: shop"
     )
     assert found[2] == (
@@ -278,7 +278,7 @@ def test_series_side_by_side(load: Load, folder: Path) -> None:
     lines = rows({"north": 20, "south": 20})
     source = write(folder, [line for pair in zip(lines[:20], lines[20:], strict=True) for line in pair])
     assert warned(load, source, {"length": 3})[0] == (
-        "panel.csv: column 'date': several rows have the same time, and 'shop' tells them apart: windows cross from "
+        "panel.csv: column 'date': several rows have the same time, and 'shop' distinguishes them: windows cross from "
         "one series to another; set data.window.time: date and data.window.group: shop"
     )
 
@@ -308,7 +308,7 @@ def test_rows_that_are_missing_between_others(load: Load, folder: Path) -> None:
     number = 2 + shuffled(lines).index("2024-01-07,north,1006")
     assert warned(load, source, WINDOW) == [
         f"panel.csv:{number}: column 'date': 2 of 56 steps in time are longer than the others (here from '2024-01-04' "
-        "to '2024-01-07'), and windows take all for equal; add the rows that are missing"
+        "to '2024-01-07'), but windows treat all steps as equal; add the missing rows"
     ]
 
 

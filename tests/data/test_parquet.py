@@ -153,7 +153,7 @@ def test_messages(folder: Path) -> None:
         "data.categories: [x]"
     )
     assert message(write({"x": [1]}), columns=["y"]) == "t.parquet: no column 'y'; its columns: x"
-    assert message(write({"x": pa.array([], pa.int64())})) == "t.parquet: there are no rows under the header"
+    assert message(write({"x": pa.array([], pa.int64())})) == "t.parquet: has no rows under the header"
     Path("cut.parquet").write_bytes(Path(write({"x": list(range(1000))})).read_bytes()[:-10])
     assert message("cut.parquet").startswith("cut.parquet: the file is damaged, or of another format (")
     assert message("cut.parquet").endswith("); fetch or save it again")

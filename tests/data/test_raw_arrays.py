@@ -35,17 +35,17 @@ def message(name: str, content: bytes) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("(4, 2)", "(4, 2(", "not a sound .npy file: its header is \"{'descr': '<f8', 'fortran_order': False, 'shape'"),
-        ("(4, 2)", "(4, -2)", "not a sound .npy file"),
-        ("(4, 2)", "[4, 2]", "not a sound .npy file"),
-        ("(4, 2)", "(4.0, 2)", "not a sound .npy file"),
-        ("(4, 2)", "(True, 2)", "not a sound .npy file"),
-        ("False", "0", "not a sound .npy file"),
-        ("<f8", "<f9", "not a sound .npy file"),
-        ("'<f8'", "[('a', '<f8', (1, -1))]", "not a sound .npy file"),
-        ("'<f8'", "(" * 300, "not a sound .npy file"),
-        ("'shape'", "'form'", "not a sound .npy file"),
-        ("<f8", "|O", "holds pickled objects: Python objects can run code"),
+        ("(4, 2)", "(4, 2(", "a damaged .npy file: its header is \"{'descr': '<f8', 'fortran_order': False, 'shape'"),
+        ("(4, 2)", "(4, -2)", "a damaged .npy file"),
+        ("(4, 2)", "[4, 2]", "a damaged .npy file"),
+        ("(4, 2)", "(4.0, 2)", "a damaged .npy file"),
+        ("(4, 2)", "(True, 2)", "a damaged .npy file"),
+        ("False", "0", "a damaged .npy file"),
+        ("<f8", "<f9", "a damaged .npy file"),
+        ("'<f8'", "[('a', '<f8', (1, -1))]", "a damaged .npy file"),
+        ("'<f8'", "(" * 300, "a damaged .npy file"),
+        ("'shape'", "'form'", "a damaged .npy file"),
+        ("<f8", "|O", "holds pickled objects: reading Python objects can run code"),
         ("(4, 2)", "(4, 3)", "the file is cut off; fetch or save it again"),
         ("(4, 2)", "(1000000000000, 2)", "an array of the shape [1000000000000, 2] takes 14.5 TiB, and this "),
         ("(4, 2)", f"({10**30}, 2)", f"an array of the shape [{10**30}, 2] takes more than 10,000 YiB, and"),
@@ -63,7 +63,7 @@ def test_a_header_that_is_cut_off_or_of_another_version(folder: Path) -> None:
     for size in (9, 10, 40):
         assert message("a.npy", whole[:size]) == "a.npy: the file is cut off; fetch or save it again"
     assert message("a.npy", npy(HEADER, version=b"\x04\x00")) == (
-        "a.npy: not a sound .npy file: its first bytes are 93 4e 55 4d 50 59 04 00"
+        "a.npy: a damaged .npy file: its first bytes are 93 4e 55 4d 50 59 04 00"
     )
     assert (
         message("a.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}") == "a.npy: the file is cut off; fetch or save it again"
@@ -95,7 +95,7 @@ def test_text_that_has_no_characters(folder: Path) -> None:
         saved = Path("a.npy").read_bytes()
         for content in (saved, saved.replace(b"<U2", b">U2").replace(raw.tobytes(), raw.byteswap().tobytes())):
             assert message("a.npy", content) == (
-                "a.npy: row 1 (from 0): its text has something that is no character; save it again"
+                "a.npy: row 1 (from 0): its text has an invalid character; save it again"
             )
     np.savez("a.npz", x=np.array([b"ab", b"caf\xe9"]))
     assert message("a.npz", Path("a.npz").read_bytes()) == (
@@ -124,7 +124,7 @@ def changed(content: bytearray, central: int, local: int, value: int) -> bytes:
 def test_archives(folder: Path) -> None:
     whole = npy(HEADER)
     assert message("a.npz", changed(archive(whole), 10, 8, 99)) == (
-        "a.npz: array 'x': is packed in a way that cannot be unpacked (That compression method is not supported); "
+        "a.npz: array 'x': is compressed in a way that cannot be read (That compression method is not supported); "
         "save it with np.savez"
     )
     assert message("a.npz", changed(archive(whole), 8, 6, 1)) == (
@@ -134,16 +134,16 @@ def test_archives(folder: Path) -> None:
         "a.npz: array 'x': has 64 bytes of values, expected 16,000,000,000,000 by its header; fetch the file again"
     )
     assert message("a.npz", archive(b"hello")) == (
-        "a.npz: array 'x': not a sound .npy file: its first bytes are 68 65 6c 6c 6f"
+        "a.npz: array 'x': a damaged .npy file: its first bytes are 68 65 6c 6c 6f"
     )
     damaged = archive(whole)
     damaged[damaged.find(b"<f8") + 40] ^= 1
-    assert message("a.npz", damaged) == "a.npz: array 'x': not a sound .npz file: Bad CRC-32 for file 'x.npy'"
+    assert message("a.npz", damaged) == "a.npz: array 'x': a damaged .npz file: Bad CRC-32 for file 'x.npy'"
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made, pytest.warns(UserWarning, match="Duplicate name"):
         for _ in range(2):
             made.writestr("x.npy", whole)
-    assert message("a.npz", out.getvalue()) == "a.npz: two of its arrays have one name; save it again"
+    assert message("a.npz", out.getvalue()) == "a.npz: two of its arrays have the same name; save it again"
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -168,11 +168,11 @@ def test_packed_idx_asks_for_more_than_there_is(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("a\0b.csv", "a\\0b.csv: is no path of a file: it has a NUL character"),
+        ("a\0b.csv", "a\\0b.csv: is not a path of a file: it has a NUL character"),
         ("x" * 300 + ".npy", "x" * 300 + ".npy: cannot be read: File name too long"),
         ("y/" * 3000 + "a.png", "y/" * 3000 + "a.png: cannot be read: File name too long"),
         ("circle.csv", "circle.csv: cannot be read: Too many levels of symbolic links"),
-        ("file.txt/a.csv", "file.txt/a.csv: no such file; there is no folder 'file.txt' either"),
+        ("file.txt/a.csv", "file.txt/a.csv: no such file; the folder 'file.txt' does not exist either"),
     ],
 )
 def test_paths_that_the_system_refuses(folder: Path, path: str, reason: str) -> None:

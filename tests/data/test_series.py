@@ -142,8 +142,8 @@ def test_a_season_as_long_as_the_data(load: Load, sales: str) -> None:
     with pytest.raises(SettingError) as caught:
         series(load, sales, {"length": 2, "season": 40})
     reason = (
-        "a season of 40 rows is as long as sales.csv or longer, which has 40: no row is a season after another; "
-        "leave it out"
+        "a season of 40 rows is at least as long as sales.csv, which has 40: no two rows are a season apart; leave it "
+        "out"
     )
     assert tuple((each.path, each.reason) for each in caught.value.problems) == (
         (("data", "window", "season"), reason),

@@ -121,7 +121,7 @@ def test_memory_is_bounded_by_the_chunk(transform: Transform) -> None:
         (
             "a,b,c\n1,2,r\n1,2,m\n",
             {},
-            "standard input:3: column 'c': category 'm' is not one of those of the train split: b, g, r; "
+            "standard input:3: column 'c': category 'm' is not in the train split, which has b, g, r; "
             "remove the row, or train without the column (data.exclude: [c])",
         ),
         ("a,b,c\n1,2,r\n1,x,r\n", {"chunk_rows": 1}, "standard input:3: column 'b': expected a number, got 'x'"),
@@ -132,7 +132,7 @@ def test_memory_is_bounded_by_the_chunk(transform: Transform) -> None:
             "standard input:3: column 'b': the value is missing; fill it in, or train with data.transform.missing: "
             "mean, median or most_frequent",
         ),
-        ("a,b,c\n1,2\n", {}, "standard input:2: 2 fields, expected 3 as in the header; nothing for column 'c'"),
+        ("a,b,c\n1,2\n", {}, "standard input:2: 2 fields, expected 3 as in the header; column 'c' has no value"),
         (
             '{"a": 1, "b": "2", "c": "r"}',
             {"format": "jsonl"},

@@ -117,17 +117,17 @@ def test_json_round_trip(cells: list) -> None:
         (
             table_of(k=["x", "x"]),
             "classes",
-            "data.csv: column 'k': the train split has one class only, 'x'; at least two are needed",
+            "data.csv: column 'k': the train split has only one class, 'x'; at least two are needed",
         ),
         (
             table_of(k=[1, 1]),
             "binary",
-            "data.csv: column 'k': the train split has one class only, 1; at least two are needed",
+            "data.csv: column 'k': the train split has only one class, 1; at least two are needed",
         ),
         (
             table_of(k=["x", "x"], j=[0, 1]),
             "binary",
-            "data.csv: column 'k': the train split has one class only, 'x'; at least two are needed",
+            "data.csv: column 'k': the train split has only one class, 'x'; at least two are needed",
         ),
         (
             table_of(k=["x", None, "y"]),
@@ -162,7 +162,8 @@ def test_json_round_trip(cells: list) -> None:
         (
             table_of("y.npz", y=np.eye(3)),
             "classes",
-            "y.npz: array 'y': has shape [3, 3], expected one label a row: [3] (of one-hot rows, save argmax(axis=1))",
+            "y.npz: array 'y': has shape [3, 3], expected one label per row: [3] (of one-hot rows, save "
+            "argmax(axis=1))",
         ),
         (
             table_of(k=[1, 2]),
@@ -193,13 +194,13 @@ def test_a_class_that_train_does_not_have() -> None:
     with pytest.raises(DataError) as caught:
         encode(target, table_of("test.csv", k=["x", "z"]))
     assert str(caught.value) == (
-        "test.csv:3: column 'k': class 'z' is not one of those of the train split: x, y; "
+        "test.csv:3: column 'k': class 'z' is not in the train split, which has x, y; "
         "train with rows that have it, or remove this row"
     )
     target = fit(table_of("y.npz", y=np.array([0, 1, 2])), "classes")
     with pytest.raises(DataError) as caught:
         encode(target, table_of("test.npz", y=np.array([0, 9])))
     assert str(caught.value) == (
-        "test.npz: array 'y', row 1 (from 0): class 9 is not one of those of the train split: 0, 1, 2; "
+        "test.npz: array 'y', row 1 (from 0): class 9 is not in the train split, which has 0, 1, 2; "
         "train with rows that have it, or remove this row"
     )

@@ -134,7 +134,7 @@ def test_messages(load: Load, text: str, folder: Path) -> None:
             load("tokens", **keys)
         return str(caught.value)
 
-    assert message(source="empty.txt") == "empty.txt: there is nothing in it but white space"
+    assert message(source="empty.txt") == "empty.txt: it has only white space"
     assert message(source="latin.txt") == (
         "latin.txt:2: not UTF-8 text (byte 0xe9 at character 2); convert the file, for example with "
         "`iconv -f latin1 -t utf-8 old > new`"
@@ -162,7 +162,7 @@ def test_messages(load: Load, text: str, folder: Path) -> None:
             "tokens",
             {"tokens": None},
             ("model", "layers"),
-            "the network computes with its inputs, and t.txt has 27 different tokens; begin with an embedding that has "
+            "the network computes with its inputs, and t.txt has 27 different tokens; begin with an embedding with "
             "tokens: 27",
         ),
         ("classes", {}, ("loss",), "the targets of a text are the tokens that come next; use loss: next_token"),
@@ -184,7 +184,7 @@ def test_messages_about_other_files(load: Load, text: str, flowers: str, folder:
     columns = load("classes", source=flowers, target="k", features=["a", "b"]).transform
     with pytest.raises(DataError) as caught:
         load_split(Path(text), columns, dtype="float32")
-    assert str(caught.value) == "t.txt: is a text, expected rows; name a table, or say its format (csv, tsv, jsonl)"
+    assert str(caught.value) == "t.txt: is a text, expected rows; name a table, or set its format (csv, tsv, jsonl)"
 
 
 def test_the_plays_of_shakespeare() -> None:

@@ -75,7 +75,7 @@ def test_the_order_of_day_and_month_is_that_of_the_whole_column() -> None:
     with pytest.raises(DataError) as caught:
         Times.of(["01/02/2024", "03/04/2024"], place)
     assert str(caught.value) == (
-        "x.csv: column 'd': '01/02/2024' may begin with the day or with the month, and no other date tells; write "
+        "x.csv: column 'd': '01/02/2024' may begin with the day or with the month, and no other date decides it; write "
         "dates as 2024-01-31 (or 31.01.2024)"
     )
     with pytest.raises(DataError) as caught:
@@ -104,12 +104,12 @@ def test_the_order_of_day_and_month_is_that_of_the_whole_column() -> None:
         ),
         (
             ["2024-01-01", "2024-01-02", "20240103"],
-            "x.csv:4: column 'd': '20240103' is spelled in another way than '2024-01-01': 1 of 3 rows have a number, "
+            "x.csv:4: column 'd': '20240103' is spelled differently from '2024-01-01': 1 of 3 rows have a number, "
             "not a date with the year first; write all times alike, best as 2024-01-31 or 2024-01-31 14:30",
         ),
         (
             ["2024-01-01 10:00", "2024-01-01 10:00Z", "2024-01-01 11:00"],
-            "x.csv:3: column 'd': '2024-01-01 10:00Z' is spelled in another way than '2024-01-01 10:00': 1 of 3 rows "
+            "x.csv:3: column 'd': '2024-01-01 10:00Z' is spelled differently from '2024-01-01 10:00': 1 of 3 rows "
             "have a date with the year first and a time zone, not a date with the year first; write all times alike, "
             "best as 2024-01-31 or 2024-01-31 14:30",
         ),

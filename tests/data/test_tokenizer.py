@@ -62,7 +62,7 @@ def test_it_survives_json() -> None:
 def test_a_text_of_nothing_but_rare_tokens() -> None:
     with pytest.raises(SettingError) as caught:
         fitted("a b a a", tokens="word", minimum_count=3)
-    reason = "no word is there 3 times: the most frequent, ' a', is there 2 times; set 2 or less"
+    reason = "no word occurs 3 times: the most frequent, ' a', occurs 2 times; set 2 or less"
     assert tuple((each.path, each.reason) for each in caught.value.problems) == (
         (("data", "text", "minimum_count"), reason),
     )
@@ -75,20 +75,20 @@ def test_a_text_of_nothing_but_rare_tokens() -> None:
             "character",
             "ab\nbé",
             "new.txt:2:2: character 'é' is not one of the 3 characters that the network was trained on; remove it, or "
-            "train with data.text.minimum_count: 2, which makes <unknown> of such ones",
+            "train with data.text.minimum_count: 2, which maps rare ones to <unknown>",
         ),
         (
             "word",
             "a\nb a c",
             "new.txt:2:4: word ' c' is not one of the 5 words that the network was trained on; remove it, or "
-            "train with data.text.minimum_count: 2, which makes <unknown> of such ones",
+            "train with data.text.minimum_count: 2, which maps rare ones to <unknown>",
         ),
         (
             "word",
             "a b ",
             "new.txt:1:4: word ' ' (a word has the space before it; this one has none) is not one of the 5 words that "
-            "the network was trained on; remove it, or train with data.text.minimum_count: 2, which makes <unknown> of "
-            "such ones",
+            "the network was trained on; remove it, or train with data.text.minimum_count: 2, which maps rare ones to "
+            "<unknown>",
         ),
     ],
 )

@@ -201,7 +201,7 @@ MISSING = "the value is missing; fill it in, or train with data.transform.missin
         (
             table_of(x=[1.0, 2.0], c=text_column("a", "b")),
             {"input_shape": (2,)},
-            "[2] has 2 values, but an example of data.csv has 3 (2 columns; one value for each category of c)",
+            "[2] has 2 values, but an example of data.csv has 3 (2 columns; one value per category of c)",
         ),
     ],
 )
@@ -216,7 +216,7 @@ def test_messages(table: Table, keys: dict, message: str) -> None:
     [
         (
             table_of(x=[1.0, 2.0], c=text_column("a", "Q")),
-            "data.csv:3: column 'c': category 'Q' is not one of those of the train split: a, b; "
+            "data.csv:3: column 'c': category 'Q' is not in the train split, which has a, b; "
             "remove the row, or train without the column (data.exclude: [c])",
         ),
         (table_of(x=[1.0], c=[2.0]), "data.csv: column 'c': expected categories (a, b), got numbers"),

@@ -69,8 +69,8 @@ def test_keys_of_their_own_are_no_columns(folder: Path) -> None:
 
     start = time.process_time()
     assert read() == (
-        "k.jsonl: its first 2,676 rows have 2,678 different keys, and a row has 3; keys are columns, which the rows "
-        "share: name those to use in data.features"
+        "k.jsonl: its first 2,676 rows have 2,678 different keys, and a row has 3; keys are columns, which rows "
+        "should share: name those to use in data.features"
     )
     assert time.process_time() - start < 2
     table = read_table(DataFile(Path("k.jsonl")), Selection(["a", "y", "k7"]))

@@ -1,1 +1,1 @@
-"""The formats of data files, one file a format; the folder is the list."""
+"""The formats of data files, one file for each format or pair of related formats."""

@@ -1,4 +1,4 @@
-"""Comma-separated values."""
+"""Comma-separated and tab-separated values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backprop_cli.errors import DataError, listing
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
 _OTHER = (
-    "bp reads commas (csv) and tabs (tsv); save it again with one of them; data.numbers says how numbers are spelled"
+    "bp reads commas (csv) and tabs (tsv); save it again with one of them; data.numbers sets the spelling of numbers"
 )
 _WAYS_OUT = {
     "\t": "Then its format is tsv: set data.format, or --input-format of predict, or name the file .tsv",
@@ -33,12 +33,13 @@ _NUMERIC = b"0123456789+-.eEnaNA \n"
 class Csv(TableFormat):
     """Comma-separated values, UTF-8, with a header line.
 
-    Fields may be quoted with ``"`` and then hold commas and newlines. A column is numeric when all its values are
-    numbers, and holds categories when less than half are, or when whole numbers have leading zeros (007); anything
-    between is refused as a mistake, as are numbers in another spelling than `data.numbers`. Empty, NA, NaN, null and
-    None are missing values unless `data.missing_values` says otherwise. Blank lines are skipped; in a file of one
-    column, where a blank line is an empty cell, only those at its end. Spaces around a value do not count.
-    Files: ``.csv``, ``.csv.gz``.
+    Fields may be quoted with ``"`` and then hold commas and newlines. A column is numeric if all its values are
+    numbers. It holds categories if less than half are, or if whole numbers have leading zeros (007). Anything between
+    is refused as a mistake, as are numbers in another spelling than `data.numbers`.
+
+    Empty, NA, NaN, null and None are missing values unless `data.missing_values` says otherwise. Blank lines are
+    skipped; in a file of one column a blank line is an empty cell, except at the end. Spaces around a value do not
+    count. Files: ``.csv``, ``.csv.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)
@@ -47,7 +48,7 @@ class Csv(TableFormat):
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
     ) -> Generator[Chunk, None, None]:
-        """Chunks of plain numbers come as arrays from NumPy's parser, others as cells: the same values either way."""
+        """Chunks of plain numbers are arrays from NumPy's parser, others are cells; the values are equal either way."""
         lines = _Lines(stream, name)
         _refuse_first_line(lines)
         header = self._header(lines)
@@ -100,7 +101,7 @@ class Csv(TableFormat):
         return header
 
     def _refuse_other_delimiters(self, header: Sequence[str], wanted: Container[str] | None, where: str) -> None:
-        """A header that is one name with a delimiter in it, and not the name of a column that is asked for."""
+        """Refuse a header that is one name with a delimiter in it, unless it is a wanted column."""
         if len(header) > 1 or (wanted is not None and header[0] in wanted):
             return
         found = next((mark for mark in _DELIMITERS if mark != self.delimiter and mark in header[0]), None)
@@ -109,9 +110,9 @@ class Csv(TableFormat):
             raise DataError(f"{head} {_WAYS_OUT.get(found, _OTHER)}")
 
     def _numbers(self, block: list[bytes], width: int, wanted: Sequence[int]) -> NDArray[np.float64] | None:
-        """The wanted columns of lines that are all plain numbers, float64 (rows, wanted); None where they are not.
+        """The wanted columns of lines that are all plain numbers, float64 (rows, wanted); None if they are not.
 
-        Only characters whose meaning NumPy's parser and ``float`` agree on get this far.
+        It accepts only characters that NumPy's parser and ``float`` read alike.
         """
         data = b"".join(block)
         if b"\r" in data:
@@ -134,7 +135,7 @@ class Csv(TableFormat):
         behind = len(header) - position
         if behind == 1:
             ends = [line.rsplit(comma, 1)[-1] for line in block]
-            # Without a line feed an empty cell at the end of the file would be none.
+            # Without a line feed an empty cell at the end of the file would get lost.
             return b"".join([*ends, b"" if ends[-1].endswith(b"\n") else b"\n"]).decode("ascii").splitlines()
         if behind <= position:
             fields = [line.rsplit(comma, behind)[-behind] for line in block]
@@ -196,7 +197,7 @@ class Csv(TableFormat):
 
 @FORMATS.register
 class Tsv(Csv):
-    """Tab-separated values, UTF-8, with a header line; the rest is as in csv.
+    """Tab-separated values, UTF-8, with a header line; otherwise like csv.
 
     Files: ``.tsv``, ``.tab``, also with ``.gz``.
     """
@@ -214,8 +215,8 @@ class _Lines:
     def __init__(self, stream: BinaryIO, name: str):
         self.name, self.number = name, 0
         self.blank: list[int] = []
-        self.is_at_blank = False  # whether the last line that was read as text is blank
-        self._size, self._first = 0, 1  # bytes of the record so far, and its first line
+        self.is_at_blank = False  # whether the last line read as text is blank
+        self._size, self._first = 0, 1  # bytes of the record so far; its first line
         self._stream, self._back = lines_of(stream, name), deque[bytes]()
 
     def __iter__(self) -> _Lines:
@@ -231,7 +232,7 @@ class _Lines:
         return text_of(raw, self.name, self.number)
 
     def begin_record(self) -> int:
-        """The number of the next line, which begins a record: as long as all its lines are."""
+        """Begin a record of one or more lines; the number of its first line."""
         self._size, self._first = 0, self.number + 1
         return self._first
 
@@ -241,7 +242,7 @@ class _Lines:
         return block
 
     def take_blank(self) -> list[int]:
-        """The numbers of the blank lines, which are cells after all."""
+        """Take the numbers of the blank lines, which are cells after all."""
         taken, self.blank = self.blank, []
         return taken
 
@@ -284,9 +285,9 @@ def _spell_missing(data: bytes, comma: bytes) -> bytes:
 def _ragged(where: str, row: list[str], header: list[str]) -> str:
     count = f"{len(row)} field{'' if len(row) == 1 else 's'}"
     if len(row) > len(header):
-        hint = f"the first one too many is {show(row[len(header)])}; a value with a comma must be quoted"
+        hint = f"the first extra field is {show(row[len(header)])}; a value with a comma must be quoted"
     else:
-        hint = f"nothing for column '{header[len(row)]}'"
+        hint = f"column '{header[len(row)]}' has no value"
     return f"{where}: {count}, expected {len(header)} as in the header; {hint}"
 
 
@@ -297,9 +298,7 @@ def _malformed(name: str, start: int, line: int, reason: str) -> str:
         limit = csv.field_size_limit()
         return f"{name}:{start}: a field in this row has more than {limit:,} characters; is its quote closed?"
     if "new-line character" in reason:
-        return (
-            f"{name}:{line}: a carriage return that ends no line; end lines with a newline (tr '\\r' '\\n' < old > new)"
-        )
+        return f"{name}:{line}: a carriage return in a line; end lines with a newline (tr '\\r' '\\n' < old > new)"
     if "expected after" in reason:
         return f"{name}:{line}: text after a closing quote; write a quote inside a quoted field as '\"\"'"
     return f"{name}:{line}: not well formed: {reason}"

@@ -20,9 +20,9 @@ _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: "
 class Idx(ArrayFormat):
     """One array as in the MNIST files (``train-images-idx3-ubyte``), packed with gzip or not; memory-mapped if not.
 
-    Layout (LeCun & Cortes, "The MNIST database"): two zero bytes, a type byte, the number of axes, each axis' length as
-    a big-endian 32-bit integer, then the values, big-endian, the last axis fastest.
-    Files: ``.idx``, ``-idx3-ubyte`` and the like, also with ``.gz``.
+    Layout (LeCun & Cortes, "The MNIST database"): two zero bytes, a type byte, the number of axes, the length of each
+    axis as a big-endian 32-bit integer, then the values, big-endian, the last axis fastest. Files: ``.idx``,
+    ``-idx3-ubyte`` and the like, also with ``.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".idx",)
@@ -33,7 +33,7 @@ class Idx(ArrayFormat):
         return super().matches(name) or re.search(r"[-.]idx\d-[a-z]+$", name) is not None
 
     def arrays(self, file: DataFile) -> dict[str, Array]:
-        """The array under the name ``""``. One buffer holds it: a packed file is unpacked straight into it."""
+        """The array under the name ``""``. A packed file is unpacked straight into its buffer."""
         with file.open() as stream:
             header = _header(stream, file.name)
             header.check(file.name)
@@ -48,7 +48,6 @@ class Idx(ArrayFormat):
             return {"": mapped(file.path, header, offset, size, file.name)}
 
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
-        """From the header alone."""
         with file.open() as stream:
             return {"": _header(stream, file.name).shape}
 

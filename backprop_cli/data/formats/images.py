@@ -22,18 +22,18 @@ IMAGE, CLASS = "image", "class"
 
 @FORMATS.register
 class Images(ArrayFormat):
-    """PNG and JPEG images, with a folder a class: arrays `image`, 8 bits a channel, channels first, and `class`.
+    """PNG and JPEG images, with a folder for each class: arrays `image`, 8 bits a channel, channels first, and `class`.
 
-    A folder without folders has no classes, and one image may stand for such a folder: to predict from. Images are
-    sorted by path; hidden ones are left out, and other files with a warning. All are of one size, and all gray or all
-    in colour, unless ``data.image`` says what to make of them; transparency is dropped. Needs the extra [images].
-    Files: a folder, ``.png``, ``.jpg``, ``.jpeg``.
+    A folder without folders has no classes. A single image can stand for such a folder, to predict from. Images are
+    sorted by path; hidden ones are left out, and other files with a warning. All must have one size, and be all gray or
+    all in colour, unless ``data.image`` converts them; transparency is dropped. Needs the extra [images]. Files: a
+    folder, ``.png``, ``.jpg``, ``.jpeg``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     default_target: ClassVar[str | None] = CLASS
     no_target: ClassVar[str] = (
-        "has images and no folders of them, whose names would be their classes; move each image into the folder of its "
+        "has images but no folders, whose names would be their classes; move each image into the folder of its "
         "class, or set target: features to predict the images themselves"
     )
     reads_images: ClassVar[bool] = True
@@ -43,17 +43,15 @@ class Images(ArrayFormat):
 
     @classmethod
     def matches(cls, name: str) -> bool:
-        """Also a folder."""
         return name.endswith("/") or super().matches(name)
 
     def configured(self, image: ImageSettings | None) -> Images:
-        """As ``data.image`` says."""
         return Images(image)
 
     def arrays(self, file: DataFile) -> dict[str, Array]:
-        """``image`` uint8 (images, channels, height, width), and ``class`` (images,) where there are folders.
+        """``image`` uint8 (images, channels, height, width), and ``class`` (images,) if the folder has folders.
 
-        Warns of files that are no images. Raises: DataError for folders that are no classes, or have no images.
+        Warns of files that are not images. Raises: DataError for folders that are not classes, or have no images.
         """
         found = ImageFolder(file)
         found.check_classes()
@@ -62,7 +60,7 @@ class Images(ArrayFormat):
         return self._read(file, found.images, kind_of(found.images[0], self.settings))
 
     def pieces(self, file: DataFile, rows: int) -> Iterator[dict[str, Array]]:
-        """The same, so many images at a time, of whatever folders."""
+        """The arrays of ``rows`` images at a time, from any folders."""
         found = ImageFolder(file)
         found.warn_of_others()
         kind = kind_of(found.images[0], self.settings)
@@ -70,14 +68,13 @@ class Images(ArrayFormat):
             yield self._read(file, found.images[start : start + rows], kind)
 
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
-        """From the names of the files and the first one's header."""
         paths = ImageFolder(file).images
         mode, size = kind_of(paths[0], self.settings)
         found: dict[str, tuple[int, ...]] = {IMAGE: (len(paths), CHANNELS[mode], *size)}
         return found if classes_of(file, paths) is None else {**found, CLASS: (len(paths),)}
 
     def names(self, file: DataFile) -> list[str]:
-        """Paths below the folder."""
+        """The paths below the folder."""
         return [printable("/".join(parts_of(file, path))) for path in ImageFolder(file).images]
 
     def _read(self, file: DataFile, paths: Sequence[Path], kind: Kind) -> dict[str, Array]:

@@ -17,11 +17,11 @@ from backprop_cli.errors import DataError
 
 @FORMATS.register
 class Jsonl(TableFormat):
-    """JSON lines, UTF-8: one object a line, whose values are numbers, texts, true, false or null.
+    """JSON lines, UTF-8: each line is an object whose values are numbers, texts, true, false or null.
 
-    Text is a category even where it spells a number; true and false are 1 and 0 as inputs. null, a key that a row
-    lacks, and the texts of `data.missing_values`, if it is set, are missing values. Blank lines are skipped.
-    Files: ``.jsonl``, ``.ndjson``, also with ``.gz``.
+    Text is a category even if it spells a number; true and false are 1 and 0 as inputs. Missing values are null, keys
+    that a row lacks, and the texts of `data.missing_values`, if it is set. Blank lines are skipped. Files: ``.jsonl``,
+    ``.ndjson``, also with ``.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
@@ -30,7 +30,7 @@ class Jsonl(TableFormat):
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
     ) -> Generator[Chunk, None, None]:
-        """The columns of a chunk are the keys that its rows have, in order of appearance."""
+        """A chunk has the keys of its rows as columns, in order of appearance."""
         found = _Rows(name, columns, rows)
         for number, raw in enumerate(lines_of(stream, name), 1):
             if not raw.strip():
@@ -63,11 +63,11 @@ class _Rows:
 
     @property
     def is_full(self) -> bool:
-        """Whether the chunk has enough rows, or enough cells with those that its rows lack."""
+        """Whether the chunk has enough rows, or enough cells, counting those that its rows lack."""
         return len(self.lines) >= min(self._most, rows_per_chunk(len(self._keys)))
 
     def chunk(self) -> Chunk:
-        """The rows since the last one. Raises: DataError if most rows have keys of their own, not columns."""
+        """The rows since the last chunk. Raises: DataError if most rows have their own keys, not columns."""
         wanted = [key for key in self._keys if self.columns is None or key in self.columns]
         self._known.update(wanted)
         self._count += len(self.lines)
@@ -76,7 +76,7 @@ class _Rows:
         if table > _LARGE and self._cells < _FILLED * table:
             raise DataError(
                 f"{self.name}: its first {self._count:,} rows have {len(self._known):,} different keys, and a row has "
-                f"{self._cells / self._count:.3g}; keys are columns, which the rows share: name those to use in "
+                f"{self._cells / self._count:.3g}; keys are columns, which rows should share: name those to use in "
                 "data.features"
             )
         columns: dict[str, Any] = dict.fromkeys(self._keys, ())
@@ -88,7 +88,7 @@ class _Rows:
 
 _LARGE = 5_000_000
 _FILLED = 0.01
-"""A table with more than ``_LARGE`` cells and a smaller share of filled ones is refused."""
+"""Least share of filled cells in a table with more than ``_LARGE`` cells."""
 
 
 def _object(text: str, where: str) -> dict[str, Any]:
@@ -101,13 +101,13 @@ def _object(text: str, where: str) -> dict[str, Any]:
             raise DataError(f"{where}: {_GOES_ON}") from error
         raise DataError(f"{where}: character {error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
-        raise DataError(f"{where}: not one object: lists or objects are nested too deeply in it") from error
+        raise DataError(f"{where}: lists or objects are nested too deeply") from error
     except _RepeatedKeyError as error:
         raise DataError(f"{where}: {error}") from error
     except ValueError as error:
         most = sys.get_int_max_str_digits()
         raise DataError(
-            f"{where}: a number has more than {most:,} digits; write it as text, if it is a name"
+            f"{where}: a number has more than {most:,} digits; if it is a name, write it as text"
         ) from error
     if isinstance(row, list) and row and isinstance(row[0], dict):
         raise DataError(f"{where}: {_ARRAY}")
@@ -122,26 +122,28 @@ def _object(text: str, where: str) -> dict[str, Any]:
 
 
 _ARRAY = (
-    "is a JSON array, expected JSON lines: one object a line, without brackets around them and commas between; "
+    "is a JSON array, expected JSON lines: one object per line, without enclosing brackets and commas; "
     "convert it with `jq -c '.[]' old > new`"
 )
 
 
 _GOES_ON = (
-    "the object does not end in this line, expected JSON lines: one object a line; if it goes on in the next one, "
+    "the object does not end on this line, expected JSON lines: one object per line; if it continues on the next line, "
     "convert the file with `jq -c . old > new`"
 )
 
 
 def _refuse_halves(row: Any, where: str) -> None:
-    """Refuse halves of surrogate pairs, which are no characters. Raises: DataError."""
+    """Refuse halves of surrogate pairs, which are not characters. Raises: DataError."""
     texts = [each for pair in row.items() for each in pair if isinstance(each, str)] if isinstance(row, dict) else []
     for text in texts:
         try:
             text.encode()
         except UnicodeEncodeError as error:
             half = f"\\u{ord(text[error.start]):04x}"
-            raise DataError(f"{where}: {half} is half a character; write both halves, or the character") from error
+            raise DataError(
+                f"{where}: {half} is half a character; write both halves or the character itself"
+            ) from error
 
 
 class _RepeatedKeyError(Exception):
@@ -152,5 +154,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
         (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise _RepeatedKeyError(f"key '{key}' stands twice in this object")
+        raise _RepeatedKeyError(f"key '{key}' occurs twice in this object")
     return row

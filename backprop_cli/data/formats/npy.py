@@ -1,4 +1,4 @@
-"""NumPy's ``.npy`` files: the header, checks of sizes before anything is allocated, and the values."""
+"""NumPy's ``.npy`` files: the header, checks of sizes before allocation, and the values."""
 
 from __future__ import annotations
 
@@ -25,10 +25,7 @@ _VERSIONS = {b"\1\0": ("<H", "latin1"), b"\2\0": ("<I", "latin1"), b"\3\0": ("<I
 _LONGEST = 10_000  # characters of a header, as in NumPy
 _MOST_AXES = 32
 _PIECE = 1 << 20
-PICKLED = (
-    "Python objects can run code when they are read, so they never are; "
-    "save numbers or text, such as array.astype(float)"
-)
+PICKLED = "reading Python objects can run code, so bp never does; save numbers or text, such as array.astype(float)"
 
 
 @dataclass(frozen=True)
@@ -41,11 +38,11 @@ class Header:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values; an integer of Python, which does not overflow."""
+        """Bytes of the values, a Python integer, which does not overflow."""
         return self.dtype.itemsize * math.prod(self.shape)
 
     def check(self, place: str) -> None:
-        """Raises: DataError for an array without values, or with more axes or bytes than possible."""
+        """Raise DataError for an array without values, or with more axes or bytes than possible."""
         check_shape(self.shape, place)
         if len(self.shape) > _MOST_AXES:
             raise DataError(f"{place}: has {len(self.shape)} axes by its header; fetch or save it again")
@@ -62,7 +59,7 @@ def npy_header(stream: BinaryIO, place: str) -> Header:
     begin = stream.read(len(MAGIC) + 2)
     size, encoding = _VERSIONS.get(begin.removeprefix(MAGIC), ("", ""))
     if not size:
-        raise DataError(f"{place}: not a sound .npy file: its first bytes are {begin.hex(' ')}")
+        raise DataError(f"{place}: a damaged .npy file: its first bytes are {begin.hex(' ')}")
     raw = stream.read(struct.calcsize(size))
     length = struct.unpack(size, raw)[0] if len(raw) == struct.calcsize(size) else _LONGEST
     text = stream.read(min(length, _LONGEST))
@@ -71,10 +68,8 @@ def npy_header(stream: BinaryIO, place: str) -> Header:
     try:
         dtype, shape, is_fortran = _parsed(text.decode(encoding))
     except Exception as error:
-        # The parsers of Python literals and of dtypes raise exceptions of many types.
-        raise DataError(
-            f"{place}: not a sound .npy file: its header is {show(text.decode('latin1').strip())}"
-        ) from error
+        # The parsers of literals and of dtypes raise exceptions of many types.
+        raise DataError(f"{place}: a damaged .npy file: its header is {show(text.decode('latin1').strip())}") from error
     if dtype.hasobject:
         raise DataError(f"{place}: holds pickled objects: {PICKLED}")
     return Header(dtype, shape, "F" if is_fortran else "C")
@@ -102,7 +97,7 @@ def mapped(path: Any, header: Header, offset: int, size: int, place: str) -> Arr
 
 
 def read_values(stream: BinaryIO, header: Header, place: str) -> Array:
-    """The values that come next in a stream, in one buffer. Raises: DataError if it ends too soon or goes on."""
+    """The next values of a stream, in one buffer. Raises: DataError if it ends before or continues after them."""
     header.check(place)
     array = np.empty(header.shape, header.dtype, header.order)
     view = memoryview(array.ravel("K").view(np.uint8).data)
@@ -117,14 +112,14 @@ def read_values(stream: BinaryIO, header: Header, place: str) -> Array:
         done += count
     if stream.read(1):
         raise DataError(
-            f"{place}: goes on after the {len(view):,} bytes of values that its header announces; fetch the file again"
+            f"{place}: continues after the {len(view):,} bytes of values in its header; fetch the file again"
         )
     return array
 
 
 @FORMATS.register
 class Npy(ArrayFormat):
-    """One NumPy array (``np.save``), the first axis being the row. A structured array has a column a field.
+    """One NumPy array (``np.save``), whose first axis is the row. The fields of a structured array are columns.
 
     The file is mapped into memory, not read at once. Arrays of Python objects are refused. Files: ``.npy``.
     """
@@ -143,7 +138,6 @@ class Npy(ArrayFormat):
         return {field: as_text(array[field], place) for field, place in places.items()}
 
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
-        """The file is mapped, not read."""
         array = self._load(file)
         return dict.fromkeys(array.dtype.names or ("",), array.shape)
 

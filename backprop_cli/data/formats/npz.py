@@ -21,22 +21,20 @@ _SUFFIX = ".npy"
 
 @FORMATS.register
 class Npz(ArrayFormat):
-    """Named NumPy arrays (``np.savez``), the first axis being the row; `target` and `features` name arrays.
+    """Named NumPy arrays (``np.savez``), whose first axis is the row; `target` and `features` name arrays.
 
-    An array of one number or text a row is a column, any other is a block of columns; the only array of inputs keeps
-    the shape of its rows. Text is a category, as in JSON lines, unless `data.numbers` says how it spells numbers.
+    An array of one number or text a row is a column, any other is a block of columns. A single array of inputs keeps
+    the shape of its rows. Text is a category, as in JSON lines, unless `data.numbers` gives its spelling of numbers.
     Arrays of Python objects are refused. Files: ``.npz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".npz",)
 
     def arrays(self, file: DataFile) -> dict[str, Array]:
-        """All arrays by name. Pickled ones are refused."""
         with _archive(file) as (archive, names):
             return {name: _array(archive, member, f"{file.name}: array '{name}'") for name, member in names.items()}
 
     def shapes(self, file: DataFile) -> dict[str, tuple[int, ...]]:
-        """From the headers alone."""
         found = {}
         with _archive(file) as (archive, names):
             for name, member in names.items():
@@ -48,14 +46,14 @@ class Npz(ArrayFormat):
 
 @contextmanager
 def _archive(file: DataFile) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]:
-    """The opened archive, and the member of each array by the array's name."""
+    """The opened archive, and each array's member by the array's name."""
     file.check()
     check_magic(file, b"PK", "npz")
     with _damage_as_data_error(file.name), file.path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
         members = archive.namelist()
         names = {member.removesuffix(_SUFFIX): member for member in members}
         if len(names) < len(members):
-            raise DataError(f"{file.name}: two of its arrays have one name; save it again")
+            raise DataError(f"{file.name}: two of its arrays have the same name; save it again")
         yield archive, names
 
 
@@ -68,7 +66,7 @@ def _array(archive: zipfile.ZipFile, member: str, place: str) -> Array:
 
 
 def _header(stream: object, place: str, info: zipfile.ZipInfo) -> Header:
-    """The header, checked against the size in the archive before anything is allocated."""
+    """The header, checked against the size in the archive before allocation."""
     file = cast(BinaryIO, stream)
     header = npy_header(file, place)
     if header.dtype.names is not None:
@@ -88,15 +86,15 @@ def _damage_as_data_error(place: str) -> Iterator[None]:
         yield
     except NotImplementedError as error:
         raise DataError(
-            f"{place}: is packed in a way that cannot be unpacked ({error}); save it with np.savez"
+            f"{place}: is compressed in a way that cannot be read ({error}); save it with np.savez"
         ) from error
     except RuntimeError as error:
         raise DataError(f"{place}: is encrypted; save it without a password") from error
     except (zipfile.BadZipFile, EOFError) as error:
         is_cut = isinstance(error, EOFError) or "not a zip file" in str(error)
-        reason = CUT_OFF if is_cut else f"not a sound .npz file: {error}"
+        reason = CUT_OFF if is_cut else f"a damaged .npz file: {error}"
         raise DataError(f"{place}: {reason}") from error
     except (ValueError, OverflowError, struct.error, zlib.error, lzma.LZMAError) as error:
-        raise DataError(f"{place}: not a sound .npz file: {error}") from error
+        raise DataError(f"{place}: a damaged .npz file: {error}") from error
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error

@@ -18,11 +18,11 @@ from backprop_cli.errors import DataError
 
 @FORMATS.register
 class Parquet(TableFormat):
-    """A Parquet file, read in pieces, and of its columns only those that are asked for.
+    """A Parquet file, read in pieces, and only its wanted columns.
 
-    Text is a category even where it spells a number, as are dates and times; true and false are 1 and 0 as inputs.
-    Null, NaN, and the texts of `data.missing_values`, if it is set, are missing values. Messages count rows from 1.
-    Needs the extra [parquet]. Files: ``.parquet``, ``.pq``.
+    Text is a category even if it spells a number, as are dates and times; true and false are 1 and 0 as inputs. Null,
+    NaN, and the texts of `data.missing_values`, if it is set, are missing values. Messages count rows from 1. Needs the
+    extra [parquet]. Files: ``.parquet``, ``.pq``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
@@ -31,7 +31,7 @@ class Parquet(TableFormat):
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
     ) -> Generator[Chunk, None, None]:
-        """The columns' numbers as arrays, everything else as values of Python."""
+        """Numbers are arrays, everything else Python values."""
         arrow = extra("pyarrow", package="PyArrow", extra="parquet", file=name)
         done = 0
         # Always close the reader: one that is alive when the interpreter exits aborts the process.
@@ -40,7 +40,7 @@ class Parquet(TableFormat):
             yield Chunk(dict.fromkeys(names, ()), ())
             wanted = [column for column in names if columns is None or column in columns]
             for batch in batches:
-                batch.validate(full=True)  # an offset beyond the buffer would be read all the same
+                batch.validate(full=True)  # PyArrow would read at an offset beyond the buffer
                 for piece in _slices(batch, rows or rows_per_chunk(len(names))):
                     cells = {column: _cells(piece.column(column), arrow, name, column, verbatim) for column in wanted}
                     yield Chunk(cells, np.arange(done + 1, done + 1 + piece.num_rows))
@@ -49,9 +49,9 @@ class Parquet(TableFormat):
     def _open(
         self, stream: BinaryIO, name: str, columns: Container[str] | None, rows: int | None, opened: ExitStack
     ) -> tuple[list[str], Iterator[Any]]:
-        """The names of all columns, and batches of rows that have at least the wanted ones.
+        """The names of all columns, and batches of rows with at least the wanted ones.
 
-        ``opened`` closes what must be closed.
+        ``opened`` collects what must be closed.
         """
         if not stream.seekable():
             raise DataError(f"{name}: Parquet cannot be read from a pipe; save it to a file, and name that")
@@ -68,7 +68,7 @@ class Parquet(TableFormat):
 
 @FORMATS.register
 class Arrow(Parquet):
-    """An Arrow file or stream (Feather, version 2); the rest is as in parquet.
+    """An Arrow file or stream (Feather, version 2); otherwise like parquet.
 
     A stream can also be read from a pipe. Files: ``.arrow``, ``.arrows``, ``.feather``.
     """
@@ -94,7 +94,7 @@ class Arrow(Parquet):
 
 
 def _believable(batches: Iterable[Any], name: str) -> Iterator[Any]:
-    """The batches. Raises: DataError for a number of rows in a batch's header that its buffers cannot hold."""
+    """The batches. Raises: DataError for a batch whose header announces more rows than its buffers can hold."""
     for batch in batches:
         # A row takes at least one bit, except in columns of nulls.
         most = max(_NULLS, 8 * batch.get_total_buffer_size())
@@ -104,11 +104,11 @@ def _believable(batches: Iterable[Any], name: str) -> Iterator[Any]:
 
 
 _NULLS = 10_000_000
-"""Most rows of a batch of nulls, which have no buffer that could prove them."""
+"""Most rows of a batch of nulls, whose number no buffer proves."""
 
 
 def _distinct(names: list[str], name: str) -> list[str]:
-    """The columns' names. Raises: DataError where there are none, or two are equal."""
+    """The columns' names. Raises: DataError if a name is repeated, or no column exists."""
     if not names:
         raise DataError(f"{name}: has no columns")
     twice = next((column for column, count in Counter(names).items() if count > 1), None)
@@ -136,13 +136,13 @@ def _damage_as_data_error(arrow: ModuleType, name: str) -> Iterator[None]:
 
 
 def _cells(column: Any, arrow: ModuleType, name: str, label: str, verbatim: bool) -> list[Any] | Array:
-    """A column's values: float64 (NaN where missing), or a list where they are no numbers or must stay as they are."""
+    """A column's values: float64 (NaN if missing), or a list if they are not numbers or must stay unchanged."""
     types, kind = arrow.types, column.type
     if types.is_dictionary(kind):
         return _looked_up(column.indices, _cells(column.dictionary, arrow, name, label, verbatim))
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         numbers: Array = column.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False)
-        # As in a text, infinity is no number: the list of them is where that is told.
+        # Infinity is not a number here, as in text: returned in a list, it is reported.
         if not verbatim and not np.isinf(numbers).any():
             return numbers
         return numbers.tolist() if types.is_decimal(kind) else list(column.to_pylist())

@@ -11,18 +11,18 @@ from backprop_cli.errors import DataError
 
 @FORMATS.register
 class Text(TextFormat):
-    """A text, UTF-8: its tokens, each to be predicted from those before it; the section ``data.text`` says how.
+    """A text, UTF-8: each of its tokens is predicted from those before it, according to `data.text`.
 
-    Lines may end as on Windows; they are read as ending with a newline alone. Files: ``.txt``, ``.txt.gz``.
+    Line ends of Windows are read as newlines. Files: ``.txt``, ``.txt.gz``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
 
     def read(self, file: DataFile) -> str:
-        """The whole text. Raises: DataError with the line of what is not UTF-8."""
+        """The whole text. Raises: DataError with the line of bytes that are not UTF-8."""
         with file.open() as stream:
             lines = [text_of(raw, file.name, number) for number, raw in enumerate(stream, 1)]
         text = "".join(lines).replace("\r\n", "\n")
         if not text.strip():
-            raise DataError(f"{file.name}: there is nothing in it but white space")
+            raise DataError(f"{file.name}: it has only white space")
         return text
