@@ -1,4 +1,4 @@
-"""What is known of an array before it exists."""
+"""Spec: the shape and dtype of an array, known before the array exists."""
 
 from __future__ import annotations
 
