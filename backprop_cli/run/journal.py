@@ -1,10 +1,9 @@
-"""The journal: what happened in a run, one JSON object a line, only ever appended to."""
+"""The journal: the events of a run, one JSON object a line, append-only."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import io
 import itertools
 import json
@@ -27,11 +26,11 @@ Row = dict[str, Any]
 
 
 class Journal:
-    """Appends events to ``path``; every line is handed to the system before ``write`` returns.
+    """Appends events to ``path``; the system has each line when ``write`` returns.
 
-    A line has ``event`` (``epoch``, ``started``, ``gradient_checked``, ...), ``step`` and the event's other fields;
-    metrics stand beside them under their full names (``validation/loss``). NaN and infinities are null.
-    ``Step`` events are kept every ``every_steps`` steps (None: not at all), ``Warned`` never: it goes to the log.
+    A line has ``event`` (``epoch``, ``started``, ``gradient_checked``, ...), ``step``, the event's other fields, and
+    its metrics under their full names (``validation/loss``). NaN and infinities are null.
+    ``Step`` events are kept every ``every_steps`` steps (None: never). Warnings go to the log only.
     """
 
     def __init__(self, path: Path, every_steps: int | None = None):
@@ -39,7 +38,7 @@ class Journal:
         self._every = every_steps
         try:
             descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-            # Unbuffered: a line is one system call, so that a kill tears at most the line being written.
+            # Unbuffered: each line is one system call, so that a kill tears at most that line.
             self._file = os.fdopen(descriptor, "r+b", buffering=0, closefd=False)
             _drop_torn_line(self._file)
         except OSError as error:
@@ -56,11 +55,11 @@ class Journal:
         if isinstance(event, Warned):
             return
         text = json.dumps(to_row(event), ensure_ascii=False, allow_nan=False) + "\n"
-        line = text.encode("utf-8", "backslashreplace")  # a lone surrogate, of a path, becomes JSON's escape
+        line = text.encode("utf-8", "backslashreplace")  # a lone surrogate in a path becomes JSON's escape
         start = os.fstat(self._file.fileno()).st_size
         try:
             rest = memoryview(line)
-            while rest:  # a disk that fills up takes the first part of a line
+            while rest:  # a disk that fills up takes only the start of a line
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -68,7 +67,7 @@ class Journal:
             raise self._failure(error) from error
 
     def sync(self) -> None:
-        """Flush all lines to disk. Call this before a checkpoint is written: its step must not be ahead of the journal.
+        """Flush all lines to disk. Call this before writing a checkpoint: it must not be ahead of the journal.
 
         Raises: CheckpointError if that fails.
         """
@@ -78,7 +77,7 @@ class Journal:
             raise self._failure(error) from error
 
     def close(self) -> None:
-        """Close the file, synced to disk; a second call does nothing. Warns if syncing fails."""
+        """Sync the file to disk and close it; a second call does nothing. Warns if syncing fails."""
         if self._file.closed:
             return
         descriptor = self._file.fileno()
@@ -101,31 +100,29 @@ class Journal:
 
 def to_row(event: Event) -> Row:
     """The journal line of an event, as a JSON-ready object."""
+    fields = event._asdict()
     if isinstance(event, Step):
-        fields = event._asdict()
         fields["train/loss"] = fields.pop("loss")
         fields["train/regularization"] = fields.pop("regularization")
-    else:
-        fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
     metrics = fields.pop("metrics", {})
     row = {"event": snake_case(type(event).__name__), "step": fields.pop("step", None), **fields, **metrics}
     return {key: finite(value) for key, value in row.items()}
 
 
 def read_journal(path: Path) -> list[Row]:
-    """The rows that count, in order.
+    """The valid rows, in order.
 
-    A ``started`` row at step s supersedes what stands before it beyond s: the run went on from an older checkpoint.
-    A last line torn by a kill is left out.
+    A ``started`` row at step s supersedes earlier rows beyond s: the run resumed from an older checkpoint. A last line
+    torn by a kill is left out.
 
-    Raises: CheckpointError when the file cannot be read or another line than the last is damaged.
+    Raises: CheckpointError if the file cannot be read or any line except the last is damaged.
     """
     try:
         content = read_regular(path)
     except OSError as error:
         raise CheckpointError(f"{path}: the journal cannot be read: {reason(error)}") from error
     rows: list[Row] = []
-    # Text in JSON has no raw line ends, so that every kind of line end separates rows here.
+    # Text in JSON has no raw line ends, so every kind of line end separates rows.
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         try:
             row = _parse(line)
@@ -139,7 +136,7 @@ def read_journal(path: Path) -> list[Row]:
 
 
 def _append(rows: list[Row], row: Row) -> None:
-    """Append a row. A ``started`` row removes rows of later steps; another row of an earlier step is a ValueError."""
+    """Append a row. A ``started`` row first removes rows of later steps. Raises: ValueError if steps decrease."""
     step = row["step"]
     while row["event"] == "started" and rows and rows[-1]["step"] > step:
         rows.pop()
@@ -149,13 +146,13 @@ def _append(rows: list[Row], row: Row) -> None:
 
 
 def seconds_until(rows: Sequence[Row], step: int) -> float:
-    """Seconds spent on a run up to ``step``, from the last row that has them; 0 without such a row."""
+    """Seconds spent on a run up to ``step``: those of the last row with seconds, or 0."""
     counted = [row for row in rows if row["event"] in _TIMED]
     return next((float(row["seconds"]) for row in reversed(counted) if row["step"] <= step), 0.0)
 
 
 def lost_epochs(path: Path, rows: Sequence[Row], done: int) -> str:
-    """The warning for a journal that lacks some of the ``done`` epochs of its checkpoint; empty if it has all."""
+    """The warning for a journal that lacks some of the ``done`` epochs of its checkpoint; empty if none is missing."""
     there = {row["epoch"] for row in rows if row["event"] == "epoch" and row["epoch"] <= done}
     if len(there) == done and rows:
         return ""
@@ -167,10 +164,9 @@ def lost_epochs(path: Path, rows: Sequence[Row], done: int) -> str:
 def write_table(journal_path: Path, csv_path: Path) -> None:
     """The journal's epochs as CSV: ``step`` first, then ``epoch``, ``seconds`` and the metrics; numbers only.
 
-    What an epoch does not have, and null, is ``nan``. Of an epoch that ended twice, because a resumed run went on with
-    it, the last row stands.
+    Missing and null values are ``nan``. If an epoch ended twice, because a run resumed in it, the last row counts.
 
-    Raises: CheckpointError when the journal cannot be read or the table not written.
+    Raises: CheckpointError if the journal cannot be read or the table cannot be written.
     """
     epochs = list({row["epoch"]: row for row in read_journal(journal_path) if row["event"] == "epoch"}.values())
     named = dict.fromkeys(key for row in epochs for key, value in row.items() if _is_number_or_null(value))
@@ -190,7 +186,7 @@ def write_table(journal_path: Path, csv_path: Path) -> None:
 
 
 _TIMED = ("step", "epoch", "finished")
-"""Events with the seconds of the run so far."""
+"""Events that have the seconds of the run so far."""
 _FLAGS = ("partial", "improved")
 
 
@@ -241,7 +237,7 @@ def _is_number_or_null(value: Any) -> bool:
 
 
 def _drop_torn_line(file: io.FileIO) -> None:
-    """End the file after its last whole line, so that the next one does not continue a torn one."""
+    """End the file after its last whole line, so that the next line does not continue a torn one."""
     content = file.readall()
     rest = content[max(content.rfind(b"\n"), content.rfind(b"\r")) + 1 :]
     if not rest:

@@ -1,4 +1,4 @@
-"""What follows an update: lookahead, and the average that is evaluated. Each is a small plan on the state's vectors."""
+"""Lookahead and the average of weights, updated after each step by small plans on the state's vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHARE = "share"
 
 
 class Averaging:
-    """Keeps a state's slow weights and its average."""
+    """Updates a state's slow weights and its average."""
 
     def __init__(self, recipe: Recipe, state: State):
         self._average, self._lookahead = recipe.average, recipe.lookahead
@@ -33,7 +33,7 @@ class Averaging:
             self._averaged = Plan(_towards(sources, vectors, back=False), vectors)
 
     def after(self, at: StepEnd) -> None:
-        """The update ``at`` is done."""
+        """Follow the update that ends at ``at``."""
         if self._slow is not None and self._lookahead is not None and at.step % self._lookahead.steps == 0:
             self._slow.run()
         if self._averaged is None or self._average is None:
@@ -47,7 +47,7 @@ class Averaging:
             self._averaged.run()
 
     def settle(self) -> None:
-        """Make an average that has not begun what it stands for; not done after each update, for nobody looks."""
+        """Before averaging starts, set the average to the parameters. Called once an event, not once an update."""
         if not self._has_begun:
             self._copy()
 
@@ -56,7 +56,7 @@ class Averaging:
             np.copyto(average, parameters)
 
     def start(self) -> None:
-        """Before the first update both are the parameters."""
+        """Before the first update, set both to the parameters."""
         for name, vector in self._vectors.items():
             for prefix in (SLOW, AVERAGE):
                 if name.startswith(prefix):
@@ -64,12 +64,12 @@ class Averaging:
 
 
 def _source(name: str, vectors: Mapping[str, Array]) -> str:
-    """What is averaged: with lookahead the slow weights."""
+    """The vector to average: with lookahead the slow weights."""
     return SLOW + name if SLOW + name in vectors else name
 
 
 def _towards(sources: Mapping[str, str], vectors: Mapping[str, Array], back: bool) -> Program:
-    """``to <- to + share * (source - to)`` of each pair; ``back``: the source becomes the same."""
+    """``to <- to + share * (source - to)`` for each pair; with ``back`` also ``source <- to``."""
     values = {name: input_(name, vectors[name].shape, vectors[name].dtype) for pair in sources.items() for name in pair}
     share = input_(_SHARE, (), next(iter(values.values())).dtype)
     new = {to: values[to] + share * (values[source] - values[to]) for to, source in sources.items()}

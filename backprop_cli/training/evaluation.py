@@ -34,7 +34,7 @@ class Examples(Protocol):
 
     @property
     def inputs(self) -> Array | Windows:
-        """The inputs: numbers in the training precision, or tokens."""
+        """Numbers in the training precision, or tokens."""
 
     @property
     def targets(self) -> Array | Windows:
@@ -42,19 +42,19 @@ class Examples(Protocol):
 
     @property
     def weights(self) -> Array | None:
-        """A weight an example (examples,); None: all 1. Read where the recipe is ``weighted``."""
+        """A weight for each example (examples,); None: all 1. Used if the recipe is ``weighted``."""
 
     @property
     def exact(self) -> Array | None:
-        """Targets of a regression as they were read, in their own unit (examples, outputs); None: as ``targets``."""
+        """Regression targets as in the file, in their own unit (examples, outputs); None: as ``targets``."""
 
 
 Untransform = Callable[[Array], Array]
-"""Takes regression outputs (examples, outputs) back to the target's own unit."""
+"""Converts regression outputs (examples, outputs) to the target's own unit."""
 
 
 def identity(outputs: Array) -> Array:
-    """For targets that were not transformed."""
+    """The conversion for targets that were not transformed."""
     return outputs
 
 
@@ -100,14 +100,14 @@ class Evaluator:
         return self._plans[key]
 
     def evaluate(self, split: Examples) -> dict[str, float]:
-        """``loss`` (mean over the examples, without regularization) and every metric over the whole split.
+        """``loss`` (mean over the examples, without regularization) and every metric of the whole split.
 
-        With weights the loss is the mean of weight times cost, as in training; metrics know no weights.
+        With weights the loss is the mean of weight times cost, as in training; metrics ignore weights.
         """
         return self.evaluate_with_predictions(split)[1]
 
     def evaluate_with_predictions(self, split: Examples) -> tuple[Predictions, dict[str, float]]:
-        """As ``evaluate``, with the predictions it is computed from, in the target's own unit."""
+        """As ``evaluate``, with the predictions behind it, in the target's own unit."""
         total, count, parts = 0.0, 0, []
         tokens = self.token_counts()
         for start in range(0, len(split.inputs), self.batch):
@@ -127,7 +127,7 @@ class Evaluator:
         return predictions, {"loss": total / count if count else math.nan, **self.measure(predictions)}
 
     def _evaluated(self, split: Examples, start: int, targets: Array) -> Plan:
-        """The plan of the evaluation, run on the examples from ``start`` on that have these targets."""
+        """The evaluation plan, run on the examples from ``start`` with these targets."""
         stop = start + len(targets)
         plan = self._plan(evaluation_step, len(targets))
         plan.inputs[INPUTS][...] = split.inputs[start:stop]
@@ -139,13 +139,13 @@ class Evaluator:
 
     @property
     def batch(self) -> int:
-        """Examples a run: fewer where an example has many positions."""
+        """Examples a run: fewer if an example has many positions."""
         if not self.recipe.loss.task.has_positions:
             return BATCH
         return max(BATCH // self.recipe.model.output_shape[0], BATCH // 16)
 
     def token_counts(self) -> TokenCounts | None:
-        """Nothing counted yet; None where the loss is not for tokens."""
+        """An empty count; None unless the loss is for tokens."""
         return TokenCounts(self.recipe.model.output_shape[-1]) if self.recipe.loss.task.has_positions else None
 
     def predict(self, batches: Iterable[Array]) -> Iterator[Array]:
@@ -159,7 +159,7 @@ class Evaluator:
                 yield self._in_unit(plan.outputs[PREDICTIONS].copy())
 
     def predictions(self, outputs: Array, targets: Array | Windows, exact: Array | None = None) -> Predictions:
-        """What metrics are computed from, in the target's own unit. ``exact``: the targets before they were rounded."""
+        """The input of metrics, in the target's own unit. ``exact``: the targets before rounding."""
         loss, known = self.recipe.loss, np.asarray(targets) if exact is None else exact
         known = self.untransform(known) if loss.task.has_unit and exact is None else known
         return Predictions(loss.task, self._in_unit(outputs), known, levels=loss.levels)
@@ -169,7 +169,7 @@ class Evaluator:
         return {metric.type: metric.compute(predictions) for metric in self.metrics}
 
     def _in_unit(self, outputs: Array) -> Array:
-        """Outputs in the target's own unit; of several quantiles each like the target."""
+        """Outputs in the target's own unit; each of several quantiles is converted like the target."""
         loss = self.recipe.loss
         if not loss.task.has_unit:
             return outputs

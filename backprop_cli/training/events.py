@@ -1,15 +1,17 @@
-"""What happens during a run, as facts. The loop yields them; journal, console and checkpoints read them."""
+"""Events of a run. The loop yields them; journal, log, console and checkpoints read them.
+
+Their names in snake case are those in the journal. They are named tuples: ten dataclasses take a start 5 ms.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Started:
-    """Training is about to take its first step (of this process)."""
+class Started(NamedTuple):
+    """The process is about to take its first step."""
 
     parameters: int
     examples: Mapping[str, int]  # by split
@@ -18,16 +20,16 @@ class Started:
     steps_per_epoch: int
     total_steps: int
     threads: int
-    step: int = 0  # steps already done: above 0 on resume
+    step: int = 0  # steps already done: above 0 in a resumed run
     epoch: int = 1
-    run_dir: str = ""  # where the run is recorded, when it is
+    run_dir: str = ""  # the directory of the run, if it has one
     compiled: bool = False
 
 
 class Step(NamedTuple):
-    """An optimizer update is done; not each of them is an event (see ``Trainer.run``).
+    """An optimizer update is done. Not every update is an event: see ``Trainer.run``.
 
-    ``loss`` includes no regularization; ``seconds`` count from the start.
+    ``loss`` excludes regularization; ``seconds`` count from the start of the run.
     """
 
     step: int
@@ -40,12 +42,11 @@ class Step(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the train split is done (or, ``partial``, as much of it as the step limit allowed).
+class Epoch(NamedTuple):
+    """One pass over the train split is done; ``partial``: a limit ended it early.
 
-    ``metrics`` are by their full names: ``train/loss``, ``validation/accuracy``, ``learning_rate``,
-    ``gradient_norm`` (mean over the epoch's steps), ``examples_per_second``.
+    ``metrics`` have their full names: ``train/loss``, ``validation/accuracy``, ``learning_rate``, ``gradient_norm``
+    (mean over the epoch's steps), ``examples_per_second``.
     """
 
     step: int
@@ -56,8 +57,7 @@ class Epoch:
     improved: bool = False
 
 
-@dataclass(frozen=True)
-class GradientChecked:
+class GradientChecked(NamedTuple):
     """A gradient check ran inside training."""
 
     step: int
@@ -68,16 +68,14 @@ class GradientChecked:
     path: str
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Metrics of one step beside its loss, by their full names: ``adjoint_residual``."""
+class Measured(NamedTuple):
+    """More metrics of one step, by their full names: ``adjoint_residual``."""
 
     step: int
     metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Saved:
+class Saved(NamedTuple):
     """A checkpoint is on disk; ``kind`` is best, last or step."""
 
     step: int
@@ -85,8 +83,7 @@ class Saved:
     path: str
 
 
-@dataclass(frozen=True)
-class Stopped:
+class Stopped(NamedTuple):
     """Training ends before its planned length: early stopping, a limit, or a signal."""
 
     step: int
@@ -94,16 +91,14 @@ class Stopped:
     reason: str
 
 
-@dataclass(frozen=True)
-class Warned:
-    """Something the user should know that does not stop the run."""
+class Warned(NamedTuple):
+    """A warning; the run goes on."""
 
     message: str
 
 
-@dataclass(frozen=True)
-class Failed:
-    """The run has ended by an error: ``status`` as in run.json, ``reason`` as it is printed."""
+class Failed(NamedTuple):
+    """An error ended the run: ``status`` as in run.json, ``reason`` as printed."""
 
     step: int
     epoch: int
@@ -111,21 +106,19 @@ class Failed:
     reason: str
 
 
-@dataclass(frozen=True)
-class Finished:
-    """The run is over; ``metrics`` are those of the model that is kept, every split included."""
+class Finished(NamedTuple):
+    """The run is over. ``metrics``: those of the kept model on every split."""
 
     status: str
     step: int
     epoch: int
     seconds: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = MappingProxyType({})
     run_dir: str = ""
 
 
-@dataclass(frozen=True)
-class Checking:
-    """A gradient check after a step is under way: entries that are done. For eyes; neither journal nor log has it."""
+class Checking(NamedTuple):
+    """Progress of a gradient check, in entries. Neither journal nor log has it."""
 
     step: int
     done: int
@@ -133,6 +126,6 @@ class Checking:
 
 
 OnProgress = Callable[[str, int, int], None]
-"""What is told, of work without events, how many of what are done, and of how many: ``("entries", 12, 340)``."""
+"""Progress of work without events, as ``(what, done, total)``: ``("entries", 12, 340)``."""
 
 Event = Started | Step | Epoch | Checking | GradientChecked | Measured | Saved | Stopped | Warned | Failed | Finished

@@ -1,4 +1,4 @@
-"""Updates of an optimizer that sees all examples at once, and asks for loss and gradient as often as it likes."""
+"""Updates of an optimizer that sees all examples at once and evaluates loss and gradient several times an update."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from backprop_cli.training.training_spec import TrainingSpec
 from backprop_cli.training.updates import Numbers, Updates, diverged
 
 _SMALLEST = 1e-10
-"""A step is remembered where its curvature ``s^T y / y^T y`` is more than this share of the step it would suggest."""
+"""Smallest curvature ``s^T y / y^T y`` of a step that is remembered."""
 
 
 class FullBatchUpdates(Updates):
     """Iterations of a ``FullBatch`` optimizer, each an update on the whole train split.
 
-    ``state.memory["full_batch"]``: ``pairs`` of a step and a change remembered so far, of which the last ``history``
-    are kept; ``value`` of the objective (loss with penalties) where the parameters are, ``largest`` entry of its
-    gradient there, and whether it has ``stalled``: no step lowers it.
+    ``state.memory["full_batch"]``: the number of ``pairs`` (step, change of the gradient) so far, of which the last
+    ``history`` are kept; at the parameters the ``value`` of the objective (loss with penalties) and the ``largest``
+    entry of its gradient; whether it has ``stalled``, so that no step lowers it.
     """
 
     def __init__(self, spec: TrainingSpec, state: State, watch: Stopwatch):
@@ -40,7 +40,7 @@ class FullBatchUpdates(Updates):
         self._buffers = state.vectors.get(BUFFERS)
 
     def ended(self) -> str:
-        """Converged, or no further in this precision."""
+        """The reason to stop: converged, or stalled in this precision."""
         memory, name = self.state.memory.get(FULL_BATCH, {}), self._optimizer.type
         largest, tolerance = memory.get("largest", inf), self._optimizer.tolerance
         if largest <= tolerance:
@@ -53,36 +53,36 @@ class FullBatchUpdates(Updates):
         return ""
 
     def run(self, epoch: RunningEpoch, until: float, deadline: float) -> Numbers:
-        """One iteration, whatever ``until`` and ``deadline`` say: an epoch has no more. The state is exact afterwards.
+        """One iteration, which is a whole epoch: ``until`` and ``deadline`` have no effect. The state is exact then.
 
         Returns the numbers at the new parameters.
 
         Raises:
-            DivergenceError: the loss or a gradient is not finite where training begins.
+            DivergenceError: the loss or a gradient is not finite at the initial parameters.
 
         """
         state, count = self.state, len(epoch.order)
         with np.errstate(all="ignore"):
             memory = state.memory.get(FULL_BATCH) or self._begin(epoch.order)
             length = self._descend(epoch.order, memory) if memory["largest"] > self._optimizer.tolerance else 0.0
-            numbers = self._told(epoch, length)
+            numbers = self._numbers(epoch, length)
         totals, (loss, penalty, norm, rate, _) = epoch.totals, numbers
-        bound = self.bind(count, updates=True)
-        epoch.add_batch(0, count, loss * bound.counted(), bound.counted(), bound.predictions)
+        batch_step = self.step_on(count, updates=True)
+        epoch.add_batch(0, count, loss * batch_step.counted(), batch_step.counted(), batch_step.predictions)
         totals.update(penalty=totals["penalty"] + penalty, norm=totals["norm"] + norm, rate=rate)
         totals["steps"] += 1
         state.step, state.position, self.batch = state.step + 1, count, epoch.order
         return numbers
 
-    def _told(self, epoch: RunningEpoch, length: float) -> Numbers:
-        """Of the plan's last run, which is that at the parameters."""
-        outputs = self.bind(len(epoch.order), updates=True).outputs
+    def _numbers(self, epoch: RunningEpoch, length: float) -> Numbers:
+        """The numbers of the plan's last run, which was at the parameters."""
+        outputs = self.step_on(len(epoch.order), updates=True).outputs
         loss, penalty, norm = (outputs[name].item() for name in (LOSS, REGULARIZATION, GRADIENT_NORM))
         return loss, penalty, norm, length, len(epoch.order)
 
     def _begin(self, order: Array) -> dict[str, float]:
-        """Value and gradient where training begins."""
-        buffers = self._kept_buffers()
+        """Value and gradient at the initial parameters."""
+        buffers = self._copied_buffers()
         value = self._value(order)
         self._restore(buffers)
         largest = float(np.max(np.abs(self._new_gradient(order)), initial=0.0))
@@ -94,30 +94,30 @@ class FullBatchUpdates(Updates):
         return memory
 
     def _value(self, order: Array) -> float:
-        """The objective where the parameters are."""
-        bound = self.bind(len(order), updates=True)
-        bound.run(order, 0)
-        return float(bound.outputs[LOSS]) + float(bound.outputs[REGULARIZATION])
+        """The objective at the parameters."""
+        batch_step = self.step_on(len(order), updates=True)
+        batch_step.run(order, 0)
+        return float(batch_step.outputs[LOSS]) + float(batch_step.outputs[REGULARIZATION])
 
-    def _kept_buffers(self) -> Array | None:
+    def _copied_buffers(self) -> Array | None:
         return None if self._buffers is None else self._buffers.copy()
 
     def _restore(self, buffers: Array | None) -> None:
-        """The buffers as they were: a step updates them once, however often the plan runs."""
+        """Put the old buffers back: a step updates them once, however often the plan runs."""
         if self._buffers is not None and buffers is not None:
             np.copyto(self._buffers, buffers)
 
     def _new_gradient(self, order: Array) -> Array:
-        return self.bind(len(order), updates=True).outputs[GRADIENT]
+        return self.step_on(len(order), updates=True).outputs[GRADIENT]
 
     def _descend(self, order: Array, memory: dict[str, float]) -> float:
-        """Step as far as the line search says, and remember the step; the step's length, 0 where there is none.
+        """Search along the direction, take the step, remember it and return its length; 0 if no step is found.
 
-        Where no step is found along the direction, what is remembered misleads: it is forgotten, and the gradient is
-        tried.
+        If the search along the optimizer's direction fails, the remembered pairs mislead: they are forgotten, and the
+        gradient is tried.
         """
         parameters, before = self.state.parameters, self.state.parameters.copy()
-        buffers = self._kept_buffers()
+        buffers = self._copied_buffers()
         for direction in self._directions(memory):
             line = self._line(order, before, buffers, direction)
             slope = -float(self._gradient @ direction)
@@ -125,7 +125,7 @@ class FullBatchUpdates(Updates):
             found = search.find(self._first_length(memory, direction)) if slope < 0 else None
             if found is not None:
                 if search.last is not found:
-                    line(found.length)  # the plan, the parameters and the buffers are to be those of this one
+                    line(found.length)  # plan, parameters and buffers must be at the step found
                 self._remember(order, parameters - before, found, memory)
                 return found.length
         parameters[...] = before
@@ -135,26 +135,29 @@ class FullBatchUpdates(Updates):
         return 0.0
 
     def _directions(self, memory: dict[str, float]) -> Iterator[Array]:
-        """To step against: the optimizer's, then the gradient."""
+        """Directions to step against: the optimizer's, then the gradient."""
         if memory["pairs"]:
             yield self._optimizer.direction(self._gradient, *self._pairs(int(memory["pairs"])))
             memory["pairs"] = 0
         yield self._gradient
 
     def _pairs(self, pairs: int) -> list[list[Array]]:
-        """The steps and the changes remembered, oldest first."""
+        """The remembered steps and changes, oldest first."""
         history = self._optimizer.history
         return [[ring[k % history] for k in range(max(0, pairs - history), pairs)] for ring in self._rings]
 
     def _first_length(self, memory: dict[str, float], direction: Array) -> float:
-        """1 is Newton's step; a gradient says nothing of how far, so that its step is of length 1 at most."""
+        """1 is Newton's step. A gradient suggests no length, so the first step along it has length 1 at most."""
         spec, state = self.spec, self.state
         clock = Clock(state.step + 1, state.epoch, spec.total_steps, spec.steps_per_epoch)
         rate = self._optimizer.learning_rate * spec.schedule.multiplier(clock, state.memory.get(SCHEDULE, {}))
         return rate if memory["pairs"] else rate * min(1.0, 1.0 / float(np.abs(direction).sum()))
 
     def _line(self, order: Array, before: Array, buffers: Array | None, direction: Array) -> Line:
-        """Value and slope at ``before - length * direction``: the parameters become that, buffers those of one run."""
+        """A function from length to value and slope at ``before - length * direction``.
+
+        It sets the parameters and updates the buffers once.
+        """
         parameters, gradient = self.state.parameters, self._new_gradient(order)
 
         def at(length: float) -> tuple[float, float]:
@@ -166,8 +169,9 @@ class FullBatchUpdates(Updates):
         return at
 
     def _remember(self, order: Array, step: Array, found: Trial, memory: dict[str, float]) -> None:
-        """The pair of this step, and value and gradient at its end. Where the slope did not rise along it, rounding
-        made it: the estimate would not stay positive.
+        """Store the pair of this step, and value and gradient at its end.
+
+        A pair without positive curvature comes from rounding and is left out: the estimate must stay positive definite.
         """
         new = self._new_gradient(order)
         change = new - self._gradient

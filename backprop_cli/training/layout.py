@@ -1,4 +1,4 @@
-"""Layout: all parameters as one flat vector, and where each one lies in it."""
+"""Layout: the places of named arrays in one flat vector."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from backprop_cli.autodiff import Array, Value, concat, reshape, slice_
 
 @dataclass(frozen=True)
 class Layout:
-    """Named shapes, one behind the other in a vector of ``size`` elements.
+    """Named shapes, one after the other in a vector of ``size`` elements.
 
-    An optimizer's update is elementwise, so on the vector it is about ten calls whatever the depth; every parameter,
+    An optimizer's update is elementwise: on the vector it takes about ten calls, whatever the depth. Every parameter,
     gradient and slot is a view of its vector.
     """
 
@@ -33,12 +33,12 @@ class Layout:
         return max(self._stops.values(), default=0)
 
     def span(self, name: str) -> tuple[int, int]:
-        """First element of a parameter, and the one behind its last."""
+        """Start and stop of a parameter in the vector."""
         stop = self._stops[name]
         return stop - math.prod(self.shapes[name]), stop
 
     def name_at(self, index: int) -> tuple[str, tuple[int, ...]]:
-        """The parameter an element of the vector belongs to, and its index in it."""
+        """The parameter that has element ``index`` of the vector, and the element's index in it."""
         for name, shape in self.shapes.items():
             start, stop = self.span(name)
             if start <= index < stop:
@@ -49,9 +49,9 @@ class Layout:
         """Each parameter as a view of the traced vector."""
         return {name: reshape(slice_(vector, 0, *self.span(name)), shape) for name, shape in self.shapes.items()}
 
-    def join(self, parts: Mapping[str, Value]) -> Value:
-        """The traced vector made of one value a parameter."""
-        return concat([reshape(parts[name], (parts[name].size,)) for name in self.shapes])
+    def join(self, values: Mapping[str, Value]) -> Value:
+        """The traced vector of one value for each parameter."""
+        return concat([reshape(values[name], (values[name].size,)) for name in self.shapes])
 
     def arrays(self, vector: Array) -> dict[str, Array]:
         """Each parameter as a view of the vector."""

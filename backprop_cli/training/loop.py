@@ -1,4 +1,4 @@
-"""The training loop: a generator of events. It prints nothing, saves nothing, and stops when nobody asks for more."""
+"""The training loop: a generator of events. It prints nothing and saves nothing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from backprop_cli.training.training_spec import TrainingSpec
 from backprop_cli.training.updates import Updates, diverged
 
 HEARTBEAT_SECONDS = 0.02
-"""Longest time between two events, an update or evaluation that takes longer aside: whoever reads the events shows
-progress, and heeds Ctrl-C, when one comes."""
+"""Upper bound on the time between events, except for a single longer update or evaluation: readers of events draw
+progress and react to Ctrl-C."""
 
 
 class Trainer:
-    """Runs a spec from a state, which it advances in place.
+    """Trains by a spec from a state, which it advances in place.
 
     At every event the state is exact: a checkpoint made of it continues with the same bits.
     """
@@ -37,24 +37,24 @@ class Trainer:
         self.evaluator = Evaluator(spec.recipe, state.evaluated, spec.metrics, spec.untransform, watch)
         kind = FullBatchUpdates if isinstance(spec.recipe.optimizer, FullBatch) else Updates
         self._updates = kind(spec, state, watch)
-        state.position = min(state.position, len(spec.train.inputs))  # the data of a resumed run may have shrunk
+        state.position = min(state.position, len(spec.train.inputs))  # the data of a resumed run may be smaller
         self._started = 0.0
 
     @property
     def batch(self) -> Array:
-        """Indexes of the examples of the last update; before the first, of an epoch's first batch."""
+        """Indexes of the examples in the last update, or before it in the epoch's first batch."""
         batch = self._updates.batch
         return self.spec.order(self.state.epoch)[: self.spec.settings.batch_size] if batch is None else batch
 
     def warm_up(self) -> None:
-        """Trace and plan what the first epoch needs, without a step."""
+        """Trace and plan the steps of an epoch, and take none."""
         self._updates.warm_up()
 
     def check_finite(self) -> None:
-        """The last update may have made a parameter or a buffer infinite, which no loss has seen yet.
+        """Check parameters and buffers: the last update may have overflowed, and no loss has shown it yet.
 
         Raises:
-            DivergenceError: a parameter or buffer is not finite; it is named.
+            DivergenceError: a parameter or buffer is not finite; the message names it.
 
         """
         for vector, numbers in self.state.network.items():
@@ -67,13 +67,13 @@ class Trainer:
     def run(self, every: Collection[int] = (1,)) -> Iterator[Event]:
         """Train until the planned end, early stopping or a limit.
 
-        Where the network is small an event takes as long as an update, so that not every update is one: a ``Step``
-        comes after each update whose number is a multiple of a number in ``every``, after the last one of an epoch, and
-        where ``HEARTBEAT_SECONDS`` have passed without an event. The seconds of a run count from here, on from those
-        it has; ``max_seconds`` is looked at after a step, so that there is one.
+        On a small network an event takes as long as an update, so not every update is an event. A ``Step`` comes after
+        each update whose number is a multiple of a number in ``every``, after the last update of an epoch, and after
+        ``HEARTBEAT_SECONDS`` without an event. The clock of the run continues from ``state.seconds``. ``max_seconds``
+        is checked after a step, so there is always one step.
 
         Raises:
-            DivergenceError: loss, gradient, a parameter or, after an epoch, the validation loss is not finite any more;
+            DivergenceError: loss, gradient, a parameter or (after an epoch) the validation loss is no longer finite;
                 the state is that after the step.
 
         """
@@ -92,7 +92,7 @@ class Trainer:
                 yield self._close_epoch(epoch, time.perf_counter() - started)
 
     def _step(self, epoch: RunningEpoch, every: Collection[int]) -> Step:
-        """Updates up to the next one that is an event."""
+        """Update until the next event."""
         state, settings, now = self.state, self.spec.settings, time.perf_counter()
         until = min(((state.step // period + 1) * period for period in every), default=math.inf)
         numbers = self._updates.run(

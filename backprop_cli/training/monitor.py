@@ -1,4 +1,4 @@
-"""Monitor: when a metric counts as better, what early stopping remembers, and what a remembered value is of."""
+"""Monitors: when a metric counts as better, and the quantities that remembered values measure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Memory = dict[str, float]
 class Measure:
     """The quantity that a remembered value measures. Only values of equal measures are compared.
 
-    ``name``: a metric's full name or another quantity; ``better``: ``min``, ``max`` or empty. ``settings`` of its
-    computation and sha256 of its ``data`` files, as far as a resumed run may change them.
+    ``name``: a metric's full name or another quantity. ``better``: ``min``, ``max`` or empty. ``settings``: those of
+    its computation that a resumed run may change. ``data``: sha256 of the data files.
     """
 
     name: str
@@ -24,20 +24,20 @@ class Measure:
     data: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields; tuples as lists."""
+        """The fields, with tuples as lists."""
         settings, data = dict(self.settings), list(self.data)
         return {"name": self.name, "better": self.better, "settings": settings, "data": data}
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Measure:
-        """What ``to_json`` made. Raises: KeyError, TypeError."""
+        """The inverse of ``to_json``. Raises: KeyError, TypeError."""
         name, better, settings, data = (tree[key] for key in ("name", "better", "settings", "data"))
         if not (isinstance(name, str) and isinstance(better, str) and isinstance(settings, dict)):
             raise TypeError(f"expected a measure, got {tree!r}")
         return cls(name, better, settings, tuple(data))
 
     def since(self, before: Measure) -> str:
-        """How this measure differs from ``before``, for a message."""
+        """The difference from ``before``, for a message."""
         if before.name != self.name:
             return f"{self.name} is monitored instead of {before.name}"
         if before.data != self.data:
@@ -49,7 +49,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Monitor:
-    """A metric by its full name (``validation/loss``), which way is better, and by how much it must improve."""
+    """A metric by its full name (``validation/loss``), its better direction, and the least improvement."""
 
     name: str
     better: Literal["min", "max"]
@@ -57,7 +57,7 @@ class Monitor:
     patience: int | None = None  # epochs without improvement after which training stops; None: never
 
     def observe(self, memory: Memory, metrics: Mapping[str, float], step: int, epoch: int) -> tuple[Memory, bool]:
-        """The memory after an epoch with these metrics, and whether they are the best so far. NaN never is."""
+        """The memory after an epoch with these metrics, and whether they are the best so far; NaN never is."""
         value = metrics.get(self.name, math.nan)
         best = memory.get("value")
         gain = 0.0 if best is None else (best - value if self.better == "min" else value - best)
@@ -66,5 +66,5 @@ class Monitor:
         return {**memory, "waited": memory.get("waited", 0) + 1}, False
 
     def is_out_of_patience(self, memory: Memory) -> bool:
-        """Whether to stop."""
+        """Whether the metric has not improved for ``patience`` epochs."""
         return self.patience is not None and memory.get("waited", 0) > 0 and memory["waited"] >= max(self.patience, 1)

@@ -1,4 +1,4 @@
-"""Parts: which optimizer updates which span of the flat vector of parameters, and the update of all of them, traced."""
+"""Spans of the flat vector of parameters, each with its optimizer, and their traced update."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.training.layout import Layout
 
 LEARNING_RATE = "learning_rate"
-"""Input of a step: the learning rate after the schedule, of the only span."""
+"""Input of a step: the learning rate after the schedule, if there is only one span."""
 
 
 @dataclass(frozen=True, eq=False)
 class ParameterSpan:
-    """The parameters that one optimizer updates: from element ``start`` of the flat vector on, as in ``layout``.
+    """The parameters that one optimizer updates, in ``layout`` from element ``start`` of the flat vector.
 
-    ``prefix`` begins the names of its slots, scalars and learning rate among a step's inputs; it is empty where there
-    is one span only.
+    ``prefix`` begins the names of its slots, scalars and learning rate among a step's inputs. It is empty if there is
+    only one span.
     """
 
     optimizer: Optimizer
@@ -29,21 +29,21 @@ class ParameterSpan:
 
     @property
     def learning_rate(self) -> str:
-        """The name of the input for its learning rate."""
+        """Name of the input for the learning rate."""
         return f"{self.prefix}{LEARNING_RATE}"
 
     def slots(self) -> dict[str, str]:
-        """Its slots by the names of their vectors."""
+        """The slots by the names of their vectors."""
         return {f"{self.prefix}{slot}": slot for slot in self.optimizer.slot_names()}
 
     def arrays(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The inputs of a plan that hold the step's constants, by the optimizer's own names."""
+        """The inputs of a plan for the step's constants, by the optimizer's own names."""
         return {name: inputs[f"{self.prefix}{name}"] for name in self.optimizer.scalars(1)}
 
     def step(self, inputs: dict[str, Value], gradient: Value, vector: Value) -> tuple[Value, dict[str, Value]]:
-        """``learning_rate * direction`` of its span, and the new slots; the inputs it needs are entered in ``inputs``.
+        """``learning_rate * direction`` of the span, and the new slots; it adds its inputs to ``inputs``.
 
-        Shapes: gradient and vector are those of its own span, (size,).
+        Shapes: gradient and vector of the span (size,).
         """
         optimizer, dtype = self.optimizer, vector.dtype
         slots = {slot: input_(name, vector.shape, dtype) for name, slot in self.slots().items()}
@@ -61,7 +61,7 @@ class ParameterSpan:
 
 
 def parameter_spans(optimizer: Optimizer, shapes: Mapping[str, tuple[int, ...]]) -> tuple[ParameterSpan, ...]:
-    """The parameters by who updates them, in the order in which each is first needed; without groups it is one."""
+    """A span for each optimizer, in the order of their first parameters; one span without parameter groups."""
     spans: dict[Optimizer, dict[str, tuple[int, ...]]] = {}
     for name, shape in shapes.items():
         spans.setdefault(optimizer.of(name, shape), {})[name] = shape
@@ -75,7 +75,7 @@ def parameter_spans(optimizer: Optimizer, shapes: Mapping[str, tuple[int, ...]])
 def descend(
     spans: Sequence[ParameterSpan], inputs: dict[str, Value], gradient: Value, vector: Value
 ) -> tuple[Value, dict[str, Value]]:
-    """The new vector of parameters, and the new slots by name; the inputs it needs are entered in ``inputs``."""
+    """The new vector of parameters and the new slots by name; it adds its inputs to ``inputs``."""
     if len(spans) == 1:
         step, slots = spans[0].step(inputs, gradient, vector)
         return vector - step, slots

@@ -1,4 +1,4 @@
-"""The learning rate range test: a few steps at a rate that grows until the loss does, too."""
+"""The learning rate range test: a few steps at a growing rate, until the loss grows as well."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Floats = NDArray[np.float64]
 STEPS = 100
 """Updates from the first rate to the last."""
 _KEPT = 0.9
-"""Share of the mean so far in the smoothed loss: it is a mean over some 10 updates, a tenth of the range."""
+"""Decay of the smoothed loss: a mean over about 10 updates, a tenth of the range."""
 _LEAST_FALL = 0.05
-"""Share of its size by which the smoothed loss must have fallen for the test to say something."""
+"""Relative fall of the smoothed loss below which the test suggests nothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class RangeTest:
-    """What each update came to. ``suggestion``: a learning rate, or None; ``reason``: how it was chosen, or why not.
+    """The loss at each rate. ``suggestion``: a learning rate, or None; ``reason``: why this rate, or why none.
 
-    ``stopped``: why the test ended before its last rate; empty where it did not.
+    ``stopped``: why the test ended before its last rate; empty if it did not.
 
     Shapes: rates, losses (of the batches, before the update at that rate) and smoothed (updates,).
     """
@@ -47,7 +47,7 @@ class RangeTest:
 
 
 class _Growing(Schedule):
-    """``learning_rate(step) = low * (high / low)^((step - first) / (STEPS - 1))``, whatever the optimizer's own is."""
+    """``learning_rate(step) = low * (high / low)^((step - first) / (STEPS - 1))``; the optimizer's own rate cancels."""
 
     type: Literal["growing"] = "growing"
     low: float
@@ -56,7 +56,7 @@ class _Growing(Schedule):
     first: int
 
     def scale(self, clock: Clock, state: Mapping[str, float]) -> float:
-        """Relative to the optimizer's rate; parameter groups keep their own relation to it."""
+        """The multiplier of the optimizer's rate; rates of parameter groups keep their ratio to it."""
         growth: float = (self.high / self.low) ** ((clock.step - self.first) / (STEPS - 1))
         return self.low / self.base * growth
 
@@ -71,10 +71,10 @@ def range_test(
 ) -> RangeTest:
     """Train from ``state``, which is advanced, at rates that grow exponentially from ``low`` to ``high``.
 
-    It ends before ``high`` where the loss is not finite, or the smoothed loss has risen above the first one by as much
-    as that is itself. What is suggested is a tenth of the rate at which the smoothed loss is lowest: there it is about
-    to rise, and is still what the rates before have made it. (Where it falls fastest is lost in the noise of the first
-    batches: on small data sets that was now and then the first rate.) ``progress`` is told of the steps that are done.
+    It ends before ``high`` if the loss is not finite, or if the smoothed loss has risen by the absolute value of the
+    first one. The suggestion is a tenth of the rate with the lowest smoothed loss: there the loss is about to rise, and
+    lower rates brought it down. (The rate of the fastest fall is lost in the noise of the first batches: on small data
+    sets it was sometimes the first rate.) ``progress`` is called after each step.
 
     Source: Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3.3; exponential growth, the
             smoothed loss and the tenth as in Gugger, How Do You Find A Good Learning Rate (2018).
@@ -91,12 +91,12 @@ def range_test(
             losses.append(step.loss)
             if progress is not None:
                 progress("learning rates", len(rates), STEPS)
-            smoothed.append(mean / (1.0 - _KEPT ** len(losses)))  # without the 0 that the mean began with
+            smoothed.append(mean / (1.0 - _KEPT ** len(losses)))  # corrects for the initial 0
             if smoothed[-1] - smoothed[0] > abs(smoothed[0]):
                 stopped = f"the smoothed loss is {smoothed[-1]:.4g}, and was {smoothed[0]:.4g} at first"
                 break
     except DivergenceError:
-        stopped = "the loss or a parameter is not finite any more"
+        stopped = "the loss or a parameter is no longer finite"
     found = np.array(rates), np.array(losses), np.array(smoothed)
     return RangeTest(*found, *_chosen(found[0], found[2]), stopped)
 
@@ -115,7 +115,7 @@ def _steps(spec: TrainingSpec, state: State, low: float, high: float, watch: Sto
 
 
 def _chosen(rates: Floats, smoothed: Floats) -> tuple[float | None, str]:
-    """The rate to suggest, and how it was chosen."""
+    """The rate to suggest and the reason."""
     if len(rates) < 2:
         return None, "the loss is not finite from the start; begin at a lower rate"
     lowest = int(np.argmin(smoothed))
@@ -123,14 +123,14 @@ def _chosen(rates: Floats, smoothed: Floats) -> tuple[float | None, str]:
     if lowest == 0 or fall < _LEAST_FALL * abs(smoothed[0]):
         return None, "the loss falls at no rate of this range; try another, or check the data and the network"
     rate = rates[lowest]
-    told = f"a tenth of {rate:.2g}, where the smoothed loss is lowest"
+    reason = f"a tenth of {rate:.2g}, where the smoothed loss is lowest"
     if lowest == len(rates) - 1:
-        told += "; that is the end of the range: a higher one may show more"
-    return float(f"{rate / 10:.2g}"), told
+        reason += "; that is the end of the range: a higher one may show more"
+    return float(f"{rate / 10:.2g}"), reason
 
 
 def check_range(low: float, high: float) -> str:
-    """What is wrong with a range of rates; empty where nothing is."""
+    """What is wrong with a range of rates; empty if it is valid."""
     if not (0 < low < math.inf and 0 < high < math.inf):
         return "a learning rate is a number greater than 0"
     return "" if low < high else "the last rate must be greater than the first"

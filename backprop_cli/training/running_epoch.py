@@ -1,4 +1,4 @@
-"""The epoch at hand: its order, and what its train metrics are made of."""
+"""The running epoch: its order, and the sums and predictions behind its train metrics."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TOTALS = ("loss", "counted", "examples", "penalty", "norm", "steps", "rate", "b
 
 
 class RunningEpoch:
-    """The order in which the state's epoch sees the examples, its sums and its predictions.
+    """The order, sums and predictions of the state's epoch.
 
-    Sums and predictions live in the state, so that a resumed epoch keeps them. ``totals``: ``loss`` summed over what
-    ``counted`` (see ``Loss.count``) of so many ``examples``; ``penalty`` (regularization) and ``norm`` (of the
-    gradient) over ``steps``; the last learning ``rate``; ``begin``: the first position that there is a prediction of.
+    Sums and predictions live in the state, so that a resumed epoch keeps them. ``totals``: the sum of ``loss`` over
+    ``counted`` costs (see ``Loss.count``) of ``examples``; the sums of ``penalty`` (regularization) and ``norm`` (of
+    the gradient) over ``steps``; the last learning ``rate``; ``begin``, the first position with a prediction.
     """
 
     def __init__(self, spec: TrainingSpec, state: State):
@@ -27,7 +27,7 @@ class RunningEpoch:
         self.totals = state.memory.setdefault(EPOCH, dict.fromkeys(_TOTALS, 0.0))
         self._state = state
         self._before = self.totals["examples"]
-        self.tokens: TokenCounts | None = None  # where the loss is for tokens and there are metrics
+        self.tokens: TokenCounts | None = None  # for tokens, if there are metrics
         if not spec.metrics:
             state.predictions = state.tokens = None
         elif spec.recipe.loss.task.has_positions:
@@ -38,16 +38,16 @@ class RunningEpoch:
 
     @property
     def examples(self) -> float:
-        """Examples that this process has trained on in this epoch."""
+        """Number of examples in this epoch that this process has trained on."""
         return self.totals["examples"] - self._before
 
     @property
     def predicted(self) -> slice:
-        """The part of the order that there are predictions of: all of it, unless metrics came in later."""
+        """The slice of the order with predictions: all of it, unless a resumption added the metrics."""
         return slice(int(self.totals["begin"]), self._state.position)
 
     def add_batch(self, start: int, examples: int, loss: float, counted: int, predictions: Array | None) -> None:
-        """A batch of an update that is of several. ``loss``: the sum of what its ``counted`` costs come to."""
+        """Add a batch of an update with several batches. ``loss``: the sum of its ``counted`` costs."""
         self.totals["loss"] += loss
         self.totals["counted"] += counted
         self.totals["examples"] += examples
@@ -56,7 +56,7 @@ class RunningEpoch:
             keep(start)
 
     def keeper(self, predictions: Array | None) -> Callable[[int], None] | None:
-        """A function that keeps what ``predictions`` holds of the batch from a position on; None: nothing is kept."""
+        """A function that stores ``predictions`` for the batch at a position; None: nothing is stored."""
         if predictions is None:
             return None
         if self.tokens is not None:
@@ -70,7 +70,7 @@ class RunningEpoch:
         return keep
 
     def _room(self, batch: Array) -> Array:
-        """The state's predictions, with room for the whole epoch; ``batch``: those of one batch."""
+        """The state's predictions, with room for the whole epoch. ``batch``: predictions of one batch."""
         made = self._state.predictions
         if made is None or len(made) < len(self.order):
             self._state.predictions = np.empty((len(self.order), *batch.shape[1:]), batch.dtype)
@@ -80,7 +80,7 @@ class RunningEpoch:
         return self._state.predictions
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch, of what counts for the loss, of updates for the rest; and the last update's rate."""
+        """Means over the epoch: of costs for the loss, of updates for the rest; and the last learning rate."""
         totals = self.totals
         counted, steps = max(totals["counted"], 1), max(totals["steps"], 1)
         return {

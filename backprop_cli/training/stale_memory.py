@@ -1,4 +1,4 @@
-"""Reset of remembered values that would be compared with another quantity after a resumption."""
+"""Reset of remembered values that a resumed run would compare with another quantity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CALLED = {
 
 
 def forget_stale(state: State, measures: Mapping[str, Measure], schedule: Schedule) -> list[str]:
-    """Forget remembered values whose measure differs from ``measures``: one line for each reason.
+    """Forget remembered values whose measure differs from ``measures``; return a line for each reason.
 
     ``schedule``: the schedule of the coming steps.
     """

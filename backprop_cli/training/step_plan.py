@@ -1,4 +1,4 @@
-"""A training step bound to buffers: by one plan, or with a shard of the batch for each worker."""
+"""Plans of training steps: one plan, or one for each worker's shard of the batch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StepPlan:
-    """To be used as a ``Plan`` is. ``noise``: those inputs that want random numbers in [0, 1)."""
+    """The interface of a ``Plan``, for one plan or several. ``noise``: inputs for random numbers in [0, 1)."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
@@ -44,10 +44,10 @@ class StepPlan:
 class StepPlans:
     """Makes the plans of a recipe's steps, which share ``vectors``.
 
-    ``workers``: so many threads compute a shard of the batch each, with a plan of its own for the shard's loss and
-    gradient; one more plan joins them and updates the states. NumPy and BLAS hold no lock of Python's meanwhile. Sums
-    have other last bits than those of the whole batch, and always the same. Only for networks whose examples know
-    nothing of each other. ``predictions``: see ``training_step``.
+    ``workers``: each of these threads computes loss and gradient of a shard of the batch with its own plan; one more
+    plan joins the shards and updates the states. NumPy and BLAS release Python's lock meanwhile. The last bits of sums
+    differ from those of the whole batch, and repeat. The examples of the network must be independent of each other.
+    ``predictions``: see ``training_step``.
     """
 
     recipe: Recipe
@@ -57,7 +57,7 @@ class StepPlans:
     predictions: bool = False
 
     def make(self, batch: int, updates: bool = True, compiled: bool = False) -> StepPlan:
-        """For so many examples; without ``updates`` the gradient is but added up."""
+        """The plan for ``batch`` examples; without ``updates`` it only accumulates the gradient."""
         if 1 < self.workers <= batch:
             return self._split(batch, updates, compiled)
         step = training_step if updates else accumulation_step
@@ -98,14 +98,14 @@ class StepPlans:
 
 @cache
 def _threads(count: int) -> Executor:
-    # Imported where it is wanted: a start takes 10 ms more with it.
+    # Imported here: it takes a start 10 ms.
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(count, "shard of a batch", partial(np.seterr, all="ignore"))
 
 
 def _share(loss: Loss, shards: Sequence[Plan], shares: Sequence[Array]) -> None:
-    """Each shard's share of the costs that the loss is the mean of."""
+    """Set each shard's share of the costs in the mean."""
     counts = [loss.count(shard.inputs[TARGETS]) for shard in shards]
     whole = max(sum(counts), 1)
     for share, count in zip(shares, counts, strict=True):
@@ -117,7 +117,7 @@ def _run(threads: Executor, shards: Sequence[Plan], share: Callable[[], None], j
     running = [threads.submit(shard.run) for shard in others]
     try:
         first.run()
-    finally:  # whoever stops this one here finds the buffers at rest
+    finally:  # an exception leaves no thread that still writes buffers
         for shard in running:
             shard.result()
     share()

@@ -1,4 +1,4 @@
-"""A trained network that reads tokens one by one, and says each time how it scores the token that comes next."""
+"""A trained network that reads tokens one by one and scores the next token after each."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ class Reader(Protocol):
     """Reads one sequence."""
 
     def start(self) -> None:
-        """Forget it: the next token is the first of another one."""
+        """Forget the sequence: the next token begins another."""
         ...
 
     def read(self, token: int) -> Array:
-        """The network's outputs (vocabulary,) after this token; valid until the next one."""
+        """The network's outputs (vocabulary,) after this token; valid until the next call."""
         ...
 
 
 def reader(recipe: Recipe, network: Mapping[str, Array]) -> Reader:
-    """For a network of examples (context,) and outputs (context, vocabulary).
+    """A reader for a network with inputs (context,) and outputs (context, vocabulary).
 
-    ``network``: the flat vectors that hold it.
+    ``network``: its flat vectors.
     """
     memory = memory_of(recipe.model)
     return Windowed(recipe, network) if memory is None else Stepwise(recipe, network, memory)
 
 
 class Stepwise:
-    """One position at a time, with the states, keys and values of those before.
+    """Reads one position at a time, with the states, keys and values of earlier positions.
 
-    A network that is bounded has room for ``context`` positions. When they are full it starts again from the last half
-    of them: then every token is read at most twice, and is told from half a context at least.
+    A bounded network has room for ``context`` positions. When they are full, it starts again from their last half.
+    Every token is read at most twice and predicted from at least half a context.
     """
 
     def __init__(self, recipe: Recipe, network: Mapping[str, Array], memory: Memory):

@@ -20,12 +20,12 @@ from backprop_cli.training.state import SHUFFLE
 from backprop_cli.training.step_program import Recipe
 
 Augment = Callable[[Array, np.random.Generator], None]
-"""Changes the inputs of a training batch in place, as the random numbers say."""
+"""Changes the inputs of a training batch in place at random."""
 
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What to train, on what, and how long."""
+    """The recipe to train, the examples to train it on, and how long."""
 
     recipe: Recipe
     settings: TrainingSettings
@@ -40,38 +40,38 @@ class TrainingSpec:
     augment: Augment | None = None
     blas_threads: int = 1  # threads of each matrix product
     workers: int = 1  # threads that compute a shard of each batch
-    compiled: bool = False  # machine code of the steps on whole batches, of which there are many
+    compiled: bool = False  # whether steps on whole batches run as machine code
 
     @cached_property
     def batches(self) -> int:
-        """Batches an epoch, the last one possibly smaller."""
+        """Batches an epoch; the last may be smaller."""
         return -(-len(self.train.inputs) // self.settings.batch_size)
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """Updates an epoch; an epoch's last update may have fewer batches."""
+        """Updates an epoch; the last may have fewer batches."""
         return -(-self.batches // self.settings.accumulate)
 
     @cached_property
     def total_steps(self) -> int:
-        """Updates until the end, if nothing stops it before."""
+        """Planned number of updates."""
         planned = self.settings.epochs * self.steps_per_epoch
         return planned if self.settings.max_steps is None else min(planned, self.settings.max_steps)
 
     @property
     def last_step_end(self) -> StepEnd:
-        """The last update, if nothing stops it before."""
+        """The end of the last planned update."""
         epoch, rest = divmod(self.total_steps, self.steps_per_epoch)
         return StepEnd(self.total_steps, epoch + (rest > 0), ends_epoch=rest == 0)
 
     def order(self, epoch: int) -> Array:
-        """The examples of an epoch in the order they are seen: it follows from seed and epoch alone."""
-        shuffle = self.settings.shuffle and not isinstance(self.recipe.optimizer, FullBatch)  # sums in one order
+        """The order of the examples in an epoch; only seed and epoch decide it."""
+        shuffle = self.settings.shuffle and not isinstance(self.recipe.optimizer, FullBatch)  # one order of the sums
         return order_of(self.seed, epoch, len(self.train.inputs), shuffle)
 
 
 def order_of(seed: int, epoch: int, count: int, shuffle: bool) -> Array:
-    """The order in which an epoch sees ``count`` examples."""
+    """The order of ``count`` examples in an epoch."""
     if not shuffle:
         return np.arange(count)
     return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(count)

@@ -80,7 +80,7 @@ def test_rates_that_change_nothing_suggest_nothing():
 def test_a_loss_that_is_not_finite_ends_the_test():
     r, _, training = _line()
     found = range_test(training, State.start(r, 0), 1e200, 1e201)
-    assert found.stopped == "the loss or a parameter is not finite any more"
+    assert found.stopped == "the loss or a parameter is no longer finite"
     assert (found.suggestion, found.reason) == (None, "the loss is not finite from the start; begin at a lower rate")
 
 
