@@ -41,8 +41,7 @@ class Param:
             raise TypeError(f"expected an initializer such as Zeros(), got {self.initializer!r}")
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(NamedTuple):
     """An array of a layer that training updates without a gradient: its shape and starting value."""
 
     shape: tuple[int, ...]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -21,8 +21,7 @@ from backprop_cli.nn.scopes import INPUT
 from backprop_cli.nn.tracing import LayerShapeError, traced
 
 
-@dataclass(frozen=True, eq=False)
-class Pass:
+class Pass(NamedTuple):
     """A traced forward pass.
 
     ``layers``: the output of each layer, by the layer's name. ``updates``: in training, new values of buffers, by full
