@@ -1,6 +1,6 @@
 """A program for many arrays in place of one: batches of tangents, of cotangents, of examples.
 
-``vectorized`` walks over a program; ``vectorize`` says for an op what it becomes with a new first axis.
+``vectorized`` walks over a program; ``vectorize`` rewrites one op for operands with a new first axis.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Op: a primitive array function with its derivative rules.
 
-A program applies ops to values. An op states five things: the ``shape`` of its result, how to ``eval``-uate it on
-arrays (or ``view`` it without computing), its derivative as a forward rule ``jvp`` and as a reverse rule ``vjp``, and
-``samples`` from which its tests and checks are generated. All other knowledge of ops - how to run them fast, rewrite
-them, count their cost, analyse them - are functions outside of this package, dispatched on the op's type.
+A program applies ops to values. An op states the ``shape`` of its result, and how to compute it from arrays: ``eval``,
+or ``view`` where nothing has to be computed. It states its derivative as a forward rule ``jvp`` and as a reverse rule
+``vjp``. Its tests and checks are generated from its ``samples``.
+
+Ways to run ops fast, to rewrite them, to count their cost and to analyse them are functions outside of this package,
+dispatched on the op's type.
 """
 
 from __future__ import annotations

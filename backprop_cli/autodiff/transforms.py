@@ -36,15 +36,15 @@ def check_inexact(wrt: Sequence[Value]) -> None:
 
 
 class _Sums:
-    """Tangents or cotangents (``what``) by their values: a value that gets several has their sum."""
+    """Tangents or cotangents of values (``kind`` names them); a value that gets several has their sum."""
 
-    def __init__(self, what: str):
-        self.what = what
+    def __init__(self, kind: str):
+        self.kind = kind
         self.of: dict[Value, Value] = {}
 
     def add(self, value: Value, term: Value) -> None:
         if term.spec != value.spec:
-            raise ShapeError(value, f"{self.what} of another spec", value=value.spec, **{self.what: term.spec})
+            raise ShapeError(value, f"{self.kind} of another spec", value=value.spec, **{self.kind: term.spec})
         self.of[value] = self.of[value] + term if value in self.of else term
 
 

@@ -1,4 +1,4 @@
-"""ConvolutionSizess as products of matrices, without the matrix of all windows.
+"""Convolutions as products of matrices, without the matrix of all windows.
 
 Arrays are (height, channels, width, batch). A buffer holds, for each row of the image and each column of the kernel,
 the pixels that the column reads: (height, kernel width, channels, windows * batch). All rows of the kernel then read
