@@ -1,4 +1,4 @@
-"""The complex step: a program evaluated in complex128 a tiny way along the imaginary axis has its derivative there."""
+"""The complex step: a derivative as the imaginary part of a program evaluated at ``x + i h t``."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from backprop_cli.checks.continuation import eval_complex
 from backprop_cli.errors import UsageError
 
 STEP = 1e-20
-"""So small that its square is nothing beside 1, and far from underflow: any of 1e-200 to 1e-10 does as well."""
+"""Its square is negligible, and it is far from underflow; anything from 1e-200 to 1e-10 works as well."""
 
 
 class ComplexStep:
     """Directional derivatives of ``outputs`` at one point: ``Im f(x + i h t) / h + O(h^2)``.
 
     No difference is taken, so nothing cancels: an analytic program's derivative is as exact as its value. Kinked ops
-    branch on real parts, so theirs is the derivative that they document there.
+    branch on real parts, which gives the derivative that they document at the kink.
 
-    ``feed`` as for ``evaluate``; float64. All values of the program at the point are kept, and a derivative computes
-    what depends on the values that move. ``outputs`` may be of any shape.
+    ``feed``: as for ``evaluate``, in float64. All values at the point are kept, and a derivative recomputes only those
+    that move. ``outputs`` may have any shape.
 
     Source: Squire & Trapp, Using Complex Variables to Estimate Derivatives of Real Functions (1998); Martins, Sturdza
     & Alonso, The Complex-Step Derivative Approximation (2003).
@@ -45,7 +45,7 @@ class ComplexStep:
         return [self.arrays[operand] for operand in node.inputs]
 
     def along(self, tangents: Mapping[Value, Array]) -> list[Array]:
-        """The derivative of every output along ``tangents``, by value; meant as in ``transforms.jvp``."""
+        """The derivative of every output along ``tangents``, given by value, as in ``transforms.jvp``."""
         steps = {value: (1j * STEP) * tangent for value, tangent in tangents.items()}
         moved = {value: self.arrays[value] + step for value, step in steps.items()}
         with np.errstate(all="ignore"):
@@ -60,7 +60,7 @@ class ComplexStep:
 
 
 def continued(op: Op, operands: Sequence[Array], shape: tuple[int, ...]) -> Array:
-    """One op on arrays of which some are complex: complex128, but for steps, which are those of the real parts."""
+    """One op on arrays, some complex. The result is complex128; steps use the real parts."""
     if op.is_step:
         return compute(op, [x.real for x in operands])
     view = op.view(operands[0]) if op.is_view else None

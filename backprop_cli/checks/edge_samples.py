@@ -1,4 +1,4 @@
-"""The edges of an op's shapes: sizes of 1, other sizes, single rows and columns, no axes, nothing at all."""
+"""Samples at the edges of an op's shapes: sizes of 1 and 0, other sizes, single rows and columns, scalars."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 def edge_samples(cls: type[Any], sample: Sample, rng: np.random.Generator) -> list[Sample]:
-    """Samples like ``sample`` in other shapes: those that the op ``cls`` takes with the same fields.
+    """Samples like ``sample`` in other shapes, as far as the op ``cls`` accepts them with the same fields.
 
-    Equal sizes stay equal, so that most ops still fit: each size becomes 1, 0 and a random one, all become 1, 0 or
-    3; and the elements are laid out as a row, as a column, and (where there is one) without axes.
+    Equal sizes stay equal, so that shapes still fit most ops. Each size becomes 1, 0 and a random one; all become 1, 0
+    or 3; and the elements are laid out as a row, a column and a scalar.
     """
     specs = [np.dtype(np.int64 if k in sample.labels else np.float64) for k in range(len(sample.shapes))]
     found = {}
@@ -34,7 +34,7 @@ def edge_samples(cls: type[Any], sample: Sample, rng: np.random.Generator) -> li
 
 
 def _classes(sample: Sample, shapes: Shapes) -> int:
-    """Labels that choose along an axis of another operand are as many as it is long."""
+    """The number of labels; if they index an axis of another operand, its new size."""
     if sample.labels:
         for k, shape in enumerate(sample.shapes):
             if k not in sample.labels and sample.classes in shape and len(shapes[k]) == len(shape):
@@ -62,13 +62,13 @@ def _resized(shapes: Shapes, sizes: dict[int, int]) -> Shapes:
 
 
 def is_differentiable(op: Op, arrays: list[Array]) -> bool:
-    """Whether differences tell of its derivative."""
+    """Whether differences can check the op's derivative."""
     floats = [array for array in arrays if array.dtype.kind == "f"]
     return bool(floats) and not op.blocks_gradient
 
 
 def operands(sample: Sample, rng: np.random.Generator) -> list[Array]:
-    """Arrays drawn as the sample says."""
+    """Random arrays in the sample's shapes, from its domain."""
     return [
         rng.integers(0, sample.classes, shape) if k in sample.labels else rng.uniform(*sample.domain, shape)
         for k, shape in enumerate(sample.shapes)

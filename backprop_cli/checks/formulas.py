@@ -1,4 +1,4 @@
-"""What is no derivative but follows a formula: an optimizer's step, an average, the spread of random draws."""
+"""Checks against formulas: an optimizer's steps, an average, the moments of random draws."""
 
 from __future__ import annotations
 
@@ -19,27 +19,25 @@ S = TypeVar("S", Optimizer, Average, Initializer)
 Types = Sequence[tuple[str, type[S]]]
 
 _STEPS = 8
-"""Enough for radam to trust its mean square, from step 6 on."""
+"""Enough for radam, which uses its mean square from step 6 on."""
 _WIDTH = 4
 _STEP_TOLERANCE = 1e-12
-"""The same numbers in another order of operations."""
+"""For the same formula in another order of operations."""
 _ROUNDING = 1e-15
-"""What it leaves where terms near 1 cancel."""
+"""Rounding that remains if terms near 1 cancel."""
 _UPDATES, _STEPS_AN_EPOCH = 16, 3
-"""Of an average; the last epoch is not complete."""
+"""Updates of an average; the last epoch is incomplete."""
 _SHAPES = (3, 5), (5, 3), (4, 2, 3)
-"""Of parameters: wide, tall and, as a matrix, those of a convolution."""
+"""Shapes of parameters: wide, tall, and of a convolution."""
 _SHAPED_TOLERANCE = 1e-10
-"""The formula may be another algorithm for the same numbers."""
+"""For a formula by another algorithm."""
 _ROWS, _COLUMNS = 200, 150
 _DEVIATIONS = 5.0
-"""Standard errors by which a mean or spread of draws may be off: chance makes that 6 times in ten million."""
+"""Most standard errors of a mean or deviation of draws; chance exceeds it 6 times in ten million."""
 
 
 def check_optimizers(rng: np.random.Generator, types: Types[Optimizer] | None = None) -> Iterator[Check]:
-    """The first steps of each optimizer (by default of all) from empty slots against its formula, by step and
-    parameter.
-    """
+    """Compare the first steps of each optimizer, from empty slots, with its formula, by step and parameter."""
     for label, optimizer in _built(OPTIMIZERS, types):
         if isinstance(optimizer, FullBatch):
             yield Check(label, "optimizer", (_WIDTH + 1, _WIDTH), tuple(_directions(optimizer, rng)))
@@ -51,7 +49,7 @@ def check_optimizers(rng: np.random.Generator, types: Types[Optimizer] | None = 
 
 
 def _built(registry: Registry[S], types: Types[S] | None) -> Iterator[tuple[str, S]]:
-    """Every type (or ``types``) at each of its samples, after what its check is called."""
+    """The name of the check and an instance, for every type (or ``types``) at each of its samples."""
     for name, cls in registry.items() if types is None else types:
         for number, settings in enumerate(cls.samples):
             suffix = f" {number + 1}" if number else ""
@@ -81,7 +79,7 @@ def _steps(optimizer: Optimizer, rng: np.random.Generator) -> tuple[CheckedEntry
 
 
 def _directions(optimizer: FullBatch, rng: np.random.Generator) -> Iterator[CheckedEntry]:
-    """From no step remembered to as many as there are parameters, on a quadratic function with a random Hessian."""
+    """Directions with 0 to ``_WIDTH`` remembered steps, on a quadratic function with a random Hessian."""
     root = rng.standard_normal((_WIDTH, _WIDTH))
     steps = list(rng.standard_normal((_WIDTH, _WIDTH)))
     changes = [(root.T @ root + np.eye(_WIDTH)) @ step for step in steps]
@@ -93,7 +91,7 @@ def _directions(optimizer: FullBatch, rng: np.random.Generator) -> Iterator[Chec
 
 
 def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[CheckedEntry]:
-    """The second stage for one parameter, all entries."""
+    """All entries of an optimizer's second stage, for one parameter."""
     direction, parameter = input_("direction", shape), input_("parameter", shape)
     feed = {direction: rng.standard_normal(shape), parameter: rng.standard_normal(shape)}
     (found,) = evaluate([optimizer.shaped_direction(direction, parameter)], feed)
@@ -101,20 +99,20 @@ def _shaped(optimizer: Optimizer, shape: tuple[int, ...], rng: np.random.Generat
 
 
 def _compared(found: Array, wanted: Array, lead: tuple[int, ...] = ()) -> Iterator[CheckedEntry]:
-    """CheckedEntry by entry, where the formula is another algorithm."""
+    """Compare with a formula by another algorithm, entry by entry."""
     for index in np.ndindex(found.shape):
         a, n = float(found[index]), float(wanted[index])
         yield CheckedEntry((*lead, *index), a, n, judged(a, n, _SHAPED_TOLERANCE, 10 * _ROUNDING))
 
 
 def _worst(index: tuple[int, ...], pairs: list[tuple[float, float]]) -> CheckedEntry:
-    """The direction or the slot that is farthest off."""
+    """The entry of the direction or slot with the largest error."""
     entries = [CheckedEntry(index, a, n, judged(a, n, _STEP_TOLERANCE, _ROUNDING)) for a, n in pairs]
     return max(entries, key=lambda entry: (entry.verdict != "PASS", entry.relative_error))
 
 
 def check_averages(rng: np.random.Generator, types: Types[Average] | None = None) -> Iterator[Check]:
-    """The shares of every average (or of ``types``), followed for some epochs, against its definition."""
+    """Compare every average (or ``types``) over some epochs with its definition."""
     for label, average in _built(AVERAGES, types):
         yield Check(label, "average", (_UPDATES,), tuple(_followed(average, rng)))
 
@@ -131,7 +129,7 @@ def _followed(average: Average, rng: np.random.Generator) -> Iterator[CheckedEnt
 
 
 def check_initializers(rng: np.random.Generator, types: Types[Initializer] | None = None) -> Iterator[Check]:
-    """Mean and standard deviation of a large matrix of draws against those of the formula."""
+    """Compare mean and standard deviation of a large matrix of draws with those of the formula."""
     shapes = ((_ROWS, _COLUMNS), (_COLUMNS, _ROWS))
     for label, initializer in _built(INITIALIZERS, types):
         entries = tuple(entry for shape in shapes for entry in _moments(initializer, shape, rng))
@@ -141,9 +139,9 @@ def check_initializers(rng: np.random.Generator, types: Types[Initializer] | Non
 def _moments(initializer: Initializer, shape: tuple[int, int], rng: np.random.Generator) -> Iterator[CheckedEntry]:
     draws = initializer.sample(rng, shape, shape[1], shape[0])
     mean, deviation = initializer.moments(shape, shape[1], shape[0])
-    # Of n draws the mean is off by deviation / sqrt(n), the deviation by at most deviation / sqrt(2 n).
+    # Standard errors of n draws: deviation / sqrt(n) of the mean, at most deviation / sqrt(2 n) of the deviation.
     room = _DEVIATIONS * deviation / math.sqrt(draws.size)
-    for sign in (-1.0, 1.0):  # by mean - deviation and mean + deviation, for a mean of 0 has no relative error
+    for sign in (-1.0, 1.0):  # by mean - deviation and mean + deviation, because a mean of 0 has no relative error
         found, wanted = float(draws.mean() + sign * draws.std()), mean + sign * deviation
         is_right = abs(found - wanted) <= 2.0 * room + 1e-12 * abs(wanted)
         yield CheckedEntry((), found, wanted, "PASS" if is_right else "FAIL")

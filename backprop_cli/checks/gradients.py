@@ -1,7 +1,7 @@
-"""Is every gradient of a network right? Its data loss and its regularization, each by every parameter.
+"""Check the gradients of a network: of its data loss and of its regularization, by every parameter.
 
-Everything runs in float64 on a copy, whatever the training precision: in float32 a difference of losses cannot see a
-single weight. Dropout's mask is an input like the batch, so it is the same in every evaluation.
+Everything runs in float64 on a copy, whatever the training precision: in float32 a single weight does not show in a
+difference of losses. Dropout's mask is an input like the batch, so it is the same in every evaluation.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from backprop_cli.training.step_program import GRADIENT, INPUTS, LOSS, PARAMETER
 _EXAMPLES = 8
 _MULTIPLICATIONS = 20_000_000
 LIMIT = 1e-9
-"""A residual above which a rule is wrong: right ones have about 1e-16, a rule off by a thousandth about 1e-4."""
+"""Largest residual of right rules, which have about 1e-16; a rule off by a thousandth has about 1e-4."""
 _DIRECTION, _FORWARD, _REVERSE, _NORM = "direction", "forward", "reverse", "norm"
 
 
 def enough_examples(model: Model) -> int:
-    """Examples that a check takes: several, so that a missing mean or sum over the batch shows; two, where each is so
-    much work (a transformer's context, a stack of convolutions) that a pass would take a good part of a second.
+    """Number of examples for a check.
+
+    At least two, so that a missing mean or sum over the batch shows; few if an example is much work (a transformer's
+    context, a stack of convolutions), because a pass would take a good part of a second.
     """
     each = sum(model.multiplications().values())
     return min(max(_MULTIPLICATIONS // max(each, 1), 2), _EXAMPLES)
@@ -46,9 +48,9 @@ def in_float64(recipe: Recipe) -> Recipe:
 
 
 def network_objectives(recipe: Recipe, arrays: Mapping[str, Array]) -> list[Objective]:
-    """The loss of one batch by every parameter, and the regularization by those it is on, where there is any.
+    """The loss of one batch by every parameter, and the regularization, if any, by the parameters it penalizes.
 
-    ``arrays``: the flat ``parameters``, ``inputs``, ``targets`` and noise by the names of ``forward``'s inputs.
+    ``arrays``: the flat ``parameters``, ``inputs``, ``targets`` and noise, by the names of ``forward``'s inputs.
     """
     traced = forward(in_float64(recipe), len(arrays[INPUTS]), training=True)
     layout = recipe.layout
@@ -73,15 +75,15 @@ def check_gradients(
     order: Order = 1,
     options: Options,
 ) -> Report:
-    """Check the gradient of the loss, and apart from it that of the regularization, by every parameter.
+    """Check the gradients of the loss and, separately, of the regularization by every parameter.
 
-    ``arrays``: the flat ``parameters``, ``inputs``, ``targets`` and noise of one batch by the names that ``forward``
-    gives its inputs, in any precision; they are copied. ``order`` 2: the Hessian times a random vector instead.
+    ``arrays``: the flat ``parameters``, ``inputs``, ``targets`` and noise of one batch, by the names of ``forward``'s
+    inputs, in any precision; they are copied. ``order`` 2: the Hessian times a random vector instead.
 
-    An entry passes where ``|a - n| / max(|a|, |n|) <= tolerance``; where rounding alone makes more than that, it is
-    TINY: nothing can be told. Where an entry fails, every op's own rule is checked at the values it has here.
+    An entry passes if ``|a - n| / max(|a|, |n|) <= tolerance``. It is TINY, and undecided, if rounding alone exceeds
+    that. If an entry fails, every op's own rule is checked at the values it has here.
 
-    Raises: UsageError for a method there is not.
+    Raises: UsageError for an unknown method.
     """
     started = time.perf_counter()
     checks: list[Check] = []
@@ -104,15 +106,15 @@ def check_gradients(
 
 
 def check_objective(objective: Objective, method: str, order: Order, options: Options) -> list[Check]:
-    """By a named method, the gradient or (order 2) the Hessian times a random vector of signs."""
+    """Check the gradient, or (order 2) the Hessian times a random vector of signs, by a named method."""
     chosen = METHODS[method]()
-    with np.errstate(all="ignore"):  # what is not finite gets a verdict
+    with np.errstate(all="ignore"):  # non-finite numbers get a verdict
         checked = objective if order == 1 else objective.curvature(options.rng)
         return chosen.check(checked, options) if math.isfinite(checked.value) else _undefined(checked)
 
 
 def _undefined(objective: Objective) -> list[Check]:
-    """Where the function is not finite nothing is its derivative, whatever the rules say: 1/x of ln x at -1."""
+    """A function that is not finite has no derivative, even if the rules return one: ``1/x`` for ``ln x`` at -1."""
     return [
         Check(
             t.name, t.kind, t.shape, (CheckedEntry(t.index(0), float(objective.gradient[t][0]), math.nan, "NONFINITE"),)
@@ -128,11 +130,11 @@ _WORDS = {
     "average": ("the average", "that of its definition"),
     "initializer": ("mean and deviation of its draws", "of its moments"),
 }
-"""What the two numbers of an entry are, for kinds of checks of which the method does not say it."""
+"""Words for the two numbers of an entry, for kinds of checks that no method covers."""
 
 
 def mistake(report: Report) -> str:
-    """Of the worst check of a report that has not passed: where, both numbers, and the op to blame if it is known."""
+    """The worst check of a failed report in one sentence: its place, both numbers, and the wrong op if it is known."""
     check = report.checks[0]
     worst = check.worst
     assert worst is not None
@@ -146,9 +148,9 @@ def mistake(report: Report) -> str:
 
 
 class AdjointMonitor:
-    """``|forward - reverse| / (|g| |v|)``: the derivative of the loss with regularization along a random v, both ways.
+    """A cheap measure during training, ``|forward - reverse| / (|g| |v|)``: both modes' derivatives along a random v.
 
-    In float64; a plan is kept for each size of batch, so that a measure is about four forward passes.
+    In float64, of the loss with regularization. Plans are kept by batch size; a measure costs four forward passes.
     """
 
     def __init__(self, recipe: Recipe):
@@ -156,7 +158,7 @@ class AdjointMonitor:
         self._plans: dict[int, Plan] = {}
 
     def residual(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> float:
-        """Of one batch, given as for ``check_gradients``; NaN where a derivative is not finite, 0 where both are 0."""
+        """The measure for one batch, as ``check_gradients`` takes it; NaN if not finite, 0 if both sides are 0."""
         plan = self._plan(len(arrays[INPUTS]))
         for name, array in plan.inputs.items():
             array[...] = rng.choice([-1.0, 1.0], array.shape) if name == _DIRECTION else arrays[name]

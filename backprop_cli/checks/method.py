@@ -1,4 +1,4 @@
-"""The contract of a method of checking gradients, and what methods share."""
+"""The contract of a method to check gradients, and functions that methods share."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from backprop_cli.training.events import OnProgress
 
 Samples = int | Literal["all"]
 Order = Literal[1, 2]
-"""Of derivatives: gradients, or Hessian-vector products."""
+"""Order of derivatives: gradients (1) or Hessian-vector products (2)."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How much is checked, and what passes.
+    """How many entries to check, and the tolerance.
 
-    ``samples`` entries of each tensor are drawn with ``seed``. After ``deadline`` (of ``time.perf_counter``, seconds)
-    nothing more is checked. ``progress`` is told how many of the entries are over.
+    ``seed`` draws ``samples`` entries of each tensor. The check ends at ``deadline`` (of ``time.perf_counter``,
+    seconds). ``progress`` is called with the number of entries done.
     """
 
     samples: Samples = 32
@@ -38,12 +38,12 @@ class Options:
 
     @property
     def rng(self) -> np.random.Generator:
-        """The same numbers at every call."""
+        """A generator that starts anew at every call."""
         return np.random.default_rng(self.seed)
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is up."""
+        """Whether the deadline has passed."""
         return time.perf_counter() > self.deadline
 
 
@@ -51,24 +51,24 @@ class Method:
     """A way to compare a gradient with something else."""
 
     words: ClassVar[tuple[str, str]] = ("the program's gradient", "the loss's slope")
-    """What the two numbers of an entry are, ``analytic`` and ``numeric``."""
+    """Words for the two numbers of an entry, ``analytic`` and ``numeric``."""
 
     tolerance_of: ClassVar[str] = ""
-    """What the method's own tolerance is relative to; empty if it applies that of the options to each derivative."""
+    """Reference of the method's own tolerance; empty if it applies the options' tolerance to each derivative."""
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
-        """A check of every tensor of the objective, and others beside them."""
+        """A check of every tensor of the objective, possibly with further checks."""
         raise NotImplementedError
 
 
 ROUNDING = 64.0
-"""Error of an entry of a gradient in units of its tensor's rounding: few runs estimate it for many entries."""
+"""Error of a gradient's entry in units of its tensor's rounding, which few runs estimate for many entries."""
 
 METHODS: Registry[Method] = Registry("method", "methods", "backprop_cli.checks.methods", Method)
 
 
 def elements(tensors: Sequence[Tensor], options: Options) -> Iterator[tuple[Tensor, int]]:
-    """The sampled entries, one of each tensor in turn, so that a limit on time leaves none out; until the deadline."""
+    """The sampled entries until the deadline, one of each tensor in turn so that no tensor is left out."""
     rng = options.rng
     chosen = {tensor: _chosen(tensor.size, options.samples, rng) for tensor in tensors}
     done, total = 0, sum(map(len, chosen.values()))
@@ -89,7 +89,7 @@ def _chosen(size: int, samples: Samples, rng: np.random.Generator) -> Array:
 
 Kind = Literal["rademacher", "gaussian"]
 KINDS: tuple[Kind, Kind] = ("rademacher", "gaussian")
-"""Of random directions: signs miss no single wrong element, equal and opposite mistakes do not cancel along both."""
+"""Kinds of random directions. Signs show any single wrong element; opposite mistakes do not cancel along both."""
 
 HIDDEN = 0.1
 """Largest share of rounding in a derivative that can still be judged."""
@@ -100,7 +100,7 @@ Judge = Callable[[Tensor, Direction, tuple[int, ...]], CheckedEntry]
 def entrywise(
     objective: Objective, options: Options, judge: Judge, suspects: Iterable[tuple[Tensor, int]] = ()
 ) -> dict[Tensor, list[CheckedEntry]]:
-    """What ``judge(tensor, direction, index)`` says of every sampled entry, and then of ``suspects``, by tensor."""
+    """Judge every sampled entry, then the ``suspects``; results by tensor."""
     entries: dict[Tensor, dict[int, CheckedEntry]] = {tensor: {} for tensor in objective.tensors}
     for tensor, element in chain(elements(objective.tensors, options), suspects):
         if element not in entries[tensor]:
@@ -109,12 +109,12 @@ def entrywise(
 
 
 def checks_of(entries: dict[Tensor, list[CheckedEntry]], tolerance: float | None = None) -> list[Check]:
-    """One check a tensor; ``tolerance``: the method's own."""
+    """One check for each tensor; ``tolerance``: the method's own."""
     return [Check(tensor.name, tensor.kind, tensor.shape, tuple(found), tolerance) for tensor, found in entries.items()]
 
 
 def random_direction(tensors: Sequence[Tensor], rng: np.random.Generator, kind: Kind) -> Direction:
-    """Through all elements, each of variance 1: signs, or normal."""
+    """A direction through all elements, each of variance 1: signs or normal."""
 
     def draw(count: int) -> Array:
         return rng.choice([-1.0, 1.0], count) if kind == "rademacher" else rng.standard_normal(count)
@@ -123,15 +123,15 @@ def random_direction(tensors: Sequence[Tensor], rng: np.random.Generator, kind: 
 
 
 def power_of_two(x: float) -> float:
-    """The nearest power of two: a step of that size is added to most numbers without rounding."""
+    """The nearest power of two: most numbers plus such a step are exact."""
     return float(2.0 ** round(math.log2(x)))
 
 
 def locate(residual: Callable[[Direction], float], direction: Direction, total: float) -> tuple[Tensor, int]:
-    """The element behind ``total``, the residual along ``direction``: log2(elements) evaluations of it.
+    """Bisect to the element responsible for ``total``, the residual along ``direction``: log2(elements) evaluations.
 
-    A residual is linear, so that of one half is the whole's without the other's; the half with more of it is gone on
-    with, or the one that is not finite. Where many elements are wrong it ends at one of them.
+    Residuals are linear: ``right = total - left``. Descend into the half with the larger or non-finite residual. If
+    several elements are wrong, the result is one of them.
     """
     while len(direction) > 1 or len(direction[0].vector) > 1:
         left, right = _halves(direction)

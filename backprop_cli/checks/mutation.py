@@ -1,4 +1,4 @@
-"""Broken derivative rules: an op like another but for one mistake in the program that one of its rules traces."""
+"""Broken derivative rules: a copy of an op with one mistake in the program that one of its rules traces."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from backprop_cli.autodiff.families import zeros_like
 from backprop_cli.registry import snake_case
 
 RULES = ("partials", "vjp", "jvp")
-"""What is broken: partial derivatives, which both modes share, the reverse rule, the forward rule."""
+"""Rules that are broken: partial derivatives, which both modes share, the reverse rule, the forward rule."""
 
 Derivative = Value | float | None
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A mistake: ``operator`` on the ``site``-th node that ``rule`` makes, or on its result number ``-1 - site``."""
+    """A mistake: ``operator`` on node number ``site`` of ``rule``, or on its result number ``-1 - site``."""
 
     rule: str
     site: int
@@ -48,7 +48,7 @@ def mutations(op: Op, primals: Sequence[Value], out: Value) -> Iterator[Mutation
 
 
 def mutated(op: Op, mutation: Mutation) -> Op:
-    """An op that computes the same and has the mistake in its rule, where it is asked for a derivative of that form."""
+    """The op with the mistake in its rule, applied wherever the rule traces a program of the same form."""
     cls = type(op)
 
     def broken(self: Any, primals: Sequence[Value], out: Value, other: Sequence[Any]) -> list[Derivative]:
@@ -73,7 +73,7 @@ def mutated(op: Op, mutation: Mutation) -> Op:
 def _traced(
     op: Any, rule: str, primals: Sequence[Value], out: Value, other: Sequence[Any] = ()
 ) -> tuple[list[Derivative], set[Value]]:
-    """A rule's results, and the values it was given; ``other``: cotangent or tangents (default: some)."""
+    """A rule's results and its arguments; ``other``: the cotangent or the tangents (default: new inputs)."""
     if rule == "partials":
         return list(op.partials(*primals, out=out)), {*primals, out}
     if rule == "vjp":
@@ -88,7 +88,7 @@ def _like(x: Value) -> Value:
 
 
 def _nodes(parts: Sequence[Derivative], known: set[Value]) -> list[Value]:
-    """What the rule computes, in the order in which it does."""
+    """The nodes that a rule makes, in order of creation."""
     results = [part for part in parts if isinstance(part, Value) and part not in known]
     return [node for node in toposort(results, known=known) if node.op is not None and node.spec.is_inexact]
 
@@ -116,9 +116,9 @@ def _with_mistake(parts: list[Derivative], nodes: list[Value], mutation: Mutatio
 
 
 def _on_result(name: str, part: Value | float) -> tuple[Derivative] | None:
-    """The wrong result, in a tuple because it may be None; None where the mistake cannot be made."""
+    """The wrong result, in a tuple because it may be None; None if the mistake is impossible here."""
     if isinstance(part, Value):
-        if not part.spec.is_inexact:  # a comparison of integers: its products with derivatives are broken instead
+        if not part.spec.is_inexact:  # an integer mask: its products with derivatives are broken instead
             return None
         wrong = zeros_like(part) if name in DROPPED else OPERATORS[name](part)
         return None if wrong is None else (wrong,)
@@ -138,7 +138,7 @@ def _without_term(kept: int) -> Callable[[Value], Value | None]:
 
 
 def _turned(x: Value) -> Value | None:
-    """The matrices transposed, where that has the same shape."""
+    """The matrices transposed, if they are square."""
     if x.ndim < 2 or x.shape[-1] != x.shape[-2] or not x.spec.is_inexact:
         return None
     return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
@@ -155,7 +155,7 @@ def _operand_turned(number: int) -> Callable[[Value], Value | None]:
 
 
 def _without_sum(node: Value) -> Value | None:
-    """The first of what is summed up."""
+    """The first summand in place of the sum."""
     if not isinstance(node.op, OPS["sum"]) or not node.inputs[0].size:
         return None
     (first,) = node.inputs
@@ -165,7 +165,7 @@ def _without_sum(node: Value) -> Value | None:
 
 
 def _rolled(axis: int) -> Callable[[Value], Value | None]:
-    """Every element where its neighbour belongs."""
+    """Every element in the place of its neighbour."""
 
     def operator(x: Value) -> Value | None:
         if x.ndim < (1 if axis else 2) or x.shape[axis] < 2:
@@ -177,7 +177,7 @@ def _rolled(axis: int) -> Callable[[Value], Value | None]:
 
 
 def _shifted(node: Value) -> Value | None:
-    """A slice, or the place of what is padded, one further (or one back, at the end)."""
+    """A slice or a padded piece, moved by one element; backwards at the end."""
     op = node.op
     if isinstance(op, OPS["slice"]):
         room = op.stop < node.inputs[0].shape[op.axis]
@@ -202,8 +202,8 @@ OPERATORS: Mapping[str, Callable[[Value], Value | None]] = {
     "rows off by one": _rolled(0),
     "columns off by one": _rolled(-1),
 }
-"""Mistakes in a value of a rule; None where one cannot be made there."""
+"""Mistakes in a value of a rule; None if the mistake is impossible there."""
 
 DROPPED = ("dropped",)
 ON_RESULTS = (*OPERATORS, *DROPPED)
-"""Mistakes in a rule's result; ``dropped``: the operand's derivative is taken to be 0."""
+"""Mistakes in a rule's result; ``dropped``: a derivative of 0."""

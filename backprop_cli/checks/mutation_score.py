@@ -1,4 +1,4 @@
-"""Is the check worth its name? Every rule is broken in every way, one at a time, and the check must notice."""
+"""Test the check itself: break every derivative rule in every way, one at a time, and count what it notices."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from backprop_cli.training.events import OnProgress
 from backprop_cli.training.step_program import Recipe
 
 _SAMPLES = 2
-"""Entries checked of each operand beside the directions through all of them."""
+"""Entries checked of each operand, in addition to directions through all of them."""
 _SAME = 1e-12
-"""Difference of two derivatives, relative to the larger, that is rounding."""
+"""Largest difference of two derivatives, relative to the larger, that counts as rounding."""
 
 
 class Subject(Protocol):
@@ -33,10 +33,10 @@ class Subject(Protocol):
         """The mistakes that can be made in one op's rules."""
 
     def numbers(self, mutation: Mutation | None) -> list[Array | None]:
-        """Derivatives along random directions in both modes, with the mistake or right."""
+        """Derivatives along random directions in both modes, with the mistake or without."""
 
     def objective(self, mutation: Mutation | None) -> Objective:
-        """What is checked."""
+        """The objective to check, with the mistake or without."""
 
 
 def op_score(
@@ -48,20 +48,22 @@ def op_score(
     seed: int = 0,
     progress: OnProgress | None = None,
 ) -> Score:
-    """Of the named ops (all), at their samples and the edges of their shapes. ``progress`` is told of the rules tried.
+    """The score of the named ops (default: all), at their samples and at edges of their shapes.
 
-    Raises: UsageError for a method there is not.
+    ``progress`` is called with the number of broken rules tried.
+
+    Raises: UsageError for an unknown method.
     """
     rng = np.random.default_rng(seed)
     return _score(_ops(names, rng), method, order, Options(_SAMPLES, tolerance, seed, progress=progress))
 
 
 def network_score(recipe: Recipe, arrays: Mapping[str, Array], *, method: str, order: Order, options: Options) -> Score:
-    """Of every kind of op in a network, at the values it has there: does a mistake show in this network's gradient?
+    """The score of every kind of op in a network: whether a mistake shows in this network's gradient.
 
-    ``options.progress`` is told of the rules tried.
+    ``options.progress`` is called with the number of broken rules tried.
 
-    Raises: UsageError for a method there is not.
+    Raises: UsageError for an unknown method.
     """
     subjects: dict[str, list[Subject]] = {}
     for objective in network_objectives(recipe, arrays):
@@ -72,10 +74,10 @@ def network_score(recipe: Recipe, arrays: Mapping[str, Array], *, method: str, o
 
 
 def _score(subjects: Mapping[str, Sequence[Subject]], method: str, order: Order, options: Options) -> Score:
-    """Reverse rule, forward rule and shared partial derivatives are broken in turn.
+    """Break partial derivatives, reverse rules and forward rules in turn.
 
-    A mutant that gives the same numbers as the right rules, to 1e-12, wherever it is tried, is equivalent and not
-    counted: a sum over an axis of size 1 that is left out is no mistake.
+    A mutant whose numbers agree everywhere with the right ones, to 1e-12, is equivalent and not counted: omitting a sum
+    over an axis of size 1 is no mistake.
     """
     total, survivors = 0, []
     tell, options = options.progress, replace(options, progress=None)
@@ -118,7 +120,7 @@ def _is_noticed(subject: Subject, mutation: Mutation, method: str, order: Order,
 
 @dataclass(frozen=True, eq=False)
 class _Alone:
-    """An op at one of its samples; ``directions`` are one an operand and one for the cotangent."""
+    """An op at one of its samples; ``directions``: one for each operand and one for the cotangent."""
 
     op: Op
     arrays: Sequence[Array]
@@ -154,7 +156,7 @@ class _Alone:
 
 
 def _ops(names: Iterable[str], rng: np.random.Generator) -> dict[str, list[Subject]]:
-    """By op; arrays without elements have no derivative to be wrong."""
+    """Subjects by op, without empty arrays, which have no derivatives."""
     subjects: dict[str, list[Subject]] = {}
     for name in names:
         cls = OPS[name]
@@ -190,7 +192,7 @@ class _InNetwork:
         return Objective(self.right.inputs, new[self.right.scalar], tensors, self.right.point)
 
     def _rebuilt(self, mutation: Mutation) -> dict[Value, Value]:
-        """Every value of the program as it is with the mistake."""
+        """The values of the program with the mistake, by those without."""
         new: dict[Value, Value] = {}
         for node in toposort([self.right.scalar, *(tensor.value for tensor in self.right.tensors)]):
             operands = tuple(new[operand] for operand in node.inputs)

@@ -1,4 +1,4 @@
-"""A scalar program at a point, and all the ways to its derivative along a direction. Methods choose among them."""
+"""A scalar program at a point, and its derivative along a direction by every mode. Methods choose among them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from backprop_cli.execution.plan import Plan
 
 _SCALAR, _FORWARD = "scalar", "forward"
 _JITTERS = 3
-"""Runs from which rounding is estimated."""
+"""Number of runs for an estimate of rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """An array that the scalar is differentiated by: the elements of the input ``source`` from ``start`` on."""
+    """An array to differentiate by: the elements of the input ``source`` from ``start`` on."""
 
     name: str
     kind: str
@@ -61,7 +61,7 @@ class Tensor:
 
 
 class Piece(NamedTuple):
-    """A direction in one tensor: ``vector`` (flat) for its elements from ``start`` on, 0 for the others."""
+    """The piece of a direction in one tensor: ``vector`` (flat) from element ``start`` on, 0 elsewhere."""
 
     tensor: Tensor
     start: int
@@ -69,11 +69,11 @@ class Piece(NamedTuple):
 
 
 Direction = Sequence[Piece]
-"""Where to go from the point; tensors without a part stay where they are."""
+"""A direction from the point; tensors without a piece do not move."""
 
 
 def tensors_of(inputs: Mapping[str, Value], name: str, kind: str) -> list[Tensor]:
-    """The floating-point inputs of what is called ``name``: ``op tanh by x``."""
+    """A tensor for each floating-point input, named ``op tanh by x``."""
     return [Tensor(f"{name} by {key}", kind, x, key) for key, x in inputs.items() if x.spec.is_inexact]
 
 
@@ -88,17 +88,17 @@ def norm(direction: Direction) -> float:
 
 
 class Rounding(NamedTuple):
-    """Rounding errors of the scalar and of an entry of each tensor's gradient."""
+    """Rounding errors of the scalar, and of an entry of each tensor's gradient."""
 
     of_scalar: float
     of_gradient: Mapping[Tensor, float]
 
 
 class Objective:
-    """``scalar`` of a float64 program, by ``tensors``, at the point ``arrays`` (by the inputs' names; copied).
+    """``scalar`` of a float64 program by ``tensors``, at the point ``arrays`` (by the inputs' names; copied).
 
-    ``gradients`` (in the tensors' order) are what is checked; the reverse mode's where none are given. ``base``: the
-    objective whose curvature this one is made of (see ``curvature``). ``passes`` counts evaluations of the scalar.
+    ``gradients`` (in the tensors' order) are the checked ones; by default those of reverse mode. ``base``: the
+    objective whose ``curvature`` this one is. ``passes`` counts evaluations of the scalar.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Objective:
         traced = self._reversed() if gradients is None else list(gradients)
         self._traced = dict(zip(self.tensors, traced, strict=True))
         self._reverse = self._plan({str(k): value for k, value in enumerate(traced)})
-        # Every comparison that decides a branch is a node of the program or of its gradient's.
+        # Every comparison that decides a branch is a node of the program or of its gradient.
         steps = [node for node in toposort([scalar, *traced]) if node.op is not None and node.op.is_step]
         branches = {f"branch_{k}": node for k, node in enumerate(steps)}
         self._loss = self._plan({_SCALAR: scalar, **branches})
@@ -127,7 +127,7 @@ class Objective:
         self.value = self.run((), 0.0)
         """The scalar at the point."""
         self.branches = [branch.copy() for branch in self._branches]
-        """Which branch every kink takes at the point."""
+        """The branch of every kink at the point."""
 
     def _reversed(self) -> list[Value]:
         return gradients(self.scalar, [tensor.value for tensor in self.tensors])
@@ -147,15 +147,14 @@ class Objective:
         return self._rounding(self.point)
 
     def rounding_beside(self, direction: Direction, t: float) -> Rounding:
-        """The same at ``point + t direction``, where terms may cancel that do not at the point."""
+        """``rounding`` at ``point + t direction``, where other terms may cancel than at the point."""
         return self._rounding(self._moved(direction, t))
 
     def _rounding(self, point: Mapping[str, Array]) -> Rounding:
-        """How far the numbers move when every result of the program moves by its last digit, and at least eps times
-        their size. Every kink stays on its branch.
+        """How far the numbers move if every result of the program moves by its last digit; at least eps of their size.
 
-        Where reverse mode did not make the checked gradient, its way to the same numbers rounds, too: a Hessian-vector
-        product that forward over reverse finds to be exactly 0 is 1e-16 to whatever it is compared with.
+        Every kink stays on its branch. If another mode made the checked gradient, the rounding of reverse mode counts,
+        too: a Hessian-vector product that is exactly 0 forward over reverse may be 1e-16 in reverse mode.
         """
         feed = {value: point[name] for name, value in self.inputs.items()}
         outputs = [self._loss.program.outputs[_SCALAR], *self._reverse.program.outputs.values()]
@@ -175,7 +174,7 @@ class Objective:
 
     @cached_property
     def _other(self) -> Plan:
-        """The plan of reverse mode, for gradients that another mode computed."""
+        """Reverse mode's plan, for objectives with gradients of another mode."""
         return self._plan({str(k): value for k, value in enumerate(self._reversed())})
 
     def _moved(self, direction: Direction, t: float) -> dict[str, Array]:
@@ -191,7 +190,7 @@ class Objective:
         return math.sqrt(sum(float(gradient @ gradient) for gradient in self.gradient.values()))
 
     def at(self, direction: Direction) -> float:
-        """Largest entry of the point, in size, among those that move."""
+        """The largest magnitude among entries of the point that move."""
         return max((_largest(self._moving(self.point, part)) for part in direction), default=0.0)
 
     @staticmethod
@@ -204,18 +203,18 @@ class Objective:
         return _along(self.gradient, direction)
 
     def slope_beside(self, direction: Direction, t: float) -> float:
-        """The same at ``point + t direction``."""
+        """``slope`` at ``point + t direction``."""
         self._run_at(self._reverse, direction, t)
         return _along({tensor: self._flat(k) for k, tensor in enumerate(self.tensors)}, direction)
 
     def run(self, direction: Direction, t: float) -> float:
-        """The scalar at ``point + t direction``; ``is_on`` then tells of that point."""
+        """The scalar at ``point + t direction``; ``is_on`` then refers to that point."""
         self.passes += 1
         self._run_at(self._loss, direction, t)
         return float(self._loss.outputs[_SCALAR])
 
     def branches_beside(self, direction: Direction, t: float) -> list[Array]:
-        """Which branch every kink takes at ``point + t direction``."""
+        """The branch of every kink at ``point + t direction``."""
         self.run(direction, t)
         return [branch.copy() for branch in self._branches]
 
@@ -224,7 +223,7 @@ class Objective:
         return all(np.array_equal(a, b) for a, b in zip(self._branches, branches, strict=True))
 
     def _run_at(self, plan: Plan, direction: Direction, t: float) -> None:
-        """Run with the point moved, and move it back."""
+        """Run with the point moved, then move it back."""
         moving = [self._moving(plan.inputs, part) for part in direction]
         kept = [x.copy() for x in moving]
         for x, part in zip(moving, direction, strict=True):
@@ -235,7 +234,7 @@ class Objective:
 
     @cached_property
     def step(self) -> ComplexStep:
-        """The scalar's complex step; it also has the value of every node of the program at the point."""
+        """The complex step of the scalar, which also has every node's value at the point."""
         return ComplexStep([self.scalar], {value: self.point[name] for name, value in self.inputs.items()})
 
     def complex(self, direction: Direction) -> float:
@@ -243,7 +242,7 @@ class Objective:
         return self._complex(self.step, direction)
 
     def complex_beside(self, direction: Direction, t: float) -> float:
-        """The same at ``point + t direction``."""
+        """``complex`` at ``point + t direction``."""
         point = self._moved(direction, t)
         step = ComplexStep([self.scalar], {value: point[name] for name, value in self.inputs.items()})
         return self._complex(step, direction)
@@ -266,7 +265,7 @@ class Objective:
         return float(plan.outputs[_FORWARD])
 
     def _tangents_into(self, plan: Plan, direction: Direction) -> None:
-        """Run a plan that has a tangent for every tensor."""
+        """Run a plan with the direction as its tangents."""
         parts = {part.tensor: part for part in direction}
         for k, tensor in enumerate(self.tensors):
             plan.inputs[_tangent(k)][...] = _spread(parts[tensor]) if tensor in parts else 0.0
@@ -279,7 +278,7 @@ class Objective:
         return self._plan({str(k): value for k, value in enumerate(products)}, tangents)
 
     def bend(self, direction: Direction) -> float:
-        """``v H v`` along the direction v, the Hessian H forward over reverse."""
+        """``v^T H v`` along the direction v, with ``H v`` forward over reverse."""
         plan = self._hessian_plan
         self._tangents_into(plan, direction)
         return _along({t: plan.outputs[str(k)].reshape(-1) for k, t in enumerate(self.tensors)}, direction)
@@ -287,7 +286,7 @@ class Objective:
     def curvature(self, rng: np.random.Generator) -> Objective:
         """``s(x) = <gradient(x), v>`` for a random v of signs: its gradient is the Hessian times v.
 
-        What is checked of it is the Hessian-vector product, forward over reverse (Pearlmutter 1994).
+        Its checked gradient is the Hessian-vector product, forward over reverse (Pearlmutter 1994).
         """
         v = [constant(rng.choice([-1.0, 1.0], tensor.shape)) for tensor in self.tensors]
         terms = [sum_(v_k * self._traced[tensor]) for v_k, tensor in zip(v, self.tensors, strict=True)]
@@ -306,7 +305,7 @@ def weighted(
     kind: str,
     rng: np.random.Generator,
 ) -> Objective:
-    """A random weighting of ``out``, which is called ``name``, by the floating-point inputs."""
+    """A random weighting of ``out`` by the floating-point inputs; ``name`` names its tensors."""
     scalar = sum_(multiply(constant(rng.standard_normal(out.shape)), out))
     return Objective(inputs, scalar, tensors_of(inputs, name, kind), arrays)
 
@@ -325,7 +324,7 @@ def _tangent(tensor: int) -> str:
 
 
 def _spread(part: Piece) -> Array:
-    """The part's vector in the tensor's shape."""
+    """The piece in the tensor's shape, with zeros elsewhere."""
     if len(part.vector) == part.tensor.size:
         return part.vector.reshape(part.tensor.shape)
     whole = np.zeros(part.tensor.size)

@@ -1,4 +1,4 @@
-"""Everything registered, checked at its own samples and at the edges of shapes: to be added is to be checked."""
+"""Check every registered type at its samples and at edges of their shapes. A plugin's types are checked alike."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from backprop_cli.training.events import OnProgress
 _BATCHES = (4, 1)
 _WIDTH, _POSITIONS = 3, 2
 CHECKED = ("layers", "activations", "losses", "optimizers", "averages", "initializers", "ops")
-"""Kinds of which ``check_registered`` can tell something."""
+"""Kinds that ``check_registered`` checks."""
 
 _SEED = 0
 
@@ -52,15 +52,15 @@ def check_registered(
     only: Names | None = None,
     progress: OnProgress | None = None,
 ) -> Report:
-    """The gradient of a random weighting of each one's result by every input and parameter, all entries, in float64;
-    steps of each optimizer and average against its formula, and the spread of each initializer's draws.
+    """Check gradients of all types, formulas of optimizers and averages, and draws of initializers, in float64.
 
-    Several samples of one type make one check an input: its worst. ``only``: these, of those that are registered.
-    ``progress`` is told of the gradients checked.
+    A gradient is that of a random weighting of the result by every input and parameter, at all entries. Several samples
+    of one type share a check for each input, which is the worst. ``only`` restricts the types. ``progress`` is called
+    with the number of gradients checked.
 
-    Raises: UsageError for a method there is not.
+    Raises: UsageError for an unknown method.
     """
-    tolerance_of = METHODS[method].tolerance_of  # an unknown method is refused before any work
+    tolerance_of = METHODS[method].tolerance_of  # raises for an unknown method before any work
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
     options = Options("all", tolerance, seed)
@@ -132,7 +132,7 @@ def _network_objectives(rng: np.random.Generator, only: Names | None) -> Iterato
 def _layer(
     layer: Layer, shapes: tuple[tuple[int, ...], ...], batch: int, rng: np.random.Generator
 ) -> Iterator[Objective]:
-    """As in training; where it has buffers also as in evaluation."""
+    """A layer as in training and, if it has buffers, as in evaluation."""
     if isinstance(layer, Block):
         yield _unrolled(layer, shapes[0], batch, rng)
         return
@@ -177,14 +177,14 @@ def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
 
 
 def check_addition(entry: Entry) -> Report | None:
-    """The checks of one type at its samples; None where there is nothing that could be wrong: a metric, a step.
+    """Check one type at its samples; None if nothing about it could be wrong: a metric, a step.
 
-    For an op the whole contract is checked, including derivatives of both orders.
+    An op's whole contract is checked, with derivatives of both orders.
 
     Raises:
-        RegistrationError: its name is taken, or it lacks samples to check it at.
+        RegistrationError: its name is taken, or it has no samples.
         BrokenPromiseError: a method of an op violates the contract of ops.
-        Exception: whatever its own code raises.
+        Exception: any error of its own code.
 
     """
     if not _has_samples(entry):
@@ -211,13 +211,16 @@ def check_promises(entry: Entry) -> None:
 
 
 def _has_samples(entry: Entry) -> bool:
-    """False for kinds that have none."""
+    """Whether its kind has samples.
+
+    Raises: RegistrationError if the kind has, and the type does not.
+    """
     entry.registry.check_name(entry.name)
     if entry.registry.plural not in CHECKED:
         return False
     if not entry.cls.samples:
         kind = entry.registry.kind
-        raise RegistrationError(f"{kind} '{entry.name}' has no samples, at which its gradient could be checked")
+        raise RegistrationError(f"{kind} '{entry.name}' must define `samples`, at which its gradient is checked")
     return True
 
 
@@ -227,12 +230,12 @@ def _gradients(entry: Entry) -> Report:
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise RegistrationError(
-            f"{entry.registry.kind} '{entry.name}' cannot be made of its samples: {found}"
+            f"{entry.registry.kind} '{entry.name}' cannot be made from its samples: {found}"
         ) from error
 
 
 def _second_order(entry: Entry, first: Report) -> Report:
-    """The report of second order if it finds a mistake, else the first."""
+    """The report of second derivatives if it finds a mistake, else the first one."""
     options = Options("all", first.tolerance, _SEED)
     objectives = op_objectives(np.random.default_rng(_SEED), {entry.registry.plural: (entry.name,)}, edges=False)
     second = replace(

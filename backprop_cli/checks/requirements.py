@@ -24,7 +24,7 @@ _FORM = re.compile(r"\s*([A-Za-z0-9_/]+)\s*(>=|<=|==|>|<)\s*(\S+)\s*")
 
 @dataclass(frozen=True)
 class Requirement:
-    """``metric comparison value``; the metric's name is without its split."""
+    """``metric comparison value``; the metric's name has no split."""
 
     metric: str
     comparison: str
@@ -33,10 +33,10 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str, split: str) -> Requirement:
-        """Read one; ``test/accuracy`` is ``accuracy`` where the split is ``test``.
+        """Parse a requirement; ``test/accuracy`` is ``accuracy`` if the split is ``test``.
 
         Raises:
-            UsageError: it has not the form of a requirement, or is one of another split.
+            UsageError: the text is no requirement, or is about another split.
 
         """
         match = _FORM.fullmatch(text)
@@ -44,7 +44,7 @@ class Requirement:
             value = float(match[3]) if match else math.nan
         except ValueError:
             value = math.nan
-        if match is None or math.isnan(value):  # NaN, which nothing is compared with, is no number either
+        if match is None or math.isnan(value):  # no number compares with NaN
             raise UsageError(
                 f"--require {text!r}: expected a metric, one of {' '.join(_COMPARISONS)}, and a number, "
                 "as in 'accuracy>=0.95'"
@@ -85,7 +85,7 @@ class Judged(JsonObject):
 
 
 class NotMetError(CheckError):
-    """Requirements that are not met. ``unproven``: why even a met one proves nothing, or empty.
+    """Requirements that are not met. ``unproven``: why even met ones prove nothing, or empty.
 
     ``details``: further results for ``--json``.
     """
@@ -98,5 +98,5 @@ class NotMetError(CheckError):
         super().__init__("\n".join(f"not met: {problem['message']}" for problem in self._problems))
 
     def describe(self) -> list[dict[str, Any]]:
-        """One object for each requirement that is not met, with its value."""
+        """One object for each unmet requirement, with its value."""
         return self._problems

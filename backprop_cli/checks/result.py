@@ -1,4 +1,4 @@
-"""What a check says: entries with a verdict, gathered in checks, gathered in a report. Every method's result."""
+"""Results of checks: a report has checks, a check has entries, an entry has a verdict."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SEVERITY: dict[Verdict, int] = {"PASS": 0, "TINY": 1, "KINK": 2, "NONFINITE": 3
 
 
 def relative_error(analytic: float, numeric: float) -> float:
-    """``|a - n| / max(|a|, |n|)``; 0 where both are 0, NaN where one is not finite."""
+    """``|a - n| / max(|a|, |n|)``; 0 if both are 0, NaN if one is not finite."""
     scale = max(abs(analytic), abs(numeric))
     return abs(analytic - numeric) / scale if scale > 0 else 0.0 if scale == 0 else math.nan
 
 
 def judged(analytic: float, numeric: float, tolerance: float, noise: float) -> Verdict:
-    """The verdict on two numbers, of which rounding can make ``noise`` in the second."""
+    """The verdict on two numbers; rounding of the second can be as large as ``noise``."""
     if not (math.isfinite(analytic) and math.isfinite(numeric)):
         return "NONFINITE"
     error = abs(analytic - numeric)
@@ -93,11 +93,11 @@ class Check(JsonObject):
 
     @property
     def verdict(self) -> Verdict:
-        """The gravest of the entries'; TINY only where no entry could be told, or none was checked."""
+        """The gravest verdict of the entries; TINY only if no entry could be judged, or none was checked."""
         verdicts: set[Verdict] = {entry.verdict for entry in self.entries}
         if "PASS" in verdicts:
             verdicts.discard("TINY")
-        nothing: Verdict = "TINY" if self.size else "PASS"  # an empty array has no derivative that could be wrong
+        nothing: Verdict = "TINY" if self.size else "PASS"  # an empty array has no derivatives
         return max(verdicts or {nothing}, key=lambda verdict: _SEVERITY[verdict])
 
     @property
@@ -107,7 +107,7 @@ class Check(JsonObject):
 
     @property
     def is_unjudged(self) -> bool:
-        """Whether no entry could be judged, of an array that has entries."""
+        """Whether the array has entries and none could be judged."""
         return self.size > 0 and self.judged == 0
 
     @property
@@ -138,7 +138,7 @@ class Check(JsonObject):
 
 @dataclass(frozen=True)
 class Score(JsonObject):
-    """How many broken rules a check noticed. Those that change no number are not counted."""
+    """How many broken rules a check noticed, not counting those that change no number."""
 
     total: int
     killed: int
@@ -176,7 +176,7 @@ class Report(JsonObject):
     mutants: Score | None = None
     strict: bool = False
     tolerance_of: str = ""
-    """What the tolerance is relative to; empty: the derivative."""
+    """Reference of the tolerance; empty: the derivative."""
 
     @property
     def unjudged(self) -> tuple[str, ...]:
@@ -194,7 +194,7 @@ class Report(JsonObject):
 
     @property
     def worst(self) -> Check | None:
-        """The gravest check; where all passed that with the largest relative error of those that could be told."""
+        """The gravest check; if all passed, the judged one with the largest relative error."""
         wrong = any(check.verdict in ("FAIL", "NONFINITE") for check in self.checks)
         told = self.checks if wrong else [check for check in self.checks if check.verdict == "PASS"]
         return next(iter([*told, *self.checks]), None)
@@ -210,14 +210,14 @@ def applied_tolerance(checks: Sequence[Check], given: float) -> float:
 
 
 def graver(check: Check, known: Check | None) -> Check:
-    """The more informative of two checks of one thing: one that judged an entry, then the worse."""
+    """The more informative of two checks of one tensor: one with a judged entry, then the worse one."""
     if known is None or check.is_unjudged != known.is_unjudged:
         return check if known is None or known.is_unjudged else known
     return worst_first([check, known])[0]
 
 
 def worst_first(checks: Sequence[Check]) -> tuple[Check, ...]:
-    """By verdict, then by the largest relative error."""
+    """Checks sorted by verdict, then by the largest relative error."""
 
     def gravity(check: Check) -> tuple[int, float]:
         worst = check.worst

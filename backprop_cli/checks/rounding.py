@@ -1,4 +1,4 @@
-"""How much of a result is rounding: the program run again with every result moved by its last digit."""
+"""Estimate rounding: run the program again with every result moved by its last digit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ EPS = 2.0**-52
 
 
 def jittered(outputs: Sequence[Value], feed: Mapping[Value, Array], rng: np.random.Generator) -> list[Array]:
-    """The arrays of ``outputs`` where every float64 that an op computes is ``1 +- eps`` of itself, signs at random.
+    """The arrays of ``outputs`` if every float64 result of an op is multiplied by ``1 +- eps``, with random signs.
 
-    What moved, the machine's own rounding moves as well, also where it is all that large numbers leave of their
-    difference. Results of kinked ops are left alone, and steps keep what they are at ``feed``: which of two equals is
-    the larger is no rounding, and a point on a kink stays on its branch.
+    Numbers that move this way also move by the machine's own rounding, for example a small difference of large numbers.
+    Results of kinked ops do not move, and steps keep their values at ``feed``: which of two equal numbers is larger is
+    not rounding, and a point on a kink stays on its branch.
 
     Source: Monte Carlo arithmetic, Parker (1997).
     """

@@ -1,4 +1,4 @@
-"""Which op is to blame: every op of a program checked by itself, at the values it has there."""
+"""Find the wrong op: every op of a program is checked by itself, at its values there."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from backprop_cli.checks.objective import Objective, weighted
 from backprop_cli.checks.result import Check, worst_first
 
 _NUDGE = 1e-3
-"""How far operands of a kinked op are also moved, so that it is checked beside its kink."""
+"""Distance by which operands of a kinked op are moved for a second check, away from the kink."""
 _SAMPLES = 4
-"""Entries checked of each operand beside the directions through all of them."""
+"""Entries checked of each operand, in addition to directions through all of them."""
 
 
 def wrong_rules(objective: Objective, order: Order, options: Options) -> list[Check]:
-    """A failed check of every op of the program whose derivative rule is wrong where it stands, named by its layer.
+    """A failed check for every op of the program whose derivative rule is wrong at its values there.
 
-    ``dense_1: tanh by operand 0``, of kind ``rule`` (or ``forward mode``): the derivative of a random weighting of
-    the op's result, by each operand; of order 2, its Hessian times a random vector. One check an op, layer and operand:
-    the worst. Until the deadline.
+    A check is named by the layer, ``dense_1: tanh by operand 0``, and of kind ``rule`` (or ``forward mode``). It is the
+    derivative of a random weighting of the op's result by each operand; for order 2, the Hessian times a random vector.
+    Only the worst check of an op, layer and operand is kept. Ends at the deadline.
     """
     rng = options.rng
     worst: dict[str, Check] = {}
@@ -40,7 +40,7 @@ def wrong_rules(objective: Objective, order: Order, options: Options) -> list[Ch
 
 
 def is_checked(op: Op, result: Value) -> bool:
-    """Whether an op has a derivative of which differences tell."""
+    """Whether differences can check the op's derivative."""
     return not op.blocks_gradient and result.spec.is_inexact and any(x.spec.is_inexact for x in result.inputs)
 
 

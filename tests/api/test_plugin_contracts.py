@@ -33,7 +33,7 @@ from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
     [
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n",
-            "mine.py:13:1: layer 'mine' has no samples, at which its gradient could be checked\n"
+            "mine.py:13:1: layer 'mine' must define `samples`, at which its gradient is checked\n"
             "   13 | class Mine(Layer):\n"
             "      | ^^^^^^^^^^^^^^^^^^",
         ),
@@ -52,7 +52,7 @@ from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({'units': 3}, ((3,),)),)\n",
-            "mine.py:13:1: layer 'mine' cannot be made of its samples: units: Extra inputs are not permitted\n"
+            "mine.py:13:1: layer 'mine' cannot be made from its samples: units: Extra inputs are not permitted\n"
             "   13 | class Mine(Layer):\n"
             "      | ^^^^^^^^^^^^^^^^^^",
         ),

@@ -1,1 +1,1 @@
-"""The methods, one a file; to be here is to be known by name."""
+"""The methods, one a file, found by name."""

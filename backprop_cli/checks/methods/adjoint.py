@@ -22,23 +22,23 @@ from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, un
 from backprop_cli.checks.result import Check, CheckedEntry
 
 TOLERANCE = 1e-12
-"""Of ``|<w, J v> - <J^T w, v>|``, relative to ``|J^T w| |v|`` and beside rounding; a network of a million weights has
+"""Of ``|<w, J v> - <J^T w, v>|`` minus rounding, relative to ``|J^T w| |v|``; a network of a million weights has
 2e-15."""
 
 
 @METHODS.register
 class Adjoint(Method):
-    """``<w, J v> = <J^T w, v>`` along random directions through all entries of a tensor: two passes each.
+    """``<w, J v> = <J^T w, v>`` along random directions through all entries of a tensor, two passes each.
 
-    Sees any difference between the forward and the reverse rules, and is blind to a mistake that they share. The
-    tolerance is its own, 1e-12; where the two differ the entry is found by halving.
+    It detects any difference between forward and reverse rules, and no mistake that they share. Its tolerance is 1e-12.
+    If the two differ, bisection finds the entry.
     """
 
     tolerance_of: ClassVar[str] = "the gradient's length"
     words: ClassVar[tuple[str, str]] = ("reverse mode's derivative", "forward mode's")
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
-        """Two directions a tensor; ``analytic`` is reverse mode, ``numeric`` forward mode."""
+        """Two directions for each tensor; ``analytic`` is reverse mode, ``numeric`` forward mode."""
         entries: dict[Tensor, list[CheckedEntry]] = {tensor: [] for tensor in objective.tensors}
         rng = options.rng
         for tensor in objective.tensors:

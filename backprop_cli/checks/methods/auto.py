@@ -1,4 +1,4 @@
-"""The verdict of differences, the complex step and forward mode together."""
+"""Differences, the complex step and forward mode together."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from backprop_cli.checks.objective import Direction, Objective, Tensor, unit
 from backprop_cli.checks.result import Check, CheckedEntry, judged
 
 FORWARD = "forward mode"
-"""Kind of a check that forward mode failed."""
+"""Kind of the checks of forward mode."""
 
 
 @METHODS.register
 class Auto(Method):
-    """Every sampled entry by central differences and by the complex step; all entries along random directions by the
-    complex step and in forward mode.
+    """Sampled entries by central differences and the complex step; all entries along random directions.
 
-    The complex step sees what a difference's rounding and curvature hide. The difference needs only values: a failure
-    beyond its error is never overruled, and its agreement confirms the complex step. At a kink both sides are checked.
-    Where a direction shows a mistake its entry is found by halving. Where only forward mode is wrong it has a check of
-    its own.
+    Directions use the complex step and forward mode. The complex step shows mistakes that a difference hides by its
+    rounding or curvature. The difference needs only values: a failure beyond its error is never overruled, and its
+    agreement confirms the complex step. At a kink both sides are checked. If a direction shows a mistake, bisection
+    finds the entry. If only forward mode is wrong, it gets a check of its own.
     """
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
-        """Sampled entries, and what directions find beside them."""
+        """Sampled entries, and entries found by directions."""
 
         def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> CheckedEntry:
             exact = by_complex_step(objective, tensor, direction, index, options.tolerance)
@@ -39,8 +38,10 @@ class Auto(Method):
 
 
 def _agreed(difference: CheckedEntry, exact: CheckedEntry) -> CheckedEntry:
-    """The verdict of two witnesses: the difference at a kink and if it fails, else the complex step if it agrees or the
-    difference is undecided.
+    """The verdict of two witnesses.
+
+    The difference decides at a kink and if it fails; else the complex step, if it agrees or the difference is
+    undecided.
     """
     if difference.is_beside or difference.verdict in ("KINK", "FAIL"):
         return difference
@@ -50,7 +51,7 @@ def _agreed(difference: CheckedEntry, exact: CheckedEntry) -> CheckedEntry:
 
 
 def _forward(objective: Objective, options: Options) -> list[tuple[Tensor, Check]]:
-    """A check of each tensor along which forward mode differs from the complex step."""
+    """A check for each tensor in which forward mode differs from the complex step."""
     failed = []
     for tensor, element in differing(objective, options, objective.forward, objective.complex):
         along = unit(tensor, element)

@@ -17,18 +17,18 @@ from backprop_cli.checks.result import Check, CheckedEntry, judged
 CENTRAL_STEP = 6.055454452393343e-06
 """``eps^(1/3)`` for float64: balances the rounding error eps/h of a central difference with its truncation h^2."""
 _SMALLER_STEPS = 3
-"""How often the step is divided to get away from a kink."""
+"""How often the step is divided to avoid a kink."""
 _LARGER_STEPS = 3
-"""How often it is multiplied where a derivative drowns in rounding."""
+"""How often the step is multiplied if rounding hides a derivative."""
 _FACTOR = 8.0
 _LARGEST = 4.0
-"""Step with which an extrapolation begins, in units of the first one."""
+"""First step of an extrapolation, in units of the first difference's."""
 _ROUNDING = 16.0
 """Error of a computed scalar in units of its rounding: sums of a batch and of layers lose a few bits, not digits."""
 _HALVINGS = 5, 12
-"""Least and most steps of an extrapolation, each half the previous one."""
+"""Fewest and most steps of an extrapolation, each half the previous one."""
 _RESOLVED = 1e-3
-"""Share of rounding in a difference at which smaller steps are useless."""
+"""Share of rounding in a difference above which smaller steps are useless."""
 _CONVERGED = 0.1
 """Largest relative change of an extrapolated difference by further halvings."""
 _MARGIN = 4.0
@@ -36,7 +36,7 @@ _MARGIN = 4.0
 
 
 class Step(NamedTuple):
-    """Steps of ``h`` to both sides of ``point + center direction``, with these ``branches`` of all kinks."""
+    """Steps of ``h`` to both sides of ``point + center direction``; ``branches``: of all kinks."""
 
     h: float
     branches: Sequence[Array]
@@ -51,13 +51,12 @@ Witness = Callable[[Direction, float], float]
 class Central(Method):
     """``(f(x + h) - f(x - h)) / 2h`` with h about ``eps^(1/3) max(1, |x|)``; exact to about 1e-10.
 
-    Where the branch of a kink at x - h, x and x + h is not the same, h is made smaller; on the kink itself the
-    gradient is checked a little to both sides of it. Where the difference is all rounding, h is made larger first. An
-    entry fails only if it differs from the difference extrapolated to h = 0 by more than the error of that.
+    If a kink's branches at x - h, x and x + h differ, h shrinks; on the kink itself the gradient is checked nearby on
+    both sides. If the difference is all rounding, h grows first. An entry fails only if it differs from the difference
+    extrapolated to h = 0 by more than that one's error.
     """
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
-        """Every sampled entry."""
         return checks_of(
             entrywise(objective, options, lambda _, at, index: by_difference(objective, at, index, options.tolerance))
         )
@@ -70,7 +69,7 @@ def by_difference(
     tolerance: float,
     witness: Witness | None = None,
 ) -> CheckedEntry:
-    """The derivative along a direction (one element) both ways, and what to think of it.
+    """The derivative along a direction (one element) both ways, with a verdict.
 
     ``witness`` decides next to a kink if differences cannot.
     """
@@ -94,8 +93,9 @@ def by_difference(
 def quotient(
     objective: Objective, direction: Direction, step: Step, rounding: float | None = None
 ) -> tuple[float, float, bool]:
-    """The central difference, its rounding noise, and whether both ends are on the given branches. ``rounding`` is that
-    of the scalar (default: at the point).
+    """The central difference, its rounding noise, and whether both ends are on the given branches.
+
+    ``rounding``: the scalar's (default: at the point).
     """
     h, branches, center = step
     above = objective.run(direction, center + h)
@@ -158,8 +158,9 @@ def _of_gradient(rounding: Rounding, direction: Direction) -> float:
 def _rescaled(
     objective: Objective, direction: Direction, tiny: CheckedEntry, tolerance: float, h: float
 ) -> CheckedEntry:
-    """The verdict at larger steps, where there is less noise: wrong only where the error is above both noise and what
-    the next larger step changes.
+    """The verdict at larger steps, which have less noise.
+
+    An entry is wrong only if the error exceeds both the noise and the change by the next larger step.
     """
     tried: list[tuple[float, float]] = []
     for _ in range(_LARGER_STEPS):
@@ -179,8 +180,10 @@ def _rescaled(
 def _at_kink(
     objective: Objective, direction: Direction, entry: CheckedEntry, tolerance: float, witness: Witness | None
 ) -> CheckedEntry:
-    """At a kink any value between the slopes of its sides is a derivative; many kinks at one point widen that to
-    what no difference shows. So both sides are checked instead, a little away from it.
+    """Check both sides of a kink, a little away from it.
+
+    On the kink any value between the two slopes is a derivative, and with many kinks at one point no difference shows
+    the range.
     """
     if judged(entry.analytic, entry.numeric, 1.0, 0.0) == "NONFINITE":
         return CheckedEntry(entry.index, entry.analytic, entry.numeric, "NONFINITE")
@@ -199,8 +202,9 @@ def _side(
     tolerance: float,
     witness: Witness | None,
 ) -> CheckedEntry | None:
-    """The derivative at the nearest place next to the point where a difference can decide. None if there are kinks
-    everywhere, or no difference can.
+    """The derivative at the nearest place next to the point where a difference can decide.
+
+    None if kinks are everywhere, or no difference decides.
     """
     h = power_of_two(CENTRAL_STEP * max(1.0, objective.at(direction)))
     unclear: list[tuple[float, CheckedEntry]] = []

@@ -1,4 +1,4 @@
-"""The complex step: sampled entries, and random directions through all of them."""
+"""The complex step, at sampled entries and along random directions through all entries."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _DIRECTION_ROUNDING = 1e-12
 class Complex(Method):
     """``Im f(x + ih) / h`` with h = 1e-20: nothing cancels, so it is as exact as the function.
 
-    Beside the sampled entries every tensor is checked along two random directions through all its entries; where that
-    differs, the entry is found by halving. At a kink it is the derivative that the op documents there.
+    In addition every tensor is checked along two random directions through all its entries; if one differs, bisection
+    finds the entry. At a kink the result is the derivative that the op documents.
     """
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
-        """Every sampled entry, and what directions find beside them."""
+        """Sampled entries, and entries found by directions."""
 
         def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> CheckedEntry:
             return by_complex_step(objective, tensor, direction, index, options.tolerance)
@@ -46,7 +46,7 @@ class Complex(Method):
 def by_complex_step(
     objective: Objective, tensor: Tensor, direction: Direction, index: tuple[int, ...], tolerance: float
 ) -> CheckedEntry:
-    """The derivative along a direction (one element) both ways, and what to think of it."""
+    """The derivative along a direction (one element) both ways, with a verdict."""
     analytic, numeric = objective.slope(direction), objective.complex(direction)
     noise = ROUNDING * objective.rounding.of_gradient[tensor]
     return CheckedEntry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
@@ -56,9 +56,7 @@ Slope = Callable[[Direction], float]
 
 
 def differing(objective: Objective, options: Options, one: Slope, other: Slope) -> list[tuple[Tensor, int]]:
-    """Elements in which two linear ways to the derivative differ: at most one for each of two random directions through
-    each tensor.
-    """
+    """Elements in which two linear ways to the derivative differ: at most one per tensor and random direction."""
     found, rng = [], options.rng
     for tensor in objective.tensors:
         gradient, rounding = objective.gradient[tensor], objective.rounding.of_gradient[tensor]

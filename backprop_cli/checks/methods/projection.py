@@ -1,4 +1,4 @@
-"""Random directions through all parameters at once, and bisection to the one that is wrong."""
+"""Random directions through all parameters at once, and bisection to the wrong one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, un
 from backprop_cli.checks.result import Check, CheckedEntry
 
 _DIRECTIONS = 4
-"""Of each kind."""
+"""Number of directions of each kind."""
 _STEPS = tuple(2.0**-k for k in (8, 10, 12, 14))
-"""Lengths of the steps along a unit direction, among which the best is looked for: 4e-3 to 6e-5."""
+"""Candidate lengths of the step along a unit direction: 4e-3 to 6e-5."""
 _MARGIN = 10.0
 _SMALLER_STEPS = 3
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """The length of a step, and what a difference of that step is right to."""
+    """The length of a step, and the accuracy of its difference."""
 
     step: float
     noise: float
@@ -32,18 +32,18 @@ class _Scale:
 class Projection(Method):
     """Central differences along 4 directions of random signs and 4 normal ones, against the gradient's projections.
 
-    For networks of millions of weights: two forward passes a direction see all of them. Signs miss no single wrong
-    weight, and two equal and opposite mistakes do not cancel along both kinds. What counts as a difference is measured:
-    10 times what changes between the two best of four steps, or what rounding makes. Where there is one, the weight
-    behind it is found by halves, first among layers, two passes a half; it is named, and judged by the tolerance.
+    For networks of millions of weights: two forward passes per direction cover all of them. Signs show any single wrong
+    weight, and two opposite mistakes do not cancel along both kinds. The threshold is measured: 10 times the change
+    between the two best of four steps, or the rounding. Above it, bisection finds the weight, first among layers, with
+    two passes per half. It is named, and judged by the tolerance.
 
-    A weight shows whose error is above about 1e-8 of the whole gradient's length: 1e-5 of a typical entry of a million.
+    An error shows if it is above about 1e-8 of the whole gradient's length: 1e-5 of a typical entry among a million.
     """
 
     tolerance_of: ClassVar[str] = "the gradient's length"
 
     def check(self, objective: Objective, options: Options) -> list[Check]:
-        """A check of the directions, and one of each tensor in which an entry was looked at."""
+        """A check of the directions, and one for each tensor in which an entry was examined."""
         size = sum(tensor.size for tensor in objective.tensors)
         directions: list[CheckedEntry] = []
         entries: dict[Tensor, list[CheckedEntry]] = {}
@@ -57,7 +57,7 @@ class Projection(Method):
             if entry.verdict == "FAIL":
                 tensor, found = _named(objective, direction, entry, scale, options)
                 entries.setdefault(tensor, []).append(found)
-                # What is found but within the tolerance is no mistake.
+                # An entry within the tolerance is no mistake.
                 entry = CheckedEntry((), entry.analytic, entry.numeric, found.verdict)
             directions.append(entry)
             if entry.verdict == "FAIL":
@@ -69,7 +69,7 @@ class Projection(Method):
 
 
 def calibrated(objective: Objective, direction: Direction) -> _Scale:
-    """The step at which the difference changes least, and 10 times the change or the rounding."""
+    """The step with the smallest change of the difference, and 10 times that change or the rounding."""
     found: list[tuple[float, float]] = []
     for step in _STEPS:
         slope, is_smooth = _difference(objective, direction, step)
@@ -90,7 +90,7 @@ def _rounding(objective: Objective, direction: Direction, step: float) -> float:
 
 
 def _difference(objective: Objective, direction: Direction, step: float) -> tuple[float, bool]:
-    """The central difference with a step of this length, and whether no kink was crossed."""
+    """The central difference with a step of this length, and whether it crossed no kink."""
     t = power_of_two(step / norm(direction))
     above = objective.run(direction, t)
     is_smooth = objective.is_on(objective.branches)
@@ -99,7 +99,7 @@ def _difference(objective: Objective, direction: Direction, step: float) -> tupl
 
 
 def _smooth_difference(objective: Objective, direction: Direction, scale: _Scale) -> tuple[float, float, bool]:
-    """The difference, its noise, and whether no kink was crossed: at a smaller step if need be."""
+    """The difference, its noise, and whether it crossed no kink, if necessary at a smaller step."""
     step = scale.step
     for _ in range(1 + _SMALLER_STEPS):
         numeric, is_smooth = _difference(objective, direction, step)
@@ -126,7 +126,7 @@ def _projected(objective: Objective, direction: Direction, scale: _Scale) -> Che
 def _named(
     objective: Objective, direction: Direction, entry: CheckedEntry, scale: _Scale, options: Options
 ) -> tuple[Tensor, CheckedEntry]:
-    """The entry behind a difference, by itself."""
+    """The entry behind a difference, checked by itself."""
 
     def residual(along: Direction) -> float:
         return objective.slope(along) - _smooth_difference(objective, along, scale)[0]

@@ -22,7 +22,7 @@ class BrokenPromiseError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """``op`` on ``arrays``, drawn as ``sample`` says. ``is_own``: one of its own samples, not at an edge of shapes."""
+    """``op`` on ``arrays`` drawn for ``sample``. ``is_own``: one of the op's samples, not an edge of its shapes."""
 
     op: Op
     arrays: tuple[Array, ...]
@@ -57,17 +57,17 @@ class Case:
         return dict(zip(inputs, self.arrays, strict=True))
 
     def in_single(self) -> Case:
-        """The same in float32."""
+        """The case in float32."""
         arrays = tuple(x.astype(np.float32) if x.dtype.kind == "f" else x for x in self.arrays)
         return Case(self.op, arrays, self.sample, self.is_own)
 
 
 POISONS = (np.nan, 7.25)
-"""Fillings of memory before it is written: a result that depends on them was not fully written."""
+"""Initial contents of memory; a result that depends on them was not fully written."""
 
 
 def poisoned(spec: Spec, poison: float) -> Array:
-    """Memory filled with a value that must not be read."""
+    """Memory filled with a value that ``eval`` must not read."""
     return np.full(spec.shape, poison if spec.is_inexact else bool(poison), spec.dtype)
 
 
@@ -102,7 +102,7 @@ def _shown(number: Any) -> str:
 
 
 def arrays_at(case: Case, rng: np.random.Generator) -> Iterator[Case]:
-    """The case, and (for one of the op's own samples) where its domain ends, at 0, and at far ends of an open one."""
+    """The case and, for one of the op's own samples, operands at the ends of its domain, at 0, and far out."""
     yield case
     low, high = case.sample.domain
     ends = [low, high, *([0.0] if low < 0.0 < high else []), *([-20.0, 20.0] if (low, high) == (-2.0, 2.0) else [])]

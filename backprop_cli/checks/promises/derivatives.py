@@ -1,4 +1,4 @@
-"""Promises about derivatives, apart from the rules themselves, which the gradient check covers."""
+"""Promises about derivatives, except the rules themselves, which the gradient check covers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backprop_cli.checks.promises.case import BrokenPromiseError, Case, agree, r
 
 _STEP = 2.0**-17
 _DIFFERENCE = 1e-6
-"""Tolerance of a derivative by differences, relative to the largest or 1."""
+"""Tolerance of a derivative by differences, relative to the largest derivative or 1."""
 _EXACT = 1e-10
 _LARGEST = 4096
 """Most entries of a Jacobian that is computed entry by entry."""
@@ -52,7 +52,7 @@ def _tangents(case: Case, rng: np.random.Generator) -> list[Array]:
 
 
 def check_rule_dtypes(case: Case, rng: np.random.Generator) -> None:
-    """Rules of float32 compute in float32."""
+    """Rules compute in float32 for operands of float32."""
     if not _has_rules(case):
         return
     single = case.in_single()
@@ -69,7 +69,7 @@ def check_rule_dtypes(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_missing_tangents(case: Case, rng: np.random.Generator) -> None:
-    """A tangent of None is zero: the derivatives along one operand each add up to that along all."""
+    """A tangent of None is zero: the derivatives along single operands add up to the one along all."""
     if not _has_rules(case):
         return
     inputs, tangents = case.inputs(), _tangents(case, rng)
@@ -80,7 +80,7 @@ def check_missing_tangents(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_constant(case: Case, rng: np.random.Generator) -> None:
-    """``is_step`` and ``blocks_gradient``: the rules give 0. Between its jumps a step does not change."""
+    """``is_step`` and ``blocks_gradient``: the rules give 0. A step is constant between its jumps."""
     op = case.op
     if not (_has_rules(case) and (op.is_step or op.blocks_gradient)):
         return
@@ -97,7 +97,7 @@ def check_constant(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_smooth(case: Case, rng: np.random.Generator) -> None:
-    """Without ``is_smooth = False`` the derivative does not jump: not between any two points of the domain."""
+    """Unless ``is_smooth`` is False the derivative jumps nowhere in the domain."""
     op = case.op
     if not (_has_rules(case) and case.is_own and op.is_smooth) or op.blocks_gradient or not case.result.size:
         return
@@ -133,7 +133,7 @@ def check_smooth(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_complex(case: Case, rng: np.random.Generator) -> None:
-    """``eval_complex`` continues ``eval``: the same real part, and an imaginary part that is the derivative."""
+    """``eval_complex`` continues ``eval``: the real part is the same, the imaginary part the derivative."""
     op = case.op
     if not _has_rules(case) or op.is_step:
         return
@@ -157,7 +157,7 @@ def _continued(case: Case, tangents: Sequence[Array]) -> Array:
 
 
 def check_complex_at_kinks(case: Case, rng: np.random.Generator) -> None:
-    """At a kink at 0, or where operands are equal, ``eval_complex`` goes along the derivative of the rules."""
+    """At a kink, at 0 or at equal operands, ``eval_complex`` follows the derivative of the rules."""
     low, high = case.sample.domain
     if not (_has_rules(case) and case.is_own) or case.op.is_smooth or case.op.is_step or not low < 0.0 < high:
         return

@@ -1,6 +1,6 @@
-"""Compiled code without a compiler: the emitted source is Python, so Python can run it on the same table of addresses.
+"""Compiled code without a compiler: the emitted source is Python, which can run it on the same table of addresses.
 
-Slow, but it shows on a machine without Numba whether the source computes what it should.
+Slow, but it checks the source on a machine without Numba.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def machine_code(text: str) -> Callable[..., None]:
 
 
 def carry_out(loop: ElementLoop) -> None:
-    """Run one loop by Python, as a compiler would compile it."""
+    """Run the source of one loop in Python."""
     nothing = (None,) * len(loop.operands)
     source = Source([Assignments((Assignment(loop, nothing, nothing, True),))])
     table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))

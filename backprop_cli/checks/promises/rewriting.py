@@ -1,4 +1,4 @@
-"""Promises of methods that build or rewrite programs, and of descriptions: costs, words, equality."""
+"""Promises about building and rewriting programs, and about descriptions: costs, words, equality."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_OPERANDS = 4
 
 
 def check_vectorize(case: Case, rng: np.random.Generator) -> None:
-    """Entry by entry along the new axis ``vectorize`` is the op, whichever operands are mapped."""
+    """Each entry along the new axis of ``vectorize`` is the op's result, for any choice of mapped operands."""
     inputs = case.inputs()
     stacks = [np.stack([np.roll(x, k) for k in range(_MANY)]) for x in case.arrays]
     for mapped in _choices(len(inputs)):
@@ -141,7 +141,7 @@ def _fits(op: Op, operands: Sequence[Value]) -> bool:
 
 
 def check_costs(case: Case, rng: np.random.Generator) -> None:
-    """``flops``, ``multiplications`` and ``products`` are counts, of whole numbers."""
+    """``flops``, ``multiplications`` and ``products`` are whole numbers."""
     for name, cost, least in (
         ("flops", flops, 0),
         ("multiplications", multiplications, 0),
@@ -160,7 +160,7 @@ def check_words(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_equality(case: Case, rng: np.random.Generator) -> None:
-    """Ops with the same fields are one key, those with other fields are not: equal nodes of a program are merged."""
+    """Ops are equal if and only if their fields are, because equal nodes of a program are merged."""
     op, others = case.op, [type(case.op)(**own.fields) for own in case.op.samples]
     again = type(op)(**case.sample.fields)
     if again != op or hash(again) != hash(op):

@@ -14,7 +14,7 @@ from backprop_cli.execution import kernels
 from backprop_cli.execution.element_loop import element_loop
 
 _TOLERANCE = 1e-12
-"""Tolerance of the same numbers by other loops or in another order."""
+"""Tolerance of the same formula by other loops or in another order."""
 _SINGLE = 1e-3
 """Tolerance of float32 against float64, beyond any rounding."""
 _COMPILED = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
@@ -30,7 +30,7 @@ def check_shape(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_writes(case: Case, rng: np.random.Generator) -> None:
-    """``eval`` writes all of ``out``, reads neither it nor scratch before, and leaves its operands as they are."""
+    """``eval`` writes all of ``out``, does not read it or scratch before, and does not change its operands."""
     results = []
     for poison in POISONS:
         operands = case.copies()
@@ -50,7 +50,7 @@ def check_writes(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_bind(case: Case, rng: np.random.Generator) -> None:
-    """What ``bind`` returns is ``eval``, at every call, whatever the operands are by then."""
+    """The function that ``bind`` returns is ``eval``, at every call, on the operands of that time."""
     op, specs = case.op, case.specs
     wanted = poisoned(case.result, POISONS[0])
     op.eval(*case.arrays, out=wanted)
@@ -67,7 +67,7 @@ def check_bind(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_strides(case: Case, rng: np.random.Generator) -> None:
-    """Operands may be views: with elements in another order, or apart, in memory."""
+    """Operands may be views, with their elements in another order or apart in memory."""
     wanted = run(case.op, case.arrays)
     for arranged in (_back_to_front, _apart):
         views = [arranged(x) for x in case.arrays]
@@ -85,7 +85,7 @@ def _apart(x: Array) -> Array:
 
 
 def check_in_place(case: Case, rng: np.random.Generator) -> None:
-    """``out`` in the memory of any operands of its spec that are one array gives the same bits."""
+    """``out`` in the memory of an operand of its spec, or of several equal ones, gives the same bits."""
     if kernels.runs_in_place(case.op):
         for each in (case, case.in_single()):
             _check_in_place(each)
@@ -106,7 +106,7 @@ def _check_in_place(case: Case) -> None:
 
 
 def check_blocks(case: Case, rng: np.random.Generator) -> None:
-    """An elementwise op gives the same for pieces of flat arrays: so large ones are evaluated."""
+    """An elementwise op gives the same for pieces of flat arrays, by which large ones are evaluated."""
     same = all(x.size in (1, case.result.size) for x in case.arrays)
     if not (isinstance(case.op, Elementwise) and same and case.result.size > 1):
         return
@@ -121,7 +121,7 @@ def check_blocks(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_view(case: Case, rng: np.random.Generator) -> None:
-    """``view`` shows the operand's memory as what ``eval`` writes, or is None."""
+    """``view`` is None, or a view of the operand equal to the result of ``eval``."""
     if not case.op.is_view:
         return
     wanted = run(case.op, case.arrays)
