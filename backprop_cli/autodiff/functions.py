@@ -1,4 +1,4 @@
-"""Functions made of ops. Their derivatives follow; none is written here."""
+"""Functions made of ops, so their derivatives need no rules of their own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from backprop_cli.autodiff.ops.softmax import Softmax
 from backprop_cli.autodiff.value import Operand, Value, as_value
 from backprop_cli.errors import ShapeError, UsageError
 
-# Ops without fields are functions as they stand.
+# An op without fields is a function.
 add, subtract, multiply, divide, negative = Add(), Subtract(), Multiply(), Divide(), Negative()
 square, sqrt, absolute, sign, maximum, minimum, relu = (
     Square(), Sqrt(), Absolute(), Sign(), Maximum(), Minimum(), Relu(),
@@ -57,7 +57,7 @@ def _values(*operands: Operand) -> list[Value]:
 
 
 def _axes(x: Value, axes: Axes) -> tuple[int, ...]:
-    """Axes as a tuple of numbers from 0; None is all of them."""
+    """Axes as a tuple of numbers from 0; None stands for all."""
     if axes is None:
         return tuple(range(x.ndim))
     given = tuple(axes) if isinstance(axes, Sequence) else (axes,)
@@ -94,22 +94,22 @@ def mean(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
 
 
 def variance(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
-    """Mean squared distance from the mean (population variance: divided by n)."""
+    """Mean squared distance from the mean: the population variance, divided by n."""
     return mean(square(x - mean(x, axes, keepdims=True)), axes, keepdims)
 
 
 def norm(x: Value) -> Value:
-    """Euclidean norm of all elements, as a product of a row with a column: one pass over memory, by BLAS."""
+    """Euclidean norm of all elements, as a row times a column: BLAS passes over memory once."""
     return sqrt(reshape(reshape(x, (1, x.size)) @ reshape(x, (x.size, 1)), ()))
 
 
 def amax(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
-    """Largest element over ``axes``; equals share the derivative."""
+    """Largest element over ``axes``; equal elements share the derivative."""
     return Amax(_axes(x, axes), keepdims)(x)
 
 
 def amin(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
-    """Smallest element over ``axes``; equals share the derivative."""
+    """Smallest element over ``axes``; equal elements share the derivative."""
     return -amax(-x, axes, keepdims)
 
 
@@ -135,14 +135,14 @@ def dot(x: Operand, y: Operand) -> Value:
 
 
 def _shifted(x: Value, axis: int) -> Value:
-    """X minus its maximum, which cancels in what is made of it, so it is a constant for derivatives."""
+    """``x - max(x)``. The maximum cancels in the callers' results, so derivatives take it as a constant."""
     return x - stop_gradient(amax(x, axis, keepdims=True))
 
 
 def logsumexp(x: Value, axis: int = -1, keepdims: bool = False) -> Value:
-    """``ln sum_k e^x_k`` along an axis (nats); cannot overflow. Its value for infinite x is the limit."""
+    """``ln sum_k e^x_k`` along an axis (nats), without overflow; the limit for infinite x."""
     top = stop_gradient(amax(x, axis, keepdims=True))
-    # Infinity minus infinity is NaN: an infinite maximum is not subtracted.
+    # Infinity minus infinity is NaN, so an infinite maximum is not subtracted.
     top = where(less(absolute(top), math.inf), top, 0.0)
     out = log(sum(exp(x - top), axis, keepdims=True)) + top
     return out if keepdims else reshape(out, np.delete(np.array(x.shape), axis).tolist())
@@ -161,9 +161,9 @@ def softmax(x: Value, axis: int = -1) -> Value:
 
 
 def fused_softmax(x: Value, causal: bool = False) -> Value:
-    """``softmax`` over the last axis as one op: a third of its calls, but nothing that a cross entropy could share.
+    """``softmax`` over the last axis as one op: a third of the calls, but a cross entropy can share nothing with it.
 
-    ``causal``: of row i, over its first i + 1 entries; the others are 0.
+    ``causal``: row i covers its first i + 1 entries; the others are 0.
     """
     return Softmax(causal)(x)
 
@@ -209,7 +209,7 @@ def slice_(x: Value, axis: int, start: int, stop: int) -> Value:
 
 
 def cast(x: Value, dtype: DTypeLike) -> Value:
-    """X in another precision."""
+    """``x`` in another dtype."""
     return Cast(np.dtype(dtype).name)(x)
 
 

@@ -1,6 +1,6 @@
 """Functions of images and sequences, (batch, channels, height, width) or (batch, channels, length), made of ops.
 
-Inside, the batch is last: (height, channels, width, batch). Between two of these functions the transposes cancel.
+Internally the batch is last: (height, channels, width, batch). The transposes between two such functions cancel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value, constant
 
 _BATCH_LAST = {3: (1, 2, 0), 4: (2, 1, 3, 0)}
-"""By the number of axes: (channels, length, batch), (height, channels, width, batch)."""
+"""Orders of axes by their number: (channels, length, batch), (height, channels, width, batch)."""
 
 
 def _batch_last(x: Value) -> Value:
@@ -29,7 +29,7 @@ def _batch_first(x: Value) -> Value:
 
 
 def _spatial(axes: int) -> tuple[int, ...]:
-    """Which axes windows slide along, with the batch last: height and width, length."""
+    """The axes that windows slide along, with the batch last: height and width, or length."""
     return (0, 2) if axes == 4 else (1,)
 
 
@@ -47,7 +47,7 @@ def convolution(
     padding: Pairs,
     groups: int = 1,
 ) -> Value:
-    """Windows of x times filters (see the op), plus a number a filter; PyTorch's ``conv1d`` and ``conv2d``.
+    """Windows of x times filters (see the op), plus a bias per filter; PyTorch's ``conv1d`` and ``conv2d``.
 
     Shapes: x (batch, channels, *sizes), weight (filters, channels / groups, *kernel), bias (filters,)
             -> (batch, filters, *windows)
@@ -77,12 +77,12 @@ def convolution_transpose(
 
 
 def max_pool(x: Value, kernel: Sequence[int], stride: Sequence[int], padding: Pairs) -> Value:
-    """Largest element of each window; the derivative is that of the first, as in PyTorch.
+    """Largest element of each window; the first of equal ones has the derivative, as in PyTorch.
 
     Shapes: x (batch, channels, *sizes) -> (batch, channels, *windows)
     """
     out = _batch_last(x)
-    # Columns, then rows: the first of equals is then the first in row-major order.
+    # Columns, then rows: the first of equal elements is then the first in row-major order.
     for place, axis in reversed(list(enumerate(_spatial(x.ndim)))):
         out = MaxPool(axis, kernel[place], stride[place], *padding[place])(out)
     return _batch_first(out)
@@ -108,7 +108,7 @@ def global_average_pool(x: Value) -> Value:
 
 
 def global_max_pool(x: Value) -> Value:
-    """Largest element of each channel; the derivative is that of the first, as in PyTorch's ``AdaptiveMaxPool``.
+    """Largest element of each channel; the first of equal ones has the derivative, as in PyTorch's ``AdaptiveMaxPool``.
 
     Shapes: x (batch, channels, *sizes) -> (batch, channels)
     """
@@ -130,9 +130,9 @@ def repeat(x: Value, factors: Sequence[int]) -> Value:
 
 
 def interpolate(x: Value, factors: Sequence[int]) -> Value:
-    """Linear interpolation along each axis of the image: bilinear upsampling, ``align_corners=False`` of PyTorch.
+    """Linear interpolation along each axis of the image: bilinear upsampling, PyTorch's ``align_corners=False``.
 
-    Output ``q`` is at ``(q + 1/2) / factor - 1/2``, between its two neighbours; at the edges it is the edge.
+    Output ``q`` lies at ``(q + 1/2) / factor - 1/2``, between its two neighbours, or on the edge element.
 
     Shapes: x (batch, channels, *sizes) -> (batch, channels, *(sizes * factors))
     """
@@ -146,7 +146,7 @@ def interpolate(x: Value, factors: Sequence[int]) -> Value:
 
 
 def interpolation(size: int, factor: int) -> Array:
-    """(size * factor, size): the weights of the elements in each interpolated one."""
+    """(size * factor, size): row q has the weights of the elements in output q."""
     place = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
     weights: Array = np.maximum(0.0, 1.0 - np.abs(place[:, None] - np.arange(size)))
     return weights

@@ -1,4 +1,4 @@
-"""Value: one node of a program. Its operators find ops by name, so this module knows none of them."""
+"""Value: one node of a program. Its operators look ops up by name, so this module imports none."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ class Value(NumpyNames):
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is an array known when the program is built."""
+        """Whether its array is known when the program is built."""
         return self.array is not None
 
     @property
     def is_input(self) -> bool:
-        """Whether it is fed when the program runs."""
+        """Whether its array is fed when the program runs."""
         return self.op is None and self.array is None
 
     def __repr__(self) -> str:
@@ -136,21 +136,21 @@ def scope(layer: str | None) -> Iterator[None]:
 
 
 def input_(name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Value:
-    """A value that is fed when the program runs."""
+    """A value whose array is fed when the program runs."""
     return Value(Spec(tuple(shape), np.dtype(dtype)), name=name)
 
 
 def constant(array: Any, dtype: DTypeLike | None = None) -> Value:
-    """A value known when the program is built; the array must not be changed afterwards."""
+    """A value with a known array, which must not change afterwards."""
     array = np.asarray(array, dtype)
     return Value(spec_of(array), array=array)
 
 
 def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
-    """The operand itself, or a constant: Python and NumPy scalars take ``dtype``, so float32 stays float32.
+    """The operand itself, or a constant. Numbers take ``dtype``, so float32 stays float32.
 
     Raises:
-        ShapeError: a scalar that integers of ``dtype`` cannot hold.
+        ShapeError: the integer type ``dtype`` cannot hold the number.
 
     """
     if isinstance(operand, Value):
@@ -165,9 +165,9 @@ def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
 
 
 def toposort(outputs: Iterable[Value], known: Container[Value] = ()) -> list[Value]:
-    """Every value the outputs depend on, operands first, in order of creation. Iterative: depth is no limit.
+    """Every value the outputs depend on, operands first, in order of creation. Iterative, so depth is no limit.
 
-    Values of ``known`` are left out, and what only they depend on.
+    It leaves out values of ``known`` and those that only they depend on.
     """
     if isinstance(outputs, Value):
         raise UsageError("a list of values is wanted, not one value: write [x]")
