@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from backprop_cli.cli.command import COMMANDS
-from backprop_cli.cli.exit_codes import EXIT_CODES
+from backprop_cli.cli.command import COMMANDS, EXIT_CODES
 from backprop_cli.config.load import load_config
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.registry import discover

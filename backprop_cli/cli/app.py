@@ -1,4 +1,4 @@
-"""``bp``: finds the commands, runs one, and turns every way it can end into a message and an exit code."""
+"""``bp``: finds the commands, runs one, and turns its end into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ import typer
 from typer.core import TyperGroup
 
 from backprop_cli import __version__, memory
-from backprop_cli.cli.command import COMMANDS
-from backprop_cli.cli.exit_codes import exit_code_block
+from backprop_cli.cli.command import COMMANDS, exit_code_block
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
 from backprop_cli.errors import BpError, did_you_mean, warnings_to
 from backprop_cli.registry import discover, plugin_line
 from backprop_cli.visible import one_line
 
-# The parser's exceptions have no public name that all versions of typer share.
-ParserError: type[Any] = typer.BadParameter.__mro__[1]
+ParserError: Any = typer.BadParameter.__base__
+"""What the parser raises for a wrong command line. Typer exports only this subclass of it."""
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -35,10 +34,10 @@ class Terminated(KeyboardInterrupt):
 
 
 class Commands(TyperGroup):
-    """The group of subcommands; a word that is none of them gets the nearest one."""
+    """The group of subcommands; for an unknown word it suggests the nearest one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The subcommand that the first argument names."""
+        """Find the subcommand that the first argument names."""
         word = args[0]
         if word not in self.commands and not word.startswith("-"):
             beginning = next((name for name in self.commands if word.startswith(name)), None)  # evaluate, prediction
@@ -98,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Exit as end:
         return int(end.exit_code)
     except BrokenPipeError:
-        # The reader of standard output has seen enough.
+        # The reader of standard output has left.
         silence(sys.stdout)
         return 0
     except ParserError as error:
@@ -112,10 +111,10 @@ def run(arguments: Sequence[str]) -> int:
         return report.interrupted(signal.SIGTERM)
     except (KeyboardInterrupt, typer.Abort):
         return report.interrupted(signal.SIGINT)
-    except BaseException as error:  # of a plugin's code, which may call sys.exit
+    except BaseException as error:  # a plugin may call sys.exit
         if signals:
-            # Extension modules may turn what a handler raises within them into an error of their own: pydantic does
-            # while it builds a serializer.
+            # Extension modules can replace an exception that a signal handler raises: pydantic does so while it builds
+            # a serializer.
             return report.interrupted(signals[0])
         place = plugin_line(error)
         if place is not None:
@@ -134,15 +133,15 @@ class _Report:
     def failure(
         self, code: int, kind: str, problems: list[dict[str, Any]], text: str, details: Mapping[str, Any] = NO_DETAILS
     ) -> int:
-        """Say it; returns ``code``. ``details`` stand beside ``error`` in the object."""
+        """Print the message and return ``code``. ``details``: further keys of the object."""
         say(text)
         if self.as_json:
-            with contextlib.suppress(BpError):  # standard output takes nothing: the exit code still tells
+            with contextlib.suppress(BpError):  # standard output is broken; the exit code still says it
                 emit_json({"error": {"code": code, "kind": kind, "problems": problems}, **details})
         return code
 
     def interrupted(self, number: int) -> int:
-        """Signal ``number`` ended a command that had nothing to save."""
+        """A signal ended a command that had nothing to save."""
         word = "terminated" if number == signal.SIGTERM else "interrupted"
         return self.failure(128 + number, "interrupted", [{"message": word}], word)
 
@@ -156,7 +155,7 @@ class _Report:
 
 
 def _in_words(error: Any) -> str:
-    """What was wrong with a value; where pydantic, beneath the parser, found it, its words do not say the value."""
+    """The reason and the value. Messages of pydantic, which the parser uses, lack the value."""
     found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     rule = _RULES.get(found[0]["type"]) if found else None
     if rule is not None:

@@ -1,15 +1,38 @@
-"""What commands are made of: the decorator that registers one, and the arguments that several share."""
+"""The decorator that makes a function a command, the arguments that commands share, and their exit codes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, TypeVar
 
 import typer
 
-from backprop_cli.cli.exit_codes import exit_code_block
+EXIT_CODES = MappingProxyType(
+    {
+        0: "done",
+        1: "internal error: a bug in bp, with a traceback",
+        2: "usage or configuration",
+        3: "a check said no",
+        4: "training diverged: a number is not finite",
+        5: "checkpoint missing, corrupt or of another network",
+        6: "data",
+        129: "the terminal was closed (SIGHUP)",
+        130: "interrupted by Ctrl-C (SIGINT)",
+        143: "ended by SIGTERM",
+    }
+)
+ALWAYS = (0, 1, 2, 130, 143)
+"""The exit codes that every command can have."""
+
+
+def exit_code_block(own: Iterable[int] = ()) -> str:
+    """The lines under ``Exit codes:``, with a command's ``own``."""
+    codes = sorted({*ALWAYS, *own})
+    return "\n".join(["Exit codes:", *(f"  {code:>3}  {EXIT_CODES[code]}" for code in codes)])
+
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -27,14 +50,14 @@ COMMANDS: dict[str, Command] = {}
 
 
 def command(*examples: str, codes: tuple[int, ...] = (), name: str | None = None) -> Callable[[Function], Function]:
-    """Decorator: a function is a subcommand of its name; its docstring's one line says what it does.
+    """Decorator: the function is a subcommand under its own name, with its docstring as the help.
 
-    ``codes`` are the exit codes it has beside those of any command.
+    ``codes``: its exit codes, in addition to those that every command has.
     """
 
     def register(function: Function) -> Function:
         word = name or function.__name__
-        # \b keeps click from filling the lines.
+        # \b keeps the parser from refilling the lines.
         blocks = ["\n".join(["Example:", *(f"  {line}" for line in examples)]), exit_code_block(codes)]
         COMMANDS[word] = Command(word, function, "\n\n".join(f"\b\n{block}" for block in blocks))
         return function
@@ -55,7 +78,7 @@ CheckpointPath = Annotated[
 ]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugins", metavar="FILE", help="Python file with types of your own: it is run. May be repeated."),
+    typer.Option("--plugins", metavar="FILE", help="Python file with your own types; it is executed. May be repeated."),
 ]
 AcceptChangedData = Annotated[
     bool, typer.Option("--accept-changed-data", help="Accept the run's data files even if they have changed.")
@@ -70,18 +93,18 @@ def finish(code: int) -> None:
 
 
 def resolve_folder(path: Path) -> Path:
-    """As ``resolve_checkpoint`` for a directory; anything else, a configuration perhaps, is itself."""
+    """``resolve_checkpoint`` for a directory; any other path, such as a configuration, unchanged."""
     try:
         is_folder = path.is_dir()
-    except OSError:  # the name is too long; opening it reports that
+    except OSError:  # a name that is too long; opening it reports that
         return path
     return resolve_checkpoint(path) if is_folder else path
 
 
 def resolve_checkpoint(path: Path) -> Path:
-    """The checkpoint that a directory means, said on standard error; a file is itself.
+    """The checkpoint in a directory, which is printed on standard error; a file is returned unchanged.
 
-    Raises: CheckpointError when there is none.
+    Raises: CheckpointError if the directory has none.
     """
     from backprop_cli.cli.terminal import say
     from backprop_cli.run.checkpoint import find_checkpoint

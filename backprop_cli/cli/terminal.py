@@ -1,4 +1,4 @@
-"""Standard output and standard error: what may be drawn on them, and how they end."""
+"""Standard output and standard error."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from backprop_cli.visible import json_visible, visible
 
 
 def is_plain(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """True where no bar belongs: no terminal, ``CI``, or ``TERM=dumb``."""
+    """Whether to draw no bar: not a terminal, ``CI``, or ``TERM=dumb``."""
     return not stream.isatty() or bool(environment.get("CI")) or environment.get("TERM") == "dumb"
 
 
 def emit(text: str) -> None:
-    """Print a result to standard output. A reader that has left (``| head``) is no failure.
+    """Print a result to standard output. A reader that has left (``| head``) is not an error.
 
-    Raises: UsageError when standard output cannot take it, as on a full disk.
+    Raises: UsageError if standard output cannot be written, as on a full disk.
     """
     try:
         print(visible(text), flush=True)
@@ -33,10 +33,12 @@ def emit(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Print a piece of a text at once; where it does not go to a terminal, as it stands.
+    """Print a piece of a text at once; unchanged unless standard output is a terminal.
 
-    Raises: BrokenPipeError when the reader of standard output has left, so that no more pieces are made; UsageError
-    when it cannot take it.
+    Raises:
+        BrokenPipeError: the reader of standard output has left; the caller stops.
+        UsageError: standard output cannot be written.
+
     """
     try:
         print(visible(text) if sys.stdout.isatty() else text, end="", flush=True)
@@ -55,7 +57,7 @@ def emit_json(value: Mapping[str, Any]) -> None:
 
 
 def say(text: str) -> None:
-    """Print a remark to standard error; one that cannot be printed is lost."""
+    """Print a remark to standard error; if that fails, it is lost."""
     try:
         print(visible(text), file=sys.stderr, flush=True)
     except OSError:
@@ -63,7 +65,7 @@ def say(text: str) -> None:
 
 
 class _Shown:
-    """A terminal that data is written to: it sees the same text, made visible."""
+    """Bytes for a terminal, with control characters made visible."""
 
     def write(self, data: bytes) -> int:
         """Print it."""
@@ -76,12 +78,12 @@ class _Shown:
 
 
 def standard_output() -> BinaryIO:
-    """The stream for data on standard output: unchanged, but made visible if it is a terminal."""
+    """The binary stream of standard output; on a terminal control characters are made visible."""
     return cast("BinaryIO", _Shown()) if sys.stdout.isatty() else sys.stdout.buffer
 
 
 def silence(stream: TextIO) -> None:
-    """Let what is still buffered, and all that follows, go nowhere, so that the interpreter's last flush succeeds."""
+    """Discard everything from here on, so that the interpreter's last flush succeeds."""
     with contextlib.suppress(OSError, ValueError):  # a test's stream has no descriptor
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:

@@ -14,8 +14,7 @@ import typer
 
 from backprop_cli import __version__
 from backprop_cli.cli import app
-from backprop_cli.cli.command import COMMANDS, Json, command
-from backprop_cli.cli.exit_codes import ALWAYS, EXIT_CODES, exit_code_block
+from backprop_cli.cli.command import ALWAYS, COMMANDS, EXIT_CODES, Json, command, exit_code_block
 from backprop_cli.errors import (
     CheckError,
     CheckpointError,
