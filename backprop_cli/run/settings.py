@@ -10,25 +10,25 @@ from backprop_cli.settings import RESTARTS, Count, Maybe, PositiveInt, Settings
 
 
 class CheckpointSettings(Settings):
-    """When checkpoints are saved and which are kept; the last one always is."""
+    """When to save checkpoints and which to keep; the last is always kept."""
 
     every_epochs: Maybe[PositiveInt] = 1
-    """save after every so many epochs"""
+    """save every this many epochs"""
     every_steps: Maybe[PositiveInt] = None
-    """save after every so many steps, too"""
+    """save every this many steps as well"""
     keep_last: Count = 2
-    """numbered checkpoints kept beside last.safetensors, newest first"""
+    """number of earlier checkpoints to keep next to last.safetensors"""
     keep_best: Count = 1
-    """best checkpoints kept; 0 keeps no best.safetensors"""
+    """number of best checkpoints to keep; 0 keeps no best.safetensors"""
     monitor: Annotated[str, RESTARTS] = "validation/loss"
-    """metric that says which is best; default: that of early stopping, or train/loss without a validation split"""
+    """metric that decides which is best; default: that of early stopping, or train/loss without a validation split"""
 
 
 class LogSettings(Settings):
-    """What is recorded beside the epochs."""
+    """Records in addition to the epochs."""
 
     every_steps: Maybe[PositiveInt] = None
-    """record every so many steps in metrics.jsonl"""
+    """record every this many steps in metrics.jsonl"""
 
     @model_validator(mode="before")
     @classmethod

@@ -10,27 +10,27 @@ from backprop_cli.settings import FREE, RESTARTS, Maybe, NonNegative, Positive, 
 
 
 class LookaheadSettings(Settings):
-    """Slow weights that follow the optimizer's: after every so many steps ``slow <- slow + rate * (fast - slow)``.
+    """Slow weights that follow the optimizer's: every ``steps`` steps ``slow <- slow + rate * (fast - slow)``.
 
-    The optimizer goes on from there, with what it remembers. The slow weights are what is evaluated and kept.
+    The optimizer continues from the slow weights and keeps its slots. The slow weights are evaluated and kept.
     Source: Zhang, Lucas, Hinton & Ba, Lookahead Optimizer: k Steps Forward, 1 Step Back (2019), algorithm 1.
     """
 
     steps: Annotated[PositiveInt, FREE] = 5
-    """steps of the optimizer between two of the slow weights"""
+    """steps of the optimizer between two updates of the slow weights"""
     rate: Annotated[float, Field(gt=0, le=1), FREE] = 0.5
-    """share of the way that the slow weights go"""
+    """share of the difference that the slow weights move by"""
 
 
 class RecomputeSettings(Settings):
-    """Keep less for the reverse sweep: the network in segments, of which only one at a time has all its results."""
+    """Save memory: divide the network into segments and keep all results of only one segment at a time."""
 
     segments: PositiveInt | Literal["auto"] = "auto"
-    """how many; auto takes those that need the least memory"""
+    """number of segments; auto takes the number that needs the least memory"""
 
 
 class TrainingSettings(Settings):
-    """How long, in which batches and precision, and what bounds a step."""
+    """Length of training, batches, precision and limits of a step."""
 
     epochs: Annotated[int, Field(ge=0), FREE] = 30
     """passes over the train split; 0 writes the initial weights as the last checkpoint"""
@@ -41,23 +41,23 @@ class TrainingSettings(Settings):
     max_seconds: Annotated[Maybe[Positive], FREE] = None
     """stop after this many seconds of training"""
     overfit_batches: Maybe[PositiveInt] = None
-    """train and evaluate on so many batches of the train split alone: a check that the network can learn them"""
+    """train and evaluate on only this many batches of the train split: a check that the network can learn them"""
     accumulate: Annotated[PositiveInt, FREE] = 1
-    """batches an update; the update is that of one batch of all their examples"""
+    """batches an update; the update equals that of one batch with all their examples"""
     clip_norm: Annotated[Maybe[Positive], FREE] = None
-    """scale the gradient of all parameters down to this Euclidean norm"""
+    """scale down the gradient of all parameters to at most this Euclidean norm"""
     clip_value: Annotated[Maybe[Positive], FREE] = None
     """clip every entry of the gradient to [-clip_value, clip_value]"""
     shuffle: bool = True
     """a new order every epoch; false keeps the file's order"""
     recompute: Annotated[Maybe[RecomputeSettings], FREE] = None
-    """compute results of the forward run again where the gradient needs them, instead of keeping them all"""
+    """compute forward results again for the gradient, instead of keeping them all"""
     precision: Literal["float32", "float64"] = "float32"
     """floating-point format of parameters and data"""
     threads: Annotated[PositiveInt | Literal["auto"], FREE] = "auto"
-    """threads of a step: of BLAS, or each for a part of the batch where most of the work is no large matrix product"""
+    """threads of a step: BLAS threads for large matrix products, else workers with a shard of the batch each"""
     compile: Annotated[bool | Literal["auto"], FREE] = "auto"
-    """make machine code of the steps, with the extra [fast]; auto does where the run is long enough to gain by it"""
+    """compile the steps to machine code, with the extra [fast]; auto compiles if the run is long enough to gain"""
 
 
 class EarlyStoppingSettings(Settings):
@@ -66,7 +66,7 @@ class EarlyStoppingSettings(Settings):
     monitor: Annotated[str, RESTARTS] = "validation/loss"
     """name of the metric, as in metrics.jsonl"""
     mode: Annotated[Literal["auto", "min", "max"], RESTARTS] = "auto"
-    """which way is better; auto knows it from the metric"""
+    """the better direction; auto takes it from the metric"""
     patience: Annotated[int, Field(ge=0)] = 5
     """epochs without improvement before stopping"""
     min_delta: NonNegative = 0.0

@@ -40,20 +40,21 @@ from backprop_cli.training.settings import LookaheadSettings
 PARAMETERS, BUFFERS, GRADIENT_SUM = "parameters", "buffers", "gradient_sum"
 INPUTS, TARGETS, WEIGHTS, SHARE = "inputs", "targets", "weights", "share"
 AVERAGE, SLOW = "average.", "slow."
-"""How the names of the vectors begin that follow the network's: ``average.parameters``, ``slow.parameters``."""
+"""Prefixes of vectors that follow the network's: ``average.parameters``, ``slow.parameters``."""
 LOSS, REGULARIZATION, GRADIENT_NORM, PREDICTIONS = "loss", "regularization", "gradient_norm", "predictions"
 GRADIENT = "gradient"
 
 _NORM_GUARD = 1e-6
-"""Added to the norm that a clipped gradient is divided by, as in PyTorch's clip_grad_norm_."""
+"""Added to the norm before a gradient is divided by it, as in PyTorch's clip_grad_norm_."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """Everything that decides what a step computes, apart from the batch size and the numbers.
+    """Everything that decides the computation of a step except the batch size and the numbers.
 
-    ``class_weights`` has one weight a class, or is None; ``weighted``: each example has a weight, too. Precision is the
-    model's. ``recompute`` is the number of segments of which forward results are computed again; None keeps them all.
+    ``class_weights``: one weight for each class, or None. ``weighted``: each example has a weight as well. The
+    precision is the model's. ``recompute``: number of segments whose forward results are computed again; None keeps
+    them all.
     """
 
     model: Model
@@ -71,27 +72,27 @@ class Recipe:
 
     @cached_property
     def spans(self) -> tuple[ParameterSpan, ...]:
-        """Which optimizer updates which parameters: one, unless there are groups."""
+        """The spans of parameters with an optimizer each: one, unless there are parameter groups."""
         return parameter_spans(self.optimizer, {name: param.shape for name, param in self.model.params.items()})
 
     @cached_property
     def layout(self) -> Layout:
-        """Where each parameter lies in the flat vector: one span behind the other."""
+        """The places of parameters in the flat vector: one span after the other."""
         return Layout({name: shape for span in self.spans for name, shape in span.layout.shapes.items()})
 
     @cached_property
     def slots(self) -> dict[str, tuple[ParameterSpan, str]]:
-        """The vectors of the optimizers' slots, by name: whose they are, and what the slot is called."""
+        """The vectors of optimizer slots by name: their span, and the name of the slot."""
         return {name: (span, slot) for span in self.spans for name, slot in span.slots().items()}
 
     @cached_property
     def buffer_layout(self) -> Layout:
-        """Where each buffer, and each parameter that is not trained, lies in the vector of them."""
+        """The places of buffers and frozen parameters in their vector."""
         return Layout({name: array.shape for name, array in self.model.buffers.items()})
 
     @cached_property
     def penalties(self) -> dict[str, RegularizationSettings]:
-        """By parameter: the penalties on it, its layer's own or the network's; only where there are any."""
+        """Penalties by parameter, the layer's own or the network's; parameters without penalties are left out."""
         found: dict[str, RegularizationSettings] = {}
         for node in self.model.nodes:
             own = node.layer.regularization if isinstance(node.layer, ParameterLayer) else None
@@ -101,19 +102,19 @@ class Recipe:
         return found
 
     def layout_of(self, vector: str) -> Layout:
-        """What lies where in a flat vector that a step reads and writes."""
+        """The layout of a flat vector that a step reads and writes."""
         if vector in self.slots:
             return self.slots[vector][0].layout
         return self.buffer_layout if vector in (BUFFERS, AVERAGE + BUFFERS) else self.layout
 
     @cached_property
     def network(self) -> tuple[str, ...]:
-        """Names of the flat vectors that hold the network: without optimizer, all that a prediction needs."""
+        """Names of the flat vectors that hold the network: all that a prediction needs."""
         return (PARAMETERS, BUFFERS) if self.model.buffers else (PARAMETERS,)
 
     @property
     def target_dtype(self) -> np.dtype[np.generic]:
-        """int64 labels for classes and tokens, else the model's precision."""
+        """int64 for labels of classes and tokens, else the model's precision."""
         return self.loss.task.target_dtype(self.model.dtype)
 
     def target_shape(self, batch: int) -> tuple[int, ...]:
@@ -121,7 +122,7 @@ class Recipe:
         return (batch, *self.loss.target_shape(self.model.output_shape))
 
     def states(self) -> dict[str, float]:
-        """Names of the flat vectors that training reads and writes, with the value each starts at."""
+        """Initial values of the flat vectors that training reads and writes, by name."""
         slots = {name: span.optimizer.slot_start(slot) for name, (span, slot) in self.slots.items()}
         slow = [SLOW + PARAMETERS] if self.lookahead is not None else []
         averages = [AVERAGE + name for name in self.network] if self.average is not None else []
@@ -131,8 +132,9 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """One batch through the network, traced; ``layers`` has the output of each by name, ``updates`` has the new vector
-    of buffers where training changes one.
+    """A traced forward run of one batch.
+
+    ``layers``: outputs of layers by name. ``updates``: the new vector of buffers, if training changes one.
     """
 
     inputs: dict[str, Value]
@@ -145,9 +147,9 @@ class Forward:
 
 
 def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
-    """Trace the network and its loss; with noise inputs (dropout) in training only. Examples may be tokens (int64).
+    """Trace the network and its loss, with inputs for noise (dropout) only in training. Examples may be tokens (int64).
 
-    Shapes: inputs (batch, *input_shape); targets as ``target_shape`` says; weights (batch,), where the recipe has them;
+    Shapes: inputs (batch, *input_shape); targets: see ``target_shape``; weights (batch,), if the recipe has them;
             loss ()
     """
     model = recipe.model
@@ -167,14 +169,14 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
 
 
 def network_inputs(recipe: Recipe) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
-    """Traced: the flat vectors that hold the network, and the parameters and the buffers in them, by full name."""
+    """Inputs for the flat vectors of the network, and the parameters and buffers in them by full name."""
     vectors = {name: input_(name, (recipe.layout_of(name).size,), recipe.model.dtype) for name in recipe.network}
     buffers = recipe.buffer_layout.values(vectors[BUFFERS]) if BUFFERS in vectors else {}
     return vectors, recipe.layout.values(vectors[PARAMETERS]), buffers
 
 
 def penalty(recipe: Recipe, params: Mapping[str, Value]) -> Value:
-    """``l1 * sum |w| + l2 / 2 * sum w^2`` over the parameters that are regularized; a scalar."""
+    """``l1 * sum |w| + l2 / 2 * sum w^2`` over the regularized parameters; a scalar."""
     total = constant(0.0, recipe.model.dtype)
     for name, rule in recipe.penalties.items():
         if rule.l2:
@@ -192,10 +194,10 @@ def _clipped(recipe: Recipe, gradient: Value, size: Value) -> Value:
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """A batch as an update sees it: ``told`` is what it tells of itself, ``updates`` what its forward run changes."""
+    """One traced batch. ``outputs``: values to report; ``updates``: new buffers."""
 
     inputs: dict[str, Value]
-    told: dict[str, Value]
+    outputs: dict[str, Value]
     gradient: Value
     updates: dict[str, Value]
 
@@ -218,15 +220,15 @@ def _metric_inputs(recipe: Recipe, traced: Forward) -> Value:
 
 def _traced(recipe: Recipe, batch: int, predictions: bool) -> _Batch:
     traced = forward(recipe, batch, training=True)
-    told = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
+    outputs = {LOSS: traced.loss, REGULARIZATION: traced.regularization}
     if predictions:
-        told[PREDICTIONS] = _metric_inputs(recipe, traced)
+        outputs[PREDICTIONS] = _metric_inputs(recipe, traced)
     gradient = _gradient(recipe, traced.loss + traced.regularization, traced.params, recipe.recompute)
-    return _Batch(dict(traced.inputs), told, gradient, dict(traced.updates))
+    return _Batch(dict(traced.inputs), outputs, gradient, dict(traced.updates))
 
 
 def _joined(recipe: Recipe, shards: Sequence[Program]) -> _Batch:
-    """A batch of which ``shard_step``s know a shard each, whose ``share`` of the batch is an input as well."""
+    """The whole batch, joined from the shards of ``shard_step``. The weight of each shard is an input ``share``."""
     dtype, names = recipe.model.dtype, list(shards[0].outputs)
     values = [{name: input_(name, shard.outputs[name].shape, dtype) for name in names} for shard in shards]
     shares = [input_(SHARE, (), dtype) for _ in shards]
@@ -242,19 +244,19 @@ def _joined(recipe: Recipe, shards: Sequence[Program]) -> _Batch:
     regularization = penalty(recipe, params)
     if recipe.penalties:
         gradient = gradient + _gradient(recipe, regularization, params)
-    told = {LOSS: loss, REGULARIZATION: regularization}
+    outputs = {LOSS: loss, REGULARIZATION: regularization}
     if PREDICTIONS in names:
-        told[PREDICTIONS] = concat([shard[PREDICTIONS] for shard in values], 0)
-    return _Batch(inputs, told, gradient, {})
+        outputs[PREDICTIONS] = concat([shard[PREDICTIONS] for shard in values], 0)
+    return _Batch(inputs, outputs, gradient, {})
 
 
 def shard_name(name: str, number: int) -> str:
-    """What ``join_step`` calls an output of a shard, and its share; ``number`` counts from 0."""
+    """Input of ``join_step`` for an output, or the share, of a shard; ``number`` counts from 0."""
     return f"shard_{number}.{name}"
 
 
 def _accumulated(recipe: Recipe, batch: _Batch) -> Value:
-    """``gradient_sum + share * gradient``, with the two inputs it needs entered in the batch's."""
+    """``gradient_sum + share * gradient``; it adds its two inputs to the batch's."""
     batch.inputs[SHARE] = input_(SHARE, (), recipe.model.dtype)
     batch.inputs[GRADIENT_SUM] = input_(GRADIENT_SUM, (recipe.layout.size,), recipe.model.dtype)
     return batch.inputs[GRADIENT_SUM] + batch.inputs[SHARE] * batch.gradient
@@ -263,39 +265,39 @@ def _accumulated(recipe: Recipe, batch: _Batch) -> Value:
 def _step(recipe: Recipe, batch: _Batch) -> Program:
     gradient, inputs, updates = batch.gradient, batch.inputs, dict(batch.updates)
     if isinstance(recipe.optimizer, FullBatch):
-        return simplify(Program(inputs, {**batch.told, GRADIENT_NORM: norm(gradient), GRADIENT: gradient}, updates))
+        return simplify(Program(inputs, {**batch.outputs, GRADIENT_NORM: norm(gradient), GRADIENT: gradient}, updates))
     if recipe.accumulate:
         gradient = _accumulated(recipe, batch)
         updates[GRADIENT_SUM] = constant(np.zeros(gradient.size, gradient.dtype))
     size = norm(gradient)
     vector, slots = descend(recipe.spans, inputs, _clipped(recipe, gradient, size), inputs[PARAMETERS])
     updates |= {**slots, PARAMETERS: vector}
-    return simplify(Program(inputs, {**batch.told, GRADIENT_NORM: size}, updates))
+    return simplify(Program(inputs, {**batch.outputs, GRADIENT_NORM: size}, updates))
 
 
 def _accumulation(recipe: Recipe, batch: _Batch) -> Program:
     total = _accumulated(recipe, batch)
-    return simplify(Program(batch.inputs, batch.told, {**batch.updates, GRADIENT_SUM: total}))
+    return simplify(Program(batch.inputs, batch.outputs, {**batch.updates, GRADIENT_SUM: total}))
 
 
 def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
     """Inputs, targets and states -> loss and new states, with the optimizer's update.
 
-    ``predictions`` adds what the metrics of the batch are made of (probabilities for classes), before the update.
-    Where gradients are accumulated, the batch's gradient counts ``share`` (its part of the update's examples) and is
-    added to ``gradient_sum``, which the update uses up. For a full-batch optimizer the new states are those of buffers,
+    ``predictions`` adds the batch's predictions for metrics (probabilities for classes), before the update. With
+    accumulation, ``share`` times the batch's gradient is added to ``gradient_sum``, which the update uses and resets;
+    ``share`` is the batch's share of the update's examples. For a full-batch optimizer, only buffers have new states,
     and the gradient is an output.
     """
     return _step(recipe, _traced(recipe, batch, predictions))
 
 
 def accumulation_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
-    """As ``training_step`` without the optimizer's update: ``gradient_sum <- gradient_sum + share * gradient``."""
+    """``training_step`` without the optimizer's update: ``gradient_sum <- gradient_sum + share * gradient``."""
     return _accumulation(recipe, _traced(recipe, batch, predictions))
 
 
 def shard_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
-    """A shard of a batch, of so many examples -> its loss without regularization, and the gradient of that."""
+    """A shard of ``batch`` examples -> its loss without regularization, and the gradient of this loss."""
     traced = forward(recipe, batch, training=True)
     outputs = {LOSS: traced.loss, GRADIENT: _gradient(recipe, traced.loss, traced.params, recipe.recompute)}
     if predictions:
@@ -304,19 +306,17 @@ def shard_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program
 
 
 def join_step(recipe: Recipe, shards: Sequence[Program], updates: bool = True) -> Program:
-    """What the shards of a batch have found, and the states -> as ``training_step``, or else ``accumulation_step``.
+    """Outputs of the shards, and states -> as ``training_step``; without ``updates`` as ``accumulation_step``.
 
-    The batch's loss and gradient are ``sum_k share_k * loss_k`` and the like: a share is the shard's of the costs that
-    the loss is the mean of, and all of them are 1 together.
+    The batch's loss is ``sum_k share_k * loss_k``, likewise its gradient. The share of a shard is its share of the
+    costs in the mean; the shares sum to 1.
     """
     batch = _joined(recipe, shards)
     return _step(recipe, batch) if updates else _accumulation(recipe, batch)
 
 
 def evaluation_step(recipe: Recipe, batch: int) -> Program:
-    """Inputs and targets -> the mean loss of the batch and what its metrics are made of. Nothing is updated, nothing
-    dropped.
-    """
+    """Inputs and targets -> the mean loss of the batch and its predictions for metrics, without dropout or updates."""
     traced = forward(recipe, batch, training=False)
     return simplify(Program(traced.inputs, {LOSS: traced.loss, PREDICTIONS: _metric_inputs(recipe, traced)}))
 
