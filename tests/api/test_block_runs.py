@@ -58,7 +58,7 @@ def test_a_run_with_blocks_is_checked_saved_shown_and_resumed():
 
 def test_explain_names_the_layers_of_blocks():
     found = explain(write_config(model={"input": [2], "layers": DEEP}))
-    assert {"block_1.1.dense_1.matmul", "block_1.2.add"} <= {node["name"] for node in found.nodes}
+    assert {"block_1.1.dense_1.matmul", "block_1.2.add"} <= {node.name for node in found.nodes}
 
 
 def test_shared_parameters_are_one():

@@ -41,8 +41,9 @@ def test_the_best_by_another_monitor():
     assert told == [f"the best so far starts anew: {OTHER}"]
     found = values(run, ROOT)
     assert found == sorted(found, reverse=True)
-    assert result.best == {"epoch": 8, "step": last(run).metadata["state"]["step"], "monitor": ROOT, "value": found[-1]}
-    assert record(run)["best"] == result.best
+    best = {"epoch": 8, "step": last(run).metadata["state"]["step"], "monitor": ROOT, "value": found[-1]}
+    assert result.best is not None
+    assert result.best.to_json() == record(run)["best"] == best
     assert load(run / "checkpoints/best.safetensors").metadata["state"]["epoch"] == 9
     assert_as_eval(run, result.metrics)
 
@@ -159,8 +160,7 @@ def test_a_best_without_a_file_is_looked_for_anew():
     run, first = run_of(write_config(**jumpy, early_stopping=stopping), "run")
     result, told = resumed(run, "early_stopping.restore_best=true", "training.epochs=9")
     assert told == [
-        f"the best checkpoint up to here, of step {first.best['step']}, is gone: "
-        "the best is chosen among the coming ones"
+        f"the best checkpoint up to here, of step {first.best.step}, is gone: the best is chosen among the coming ones"
     ]
     assert result.best.epoch == 9
     assert_as_eval(run, result.metrics)

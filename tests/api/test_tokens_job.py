@@ -113,8 +113,8 @@ def test_a_token_is_a_whole_number(capsys):
         (
             LAYERS[:2],
             "seq.yaml:14:5: model.layers[0]: the network's output has the shape [12], but next_token needs "
-            "[positions, tokens]: a row of numbers for each position of an example; layer flatten_1 makes [12] of "
-            "[3, 4]: leave it out, or take one that keeps positions\n"
+            "[positions, tokens]: a row of numbers for each position of an example; layer flatten_1 turns [3, "
+            "4] into [12]; leave it out, or use a layer that keeps positions\n"
             "   14 |   - type: flatten\n"
             "      |     ^^^^\n"
             "1 problem; nothing was run.\n",

@@ -16,11 +16,12 @@ from backprop_cli.api.eval import evaluate
 from backprop_cli.api.jacobian import jacobian
 from backprop_cli.api.predict import predict
 from backprop_cli.api.show import show
-from backprop_cli.api.train import begin, train
+from backprop_cli.api.train import train
 from backprop_cli.run.checkpoint import Checkpoint, load, save
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.journal import lost_epochs, read_journal, write_table
 from backprop_cli.session.resumption import open_run
+from backprop_cli.session.start import start
 from backprop_cli.stopwatch import Stopwatch
 
 _DATA = "data: {source: data.csv, target: kind}"
@@ -76,7 +77,7 @@ def _read_network(path: Path) -> None:
     run = _put(path, "checkpoints/last.safetensors")
     resumed = open_run(run, run.last)
     with suppress(MemoryError):  # of a network too large, which the command line answers to
-        begin(resumed.loaded, resumed, None, Stopwatch())
+        start(resumed.loaded, resumed, None, Stopwatch())
         predict(run.last, path.parent / "data.csv", path.parent / "predictions.csv")
 
 
@@ -126,7 +127,7 @@ def _read_record(path: Path) -> None:
     run = _put(path, "run.json")
     show(run.path)
     resumed = open_run(run, run.last)
-    begin(resumed.loaded, resumed, None, Stopwatch())
+    start(resumed.loaded, resumed, None, Stopwatch())
 
 
 def _read_journal(path: Path) -> None:
