@@ -124,6 +124,10 @@ def of(base, **members):
     return cls
 
 
+def test_an_op_that_reads_late_says_so():
+    check_values(of(Cube, eval=_reads_late, in_place=False), np.random.default_rng(0))
+
+
 def _no_element(self, x, *, out):
     np.power(x.reshape(-1)[1:], 3.0, out=out.reshape(-1)[1:])
 
