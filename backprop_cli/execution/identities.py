@@ -1,11 +1,8 @@
 """The identities of ops: what is ``x * 1``, the transpose of a product, the sum of two products?
 
-Rewriting (see ``passes``) asks three questions of a node. Each is a function dispatched on the type of its op, and None
-is the default answer:
-
-- ``cheaper``: an equal value that costs less;
-- ``transposed``: the result with its last two axes swapped;
-- ``summand`` and ``summed``: several results of one op, added up by one op.
+Rewriting (see ``passes``) asks three questions of a node. Each is a function dispatched on the type of its op; the
+default answer is None. ``cheaper``: an equal value that costs less. ``transposed``: the result with its last two axes
+swapped. ``summand`` and ``summed``: several results of one op, added up by one op.
 """
 
 from __future__ import annotations
