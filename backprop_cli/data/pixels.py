@@ -30,7 +30,7 @@ Kind = tuple[str, tuple[int, int]]
 
 
 def kind_of(path: Path, settings: ImageSettings) -> Kind:
-    """The kind of images: as set, or that of the image at ``path``. Raises: DataError if it cannot be read."""
+    """The kind of images: as set, or read from the image at ``path``. Raises: DataError if it cannot be read."""
     with _opened(path) as image:
         return settings.mode or image.mode, settings.size or image.size
 

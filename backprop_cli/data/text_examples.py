@@ -29,7 +29,7 @@ _PADDING = 0
 
 
 def fit_text(settings: DataSettings, base: Path, demand: Demand) -> Transform:
-    """Fit the vocabulary on the whole first file: the name of a token, like that of a class, reveals no split.
+    """Fit the vocabulary on the whole first file: token names, like class names, reveal no split.
 
     The network may know more or fewer tokens than the vocabulary has; a check after this one compares them.
 

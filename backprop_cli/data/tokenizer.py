@@ -22,7 +22,7 @@ UNKNOWN = "<unknown>"
 """The token for rare tokens. In a text its letters are nine characters, or a word between marks: never one token."""
 NEWLINE = "\n"
 _WORDS = re.compile(r" ?\w+(?:['’]\w+)*| ?[^\w\s]+|\s")
-"""A pattern of words and of what separates them. Every character is in exactly one match, so that the tokens of a text,
+"""A pattern of words and separators. Every character is in exactly one match, so that the tokens of a text,
 joined, are the text.
 """
 

@@ -26,7 +26,7 @@ def step_of(path: Path) -> int | None:
 
 
 def newest_whole(run: RunDirectory, but: Path) -> Path | None:
-    """The checkpoint of the run with the highest step that can be read, ``but`` aside; ``last`` before others."""
+    """The run's readable checkpoint with the highest step, except ``but``; ``last`` wins a tie."""
     paths = [path for path in sorted(run.checkpoints.glob("*.safetensors")) if path != but]
     current = [path for path in paths if not path.name.startswith(_SUPERSEDED)]
     steps = {path: step for path in current if (step := step_of(path)) is not None}
@@ -50,7 +50,7 @@ def _move(path: Path, target: Path) -> None:
 class Checkpointer:
     """Reads events and saves the run's state when it is due.
 
-    ``last`` is always the newest; the one it replaces becomes a numbered checkpoint, of which ``keep_last`` stay.
+    ``last`` is always the newest. The one it replaces becomes numbered; ``keep_last`` numbered checkpoints stay.
     ``best`` is a second name of a last one: no best checkpoint is newer than the state a run would go on from.
 
     Raises:
@@ -139,11 +139,11 @@ class Checkpointer:
         self._is_best_old = False
 
     def is_behind(self, step: int) -> bool:
-        """Whether ``last`` is of an earlier step, or missing."""
+        """Whether ``last`` was saved at an earlier step, or is missing."""
         return self._last_step != step
 
     def _save_best(self, step: int) -> Saved:
-        """Make the last checkpoint, that of ``step``, the best one.
+        """Make the last checkpoint, saved at ``step``, the best one.
 
         Without a sync: ``find_best`` repeats this on resume if a power cut undid it.
         """
@@ -158,7 +158,7 @@ class Checkpointer:
         link(self._newest, self.run.best)
 
     def _shift_best(self) -> None:
-        """The best so far becomes ``best-2``, that one ``best-3``, up to ``keep_best``.
+        """Rename the best so far to ``best-2``, ``best-2`` to ``best-3``, up to ``keep_best``.
 
         From the end, and only up to the first free name: if a kill between two renames left a gap, the next call closes
         it and moves nothing twice.

@@ -63,7 +63,7 @@ class RunDirectory:
 
     @property
     def lock(self) -> Path:
-        """Locked by the process that trains; says which it is."""
+        """Locked by the training process, and names it."""
         return self.path / ".lock"
 
     @property
@@ -191,7 +191,7 @@ class RunDirectory:
         self.write_json(self.record, record)
 
     def read_record(self) -> dict[str, Any]:
-        """What ``run.json`` says.
+        """Read ``run.json``.
 
         Raises: CheckpointError when it is missing, not JSON, or not what a run writes.
         """
@@ -239,19 +239,19 @@ def finite(value: Any) -> Any:
 
 
 def resume_command(target: Path) -> str:
-    """The command line that goes on with a run, or from one of its checkpoints."""
+    """The command line that resumes a run, or resumes from one of its checkpoints."""
     return f"bp train --resume {shlex.quote(str(target))}"
 
 
 def way_out(run: Path) -> str:
-    """What to do when a run could not write: without a checkpoint there is nothing to go on from."""
+    """The way out when a run could not write; without a checkpoint it cannot be resumed."""
     if RunDirectory(run).last.exists():
         return f"make room or free the directory, then go on with: {resume_command(run)}"
     return "nothing of the run is saved yet: make room or free the directory, then start again"
 
 
 def _new_folder(folder: Path, stamp: str) -> Path:
-    """Make ``folder/<stamp>-<4 hex>``; another draw when two runs of one second meet."""
+    """Make ``folder/<stamp>-<4 hex>``; draw again if the name is taken."""
     while True:
         path = folder / f"{stamp}-{secrets.token_hex(2)}"
         try:

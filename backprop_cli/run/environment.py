@@ -30,7 +30,7 @@ def environment() -> dict[str, Any]:
 
 
 def _blas() -> dict[str, Any] | None:
-    """Name, version, threads and kernel of the BLAS loaded first, which is NumPy's own."""
+    """Name, version, threads and kernel of the BLAS loaded first: NumPy's own."""
     from threadpoolctl import threadpool_info
 
     for library in threadpool_info():

@@ -24,7 +24,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _TRIES, _PAUSE = 5, 0.02
-"""A reader that asks whether the lock is held holds it itself for an instant; seconds between two tries."""
+"""Seconds between two tries: a reader that tests the lock holds it for an instant."""
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
@@ -61,7 +61,7 @@ def refuse_locked(run: RunDirectory) -> None:
 
 
 def is_locked(run: RunDirectory) -> bool | None:
-    """Whether a process trains in ``run``; None where that cannot be told."""
+    """Whether a process trains in ``run``; None if unknown."""
     if fcntl is None:
         return None
     try:
@@ -99,7 +99,7 @@ def _acquired(run: RunDirectory) -> int:
 
 
 def _is_taken(descriptor: int) -> bool:
-    """Take the lock; False where another process has it."""
+    """Take the lock; False if another process holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

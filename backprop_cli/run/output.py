@@ -1,4 +1,4 @@
-"""Output that a command writes where it is told to: a file that is whole or not there, or a stream."""
+"""A command's output: a file, written whole or not at all, or a stream."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from backprop_cli.execution import cache
 from backprop_cli.run.directory import RunDirectory
 
 _KIND = "plugin"
-"""Of the files in the cache that hold verdicts."""
+"""Kind of the cache files that hold verdicts."""
 
 
 def read_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
@@ -46,7 +46,7 @@ def run_plugins(files: Sequence[Path | str], *, gradients: bool = True) -> tuple
 
 
 def refuse_plugins(files: Sequence[Path | str], path: Path | str) -> None:
-    """Raise UsageError for ``--plugins`` beside a configuration."""
+    """Raise UsageError for ``--plugins`` together with a configuration."""
     if files:
         named = ", ".join(str(file) for file in files)
         raise UsageError(f"--plugins is for checkpoints and runs; {path} names its own: plugins: [{named}]")
@@ -65,7 +65,7 @@ def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
 
 
 def _checked(plugin: Plugin, gradients: bool) -> list[str]:
-    """Names of the checks, all of which pass."""
+    """Names of the checks; all pass."""
     # Most starts have no plugin to check.
     from backprop_cli.checks.gradients import mistake
     from backprop_cli.checks.promises.case import BrokenPromiseError
@@ -94,7 +94,7 @@ def _checked(plugin: Plugin, gradients: bool) -> list[str]:
 
 
 def read_run_config(run: RunDirectory, overrides: Sequence[str], files: Sequence[Path | str]) -> Loaded:
-    """What a run that saved no checkpoint was about to train, with the plugins ``files`` in the place of its own.
+    """The configuration of a run without a checkpoint, with the plugins ``files`` in place of its own.
 
     Raises: as ``read_config`` and ``stand_in``.
     """
@@ -130,7 +130,7 @@ def stand_in(where: Path, needed: Mapping[str, str], files: Sequence[Path | str]
 
 
 def _sha256(file: Path | str) -> str:
-    """Empty where it cannot be read, which is told when it is run."""
+    """The file's sha256; empty if it cannot be read, which running it reports."""
     try:
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()
     except OSError:

@@ -18,7 +18,7 @@ _START, _NODE = 0.5, 0.022
 
 
 def compiles(loaded: Loaded, spec: TrainingSpec, before: bool | None) -> bool:
-    """``training.compile``, or by rule: where the run gains twice what the compilation takes.
+    """``training.compile``, or by rule: if the run saves twice the time of compilation.
 
     A rule and not a measurement: sums are added in another order by machine code, and a run should repeat itself. So a
     resumed run keeps what it did ``before``.
@@ -45,11 +45,11 @@ def _is_worthwhile(spec: TrainingSpec) -> bool:
 
 
 def gain(program: Program) -> float:
-    """Seconds that machine code is expected to save on a run of the program."""
+    """Expected seconds that machine code saves on a run of the program."""
     made = [node for node in program.nodes if node.op is not None and not node.op.is_view]
     return len(made) * _CALL + sum(node.size for node in made) * _ELEMENT
 
 
 def cost(program: Program) -> float:
-    """Seconds that its compilation is expected to take."""
+    """Expected seconds of compilation."""
     return _START + _NODE * sum(node.op is not None and not node.op.is_view for node in program.nodes)

@@ -1,4 +1,4 @@
-"""From a configuration to a network with its data: what every command that needs both begins with."""
+"""From a configuration to a network with its data: the start of every command that needs both."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _missing(loaded: Loaded, error: NoFileError) -> DataError:
 
 
 def _variable(loaded: Loaded, error: NoFileError) -> str:
-    """The environment variable that is not set, where the file was looked for in the folder written after it."""
+    """A hint at an unset environment variable whose default folder was searched for the file."""
     for name, folder in VARIABLE.findall(loaded.text):
         if folder and not os.environ.get(name) and error.path.is_relative_to(loaded.base / folder):
             return f"; the folder can be named by the environment variable {name}, which is not set"
@@ -167,7 +167,7 @@ def _variable(loaded: Loaded, error: NoFileError) -> str:
 
 
 def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:
-    """The reason why a file that is there is not found from a configuration: its paths start elsewhere."""
+    """A hint that the configuration's relative paths start elsewhere."""
     relative = [text for text in _files(loaded.config.data).values() if not Path(text).is_absolute()]
     if loaded.path is None or error.hint or error.path not in [loaded.base / text for text in relative]:
         return ""
@@ -192,7 +192,7 @@ def file_hashes(loaded: Loaded) -> dict[str, str]:
 
 
 def _files(data: DataSettings) -> dict[TreePath, str]:
-    """Every path that the section names, as it is written, by its place in the configuration."""
+    """Every path in the section, as written, by its place in the configuration."""
     found: dict[TreePath, str] = {}
     for key in ("source", "train", "validation", "test"):
         files = getattr(data, key)
@@ -213,7 +213,7 @@ def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int | None:
 
 def check_targets(split: Split, recipe: Recipe) -> None:
     """Raise DataError for a target that the loss has no cost for."""
-    # What is no array is made of what has been checked: of windows over one text or one table.
+    # Targets that are no array are windows over one text or table, checked already.
     if not isinstance(split.targets, np.ndarray):
         return
     wrong = recipe.loss.wrong_target(split.targets, recipe.model.output_shape[-1])

@@ -24,7 +24,7 @@ _STREAM = 7  # of random numbers; those of training are not touched
 class GradientHook:
     """Checks when it is due and writes the report into the run's ``gradient_check/``.
 
-    ``failure`` is the message of a wrong gradient that is to stop the run. ``progress`` is told of the entries.
+    ``failure`` is the message of a wrong gradient that must stop the run. ``progress`` counts entries.
     """
 
     def __init__(

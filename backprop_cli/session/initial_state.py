@@ -18,7 +18,7 @@ from backprop_cli.training.state import State, of_network
 from backprop_cli.training.step_program import Recipe
 
 _LISTED = 10
-"""Mismatches that a message has room for."""
+"""Maximum number of mismatches in a message."""
 
 
 class StartError(CheckpointError):
@@ -34,7 +34,7 @@ class StartError(CheckpointError):
 
 
 def initial_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None) -> State:
-    """The state before the first step of a new run. ``dataset``: what it is to be trained on, where that is known.
+    """The state before the first step of a new run. ``dataset``: its training data, if known.
 
     Raises: StartError where the checkpoint to start from is missing or damaged, or does not fit network or data.
     """
@@ -70,7 +70,7 @@ def _take(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None)
 
 
 def origin(loaded: Loaded, recipe: Recipe) -> dict[str, Any] | None:
-    """What run.json says of the checkpoint that a run started from: the file, and the layers that are its."""
+    """The entry in run.json for the starting checkpoint: its file and the layers taken from it."""
     path = _path(loaded)
     if path is None:
         return None
@@ -89,7 +89,7 @@ def _patterns(loaded: Loaded) -> Sequence[str] | None:
 
 
 def _layers(loaded: Loaded, recipe: Recipe) -> list[str]:
-    """The layers that have something to take: those with parameters or buffers of their own."""
+    """The layers to copy: those with parameters or buffers of their own."""
     holders = {node.name for node in recipe.model.nodes if node.params or node.buffers}
     return [name for name in layers_of(recipe.model, _patterns(loaded)) if name in holders]
 

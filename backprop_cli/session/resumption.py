@@ -1,4 +1,4 @@
-"""What a resumed run goes on from, and the overrides that it cannot take: they would make another run of it."""
+"""The starting point of a resumed run, and the overrides it refuses because they would change the run."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Pooling(Layer):
 class MaxPool(Pooling):
     """``out[n, c, r, q] = largest of x[n, c, r * stride + i - padding, q * stride + j - padding]`` over the kernel.
 
-    Padding is never the largest. The derivative is that of the first largest in row-major order, as in PyTorch.
+    Padding is never the largest. The first largest in row-major order takes the derivative, as in PyTorch.
 
     Shapes: x (batch, channels, height, width) -> out (batch, channels, rows, columns), each (size + 2 * padding -
             kernel) // stride + 1; x (batch, channels, length) -> out (batch, channels, windows)
