@@ -124,7 +124,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that ``path`` means.
+    """The checkpoint that ``path`` names.
 
     A file means itself; a run directory, a folder of runs (its ``latest``) or a folder of checkpoints means the best
     checkpoint in it, or the last where there is no best.
@@ -185,7 +185,7 @@ def _in_order(content: bytes) -> bytes:
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Tensors and raw metadata of a file that says it is ours, of this format."""
+    """Tensors and raw metadata of a file marked as a checkpoint of this format."""
     try:
         with TensorFile(path) as file:
             try:
@@ -201,7 +201,7 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 
 def _check_version(path: Path, header: Mapping[str, str]) -> None:
-    """Somebody else's file is not read any further: its arrays may be of formats that NumPy does not have."""
+    """Refuse a foreign file before its arrays are read: NumPy may lack their formats."""
     if _VERSION not in header:
         raise CheckpointError(
             f"{path}: is a safetensors file but not a checkpoint of bp: its metadata has no {_VERSION}"

@@ -14,7 +14,7 @@ from backprop_cli.run.atomic import reason
 
 @contextlib.contextmanager
 def opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """What to write into; a file appears under its name when the block ends, and not where it fails.
+    """Open the output; a file appears under its name when the block ends, and not if it fails.
 
     Raises: UsageError when the system takes no more. A broken pipe stays a BrokenPipeError.
     """

@@ -1,4 +1,4 @@
-"""run.json, the record that a run keeps of itself, validated when it is read."""
+"""run.json, a run's record, validated when it is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Seconds = Annotated[float, Field(ge=0), AllowInfNan(False)]
 _WAY_OUT = "correct it, or replace the whole content by {} to go on without what the run recorded"
 
 _EXPECTED = {**EXPECTED, "greater_than_equal": "0 or more", "finite_number": "a finite number"}
-"""What the value should have been, by kind of pydantic error."""
+"""The expected value, by kind of pydantic error."""
 
 
 class ResumptionEntry(BaseModel):

@@ -1,4 +1,4 @@
-"""What predicting without a network comes to: what a network for a time series has to beat."""
+"""Metrics of predictions without a network, which a network for a time series has to beat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Baselines = Mapping[str, Mapping[str, float]]
 
 
 def baselines_of(splits: Mapping[str, Split], metrics: Sequence[Metric], untransform: Untransform) -> Baselines:
-    """The metrics of each baseline on each split, over the examples that it says something about."""
+    """The metrics of each baseline on each split, over the examples that it predicts."""
     found: dict[str, dict[str, float]] = {}
     for name, split in splits.items():
         for baseline, predicted in split.baselines.items():

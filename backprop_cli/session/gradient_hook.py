@@ -24,7 +24,7 @@ _STREAM = 7  # of random numbers; those of training are not touched
 class GradientHook:
     """Checks when it is due and writes the report into the run's ``gradient_check/``.
 
-    ``failure`` is the message of a wrong gradient that must stop the run. ``progress`` counts entries.
+    ``failure`` is the message of a wrong gradient that must stop the run. ``progress`` reports entries.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ def find_split(dataset: Dataset, split: str) -> Split:
 
 
 def own_dataset(saved: TrainedNetwork, dtype: DTypeLike) -> Dataset:
-    """The data that the checkpoint's configuration names, through the transform that was fitted in training.
+    """The data in the checkpoint's configuration, through the transform fitted in training.
 
     Raises: DataError.
     """

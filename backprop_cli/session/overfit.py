@@ -12,7 +12,7 @@ from backprop_cli.training.step_program import Recipe
 from backprop_cli.training.training_spec import order_of
 
 NEAR = 0.05
-"""Share of the way from the first loss to the least one that may be left."""
+"""Tolerated distance to the least loss, as a share of the way from the first loss."""
 
 
 def first_batches(config: Config, dataset: Dataset) -> Dataset:
@@ -37,7 +37,7 @@ def first_batches(config: Config, dataset: Dataset) -> Dataset:
 
 
 def notice(config: Config, dataset: Dataset) -> str:
-    """What a run says of itself before it begins."""
+    """The run's notice before its first step."""
     batches = -(-len(dataset.train) // config.training.batch_size)
     what = f"the first {batches} batches" if batches > 1 else "the first batch"
     count = len(dataset.train)
@@ -48,7 +48,7 @@ def notice(config: Config, dataset: Dataset) -> str:
 
 
 def shortfall(recipe: Recipe, targets: Array, first: float, last: float) -> str | None:
-    """What to say where the loss on the batches did not come near the least it can be; None where it did.
+    """The message if the loss on the batches stayed far from its minimum; None if it came near.
 
     Nor is anything said where that is not known.
     """

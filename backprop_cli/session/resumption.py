@@ -40,16 +40,16 @@ class Resumption:
     accepts: bool = False
     """whether data that changed is accepted"""
     forgotten: list[str] = field(default_factory=list)
-    """what of the state's memory starts anew, a line for each reason"""
+    """parts of the state's memory that start anew, a line for each reason"""
 
     @property
     def loaded(self) -> Loaded:
-        """The run's configuration with the overrides in it."""
+        """The run's configuration with the overrides applied."""
         return self.network.loaded
 
     @property
     def is_older(self) -> bool:
-        """Whether this is another checkpoint than the last."""
+        """Whether the checkpoint is not the last."""
         return self.network.path != self.run.last
 
     @property
@@ -111,7 +111,7 @@ class Resumption:
         return state
 
     def _seconds(self, step: int) -> float:
-        """Seconds that the run took up to ``step``: as it said when it ended there, or else as its journal says."""
+        """Seconds that the run took up to ``step``: as recorded when it ended there, or else from its journal."""
         told = self.record.get("seconds")
         if self.record.get("steps") == step and isinstance(told, int | float):
             return float(told)
@@ -161,13 +161,13 @@ class Resumption:
 
 
 def check_acceptance(accepts: bool, resume: Path | None) -> None:
-    """Raise UsageError where changed data is accepted of no run."""
+    """Raise UsageError if changed data is accepted without a run to resume."""
     if accepts and resume is None:
         raise UsageError(f"train: {ACCEPT} is for --resume; a new run takes its data as it is")
 
 
 def find_run(target: Path) -> tuple[RunDirectory, Path]:
-    """The run that ``target`` means, and which of its checkpoints: the last, unless ``target`` is one of them.
+    """The run that ``target`` names, and its checkpoint: the last, unless ``target`` is a checkpoint.
 
     Raises: CheckpointError when there is no such run.
     """
@@ -216,7 +216,7 @@ def open_run(
 
 
 def _instead(run: RunDirectory, path: Path) -> str:
-    """The way on where ``path`` is none."""
+    """The way out if ``path`` is no whole checkpoint."""
     other = newest_whole(run, but=path)
     if other is None:
         return "there is no other whole one: start a new run"

@@ -43,7 +43,7 @@ OnEvent = Callable[[Event], None]
 
 
 def _kept_checkpoints(config: Config) -> CheckpointSettings:
-    """Where the last weights are to be kept there is no best checkpoint: a run means its best, if it has one."""
+    """Keeping the last weights excludes a best checkpoint: a run's name stands for its best, if it has one."""
     if config.early_stopping is None or config.early_stopping.restore_best:
         return config.checkpoint
     return config.checkpoint.model_copy(update={"keep_best": 0})
@@ -103,7 +103,7 @@ class Session:
         return Checkpoint(tensors, {**self._network, "state": self.state.counters()})
 
     def run_all(self) -> dict[str, float]:
-        """Train to the end and return the final metrics; run.json says how it ended, whatever happens."""
+        """Train to the end and return the final metrics; run.json always records how the run ended."""
         with stop_requests() as self._asked, warnings_to(lambda text: self._show(Warned(text))):
             self._open_record()
             try:
@@ -120,7 +120,7 @@ class Session:
                 raise
 
     def _close_after(self, error: BaseException) -> None:
-        """Tell in the run's files what ended it. The disk may be full: what ended the run matters more."""
+        """Record in the run's files what ended it. The disk may be full: the first error matters more."""
         status = _status(error)
         if isinstance(error, BpError) and status != "interrupted":
             with contextlib.suppress(BpError), Journal(self.run.journal) as journal:
@@ -165,7 +165,7 @@ class Session:
             self._check_gradients(self.gradient_hook.at_start())
         self._heed()
         if self.trainer.spec.compiled:
-            self.trainer.warm_up()  # compiling takes seconds, which are none of the first epoch's
+            self.trainer.warm_up()  # compiling takes seconds, which must not count in the first epoch
         for event in self.trainer.run(self._periods()):
             self._tell(event)
             with self.watch("checkpoints"):
@@ -178,7 +178,7 @@ class Session:
             self._tell(self.checkpointer.save_last(state.step))
 
     def _remember_first_loss(self) -> None:
-        """Of a run that is to overfit: in the end the loss is compared with it."""
+        """Store the first loss of an overfitting run, to compare it with the last."""
         if self.config.training.overfit_batches is not None:
             loss = self.trainer.evaluator.evaluate(self.trainer.spec.train)["loss"]
             self.state.memory[OVERFIT] = {"loss": loss}
@@ -192,7 +192,7 @@ class Session:
                 self._tell(Warned(missed))
 
     def _periods(self) -> list[int]:
-        """Somebody reads each step that is a multiple of one of these."""
+        """Periods in steps: the result of every multiple is read."""
         config = self.config
         asking = [config.log.every_steps, config.checkpoint.every_steps]
         if config.gradient_check is not None:
@@ -200,7 +200,7 @@ class Session:
         return [each for each in asking if each is not None]
 
     def _go_back(self) -> None:
-        """Where an older checkpoint than the last is gone on from, the run's files become those of its step."""
+        """Resuming from a checkpoint before the last resets the run's files to its step."""
         if self.resumption is None or not self.resumption.is_older:
             return
         self.checkpointer.go_back(self.resumption.network.path, self.state.step)
@@ -226,7 +226,7 @@ class Session:
         self._on_event(Checking(self.state.step, done, total))
 
     def _heed(self) -> None:
-        """End where a signal asked for it; between events the state is exact."""
+        """End if a signal asked for it; between events the state is exact."""
         if self._asked.number is None:
             return
         state = self.state
@@ -275,13 +275,13 @@ class Session:
         return baselines_of(dataset.splits, self.config.metrics, dataset.transform.untransform_targets)
 
     def checkpoints(self) -> dict[str, str | None]:
-        """Paths of ``best`` and ``last``; None where there is no such file."""
+        """Paths of ``best`` and ``last``; None for a missing file."""
         paths = {"best": self.run.best, "last": self.run.last}
         return {name: str(path) if path.exists() else None for name, path in paths.items()}
 
     @property
     def epochs(self) -> int:
-        """Whole epochs done."""
+        """Completed epochs."""
         return self.state.epoch - 1
 
     def best(self) -> Best | None:

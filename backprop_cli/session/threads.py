@@ -41,7 +41,7 @@ class Threads(NamedTuple):
 
 
 def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Threads:
-    """By rule, at most the given number of threads or the machine's processors.
+    """Share out ``wanted`` threads by rule; ``auto`` means one for each processor.
 
     Large matrix products, where nine tenths of the work are such, are left to BLAS. A convolution is a product for
     each row of windows, a recurrent layer one for each step: BLAS threads that meet after every product wait for each
