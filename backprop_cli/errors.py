@@ -1,18 +1,18 @@
-"""What can go wrong, and the exit code each failure gives a script.
+"""Errors, their exit codes for scripts, and the words that messages share.
 
 ::
 
     BpError
     ├── UsageError         2  a command was called with arguments that do not fit together
-    ├── ConfigError        2  the configuration; carries every problem found
+    ├── ConfigError        2  the configuration is wrong; has every problem
     ├── ShapeError         2  arrays that do not fit an op or a layer
     ├── CheckError         3  a gradient is wrong, a --require is not met
-    ├── DivergenceError    4  the loss or a weight is not finite any more
+    ├── DivergenceError    4  the loss or a weight is no longer finite
     ├── CheckpointError    5  a checkpoint is missing, corrupt or of another network
-    ├── DataError          6  a data file; names file, row, column and value
+    ├── DataError          6  a data file is wrong; names file, row, column and value
     └── InterruptionError 130  SIGINT (143: SIGTERM, 129: SIGHUP), raised after everything is saved
 
-Any other exception is a bug of ours: exit code 1 and a traceback.
+Any other exception is a bug in ``bp``: exit code 1 and a traceback.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class BpError(Exception):
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "internal"
     details: Mapping[str, Any] = MappingProxyType({})
-    """More for ``--json`` to say beside ``error``, such as the run directory."""
+    """More keys for ``--json`` to print next to ``error``, such as the run directory."""
 
     def printed(self) -> str:
-        """The message as it is printed and logged."""
+        """The message as printed and logged."""
         return str(self)
 
     def describe(self) -> list[dict[str, Any]]:
-        """The problems as JSON-ready objects, each with at least a ``message``."""
+        """The problems as objects for JSON, each with at least a ``message``."""
         return [{"message": str(self)}]
 
 
@@ -117,7 +117,7 @@ class Problem:
         return f"{place}: {text}"
 
     def __str__(self) -> str:
-        """Headline, and under it the source line with carets where the place is known."""
+        """The headline, and under it the source line with carets where the place is known."""
         if self.override is not None or self.source is None or self.line is None or self.column is None:
             return self.headline
         number = f"{self.line:>5} | "
@@ -126,7 +126,7 @@ class Problem:
         return f"{self.headline}\n{number}{source}\n{'| '.rjust(len(number))}{carets}"
 
     def describe(self) -> dict[str, Any]:
-        """The problem as a JSON-ready object; keys without a value are left out."""
+        """The problem as an object for JSON; keys without a value are left out."""
         fields = {
             "path": path_text(self.path),
             "message": self.message,
@@ -139,7 +139,7 @@ class Problem:
 
 
 MOST_PROBLEMS = 20
-"""Problems of a configuration that a message shows; ``--json`` has all."""
+"""Problems of a configuration that a message lists; ``--json`` has all."""
 
 
 class ConfigError(BpError):
@@ -164,9 +164,9 @@ class ConfigError(BpError):
 
 
 class ShapeError(BpError):
-    """Arrays of these shapes do not fit this op or layer.
+    """Arrays do not fit an op or a layer.
 
-    ``where`` is what refused them (an op's or a layer's text), ``specs`` the shapes it was given.
+    ``where`` is the text of that op or layer, ``specs`` the shapes it was given.
     """
 
     exit_code = 2
@@ -179,38 +179,38 @@ class ShapeError(BpError):
 
 
 class CheckError(BpError):
-    """A check said no: a wrong gradient, a requirement that is not met."""
+    """A check failed: a gradient is wrong, or a requirement is not met."""
 
     exit_code = 3
     kind = "check"
 
 
 class DivergenceError(BpError):
-    """The loss, a gradient or a weight is not finite any more."""
+    """The loss, a gradient or a weight is no longer finite."""
 
     exit_code = 4
     kind = "diverged"
 
 
 class BpWarning(UserWarning):
-    """A remark on a result that is usable nevertheless; printed as one line."""
+    """A warning about a result that is still usable; printed as one line."""
 
 
 def warn(text: str) -> None:
-    """Warn a user: ``train`` writes it to the run's log, ``validate`` lists it, other commands print it."""
+    """Warn the user: ``train`` writes the text to the run's log, ``validate`` lists it, other commands print it."""
     warnings.warn(text, BpWarning, stacklevel=3)
 
 
 @contextmanager
-def warnings_to(tell: Callable[[str], None], others: Callable[..., None] | None = None) -> Iterator[None]:
-    """Call ``tell`` once with each text that ``warn`` is called with inside.
+def warnings_to(receive: Callable[[str], None], others: Callable[..., None] | None = None) -> Iterator[None]:
+    """Call ``receive`` once with each text that ``warn`` gets inside the block.
 
-    ``others`` receives all other warnings, with the arguments of ``warnings.showwarning``; by default they are shown as
+    ``others`` gets all other warnings, with the arguments of ``warnings.showwarning``. By default they are shown as
     before.
     """
     show, seen = others or warnings.showwarning, set[str]()
 
-    def receive(
+    def sort(
         message: Warning | str,
         category: type[Warning],
         filename: str,
@@ -223,11 +223,11 @@ def warnings_to(tell: Callable[[str], None], others: Callable[..., None] | None 
             show(message, category, filename, lineno, file, line)
         elif text not in seen:
             seen.add(text)
-            tell(text)
+            receive(text)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", BpWarning)
-        warnings.showwarning = receive
+        warnings.showwarning = sort
         yield
 
 
@@ -245,7 +245,7 @@ class DataError(BpError):
     kind = "data"
 
     def printed(self) -> str:
-        """The message on one line, even if it quotes names and values of the file that are not."""
+        """The message on one line, even if it quotes text of the file that has several."""
         return one_line(str(self))
 
 
@@ -261,7 +261,7 @@ class SettingError(DataError):
 
 
 class MissingDataError(DataError):
-    """A data file is missing; ``problem`` is at the line of the configuration, or in the override, that names it."""
+    """A data file is missing; ``problem`` is placed where the configuration or an override names the file."""
 
     def __init__(self, problem: Problem):
         self.problem = problem
@@ -277,7 +277,7 @@ class MissingDataError(DataError):
 
 
 class InterruptionError(BpError):
-    """A signal ended the work; what was done is saved."""
+    """A signal stopped the work; everything done so far is saved."""
 
     kind = "interrupted"
 
@@ -287,9 +287,9 @@ class InterruptionError(BpError):
 
 
 _NEAR = 0.65
-"""Least similarity (1: equal) of a suggestion: `kernel` is near `kernel_size`, `size` is not near `stride` (0.6)."""
+"""Least similarity of a suggestion (1: equal): `kernel` is near `kernel_size`, `size` is not near `stride` (0.6)."""
 _LONGEST_NEAR = 100
-"""Most characters of names that are compared: the time is the product of their lengths."""
+"""Longest names to compare, in characters: the time is the product of their lengths."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

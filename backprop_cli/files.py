@@ -1,4 +1,4 @@
-"""Opening files safely: no link is followed to write, and only regular files are read."""
+"""Opening files safely: writing follows no links, and reading accepts only regular files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import secrets
 import stat
 from pathlib import Path
 
-# Windows has neither; there a link takes a right that ordinary users do not have.
+# Windows has neither flag; there, making a link needs a right that ordinary users do not have.
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 
 
 def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
-    """A descriptor of ``path``, opened with ``flags``, and created with ``mode`` if they include ``O_CREAT``.
+    """A descriptor of ``path``, opened with ``flags``; ``mode`` holds for a file that ``O_CREAT`` makes.
 
-    Raises: OSError, also for a link and for anything but a regular file.
+    Raises: OSError, also for a link and for anything else that is not a regular file.
     """
     try:
         descriptor = os.open(path, flags | _NO_LINK | _NO_WAIT, mode)
@@ -42,10 +42,10 @@ def open_regular(path: Path) -> int:
 
 
 def create_temporary(path: Path, mode: int = 0o666) -> tuple[Path, int]:
-    """Create a temporary file in the folder of ``path``: its name, and a descriptor to write.
+    """Create a temporary file in the folder of ``path``; returns its path, and a descriptor to write.
 
-    The name is fixed, so that the next write replaces a file that a killed process left. It is random only if a file
-    of that name cannot be removed.
+    The name is fixed, so that the next write replaces a file that a killed process left behind. It is random only if
+    an existing file of that name cannot be removed.
 
     Raises: OSError.
     """

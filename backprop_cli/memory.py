@@ -1,4 +1,4 @@
-"""How much memory there is, and the message for what does not fit into it."""
+"""The memory of this machine, and messages for arrays that do not fit into it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def installed() -> int:
 
 
 def size_text(count: int) -> str:
-    """``31992512512`` -> ``29.8 GiB``, rounded down. Whole numbers throughout: floats have an end."""
+    """``31992512512`` -> ``29.8 GiB``, rounded down. Computed with integers, because counts may exceed any float."""
     power = min((max(count, 1).bit_length() - 1) // 10, len(_UNITS) - 1)
     tenths = count * 10 >> 10 * power
     if tenths >= 100_000:
@@ -41,19 +41,21 @@ def size_text(count: int) -> str:
 
 def shortage(size: int) -> str | None:
     """``7.2 TiB, and this machine has 23.5 GiB of memory``; None if ``size`` bytes fit."""
-    there = installed()
-    return f"{size_text(size)}, and this machine has {size_text(there)} of memory" if size > there else None
+    available = installed()
+    if size <= available:
+        return None
+    return f"{size_text(size)}, and this machine has {size_text(available)} of memory"
 
 
 def check_memory(size: int, what: str) -> None:
-    """Call this before allocating ``size`` bytes. Raises: MemoryError if the machine does not have them."""
+    """Call before allocating ``size`` bytes. Raises: MemoryError if the machine does not have that much memory."""
     found = shortage(size)
     if found is not None:
         raise MemoryError(f"{what} would take {found}")
 
 
 def reason(error: MemoryError) -> str:
-    """The size that was requested, if the error says it."""
+    """The error's message, with the requested size if NumPy gave it."""
     asked = re.match(r"Unable to allocate (\S+ \S+) for an array with shape (.+) and data type", str(error))
     if asked is not None:
         return f"{asked[1]} for an array of the shape {asked[2]} cannot be allocated"

@@ -1,4 +1,4 @@
-"""The pydantic base of everything that is written in YAML: its fields are its schema."""
+"""The pydantic base of every YAML section, whose fields are its schema; markers and types of fields."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ T = TypeVar("T")
 
 
 class Settings(BaseModel):
-    """Immutable, hashable, strict (no text for a number), and unknown keys are errors.
+    """Immutable, hashable and strict: text is no number, and an unknown key is an error.
 
-    The docstring under a field describes it: see ``descriptions``.
+    The docstring below a field describes it: see ``descriptions``.
     """
 
-    # Deferred: most settings are only ever validated as a part of the whole configuration, which saves 40 ms a start.
+    # Most settings are only validated as part of the whole configuration: deferring saves 40 ms at each start.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     like: ClassVar[type[Settings] | None] = None
-    """Another class, some of whose keys are here too, in its words; those that are not given are as they are there."""
+    """Another class that shares keys and descriptions with this one; keys not given here have its values."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -42,15 +42,15 @@ class Settings(BaseModel):
 
 
 def refusal(reason: str, key: str | None = None) -> PydanticCustomError:
-    """A validator's error that says ``reason`` as it stands; ``key``: the one of a section's keys to change."""
+    """A validator's error with ``reason`` as its message; ``key``: the key of the section to change."""
     return PydanticCustomError("refused", "{reason}", {"reason": reason, **({} if key is None else {"key": key})})
 
 
 def descriptions(cls: type[Settings]) -> dict[str, str]:
-    """What each key is, in the words under its field in the source: the class's own, else those it inherits.
+    """The description of each key: the docstring below its field, in the class or the nearest base that has one.
 
-    Read when somebody asks: pydantic's ``use_attribute_docstrings`` reads the source of every class at import,
-    which is 0.1 s for the classes of a configuration.
+    Read from the source on demand. Pydantic's ``use_attribute_docstrings`` reads the source of every class at import,
+    which takes 0.1 s for the classes of a configuration.
     """
     words: dict[str, str] = {} if cls.like is None else descriptions(cls.like)
     for above in reversed(cls.__mro__):
@@ -64,7 +64,7 @@ def _own_descriptions(cls: type[Settings]) -> dict[str, str]:
     try:
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     except (OSError, TypeError):
-        return {}  # a class without a file, as at a prompt
+        return {}  # the class has no file, as at a prompt
     words = {}
     for field, below in pairwise(definition.body if isinstance(definition, ast.ClassDef) else []):
         match field, below:
@@ -77,7 +77,7 @@ def _own_descriptions(cls: type[Settings]) -> dict[str, str]:
 
 
 class NoneWord:
-    """Pydantic marker: the word ``none`` means None, in the values that are read and in the JSON schema."""
+    """Pydantic marker: the word ``none`` means None, in values and in the JSON schema."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: Any) -> Any:
@@ -90,7 +90,7 @@ class NoneWord:
 
 
 class OneOrMany:
-    """Pydantic marker of a list of names: a name alone is a list of one."""
+    """Pydantic marker of a list of names: a single name is a list of one."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: Any) -> Any:
@@ -104,7 +104,7 @@ class OneOrMany:
 
 @dataclass(frozen=True)
 class DefaultType:
-    """Pydantic marker: the ``type`` of a mapping that names none, as in ``optimizer: {learning_rate: 1e-2}``."""
+    """Pydantic marker: the ``type`` of a mapping without one, as in ``optimizer: {learning_rate: 1e-2}``."""
 
     name: str
 
@@ -116,7 +116,7 @@ class DefaultType:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         words, mapping = handler(schema)["anyOf"]
-        # Without a type several alternatives may fit, so one of them is enough.
+        # A mapping without a type may fit several alternatives, so one match is enough.
         return {"anyOf": [words, {"type": "object", "anyOf": mapping["oneOf"]}], "default": self.name}
 
 
@@ -129,20 +129,20 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 FractionBelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 Maybe = Annotated[T | None, NoneWord()]
-"""``T``, or ``none`` (also YAML's null): the feature is off."""
+"""``T``, or ``none`` or YAML's null to switch the feature off."""
 
 Many = Annotated[tuple[T, ...], Strict(False)]
-"""A YAML list, kept as a tuple so that settings stay hashable; its items stay strict."""
+"""A YAML list, kept as a tuple so that settings are hashable; its items are strict."""
 
 
 NOT_UTF_8 = re.compile("[\udc80-\udcff]")
-"""Bytes of a path that are not UTF-8, as Python represents them in text."""
+"""Characters by which Python represents bytes of a path that are not UTF-8."""
 
 
 class IsPath:
-    """Marker of a field that names a file: its text is relative to the configuration file, or absolute.
+    """Marker of a field that names a file, by a path that is absolute or relative to the configuration file.
 
-    Bytes that are not UTF-8 are lone surrogates in Python, which pydantic does not accept as text.
+    Python represents bytes that are not UTF-8 as lone surrogates, which pydantic does not accept as text.
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -156,9 +156,9 @@ class IsPath:
 class OnResume:
     """Marker of a field: the effect of changing its value when a run is resumed, and ``why`` a change is refused.
 
-    It applies to nested fields without a marker of their own. The default for the whole configuration is ``REFUSED``,
-    so that a new setting is refused until somebody classifies it. ``FREE``: training continues. ``RESTARTS``: the
-    memory that depends on the setting, such as the best value so far, starts anew.
+    It also applies to nested fields without a marker. ``FREE``: training continues. ``RESTARTS``: memory that depends
+    on the setting, such as the best value so far, is reset. The default for the whole configuration is ``REFUSED``, so
+    that a new setting cannot be changed until someone classifies it.
     """
 
     effect: Literal["free", "restarts", "refused"]
@@ -172,11 +172,13 @@ REREADS = OnResume("refused", "the network was trained on its inputs and targets
 
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-"""An environment variable in a path, with what stands for it where it is not set."""
+"""An environment variable in a path, with its default if it has one."""
 
 
 def _expanded(path: str) -> str:
-    """The path with what the environment says; a path that begins in a variable starts at the working directory."""
+    """The path with environment variables filled in; one that starts with a variable is relative to the working
+    directory.
+    """
 
     def value(found: re.Match[str]) -> str:
         name, default = found.groups()
@@ -193,7 +195,7 @@ def _expanded(path: str) -> str:
 
 FilePath = Annotated[str, Field(min_length=1), IsPath(), AfterValidator(_expanded)]
 """A file's path as written in the configuration. ``${NAME}`` in it is an environment variable, ``${NAME:-path}`` one
-that may be unset."""
+with a default."""
 
 
 EXPECTED = {
@@ -213,4 +215,4 @@ EXPECTED = {
     "union_tag_not_found": "a name or a mapping with a 'type'",
     "none_required": "none",
 }
-"""What a value of the wrong sort should have been, by kind of pydantic error."""
+"""The expected sort of value, by type of pydantic error."""

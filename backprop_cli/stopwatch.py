@@ -1,4 +1,4 @@
-"""Where a command's seconds go."""
+"""How the seconds of a command are spent."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from time import perf_counter, process_time
 
 PROCESS_BEGAN = perf_counter() - process_time()
-"""When this process began, on the clock of ``perf_counter``. Right where the process has done nothing yet but start:
-until then it works and does not wait, so that its processor time is the time since.
+"""When this process began, on the clock of ``perf_counter``.
+
+Correct if this module is imported first: a process that starts does not wait, so its processor time is its age.
 """
 
 
 class Stopwatch:
-    """Seconds by what they are spent on; what is measured inside something else counts as the inner one alone.
+    """Seconds by activity; time spent in a nested activity counts for that one only.
 
     ::
 
@@ -28,26 +29,26 @@ class Stopwatch:
         self._running = ["other"]
         self._seconds: dict[str, float] = {}
 
-    def lap(self, part: str) -> None:
-        """What has passed since the last change of parts was spent on ``part``."""
+    def lap(self, activity: str) -> None:
+        """Count the time since the last lap for ``activity``."""
         now = perf_counter()
-        self._seconds[part] = self._seconds.get(part, 0.0) + now - self._last
+        self._seconds[activity] = self._seconds.get(activity, 0.0) + now - self._last
         self._last = now
 
     @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        """What happens inside is ``part``."""
+    def __call__(self, activity: str) -> Iterator[None]:
+        """Count the time inside the block for ``activity``."""
         self.lap(self._running[-1])
-        self._running.append(part)
+        self._running.append(activity)
         try:
             yield
         finally:
             self.lap(self._running.pop())
 
     def seconds(self) -> dict[str, float]:
-        """By part, up to here, in the order in which they were first over; ``other`` is the rest of ``total``."""
+        """Seconds so far by activity, in the order in which they first ended; ``other`` is the rest of ``total``."""
         self.lap(self._running[-1])
-        parts = {part: seconds for part, seconds in self._seconds.items() if part != "other"}
+        known = {activity: seconds for activity, seconds in self._seconds.items() if activity != "other"}
         total = sum(self._seconds.values())
-        found = {**parts, "other": self._seconds.get("other", 0.0), "total": total}
-        return {part: round(seconds, 6) for part, seconds in found.items()}
+        found = {**known, "other": self._seconds.get("other", 0.0), "total": total}
+        return {activity: round(seconds, 6) for activity, seconds in found.items()}

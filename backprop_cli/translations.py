@@ -1,6 +1,6 @@
-"""Names of types and keys in other libraries, and their names here.
+"""Our names for the types and keys of other libraries.
 
-Words are compared without case, underscores and hyphens: ``BCEWithLogitsLoss``, ``kernel_size``.
+Case, underscores and hyphens do not matter: ``BCEWithLogitsLoss``, ``kernel_size``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _table(text: str) -> dict[str, str]:
 
 
 def _candidates(text: str) -> dict[str, tuple[str, ...]]:
-    """As ``_table``, with several of our words for each of theirs, separated by commas or in several lines."""
+    """As ``_table``, with several of our words for one of theirs, separated by commas or on several lines."""
     found: dict[str, tuple[str, ...]] = {}
     for theirs, ours in _pairs(text):
         found[theirs] = (*found.get(theirs, ()), *ours.split(","))
@@ -127,7 +127,7 @@ _WRITTEN: Mapping[tuple[str, str], str] = {
     ("metric", "valloss"): "the loss is always computed, on the validation split too; leave it out",
     ("optimizer", "amsgrad"): "write {type: adam, amsgrad: true}",
 }
-"""Types that are written as a mapping here, or not at all."""
+"""Types that ``bp`` writes as a mapping, or not at all."""
 
 _KEYS: Mapping[str, tuple[str, ...]] = _candidates("""
     units,channels,width: units numclasses hiddensize hiddendim hiddenunits neurons nodes nunits outputdim outdim dim
@@ -194,7 +194,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = _candidates("""
     l2: weightdecay
     ignore: ignoreindex
 """)
-"""Our keys for each key of another library; the first that the section has is suggested."""
+"""Our keys for each key of another library; a message suggests the first that the section has."""
 
 _INFERRED = frozenset(["infeatures", "inchannels", "inputsize", "inputshape", "normalizedshape", "numfeatures"])
 _REMARKS: Mapping[tuple[str, str], str] = {
@@ -208,7 +208,7 @@ _REMARKS: Mapping[tuple[str, str], str] = {
     ("", "returnsequences"): "write output: sequence, or output: last",
     ("", "batchfirst"): "the batch is always the first axis; leave it out",
     ("", "fromlogits"): "losses take the last layer's logits; leave it out",
-    ("", "keepprob"): "rate is the share that is dropped, 1 - keep_prob",
+    ("", "keepprob"): "rate is the dropped share, 1 - keep_prob",
     ("", "numlayers"): "repeat the layer, or use a block with repeat",
     ("", "dropout"): "dropout is a layer of its own: {type: dropout, rate: ...}",
     ("", "activation"): "here an activation is a layer of its own: {type: activation, function: ...}",
@@ -218,20 +218,20 @@ _REMARKS: Mapping[tuple[str, str], str] = {
     ("", "separator"): "bp reads commas (format: csv) and tabs (format: tsv)",
     ("", "encoding"): "bp reads UTF-8; convert the file, for example with `iconv -f latin1 -t utf-8 old > new`",
     ("", "device"): "bp computes on the processor; leave it out",
-    ("", "inplace"): "memory is planned by itself; leave it out",
+    ("", "inplace"): "bp plans memory by itself; leave it out",
     ("", "trackrunningstats"): "running means and variances are always kept; leave it out",
 }
-"""Remarks on keys (of one type, or of any) that do not exist here."""
+"""Remarks on keys that ``bp`` does not have, by type ('': any type)."""
 
 _VALUES: Mapping[tuple[str, str], str] = {
     ("padding", "same"): "write how many elements are added on each side",
     ("padding", "valid"): "write 0",
 }
-"""Remarks on words that a key here does not take."""
+"""What to write in place of words that a key does not accept."""
 
 
 def translated_type(kind: str, word: str, known: Iterable[str]) -> str | None:
-    """A hint on our name for another library's type; None if the word is not in the table."""
+    """A hint at our name for another library's type; None if the word is not in the table."""
     short = plain(word)
     written = _WRITTEN.get((kind, short))
     if written is not None:
@@ -242,15 +242,15 @@ def translated_type(kind: str, word: str, known: Iterable[str]) -> str | None:
 
 
 def translated_keys(word: str) -> tuple[str, ...]:
-    """Our keys for another library's key, the likeliest first."""
+    """Our keys for another library's key, the most likely first."""
     return tuple(key for key in _KEYS.get(plain(word), ()) if key != word)
 
 
 def remark(type_: str, word: str, has: Callable[[str], bool]) -> str | None:
-    """A remark on an unknown key of a section of this type; ``has`` tells which keys the section has."""
+    """A remark on an unknown key of a section of this type; ``has(key)``: whether the section has a key."""
     short = plain(word)
     if short in _INFERRED and not any(map(has, _KEYS.get(short, ()))):
-        return "it follows from what the layer reads; leave it out (the shape of one example is model.input)"
+        return "it follows from the layer's input; leave it out (the shape of one example is model.input)"
     return _REMARKS.get((type_, short)) or _REMARKS.get(("", short))
 
 

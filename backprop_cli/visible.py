@@ -1,6 +1,6 @@
 """Text made safe for a terminal, and its width in columns.
 
-Names, values and lines of files may hold any character. All text that is printed or logged passes through ``visible``.
+Names, values and lines of files may contain any character. All printed and logged text passes through ``visible``.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ import re
 import sys
 
 # Controls except newline and tab, characters that reorder or hide text, line separators, and lone surrogates, which
-# cannot be encoded. The joiners U+200C and U+200D are left out: they are part of words and of emoji.
-_OBEYED = re.compile(
+# cannot be encoded. The joiners U+200C and U+200D stay as they are: words and emoji contain them.
+_UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _BREAKS = re.compile("[\t\n]")
 _DOTS = "..."
 _TAB = 8
-"""Columns that a tab may take."""
+"""Most columns of a tab."""
 DEFAULT_WIDTH = 80
 
 
 def visible(text: str) -> str:
-    r"""``text`` with an escape (``\x1b``, ``\u202e``) for each character that a terminal would obey or not show.
+    r"""``text`` with an escape (``\x1b``, ``\u202e``) for each character that a terminal obeys or hides.
 
     Newlines and tabs stay.
     """
-    return _OBEYED.sub(_escape, text)
+    return _UNSAFE.sub(_escape, text)
 
 
 def one_line(text: str) -> str:
-    r"""``visible`` with newlines and tabs escaped, too (``\n``)."""
+    r"""As ``visible``, with newlines and tabs escaped, too (``\n``)."""
     return _BREAKS.sub(lambda found: "\\t" if found[0] == "\t" else "\\n", visible(text))
 
 
 def json_visible(text: str) -> str:
     """JSON text with JSON's own escapes for these characters, so that it decodes to the same value."""
-    return _OBEYED.sub(_json_escape, text)
+    return _UNSAFE.sub(_json_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -55,11 +55,11 @@ def _json_escape(found: re.Match[str]) -> str:
 
 
 VALUE_WIDTH = 60
-"""Characters of a value that a message shows."""
+"""Most characters of a value in a message."""
 
 
 def shortened(text: str, most: int = VALUE_WIDTH) -> str:
-    """``text``, without its middle if it has more than ``most`` characters."""
+    """``text``, with its middle cut out if it has more than ``most`` characters."""
     if len(text) <= most:
         return text
     kept = most - len(_DOTS)
@@ -67,7 +67,7 @@ def shortened(text: str, most: int = VALUE_WIDTH) -> str:
 
 
 def columns(text: str) -> int:
-    """Columns that a line of visible text takes on a terminal: two for a wide character, none for a combining one."""
+    """Columns of a line of visible text on a terminal: a wide character takes two, a combining one none."""
     return len(text) if text.isascii() else sum(map(_columns_of, text))
 
 
@@ -82,7 +82,7 @@ def _columns_of(char: str) -> int:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal, or the value of ``COLUMNS`` if it is set; 80 if neither is known."""
+    """The value of ``COLUMNS`` if it is set, else the columns of the terminal, else 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and 0 < int(given) < 10_000:
         return int(given)
@@ -97,11 +97,11 @@ def terminal_width() -> int:
 
 
 def marked(source: str, column: int, width: int, room: int) -> tuple[str, str]:
-    """A source line cut to ``room`` columns around its characters from ``column`` on (from 0), and carets below those.
+    """A source line cut to ``room`` columns around ``column`` (from 0), and carets under ``width`` characters of it.
 
-    ``width``: characters that are marked; carets end with the line. Tabs are kept, so that both lines have the same.
+    Carets end with the line. Tabs are kept in both lines, so that they stay aligned.
     """
-    # A line may be a megabyte long: only characters that may be shown are processed.
+    # A line may be a megabyte long, so only characters that may be shown are processed.
     first, last = max(0, column - room), column + room
     cells = [char if char == "\t" else one_line(char) for char in source[first:last]]
     widths = [_TAB if cell == "\t" else columns(cell) for cell in cells]
@@ -114,9 +114,9 @@ def marked(source: str, column: int, width: int, room: int) -> tuple[str, str]:
 
 
 def _window(widths: list[int], place: int, width: int, room: int, cut: tuple[bool, bool]) -> tuple[int, int]:
-    """The range of cells to show. ``cut``: whether the line goes on before the first cell, and after the last.
+    """The range of cells to show. ``cut``: whether the line continues before the first cell, and after the last.
 
-    A third of the room is left of the mark, more if little text follows it.
+    A third of the room lies left of the mark, or more if little text follows it.
     """
     if sum(widths) <= room and not any(cut):
         return 0, len(widths)
