@@ -30,22 +30,22 @@ class Bar:
 
 
 def _time(*peers: str) -> Callable[[Result, str], Figure]:
-    """Time of the fastest of some peers over that of bp."""
+    """Time of the fastest of some peers divided by bp's time."""
     return lambda result, own: median_ratio(result, peers, own)
 
 
 def _plan(result: Result, own: str) -> Figure:
-    """Time of the plan alone over that of the loop around it."""
+    """Time of the plan alone divided by the whole loop's time."""
     return median_ratio(result, [f"{own}_plan"], own)
 
 
 def _numpy(result: Result, own: str) -> Figure:
-    """Time of the steps on NumPy over that of the compiled ones."""
+    """Time of the NumPy steps divided by the compiled steps' time."""
     return None if own == BP else median_ratio(result, [BP], own)
 
 
 def _memory(*peers: str, fact: str = "memory_bytes") -> Callable[[Result, str], Figure]:
-    """Peak memory of the most frugal of some peers over that of bp."""
+    """Peak memory of the most frugal of some peers divided by bp's."""
 
     def read(result: Result, own: str) -> Figure:
         known = {name: line.facts[fact] for name, line in result.lines.items() if line.facts.get(fact)}
@@ -59,7 +59,7 @@ def _memory(*peers: str, fact: str = "memory_bytes") -> Callable[[Result, str], 
 
 
 def linearity(result: Result, own: str = BP) -> Figure:
-    """What a layer costs between depth 32 and 64, over what it costs between 4 and 32: 1 if cost is linear."""
+    """Cost of a layer between depth 32 and 64 divided by its cost between 4 and 32: 1 if cost is linear."""
     if not {"depth-4", "depth-32", "depth-64"} <= result.lines.keys():
         return None
     rounds = zip(*(result.lines[f"depth-{depth}"].seconds for depth in (4, 32, 64)), strict=True)

@@ -1,4 +1,4 @@
-"""A peer in a process of its own: it builds its case once, then times so many steps whenever it is asked."""
+"""A peer in its own process: builds its case once, then times the requested number of steps."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.evaluation import Evaluator
 
 OTHER_DATA = "data"
-"""Name of the split that ``--data`` is."""
+"""Split name of the examples from ``--data``."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class EvalResult(JsonObject):
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The requirements that are not met, in words."""
+        """The unmet requirements, as text."""
         missed = tuple(str(judged) for judged in self.requirements if not judged.met)
         return (*missed, self.unproven) if self.unproven else missed
 
@@ -167,7 +167,7 @@ def _is_below(key: str, sections: Sequence[str]) -> bool:
 
 
 def _with_required(saved: TrainedNetwork, requirements: Sequence[Requirement]) -> Evaluator:
-    """The evaluator with the configured metrics, and those that are required beside them."""
+    """The evaluator with the configured metrics, and the required ones."""
     evaluator, loss = saved.evaluator(), saved.recipe.loss
     metrics: dict[str, Metric] = {metric.type: metric for metric in evaluator.metrics}
     fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]

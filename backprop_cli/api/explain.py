@@ -28,7 +28,7 @@ from backprop_cli.session.experiment import batch_size, is_configuration, networ
 from backprop_cli.session.trained_network import open_network
 
 MOST_NUMBERS = 2_000
-"""Parameters up to which ``--numbers`` walks through a network."""
+"""Largest number of parameters for ``--numbers``."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from backprop_cli.training.events import OnProgress
 from backprop_cli.training.range_test import check_range, range_test
 
 LOWEST, HIGHEST = 1e-7, 10.0
-"""The range of rates, where none is named."""
+"""The default range of rates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def find_lr(
     Raises:
         UsageError: arguments that do not go together, or another process trains in the run's directory.
         ConfigError: the configuration is wrong.
-        DataError: so is the data, or that of the run has changed.
+        DataError: so is the data, or the run's data has changed.
         CheckpointError: the run, or the checkpoint to start from, is missing, damaged or of another network.
         CheckError: a plugin's gradient is wrong.
 

@@ -43,7 +43,7 @@ def generate(
     on_text: OnText | None = None,
     plugins: Sequence[Path | str] = (),
 ) -> Generation:
-    """Continue ``prompt`` by ``tokens`` tokens, drawn one after the other; ``on_text`` gets each as it is drawn.
+    """Continue ``prompt`` by ``tokens`` tokens, drawn one by one; ``on_text`` receives each at once.
 
     Scores are divided by ``temperature`` before they become probabilities: below 1 probable tokens gain. At 0 the
     most probable token is taken, the first of equals. ``top_k``: draw from that many of the most probable tokens only.

@@ -62,7 +62,7 @@ def gradcheck(
 
     """
     if method is not None:
-        METHODS[method]  # refuse an unknown one before anything is read
+        METHODS[method]  # refuse an unknown method before reading any file
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"gradcheck: the tolerance must be a number greater than 0, got {tolerance:g}")
     if target is None:

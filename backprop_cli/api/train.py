@@ -74,9 +74,9 @@ def train(
     on_event: OnEvent | None = None,
     watch: Stopwatch | None = None,
 ) -> TrainResult:
-    """Train a network from a configuration file, or go on with a run.
+    """Train a network from a configuration file, or continue a run.
 
-    ``resume`` is a run, which goes on from its last checkpoint, or a checkpoint in its ``checkpoints/``.
+    ``resume`` is a run, continued from its last checkpoint, or a checkpoint in its ``checkpoints/``.
     ``plugins`` are files with code that the run to resume needs; a configuration names its own. A run whose data files
     have changed is resumed only with ``accept_changed_data``.
     ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread. Of steps those
@@ -94,7 +94,7 @@ def train(
             or a checkpoint could not be written.
         CheckError: a plugin's gradient is wrong; or the network's, and ``gradient_check.on_failure`` is ``stop``.
         DivergenceError: loss or weights are not finite any more; the last good checkpoint stays.
-        InterruptionError: SIGINT, SIGTERM or SIGHUP; the state is saved and ``resume`` goes on from it.
+        InterruptionError: SIGINT, SIGTERM or SIGHUP; the state is saved and ``resume`` continues from it.
 
     """
     if (config is None) == (resume is None):
@@ -151,7 +151,7 @@ def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
 
 
 def _ignore(event: Event) -> None:
-    """No one listens."""
+    """Ignore the event."""
 
 
 def _new_run(loaded: Loaded, run_dir: Path | None) -> RunDirectory:

@@ -25,7 +25,7 @@ from backprop_cli.registry import discover, plugin_line
 from backprop_cli.visible import one_line
 
 ParserError: Any = typer.BadParameter.__base__
-"""What the parser raises for a wrong command line. Typer exports only this subclass of it."""
+"""The parser's exception for a wrong command line. Typer exports only this subclass of it."""
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -68,7 +68,7 @@ def build(word: str = "") -> typer.Typer:
 
 
 def _load(word: str) -> list[str]:
-    """Import the command ``word``, or all if there is none of this name; their names."""
+    """Import the command ``word``, or all commands if none has this name. Returns: their names."""
     folder = "backprop_cli.cli.commands"
     module = f"{folder}.{word}_command"
     if not word.isidentifier() or find_spec(module) is None:

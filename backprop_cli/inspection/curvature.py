@@ -14,7 +14,7 @@ from backprop_cli.inspection.point import Named, Point
 from backprop_cli.training.step_program import PARAMETERS
 
 BATCH = 512
-"""Examples of which a derivative by parameters is taken at once."""
+"""Examples differentiated by the parameters in one batch."""
 _MOST_NUMBERS = 1 << 24
 """Numbers that the gradients of single examples may have at once (128 MB)."""
 

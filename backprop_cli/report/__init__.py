@@ -1,1 +1,1 @@
-"""Events and results for eyes: lines, tables, the progress bar."""
+"""Events and results for people to read: lines, tables, the progress bar."""

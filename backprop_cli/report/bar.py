@@ -1,4 +1,4 @@
-"""The progress bar of a terminal. Importing this imports rich: nothing else does."""
+"""The progress bar of a terminal. Only this module imports rich."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 
 class _Terminal(RichConsole):
-    """A console that reports a terminal which is gone; rich's own would end the process, training and all."""
+    """A console that reports a lost terminal; rich's own would end the process and the training."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -39,7 +39,7 @@ class Bar:
         self._progress.start()
 
     def draw(self, done: int, head: str, facts: list[str]) -> None:
-        """Show ``done`` steps between ``head`` and ``facts``; the last facts go first where the line is short."""
+        """Show ``done`` steps between ``head`` and ``facts``; a short line drops the last facts first."""
         room = self._console.width - len(head) - _NARROWEST - 2
         while facts and len("  ".join(facts)) > room:
             facts = facts[:-1]
@@ -56,4 +56,4 @@ class Bar:
 
 
 _NARROWEST = 10
-"""Characters that the bar itself keeps."""
+"""Characters reserved for the bar itself."""

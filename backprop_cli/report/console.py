@@ -1,4 +1,4 @@
-"""Events of a run for eyes: a progress bar on a terminal, plain lines elsewhere."""
+"""Events of a run for people to read: a progress bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Console:
         if isinstance(event, Started):
             self._open_bar(event)
         elif isinstance(event, GradientChecked) and self._started and event.step == self._started.step:
-            self._began = monotonic()  # the check at the start is none of the steps' time
+            self._began = monotonic()  # the gradient check before the first step does not count as step time
         elif isinstance(event, Epoch):
             self._epoch = event
 
     def close(self) -> None:
-        """Take the bar away; a second call does nothing."""
+        """Remove the bar; a second call does nothing."""
         self._screen.close_bar()
 
     def __enter__(self) -> Console:
@@ -94,7 +94,7 @@ class Console:
         self._screen.draw(done, head, facts)
 
     def _finish(self) -> None:
-        """Instead of the bar the last epoch stays, which a terminal has not seen as a line."""
+        """Replace the bar by the last epoch's line, which a terminal has not shown yet."""
         had_bar = self._screen.has_bar
         self.close()
         if had_bar and self._epoch is not None and self._started is not None:
@@ -110,7 +110,7 @@ class Console:
 
 
 def bar_texts(step: Step, started: Started, epoch: Epoch | None, seconds: float) -> tuple[str, list[str]]:
-    """What stands left and right of the bar; ``seconds`` since this process took its first step."""
+    """The texts left and right of the bar; ``seconds`` since this process took its first step."""
     facts = [f"loss {number(step.loss)}"]
     if epoch is not None and (name := _first_metric(epoch)):
         facts.append(f"{name.partition('/')[2]} {number(epoch.metrics[name])}")

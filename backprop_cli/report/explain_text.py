@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from backprop_cli.inspection.walkthrough import Walkthrough
 
 _MOST_ROWS = 120
-"""Rows of local Jacobians that are printed; ``--json`` has all."""
+"""Local Jacobians printed at most; ``--json`` has all."""
 _NARROWEST = 24
-"""Columns that an expression gets at least."""
+"""Minimum width of the expression column."""
 _MOST_NAMES = 40
-"""Names of an elimination order that are printed."""
+"""Names of an elimination order printed at most."""
 _MOST_ELEMENTS = 48
 """Larger arrays are abridged."""
 
@@ -137,7 +137,7 @@ def _costs(result: Explanation, width: int) -> str:
 
 
 def _elided(names: Sequence[str]) -> str:
-    """The names on one line; a long list loses its middle."""
+    """The names on one line; a long list is abridged in the middle."""
     if len(names) <= _MOST_NAMES:
         return ", ".join(names)
     half = _MOST_NAMES // 2
@@ -181,7 +181,7 @@ def _numbers(numbers: Walkthrough, width: int) -> str:
 
 
 def _array(symbol: str, value: object, width: int) -> Iterator[str]:
-    """``z1 = [[0.1, 0.2]]``, further lines under the first bracket; long arrays lose their middle."""
+    """``z1 = [[0.1, 0.2]]``, further lines under the first bracket; long arrays are abridged in the middle."""
     array = np.asarray(value)
     head = f"{symbol} = "
     text = np.array2string(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 MOST_TICKS = 32
-"""Elements of an axis up to which each is named."""
+"""Longest axis whose elements are all named."""
 _MOST_PANELS = 16
 
 
@@ -53,7 +53,7 @@ def heatmap(
 
 
 def _panels(new: Callable[..., Any], pictures: Array, titles: Sequence[str], style: Mapping[str, Any]) -> Any:
-    """Pictures (n, height, width) side by side, in as many rows as columns."""
+    """Pictures (n, height, width) in a square grid."""
     across = math.ceil(math.sqrt(len(pictures)))
     down = math.ceil(len(pictures) / across)
     figure = new(figsize=(max(5.0, 2.0 * across + 1.0), max(3.0, 2.2 * down + 0.6)), layout="constrained")
@@ -68,6 +68,6 @@ def _panels(new: Callable[..., Any], pictures: Array, titles: Sequence[str], sty
 
 
 def _size(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Inches: a quarter an element, within what a page shows."""
+    """Inches: a quarter per element, limited to a page."""
     rows, columns = shape
     return min(max(5.0, 2.5 + 0.25 * columns), 12.0), min(max(3.0, 1.5 + 0.25 * rows), 10.0)

@@ -25,7 +25,7 @@ from backprop_cli.visible import terminal_width
 
 _MOST_LINES = 40
 _SHOWN = 10
-"""Rows of data that are listed, largest gradient first."""
+"""Rows of data listed at most, largest gradient first."""
 
 
 def jacobian_text(result: JacobianResult) -> str:

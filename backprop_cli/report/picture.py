@@ -13,7 +13,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def check_picture(path: Path, option: str) -> None:
-    """Raise UsageError where no picture can be drawn into this file, before anything is computed."""
+    """Raise UsageError, before any computation, if no picture can be written to this file."""
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{option} {path}: pictures are written as {', '.join(SUFFIXES)}")
     if importlib.util.find_spec("matplotlib") is None:

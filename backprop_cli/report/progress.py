@@ -1,4 +1,4 @@
-"""How far a command is that has no events: a bar on a terminal, once it has taken a second."""
+"""Progress of a command without events: a bar on a terminal, after the first second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REDRAW_SECONDS = 0.1
 
 
 class Progress:
-    """Shows what is told it on ``stream``: ``progress("broken rules", 12, 340)``. ``plain``: nothing.
+    """Shows reported progress on ``stream``: ``progress("broken rules", 12, 340)``. ``plain``: nothing.
 
     It is gone when the command says what it found.
     """
@@ -25,7 +25,7 @@ class Progress:
         self._began, self._due = monotonic(), monotonic() + PATIENCE_SECONDS
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` are over."""
+        """Report that ``done`` of ``total`` are finished."""
         now = monotonic()
         if what != self._what:
             self._close()

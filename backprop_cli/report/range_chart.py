@@ -1,4 +1,4 @@
-"""A learning rate range test for eyes: the curve as text or as a picture, and what it says."""
+"""A learning rate range test as text or as a picture: the curve and the suggestion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _COLUMNS, _ROWS = 64, 12
 _ABOVE = 0.5
-"""Of the fall of the loss, how much of the rise above its first value is shown: the rest would flatten the curve."""
+"""Rise above the first loss that is shown, as a share of the loss's fall; more would flatten the curve."""
 
 
 def range_text(result: FoundRate) -> str:
@@ -37,7 +37,7 @@ def _plot(rates: Sequence[float], values: Sequence[float], marked: float | None)
     for rate, value in zip(rates, values, strict=True):
         heights[_column(rate, rates)].append(value)
     grid = [[" "] * _COLUMNS for _ in range(_ROWS)]
-    # A suggestion is a tenth of a rate that was tried, so that it may be below all of them.
+    # A suggestion is a tenth of a rate that was tried, so it may be below all of them.
     if marked is not None and rates[0] <= marked <= rates[-1]:
         for row in grid:
             row[_column(marked, rates)] = ":"

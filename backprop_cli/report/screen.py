@@ -1,4 +1,4 @@
-"""Where a command shows how it goes: lines, and below them a bar."""
+"""A command's progress display: lines above a progress bar."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Screen:
     """Lines on ``stream``, and a bar once it is opened, which takes a terminal.
 
-    A stream that breaks (a closed pipe) is given up silently: whoever reads must not be able to end the work.
+    A stream that breaks (a closed pipe) is given up silently: a reader must not be able to end the work.
     """
 
     def __init__(self, stream: TextIO):
@@ -22,7 +22,7 @@ class Screen:
 
     @property
     def has_bar(self) -> bool:
-        """Whether one is there to be drawn."""
+        """Whether a bar is open."""
         return self._bar is not None
 
     def open_bar(self, head: str, done: int, total: int) -> None:

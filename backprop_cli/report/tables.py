@@ -11,7 +11,7 @@ from backprop_cli.visible import columns, one_line, terminal_width
 
 _GAP = "  "
 _NARROWEST = 24
-"""Columns of a value, whatever the width of the terminal."""
+"""Width of a value, regardless of the terminal's width."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], width: int | None = None) -> str:
@@ -32,7 +32,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], width: int | 
 
 
 def fits(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
-    """Whether the terminal has room for the table as it is."""
+    """Whether the table fits the terminal unwrapped."""
     return max(map(columns, table(header, rows, sys.maxsize).splitlines())) <= terminal_width()
 
 
@@ -41,7 +41,7 @@ def _words(text: str) -> list[str]:
 
 
 def _parts(widest: Sequence[int], narrowest: Sequence[int], room: int) -> list[list[int]]:
-    """The columns of each table: all, if words broken apart make room; else as many as there is room for."""
+    """The columns of each table: all, if wrapping makes room; else as many as fit."""
     every = list(range(len(widest)))
     if _total(widest, every) <= room or _total(narrowest, every) <= room:
         return [every]
@@ -58,7 +58,7 @@ def _total(widths: Sequence[int], part: Sequence[int]) -> int:
 
 
 def _widths(part: Sequence[int], widest: Sequence[int], narrowest: Sequence[int], room: int) -> dict[int, int]:
-    """Widths of columns: the widest gives room first."""
+    """Widths of columns: the widest shrinks first."""
     widths = {column: widest[column] for column in part}
     spare = sum(widths.values()) + len(_GAP) * (len(part) - 1) - room
     while spare > 0:

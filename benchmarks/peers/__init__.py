@@ -82,7 +82,7 @@ THREADS = {
     "all": Peer("a BLAS thread a processor", "bp_threads", "all", called=""),
     "halves": Peer("two workers, half the batch each, one BLAS thread", "bp_threads", "halves", called=""),
 }
-"""What ``training.threads`` could choose, beside ``bp_plan``, for which it chose."""
+"""Other values of ``training.threads``; ``bp_plan`` uses the chosen one."""
 
 TORCH = tuple(name for name in PEERS if name.startswith("torch"))
 EAGER = ("torch_adam", "torch_fused")
