@@ -82,6 +82,10 @@ class Optimizer(Settings):
         """Slots that these settings need; they start at ``slot_start``."""
         return self.slots
 
+    def former_slots(self) -> dict[str, tuple[str, float]]:
+        """Slots that older checkpoints hold in another form: by today's name the former one, and the factor."""
+        return {}
+
     def slot_start(self, name: str) -> float:
         """The value of a slot before step 1."""
         return 0.0

@@ -141,7 +141,7 @@ class State:
                 named), or the counters or predictions cannot be a state's.
 
         """
-        given = dict(tensors)
+        given = _with_todays_slots(recipe, tensors)
         predictions, tokens = given.pop(PREDICTED, None), given.pop(COUNTED, None)
         _copy_all(given, self.tensors(recipe), path)
         self._restore_counters(counters, path)
@@ -161,6 +161,18 @@ class State:
             raise CheckpointError(
                 f"{path}: the state in it cannot be read ({type(error).__name__}: {error}); use another checkpoint"
             ) from error
+
+
+def _with_todays_slots(recipe: Recipe, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """The tensors of a checkpoint, with slots of older checkpoints converted."""
+    found = dict(tensors)
+    for span in recipe.spans:
+        for slot, (former, factor) in span.optimizer.former_slots().items():
+            for name in span.layout.shapes:
+                array = found.pop(f"optimizer.{former}.{name}", None)
+                if array is not None:
+                    found[f"optimizer.{slot}.{name}"] = array * factor
+    return found
 
 
 def network_vectors(recipe: Recipe, tensors: Mapping[str, Array], path: str) -> dict[str, Array]:

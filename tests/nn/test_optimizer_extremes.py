@@ -58,13 +58,14 @@ def test_directions_of_tiny_and_huge_gradients(settings, signs):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max(), err_msg=f"{size}")
 
 
-def test_the_scale_of_adams_mean_squares_changes_no_bit():
-    """Nine directions of gradients near 1, by the formula without the scale in float32."""
+def test_adams_slots_are_the_papers_means():
+    """Nine directions of gradients near 1, with the bias corrections folded into two numbers, in float32."""
     optimizer, rng = build(OPTIMIZERS, "adam"), np.random.default_rng(0)
     gradients = rng.normal(size=9).astype(np.float32)
     m = v = np.float32(0)
     for step, (g, direction) in enumerate(zip(gradients, found(optimizer, gradients), strict=True), 1):
-        m, v = np.float32(0.9) * m + g, np.float32(0.999) * v + g * g
-        root = np.sqrt((1.0 - 0.999**step) / (1.0 - 0.999))
-        scale, epsilon = np.float32(root * (1.0 - 0.9) / (1.0 - 0.9**step)), np.float32(1e-8 * root)
+        m = np.float32(0.9) * m + np.float32(1.0 - 0.9) * g
+        v = np.float32(0.999) * v + np.float32(1.0 - 0.999) * g * g
+        root = np.sqrt(1.0 - 0.999**step)
+        scale, epsilon = np.float32(root / (1.0 - 0.9**step)), np.float32(1e-8 * root)
         assert direction == float(m / (np.sqrt(v) + epsilon) * scale)

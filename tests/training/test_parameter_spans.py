@@ -103,7 +103,7 @@ def test_of_muon_and_its_fallback():
     r = recipe(DENSE, optimizer={"type": "muon", "fallback": "adam", "fallback_for": "dense_2.*"})
     names = set(State.start(r, 0).tensors(r))
     assert "optimizer.momentum.dense_1.weight" in names
-    assert "optimizer.m_sum.dense_2.weight" in names
+    assert "optimizer.m.dense_2.weight" in names
     assert "optimizer.momentum.dense_2.weight" not in names
 
 

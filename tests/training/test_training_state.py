@@ -42,11 +42,11 @@ def test_start_is_the_models_and_the_slots_are_the_optimizers():
     parameters = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"]
     assert list(tensors) == [
         *parameters,
-        *(f"optimizer.{slot}.{name}" for slot in ("m_sum", "v_scaled") for name in parameters),
+        *(f"optimizer.{slot}.{name}" for slot in ("m", "v") for name in parameters),
     ]
     assert tensors["dense_1.weight"].any()
     assert not tensors["dense_1.bias"].any()
-    assert not tensors["optimizer.m_sum.dense_1.weight"].any()
+    assert not tensors["optimizer.m.dense_1.weight"].any()
     np.testing.assert_array_equal(State.start(r, 7).parameters, state.parameters)
     assert (State.start(r, 8).parameters != state.parameters).any()
 
@@ -61,6 +61,27 @@ def way_round(state: State, r) -> State:
     tensors = {name: array.copy() for name, array in state.tensors(r).items()}
     other.restore(r, tensors, json.loads(json.dumps(state.counters())), "x.safetensors")
     return other
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "lamb", "nadam", "radam"])
+def test_slots_of_older_checkpoints_are_converted(kind):
+    """They were m / (1 - beta1), and v times a power of 4 over 1 - beta2: for beta2 0.999 that is 4^-5 / 0.001."""
+    r = recipe(optimizer={"type": kind, **({"amsgrad": True} if kind.startswith("adam") else {})})
+    state, rng = State.start(r, 0), np.random.default_rng(5)
+    former = {"m": ("m_sum", 1 / (1 - 0.9)), "v": ("v_scaled", 4.0**-5 / (1 - 0.999))}
+    former["v_max"] = ("v_largest", former["v"][1])
+    for vector in state.vectors.values():
+        vector[...] = rng.standard_normal(vector.shape)
+    older = {}
+    for name, array in state.tensors(r).items():
+        group, _, rest = name.partition(".")
+        slot, _, parameter = rest.partition(".")
+        old, factor = former[slot] if group == "optimizer" else ("", 1.0)
+        older[f"optimizer.{old}.{parameter}" if old else name] = array * factor
+    other = State.empty(r)
+    other.restore(r, older, json.loads(json.dumps(state.counters())), "x.safetensors")
+    for name, vector in state.vectors.items():
+        np.testing.assert_allclose(other.vectors[name], vector, rtol=1e-12)
 
 
 def test_a_restored_state_is_the_same_bit_for_bit():

@@ -35,8 +35,8 @@ class Lamb(Moments):
     shaped: ClassVar[bool] = True
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        new = self.sums(g, slot)
-        direction = self.quotient(new["m_sum"], new["v_scaled"], scalar)
+        new = self.means(g, slot)
+        direction = self.quotient(new["m"], new["v"], scalar)
         return (direction + self.weight_decay * parameter if self.weight_decay else direction), new
 
     def shaped_direction(self, direction: Value, parameter: Value) -> Value:
@@ -46,8 +46,8 @@ class Lamb(Moments):
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2: ``r_t + lambda x_t``."""
-        m, v, new = self.means(g, slot)
-        return self.quotient_formula(step, m, v) + self.weight_decay * parameter, new
+        new = self.means_formula(g, slot)
+        return self.quotient_formula(step, new["m"], new["v"]) + self.weight_decay * parameter, new
 
     def shaped_formula(self, direction: Array, parameter: Array) -> Array:
         """Algorithm 2: the ratio ``phi(|x|) / |r + lambda x|`` of one layer."""

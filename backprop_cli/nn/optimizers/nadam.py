@@ -31,27 +31,27 @@ class Nadam(Moments):
     """speed at which the momentum rises to beta1"""
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Weights of the gradient and of ``m_sum``, and the factor that turns ``v_scaled`` into the corrected v."""
+        """Weights of the gradient and of ``m``, and the bias correction of ``v``."""
         product = self._product(step)
         ahead = self._momentum(step + 1)
         return {
             "g_weight": (1.0 - self._momentum(step)) / (1.0 - product),
-            "m_weight": ahead / (1.0 - product * ahead) * (1.0 - self.beta1),
-            "v_scale": (1.0 - self.beta2) / (1.0 - self.beta2**step) / self.root_scale**2,
+            "m_weight": ahead / (1.0 - product * ahead),
+            "v_scale": 1.0 / (1.0 - self.beta2**step),
         }
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
-        new = self.sums(g, slot)
-        ahead = g * scalar["g_weight"] + new["m_sum"] * scalar["m_weight"]
-        return ahead / (sqrt(new["v_scaled"] * scalar["v_scale"]) + self.epsilon), new
+        new = self.means(g, slot)
+        ahead = g * scalar["g_weight"] + new["m"] * scalar["m_weight"]
+        return ahead / (sqrt(new["v"] * scalar["v_scale"]) + self.epsilon), new
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2 with ``mu_t`` of section 2: ``m_bar / (sqrt(v_hat) + epsilon)``."""
         mu = [self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay)) for t in range(1, step + 2)]
-        m, v, new = self.means(g, slot)
-        g_hat, m_hat = g / (1 - math.prod(mu[:-1])), m / (1 - math.prod(mu))
+        new = self.means_formula(g, slot)
+        g_hat, m_hat = g / (1 - math.prod(mu[:-1])), new["m"] / (1 - math.prod(mu))
         m_bar = (1 - mu[-2]) * g_hat + mu[-1] * m_hat
-        return m_bar / (math.sqrt(v / (1 - self.beta2**step)) + self.epsilon), new
+        return m_bar / (math.sqrt(new["v"] / (1 - self.beta2**step)) + self.epsilon), new
 
     def _momentum(self, step: int) -> float:
         return self.beta1 * (1.0 - 0.5 * float(0.96 ** (step * self.momentum_decay)))

@@ -26,28 +26,27 @@ class Radam(Moments):
     type: Literal["radam"] = "radam"
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Constants of ``m_sum / (root_weight * sqrt(v_scaled) + offset) * scale``, which covers both cases."""
-        mean = (1.0 - self.beta1) / (1.0 - self.beta1**step)
+        """Constants of ``m / (root_weight * sqrt(v) + offset) * scale``, which covers both cases."""
+        mean = 1.0 / (1.0 - self.beta1**step)
         rectified = self._rectification(step)
         if rectified == 0:
             return {"root_weight": 0.0, "offset": 1.0, "scale": mean}
-        root = self.root_scale * math.sqrt((1.0 - self.beta2**step) / (1.0 - self.beta2))
-        offset = self.root_scale * self.epsilon / math.sqrt(1.0 - self.beta2)
-        return {"root_weight": 1.0, "offset": offset, "scale": mean * root * rectified}
+        root = math.sqrt(1.0 - self.beta2**step)
+        return {"root_weight": 1.0, "offset": self.epsilon, "scale": mean * root * rectified}
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         """The corrected mean, divided by the rectified root of the mean square once that is reliable."""
-        new = self.sums(g, slot)
-        return new["m_sum"] / (sqrt(new["v_scaled"]) * scalar["root_weight"] + scalar["offset"]) * scalar["scale"], new
+        new = self.means(g, slot)
+        return new["m"] / (sqrt(new["v"]) * scalar["root_weight"] + scalar["offset"]) * scalar["scale"], new
 
     def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2, lines 7 to 15."""
-        m, v, new = self.means(g, slot)
-        m_hat, rho_inf = m / (1 - self.beta1**step), 2 / (1 - self.beta2) - 1
+        new = self.means_formula(g, slot)
+        m_hat, rho_inf = new["m"] / (1 - self.beta1**step), 2 / (1 - self.beta2) - 1
         rho = rho_inf - 2 * step * self.beta2**step / (1 - self.beta2**step)
         if rho <= 5:
             return m_hat, new
-        adaptive = math.sqrt(1 - self.beta2**step) / (math.sqrt(v) + self.epsilon)
+        adaptive = math.sqrt(1 - self.beta2**step) / (math.sqrt(new["v"]) + self.epsilon)
         r = math.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
         return m_hat * r * adaptive, new
 
