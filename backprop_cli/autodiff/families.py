@@ -65,16 +65,17 @@ class Elementwise(Op):
         return None if total is None else broadcast(total, out.shape)
 
     def vjp(self, primals: Sequence[Value], out: Value, cotangent: Value) -> tuple[Value | None, ...]:
-        # The derivative by a broadcast operand is summed over its repetitions. A partial that is a number is a factor
-        # of that sum, which has fewer elements than its terms.
-        return tuple(
-            None
-            if partial is None
-            else scaled(unbroadcast(cotangent, x.shape), partial)
-            if isinstance(partial, float)
-            else unbroadcast(scaled(cotangent, partial), x.shape)
-            for x, partial in zip(primals, self.partials(*primals, out=out), strict=True)
-        )
+        partials = self.partials(*primals, out=out)
+        return tuple(_pulled(cotangent, partial, x.shape) for x, partial in zip(primals, partials, strict=True))
+
+
+def _pulled(cotangent: Value, partial: Partial, shape: tuple[int, ...]) -> Value | None:
+    """``cotangent * partial``, summed over the repetitions of an operand that was broadcast."""
+    if partial is None:
+        return None
+    if isinstance(partial, float):  # a factor of the sum, which has fewer elements than its terms
+        return scaled(unbroadcast(cotangent, shape), partial)
+    return unbroadcast(scaled(cotangent, partial), shape)
 
 
 class Linear(Op):

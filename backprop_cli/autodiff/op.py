@@ -23,26 +23,6 @@ from backprop_cli.registry import Registry, snake_case
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One way to call an op, from which its tests and checks are generated.
-
-    ``shapes``: one for each operand. Entries are drawn from ``domain``, which keeps them away from kinks and poles;
-    operands at the positions ``labels`` are integers in [0, classes).
-    """
-
-    shapes: tuple[tuple[int, ...], ...]
-    fields: dict[str, Any] = field(default_factory=dict)
-    domain: tuple[float, float] = (-2.0, 2.0)
-    labels: tuple[int, ...] = ()
-    classes: int = 3
-
-
-def sample(*shapes: tuple[int, ...], domain: tuple[float, float] = (-2.0, 2.0), **op_fields: Any) -> Sample:
-    """``sample((3, 4), axes=(0,))``: operand shapes, then the op's own fields."""
-    return Sample(shapes, op_fields, domain)
-
-
-@dataclass(frozen=True)
 class Op:
     """A function ``out = f(x, y, ...)`` of arrays.
 
@@ -60,7 +40,7 @@ class Op:
     is_view: ClassVar[bool] = False
     """The result can be a view of the first operand: ``view`` is tried before ``eval``."""
     is_smooth: ClassVar[bool] = True
-    """False if the derivative jumps (relu, abs, max): checks look for kinks there."""
+    """False if the derivative jumps (relu, abs, max). This flag and the next two are for checks of derivatives."""
     is_step: ClassVar[bool] = False
     """Piecewise constant: comparisons and sign. In the program of a gradient they choose the branch of a kink."""
     blocks_gradient: ClassVar[bool] = False
@@ -108,8 +88,28 @@ class Op:
         return self.printed().removesuffix("()")
 
 
+@dataclass(frozen=True)
+class Sample:
+    """One way to call an op, from which its tests and checks are generated.
+
+    ``shapes``: one for each operand. Entries are drawn from ``domain``, which keeps them away from kinks and poles;
+    operands at the positions ``labels`` are integers in [0, classes).
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    fields: dict[str, Any] = field(default_factory=dict)
+    domain: tuple[float, float] = (-2.0, 2.0)
+    labels: tuple[int, ...] = ()
+    classes: int = 3
+
+
+def sample(*shapes: tuple[int, ...], domain: tuple[float, float] = (-2.0, 2.0), **op_fields: Any) -> Sample:
+    """``sample((3, 4), axes=(0,))``: operand shapes, then the op's own fields."""
+    return Sample(shapes, op_fields, domain)
+
+
 OPS: Registry[Any] = Registry("op", "ops", "backprop_cli.autodiff.ops", Op)
-"""Every primitive by name; ``OPS["matmul"]()`` makes one."""
+"""Every primitive by name; ``OPS["matmul"]()`` makes one. A registry is a dictionary that imports its entries."""
 
 register = OPS.register
 

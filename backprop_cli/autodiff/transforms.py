@@ -18,7 +18,7 @@ from backprop_cli.errors import ShapeError, UsageError
 
 
 def dependent(order: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
-    """The values of ``order`` through which ``sources`` act on the rest."""
+    """``sources`` and the values of ``order`` that depend on them differentiably."""
     found = set(sources)
     for value in order:
         if value not in found and value.spec.is_inexact and any(operand in found for operand in value.inputs):
@@ -64,7 +64,7 @@ def vjp(
 
     One walk from the outputs back, which adds cotangents in one fixed order. It costs at most a small multiple of the
     program itself (Griewank & Walther 2008, ch. 3). Reverse rules read ``read(x)`` in place of a value x of the
-    program: an equal value (see ``execution.recomputation``).
+    program; only ``execution.recomputation`` passes it, to compute values again that were not kept.
 
     Raises:
         ShapeError: a cotangent of another spec than its output, or one of ``wrt`` is an integer.
