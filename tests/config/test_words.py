@@ -23,7 +23,7 @@ def said(override):
         (
             "dense, units: 3",
             "in_features",
-            "it follows from what the layer reads; leave it out (the shape of one example is model.input)",
+            "it follows from the layer's input; leave it out (the shape of one example is model.input)",
         ),
         ("conv2d, channels: 3, kernel: 3", "filters", "did you mean 'channels'?"),
         ("conv2d, channels: 3, kernel: 3", "units", "did you mean 'channels'?"),
