@@ -58,7 +58,7 @@ class ModelSettings(Settings):
     @classmethod
     def _write_out(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """Default names and inputs are filled in, so that a configuration says the same wherever it is read."""
-        # What does not connect is told later, with its place.
+        # Layers that do not connect are reported later, with their place.
         return layers if wiring_errors(layers) else written_out(layers)
 
 

@@ -25,7 +25,7 @@ def resolved_tree(loaded: Loaded, relative_to: Path | None = None) -> dict[str, 
         path = Path(text)
         if path.is_absolute():
             return text
-        # '..' leaves a linked directory by its real parent, so the way is told between real directories.
+        # '..' leaves a linked directory by its real parent, so the path is computed between real directories.
         absolute = (loaded.base / path).parent.resolve() / path.name
         return str(absolute) if relative_to is None else os.path.relpath(absolute, relative_to.resolve())
 
