@@ -42,7 +42,7 @@ class FittedTarget:
         """
         assert self.columns is not None
         if self.task.has_classes:
-            known = zip(self.columns, self.classes, strict=True)
+            known = zip(self.columns, self.classes, strict=False)  # classes of a multiclass target: one column
             codes = [_encode(table, column, rows, classes) for column, classes in known]
             return codes[0] if self.task.is_multiclass else np.stack(codes, axis=1).astype(dtype)
         numbers = _numbers(table, self.columns, rows)
