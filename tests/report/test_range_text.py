@@ -1,6 +1,7 @@
 """A learning rate range test as text."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +62,8 @@ def test_a_suggestion_below_all_rates_is_not_marked():
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="Matplotlib is an extra")
 def test_the_figure():
-    figure = range_figure({**result([2.0, 2.0, 1.0, 9.0]), "losses": [2.0, None, 1.0, 9.0]})
+    found = result([2.0, 2.0, 1.0, 9.0])
+    figure = range_figure(replace(found, losses=[2.0, None, 1.0, 9.0]))
     (axis,) = figure.axes
     assert axis.get_xscale() == "log"
     points, line, mark = axis.get_lines()
