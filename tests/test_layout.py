@@ -39,6 +39,7 @@ ORDER = [
     "report",
     "cli",
 ]
+PROSE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -169,6 +170,31 @@ def test_numpy_stays_in_eval() -> None:
             if isinstance(node, ast.FunctionDef) and node.name in rules:
                 used = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
                 assert "np" not in used, f"{path.name}: {node.name} at line {node.lineno} calls NumPy"
+
+
+def test_a_file_name_says_where_it_is() -> None:
+    """Names are unique, but for the words of YAML that two registries share."""
+    folders: dict[str, list[str]] = {}
+    for path in MODULES:
+        if path.name not in ("__init__.py", "settings.py"):
+            folders.setdefault(path.name, []).append(path.parent.name)
+    types = {folder.name for folder in (PACKAGE / "nn").iterdir() if folder.is_dir()} | {"ops"}
+    assert not {name: found for name, found in folders.items() if len(found) > 1 and not types.issuperset(found)}
+
+
+PHRASES = re.compile(r"\b(of which|is told|whoever|where there is none)\b", re.IGNORECASE)
+"""Translated constructions; the field has a shorter word for each."""
+
+
+def test_sentences_are_plain_english() -> None:
+    root = PACKAGE.parent
+    texts = [*MODULES, *(path for path in sorted(root.rglob("*.md")) if path.relative_to(root).parts[0] in PROSE)]
+    found = [
+        f"{path.relative_to(root)}: {match.group()}"
+        for path in texts
+        for match in PHRASES.finditer(re.sub(r"[\s#]+", " ", path.read_text(encoding="utf-8")))
+    ]
+    assert not found
 
 
 def test_every_test_file_has_a_name_of_its_own() -> None:

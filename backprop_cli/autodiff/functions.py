@@ -26,7 +26,7 @@ from backprop_cli.autodiff.ops.arithmetic import (
 from backprop_cli.autodiff.ops.comparison import Equal, Greater, GreaterEqual, Less, OneHot, Where
 from backprop_cli.autodiff.ops.copies import Cast, Copy, StopGradient
 from backprop_cli.autodiff.ops.error_function import Erf
-from backprop_cli.autodiff.ops.exponential import Cos, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Softplus, Tanh
+from backprop_cli.autodiff.ops.exponentials import Cos, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Softplus, Tanh
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.ops.pieces import Concat, Slice
 from backprop_cli.autodiff.ops.reduction import Amax, Sum

@@ -72,7 +72,7 @@ def _expanded(x: Value, axis: int) -> Value:
 
 
 def call_ufunc(ufunc: np.ufunc, method: str, operands: Sequence[Operand], options: Mapping[str, Any]) -> Value:
-    """``ufunc(*operands)``, at least one of which is a value; NumPy calls this by ``__array_ufunc__``."""
+    """``ufunc(*operands)`` with at least one value among the operands; NumPy calls this by ``__array_ufunc__``."""
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
     if name not in UFUNCS:
         raise UsageError(_missing(name))

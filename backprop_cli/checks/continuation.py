@@ -16,7 +16,7 @@ from backprop_cli.autodiff.op import Op
 from backprop_cli.autodiff.ops.arithmetic import Absolute, Maximum, Minimum, Relu
 from backprop_cli.autodiff.ops.comparison import Where
 from backprop_cli.autodiff.ops.error_function import Erf, polynomial_of_tail
-from backprop_cli.autodiff.ops.exponential import Sigmoid, Softplus
+from backprop_cli.autodiff.ops.exponentials import Sigmoid, Softplus
 from backprop_cli.autodiff.ops.pooling import MaxPool, MaxPoolOffset, WindowTake
 from backprop_cli.autodiff.ops.reduction import Amax
 from backprop_cli.autodiff.ops.rows import SumRows

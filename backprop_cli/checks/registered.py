@@ -23,11 +23,11 @@ from backprop_cli.nn.activation import ACTIVATIONS
 from backprop_cli.nn.average import AVERAGES
 from backprop_cli.nn.initializer import INITIALIZERS
 from backprop_cli.nn.layer import LAYERS, Layer
+from backprop_cli.nn.layer_shapes import check_output
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import OPTIMIZERS
-from backprop_cli.nn.tracing import check_output
 from backprop_cli.registry import Entry, RegistrationError, Registry
 from backprop_cli.training.events import OnProgress
 

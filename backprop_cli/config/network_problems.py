@@ -17,9 +17,9 @@ from backprop_cli.errors import ConfigError, Problem, TreePath, plural
 from backprop_cli.memory import installed, size_text
 from backprop_cli.nn.graph import Node, wiring_errors
 from backprop_cli.nn.layer import Layer
+from backprop_cli.nn.layer_shapes import LayerShapeError, LayerSizeError
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.scopes import LayerPath
-from backprop_cli.nn.tracing import LayerShapeError, LayerSizeError
 
 Models = dict[tuple[tuple[int, ...], str], Model]
 """Networks of one configuration by the shape of an example and the precision: a large one is built once a command."""

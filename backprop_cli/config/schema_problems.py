@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from backprop_cli.config import scalars
 from backprop_cli.config.fields import admits_none, description_at, field_at, fixed_length, settings_at
-from backprop_cli.config.number_text import is_number, respelled
+from backprop_cli.config.number_notation import is_number, respelled
 from backprop_cli.config.unknown_keys import UNKNOWN_KEY, UnknownKeys
 from backprop_cli.errors import Problem, TreePath, nearest, plural
 from backprop_cli.settings import EXPECTED, Settings

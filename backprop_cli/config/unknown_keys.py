@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from backprop_cli.config.fields import choice_at, known_keys
-from backprop_cli.config.number_text import is_number
+from backprop_cli.config.number_notation import is_number
 from backprop_cli.errors import Problem, TreePath, nearest
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.settings import Settings

@@ -46,7 +46,7 @@ class Plan:
     """A program bound to buffers. ``run()`` computes the outputs and updates the states, allocating nothing.
 
     Write into ``inputs[name]``, call ``run()``, read ``outputs[name]`` (valid until the next run, or until you write
-    into the input that it is a view of). ``arrays`` binds inputs to existing arrays, no two of which may overlap: plans
+    into the input that it is a view of). ``arrays`` binds inputs to existing arrays, which may not overlap: plans
     for different batch sizes share parameters that way. ``compiled`` makes machine code of all ops that compile (see
     ``fusion``), with the extra ``[fast]``.
 
@@ -332,7 +332,7 @@ def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tup
 
 
 def _home(node: Value, layout: _Layout, slots: dict[Value, list[Array]]) -> Array:
-    """The array of a node; ``slots`` keeps the pieces of concatenations, of which a gradient has thousands."""
+    """The array of a node; ``slots`` keeps the pieces of concatenations: a gradient has thousands."""
     array = layout.storage[node].array
     assert array is not None
     if array.size == 0:

@@ -1,4 +1,4 @@
-"""Sums of many terms, some of which one op can compute together.
+"""Sums of many terms: those that one op can compute together.
 
 An array that a loop reads at n steps has a gradient of n terms: n products, each added to the sum before it. One
 product of n times as many rows takes a fraction of the time. Its operands are concatenations, in which the steps

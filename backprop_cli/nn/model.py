@@ -17,8 +17,8 @@ from backprop_cli.execution.costs import multiplications, products
 from backprop_cli.nn.graph import TOKEN_DTYPE, Node, graph_of, vocabulary_of
 from backprop_cli.nn.initializer import Array
 from backprop_cli.nn.layer import Buffer, Layer, Param
+from backprop_cli.nn.layer_shapes import LayerShapeError, traced
 from backprop_cli.nn.scopes import INPUT
-from backprop_cli.nn.tracing import LayerShapeError, traced
 
 
 class Pass(NamedTuple):

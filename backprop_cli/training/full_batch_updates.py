@@ -25,8 +25,8 @@ _SMALLEST = 1e-10
 class FullBatchUpdates(Updates):
     """Iterations of a ``FullBatch`` optimizer, each an update on the whole train split.
 
-    ``state.memory["full_batch"]``: the number of ``pairs`` (step, change of the gradient) so far, of which the last
-    ``history`` are kept; at the parameters the ``value`` of the objective (loss with penalties) and the ``largest``
+    ``state.memory["full_batch"]``: the number of ``pairs`` (step, change of the gradient) so far, the last
+    ``history`` being kept; at the parameters the ``value`` of the objective (loss with penalties) and the ``largest``
     entry of its gradient; whether it has ``stalled``, so that no step lowers it.
     """
 

@@ -3,7 +3,7 @@
 import pytest
 from config_support import DIGITS, message
 
-from backprop_cli.config.number_text import respelled
+from backprop_cli.config.number_notation import respelled
 from backprop_cli.errors import did_you_mean
 
 

@@ -6,7 +6,7 @@ from blocks_support import TANH, D, block, computed, layers_of, model_of
 
 from backprop_cli import autodiff as ad
 from backprop_cli.nn.graph import graph_of, wiring_errors, written_out
-from backprop_cli.nn.tracing import LayerShapeError
+from backprop_cli.nn.layer_shapes import LayerShapeError
 
 
 def test_members_are_named_by_their_block_and_repeat():

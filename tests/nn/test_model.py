@@ -12,10 +12,10 @@ from backprop_cli import autodiff as ad
 from backprop_cli.errors import ShapeError, UsageError
 from backprop_cli.nn.graph import wiring_errors
 from backprop_cli.nn.layer import LAYERS
+from backprop_cli.nn.layer_shapes import LayerShapeError
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.scopes import WiringError
-from backprop_cli.nn.tracing import LayerShapeError
 
 PLAIN = [
     {"type": "dense", "units": 5, "activation": "tanh"},

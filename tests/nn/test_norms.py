@@ -9,8 +9,8 @@ from nn_support import build, distance, evaluate, inputs, label
 
 from backprop_cli import autodiff as ad
 from backprop_cli.nn.layer import LAYERS
+from backprop_cli.nn.layer_shapes import LayerShapeError
 from backprop_cli.nn.model import Model
-from backprop_cli.nn.tracing import LayerShapeError
 
 CASES = json.loads(Path(__file__).with_name("torch_norms.json").read_text())
 SAME = 1e-9

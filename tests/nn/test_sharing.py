@@ -7,8 +7,8 @@ from nn_support import evaluate, inputs
 
 from backprop_cli import autodiff as ad
 from backprop_cli.nn.graph import wiring_errors
+from backprop_cli.nn.layer_shapes import LayerShapeError
 from backprop_cli.nn.scopes import WiringError
-from backprop_cli.nn.tracing import LayerShapeError
 
 
 def test_a_shared_parameter_is_the_owners():

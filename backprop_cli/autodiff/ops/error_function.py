@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Elementwise, Partial
 from backprop_cli.autodiff.op import register, sample
-from backprop_cli.autodiff.ops.exponential import Exp
+from backprop_cli.autodiff.ops.exponentials import Exp
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
 

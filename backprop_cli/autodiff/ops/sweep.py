@@ -31,7 +31,7 @@ class Sweep(NamedTuple):
         return first, max(first, min(stop, (self.size - 1 + shift) // self.stride + 1))
 
     def elements(self, offset: int, first: int, last: int) -> slice:
-        """Element ``offset`` of each of the windows ``first:last``, all of which lie in the array."""
+        """Element ``offset`` of each of the windows ``first:last``; they all lie in the array."""
         at = first * self.stride + offset * self.dilation - self.before
         return slice(at, at + max((last - first - 1) * self.stride + 1, 0), self.stride)
 

@@ -12,7 +12,7 @@ from backprop_cli.autodiff.ops.arithmetic import Relu, Sign
 from backprop_cli.autodiff.ops.comparison import Comparison, Where
 from backprop_cli.autodiff.ops.copies import Copy
 from backprop_cli.autodiff.ops.error_function import Erf, erf_of_double, erf_of_single
-from backprop_cli.autodiff.ops.exponential import Softplus
+from backprop_cli.autodiff.ops.exponentials import Softplus
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.execution.kernels.kernel import Call, Calls, bind, copied, in_turn, into, runs_in_place, scratch
 

@@ -24,7 +24,7 @@ class Swa(Average):
 
     type: Literal["swa"] = "swa"
     from_epoch: Annotated[int, Field(gt=0)]
-    """first epoch at the end of which the parameters are averaged"""
+    """first epoch whose end is averaged"""
     every: Annotated[int, Field(gt=0)] = 1
     """number of epochs between two averages"""
 
