@@ -103,8 +103,10 @@ class _Rebuilder:
         return self._merged(node) if better is None or self._repeats_work(better, operands) else self._absorbed(better)
 
     def _repeats_work(self, better: Value, operands: Sequence[Value]) -> bool:
-        """Whether it is a product that replaces one with other readers: then both would be computed."""
-        return _is_product(better) and any(operand in self.shared and _is_product(operand) for operand in operands)
+        """Whether it is a new product that replaces one with other readers: then both would be computed."""
+        if better in operands or not _is_product(better):
+            return False
+        return any(operand in self.shared and _is_product(operand) for operand in operands)
 
     def _absorbed(self, value: Value) -> Value:
         """A value that an identity built from known operands: its new nodes are rebuilt, known ones stay."""

@@ -269,3 +269,9 @@ def test_numbers_on_both_sides_of_a_quotient_are_gathered_once(shape):
     (found,) = simplified([ad.constant(0.5) * (3.0 / x)])
     assert [str(node.op) for node in ad.toposort([found]) if node.op] == ["divide"]
     np.testing.assert_array_equal(ad.evaluate([found], {x: np.full(shape, 2.0)})[0], np.full(shape, 0.75))
+
+
+def test_a_transpose_that_does_nothing_is_dropped_from_a_shared_product(x):
+    """It was kept, to spare a second product, and elementwise ops moved it around for ever."""
+    row = ad.input_("row", (1, 4)) @ x.T
+    assert ops(ad.equal(row.T, ad.sum(row, (1,), keepdims=True)))[-2:] == ["equal", "transpose(perm=(1, 0))"]
