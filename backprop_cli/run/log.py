@@ -57,7 +57,7 @@ class RunLog:
                 file.write(visible(line) + "\n")
         except OSError as error:
             self._has_failed = True
-            self._on_failure(f"{self.path}: cannot be written: {reason(error)}; the run goes on without a log")
+            self._on_failure(f"{self.path}: cannot be written: {reason(error)}; the run continues without a log")
 
 
 def line_of(event: Event, epochs: int | None = None) -> str | None:

@@ -92,7 +92,7 @@ class Stopped(NamedTuple):
 
 
 class Warned(NamedTuple):
-    """A warning; the run goes on."""
+    """A warning; the run continues."""
 
     message: str
 

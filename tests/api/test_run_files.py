@@ -173,7 +173,7 @@ LINKS = {
     "config.resolved.yaml": "",
     "metrics.csv": "",
     "metrics.jsonl": "half/metrics.jsonl: cannot be written: it is a link, which is not followed; ",
-    "log.txt": "warning: half/log.txt: cannot be written: it is a link, which is not followed; the run goes on without",
+    "log.txt": "warning: half/log.txt: cannot be written: it is a link, which is not followed; the run continues ",
     ".lock": "half/.lock: cannot be written: it is a link, which is not followed; ",
     "checkpoints": "half/checkpoints: is a link, and links in a run directory are not followed; put the folder in ",
     "gradient_check": "half/gradient_check: is a link, and links in a run directory are not followed; put the folder ",

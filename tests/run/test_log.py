@@ -25,7 +25,7 @@ def test_a_log_that_cannot_be_written_is_reported_once(tmp_path):
     log = RunLog(tmp_path, failures.append)
     log.show(STARTED)
     log.show(Epoch(1, 1, 1.0, {}))
-    assert failures == [f"{tmp_path}: cannot be written: Is a directory; the run goes on without a log"]
+    assert failures == [f"{tmp_path}: cannot be written: Is a directory; the run continues without a log"]
 
 
 def test_a_second_process_appends(tmp_path):
