@@ -100,7 +100,7 @@ def train(
     if (config is None) == (resume is None):
         raise UsageError("train: give either a CONFIG or --resume RUN")
     if resume is not None and run_dir is not None:
-        raise UsageError("train: --run-dir is for a new run; --resume goes on in the run's own directory")
+        raise UsageError("train: --run-dir is for a new run; --resume continues in the run's own directory")
     check_acceptance(accept_changed_data, resume)
     watch, on_event, resumption = watch or Stopwatch(), on_event or _ignore, None
     with contextlib.ExitStack() as stack:

@@ -51,7 +51,7 @@ class Checkpointer:
     """Reads events and saves the run's state when it is due.
 
     ``last`` is always the newest. The one it replaces becomes numbered; ``keep_last`` numbered checkpoints stay.
-    ``best`` is a second name of a last one: no best checkpoint is newer than the state a run would go on from.
+    ``best`` is a second name of a last one: no best checkpoint is newer than the state a run would resume from.
 
     Raises:
         CheckpointError: from every method that writes, when the disk is full; what was saved before stays.

@@ -246,7 +246,7 @@ def resume_command(target: Path) -> str:
 def way_out(run: Path) -> str:
     """The way out when a run could not write; without a checkpoint it cannot be resumed."""
     if RunDirectory(run).last.exists():
-        return f"make room or free the directory, then go on with: {resume_command(run)}"
+        return f"make room or free the directory, then resume with: {resume_command(run)}"
     return "nothing of the run is saved yet: make room or free the directory, then start again"
 
 

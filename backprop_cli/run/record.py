@@ -17,7 +17,7 @@ from backprop_cli.visible import shortened
 
 _Count = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0), AllowInfNan(False)]
-_WAY_OUT = "correct it, or replace the whole content by {} to go on without what the run recorded"
+_WAY_OUT = "correct it, or replace the whole content by {} to continue without what the run recorded"
 
 _EXPECTED = {**EXPECTED, "greater_than_equal": "0 or more", "finite_number": "a finite number"}
 """The expected value, by kind of pydantic error."""

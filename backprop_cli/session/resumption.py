@@ -202,7 +202,7 @@ def open_run(
 
     """
     if not path.exists():
-        missing = f"{run.path}: has no checkpoint to go on from: {path.name} is missing"
+        missing = f"{run.path}: has no checkpoint to resume from: {path.name} is missing"
         raise CheckpointError(f"{missing}; {_instead(run, path)}")
     try:
         network = read_network(path, overrides, plugins)
@@ -221,7 +221,7 @@ def _instead(run: RunDirectory, path: Path) -> str:
     if other is None:
         return "there is no other whole one: start a new run"
     command = resume_command(run.path if other == run.last else other)
-    return f"{other.name} is whole: go on from it with: {command}"
+    return f"{other.name} is whole: resume from it with: {command}"
 
 
 def _refused(network: TrainedNetwork) -> Iterator[Problem]:

@@ -135,7 +135,7 @@ class Session:
 
     def _ended_at_once(self, number: int) -> InterruptionError:
         step = self.state.step
-        on = f"; go on from the last checkpoint with: {self._way_on()}" if self.run.last.exists() else ""
+        on = f"; resume from the last checkpoint with: {self._way_on()}" if self.run.last.exists() else ""
         return InterruptionError(f"ended at once at step {step}, before everything was saved{on}", number)
 
     def _way_on(self) -> str:
@@ -233,7 +233,7 @@ class Session:
         self._tell(self.checkpointer.save_last(state.step))
         self._tell(Stopped(state.step, state.last_epoch, "interrupted"))
         raise InterruptionError(
-            f"interrupted at step {state.step}; everything is saved; go on with: {self._way_on()}",
+            f"interrupted at step {state.step}; everything is saved; resume with: {self._way_on()}",
             self._asked.number,
         )
 

@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(monkeypatch, capsys):
         assert bp("train", config, "--run-dir", "run", "--json") == 5
     message = (
         "run/checkpoints/last.safetensors: the checkpoint cannot be written: No space left on device; make room or "
-        "free the directory, then go on with: bp train --resume run"
+        "free the directory, then resume with: bp train --resume run"
     )
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1] == message
@@ -165,7 +165,7 @@ def test_neither_links_nor_room_for_copies(monkeypatch, capsys):
     assert bp("train", write_config(), "--run-dir", "run") == 5
     assert capsys.readouterr().err.splitlines()[-1] == (
         "run/checkpoints/best.safetensors: the checkpoint cannot be written: No space left on device; "
-        "make room or free the directory, then go on with: bp train --resume run"
+        "make room or free the directory, then resume with: bp train --resume run"
     )
     assert Path("run/checkpoints/last.safetensors").exists()
 

@@ -115,7 +115,7 @@ def test_an_epoch_that_was_begun_with_other_rows_begins_anew():
 def test_the_way_on_after_an_interruption_names_the_flag():
     run, _ = run_of(write_config(log={"every_steps": 1}), "run", ["training.epochs=1"])
     sorted_rows()
-    with pytest.raises(InterruptionError, match=r"go on with: bp train --resume run --accept-changed-data$"):
+    with pytest.raises(InterruptionError, match=r"resume with: bp train --resume run --accept-changed-data$"):
         train(None, ["training.epochs=3"], resume=run, accept_changed_data=True, on_event=stop_at(6))
 
 

@@ -35,12 +35,12 @@ def test_a_damaged_last_checkpoint_names_the_way(capsys):
     run, _ = run_of(write_config(checkpoint={"keep_best": 0}), "run")
     last_path, step = run / "checkpoints/last.safetensors", "run/checkpoints/step-00000008.safetensors"
     size = cut(last_path)
-    way = f"step-00000008.safetensors is whole: go on from it with: bp train --resume {step}\n"
+    way = f"step-00000008.safetensors is whole: resume from it with: bp train --resume {step}\n"
     assert refusal(capsys, run) == (5, f"{last_path}: is truncated or damaged ({size} bytes); {way}")
     last_path.write_bytes(b"")
     assert refusal(capsys, run) == (5, f"{last_path}: is empty: expected a checkpoint; {way}")
     last_path.unlink()
-    assert refusal(capsys, run) == (5, f"run: has no checkpoint to go on from: last.safetensors is missing; {way}")
+    assert refusal(capsys, run) == (5, f"run: has no checkpoint to resume from: last.safetensors is missing; {way}")
     assert bp("train", *way.split("bp train ")[1].split(), "--quiet") == 0
     assert last(run).metadata["state"]["step"] == 12
 
@@ -57,7 +57,7 @@ def test_nothing_whole_is_left(capsys):
         path.unlink()
     assert refusal(capsys, run) == (
         5,
-        "run: has no checkpoint to go on from: last.safetensors is missing; "
+        "run: has no checkpoint to resume from: last.safetensors is missing; "
         "there is no other whole one: start a new run\n",
     )
 
@@ -69,7 +69,7 @@ def test_a_damaged_older_one_names_the_last(capsys):
     assert refusal(capsys, older) == (
         5,
         f"{older}: is truncated or damaged ({size} bytes); "
-        "last.safetensors is whole: go on from it with: bp train --resume run\n",
+        "last.safetensors is whole: resume from it with: bp train --resume run\n",
     )
 
 

@@ -131,7 +131,7 @@ def test_interrupted_before_the_first_step(when):
     straight, _ = run_of(config, "straight")
     with pytest.raises(InterruptionError) as caught:
         train(config, run_dir=Path("broken"), on_event=listen)
-    assert str(caught.value) == ("interrupted at step 0; everything is saved; go on with: bp train --resume broken")
+    assert str(caught.value) == ("interrupted at step 0; everything is saved; resume with: bp train --resume broken")
     assert Path("broken/gradient_check/step-00000000.json").exists() == (when is GradientChecked)
     train(resume=Path("broken"))
     assert_same_state(Path("broken"), straight)
@@ -143,7 +143,7 @@ def test_what_an_interrupted_run_says(number, code, capsys):
     with pytest.raises(InterruptionError) as caught:
         train(config, run_dir=Path("run"), on_event=stop_at(6, number))
     assert caught.value.exit_code == code
-    assert str(caught.value) == "interrupted at step 6; everything is saved; go on with: bp train --resume run"
+    assert str(caught.value) == "interrupted at step 6; everything is saved; resume with: bp train --resume run"
     told = record(Path("run"))
     assert (told["status"], told["exit_code"], told["steps"], told["epochs"]) == ("interrupted", code, 6, 1)
     assert told["metrics"] is None
@@ -164,7 +164,7 @@ def test_a_process_that_gets_a_signal(number, code):
     assert process.returncode == code
     assert lines[0].startswith("training ")
     step = record(Path("run"))["steps"]
-    message = f"interrupted at step {step}; everything is saved; go on with: bp train --resume run"
+    message = f"interrupted at step {step}; everything is saved; resume with: bp train --resume run"
     assert rest.splitlines()[-1] == message
     assert json.loads(out) == {
         "error": {"code": code, "kind": "interrupted", "problems": [{"message": message}]},

@@ -85,7 +85,7 @@ def test_two_in_quick_succession_lose_neither_state_nor_message(second, capsys):
     with pytest.raises(InterruptionError) as caught:
         config = write_config(checkpoint={"every_epochs": None, "keep_best": 0}, log=EVERY_STEP)
         train(config, run_dir=Path("run"), on_event=listen)
-    assert str(caught.value) == "interrupted at step 6; everything is saved; go on with: bp train --resume run"
+    assert str(caught.value) == "interrupted at step 6; everything is saved; resume with: bp train --resume run"
     assert caught.value.exit_code == 130
     assert last(Path("run")).metadata["state"]["step"] == 6
     assert (record(Path("run"))["status"], record(Path("run"))["exit_code"]) == ("interrupted", 130)
@@ -114,7 +114,7 @@ def test_saving_that_takes_too_long_is_ended(number, code, monkeypatch):
     assert caught.value.exit_code == code
     assert str(caught.value) == (
         "ended at once at step 6, before everything was saved; "
-        "go on from the last checkpoint with: bp train --resume run"
+        "resume from the last checkpoint with: bp train --resume run"
     )
     assert (record(Path("run"))["status"], record(Path("run"))["exit_code"]) == ("interrupted", code)
     assert last(Path("run")).metadata["state"]["step"] == 4

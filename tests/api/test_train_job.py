@@ -227,7 +227,7 @@ def test_dry_run_writes_nothing(capsys):
         (["flowers.yaml", "--resume", "run"], "train: give either a CONFIG or --resume RUN\n"),
         (
             ["--resume", "run", "--run-dir", "x"],
-            "train: --run-dir is for a new run; --resume goes on in the run's own directory\n",
+            "train: --run-dir is for a new run; --resume continues in the run's own directory\n",
         ),
         (
             ["flowers.yaml", "log.tensorboard=true"],

@@ -200,7 +200,7 @@ def test_full_disk_keeps_the_old_record(tmp_path, monkeypatch):
         run.write_record({"status": "finished"})
     assert str(caught.value) == (
         f"{run.record}: cannot be written: No space left on device; "
-        f"make room or free the directory, then go on with: bp train --resume {run.path}"
+        f"make room or free the directory, then resume with: bp train --resume {run.path}"
     )
 
 
@@ -215,7 +215,7 @@ def test_unreadable_records(tmp_path):
     assert str(caught.value) == f"{tmp_path}/run.json: cannot be read: No such file or directory"
 
 
-WAY_OUT = "; correct it, or replace the whole content by {} to go on without what the run recorded"
+WAY_OUT = "; correct it, or replace the whole content by {} to continue without what the run recorded"
 
 
 @pytest.mark.parametrize(
