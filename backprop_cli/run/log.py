@@ -108,7 +108,7 @@ def rate(examples_per_second: float) -> str:
 def _started_line(event: Started) -> str:
     examples = event.examples.get("train", 0)
     others = ", ".join(f"{split} {count:,}" for split, count in event.examples.items() if split != "train" and count)
-    begin = f"going on after step {event.step:,}: " if event.step else ""
+    begin = f"resuming after step {event.step:,}: " if event.step else ""
     return (
         f"{begin}training {plural(event.parameters, 'parameter')} on {plural(examples, 'example')}"
         + (f" ({others})" if others else "")

@@ -248,7 +248,7 @@ def test_a_finished_run_goes_on_with_more_epochs(capsys):
     assert bp("train", "--resume", "run", "training.epochs=6", "--json") == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["metrics"] == whole.metrics
-    assert captured.err.splitlines()[0].startswith("going on after step 8: training ")
+    assert captured.err.splitlines()[0].startswith("resuming after step 8: training ")
     assert_same_state(Path("run"), straight)
     assert epoch_numbers(Path("run")) == epoch_numbers(straight)
     told = record(Path("run"))

@@ -110,7 +110,7 @@ def test_a_whole_journal_is_not_said_to_be_short():
             ":17: epoch: expected a count, got nothing; delete ",
         ),
         ("metrics.jsonl", b'{"event": "saved", "step": 3}\n', ":17: step 3 comes after step 10; delete that line, "),
-        ("run.json", b"x", ":72:1: is not JSON: Extra data; correct it, or replace the whole content by {} to continue"),
+        ("run.json", b"x", ":72:1: is not JSON: Extra data; correct it, or replace the whole content by {} to "),
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"], ["--find-lr"]])

@@ -125,7 +125,7 @@ def test_resumed_partial_and_regularized():
     part = Epoch(11, 2, 1.0, {"train/loss": 1.0, "train/regularization": 0.5}, partial=True)
     play(stream, events=[resumed, part])
     assert stream.getvalue().splitlines() == [
-        "going on after step 10: training 1 parameter on 1 example; 1 epoch of 1 step, batch 1, 2 threads",
+        "resuming after step 10: training 1 parameter on 1 example; 1 epoch of 1 step, batch 1, 2 threads",
         "epoch 2/1 (part)  loss 1  regularization 0.5",
     ]
 
