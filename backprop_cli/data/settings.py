@@ -20,10 +20,12 @@ from backprop_cli.settings import (
     FREE,
     REREADS,
     RESPLITS,
+    Count,
     FilePath,
     FractionBelowOne,
     Many,
     Maybe,
+    NonNegative,
     OneOrMany,
     PositiveInt,
     Settings,
@@ -140,15 +142,15 @@ class WindowSettings(Settings):
 class AugmentSettings(Settings):
     """Random changes of images during training, new ones each time. Amounts refer to the network's inputs."""
 
-    shift: Annotated[int, Field(ge=0)] = 0
+    shift: Count = 0
     """largest shift in pixels, up or down and left or right"""
     flip: Maybe[Literal["horizontal", "vertical", "both"]] = None
     """mirror half of the images; horizontal swaps left and right"""
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
     """largest rotation in degrees, either way"""
-    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    noise: NonNegative = 0.0
     """standard deviation of the noise added to every input"""
-    cutout: Annotated[int, Field(ge=0)] = 0
+    cutout: Count = 0
     """side in pixels of a square that is set to 0"""
 
 
@@ -172,7 +174,7 @@ class GenerateSettings(Settings):
     """xor, moons, circles: two classes; spiral: three; linear: regression, y = 2 x1 - 3 x2 + 1"""
     examples: PositiveInt = 500
     """number of rows"""
-    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    noise: NonNegative = 0.1
     """standard deviation of the noise added to the inputs (linear: to y)"""
 
 

@@ -6,13 +6,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
 
 Array = NDArray[np.float64]
-Gain = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Initializer(Settings):

@@ -8,19 +8,19 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.parameter_group import ParameterGroup, group_of, matches
 from backprop_cli.registry import Choice, Registry
-from backprop_cli.settings import FREE, Many, Settings, refusal
+from backprop_cli.settings import FREE, Many, Positive, Settings, refusal
 
 Slots = Mapping[str, Value]
 Scalars = Mapping[str, Value]
 Numbers = Mapping[str, float]
 Array = NDArray[np.float64]
-LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False), FREE]
+LearningRate = Annotated[Positive, FREE]
 
 
 class Optimizer(Settings):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from pydantic import Field
 
 from backprop_cli.registry import Choice, Registry
-from backprop_cli.settings import Settings
+from backprop_cli.settings import Count, Settings
 
 Factor = Annotated[float, Field(gt=0, le=1)]
 """Factor of the learning rate at a drop."""
@@ -37,7 +37,7 @@ class Schedule(Settings):
 
     type: str
     """kind of schedule"""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Count = 0
     """steps over which the learning rate rises linearly from 0"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)

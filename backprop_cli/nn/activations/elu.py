@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, expm1, greater, where
 from backprop_cli.nn.activation import ACTIVATIONS, Activation
+from backprop_cli.settings import Positive
 
 
 def elu(x: Value, alpha: float) -> Value:
@@ -28,7 +27,7 @@ class Elu(Activation):
     """
 
     type: Literal["elu"] = "elu"
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    alpha: Positive = 1.0
     """the output approaches minus this far below 0"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"alpha": 0.5})

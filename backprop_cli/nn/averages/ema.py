@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from backprop_cli.nn.average import AVERAGES, Average, StepEnd
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, FractionBelowOne, PositiveInt
 
 
 @AVERAGES.register
@@ -25,9 +23,9 @@ class Ema(Average):
     """
 
     type: Literal["ema"] = "ema"
-    decay: Annotated[float, Field(ge=0, lt=1), FREE] = 0.999
+    decay: Annotated[FractionBelowOne, FREE] = 0.999
     """share of the average kept at a step; about 1 / (1 - decay) steps count"""
-    every: Annotated[int, Field(gt=0)] = 1
+    every: PositiveInt = 1
     """number of steps between two averages"""
     bias_correction: bool = True
     """whether the weights sum to 1 from the first step on"""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from backprop_cli.nn.average import AVERAGES, Average, StepEnd
+from backprop_cli.settings import PositiveInt
 
 
 @AVERAGES.register
@@ -23,9 +22,9 @@ class Swa(Average):
     """
 
     type: Literal["swa"] = "swa"
-    from_epoch: Annotated[int, Field(gt=0)]
+    from_epoch: PositiveInt
     """first epoch whose end is averaged"""
-    every: Annotated[int, Field(gt=0)] = 1
+    every: PositiveInt = 1
     """number of epochs between two averages"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({"from_epoch": 1}, {"from_epoch": 2, "every": 2})

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from backprop_cli.nn.initializer import INITIALIZERS, Array, Gain, Initializer
+from backprop_cli.nn.initializer import INITIALIZERS, Array, Initializer
+from backprop_cli.settings import Positive
 
 
 @INITIALIZERS.register
@@ -20,7 +21,7 @@ class GlorotUniform(Initializer):
     """
 
     type: Literal["glorot_uniform"] = "glorot_uniform"
-    gain: Gain = 1.0
+    gain: Positive = 1.0
     """factor on top of the scale"""
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:

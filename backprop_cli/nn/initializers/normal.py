@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from backprop_cli.nn.initializer import INITIALIZERS, Array, Initializer
+from backprop_cli.settings import NonNegative
 
 
 @INITIALIZERS.register
@@ -20,7 +21,7 @@ class Normal(Initializer):
     type: Literal["normal"] = "normal"
     mean: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     """mean"""
-    std: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
+    std: NonNegative = 0.05
     """standard deviation"""
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:

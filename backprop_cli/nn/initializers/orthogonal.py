@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.errors import ShapeError
-from backprop_cli.nn.initializer import INITIALIZERS, Array, Gain, Initializer
+from backprop_cli.nn.initializer import INITIALIZERS, Array, Initializer
+from backprop_cli.settings import Positive
 
 
 @INITIALIZERS.register
@@ -24,7 +25,7 @@ class Orthogonal(Initializer):
     """
 
     type: Literal["orthogonal"] = "orthogonal"
-    gain: Gain = 1.0
+    gain: Positive = 1.0
     """factor on every singular value"""
 
     def check(self, parameter: str, shape: tuple[int, ...]) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from backprop_cli.autodiff import (
     Spec,
@@ -26,6 +25,7 @@ from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
 from backprop_cli.nn.layers._shared.dropping import kept
+from backprop_cli.settings import FractionBelowOne, PositiveInt
 
 _MOST_HEADS = 1024
 """Most heads that a message suggests."""
@@ -50,11 +50,11 @@ class Attention(ParameterLayer):
     """
 
     type: Literal["attention"] = "attention"
-    heads: Annotated[int, Field(gt=0)] = 1
+    heads: PositiveInt = 1
     """number of heads; each works on its share of the width"""
     causal: bool = False
     """whether a position attends only to itself and earlier positions"""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: FractionBelowOne = 0.0
     """probability that an attention weight is dropped, in training"""
     bias: bool = True
     """whether biases are added to queries, keys, values and outputs"""

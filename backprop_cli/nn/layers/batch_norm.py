@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Spec, Value, mean, reshape, square
 from backprop_cli.nn.layer import LAYERS, Buffer, Param, Params, Sample
 from backprop_cli.nn.layers._shared.normalizing import Standardizing, channels_of
+from backprop_cli.settings import Fraction
 
 
 @LAYERS.register
@@ -29,7 +28,7 @@ class BatchNorm(Standardizing):
     """
 
     type: Literal["batch_norm"] = "batch_norm"
-    momentum: Annotated[float, Field(ge=0, le=1)] = 0.1
+    momentum: Fraction = 0.1
     """weight of a new batch in the running mean and variance"""
 
     mixes_examples: ClassVar[bool] = True

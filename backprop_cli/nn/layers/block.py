@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from backprop_cli.nn.layer import LAYERS, Layer, LayerType, Sample
-from backprop_cli.settings import Many
+from backprop_cli.settings import Many, PositiveInt
 
 
 @LAYERS.register
@@ -25,7 +25,7 @@ class Block(Layer):
     """
 
     type: Literal["block"] = "block"
-    repeat: Annotated[int, Field(gt=0)] = 1
+    repeat: PositiveInt = 1
     """number of copies, one after the other"""
     residual: bool = False
     """whether its input is added to the output of its last layer"""

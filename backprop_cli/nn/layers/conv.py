@@ -9,16 +9,15 @@ from backprop_cli.autodiff import Spec, Value
 from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
 from backprop_cli.nn.layers._shared.filters import FilterLayer
 from backprop_cli.nn.layers._shared.sizes import (
-    Margin,
     Margins,
     Padding,
     Pairs,
-    Size,
     Sizes,
     check_windows,
     per_axis,
     same_padding,
 )
+from backprop_cli.settings import Count, PositiveInt
 
 
 class Conv(FilterLayer):
@@ -63,13 +62,13 @@ class Conv1d(Conv):
     """
 
     type: Literal["conv1d"] = "conv1d"
-    kernel: Size
+    kernel: PositiveInt
     """length of a filter"""
-    stride: Size = 1
+    stride: PositiveInt = 1
     """steps from one window to the next"""
-    padding: Padding | Margin = "valid"
+    padding: Padding | Count = "valid"
     """zeros at both ends: a number, valid (none), or same (as many windows as elements, with stride 1)"""
-    dilation: Size = 1
+    dilation: PositiveInt = 1
     """steps from one element of a window to the next"""
 
     axes: ClassVar[int] = 1

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Spec, Value, reshape
 from backprop_cli.errors import ShapeError
@@ -13,6 +11,7 @@ from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import LAYERS, Param, Params, Sample, WeightedLayer
+from backprop_cli.settings import PositiveInt
 
 
 @LAYERS.register
@@ -28,7 +27,7 @@ class Dense(WeightedLayer):
     """
 
     type: Literal["dense"] = "dense"
-    units: Annotated[int, Field(gt=0)]
+    units: PositiveInt
     """number of outputs"""
     bias: bool = True
     """whether a bias is added to each output"""

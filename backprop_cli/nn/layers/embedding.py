@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Spec, Value, take_rows
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.normal import Normal
 from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
+from backprop_cli.settings import PositiveInt
 
 
 @LAYERS.register
@@ -23,9 +22,9 @@ class Embedding(ParameterLayer):
     """
 
     type: Literal["embedding"] = "embedding"
-    tokens: Annotated[int, Field(gt=0)]
+    tokens: PositiveInt
     """number of different tokens"""
-    width: Annotated[int, Field(gt=0)]
+    width: PositiveInt
     """size of a token's vector"""
     initializer: InitializerType = Normal(std=1.0)
     """how the weight starts"""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Spec, Value, reshape
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
 from backprop_cli.nn.layers._shared.normalizing import Standardizing, channels_of
 from backprop_cli.nn.layers._shared.sizes import dividing
+from backprop_cli.settings import PositiveInt
 
 
 @LAYERS.register
@@ -28,7 +27,7 @@ class GroupNorm(Standardizing):
     """
 
     type: Literal["group_norm"] = "group_norm"
-    groups: Annotated[int, Field(gt=0)]
+    groups: PositiveInt
     """number of groups, which must divide the channels"""
 
     samples: ClassVar[tuple[Sample, ...]] = (

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from backprop_cli.autodiff import Array, Spec, Value, cast, constant, sin, slice_, take_rows
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.normal import Normal
 from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
+from backprop_cli.settings import PositiveInt
 
 
 @LAYERS.register
@@ -31,7 +31,7 @@ class PositionalEmbedding(ParameterLayer):
     type: Literal["positional_embedding"] = "positional_embedding"
     kind: Literal["learned", "sinusoidal"] = "learned"
     """learned: a parameter; sinusoidal: sines and cosines of many wavelengths"""
-    context: Annotated[int, Field(gt=0)] | None = None
+    context: PositiveInt | None = None
     """number of positions with a vector; default: the positions of an example"""
     initializer: InitializerType = Normal(std=0.02)
     """how the weight starts, if it is learned"""

@@ -10,7 +10,7 @@ from backprop_cli.autodiff import Value
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.losses._shared.binary_loss import BinaryLoss
 from backprop_cli.nn.losses._shared.focal_cost import focal_cost
-from backprop_cli.settings import Maybe
+from backprop_cli.settings import Maybe, NonNegative
 
 
 @LOSSES.register
@@ -29,7 +29,7 @@ class BinaryFocal(BinaryLoss):
 
     type: Literal["binary_focal"] = "binary_focal"
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"gamma": 0.5, "alpha": 0.3})
-    gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    gamma: NonNegative = 2.0
     """focusing parameter: larger values down-weight easy examples more"""
     alpha: Maybe[Annotated[float, Field(gt=0, lt=1)]] = None
     """weight of targets of 1; targets of 0 weigh 1 - alpha; none: all weigh 1"""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, relu, square
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.losses._shared.binary_loss import BinaryLoss
+from backprop_cli.settings import Positive
 
 
 @LOSSES.register
@@ -27,7 +26,7 @@ class BinaryHinge(BinaryLoss):
     type: Literal["binary_hinge"] = "binary_hinge"
     gives_probabilities: ClassVar[bool] = False
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"margin": 0.5, "power": 2})
-    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    margin: Positive = 1.0
     """distance from 0 from which a score on the right side costs nothing"""
     power: Literal[1, 2] = 1
     """1: the cost is the distance to the margin; 2: its square"""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Array, Value
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.losses._shared.class_loss import ClassLoss
 from backprop_cli.nn.losses._shared.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
+from backprop_cli.settings import FractionBelowOne
 
 
 @LOSSES.register
@@ -31,7 +30,7 @@ class CrossEntropy(ClassLoss):
 
     type: Literal["cross_entropy"] = "cross_entropy"
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"label_smoothing": 0.2}, {"class_weight": {0: 0.5, 2: 3}})
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: FractionBelowOne = 0.0
     """share of the target spread evenly over all classes"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from backprop_cli.autodiff import Value, logsumexp, one_hot, where
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.losses._shared.class_loss import ClassLoss
 from backprop_cli.nn.losses._shared.focal_cost import focal_cost
+from backprop_cli.settings import NonNegative
 
 
 @LOSSES.register
@@ -28,7 +28,7 @@ class Focal(ClassLoss):
 
     type: Literal["focal"] = "focal"
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"gamma": 0.5}, {"class_weight": {0: 0.5, 2: 3}})
-    gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    gamma: NonNegative = 2.0
     """focusing parameter: larger values down-weight easy examples more"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:

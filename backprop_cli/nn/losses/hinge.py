@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, one_hot, relu, square
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.nn.loss import LOSSES
 from backprop_cli.nn.losses._shared.class_loss import ClassLoss
+from backprop_cli.settings import Positive
 
 
 @LOSSES.register
@@ -28,7 +27,7 @@ class Hinge(ClassLoss):
     type: Literal["hinge"] = "hinge"
     gives_probabilities: ClassVar[bool] = False
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"margin": 0.5, "power": 2}, {"class_weight": {0: 0.5, 2: 3}})
-    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    margin: Positive = 1.0
     """lead of the right class from which another class costs nothing"""
     power: Literal[1, 2] = 1
     """1: the cost is the distance to the margin; 2: its square"""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, clip
 from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.task import REGRESSION, Task
+from backprop_cli.settings import Positive
 
 
 @LOSSES.register
@@ -25,7 +24,7 @@ class Huber(Loss):
     type: Literal["huber"] = "huber"
     task: ClassVar[Task] = REGRESSION
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"delta": 0.5})
-    delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    delta: Positive = 1.0
     """difference from which the loss grows linearly, in the target's unit"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from backprop_cli.autodiff import Array, Value, cast, constant, equal, maximum, softmax
 from backprop_cli.autodiff import sum as sum_
@@ -13,6 +12,7 @@ from backprop_cli.nn.loss import LOSSES, Loss, WrongTarget, first_place
 from backprop_cli.nn.losses._shared.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
 from backprop_cli.nn.task import TOKENS, Task
 from backprop_cli.nn.token_counts import token_ranks
+from backprop_cli.settings import FractionBelowOne
 
 NO_TOKEN = -1
 """The label of positions after the end of a text."""
@@ -37,7 +37,7 @@ class NextToken(Loss):
     task: ClassVar[Task] = TOKENS
     applies: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"label_smoothing": 0.2}, {"ignore": 1})
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: FractionBelowOne = 0.0
     """share of the target spread evenly over all tokens"""
     ignore: int = -1
     """label of positions that do not count; positions after the end of a text, -1, never count"""

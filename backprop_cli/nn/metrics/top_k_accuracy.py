@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
 from backprop_cli.nn.task import CLASSES, TOKENS, Task
+from backprop_cli.settings import PositiveInt
 
 
 @METRICS.register
@@ -24,7 +24,7 @@ class TopKAccuracy(Metric):
     tasks: ClassVar[tuple[Task, ...]] = (CLASSES, TOKENS)
     better: ClassVar[Literal["max", "min"]] = "max"
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"k": 2}, {"k": 1})
-    k: Annotated[int, Field(gt=0)] = 5
+    k: PositiveInt = 5
     """number of most probable classes that count"""
 
     def misfit(self, task: Task, outputs: int) -> str | None:

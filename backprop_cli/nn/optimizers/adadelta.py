@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
-
 from backprop_cli.autodiff import Value, sqrt, square
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, FractionBelowOne, Positive
 
 
 @OPTIMIZERS.register
@@ -26,9 +24,9 @@ class Adadelta(Optimizer):
     type: Literal["adadelta"] = "adadelta"
     learning_rate: LearningRate = 1.0
     """step size before the schedule; 1 in the paper"""
-    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    rho: FractionBelowOne = 0.9
     """share of the mean squares kept"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-6
+    epsilon: Annotated[Positive, FREE] = 1e-6
     """inside both roots; lets the first step move"""
 
     slots: ClassVar[tuple[str, ...]] = ("mean_square", "mean_square_step")

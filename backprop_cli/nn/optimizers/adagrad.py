@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from backprop_cli.autodiff import Value, sqrt, square
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, NonNegative, Positive
 
 
 @OPTIMIZERS.register
@@ -23,9 +21,9 @@ class Adagrad(Optimizer):
     type: Literal["adagrad"] = "adagrad"
     learning_rate: LearningRate = 1e-2
     """step size before the schedule"""
-    initial_accumulator: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    initial_accumulator: NonNegative = 0.0
     """starting value of the sum of squares"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-10
+    epsilon: Annotated[Positive, FREE] = 1e-10
     """keeps the quotient finite; outside the root"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"initial_accumulator": 0.1})

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
-
 from backprop_cli.autodiff import Value, absolute, maximum
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, FractionBelowOne, Positive
 
 
 @OPTIMIZERS.register
@@ -25,11 +23,11 @@ class Adamax(Optimizer):
     type: Literal["adamax"] = "adamax"
     learning_rate: LearningRate = 2e-3
     """step size before the schedule"""
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta1: FractionBelowOne = 0.9
     """share of the mean gradient kept"""
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    beta2: FractionBelowOne = 0.999
     """share of the largest gradient kept"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-8
+    epsilon: Annotated[Positive, FREE] = 1e-8
     """keeps the quotient finite"""
 
     slots: ClassVar[tuple[str, ...]] = ("m_sum", "largest")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
 from backprop_cli.nn.optimizers._shared.moments import Adaptive
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, NonNegative
 
 
 @OPTIMIZERS.register
@@ -24,7 +22,7 @@ class Adamw(Adaptive):
     """
 
     type: Literal["adamw"] = "adamw"
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 1e-2
+    weight_decay: Annotated[NonNegative, FREE] = 1e-2
     """share of a parameter that decays in a step, times the learning rate"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1, "amsgrad": True})

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from backprop_cli.autodiff import Value, greater, norm, where
 from backprop_cli.nn.optimizer import OPTIMIZERS, Array, Numbers, Scalars, Slots
 from backprop_cli.nn.optimizers._shared.moments import Moments
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, NonNegative, Positive
 
 
 @OPTIMIZERS.register
@@ -26,9 +25,9 @@ class Lamb(Moments):
     """
 
     type: Literal["lamb"] = "lamb"
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 0.0
+    weight_decay: Annotated[NonNegative, FREE] = 0.0
     """factor of the parameter in the direction"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-6
+    epsilon: Annotated[Positive, FREE] = 1e-6
     """keeps the quotient finite; outside the root"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.01})

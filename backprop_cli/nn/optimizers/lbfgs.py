@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from backprop_cli.nn.optimizer import OPTIMIZERS, Array, FullBatch, LearningRate
 from backprop_cli.nn.parameter_group import ParameterGroup
-from backprop_cli.settings import FREE, refusal
+from backprop_cli.settings import FREE, NonNegative, PositiveInt, refusal
 
 
 @OPTIMIZERS.register
@@ -33,11 +33,11 @@ class Lbfgs(FullBatch):
     type: Literal["lbfgs"] = "lbfgs"
     learning_rate: LearningRate = 1.0
     """first step length that the line search tries, before the schedule"""
-    history: Annotated[int, Field(gt=0)] = 10
+    history: PositiveInt = 10
     """number of past steps kept: two vectors of all parameters for each"""
-    max_line_search: Annotated[int, Field(gt=0), FREE] = 25
+    max_line_search: Annotated[PositiveInt, FREE] = 25
     """most evaluations of loss and gradient in an update"""
-    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 1e-5
+    tolerance: Annotated[NonNegative, FREE] = 1e-5
     """training ends when no entry of the gradient exceeds this"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"history": 2})

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from backprop_cli.autodiff import Value, sign
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, FractionBelowOne, NonNegative
 
 
 @OPTIMIZERS.register
@@ -26,11 +24,11 @@ class Lion(Optimizer):
     type: Literal["lion"] = "lion"
     learning_rate: LearningRate = 1e-4
     """step size before the schedule"""
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta1: FractionBelowOne = 0.9
     """share of the momentum in the direction"""
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    beta2: FractionBelowOne = 0.99
     """share of the momentum kept"""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 0.0
+    weight_decay: Annotated[NonNegative, FREE] = 0.0
     """share of a parameter lost a step, times the learning rate"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1})

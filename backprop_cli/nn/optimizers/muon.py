@@ -21,7 +21,7 @@ from backprop_cli.nn.optimizer import (
     Slots,
 )
 from backprop_cli.nn.parameter_group import Patterns, matches
-from backprop_cli.settings import FREE, DefaultType, refusal
+from backprop_cli.settings import FREE, DefaultType, FractionBelowOne, NonNegative, Positive, PositiveInt, refusal
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 """Of the polynomial ``a s + b s^3 + c s^5``: steep at 0, and it keeps singular values near 1 there."""
@@ -47,15 +47,15 @@ class Muon(Optimizer):
     type: Literal["muon"] = "muon"
     learning_rate: LearningRate = 2e-2
     """step size before the schedule"""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    momentum: FractionBelowOne = 0.95
     """share of the mean gradient kept"""
     nesterov: Annotated[bool, FREE] = True
     """whether to look ahead along the momentum"""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), FREE] = 0.0
+    weight_decay: Annotated[NonNegative, FREE] = 0.0
     """share of a matrix that decays in a step, times the learning rate"""
-    iterations: Annotated[int, Field(gt=0)] = 5
+    iterations: PositiveInt = 5
     """iterations of Newton and Schulz, which move the singular values to 1"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-7
+    epsilon: Annotated[Positive, FREE] = 1e-7
     """smallest divisor of a matrix, in place of a smaller norm"""
     fallback: Annotated[OptimizerType, DefaultType("adamw")] = Field(default_factory=lambda: _default_fallback())
     """optimizer of parameters that are not matrices, with a learning rate of its own; default: adamw"""

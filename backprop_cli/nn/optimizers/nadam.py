@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from backprop_cli.autodiff import Value, sqrt
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Scalars, Slots
 from backprop_cli.nn.optimizers._shared.moments import Moments
+from backprop_cli.settings import NonNegative
 
 
 @OPTIMIZERS.register
@@ -27,7 +27,7 @@ class Nadam(Moments):
     type: Literal["nadam"] = "nadam"
     learning_rate: LearningRate = 2e-3
     """step size before the schedule"""
-    momentum_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4e-3
+    momentum_decay: NonNegative = 4e-3
     """speed at which the momentum rises to beta1"""
 
     def scalars(self, step: int) -> dict[str, float]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from backprop_cli.autodiff import Value, maximum, sqrt, square
 from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, FractionBelowOne, Positive
 
 
 @OPTIMIZERS.register
@@ -27,11 +25,11 @@ class Rmsprop(Optimizer):
     type: Literal["rmsprop"] = "rmsprop"
     learning_rate: LearningRate = 1e-2
     """step size before the schedule"""
-    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    alpha: FractionBelowOne = 0.99
     """share of the mean square kept"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-8
+    epsilon: Annotated[Positive, FREE] = 1e-8
     """keeps the quotient finite; outside the root"""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    momentum: FractionBelowOne = 0.0
     """share of the last direction kept"""
     centered: bool = False
     """whether to scale by the variance, not by the mean square"""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Optimizer, Scalars, Slots
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, FractionBelowOne
 
 
 @OPTIMIZERS.register
@@ -24,7 +24,7 @@ class Sgd(Optimizer):
     """
 
     type: Literal["sgd"] = "sgd"
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    momentum: FractionBelowOne = 0.0
     """share of the last direction kept; 0: plain gradient descent, without a slot"""
     nesterov: Annotated[bool, FREE] = False
     """look ahead along the momentum"""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from backprop_cli.nn.schedule import SCHEDULES, Clock, Schedule
+from backprop_cli.settings import Fraction
 
 Divisor = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
@@ -25,7 +26,7 @@ class OneCycle(Schedule):
     """
 
     type: Literal["one_cycle"] = "one_cycle"
-    warmup_fraction: Annotated[float, Field(ge=0, le=1)] = 0.3
+    warmup_fraction: Fraction = 0.3
     """share of the steps spent going up"""
     start_divisor: Divisor = 25.0
     """the learning rate starts at its top divided by this number"""

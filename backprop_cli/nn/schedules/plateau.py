@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.nn.metric import better
 from backprop_cli.nn.schedule import SCHEDULES, Clock, Factor, Schedule
-from backprop_cli.settings import RESTARTS, Fraction
+from backprop_cli.settings import RESTARTS, Count, Fraction, NonNegative
 
 
 @SCHEDULES.register
@@ -32,9 +30,9 @@ class Plateau(Schedule):
     """whether smaller or larger is better; auto: as for the metric"""
     factor: Factor = 0.1
     """factor of the learning rate at a drop"""
-    patience: Annotated[int, Field(ge=0)] = 10
+    patience: Count = 10
     """number of epochs without improvement before a drop"""
-    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    min_delta: NonNegative = 0.0
     """smallest change that counts as an improvement"""
     minimum: Fraction = 0.0
     """smallest share of the learning rate"""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from backprop_cli.nn.schedule import SCHEDULES, Clock, Factor, Schedule
+from backprop_cli.settings import PositiveInt
 
 
 @SCHEDULES.register
@@ -19,7 +18,7 @@ class Step(Schedule):
     """
 
     type: Literal["step"] = "step"
-    every_epochs: Annotated[int, Field(gt=0)] = 10
+    every_epochs: PositiveInt = 10
     """epochs between drops"""
     factor: Factor = 0.1
     """what the learning rate is multiplied by at a drop"""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from backprop_cli.autodiff import Value, greater_equal
 from backprop_cli.nn.layer import Layer, Params
+from backprop_cli.settings import FractionBelowOne
 
 
 class Dropping(Layer):
     """``out = x * [noise >= rate] / (1 - rate)`` in training, otherwise ``out = x`` (inverted dropout)."""
 
-    rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    rate: FractionBelowOne = 0.5
     """probability that an entry, or a channel, is dropped"""
 
     position_wise: ClassVar[bool] = True

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar
-
-from pydantic import Field
+from typing import Any, ClassVar
 
 from backprop_cli.autodiff import Spec
 from backprop_cli.errors import ShapeError
@@ -13,15 +11,16 @@ from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import Param, WeightedLayer
-from backprop_cli.nn.layers._shared.sizes import Size, check_axes, dividing, per_axis
+from backprop_cli.nn.layers._shared.sizes import check_axes, dividing, per_axis
+from backprop_cli.settings import PositiveInt
 
 
 class FilterLayer(WeightedLayer):
     """Filters that slide along the axes of an image or a sequence."""
 
-    channels: Size
+    channels: PositiveInt
     """number of output channels"""
-    groups: Annotated[int, Field(gt=0)] = 1
+    groups: PositiveInt = 1
     """groups of channels that do not mix; with as many as input channels each is filtered separately"""
     bias: bool = True
     """whether a bias is added to each output channel"""

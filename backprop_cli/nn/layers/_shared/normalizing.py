@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from backprop_cli.autodiff import Spec, Value, mean, reshape, sqrt, square
 from backprop_cli.errors import ShapeError
@@ -12,12 +10,13 @@ from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.ones import Ones
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import Layer, Param, ParameterLayer, Params
+from backprop_cli.settings import Positive, PositiveInt
 
 
 class Normalizing(ParameterLayer):
     """``x / sqrt(its mean square + epsilon) * weight``; the weight is not regularized."""
 
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
+    epsilon: Positive = 1e-5
     """added under the root, to avoid division by 0"""
     affine: bool = True
     """whether the result is scaled, and shifted if the layer has a bias, by parameters"""
@@ -58,7 +57,7 @@ class Standardizing(Normalizing):
 class LastAxes(Normalizing):
     """Normalization of the last axes of an example."""
 
-    axes: Annotated[int, Field(gt=0)] | Literal["all"] = 1
+    axes: PositiveInt | Literal["all"] = 1
     """number of last axes that are normalized together"""
 
     def normalized(self, x: Value, axes: tuple[int, ...]) -> Value:

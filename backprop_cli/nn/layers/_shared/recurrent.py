@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
 from backprop_cli.autodiff import (
     Spec,
@@ -23,7 +23,7 @@ from backprop_cli.nn.initializer import Initializer, InitializerType
 from backprop_cli.nn.initializers.uniform import Uniform
 from backprop_cli.nn.layer import Param, ParameterLayer, Params, Sample
 from backprop_cli.nn.layers._shared.dropping import kept
-from backprop_cli.settings import Maybe, refusal
+from backprop_cli.settings import FractionBelowOne, Maybe, PositiveInt, refusal
 
 State = tuple[Value, ...]
 """State of a cell between two times, arrays (batch, units); the first is its output."""
@@ -42,15 +42,15 @@ class Recurrent(ParameterLayer):
     not depend on the step before are computed for all times at once, such as ``x @ weight_ih.T``.
     """
 
-    units: Annotated[int, Field(gt=0)]
+    units: PositiveInt
     """size of the state"""
-    layers: Annotated[int, Field(gt=0)] = 1
+    layers: PositiveInt = 1
     """number of stacked cells: each reads the whole output of the one below"""
     bidirectional: bool = False
     """whether a second cell runs backward in time; the outputs of both are concatenated"""
     output: Literal["last", "sequence"] = "last"
     """last: the output after the last time (of the reverse direction: after the first); sequence: after every time"""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: FractionBelowOne = 0.0
     """probability that an entry between two layers is dropped, in training"""
     bias: bool = True
     """whether biases are added"""

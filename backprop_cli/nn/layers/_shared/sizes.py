@@ -9,14 +9,12 @@ from pydantic import Field
 
 from backprop_cli.autodiff import Spec
 from backprop_cli.errors import ShapeError
-from backprop_cli.settings import Many
+from backprop_cli.settings import Count, Many, PositiveInt
 
-Size = Annotated[int, Field(gt=0)]
-Sizes = Size | Annotated[Many[Size], Field(min_length=1, max_length=2)]
+Sizes = PositiveInt | Annotated[Many[PositiveInt], Field(min_length=1, max_length=2)]
 """One number for all axes, or one for each: height, width."""
 
-Margin = Annotated[int, Field(ge=0)]
-Margins = Margin | Annotated[Many[Margin], Field(min_length=1, max_length=2)]
+Margins = Count | Annotated[Many[Count], Field(min_length=1, max_length=2)]
 
 Pairs = tuple[tuple[int, int], ...]
 """Zeros before and after, for each axis."""

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag
 
 from backprop_cli.errors import did_you_mean, listing
 from backprop_cli.nn.class_name import Places, spelled
 from backprop_cli.nn.loss import ClassWeightError
-
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from backprop_cli.settings import NonNegative
 
 
 class WeightByClass(dict[str | int | float | bool, float]):
@@ -33,7 +32,7 @@ def _kind(value: object) -> str:
 
 ClassWeight = Annotated[
     Annotated[Literal["none", "balanced"], Tag("word")]
-    | Annotated[dict[str | int | float | bool, Weight], AfterValidator(WeightByClass), Tag("mapping")],
+    | Annotated[dict[str | int | float | bool, NonNegative], AfterValidator(WeightByClass), Tag("mapping")],
     Discriminator(_kind),
     BeforeValidator(_word),
 ]

@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
-
 from backprop_cli.autodiff import Value, maximum, sqrt
 from backprop_cli.nn.optimizer import Numbers, Optimizer, Scalars, Slots
-from backprop_cli.settings import FREE
+from backprop_cli.settings import FREE, FractionBelowOne, Positive
 
 
 class Moments(Optimizer):
     """``m <- beta1 * m + (1 - beta1) * g``, ``v <- beta2 * v + (1 - beta2) * g^2``, both from 0."""
 
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta1: FractionBelowOne = 0.9
     """share of the mean gradient kept"""
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    beta2: FractionBelowOne = 0.999
     """share of the mean squared gradient kept"""
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False), FREE] = 1e-8
+    epsilon: Annotated[Positive, FREE] = 1e-8
     """keeps the quotient finite; outside the root"""
 
     slots: ClassVar[tuple[str, ...]] = ("m", "v")
