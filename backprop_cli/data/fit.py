@@ -16,7 +16,7 @@ from backprop_cli.data.sources import Tables
 from backprop_cli.data.table import Table
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError, SettingError, listing
+from backprop_cli.errors import DataError, SettingError, listing, plural
 
 if TYPE_CHECKING:
     from backprop_cli.nn.task import Task
@@ -103,7 +103,7 @@ def _check_input_shape(
         rows_of = "" if window is None else f" in {window.length} rows of {math.prod(shape[1:])}"
         given = f"an example of {inputs.name} has {math.prod(shape):,}{rows_of}{_why(features)}"
         size = math.prod(asked)
-        reason = f"{list(asked)} has {size:,} value{'' if size == 1 else 's'}, but {given}"
+        reason = f"{list(asked)} has {plural(size, 'value')}, but {given}"
         raise SettingError([(("model", "input"), reason)])
     if _is_turned(asked, shape):
         reason = f"{list(asked)} would mix up examples of {inputs.name}, which have the shape {list(shape)}"
@@ -123,5 +123,4 @@ def _is_turned(asked: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 def _why(features: Sequence[Feature]) -> str:
     """The number of columns that make the inputs, unless it is obvious."""
     coded = [feature.name for feature in features if feature.width > 1 and not isinstance(feature, Scaled)]
-    count = f"{len(features)} column{'' if len(features) == 1 else 's'}"
-    return f" ({count}; one value per category of {listing(coded)})" if coded else ""
+    return f" ({plural(len(features), 'column')}; one value per category of {listing(coded)})" if coded else ""

@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.data.file import DataFile, printable
 from backprop_cli.data.table import Array, show
-from backprop_cli.errors import DataError, listing, warn
+from backprop_cli.errors import DataError, listing, plural, warn
 from backprop_cli.nn.class_name import named
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -60,7 +60,7 @@ class ImageFolder:
     def warn_of_others(self) -> None:
         """Warn of files that are not images, counted by suffix."""
         if self.others:
-            count = f"{len(self.others):,} file{'' if len(self.others) == 1 else 's'}"
+            count = plural(len(self.others), "file")
             is_none = "is not PNG or JPEG and is" if len(self.others) == 1 else "are not PNG or JPEG and are"
             warn(f"{self.file.name}: {count} {is_none} left out ({_by_suffix(self.others)})")
 

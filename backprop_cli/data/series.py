@@ -18,7 +18,7 @@ from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Array, Table, show
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import SettingError, listing, warn
+from backprop_cli.errors import SettingError, listing, plural, warn
 
 LAST_VALUE, SEASONAL = "last_value", "seasonal"
 
@@ -125,7 +125,7 @@ def _check_lengths(pieces: Sequence[_Piece], panel: Panel, window: WindowSetting
         piece = max(pieces, key=lambda piece: len(piece.rows))
         own, past = len(piece.own), len(piece.rows) - len(piece.own)
         where = "" if len(pieces) == 1 else f"each of the {len(pieces):,} groups in "
-        has = f"{place} has {'' if len(pieces) == 1 else 'at most '}{own} row{'' if own == 1 else 's'}"
+        has = f"{place} has {'' if len(pieces) == 1 else 'at most '}{plural(own, 'row')}"
         has += f" and {past} before" if past else ""
         ways_out = "give more rows" if rows is None else "give more rows, make windows shorter, or change data.split"
         raise SettingError([(("data", "window"), f"{where}{has}, and {needed}; {ways_out}")])
@@ -213,5 +213,5 @@ def windows_at(starts: Indices, rows: Array, transform: Transform) -> Array:
 
 def too_short(name: str, rows: int, length: int) -> SettingError:
     """The error for too few rows for a window."""
-    count = f"{rows} row{'' if rows == 1 else 's'}"
-    return SettingError([(("data", "window"), f"{name} has {count}, and a window takes {length}; give more rows")])
+    reason = f"{name} has {plural(rows, 'row')}, and a window takes {length}; give more rows"
+    return SettingError([(("data", "window"), reason)])

@@ -15,7 +15,7 @@ from backprop_cli.data.sources import Tables
 from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Column, Numbers, Table, Text, cell_texts, show
 from backprop_cli.data.times import Times, are_dates, are_numbers
-from backprop_cli.errors import DataError, listing, warn
+from backprop_cli.errors import DataError, listing, plural, warn
 
 LONG_RUN = 4
 """Least average number of consecutive rows with the same text, for each text to be a series of its own."""
@@ -91,12 +91,11 @@ def _of_dates(table: Table, name: str, keys: Sequence[float | int], window: Wind
         row = falls[0]
         before = next(b for b, r in pairs if r == row)
         now, then = (show(cell_texts(table.columns[name])[place]) for place in (row, before))
-        count = f"{len(falls):,} time{'' if len(falls) == 1 else 's'}"
         what = "falls from row to row" if len(falls) > rises else "goes back in time"
         group = "" if window.group else "; if the file has several series, name their column in data.window.group"
         yield (
-            f"{table.at(row, name)}: {what}, {count} (here {now} after {then}), and windows take the file's order as "
-            f"the order of time: set data.window.time: {name}{group}"
+            f"{table.at(row, name)}: {what}, {plural(len(falls), 'time')} (here {now} after {then}), and windows take "
+            f"the file's order as the order of time: set data.window.time: {name}{group}"
         )
     elif window.group is None and (other := _panel_of(table, name, keys)) is not None:
         yield (

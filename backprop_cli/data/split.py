@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, plural
 
 Indices = NDArray[np.int64]
 
@@ -80,7 +80,7 @@ def _sizes(rows: int, fractions: Mapping[str, float], name: str, what: str) -> t
         empty = list(parts)[int(np.argmin(sizes))]
         shares = ", ".join(f"{key} {share:.3g}" for key, share in parts.items())
         raise DataError(
-            f"{name}: {rows} {what}{'' if rows == 1 else 's'} cannot be split into {shares}: nothing is left for "
+            f"{name}: {plural(rows, what)} cannot be split into {shares}: nothing is left for "
             f"{empty}; give more {what}s or set data.split"
         )
     return list(parts), sizes

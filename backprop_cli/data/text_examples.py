@@ -18,7 +18,7 @@ from backprop_cli.data.split import Indices, split_in_order, split_rows
 from backprop_cli.data.target import FittedTarget
 from backprop_cli.data.tokenizer import NEWLINE, Tokenizer, Tokens
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError, SettingError
+from backprop_cli.errors import DataError, SettingError, plural
 from backprop_cli.memory import shortage
 from backprop_cli.nn.task import TOKENS
 
@@ -138,7 +138,7 @@ def _running(numbers: Tokens, tokenizer: Tokenizer, part: range, name: str, star
     context, count = tokenizer.settings.context, len(part)
     if count < 2:
         raise DataError(
-            f"{name} has {count} token{'' if count == 1 else 's'}, expected at least 2: one to read and the next to "
+            f"{name} has {plural(count, 'token')}, expected at least 2: one to read and the next to "
             "predict; give more text"
         )
     starts = np.arange(0, count - 1, context) if starts is None else starts

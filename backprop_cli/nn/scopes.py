@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from backprop_cli.errors import UsageError, did_you_mean, listing
+from backprop_cli.errors import UsageError, did_you_mean, listing, plural
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
 
@@ -194,7 +194,7 @@ def _arity_fault(scope: Scope, index: int) -> str | None:
     fewest, most = layer.arity
     if fewest <= len(inputs) and (most is None or len(inputs) <= most):
         return None
-    wanted = f"{fewest} or more inputs" if most is None else f"{fewest} input{'' if fewest == 1 else 's'}"
+    wanted = f"{fewest} or more inputs" if most is None else plural(fewest, "input")
     hint = "" if layer.inputs else "; name them: inputs: [..., ...]"
     return f"needs {wanted}, has {len(inputs)} ({', '.join(inputs)}){hint}"
 

@@ -16,7 +16,7 @@ from backprop_cli.data.file import BOM, LONGEST_LINE, lines_of, text_of, too_lon
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.spelling import is_finite
 from backprop_cli.data.table import show
-from backprop_cli.errors import DataError, listing
+from backprop_cli.errors import DataError, listing, plural
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
 _OTHER = (
@@ -283,7 +283,7 @@ def _spell_missing(data: bytes, comma: bytes) -> bytes:
 
 
 def _ragged(where: str, row: list[str], header: list[str]) -> str:
-    count = f"{len(row)} field{'' if len(row) == 1 else 's'}"
+    count = plural(len(row), "field")
     if len(row) > len(header):
         hint = f"the first extra field is {show(row[len(header)])}; a value with a comma must be quoted"
     else:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from backprop_cli.autodiff import Value, constant, maximum, reshape
-from backprop_cli.errors import ShapeError
+from backprop_cli.errors import ShapeError, plural
 from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.task import REGRESSION, Task
 from backprop_cli.settings import Many, refusal
@@ -51,7 +51,7 @@ class Quantile(Loss):
     def costs(self, outputs: Value, targets: Value) -> Value:
         count = len(self.levels)
         if outputs.ndim != 2 or targets.ndim != 2 or outputs.shape != (targets.shape[0], targets.shape[1] * count):
-            reason = f"needs targets (batch, targets) and {count} output{'' if count == 1 else 's'} for each of them"
+            reason = f"needs targets (batch, targets) and {plural(count, 'output')} for each of them"
             raise ShapeError(f"loss {self.type}", reason, outputs=outputs.shape, targets=targets.shape)
         residual = reshape(targets, (*targets.shape, 1)) - reshape(outputs, (*targets.shape, count))
         levels = np.array(self.levels)
