@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.augment import augmentation
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.features import Rows, UnseenError
+from backprop_cli.data.features import Rows, UnseenError, row_at
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.fit import Demand, fit_transform
 from backprop_cli.data.format import format_of, too_large
@@ -165,7 +165,7 @@ def _target_at(tables: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] |
     names, table = tables.target, Table(tables.targets.name, {}, tables.targets.lines)
 
     def at(index: tuple[int, ...]) -> str:
-        row = index[0] if rows is None else int(rows[index[0]])
+        row = row_at(rows, index[0])
         if len(index) == 1:
             return table.at(row, "', '".join(names))
         return table.at(row, names[index[1]]) if len(names) > 1 else table.at(row, names[0], index[1:])

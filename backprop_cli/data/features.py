@@ -86,7 +86,7 @@ class Scaled:
 
     def _overflow(self, table: Table, rows: Rows, start: int, part: Array) -> str:
         i, j = np.argwhere(~np.isfinite(part))[0]
-        row, index = _row(rows, start + int(i)), np.unravel_index(int(j), self.shape) if self.shape else ()
+        row, index = row_at(rows, start + int(i)), np.unravel_index(int(j), self.shape) if self.shape else ()
         value = values_of(table, self.name)[row][index]
         return (
             f"{table.at(row, self.name, _ints(index))}: {show(value)} becomes too large for {part.dtype}; "
@@ -151,7 +151,7 @@ class Coded:
 
     def _refusal(self, table: Table, column: Text, rows: Rows, codes: NDArray[np.int64]) -> DataError:
         first = int(np.argmax(codes < 0))
-        row = _row(rows, first)
+        row = row_at(rows, first)
         if codes[first] == -1:
             return DataError(missing(table.at(row, self.name)) + missing_texts(column))
         category = column.categories[column.codes[row]]
@@ -203,7 +203,7 @@ def fit_feature(table: Table, name: str, rows: Rows, settings: TransformSettings
 def _fit_coded(table: Table, name: str, column: Text, rows: Rows, settings: TransformSettings) -> Coded:
     codes = column.codes if rows is None else column.codes[rows]
     if settings.missing == "error" and codes.min() < 0:
-        raise DataError(missing(table.at(_row(rows, int(np.argmin(codes))), name)) + missing_texts(column))
+        raise DataError(missing(table.at(row_at(rows, int(np.argmin(codes))), name)) + missing_texts(column))
     counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
     known = sorted((str(column.categories[i]), int(counts[i])) for i in np.flatnonzero(counts))
     if not known:
@@ -315,7 +315,7 @@ def blocks(table: Table, name: str, rows: Rows, fill: Floats | None = None) -> I
 def _not_finite(table: Table, name: str, rows: Rows, start: int, block: Floats, shape: tuple[int, ...]) -> str:
     i, j = np.argwhere(~np.isfinite(block))[0]
     index = np.unravel_index(int(j), shape) if shape else ()
-    place = table.at(_row(rows, start + int(i)), name, _ints(index))
+    place = table.at(row_at(rows, start + int(i)), name, _ints(index))
     if np.isnan(block[i, j]):
         return missing(place)
     return f"{place}: expected a finite number, got {show(block[i, j])}"
@@ -368,7 +368,8 @@ def values_of(table: Table, name: str) -> Array:
     return column.values
 
 
-def _row(rows: Rows, position: int) -> int:
+def row_at(rows: Rows, position: int) -> int:
+    """The row of the table at a position among ``rows``."""
     return position if rows is None else int(rows[position])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts
+from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts, row_at
 from backprop_cli.data.spelling import number_of
 from backprop_cli.data.table import Array, Cell, Table, Text, show
 from backprop_cli.errors import DataError, SettingError, listing
@@ -143,7 +143,7 @@ def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArra
     if isinstance(found, Text):
         codes = found.codes if rows is None else found.codes[rows]
         if codes.min() < 0:
-            raise DataError(_missing(table, column, _row(rows, int(np.argmin(codes)))) + missing_texts(found))
+            raise DataError(_missing(table, column, row_at(rows, int(np.argmin(codes)))) + missing_texts(found))
         used, codes = np.unique(codes, return_inverse=True)
         return _merged([found.categories[code] for code in used], codes)
     values = found.values
@@ -156,7 +156,7 @@ def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArra
     chosen = chosen if rows is None else chosen[rows]
     if chosen.dtype.kind == "f" and not np.isfinite(chosen).all():
         first = int(np.argmin(np.isfinite(chosen)))
-        raise DataError(_missing(table, column, _row(rows, first)))
+        raise DataError(_missing(table, column, row_at(rows, first)))
     distinct, codes = np.unique(chosen, return_inverse=True)
     return _merged(_integers_if_whole(distinct.tolist()), codes)
 
@@ -243,7 +243,7 @@ def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> N
     if len(out) and out.min() < 0:
         position = int(np.argmin(out))
         raise UnseenError(
-            f"{table.at(_row(rows, position), column)}: class {_shown(labels[codes[position]])} is not in the "
+            f"{table.at(row_at(rows, position), column)}: class {_shown(labels[codes[position]])} is not in the "
             f"train split, which has {listing(map(spelled, classes))}",
             "train with rows that have it, or remove this row",
             "remove the row, or set data.split.stratify: true",
@@ -280,7 +280,7 @@ def _column_numbers(table: Table, column: str, rows: Rows) -> Floats:
     out = values.reshape(len(values), -1).astype(np.float64)
     if not np.isfinite(out).all():
         i, j = np.argwhere(~np.isfinite(out))[0]
-        row = _row(rows, int(i))
+        row = row_at(rows, int(i))
         if np.isnan(out[i, j]):
             raise DataError(_missing(table, column, row))
         raise DataError(f"{table.at(row, column)}: expected a finite number as target, got {show(out[i, j])}")
@@ -292,7 +292,7 @@ def _whole(table: Table, columns: Sequence[str], rows: Rows, numbers: Floats) ->
     wrong = numbers != np.floor(numbers)
     if wrong.any():
         i, j = (int(k) for k in np.argwhere(wrong)[0])
-        row = _row(rows, i)
+        row = row_at(rows, i)
         place = table.at(row, columns[j]) if len(columns) > 1 else table.at(row, columns[0], (j,))
         raise DataError(f"{place}: expected a token's number, got {show(numbers[i, j])}")
     return numbers.astype(np.int64)
@@ -309,7 +309,7 @@ def weights_of(table: Table, column: str, rows: Rows) -> Floats:
     wrong = ~(np.isfinite(out) & (out >= 0))
     if wrong.any():
         first = int(np.argmax(wrong))
-        place = table.at(_row(rows, first), column)
+        place = table.at(row_at(rows, first), column)
         if np.isnan(out[first]):
             raise DataError(f"{place}: the example's weight is missing; fill it in or remove the row")
         raise DataError(f"{place}: expected a weight of at least 0, got {show(out[first])}")
@@ -318,7 +318,3 @@ def weights_of(table: Table, column: str, rows: Rows) -> Floats:
 
 def _missing(table: Table, column: str, row: int) -> str:
     return f"{table.at(row, column)}: the target is missing; fill it in or remove the row"
-
-
-def _row(rows: Rows, position: int) -> int:
-    return position if rows is None else int(rows[position])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, values_of
+from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, row_at, values_of
 from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.read import Selection
 from backprop_cli.data.reading import PLAIN, ImageSettings, Reading
@@ -228,7 +228,7 @@ def as_tokens(inputs: Array, tokens: int, table: Table, rows: Rows, features: Se
     wrong = (inputs != np.floor(inputs)) | (inputs < 0) | (inputs >= tokens)
     if wrong.any():
         i, j = (int(k) for k in np.argwhere(wrong)[0])
-        raise DataError(_refusal(float(inputs[i, j]), tokens, table, i if rows is None else int(rows[i]), j, features))
+        raise DataError(_refusal(float(inputs[i, j]), tokens, table, row_at(rows, i), j, features))
     return inputs.astype(np.int64)
 
 
