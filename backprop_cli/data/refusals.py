@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 from backprop_cli.data.reading import NumberSettings, Reading
-from backprop_cli.data.spelling import Finding, Spelling, find_spelling, number_of
+from backprop_cli.data.spelling import ColumnSpelling, Spelling, find_spelling, number_of
 from backprop_cli.data.table import show
 from backprop_cli.errors import listing
 
 
-def spelled_otherwise(place: str, found: Finding, reading: Reading, column: str, kind: str) -> str:
+def spelled_otherwise(place: str, found: ColumnSpelling, reading: Reading, column: str, kind: str) -> str:
     """The message for a column of numbers in a spelling that the settings do not read."""
     names = f"; if they are names, write data.categories: [{in_yaml(column)}]" if kind == "auto" else ""
     head = f"{place}: expected {_expected(reading, column)}, got {show(found.example)}"
@@ -70,7 +70,7 @@ def _expected(reading: Reading, column: str) -> str:
     return "a plain number" if own is None else f"a number as data.numbers spells it, {setting(own)}"
 
 
-def _way_out(found: Finding, reading: Reading, column: str) -> str:
+def _way_out(found: ColumnSpelling, reading: Reading, column: str) -> str:
     """The settings that read the column, under its name if other spellings are set already."""
     ways = [setting(each) for each in found.spellings]
     if reading.numbers is not None:
@@ -79,7 +79,7 @@ def _way_out(found: Finding, reading: Reading, column: str) -> str:
     return f"to read such numbers write {first}" + "".join(f", or {way} if that is its mark" for way in others)
 
 
-def _as_trained(found: Finding, reading: Reading, column: str, cell: str) -> str:
+def _as_trained(found: ColumnSpelling, reading: Reading, column: str, cell: str) -> str:
     own = reading.spelling(column)
     if own is not None or len(found.spellings) > 1:
         return ""

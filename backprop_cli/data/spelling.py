@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL", "None"})
@@ -238,16 +238,16 @@ def _body(decimal: str, thousands: str | None) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The spelling of a column whose texts are mostly numbers.
+class ColumnSpelling:
+    """How a column spells its numbers.
 
     ``example``: the first text that the current settings do not read. ``spellings``: those that read all texts; several
-    if the texts are ambiguous, none if no single one does. ``units`` of the numbers, if they differ.
+    if the texts are ambiguous, none if no single one does. ``units``: the numbers' units, if they differ.
     """
 
     example: str
     spellings: tuple[Spelling, ...]
-    units: tuple[str, ...] = field(default=())
+    units: tuple[str, ...] = ()
 
 
 Reads = Callable[[str], float | None]
@@ -257,7 +257,7 @@ MOST = 0.8
 _SAMPLE = 20_000
 
 
-def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> Finding | None:
+def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> ColumnSpelling | None:
     """How a column spells numbers, from its distinct ``texts`` and the ``counts`` of each.
 
     None if too few of the known values are numbers (see ``MOST``), or if ``reads`` already reads each of them.
@@ -277,10 +277,10 @@ def find_spelling(texts: Sequence[str], counts: Sequence[int], reads: Reads) -> 
     if {"%", "‰"} & set(shown) and any(not each.units and each.body.strip("0.,") for each in found):
         shown.append("none")  # 0.125 and 12.5% are the same
     if len(shown) > 1:
-        return Finding(other[0].text, (), tuple(shown))
+        return ColumnSpelling(other[0].text, (), tuple(shown))
     bodies, strip = [each.body for each in found], _strip(found)
     fits = [choice for choice, body in _bodies().items() if all(map(body.fullmatch, bodies))]
-    return Finding(other[0].text, tuple(Spelling(*choice, strip) for choice in _simplest(fits)))
+    return ColumnSpelling(other[0].text, tuple(Spelling(*choice, strip) for choice in _simplest(fits)))
 
 
 _UNKNOWN = """
