@@ -26,9 +26,9 @@ _TIME_NAMES = frozenset({"date", "time", "datetime", "timestamp", "ds", "epoch",
 _CLOCK = re.compile(r"\d{1,2}:\d\d")
 
 
-def warn_of_order(examples: Tables, settings: DataSettings) -> None:
+def warn_of_order(tables: Tables, settings: DataSettings) -> None:
     """Warn if the rows do not look like one series in the order of time, as the settings say."""
-    window, table = settings.window, examples.inputs
+    window, table = settings.window, tables.inputs
     assert window is not None
     dates = {name: keys for name in table.columns if (keys := _dates(table, name)) is not None}
     found: list[str | None] = []
@@ -37,7 +37,7 @@ def warn_of_order(examples: Tables, settings: DataSettings) -> None:
     if window.group is None:
         others = [name for name in table.columns if name not in dates and name not in window.order]
         found += [_of_runs(table, name) for name in others]
-    found.append(_of_dropped(examples, settings, [*dates]))
+    found.append(_of_dropped(tables, settings, [*dates]))
     for text in found:
         if text is not None:
             warn(text)
@@ -147,16 +147,16 @@ def _of_runs(table: Table, name: str) -> str | None:
     )
 
 
-def _of_dropped(examples: Tables, settings: DataSettings, dates: Sequence[str]) -> str | None:
+def _of_dropped(tables: Tables, settings: DataSettings, dates: Sequence[str]) -> str | None:
     """The warning on columns of text, which a series ignores unless ``features`` names them."""
     window = settings.window
     assert window is not None
-    used = {*examples.features, *window.order, *(examples.target or ())}
+    used = {*tables.features, *window.order, *(tables.target or ())}
     if settings.features != "all":
         return None
     dropped = [
         name
-        for name, column in examples.inputs.columns.items()
+        for name, column in tables.inputs.columns.items()
         if name not in used and isinstance(as_feature(column), Text)
     ]
     if not dropped:
@@ -165,6 +165,6 @@ def _of_dropped(examples: Tables, settings: DataSettings, dates: Sequence[str]) 
     sorts = "" if time is None or window.time is not None else f"set data.window.time: {time} to sort by it, or "
     named, is_are = listing(f"'{name}'" for name in dropped), "is" if len(dropped) == 1 else "are"
     return (
-        f"{examples.inputs.name}: a series is predicted from its columns of numbers; {named} {is_are} text and left "
+        f"{tables.inputs.name}: a series is predicted from its columns of numbers; {named} {is_are} text and left "
         f"out: {sorts}name the columns to predict from in data.features"
     )
