@@ -118,7 +118,7 @@ def row_names(source: Path | BinaryIO, format: str | None) -> list[str] | None:
 
 
 def _from_stream(stream: BinaryIO, name: str, format: Format, transform: Transform, rows: int) -> Iterator[Table]:
-    if isinstance(format, ArrayFormat) or not isinstance(format, TableFormat):
+    if not isinstance(format, TableFormat):
         raise no_arrays(name)
     transform.check_format(name, format)
     with file_errors(name):
