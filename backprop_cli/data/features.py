@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.refusals import in_yaml, look_like_dates
 from backprop_cli.data.settings import Scale, TransformSettings
-from backprop_cli.data.table import Array, Cell, Column, Numbers, Table, Text, show
+from backprop_cli.data.table import Array, Column, Numbers, Table, Text, show
 from backprop_cli.errors import DataError, listing
 from backprop_cli.nn.class_name import Places, spelled
 
@@ -340,7 +340,7 @@ def missing_texts(column: Text) -> str:
 def as_feature(column: Column) -> Column:
     """A column that was read for its labels, as an input: numbers if all labels are, else categories."""
     if isinstance(column, Text) and column.categories and not any(isinstance(c, str) for c in column.categories):
-        table = np.array([*map(_float, column.categories), math.nan])
+        table = np.array([*map(float, column.categories), math.nan])
         return Numbers(table[column.codes])
     return column
 
@@ -354,10 +354,6 @@ def as_categories(column: Column) -> Text:
     texts = [spelled(int(value) if whole and value == value else value) for value in values.tolist()]
     known = np.arange(len(texts)) if not len(values) or values[-1] == values[-1] else np.arange(len(texts) - 1)
     return Text(np.where(codes < len(known), codes, -1), tuple(texts[: len(known)]))
-
-
-def _float(category: Cell) -> float:
-    return float(category)
 
 
 def values_of(table: Table, name: str) -> Array:
