@@ -20,10 +20,8 @@ from backprop_cli.data.tokenizer import NEWLINE, Tokenizer, Tokens
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError, plural
 from backprop_cli.memory import shortage
-from backprop_cli.nn.task import TOKENS
+from backprop_cli.nn.task import NO_TOKEN, TOKENS
 
-IGNORED = -1
-"""The target at a position that does not count: no token is there."""
 _PADDING = 0
 """The input at positions after the end of a text; any token would do."""
 
@@ -148,14 +146,14 @@ def _running(numbers: Tokens, tokenizer: Tokenizer, part: range, name: str, star
     own[:count] = numbers[part.start : part.stop]
     shorter = None if is_whole else lengths
     inputs, targets = (
-        _windows(own, starts + shift, context, shorter, fill) for shift, fill in ((0, _PADDING), (1, IGNORED))
+        _windows(own, starts + shift, context, shorter, fill) for shift, fill in ((0, _PADDING), (1, NO_TOKEN))
     )
     return Split(inputs, targets, _line_numbers(numbers, tokenizer)[starts + part.start])
 
 
 def _line_numbers(numbers: Tokens, tokenizer: Tokenizer) -> Indices:
     """The line, from 1, of each token."""
-    ends = (numbers == tokenizer.numbers.get(NEWLINE, IGNORED)).astype(np.int64)
+    ends = (numbers == tokenizer.numbers.get(NEWLINE, NO_TOKEN)).astype(np.int64)
     return np.asarray(1 + np.cumsum(ends) - ends)
 
 
@@ -182,7 +180,7 @@ class _Lines:
         done = self.context * (np.arange(len(line)) - np.repeat(np.cumsum(pieces) - pieces, pieces))
         starts, lengths = self.starts[line] + done, np.minimum(self.lengths[line] - done, self.context)
         inputs = _windows(self.tokens, starts, self.context, lengths, self.boundary)
-        targets = _windows(self.tokens, starts + 1, self.context, lengths, IGNORED)
+        targets = _windows(self.tokens, starts + 1, self.context, lengths, NO_TOKEN)
         return Split(inputs, targets, self.rows[line])
 
 

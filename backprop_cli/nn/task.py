@@ -14,6 +14,9 @@ from backprop_cli.registry import RegistrationError
 Shape = tuple[int, ...]
 Labels = NDArray[np.int64]
 
+NO_TOKEN = -1
+"""The label of a position after the end of a text: no token is there, and the position does not count."""
+
 
 class Task(str):
     """A kind of targets. It is a text, its name, which configurations, checkpoints and plugins write.

@@ -10,12 +10,9 @@ from backprop_cli.autodiff import Array, Value, cast, constant, equal, maximum, 
 from backprop_cli.autodiff import sum as sum_
 from backprop_cli.nn.loss import LOSSES, Loss, WrongTarget, first_place
 from backprop_cli.nn.losses._shared.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
-from backprop_cli.nn.task import TOKENS, Task
+from backprop_cli.nn.task import NO_TOKEN, TOKENS, Task
 from backprop_cli.nn.token_counts import token_ranks
 from backprop_cli.settings import FractionBelowOne
-
-NO_TOKEN = -1
-"""The label of positions after the end of a text."""
 
 
 @LOSSES.register
