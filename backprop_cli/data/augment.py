@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.settings import AugmentSettings
+from backprop_cli.data.sections import AugmentSettings
 from backprop_cli.data.table import Array
 from backprop_cli.errors import SettingError
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.refusals import in_yaml, look_like_dates
-from backprop_cli.data.settings import Scale, TransformSettings
+from backprop_cli.data.sections import Scale, TransformSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, show
 from backprop_cli.errors import DataError, listing
 from backprop_cli.nn.class_name import Places, spelled

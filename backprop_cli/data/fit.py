@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.features import Feature, Rows, Scaled, fit_feature
-from backprop_cli.data.settings import DataSettings, WindowSettings
+from backprop_cli.data.sections import WindowSettings
+from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import Tables
 from backprop_cli.data.table import Table
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop_cli.data.settings import WindowSettings
+from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.spelling import number_of
 from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Table, alike, cell_texts, show

@@ -11,8 +11,9 @@ from numpy.typing import DTypeLike
 from backprop_cli.data.examples import Split, Windows
 from backprop_cli.data.features import Floats, Rows
 from backprop_cli.data.panel import Panel, fit_times, in_order, order_of_rows
+from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.series_order import warn_of_gaps, warn_of_order
-from backprop_cli.data.settings import DataSettings, WindowSettings
+from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import Tables
 from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Array, Table, show

@@ -10,7 +10,8 @@ import numpy as np
 
 from backprop_cli.data.features import as_feature
 from backprop_cli.data.panel import Panel, order_of_rows
-from backprop_cli.data.settings import DataSettings, WindowSettings
+from backprop_cli.data.sections import WindowSettings
+from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import Tables
 from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Column, Numbers, Table, Text, cell_texts, show

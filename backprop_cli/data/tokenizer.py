@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.settings import TextSettings
+from backprop_cli.data.sections import TextSettings
 from backprop_cli.data.table import show
 from backprop_cli.errors import DataError, SettingError
 

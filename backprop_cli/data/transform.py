@@ -15,7 +15,7 @@ from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json,
 from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.read import Selection
 from backprop_cli.data.reading import PLAIN, ImageSettings, Reading
-from backprop_cli.data.settings import WindowSettings
+from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.table import Array, Cell, Column, Numbers, Table
 from backprop_cli.data.target import FittedTarget
 from backprop_cli.errors import DataError, listing

@@ -11,7 +11,7 @@ import yaml
 from api_support import bp, run_of, start_bp, write_config
 
 from backprop_cli.api.generate import generate
-from backprop_cli.data.settings import TextSettings
+from backprop_cli.data.sections import TextSettings
 from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.token_sampling import Sampler

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from backprop_cli.data.augment import Augmentation, augmentation
-from backprop_cli.data.settings import AugmentSettings
+from backprop_cli.data.sections import AugmentSettings
 from backprop_cli.errors import SettingError
 
 SHAPE = (2, 6, 5)

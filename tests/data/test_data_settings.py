@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from backprop_cli.data.settings import DataSettings, FilePair, Scale, SplitSettings, TextSettings
+from backprop_cli.data.sections import Scale, SplitSettings, TextSettings
+from backprop_cli.data.settings import DataSettings, FilePair
 
 
 def settings(**keys: object) -> DataSettings:

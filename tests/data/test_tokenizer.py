@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backprop_cli.data.settings import TextSettings
+from backprop_cli.data.sections import TextSettings
 from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.errors import DataError, SettingError
 

@@ -1,0 +1,140 @@
+"""The sections inside ``data``: the split, the transform, texts, time series and augmentation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from backprop_cli.settings import (
+    Count,
+    FractionBelowOne,
+    Many,
+    Maybe,
+    NonNegative,
+    OneOrMany,
+    PositiveInt,
+    Settings,
+    refusal,
+)
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[Many[Name], Field(min_length=1)]
+
+
+class SplitSettings(Settings):
+    """The fractions of the rows that are held out of training."""
+
+    validation: FractionBelowOne = 0.15
+    """fraction for validation; 0: no such split"""
+    test: FractionBelowOne = 0.15
+    """fraction for the test; 0: no such split"""
+    stratify: bool = True
+    """give every split the same proportions of classes; no effect without classes"""
+
+    @model_validator(mode="after")
+    def _leave_some(self) -> SplitSettings:
+        if self.validation + self.test >= 1:
+            reason = f"validation + test must be less than 1, got {self.validation:g} + {self.test:g}"
+            raise refusal(reason)
+        return self
+
+
+def _some_factor(value: float) -> float:
+    if value == 0:
+        raise refusal("must not be 0: every input would be 0")
+    return value
+
+
+class Scale(Settings):
+    """Multiply by a constant."""
+
+    scale: Annotated[float, Field(allow_inf_nan=False), AfterValidator(_some_factor)]
+    """the factor, such as 0.00392156862745098 for pixels from 0 to 255"""
+
+
+class TransformSettings(Settings):
+    """How columns become inputs. Fitted on the train split alone, and stored in the checkpoint."""
+
+    numeric: Literal["standardize", "none", "min_max"] | Scale = "standardize"
+    """standardize: mean 0, population standard deviation 1; min_max: from 0 to 1; none; {scale: x}: times x"""
+    categorical: Literal["one_hot", "ordinal"] = "one_hot"
+    """one_hot: one input per category; ordinal: one input, the category's number"""
+    missing: Literal["error", "mean", "median", "most_frequent"] = "error"
+    """the replacement of a missing value; columns of categories use the most frequent category"""
+    target: Literal["none", "standardize"] = "none"
+    """standardize: train on standardized targets of a regression; metrics and predictions stay in their own unit"""
+
+
+class TextSettings(Settings):
+    """A text as examples: each is a row of tokens, and the target at each position is the next token."""
+
+    tokens: Literal["character", "word"] = "character"
+    """character: one token per character; word: words and punctuation with the space before them, other white space"""
+    context: PositiveInt = 64
+    """tokens per example; the last example of a held-out text may have fewer"""
+    lines: bool = False
+    """true: each line is an example, between newlines; false: running text, across line ends"""
+    stride: PositiveInt | None = None
+    """tokens from one train example to the next; default: context. Metrics count each token once, up to the last"""
+    minimum_count: PositiveInt = 1
+    """above 1: rarer tokens become the token <unknown>, as do tokens that are new after training"""
+
+    @model_validator(mode="after")
+    def _lines_have_no_stride(self) -> TextSettings:
+        if self.lines and self.stride is not None:
+            raise refusal("'stride' goes with running text; with 'lines' every line is an example", "stride")
+        return self
+
+
+class WindowSettings(Settings):
+    """Rows in the order of time as examples: ``length`` rows, with the ``horizon`` rows after them as targets.
+
+    ``time`` sorts a file that is not in the order of time. ``group`` separates the series of a file: no window crosses
+    from one to another. Each series is split in order, with its last rows held out. The inputs of the first windows of
+    a held-out split are rows of the split before it: they are known by the time of prediction. No row is a target in
+    two splits, and no train example has a held-out row.
+    """
+
+    length: PositiveInt
+    """rows of input"""
+    horizon: PositiveInt = 1
+    """rows whose target is predicted"""
+    stride: PositiveInt = 1
+    """rows from one example to the next"""
+    season: PositiveInt | None = None
+    """rows after which the series repeats; the value a season ago then becomes a baseline"""
+    time: Maybe[Name] = None
+    """column of dates or numbers to sort the rows by; default: they are in the order of time"""
+    group: Maybe[Annotated[Names, OneOrMany()]] = None
+    """column, or list of columns, whose values separate the series of a file; default: one series"""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns that put the rows in order. They are inputs only if ``features`` names them."""
+        return (*(self.group or ()), *(() if self.time is None else (self.time,)))
+
+    @model_validator(mode="after")
+    def _tell_apart(self) -> WindowSettings:
+        groups = self.group or ()
+        twice = next((name for name in groups if groups.count(name) > 1), None)
+        if twice is not None:
+            raise refusal(f"names '{twice}' twice", "group")
+        if self.time in (self.group or ()):
+            raise refusal(f"'{self.time}' is under 'time' too; it can be only one of them", "group")
+        return self
+
+
+class AugmentSettings(Settings):
+    """Random changes of images during training, new ones each time. Amounts refer to the network's inputs."""
+
+    shift: Count = 0
+    """largest shift in pixels, up or down and left or right"""
+    flip: Maybe[Literal["horizontal", "vertical", "both"]] = None
+    """mirror half of the images; horizontal swaps left and right"""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """largest rotation in degrees, either way"""
+    noise: NonNegative = 0.0
+    """standard deviation of the noise added to every input"""
+    cutout: Count = 0
+    """side in pixels of a square that is set to 0"""
