@@ -62,11 +62,9 @@ def load_dataset(
     splits = _first_splits(tables, transform, rows, demand.dtype, fitting=fitted is None)
     if fitted is None:
         warn_of_rounding(tables, transform, rows["train"], demand.dtype)
-        if settings.features == "all":
-            warn_of_useless(tables, settings)
+        warn_of_useless(tables, settings)
     files = dict(tables.files)
-    for name in ("validation", "test"):
-        own = getattr(settings, name)
+    for name, own in (("validation", settings.validation), ("test", settings.test)):
         if own is not None:
             more = more_tables(own, transform, base, settings.format, settings.sample_weight)
             splits[name] = _encoded(more, transform, None, demand.dtype)

@@ -67,11 +67,8 @@ def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeL
     inputs, targets, panel = tables.inputs, tables.targets, tables.panel
     assert panel is not None
     place = inputs.name if rows is None else f"the {split} split of {inputs.name}"
-    longest = int(np.diff(panel.begins).max())
-    if rows is not None and window.season is not None and window.season >= longest:
-        what = inputs.name if len(panel.names) == 1 else f"the longest series of {inputs.name}"
-        reason = f"a season of {window.season} rows is at least as long as {what}, which has {longest}"
-        raise SettingError([(("data", "window", "season"), f"{reason}: no two rows are a season apart; leave it out")])
+    if rows is not None:
+        _check_season(panel, window, inputs.name)
     pieces = [_Piece.of(part, rows, window) for part in panel.parts]
     _check_lengths(pieces, panel, window, rows, place)
     chosen = np.concatenate([piece.rows for piece in pieces])
@@ -110,6 +107,15 @@ class _Piece:
             return cls(own, own, own)
         chosen = np.arange(max(own[0] - window.length, part.start), own[-1] + 1)
         return cls(own, chosen, _starts(len(chosen), window.length + window.horizon, window.stride))
+
+
+def _check_season(panel: Panel, window: WindowSettings, name: str) -> None:
+    """Raise SettingError for a season at least as long as every series."""
+    longest = int(np.diff(panel.begins).max())
+    if window.season is not None and window.season >= longest:
+        what = name if len(panel.names) == 1 else f"the longest series of {name}"
+        reason = f"a season of {window.season} rows is at least as long as {what}, which has {longest}"
+        raise SettingError([(("data", "window", "season"), f"{reason}: no two rows are a season apart; leave it out")])
 
 
 def _starts(rows: int, size: int, stride: int) -> Indices:

@@ -18,7 +18,12 @@ from backprop_cli.nn.class_name import spelled
 
 
 def warn_of_useless(tables: Tables, settings: DataSettings) -> None:
-    """Warn of features that are useless as categories: dates, and texts that differ in nearly every row."""
+    """Warn of features that are useless as categories: dates, and texts that differ in nearly every row.
+
+    Not if ``data.features`` names them: then they are meant.
+    """
+    if settings.features != "all":
+        return
     names = [name for name in tables.features if name not in (settings.categories or ())]
     found = {name: why_useless(tables.inputs.columns[name]) for name in names}
     reasons = [f"column '{name}' {reason}" for name, reason in found.items() if reason]
