@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from backprop_cli.config.configuration import Config
-from backprop_cli.errors import Problem, nearest
+from backprop_cli.errors import Problem, listing, nearest
 from backprop_cli.nn.model import Model
-from backprop_cli.nn.parameter_group import first_names, matches, near_pattern
+from backprop_cli.nn.parameter_group import matches, near_pattern
 
 
 def unmatched_patterns(config: Config, model: Model) -> list[Problem]:
@@ -59,6 +59,6 @@ def unmatched_layers(config: Config, model: Model) -> Iterator[Problem]:
     for index, pattern in enumerate((settings and settings.layers) or ()):
         if not layers_of(model, [pattern]):
             near = nearest(pattern, names)
-            way_out = f"did you mean '{near}'?" if near else f"layers: {first_names(names)}"
+            way_out = f"did you mean '{near}'?" if near else f"layers: {listing(names, 8)}"
             path = ("model", "from_checkpoint", "layers", index)
             yield Problem(path, f"'{pattern}' matches no layer", way_out)

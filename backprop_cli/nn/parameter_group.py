@@ -11,7 +11,7 @@ from pydantic import Field, GetJsonSchemaHandler, SerializerFunctionWrapHandler,
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
-from backprop_cli.errors import did_you_mean
+from backprop_cli.errors import did_you_mean, listing
 from backprop_cli.settings import Many, OneOrMany, Settings
 
 Pattern = Annotated[str, Field(min_length=1)]
@@ -73,12 +73,7 @@ def near_pattern(pattern: str, names: Iterable[str]) -> str:
     known: Mapping[str, None] = dict.fromkeys(
         candidate for name in names for candidate in (name, *_patterns_of(*name.rsplit(".", 1)))
     )
-    return did_you_mean(pattern, known) or f"; parameters: {first_names(names)}"
-
-
-def first_names(names: Sequence[str], most: int = 8) -> str:
-    """The first names, and the number of further ones, for a message."""
-    return ", ".join(names[:most]) + (f", and {len(names) - most} more" if len(names) > most else "")
+    return did_you_mean(pattern, known) or f"; parameters: {listing(names, 8)}"
 
 
 def _patterns_of(layer: str, parameter: str) -> tuple[str, ...]:

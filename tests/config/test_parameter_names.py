@@ -41,7 +41,7 @@ def test_many_parameters_are_counted():
     assert message(text).splitlines()[0] == (
         "digits.yaml:15:39: optimizer.fallback_for: 'xyz' matches no parameter; parameters: dense_1.weight, "
         "dense_1.bias, dense_2.weight, dense_2.bias, dense_3.weight, dense_3.bias, dense_4.weight, dense_4.bias, "
-        "and 6 more"
+        "... (14 in all)"
     )
 
 
