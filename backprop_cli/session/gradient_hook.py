@@ -1,4 +1,7 @@
-"""The gradient check inside training: on examples of the batch at hand, at its weights, leaving the run as it is."""
+"""The gradient check inside training: on examples of the current batch, at the current weights.
+
+It changes nothing of the run: neither its state nor its random numbers.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,23 @@ from backprop_cli.training.events import Event, GradientChecked, Measured, OnPro
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.step_program import INPUTS, TARGETS, WEIGHTS, Recipe
 
-_STREAM = 7  # of random numbers; those of training are not touched
+_STREAM = 7
+"""Stream of random numbers; training has others."""
 
 
 class GradientHook:
-    """Checks when it is due and writes the report into the run's ``gradient_check/``.
+    """Checks gradients when a check is due, and writes each report into the run's ``gradient_check/``.
 
-    ``failure`` is the message of a wrong gradient that must stop the run. ``progress`` reports entries.
+    ``failure``: the message of a wrong gradient that must stop the run. ``progress`` is called with checked entries.
     """
 
     def __init__(
         self,
-        settings: GradientCheckSettings | None,
+        settings: GradientCheckSettings,
         run: RunDirectory,
         recipe: Recipe,
         trainer: Trainer,
-        progress: OnProgress | None = None,
+        progress: OnProgress,
     ):
         self.settings, self.run, self.recipe, self.trainer = settings, run, recipe, trainer
         self._progress = progress
@@ -41,18 +45,15 @@ class GradientHook:
         self._monitor = AdjointMonitor(recipe)
 
     def at_start(self) -> Iterator[Event]:
-        """Before the first step."""
-        if self.settings is not None and self.settings.at_start:
-            yield from self._check(self.settings, 0)
+        """Check before the first step, if that is configured."""
+        if self.settings.at_start:
+            yield from self._check(0)
 
     def after(self, step: Step) -> Iterator[Event]:
-        """After a step that is due."""
-        settings = self.settings
-        if settings is None:
-            return
-        if _is_due(settings.every_steps, step):
-            yield from self._check(settings, step.step)
-        if _is_due(settings.adjoint_every_steps, step):
+        """Check after this step, if it is due."""
+        if _is_due(self.settings.every_steps, step):
+            yield from self._check(step.step)
+        if _is_due(self.settings.adjoint_every_steps, step):
             yield from self._measure(step.step)
 
     def _measure(self, step: int) -> Iterator[Event]:
@@ -65,8 +66,8 @@ class GradientHook:
                 f"{LIMIT:g}; `bp gradcheck {self.run.path}` finds the rule that is wrong"
             )
 
-    def _check(self, settings: GradientCheckSettings, step: int) -> Iterator[Event]:
-        limit = settings.max_seconds
+    def _check(self, step: int) -> Iterator[Event]:
+        settings, limit = self.settings, self.settings.max_seconds
         deadline = math.inf if limit is None else time.perf_counter() + limit
         report = check_gradients(
             self.recipe,

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from backprop_cli.session.baselines import Baselines, baselines_of
 from backprop_cli.session.data_changes import ACCEPT, changed
 from backprop_cli.session.experiment import Experiment
 from backprop_cli.session.final_metrics import final_metrics
-from backprop_cli.session.gradient_hook import GradientHook
 from backprop_cli.session.initial_state import origin
 from backprop_cli.session.outcome import Best, outcome_lines
 from backprop_cli.session.overfit import notice, shortfall
@@ -38,6 +37,9 @@ from backprop_cli.training.events import Checking, Event, Failed, Finished, Star
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import BEST, OVERFIT, State
 from backprop_cli.training.training_spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from backprop_cli.session.gradient_hook import GradientHook
 
 OnEvent = Callable[[Event], None]
 
@@ -82,9 +84,7 @@ class Session:
         self.resumption, self.watch, self.notices = resumption, watch, notices
         self.trainer = Trainer(spec, state, watch)
         self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
-        self.gradient_hook = GradientHook(
-            self.config.gradient_check, run, experiment.recipe, self.trainer, self._while_checking
-        )
+        self.gradient_hook = self._gradient_hook()
         self._network = network_metadata(
             experiment, spec.blas_threads, None if resumption is None else resumption.metadata
         )
@@ -93,6 +93,15 @@ class Session:
         self._asked = StopRequest()
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
+
+    def _gradient_hook(self) -> GradientHook | None:
+        if self.config.gradient_check is None:
+            return None
+        # Imported here: the checks take 3 percent of all imports, and most runs have none.
+        from backprop_cli.session.gradient_hook import GradientHook
+
+        recipe = self.experiment.recipe
+        return GradientHook(self.config.gradient_check, self.run, recipe, self.trainer, self._while_checking)
 
     def _content(self) -> Checkpoint:
         """Only a finite state replaces a checkpoint, and only after the journal up to it is on disk."""
@@ -162,7 +171,7 @@ class Session:
         self._find_best()
         if state.step == 0:
             self._remember_first_loss()
-            self._check_gradients(self.gradient_hook.at_start())
+            self._check_gradients(None)
         self._heed()
         if self.trainer.spec.compiled:
             self.trainer.warm_up()  # compiling takes seconds, which must not count in the first epoch
@@ -172,7 +181,7 @@ class Session:
                 for saved in self.checkpointer.read(event):
                     self._tell(saved)
             if isinstance(event, Step):
-                self._check_gradients(self.gradient_hook.after(event))
+                self._check_gradients(event)
             self._heed()
         if self.checkpointer.is_behind(state.step):
             self._tell(self.checkpointer.save_last(state.step))
@@ -213,13 +222,17 @@ class Session:
             gone = f"the best checkpoint up to here, of step {best_step}, is gone"
             self._tell(Warned(f"{gone}: the best is chosen among the coming ones"))
 
-    def _check_gradients(self, events: Iterator[Event]) -> None:
+    def _check_gradients(self, step: Step | None) -> None:
+        """Run the checks that are due after ``step``, or before the first one. Raises: CheckError."""
         with self.watch("gradient_check"):
-            for event in events:
+            hook = self.gradient_hook
+            if hook is None:
+                return
+            for event in hook.at_start() if step is None else hook.after(step):
                 self._tell(event)
-        if self.gradient_hook.failure is not None:
+        if hook.failure is not None:
             self._tell(self.checkpointer.save_last(self.state.step))
-            raise CheckError(self.gradient_hook.failure)
+            raise CheckError(hook.failure)
 
     def _while_checking(self, what: str, done: int, total: int) -> None:
         self._heed()
