@@ -143,7 +143,7 @@ def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
         steps=session.state.step,
         seconds=session.state.seconds,
         metrics=metrics,
-        baselines=session.baselines(),
+        baselines=session.baselines,
         best=session.best(),
         checkpoints=session.checkpoints(),
         timings=session.watch.seconds(),

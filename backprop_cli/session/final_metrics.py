@@ -20,16 +20,16 @@ from backprop_cli.training.state import network_vectors
 
 
 def final_metrics(
-    experiment: Experiment, trainer: Trainer, run: RunDirectory, network: Mapping[str, Any], threads: int
+    experiment: Experiment, trainer: Trainer, run: RunDirectory, network: Mapping[str, Any]
 ) -> dict[str, float]:
     """Metrics by ``<split>/<metric>`` of the best checkpoint if the run has one, else of the last state.
 
-    ``network``: the checkpoint metadata of this run; ``threads``: its number of BLAS threads. A best checkpoint from
-    before a resumption is evaluated with its own threads and metrics, as ``bp eval`` does.
+    ``network``: the metadata of this session's checkpoints. A best checkpoint from before a resumption is evaluated
+    with its own number of BLAS threads and its own metrics, as ``bp eval`` does.
 
     Raises: DivergenceError if a loss is not finite.
     """
-    evaluator = trainer.evaluator
+    evaluator, threads = trainer.evaluator, trainer.spec.blas_threads
     if run.best.exists():
         best = load_checkpoint(run.best)
         threads, metrics = int(best.metadata["threads"]), best.metadata["config"]["metrics"]

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +80,6 @@ class Session:
         notices: Sequence[str] = (),
     ):
         self.experiment, self.state, self.run = experiment, state, run
-        self.threads = spec.blas_threads
         self.config = experiment.loaded.config
         self.resumption, self.watch, self.notices = resumption, watch, notices
         self.trainer = Trainer(spec, state, watch)
@@ -259,7 +259,7 @@ class Session:
             epochs=spec.settings.epochs,
             steps_per_epoch=spec.steps_per_epoch,
             total_steps=spec.total_steps,
-            threads=max(self.threads, spec.workers),
+            threads=max(spec.blas_threads, spec.workers),
             step=self.state.step,
             epoch=self.state.epoch,
             run_dir=str(self.run.path),
@@ -273,15 +273,16 @@ class Session:
 
     def _finish(self) -> dict[str, float]:
         state, run, status = self.state, self.run, "finished"
-        metrics = final_metrics(self.experiment, self.trainer, run, self._network, self.threads)
+        metrics = final_metrics(self.experiment, self.trainer, run, self._network)
         self._compare_with_first_loss(metrics["train/loss"])
         self._close_record(status, 0, metrics)
         self._tell(Finished(status, state.step, self.epochs, state.seconds, metrics, str(run.path)))
         write_table(run.journal, run.table)
-        outcome = outcome_lines(run.path, self.checkpoints(), self.best(), metrics, self.baselines())
+        outcome = outcome_lines(run.path, self.checkpoints(), self.best(), metrics, self.baselines)
         self._log.write("\n".join(outcome))
         return metrics
 
+    @cached_property
     def baselines(self) -> Baselines:
         """Metrics of predictions without a network; empty unless the data is a time series."""
         dataset = self.experiment.dataset
@@ -308,7 +309,7 @@ class Session:
         return None if self.resumption is not None else origin(self.experiment.loaded, self.experiment.recipe)
 
     def _open_record(self) -> None:
-        run, config, now = self.run, self.config, environment()
+        run, config, spec, now = self.run, self.config, self.trainer.spec, environment()
         before = self.resumption.record if self.resumption is not None else {}
         self._record = {
             "status": "running",
@@ -321,9 +322,9 @@ class Session:
             "start": before.get("start", _now()),
             "end": None,
             "resumed": [*before.get("resumed", []), *self._going_on(before, now)],
-            "threads": self.threads,
-            "workers": self.trainer.spec.workers,
-            "compiled": self.trainer.spec.compiled,
+            "threads": spec.blas_threads,
+            "workers": spec.workers,
+            "compiled": spec.compiled,
             "environment": before.get("environment", now),
             "data": before.get("data", dict(self.experiment.dataset.files)),
             "plugins": {str(plugin.path): plugin.sha256 for plugin in self.experiment.loaded.plugins},
@@ -357,7 +358,7 @@ class Session:
             "epochs": self.epochs,
             "seconds": self.state.seconds,
             "metrics": dict(metrics) or None,
-            **({"baselines": baselines} if (baselines := self.baselines()) else {}),
+            **({"baselines": self.baselines} if self.baselines else {}),
             "best": None if (best := self.best()) is None else best.to_json(),
             "timings": self.watch.seconds(),
         }
