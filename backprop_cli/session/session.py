@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,6 @@ from backprop_cli.errors import BpError, CheckError, DivergenceError, Interrupti
 from backprop_cli.run.checkpoint import Checkpoint
 from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.run.directory import RunDirectory, resume_command
-from backprop_cli.run.environment import differences, environment
 from backprop_cli.run.journal import Journal, lost_epochs, write_table
 from backprop_cli.run.log import RunLog
 from backprop_cli.run.settings import CheckpointSettings
@@ -27,10 +24,10 @@ from backprop_cli.session.baselines import Baselines, baselines_of
 from backprop_cli.session.data_changes import ACCEPT, changed
 from backprop_cli.session.experiment import Experiment
 from backprop_cli.session.final_metrics import final_metrics
-from backprop_cli.session.initial_state import origin
 from backprop_cli.session.outcome import Best, outcome_lines
 from backprop_cli.session.overfit import notice, shortfall
 from backprop_cli.session.resumption import Resumption
+from backprop_cli.session.run_record import opening_record, timestamp
 from backprop_cli.session.signals import ImmediateStop, StopRequest, stop_requests
 from backprop_cli.session.trained_network import network_metadata
 from backprop_cli.stopwatch import Stopwatch
@@ -305,46 +302,11 @@ class Session:
             return None
         return Best(int(memory["epoch"]), int(memory["step"]), monitor.name, memory["value"])
 
-    def _origin(self) -> dict[str, Any] | None:
-        return None if self.resumption is not None else origin(self.experiment.loaded, self.experiment.recipe)
-
     def _open_record(self) -> None:
-        run, config, spec, now = self.run, self.config, self.trainer.spec, environment()
-        before = self.resumption.record if self.resumption is not None else {}
-        self._record = {
-            "status": "running",
-            "exit_code": None,
-            "reason": None,
-            "name": config.name,
-            "argv": sys.argv,
-            "overrides": [*before.get("overrides", []), *self.experiment.loaded.overrides],
-            "seed": config.seed,
-            "start": before.get("start", _now()),
-            "end": None,
-            "resumed": [*before.get("resumed", []), *self._going_on(before, now)],
-            "threads": spec.blas_threads,
-            "workers": spec.workers,
-            "compiled": spec.compiled,
-            "environment": before.get("environment", now),
-            "data": before.get("data", dict(self.experiment.dataset.files)),
-            "plugins": {str(plugin.path): plugin.sha256 for plugin in self.experiment.loaded.plugins},
-            "from_checkpoint": before["from_checkpoint"] if "from_checkpoint" in before else self._origin(),
-            "metrics": None,
-            "best": None,
-        }
+        spec, run = self.trainer.spec, self.run
+        self._record = opening_record(self.experiment, spec, self.state.step, self.resumption)
         run.write_record(self._record)
         run.write_text(run.resolved, to_yaml(resolved_tree(self.experiment.loaded, run.path)))
-
-    def _going_on(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The entry of run.json on this resumption, with environment and data if they differ from the run's first."""
-        if self.resumption is None:
-            return
-        files, entry = self.experiment.dataset.files, {"step": self.state.step, "at": _now()}
-        others = {
-            "environment": now if differences(before.get("environment", now), now) else None,
-            "accepted_data": dict(files) if changed(self.resumption.metadata, files) else None,
-        }
-        yield {**entry, **{name: value for name, value in others.items() if value is not None}}
 
     def _close_record(
         self, status: str, exit_code: int, metrics: Mapping[str, float], reason: str | None = None
@@ -353,7 +315,7 @@ class Session:
             "status": status,
             "exit_code": exit_code,
             "reason": reason,
-            "end": _now(),
+            "end": timestamp(),
             "steps": self.state.step,
             "epochs": self.epochs,
             "seconds": self.state.seconds,
@@ -375,7 +337,3 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(error, MemoryError):
         return 2
     return error.exit_code if isinstance(error, BpError) else 130 if isinstance(error, KeyboardInterrupt) else 1
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
