@@ -11,20 +11,22 @@ from typing import Any, ClassVar
 class JsonObject:
     """Base of dataclasses that ``--json`` prints.
 
-    ``json_keys`` names other keys than the fields, or another order. A key is an attribute: a field or a property. One
-    that ends in ``?`` is left out while its value is None or empty. The underscore of ``from_`` is no part of the key.
+    ``json_keys``: the fields and properties that are keys, if not all fields in their order. The key of ``from_`` is
+    ``from``. ``json_optional``: keys that are left out while their value is None or empty.
     """
 
     json_keys: ClassVar[tuple[str, ...]] = ()
+    json_optional: ClassVar[tuple[str, ...]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Only dicts, lists, texts, numbers, booleans and None; numbers may be NaN or infinite."""
-        found = {}
-        for key in self.json_keys or [field.name for field in fields(self)]:  # type: ignore[arg-type]
-            value = getattr(self, key.removesuffix("?"))
-            if not key.endswith("?") or not _is_empty(value):
-                found[key.strip("?_")] = json_value(value)
-        return found
+        keys = self.json_keys or [field.name for field in fields(self)]  # type: ignore[arg-type]
+        values = {key: getattr(self, key) for key in keys}
+        return {
+            key.removesuffix("_"): json_value(value)
+            for key, value in values.items()
+            if key not in self.json_optional or not _is_empty(value)
+        }
 
 
 def json_value(value: Any) -> Any:

@@ -45,10 +45,11 @@ class EvalResult(JsonObject):
         "split",
         "examples",
         "metrics",
-        "requirements?",
-        "baselines?",
-        "confusion?",
+        "requirements",
+        "baselines",
+        "confusion",
     )
+    json_optional: ClassVar = ("requirements", "baselines", "confusion")
 
     checkpoint: Path
     split: str

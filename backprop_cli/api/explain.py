@@ -35,7 +35,7 @@ MOST_NUMBERS = 2_000
 class Explanation(JsonObject):
     """The program of a network for one example, its chain rule, and the costs of its derivatives."""
 
-    json_keys: ClassVar = ("nodes", "accumulation", "gradient", "memory", "chain_rule", "numbers?")
+    json_optional: ClassVar = ("numbers",)
 
     nodes: Sequence[Operation]
     accumulation: AccumulationCosts

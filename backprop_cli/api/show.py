@@ -25,7 +25,7 @@ _OUTCOME = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", 
 class ShowResult(JsonObject):
     """A network in figures; ``run``: the outcome of its run, if it has one."""
 
-    json_keys: ClassVar = ("layers", "parameters", "trainable", "bytes", "run?")
+    json_optional: ClassVar = ("run",)
 
     layers: Sequence[LayerFigures]
     parameters: int

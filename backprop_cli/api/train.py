@@ -36,18 +36,7 @@ class TrainResult(JsonObject):
     process by their purpose, and their ``total``.
     """
 
-    json_keys: ClassVar = (
-        "run_dir",
-        "status",
-        "epochs",
-        "steps",
-        "seconds",
-        "metrics",
-        "baselines?",
-        "best",
-        "checkpoints",
-        "timings",
-    )
+    json_optional: ClassVar = ("baselines",)
 
     run_dir: Path | None = None
     status: str

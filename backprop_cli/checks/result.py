@@ -159,12 +159,13 @@ class Report(JsonObject):
         "method",
         "dtype",
         "tolerance",
-        "tolerance_of?",
+        "tolerance_of",
         "checks",
-        "rules?",
-        "unjudged?",
-        "mutants?",
+        "rules",
+        "unjudged",
+        "mutants",
     )
+    json_optional: ClassVar = ("tolerance_of", "rules", "unjudged", "mutants")
 
     target: str
     tolerance: float

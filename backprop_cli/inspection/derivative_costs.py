@@ -17,16 +17,7 @@ from backprop_cli.training.step_program import Recipe, forward
 class AccumulationCosts(JsonObject):
     """Multiplications for the Jacobian ``of``, in each order. ``limit``: values up to which other orders are tried."""
 
-    json_keys: ClassVar = (
-        "of",
-        "forward",
-        "reverse",
-        "best",
-        "best_order",
-        "proved_optimal",
-        "method",
-        "limit?",
-    )
+    json_optional: ClassVar = ("limit",)
 
     of: str
     forward: int

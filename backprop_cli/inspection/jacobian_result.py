@@ -22,7 +22,7 @@ _COMMON = ("kind", "checkpoint", "data", "units", "of", "by")
 class DataRows(JsonObject):
     """The rows that a derivative is taken at, in a split or a file."""
 
-    json_keys: ClassVar = ("split?", "file?", "rows")
+    json_optional: ClassVar = ("split", "file")
 
     split: str | None
     file: str | None
@@ -33,7 +33,7 @@ class DataRows(JsonObject):
 class NamedValue(JsonObject):
     """A value that is differentiated, or differentiated by. ``categories``: inputs without a unit."""
 
-    json_keys: ClassVar = ("name", "shape", "unit", "categories?")
+    json_optional: ClassVar = ("categories",)
 
     name: str
     shape: Sequence[int]
@@ -45,7 +45,7 @@ class NamedValue(JsonObject):
 class Entry(JsonObject):
     """One number of a result, with the names of its row and its column. ``of``: None if the result is a vector."""
 
-    json_keys: ClassVar = ("of?", "by", "index", "value")
+    json_optional: ClassVar = ("of",)
 
     of: str | None
     by: str
@@ -99,7 +99,7 @@ class Multiplications(JsonObject):
 class JacobianOrder(JsonObject):
     """How a Jacobian was accumulated. ``multiplications``: None if the network is too large to compare orders."""
 
-    json_keys: ClassVar = ("asked", "executed", "multiplications", "method", "proved_optimal", "limit?")
+    json_optional: ClassVar = ("limit",)
 
     asked: str
     executed: str

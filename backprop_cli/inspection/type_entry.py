@@ -33,7 +33,7 @@ class TypeField(JsonObject):
 class TypeEntry(JsonObject):
     """A type: its name in YAML, the first paragraph of its docstring, its fields. ``page``: the whole docstring."""
 
-    json_keys: ClassVar = ("name", "summary", "fields", "page?")
+    json_optional: ClassVar = ("page",)
 
     name: str
     summary: str
