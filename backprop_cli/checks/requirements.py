@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from backprop_cli.errors import CheckError, UsageError
+from backprop_cli.errors import CheckError, UsageError, did_you_mean
 from backprop_cli.json_object import JsonObject
+from backprop_cli.nn.loss import Loss
+from backprop_cli.nn.metric import METRICS, Metric
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -100,3 +102,24 @@ class NotMetError(CheckError):
     def describe(self) -> list[dict[str, Any]]:
         """One object for each unmet requirement, with its value."""
         return self._problems
+
+
+def required_metrics(
+    requirements: Sequence[Requirement], configured: Sequence[Metric], loss: Loss
+) -> tuple[Metric, ...]:
+    """The configured metrics, and those that only the requirements name.
+
+    Raises: UsageError for a metric that is unknown or does not suit the loss.
+    """
+    metrics: dict[str, Metric] = {metric.type: metric for metric in configured}
+    fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]
+    for requirement in requirements:
+        name = requirement.metric
+        if name == "loss" or name in metrics:
+            continue
+        if name not in fitting:
+            known = ["loss", *sorted({*metrics, *fitting})]
+            near = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise UsageError(f"--require {requirement.text!r}: unknown metric '{name}'{near}")
+        metrics[name] = METRICS[name].model_validate({})
+    return tuple(metrics.values())
