@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.checks.gradients import check_gradients, enough_examples
+from backprop_cli.checks.gradients import check_gradients, random_batch
 from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.mutation_score import network_score, op_score
 from backprop_cli.checks.registered import check_registered
@@ -25,9 +25,7 @@ from backprop_cli.session.initial_state import initial_state
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.events import OnProgress
-from backprop_cli.training.step_program import INPUTS, TARGETS, WEIGHTS, Recipe
-
-_STREAM = 5  # of random numbers
+from backprop_cli.training.step_program import Recipe
 
 
 def gradcheck(
@@ -79,7 +77,7 @@ def gradcheck(
         method or settings.method,
         Options(samples or settings.samples, tolerance or settings.tolerance, seed, progress=on_progress),
     )
-    arrays = {**network, **_batch(recipe, seed)}
+    arrays = {**network, **random_batch(recipe, seed)}
     with blas_threads(1):
         report = check_gradients(recipe, arrays, target=str(path), method=method, order=order, options=options)
         score = network_score(recipe, arrays, method=method, order=order, options=options) if mutate else None
@@ -105,14 +103,3 @@ def _configured(loaded: Loaded) -> Recipe:
     weighted = getattr(loaded.config.loss, "class_weight", None) not in ("none", None)
     width = model.output_shape[-1]
     return recipe_for(loaded, model, np.linspace(0.5, 1.5, width) if weighted else None)
-
-
-def _batch(recipe: Recipe, seed: int) -> Mapping[str, Array]:
-    rng, model = np.random.default_rng([seed, _STREAM]), recipe.model
-    batch = enough_examples(model)
-    targets = recipe.loss.draw(rng, (batch, *model.output_shape))
-    weights = {WEIGHTS: rng.random(batch)} if recipe.weighted else {}
-    noise = {name: rng.random(spec.shape) for name, spec in model.noise(batch).items()}
-    example = (batch, *model.input_shape)
-    inputs = rng.standard_normal(example) if model.vocabulary is None else rng.integers(0, model.vocabulary, example)
-    return {INPUTS: inputs, TARGETS: targets, **weights, **noise}

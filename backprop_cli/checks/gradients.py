@@ -23,10 +23,21 @@ from backprop_cli.checks.rules import wrong_rules
 from backprop_cli.execution.passes import simplify
 from backprop_cli.execution.plan import Plan
 from backprop_cli.nn.model import Model
-from backprop_cli.training.step_program import GRADIENT, INPUTS, LOSS, PARAMETERS, Recipe, forward, gradient_program
+from backprop_cli.training.step_program import (
+    GRADIENT,
+    INPUTS,
+    LOSS,
+    PARAMETERS,
+    TARGETS,
+    WEIGHTS,
+    Recipe,
+    forward,
+    gradient_program,
+)
 
 _EXAMPLES = 8
 _MULTIPLICATIONS = 20_000_000
+_STREAM = 5  # of random numbers
 LIMIT = 1e-9
 """Largest residual of right rules, which have about 1e-16; a rule off by a thousandth has about 1e-4."""
 _DIRECTION, _FORWARD, _REVERSE, _NORM = "direction", "forward", "reverse", "norm"
@@ -40,6 +51,21 @@ def enough_examples(model: Model) -> int:
     """
     each = sum(model.multiplications().values())
     return min(max(_MULTIPLICATIONS // max(each, 1), 2), _EXAMPLES)
+
+
+def random_batch(recipe: Recipe, seed: int) -> dict[str, Array]:
+    """Inputs, targets, weights of examples and noise for a check, dense and unsaturated, by the names of ``forward``.
+
+    On real data a border pixel that is always 0 would hide a wrong gradient.
+    """
+    rng, model = np.random.default_rng([seed, _STREAM]), recipe.model
+    batch = enough_examples(model)
+    targets = recipe.loss.draw(rng, (batch, *model.output_shape))
+    weights = {WEIGHTS: rng.random(batch)} if recipe.weighted else {}
+    noise = {name: rng.random(spec.shape) for name, spec in model.noise(batch).items()}
+    example = (batch, *model.input_shape)
+    inputs = rng.standard_normal(example) if model.vocabulary is None else rng.integers(0, model.vocabulary, example)
+    return {INPUTS: inputs, TARGETS: targets, **weights, **noise}
 
 
 def in_float64(recipe: Recipe) -> Recipe:
