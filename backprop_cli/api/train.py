@@ -24,7 +24,6 @@ from backprop_cli.session.session import OnEvent, Session, first_warnings
 from backprop_cli.session.start import start
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.events import Event
 from backprop_cli.training.loop import Trainer
 
 
@@ -71,8 +70,9 @@ def train(
     ``overrides`` are ``KEY=VALUE`` texts. ``on_event`` is called with every event, in the main thread. Of steps those
     are events that the configuration asks for (``log.every_steps``, ``checkpoint.every_steps``,
     ``every_steps`` and ``adjoint_every_steps`` of ``gradient_check``), the last one of an epoch, and one every 20 ms:
-    ``log.every_steps=1`` makes all.
-    ``watch`` has been counting what came before (the imports of a command); the result's ``timings`` are its.
+    ``log.every_steps=1`` makes every step an event.
+    ``watch`` may already have counted earlier work, such as the imports of a command. It gives the result's
+    ``timings``.
 
     Raises:
         UsageError: arguments that do not go together, or another process trains in the run's directory.
@@ -91,7 +91,7 @@ def train(
     if resume is not None and run_dir is not None:
         raise UsageError("train: --run-dir is for a new run; --resume continues in the run's own directory")
     check_acceptance(accept_changed_data, resume)
-    watch, on_event, resumption = watch or Stopwatch(), on_event or _ignore, None
+    watch, on_event, resumption = watch or Stopwatch(), on_event or (lambda event: None), None
     with contextlib.ExitStack() as stack:
         if resume is None:
             with watch("configuration"):
@@ -137,10 +137,6 @@ def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
         checkpoints=session.checkpoints(),
         timings=session.watch.seconds(),
     )
-
-
-def _ignore(event: Event) -> None:
-    """Ignore the event."""
 
 
 def _new_run(loaded: Loaded, run_dir: Path | None) -> RunDirectory:
