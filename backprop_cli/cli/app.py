@@ -1,4 +1,4 @@
-"""``bp``: finds the commands, runs one, and turns its end into a message and an exit code."""
+"""``bp``: finds the commands, runs one, and turns its failure into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Commands(TyperGroup):
     """The group of subcommands; for an unknown word it suggests the nearest one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the subcommand that the first argument names."""
+        """Find the subcommand named by the first argument."""
         word = args[0]
         if word not in self.commands and not word.startswith("-"):
             beginning = next((name for name in self.commands if word.startswith(name)), None)  # evaluate, prediction
@@ -49,7 +49,7 @@ class Commands(TyperGroup):
 def build(word: str = "") -> typer.Typer:
     """The application; imports no NumPy, rich or pydantic.
 
-    It has every command of ``cli/commands``, or only ``word`` if that is one: eleven take 15 ms longer.
+    It has every command of ``cli/commands``, or only ``word`` if that is one: importing all eleven takes 15 ms longer.
     """
     app = typer.Typer(
         cls=Commands,
@@ -141,12 +141,12 @@ class _Report:
         return code
 
     def interrupted(self, number: int) -> int:
-        """A signal ended a command that had nothing to save."""
+        """Report that a signal ended a command that had nothing to save."""
         word = "terminated" if number == signal.SIGTERM else "interrupted"
         return self.failure(128 + number, "interrupted", [{"message": word}], word)
 
     def usage(self, error: Any) -> int:
-        """A command line that the parser refused."""
+        """Report a command line that the parser refused."""
         error.message = _in_words(error)
         message = error.format_message()
         message = one_line(message[:1].lower() + message[1:].rstrip("."))
@@ -196,7 +196,7 @@ def _say_other_warning(
 @contextlib.contextmanager
 def _interrupted_by(numbers: list[int]) -> Iterator[None]:
     """SIGTERM raises ``Terminated`` and Ctrl-C KeyboardInterrupt, so that a command closes its files and screen before
-    it ends. ``numbers`` gets the signals that came. A SIGINT that is ignored stays ignored.
+    it ends. ``numbers`` collects the signals received. A SIGINT that is ignored stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

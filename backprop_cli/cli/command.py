@@ -76,6 +76,16 @@ CheckpointPath = Annotated[
         metavar="CHECKPOINT|RUN", help="A checkpoint, or a run: its best or else last checkpoint.", show_default=False
     ),
 ]
+Target = Annotated[
+    Path,
+    typer.Argument(metavar="CONFIG|CHECKPOINT|RUN", help="A configuration, a checkpoint or a run.", show_default=False),
+]
+InputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--input-format", metavar="FORMAT", help="Format of INPUT; default: by its suffix, or csv for standard input."
+    ),
+]
 Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugins", metavar="FILE", help="Python file with your own types; it is executed. May be repeated."),

@@ -68,12 +68,12 @@ class _Shown:
     """Bytes for a terminal, with control characters made visible."""
 
     def write(self, data: bytes) -> int:
-        """Print it."""
+        """Print the bytes as UTF-8."""
         sys.stdout.write(visible(data.decode("utf-8", "backslashreplace")))
         return len(data)
 
     def flush(self) -> None:
-        """Print what is waiting."""
+        """Print everything that is buffered."""
         sys.stdout.flush()
 
 

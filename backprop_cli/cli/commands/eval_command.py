@@ -30,7 +30,9 @@ def evaluate(
     checkpoint: CheckpointPath,
     overrides: Overrides = None,
     split: Annotated[str, Option("--split", metavar="SPLIT", help="train, validation or test.")] = "test",
-    data: Annotated[Path | None, Option("--data", metavar="FILE", help="Other data than the run's own.")] = None,
+    data: Annotated[
+        Path | None, Option("--data", metavar="FILE", help="Evaluate on this file instead of the run's own data.")
+    ] = None,
     require: Annotated[
         list[str] | None,
         Option("--require", metavar="METRIC>=VALUE", help="Exit with 3 unless this holds; may be repeated."),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 import backprop_cli
-from backprop_cli.cli.command import Json, Overrides, Plugins, command, resolve_folder
+from backprop_cli.cli.command import Json, Overrides, Plugins, Target, command, resolve_folder
 from backprop_cli.cli.terminal import emit, emit_json, say, standard_output
 from backprop_cli.errors import UsageError
 from backprop_cli.visible import terminal_width
@@ -16,7 +16,7 @@ from backprop_cli.visible import terminal_width
 
 @command("bp explain configs/iris.yaml", "bp explain configs/iris.yaml --dot iris.dot", codes=(3, 5, 6))
 def explain(
-    target: Annotated[Path, Argument(metavar="CONFIG|CHECKPOINT|RUN", help="What to explain.", show_default=False)],
+    target: Target,
     overrides: Overrides = None,
     numbers: Annotated[
         bool, Option("--numbers", help="Walk the first training example forward and back (small networks).")
@@ -30,7 +30,7 @@ def explain(
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """Write out a network's chain rule and what it costs."""
+    """Show a network's chain rule and what it costs."""
     if mermaid and as_json:
         raise UsageError("explain: --mermaid and --json both print to standard output; choose one")
     if dot == "-" and (mermaid or as_json):

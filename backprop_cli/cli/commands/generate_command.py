@@ -19,8 +19,8 @@ from backprop_cli.cli.terminal import emit_json, write
 )
 def generate(
     checkpoint: CheckpointPath,
-    prompt: Annotated[str, Option("--prompt", metavar="TEXT", help="What the text begins with.")] = "",
-    tokens: Annotated[int, Option("--tokens", metavar="N", help="How many tokens are added.")] = 500,
+    prompt: Annotated[str, Option("--prompt", metavar="TEXT", help="Beginning of the text.")] = "",
+    tokens: Annotated[int, Option("--tokens", metavar="N", help="Number of tokens to add.")] = 500,
     temperature: Annotated[
         float,
         Option("--temperature", metavar="T", help="Below 1 probable tokens gain; 0 always takes the most probable."),
@@ -28,11 +28,13 @@ def generate(
     top_k: Annotated[
         int | None, Option("--top-k", metavar="K", help="Draw from the K most probable tokens only.")
     ] = None,
-    seed: Annotated[int, Option("--seed", metavar="N", help="Another seed, another text.")] = 0,
+    seed: Annotated[
+        int, Option("--seed", metavar="N", help="Seed of the random draws; the same seed gives the same text.")
+    ] = 0,
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """Continue a text, token by token, with a network trained on one."""
+    """Continue a text with a network trained on text."""
     written = ""
 
     def show(text: str) -> None:

@@ -58,7 +58,7 @@ def gradcheck(
         bool, Option("--mutate", help="Also break every derivative rule in turn: does the check notice?")
     ] = False,
     strict: Annotated[
-        bool, Option("--strict", help="Exit 3 as well if no entry of an array could be judged (KINK, TINY).")
+        bool, Option("--strict", help="Also exit with 3 if no entry of an array could be judged (KINK, TINY).")
     ] = False,
     plugins: Plugins = None,
     as_json: Json = False,

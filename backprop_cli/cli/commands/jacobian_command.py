@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 import backprop_cli
-from backprop_cli.cli.command import CheckpointPath, Json, Plugins, command, resolve_checkpoint
+from backprop_cli.cli.command import CheckpointPath, InputFormat, Json, Plugins, command, resolve_checkpoint
 from backprop_cli.cli.terminal import emit, emit_json, say
 from backprop_cli.errors import UsageError
 
@@ -63,15 +63,17 @@ def jacobian(
     ] = "data",
     hessian: Annotated[bool, Option("--hessian", help="The whole Hessian of the objective by the parameters.")] = False,
     hvp: Annotated[str | None, Option("--hvp", metavar="VECTOR.npy|random", help="The Hessian times a vector.")] = None,
-    eigen: Annotated[int | None, Option("--eigen", metavar="K", help="The K largest eigenvalues of it.")] = None,
-    per_example: Annotated[bool, Option("--per-example", help="The gradient of each row by itself.")] = False,
-    output: Annotated[Path | None, Option("--output", "-o", metavar="FILE.npz", help="Write the arrays.")] = None,
+    eigen: Annotated[
+        int | None, Option("--eigen", metavar="K", help="The K largest eigenvalues of the Hessian.")
+    ] = None,
+    per_example: Annotated[bool, Option("--per-example", help="The gradient of each row separately.")] = False,
+    output: Annotated[
+        Path | None, Option("--output", "-o", metavar="FILE.npz", help="Write the arrays to this file.")
+    ] = None,
     picture: Annotated[
         Path | None, Option("--heatmap", metavar="FILE.png", help="Draw the matrix; needs the extra [plot].")
     ] = None,
-    input_format: Annotated[
-        str | None, Option("--input-format", metavar="FORMAT", help="Format of INPUT; default: as it ends.")
-    ] = None,
+    input_format: InputFormat = None,
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:

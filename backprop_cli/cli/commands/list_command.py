@@ -21,15 +21,15 @@ from backprop_cli.cli.terminal import emit, emit_json
 def list_(
     kind: Annotated[
         str | None,
-        Argument(metavar="KIND", help="layers, losses, optimizers, ...; without: the kinds.", show_default=False),
+        Argument(metavar="KIND", help="layers, losses, optimizers, ...; default: list the kinds.", show_default=False),
     ] = None,
     name: Annotated[
-        str | None, Argument(metavar="NAME", help="One of the kind: shows its page.", show_default=False)
+        str | None, Argument(metavar="NAME", help="A type of this kind: show its page.", show_default=False)
     ] = None,
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """List what a configuration can name, or show the page of one."""
+    """List types that a configuration can name, or show a page."""
     from backprop_cli.report.list_text import list_text
 
     found = backprop_cli.list_types(kind, name, plugins=list(plugins or []))

@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 import backprop_cli
-from backprop_cli.cli.command import CheckpointPath, Plugins, command, resolve_checkpoint
+from backprop_cli.cli.command import CheckpointPath, InputFormat, Plugins, command, resolve_checkpoint
 from backprop_cli.cli.terminal import standard_output
 from backprop_cli.errors import DataError, UsageError
 
@@ -24,15 +24,14 @@ def predict(
     source: Annotated[
         str | None, Argument(metavar="INPUT|-", help="Rows without targets; - is standard input.", show_default=False)
     ] = None,
-    output: Annotated[str, Option("--output", "-o", metavar="FILE|-", help="Where predictions go.")] = "-",
+    output: Annotated[
+        str, Option("--output", "-o", metavar="FILE|-", help="File for the predictions; - is standard output.")
+    ] = "-",
     format_: Annotated[
-        str | None, Option("--format", metavar="FORMAT", help="csv, jsonl or npz; default: as FILE ends, else csv.")
+        str | None, Option("--format", metavar="FORMAT", help="csv, jsonl or npz; default: by FILE's suffix, else csv.")
     ] = None,
-    input_format: Annotated[
-        str | None,
-        Option("--input-format", metavar="FORMAT", help="Format of INPUT; default: as it ends, else csv."),
-    ] = None,
-    proba: Annotated[bool, Option("--proba", help="Also the probability of every class.")] = False,
+    input_format: InputFormat = None,
+    proba: Annotated[bool, Option("--proba", help="Also write the probability of every class.")] = False,
     plugins: Plugins = None,
 ) -> None:
     """Predict rows of a file or of standard input, in their order."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from typer import Argument
-
 import backprop_cli
-from backprop_cli.cli.command import Json, Overrides, Plugins, command
+from backprop_cli.cli.command import Json, Overrides, Plugins, Target, command
 from backprop_cli.cli.terminal import emit, emit_json
 
 
 @command("bp show configs/digits.yaml", "bp show runs/digits/latest --json", codes=(3, 5, 6))
 def show(
-    target: Annotated[Path, Argument(metavar="CONFIG|CHECKPOINT|RUN", help="What to describe.", show_default=False)],
+    target: Target,
     overrides: Overrides = None,
     plugins: Plugins = None,
     as_json: Json = False,

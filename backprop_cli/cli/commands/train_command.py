@@ -24,29 +24,34 @@ def train(
     config: Annotated[Path | None, Argument(metavar="CONFIG", help="Configuration file (YAML).")] = None,
     overrides: Overrides = None,
     resume: Annotated[
-        Path | None, Option("--resume", metavar="RUN", help="Go on with this run at its last checkpoint.")
+        Path | None, Option("--resume", metavar="RUN", help="Continue this run from its last checkpoint.")
     ] = None,
     run_dir: Annotated[
         Path | None, Option("--run-dir", metavar="DIR", help="Directory of the run, new or empty.")
     ] = None,
-    threads: Annotated[int | None, Option("--threads", metavar="N", min=1, help="Threads of a step.")] = None,
+    threads: Annotated[
+        int | None, Option("--threads", metavar="N", min=1, help="Number of threads for a step.")
+    ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Check everything short of the first step; write nothing.")
     ] = False,
     max_seconds: Annotated[
-        float | None, Option("--max-seconds", metavar="S", help="Stop after so many seconds (training.max_seconds).")
+        float | None,
+        Option("--max-seconds", metavar="S", help="Stop after S seconds of training (training.max_seconds)."),
     ] = None,
     overfit_batches: Annotated[
         int | None,
-        Option("--overfit-batches", metavar="N", help="Train and evaluate on N batches alone, as a check."),
+        Option("--overfit-batches", metavar="N", help="Train and evaluate on only N batches, as a check."),
     ] = None,
     find_lr: Annotated[
-        bool, Option("--find-lr", help="Look for a learning rate instead: a range test; write no run.")
+        bool, Option("--find-lr", help="Search for a learning rate instead (range test); write no run.")
     ] = False,
-    low: Annotated[float | None, Option("--from", metavar="RATE", help="With --find-lr: the first rate, 1e-7.")] = None,
-    high: Annotated[float | None, Option("--to", metavar="RATE", help="With --find-lr: the last rate, 10.")] = None,
+    low: Annotated[
+        float | None, Option("--from", metavar="RATE", help="First rate of --find-lr; default: 1e-7.")
+    ] = None,
+    high: Annotated[float | None, Option("--to", metavar="RATE", help="Last rate of --find-lr; default: 10.")] = None,
     plot: Annotated[
-        Path | None, Option("--plot", metavar="FILE.png", help="With --find-lr: draw it; needs the extra [plot].")
+        Path | None, Option("--plot", metavar="FILE.png", help="Draw the result of --find-lr; needs the extra [plot].")
     ] = None,
     quiet: Annotated[bool, Option("--quiet", help="No progress; warnings only.")] = False,
     accept_changed_data: AcceptChangedData = False,
@@ -57,7 +62,6 @@ def train(
     from backprop_cli.stopwatch import PROCESS_BEGAN, Stopwatch
 
     watch = Stopwatch(PROCESS_BEGAN)
-
     run_training = backprop_cli.train
     from backprop_cli.report.console import Console
     from backprop_cli.report.results import train_text
@@ -66,13 +70,13 @@ def train(
     asked = {"training.max_seconds": max_seconds, "training.overfit_batches": overfit_batches}
     given = [*(overrides or []), *(f"{key}={value}" for key, value in asked.items() if value is not None)]
     if resume is not None and config is not None and "=" in str(config):
-        # With --resume there is no CONFIG: the first word is an override like the others.
+        # --resume takes no CONFIG, so the first word is an override like the others.
         given.insert(0, str(config))
         config = None
     if find_lr:
         _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run})
-        asked_of_job = {"resume": resume, "threads": threads, "accept_changed_data": accept_changed_data}
-        _find_lr(config, given, (low, high), plot, quiet, as_json, plugins=list(plugins or []), **asked_of_job)
+        shared = {"resume": resume, "threads": threads, "accept_changed_data": accept_changed_data}
+        _find_lr(config, given, (low, high), plot, quiet, as_json, plugins=list(plugins or []), **shared)
         return
     _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
     with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
@@ -110,7 +114,7 @@ def _find_lr(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """``options``: those that the job has, too."""
+    """Run the range test. ``options``: further arguments of ``backprop_cli.find_lr``."""
     from backprop_cli.api.find_lr import HIGHEST, LOWEST
     from backprop_cli.report.picture import check_picture, encoded
     from backprop_cli.report.progress import Progress
