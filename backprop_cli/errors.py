@@ -21,9 +21,8 @@ import difflib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TextIO
+from typing import Any, ClassVar, Literal, NamedTuple, TextIO
 
 from backprop_cli.visible import marked, one_line, shortened, terminal_width
 
@@ -78,8 +77,7 @@ def _short(text: str, most: int = _LONGEST_NAME) -> str:
     return one_line(shortened(text, most))
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Something wrong with a configuration (an error), or something suspicious in it (a warning).
 
     ``path`` leads to the value; with ``at_key`` its key is to blame. Checks know only this much. Who has the

@@ -7,11 +7,10 @@ import inspect
 import os
 import re
 import textwrap
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -102,8 +101,7 @@ class OneOrMany:
         return {"anyOf": [{"type": "string"}, handler(schema)]}
 
 
-@dataclass(frozen=True)
-class DefaultType:
+class DefaultType(NamedTuple):
     """Pydantic marker: the ``type`` of a mapping without one, as in ``optimizer: {learning_rate: 1e-2}``."""
 
     name: str
@@ -152,8 +150,7 @@ class IsPath:
         return core_schema.no_info_wrap_validator_function(read, handler(source))
 
 
-@dataclass(frozen=True)
-class OnResume:
+class OnResume(NamedTuple):
     """Marker of a field: the effect of changing its value when a run is resumed, and ``why`` a change is refused.
 
     It also applies to nested fields without a marker. ``FREE``: training continues. ``RESTARTS``: memory that depends

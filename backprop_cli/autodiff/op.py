@@ -10,9 +10,10 @@ dispatched on the op's type.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -88,8 +89,7 @@ class Op:
         return self.printed().removesuffix("()")
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One way to call an op, from which its tests and checks are generated.
 
     ``shapes``: one for each operand. Entries are drawn from ``domain``, which keeps them away from kinks and poles;
@@ -97,7 +97,7 @@ class Sample:
     """
 
     shapes: tuple[tuple[int, ...], ...]
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = MappingProxyType({})
     domain: tuple[float, float] = (-2.0, 2.0)
     labels: tuple[int, ...] = ()
     classes: int = 3

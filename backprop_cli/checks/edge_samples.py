@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ def edge_samples(cls: type[Any], sample: Sample, rng: np.random.Generator) -> li
             cls(**sample.fields).shape(*(Spec(shape, dtype) for shape, dtype in zip(shapes, specs, strict=True)))
         except ShapeError:
             continue
-        found[shapes] = replace(sample, shapes=shapes, classes=_classes(sample, shapes))
+        found[shapes] = sample._replace(shapes=shapes, classes=_classes(sample, shapes))
     found.pop(sample.shapes, None)
     return [edge for edge in found.values() if edge.classes > 0 or not edge.labels]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ Order = Literal[1, 2]
 """Order of derivatives: gradients (1) or Hessian-vector products (2)."""
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How many entries to check, and the tolerance.
 
     ``seed`` draws ``samples`` entries of each tensor. The check ends at ``deadline`` (of ``time.perf_counter``,
@@ -34,7 +32,7 @@ class Options:
     tolerance: float = 1e-5
     seed: int = 0
     deadline: float = math.inf
-    progress: OnProgress | None = field(default=None, compare=False)
+    progress: OnProgress | None = None
 
     @property
     def rng(self) -> np.random.Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -80,7 +80,7 @@ def _score(subjects: Mapping[str, Sequence[Subject]], method: str, order: Order,
     over an axis of size 1 is no mistake.
     """
     total, survivors = 0, []
-    tell, options = options.progress, replace(options, progress=None)
+    tell, options = options.progress, options._replace(progress=None)
     tried = {
         name: list(dict.fromkeys(each for one in here for each in one.mutations())) for name, here in subjects.items()
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +52,7 @@ def _rule(
 ) -> list[Check]:
     nudged = [x + _NUDGE * rng.standard_normal(x.shape) if x.dtype.kind == "f" else x for x in operands]
     points = [operands] if op.is_smooth else [operands, nudged]
-    auto, few = METHODS["auto"](), replace(options, samples=_SAMPLES)
+    auto, few = METHODS["auto"](), options._replace(samples=_SAMPLES)
     found: list[Check] = []
     for point in points:
         objective = op_objective(op, point, name, rng)

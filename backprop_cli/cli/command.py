@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 
@@ -37,8 +36,7 @@ def exit_code_block(own: Iterable[int] = ()) -> str:
 Function = TypeVar("Function", bound=Callable[..., None])
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A subcommand: its name, function, and the text below its help."""
 
     name: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
@@ -15,8 +14,7 @@ from backprop_cli.settings import REFUSED, IsPath, OnResume, Settings
 from backprop_cli.visible import shortened
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """The value at ``path`` was ``before`` and is ``after``. ``is_file``: both name a file, maybe the same one.
     ``what`` names the value if it is not the one at ``path``.
     """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -12,8 +13,7 @@ from backprop_cli.config.compose import children, width
 from backprop_cli.errors import Problem, TreePath, path_text
 
 
-@dataclass(frozen=True)
-class Override:
+class Override(NamedTuple):
     """One KEY=VALUE of the command line: its words, and the path that they set."""
 
     words: str
@@ -43,13 +43,13 @@ class Source:
         override = self._override(problem.path)
         if override is not None:
             inside = "" if override.path == problem.path else f"{path_text(problem.path)}: "
-            return replace(problem, reason=f"{inside}{problem.reason}", override=override.words)
+            return problem._replace(reason=f"{inside}{problem.reason}", override=override.words)
         place = self._place(problem.path, problem.at_key)
-        return replace(problem, file=self.label) if place is None else self._at(problem, *place)
+        return problem._replace(file=self.label) if place is None else self._at(problem, *place)
 
     def _at(self, problem: Problem, line: int, column: int, width: int) -> Problem:
         source = self._lines[line] if line < len(self._lines) else ""
-        return replace(problem, file=self.label, line=line + 1, column=column + 1, width=width, source=source or None)
+        return problem._replace(file=self.label, line=line + 1, column=column + 1, width=width, source=source or None)
 
     def _entries(self, node: Node) -> dict[str | int, tuple[Node | None, Node]]:
         """The entries of a collection by key or index, made once, as a collection may have many problems."""

@@ -12,17 +12,15 @@ import hashlib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from backprop_cli.errors import BpError, ConfigError, Problem
 from backprop_cli.registry import PLUGIN, Entry, RegistrationError, check_facts, guests, use_guests
 
 
-@dataclass(frozen=True)
-class Plugin:
+class Plugin(NamedTuple):
     """A file that was run: its name as given, its text, and the types that it registered.
 
     ``sha256`` is the hash of the text; ``chain`` also covers the plugins before it, whose types it may use.
@@ -134,7 +132,7 @@ def _read(path: Path, before: str) -> Plugin:
     absolute = path.resolve()
     if (absolute, chain) not in _run:
         _run[absolute, chain] = _executed(Plugin(str(path), absolute, text, sha256, chain))
-    return replace(_run[absolute, chain], name=str(path))
+    return _run[absolute, chain]._replace(name=str(path))
 
 
 def _executed(plugin: Plugin) -> Plugin:
@@ -160,7 +158,7 @@ def _executed(plugin: Plugin) -> Plugin:
             check_facts(entry)
         except RegistrationError as error:
             raise ConfigError([plugin.problem(str(error), plugin.line_of(entry))]) from error
-    return replace(plugin, entries=tuple(entries))
+    return plugin._replace(entries=tuple(entries))
 
 
 _HOW = "register a class with a line above it, such as @LAYERS.register"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -107,8 +108,7 @@ class Split:
         return len(self.inputs)
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(NamedTuple):
     """The splits of one ``data`` section, and the transform fitted on the train split.
 
     ``files``: sha256 of each file read, by its absolute path.
@@ -118,7 +118,7 @@ class Dataset:
     validation: Split | None
     test: Split | None
     transform: Transform
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = MappingProxyType({})
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from backprop_cli.nn.task import Task
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(NamedTuple):
     """A network's demands on its data.
 
     ``task``: the loss's, which decides the type of the targets. ``dtype``: of inputs and real targets. ``input_shape``:

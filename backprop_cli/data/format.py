@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -25,8 +24,7 @@ def rows_per_chunk(columns: int) -> int:
     return max(_LEAST_ROWS, CELLS_PER_CHUNK // max(1, columns))
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Consecutive rows of a text file.
 
     ``columns``: each column's cells as in the file, or a float64 array if they are known to be numbers (NaN: missing).

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import BinaryIO
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from backprop_cli.data.table import Array, Column, Numbers, Table, require_colum
 from backprop_cli.errors import DataError
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """The columns of a file to read.
 
     ``columns``: their names; None: all but those to ``exclude``. ``required``: further columns that must exist.
@@ -28,7 +28,7 @@ class Selection:
     """
 
     columns: Sequence[str] | None = None
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = MappingProxyType({})
     default: Kind = "auto"
     exclude: Collection[str] = ()
     required: Sequence[str] = ()
@@ -102,7 +102,7 @@ def _read_arrays(file: DataFile, format: ArrayFormat, selection: Selection, read
     # The name of a folder is never a missing value.
     table = array_table(file.name, arrays, selection, replace(reading, missing_values=()))
     names = format.names(file)
-    return table if names is None else replace(table, files=[f"{file.name}{name}" for name in names])
+    return table if names is None else table._replace(files=[f"{file.name}{name}" for name in names])
 
 
 def _read_rows(file: DataFile, format: TableFormat, builders: _Builders) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -44,11 +44,11 @@ def first_in_order(tables: Tables, settings: DataSettings, fitted: Transform | N
 def _in_order(tables: Tables, window: WindowSettings, times: Times) -> Tables:
     """A copy with the rows of each series together and sorted by time. Raises: DataError."""
     if not window.order:
-        return replace(tables, panel=Panel.whole(tables.inputs.rows))
+        return tables._replace(panel=Panel.whole(tables.inputs.rows))
     order, panel = order_of_rows(tables.inputs, window, times)
     inputs = tables.inputs.take(order)
     targets = inputs if tables.targets is tables.inputs else tables.targets.take(order)
-    return replace(tables, inputs=inputs, targets=targets, panel=panel, day_first=times.day_first)
+    return tables._replace(inputs=inputs, targets=targets, panel=panel, day_first=times.day_first)
 
 
 def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str) -> Split:

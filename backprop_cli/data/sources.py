@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Rows, as_categories, as_feature
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from backprop_cli.nn.task import Task
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """Tables of inputs and targets (the same if one file has both), and the columns to use of them.
 
     ``target`` None: the inputs are the target. ``weight``: the targets' column of weights. ``files``: sha256 by
@@ -39,7 +39,7 @@ class Tables:
     targets: Table
     target: Sequence[str] | None
     weight: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = MappingProxyType({})
     reading: Reading = PLAIN
     panel: Panel | None = None
     day_first: bool | None = None
@@ -244,7 +244,7 @@ def _all_features(table: Table, but: Sequence[str | None], settings: DataSetting
 def _with_categories(table: Table, settings: DataSettings) -> Table:
     """The table with the columns of ``data.categories`` as categories, also if arrays hold numbers."""
     made = {name: as_categories(table.columns[name]) for name in settings.categories or ()}
-    return replace(table, columns={**table.columns, **made}) if made else table
+    return table._replace(columns={**table.columns, **made}) if made else table
 
 
 def _require_arrays(file: DataFile, format: ArrayFormat, names: Sequence[str]) -> None:
@@ -306,7 +306,7 @@ def more_tables(
         _require_classes(file, chosen)
     kinds = _kinds_of_targets(transform, weight)
     columns = tuple(dict.fromkeys((*(of_inputs.columns or ()), *kinds)))
-    selection = replace(of_inputs, columns=columns, kinds={**of_inputs.kinds, **kinds})
+    selection = of_inputs._replace(columns=columns, kinds={**of_inputs.kinds, **kinds})
     table = read_table(file, selection, reading=transform.reading, format=format)
     table.require(() if weight is None else (weight,))
     return Tables(table, transform.input_columns, table, target, weight, file.hashes())

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import NamedTuple
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL", "None"})
 """Texts that mean a missing value in formats without null."""
@@ -160,8 +161,7 @@ _LONGEST = 60
 """Most characters of a text that may be a number with units."""
 
 
-@dataclass(frozen=True)
-class Spelled:
+class Spelled(NamedTuple):
     """A text as a number with marks: ``body`` has the digits, ``units`` the text around them."""
 
     text: str
@@ -237,8 +237,7 @@ def _body(decimal: str, thousands: str | None) -> re.Pattern[str]:
     return re.compile(rf"(?:{whole})(?:{mark}[0-9]+)?|{mark}[0-9]+")
 
 
-@dataclass(frozen=True)
-class ColumnSpelling:
+class ColumnSpelling(NamedTuple):
     """How a column spells its numbers.
 
     ``example``: the first text that the current settings do not read. ``spellings``: those that read all texts; several

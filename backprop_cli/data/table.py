@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,7 @@ Cell = str | int | float | bool
 """A value that is not missing."""
 
 
-@dataclass(frozen=True)
-class Numbers:
+class Numbers(NamedTuple):
     """Real numbers, ``values`` (rows, ...), with NaN for missing values. A column of a text file has shape (rows,)."""
 
     values: Array
@@ -32,8 +30,7 @@ class Numbers:
         return Numbers(self.values[rows])
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """``categories[codes[row]]`` is the row's value; the code of a missing value is -1. ``codes``: int64 (rows,).
 
     ``missing``: texts in the column that were taken for missing values.
@@ -56,8 +53,7 @@ class Text:
 Column = Numbers | Text
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, without lines).
 
     ``files[row]``: the row's file, in the table of a folder. ``places[row]``: the row's index in the file, from 0, in a

@@ -7,9 +7,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,7 @@ _VERSION, _DIGEST = "format_version", "sha256"
 _RESERVED = (_VERSION, _DIGEST)
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """``tensors`` by name, and ``metadata`` that JSON can hold.
 
     Parameters and buffers stand under their own names, optimizer slots as ``optimizer.<slot>.<parameter>``.
@@ -34,7 +33,7 @@ class Checkpoint:
     """
 
     tensors: Mapping[str, NDArray[Any]]
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = MappingProxyType({})
 
 
 class DamagedError(CheckpointError):

@@ -9,10 +9,9 @@ import re
 import secrets
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from backprop_cli.errors import CheckpointError, UsageError, warn
 from backprop_cli.run.atomic import NotReplacedError, reason, rename, write_atomically
@@ -25,8 +24,7 @@ _NAME = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{4}")
 """A run's folder below ``runs/<name>``: UTC time, and a suffix that makes it unique within a second."""
 
 
-@dataclass(frozen=True)
-class RunDirectory:
+class RunDirectory(NamedTuple):
     """One run's files. Making the object touches nothing; ``create``, ``create_at`` and ``open`` do."""
 
     path: Path

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,8 +34,7 @@ from backprop_cli.training.step_program import Recipe
 from backprop_cli.training.training_spec import TrainingSpec
 
 
-@dataclass(frozen=True)
-class Experiment:
+class Experiment(NamedTuple):
     """A configuration with its data and its network. ``warnings``: on the data, a line each."""
 
     loaded: Loaded

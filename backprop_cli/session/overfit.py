@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from backprop_cli.autodiff import Array
@@ -31,9 +30,7 @@ def first_batches(config: Config, dataset: Dataset) -> Dataset:
         baselines={name: array[chosen] for name, array in whole.baselines.items()},
         exact=None if whole.exact is None else whole.exact[chosen],
     )
-    return dataclasses.replace(
-        dataset, train=part, validation=part if dataset.validation is not None else None, test=None
-    )
+    return dataset._replace(train=part, validation=part if dataset.validation is not None else None, test=None)
 
 
 def notice(config: Config, dataset: Dataset) -> str:

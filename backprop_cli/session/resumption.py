@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -251,4 +251,4 @@ def _of_updates(network: TrainedNetwork, was: Config, is_: Config) -> Iterator[C
                 place, what = max(own, key=lambda path: (path[-1] == place[-1], len(path))), f"{place[-1]} of {name}"
             if change.rule.effect == "refused" and place not in seen:
                 seen.add(place)
-                yield replace(change, path=place, what=what)
+                yield change._replace(path=place, what=what)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 Memory = dict[str, float]
 
 
-@dataclass(frozen=True)
-class Measure:
+class Measure(NamedTuple):
     """The quantity that a remembered value measures. Only values of equal measures are compared.
 
     ``name``: a metric's full name or another quantity. ``better``: ``min``, ``max`` or empty. ``settings``: those of
@@ -20,7 +19,7 @@ class Measure:
 
     name: str
     better: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = MappingProxyType({})
     data: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -47,8 +46,7 @@ class Measure:
         return f"{self.name} is computed with other settings now"
 
 
-@dataclass(frozen=True)
-class Monitor:
+class Monitor(NamedTuple):
     """A metric by its full name (``validation/loss``), its better direction, and the least improvement."""
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from backprop_cli.autodiff import Array, Value, concat, input_, slice_
 from backprop_cli.nn.optimizer import Optimizer
@@ -14,8 +14,7 @@ LEARNING_RATE = "learning_rate"
 """Input of a step: the learning rate after the schedule, if there is only one span."""
 
 
-@dataclass(frozen=True, eq=False)
-class ParameterSpan:
+class ParameterSpan(NamedTuple):
     """The parameters that one optimizer updates, in ``layout`` from element ``start`` of the flat vector.
 
     ``prefix`` begins the names of its slots, scalars and learning rate among a step's inputs. It is empty if there is

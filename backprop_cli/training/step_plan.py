@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 
-@dataclass(frozen=True, eq=False)
-class StepPlan:
+class StepPlan(NamedTuple):
     """The interface of a ``Plan``, for one plan or several. ``noise``: inputs for random numbers in [0, 1)."""
 
     inputs: Mapping[str, Array]
@@ -40,8 +38,7 @@ class StepPlan:
     run: Callable[[], None]
 
 
-@dataclass(frozen=True, eq=False)
-class StepPlans:
+class StepPlans(NamedTuple):
     """Makes the plans of a recipe's steps, which share ``vectors``.
 
     ``workers``: each of these threads computes loss and gradient of a shard of the batch with its own plan; one more

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -130,8 +130,7 @@ class Recipe:
         return {**dict.fromkeys(self.network, 0.0), **slots, **dict.fromkeys([*sums, *slow, *averages], 0.0)}
 
 
-@dataclass(frozen=True, eq=False)
-class Forward:
+class Forward(NamedTuple):
     """A traced forward run of one batch.
 
     ``layers``: outputs of layers by name. ``updates``: the new vector of buffers, if training changes one.
@@ -192,8 +191,7 @@ def _clipped(recipe: Recipe, gradient: Value, size: Value) -> Value:
     return gradient if recipe.clip_value is None else clip(gradient, -recipe.clip_value, recipe.clip_value)
 
 
-@dataclass(frozen=True, eq=False)
-class _Batch:
+class _Batch(NamedTuple):
     """One traced batch. ``outputs``: values to report; ``updates``: new buffers."""
 
     inputs: dict[str, Value]

@@ -1,7 +1,6 @@
 """What a run remembers of one quantity is never compared with another: it starts anew, and says so."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,6 +199,6 @@ def test_measures_that_are_none(capsys):
         [],
         {"best": {"name": 1, "better": "", "settings": {}, "data": []}},
     ):
-        save(path, replace(checkpoint, metadata={"": 0, **checkpoint.metadata, "state": {**state, "measures": wrong}}))
+        save(path, checkpoint._replace(metadata={"": 0, **checkpoint.metadata, "state": {**state, "measures": wrong}}))
         assert bp("train", "--resume", run, "training.epochs=5") == 5
         assert "the state in it cannot be read" in capsys.readouterr().err
