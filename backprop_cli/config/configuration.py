@@ -1,4 +1,4 @@
-"""The whole configuration: the sections of the other packages, put together in the order in which they are written."""
+"""The whole configuration: the sections of all packages, in the order in which a resolved file has them."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ from backprop_cli.settings import (
 from backprop_cli.training.settings import EarlyStoppingSettings, LookaheadSettings, TrainingSettings
 
 NAME_PATTERN = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
-"""What can be a folder on every system: no slashes, nothing invisible, no dot first."""
+"""Names that are valid folders on every system: no slashes, no control characters, no leading dot."""
 
 
 class FromCheckpointSettings(Settings):
-    """Weights to start from in place of drawn ones: those of another run."""
+    """Start from the weights of another run instead of random ones."""
 
     path: FilePath
-    """a checkpoint, or a run: its best checkpoint, or else its last"""
+    """a checkpoint, or a run: its best checkpoint if it has one, else its last"""
     layers: Annotated[Many[str], Field(min_length=1), OneOrMany()] | None = None
-    """names of the layers that start from it, with * for any text (block_1.*, dense_*); default: all"""
+    """layers that start from it; * stands for any text (block_1.*, dense_*); default: all"""
 
 
 class ModelSettings(Settings):
     """The network: layers in order, each reading the one before it unless ``inputs`` says otherwise."""
 
     input: Annotated[Many[PositiveInt], Field(min_length=1)] | None = None
-    """shape of one example, channels first; default: as the data is"""
+    """shape of one example, channels first; default: that of the data"""
     layers: Annotated[Many[LayerType], Field(min_length=1)]
-    """the layers, first to last; the last one's output is the network's"""
+    """the layers, first to last; the output of the last is the network's"""
     from_checkpoint: FromCheckpointSettings | None = None
-    """another run's weights to start from, instead of those that initializers draw"""
+    """another run whose weights replace the initial ones"""
 
     @field_validator("layers")
     @classmethod
     def _write_out(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-        """Default names and inputs are filled in, so that a configuration says the same wherever it is read."""
+        """Fill in default names and inputs, so that a configuration means the same wherever it is read."""
         # Layers that do not connect are reported later, with their place.
         return layers if wiring_errors(layers) else written_out(layers)
 
@@ -68,70 +68,68 @@ class GradientCheckSettings(Settings):
     at_start: bool = True
     """check before the first step"""
     every_steps: Maybe[PositiveInt] = None
-    """check after every so many steps, too"""
+    """check every this many steps as well"""
     method: Literal["auto", "central", "complex", "adjoint", "taylor", "projection"] = "auto"
-    """what the gradient is compared with; auto: differences, the complex step and forward mode together"""
+    """reference for the gradient; auto combines central differences, the complex step and forward mode"""
     samples: PositiveInt | Literal["all"] = 32
-    """entries checked of each parameter"""
+    """number of entries to check in each parameter"""
     tolerance: Positive = 1e-5
     """largest relative error that passes"""
     adjoint_every_steps: Maybe[PositiveInt] = None
-    """record how far forward and reverse mode differ after every so many steps, as the metric adjoint_residual"""
+    """every this many steps, record the difference of forward and reverse mode as the metric adjoint_residual"""
     on_failure: Literal["stop", "warn"] = "stop"
-    """what a wrong gradient does to the run"""
+    """after a wrong gradient, stop the run or only warn"""
     max_seconds: Maybe[Positive] = None
-    """stop checking after so many seconds; what was not reached is reported as unchecked"""
+    """stop a check after this many seconds and report the remaining entries as unchecked"""
 
 
 class Config(Settings):
-    """Everything a training run depends on, the data files aside."""
+    """Everything a training run depends on, except the content of data files."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN), FREE] = "run"
     """name of the run's folder; default: the configuration file's stem"""
     seed: Annotated[int, Field(ge=0), RESPLITS] = 0
-    """seeds split, initialisation, shuffling and dropout"""
+    """seed of the split, initial weights, shuffling and dropout"""
     plugins: Annotated[Many[FilePath], OneOrMany()] = ()
-    """Python files with layers, ops, losses, ... of your own; they are run, and their gradients checked"""
+    """your own Python files with layers, ops, losses, ...; bp runs them and checks their gradients"""
     data: DataSettings
-    """where examples come from, how they are split and transformed"""
+    """source of the examples, their split and their transforms"""
     model: ModelSettings
     """the network"""
     loss: LossType
-    """what training makes small"""
+    """function that training minimizes"""
     regularization: Annotated[RegularizationSettings, RESTARTS] = RegularizationSettings()
     """penalties on weights, reported as their own metric"""
     optimizer: Annotated[OptimizerType, DefaultType("adam")] = Field(default_factory=lambda: _default_optimizer())
-    """how a gradient becomes a step; default: adam"""
+    """rule that turns gradients into updates; default: adam"""
     schedule: Annotated[ScheduleType, DefaultType("constant"), FREE] = Field(
         default_factory=lambda: _default_schedule()
     )
-    """how the learning rate changes; default: constant"""
+    """learning rate over time; default: constant"""
     average: Maybe[AverageType] = None
-    """average of the parameters over training, which is what is evaluated and kept; absent or none: off"""
+    """average of the parameters over training, evaluated and kept in their place; absent or none: off"""
     lookahead: Maybe[LookaheadSettings] = None
     """slow weights that follow the optimizer's; absent or none: off, {}: on"""
     metrics: Annotated[Many[MetricType], RESTARTS] = Field(default_factory=lambda valid: _default_metrics(valid))
-    """computed over whole splits; default: accuracy, for tokens also perplexity; for regression
+    """metrics of whole splits; default: accuracy, for tokens also perplexity; for regression
     root_mean_squared_error and r2"""
     training: TrainingSettings = TrainingSettings()
-    """how long, in which batches and precision"""
+    """length of training, batches and precision"""
     early_stopping: Annotated[Maybe[EarlyStoppingSettings], FREE] = None
     """stop when the monitored metric no longer improves; absent or none: off"""
     checkpoint: Annotated[CheckpointSettings, FREE] = Field(default_factory=CheckpointSettings, validate_default=True)
-    """what is saved, and which checkpoint is the best"""
+    """which checkpoints to save, and the metric of the best"""
     gradient_check: Annotated[Maybe[GradientCheckSettings], FREE] = None
     """check the gradients during training; absent or none: off, {}: on"""
     log: Annotated[LogSettings, FREE] = LogSettings()
-    """what is recorded beside the epochs"""
+    """records in addition to those of the epochs"""
     run: Annotated[RunSettings, FREE] = RunSettings()
-    """where runs are kept"""
+    """place of run directories"""
 
     @field_validator("checkpoint")
     @classmethod
     def _monitor_what_exists(cls, checkpoint: CheckpointSettings, info: ValidationInfo) -> CheckpointSettings:
-        """Unless another is asked for, the best checkpoint is by the metric that early stopping watches; else, where
-        there is no validation split, by the train loss.
-        """
+        """The default monitor: that of early stopping, or without a validation split the train loss."""
         data, stopping = info.data.get("data"), info.data.get("early_stopping")
         if data is None or "monitor" in checkpoint.model_fields_set:
             return checkpoint

@@ -21,11 +21,12 @@ class CheckpointSettings(Settings):
     keep_best: Count = 1
     """number of best checkpoints to keep; 0 keeps no best.safetensors"""
     monitor: Annotated[str, RESTARTS] = "validation/loss"
-    """metric that decides which is best; default: that of early stopping, or train/loss without a validation split"""
+    """metric that decides which checkpoint is best; default: the monitor of early stopping, or train/loss without a
+    validation split"""
 
 
 class LogSettings(Settings):
-    """Records in addition to the epochs."""
+    """Records in addition to those of the epochs."""
 
     every_steps: Maybe[PositiveInt] = None
     """record every this many steps in metrics.jsonl"""
@@ -40,7 +41,7 @@ class LogSettings(Settings):
 
 
 class RunSettings(Settings):
-    """Where runs are kept."""
+    """Place of run directories."""
 
     directory: Annotated[str, Field(min_length=1)] = "runs"
     """folder of all runs, relative to the working directory"""

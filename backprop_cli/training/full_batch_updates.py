@@ -25,9 +25,9 @@ _SMALLEST = 1e-10
 class FullBatchUpdates(Updates):
     """Iterations of a ``FullBatch`` optimizer, each an update on the whole train split.
 
-    ``state.memory["full_batch"]``: the number of ``pairs`` (step, change of the gradient) so far, the last
-    ``history`` being kept; at the parameters the ``value`` of the objective (loss with penalties) and the ``largest``
-    entry of its gradient; whether it has ``stalled``, so that no step lowers it.
+    ``state.memory["full_batch"]`` has these keys. ``pairs``: number of pairs (step, change of the gradient) so far;
+    the last ``history`` are kept. ``value``: the objective (loss with penalties) at the parameters. ``largest``: the
+    largest absolute entry of its gradient there. ``stalled``: 1 if no step lowers the objective, else 0.
     """
 
     def __init__(self, spec: TrainingSpec, state: State, watch: Stopwatch):

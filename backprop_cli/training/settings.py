@@ -33,7 +33,7 @@ class TrainingSettings(Settings):
     """Length of training, batches, precision and limits of a step."""
 
     epochs: Annotated[int, Field(ge=0), FREE] = 30
-    """passes over the train split; 0 writes the initial weights as the last checkpoint"""
+    """passes over the train split; 0 saves the initial weights as the last checkpoint"""
     batch_size: Annotated[PositiveInt, FREE] = 32
     """examples a batch; the last batch of an epoch may be smaller"""
     max_steps: Annotated[Maybe[PositiveInt], FREE] = None

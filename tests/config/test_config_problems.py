@@ -120,7 +120,9 @@ def test_a_line_of_its_own(line, said):
         (
             "loss: cross_entropy\n",
             "",
-            "digits.yaml:1:1: loss: required, but not given: what training makes small\n    1 | data:\n      | ^^^^",
+            "digits.yaml:1:1: loss: required, but not given: function that training minimizes\n"
+            "    1 | data:\n"
+            "      | ^^^^",
         ),
         (
             "units: 64, ",
