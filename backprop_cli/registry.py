@@ -58,15 +58,15 @@ class Registry(Generic[T]):
     """Types of one kind by name: ``LAYERS["dense"]`` is the class ``Dense``.
 
     Importing a registry costs nothing, and a command pays only for the types it uses. A look-up imports the module of
-    that name; if it does not exist, modules with a similar name (``pool`` for ``max_pool``); at last the whole folder,
-    as a listing does. So the names of files decide how fast a type is found, but not whether.
+    that name, then modules with a similar name (``pool`` for ``max_pool``), finally the whole folder, as a listing
+    does. So the names of files decide how fast a type is found, but not whether.
     A class's name is the default of its ``type`` field, or its class name in snake case.
     """
 
     def __init__(self, kind: str, plural: str, package: str, base: type[T] | None = None):
         self.kind, self.plural, self.package = kind, plural, package
         self.base = base
-        """Every type is a subclass of it."""
+        """The class that every type subclasses; None: any class."""
         self._types: dict[str, type[T]] = {}
         self._discovered = False
 
@@ -134,7 +134,7 @@ class Registry(Generic[T]):
         return self._types.get(name)
 
     def check_name(self, name: str) -> None:
-        """Raise RegistrationError if any module of the folder has a type of this name, which a plugin's type has."""
+        """Raise RegistrationError if a module of the folder has a type with this name, the one of a plugin's type."""
         self._load()
         self._refuse_second(name, self._types.get(name))
 
@@ -226,7 +226,7 @@ def guests() -> tuple[Entry, ...]:
 
 
 def use_guests(entries: Iterable[Entry]) -> None:
-    """From here on, the registries hold their own types and these types of plugins, no others."""
+    """Register these types of plugins, in place of those registered before."""
     _guests[:] = entries
 
 
@@ -277,14 +277,10 @@ class Choice:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """A union with ``{TYPE: (plural, name, class)}`` in place of each class, which ``json_schema`` resolves."""
         types = self.registry.items()
-        complete = [name for name, cls in types if not _required_keys(cls)]
+        complete = [name for name, cls in types if not any(key.is_required() for key in cls.model_fields.values())]
         tagged = {"oneOf": [{TYPE: (self.registry.plural, name, cls)} for name, cls in types]}
         return {"anyOf": [{"enum": complete}, {"type": "object", "required": ["type"], **tagged}]}
 
 
 TYPE = "registered type"
 """Key of the placeholder for a registered class in a JSON schema."""
-
-
-def _required_keys(cls: type[Any]) -> list[str]:
-    return [key for key, field in cls.model_fields.items() if field.is_required()]
