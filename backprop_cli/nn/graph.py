@@ -32,7 +32,7 @@ class Node:
     2, "layers", 0)``. ``shares``: the full names of other layers' parameters, by the names they have in this layer.
     ``is_residual``: the sum that ``residual: true`` adds to the block at ``path``.
 
-    The other fields are empty until the node is traced (``tracing.traced``). Shapes are those of one example, without
+    The other fields are empty until ``layer_shapes.traced`` fills them in. Shapes are those of one example, without
     the batch; ``params`` are the layer's own.
     """
 
@@ -83,7 +83,7 @@ def wiring_errors(layers: Sequence[Layer]) -> list[WiringError]:
 
 
 def vocabulary_of(nodes: Iterable[Node]) -> int | None:
-    """The number of tokens that all layers know that read the example; None: the example is numbers."""
+    """The number of tokens that every layer reading the example knows; None: the example is numbers."""
     known = [node.layer.vocabulary for node in nodes if INPUT in node.inputs]
     return min((count for count in known if count is not None), default=None)
 

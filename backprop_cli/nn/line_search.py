@@ -88,8 +88,9 @@ class WolfeSearch:
 
 
 def _interpolated(a: Trial, b: Trial, first: float, last: float) -> float:
-    """Where the cubic through both trials is least, or the nearest point to it from ``first`` to ``last``; their middle
-    where that is nowhere.
+    """The minimizer of the cubic through both trials, clipped to the range from ``first`` to ``last``.
+
+    If the cubic has no minimum, the middle of the range.
     """
     low, high = min(first, last), max(first, last)
     middle = 0.5 * (low + high)

@@ -80,7 +80,7 @@ class Loss(Settings):
         return mean(costs)
 
     def count(self, targets: Array) -> int:
-        """The number of costs in the mean, so that means of batches can be combined: examples; of tokens positions.
+        """The number of costs in the mean: examples, or positions of tokens. It weights the batch in a split's mean.
 
         Shapes: targets (batch, ...)
         """
@@ -99,7 +99,7 @@ class Loss(Settings):
         return outputs
 
     def metric_inputs(self, outputs: Value, targets: Value) -> Value:
-        """The batch's array that metrics are computed from: its predictions; of tokens ``token_ranks``."""
+        """The array that metrics are computed from: the batch's predictions, or ``token_ranks`` for tokens."""
         return self.activate(outputs)
 
     @property
@@ -131,7 +131,7 @@ class Loss(Settings):
         return 0.0
 
     def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
-        """The first target that has no cost in a network with this number of outputs; None: all have one."""
+        """The first target without a cost in a network with this number of outputs; None: all have one."""
         return None
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
@@ -146,14 +146,14 @@ def first_place(wrong: NDArray[np.bool_]) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class WrongTarget:
-    """The index of a target, and what is wrong with it: ``expected a count of at least 0, got -1``."""
+    """A target without a cost: its index, and the reason, such as ``expected a count of at least 0, got -1``."""
 
     index: tuple[int, ...]
     reason: str
 
 
 class ClassWeightError(UsageError):
-    """Weights of unknown classes; ``reasons``: what is wrong, by the name as it is written."""
+    """Class weights that cannot be used; ``reasons``: by the name of the class as written."""
 
     def __init__(self, reasons: Mapping[Any, str]):
         self.reasons = dict(reasons)

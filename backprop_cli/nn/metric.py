@@ -86,7 +86,7 @@ class Metric(Settings):
         return loss.task in cls.tasks and (loss.gives_probabilities or not cls.needs_probabilities)
 
     def misfit(self, task: Task, outputs: int) -> str | None:
-        """Why the metric is useless with this number of outputs, and the way out; None if it is useful."""
+        """Why the metric says nothing with this number of outputs, and the way out; None if it is useful."""
         return None
 
     def compute(self, predictions: Predictions) -> float:

@@ -83,7 +83,7 @@ class Optimizer(Settings):
         return self.slots
 
     def former_slots(self) -> dict[str, tuple[str, float]]:
-        """Slots that older checkpoints hold in another form: by today's name the former one, and the factor."""
+        """Slots that older checkpoints store under another name: name -> (older name, factor of its values)."""
         return {}
 
     def slot_start(self, name: str) -> float:

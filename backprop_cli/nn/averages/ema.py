@@ -26,7 +26,7 @@ class Ema(Average):
     decay: Annotated[FractionBelowOne, FREE] = 0.999
     """share of the average kept at a step; about 1 / (1 - decay) steps count"""
     every: PositiveInt = 1
-    """number of steps between two averages"""
+    """steps from one update of the average to the next"""
     bias_correction: bool = True
     """whether the weights sum to 1 from the first step on"""
 

@@ -23,9 +23,9 @@ class Swa(Average):
 
     type: Literal["swa"] = "swa"
     from_epoch: PositiveInt
-    """first epoch whose end is averaged"""
+    """first epoch in the average"""
     every: PositiveInt = 1
-    """number of epochs between two averages"""
+    """epochs from one averaged network to the next"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({"from_epoch": 1}, {"from_epoch": 2, "every": 2})
 

@@ -29,7 +29,7 @@ class Lion(Optimizer):
     beta2: FractionBelowOne = 0.99
     """share of the momentum kept"""
     weight_decay: Annotated[NonNegative, FREE] = 0.0
-    """share of a parameter lost a step, times the learning rate"""
+    """share of a parameter that decays in a step, times the learning rate"""
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"weight_decay": 0.1})
     slots: ClassVar[tuple[str, ...]] = ("momentum",)

@@ -21,7 +21,7 @@ class Step(Schedule):
     every_epochs: PositiveInt = 10
     """epochs between drops"""
     factor: Factor = 0.1
-    """what the learning rate is multiplied by at a drop"""
+    """factor of the learning rate at a drop"""
 
     by_epoch: ClassVar[bool] = True
 
