@@ -4,9 +4,6 @@ The vertices are the program's values. An edge is the local Jacobian of an op by
 Eliminating a vertex multiplies its out-edges with its in-edges. Costs are the multiplications of these products of
 sparse matrices; entries that are 1 or -1 by construction (views, sums, additions) are free. For values of one element
 and without free entries, this is the scalar model of ``elimination``.
-
-The searches on graphs and chains given as numbers (``best_order``, ``elimination_cost``, ``best_edge_order``,
-``best_bracketing``, ``one_way_costs``) are exported here, too.
 """
 
 from __future__ import annotations
@@ -15,10 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from backprop_cli.accumulation.bracketing import best_bracketing, one_way_costs
 from backprop_cli.accumulation.chain_order import cheapest_chain_order
-from backprop_cli.accumulation.edge_elimination import best_edge_order
-from backprop_cli.accumulation.elimination import best_order, elimination_cost
 from backprop_cli.accumulation.jacobian_graph import BlockElimination, JacobianGraph, eliminate
 from backprop_cli.accumulation.jacobian_map import JacobianMap, added, composed
 from backprop_cli.accumulation.orders import (
@@ -38,20 +32,6 @@ from backprop_cli.autodiff.families import broadcast, reshaped
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value, constant
 from backprop_cli.execution.passes import simplified
-
-__all__ = [
-    "Accumulation",
-    "JacobianGraph",
-    "accumulate",
-    "accumulation",
-    "best_bracketing",
-    "best_edge_order",
-    "best_order",
-    "elimination_cost",
-    "gradient_costs",
-    "jacobians",
-    "one_way_costs",
-]  # fmt: skip
 
 Direction = Literal["auto", "forward", "reverse"]
 

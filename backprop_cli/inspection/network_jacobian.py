@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.accumulation.batched import Batched, computed
-from backprop_cli.accumulation.jacobians import Accumulation, JacobianGraph, accumulation
+from backprop_cli.accumulation.jacobian_graph import JacobianGraph
+from backprop_cli.accumulation.jacobians import Accumulation, accumulation
 from backprop_cli.autodiff import Array, Value, input_, jvp, reshape, toposort, vjp
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.point import Named, Point

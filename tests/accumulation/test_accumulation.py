@@ -10,13 +10,12 @@ from op_checks import jacobian
 from threadpoolctl import threadpool_limits
 
 from backprop_cli import autodiff as ad
+from backprop_cli.accumulation.bracketing import best_bracketing
+from backprop_cli.accumulation.elimination import best_order, elimination_cost
 from backprop_cli.accumulation.jacobians import (
     MOST_BRACKETED,
     accumulate,
     accumulation,
-    best_bracketing,
-    best_order,
-    elimination_cost,
     gradient_costs,
     jacobians,
 )
@@ -196,13 +195,6 @@ def test_jacobians_too_large_for_patterns(monkeypatch):
     monkeypatch.setattr("backprop_cli.accumulation.jacobian_graph._MOST_BITS", 0)
     x, out, params, feed = network((3, 4, 2), batch=2)
     assert_all_orders([out], [x, *params], feed)
-
-
-def test_searches_on_numbers_are_to_be_had_from_here():
-    toy = ([(), (), (0, 1), (2,), (0, 3), (4,), (1, 4)], [5, 6])
-    found = best_order(toy)
-    assert found.cost == elimination_cost(toy, found.order) == 7
-    assert best_bracketing([(44, 31, 8512), (30, 44, 8381)], matrix_free=True).cost == 506_790
 
 
 def product_of(widths):
