@@ -35,17 +35,11 @@ def check_inexact(wrt: Sequence[Value]) -> None:
             raise ShapeError(value, "integers have no derivative", wrt=value.spec)
 
 
-class _Sums:
-    """Tangents or cotangents of values (``kind`` names them); a value that gets several has their sum."""
-
-    def __init__(self, kind: str):
-        self.kind = kind
-        self.of: dict[Value, Value] = {}
-
-    def add(self, value: Value, term: Value) -> None:
-        if term.spec != value.spec:
-            raise ShapeError(value, f"{self.kind} of another spec", value=value.spec, **{self.kind: term.spec})
-        self.of[value] = self.of[value] + term if value in self.of else term
+def _add_to(sums: dict[Value, Value], value: Value, term: Value, kind: str) -> None:
+    """Add a tangent or cotangent of ``value`` (``kind`` names it) to those it already has."""
+    if term.spec != value.spec:
+        raise ShapeError(value, f"{kind} of another spec", value=value.spec, **{kind: term.spec})
+    sums[value] = sums[value] + term if value in sums else term
 
 
 def itself(value: Value) -> Value:
@@ -73,19 +67,19 @@ def vjp(
     check_inexact(wrt)
     order = toposort(outputs)
     active = dependent(order, wrt)
-    bars = _Sums("cotangent")
+    bar: dict[Value, Value] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if output in active:
-            bars.add(output, cotangent)
+            _add_to(bar, output, cotangent, "cotangent")
     for node in reversed(order):
-        if node.op is None or node not in bars.of or not any(operand in active for operand in node.inputs):
+        if node.op is None or node not in bar or not any(operand in active for operand in node.inputs):
             continue
         with scope(node.layer):
-            parts = node.op.vjp([read(x) for x in node.inputs], read(node), bars.of[node])
+            parts = node.op.vjp([read(x) for x in node.inputs], read(node), bar[node])
             for operand, part in zip(node.inputs, parts, strict=True):
                 if part is not None and operand in active:
-                    bars.add(operand, part)
-    return [bars.of[w] if w in bars.of else zeros_like(w) for w in wrt]
+                    _add_to(bar, operand, part, "cotangent")
+    return [bar[w] if w in bar else zeros_like(w) for w in wrt]
 
 
 def gradients(out: Value, wrt: Sequence[Value]) -> list[Value]:
@@ -108,17 +102,17 @@ def jvp(outputs: Sequence[Value], wrt: Sequence[Value], tangents: Sequence[Value
 
     """
     check_inexact(wrt)
-    dots = _Sums("tangent")
+    dot: dict[Value, Value] = {}
     for value, tangent in zip(wrt, tangents, strict=True):
-        dots.add(value, tangent)
+        _add_to(dot, value, tangent, "tangent")
     for node in toposort(outputs):
-        if node.op is None or not any(operand in dots.of for operand in node.inputs):
+        if node.op is None or not any(operand in dot for operand in node.inputs):
             continue
         with scope(node.layer):
-            dot = node.op.jvp(node.inputs, [dots.of.get(operand) for operand in node.inputs], node)
-            if dot is not None:
-                dots.add(node, dot)
-    return [dots.of[out] if out in dots.of else zeros_like(out) for out in outputs]
+            pushed = node.op.jvp(node.inputs, [dot.get(operand) for operand in node.inputs], node)
+            if pushed is not None:
+                _add_to(dot, node, pushed, "tangent")
+    return [dot[out] if out in dot else zeros_like(out) for out in outputs]
 
 
 def hessian_products(out: Value, wrt: Sequence[Value], vectors: Sequence[Value]) -> list[Value]:
