@@ -90,7 +90,7 @@ def gradients(out: Value, wrt: Sequence[Value]) -> list[Value]:
 
     """
     if out.ndim != 0:
-        raise ShapeError(out, "the gradient is that of a scalar; use vjp", out=out.spec)
+        raise ShapeError(out, "only a scalar has a gradient; use vjp, or jacobian of a function", out=out.spec)
     return vjp([out], wrt, [ones_like(out)])
 
 

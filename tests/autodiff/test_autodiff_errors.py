@@ -105,7 +105,7 @@ def value(*shape, dtype=np.float64):
         ),
         (
             lambda: ad.gradients(value(3), [value()]),
-            "<x f8[3]>: the gradient is that of a scalar; use vjp (given out: f8[3])",
+            "<x f8[3]>: only a scalar has a gradient; use vjp, or jacobian of a function (given out: f8[3])",
         ),
         (
             lambda: ad.vjp([(x := value(3))], [x], [value(2)]),
