@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from backprop_cli.nn.initializer import INITIALIZERS, Array, Initializer
+from backprop_cli.settings import refusal
 
 
 @INITIALIZERS.register
@@ -30,9 +30,7 @@ class Uniform(Initializer):
     def _above_low(cls, high: float, info: ValidationInfo) -> float:
         low = info.data.get("low", -np.inf)
         if high <= low:
-            raise PydanticCustomError(
-                "range", "must be greater than low ({low}), got {high}", {"low": low, "high": high}
-            )
+            raise refusal(f"must be greater than low ({low}), got {high}")
         return high
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:

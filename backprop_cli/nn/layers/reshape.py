@@ -6,24 +6,23 @@ import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from backprop_cli import autodiff
 from backprop_cli.autodiff import Value
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
-from backprop_cli.settings import Many
+from backprop_cli.settings import Many, refusal
 
 
 def _size(size: int) -> int:
     if size < 1 and size != -1:
-        raise PydanticCustomError("size", "must be greater than 0, or -1 for the rest, got {size}", {"size": size})
+        raise refusal(f"must be greater than 0, or -1 for the rest, got {size}")
     return size
 
 
 def _one_free(shape: tuple[int, ...]) -> tuple[int, ...]:
     if shape.count(-1) > 1:
-        raise PydanticCustomError("shape", "at most one size can be -1, got {shape}", {"shape": str(list(shape))})
+        raise refusal(f"at most one size can be -1, got {list(shape)}")
     return shape
 
 

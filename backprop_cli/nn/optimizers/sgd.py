@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Optimizer, Scalars, Slots
-from backprop_cli.settings import FREE, FractionBelowOne
+from backprop_cli.settings import FREE, FractionBelowOne, refusal
 
 
 @OPTIMIZERS.register
@@ -36,7 +35,7 @@ class Sgd(Optimizer):
     @classmethod
     def _needs_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
         if nesterov and info.data.get("momentum") == 0:
-            raise PydanticCustomError("momentum", "needs momentum greater than 0")
+            raise refusal("needs momentum greater than 0")
         return nesterov
 
     def slot_names(self) -> tuple[str, ...]:
