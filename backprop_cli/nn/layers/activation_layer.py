@@ -10,7 +10,7 @@ from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
 
 
 @LAYERS.register
-class Activation(Layer):
+class ActivationLayer(Layer):
     """``out = function(x)``: for layers without an ``activation`` key, or after a sum of layers.
 
     Shapes: x (batch, ...) -> out as x
