@@ -50,12 +50,8 @@ def test_blocked_gradient_is_zero(case: Case):
 
 
 @every_case
-def test_forward_and_reverse_agree(case: Case):
+def test_forward_and_reverse_agree_and_the_structure_of_the_local_jacobian_is_exact(case: Case):
     op_checks.check_adjoint(case.op, case.arrays())
-
-
-@every_case
-def test_structure_of_the_local_jacobian_is_exact(case: Case):
     op_checks.check_exact_structure(case.op, case.arrays())
 
 
