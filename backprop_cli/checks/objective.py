@@ -146,7 +146,7 @@ class Objective:
         """Of the scalar, and of an entry of each tensor's gradient, at the point."""
         return self._rounding(self.point)
 
-    def rounding_beside(self, direction: Direction, t: float) -> Rounding:
+    def rounding_at(self, direction: Direction, t: float) -> Rounding:
         """``rounding`` at ``point + t direction``, where other terms may cancel than at the point."""
         return self._rounding(self._moved(direction, t))
 
@@ -202,7 +202,7 @@ class Objective:
         """The checked gradient times the direction, at the point."""
         return _along(self.gradient, direction)
 
-    def slope_beside(self, direction: Direction, t: float) -> float:
+    def slope_at(self, direction: Direction, t: float) -> float:
         """``slope`` at ``point + t direction``."""
         self._run_at(self._reverse, direction, t)
         return _along({tensor: self._flat(k) for k, tensor in enumerate(self.tensors)}, direction)
@@ -213,7 +213,7 @@ class Objective:
         self._run_at(self._loss, direction, t)
         return float(self._loss.outputs[_SCALAR])
 
-    def branches_beside(self, direction: Direction, t: float) -> list[Array]:
+    def branches_at(self, direction: Direction, t: float) -> list[Array]:
         """The branch of every kink at ``point + t direction``."""
         self.run(direction, t)
         return [branch.copy() for branch in self._branches]
@@ -241,7 +241,7 @@ class Objective:
         """The derivative along the direction by the complex step."""
         return self._complex(self.step, direction)
 
-    def complex_beside(self, direction: Direction, t: float) -> float:
+    def complex_at(self, direction: Direction, t: float) -> float:
         """``complex`` at ``point + t direction``."""
         point = self._moved(direction, t)
         step = ComplexStep([self.scalar], {value: point[name] for name, value in self.inputs.items()})

@@ -34,7 +34,7 @@ def judged(analytic: float, numeric: float, tolerance: float, noise: float) -> V
 
 @dataclass(frozen=True)
 class CheckedEntry(JsonObject):
-    """One derivative, both ways. ``is_beside``: taken near the point, which lies on a kink."""
+    """One derivative, both ways. ``is_off_point``: taken near the point, because the point lies on a kink."""
 
     json_keys: ClassVar = ("index", "analytic", "numeric")
 
@@ -42,7 +42,7 @@ class CheckedEntry(JsonObject):
     analytic: float
     numeric: float
     verdict: Verdict
-    is_beside: bool = False
+    is_off_point: bool = False
 
     @property
     def is_judged(self) -> bool:

@@ -27,8 +27,8 @@ class Auto(Method):
 
         def judge(tensor: Tensor, direction: Direction, index: tuple[int, ...]) -> CheckedEntry:
             exact = by_complex_step(objective, tensor, direction, index, options.tolerance)
-            beside = objective.complex_beside
-            return _agreed(by_difference(objective, direction, index, options.tolerance, beside), exact)
+            difference = by_difference(objective, direction, index, options.tolerance, objective.complex_at)
+            return _agreed(difference, exact)
 
         suspects = differing(objective, options, objective.slope, objective.complex)
         entries = entrywise(objective, options, judge, suspects)
@@ -43,7 +43,7 @@ def _agreed(difference: CheckedEntry, exact: CheckedEntry) -> CheckedEntry:
     The difference decides at a kink and if it fails; else the complex step, if it agrees or the difference is
     undecided.
     """
-    if difference.is_beside or difference.verdict in ("KINK", "FAIL"):
+    if difference.is_off_point or difference.verdict in ("KINK", "FAIL"):
         return difference
     if exact.verdict in ("PASS", "NONFINITE") or difference.verdict == "TINY":
         return exact

@@ -210,13 +210,13 @@ def _side(
     unclear: list[tuple[float, CheckedEntry]] = []
     for _ in range(1 + _SMALLER_STEPS):
         center = sign * 2.0 * h
-        step = Step(h, objective.branches_beside(direction, center), center)
+        step = Step(h, objective.branches_at(direction, center), center)
         numeric, noise, is_smooth = quotient(objective, direction, step)
         if is_smooth:
-            analytic = objective.slope_beside(direction, center)
+            analytic = objective.slope_at(direction, center)
             entry = CheckedEntry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise), True)
             if entry.verdict == "FAIL":
-                rounding = objective.rounding_beside(direction, center)
+                rounding = objective.rounding_at(direction, center)
                 entry = _second_look(objective, direction, entry, tolerance, step, rounding)
             if entry.verdict != "TINY":
                 return entry
@@ -225,6 +225,6 @@ def _side(
     if not unclear or witness is None:
         return None
     center, entry = unclear[0]
-    noise = _of_gradient(objective.rounding_beside(direction, center), direction)
+    noise = _of_gradient(objective.rounding_at(direction, center), direction)
     numeric = witness(direction, center)
     return replace(entry, numeric=numeric, verdict=judged(entry.analytic, numeric, tolerance, noise))
