@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backprop_cli.autodiff import Array, Op, Value, input_, toposort
+from backprop_cli.checks.edge_samples import is_differentiable
 from backprop_cli.checks.method import METHODS, Options, Order
 from backprop_cli.checks.objective import Objective, weighted
 from backprop_cli.checks.result import Check, worst_first
@@ -27,20 +28,17 @@ def wrong_rules(objective: Objective, order: Order, options: Options) -> list[Ch
     rng = options.rng
     worst: dict[str, Check] = {}
     for node in toposort([objective.scalar]):
-        if node.op is None or options.is_over or not is_checked(node.op, node):
+        if node.op is None or options.is_over or not node.spec.is_inexact:
             continue
         operands = [objective.step.arrays[operand] for operand in node.inputs]
+        if not is_differentiable(node.op, operands):
+            continue
         with np.errstate(all="ignore"):
             found = _rule(node.op, _name(node), operands, order, options, rng)
         for check in found:
             known = worst.get(check.name)
             worst[check.name] = check if known is None else worst_first([check, known])[0]
     return list(worst.values())
-
-
-def is_checked(op: Op, result: Value) -> bool:
-    """Whether differences can check the op's derivative."""
-    return not op.blocks_gradient and result.spec.is_inexact and any(x.spec.is_inexact for x in result.inputs)
 
 
 def _name(node: Value) -> str:
