@@ -1,4 +1,8 @@
-"""The structures of an op's local Jacobians: which elements of its operands each element of its result reads."""
+"""The structures of local Jacobians: for each op, the elements of its operands that each element of its result reads.
+
+An op without a function here has dense local Jacobians. ``zeros`` finds entries of a factor that are
+always 0, such as those of a causal softmax after the diagonal: products with them drop out of the structure.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +30,13 @@ from backprop_cli.autodiff.value import Value
 
 @singledispatch
 def local_jacobians(op: Op, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
-    """The structure of the local Jacobian by each operand; None: no derivative. By default it is dense."""
+    """The structure of the local Jacobian by each operand; None: no derivative. The default is dense."""
     return tuple(dense(out.size, x.size) if x.spec.is_inexact else None for x in primals)
 
 
 @singledispatch
 def zeros(op: Op, *x: Value) -> Array | None:
-    """A mask of the entries of the result that are 0 for any operands; None: not known, or none."""
+    """A mask of the entries of the result that are 0 for any operands; None: there are none, or they are unknown."""
     return None
 
 
@@ -40,9 +44,9 @@ _zeros: WeakKeyDictionary[Value, Array | None] = WeakKeyDictionary()
 
 
 def zeros_of(value: Value) -> Array | None:
-    """A mask of the entries of ``value`` that are always 0, in its shape; None: not known, or none.
+    """A mask of the entries of ``value`` that are always 0, in its shape; None: there are none, or they are unknown.
 
-    Each value is looked at once, and operands before results: a program may be deeper than Python's stack.
+    Each value is examined once, operands before results. Iterative: a program may be deeper than Python's stack.
     """
     pending = [] if value in _zeros else [value]
     while pending:
@@ -57,7 +61,7 @@ def zeros_of(value: Value) -> Array | None:
 
 
 def _found_zeros(value: Value) -> Array | None:
-    """The mask of a value whose operands are known already."""
+    """The mask of a value; those of its operands are already in ``_zeros``."""
     if value.array is not None:
         found = np.asarray(value.array == 0)
         return found if found.any() else None
@@ -94,13 +98,13 @@ def _(op: Constant, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian
 
 @local_jacobians.register(Movement)
 def _(op: Movement, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
-    """At most one entry a row: moving indices shows the elements that the op moves."""
+    """At most one entry a row, found by letting the op move the indices of its elements."""
     return tuple(_moved(op, k, primals, out) if x.spec.is_inexact else None for k, x in enumerate(primals))
 
 
 def _moved(op: Movement, k: int, primals: Sequence[Value], out: Value) -> LocalJacobian:
     numbers = [np.zeros(x.shape) for x in primals]
-    numbers[k] = np.arange(1.0, primals[k].size + 1).reshape(primals[k].shape)  # 0 is an element that is filled in
+    numbers[k] = np.arange(1.0, primals[k].size + 1).reshape(primals[k].shape)  # 0: an element filled in by the op
     moved = np.empty(out.shape)
     op.eval(*numbers, out=moved)
     return LocalJacobian(moved.reshape(out.size, 1).astype(np.int64) - 1, True, primals[k].size)
@@ -108,7 +112,7 @@ def _moved(op: Movement, k: int, primals: Sequence[Value], out: Value) -> LocalJ
 
 @zeros.register(Matmul)
 def _(op: Matmul, *x: Value) -> Array | None:
-    """The rows of zeros of x, and the columns of zeros of y."""
+    """Rows of x that are all 0 give rows of zeros, columns of y columns."""
     left, right = map(zeros_of, x)
     rows = False if left is None else left.all(axis=-1, keepdims=True)
     columns = False if right is None else right.all(axis=-2, keepdims=True)
@@ -118,7 +122,7 @@ def _(op: Matmul, *x: Value) -> Array | None:
 
 @local_jacobians.register(Matmul)
 def _(op: Matmul, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
-    """``out[i, k]`` reads ``x[i, :]`` and ``y[:, k]``, but for factors whose other factor is always 0."""
+    """``out[i, k]`` reads ``x[i, :]`` and ``y[:, k]``, except elements whose other factor is always 0."""
     x, y = (np.broadcast_to(_indices(v), (*out.shape[:-2], *v.shape[-2:])) for v in primals)
     by_x = np.broadcast_to(x[..., :, None, :], (*out.shape, x.shape[-1]))
     by_y = np.broadcast_to(y.swapaxes(-1, -2)[..., None, :, :], (*out.shape, y.shape[-2]))
@@ -149,7 +153,7 @@ def _(op: Sum | Amax, primals: Sequence[Value], out: Value) -> tuple[LocalJacobi
 
 @local_jacobians.register(TakeRows)
 def _(op: TakeRows, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
-    """An element is one of its column; the integers decide which."""
+    """An element of the result is any one of its column; which one depends on the integers."""
     table = primals[0]
     columns = _indices(table).T
     reads = np.broadcast_to(columns, (*out.shape[:-1], *columns.shape))
@@ -158,7 +162,7 @@ def _(op: TakeRows, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian
 
 @local_jacobians.register(SumRows)
 def _(op: SumRows, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
-    """A sum is over elements of its column; the integers decide over which."""
+    """A sum adds elements of its column; which ones depends on the integers."""
     values = primals[0]
     columns = np.arange(values.size).reshape(primals[1].size, values.shape[-1]).T
     reads = np.broadcast_to(columns, (op.count, *columns.shape))
@@ -167,13 +171,13 @@ def _(op: SumRows, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian 
 
 @zeros.register(Softmax)
 def _(op: Softmax, *x: Value) -> Array | None:
-    """Behind the diagonal if it is causal."""
+    """After the diagonal, if it is causal."""
     return np.broadcast_to(~np.tri(x[0].shape[-1], dtype=np.bool_), x[0].shape) if op.causal else None
 
 
 @local_jacobians.register(Softmax)
 def _(op: Softmax, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
-    """An element reads its row; in a row of one entry, which is 1, it reads nothing."""
+    """An element reads its row. The only entry of a row is 1 and reads nothing."""
     width = out.shape[-1]
     ends = np.arange(width) + 1 if op.causal else np.full(out.shape[-2] if out.ndim > 1 else 1, width)
     inside = np.arange(width) < np.where(ends > 1, ends, 0)[:, None]
@@ -217,14 +221,14 @@ def _of_elements(op: Windowed, x: Value, out: Value, is_unit: bool) -> LocalJaco
 
 
 def _pairs(op: Windowed, x: Value, out: Value) -> tuple[Array, Array]:
-    """Flat indices of every element of x and of a window of ``out`` that it is in."""
+    """Every pair of an element of x and a window of ``out`` that contains it, as flat indices."""
     pairs = [(read.ravel(), window.ravel()) for _, read, window in op.pieces(_indices(x), _indices(out))]
     return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
 
 
 @local_jacobians.register(ConvolutionOp)
 def _(op: ConvolutionOp, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
-    """Each term joins an element of the image, one of the weight and one of the result; two of them make the third."""
+    """Each term of the sum joins one element each of image, weight and result; two of them make the third."""
     image, weight = _terms(op.sizes(*(v.shape for v in primals)))
     result = np.broadcast_to(np.arange(len(image))[:, None], image.shape)
     indices = {"image": image, "weight": weight, "result": result}
@@ -236,7 +240,7 @@ def _(op: ConvolutionOp, primals: Sequence[Value], out: Value) -> tuple[LocalJac
 
 @zeros.register(ConvolutionOp)
 def _(op: ConvolutionOp, *x: Value) -> Array | None:
-    """Entries without a term: between the pixels of a strided or dilated transpose, or only in padding."""
+    """Entries without a term: between the pixels of a strided or dilated transpose, or entirely in padding."""
     out = op(*x)
     local, _ = local_jacobians(op, x, out)
     if local is None or (local.reads >= 0).any(axis=1).all():
@@ -245,7 +249,10 @@ def _(op: ConvolutionOp, *x: Value) -> Array | None:
 
 
 def _terms(sizes: ConvolutionSizes) -> tuple[Array, Array]:
-    """(results, inner): the flat indices of image and weight in every term of a result; -1 on padding."""
+    """Flat indices into image and weight of every term of every result; -1 on padding.
+
+    Shapes: -> (results, inner), twice
+    """
     down, across = sizes.down, sizes.across
     shape = (down.size, sizes.groups, 1, sizes.channels, across.size, sizes.batch)
     pixels = np.arange(math.prod(shape)).reshape(shape).transpose(0, 1, 2, 4, 5, 3)

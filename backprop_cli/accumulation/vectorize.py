@@ -1,6 +1,6 @@
-"""A program for many arrays in place of one: batches of tangents, of cotangents, of examples.
+"""Vectorization: one program for a batch of tangents, cotangents or examples, as in JAX's ``vmap``.
 
-``vectorized`` walks over a program; ``vectorize`` rewrites one op for operands with a new first axis.
+``vectorized`` walks over a program; ``vectorize`` applies one op to operands with a new first axis.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from backprop_cli.errors import ShapeError
 
 
 def vectorized(outputs: Sequence[Value], given: Mapping[Value, Value]) -> list[Value]:
-    """``outputs`` for many arrays in place of one: each value of ``given`` is replaced by one with a new first axis.
+    """``outputs`` for a batch: ``given`` maps each value to its replacement, which has a new first axis.
 
-    All have the same first axis, and so have the outputs. A batch of tangents or cotangents thus goes through a
-    derivative as one program, as matrix products where the derivative has products of vectors.
+    The outputs get that axis, too. A batch of tangents or cotangents thus goes through a derivative as one program,
+    with matrix products in place of products of a matrix and a vector.
+
+    Shapes: ``given`` maps (*shape) to (n, *shape), with one n for all -> (n, *output.shape) each
 
     Raises:
-        ShapeError: a replacement differs from its value's spec behind the first axis, or first axes differ.
+        ShapeError: a replacement's spec without its first axis is not its value's spec, or first axes differ.
 
     """
     sizes = {many.shape[:1] for many in given.values()}
@@ -54,10 +56,10 @@ def vectorized(outputs: Sequence[Value], given: Mapping[Value, Value]) -> list[V
 
 @singledispatch
 def vectorize(op: Op, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-    """The op on ``size`` arrays at once.
+    """The op applied to ``size`` entries at once.
 
-    Operands that are ``mapped`` have a new first axis, and so has the result: entry by entry along it, the result is
-    the op's. At least one operand is mapped. By default the op is repeated for each entry, and the results are joined.
+    ``mapped`` says which operands, at least one, have a new first axis. The result has it, too: its entry k is the op
+    of the mapped operands' entries k. By default the op is repeated for each entry, and the results are joined.
     """
     specs = [v.spec.with_shape(v.shape[1:]) if m else v.spec for v, m in zip(x, mapped, strict=True)]
     one = op.shape(*specs)
@@ -73,12 +75,12 @@ def _entry(x: Value, k: int) -> Value:
 
 
 def _repeated(size: int, x: Sequence[Value], mapped: Sequence[bool]) -> list[Value]:
-    """All operands with the new first axis."""
+    """All operands with the new first axis; those not mapped are repeated along it."""
     return [v if is_mapped else broadcast(v, (size, *v.shape)) for v, is_mapped in zip(x, mapped, strict=True)]
 
 
 def _aligned(x: Value, ndim: int) -> Value:
-    """``x`` with axes of size 1 behind its first one, so that it has ``ndim``."""
+    """``x`` with axes of size 1 inserted after the first, so that it has ``ndim`` axes."""
     return reshaped(x, (x.shape[0], *(1,) * (ndim - x.ndim), *x.shape[1:]))
 
 
@@ -144,46 +146,46 @@ def _(op: Matmul, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Valu
 
 @vectorize.register(TakeRows)
 def _(op: TakeRows, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-    """Many tables lie one below the other if each is read at rows of its own, else side by side."""
+    """The tables are stacked if each is read at its own rows, else set side by side."""
     table, rows = x
     if not mapped[0]:
         return op(table, rows)
     *_, count, width = table.shape
     if mapped[1]:
         return op(reshaped(table, (size * count, width)), _offset(rows, size, count))
-    beside = reshaped(Transpose((1, 0, 2))(table), (count, size * width))
-    return _apart(op(beside, rows), size, width)
+    wide = reshaped(Transpose((1, 0, 2))(table), (count, size * width))
+    return _apart(op(wide, rows), size, width)
 
 
 @vectorize.register(SumRows)
 def _(op: SumRows, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-    """The sums of all lie one below the other if the rows differ, else side by side."""
+    """The sums are stacked if each entry has its own rows, else set side by side."""
     values, rows = x
     width = values.shape[-1]
     if mapped[1]:
         values = values if mapped[0] else broadcast(values, (size, *values.shape))
         total = SumRows(size * op.count)(values, _offset(rows, size, op.count))
         return reshaped(total, (size, op.count, width))
-    beside = Transpose((*range(1, values.ndim - 1), 0, values.ndim - 1))(values)
-    return _apart(op(reshaped(beside, (*rows.shape, size * width)), rows), size, width)
+    wide = Transpose((*range(1, values.ndim - 1), 0, values.ndim - 1))(values)
+    return _apart(op(reshaped(wide, (*rows.shape, size * width)), rows), size, width)
 
 
 def _offset(rows: Value, size: int, count: int) -> Value:
-    """Rows of ``size`` matrices of ``count`` rows as rows of all of them, one below the other."""
+    """Row numbers in ``size`` matrices of ``count`` rows each, as row numbers in their stack."""
     starts = np.arange(size).reshape(size, *(1,) * (rows.ndim - 1)) * count
     return rows + constant(starts, rows.dtype)
 
 
-def _apart(beside: Value, size: int, width: int) -> Value:
+def _apart(wide: Value, size: int, width: int) -> Value:
     """(..., size * width) as (size, ..., width)."""
-    *lead, _ = beside.shape
-    split = reshaped(beside, (*lead, size, width))
+    *lead, _ = wide.shape
+    split = reshaped(wide, (*lead, size, width))
     return Transpose((len(lead), *range(len(lead)), len(lead) + 1))(split)
 
 
 @vectorize.register(ConvolutionOp)
 def _(op: ConvolutionOp, size: int, x: Sequence[Value], mapped: Sequence[bool]) -> Value:
-    """A larger batch if all have the same weights, else more groups."""
+    """A larger batch if all entries share the weights, else more groups."""
     is_weight = [role == "weight" for role in op.roles]
     if tuple(mapped) == (True, False) and is_weight[1]:
         return _from_batch(op(_to_batch(x[0]), x[1]), size)
@@ -203,7 +205,7 @@ def _from_batch(x: Value, size: int) -> Value:
 
 
 def _to_channels(x: Value, is_weight: bool) -> Value:
-    """(size, ...) -> size times the channels, or the filters."""
+    """The new axis moved into the channels, or into the filters of a weight."""
     at = 0 if is_weight else x.ndim - 4
     front = Transpose((*range(1, at + 1), 0, *range(at + 1, x.ndim)))(x)
     return reshaped(front, (*x.shape[1 : at + 1], x.shape[0] * x.shape[at + 1], *x.shape[at + 2 :]))
