@@ -83,10 +83,7 @@ class LocalMap(JacobianMap):
         one = input_("cotangent", node.shape, node.dtype)
         found = node.op.vjp(node.inputs, node, one)
         parts = [part for part, x in zip(found, node.inputs, strict=True) if x is self.operand and part is not None]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return vectorized([total], {one: cotangents})[0]
+        return vectorized([_total(parts)], {one: cotangents})[0]
 
 
 class Diagonal(JacobianMap):
