@@ -29,7 +29,8 @@ Partial = Value | float | None
 class Elementwise(Op):
     """``out[i] = f(x[i], y[i], ...)`` with NumPy's broadcasting.
 
-    An op states its partial derivatives, elementwise, and either a ``ufunc`` or an ``eval``.
+    An op states its partial derivatives, elementwise, and either a ``ufunc`` or an ``eval``. Its ``expression`` is the
+    same function as text, which no derivative reads; it stands here so that both are written and checked together.
     """
 
     ufunc: ClassVar[np.ufunc | None] = None
@@ -37,7 +38,7 @@ class Elementwise(Op):
     """The function of one element, for compiled steps and for formulas: ``"{0} + {1}"``, ``"exp({0})"``.
 
     Python with the functions of ``math``; ``{0}``, ``{1}``, ... stand for the operands, ``{zero}`` and ``{one}`` for
-    numbers of the result's precision. An op without one is left to NumPy.
+    numbers of the result's precision. Empty: NumPy computes the op.
     """
 
     def partials(self, *x: Any, **result: Any) -> tuple[Partial, ...]:
@@ -82,7 +83,7 @@ class Linear(Op):
     """``out = A (x, y, ...)``: linear in all its operands together, so its forward rule is the op itself."""
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
-        """``A^T ct`` for every operand; of ``x`` only the specs are read."""
+        """``A^T ct`` for every operand; only the specs of ``x`` are read."""
         raise NotImplementedError
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
@@ -117,7 +118,7 @@ class Bilinear(Op):
 
 
 class Constant(Op):
-    """Constant for every derivative: by definition, or but for its jumps."""
+    """The derivative is 0: by definition, or everywhere but at jumps."""
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
         return None
@@ -126,7 +127,7 @@ class Constant(Op):
         return (None,) * len(primals)
 
 
-# The words that rules are written in. Three of them make ops by name, since the ops are built on this module.
+# Functions that rules are written with. Three of them make ops by name, since the modules of ops import this one.
 
 
 def scaled(value: Value, factor: Value | float) -> Value:

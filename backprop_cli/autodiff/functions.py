@@ -114,7 +114,7 @@ def amin(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
 
 
 def product(x: Operand, y: Operand) -> Value:
-    """``x @ y``: as ``matmul``, but a vector is a row on the left and a column on the right, and its axis goes."""
+    """``x @ y``: ``matmul`` with a vector as a row on the left or a column on the right; the added axis is dropped."""
     x, y = _values(x, y)
     rows = reshape(x, (1, x.size)) if x.ndim == 1 else x
     columns = reshape(y, (y.size, 1)) if y.ndim == 1 else y

@@ -1,8 +1,8 @@
 """Derivatives as walks over a program that build more program. No op is named here.
 
-Reverse mode (``vjp``, ``gradients``) walks from the outputs back, forward mode (``jvp``) from the inputs on; each asks
-the ops on its way for their rules. The results are values like any other: they can be simplified, planned, evaluated
-and differentiated again, as ``hessian_products`` does.
+Reverse mode (``vjp``, ``gradients``) walks from the outputs to the inputs, forward mode (``jvp``) the other way; each
+applies the rules of the ops on its way. The results are values like any other: they can be simplified, planned,
+evaluated and differentiated again, as ``hessian_products`` does.
 
 ``wrt`` may be any values of the program, not only its inputs, and the same one twice: the derivative is with respect
 to a perturbation added to each. The derivative by ``x`` thus also counts the effect of ``x`` through others of ``wrt``.
@@ -56,8 +56,8 @@ def vjp(
 ) -> list[Value]:
     """Reverse mode: ``sum_i J_i^T ct_i`` for each of ``wrt``, in the shape of each.
 
-    One walk from the outputs back, which adds cotangents in one fixed order. It costs at most a small multiple of the
-    program itself (Griewank & Walther 2008, ch. 3). Reverse rules read ``read(x)`` in place of a value x of the
+    One backward walk, which adds cotangents in a fixed order. It costs at most a small multiple of the program itself
+    (Griewank & Walther 2008, ch. 3). Reverse rules read ``read(x)`` in place of a value x of the
     program; only ``execution.recomputation`` passes it, to compute values again that were not kept.
 
     Raises:

@@ -157,7 +157,7 @@ def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
         return operand
     if isinstance(operand, np.ndarray) and operand.ndim > 0:
         return constant(operand)
-    with np.errstate(over="ignore"):  # a number that ``dtype`` cannot hold is infinite, which ends in words later
+    with np.errstate(over="ignore"):  # a number too large for ``dtype`` is infinite, which the run reports later
         scalar = constant(operand, dtype)
     if dtype.kind in "iu" and scalar.array != operand:
         raise ShapeError(f"constant {operand}", f"is not {dtype.name}; convert the other operand with cast")
@@ -167,10 +167,10 @@ def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
 def toposort(outputs: Iterable[Value], known: Container[Value] = ()) -> list[Value]:
     """Every value the outputs depend on, operands first, in order of creation. Iterative, so depth is no limit.
 
-    It leaves out values of ``known`` and those that only they depend on.
+    Values of ``known`` are left out, and so are values that only they depend on.
     """
     if isinstance(outputs, Value):
-        raise UsageError("a list of values is wanted, not one value: write [x]")
+        raise UsageError("expected a list of values, not a single value: write [x]")
     seen: set[Value] = set()
     stack = list(outputs)
     while stack:

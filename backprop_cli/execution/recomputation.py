@@ -171,8 +171,8 @@ def _crossing(segment: Sequence[Stage]) -> Iterator[Value]:
 def grad_recomputed(loss: Value, wrt: Sequence[Value], count: int | None = None) -> list[Value]:
     """The values of ``gradients``, bit for bit, with the results of all segments but the last computed again.
 
-    ``count``: segments; None: the number that needs the least memory. A plan computes
-    values in the order of creation, so a segment's results live only while the reverse sweep is in it.
+    ``count``: number of segments; None: the number that needs the least memory. A plan computes values in the order of
+    creation, so a segment's results live only while the reverse sweep is in it.
     """
     again = _Again(segmented(stages(loss, wrt), count))
     return vjp([loss], wrt, [ones_like(loss)], read=again)

@@ -188,7 +188,7 @@ REFUSED = (
         "np.sum of a traced value takes (a, axis, keepdims): got an unexpected keyword argument 'dtype'",
     ),
     (lambda x, v, s: ad.gradients(x.sum(), x), "derivatives are with respect to a list of values: write [x]"),
-    (lambda x, v, s: ad.toposort(x), "a list of values is wanted, not one value: write [x]"),
+    (lambda x, v, s: ad.toposort(x), "expected a list of values, not a single value: write [x]"),
     (lambda x, v, s: ad.Program(x, x), 'a program has names for its values: Program({"x": x}, {"out": out})'),
     (lambda x, v, s: ad.evaluate([x], {"x": X}), "arrays are fed by value, not by name: evaluate([out], {x: array})"),
 )

@@ -59,7 +59,7 @@ class Equal(Comparison):
 
 @register
 class Where(Elementwise):
-    """``out = x where condition is not 0, else y``. The operand not chosen may be inf or NaN: it does not count."""
+    """``out = x where condition is not 0, else y``. inf or NaN in the operand not chosen has no effect."""
 
     expression: ClassVar = "{1} if {0} != {zero} else {2}"
     samples: ClassVar = (

@@ -44,9 +44,10 @@ def _horner(coefficients: tuple[float, ...], u: Array, out: Array) -> None:
 
 
 def erf_of_single(x: Array, out: Array, z: Array, t: Array, s: Array) -> None:
-    """``erf(x) = s (P(s^2) + tail(1) - tail(|x|))`` with s = x clipped at -1 and 1, and tail(|x|) = tail(1) within.
+    """``erf(x) = s (P(s^2) + tail(1) - tail(max(|x|, 1)))`` with s = x clipped to [-1, 1].
 
-    Shorter polynomials than for float64, and added: choosing takes as long. The arrays behind ``out`` are memory.
+    The polynomials are shorter than those for float64. Both are evaluated and added: choosing takes as long. The arrays
+    after ``out`` are scratch memory.
     """
     np.clip(x, -6.0, 6.0, out=s)
     np.abs(s, out=z)
@@ -73,11 +74,11 @@ def _single_at_one() -> np.float32:
 
 
 _TAIL = np.float32(1.0) - _single_at_one()
-"""tail(1), as it makes erf of a large number 1 to the last bit."""
+"""tail(1), rounded so that erf of a large number is 1 to the last bit."""
 
 
 def erf_of_double(x: Array, out: Array, z: Array, u: Array, tail: Array, small: Array) -> None:
-    """Two polynomials, chosen by ``|x| < 1``. The arrays behind ``out`` are memory."""
+    """Two polynomials, chosen by ``|x| < 1``. The arrays after ``out`` are scratch memory."""
     np.abs(x, out=z)
     np.minimum(z, 6.0, out=z)  # erf(6) is 1 to the last bit; NaN passes
     # tail = 1 - t exp(Q(u) - z^2)
@@ -102,7 +103,7 @@ def erf_of_double(x: Array, out: Array, z: Array, u: Array, tail: Array, small: 
 
 
 def polynomial_of_tail(t: Array, out: Array, u: Array) -> None:
-    """``Q(u)`` for ``t = 2 / (2 + z)``; u, which is memory, becomes t scaled to [-1, 1]."""
+    """``Q(u)`` for ``t = 2 / (2 + z)``; u is overwritten by t scaled to [-1, 1]."""
     np.subtract(t, 0.5 * (_T_LOW + _T_HIGH), out=u)
     np.multiply(u, 2.0 / (_T_HIGH - _T_LOW), out=u)
     _horner(_Q, u, out)

@@ -158,7 +158,7 @@ class MaxPoolOffset(Windowed, Constant):
             np.maximum(read, top, out=top)
 
     def padded(self, out: Array) -> list[tuple[int, Array]]:
-        """The windows that begin with padding, each with the first offset behind it."""
+        """The windows that begin with padding, each with the first offset after the padding."""
         lead = (slice(None),) * self.axis
         count = min(-(-self.before // self.stride), out.shape[self.axis])
         return [(self.before - q * self.stride, out[(*lead, slice(q, q + 1))]) for q in range(count)]

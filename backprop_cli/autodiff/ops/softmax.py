@@ -23,7 +23,7 @@ piece row by row, which for shorter rows takes longer than the whole matrix, hal
 
 
 class Piece(NamedTuple):
-    """Rows that are computed together: ``out = softmax(x + mask)``, and ``blank`` is 0."""
+    """Rows that are computed together: ``out = softmax(x + mask)``; ``blank``, the rest of the rows, becomes 0."""
 
     x: Array
     out: Array
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
 class Softmax(Op):
     """``out[..., j] = e^x[..., j] / sum_k e^x[..., k]`` over the last axis.
 
-    ``causal``: row i of a matrix is the softmax of its first i + 1 entries, with zeros behind them.
+    ``causal``: row i of a matrix is the softmax of its first i + 1 entries, with zeros after them.
     """
 
     # With its gradient 8.5 us against 12.2 for the same in ops on 64 x 10, 5.9 ms against 7.2 on 8 x 4 x 256 x 256.
@@ -109,7 +109,7 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
 
 @cache
 def _mask(size: int, dtype: np.dtype[Any]) -> Array:
-    """(size, size): 0 up to the diagonal, and behind it -inf, whose exponential is 0."""
+    """(size, size): 0 up to the diagonal, -inf after it, whose exponential is 0."""
     mask: Array = np.where(np.tri(size, dtype=np.bool_), 0.0, -np.inf).astype(dtype)
     mask.flags.writeable = False
     return mask
