@@ -15,7 +15,7 @@ from backprop_cli.data.spelling import number_of
 from backprop_cli.data.table import Array, Cell, Table, Text, show
 from backprop_cli.errors import DataError, SettingError, listing
 from backprop_cli.nn.class_name import Places, exact, spelled
-from backprop_cli.nn.task import TASKS, Task
+from backprop_cli.nn.task import Task, task_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class FittedTarget:
     def from_json(tree: dict[str, Any]) -> FittedTarget:
         """The inverse of ``to_json``."""
         return FittedTarget(
-            task=TASKS.get(tree["task"], tree["task"]),
+            task=task_of(tree["task"]),
             columns=None if tree["columns"] is None else tuple(tree["columns"]),
             names=tuple(tree["names"]),
             classes=tuple(tuple(classes) for classes in tree["classes"]),
