@@ -131,9 +131,7 @@ class Transform:
     @property
     def target_names(self) -> list[str]:
         """The name of each output; for classes the target's column; for a window ``Sunspots+1``, ``Sunspots+2``."""
-        return self._at_horizon(self.target.names)
-
-    def _at_horizon(self, names: Sequence[str]) -> list[str]:
+        names = self.target.names
         return list(names) if self.window is None else _at_times(names, range(1, self.window.horizon + 1))
 
     @property

@@ -57,7 +57,9 @@ class Muon(Optimizer):
     """iterations of Newton and Schulz, which move the singular values to 1"""
     epsilon: Annotated[Positive, FREE] = 1e-7
     """smallest divisor of a matrix, in place of a smaller norm"""
-    fallback: Annotated[OptimizerType, DefaultType("adamw")] = Field(default_factory=lambda: _default_fallback())
+    fallback: Annotated[OptimizerType, DefaultType("adamw")] = Field(
+        default_factory=lambda: OPTIMIZERS["adamw"].model_validate({})
+    )
     """optimizer of parameters that are not matrices, with a learning rate of its own; default: adamw"""
     fallback_for: Patterns = ()
     """matrices that the fallback updates too: names with * for any text"""
@@ -123,7 +125,3 @@ def _unfit(fallback: Optimizer) -> str:
     if fallback.groups:
         return "groups of the fallback: write them among those of muon, with a fallback in each"
     return ""
-
-
-def _default_fallback() -> Optimizer:
-    return OPTIMIZERS["adamw"].model_validate({})
