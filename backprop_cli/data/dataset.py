@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -26,9 +25,7 @@ from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
 from backprop_cli.errors import DataError, SettingError
 from backprop_cli.memory import memory_errors_as
-
-if TYPE_CHECKING:
-    from backprop_cli.nn.task import Task
+from backprop_cli.nn.task import Task
 
 # The modules for texts and time series are imported in functions: most data is neither.
 

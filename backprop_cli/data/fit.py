@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,9 +18,7 @@ from backprop_cli.data.table import Table
 from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviation
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError, listing, plural
-
-if TYPE_CHECKING:
-    from backprop_cli.nn.task import Task
+from backprop_cli.nn.task import Task
 
 
 class Demand(NamedTuple):

@@ -69,9 +69,8 @@ def _check_fields(name: str, value: Any) -> None:
 def _hints(cls: type) -> dict[str, Any]:
     """The annotation of each field of a dataclass."""
     from backprop_cli.data.tokenizer import Tokenizer
-    from backprop_cli.nn.task import Task
 
-    hints = get_type_hints(cls, localns={"Task": Task, "Tokenizer": Tokenizer})
+    hints = get_type_hints(cls, localns={"Tokenizer": Tokenizer})
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 

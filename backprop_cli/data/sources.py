@@ -20,10 +20,10 @@ from backprop_cli.data.table import Array, NoColumnError, Numbers, Table, requir
 from backprop_cli.data.target import weights_of
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError, TreePath
+from backprop_cli.nn.task import Task
 
 if TYPE_CHECKING:
     from backprop_cli.data.panel import Panel
-    from backprop_cli.nn.task import Task
 
 
 class Tables(NamedTuple):
