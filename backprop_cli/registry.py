@@ -81,7 +81,7 @@ class Registry(Generic[T]):
         if cls.__module__.startswith(PLUGIN):
             # Importing the whole folder takes 0.1 s: ``check_name`` does it once for each plugin.
             self._refuse_second(name, self._guest_types().get(name) or self._import_near(name))
-            _guests.append(Entry(self, name, cls))
+            _guests.append(Registration(self, name, cls))
             return cls
         known = self._types.get(name)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -200,7 +200,7 @@ class RegistrationError(ValueError):
     """A type cannot be registered."""
 
 
-class Entry(NamedTuple):
+class Registration(NamedTuple):
     """A registered class: its registry and its name there."""
 
     registry: Registry[Any]
@@ -208,7 +208,7 @@ class Entry(NamedTuple):
     cls: type[Any]
 
 
-def check_facts(entry: Entry) -> None:
+def check_facts(entry: Registration) -> None:
     """Raise RegistrationError if a class does not define a class variable that its base leaves open."""
     kind = entry.registry.kind
     for name in sorted(getattr(entry.registry.base, "__class_vars__", ())):
@@ -216,16 +216,16 @@ def check_facts(entry: Entry) -> None:
             raise RegistrationError(f"{kind} '{entry.name}' must define `{name}`")
 
 
-_guests: list[Entry] = []
+_guests: list[Registration] = []
 """The types of plugins that are registered at this moment, in all registries."""
 
 
-def guests() -> tuple[Entry, ...]:
+def guests() -> tuple[Registration, ...]:
     """The types of plugins that are registered, in the order of registration."""
     return tuple(_guests)
 
 
-def use_guests(entries: Iterable[Entry]) -> None:
+def use_guests(entries: Iterable[Registration]) -> None:
     """Register these types of plugins, in place of those registered before."""
     _guests[:] = entries
 

@@ -28,7 +28,7 @@ from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import OPTIMIZERS
-from backprop_cli.registry import Entry, RegistrationError, Registry
+from backprop_cli.registry import Registration, RegistrationError, Registry
 from backprop_cli.training.events import OnProgress
 
 _BATCHES = (4, 1)
@@ -176,7 +176,7 @@ def _loss(loss: Loss, batch: int, rng: np.random.Generator) -> Objective:
     return Objective(inputs, scalar, tensors_of(inputs, f"loss {loss.type}", "loss"), arrays)
 
 
-def check_addition(entry: Entry) -> Report | None:
+def check_addition(entry: Registration) -> Report | None:
     """Check one type at its samples; None if nothing about it could be wrong: a metric, a step.
 
     An op's whole contract is checked, with derivatives of both orders.
@@ -200,7 +200,7 @@ def check_addition(entry: Entry) -> Report | None:
     return report if report.checks else None
 
 
-def check_promises(entry: Entry) -> None:
+def check_promises(entry: Registration) -> None:
     """Check the contract of an op except its derivatives, which the caller checks.
 
     Raises: as ``check_addition``.
@@ -210,7 +210,7 @@ def check_promises(entry: Entry) -> None:
         check_rules(entry.cls, np.random.default_rng(_SEED))
 
 
-def _has_samples(entry: Entry) -> bool:
+def _has_samples(entry: Registration) -> bool:
     """Whether its kind has samples.
 
     Raises: RegistrationError if the kind has, and the type does not.
@@ -224,7 +224,7 @@ def _has_samples(entry: Entry) -> bool:
     return True
 
 
-def _gradients(entry: Entry) -> Report:
+def _gradients(entry: Registration) -> Report:
     try:
         return check_registered(only={entry.registry.plural: (entry.name,)})
     except ValidationError as error:
@@ -234,7 +234,7 @@ def _gradients(entry: Entry) -> Report:
         ) from error
 
 
-def _second_order(entry: Entry, first: Report) -> Report:
+def _second_order(entry: Registration, first: Report) -> Report:
     """The report of second derivatives if it finds a mistake, else the first one."""
     options = Options("all", first.tolerance, _SEED)
     objectives = op_objectives(np.random.default_rng(_SEED), {entry.registry.plural: (entry.name,)}, edges=False)

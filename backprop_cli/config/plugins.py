@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from backprop_cli.errors import BpError, ConfigError, Problem
-from backprop_cli.registry import PLUGIN, Entry, RegistrationError, check_facts, guests, use_guests
+from backprop_cli.registry import PLUGIN, Registration, RegistrationError, check_facts, guests, use_guests
 
 
 class Plugin(NamedTuple):
@@ -31,7 +31,7 @@ class Plugin(NamedTuple):
     text: str
     sha256: str
     chain: str
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[Registration, ...] = ()
 
     def problem(self, reason: str, line: int | None = None, column: int | None = None) -> Problem:
         """A problem with a line of the file, counted from 1; by default the whole line is marked."""
@@ -52,7 +52,7 @@ class Plugin(NamedTuple):
             return self.problem(f"SyntaxError: {error.msg}", error.lineno, error.offset or None)
         return self.problem(_reason(error), lines[-1] if lines else line)
 
-    def line_of(self, entry: Entry) -> int | None:
+    def line_of(self, entry: Registration) -> int | None:
         """The line on which the class begins."""
         classes = [node for node in ast.walk(ast.parse(self.text)) if isinstance(node, ast.ClassDef)]
         return next((node.lineno for node in classes if node.name == entry.cls.__name__), None)
