@@ -25,17 +25,17 @@ _MOST_PIXELS = 8 * 1032
 """Most pixels per byte of a file: a byte of PNG unpacks to at most 1032 bytes (RFC 1951) of 8 pixels; JPEG packs less.
 """
 
-Kind = tuple[str, tuple[int, int]]
+ImageKind = tuple[str, tuple[int, int]]
 """``gray`` or ``rgb``, and height and width in pixels."""
 
 
-def kind_of(path: Path, settings: ImageSettings) -> Kind:
+def kind_of(path: Path, settings: ImageSettings) -> ImageKind:
     """The kind of images: as set, or read from the image at ``path``. Raises: DataError if it cannot be read."""
     with _opened(path) as image:
         return settings.mode or image.mode, settings.size or image.size
 
 
-def pixels_of(path: Path, kind: Kind, settings: ImageSettings) -> NDArray[np.uint8]:
+def pixels_of(path: Path, kind: ImageKind, settings: ImageSettings) -> NDArray[np.uint8]:
     """The image (channels, height, width), upright, converted and resized as far as the settings allow.
 
     Raises: DataError if it is damaged, or not of this kind.

@@ -14,8 +14,7 @@ from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
 from backprop_cli.nn.layers.add import Add
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.scopes import INPUT, LayerPath, WiringError, layer_names, scope_errors
-
-Shape = tuple[int, ...]
+from backprop_cli.nn.task import Shape
 
 TOKEN_DTYPE = np.dtype(np.int64)
 """The dtype of examples that are tokens."""

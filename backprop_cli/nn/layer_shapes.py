@@ -11,9 +11,10 @@ import numpy as np
 
 from backprop_cli.autodiff import Value, input_
 from backprop_cli.errors import ShapeError, did_you_mean
-from backprop_cli.nn.graph import Node, Shape
+from backprop_cli.nn.graph import Node
 from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
 from backprop_cli.nn.scopes import INPUT, LayerPath
+from backprop_cli.nn.task import Shape
 
 _BATCH = 2  # examples in the trace; any number would do
 

@@ -21,7 +21,7 @@ from backprop_cli.nn.layer_shapes import LayerShapeError, traced
 from backprop_cli.nn.scopes import INPUT
 
 
-class Pass(NamedTuple):
+class ForwardPass(NamedTuple):
     """A traced forward pass.
 
     ``layers``: the output of each layer, by the layer's name. ``updates``: in training, new values of buffers, by full
@@ -136,7 +136,7 @@ class Model:
         """
         return self.walk(params, x, noise).layers[self.nodes[-1].name]
 
-    def walk(self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None) -> Pass:
+    def walk(self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None) -> ForwardPass:
         """As ``apply``, with the outputs of all layers, and the updates of those buffers that are given."""
         values: dict[str, Value] = {INPUT: x}
         updates: dict[str, Value] = {}
@@ -151,7 +151,7 @@ class Model:
                 if learns and held:
                     new = node.layer.updates({**given, **held}, *inputs)
                     updates |= {f"{node.name}.{name}": value for name, value in new.items()}
-        return Pass({node.name: values[node.name] for node in self.nodes}, updates)
+        return ForwardPass({node.name: values[node.name] for node in self.nodes}, updates)
 
     def multiplications(self) -> dict[str, int]:
         """Multiplications of the matrix products for one example, by layer."""

@@ -12,7 +12,7 @@ import numpy as np
 from backprop_cli.data.file import DataFile, printable
 from backprop_cli.data.folder import SUFFIXES, ImageFolder, classes_of, parts_of
 from backprop_cli.data.format import FORMATS, ArrayFormat
-from backprop_cli.data.pixels import CHANNELS, Kind, kind_of, pixels_of
+from backprop_cli.data.pixels import CHANNELS, ImageKind, kind_of, pixels_of
 from backprop_cli.data.reading import ImageSettings
 from backprop_cli.data.table import Array
 from backprop_cli.memory import check_memory
@@ -77,7 +77,7 @@ class Images(ArrayFormat):
         """The paths below the folder."""
         return [printable("/".join(parts_of(file, path))) for path in ImageFolder(file).images]
 
-    def _read(self, file: DataFile, paths: Sequence[Path], kind: Kind) -> dict[str, Array]:
+    def _read(self, file: DataFile, paths: Sequence[Path], kind: ImageKind) -> dict[str, Array]:
         mode, size = kind
         shape = (len(paths), CHANNELS[mode], *size)
         check_memory(math.prod(shape), f"{file.name}: images of the shape {list(shape)}")
