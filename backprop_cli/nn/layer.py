@@ -140,7 +140,7 @@ class Layer(Settings):
         Raises: UsageError for a layer that needs all positions at once.
         """
         if self.memory(*(value.spec for value in x), context=1) is None:
-            raise UsageError(f"{self.type} needs all positions at once: it cannot go on from one to the next")
+            raise UsageError(f"{self.type} needs all positions at once: it cannot advance position by position")
         return self.apply(params, *x), {}
 
 

@@ -38,9 +38,9 @@ class LayerSizeError(LayerShapeError):
 def check_output(layer: Layer, out: object, batch: int) -> None:
     """Raise ShapeError unless ``out``, the result of a layer's ``apply``, is a value for each example of a batch."""
     if not isinstance(out, Value):
-        raise ShapeError(layer.type, f"its apply gives {type(out).__name__}, expected a Value")
+        raise ShapeError(layer.type, f"its apply returns {type(out).__name__}, expected a Value")
     if out.shape[:1] != (batch,):
-        reason = f"its apply gives {list(out.shape)} for a batch of {batch}; the first axis must be the batch"
+        reason = f"its apply returns {list(out.shape)} for a batch of {batch}; the first axis must be the batch"
         raise ShapeError(layer.type, reason)
 
 
@@ -157,7 +157,7 @@ def _in_users_terms(node: Node, error: ShapeError) -> LayerShapeError:
 def _changed_shape(node: Node) -> LayerShapeError:
     """A residual block whose layers make another shape than it reads: how to project."""
     (last, feed), (made, read) = node.inputs, node.input_shapes
-    reason = f"a residual block adds its input to the output of its layers, and {last} makes another shape"
+    reason = f"a residual block adds its input to the output of its layers, and {last} has another shape"
     if made[:-1] == read[:-1] and len(read) < 3:
         branch, skip = (f"{{type: dense, units: {shape[-1]}}}" for shape in (read, made))
         reason += f"; end its layers with {branch}, or put {skip} before the block"
@@ -166,6 +166,6 @@ def _changed_shape(node: Node) -> LayerShapeError:
         reason += f"; end its layers with {branch}, or put {skip} before the block"
     else:
         images = len(made) == len(read) == 3
-        fix = "keep height and width (convolutions: padding: same, stride: 1)" if images else "make it of one shape"
+        fix = "keep height and width (convolutions: padding: same, stride: 1)" if images else "keep the shape"
         reason += f"; {fix}, or set residual: false"
     return LayerShapeError(node.path, f"layer {node.name}", reason, **{feed: list(read), last: list(made)})

@@ -66,7 +66,7 @@ class Task(str):
             reason = f"needs outputs {self.outputs_axes} and labels {self.labels_axes}"
             raise ShapeError(where, reason, outputs=outputs, labels=targets)
         # Shapes that merely broadcast, (batch, 1) and (batch,), would average over pairs of examples.
-        raise ShapeError(where, "needs outputs and targets of one shape", outputs=outputs, targets=targets)
+        raise ShapeError(where, "needs outputs and targets of the same shape", outputs=outputs, targets=targets)
 
     @property
     def _axes(self) -> int:

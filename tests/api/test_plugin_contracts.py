@@ -68,14 +68,14 @@ from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n"
             "        from backprop_cli.autodiff import mean\n        return mean(x[0])\n",
-            "mine.py:13:1: mine: its apply gives [] for a batch of 4; the first axis must be the batch\n"
+            "mine.py:13:1: mine: its apply returns [] for a batch of 4; the first axis must be the batch\n"
             "   13 | class Mine(Layer):\n"
             "      | ^^^^^^^^^^^^^^^^^^",
         ),
         (
             "@LAYERS.register\nclass Mine(Layer):\n    type: Literal['mine'] = 'mine'\n"
             "    samples = (Sample({}, ((3,),)),)\n\n    def apply(self, params, *x):\n        x[0] + 1\n",
-            "mine.py:13:1: mine: its apply gives NoneType, expected a Value\n"
+            "mine.py:13:1: mine: its apply returns NoneType, expected a Value\n"
             "   13 | class Mine(Layer):\n"
             "      | ^^^^^^^^^^^^^^^^^^",
         ),
@@ -126,7 +126,7 @@ def test_a_layer_that_the_network_has_before_it_is_checked():
         str(caught.value)
         .splitlines()[0]
         .endswith(
-            "model.layers[0]: layer mine_1: its apply gives [] for a batch of 2; the first axis must be the batch "
+            "model.layers[0]: layer mine_1: its apply returns [] for a batch of 2; the first axis must be the batch "
             "(given input: [2])"
         )
     )

@@ -73,14 +73,14 @@ def _elsewhere(tmp_path, monkeypatch):
         (
             deep("        - {type: dense, units: 32}\n", "        - {type: dense, units: 16}\n"),
             "digits.yaml:8:7: model.layers[1]: layer block_1.1: a residual block adds its input to the output of its "
-            "layers, and block_1.1.dense_1 makes another shape; end its layers with {type: dense, units: 32}, or put "
+            "layers, and block_1.1.dense_1 has another shape; end its layers with {type: dense, units: 32}, or put "
             "{type: dense, units: 16} before the block (given dense_1: [32], block_1.1.dense_1: [16])\n"
             "    8 |     - type: block\n"
             "      |       ^^^^",
         ),
         (
             deep("            - dropout\n", "            - {type: reshape, shape: [4, 8, 1]}\n"),
-            "digits.yaml:17:11: model.layers[1].layers[2]: layer block_1.1.dense_1: needs one vector an example; put "
+            "digits.yaml:17:11: model.layers[1].layers[2]: layer block_1.1.dense_1: needs one vector per example; put "
             "{type: flatten} before it (given block_1.1.block_1.1.reshape_1: [4, 8, 1])\n"
             "   17 |         - {type: dense, units: 32}\n"
             "      |           ^^^^^^^^^^^^^^^^^^^^^^^^",
@@ -119,7 +119,7 @@ def test_a_mistake_in_a_nested_layer_is_shown_at_its_place(text, said):
         (
             "model.layers.1.layers[2].units=31",
             "model.layers[1]: layer block_1.1: a residual block adds its input to the output of its layers, and "
-            "block_1.1.dense_1 makes another shape; end its layers with {type: dense, units: 32}, or put "
+            "block_1.1.dense_1 has another shape; end its layers with {type: dense, units: 32}, or put "
             "{type: dense, units: 31} before the block (given dense_1: [32], block_1.1.dense_1: [31])",
         ),
         ("model.layers.1.repeats=2", "unknown key; did you mean 'repeat'?"),

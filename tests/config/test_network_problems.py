@@ -26,7 +26,7 @@ def said_later(folder, text, outputs, input_shape=(64,)):
 def test_a_shape_that_does_not_fit_names_the_layer_and_its_line():
     text = changed("input: [64]", "input: [1, 8, 8]")
     assert message(text) == (
-        "digits.yaml:7:7: model.layers[0]: layer dense_1: needs one vector an example; put {type: flatten} before it "
+        "digits.yaml:7:7: model.layers[0]: layer dense_1: needs one vector per example; put {type: flatten} before it "
         "(given input: [1, 8, 8])\n"
         "    7 |     - {type: dense, units: 64, activation: relu}\n"
         "      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"
@@ -230,6 +230,6 @@ def test_bytes_as_text(count, said):
 def test_shapes_known_only_from_the_data(tmp_path):
     text = DIGITS.replace("  input: [64]\n", "")
     assert said_later(tmp_path, text, 10, (1, 8, 8)) == (
-        "model.layers[0]: layer dense_1: needs one vector an example; put {type: flatten} before it (given "
+        "model.layers[0]: layer dense_1: needs one vector per example; put {type: flatten} before it (given "
         "input: [1, 8, 8])"
     )

@@ -213,7 +213,7 @@ def test_what_does_not_connect(trees, path, key, text):
     assert (str(error), error.path, error.key) == (text, path, key)
 
 
-PROJECT = "a residual block adds its input to the output of its layers, and {} makes another shape; "
+PROJECT = "a residual block adds its input to the output of its layers, and {} has another shape; "
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ PROJECT = "a residual block adds its input to the output of its layers, and {} m
             (2, 3, 4),
             "layer block_1.1: "
             + PROJECT.format("block_1.1.flatten_1")
-            + "make it of one shape, or set residual: false (given input: [2, 3, 4], block_1.1.flatten_1: [24])",
+            + "keep the shape, or set residual: false (given input: [2, 3, 4], block_1.1.flatten_1: [24])",
         ),
     ],
 )
@@ -256,7 +256,7 @@ def test_a_layer_of_a_block_names_its_repeat_and_its_place():
     with pytest.raises(LayerShapeError) as caught:
         model_of(*trees)
     assert str(caught.value) == (
-        "layer block_1.2.dense_1: needs one vector an example; put {type: flatten} before it "
+        "layer block_1.2.dense_1: needs one vector per example; put {type: flatten} before it "
         "(given block_1.1.reshape_1: [3, 1, 1])"
     )
     assert caught.value.path == ("layers", 0, "layers", 0)

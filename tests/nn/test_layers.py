@@ -256,7 +256,7 @@ def _apply(settings, *shapes):
         (
             {"type": "dense", "units": 4},
             [(2, 1, 3, 5)],
-            "dense: needs one vector an example; put {type: flatten} before it (given x: f8[2,1,3,5])",
+            "dense: needs one vector per example; put {type: flatten} before it (given x: f8[2,1,3,5])",
         ),
         (
             {"type": "attention", "heads": 3},
@@ -267,7 +267,7 @@ def _apply(settings, *shapes):
         (
             "attention",
             [(2, 5, 4), (2, 5, 6)],
-            "attention: needs two sequences of one width (given x: f8[2,5,4], others: f8[2,5,6])",
+            "attention: needs two sequences of the same width (given x: f8[2,5,4], others: f8[2,5,6])",
         ),
         (
             {"type": "attention", "causal": True},
@@ -287,7 +287,7 @@ def _apply(settings, *shapes):
         (
             "batch_norm",
             [(2,)],
-            "batch_norm: needs at least one axis an example: features, or channels first (given x: f8[2])",
+            "batch_norm: needs at least one axis per example: features, or channels first (given x: f8[2])",
         ),
         (
             {"type": "group_norm", "groups": 3},
@@ -297,26 +297,26 @@ def _apply(settings, *shapes):
         (
             {"type": "group_norm", "groups": 3},
             [(2,)],
-            "group_norm: needs at least one axis an example: features, or channels first (given x: f8[2])",
+            "group_norm: needs at least one axis per example: features, or channels first (given x: f8[2])",
         ),
         (
             {"type": "layer_norm", "axes": 3},
             [(2, 4, 5)],
-            "layer_norm: the last 3 axes are to be normalized, and an example has 2 (given x: f8[2,4,5])",
+            "layer_norm: cannot normalize the last 3 axes of an example that has 2 (given x: f8[2,4,5])",
         ),
-        ("rms_norm", [(2,)], "rms_norm: the last 1 axes are to be normalized, and an example has 0 (given x: f8[2])"),
+        ("rms_norm", [(2,)], "rms_norm: cannot normalize the last 1 axes of an example that has 0 (given x: f8[2])"),
         (
             {"type": "reshape", "shape": [5, -1]},
             [(2, 12)],
-            "reshape: 12 entries an example do not fit [5, -1] (given x: f8[2,12])",
+            "reshape: 12 entries per example do not fit [5, -1] (given x: f8[2,12])",
         ),
         (
             {"type": "reshape", "shape": [5]},
             [(2, 3, 4)],
-            "reshape: 12 entries an example do not fit [5] (given x: f8[2,3,4])",
+            "reshape: 12 entries per example do not fit [5] (given x: f8[2,3,4])",
         ),
-        ("add", [(2, 3), (2, 1)], "add: inputs must have one shape (given x1: f8[2,3], x2: f8[2,1])"),
-        ("multiply", [(2, 3), (2, 4)], "multiply: inputs must have one shape (given x1: f8[2,3], x2: f8[2,4])"),
+        ("add", [(2, 3), (2, 1)], "add: inputs must have the same shape (given x1: f8[2,3], x2: f8[2,1])"),
+        ("multiply", [(2, 3), (2, 4)], "multiply: inputs must have the same shape (given x1: f8[2,3], x2: f8[2,4])"),
         (
             {"type": "concat", "axis": 1},
             [(2, 3), (2, 4)],
@@ -325,7 +325,7 @@ def _apply(settings, *shapes):
         (
             "concat",
             [(2, 3, 4), (2, 3, 5)],
-            "concat: inputs must have one shape but for axis 0 (given x1: f8[2,3,4], x2: f8[2,3,5])",
+            "concat: inputs must have the same shape except along axis 0 (given x1: f8[2,3,4], x2: f8[2,3,5])",
         ),
     ],
 )

@@ -81,13 +81,14 @@ def test_settings_out_of_range(settings, place, text):
             "mean_squared_error",
             (4, 1),
             (4,),
-            "loss mean_squared_error: needs outputs and targets of one shape (given outputs: (4, 1), targets: (4,))",
+            "loss mean_squared_error: needs outputs and targets of the same shape "
+            "(given outputs: (4, 1), targets: (4,))",
         ),
         (
             "binary_cross_entropy",
             (4, 2),
             (4, 1),
-            "loss binary_cross_entropy: needs outputs and targets of one shape "
+            "loss binary_cross_entropy: needs outputs and targets of the same shape "
             "(given outputs: (4, 2), targets: (4, 1))",
         ),
         (

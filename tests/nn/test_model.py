@@ -274,13 +274,13 @@ def test_all_wiring_errors_at_once():
             ["flatten", D, {"type": "reshape", "shape": [1, 1, 2]}, D],
             (3, 4),
             3,
-            "layer dense_2: needs one vector an example; put {type: flatten} before it (given reshape_1: [1, 1, 2])",
+            "layer dense_2: needs one vector per example; put {type: flatten} before it (given reshape_1: [1, 1, 2])",
         ),
         (
             [D, {"type": "add", "inputs": ["dense_1", "input"], "name": "skip"}],
             (3,),
             1,
-            "layer skip: inputs must have one shape (given dense_1: [2], input: [3])",
+            "layer skip: inputs must have the same shape (given dense_1: [2], input: [3])",
         ),
         (
             [{**D, "bias_initializer": "orthogonal"}],
@@ -292,7 +292,7 @@ def test_all_wiring_errors_at_once():
             [{"type": "reshape", "shape": [4, -1]}],
             (6,),
             0,
-            "layer reshape_1: 6 entries an example do not fit [4, -1] (given input: [6])",
+            "layer reshape_1: 6 entries per example do not fit [4, -1] (given input: [6])",
         ),
         (
             [{"type": "dense", "units": 3}, {"type": "embedding", "tokens": 5, "width": 2}],

@@ -87,6 +87,6 @@ def test_spatial_dropout_of_vectors_says_what_to_use():
     with pytest.raises(LayerShapeError) as caught:
         Model.build([build(LAYERS, "spatial_dropout")], (3,))
     assert str(caught.value) == (
-        "layer spatial_dropout_1: needs channels with places, (channels, ...) an example; use {type: dropout} for "
+        "layer spatial_dropout_1: needs channels with places, (channels, ...) per example; use {type: dropout} for "
         "vectors (given input: [3])"
     )

@@ -91,7 +91,8 @@ def test_examples_must_be_sequences(kind, shape):
         layer.params(ad.Spec(shape, np.dtype("float32")))
     given = ",".join(map(str, shape))
     assert str(caught.value) == (
-        f"{kind}: needs a sequence of vectors an example: (time, features), one time or more (given x: f4[{given}])"
+        f"{kind}: needs a sequence of vectors per example: (time, features), with at least one time step "
+        f"(given x: f4[{given}])"
     )
 
 
@@ -208,15 +209,14 @@ def test_both_ways_do_not_go_position_by_position(kind):
     with pytest.raises(UsageError) as caught:
         layer.advance(values, {}, ad.input_("x", (BATCH, 1, FEATURES)))
     assert str(caught.value) == (
-        f"{kind} reads the sequence from its end, too: it cannot go on from one position to the next; "
-        "set bidirectional: false"
+        f"{kind} reads the sequence from its end, too: it cannot advance position by position; set bidirectional: false"
     )
 
 
 def test_a_layer_of_whole_examples_does_not_go_position_by_position():
     with pytest.raises(UsageError) as caught:
         build(LAYERS, "flatten").advance({}, {}, ad.input_("x", (BATCH, 1, FEATURES)))
-    assert str(caught.value) == "flatten needs all positions at once: it cannot go on from one to the next"
+    assert str(caught.value) == "flatten needs all positions at once: it cannot advance position by position"
 
 
 def test_long_sequences_are_traced_and_planned_in_proportion():

@@ -87,7 +87,7 @@ class Attention(ParameterLayer):
         if any(spec.ndim != 3 for spec in x):
             raise ShapeError(self.type, "needs sequences of vectors (time, width)", **given)
         if x[0].shape[2] != x[-1].shape[2]:
-            raise ShapeError(self.type, "needs two sequences of one width", **given)
+            raise ShapeError(self.type, "needs two sequences of the same width", **given)
         if x[0].shape[2] % self.heads:
             raise ShapeError(self.type, self._uneven(x[0].shape[2]), **given)
         if self.causal and x[0].shape[1] != x[-1].shape[1]:

@@ -43,5 +43,5 @@ class Concat(Layer):
             raise ShapeError(self.type, f"examples have no axis {self.axis}; axes count from 0", **given)
         axis = self.axis % axes + 1
         if len({value.shape[:axis] + value.shape[axis + 1 :] for value in x}) > 1:
-            raise ShapeError(self.type, f"inputs must have one shape but for axis {self.axis}", **given)
+            raise ShapeError(self.type, f"inputs must have the same shape except along axis {self.axis}", **given)
         return autodiff.concat(x, axis)

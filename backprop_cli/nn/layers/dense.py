@@ -47,7 +47,7 @@ class Dense(WeightedLayer):
     def params(self, *x: Spec) -> dict[str, Param]:
         (spec,) = x
         if spec.ndim not in (2, 3):
-            raise ShapeError(self.type, "needs one vector an example; put {type: flatten} before it", x=spec)
+            raise ShapeError(self.type, "needs one vector per example; put {type: flatten} before it", x=spec)
         fan_in = spec.shape[-1]
         weight = Param((self.units, fan_in), self.initializer, fan_in, self.units)
         bias = Param((self.units,), self.bias_initializer, fan_in, self.units, regularized=False)

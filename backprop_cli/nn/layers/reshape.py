@@ -50,5 +50,5 @@ class Reshape(Layer):
         known = math.prod(n for n in self.shape if n != -1)
         fits = size % known == 0 if -1 in self.shape else size == known
         if not fits:
-            raise ShapeError(self.type, f"{size} entries an example do not fit {list(self.shape)}", x=x.spec)
+            raise ShapeError(self.type, f"{size} entries per example do not fit {list(self.shape)}", x=x.spec)
         return tuple(size // known if n == -1 else n for n in self.shape)

@@ -33,6 +33,6 @@ class SpatialDropout(Dropping):
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
         if x[0].ndim < 3:
-            reason = "needs channels with places, (channels, ...) an example; use {type: dropout} for vectors"
+            reason = "needs channels with places, (channels, ...) per example; use {type: dropout} for vectors"
             raise ShapeError(self.type, reason, x=x[0])
         return {"noise": x[0].with_shape((*x[0].shape[:2], *(1,) * (x[0].ndim - 2)))} if self.rate else {}

@@ -23,7 +23,7 @@ class Joining(Layer):
     def apply(self, params: Params, *x: Value) -> Value:
         if len({value.shape for value in x}) > 1:
             given = {f"x{place}": value.spec for place, value in enumerate(x, 1)}
-            raise ShapeError(self.type, "inputs must have one shape", **given)
+            raise ShapeError(self.type, "inputs must have the same shape", **given)
         out = x[0]
         for value in x[1:]:
             out = self.pair(out, value)

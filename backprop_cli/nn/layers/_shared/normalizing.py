@@ -78,7 +78,7 @@ class LastAxes(Normalizing):
         """The last axes of x, without the batch. Raises: ShapeError if x has fewer."""
         count = x.ndim - 1 if self.axes == "all" else self.axes
         if not 0 < count < x.ndim:
-            reason = f"the last {max(count, 1)} axes are to be normalized, and an example has {x.ndim - 1}"
+            reason = f"cannot normalize the last {max(count, 1)} axes of an example that has {x.ndim - 1}"
             raise ShapeError(self.type, reason, x=x)
         return tuple(range(x.ndim - count, x.ndim))
 
@@ -86,5 +86,5 @@ class LastAxes(Normalizing):
 def channels_of(layer: Layer, x: Spec) -> int:
     """Size of the first axis of an example. Raises: ShapeError if it has none."""
     if x.ndim < 2:
-        raise ShapeError(layer.type, "needs at least one axis an example: features, or channels first", x=x)
+        raise ShapeError(layer.type, "needs at least one axis per example: features, or channels first", x=x)
     return x.shape[1]

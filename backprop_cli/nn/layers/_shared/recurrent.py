@@ -141,7 +141,7 @@ class Recurrent(ParameterLayer):
 
     def advance(self, params: Params, memory: Params, *x: Value) -> tuple[Value, dict[str, Value]]:
         if self.bidirectional:
-            reason = "reads the sequence from its end, too: it cannot go on from one position to the next"
+            reason = "reads the sequence from its end, too: it cannot advance position by position"
             raise UsageError(f"{self.type} {reason}; set bidirectional: false")
         batch, time, features = _sequence(self, x[0].spec)
         row = reshape(x[0], (batch * time, features))
@@ -203,7 +203,8 @@ class Recurrent(ParameterLayer):
 def _sequence(layer: Recurrent, x: Spec) -> tuple[int, int, int]:
     """Batch, time, features."""
     if x.ndim != 3 or x.shape[1] == 0:
-        raise ShapeError(layer.type, "needs a sequence of vectors an example: (time, features), one time or more", x=x)
+        reason = "needs a sequence of vectors per example: (time, features), with at least one time step"
+        raise ShapeError(layer.type, reason, x=x)
     batch, time, features = x.shape
     return batch, time, features
 
