@@ -81,6 +81,18 @@ INPUTS = "features"
 """The word under ``target`` for the inputs themselves. Write ``[features]`` for a column of that name."""
 NEEDS_TARGET = "needs 'target': the column or array to predict, or 'features' for the inputs themselves"
 _ORIGINS = ("source", "generate", "train", "validation", "test")
+_OF_COLUMNS = (
+    "target",
+    "features",
+    "exclude",
+    "categories",
+    "numbers",
+    "missing_values",
+    "sample_weight",
+    "transform",
+    "window",
+)
+"""Keys that a text, which has no columns, leaves at their defaults."""
 
 Files = FilePath | FilePair
 Generated = Annotated[GenerateSettings, BareType()]
@@ -182,7 +194,7 @@ class DataSettings(Settings):
             raise refusal("'window' needs 'target': the column to predict, or a list of them", "window")
         both = next((name for name in self.target_columns or () if name in self.window.order), None)
         if both is not None:
-            raise refusal(f"'{both}' is under 'window' too; it can be only one of them", "target")
+            raise refusal(_taken(both, "window"), "target")
 
     @property
     def first(self) -> Files | None:
@@ -194,7 +206,7 @@ class DataSettings(Settings):
         """The names under ``target``; None if it means the inputs, or is not set."""
         if self.target is None or self.target == INPUTS:
             return None
-        return (self.target,) if isinstance(self.target, str) else self.target
+        return _listed(self.target)
 
     @property
     def feature_columns(self) -> tuple[str, ...] | None:
@@ -209,7 +221,7 @@ class DataSettings(Settings):
     @property
     def weights(self) -> tuple[str, ...]:
         """The column of weights, if any."""
-        return () if self.sample_weight is None else (self.sample_weight,)
+        return _listed(self.sample_weight)
 
     @property
     def spelled(self) -> tuple[str, ...]:
@@ -233,11 +245,8 @@ class DataSettings(Settings):
             )
             raise refusal(reason, "sample_weight")
         for key, names in (("target", self.target), ("features", self.features)):
-            if self.sample_weight in ((names,) if isinstance(names, str) else names or ()):
-                raise refusal(
-                    f"'{self.sample_weight}' is under '{key}' too; it can be only one of them",
-                    "sample_weight",
-                )
+            if self.sample_weight in _listed(names):
+                raise refusal(_taken(self.sample_weight, key), "sample_weight")
 
     def _check_columns(self) -> None:
         """Raise unless ``exclude`` and ``categories`` name inputs."""
@@ -246,28 +255,17 @@ class DataSettings(Settings):
         own = {"target": self.target, "sample_weight": self.sample_weight, "exclude": self.exclude}
         for key in ("exclude", "categories"):
             for other, names in own.items():
-                both = set(getattr(self, key) or ()) & set((names,) if isinstance(names, str) else names or ())
+                both = set(getattr(self, key) or ()).intersection(_listed(names))
                 if both and other != key and (key, other) != ("exclude", "target"):
-                    raise refusal(f"'{min(both)}' is under '{other}' too; it can be only one of them", key)
+                    raise refusal(_taken(min(both), other), key)
         if self.categories and self.features != "all" and (lost := set(self.categories) - set(self.features)):
             raise refusal(f"'{min(lost)}' is not under 'features'", "categories")
 
     def _check_text(self, text: TextSettings) -> None:
         if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):
             raise refusal("'text' goes with a text file; name a .txt, or set format: text", "text")
-        unused = (
-            ("target", None),
-            ("features", "all"),
-            ("exclude", None),
-            ("categories", None),
-            ("numbers", None),
-            ("missing_values", None),
-            ("sample_weight", None),
-            ("transform", TransformSettings()),
-            ("window", None),
-        )
-        for key, default in unused:
-            if getattr(self, key) != default:
+        for key in _OF_COLUMNS:
+            if getattr(self, key) != DataSettings.model_fields[key].default:
                 way_out = "" if self.format == "text" else "; for a table set the format (csv, tsv, jsonl)"
                 raise refusal(
                     f"'{key}' goes with columns, but a text has none: its next tokens are predicted{way_out}", key
@@ -278,6 +276,15 @@ class DataSettings(Settings):
         for key in _ORIGINS[2:]:
             if isinstance(getattr(self, key), FilePair):
                 raise refusal("{inputs, targets} goes with arrays; for a text name only the file", key)
+
+
+def _listed(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The names under a key that takes one, several or none."""
+    return (names,) if isinstance(names, str) else names or ()
+
+
+def _taken(name: str | None, key: str) -> str:
+    return f"'{name}' is under '{key}' too; it can be only one of them"
 
 
 def _is_text(given: dict[str, Any]) -> bool:
