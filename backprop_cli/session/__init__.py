@@ -1,1 +1,1 @@
-"""A configured run from its data to its last checkpoint: preparing, starting, resuming, training, saving."""
+"""A run from its configuration to its last checkpoint: prepare, start or resume, train, save."""

@@ -1,4 +1,4 @@
-"""Metrics of predictions without a network, which a network for a time series has to beat."""
+"""Metrics of simple predictions that a network for a time series has to beat, such as the last value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Baselines = Mapping[str, Mapping[str, float]]
 
 
 def baselines_of(splits: Mapping[str, Split], metrics: Sequence[Metric], untransform: Untransform) -> Baselines:
-    """The metrics of each baseline on each split, over the examples that it predicts."""
+    """The metrics of each baseline on each split. Examples without a finite prediction are left out.
+
+    ``untransform``: converts targets (examples, outputs) to their own unit.
+    """
     found: dict[str, dict[str, float]] = {}
     for name, split in splits.items():
         for baseline, predicted in split.baselines.items():

@@ -1,4 +1,4 @@
-"""Plugins, run and checked: nothing else of ``api`` reads a configuration or a checkpoint without this."""
+"""Plugins are run and checked before a configuration or a checkpoint that needs them is used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KIND = "plugin"
 
 
 def read_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
-    """A configuration, with the plugins that it names run and checked.
+    """Read a configuration, and run and check the plugins that it names.
 
     Raises:
         ConfigError: the configuration is wrong, or a plugin cannot be run.
@@ -32,8 +32,9 @@ def read_config(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
 
 
 def run_plugins(files: Sequence[Path | str], *, gradients: bool = True) -> tuple[Plugin, ...]:
-    """The files of ``--plugins``, run and checked; nothing else is registered. Without
-    ``gradients`` only the other promises are checked, as the caller checks the gradients.
+    """Run and check the files of ``--plugins``; afterwards no other plugin is registered.
+
+    Without ``gradients`` only the other promises are checked: the caller checks the gradients itself.
 
     Raises:
         ConfigError: a file cannot be run.
@@ -53,7 +54,7 @@ def refuse_plugins(files: Sequence[Path | str], path: Path | str) -> None:
 
 
 def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
-    """Every type of a plugin that has not passed yet, in this version of bp and after the same plugins."""
+    """Check the plugins that have not passed yet in this version of bp, after the same other plugins."""
     for plugin in plugins:
         verdict = f"{plugin.chain[:24]}-{__version__}"
         if cache.load(_KIND, verdict) is not None:
@@ -65,7 +66,7 @@ def _check(plugins: Sequence[Plugin], gradients: bool = True) -> None:
 
 
 def _checked(plugin: Plugin, gradients: bool) -> list[str]:
-    """Names of the checks; all pass."""
+    """Check every type of a plugin and return the names of the gradient checks. Raises: CheckError, ConfigError."""
     # Most starts have no plugin to check.
     from backprop_cli.checks.gradients import mistake
     from backprop_cli.checks.promises.case import BrokenPromiseError
@@ -94,7 +95,7 @@ def _checked(plugin: Plugin, gradients: bool) -> list[str]:
 
 
 def read_run_config(run: RunDirectory, overrides: Sequence[str], files: Sequence[Path | str]) -> Loaded:
-    """The configuration of a run without a checkpoint, with the plugins ``files`` in place of its own.
+    """The configuration of a run, for which no checkpoint is needed; the plugins ``files`` replace its own.
 
     Raises: as ``read_config`` and ``stand_in``.
     """
@@ -103,12 +104,13 @@ def read_run_config(run: RunDirectory, overrides: Sequence[str], files: Sequence
 
 
 def stand_in(where: Path, needed: Mapping[str, str], files: Sequence[Path | str]) -> tuple[Plugin, ...]:
-    """The plugins ``files`` in the place of those ``needed`` by the checkpoint or run ``where``: sha256 by name.
+    """Run the plugins ``files`` instead of those that the checkpoint or run ``where`` needs.
 
-    Those that equal none of the files are paired with the remaining ones in order, with a warning.
+    ``needed``: sha256 by name. A needed plugin that equals none of the files is replaced by the next file that is left
+    over, with a warning.
 
     Raises:
-        UsageError: one that it needs is not given.
+        UsageError: a plugin that it needs is not given.
         ConfigError: a file cannot be run.
         CheckError: a gradient is wrong.
 
@@ -124,8 +126,7 @@ def stand_in(where: Path, needed: Mapping[str, str], files: Sequence[Path | str]
     others = [plugin for plugin in plugins if plugin.sha256 not in needed.values()]
     changed = [name for name, sha256 in needed.items() if sha256 not in [plugin.sha256 for plugin in plugins]]
     for name, plugin in zip(changed, others, strict=False):
-        text = f"{plugin.name}: is not the {name} that {where} was trained with (its sha256 differs)"
-        warn(text)
+        warn(f"{plugin.name}: is not the {name} that {where} was trained with (its sha256 differs)")
     return plugins
 
 

@@ -1,4 +1,4 @@
-"""Whether a run's steps are compiled."""
+"""The decision whether a run compiles its steps."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _START, _NODE = 0.5, 0.022
 
 
 def compiles(loaded: Loaded, spec: TrainingSpec, before: bool | None) -> bool:
-    """``training.compile``, or by rule: if the run saves twice the time of compilation.
+    """Whether to compile: as ``training.compile`` says; for ``auto``, if the run saves twice the time of compilation.
 
-    A rule and not a measurement: sums are added in another order by machine code, and a run should repeat itself. So a
-    resumed run keeps what it did ``before``.
+    Machine code adds sums in another order, and a run should repeat itself. So ``auto`` is a rule, not a measurement,
+    and a resumed run does what it did ``before``.
 
     Raises:
-        ConfigError: it is wanted and cannot be.
+        ConfigError: ``training.compile`` is true, but this machine cannot compile.
 
     """
     wanted = loaded.config.training.compile
     if wanted == "auto":
-        if not has_compiler():  # before a program is traced to see whether it is worth while
+        if not has_compiler():  # tested first: tracing a program takes longer
             return False
         worthwhile = _is_worthwhile(spec) if before is None else before
         return worthwhile and not compiler_obstacle()

@@ -1,4 +1,4 @@
-"""Comparison of a run's data files with those it was trained on: changed rows would be split differently."""
+"""Comparison of data files with those that a run was trained on: changed rows would be split differently."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ FIRST, ACCEPTED = "data", "accepted_data"
 
 
 class Changed(NamedTuple):
-    """A change in words. ``is_now``: whether the current files differ from the first, not only earlier ones."""
+    """A change of the data, in words. ``is_now``: whether the current files differ from the run's first ones."""
 
     text: str
     is_now: bool
 
     def way_out(self, taken: str) -> str:
-        """What to do. ``taken``: the words for accepting the data with a flag of this command."""
+        """The way out. ``taken``: words before the flag that accepts the data, such as ``accept it with``."""
         return f"restore the old file, or {taken} {ACCEPT}" if self.is_now else f"{taken} {ACCEPT} if that is intended"
 
 
 def data_metadata(files: Mapping[str, str], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Metadata on the data. ``before``: the metadata of the checkpoint that training resumed from."""
+    """Metadata of a checkpoint about its data. ``before``: that of the checkpoint to resume from, if any."""
     digests = list(files.values())
     if before is None:
         return {FIRST: digests, ACCEPTED: []}
@@ -34,9 +34,9 @@ def data_metadata(files: Mapping[str, str], before: Mapping[str, Any] | None) ->
 
 
 def changed(metadata: Mapping[str, Any], files: Mapping[str, str]) -> Changed | None:
-    """How the data differs from the data behind a checkpoint; None if it is the same.
+    """The change from the data that a checkpoint was trained on; None if there is none.
 
-    Other data that the run used for a while counts as a change: the network was trained on it, too.
+    Other data in between counts as a change: the network was trained on it, too.
     """
     digests, first = list(files.values()), metadata[FIRST]
     if digests == first:

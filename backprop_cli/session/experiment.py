@@ -103,10 +103,10 @@ def prepare(loaded: Loaded, fitted: Transform | None = None, fitted_weights: Arr
 
 
 def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:
-    """For an optimizer that sees all examples at once the batch is the train split, unless the configuration has more.
+    """For a full-batch optimizer, set the batch size to the number of examples in the train split.
 
     Raises:
-        ConfigError: it has fewer.
+        ConfigError: a smaller one is configured.
 
     """
     config, training = loaded.config, loaded.config.training
@@ -121,7 +121,7 @@ def _with_whole_batch(loaded: Loaded, examples: int) -> Loaded:
 
 
 def batch_size(loaded: Loaded) -> int:
-    """Examples a batch; data is read where that is the whole train split and the configuration has no number."""
+    """Examples a batch. Data is read only for a full-batch optimizer without a configured batch size."""
     training = loaded.config.training
     if isinstance(loaded.config.optimizer, FullBatch) and "batch_size" not in training.model_fields_set:
         return prepare(loaded).loaded.config.training.batch_size
@@ -129,11 +129,11 @@ def batch_size(loaded: Loaded) -> int:
 
 
 def load(loaded: Loaded, fitted: Transform | None = None) -> Dataset:
-    """The configured data, in the training precision; through ``fitted`` where the network knows it already.
+    """The configured data, in the training precision. ``fitted``: the transform to use instead of fitting one.
 
     Raises:
         DataError: the data cannot be used.
-        ConfigError: the configuration says of it what is not so.
+        ConfigError: the configuration contradicts the data.
 
     """
     config = loaded.config
@@ -158,7 +158,7 @@ def _missing(loaded: Loaded, error: NoFileError) -> DataError:
 
 
 def _variable(loaded: Loaded, error: NoFileError) -> str:
-    """A hint at an unset environment variable whose default folder was searched for the file."""
+    """A hint at an unset environment variable, if the file was looked for in its default folder."""
     for name, folder in VARIABLE.findall(loaded.text):
         if folder and not os.environ.get(name) and error.path.is_relative_to(loaded.base / folder):
             return f"; the folder can be named by the environment variable {name}, which is not set"
@@ -166,7 +166,7 @@ def _variable(loaded: Loaded, error: NoFileError) -> str:
 
 
 def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:
-    """A hint that the configuration's relative paths start elsewhere."""
+    """A hint that relative paths start at the folder of the configuration."""
     relative = [text for text in _files(loaded.config.data).values() if not Path(text).is_absolute()]
     if loaded.path is None or error.hint or error.path not in [loaded.base / text for text in relative]:
         return ""
@@ -177,9 +177,9 @@ def _where_paths_start(loaded: Loaded, error: NoFileError) -> str:
 
 
 def file_hashes(loaded: Loaded) -> dict[str, str]:
-    """sha256 of the configured files, by absolute path: those that ``Dataset.files`` has.
+    """sha256 of the configured files by absolute path, as in ``Dataset.files``.
 
-    Raises: DataError where one cannot be read.
+    Raises: DataError if a file cannot be read.
     """
     found: dict[str, str] = {}
     for text in _files(loaded.config.data).values():
@@ -191,7 +191,7 @@ def file_hashes(loaded: Loaded) -> dict[str, str]:
 
 
 def _files(data: DataSettings) -> dict[TreePath, str]:
-    """Every path in the section, as written, by its place in the configuration."""
+    """Every path in the section, as written, by the path of its key in the configuration."""
     found: dict[TreePath, str] = {}
     for key in ("source", "train", "validation", "test"):
         files = getattr(data, key)
@@ -203,8 +203,9 @@ def _files(data: DataSettings) -> dict[TreePath, str]:
 
 
 def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int | None:
-    """What the data asks of the last layer's width: the number of classes or of target columns; of tokens None where
-    they are numbers without names.
+    """The number of outputs that the data needs: of classes, tokens or target columns.
+
+    None if it is unknown: for tokens that are numbers without names.
     """
     classes = None if dataset.classes is None else len(dataset.classes)
     return loaded.config.loss.task.outputs_wanted(classes, dataset.train.targets.shape[1:])
@@ -212,7 +213,7 @@ def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int | None:
 
 def check_targets(split: Split, recipe: Recipe) -> None:
     """Raise DataError for a target that the loss has no cost for."""
-    # Targets that are no array are windows over one text or table, checked already.
+    # Windows over one text or table are checked when they are read.
     if not isinstance(split.targets, np.ndarray):
         return
     wrong = recipe.loss.wrong_target(split.targets, recipe.model.output_shape[-1])
@@ -222,18 +223,18 @@ def check_targets(split: Split, recipe: Recipe) -> None:
 
 
 def network_of(loaded: Loaded) -> Recipe:
-    """What a configuration trains; data is read only where it does not say the shapes itself."""
+    """The recipe of a configuration, without class weights. Data is read only if the input shape is not configured."""
     return recipe_for(loaded, model_of(loaded), None)
 
 
 def model_of(loaded: Loaded) -> Model:
-    """The network; data is read only where the configuration does not say the shapes. Raises: as ``prepare``."""
+    """The network. Data is read only if the input shape is not configured. Raises: as ``prepare``."""
     shape = loaded.config.model.input
     return fitting_model(loaded, load(loaded)) if shape is None else check_model(loaded, shape)
 
 
 def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
-    """The network for this data. Raises: ConfigError where it does not fit."""
+    """The network for this data. Raises: ConfigError if it does not fit the data."""
     positions = dataset.train.targets.shape[1] if loaded.config.loss.task.has_positions else None
     return check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset), positions)
 
@@ -263,7 +264,7 @@ def _class_weights(loaded: Loaded, dataset: Dataset) -> Array | None:
 
 
 def is_configuration(path: Path) -> bool:
-    """Whether a command's CONFIG|CHECKPOINT|RUN is a configuration: YAML by its suffix."""
+    """Whether a command's CONFIG|CHECKPOINT|RUN is a configuration, by its suffix .yaml or .yml."""
     try:
         return path.suffix in (".yaml", ".yml") and not path.is_dir()
     except OSError:  # the name is too long

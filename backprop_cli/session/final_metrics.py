@@ -1,4 +1,4 @@
-"""The metrics of the model that a finished run keeps."""
+"""The metrics of the network that a finished run keeps."""
 
 from __future__ import annotations
 

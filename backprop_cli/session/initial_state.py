@@ -1,4 +1,4 @@
-"""What a new run starts from: drawn weights, or for layers that ``model.from_checkpoint`` names another run's."""
+"""The initial state of a run: random weights, except for layers that ``model.from_checkpoint`` takes from another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LISTED = 10
 
 
 class StartError(CheckpointError):
-    """Nothing can start from the checkpoint that the configuration names; ``problem`` has the place."""
+    """The checkpoint in ``model.from_checkpoint`` cannot be used; ``problem`` has the place of its path."""
 
     def __init__(self, problem: Problem):
         self.problem = problem
@@ -36,7 +36,7 @@ class StartError(CheckpointError):
 def initial_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None) -> State:
     """The state before the first step of a new run. ``dataset``: its training data, if known.
 
-    Raises: StartError where the checkpoint to start from is missing or damaged, or does not fit network or data.
+    Raises: StartError if the checkpoint to start from is missing or damaged, or does not fit network or data.
     """
     state = State.start(recipe, loaded.config.seed)
     if loaded.config.model.from_checkpoint is not None:
@@ -70,7 +70,7 @@ def _take(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None)
 
 
 def origin(loaded: Loaded, recipe: Recipe) -> dict[str, Any] | None:
-    """The entry in run.json for the starting checkpoint: its file and the layers taken from it."""
+    """The entry in run.json on the checkpoint to start from: its file, and the layers taken from it."""
     path = _path(loaded)
     if path is None:
         return None
@@ -97,7 +97,7 @@ def _layers(loaded: Loaded, recipe: Recipe) -> list[str]:
 def _other_meaning(
     recipe: Recipe, layers: Sequence[str], metadata: Mapping[str, Any], dataset: Dataset | None
 ) -> Iterator[str]:
-    """Layers whose rows stand for tokens or classes, where those of the checkpoint are other ones."""
+    """A problem for each layer whose rows stand for other tokens or classes in the checkpoint than here."""
     if dataset is None:
         return
     here, stored = dataset.classes or (), metadata.get("classes")

@@ -1,4 +1,4 @@
-"""The examples that a trained network is measured on: a split of its own data, or another file."""
+"""The examples to evaluate a trained network on: a split of its own data, or another file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_split(dataset: Dataset, split: str) -> Split:
 
 
 def own_dataset(saved: TrainedNetwork, dtype: DTypeLike) -> Dataset:
-    """The data in the checkpoint's configuration, through the transform fitted in training.
+    """The data of the checkpoint's configuration, converted by the transform that was fitted in training.
 
     Raises: DataError.
     """
@@ -55,7 +55,7 @@ def other_data(saved: TrainedNetwork, data: Path, dtype: DTypeLike, format: str 
 
 
 def change_warnings(change: Changed | None) -> tuple[str, ...]:
-    """The warning about changed data files of the run: they decide which rows a split holds."""
+    """The warning about changed data files, which decide the rows of a split."""
     return () if change is None else (f"{change.text}; the split may hold rows that the network was trained on",)
 
 

@@ -1,4 +1,4 @@
-"""The configured monitors: of the best checkpoint and of early stopping; and what remembered values measure."""
+"""The configured monitors, of early stopping and of the best checkpoint, and the measures of remembered values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def early_stopping_monitor(config: Config) -> Monitor | None:
 
 
 def best_monitor(config: Config) -> Monitor | None:
-    """The monitor of the best checkpoint. Early stopping on the same metric says which way is better."""
+    """The monitor of the best checkpoint; None without one.
+
+    If early stopping monitors the same metric, its ``mode`` decides the better direction.
+    """
     if not config.checkpoint.keep_best:
         return None
     name, stopping = config.checkpoint.monitor, early_stopping_monitor(config)
@@ -32,7 +35,7 @@ def best_monitor(config: Config) -> Monitor | None:
 
 
 def measures_of(config: Config, data: Sequence[str]) -> dict[str, Measure]:
-    """The measure of each part of a state's memory, as configured. ``data``: sha256 of the files in use."""
+    """The configured measure of each entry of ``State.memory``. ``data``: sha256 of the files in use."""
     digests = tuple(data)
     found = {
         EPOCH: Measure("train", data=digests),
@@ -54,7 +57,7 @@ def measures_of(config: Config, data: Sequence[str]) -> dict[str, Measure]:
 
 
 def _computed(config: Config, name: str) -> dict[str, Any]:
-    """How the metric ``name`` is computed, as far as a run may change it."""
+    """The settings of the metric ``name`` that a resumed run may change."""
     kind = name.rpartition("/")[2]
     if kind == "regularization":
         return _dumped(config.regularization)

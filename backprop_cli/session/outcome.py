@@ -1,4 +1,4 @@
-"""The outcome of a run: its best epoch, and the lines that end its log and ``bp train``."""
+"""The outcome of a run: its best epoch, and the closing lines of its log and of ``bp train``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``training.overfit_batches``: a few batches to train and evaluate on, as a check that a network can learn them."""
+"""``training.overfit_batches``: train and evaluate on a few batches, to check that the network can learn them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from backprop_cli.training.step_program import Recipe
 from backprop_cli.training.training_spec import order_of
 
 NEAR = 0.05
-"""Tolerated distance to the least loss, as a share of the way from the first loss."""
+"""Tolerated distance from the least possible loss, as a share of the first loss's distance."""
 
 
 def first_batches(config: Config, dataset: Dataset) -> Dataset:
-    """The first batches of the first epoch as the train split, and as the validation split where there is one."""
+    """The data cut to the first batches of the first epoch, which are also the validation split if there is one."""
     training = config.training
     if training.overfit_batches is None:
         return dataset
@@ -34,7 +34,7 @@ def first_batches(config: Config, dataset: Dataset) -> Dataset:
 
 
 def notice(config: Config, dataset: Dataset) -> str:
-    """The run's notice before its first step."""
+    """The notice before the first step that this run trains on a few batches."""
     batches = -(-len(dataset.train) // config.training.batch_size)
     what = f"the first {batches} batches" if batches > 1 else "the first batch"
     count = len(dataset.train)
@@ -45,9 +45,9 @@ def notice(config: Config, dataset: Dataset) -> str:
 
 
 def shortfall(recipe: Recipe, targets: Array, first: float, last: float) -> str | None:
-    """The message if the loss on the batches stayed far from its minimum; None if it came near.
+    """The message if the loss on the batches stayed far from the least possible loss.
 
-    Nor is anything said where that is not known.
+    None if it came near, or if the least possible loss is unknown.
     """
     least = recipe.loss.minimum(targets, recipe.model.output_shape[-1])
     is_weighted = recipe.weighted or recipe.class_weights is not None

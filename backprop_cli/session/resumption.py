@@ -1,4 +1,4 @@
-"""The starting point of a resumed run, and the overrides it refuses because they would change the run."""
+"""A run to resume: its checkpoint, the changes of data and machine, and the overrides that it refuses."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Resumption:
     network: TrainedNetwork
     record: dict[str, Any]
     rows: Sequence[Row] = ()
-    """of the journal"""
+    """Rows of the journal."""
     accepts: bool = False
-    """whether data that changed is accepted"""
+    """Whether changed data is accepted."""
     forgotten: list[str] = field(default_factory=list)
-    """parts of the state's memory that start anew, a line for each reason"""
+    """Remarks on entries of ``State.memory`` that start anew; ``state`` fills them in."""
 
     @property
     def loaded(self) -> Loaded:
@@ -49,7 +49,7 @@ class Resumption:
 
     @property
     def is_older(self) -> bool:
-        """Whether the checkpoint is not the last."""
+        """Whether the checkpoint is older than the last."""
         return self.network.path != self.run.last
 
     @property
@@ -90,7 +90,7 @@ class Resumption:
         raise DataError(f"{found.text}: {reason}; {found.way_out('accept it with')}")
 
     def state(self, experiment: Experiment) -> State:
-        """The state in the checkpoint, without memory of quantities that this run no longer measures.
+        """The state in the checkpoint, without remembered values of other measures than this run has.
 
         Raises:
             CheckpointError: the numbers do not fit.
@@ -111,7 +111,7 @@ class Resumption:
         return state
 
     def _seconds(self, step: int) -> float:
-        """Seconds that the run took up to ``step``: as recorded when it ended there, or else from its journal."""
+        """Seconds of the run up to ``step``: those in its record if it ended there, else those in its journal."""
         told = self.record.get("seconds")
         if self.record.get("steps") == step and isinstance(told, int | float):
             return float(told)
@@ -128,9 +128,10 @@ class Resumption:
         return Threads(int(blas or 1), min(int(workers or 1), batch))
 
     def notices(self, experiment: Experiment, spec: TrainingSpec, asked: int | None) -> list[str]:
-        """Remarks on forgotten memory, changed data and a changed machine, once the threads of BLAS are limited.
+        """Remarks on forgotten memory, changed data and a changed machine.
 
-        ``asked``: the number of threads that the user asked for.
+        Call it when the threads of BLAS are limited: it reads their number. ``asked``: the number of threads that the
+        user asked for.
         """
         lines, other = [*self.forgotten, *self.accepted(experiment)], self._other_bits(spec, asked)
         if other:
@@ -161,7 +162,7 @@ class Resumption:
 
 
 def check_acceptance(accepts: bool, resume: Path | None) -> None:
-    """Raise UsageError if changed data is accepted without a run to resume."""
+    """Raise UsageError for ``--accept-changed-data`` without a run to resume."""
     if accepts and resume is None:
         raise UsageError(f"train: {ACCEPT} is for --resume; a new run takes its data as it is")
 
@@ -216,7 +217,7 @@ def open_run(
 
 
 def _instead(run: RunDirectory, path: Path) -> str:
-    """The way out if ``path`` is no whole checkpoint."""
+    """The way out if ``path`` is missing or damaged: the newest whole checkpoint."""
     other = newest_whole(run, but=path)
     if other is None:
         return "there is no other whole one: start a new run"

@@ -1,4 +1,4 @@
-"""One process's part of a run: events to the journal, checkpoints when they are due, and how it ended."""
+"""One process's part of a run: it trains, writes the run's files, and records how the run ended."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OnEvent = Callable[[Event], None]
 
 
 def _kept_checkpoints(config: Config) -> CheckpointSettings:
-    """Keeping the last weights excludes a best checkpoint: a run's name stands for its best, if it has one."""
+    """With ``restore_best: false`` no best checkpoint is kept: a run's name would stand for it instead of the last."""
     if config.early_stopping is None or config.early_stopping.restore_best:
         return config.checkpoint
     return config.checkpoint.model_copy(update={"keep_best": 0})
@@ -101,7 +101,7 @@ class Session:
         return GradientHook(self.config.gradient_check, self.run, recipe, self.trainer, self._while_checking)
 
     def _content(self) -> Checkpoint:
-        """Only a finite state replaces a checkpoint, and only after the journal up to it is on disk."""
+        """The checkpoint to write. The state must be finite, and the journal up to it is written to disk first."""
         self.trainer.check_finite()
         if self._journal is not None:
             self._journal.sync()
@@ -126,7 +126,7 @@ class Session:
                 raise
 
     def _close_after(self, error: BaseException) -> None:
-        """Record in the run's files what ended it. The disk may be full: the first error matters more."""
+        """Record in the run's files that ``error`` ended it. Further errors, as on a full disk, are ignored."""
         status = _status(error)
         if isinstance(error, BpError) and status != "interrupted":
             with contextlib.suppress(BpError), Journal(self.run.journal) as journal:
@@ -198,7 +198,7 @@ class Session:
                 self._tell(Warned(missed))
 
     def _periods(self) -> list[int]:
-        """Periods in steps: the result of every multiple is read."""
+        """Periods in steps: every multiple must be an event."""
         config = self.config
         asking = [config.log.every_steps, config.checkpoint.every_steps]
         if config.gradient_check is not None:
@@ -206,13 +206,13 @@ class Session:
         return [each for each in asking if each is not None]
 
     def _go_back(self) -> None:
-        """Resuming from a checkpoint before the last resets the run's files to its step."""
+        """When resuming from a checkpoint before the last, reset the run's checkpoints to its step."""
         if self.resumption is None or not self.resumption.is_older:
             return
         self.checkpointer.go_back(self.resumption.network.path, self.state.step)
 
     def _find_best(self) -> None:
-        """Make the remembered best checkpoint the best file: a kill or other settings may have prevented that."""
+        """Make ``best`` the remembered best checkpoint: a kill or other settings may have prevented that."""
         best_step = self.state.memory.get(BEST, {}).get("step")
         if not self.checkpointer.find_best(best_step):
             del self.state.memory[BEST]
@@ -236,7 +236,7 @@ class Session:
         self._on_event(Checking(self.state.step, done, total))
 
     def _heed(self) -> None:
-        """End if a signal asked for it; between events the state is exact."""
+        """End if a signal asked for it. Called between events, where the state is exact."""
         if self._asked.number is None:
             return
         state = self.state

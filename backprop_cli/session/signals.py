@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP during work that must be saved first."""
+"""Ctrl-C, SIGTERM and SIGHUP, noted so that the work can be saved before the process ends."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 PATIENCE = 5.0
-"""Seconds that saving may take: until then further signals change nothing, so that no hasty second Ctrl-C loses what
-the first one was about to save."""
+"""Seconds after the first signal in which others are ignored: a hasty second Ctrl-C must not prevent the saving."""
 
 _NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class ImmediateStop(KeyboardInterrupt):
-    """Signal ``number`` came when saving had taken too long already."""
+    """Signal ``number`` came more than ``PATIENCE`` seconds after the first one: end without saving."""
 
     def __init__(self, number: int):
         self.number = number
@@ -25,14 +24,14 @@ class ImmediateStop(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether a signal asked to end: ``number`` is the first one's, or None."""
+    """A request to end: ``number`` is that of the first signal, None before it."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._at = 0.0
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """The first signal is kept for the loop to see; one that comes ``PATIENCE`` later ends the work at once."""
+        """Keep the first signal for the loop to read. Raises: ImmediateStop for one ``PATIENCE`` seconds later."""
         now = time.monotonic()
         if self.number is None:
             self.number, self._at = number, now
@@ -42,8 +41,10 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note signals instead of raising; handlers are put back afterwards. A signal that is ignored, as SIGHUP under
-    nohup, stays ignored. Elsewhere than in the main thread Python delivers no signals, and nothing is noted.
+    """Note signals inside the block instead of raising KeyboardInterrupt; the handlers are restored afterwards.
+
+    A signal that was ignored, such as SIGHUP under nohup, stays ignored. Outside the main thread nothing is noted:
+    Python delivers signals only there.
     """
     asked = StopRequest()
     if threading.current_thread() is not threading.main_thread():

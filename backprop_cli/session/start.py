@@ -1,4 +1,4 @@
-"""The start of training: data, network and state of a new run, or of a run to resume."""
+"""The start of training: data, network and state of a new or a resumed run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from backprop_cli.training.training_spec import TrainingSpec
 def start(
     loaded: Loaded, resumption: Resumption | None, threads: int | None, watch: Stopwatch
 ) -> tuple[Experiment, TrainingSpec, State]:
-    """Load the data, build the network and make the state; nothing is written. ``threads``: instead of the rule.
+    """Load the data, build the network and make the state; nothing is written. ``threads`` replaces the configured
+    number.
 
     Raises:
         DataError: the data cannot be used, or the data of the run to resume has changed.

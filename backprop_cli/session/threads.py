@@ -1,4 +1,4 @@
-"""How a training step uses the processors: with the threads of BLAS, or with a part of the batch for each worker."""
+"""The threads of a training step: BLAS threads for each product, or workers with a shard of the batch each."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.training.step_program import Recipe
 
 WORTHWHILE = 4_000_000
-"""Multiplications of a matrix product from which a second BLAS thread gained a quarter of the time.
+"""Multiplications of a matrix product from which a second BLAS thread saved a quarter of the time.
 
-Below, it gains little on a machine at rest and loses much on a busy one. A rule, not a measurement at the start: the
-choice decides the last bits, and a run should repeat itself.
+Below, it saves little on an idle machine and loses much on a busy one. This is a rule, not a measurement at the start:
+the choice decides the last bits, and a run should repeat itself.
 """
 SPLIT, ALWAYS_SPLIT = 50_000_000, 250_000_000
-"""Multiplications of a batch's forward run from which workers gained an eighth to a third of the time, and from which
-they were as good as BLAS threads at large products, too. BLAS threads wait for each other at full speed: on a busy
-machine a step with two of them took two to ten times as long, with two workers hardly longer."""
+"""Multiplications of a batch's forward pass from which workers saved an eighth to a third of the time, and from which
+they equalled BLAS threads even for large products. BLAS threads wait for each other in busy loops: on a busy machine a
+step with two of them took two to ten times as long, with two workers hardly longer."""
 REPEATED = 10_000_000
-"""Multiplications from which a product counts as large that a layer makes again and again, as a recurrent one at every
-step: those of 5 to 7 million were as fast with workers on a machine at rest, and twice as fast on a busy one. Of layers
-with one product each, BLAS threads were faster by 5 to 30 percent."""
+"""Multiplications from which a repeated product counts as large, such as that of a recurrent layer at every time.
+
+Those of 5 to 7 million were as fast with workers on an idle machine, and twice as fast on a busy one. For layers with
+one product each, BLAS threads were faster by 5 to 30 percent."""
 TOO_MANY = 2**31
-"""Threads that no library can be asked for: it counts them in 32 bits."""
+"""Smallest number of threads that libraries reject: they count in 32 bits."""
 _MEASURED = 2
-"""Workers that a rule may take: more were not measured."""
+"""Most workers that the rule chooses: more were not measured."""
 
 
 class Threads(NamedTuple):
-    """``blas`` threads for each product, and ``workers`` that compute a part of a batch each; one of them is 1."""
+    """``blas`` threads for each product, and ``workers`` with a shard of the batch each; one of the two is 1."""
 
     blas: int
     workers: int
 
 
 def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Threads:
-    """Share out ``wanted`` threads by rule; ``auto`` means one for each processor.
+    """Divide ``wanted`` threads by rule; ``auto`` means one for each processor.
 
-    Large matrix products, where nine tenths of the work are such, are left to BLAS. A convolution is a product for
-    each row of windows, a recurrent layer one for each step: BLAS threads that meet after every product wait for each
-    other. There workers compute a part of the batch each, where it is much work and no example needs another.
+    BLAS gets the threads if large matrix products are nine tenths of the work. A convolution has a product for each
+    row of windows, a recurrent layer one for each time: BLAS threads would wait for each other after every product.
+    There workers compute a shard of the batch each, if it is much work and the examples are independent.
     """
     count = _processors() if wanted == "auto" else min(wanted, TOO_MANY - 1)
     if count == 1:
@@ -54,8 +55,9 @@ def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Thre
     work, made = sum(total for _, total, _ in products), Counter(layer for layer, _, _ in products)
 
     def mostly_large(repeated: int) -> bool:
-        """Whether nine tenths of the work are large products. ``repeated``: the multiplications from which one of
-        several products of a layer counts as large; a layer's only one does from ``WORTHWHILE`` on.
+        """Whether nine tenths of the work are large products.
+
+        A layer's only product is large from ``WORTHWHILE`` multiplications on, one of several from ``repeated`` on.
         """
         large = [total for layer, total, each in products if each >= (WORTHWHILE if made[layer] == 1 else repeated)]
         return sum(large) >= 0.9 * work > 0
@@ -67,10 +69,10 @@ def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Thre
 
 
 def _is_separable(recipe: Recipe) -> bool:
-    """Whether a batch's gradient is known to be the mean of its examples'.
+    """Whether a batch's gradient is known to be the mean of its examples' gradients.
 
-    Of our own layers those that look at the whole batch have running statistics for evaluation; a plugin's code may
-    do anything.
+    Our own layers that mix the examples of a batch have running statistics as buffers, which workers do not update. A
+    plugin may do anything.
     """
     if isinstance(recipe.optimizer, FullBatch):
         return False
@@ -87,6 +89,6 @@ def _processors() -> int:
 
 @contextmanager
 def blas_threads(count: int) -> Iterator[None]:
-    """BLAS limited to ``count`` threads inside."""
+    """Limit BLAS to ``count`` threads inside the block."""
     with threadpool_limits(limits=count, user_api="blas"):
         yield

@@ -1,4 +1,4 @@
-"""A trained network: what a checkpoint says of it, and the network that a command opens from a checkpoint or run."""
+"""A trained network, opened from a checkpoint or run, and the metadata that describes it there."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ from backprop_cli.visible import shortened
 class TrainedNetwork:
     """The network in a checkpoint file, with its configuration and the fitted transform of its data.
 
-    The data files are not needed. ``original``: the configuration in the file; ``loaded``: with overrides. Everything
-    else is made from the file when it is first used.
+    The data files are not needed. ``original``: the configuration in the file; ``loaded``: the same with overrides.
+    Everything else is read from the checkpoint when it is first used.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class TrainedNetwork:
 
     @cached_property
     def original_model(self) -> Model:
-        """The model that was trained. Raises: CheckpointError if the configuration in the file is wrong."""
+        """The model without overrides. Raises: CheckpointError if the configuration in the file is wrong."""
         try:
             return check_model(self.original, self.input_shape)
         except ConfigError as error:
@@ -118,7 +118,7 @@ class TrainedNetwork:
         return Evaluator(self.recipe, self.vectors, self.loaded.config.metrics, untransform)
 
     def threads(self) -> AbstractContextManager[None]:
-        """The number of BLAS threads in training: the order of a sum decides its last bits."""
+        """BLAS limited as in training: the number of threads decides the last bits of sums."""
         return blas_threads(int(self.metadata["threads"]))
 
     @property
@@ -152,7 +152,7 @@ def _with_input(config: Config, shape: tuple[int, ...]) -> Config:
 
 
 def read_network(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> TrainedNetwork:
-    """The network in the checkpoint file ``path``. The code it needs is run only from the files ``plugins``.
+    """The network in the checkpoint file ``path``. Code that it needs is run only from the files ``plugins``.
 
     Raises:
         UsageError: a plugin that it needs is not given.
@@ -185,7 +185,7 @@ def read_network(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pa
 def open_network(
     path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = (), as_trained: bool = False
 ) -> TrainedNetwork:
-    """The network of a checkpoint file, or of a run's best or else last checkpoint.
+    """The network of a checkpoint file, or of a run's best checkpoint, or else its last.
 
     ``plugins``: files with code that it needs. Overrides that change the network itself cause a warning; with
     ``as_trained`` they are refused.
@@ -208,7 +208,7 @@ def open_network(
 
 
 def _changes_of_network(network: TrainedNetwork) -> list[Problem]:
-    """Overrides after which the weights mean something else, though their shapes still fit."""
+    """Overrides that change the meaning of the weights, though their shapes still fit."""
     refused = (change for change in changes(*network.configs) if change.rule.effect == "refused")
     return [
         network.loaded.problem(each.path, f"{each}; leave it out, or start a new run")
