@@ -1,4 +1,4 @@
-"""Differences between two configurations, and what a resumed run does about each: see ``settings.OnResume``."""
+"""Differences between two configurations, each with its rule for a resumed run: see ``settings.OnResume``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from backprop_cli.visible import shortened
 
 
 class Change(NamedTuple):
-    """The value at ``path`` was ``before`` and is ``after``. ``is_file``: both name a file, maybe the same one.
-    ``what`` names the value if it is not the one at ``path``.
+    """The value at ``path`` was ``before`` and is ``after``.
+
+    ``is_file``: both values name a file, maybe the same one. ``what``: the name of the value if it is not at ``path``.
     """
 
     path: TreePath
@@ -35,7 +36,7 @@ class Change(NamedTuple):
 def changes(
     before: Any, after: Any, path: TreePath = (), rule: OnResume = REFUSED, is_file: bool = False
 ) -> Iterator[Change]:
-    """The innermost values that differ, in the order of fields; lists of other types or lengths as a whole."""
+    """The innermost values that differ, in the order of fields. Lists differ as a whole, unless they hold settings."""
     if isinstance(before, Settings) and isinstance(after, Settings):
         if type(before) is type(after):
             for key, field in type(after).model_fields.items():
@@ -54,7 +55,7 @@ def changes(
 
 
 def rule_of(field: FieldInfo, around: OnResume) -> OnResume:
-    """The field's own rule, else the rule ``around`` it."""
+    """The field's own rule, else that of the section ``around`` it."""
     return next((mark for mark in field.metadata if isinstance(mark, OnResume)), around)
 
 
@@ -68,7 +69,7 @@ def _shown(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """The value as YAML; a type as its name alone."""
+    """The value as YAML; settings with a type as the name of the type alone."""
     if isinstance(value, Settings):
         keys = [key for key in type(value).model_fields if key in value.model_fields_set]
         return _text(getattr(value, "type", None) or {key: getattr(value, key) for key in keys})

@@ -1,7 +1,7 @@
-"""YAML text -> a graph of nodes that know their place -> a tree of plain values.
+"""YAML text -> a graph of nodes with places -> a tree of plain values.
 
-PyYAML scans and parses; what scalars mean, which tags exist, that keys are unique and how far aliases may
-expand is decided here. The text is composed to nodes first because values have no place in a file, but nodes do.
+PyYAML scans and parses. This module decides the meaning of scalars, the known tags, unique keys and the limit of
+aliases. The text becomes nodes first, because nodes have a place in the file and values have none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from backprop_cli.errors import Problem, TreePath
 MAX_CHARACTERS = 1 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
-"""Values after aliases are expanded; a few lines of nested aliases can stand for billions."""
+"""Most values after the expansion of aliases: a few lines of nested aliases can stand for billions."""
 
 _LINE = re.compile("[^\n\r\x85\u2028\u2029]*")
 _PLAIN = "plain"
@@ -40,7 +40,7 @@ _TAGS = {
 
 @dataclass
 class Composed:
-    """A text that was read: its nodes, its tree of dicts, lists and scalars, and the problems found on the way."""
+    """A parsed text: its nodes, its tree of dicts, lists and scalars, and its problems."""
 
     node: Node | None
     tree: Any
@@ -48,7 +48,7 @@ class Composed:
 
 
 class UnreadableError(Exception):
-    """The text is not YAML, or too large to read; the rest of it cannot be checked."""
+    """The text is not YAML or too large, so nothing else in it can be checked."""
 
     def __init__(self, problem: Problem):
         self.problem = problem
@@ -64,7 +64,7 @@ def compose(text: str) -> Composed:
     """Read one YAML document. The empty text has no node and the tree None.
 
     Raises:
-        UnreadableError: a syntax error, a text that is too long, too deep or expands too far.
+        UnreadableError: a syntax error, or a text that is too long, nested too deeply or expands too far.
 
     """
     if len(text) > MAX_CHARACTERS:
@@ -96,7 +96,7 @@ class _Composer(Reader, Scanner, Parser, Composer):
         try:
             node: Node | None = self.get_single_node()
         except (ValueError, OverflowError):
-            # PyYAML converts some escapes and directives without a look at their size: "\UFFFFFFFF".
+            # PyYAML converts some escapes and directives without checking their range: "\UFFFFFFFF".
             reason = "not valid YAML: a number in an escape or a directive is out of range"
             raise UnreadableError(_at(self.line, self.column, reason)) from None
         return node
@@ -123,7 +123,7 @@ class _Composer(Reader, Scanner, Parser, Composer):
 
 
 class _Construction:
-    """Values from nodes; continues after a problem, so that one reading finds them all."""
+    """Makes values from nodes; continues after a problem, to find them all."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -201,7 +201,7 @@ def _problem(node: Node, path: TreePath, reason: str, way_out: str = "") -> Prob
 
 
 def width(node: Node) -> int:
-    """Characters a node covers on its first line, at least 1; of a block that goes on, its first key."""
+    """Characters of a node on its first line, at least 1; for a block of several lines, those of its first key."""
     start, end = node.start_mark, node.end_mark
     if end.line == start.line:
         return max(end.column - start.column, 1)
@@ -214,7 +214,7 @@ def width(node: Node) -> int:
 
 
 def children(node: Node) -> Iterator[tuple[Any, Node | None, Node]]:
-    """(key or index, the key's node, the value's node) of a collection, first of equal keys only."""
+    """(key or index, the key's node, the value's node) of a collection; of equal keys only the first."""
     if isinstance(node, SequenceNode):
         yield from ((index, None, item) for index, item in enumerate(node.value))
     elif isinstance(node, MappingNode):
@@ -240,7 +240,7 @@ def _unknown_tag(node: Node, path: TreePath) -> Problem:
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
-    """PyYAML's error in our words, with the way out of common mistakes."""
+    """PyYAML's error as a problem, with the way out of common mistakes."""
     if isinstance(error, ReaderError):
         lines = (text[: error.position] + "^").splitlines()
         reason = f"not valid YAML: the character {_shown_character(error.character)} is not allowed"
@@ -271,7 +271,7 @@ _WAYS_OUT = {
     "could not find expected ':'": "a key needs ': ' after it",
     "<block end>": "check the indentation and the quotes",
 }
-"""Ways out of the most common mistakes, by words of PyYAML's message."""
+"""Ways out of common mistakes, by words in PyYAML's message."""
 
 
 def _way_out(problem: str, context: str, opened: yaml.Mark | None, mark: yaml.Mark | None, text: str) -> str:

@@ -17,7 +17,7 @@ from backprop_cli.training.training_spec import TrainingSpec
 
 
 def config_warnings(loaded: Loaded) -> list[str]:
-    """One line each, with its place: ``x.yaml:12:40: model.layers[1].activation: ...``."""
+    """Warnings that need no data, a line each: ``x.yaml:12:40: model.layers[1].activation: ...``."""
     rules = (
         _applied_twice,
         _targets_among_features,
@@ -50,7 +50,7 @@ def _applied_twice(config: Config) -> Iterator[Problem]:
 
 
 def _last(layers: Sequence[Layer], path: TreePath) -> tuple[TreePath, Layer]:
-    """The last layer that computes something of its own; for a block without a residual, the last one inside."""
+    """The last layer that computes something; for a block without a residual, the last one inside."""
     index = len(layers) - 1
     while index > 0 and layers[index].passes_on and _reads(layers[index], layers[index - 1]):
         index -= 1
@@ -63,8 +63,9 @@ def _reads(layer: Layer, above: Layer) -> bool:
 
 
 def _targets_among_features(config: Config) -> Iterator[Problem]:
-    """The network sees what it is to predict. This is intended for an autoencoder, whose features are its targets,
-    and for a series, which is predicted from its own past.
+    """The features include the target.
+
+    That is intended for an autoencoder, whose features are its targets, and for a series, predicted from its past.
     """
     data = config.data
     target = (data.target,) if isinstance(data.target, str) else data.target or ()
@@ -85,7 +86,7 @@ def _no_variance(config: Config) -> Iterator[Problem]:
 
 
 def _sees_its_targets(config: Config) -> Iterator[Problem]:
-    """The network would learn to copy the next token, which it does not have when it generates text."""
+    """The network could copy the next token, which it does not have when it generates text."""
     if config.data.text is None:
         return
     for path, layer in declared(config.model.layers, ("model",)):
@@ -97,7 +98,7 @@ def _sees_its_targets(config: Config) -> Iterator[Problem]:
 
 
 def _short_steps(config: Config) -> Iterator[Problem]:
-    """A learning rate that was meant for another optimizer: a line search starts with a step of that length."""
+    """A learning rate for another optimizer: a line search starts with a step of this length."""
     optimizer = config.optimizer
     usual = type(optimizer).model_fields["learning_rate"].default
     if isinstance(optimizer, FullBatch) and optimizer.learning_rate < _SHORT * usual:
@@ -121,7 +122,7 @@ def _too_short(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
 
 
 def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
-    """Images that seem to have their channels last, so that a convolution takes their rows for channels."""
+    """Images that seem to have their channels last: a convolution would take their rows for channels."""
     shape = spec.recipe.model.input_shape
     if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) <= _MOST_CHANNELS:
         return
@@ -139,11 +140,11 @@ def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
 
 
 _MOST_CHANNELS = 4
-"""Channels of a stored image."""
+"""Most channels of a stored image."""
 
 
 def _unused_initializer(_: Config, spec: TrainingSpec) -> Iterator[Problem]:
-    """An initializer of a layer that takes all parameters it would initialize from another layer."""
+    """An initializer without effect: the layer shares all parameters that it would initialize."""
     nodes = spec.recipe.model.nodes
     for index, node in enumerate(nodes):
         if not node.shares or any(each.path == node.path for each in nodes[:index]):
@@ -166,7 +167,7 @@ def _chosen_initializers(layer: Layer) -> Iterator[tuple[str, Initializer]]:
 
 
 def _nothing_to_restore(config: Config) -> Iterator[Problem]:
-    """The best weights are asked for, but no best checkpoint is kept."""
+    """``restore_best`` is set, but no best checkpoint is kept."""
     stopping = config.early_stopping
     asked = stopping is not None and stopping.restore_best and "restore_best" in stopping.model_fields_set
     if asked and not config.checkpoint.keep_best:

@@ -1,4 +1,4 @@
-"""Keys that contradict each other, as far as that shows without data."""
+"""Keys that contradict each other, found without data."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Direction = Literal["min", "max"]
 
 
 def conflicts(config: Config) -> list[Problem]:
-    """All of them, each at the value to change."""
+    """All contradictions, each at the value to change."""
     found = (_monitors, _target_transform, _averages, _full_batch)
     # Another loss would suit other metrics, so a wrong loss is reported alone.
     return [*(list(_texts(config)) or _metrics(config)), *(each for find in found for each in find(config))]
 
 
 def monitor_names(config: Config) -> list[str]:
-    """Metrics that can be monitored: those of the train split, and of the validation split if there is one."""
+    """Names of the metrics that can be monitored: of the train split, and of the validation split if there is one."""
     kinds = ["loss", *(metric.type for metric in config.metrics)]
     penalty = ["train/regularization"] if _is_regularized(config) else []
     held_out = [f"validation/{kind}" for kind in kinds] if has_validation(config.data) else []
@@ -44,7 +44,7 @@ def monitor_direction(config: Config, name: str) -> Direction:
 
 
 def _texts(config: Config) -> Iterator[Problem]:
-    """Examples of a text are tokens to look up, and their targets are the tokens that follow."""
+    """A text needs a loss for next tokens and a layer that looks tokens up."""
     if config.data.text is None:
         return
     if not config.loss.task.has_positions:
@@ -126,7 +126,7 @@ def _averages(config: Config) -> Iterator[Problem]:
 
 
 def _full_batch(config: Config) -> Iterator[Problem]:
-    """Keys that do not suit an optimizer that sees the whole train split at once and searches along a line."""
+    """Keys that do not suit an optimizer with full batches and a line search."""
     name, training = config.optimizer.type, config.training
     if not isinstance(config.optimizer, FullBatch):
         return
@@ -150,7 +150,7 @@ def _full_batch(config: Config) -> Iterator[Problem]:
 
 
 def _with_kinks(config: Config) -> Iterator[TreePath]:
-    """The places of l1; for a layer in a block, the block's."""
+    """The paths of l1 penalties; for a layer in a block, that of the block."""
     if config.regularization.l1:
         yield ("regularization", "l1")
     for index, layer in enumerate(config.model.layers):

@@ -8,13 +8,13 @@ from typing import Any
 from backprop_cli.config import scalars
 
 LINE = 120
-"""Characters a collection may take on one line; a longer one is written over several."""
+"""Most characters of a collection on one line; a longer one takes several lines."""
 
 
 def to_yaml(tree: Mapping[Any, Any]) -> str:
-    """One top-level key after the other; what is inside stands on one line where it fits.
+    """One top-level key after the other; each value takes one line if it fits.
 
-    Text that would read as another type is quoted; floats are the shortest that read as the same number.
+    Text that would read as another type is quoted. Floats have the fewest digits that read as the same number.
     """
     return "".join(_entry(key, value, 0) for key, value in tree.items()) or "{}\n"
 
@@ -35,7 +35,7 @@ def _block(value: Any, indent: int) -> str:
 
 
 def _item(item: Any, indent: int) -> str:
-    """``- item``; of a mapping too long for a line, the first key stands on the line of the dash."""
+    """``- item``; a mapping that is too long for a line begins with its first key after the dash."""
     flow = _flow(item)
     if not _is_filled(item) or indent + 2 + len(flow) <= LINE:
         return f"{' ' * indent}- {flow}\n"
@@ -55,5 +55,5 @@ def _is_filled(value: Any) -> bool:
 
 
 def _holds_mappings(value: Any) -> bool:
-    """Whether a list is one of mappings, which are read more easily one a line (the layers of a model)."""
+    """Whether it is a list with mappings, such as layers, which are easier to read one a line."""
     return isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value)

@@ -1,4 +1,4 @@
-"""Walks over settings classes: which class describes the mapping at a path, and what its keys are."""
+"""Walks over settings classes: the class that describes the mapping at a path, and its keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Described = tuple[Any, tuple[Any, ...]]
 
 
 def settings_at(top: type[Settings], tree: Any, path: TreePath) -> list[type[Settings]]:
-    """The classes that may describe the mapping at ``path`` of ``tree``: several where a field is a union."""
+    """The classes that may describe the mapping at ``path`` of ``tree``: several for a union."""
     found = _walk(top, tree, path)
     return [cls for annotation, metadata, value in found for cls in _classes(annotation, metadata, value)]
 
@@ -33,7 +33,7 @@ def field_at(top: type[Settings], tree: Any, path: TreePath) -> FieldInfo | None
 
 
 def description_at(top: type[Settings], tree: Any, path: TreePath) -> str:
-    """What the key at ``path`` is, in a few words; empty where nothing says it."""
+    """The description of the key at ``path``; empty if it has none."""
     classes = settings_at(top, tree, path[:-1]) if path else []
     return next((words[str(path[-1])] for words in map(descriptions, classes) if path[-1] in words), "")
 
@@ -44,7 +44,7 @@ def known_keys(top: type[Settings], tree: Any, path: TreePath) -> list[str]:
 
 
 def choice_at(top: type[Settings], tree: Any, path: TreePath) -> tuple[Registry[Any], str | None] | None:
-    """The registry whose types the value at ``path`` is one of, and the type that it names or has by default."""
+    """The registry of the value at ``path``, and the type that the value names or has by default."""
     for _, metadata, value in _walk(top, tree, path):
         for choice in (mark for mark in metadata if isinstance(mark, Choice)):
             default = next((mark.name for mark in metadata if isinstance(mark, DefaultType)), None)
@@ -59,7 +59,7 @@ def admits_none(field: FieldInfo) -> bool:
 
 
 def fixed_length(field: FieldInfo | None) -> int | None:
-    """How many items a list must have, where that is one number: 2 of [height, width]."""
+    """The number of items that a list must have, such as 2 for [height, width]; None if it may vary."""
     if field is None:
         return None
     tuples = [get_args(each) for each in _containers(field.annotation) if get_origin(each) is tuple]
@@ -67,7 +67,7 @@ def fixed_length(field: FieldInfo | None) -> int | None:
 
 
 def has_marker(annotation: Any, metadata: tuple[Any, ...], marker: type) -> bool:
-    """Whether ``marker`` annotates the value or an alternative or item of it; mappings with fields are not entered."""
+    """Whether ``marker`` annotates the value, an alternative or an item of it, but not a field inside."""
     return any(isinstance(mark, marker) for mark in metadata) or any(
         has_marker(inner, marks, marker) for inner, marks in _inner(annotation)
     )
@@ -93,7 +93,7 @@ def _child(value: Any, step: str | int) -> Any:
 
 
 def _step(annotation: Any, metadata: tuple[Any, ...], value: Any, step: str | int) -> Iterator[Described]:
-    """What describes ``value[step]``."""
+    """The annotations of ``value[step]``."""
     for cls in _classes(annotation, metadata, value):
         if step in cls.model_fields:
             field = cls.model_fields[str(step)]
@@ -107,8 +107,9 @@ def _step(annotation: Any, metadata: tuple[Any, ...], value: Any, step: str | in
 
 
 def _classes(annotation: Any, metadata: tuple[Any, ...], value: Any) -> Iterator[type[Settings]]:
-    """The settings classes among the alternatives of a field; of a registry's types the one that ``value`` names, and
-    where nothing is written what they all have.
+    """The settings classes among the alternatives of a field.
+
+    For a registry, the type that ``value`` names; if ``value`` is None, the base of all its types.
     """
     choice = next((mark for mark in metadata if isinstance(mark, Choice)), None)
     if choice is not None:

@@ -10,7 +10,7 @@ from backprop_cli.settings import Settings
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema; what only the loader can see (keys that do not go together, shapes) is not in it."""
+    """The schema. It does not cover what only the loader checks, such as conflicts of keys and shapes."""
     definitions: dict[str, Any] = {}
     schema = _Definitions(definitions).of(Config)
     return {
@@ -22,13 +22,13 @@ def json_schema() -> dict[str, Any]:
 
 
 class _Definitions:
-    """Gathers what schemas refer to: sections by their class's name, registered types as ``layers.dense``."""
+    """Collects the definitions that schemas refer to: sections by class, registered types as ``layers.dense``."""
 
     def __init__(self, definitions: dict[str, Any]):
         self._definitions = definitions
 
     def of(self, cls: type[Settings]) -> dict[str, Any]:
-        """The schema of one class; what it refers to is defined afterwards."""
+        """The schema of one class; adds the definitions that it refers to."""
         schema = cls.model_json_schema()
         for name, definition in schema.pop("$defs", {}).items():
             self._definitions[name] = self._tidied(definition)

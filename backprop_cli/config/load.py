@@ -26,10 +26,10 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checked configuration and what it was read from.
+    """A checked configuration and its source.
 
-    ``text`` is exactly what the user wrote, and relative paths in it start at ``base``. A configuration that was
-    stored in a checkpoint has no ``text`` and no ``path``. ``plugins`` are the files that were run for it.
+    ``text``: exactly as the user wrote it. Relative paths in it start at ``base``. A configuration from a checkpoint
+    has no ``text`` and no ``path``. ``plugins``: the files that were run for it.
     """
 
     config: Config
@@ -57,7 +57,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = (), plugins: Sequen
     The files that it names under ``plugins`` are run, unless ``plugins`` replace them.
 
     Raises:
-        ConfigError: the file cannot be read, or has mistakes that show without its data; all of them, in file order.
+        ConfigError: the file cannot be read, or it has problems that show without its data; all of them, in file order.
 
     """
     path = Path(path)
@@ -81,10 +81,10 @@ def from_tree(
     plugins: Sequence[Plugin] = (),
     original: Loaded | None = None,
 ) -> Loaded:
-    """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names its home.
+    """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names that place.
 
-    The files it names under ``plugins`` are not run: ``plugins`` are there in their place. ``original``: the same tree
-    without overrides; its networks are used if the overrides leave ``model`` as it is.
+    The files that it names under ``plugins`` are not run: ``plugins`` replace them. ``original``: the same tree
+    without overrides, whose networks are used again if ``model`` is equal.
     """
     own = _copied(tree, label)
     owners, problems = apply_overrides(own, overrides)
@@ -98,7 +98,7 @@ def from_tree(
 def _put_in_place(
     tree: dict[Any, Any], plugins: Sequence[Plugin], owners: Mapping[TreePath, Override]
 ) -> list[Problem]:
-    """Let the tree name ``plugins``; the problems are overrides that name others."""
+    """Register ``plugins`` and name them in the tree. The problems: overrides that name other plugins."""
     enter(plugins)
     tree["plugins"] = [str(plugin.path) for plugin in plugins]
     reason = "plugins of a checkpoint or run are named with --plugins FILE"
@@ -125,7 +125,7 @@ def _own_plugins(
 
 
 def read_tree(text: str, label: str, overrides: Sequence[str] = ()) -> tuple[dict[Any, Any], Source, list[Problem]]:
-    """The tree of a YAML text with the overrides applied, its places, and the problems so far.
+    """The tree of a YAML text with the overrides applied, its source, and the problems so far.
 
     Raises:
         ConfigError: the text is empty, or not YAML, or not a mapping, so nothing else can be checked.
@@ -151,7 +151,7 @@ def read_tree(text: str, label: str, overrides: Sequence[str] = ()) -> tuple[dic
 def check_tree(
     top: type[S], tree: dict[Any, Any], source: Source, problems: Sequence[Problem] = (), overrides: Sequence[str] = ()
 ) -> S:
-    """The settings that ``tree`` holds.
+    """The settings in ``tree``.
 
     Raises:
         ConfigError: ``problems`` and those that the schema finds, in file order.
@@ -161,7 +161,7 @@ def check_tree(
     try:
         settings = top.model_validate(tree)
     except ValidationError as error:
-        # The words for mistakes are four modules, which a start with a correct configuration does without.
+        # Imported here: a correct configuration does not need these four modules.
         from backprop_cli.config.schema_problems import schema_problems
 
         found += map(source.placed, schema_problems(error, top, tree))
@@ -179,7 +179,7 @@ def _finish(loaded: Loaded) -> Loaded:
 
 
 def check_metrics(loaded: Loaded, outputs: int) -> list[Problem]:
-    """Metrics that are undefined for this data: ``outputs`` is its number of classes, or of target columns."""
+    """Problems with metrics that are undefined for this data. ``outputs``: number of classes or target columns."""
     config = loaded.config
     found = [metric.misfit(config.loss.task, outputs) for metric in config.metrics]
     return [loaded.problem(("metrics", index), reason) for index, reason in enumerate(found) if reason is not None]
@@ -187,7 +187,7 @@ def check_metrics(loaded: Loaded, outputs: int) -> list[Problem]:
 
 @contextmanager
 def located(loaded: Loaded) -> Iterator[None]:
-    """Give places to the problems that data and loss find in the configuration.
+    """Add places to problems that data and loss find in the configuration.
 
     Raises: ConfigError instead of SettingError and ClassWeightError.
     """
@@ -228,7 +228,7 @@ def _read_text(path: Path) -> str:
 
 
 def _near_file(path: Path) -> Path | None:
-    """The nearest configuration in the same folder; compared without the suffix, which they share."""
+    """The configuration in the same folder with the nearest name; suffixes are not compared."""
     folder = path.parent
     known = {p.stem: p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")} if folder.is_dir() else {}
     near = nearest(path.stem, known)

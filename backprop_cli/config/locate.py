@@ -1,4 +1,4 @@
-"""Where in the configuration a value is: ``("model", "layers", 0, "units")`` -> file, line, column, source line."""
+"""The place of a value: ``("model", "layers", 0, "units")`` -> file, line, column, source line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backprop_cli.errors import Problem, TreePath, path_text
 
 
 class Override(NamedTuple):
-    """One KEY=VALUE of the command line: its words, and the path that they set."""
+    """One KEY=VALUE of the command line: its words, and the path of the key."""
 
     words: str
     path: TreePath
@@ -22,10 +22,10 @@ class Override(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """What a tree was read from.
+    """The source of a tree: a text, and overrides.
 
     ``label`` names the file in messages. ``node`` is None without a text: an empty file, or a configuration stored in
-    a checkpoint. ``overrides`` maps each path that a KEY=VALUE set, or made on its way, to that override.
+    a checkpoint. ``overrides``: the override that set, or created, the value at each path.
     """
 
     label: str
@@ -36,9 +36,9 @@ class Source:
     def placed(self, problem: Problem) -> Problem:
         """The problem with its place: the override that set the value, or the file, line and column.
 
-        A value that is not written down has the place of the nearest one around it.
+        A value that is not in the text has the place of the nearest value around it.
         """
-        if problem.line is not None:  # the text itself is wrong, so its reader knew the place
+        if problem.line is not None:  # a problem with the text itself, whose reader knew the place
             return self._at(problem, problem.line - 1, (problem.column or 1) - 1, problem.width)
         override = self._override(problem.path)
         if override is not None:
@@ -52,7 +52,7 @@ class Source:
         return problem._replace(file=self.label, line=line + 1, column=column + 1, width=width, source=source or None)
 
     def _entries(self, node: Node) -> dict[str | int, tuple[Node | None, Node]]:
-        """The entries of a collection by key or index, made once, as a collection may have many problems."""
+        """The entries of a collection by key or index; cached, because a collection may have many problems."""
         if id(node) not in self._known:
             self._known[id(node)] = {
                 key if isinstance(key, str | int) else str(key): (key_node, value)
@@ -91,7 +91,7 @@ class Source:
 
 
 def _is_shapeless(node: Node) -> bool:
-    """Whether to mark the key in place of the value, which is empty or a block of several lines."""
+    """Whether to mark the key, because the value is empty or a block of several lines."""
     if isinstance(node, ScalarNode):
         return node.start_mark.index == node.end_mark.index
     if isinstance(node, MappingNode | SequenceNode):
@@ -100,7 +100,7 @@ def _is_shapeless(node: Node) -> bool:
 
 
 def in_file_order(problems: Iterable[Problem], overrides: Sequence[str] = ()) -> list[Problem]:
-    """Problems of the file by line and column, then those of the overrides in their order; each once."""
+    """Problems of the file by line and column, then those of the overrides in their order, without duplicates."""
     order = {words: place for place, words in reversed(list(enumerate(overrides)))}
 
     def place(problem: Problem) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Problems of the network itself, each at the line of its layer: names, inputs, shapes, size, number of outputs."""
+"""Problems of the network, each at the line of its layer: names, inputs, shapes, size, number of outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from backprop_cli.nn.model import Model
 from backprop_cli.nn.scopes import LayerPath
 
 Models = dict[tuple[tuple[int, ...], str], Model]
-"""Networks of one configuration by the shape of an example and the precision: a large one is built once a command."""
+"""Networks of one configuration by input shape and precision, so that a command builds each only once."""
 
 
 class Located(Protocol):
@@ -111,7 +111,7 @@ def _unconnected(loaded: Located) -> list[Problem]:
 
 
 def _untrainable(model: Model) -> Iterator[Problem]:
-    """A network in which training has nothing to change."""
+    """A network without parameters to train."""
     if not model.params:
         frozen = any(node.is_frozen and node.params for node in model.nodes)
         reason = "the network has no parameters to train: "
@@ -130,7 +130,7 @@ def _width_path(config: Config, path: LayerPath) -> TreePath:
 
 
 def _wrong_output(config: Config, model: Model, outputs: int | None, positions: int | None) -> Iterator[Problem]:
-    """A problem with the network's output, if any, at the key that decides it."""
+    """The problem with the shape of the network's output, if any, at the key that decides it."""
     task, loss, shape = config.loss.task, config.loss.type, model.output_shape
     if task.has_positions:
         yield from _wrong_tokens(config, model, outputs, positions)
@@ -191,12 +191,12 @@ def _wrong_tokens(config: Config, model: Model, outputs: int | None, positions: 
 
 
 def _drops_positions(node: Node) -> bool:
-    """Whether it turns a sequence of vectors into one vector."""
+    """Whether the layer turns a sequence of vectors into one vector."""
     return len(node.output_shape) != 2 and len(node.input_shapes[0]) == 2
 
 
 def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
-    """How the network should end."""
+    """The way out: the width of the last layer, or a layer to add."""
     key = _deciding(model).layer.width_key
     if key is not None and not flatten:
         return f"set {key}: {outputs}" if outputs is not None else f"set {key} to the number of classes"
@@ -205,7 +205,7 @@ def _ending(model: Model, outputs: int | None, flatten: bool = False) -> str:
 
 
 def _as_row(config: Config, model: Model, outputs: int | None) -> str:
-    """How to turn an output of several axes into a row of numbers."""
+    """The way out for an output of several axes, where a row of numbers is needed."""
     size = math.prod(model.output_shape)
     needed = None if outputs is None else config.loss.outputs_for(outputs)
     if needed is None and config.data.target == INPUTS:

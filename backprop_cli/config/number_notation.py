@@ -50,7 +50,7 @@ def _is_integer(text: str) -> bool:
 
 
 def _ways(text: str) -> list[str]:
-    """Candidates, the likeliest first. The caller drops those that YAML does not read as numbers."""
+    """Candidates, the most likely first. The caller drops those that YAML does not read as numbers."""
     if is_number(text):
         return [text]
     if text.endswith("%"):

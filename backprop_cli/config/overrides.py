@@ -16,13 +16,13 @@ _KEY = re.compile(r"[^.\[\]]+(?:\.[^.\[\]]+|\[-?[0-9]+\])*")
 
 
 class _RefusedError(Exception):
-    """An override that cannot be applied; the text says why."""
+    """An override that cannot be applied; the message is the reason."""
 
 
 def apply_overrides(tree: dict[Any, Any], overrides: Sequence[str]) -> tuple[dict[TreePath, Override], list[Problem]]:
     """Set each ``KEY=VALUE`` in ``tree``, in place and in order; a later one wins.
 
-    Returns the override that set, or made on its way, the value at each path; and the problems.
+    Returns the override that set, or created, the value at each path, and the problems.
     """
     owners: dict[TreePath, Override] = {}
     problems = []
@@ -61,7 +61,7 @@ def _parse(words: str) -> tuple[list[str], Any]:
 
 
 def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[TreePath], TreePath]:
-    """Put ``value`` at ``steps``; returns the paths of the mappings made on the way, and its own path."""
+    """Put ``value`` at ``steps``; returns the paths of the mappings created for it, and its own path."""
     holder: Any = tree
     path: TreePath = ()
     made: list[TreePath] = []

@@ -1,4 +1,4 @@
-"""Patterns of names in a configuration, of parameters and of layers: each must match one."""
+"""Patterns for names of parameters and layers in a configuration; each must match at least one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unmatched_patterns(config: Config, model: Model) -> list[Problem]:
 
 
 def _without_parameters(config: Config, model: Model) -> Iterator[Problem]:
-    """Groups whose parameters all belong to groups above, and an optimizer that leaves all to another."""
+    """Groups and optimizers without a parameter: groups above, or another optimizer, have them all."""
     optimizer, left = config.optimizer, list(model.params)
     for index, group in enumerate(optimizer.groups):
         taken = [name for name in left if matches(name, group.parameters)]

@@ -1,6 +1,6 @@
 """Plugins: a user's own Python files, run so that a configuration can name the types they register.
 
-Only files that a person names are run, in the configuration of a command or with ``--plugins``; never those that a
+Only files that the user names are run, in the configuration of a command or with ``--plugins``; never files that only a
 checkpoint names.
 """
 
@@ -72,7 +72,7 @@ def _reason(error: BaseException) -> str:
 
 
 def given_files(tree: dict[Any, Any]) -> list[str]:
-    """The names under ``plugins`` in a configuration that is not checked yet; values that are no names are left out."""
+    """The names under ``plugins`` in a configuration that is not checked yet; other values are left out."""
     value = tree.get("plugins")
     names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
     return [name for name in names if isinstance(name, str) and name]
@@ -105,12 +105,12 @@ def read_plugins(paths: Sequence[Path], refuse: Callable[[int, str], Problem]) -
 
 
 def enter(plugins: Sequence[Plugin]) -> None:
-    """From here on, the registries hold their own types and those of ``plugins``, no others."""
+    """From now on the registries hold their own types and those of ``plugins``, no others."""
     use_guests([entry for plugin in plugins for entry in plugin.entries])
 
 
 class _RefusedError(Exception):
-    """A file is not a plugin; the text says why."""
+    """A file is not a plugin; the message is the reason."""
 
 
 _run: dict[tuple[Path, str], Plugin] = {}

@@ -1,4 +1,4 @@
-"""The resolved configuration: every key with its value, and paths that hold from where it lies."""
+"""The resolved configuration: every key with its value, and paths relative to its own folder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Rewrite = Callable[[str], str]
 def resolved_tree(loaded: Loaded, relative_to: Path | None = None) -> dict[str, Any]:
     """Every key of the configuration, defaults included; reading it again gives an equal ``Config``.
 
-    Paths of data files are rewritten to start at the directory ``relative_to``; None makes them absolute. Keys that
-    are not given and have no word for that (``data.train`` beside ``data.source``) are left out.
+    Paths of files are rewritten to start at the directory ``relative_to``; None makes them absolute. Keys that are
+    None and do not accept the word ``none`` are left out, such as ``data.train`` if there is ``data.source``.
     """
 
     def rewrite(text: str) -> str:

@@ -1,6 +1,6 @@
-"""YAML 1.2 core scalars: what unquoted text means, and how a value is written so that it means the same.
+"""Scalars of the YAML 1.2 core schema: the value of unquoted text, and the text of a value.
 
-PyYAML follows YAML 1.1, where ``1e-3`` is text, ``no`` is false and ``010`` is eight; this module is used instead.
+PyYAML follows YAML 1.1, where ``1e-3`` is text, ``no`` is false and ``010`` is eight. This module replaces it.
 Source: YAML 1.2.2, section 10.3.2 (core schema, tag resolution).
 """
 
@@ -20,7 +20,7 @@ _SPECIAL = re.compile(r"([-+]?)\.(?:(inf|Inf|INF)|(?:nan|NaN|NAN))")
 MAX_DIGITS = 1000
 """Digits of a decimal integer; Python refuses to read more than 4300."""
 
-# Text that older YAML readers take for a truth value is quoted, so that a written file means the same to them.
+# Quoted, because YAML 1.1 readers take these words for truth values.
 _YAML_1_1_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
@@ -53,7 +53,7 @@ def resolve(text: str) -> Scalar:
 
 
 def write(value: Scalar) -> str:
-    """``value`` on one line, such that a loader reads an equal value back; floats in their shortest form."""
+    """``value`` on one line, which reads as an equal value; floats in their shortest form."""
     if value is None:
         return "null"
     if isinstance(value, bool):

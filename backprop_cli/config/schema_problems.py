@@ -1,6 +1,6 @@
-"""Pydantic's errors as problems: the value at fault, and one plain sentence with the way out.
+"""Pydantic's errors as problems: the path of the wrong value, the reason and the way out.
 
-Pydantic's locations hold steps that no file has: the alternatives of a union.
+Pydantic's locations have steps that are not in the file: the alternatives of a union.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from backprop_cli.translations import translated_value
 def schema_problems(error: ValidationError, top: type[Settings], tree: Any) -> list[Problem]:
     """The problems behind pydantic's errors, without a place.
 
-    Alternatives of a union become one sentence, and a misspelt key is not also reported as missing.
+    The alternatives of a union become one problem. A misspelt key is not also reported as missing.
     """
     problems: list[Problem] = []
     unknown = UnknownKeys(top, tree)
@@ -55,7 +55,7 @@ def got(value: Any, text_is_wrong: bool = False) -> str:
 
 
 _CONSEQUENCES = ("default_factory_not_called",)
-"""Errors that only follow from another one."""
+"""Errors that only follow from other errors."""
 
 _UNKNOWN_KEYS = ("extra_forbidden", "invalid_key")
 
@@ -74,7 +74,7 @@ class _SchemaError(NamedTuple):
 
 
 def _find_errors(error: ValidationError, tree: Any) -> list[_SchemaError]:
-    """Every error at its path in ``tree``, without those of alternatives that the value was not meant to be."""
+    """Every error at its path in ``tree``, without those of rejected alternatives."""
     entries = [entry for entry in error.errors(include_url=False) if entry["type"] not in _CONSEQUENCES]
     return _without_rejected_alternatives([_at_its_path(entry, tree) for entry in entries])
 
@@ -115,7 +115,7 @@ def _key(node: Any, step: str | int) -> tuple[str | int, Any] | None:
 
 
 def _without_rejected_alternatives(errors: Sequence[_SchemaError]) -> list[_SchemaError]:
-    """If one alternative of a union fits the value as a whole, only the errors inside it matter."""
+    """If the value as a whole fits one alternative of a union, keep only the errors inside that alternative."""
     deeper = {union for error in errors for union in error.unions if len(error.path) > len(union)}
     return [error for error in errors if error.path not in deeper or error.path not in error.unions]
 
@@ -183,7 +183,7 @@ _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "string_too_short": lambda c: f"needs at least {plural(c['min_length'], 'character')}",
     "string_too_long": lambda c: f"may have at most {plural(c['max_length'], 'character')}",
 }
-"""Rules that a value of the right sort can break; the message adds the value."""
+"""Rules that a value of the right type can break; the message adds the value."""
 
 _PATTERNS = {
     r"^\w+(\.\w+)+$": "must be a layer's name and its parameter's, such as dense_1.weight",
@@ -212,7 +212,7 @@ def _broken_rule(error: _SchemaError) -> str:
 
 
 def _wrong_sort(errors: Sequence[_SchemaError], path: TreePath, top: type[Settings], tree: Any) -> Problem:
-    """One sentence for all that the value might have been."""
+    """One problem that lists every expected type and word."""
     value = errors[0].value
     field = field_at(top, tree, path)
     words = [word for error in errors if error.kind == "literal_error" for word in _literals(error)]
@@ -231,7 +231,7 @@ def _wrong_sort(errors: Sequence[_SchemaError], path: TreePath, top: type[Settin
 
 
 def _as_mapping(value: Any, sorts: Sequence[str], classes: Sequence[type[Settings]]) -> str:
-    """If a mapping with one required key is expected and ``value`` suits that key: the mapping to write."""
+    """The mapping to write, if one is expected and ``value`` suits its first required key; else empty."""
     if "a mapping" not in sorts or len(classes) != 1 or not isinstance(value, str | int | float):
         return ""
     needed = [key for key, field in classes[0].model_fields.items() if field.is_required()]
@@ -248,7 +248,7 @@ def _literals(error: _SchemaError) -> list[str]:
 
 
 def _way_out(value: Any, sorts: Sequence[str], key: str | int, items: int | None = None) -> str:
-    """How to write ``value`` as one of the expected ``sorts``, if it can be guessed. ``items``: a list's length."""
+    """How to write ``value`` as one of the expected ``sorts``; empty if unknown. ``items``: length of a list."""
     numeric = "a number" in sorts or "an integer" in sorts
     if isinstance(value, str) and numeric:
         if is_number(value):

@@ -1,4 +1,4 @@
-"""Unknown keys, with the way out: the name used here, or the section that has the key."""
+"""Unknown keys, with the way out: our name for the key, or the section that has it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from backprop_cli.translations import remark, translated_keys
 UNKNOWN_KEY = "unknown key"
 
 _DEEPEST = 3
-"""Most steps to a key that is searched in other sections: data.transform.numeric."""
+"""Most steps to a key in another section: data.transform.numeric."""
 _MOST_SEARCHED = 100
-"""Unknown keys whose way out is searched, which compares names: a file may have 100,000 keys."""
+"""Most unknown keys that get a way out: looking for it compares names, and a file may have 100,000 keys."""
 
 
 class UnknownKeys:
-    """The keys of ``tree`` that its settings do not have."""
+    """Explains keys of ``tree`` that its settings do not have."""
 
     def __init__(self, top: type[Settings], tree: Any):
         self._top, self._tree = top, tree
         self._searched = 0
 
     def problem(self, path: TreePath) -> Problem:
-        """The way out is the name used here, the section that has the key, or else the known keys."""
+        """The problem of the key at ``path``. Its way out: our name, the section that has it, or the known keys."""
         self._searched += 1
         if self._searched > _MOST_SEARCHED:
             return Problem(path, UNKNOWN_KEY, at_key=True)
@@ -72,7 +72,7 @@ class UnknownKeys:
 
     @cached_property
     def _places(self) -> dict[str, TreePath]:
-        """The shortest path of a section with a key, by the key; items of lists are left out."""
+        """The shortest path to a section with each key; items of lists are left out."""
         places: dict[str, TreePath] = {}
         level: list[TreePath] = [()]
         for _ in range(_DEEPEST):
@@ -83,7 +83,7 @@ class UnknownKeys:
         return places
 
     def _of_other_types(self, path: TreePath) -> str:
-        """Other types that have the key; layers, if the section has no type."""
+        """A hint at other types that have the key; layers, if the section has no type."""
         choice = choice_at(self._top, self._tree, path[:-1])
         registry = LAYERS if choice is None else choice[0]
         owners = [name for name, cls in registry.items() if path[-1] in getattr(cls, "model_fields", ())]
@@ -96,7 +96,7 @@ def _did_you_mean(name: str) -> str:
 
 
 def _cut_number(path: TreePath, tree: Any) -> str:
-    """For a number that a comma cut in two: ``{learning_rate: 0,01}``."""
+    """A hint for a number that a comma cut in two: ``{learning_rate: 0,01}``."""
     holder: Any = tree
     for step in path[:-1]:
         holder = holder[step]
