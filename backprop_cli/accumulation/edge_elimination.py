@@ -126,7 +126,7 @@ def _path(came: dict[State, tuple[State, Step]], state: State) -> tuple[Step, ..
 
 
 def _by_edges(start: ScalarElimination, order: Sequence[int]) -> tuple[Step, ...]:
-    """A vertex order as eliminations of edges: all out-edges of a vertex, from behind."""
+    """A vertex order as edge eliminations: each vertex is the back elimination of all its out-edges."""
     state, steps = start.copy(), []
     for vertex in order:
         steps += [("back", vertex, k) for k in positions(state.after[vertex])]

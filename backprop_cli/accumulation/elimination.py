@@ -38,7 +38,7 @@ MOST_EXACT = 18
 class Graph(NamedTuple):
     """``predecessors[j]``: the vertices from which j is computed, all before j; an input has none.
 
-    Other vertices may read ``outputs``.
+    Outputs may be read by other vertices.
     """
 
     predecessors: Sequence[Sequence[int]]

@@ -16,7 +16,7 @@ class LocalJacobian(NamedTuple):
 
     Shapes: reads (elements of the result, n)
 
-    ``reads``: flat indices of the operand's elements that each element of the result depends on; -1 fills up.
+    ``reads``: flat indices of the operand's elements that each element of the result depends on, padded with -1.
     ``is_unit``: every entry is ``sign`` (1 or -1) for any values, so multiplying by the matrix is free.
     ``columns``: number of elements of the operand.
     """
@@ -58,7 +58,7 @@ class LocalJacobian(NamedTuple):
 
 
 def dense(rows: int, columns: int) -> LocalJacobian:
-    """Everything depends on everything."""
+    """Each element of the result depends on all elements of the operand."""
     return LocalJacobian(np.broadcast_to(np.arange(columns), (rows, columns)), False, columns)
 
 

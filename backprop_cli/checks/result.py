@@ -197,8 +197,8 @@ class Report(JsonObject):
     def worst(self) -> Check | None:
         """The gravest check; if all passed, the judged one with the largest relative error."""
         wrong = any(check.verdict in ("FAIL", "NONFINITE") for check in self.checks)
-        told = self.checks if wrong else [check for check in self.checks if check.verdict == "PASS"]
-        return next(iter([*told, *self.checks]), None)
+        first = self.checks if wrong else [check for check in self.checks if check.verdict == "PASS"]
+        return next(iter([*first, *self.checks]), None)
 
 
 def _sortable(error: float) -> float:

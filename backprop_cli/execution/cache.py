@@ -1,7 +1,7 @@
-"""Small files that spare work at the next start: machine code, verdicts on plugins. Each may be deleted.
+"""Small files that save work at the next start: machine code, verdicts on plugins. Each may be deleted.
 
 An entry is a digest followed by its content. It is used only if it is whole, belongs to the user, and lies in a folder
-of the user's to which nobody else can write; otherwise it is treated as missing. Nothing in here raises.
+of the user's to which nobody else can write; otherwise it is treated as missing. Nothing here raises.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Assignments:
     def emit(self, source: Source) -> None:
         """Write the nest."""
         loop = self.members[0].loop
-        if loop.start or math.prod(loop.out.shape) > 0:  # an empty sum is written, too
+        if loop.start or math.prod(loop.out.shape) > 0:  # an empty sum is set to its start
             _NestWriter(self, source).write()
 
 
@@ -146,9 +146,7 @@ class _NestWriter:
         self._nested()
 
     def _reduction(self, member: Assignment) -> None:
-        """In a register of double precision where the last axis is reduced; else in memory, set to the start by loops
-        of its own.
-        """
+        """Reduce in a double-precision register if the last axis is reduced; else in memory, set to the start first."""
         loop, strides = member.loop, self._strides(member.loop.out)
         if not any(strides[-1:]):
             kept = self._put_outside([depth for depth, stride in enumerate(strides) if stride])
@@ -166,7 +164,7 @@ class _NestWriter:
         self._nested()
 
     def _put_outside(self, loops: list[int]) -> int:
-        """These loops go around the others; their number."""
+        """Move these loops outside the others; return how many they are."""
         order = [*loops, *(depth for depth in range(len(self._sizes)) if depth not in loops)]
         self._sizes, self._order = [self._sizes[depth] for depth in order], [self._order[depth] for depth in order]
         return len(loops)

@@ -40,7 +40,7 @@ class Chain:
         values: Mapping[Value, Array],
         scratch: Mapping[Value, tuple[Array, ...]],
     ) -> list[Call]:
-        """The calls of all ops on the first block, then on the second, ...
+        """The calls of all ops on the first block, then on the second, and so on.
 
         An array shorter than the chain (a temporary, or scratch) is one block, reused for each.
         """
