@@ -51,7 +51,7 @@ def _complete(x: Value, key: tuple[Any, ...]) -> list[Any]:
     if missing < 0:
         raise ShapeError(x, f"{x.ndim - missing} indices for {x.ndim} axes", x=x.spec)
     if len(gaps) > 1:
-        raise ShapeError(x, "an index has one `...` at most", x=x.spec)
+        raise ShapeError(x, "an index has at most one `...`", x=x.spec)
     gap = gaps[0] if gaps else len(key)
     return [*key[:gap], *[_ALL] * missing, *key[gap + 1 :]]
 
@@ -65,14 +65,14 @@ def _check_kinds(indices: list[Any]) -> None:
     known = (int, np.integer, slice, Value, np.ndarray, list, type(None))
     for index in indices:
         if isinstance(index, bool | np.bool_) or not isinstance(index, known):
-            raise UsageError(f"{index!r} is no index of a traced value: integers, slices, None, `...` and arrays are")
+            raise UsageError(f"{index!r} cannot index a traced value: use integers, slices, None, `...` or an array")
     integers = [index for index in indices if isinstance(index, int | np.integer)]
     if len(arrays) > 1:
         raise UsageError(
-            "an index has one array of integers at most: x[np.arange(n), labels] is (ad.one_hot(labels, k) * x).sum(1)"
+            "an index has at most one array of integers: x[np.arange(n), labels] is (ad.one_hot(labels, k) * x).sum(1)"
         )
     if arrays and integers:
-        raise UsageError("an array of integers goes with slices only: index in two steps, x[k][array]")
+        raise UsageError("an array of integers can be combined with slices only: index in two steps, x[k][array]")
 
 
 def _places(x: Value, axis: int, index: Any) -> Any:

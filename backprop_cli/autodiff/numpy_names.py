@@ -26,7 +26,7 @@ def _call(name: str, *arguments: Any) -> Value:
 
 
 class NumpyNames:
-    """What ``Value`` has in common with ``np.ndarray``, but for its arithmetic.
+    """The names that ``Value`` shares with ``np.ndarray``, except arithmetic.
 
     ``x == y`` compares the identity of values, because they are dictionary keys; ``ad.equal`` compares elements.
     """
@@ -132,7 +132,7 @@ class NumpyNames:
 
     def __float__(self) -> NoReturn:
         raise UsageError(
-            "a traced value is no number before its program runs: "
+            "a traced value is not a number until its program runs: "
             "use functions of ad or NumPy in place of float() and math, and Python integers for sizes and indices"
         )
 
@@ -142,7 +142,7 @@ class NumpyNames:
 
         def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
             raise UsageError(
-                "a traced value is no array before its program runs: "
+                "a traced value is not an array until its program runs: "
                 "ad.evaluate computes its array, and np.stack joins values to one value"
             )
 

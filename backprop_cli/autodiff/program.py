@@ -24,7 +24,7 @@ class Program:
 
     def __post_init__(self) -> None:
         if not all(isinstance(given, Mapping) for given in (self.inputs, self.outputs, self.updates)):
-            raise UsageError('a program has names for its values: Program({"x": x}, {"out": out})')
+            raise UsageError('a program needs names for its values: Program({"x": x}, {"out": out})')
         named = {value: name for name, value in self.inputs.items()}
         if len(named) != len(self.inputs):
             raise UsageError("a program's inputs must be different values")

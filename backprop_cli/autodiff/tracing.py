@@ -8,9 +8,9 @@ the derivative. That call and all later ones of this kind evaluate the program. 
 - whatever else ``f`` reads, prints or changes is read, printed and changed at the first call only.
 
 Arguments are arrays and numbers, or lists, tuples and dicts of them. Where no derivative is taken, Python integers,
-text, booleans and None stay as they are, so that they can count and choose; another one traces another program.
+text, booleans and None stay as they are, so that they can count and choose; a different one traces another program.
 
-Results are arrays. Inside a traced function they are values, so that derivatives of derivatives are taken:
+Results are arrays. Inside a traced function they are values, so that derivatives can be nested:
 ``grad(lambda x: grad(f)(x))``.
 """
 
@@ -44,7 +44,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
 
     Raises: (when called)
         ShapeError: ``f`` returns no scalar, or an argument to differentiate by has integers.
-        UsageError: ``f`` does with a value what cannot be traced.
+        UsageError: ``f`` uses a value in a way that cannot be traced.
 
     """
 
@@ -93,7 +93,9 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Tree]:
         wanted = _chosen(args, argnums)
         wrt, vectors = _leaves(wanted), _leaves(v)
         if _form(wanted) != _form(v):
-            raise UsageError(f"hvp: argument {argnums} is {_form(wanted)}, and so must the vector be; got {_form(v)}")
+            raise UsageError(
+                f"hvp: the vector must have the form of argument {argnums}, {_form(wanted)}; got {_form(v)}"
+            )
         along = [cast(t, x.dtype) if t.dtype != x.dtype else t for t, x in zip(vectors, wrt, strict=True)]
         return _refilled(wanted, hessian_products(_scalar(f, f(*args, **options)), wrt, along))
 
@@ -141,7 +143,9 @@ def _places(name: str, args: Sequence[Any], argnums: Argnums) -> set[int]:
     places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for place in places:
         if not -len(args) <= place < len(args):
-            raise UsageError(f"{name}: argument {place} is to be differentiated by, but {len(args)} are given in order")
+            raise UsageError(
+                f"{name}: no argument {place} to differentiate by; positional arguments, from 0: {len(args)}"
+            )
     return {place % len(args) for place in places}
 
 
@@ -165,7 +169,7 @@ def _with_arrays(name: str, args: Sequence[Any], options: dict[str, Any], active
 
 
 def _fresh(leaf: Any) -> Any:
-    """A value of its own, so that the derivative by it is not by whatever else reads the same value."""
+    """A copy, so that the derivative by it leaves out other uses of the same value."""
     return copy(leaf) if isinstance(leaf, Value) else constant(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
@@ -173,7 +177,7 @@ def _chosen(args: Sequence[Tree], argnums: Argnums) -> Tree:
     chosen = args[argnums] if isinstance(argnums, int) else tuple(args[k] for k in argnums)
     for leaf in _leaves(chosen):
         if not isinstance(leaf, Value):
-            raise UsageError(f"{leaf!r} is no number to differentiate by")
+            raise UsageError(f"cannot differentiate by {leaf!r}, which is not a number")
         if not leaf.spec.is_inexact:
             raise ShapeError("argument", "integers have no derivative; pass x.astype(float)", x=leaf.spec)
     return chosen
@@ -213,7 +217,7 @@ def _kind(name: str, leaf: Any) -> Any:
     try:
         hash(leaf)
     except TypeError:
-        raise UsageError(f"{name}: a {type(leaf).__name__} is no argument: arrays and numbers are") from None
+        raise UsageError(f"{name}: arguments are arrays and numbers; got a {type(leaf).__name__}") from None
     return type(leaf), leaf
 
 

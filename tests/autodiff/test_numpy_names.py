@@ -136,11 +136,11 @@ TRUTH = (
     "write ad.where(condition, a, b) in place of `if`, `and` and `or`"
 )
 NUMBER = (
-    "a traced value is no number before its program runs: "
+    "a traced value is not a number until its program runs: "
     "use functions of ad or NumPy in place of float() and math, and Python integers for sizes and indices"
 )
 ARRAY = (
-    "a traced value is no array before its program runs: "
+    "a traced value is not an array until its program runs: "
     "ad.evaluate computes its array, and np.stack joins values to one value"
 )
 NO_OP = (
@@ -175,13 +175,16 @@ REFUSED = (
     (lambda x, v, s: x[X > 0], "a mask selects no elements of a traced value: write ad.where(mask, x, 0)"),
     (
         lambda x, v, s: x["a"],
-        "'a' is no index of a traced value: integers, slices, None, `...` and arrays are",
+        "'a' cannot index a traced value: use integers, slices, None, `...` or an array",
     ),
     (
         lambda x, v, s: x[[0], [1]],
-        "an index has one array of integers at most: x[np.arange(n), labels] is (ad.one_hot(labels, k) * x).sum(1)",
+        "an index has at most one array of integers: x[np.arange(n), labels] is (ad.one_hot(labels, k) * x).sum(1)",
     ),
-    (lambda x, v, s: x[0, [1]], "an array of integers goes with slices only: index in two steps, x[k][array]"),
+    (
+        lambda x, v, s: x[0, [1]],
+        "an array of integers can be combined with slices only: index in two steps, x[k][array]",
+    ),
     (lambda x, v, s: np.add(x, x, out=X), "np.add of a traced value takes no `out`: write y = np.add(...)"),
     (
         lambda x, v, s: np.sum(x, dtype=float),
@@ -189,7 +192,7 @@ REFUSED = (
     ),
     (lambda x, v, s: ad.gradients(x.sum(), x), "derivatives are with respect to a list of values: write [x]"),
     (lambda x, v, s: ad.toposort(x), "expected a list of values, not a single value: write [x]"),
-    (lambda x, v, s: ad.Program(x, x), 'a program has names for its values: Program({"x": x}, {"out": out})'),
+    (lambda x, v, s: ad.Program(x, x), 'a program needs names for its values: Program({"x": x}, {"out": out})'),
     (lambda x, v, s: ad.evaluate([x], {"x": X}), "arrays are fed by value, not by name: evaluate([out], {x: array})"),
 )
 
@@ -215,7 +218,7 @@ def test_a_name_that_cannot_be_traced_lists_those_that_can():
         (lambda x, s: x[3], "<x f8[3,4]>: index 3 is outside axis 0 of size 3 (given x: f8[3,4])"),
         (lambda x, s: x[:, [0, -5]], "<x f8[3,4]>: index -5 is outside axis 1 of size 4 (given x: f8[3,4])"),
         (lambda x, s: x[0, 0, 0], "<x f8[3,4]>: 3 indices for 2 axes (given x: f8[3,4])"),
-        (lambda x, s: x[..., ...], "<x f8[3,4]>: an index has one `...` at most (given x: f8[3,4])"),
+        (lambda x, s: x[..., ...], "<x f8[3,4]>: an index has at most one `...` (given x: f8[3,4])"),
         (lambda x, s: len(s), "<s f8[]>: a scalar has no length and no elements to iterate over"),
         (lambda x, s: list(s), "<s f8[]>: a scalar has no length and no elements to iterate over"),
         (lambda x, s: x @ s, "matmul: needs matrices (given x: f8[3,4], y: f8[])"),
