@@ -22,9 +22,9 @@ class BatchNorm(Standardizing):
     Shapes: x (batch, features) or (batch, channels, ...) -> out as x; weight, bias, running_mean, running_var
             (features,), as in PyTorch
     YAML:   {type: batch_norm, momentum: 0.1, epsilon: 0.00001}
+    Raises: ShapeError for examples without an axis.
     Source: Ioffe & Szegedy, Batch Normalization (2015), algorithms 1 and 2; momentum, unbiased running variance, names
             and the axis as in PyTorch; for sequences (batch, time, features) use layer_norm.
-    Raises: ShapeError for examples without an axis.
     """
 
     type: Literal["batch_norm"] = "batch_norm"

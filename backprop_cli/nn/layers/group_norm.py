@@ -22,8 +22,8 @@ class GroupNorm(Standardizing):
 
     Shapes: x (batch, channels, ...) -> out as x; weight, bias (channels,), as in PyTorch
     YAML:   {type: group_norm, groups: 4}
-    Source: Wu & He, Group Normalization (2018), equations 1, 2, 6 and 7.
     Raises: ShapeError if the groups do not divide the channels.
+    Source: Wu & He, Group Normalization (2018), equations 1, 2, 6 and 7.
     """
 
     type: Literal["group_norm"] = "group_norm"

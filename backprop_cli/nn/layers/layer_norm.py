@@ -19,8 +19,8 @@ class LayerNorm(LastAxes, Standardizing):
     Shapes: x (batch, ..., *normalized) -> out as x; weight, bias (*normalized,), the
             normalized_shape of PyTorch
     YAML:   layer_norm
-    Source: Ba, Kiros & Hinton, Layer Normalization (2016), equations 3 and 4.
     Raises: ShapeError for examples with fewer axes.
+    Source: Ba, Kiros & Hinton, Layer Normalization (2016), equations 3 and 4.
     """
 
     type: Literal["layer_norm"] = "layer_norm"

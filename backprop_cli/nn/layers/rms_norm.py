@@ -18,8 +18,8 @@ class RmsNorm(LastAxes):
     Shapes: x (batch, ..., *normalized) -> out as x; weight (*normalized,), the normalized_shape of PyTorch, whose
             default epsilon depends on the precision
     YAML:   rms_norm
-    Source: Zhang & Sennrich, Root Mean Square Layer Normalization (2019), equation 4.
     Raises: ShapeError for examples with fewer axes.
+    Source: Zhang & Sennrich, Root Mean Square Layer Normalization (2019), equation 4.
     """
 
     type: Literal["rms_norm"] = "rms_norm"

@@ -19,9 +19,9 @@ class SpatialDropout(Dropping):
 
     Shapes: x (batch, channels, ...) -> out as x; noise (batch, channels, 1, ...), uniform in [0, 1)
     YAML:   {type: spatial_dropout, rate: 0.2}
+    Raises: ShapeError for vectors, which have no places: use dropout.
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks (2015), section 3.2; Dropout1d
             and Dropout2d of PyTorch.
-    Raises: ShapeError for vectors, which have no places: use dropout.
     """
 
     type: Literal["spatial_dropout"] = "spatial_dropout"

@@ -16,9 +16,8 @@ class BrierScore(Metric):
 
     For binary targets ``mean((p - t)^2)`` over all outputs. As in scikit-learn.
 
-    Source: Brier, Verification of Forecasts Expressed in Terms of Probability (1950), equation 2.
-
     YAML:   brier_score
+    Source: Brier, Verification of Forecasts Expressed in Terms of Probability (1950), equation 2.
     """
 
     type: Literal["brier_score"] = "brier_score"

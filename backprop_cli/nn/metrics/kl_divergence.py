@@ -18,9 +18,8 @@ class KlDivergence(Metric):
     The target columns are the probabilities t, the outputs the predicted probabilities p; a t of 0 adds nothing. NaN if
     one of them is negative; infinite if p is 0 and t is not.
 
-    Source: Kullback & Leibler, On Information and Sufficiency (1951), equation 2.4.
-
     YAML:   kl_divergence
+    Source: Kullback & Leibler, On Information and Sufficiency (1951), equation 2.4.
     """
 
     type: Literal["kl_divergence"] = "kl_divergence"

@@ -17,9 +17,8 @@ class MeanPoissonDeviance(Metric):
 
     NaN if a predicted rate is not above 0 or a target is below 0. As in scikit-learn, which raises an error then.
 
-    Source: Nelder & Wedderburn, Generalized Linear Models (1972), section 1.
-
     YAML:   mean_poisson_deviance
+    Source: Nelder & Wedderburn, Generalized Linear Models (1972), section 1.
     """
 
     type: Literal["mean_poisson_deviance"] = "mean_poisson_deviance"

@@ -17,9 +17,8 @@ class PinballLoss(Metric):
     With other losses than quantile, q is 0.5: half the mean absolute error. In the target's unit. As scikit-learn's
     mean_pinball_loss.
 
-    Source: Koenker & Bassett, Regression Quantiles (1978), section 3.
-
     YAML:   pinball_loss
+    Source: Koenker & Bassett, Regression Quantiles (1978), section 3.
     """
 
     type: Literal["pinball_loss"] = "pinball_loss"
