@@ -37,7 +37,7 @@ class Checkpoint(NamedTuple):
 
 
 class DamagedError(CheckpointError):
-    """The file ``path`` is no whole checkpoint of bp; ``fault`` says why without a way out."""
+    """The file ``path`` is not a whole checkpoint of bp; ``fault``: the reason without a way out."""
 
     def __init__(self, path: Path, fault: str, way_out: str = "use another checkpoint of the run"):
         self.fault = f"{path}: {fault}"
@@ -45,8 +45,9 @@ class DamagedError(CheckpointError):
 
 
 def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> Path:
-    """Replace ``path`` by ``checkpoint``, atomically, and return the file that was written. Equal checkpoints make
-    equal files.
+    """Replace ``path`` by ``checkpoint``, atomically, and return the written file.
+
+    Equal checkpoints make equal files.
 
     ``otherwise``: the file to write, with a warning, if the system does not let ``path`` be replaced.
 
@@ -59,7 +60,7 @@ def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> P
     metadata[_DIGEST] = json.dumps(_digest(tensors, metadata))
     content = _in_order(serialize(tensors, metadata))
     try:
-        # The caller syncs the directory: it may change more files in it.
+        # The caller syncs the directory, in which it may change more files.
         write_atomically(path, content, sync_directory=False)
     except NotReplacedError as error:
         if otherwise is None:
@@ -74,9 +75,9 @@ def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> P
 
 
 def link(source: Path, target: Path) -> bool:
-    """Give the checkpoint ``source`` the second name ``target``, atomically; a copy where the file system has no links.
+    """Give the checkpoint ``source`` the second name ``target``, atomically; a copy if the file system has no links.
 
-    Returns whether that worked; if the system does not let ``target`` be replaced, False with a warning.
+    Returns False, with a warning, if the system does not let ``target`` be replaced.
 
     Raises: CheckpointError when it cannot be written; what ``target`` was before stays.
     """
@@ -126,7 +127,7 @@ def find_checkpoint(path: Path) -> Path:
     """The checkpoint that ``path`` names.
 
     A file means itself; a run directory, a folder of runs (its ``latest``) or a folder of checkpoints means the best
-    checkpoint in it, or the last where there is no best.
+    checkpoint in it, or the last if it has no best.
 
     Raises: CheckpointError when there is none.
     """
@@ -162,7 +163,7 @@ def _unwritable(path: Path, error: OSError) -> CheckpointError:
 
 
 def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
-    """SHA-256 over all metadata but the digest itself, and names, formats, shapes and bytes, in the order of names."""
+    """SHA-256 of all metadata except the digest, and of names, formats, shapes and bytes in the order of names."""
     digest = hashlib.sha256()
     own = {key: text for key, text in metadata.items() if key != _DIGEST}
     digest.update(json.dumps(own, sort_keys=True).encode())
@@ -174,7 +175,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) ->
 
 
 def _in_order(content: bytes) -> bytes:
-    """The safetensors file ``content`` with its metadata in the order of keys; as it comes it is in no order."""
+    """The safetensors file ``content`` with its metadata sorted by key; the library writes it in any order."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -213,7 +214,7 @@ def _check_version(path: Path, header: Mapping[str, str]) -> None:
 
 
 def _diagnosis(path: Path, opening: bytes, size: int) -> DamagedError:
-    """Why a file is no readable safetensors file: 8 bytes of header length, the JSON header, the data."""
+    """The error for an unreadable safetensors file: 8 bytes of header length, the JSON header, the data."""
     if size == 0:
         return DamagedError(path, "is empty: expected a checkpoint")
     length = int.from_bytes(opening[:8], "little")

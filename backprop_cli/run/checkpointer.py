@@ -16,7 +16,7 @@ _SUPERSEDED = "superseded-"
 
 
 def step_of(path: Path) -> int | None:
-    """The step of the checkpoint ``path``; None where it is not a whole checkpoint of a run."""
+    """The step of the checkpoint ``path``; None if it is not a whole checkpoint of a run."""
     try:
         state = load(path).metadata.get("state")
     except CheckpointError:
@@ -65,7 +65,7 @@ class Checkpointer:
         self._is_best_old = False
 
     def read(self, event: Event) -> Iterator[Event]:
-        """Save if this event asks for it, and say so."""
+        """Save if it is due at this event, and yield an event for each saved checkpoint."""
         settings = self.settings
         if isinstance(event, Step) and settings.every_steps is not None and event.step % settings.every_steps == 0:
             yield self.save_last(event.step)
@@ -78,7 +78,7 @@ class Checkpointer:
                 yield self._save_best(event.step)
 
     def save_last(self, step: int) -> Saved:
-        """Write the state as ``last.safetensors``; at a step that is saved already it is written over.
+        """Write the state as ``last.safetensors``. A checkpoint of the same step is overwritten.
 
         If the old one cannot be replaced, the new one is the numbered checkpoint of its step.
         """
@@ -111,7 +111,7 @@ class Checkpointer:
         self._last_step = step
 
     def find_best(self, best_step: float | None) -> bool:
-        """Make the checkpoint of ``best_step`` the best one; False if it does not exist any more.
+        """Make the checkpoint of ``best_step`` the best one; False if it no longer exists.
 
         It may have another name if the process was killed before it was renamed. Without a ``best_step`` an earlier
         best checkpoint stays until there is a new one. If ``keep_best`` is 0, it is set aside.

@@ -1,4 +1,4 @@
-"""The run directory: where each file of a run is, in one place."""
+"""The run directory: the paths of a run's files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunDirectory(NamedTuple):
 
     @property
     def record(self) -> Path:
-        """Status, exit code, versions, hashes, final metrics."""
+        """Status, exit code, versions, hashes and final metrics."""
         return self.path / "run.json"
 
     @property
@@ -56,12 +56,12 @@ class RunDirectory(NamedTuple):
 
     @property
     def log(self) -> Path:
-        """What was printed."""
+        """Lines of text: see ``run.log``."""
         return self.path / "log.txt"
 
     @property
     def lock(self) -> Path:
-        """Locked by the training process, and names it."""
+        """Locked by the training process, which it names."""
         return self.path / ".lock"
 
     @property
@@ -85,11 +85,11 @@ class RunDirectory(NamedTuple):
         return self.checkpoints / LAST
 
     def at_step(self, step: int) -> Path:
-        """The checkpoint kept of ``step``."""
+        """The numbered checkpoint of ``step``."""
         return self.checkpoints / f"step-{step:08d}.safetensors"
 
     def gradient_check(self, step: int) -> Path:
-        """The gradient check made at ``step``."""
+        """The report of the gradient check at ``step``."""
         return self.gradient_checks / f"step-{step:08d}.json"
 
     @classmethod
@@ -136,7 +136,7 @@ class RunDirectory(NamedTuple):
         try:
             for candidate in (path, path / LATEST):
                 if (candidate / "run.json").is_file():
-                    # `latest` will point elsewhere one day: the run is called by its own name.
+                    # By its own name: `latest` will point at another run one day.
                     return cls(candidate.parent / candidate.readlink() if candidate.is_symlink() else candidate)
             is_there, is_folder = path.exists(), path.is_dir()
         except (OSError, ValueError) as error:
@@ -150,9 +150,9 @@ class RunDirectory(NamedTuple):
         raise CheckpointError(f"{path}: is not a run directory: it has no run.json")
 
     def point_latest(self) -> None:
-        """Point ``latest`` at this run, which has a checkpoint, unless a newer run has one, too.
+        """Point ``latest`` at this run, which has a checkpoint, unless it points at a newer run with one.
 
-        By a rename, so that ``latest`` is never missing.
+        The link is replaced by a rename, so that it is never missing.
         """
         path = self.path.absolute()
         latest, own = path.parent / LATEST, _NAME.fullmatch(path.name)
@@ -226,7 +226,7 @@ def step_checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def finite(value: Any) -> Any:
-    """``value`` with NaN and infinities as None: JSON has no word for them, and a file must stay readable."""
+    """``value`` with NaN and infinities as None, because JSON has no numbers for them."""
     if isinstance(value, float):
         return value if value - value == 0.0 else None
     if isinstance(value, Mapping):
@@ -242,7 +242,7 @@ def resume_command(target: Path) -> str:
 
 
 def way_out(run: Path) -> str:
-    """The way out when a run could not write; without a checkpoint it cannot be resumed."""
+    """The way out after a failure to write: resume, or without a checkpoint start again."""
     if RunDirectory(run).last.exists():
         return f"make room or free the directory, then resume with: {resume_command(run)}"
     return "nothing of the run is saved yet: make room or free the directory, then start again"

@@ -1,4 +1,4 @@
-"""The versions and the machine of a run, and differences that may change the last bits of its numbers."""
+"""Versions and machine of a run, and the differences that may change the last bits of its numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from backprop_cli import __version__
 
 
 def environment() -> dict[str, Any]:
-    """Versions of bp, Python and NumPy, the BLAS that NumPy uses with its threads as they are set, and the machine.
+    """Versions of bp, Python and NumPy, the machine, and NumPy's BLAS with its current number of threads.
 
-    ``blas`` is None where threadpoolctl finds none.
+    ``blas`` is None if threadpoolctl finds none.
     """
     import numpy as np
 

@@ -30,8 +30,10 @@ _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 @contextlib.contextmanager
 def locked(run: RunDirectory) -> Iterator[None]:
-    """The right to write into ``run`` inside. The system takes it back when the process ends, however that comes, so
-    that no lock is ever left over. Where there are no such locks (Windows, some file systems) nothing is locked.
+    """Lock ``run`` for writing inside the block.
+
+    The system removes the lock when the process ends in any way. Without such locks (Windows, some file systems)
+    nothing is locked.
 
     Raises:
         UsageError: another process trains there.
@@ -44,7 +46,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
         return
     descriptor = _acquired(run)
     try:
-        with contextlib.suppress(OSError):  # a full disk: the lock holds, though it cannot say whose it is
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, though it does not name its process
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, _signature(), 0)
         yield
@@ -55,7 +57,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
 
 
 def refuse_locked(run: RunDirectory) -> None:
-    """Raise what ``locked`` would, and lock nothing. Raises: UsageError when a process trains there."""
+    """Raise UsageError if another process trains in ``run``; lock nothing."""
     if is_locked(run):
         raise _refusal(run)
 
@@ -108,7 +110,7 @@ def _is_taken(descriptor: int) -> bool:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether the file is still the one at ``path``: who held the lock before takes it away in the end."""
+    """Whether the file is still at ``path``: the last holder of the lock removes it at its end."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
@@ -126,4 +128,4 @@ def _holder(path: Path) -> str:
         told: dict[str, Any] = json.loads(read_regular(path))
         return f"process {told['process']} (on {told['host']}, since {told['since']})"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "another process"  # which has not signed yet, or could not
+        return "another process"  # which has not written its name yet, or could not

@@ -14,7 +14,7 @@ from backprop_cli.training.events import Epoch, Event, Finished, GradientChecked
 from backprop_cli.visible import visible
 
 _NOT_SHOWN = ("learning_rate", "gradient_norm", "examples_per_second")
-"""Metrics of an epoch that only the journal has: a line would be too long."""
+"""Metrics of an epoch that only the journal has, because a line would be too long."""
 
 
 class RunLog:

@@ -1,4 +1,4 @@
-"""A command's output: a file, written whole or not at all, or a stream."""
+"""A command's output: a stream, or a file that is written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backprop_cli.run.atomic import reason
 def opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
     """Open the output; a file appears under its name when the block ends, and not if it fails.
 
-    Raises: UsageError when the system takes no more. A broken pipe stays a BrokenPipeError.
+    Raises: UsageError if it cannot be written. A broken pipe stays a BrokenPipeError.
     """
     if not isinstance(output, Path):
         try:

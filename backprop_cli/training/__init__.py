@@ -1,1 +1,1 @@
-"""Training: the step as one program, the state it advances, and the loop that yields what happens."""
+"""Training: the step as one program, the state that it advances, and the loop that yields events."""

@@ -33,7 +33,7 @@ class Averaging:
             self._averaged = Plan(_towards(sources, vectors, back=False), vectors)
 
     def after(self, at: StepEnd) -> None:
-        """Follow the update that ends at ``at``."""
+        """Update the slow weights and the average after the update that ends at ``at``."""
         if self._slow is not None and self._lookahead is not None and at.step % self._lookahead.steps == 0:
             self._slow.run()
         if self._averaged is None or self._average is None:
@@ -56,7 +56,7 @@ class Averaging:
             np.copyto(average, parameters)
 
     def start(self) -> None:
-        """Before the first update, set both to the parameters."""
+        """Set both to the parameters, before the first update."""
         for name, vector in self._vectors.items():
             for prefix in (SLOW, AVERAGE):
                 if name.startswith(prefix):

@@ -26,7 +26,7 @@ from backprop_cli.training.step_program import (
 )
 
 BATCH = 512
-"""Examples a run of an evaluation plan: large enough for BLAS, small enough to stay in the cache."""
+"""Examples a run of an evaluation plan: enough for BLAS, few enough for the cache."""
 
 
 class Examples(Protocol):
@@ -83,7 +83,7 @@ class Evaluator:
         self._plans: dict[_Key, Plan] = {}
 
     def on(self, arrays: Mapping[str, Array], metrics: Sequence[Metric] | None = None) -> Evaluator:
-        """An evaluator of other arrays of the same network, which need no second trace."""
+        """An evaluator of other arrays of the same network; it shares the traced programs."""
         metrics = self.metrics if metrics is None else metrics
         other = Evaluator(self.recipe, arrays, metrics, self.untransform, self._watch)
         other._programs = self._programs

@@ -1,6 +1,6 @@
 """Events of a run. The loop yields them; journal, log, console and checkpoints read them.
 
-Their names in snake case are those in the journal. They are named tuples: ten dataclasses take a start 5 ms.
+The journal has their names in snake case. They are named tuples: ten dataclasses would take a start 5 ms.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class GradientChecked(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """More metrics of one step, by their full names: ``adjoint_residual``."""
+    """Additional metrics of one step by full name, such as ``adjoint_residual``."""
 
     step: int
     metrics: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""Updates of an optimizer that sees all examples at once and evaluates loss and gradient several times an update."""
+"""Updates of a full-batch optimizer, which evaluates loss and gradient several times an update."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from backprop_cli.training.training_spec import TrainingSpec
 from backprop_cli.training.updates import Numbers, Updates, diverged
 
 _SMALLEST = 1e-10
-"""Smallest curvature ``s^T y / y^T y`` of a step that is remembered."""
+"""Smallest ratio ``s^T y / y^T y`` of a step ``s`` and its change of the gradient ``y`` that are remembered."""
 
 
 class FullBatchUpdates(Updates):
@@ -135,7 +135,7 @@ class FullBatchUpdates(Updates):
         return 0.0
 
     def _directions(self, memory: dict[str, float]) -> Iterator[Array]:
-        """Directions to step against: the optimizer's, then the gradient."""
+        """Directions to step against: the optimizer's direction, then the gradient."""
         if memory["pairs"]:
             yield self._optimizer.direction(self._gradient, *self._pairs(int(memory["pairs"])))
             memory["pairs"] = 0
@@ -147,7 +147,7 @@ class FullBatchUpdates(Updates):
         return [[ring[k % history] for k in range(max(0, pairs - history), pairs)] for ring in self._rings]
 
     def _first_length(self, memory: dict[str, float], direction: Array) -> float:
-        """1 is Newton's step. A gradient suggests no length, so the first step along it has length 1 at most."""
+        """The first length to try, times the learning rate: 1, Newton's step, or along the gradient an L1 norm of at most 1."""
         spec, state = self.spec, self.state
         clock = Clock(state.step + 1, state.epoch, spec.total_steps, spec.steps_per_epoch)
         rate = self._optimizer.learning_rate * spec.schedule.multiplier(clock, state.memory.get(SCHEDULE, {}))

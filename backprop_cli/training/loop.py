@@ -21,8 +21,8 @@ from backprop_cli.training.training_spec import TrainingSpec
 from backprop_cli.training.updates import Updates, diverged
 
 HEARTBEAT_SECONDS = 0.02
-"""Upper bound on the time between events, except for a single longer update or evaluation: readers of events draw
-progress and react to Ctrl-C."""
+"""Most seconds between two events, unless one update or evaluation takes longer. Readers of events draw progress and
+react to Ctrl-C."""
 
 
 class Trainer:
@@ -51,7 +51,7 @@ class Trainer:
         self._updates.warm_up()
 
     def check_finite(self) -> None:
-        """Check parameters and buffers: the last update may have overflowed, and no loss has shown it yet.
+        """Check parameters and buffers: the last update may have overflowed, which no loss shows yet.
 
         Raises:
             DivergenceError: a parameter or buffer is not finite; the message names it.
@@ -74,7 +74,7 @@ class Trainer:
 
         Raises:
             DivergenceError: loss, gradient, a parameter or (after an epoch) the validation loss is no longer finite;
-                the state is that after the step.
+                the state is the one after that step.
 
         """
         spec, state = self.spec, self.state

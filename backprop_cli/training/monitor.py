@@ -1,4 +1,4 @@
-"""Monitors: when a metric counts as better, and the quantities that remembered values measure."""
+"""Monitors decide whether a metric has improved; measures identify the quantity of a remembered value."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ParameterSpan(NamedTuple):
         return {f"{self.prefix}{slot}": slot for slot in self.optimizer.slot_names()}
 
     def arrays(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The inputs of a plan for the step's constants, by the optimizer's own names."""
+        """A plan's inputs for the constants of a step, by the optimizer's own names."""
         return {name: inputs[f"{self.prefix}{name}"] for name in self.optimizer.scalars(1)}
 
     def step(self, inputs: dict[str, Value], gradient: Value, vector: Value) -> tuple[Value, dict[str, Value]]:

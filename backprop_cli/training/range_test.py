@@ -1,4 +1,4 @@
-"""The learning rate range test: a few steps at a growing rate, until the loss grows as well."""
+"""The learning rate range test: a few steps at a growing rate, until the loss rises."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LEAST_FALL = 0.05
 
 @dataclass(frozen=True, eq=False)
 class RangeTest:
-    """The loss at each rate. ``suggestion``: a learning rate, or None; ``reason``: why this rate, or why none.
+    """The loss at each rate. ``suggestion``: a learning rate, or None; ``reason``: why this one, or why none.
 
     ``stopped``: why the test ended before its last rate; empty if it did not.
 
@@ -130,7 +130,7 @@ def _chosen(rates: Floats, smoothed: Floats) -> tuple[float | None, str]:
 
 
 def check_range(low: float, high: float) -> str:
-    """What is wrong with a range of rates; empty if it is valid."""
+    """The problem with a range of rates; empty if it is valid."""
     if not (0 < low < math.inf and 0 < high < math.inf):
         return "a learning rate is a number greater than 0"
     return "" if low < high else "the last rate must be greater than the first"

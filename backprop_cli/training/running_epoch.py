@@ -47,7 +47,7 @@ class RunningEpoch:
         return slice(int(self.totals["begin"]), self._state.position)
 
     def add_batch(self, start: int, examples: int, loss: float, counted: int, predictions: Array | None) -> None:
-        """Add a batch of an update with several batches. ``loss``: the sum of its ``counted`` costs."""
+        """Add a batch to the sums. ``loss``: the sum of its ``counted`` costs."""
         self.totals["loss"] += loss
         self.totals["counted"] += counted
         self.totals["examples"] += examples
@@ -80,7 +80,7 @@ class RunningEpoch:
         return self._state.predictions
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch: of costs for the loss, of updates for the rest; and the last learning rate."""
+        """Means over the epoch, of costs for the loss and of updates for the rest, and the last learning rate."""
         totals = self.totals
         counted, steps = max(totals["counted"], 1), max(totals["steps"], 1)
         return {

@@ -51,7 +51,7 @@ class TrainingSettings(Settings):
     shuffle: bool = True
     """a new order every epoch; false keeps the file's order"""
     recompute: Annotated[Maybe[RecomputeSettings], FREE] = None
-    """compute forward results again for the gradient, instead of keeping them all"""
+    """compute forward results again for the gradient instead of keeping all of them"""
     precision: Literal["float32", "float64"] = "float32"
     """floating-point format of parameters and data"""
     threads: Annotated[PositiveInt | Literal["auto"], FREE] = "auto"

@@ -1,4 +1,4 @@
-"""Reset of remembered values that a resumed run would compare with another quantity."""
+"""Reset of remembered values that a resumed run would otherwise compare with another quantity."""
 
 from __future__ import annotations
 

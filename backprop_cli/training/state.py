@@ -22,7 +22,7 @@ OVERFIT = "overfit"
 PREDICTED, COUNTED = "epoch.predictions", "epoch.tokens"
 """Names of the tensors for ``State.predictions`` and ``State.tokens``."""
 _FAST, _LOOKAHEAD = "training.", "lookahead."
-"""Prefixes of tensors: the optimizer's own parameters, and slow weights, when others are evaluated."""
+"""Prefixes of tensors, if other weights are evaluated: the optimizer's parameters, and the slow weights."""
 _OF_TRAINING = ("optimizer.", "epoch.", _FAST, _LOOKAHEAD)
 """Prefixes of the tensors that only training needs."""
 
@@ -79,7 +79,7 @@ class State:
 
     @property
     def network(self) -> dict[str, Array]:
-        """The flat vectors that hold the network: parameters and, if it has any, buffers."""
+        """The flat vectors of the network: parameters and, if it has any, buffers."""
         return {name: self.vectors[name] for name in (PARAMETERS, BUFFERS) if name in self.vectors}
 
     @property
@@ -134,11 +134,11 @@ class State:
         }
 
     def restore(self, recipe: Recipe, tensors: Mapping[str, Array], counters: Mapping[str, Any], path: str) -> None:
-        """Take over the numbers of a checkpoint.
+        """Set the state to that in a checkpoint.
 
         Raises:
             CheckpointError: the tensors are those of another network (all missing, unknown and misshapen ones are
-                named), or the counters or predictions cannot be a state's.
+                named), or counters or predictions are invalid.
 
         """
         given = _with_todays_slots(recipe, tensors)
@@ -164,7 +164,7 @@ class State:
 
 
 def _with_todays_slots(recipe: Recipe, tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """The tensors of a checkpoint, with slots of older checkpoints converted."""
+    """The tensors of a checkpoint, with the slots of older versions converted."""
     found = dict(tensors)
     for span in recipe.spans:
         for slot, (former, factor) in span.optimizer.former_slots().items():

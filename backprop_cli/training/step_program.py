@@ -50,7 +50,7 @@ _NORM_GUARD = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """Everything that decides the computation of a step except the batch size and the numbers.
+    """Everything that determines the program of a step, except the batch size.
 
     ``class_weights``: one weight for each class, or None. ``weighted``: each example has a weight as well. The
     precision is the model's. ``recompute``: number of segments whose forward results are computed again; None keeps
@@ -109,7 +109,7 @@ class Recipe:
 
     @cached_property
     def network(self) -> tuple[str, ...]:
-        """Names of the flat vectors that hold the network: all that a prediction needs."""
+        """Names of the flat vectors of the network: all that a prediction needs."""
         return (PARAMETERS, BUFFERS) if self.model.buffers else (PARAMETERS,)
 
     @property

@@ -1,4 +1,4 @@
-"""A trained network that reads tokens one by one and scores the next token after each."""
+"""A trained network that reads tokens one by one and returns the logits of the next token."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ class Stepwise:
 
 
 class Windowed:
-    """The whole window again for each token: the last ``context`` of them.
+    """Runs the last ``context`` tokens as a whole window for each new token.
 
-    Where there are fewer they are its first, and the outputs are those of the last one; what stands behind it is not
-    seen by a network that was trained to tell the next token.
+    Fewer tokens fill the start of the window, and the outputs are those of the last one. The rest of the window has no
+    effect: a network trained to predict the next token does not see later positions.
     """
 
     def __init__(self, recipe: Recipe, network: Mapping[str, Array]):

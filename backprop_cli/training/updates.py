@@ -77,7 +77,7 @@ class BatchStep:
         return gather_and_run
 
     def _weights(self, spec: TrainingSpec) -> Callable[[Array], object] | None:
-        """A function that gathers the examples' weights; None without weights."""
+        """A function that gathers the examples' weights into the plan's input; None without weights."""
         if not spec.recipe.weighted:
             return None
         into = self.inputs[WEIGHTS]
@@ -115,7 +115,7 @@ class Updates:
         return self._steps[key]
 
     def ended(self) -> str:
-        """The reason to stop now; empty to go on."""
+        """The reason to stop now; empty to continue."""
         return ""
 
     def warm_up(self) -> None:
@@ -187,7 +187,7 @@ class Updates:
     def _update(
         self, epoch: RunningEpoch, plan: BatchStep, start: int, before: Sequence[float], until: float, deadline: float
     ) -> Numbers:
-        """Updates whose last batches have the same size; the first of these begins at ``start``.
+        """Run updates whose last batches have the same size; the first of those batches begins at ``start``.
 
         ``before``: sum and number of the costs in the earlier batches of the first update.
         """
@@ -272,5 +272,5 @@ _TOO_LARGE = (
 def diverged(
     state: State, seen: str, way_out: str = "lower optimizer.learning_rate or set training.clip_norm"
 ) -> DivergenceError:
-    """The error for a number that is no longer finite. ``seen``: its name and value."""
+    """The error for a number that is no longer finite. ``seen``: names and values of the numbers."""
     return DivergenceError(f"training diverged at step {state.step} (epoch {state.epoch}): {seen}; {way_out}")
