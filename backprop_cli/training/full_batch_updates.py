@@ -147,7 +147,7 @@ class FullBatchUpdates(Updates):
         return [[ring[k % history] for k in range(max(0, pairs - history), pairs)] for ring in self._rings]
 
     def _first_length(self, memory: dict[str, float], direction: Array) -> float:
-        """The first length to try, times the learning rate: 1, Newton's step, or along the gradient an L1 norm of at most 1."""
+        """The first length to try: Newton's 1, or along the gradient an L1 norm of at most 1, times the learning rate."""
         spec, state = self.spec, self.state
         clock = Clock(state.step + 1, state.epoch, spec.total_steps, spec.steps_per_epoch)
         rate = self._optimizer.learning_rate * spec.schedule.multiplier(clock, state.memory.get(SCHEDULE, {}))

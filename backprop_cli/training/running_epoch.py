@@ -8,10 +8,8 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.nn.token_counts import TokenCounts
-from backprop_cli.training.state import EPOCH, State
+from backprop_cli.training.state import EPOCH, EPOCH_TOTALS, State
 from backprop_cli.training.training_spec import TrainingSpec
-
-_TOTALS = ("loss", "counted", "examples", "penalty", "norm", "steps", "rate", "begin")
 
 
 class RunningEpoch:
@@ -24,7 +22,7 @@ class RunningEpoch:
 
     def __init__(self, spec: TrainingSpec, state: State):
         self.order = spec.order(state.epoch)
-        self.totals = state.memory.setdefault(EPOCH, dict.fromkeys(_TOTALS, 0.0))
+        self.totals = state.memory.setdefault(EPOCH, dict.fromkeys(EPOCH_TOTALS, 0.0))
         self._state = state
         self._before = self.totals["examples"]
         self.tokens: TokenCounts | None = None  # for tokens, if there are metrics

@@ -19,6 +19,8 @@ from backprop_cli.visible import shortened
 SCHEDULE, BEST, EARLY_STOPPING, EPOCH, FULL_BATCH = "schedule", "best", "early_stopping", "epoch", "full_batch"
 OVERFIT = "overfit"
 """Keys of ``State.memory``."""
+EPOCH_TOTALS = ("loss", "counted", "examples", "penalty", "norm", "steps", "rate", "begin")
+"""Keys of the running epoch's entry: see ``RunningEpoch``."""
 PREDICTED, COUNTED = "epoch.predictions", "epoch.tokens"
 """Names of the tensors for ``State.predictions`` and ``State.tokens``."""
 _FAST, _LOOKAHEAD = "training.", "lookahead."
@@ -242,7 +244,7 @@ _MONITORED = (frozenset({"waited"}), frozenset({"value", "step", "epoch", "waite
 _KEYS: Mapping[str, tuple[frozenset[str], ...]] = {
     BEST: _MONITORED,
     EARLY_STOPPING: _MONITORED,
-    EPOCH: (frozenset({"loss", "counted", "examples", "penalty", "norm", "steps", "rate", "begin"}),),
+    EPOCH: (frozenset(EPOCH_TOTALS),),
     FULL_BATCH: (frozenset({"pairs", "value", "largest", "stalled"}),),
     OVERFIT: (frozenset({"loss"}),),
 }
