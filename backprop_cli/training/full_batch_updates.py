@@ -147,7 +147,10 @@ class FullBatchUpdates(Updates):
         return [[ring[k % history] for k in range(max(0, pairs - history), pairs)] for ring in self._rings]
 
     def _first_length(self, memory: dict[str, float], direction: Array) -> float:
-        """The first length to try: Newton's 1, or along the gradient an L1 norm of at most 1, times the learning rate."""
+        """The first length to try: the learning rate, times 1 (Newton's step), or along the gradient ``1 / |g|_1``.
+
+        A gradient suggests no length, so the first step along it is short: the factor is 1 at most.
+        """
         spec, state = self.spec, self.state
         clock = Clock(state.step + 1, state.epoch, spec.total_steps, spec.steps_per_epoch)
         rate = self._optimizer.learning_rate * spec.schedule.multiplier(clock, state.memory.get(SCHEDULE, {}))
