@@ -318,6 +318,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def joined(words: Sequence[str], conjunction: Literal["and", "or"]) -> str:
+    """``a``, ``a or b``, ``a, b or c``."""
+    *others, last = words
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
 def listing(values: Iterable[object], limit: int = 10) -> str:
     """The first ``limit`` values, separated by commas, and how many there are in all if there are more."""
     texts = [str(value) for value in values]

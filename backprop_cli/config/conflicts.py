@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from backprop_cli.config.configuration import Config, has_validation
-from backprop_cli.errors import Problem, TreePath, nearest
+from backprop_cli.errors import Problem, TreePath, joined, nearest
 from backprop_cli.nn.graph import every_layer, graph_of, vocabulary_of, wiring_errors
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.metric import METRICS
@@ -67,8 +67,7 @@ def _metrics(config: Config) -> Iterator[Problem]:
         seen.add(metric.type)
         if not metric.suits(loss):
             fitting = [name for name, cls in METRICS.items() if cls.suits(loss)]
-            *others, last = (task.phrase for task in metric.tasks)
-            wanted = f"{', '.join(others)} or {last}" if others else last
+            wanted = joined([task.phrase for task in metric.tasks], "or")
             reason = f"'{metric.type}' is for {wanted}, but {loss.type} is for {loss.task.phrase}"
             if loss.task in metric.tasks:
                 reason = f"'{metric.type}' needs probabilities, but {loss.type} gives scores"

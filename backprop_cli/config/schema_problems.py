@@ -15,7 +15,7 @@ from backprop_cli.config import scalars
 from backprop_cli.config.fields import admits_none, description_at, field_at, fixed_length, settings_at
 from backprop_cli.config.number_notation import is_number, respelled
 from backprop_cli.config.unknown_keys import UNKNOWN_KEY, UnknownKeys
-from backprop_cli.errors import Problem, TreePath, nearest, plural
+from backprop_cli.errors import Problem, TreePath, joined, nearest, plural
 from backprop_cli.settings import EXPECTED, Settings
 from backprop_cli.translations import translated_value
 
@@ -224,7 +224,7 @@ def _wrong_sort(errors: Sequence[_SchemaError], path: TreePath, top: type[Settin
         quoted = [f"'{word}'" for word in words] + none
         must = "must be " if len(quoted) == 1 else "must be one of "
         return Problem(path, f"{must}{', '.join(quoted)}, got {got(value)}", way_out)
-    expected = _or([f"'{word}'" for word in words] + sorts + none)
+    expected = joined([f"'{word}'" for word in words] + sorts + none, "or")
     way_out = way_out or _way_out(value, sorts, path[-1] if path else "", fixed_length(field))
     way_out = way_out or _as_mapping(value, sorts, settings_at(top, tree, path))
     return Problem(path, f"expected {expected}, got {got(value, 'text' not in sorts and not words)}", way_out)
@@ -269,10 +269,6 @@ def _way_out(value: Any, sorts: Sequence[str], key: str | int, items: int | None
     if isinstance(value, str | int | float) and list(sorts) == ["a list"]:
         return f"write [{', '.join([scalars.write(value)] * (items or 1))}]"
     return ""
-
-
-def _or(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _number(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from backprop_cli.errors import joined
 from backprop_cli.nn.schedule import Schedule
 from backprop_cli.training.monitor import Measure
 from backprop_cli.training.state import BEST, EARLY_STOPPING, EPOCH, FULL_BATCH, SCHEDULE, State
@@ -32,7 +33,9 @@ def forget_stale(state: State, measures: Mapping[str, Measure], schedule: Schedu
             if key in _CALLED and before.name and measure.name:
                 reasons.setdefault(measure.since(before), []).append(_CALLED[key])
     state.measures = dict(measures)
-    return [f"{_listed(names)} start{'s' if len(names) == 1 else ''} anew: {why}" for why, names in reasons.items()]
+    return [
+        f"{joined(names, 'and')} start{'s' if len(names) == 1 else ''} anew: {why}" for why, names in reasons.items()
+    ]
 
 
 def _kind(measure: Measure) -> object:
@@ -46,7 +49,3 @@ def _forget(state: State, key: str, schedule: Schedule, same_kind: bool) -> None
     del state.memory[key]
     if key == EPOCH:
         state.position, state.predictions, state.tokens = 0, None, None
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
