@@ -14,9 +14,9 @@ CASES = [
     (
         "config",
         {"a": 1},
-        "the configuration in it is wrong: data: required, but not given: where examples come from, how they are split "
-        "and transformed; model: required, but not given: the network; loss: required, but not given: what training "
-        "makes small; use another checkpoint",
+        "the configuration in it is wrong: data: required, but not given: source of the examples, their split "
+        "and their transforms; model: required, but not given: the network; loss: required, but not given: function "
+        "that training minimizes; use another checkpoint",
     ),
     ("input_shape", {"a": 1}, 'input_shape in its metadata: expected counts, got {"a": 1}'),
     ("input_shape", [], "input_shape in its metadata: expected counts, got []"),

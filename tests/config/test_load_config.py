@@ -216,7 +216,7 @@ def test_an_empty_file_with_overrides_still_needs_the_rest():
     with pytest.raises(ConfigError) as caught:
         load_config("empty.yaml", ["loss=huber"])
     assert str(caught.value) == (
-        "empty.yaml: data: required, but not given: where examples come from, how they are split and transformed\n"
+        "empty.yaml: data: required, but not given: source of the examples, their split and their transforms\n"
         "empty.yaml: model: required, but not given: the network\n"
         "2 problems; nothing was run."
     )
