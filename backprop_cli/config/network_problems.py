@@ -179,8 +179,8 @@ def _wrong_tokens(config: Config, model: Model, outputs: int | None, positions: 
             yield Problem(last, reason)
             return
         reason += f"; layer {node.name} turns {list(node.input_shapes[0])} into {list(node.output_shape)}"
-        is_cut = getattr(node.layer, "output", None) == "last"
-        way_out = "set output: sequence" if is_cut else "leave it out, or use a layer that keeps positions"
+        setting = node.layer.sequence_setting
+        way_out = f"set {setting}" if setting else "leave it out, or use a layer that keeps positions"
         yield Problem(("model", *node.path), reason, way_out)
     elif positions is not None and shape[0] != positions:
         reason = f"the network has {plural(shape[0], 'position')} an example, but the data has {positions} labels"

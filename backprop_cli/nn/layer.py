@@ -121,6 +121,11 @@ class Layer(Settings):
         return None
 
     @property
+    def sequence_setting(self) -> str | None:
+        """The setting to change so that the layer keeps all positions, such as ``output: sequence``; None: no such one."""
+        return None
+
+    @property
     def is_bounded(self) -> bool:
         """Whether it advances over at most as many positions as an example has."""
         return False

@@ -77,6 +77,10 @@ class Recurrent(ParameterLayer):
     def noncausal_key(self) -> str | None:
         return "bidirectional" if self.bidirectional else None
 
+    @property
+    def sequence_setting(self) -> str | None:
+        return "output: sequence" if self.output == "last" else None
+
     @field_validator("dropout")
     @classmethod
     def _has_a_place(cls, dropout: float, info: ValidationInfo) -> float:
