@@ -122,7 +122,7 @@ class Layer(Settings):
 
     @property
     def sequence_setting(self) -> str | None:
-        """The setting to change so that the layer keeps all positions, such as ``output: sequence``; None: no such one."""
+        """The setting that would keep all positions, such as ``output: sequence``; None: there is none."""
         return None
 
     @property
