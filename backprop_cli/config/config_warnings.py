@@ -73,7 +73,7 @@ def _targets_among_features(config: Config) -> Iterator[Problem]:
         return
     for index, name in enumerate(data.features):
         if name in target:
-            reason = f"'{name}' is also the target, so the network sees what it is to predict"
+            reason = f"'{name}' is also the target, so the network sees what it should predict"
             yield _warning(("data", "features", index), reason, "remove it here")
 
 
@@ -93,7 +93,7 @@ def _sees_its_targets(config: Config) -> Iterator[Problem]:
         key = layer.noncausal_key
         if key is not None:
             other = str(not getattr(layer, key)).lower()
-            reason = "each position sees the tokens after it, which it is to predict"
+            reason = "each position sees the tokens after it, which it should predict"
             yield _warning((*path, key), reason, f"set {key}: {other}")
 
 

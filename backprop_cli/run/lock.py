@@ -82,7 +82,7 @@ def is_locked(run: RunDirectory) -> bool | None:
 
 
 def _refusal(run: RunDirectory) -> UsageError:
-    return UsageError(f"{run.path}: is being trained by {_holder(run.lock)}; wait for its end, or end it first")
+    return UsageError(f"{run.path}: is being trained by {_holder(run.lock)}; wait until it ends, or end it first")
 
 
 def _acquired(run: RunDirectory) -> int:

@@ -63,7 +63,7 @@ class GradientHook:
         if residual > LIMIT:
             yield Warned(
                 f"forward and reverse mode differ at step {step}: adjoint residual {residual:.1e}, expected at most "
-                f"{LIMIT:g}; `bp gradcheck {self.run.path}` finds the rule that is wrong"
+                f"{LIMIT:g}; `bp gradcheck {self.run.path}` finds the wrong rule"
             )
 
     def _check(self, step: int) -> Iterator[Event]:
@@ -83,7 +83,7 @@ class GradientHook:
         name = "" if worst is None else worst.name
         yield GradientChecked(step, report.passed, name, error, report.seconds, str(path))
         if limit is not None and not any(check.entries for check in report.checks):
-            yield Warned(f"the gradient check of step {step} looked at no entry within max_seconds, {limit:g}")
+            yield Warned(f"the gradient check of step {step} checked no entry within max_seconds: {limit:g}")
         if not report.passed:
             message = _story(report, step, str(path))
             if settings.on_failure == "stop":

@@ -7,6 +7,7 @@ import math
 from backprop_cli.autodiff import Array
 from backprop_cli.config.configuration import Config
 from backprop_cli.data.examples import Dataset, Split
+from backprop_cli.errors import plural
 from backprop_cli.training.step_program import Recipe
 from backprop_cli.training.training_spec import order_of
 
@@ -37,10 +38,9 @@ def notice(config: Config, dataset: Dataset) -> str:
     """The notice before the first step that this run trains on a few batches."""
     batches = -(-len(dataset.train) // config.training.batch_size)
     what = f"the first {batches} batches" if batches > 1 else "the first batch"
-    count = len(dataset.train)
     return (
-        f"overfit_batches: trains and evaluates on {what} alone, {count:,} example{'' if count == 1 else 's'}: a check "
-        "that the network can learn them, no training"
+        f"overfit_batches: trains and evaluates only on {what} ({plural(len(dataset.train), 'example')}), to check "
+        "that the network can learn them"
     )
 
 
@@ -55,7 +55,7 @@ def shortfall(recipe: Recipe, targets: Array, first: float, last: float) -> str 
     if math.isnan(least) or (least != 0 and is_weighted) or last <= near:
         return None
     return (
-        f"overfit_batches: the loss went from {first:.4g} to {last:.4g}, not to near {least:.4g} (below {near:.4g}); "
-        "train longer, try another learning rate (--find-lr), take dropout, augmentation and regularization away, or "
-        "look for a mistake in network or data"
+        f"overfit_batches: the loss went from {first:.4g} to {last:.4g} and did not come near {least:.4g} (below "
+        f"{near:.4g}); train longer, try another learning rate (--find-lr), remove dropout, augmentation and "
+        "regularization, or look for a mistake in network or data"
     )

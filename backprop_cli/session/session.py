@@ -216,8 +216,8 @@ class Session:
         best_step = self.state.memory.get(BEST, {}).get("step")
         if not self.checkpointer.find_best(best_step):
             del self.state.memory[BEST]
-            gone = f"the best checkpoint up to here, of step {best_step}, is gone"
-            self._tell(Warned(f"{gone}: the best is chosen among the coming ones"))
+            gone = f"the best checkpoint so far, of step {best_step}, is gone"
+            self._tell(Warned(f"{gone}: the best is chosen among later ones"))
 
     def _check_gradients(self, step: Step | None) -> None:
         """Run the checks that are due after ``step``, or before the first one. Raises: CheckError."""

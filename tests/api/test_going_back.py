@@ -133,7 +133,7 @@ def test_a_best_that_is_gone():
     warnings = []
     result = train(resume=back, on_event=lambda event: warnings.append(event) if isinstance(event, Warned) else None)
     assert [event.message for event in warnings] == [
-        f"the best checkpoint up to here, of step {best}, is gone: the best is chosen among the coming ones"
+        f"the best checkpoint so far, of step {best}, is gone: the best is chosen among later ones"
     ]
     assert result.best is not None
     assert result.best.step > best + 4

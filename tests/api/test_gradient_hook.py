@@ -58,7 +58,7 @@ def test_off_unless_asked_for():
 def test_max_seconds(capsys):
     assert bp("train", write_config(gradient_check={"max_seconds": 1e-9}), "--run-dir", "run") == 0
     run = Path("run")
-    told = "warning: the gradient check of step 0 looked at no entry within max_seconds, 1e-09"
+    told = "warning: the gradient check of step 0 checked no entry within max_seconds: 1e-09"
     assert told in capsys.readouterr().err.splitlines()
     told = json.loads((run / "gradient_check" / "step-00000000.json").read_text())
     assert {(check["checked"], check["verdict"]) for check in told["checks"]} == {(0, "TINY")}
@@ -172,7 +172,7 @@ def test_an_adjoint_residual_that_is_too_large_is_told(monkeypatch, capsys):
     assert min(first["adjoint_residual"], second["adjoint_residual"]) > 1e-7
     assert (
         f"warning: forward and reverse mode differ at step 5: adjoint residual {first['adjoint_residual']:.1e}, "
-        "expected at most 1e-09; `bp gradcheck run` finds the rule that is wrong\n"
+        "expected at most 1e-09; `bp gradcheck run` finds the wrong rule\n"
     ) in capsys.readouterr().err
 
 

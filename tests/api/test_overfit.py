@@ -18,8 +18,8 @@ from backprop_cli.training.training_spec import order_of
 
 FAST = {"type": "adam", "learning_rate": 0.05}
 NOTICE = (
-    "overfit_batches: trains and evaluates on the first 2 batches alone, 24 examples: a check that the network can "
-    "learn them, no training"
+    "overfit_batches: trains and evaluates only on the first 2 batches (24 examples), to check that the network can "
+    "learn them"
 )
 
 
@@ -63,9 +63,9 @@ def test_a_network_that_does_not_is_warned_of():
     first = _first_loss(prepared)
     assert found == [
         NOTICE,
-        f"overfit_batches: the loss went from {first:.4g} to {result.metrics['train/loss']:.4g}, not to near 0 (below "
-        f"{0.05 * first:.4g}); train longer, try another learning rate (--find-lr), take dropout, augmentation and "
-        "regularization away, or look for a mistake in network or data",
+        f"overfit_batches: the loss went from {first:.4g} to {result.metrics['train/loss']:.4g} and did not come near "
+        f"0 (below {0.05 * first:.4g}); train longer, try another learning rate (--find-lr), remove dropout, "
+        "augmentation and regularization, or look for a mistake in network or data",
     ]
 
 
@@ -78,10 +78,10 @@ def test_smoothed_labels_are_compared_with_what_they_can_reach():
     loss = {"type": "cross_entropy", "label_smoothing": 0.3}
     config = write_config(loss=loss, optimizer=FAST, training={"epochs": 300, "overfit_batches": 1})
     result, found = warnings(config)
-    assert found == [NOTICE.replace("the first 2 batches alone, 24", "the first batch alone, 12")]
+    assert found == [NOTICE.replace("the first 2 batches (24", "the first batch (12")]
     assert result.metrics["train/loss"] > 0.6
     _, found = warnings(config, ["training.epochs=1"])
-    assert "not to near 0.639 (below " in found[-1]
+    assert "and did not come near 0.639 (below " in found[-1]
 
 
 def test_the_command_says_it_in_terminal_and_log(capsys):

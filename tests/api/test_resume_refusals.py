@@ -135,7 +135,7 @@ def test_a_run_that_is_being_trained(capsys):
     since = json.loads(Path("run/.lock").read_text())["since"]
     message = (
         f"run: is being trained by process {process.pid} (on {platform.node()}, since {since}); "
-        "wait for its end, or end it first\n"
+        "wait until it ends, or end it first\n"
     )
     assert refusal(capsys, "run") == (2, message)
     assert refusal(capsys, "run", "--dry-run") == (2, message)

@@ -159,7 +159,7 @@ def test_a_best_without_a_file_is_looked_for_anew():
     run, first = run_of(write_config(**jumpy, early_stopping=stopping), "run")
     result, told = resumed(run, "early_stopping.restore_best=true", "training.epochs=9")
     assert told == [
-        f"the best checkpoint up to here, of step {first.best.step}, is gone: the best is chosen among the coming ones"
+        f"the best checkpoint so far, of step {first.best.step}, is gone: the best is chosen among later ones"
     ]
     assert result.best.epoch == 9
     assert_as_eval(run, result.metrics)

@@ -73,6 +73,6 @@ def test_a_learning_rate_left_from_another_optimizer(tmp_path, rate):
 def test_a_target_among_the_features(tmp_path):
     text = changed("  target: digit\n", "  target: digit\n  features: [pixel, digit]\n")
     assert said(tmp_path, text) == [
-        "digits.yaml:4:21: data.features[1]: 'digit' is also the target, so the network sees what it is to predict; "
+        "digits.yaml:4:21: data.features[1]: 'digit' is also the target, so the network sees what it should predict; "
         "remove it here"
     ]

@@ -104,7 +104,7 @@ def test_a_layer_that_puts_out_one_vector_a_text(layer, reason):
 )
 def test_a_network_that_sees_what_it_shall_predict(layer, place, said):
     assert config_warnings(load_config(write(Path(), without(GRU, layer)))) == [
-        f"digits.yaml:{place}: each position sees the tokens after it, which it is to predict; set {said}"
+        f"digits.yaml:{place}: each position sees the tokens after it, which it should predict; set {said}"
     ]
 
 

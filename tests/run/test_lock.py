@@ -57,7 +57,7 @@ def test_the_second_process_is_refused(run, other):
     assert is_locked(run)
     assert refusal(run) == (
         f"{run.path}: is being trained by process {other.pid} (on {platform.node()}, since {told['since']}); "
-        "wait for its end, or end it first"
+        "wait until it ends, or end it first"
     )
 
 
@@ -84,7 +84,7 @@ def test_in_one_process_too(run):
 def test_a_process_that_has_not_said_who_it_is(run, content):
     with locked(run):
         run.lock.write_text(content)
-        assert refusal(run) == f"{run.path}: is being trained by another process; wait for its end, or end it first"
+        assert refusal(run) == f"{run.path}: is being trained by another process; wait until it ends, or end it first"
 
 
 def test_a_lock_that_was_taken_away_meanwhile_is_none(run, monkeypatch):
