@@ -28,7 +28,7 @@ from backprop_cli.visible import marked, one_line, shortened, terminal_width
 
 
 class BpError(Exception):
-    """A failure that the user can act on: its message is printed without a traceback."""
+    """A failure that the user can act on: the message is printed without a traceback."""
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "internal"
@@ -80,9 +80,9 @@ def _short(text: str, most: int = _LONGEST_NAME) -> str:
 class Problem(NamedTuple):
     """Something wrong with a configuration (an error), or something suspicious in it (a warning).
 
-    ``path`` leads to the value; with ``at_key`` its key is to blame. Checks know only this much. Who has the
-    configuration's text adds the place: ``file``, ``line`` and ``column`` (from 1), the ``source`` line, and the
-    ``width`` of the value in it; or the ``override`` that set the value.
+    ``path`` leads to the value; with ``at_key`` its key is wrong. Checks set only these fields. ``Source.placed`` adds
+    the place: ``file``, ``line`` and ``column`` (from 1), the ``source`` line, and the ``width`` of the value in it; or
+    the ``override`` that set the value.
     """
 
     path: TreePath
@@ -157,7 +157,7 @@ class ConfigError(BpError):
         return "\n".join([*map(str, self.problems[:MOST_PROBLEMS]), *more, closing])
 
     def describe(self) -> list[dict[str, Any]]:
-        """One object a problem."""
+        """One object for each problem."""
         return [problem.describe() for problem in self.problems]
 
 
@@ -248,7 +248,7 @@ class DataError(BpError):
 
 
 class SettingError(DataError):
-    """Settings that do not fit the data, each as the path of its key and the reason.
+    """Settings do not fit the data; each is given as the path of its key and a reason.
 
     ``config.load.located`` turns it into a ConfigError with file and line.
     """

@@ -1,4 +1,4 @@
-"""How the seconds of a command are spent."""
+"""The seconds of a command by activity."""
 
 from __future__ import annotations
 

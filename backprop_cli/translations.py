@@ -227,7 +227,7 @@ _VALUES: Mapping[tuple[str, str], str] = {
     ("padding", "same"): "write how many elements are added on each side",
     ("padding", "valid"): "write 0",
 }
-"""What to write in place of words that a key does not accept."""
+"""Hints for values of other libraries that a key does not accept."""
 
 
 def translated_type(kind: str, word: str, known: Iterable[str]) -> str | None:
@@ -255,5 +255,5 @@ def remark(type_: str, word: str, has: Callable[[str], bool]) -> str | None:
 
 
 def translated_value(key: object, word: str) -> str:
-    """What to write in place of another library's word as the value of a key; empty if unknown."""
+    """A hint for a value of another library; empty if unknown."""
     return _VALUES.get((str(key), plain(word)), "")

@@ -72,7 +72,7 @@ def columns(text: str) -> int:
 
 
 def _columns_of(char: str) -> int:
-    import unicodedata  # a large table, which a start without such characters does without
+    import unicodedata  # a large table that most starts do not need
 
     if char == "\t":
         return 1
