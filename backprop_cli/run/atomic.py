@@ -57,7 +57,7 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        warn(f"{path}: cannot be removed: {reason(error)}; the run continues without that")
+        warn(f"{path}: cannot be removed: {reason(error)}; the run continues")
 
 
 def close(descriptor: int, path: Path) -> None:

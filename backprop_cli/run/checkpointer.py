@@ -44,7 +44,7 @@ def _move(path: Path, target: Path) -> None:
     try:
         rename(path, target)
     except OSError as error:
-        warn(f"{path}: cannot be renamed to {target.name}: {reason(error)}; the run continues without that")
+        warn(f"{path}: cannot be renamed to {target.name}: {reason(error)}; the run continues")
 
 
 class Checkpointer:

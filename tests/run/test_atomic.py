@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_closed_or_removed_is_a_warning(tmp_path, monkeypa
     with pytest.warns(BpWarning) as caught:
         atomic.remove(path)
     assert [str(each.message) for each in caught] == [
-        f"{path}: cannot be removed: No space left on device; the run continues without that"
+        f"{path}: cannot be removed: No space left on device; the run continues"
     ]
 
 

@@ -107,7 +107,7 @@ def test_an_old_one_that_cannot_be_removed_is_a_warning(tmp_path, monkeypatch):
     with pytest.warns(BpWarning) as caught:
         train(run)
     assert {str(each.message) for each in caught} == {
-        f"{old}: cannot be removed: Operation not permitted; the run continues without that"
+        f"{old}: cannot be removed: Operation not permitted; the run continues"
     }
     assert steps(run) == {"last": 5, "step-00000001": 1, "step-00000004": 4, "best": 5, "best-2": 4, "best-3": 3}
 
@@ -136,6 +136,6 @@ def test_a_best_one_that_cannot_be_renamed_is_a_warning(tmp_path, monkeypatch):
     with pytest.warns(BpWarning) as caught:
         train(run)
     assert {str(each.message) for each in caught} == {
-        f"{run.best}: cannot be renamed to best-2.safetensors: Operation not permitted; the run continues without that"
+        f"{run.best}: cannot be renamed to best-2.safetensors: Operation not permitted; the run continues"
     }
     assert steps(run) == {"last": 5, "step-00000004": 4, "best": 5}
