@@ -34,7 +34,8 @@ class Confusion(JsonObject):
 class EvalResult(JsonObject):
     """Metrics of one split, and for a time series those of ``baselines``.
 
-    ``unproven``: why the requirements prove nothing even if they are met, or empty. ``warnings``: what may mislead.
+    ``unproven``: the reason why requirements prove nothing even if they are met, or empty. ``warnings``: reasons for
+    doubt about the metrics.
     """
 
     json_keys: ClassVar = (
@@ -88,9 +89,9 @@ def evaluate(
     the run's own files have changed. ``plugins``: files with code that the network needs.
 
     Raises:
-        UsageError: no such split or metric, or a plugin is missing.
+        UsageError: an unknown split or metric, or a missing plugin.
         CheckpointError: the checkpoint is missing or damaged.
-        ConfigError: an override is wrong, or makes another network of the one that was trained.
+        ConfigError: an override is wrong, or changes the trained network.
         DataError: the data cannot be read as the checkpoint's network needs it.
 
     """

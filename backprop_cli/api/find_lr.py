@@ -26,7 +26,8 @@ LOWEST, HIGHEST = 1e-7, 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class FoundRate(JsonObject):
-    """A range test. ``learning_rate``: the suggestion, or None with the ``reason``; ``configured``: today's rate.
+    """A range test. ``learning_rate``: the suggestion, or None with the ``reason``; ``configured``: the
+    configuration's rate.
 
     ``from_`` and ``to``: the range. ``losses``: of each batch, not always finite; ``smoothed``: their running mean.
     """
@@ -75,14 +76,14 @@ def find_lr(
     """Train 100 updates at rates that grow from ``low`` to ``high``, and look at the loss. Nothing is written.
 
     The network is that of a configuration at its initial weights, or with ``resume`` that of a run at its last
-    checkpoint, which stays as it is. The configured schedule is left out, everything else is as in training.
-    A run whose data files have changed is tested with them only if ``accept_changed_data``.
+    checkpoint; the run does not change. The configured schedule is left out; everything else is as in training.
+    A run whose data files have changed is accepted only with ``accept_changed_data``.
     ``on_progress(what, done, total)`` is called as the search proceeds.
 
     Raises:
         UsageError: arguments that do not go together, or another process trains in the run's directory.
         ConfigError: the configuration is wrong.
-        DataError: so is the data, or the run's data has changed.
+        DataError: the data cannot be used, or the run's data has changed.
         CheckpointError: the run, or the checkpoint to start from, is missing, damaged or of another network.
         CheckError: a plugin's gradient is wrong.
 

@@ -43,18 +43,17 @@ def gradcheck(
 ) -> Report:
     """Check the gradient by every parameter of a configuration (at its initial weights) or a checkpoint (at its own).
 
-    Inputs, targets and dropout masks are drawn from the configuration's seed, dense and unsaturated: on real data a
-    border pixel that is always 0 would hide a wrong gradient. ``method``, ``samples`` and ``tolerance`` default to the
-    configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector products. Without a target everything that is
-    registered is checked, all entries. ``strict``: a check without a judged entry fails. ``mutate`` then breaks each
-    derivative rule in turn, by itself or in the network, and counts how often the check notices.
-    ``plugins``: files with code that a checkpoint needs, or that is to be checked with what is registered.
+    Inputs, targets and dropout masks are drawn from the configuration's seed (see ``random_batch``). ``method``,
+    ``samples`` and ``tolerance`` default to the configuration's ``gradient_check``; ``order`` 2 checks Hessian-vector
+    products. Without a target, all entries of everything registered are checked. ``strict``: a check without a judged
+    entry fails. ``mutate`` then breaks each derivative rule in turn, alone or in the network, and counts how often the
+    check notices. ``plugins``: files with code that a checkpoint needs, or whose types are checked too.
     ``on_progress(what, done, total)`` is called as the check proceeds.
 
     Raises:
-        UsageError: a tolerance that is not above 0, a method that there is not, a plugin that is missing.
+        UsageError: a tolerance that is not above 0, an unknown method, or a missing plugin.
         ConfigError: the configuration is wrong.
-        CheckError: a gradient of a plugin of the network is wrong, or another promise is broken.
+        CheckError: a plugin's gradient is wrong, or it breaks another promise.
         DataError: data that is needed to know the shapes cannot be read.
         CheckpointError: the checkpoint is missing or damaged.
 
@@ -87,7 +86,7 @@ def gradcheck(
 def _network(
     path: Path, overrides: Sequence[str], plugins: Sequence[Path | str]
 ) -> tuple[Path, Loaded, Recipe, Mapping[str, Array]]:
-    """The file that was meant, its configuration, and the network with its vectors: initial, or a checkpoint's."""
+    """The file, its configuration, and the network with its vectors: initial ones, or a checkpoint's."""
     if is_configuration(path):
         refuse_plugins(plugins, path)
         loaded = read_config(path, overrides)
@@ -98,7 +97,7 @@ def _network(
 
 
 def _configured(loaded: Loaded) -> Recipe:
-    """The network, with weights of classes that are not all 1 where the configuration has such."""
+    """The network, with unequal class weights if the configuration has any."""
     model = model_of(loaded)
     weighted = getattr(loaded.config.loss, "class_weight", None) not in ("none", None)
     width = model.output_shape[-1]

@@ -47,11 +47,12 @@ def jacobian(
 
     Instead, of the scalar ``of`` (by default the loss with regularization) by ``by`` (by default all parameters): the
     whole ``hessian``; its product ``hvp`` with a vector from a file or a random one of length 1; its ``eigen`` largest
-    eigenvalues; the gradient of each row by itself (``per_example``). ``output`` is an NPZ file for the arrays.
+    eigenvalues; the gradient of each row separately (``per_example``). ``output`` is an NPZ file for the arrays.
 
-    In float64 whatever the training precision, dropout off. ``units`` data: inputs are columns of the data, and
-    predictions what ``bp predict`` prints; network: both after the transform. A column of categories has no unit but
-    the network's. ``plugins``: files with code that the network needs.
+    Everything is computed in float64, whatever the training precision, with dropout off. With ``units`` data, inputs
+    are columns of the data, and predictions have the units that ``bp predict`` prints; with network, both are as the
+    network sees them, after the transform. A column of categories always has the network's unit.
+    ``plugins``: files with code that the network needs.
 
     Raises:
         UsageError: names, rows or options that do not fit, or a result that is too large.

@@ -74,7 +74,7 @@ def list_types(
 
 
 def registry_of(kind: str) -> Registry[Any]:
-    """The registry of a kind, named in the singular or plural. Raises: UsageError for another word."""
+    """The registry of a kind, named in the singular or plural. Raises: UsageError for an unknown kind."""
     if kind in _REGISTRIES:
         return _registry(kind)
     for registry in map(_registry, _REGISTRIES):

@@ -30,8 +30,8 @@ def predict(
 ) -> int:
     """Predict every row of ``source``, write one row each to ``output``, and return the number of rows.
 
-    ``format``: csv, jsonl or npz; by default from the output's suffix, else csv. Classes have their names from the
-    training data, numbers are in the target's own unit. A file gets a temporary name until it is complete. ``source``
+    ``format``: csv, jsonl or npz; default: by the output's suffix, else csv. Classes have their names from the
+    training data; numbers are in the target's own unit. A file gets a temporary name until it is complete. ``source``
     is read in pieces and can be larger than memory, unless the rows of a series need sorting. A series gives a row for
     each row that ends a window. The columns for time and groups that ``data.window`` names come first, with a ``_``
     appended if a prediction has the same name. ``plugins``: files with code that the network needs.
@@ -40,7 +40,7 @@ def predict(
         UsageError: an unknown format, probabilities of a regression, an output that cannot be written, a missing
             plugin.
         CheckpointError: the checkpoint is missing or damaged.
-        DataError: a row that does not fit what the network was trained on.
+        DataError: a row that does not fit the data that the network was trained on.
 
     """
     kind = _format(format, output)

@@ -35,7 +35,7 @@ class ShowResult(JsonObject):
 
 
 def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence[Path | str] = ()) -> ShowResult:
-    """Describe a configuration, a checkpoint or a run. Data is read only where nothing else says the shapes.
+    """Describe a configuration, a checkpoint or a run. Data is read only if nothing else gives the shapes.
 
     ``plugins``: files with code that a checkpoint or a run needs.
 
@@ -62,7 +62,10 @@ def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence
 
 
 def _run_without_checkpoint(path: Path) -> RunDirectory | None:
-    """The run at ``path`` that ended before it saved anything, but after it wrote down what it was about to train."""
+    """The run at ``path`` if it has no checkpoint, but a resolved configuration; else None.
+
+    Raises: CheckpointError if there is neither.
+    """
     try:
         find_checkpoint(path)
     except CheckpointError as missing:
@@ -84,9 +87,7 @@ def _figures(recipe: Recipe, batch: int, run: Mapping[str, Any] | None = None) -
 
 
 def _outcome(run: RunDirectory) -> Mapping[str, Any] | None:
-    """What run.json says, where there is one. A run that no process trains any more and that could not say how it
-    ended was killed.
-    """
+    """The outcome in run.json; None without the file. A run recorded as running but not locked was killed."""
     if not run.record.is_file():
         return None
     record = run.read_record()

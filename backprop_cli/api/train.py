@@ -75,14 +75,14 @@ def train(
     ``timings``.
 
     Raises:
-        UsageError: arguments that do not go together, or another process trains in the run's directory.
-        ConfigError: the configuration is wrong, or an override makes another run of the one to resume; nothing was
+        UsageError: arguments exclude each other, or another process trains in the run's directory.
+        ConfigError: the configuration is wrong, or an override makes the run to resume a different one; nothing was
             run or written.
         DataError: the data cannot be used, or the data of the run to resume has changed.
         CheckpointError: the run to resume, or the checkpoint to start from, is missing, damaged or of another network,
             or a checkpoint could not be written.
         CheckError: a plugin's gradient is wrong; or the network's, and ``gradient_check.on_failure`` is ``stop``.
-        DivergenceError: loss or weights are not finite any more; the last good checkpoint stays.
+        DivergenceError: loss or weights are no longer finite; the last good checkpoint stays.
         InterruptionError: SIGINT, SIGTERM or SIGHUP; the state is saved and ``resume`` continues from it.
 
     """

@@ -17,7 +17,7 @@ from backprop_cli.training.loop import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class ValidateResult(JsonObject):
-    """What training would use: examples by split, shapes, and the number of steps."""
+    """The examples by split, the shapes, and the number of steps of a training."""
 
     valid: bool = True
     examples: Mapping[str, int]
@@ -34,8 +34,8 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
     Raises:
         ConfigError: the configuration is wrong; every problem at its place.
         CheckError: a plugin's gradient is wrong.
-        DataError: so is the data.
-        CheckpointError: the one to start from is missing, damaged or of another network.
+        DataError: the data cannot be used.
+        CheckpointError: the checkpoint to start from is missing, damaged or of another network.
 
     """
     experiment = prepare(read_config(Path(config), overrides))

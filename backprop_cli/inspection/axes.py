@@ -1,4 +1,4 @@
-"""What the elements of a network's values are called: features, classes, places in a parameter."""
+"""Names for the elements of a network's values: features, classes, indexes into a parameter."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
 class Axis:
     """The elements of a named value.
 
-    ``names``: of the elements of one example, or empty: then they are called by their index. ``rows``: the rows of the
-    batch that the first axis of ``shape`` is, if it is one. ``layout``: where it is a vector of parameters.
+    ``names``: those of one example's elements; if empty, elements are named by index. ``rows``: numbers of the rows
+    along the first axis of ``shape``; None if that axis is not a batch. ``layout``: of a vector of parameters.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Axis:
         return math.prod(self.shape)
 
     def label(self, element: int) -> str:
-        """What an element is called: ``petal_length``, ``row 17 setosa``, ``dense_1.weight[0,3]``."""
+        """The name of an element: ``petal_length``, ``row 17 setosa``, ``dense_1.weight[0,3]``."""
         if self.layout is not None:
             name, index = self.layout.name_at(element)
             return f"{name}{_bracketed(index)}"
@@ -50,7 +50,7 @@ class Axis:
         return f"{self.name}{_bracketed(tuple(int(i) for i in np.unravel_index(element, shape)) if shape else ())}"
 
     def labels(self) -> list[str]:
-        """All of them."""
+        """The names of all elements."""
         return [self.label(element) for element in range(self.size)]
 
 

@@ -15,7 +15,7 @@ from backprop_cli.inspection.symbols import Symbols
 from backprop_cli.json_object import JsonObject
 
 _FEW = 8
-"""Variables up to which a derivative is written as one product all the way from the loss."""
+"""Most variables for which a derivative is one product all the way from the loss."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def chain_rule(names: Symbols, accumulation: Accumulation) -> ChainRule:
 
 
 def derivatives_of_loss(names: Symbols) -> Iterator[Derivative]:
-    """From the loss back: by variables with several readers, and by parameters.
+    """Derivatives of the loss, from the loss back: by variables with several readers, and by parameters.
 
-    In a long network also by each layer's output, so that no product gets long.
+    A long network also has one by each layer's output, so that no product gets long.
     """
     lined = {value for value in names.variables if len(names.readers_before_loss(value)) > 1}
     if len(names.variables) > _FEW:

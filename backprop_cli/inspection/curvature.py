@@ -1,4 +1,4 @@
-"""Gradient and Hessian of a network's loss at given examples, and the gradients of single examples."""
+"""Gradient and Hessian of a network's loss at given examples, and the gradient of each example."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from backprop_cli.inspection.point import Named, Point
 from backprop_cli.training.step_program import PARAMETERS
 
 BATCH = 512
-"""Examples differentiated by the parameters in one batch."""
+"""Largest batch for derivatives by parameters."""
 _MOST_NUMBERS = 1 << 24
-"""Numbers that the gradients of single examples may have at once (128 MB)."""
+"""Limit on the numbers that gradients of single examples have in memory at once (128 MB)."""
 
 
 class Curvature:
     """Gradient, Hessian-vector products and Hessian of the scalar ``of`` by ``by``, as flat arrays.
 
-    ``slopes`` (size,): derivatives are by ``by / slopes``, as by inputs in another unit. A scalar is a mean over the
-    examples (or what counts of them: see ``Loss.count``), so that its derivatives by parameters are taken of some
-    examples at a time.
+    ``slopes`` (size,): derivatives are by ``by / slopes``, such as inputs in another unit. A scalar is a mean over the
+    examples, or over the labels that count (see ``Loss.count``). So its derivatives by parameters are weighted means
+    of the derivatives of smaller batches.
     """
 
     def __init__(self, point: Point, of: str, by: str, slopes: Array | None = None):
         self.point, self.of, self.by = point, of, by
         self._slopes = np.ones(()) if slopes is None else slopes
         count = len(point.inputs)
-        # The derivative by values that there is one of an example is no mean of derivatives.
+        # Inputs and layers have values for each example, so derivatives by them are not means over batches.
         self._batch = min(count, BATCH) if by == PARAMETERS or by in point.recipe.model.params else count
         self._pieces: dict[int, _Piece] = {}
         self.size = self._piece(min(count, self._batch)).layout.size
@@ -45,7 +45,7 @@ class Curvature:
         return self._slopes * self._mean(lambda piece: piece.products(self._slopes * vectors)[0])
 
     def hessian(self) -> Array:
-        """Shapes: -> (size, size); row k is ``H e_k``, so that it is symmetric but for rounding."""
+        """Shapes: -> (size, size); row k is ``H e_k``, so the matrix is symmetric up to rounding."""
         return self._slopes * self._slopes[..., None] * self._mean(lambda piece: piece.products.units()[0])
 
     def _mean(self, compute: Callable[[_Piece], Array]) -> Array:
@@ -67,7 +67,7 @@ class Curvature:
 
 
 class _Piece:
-    """The derivatives traced for a number of examples, whose arrays can be written."""
+    """Gradient and Hessian-vector products traced for one batch size; ``write`` replaces the examples."""
 
     def __init__(self, point: Point, of: str, by: str):
         self.named = Named(point.copy())
@@ -82,7 +82,7 @@ class _Piece:
         return self.layout.join(dict(zip(self.layout.shapes, parts, strict=True)))
 
     def write(self, part: Point) -> None:
-        """Other examples, as many."""
+        """Replace the examples by as many others."""
         self.named.write(part)
 
     def gradient(self) -> Array:
@@ -92,10 +92,11 @@ class _Piece:
 
 @dataclass(frozen=True, eq=False)
 class ExampleGradients:
-    """The gradient of each example's own loss: its ``losses``, ``norms``, and ``cosines`` with the mean of them.
+    """The gradient of each example's own loss.
 
-    A cosine is NaN where the gradient or the mean is 0. ``mean``: (size,), the gradient of the batch. ``gradients``:
-    (examples, size) where they are kept.
+    ``cosines``: with the gradient of the batch, ``mean``; NaN if either is 0. ``gradients``: None unless they are kept.
+
+    Shapes: losses, norms, cosines (examples,); mean (size,); gradients (examples, size)
     """
 
     losses: Array
@@ -108,9 +109,9 @@ class ExampleGradients:
 def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> ExampleGradients:
     """The gradient of ``of`` (a scalar) by ``by`` (parameters) for each example as a batch of its own.
 
-    One program for one example, run for many at once: the examples are its batch of directions. Where ``of`` is a mean
-    over examples, the mean of their gradients is the gradient of the batch; of tokens, where it is a mean over
-    positions, it is if all have as many that count.
+    The program of one example runs for many at once: the examples are its batch of directions. If ``of`` is a mean
+    over examples, the mean of their gradients is the gradient of the batch. For tokens ``of`` is a mean over positions;
+    then this holds only if every example has the same number of positions that count.
     """
     one = Named(point.part(0, 1))
     scalar, wrt = one.of(of), one.by(by)

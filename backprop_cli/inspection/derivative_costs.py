@@ -1,4 +1,4 @@
-"""What the derivatives of a network cost: multiplications for one example, and memory for a batch."""
+"""Costs of a network's derivatives: multiplications for one example, and memory for a batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backprop_cli.training.step_program import Recipe, forward
 
 @dataclass(frozen=True)
 class AccumulationCosts(JsonObject):
-    """Multiplications for the Jacobian ``of``, in each order. ``limit``: values up to which other orders are tried."""
+    """Multiplications for the Jacobian ``of``, in each order. ``limit``: most values for which ``best`` is sought."""
 
     json_optional: ClassVar = ("limit",)
 

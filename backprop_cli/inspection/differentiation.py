@@ -35,15 +35,15 @@ from backprop_cli.inspection.units import Unit, Units, unit_of
 from backprop_cli.session.trained_network import TrainedNetwork
 
 MOST_ENTRIES = 1 << 26
-"""Entries of a Jacobian, and of the row gradients that are written (512 MB)."""
+"""Most entries of a Jacobian, and of row gradients that are written (512 MB)."""
 MOST_ROWS = 4096
-"""Rows of a Hessian (128 MB)."""
+"""Most rows of a Hessian (128 MB)."""
 MOST_VALUES = 10_000
-"""Numbers in JSON; ``--output`` writes larger results."""
+"""Most numbers in JSON; ``--output`` writes larger results."""
 LIMIT = 2.0
 """Learning rate times eigenvalue from which plain gradient descent grows along the eigenvector."""
 _SPECTRUM = 1000
-"""Rows up to which all eigenvalues of a Hessian are computed."""
+"""Most rows of a Hessian whose eigenvalues are all computed."""
 _STREAM = 6  # of random numbers
 
 
@@ -60,7 +60,7 @@ class Differentiation:
         return Curvature(self.point, self.of.name, self.by.name, self._by_unit.over(self.by.size))
 
     def _common(self, **arrays: Array) -> dict[str, Any]:
-        """The fields that all results have."""
+        """The fields that all results share."""
         found = self.found
         split, file = (found.source, None) if found.is_split else (None, found.source)
         return {
@@ -172,7 +172,7 @@ class Differentiation:
         )
 
     def row_gradients(self, keep: bool) -> RowGradients:
-        """The gradient at each row by itself. ``keep``: the gradients are in ``arrays``."""
+        """The gradient at each row separately. ``keep``: put the gradients into ``arrays``."""
         rows = self.found.rows
         entries = len(rows) * self.by.size
         if keep and entries > MOST_ENTRIES:

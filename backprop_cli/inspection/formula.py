@@ -1,4 +1,4 @@
-"""An op on the page, as in a formula: ``x @ W.T + b``."""
+"""Ops as in a formula: ``x @ W.T + b``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from backprop_cli.autodiff.ops.shape import Transpose
 
 @singledispatch
 def written(op: Op, *operands: str) -> str:
-    """The op on operands as in a formula; a call where mathematics has no sign for it."""
+    """The op on operands as in a formula; a call if mathematics has no sign for it."""
     return op.printed(*operands)
 
 
 @written.register(Elementwise)
 def _(op: Elementwise, *operands: str) -> str:
-    """With the sign of its ``expression`` between the operands, if that has one."""
+    """Write the sign of a binary ``expression`` between the operands."""
     sign = op.expression.removeprefix("{0} ").removesuffix(" {1}")
     if f"{{0}} {sign} {{1}}" != op.expression:
         return op.printed(*operands)
@@ -28,7 +28,7 @@ def _(op: Elementwise, *operands: str) -> str:
 
 @written.register(Transpose)
 def _(op: Transpose, *operands: str) -> str:
-    """``x.T`` where all axes are reversed."""
+    """Write ``x.T`` if all axes are reversed."""
     reverses = op.perm == tuple(reversed(range(len(op.perm))))
     return f"{_in_brackets(operands[0])}.T" if reverses else op.printed(*operands)
 
@@ -39,5 +39,5 @@ def _(op: Matmul, *operands: str) -> str:
 
 
 def _in_brackets(operand: str) -> str:
-    """An operand of a sign: in brackets if it has a sign itself."""
+    """The operand of a sign, in brackets if it contains a sign itself."""
     return f"({operand})" if " " in operand and not operand.endswith(")") else operand

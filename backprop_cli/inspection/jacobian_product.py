@@ -8,13 +8,13 @@ from backprop_cli.accumulation.jacobians import Accumulation
 from backprop_cli.autodiff import Value
 
 _MOST_FACTORS = 40
-"""Longer products are not written out."""
+"""Products with more factors are not written out."""
 
 
 def bracketed_product(found: Accumulation, symbols: Mapping[Value, str]) -> str | None:
-    """The product of a chain of Jacobians in the order found: ``dz2/da1 · (da1/dz1 · dz1/dx)``.
+    """The product of a chain of Jacobians in the best order found: ``dz2/da1 · (da1/dz1 · dz1/dx)``.
 
-    None for a graph that is no chain, and for a product that is too long to read.
+    None if the graph is not a chain, or the product is too long to read.
     """
     graph = found.graph
     if len(found.best.order) >= _MOST_FACTORS:

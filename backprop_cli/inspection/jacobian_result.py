@@ -14,7 +14,7 @@ from backprop_cli.inspection.axes import Axis
 from backprop_cli.json_object import JsonObject
 
 LARGEST = 10
-"""Entries of a result that are listed."""
+"""Number of entries that are listed."""
 _COMMON = ("kind", "checkpoint", "data", "units", "of", "by")
 
 
@@ -55,7 +55,7 @@ class Entry(JsonObject):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JacobianResult(JsonObject):
-    """What all kinds have in common. ``arrays``: what ``--output`` writes, by name."""
+    """The fields that all kinds share. ``arrays``: those that ``--output`` writes, by name."""
 
     kind: ClassVar[str]
 
@@ -82,7 +82,7 @@ class MatrixResult(JacobianResult):
 
     @property
     def matrix(self) -> Array:
-        """Shapes: (elements of the one value, elements of the other)."""
+        """Shapes: (elements of the first axis, elements of the second)."""
         return self.arrays[self.kind].reshape(self.axes[0].size, self.axes[1].size)
 
 
@@ -182,7 +182,7 @@ class Eigenvalue(JsonObject):
 
 @dataclass(frozen=True)
 class LargestEigenvalue(Eigenvalue):
-    """With its product with the learning rate, which a limit stands for."""
+    """An eigenvalue with its product with the learning rate."""
 
     learning_rate_times_value: float
 
@@ -229,7 +229,7 @@ class RowGradient(JsonObject):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RowGradients(JacobianResult):
-    """The gradient at each row by itself."""
+    """The gradient at each row separately."""
 
     json_keys: ClassVar = (*_COMMON, "batch_gradient_norm", "examples", "output")
     kind: ClassVar = "per_example"
@@ -239,7 +239,7 @@ class RowGradients(JacobianResult):
 
 
 def largest_entries(matrix: Array, axes: tuple[Axis | None, Axis], shape: tuple[int, ...]) -> list[Entry]:
-    """The entries of largest magnitude; NaN comes first. ``axes``: no first one for a vector."""
+    """The entries of largest magnitude; NaN comes first. ``axes``: the first is None for a vector."""
     flat = matrix.reshape(-1)
     sizes = np.where(np.isnan(flat), np.inf, np.abs(flat))
     count = min(LARGEST, flat.size)

@@ -26,7 +26,7 @@ class LayerFigures(JsonObject):
 
 @dataclass(frozen=True)
 class MemoryFigures(JsonObject):
-    """Bytes: of parameters and buffers, of the optimizer's slots, of the arrays of a training step on one batch."""
+    """Bytes of parameters and buffers, of the optimizer's slots, and of the arrays of a training step on one batch."""
 
     parameters: int
     optimizer: int
@@ -35,7 +35,7 @@ class MemoryFigures(JsonObject):
 
 
 def layer_figures(model: Model) -> list[LayerFigures]:
-    """In the order of evaluation."""
+    """The layers in the order of evaluation."""
     multiplications = model.multiplications()
     return [
         LayerFigures(
@@ -51,7 +51,7 @@ def layer_figures(model: Model) -> list[LayerFigures]:
 
 
 def memory_figures(recipe: Recipe, batch: int) -> MemoryFigures:
-    """For a training step on a batch of this many examples."""
+    """The memory for a training step on a batch of ``batch`` examples."""
     plan = Plan(training_step(recipe, batch))
     sizes = {name: recipe.layout_of(name).size * recipe.model.dtype.itemsize for name in recipe.states()}
     network = sum(sizes[name] for name in recipe.network)

@@ -1,4 +1,4 @@
-"""Jacobians of a network at given examples: any named value by any other. Nothing is dropped."""
+"""Jacobians of a network at given examples: any named value by any other."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from backprop_cli.training.layout import Layout
 Mode = Literal["auto", "forward", "reverse", "best"]
 
 _MOST_NUMBERS = 1 << 27
-"""Numbers of the largest array that ``best`` may make on the way (1 GB)."""
+"""Most numbers in an intermediate array of ``best`` (1 GB)."""
 
 
 @dataclass(frozen=True, eq=False)
 class AccumulatedJacobian:
     """``matrix`` (of's elements, by's elements), and how it was accumulated.
 
-    ``executed``: forward, reverse or best; none where ``of`` does not depend on ``by``. ``costs``: the orders and what
-    they cost; None where the network is too large to compare them.
+    ``executed``: ``none`` if ``of`` does not depend on ``by``. ``costs``: the orders with their costs; None if the
+    network is too large to compare them.
     """
 
     matrix: Array
@@ -38,10 +38,10 @@ class AccumulatedJacobian:
 def accumulate_jacobian(point: Point, of: str, by: str, mode: Mode = "auto") -> AccumulatedJacobian:
     """The Jacobian of one named value by another.
 
-    ``forward`` runs many tangents at once, ``reverse`` many cotangents. ``best`` is the elimination order of the fewest
-    multiplications that was found (see ``accumulation``), and ``auto`` the cheapest of the three.
+    ``forward`` runs many tangents at once, ``reverse`` many cotangents. ``best`` is the elimination order with the
+    fewest multiplications found (see ``accumulation``), and ``auto`` the cheapest of the three.
 
-    Raises: UsageError where ``best`` is asked of a network that is too large for it.
+    Raises: UsageError for ``best`` if the network is too large.
     """
     named = Named(point)
     out, wrt = named.of(of), named.by(by)
@@ -66,7 +66,7 @@ def accumulate_jacobian(point: Point, of: str, by: str, mode: Mode = "auto") -> 
 
 
 def _eliminated(costs: Accumulation | None) -> list[Value] | None:
-    """The Jacobians as more program; None where orders cannot be compared, or an array on the way is too large."""
+    """The Jacobians as program values; None if orders cannot be compared or an intermediate array is too large."""
     if costs is None:
         return None
     (entries,) = costs.jacobians()
@@ -91,7 +91,7 @@ def by_tangents(out: Value, wrt: Sequence[Value], feed: Mapping[Value, Array]) -
 
 
 def by_cotangents(out: Value, wrt: Sequence[Value], feed: Mapping[Value, Array]) -> Array:
-    """The same in reverse mode: its rows, many cotangents at once."""
+    """The Jacobian as in ``by_tangents``, in reverse mode: its rows, many cotangents at once."""
     layout = layout_of(wrt)
     direction = input_("cotangent", (out.size,), out.dtype)
     pulled = vjp([out], wrt, [reshape(direction, out.shape)])
@@ -100,5 +100,5 @@ def by_cotangents(out: Value, wrt: Sequence[Value], feed: Mapping[Value, Array])
 
 
 def layout_of(values: Sequence[Value]) -> Layout:
-    """Where the elements of each of ``values`` are in one vector of all."""
+    """The layout of all ``values`` as one vector."""
     return Layout({str(k): value.shape for k, value in enumerate(values)})

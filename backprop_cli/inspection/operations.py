@@ -24,7 +24,7 @@ class OperandJacobian(JsonObject):
 
 @dataclass(frozen=True)
 class Operation(JsonObject):
-    """An op of the program. ``local_jacobian``: by the operand that the example acts through."""
+    """An op of the program. ``local_jacobian``: the first that is not 0, else the first."""
 
     name: str
     op: str

@@ -13,15 +13,16 @@ from backprop_cli.training.step_program import INPUTS, LOSS, PARAMETERS, PREDICT
 
 OUTPUTS, OBJECTIVE = "outputs", "objective"
 SCALARS = (LOSS, OBJECTIVE)
-"""Means over the examples: without regularization, and with it, which is what training makes small."""
+"""Means over the examples: without regularization, and with it, as training minimizes it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
     """Where derivatives are taken: a network in float64 with its flat vectors (see ``State.network``), and examples.
 
-    Shapes: inputs (examples, *input_shape); targets as the task has them, or None where nothing needs them; weights
-            (examples,), or None where all are 1.
+    ``targets``: None if nothing needs them. ``weights``: None if all are 1.
+
+    Shapes: inputs (examples, *input_shape); targets as the task has them; weights (examples,)
     """
 
     recipe: Recipe
@@ -32,16 +33,16 @@ class Point:
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """The examples' arrays that there are, by the names of the network's inputs."""
+        """The arrays of the examples by the names of the network's inputs, without those that are None."""
         named = {INPUTS: self.inputs, TARGETS: self.targets, WEIGHTS: self.weights}
         return {name: array for name, array in named.items() if array is not None}
 
     def copy(self) -> Point:
-        """The same in arrays of its own."""
+        """A copy that shares no array of the examples."""
         return self._with(lambda array: array.copy())
 
     def part(self, start: int, stop: int) -> Point:
-        """Some of the examples."""
+        """The examples from ``start`` up to ``stop``, as views."""
         return self._with(lambda array: array[start:stop])
 
     def _with(self, change: Callable[[Array], Array]) -> Point:
@@ -50,7 +51,7 @@ class Point:
 
 
 class Named:
-    """A batch through the network, every value under its name; ``feed`` has the arrays of the inputs."""
+    """A batch traced through the network, with its values by name; ``feed`` has the arrays of the inputs."""
 
     def __init__(self, point: Point):
         recipe, batch = point.recipe, len(point.inputs)
@@ -66,32 +67,32 @@ class Named:
         self.feed = {value: arrays[name] for name, value in traced.inputs.items()}
 
     def write(self, point: Point) -> None:
-        """Other examples, as many, into the arrays of ``feed``."""
+        """Write as many other examples into the arrays of ``feed``."""
         for name, array in point.arrays.items():
             if name in self.inputs:
                 self.feed[self.inputs[name]][...] = array
 
     def of(self, name: str) -> Value:
-        """What is differentiated."""
+        """The value that is differentiated."""
         return self._of[name]
 
     def by(self, name: str) -> list[Value]:
-        """What it is differentiated by: one value, or all parameters."""
+        """The values that it is differentiated by: one value, or all parameters."""
         return list(self._params.values()) if name == PARAMETERS else [self._by[name]]
 
 
 def of_names(recipe: Recipe) -> list[str]:
-    """What can be differentiated; ``predictions`` are probabilities where ``outputs`` are logits."""
+    """Names that can be differentiated; ``predictions`` are probabilities if ``outputs`` are logits."""
     return [PREDICTIONS, OUTPUTS, *SCALARS, *(node.name for node in recipe.model.nodes)]
 
 
 def by_names(recipe: Recipe) -> list[str]:
-    """What can be differentiated by; ``parameters`` are all of them as one vector."""
+    """Names that can be differentiated by; ``parameters`` are all of them as one vector."""
     return [INPUTS, PARAMETERS, *recipe.model.params, *(node.name for node in recipe.model.nodes)]
 
 
 def check_names(recipe: Recipe, of: str, by: str) -> None:
-    """Raise UsageError for a name that there is not."""
+    """Raise UsageError for an unknown name."""
     for option, name, known in (("--of", of, of_names(recipe)), ("--by", by, by_names(recipe))):
         if name not in known:
             listed = ", ".join(dict.fromkeys(known))
@@ -99,7 +100,7 @@ def check_names(recipe: Recipe, of: str, by: str) -> None:
 
 
 def shape_of(recipe: Recipe, name: str, batch: int | None) -> tuple[int, ...]:
-    """Shape of a named value for a batch, or for one example (None)."""
+    """Shape of a named value for a batch; for one example without the batch axis if ``batch`` is None."""
     if name in SCALARS:
         return ()
     if name == PARAMETERS:

@@ -24,7 +24,7 @@ class PredictedRows:
 
 
 def predicted_outputs(saved: TrainedNetwork, batches: Iterator[Array]) -> Iterator[Array]:
-    """Predictions batch by batch. No rows give one empty batch, which still has its columns."""
+    """Predictions batch by batch. Without rows there is one empty batch, which still has its columns."""
     found = False
     for outputs in saved.evaluator().predict(batches):
         found = True

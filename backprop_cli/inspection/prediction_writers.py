@@ -76,7 +76,7 @@ def _write_npz(stream: BinaryIO, rows: Iterator[PredictedRows]) -> int:
 
 
 def _storable(values: Array) -> Array:
-    """Class names as texts or numbers: an array of objects would need pickle."""
+    """Class names as an array of texts or numbers: an array of objects would need pickle."""
     return np.array(values.tolist()) if values.dtype == object else values
 
 

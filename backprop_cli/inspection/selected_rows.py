@@ -1,4 +1,4 @@
-"""Rows of data by their numbers, for commands that look at some examples of a network."""
+"""Rows of data selected by their numbers, for commands that look at some examples."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LISTED = 5
 
 @dataclass(frozen=True, eq=False)
 class SelectedRows:
-    """Some examples, and where they are: ``rows`` (examples,) as messages about data count them.
+    """Some examples. ``rows`` (examples,): their numbers, counted as in messages about data.
 
-    ``source`` is the name of a split, or the file. ``is_single``: one row was asked for, not a batch.
+    ``source``: the name of a split, or the file. ``is_single``: one row was requested, not a batch.
     """
 
     inputs: Array
@@ -39,7 +39,7 @@ class SelectedRows:
     weights: Array | None = None
 
     def chosen(self, places: Array, is_single: bool) -> SelectedRows:
-        """The examples at these places."""
+        """The examples at these positions."""
         targets = None if self.targets is None else self.targets[places]
         weights = None if self.weights is None else self.weights[places]
         inputs, rows = self.inputs[places], self.rows[places]
@@ -59,10 +59,10 @@ def select_rows(
 ) -> SelectedRows:
     """Rows of the file ``source``, or of a split of the network's own data.
 
-    ``rows``: texts such as ``17``, ``2-20``, ``all``; with none of them all rows, or the ``first``.
+    ``rows``: texts such as ``17``, ``2-20``, ``all``. Without any, all rows are selected, or only the ``first``.
 
     Raises:
-        UsageError: a text that is none, or a row or split that there is not.
+        UsageError: a text of another form, or a row or split that does not exist.
         DataError: the data cannot be read as the network needs it.
 
     """
@@ -88,7 +88,7 @@ def _span(text: str) -> tuple[int, int]:
 
 
 def _of_split(saved: TrainedNetwork, split: str, dtype: DTypeLike) -> tuple[SelectedRows, Mapping[str, Array]]:
-    """The split, and the rows of the others."""
+    """The split, and the row numbers of the other splits."""
     check_split(split)
     dataset = own_dataset(saved, dtype)
     chosen = find_split(dataset, split)
@@ -114,7 +114,7 @@ def _all_of(split: Split, source: str, is_split: bool) -> SelectedRows:
 
 
 def _places(found: SelectedRows, first: int, last: int, elsewhere: Mapping[str, Array]) -> Array:
-    """Where rows ``first`` to ``last`` are among the examples; at least one is. Raises: UsageError."""
+    """Positions of rows ``first`` to ``last`` among the examples. Raises: UsageError if there are none."""
     inside: Callable[[Array], Array] = lambda rows: np.flatnonzero((rows >= first) & (rows <= last))  # noqa: E731
     places = inside(found.rows)
     if len(places):

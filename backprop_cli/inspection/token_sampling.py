@@ -1,4 +1,4 @@
-"""Tokens drawn one after the other from a network that was trained on a text."""
+"""Tokens drawn one by one from a network trained on a text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backprop_cli.training.token_reader import Reader
 
 
 class Sampler:
-    """Draws a token by the scores of all tokens."""
+    """Draws a token, given the scores (tokens,) of all tokens."""
 
     def __init__(
         self, path: Path, tokenizer: Tokenizer, temperature: float, top_k: int | None, rng: np.random.Generator
@@ -27,7 +27,7 @@ class Sampler:
         scores = outputs.astype(np.float64)
         if not np.isfinite(scores).all():
             raise CheckpointError(f"{self._path}: its network's outputs are not finite; use another checkpoint")
-        if self._unknown is not None:  # it has no text
+        if self._unknown is not None:  # it stands for no text
             scores[self._unknown] = -math.inf
         if self._temperature == 0:
             return int(np.argmax(scores))
@@ -41,7 +41,7 @@ class Sampler:
 
 
 def sample_tokens(source: Reader, tokenizer: Tokenizer, given: list[int], draw: Sampler) -> Iterator[int]:
-    """Tokens after those ``given``, without end."""
+    """An endless sequence of tokens after those ``given``."""
     source.start()
     for token in given[:-1]:
         _read(source, tokenizer, token)

@@ -42,14 +42,14 @@ class TypeEntry(JsonObject):
 
 
 def type_entry(name: str, cls: type[Any], *, with_page: bool = False) -> TypeEntry:
-    """The entry of a registered class."""
+    """The entry of a registered class. ``with_page``: include its whole docstring."""
     page = inspect.cleandoc(cls.__doc__ or "")
     summary = " ".join(page.split("\n\n")[0].split()).replace("``", "")
     return TypeEntry(name, summary, _fields(cls), page if with_page else None)
 
 
 def _fields(cls: type[Any]) -> list[TypeField]:
-    """``type`` is left out: its value is the name of the entry."""
+    """All fields but ``type``, whose value is the name of the entry."""
     if issubclass(cls, BaseModel):
         return [_settings_field(cls, key, info) for key, info in cls.model_fields.items() if key != "type"]
     if dataclasses.is_dataclass(cls):
@@ -72,7 +72,7 @@ def _attribute(field: dataclasses.Field[Any]) -> TypeField:
 
 
 def _as_yaml(value: Any) -> Any:
-    """A default as YAML writes it: settings that have all their defaults are the name of their type."""
+    """A default as YAML writes it: settings with only default values are the name of their type."""
     if value is PydanticUndefined:
         return None
     if isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""Units of derivatives: those of the data, or those of the numbers that the network computes with."""
+"""Units of derivatives: those of the data, or those of the network's inputs and outputs after the transform."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Units = Literal["data", "network"]
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """The unit of a named value. ``text`` names it; ``coded``: columns of categories among the inputs.
+    """The unit of a named value. ``text``: its name. ``coded``: columns of categories among the inputs.
 
-    ``slope`` converts: times it, a derivative by the network's input becomes one by the data's column, and a derivative
-    of the network's output one of the printed prediction. None: the units are the same.
+    Multiplied by ``slope``, a derivative by the network's input is by the data's column, and a derivative of the
+    network's output is of the printed prediction. None: the units are the same.
 
     Shapes: slope float64 (elements of one example,)
     """
@@ -32,7 +32,7 @@ class Unit:
     coded: Sequence[str] = ()
 
     def over(self, size: int) -> Array | None:
-        """The slope of each of ``size`` elements, those of one or more examples."""
+        """The slope of each of ``size`` elements, in one or more examples."""
         return None if self.slope is None else np.tile(self.slope, size // len(self.slope))
 
 
@@ -48,7 +48,7 @@ def unit_of(saved: TrainedNetwork, name: str, units: Units) -> Unit:
 
 
 def _of_inputs(saved: TrainedNetwork) -> Unit:
-    """A column of numbers is ``(x - shift) / divisor * factor``; one of categories is as the network reads it."""
+    """The network reads a column of numbers as ``(x - shift) / divisor * factor``; categories have slope 1."""
     transform = saved.transform
     slopes = [
         np.broadcast_to(feature.factor / feature.divisor, feature.width)
@@ -62,7 +62,7 @@ def _of_inputs(saved: TrainedNetwork) -> Unit:
 
 
 def _of_predictions(saved: TrainedNetwork) -> Array:
-    """Several quantiles, and several rows that a window predicts, have the unit of their target."""
+    """All quantiles of a target, and all rows that a window predicts, have the target's unit."""
     deviation = np.repeat(saved.transform.target.deviation, max(1, len(saved.recipe.loss.levels)))
     return np.tile(deviation, saved.recipe.model.output_shape[-1] // len(deviation))
 

@@ -1,4 +1,4 @@
-"""Numbers for the chain rule: one training example forward and back."""
+"""The chain rule in numbers: one training example forward and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from backprop_cli.training.step_program import BUFFERS, PARAMETERS, Recipe
 
 @dataclass(frozen=True)
 class SymbolValue(JsonObject):
-    """A symbol with the array it stands for, as nested lists."""
+    """A symbol with its array as nested lists."""
 
     symbol: str
     value: Any
@@ -36,7 +36,7 @@ class Walkthrough(JsonObject):
 
 
 def walk(names: Symbols, feed: Mapping[Value, Array]) -> Walkthrough:
-    """Every variable forward, and the derivative of the loss by each and by every parameter."""
+    """Compute every variable forward, then the derivative of the loss by each variable and parameter."""
     traced = names.traced
     given = [traced.inputs, traced.targets, *traced.params.values()]
     variables = dict(zip(names.variables, evaluate(names.variables, feed), strict=True))

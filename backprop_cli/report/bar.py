@@ -39,7 +39,7 @@ class Bar:
         self._progress.start()
 
     def draw(self, done: int, head: str, facts: list[str]) -> None:
-        """Show ``done`` steps between ``head`` and ``facts``; a short line drops the last facts first."""
+        """Show ``done`` steps between ``head`` and ``facts``; a narrow terminal drops the last facts first."""
         room = self._console.width - len(head) - _NARROWEST - 2
         while facts and len("  ".join(facts)) > room:
             facts = facts[:-1]
@@ -51,7 +51,7 @@ class Bar:
         self._console.print(Text(line, style), soft_wrap=True)
 
     def close(self) -> None:
-        """Remove the bar and give the cursor back."""
+        """Remove the bar and show the cursor again."""
         self._progress.stop()
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TextIO
 
 from backprop_cli.number_text import clock, number
-from backprop_cli.report.screen import Screen
+from backprop_cli.report.screen import REDRAW_SECONDS, Screen
 from backprop_cli.run.log import line_of, rate, shown
 from backprop_cli.training.events import (
     Checking,
@@ -21,13 +21,11 @@ from backprop_cli.training.events import (
     Warned,
 )
 
-REDRAW_SECONDS = 0.1
-
 
 class Console:
     """Shows events on ``stream``.
 
-    ``plain``: lines only; otherwise a bar stands for the epochs' lines. ``quiet``: warnings only.
+    ``plain``: lines only; otherwise a bar replaces the epochs' lines. ``quiet``: warnings only.
     """
 
     def __init__(self, stream: TextIO, plain: bool, quiet: bool):
@@ -38,7 +36,7 @@ class Console:
         self._began = self._redraw_at = 0.0
 
     def show(self, event: Event) -> None:
-        """Show ``event``. A step costs a clock reading unless the bar is due."""
+        """Show ``event``. A step costs one clock reading, unless the bar is due to be redrawn."""
         if type(event) is Step:
             if self._screen.has_bar and monotonic() >= self._redraw_at:
                 self._draw(event)
@@ -94,7 +92,7 @@ class Console:
         self._screen.draw(done, head, facts)
 
     def _finish(self) -> None:
-        """Replace the bar by the last epoch's line, which a terminal has not shown yet."""
+        """Replace the bar by the line of the last epoch, which the bar has hidden."""
         had_bar = self._screen.has_bar
         self.close()
         if had_bar and self._epoch is not None and self._started is not None:
@@ -110,7 +108,7 @@ class Console:
 
 
 def bar_texts(step: Step, started: Started, epoch: Epoch | None, seconds: float) -> tuple[str, list[str]]:
-    """The texts left and right of the bar; ``seconds`` since this process took its first step."""
+    """The texts left and right of the bar. ``seconds``: time since the first step of this process."""
     facts = [f"loss {number(step.loss)}"]
     if epoch is not None and (name := _first_metric(epoch)):
         facts.append(f"{name.partition('/')[2]} {number(epoch.metrics[name])}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 MOST_TICKS = 32
-"""Longest axis whose elements are all named."""
+"""Most elements of an axis that are labelled."""
 _MOST_PANELS = 16
 
 
@@ -25,8 +25,10 @@ def heatmap(
 ) -> Any:
     """The figure: red above 0, blue below, white at 0; rows down, columns across.
 
-    ``names`` and ``labels``: of rows and columns, no labels where they are too many to read. ``image``: the shape of
-    what the columns are; where that is a picture (height, width) and there are few rows, each row is drawn as one.
+    ``names`` and ``labels``: of rows and columns; labels are empty if there are too many to read. ``image``: the shape
+    of one row. If it is that of a picture (..., height, width) and there are few rows, each row is drawn as a picture.
+
+    Shapes: matrix (rows, columns)
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -68,6 +70,6 @@ def _panels(new: Callable[..., Any], pictures: Array, titles: Sequence[str], sty
 
 
 def _size(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Inches: a quarter per element, limited to a page."""
+    """Width and height in inches: a quarter per element, limited to a page."""
     rows, columns = shape
     return min(max(5.0, 2.5 + 0.25 * columns), 12.0), min(max(3.0, 1.5 + 0.25 * rows), 10.0)

@@ -21,7 +21,7 @@ def check_picture(path: Path, option: str) -> None:
 
 
 def encoded(figure: Any, suffix: str) -> bytes:
-    """The picture's file."""
+    """The bytes of the picture's file."""
     stream = io.BytesIO()
     figure.savefig(stream, format=suffix.removeprefix("."), dpi=120)
     return stream.getvalue()

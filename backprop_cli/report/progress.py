@@ -1,4 +1,4 @@
-"""Progress of a command without events: a bar on a terminal, after the first second."""
+"""Progress of a command without events: a bar on a terminal, once a second has passed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from types import TracebackType
 from typing import TextIO
 
 from backprop_cli.number_text import clock
-from backprop_cli.report.screen import Screen
+from backprop_cli.report.screen import REDRAW_SECONDS, Screen
 
 PATIENCE_SECONDS = 1.0
-REDRAW_SECONDS = 0.1
+"""No bar before this time."""
 
 
 class Progress:
-    """Shows reported progress on ``stream``: ``progress("broken rules", 12, 340)``. ``plain``: nothing.
+    """Shows reported progress on ``stream``: ``progress("broken rules", 12, 340)``. ``plain``: shows nothing.
 
-    It is gone when the command says what it found.
+    The bar disappears before the command prints its result.
     """
 
     def __init__(self, stream: TextIO, plain: bool):

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 _COLUMNS, _ROWS = 64, 12
 _ABOVE = 0.5
-"""Rise above the first loss that is shown, as a share of the loss's fall; more would flatten the curve."""
+"""Part of the picture above the first loss, relative to the loss's fall; more would flatten the curve."""
 
 
 def range_text(result: FoundRate) -> str:
-    """The curve of the smoothed loss, how far the test came, and the suggestion."""
+    """The curve of the smoothed loss, the range of rates that was tested, and the suggestion."""
     rates, smoothed, suggestion = result.rates, result.smoothed, result.learning_rate
     lines = _plot(rates, smoothed, suggestion) if len(rates) > 1 else []
     span = f" from {number(rates[0])} to {number(rates[-1])}" if rates else ""
@@ -31,7 +31,7 @@ def range_text(result: FoundRate) -> str:
 
 
 def _plot(rates: Sequence[float], values: Sequence[float], marked: float | None) -> list[str]:
-    """The values over the logarithm of the rates; ``^`` is above the picture, ``:`` the column of the marked rate."""
+    """The values over the logarithm of the rates; ``^``: a value above the picture; ``:``: the marked rate."""
     low, top = _bounds(values)
     heights: list[list[float]] = [[] for _ in range(_COLUMNS)]
     for rate, value in zip(rates, values, strict=True):
@@ -66,7 +66,7 @@ def _column(rate: float, rates: Sequence[float]) -> int:
 
 
 def range_figure(result: FoundRate) -> Any:
-    """The figure: losses of the batches as points, the smoothed loss as a line, the suggestion as an upright line."""
+    """The figure: losses of the batches as points, the smoothed loss as a line, the suggestion as a vertical line."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

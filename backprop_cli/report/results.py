@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def train_text(result: TrainResult) -> str:
-    """The lines that end the log, too."""
+    """The same lines that end the log."""
     lines = outcome_lines(result.run_dir, result.checkpoints, result.best, result.metrics, result.baselines)
     return "\n".join(lines or [result.status])
 
@@ -42,7 +42,7 @@ def validate_text(result: ValidateResult) -> str:
 
 
 def _quoted(name: Any) -> str:
-    """A class as the file spells it (2020 is a year, not 2,020), quoted if it is invisible, as a space is."""
+    """A class as the file spells it (2020 is a year, not 2,020), quoted if it is invisible, such as a space."""
     text = spelled(name)
     return repr(text) if not text.isprintable() or text != text.strip() or not text else text
 

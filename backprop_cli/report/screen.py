@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from backprop_cli.report.bar import Bar
 
 
-class Screen:
-    """Lines on ``stream``, and a bar once it is opened, which takes a terminal.
+REDRAW_SECONDS = 0.1
+"""Shortest time between two drawings of the bar."""
 
-    A stream that breaks (a closed pipe) is given up silently: a reader must not be able to end the work.
+
+class Screen:
+    """Lines on ``stream``, and a bar once it is opened; a bar needs a terminal.
+
+    A broken stream (a closed pipe) is abandoned silently: a reader that leaves must not end the work.
     """
 
     def __init__(self, stream: TextIO):
@@ -26,7 +30,7 @@ class Screen:
         return self._bar is not None
 
     def open_bar(self, head: str, done: int, total: int) -> None:
-        """A bar of ``done`` out of ``total``, with ``head`` on its left."""
+        """Open a bar at ``done`` of ``total``, with ``head`` on its left."""
         if self._stream is None:
             return
         from backprop_cli.report.bar import Bar
@@ -37,7 +41,7 @@ class Screen:
             self._give_up()
 
     def draw(self, done: int, head: str, facts: list[str]) -> None:
-        """Show ``done`` between ``head`` and ``facts``, if there is a bar."""
+        """Move the bar, if it is open, to ``done``, between ``head`` and ``facts``."""
         if self._bar is not None:
             try:
                 self._bar.draw(done, one_line(head), list(map(one_line, facts)))
@@ -45,7 +49,7 @@ class Screen:
                 self._give_up()
 
     def print(self, line: str, style: str = "") -> None:
-        """Write a line, above the bar if there is one."""
+        """Write a line, above the bar if it is open."""
         if self._stream is None:
             return
         line = visible(line)
@@ -59,7 +63,7 @@ class Screen:
             self._give_up()
 
     def close_bar(self) -> None:
-        """Take the bar away; a second call does nothing."""
+        """Remove the bar; a second call does nothing."""
         bar, self._bar = self._bar, None
         if bar is not None:
             try:

@@ -15,11 +15,11 @@ _NARROWEST = 24
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], width: int | None = None) -> str:
-    """Columns two spaces apart under a header; a column of nothing but numbers is aligned right.
+    """Columns two spaces apart under a header; a column that holds only numbers is aligned right.
 
-    A table wider than ``width`` (default: the terminal) has cells of several lines, broken between words. Where that
-    is not enough it becomes several below each other, each with the first column. Lines end without spaces and the
-    text without a newline.
+    In a table wider than ``width`` (default: the terminal), cells break between words into several lines. If that is
+    not enough, the table is split into several below each other, each with the first column. No line ends with spaces,
+    and the text has no final newline.
     """
     room = width or terminal_width()
     texts = [[one_line(str(name)) for name in header], *([one_line(number(cell)) for cell in row] for row in rows)]
@@ -41,7 +41,7 @@ def _words(text: str) -> list[str]:
 
 
 def _parts(widest: Sequence[int], narrowest: Sequence[int], room: int) -> list[list[int]]:
-    """The columns of each table: all, if wrapping makes room; else as many as fit."""
+    """The columns of each table: all of them if they fit when wrapped, else as many as fit."""
     every = list(range(len(widest)))
     if _total(widest, every) <= room or _total(narrowest, every) <= room:
         return [every]
@@ -58,7 +58,7 @@ def _total(widths: Sequence[int], part: Sequence[int]) -> int:
 
 
 def _widths(part: Sequence[int], widest: Sequence[int], narrowest: Sequence[int], room: int) -> dict[int, int]:
-    """Widths of columns: the widest shrinks first."""
+    """Widths of the columns; the widest shrinks first."""
     widths = {column: widest[column] for column in part}
     spare = sum(widths.values()) + len(_GAP) * (len(part) - 1) - room
     while spare > 0:
@@ -87,7 +87,7 @@ def _drawn(
 
 
 def broken(text: str, room: int) -> list[str]:
-    """``text`` in lines of at most ``room`` columns, broken between words; a longer word keeps its length."""
+    """``text`` in lines of at most ``room`` columns, broken between words; a longer word stays whole."""
     if columns(text) <= room:
         return [text]
     lines = [""]
@@ -101,8 +101,8 @@ def broken(text: str, room: int) -> list[str]:
 
 
 def pairs(values: Mapping[str, object], width: int | None = None) -> str:
-    """One ``name value`` a line, the values below each other; nested mappings as ``name.key``. Long values go on below
-    themselves, broken between words.
+    """One ``name value`` a line, with the values in a column. Nested mappings become ``name.key``; long values break
+    between words and continue in their column.
     """
     flat = {one_line(name): value for name, value in _flatten(values).items()}
     widest = max(map(columns, flat), default=0)
