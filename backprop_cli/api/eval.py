@@ -128,7 +128,7 @@ def evaluate(
 
 def _not_classes(saved: TrainedNetwork) -> str:
     if saved.recipe.loss.task.has_positions:
-        return f"{saved.loaded.config.loss.type} predicts tokens, and of those no matrix is counted"
+        return f"{saved.loaded.config.loss.type} predicts tokens, which have no confusion matrix"
     if saved.recipe.loss.task.has_classes:
         return f"there are {len(saved.transform.target.names)} targets; a matrix needs one"
     return f"{saved.loaded.config.loss.type} predicts numbers, not classes"

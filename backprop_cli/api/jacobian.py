@@ -106,7 +106,7 @@ def _kind(hessian: bool, hvp: str | None, eigen: int | None, per_example: bool) 
     asked = [hessian, hvp is not None, eigen is not None, per_example]
     chosen = [kind for kind, is_asked in zip(_OPTIONS, asked, strict=True) if is_asked]
     if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(_OPTIONS[kind] for kind in chosen)}: are different results; ask for one")
+        raise UsageError(f"{' and '.join(_OPTIONS[kind] for kind in chosen)}: are different results; choose one")
     return chosen[0] if chosen else "jacobian"
 
 
@@ -117,7 +117,7 @@ def _default_by(kind: str) -> str:
 def _check(saved: TrainedNetwork, kind: str, of: str, by: str) -> None:
     check_names(saved.recipe, of, by)
     if kind != "jacobian" and of not in SCALARS:
-        raise UsageError(f"--of {of}: {_OPTIONS[kind]} is of a number: {' or '.join(SCALARS)}")
+        raise UsageError(f"--of {of}: {_OPTIONS[kind]} needs a scalar: {' or '.join(SCALARS)}")
     if by == INPUTS and saved.recipe.model.vocabulary is not None:
         first = next(node.name for node in saved.recipe.model.nodes if node.layer.vocabulary is not None)
         raise UsageError(f"--by {INPUTS}: the network reads tokens, which have no derivative; use --by {first}")

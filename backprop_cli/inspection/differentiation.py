@@ -150,10 +150,11 @@ class Differentiation:
 
     def eigenvalues(self, count: int) -> Eigenvalues:
         """The largest eigenvalues of the Hessian, with eigenvectors."""
-        if not 0 < count <= self.by.size:
-            raise UsageError(f"--eigen {count}: {self.by.name} has {self.by.size:,} elements; ask for 1 to as many")
+        name, size = self.by.name, self.by.size
+        if not 0 < count <= size:
+            raise UsageError(f"--eigen {count}: {name} has {size:,} elements; ask for 1 to {size:,} eigenvalues")
         curvature = self._curvature()
-        found = lanczos(lambda vector: curvature.products(vector[None])[0], self.by.size, count, self._rng())
+        found = lanczos(lambda vector: curvature.products(vector[None])[0], size, count, self._rng())
         optimizer = self.saved.loaded.config.optimizer
         rate = float(optimizer.learning_rate)
         vectors = found.vectors.reshape(count, *self.by.shape)

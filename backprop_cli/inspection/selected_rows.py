@@ -83,7 +83,7 @@ def select_rows(
 def _span(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     if match is None or int(match[2] or match[1]) < int(match[1]):
-        raise UsageError(f"--row {text}: expected a row's number, two of them (2-20), or {ALL}")
+        raise UsageError(f"--row {text}: expected a row number, a range (2-20), or {ALL}")
     return int(match[1]), int(match[2] or match[1])
 
 

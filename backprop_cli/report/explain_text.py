@@ -15,22 +15,22 @@ from backprop_cli.report.tables import pairs, table
 if TYPE_CHECKING:
     from backprop_cli.api.explain import Explanation
     from backprop_cli.inspection.chain_rule import ChainRule, Derivative
-    from backprop_cli.inspection.derivative_costs import AccumulationCosts, MemoryCosts
+    from backprop_cli.inspection.derivative_costs import MemoryCosts
     from backprop_cli.inspection.operations import Operation
     from backprop_cli.inspection.walkthrough import Walkthrough
 
 _MOST_ROWS = 120
-"""Local Jacobians printed at most; ``--json`` has all."""
+"""Most local Jacobians that are printed; ``--json`` has all."""
 _NARROWEST = 24
 """Minimum width of the expression column."""
 _MOST_NAMES = 40
-"""Names of an elimination order printed at most."""
+"""Most names of an elimination order that are printed."""
 _MOST_ELEMENTS = 48
 """Larger arrays are abridged."""
 
 
 def explain_text(result: Explanation, width: int) -> str:
-    """Everything, in lines of at most ``width`` columns if the tables allow it."""
+    """All parts, in lines of at most ``width`` columns if the tables allow it."""
     parts = [
         _variables(result.chain_rule, width),
         _derivatives(result.chain_rule, width),
@@ -74,7 +74,7 @@ def _product(derivative: Derivative, width: int) -> Iterator[str]:
     cells = []
     for number, term in enumerate(derivative.terms):
         for place, factor in enumerate(term):
-            sign = "+ " if number and not place else "· " if place else "" if not number else "+ "
+            sign = "· " if place else "+ " if number else ""
             rows, columns = factor.shape
             cells.append((sign, f"d{factor.of}/d{factor.by}", f"{rows}x{columns}", factor.structure))
     lines: list[list[tuple[str, str, str, str]]] = [[]]
@@ -118,7 +118,7 @@ def _costs(result: Explanation, width: int) -> str:
         ["", "reverse", gradient.reverse, "one pass; optimal for a scalar"],
         [found.of, "forward", found.forward, "in the order of evaluation"],
         ["", "reverse", found.reverse, "against it"],
-        ["", "best", found.best, _proof(found)],
+        ["", "best", found.best, proof(found.method, found.proved_optimal)],
     ]
     lines = ["multiplications, for one example", table(["derivative", "order", "multiplications", ""], rows, width)]
     least = min(found.forward, found.reverse)
@@ -150,10 +150,10 @@ def unsearched(limit: int) -> str:
     return f"No other order was tried: the network has more than {limit:,} intermediate values."
 
 
-def _proof(found: AccumulationCosts) -> str:
-    how = "" if found.method in ("forward", "reverse") else f"found by {found.method}, "
-    same = f"{found.method}, " if found.method in ("forward", "reverse") else ""
-    return f"{same}{how}" + ("proved optimal" if found.proved_optimal else "not proved optimal")
+def proof(method: str | None, proved_optimal: bool | None) -> str:
+    """How the best order was found, and whether it is proved optimal."""
+    how = method if method in ("forward", "reverse") else f"found by {method}"
+    return f"{how}, {'proved optimal' if proved_optimal else 'not proved optimal'}"
 
 
 def _memory(memory: MemoryCosts, width: int) -> str:

@@ -19,13 +19,13 @@ from backprop_cli.inspection.jacobian_result import (
     RowGradients,
 )
 from backprop_cli.number_text import number
-from backprop_cli.report.explain_text import unsearched
+from backprop_cli.report.explain_text import proof, unsearched
 from backprop_cli.report.tables import fits, shape_text, table
 from backprop_cli.visible import terminal_width
 
 _MOST_LINES = 40
 _SHOWN = 10
-"""Rows of data listed at most, largest gradient first."""
+"""Most rows of data that are listed, largest gradient first."""
 
 
 def jacobian_text(result: JacobianResult) -> str:
@@ -105,9 +105,8 @@ def _order(order: JacobianOrder) -> str:
     if costs is None:
         return f"executed: {order.executed}; the network is too large to compare orders"
     rows = [["forward", costs.forward], ["reverse", costs.reverse], ["best", costs.best]]
-    found = order.method if order.method in ("forward", "reverse") else f"found by {order.method}"
-    proof = "proved optimal" if order.proved_optimal else "not proved optimal"
-    lines = [table(["order", "multiplications"], rows), f"executed: {order.executed}; best is {found}, {proof}"]
+    best = proof(order.method, order.proved_optimal)
+    lines = [table(["order", "multiplications"], rows), f"executed: {order.executed}; best is {best}"]
     return "\n".join(lines if order.limit is None else [*lines, unsearched(order.limit)])
 
 

@@ -88,7 +88,9 @@ def check_overrides(overrides: Sequence[str]) -> None:
             raise UsageError(f"override {override}: would test the network on rows it was trained on; name other data")
         if not _is_below(override, allowed):
             named = ", ".join([*_FILES, "metrics"])
-            raise UsageError(f"override {override}: the network is evaluated as it was trained; eval overrides {named}")
+            raise UsageError(
+                f"override {override}: the network is evaluated as it was trained; eval can override only {named}"
+            )
 
 
 def _name_files(overrides: Sequence[str]) -> bool:

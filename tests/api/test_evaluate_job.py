@@ -293,7 +293,7 @@ def test_a_network_is_evaluated_as_it_was_trained(run, capsys):
     overridden = "override seed=3: would test the network on rows it was trained on; name other data\n"
     assert said(capsys, 2, best, "seed=3") == overridden
     assert said(capsys, 2, best, "optimizer=sgd") == (
-        "override optimizer=sgd: the network is evaluated as it was trained; eval overrides "
+        "override optimizer=sgd: the network is evaluated as it was trained; eval can override only "
         "data.source, data.train, data.validation, data.test, data.format, metrics\n"
     )
     assert said(capsys, 2, best, "--data", "flowers.csv", "--split", "train") == (

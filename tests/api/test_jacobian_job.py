@@ -174,7 +174,7 @@ def test_rows_that_there_are_not(run, capsys):
     )
     for text in ("first", "9-4", "-1", "1.5"):
         assert said(capsys, 2, run, f"--row={text}") == (
-            f"--row {text}: expected a row's number, two of them (2-20), or all\n"
+            f"--row {text}: expected a row number, a range (2-20), or all\n"
         )
     assert said(capsys, 2, run, "flowers.csv", "--split", "train") == (
         "--split train: INPUT names the rows itself; leave one of the two out\n"
@@ -212,11 +212,11 @@ def test_names_and_options_that_do_not_fit(run, capsys):
         (["--of", "dense_3"], "--of dense_3: no such name; did you mean 'dense_2'?"),
         (["--by", "weights"], "--by weights: no such name; known: inputs, parameters, dense_1.weight, dense_1.bias, "
          "dense_2.weight, dense_2.bias, dense_1, dense_2"),
-        (["--hessian", "--eigen", "2"], "--hessian and --eigen: are different results; ask for one"),
-        (["--hessian", "--of", "predictions"], "--of predictions: --hessian is of a number: loss or objective"),
+        (["--hessian", "--eigen", "2"], "--hessian and --eigen: are different results; choose one"),
+        (["--hessian", "--of", "predictions"], "--of predictions: --hessian needs a scalar: loss or objective"),
         (["--hvp", "random", "--order", "best"], "--order best: is for Jacobians; leave it out with --hvp"),
-        (["--eigen", "0"], "--eigen 0: parameters has 39 elements; ask for 1 to as many"),
-        (["--eigen", "40"], "--eigen 40: parameters has 39 elements; ask for 1 to as many"),
+        (["--eigen", "0"], "--eigen 0: parameters has 39 elements; ask for 1 to 39 eigenvalues"),
+        (["--eigen", "40"], "--eigen 40: parameters has 39 elements; ask for 1 to 39 eigenvalues"),
         (["--per-example", "--by", "inputs"],
          "--by inputs: --per-example is by parameters, or by one such as dense_1.weight"),
         (["-o", "out.csv"], "--output out.csv: arrays are written as .npz"),

@@ -80,7 +80,7 @@ def test_predictions_of_tokens_are_the_most_probable_one_at_each_position(capsys
         "--proba: next_token predicts a token for each position, not one class a row"
     )
     assert said(capsys, "eval", run, "--confusion").splitlines()[-1] == (
-        "--confusion: next_token predicts tokens, and of those no matrix is counted"
+        "--confusion: next_token predicts tokens, which have no confusion matrix"
     )
 
 
