@@ -1,8 +1,8 @@
-"""Types of one's own: an op with its derivative, an activation and a layer made of ops, and a loss.
+"""Types of your own: an op with its derivative, an activation and a layer made of ops, and a loss.
 
-A configuration names this file under ``plugins``. A class is registered by the line above it, is named by its ``type``
-(an op by its class), and its fields are its keys in YAML. Derivatives stand in ops only: everything else is written in
-ops, and its gradient follows. Before anything runs, every gradient here is checked at the ``samples``.
+A configuration names this file under ``plugins``. The line above a class registers it under its ``type`` (an op under
+its class name), and its fields are its keys in YAML. Only ops have derivatives: everything else is written in ops, and
+its gradient follows. Before anything runs, every gradient here is checked at the ``samples``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SquaredSine(Elementwise):
 
 @ACTIVATIONS.register
 class Snake(Activation):
-    """``out = x + sin(x)^2``: rises like the identity, and can repeat itself.
+    """``out = x + sin(x)^2``: rises like the identity, with periodic waves.
 
     Shapes: x any -> out as x
     YAML:   snake
@@ -65,12 +65,12 @@ class FeatureScale(Layer):
 
     type: Literal["feature_scale"] = "feature_scale"
     initializer: InitializerType = Ones()
-    """how the scales begin"""
+    """initial values of the scales"""
 
     samples: ClassVar[tuple[Sample, ...]] = (Sample({}, ((3,),)), Sample({"initializer": "zeros"}, ((1,),)))
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        """One scale a feature; a penalty on weights does not count it."""
+        """One scale per feature; penalties on weights leave it out."""
         return {"weight": Param(x[0].shape[1:], self.initializer, regularized=False)}
 
     def apply(self, params: Mapping[str, Value], *x: Value) -> Value:
@@ -92,7 +92,7 @@ class LogCosh(Loss):
     task: ClassVar[Task] = "regression"
 
     def costs(self, outputs: Value, targets: Value) -> Value:
-        """``r + log(1 + e^(-2 r)) - log 2``, which overflows for no r."""
+        """``r + log(1 + e^(-2 r)) - log 2``, which never overflows."""
         self.check(outputs, targets)
         residual = outputs - targets
         return residual + softplus(-2.0 * residual) - float(np.log(2.0))
