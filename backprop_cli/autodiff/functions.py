@@ -168,9 +168,10 @@ def fused_softmax(x: Value, causal: bool = False) -> Value:
     return Softmax(causal)(x)
 
 
-def clip(x: Value, low: float, high: float) -> Value:
-    """``min(max(x, low), high)``; the derivative is 1 inside, 0 outside, 1/2 on the bounds."""
-    return minimum(maximum(x, low), high)
+def clip(x: Value, low: Operand | None = None, high: Operand | None = None) -> Value:
+    """``min(max(x, low), high)``, None for no bound; the derivative is 1 inside, 0 outside, 1/2 on the bounds."""
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
 
 
 def reshape(x: Value, shape: int | Sequence[int]) -> Value:

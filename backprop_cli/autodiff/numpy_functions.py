@@ -48,7 +48,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "dot": lambda a, b: ad.dot(a, b),
     "outer": lambda a, b: ad.reshape(a, (-1, 1)) * ad.reshape(b, (1, -1)),
     "where": lambda condition, x, y: ad.where(condition, x, y),
-    "clip": lambda a, a_min, a_max: ad.clip(a, a_min, a_max),
+    "clip": lambda a, a_min=None, a_max=None: ad.clip(a, a_min, a_max),
     "reshape": lambda a, shape: ad.reshape(a, shape),
     "ravel": lambda a: ad.reshape(a, -1),
     "squeeze": lambda a: ad.reshape(a, [n for n in a.shape if n != 1]),

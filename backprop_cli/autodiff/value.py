@@ -141,7 +141,15 @@ def input_(name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> 
 
 
 def constant(array: Any, dtype: DTypeLike | None = None) -> Value:
-    """A value with a known array, which must not change afterwards."""
+    """A value with a known array, which must not change afterwards.
+
+    Raises:
+        UsageError: elements that are no numbers, such as None or text.
+
+    """
+    known = np.asarray(array)
+    if known.dtype.kind not in "biufc":
+        raise UsageError(f"{known.tolist()!r:.60} is no number and no array of numbers")
     array = np.asarray(array, dtype)
     return Value(spec_of(array), array=array)
 
@@ -158,8 +166,8 @@ def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
     if isinstance(operand, np.ndarray) and operand.ndim > 0:
         return constant(operand)
     with np.errstate(over="ignore"):  # a number too large for ``dtype`` is infinite, which the run reports later
-        scalar = constant(operand, dtype)
-    if dtype.kind in "iu" and scalar.array != operand:
+        scalar = constant(np.asarray(operand), dtype)
+    if dtype.kind in "iu" and np.any(scalar.array != operand):
         raise ShapeError(f"constant {operand}", f"is not {dtype.name}; convert the other operand with cast")
     return scalar
 
