@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.autodiff.families import inverse
-from backprop_cli.autodiff.functions import reshape, slice_, take_rows, transpose
+from backprop_cli.autodiff.functions import cast, less, reshape, slice_, take_rows, transpose, where
 from backprop_cli.autodiff.value import Value, constant
 from backprop_cli.errors import ShapeError, UsageError
 
@@ -16,7 +16,7 @@ _ALL = slice(None)
 
 
 def indexed(x: Value, key: Any) -> Value:
-    """``x[key]``; whether traced integers lie inside their axis is not checked.
+    """``x[key]``; traced integers that lie outside their axis are found by ``evaluate``, not by a plan.
 
     Raises:
         ShapeError: an index outside its axis, or more indices than axes.
@@ -37,7 +37,7 @@ def indexed(x: Value, key: Any) -> Value:
             place = _places(out, axis, int(index)).item()
             out = slice_(out, axis, place, place + 1)
         else:
-            rows = index if isinstance(index, Value) else constant(_places(out, axis, index))
+            rows = _from_zero(out, axis, index)
             out = _taken(out, axis, reshape(rows, (rows.size,)))
             shape += rows.shape
         axis += 1
@@ -83,6 +83,16 @@ def _places(x: Value, axis: int, index: Any) -> Any:
     if wrong.size:
         raise ShapeError(x, f"index {wrong.flat[0]} is outside axis {axis} of size {size}", x=x.spec)
     return places
+
+
+def _from_zero(x: Value, axis: int, index: Any) -> Value:
+    """An array of integers with numbers from 0 in place of negative ones."""
+    if not isinstance(index, Value):
+        return constant(_places(x, axis, index))
+    if index.dtype.kind == "u":
+        return index
+    index = cast(index, np.intp)  # a small type might not hold the size
+    return where(less(index, 0), index + x.shape[axis], index)
 
 
 def _cut(x: Value, axis: int, index: slice) -> Value:

@@ -108,6 +108,29 @@ def test_traced_integers_are_an_index():
     np.testing.assert_array_equal(got, X[:, :2][rows])
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint8])
+def test_traced_integers_count_from_the_end(dtype):
+    long = np.arange(400.0)
+    for rows in ([0, 5], [[1, 1]], [-1, -3]) if dtype != np.uint8 else ([0, 255],):
+        rows = np.array(rows, dtype)
+        gradient = ad.grad(lambda x, rows: np.sum(x[rows] * 2.0))(long, rows)
+        wanted = np.zeros(400)
+        np.add.at(wanted, rows, 2.0)
+        np.testing.assert_array_equal(gradient, wanted)
+        assert ad.value_and_grad(lambda x, rows: np.sum(x[rows]))(long, rows)[0] == long[rows].sum()
+
+
+def test_traced_integers_outside_their_axis():
+    first = ad.grad(lambda x, rows: x[rows][0])
+    for row, place in ((4, 4), (-5, -1)):
+        with pytest.raises(ShapeError) as caught:
+            first(V, np.array([row]))
+        assert str(caught.value) == f"sum_rows(count=4): row {place} is outside of [0, 4)"
+    with pytest.raises(ShapeError) as caught:
+        ad.value_and_grad(lambda x, rows: x[rows][0])(V, np.array([4]))
+    assert str(caught.value) == "take_rows: row 4 is outside of [0, 4)"
+
+
 def test_arithmetic_of_arrays_with_values_makes_one_op():
     x, _, _ = values()
     assert [str((array * x).op) for array in (X, S, np.float64(2.0), np.float32(2.0), 2)] == ["multiply"] * 5

@@ -23,9 +23,16 @@ def _require_integers(op: Op, rows: Spec) -> None:
         raise ShapeError(op, "rows must be integers", rows=rows)
 
 
+def _require_range(op: Op, rows: Array, count: int) -> None:
+    """Only where ops run one by one: a plan takes integers in [0, count) for granted."""
+    outside = rows[(rows < 0) | (rows >= count)]
+    if outside.size:
+        raise ShapeError(op, f"row {outside.flat[0]} is outside of [0, {count})")
+
+
 @register
 class TakeRows(Op):
-    """``out[..., j] = x[rows[...], j]``; rows are integers in [0, rows of x), which is not checked here."""
+    """``out[..., j] = x[rows[...], j]``; rows are integers in [0, rows of x), which a plan does not check."""
 
     samples: ClassVar = (
         Sample(((5, 3), (4,)), labels=(1,), classes=5),
@@ -40,6 +47,7 @@ class TakeRows(Op):
         return table.with_shape((*rows.shape, table.shape[1]))
 
     def eval(self, table: Array, rows: Array, *, out: Array) -> None:
+        _require_range(self, rows, len(table))
         table.take(rows, 0, out, "clip")  # without a check of the range NumPy writes straight into `out`
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
@@ -55,6 +63,7 @@ class TakeRows(Op):
 class SumRows(Op):
     """``out[k, j] = sum of x[..., j] over the places where rows[...] = k``, for k in [0, count).
 
+    Rows are integers in that range, which a plan does not check.
     Terms are added in the order of the rows, so that the same operands give the same bits.
     """
 
@@ -81,6 +90,7 @@ class SumRows(Op):
         return ((rows, width), (min(rows, self.count), width)) if self.sorts(rows) else ((rows, self.count),)
 
     def eval(self, values: Array, rows: Array, *, out: Array) -> None:
+        _require_range(self, rows, self.count)
         memory = [np.empty(shape, values.dtype) for shape in self.rooms(rows.size, out.shape[1])]
         self.sum_rows(rows.size)(values, rows, out, *memory)
 
