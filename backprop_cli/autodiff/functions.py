@@ -33,7 +33,7 @@ from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.rows import TakeRows
 from backprop_cli.autodiff.ops.shape import BroadcastTo, Reshape, Transpose
 from backprop_cli.autodiff.ops.softmax import Softmax
-from backprop_cli.autodiff.value import Operand, Value, as_value
+from backprop_cli.autodiff.value import Operand, Value, as_value, constant
 from backprop_cli.errors import ShapeError, UsageError
 
 # An op without fields is a function.
@@ -82,13 +82,15 @@ def power(x: Value | float, exponent: Value | float) -> Value:
 
 
 def sum(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
-    """Sum over ``axes`` (None: all)."""
+    """Sum over ``axes`` (None: all); of small integers and booleans in 64 bits, as NumPy does."""
+    if x.dtype.kind in "iub" and x.dtype.itemsize < 8:
+        x = cast(x, np.uint64 if x.dtype.kind == "u" else np.int64)
     return Sum(_axes(x, axes), keepdims)(x)
 
 
 def mean(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
-    """Sum over ``axes`` divided by the number of elements summed."""
-    total = sum(x, axes, keepdims)
+    """Sum over ``axes`` divided by the number of elements summed; of integers in float64."""
+    total = sum(x if x.dtype.kind in "fc" else cast(x, np.float64), axes, keepdims)
     count = math.prod(x.shape[axis] for axis in _axes(x, axes))
     return total * (1.0 / count)
 
@@ -110,6 +112,11 @@ def amax(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
 
 def amin(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     """Smallest element over ``axes``; equal elements share the derivative."""
+    if x.dtype.kind == "b":
+        return cast(amin(cast(x, np.uint8), axes, keepdims), x.dtype)
+    if x.dtype.kind in "iu":  # -x might not be an integer of this type; top - x is
+        top = constant(np.iinfo(x.dtype).max if x.dtype.kind == "u" else -1, x.dtype)
+        return top - amax(top - x, axes, keepdims)
     return -amax(-x, axes, keepdims)
 
 

@@ -131,6 +131,22 @@ def test_traced_integers_outside_their_axis():
     assert str(caught.value) == "take_rows: row 4 is outside of [0, 4)"
 
 
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint8, np.int32, np.uint32, np.int64])
+def test_reductions_of_integers_do_not_overflow(dtype):
+    top = 1 if dtype is np.bool_ else np.iinfo(dtype).max
+    array = np.array([[top, 0, top], [top, top // 2, -top - 1 if np.issubdtype(dtype, np.signedinteger) else 0]], dtype)
+    if dtype is np.int64:  # whose sum overflows in NumPy too
+        array[:, 2] = 0
+        array[1, 0] = 1
+    n = ad.input_("n", array.shape, dtype)
+    functions = (np.sum, np.mean, np.var, np.max, np.min, lambda n: np.sum(n, axis=1), lambda n: n.min(axis=0))
+    got = ad.evaluate([function(n) for function in functions], {n: array})
+    for function, result in zip(functions, got, strict=True):
+        wanted = function(array)
+        np.testing.assert_allclose(result, wanted, rtol=1e-13)
+        assert result.dtype == wanted.dtype
+
+
 def test_arithmetic_of_arrays_with_values_makes_one_op():
     x, _, _ = values()
     assert [str((array * x).op) for array in (X, S, np.float64(2.0), np.float32(2.0), 2)] == ["multiply"] * 5
