@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib.util
 import json
 import math
 import sys
@@ -50,23 +49,6 @@ tables = [CPointer(CPointer(kind)) for kind in (float32, float64, int64)]
 # Sums may be reordered, a product and a sum fused; infinities and NaN stay what they are in NumPy.
 @cfunc(void(*tables, CPointer(intp)), error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}})
 """
-
-
-def has_compiler() -> bool:
-    """Whether Numba is installed; importing it, which takes 0.3 s, may still fail."""
-    return importlib.util.find_spec("numba") is not None
-
-
-@cache
-def compiler_obstacle() -> str:
-    """Why nothing can be compiled here; '' if it can."""
-    if not has_compiler():
-        return "Numba is not installed: pip install 'backprop-cli[fast]'"
-    try:
-        importlib.import_module("numba")
-    except ImportError as error:  # it may not know a newer NumPy yet
-        return f"Numba cannot be imported: {error}"
-    return ""
 
 
 @cache

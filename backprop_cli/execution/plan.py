@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,11 +35,12 @@ from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 from backprop_cli.execution import kernels
 from backprop_cli.execution.arena import FOREVER, Storage, aligned, lower_bound, pack
-from backprop_cli.execution.fusion import Nest, find_nests
-from backprop_cli.execution.native import linked
 from backprop_cli.execution.passes import numbers_first, shown_by
 from backprop_cli.execution.tiling import Chain, find_chains
 from backprop_cli.memory import check_memory
+
+if TYPE_CHECKING:
+    from backprop_cli.execution.fusion import Nest
 
 
 class Plan:
@@ -67,7 +68,11 @@ class Plan:
         layout = _lay_out(program, self.inputs, compiled)
         self.peak_bytes, self.lower_bound_bytes = _give_memory(layout, self.inputs)
         calls, values = _bind(program, layout, self.inputs)
-        self._calls = linked(calls) if compiled else calls
+        if compiled:  # what compiles is imported only then: it takes 4 ms
+            from backprop_cli.execution.native import linked
+
+            calls = linked(calls)
+        self._calls = calls
         self.outputs: dict[str, Array] = {name: values[value] for name, value in program.outputs.items()}
         # A context that ignores overflow: entering it takes 0.1 us, where ``np.errstate`` takes as long as some calls.
         self._silent = Context()
@@ -120,7 +125,12 @@ def _lay_out(program: Program, inputs: Mapping[str, Array], compiled: bool) -> _
     _find_lifetimes(program, layout)
     _find_targets(program, layout, inputs)
     _find_storage(program, layout)
-    layout.chains = (find_nests if compiled else find_chains)(program.nodes, layout.base, ghosts)
+    if compiled:
+        from backprop_cli.execution.fusion import find_nests
+
+        layout.chains = find_nests(program.nodes, layout.base, ghosts)
+    else:
+        layout.chains = find_chains(program.nodes, layout.base, ghosts)
     _shorten_chains(program, layout)
     return layout
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backprop_cli.autodiff import Program
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import ConfigError
-from backprop_cli.execution.native import compiler_obstacle, has_compiler
+from backprop_cli.execution.compiler import compiler_obstacle, has_compiler
 from backprop_cli.training.step_program import training_step
 from backprop_cli.training.training_spec import TrainingSpec
 

@@ -12,7 +12,7 @@ from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, TreePath, UsageError
-from backprop_cli.execution.native import compiler_obstacle
+from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
 from backprop_cli.run.directory import RunDirectory, resume_command

@@ -26,7 +26,6 @@ from backprop_cli.autodiff import (
     sum,
 )
 from backprop_cli.execution.passes import simplify
-from backprop_cli.execution.recomputation import grad_recomputed
 from backprop_cli.nn.average import Average
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.loss import Loss
@@ -208,6 +207,8 @@ def _gradient(
     if recompute is None:
         found = gradients(objective, wanted)
     else:
+        from backprop_cli.execution.recomputation import grad_recomputed
+
         found = grad_recomputed(objective, wanted, None if recompute == "auto" else recompute)
     return recipe.layout.join(dict(zip(names, found, strict=True)))
 
