@@ -96,8 +96,9 @@ def run(command, clone, environment, interrupt):
     return lines
 
 
-@pytest.mark.timeout(900)  # some twenty processes, one after the other, beside whatever else the machine does
-@pytest.mark.parametrize("language", ("console", pytest.param("console slow", marks=pytest.mark.slow)))
+@pytest.mark.slow  # some twenty processes, one after the other; tests/cli/test_examples.py runs most of the commands
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("language", ("console", "console slow"))
 def test_the_tour_prints_what_it_shows(language, clone, environment):
     for block in blocks(language):
         for command, shown in commands(block):

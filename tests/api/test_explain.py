@@ -250,5 +250,5 @@ def test_the_work_grows_with_the_length_of_a_network(kind, capsys, monkeypatch):
         capsys.readouterr()
         return count
 
-    calls(70)  # fills the caches
-    assert calls(400) < 4.4 * calls(100)
+    calls(60)  # fills the caches
+    assert calls(240) < 4.4 * calls(60)

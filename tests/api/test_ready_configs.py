@@ -25,7 +25,12 @@ def test_it_is_valid(config, capsys):
     assert captured.err == ""
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def marked(config):
+    """Slow unless MNIST's files are missing: the first steps of the others check gradients in tests/test_configs.py."""
+    return pytest.param(config, marks=() if config.stem in NEEDS_FILES else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("config", [marked(config) for config in CONFIGS], ids=lambda path: path.stem)
 def test_its_gradients_are_right(config, capsys):
     context = yaml.safe_load(config.read_text())["data"].get("text", {}).get("context", 0)
     shorter = ["data.text.context=16"] if context > 16 else []  # a third of the time

@@ -160,7 +160,13 @@ def assert_nodes(traced):
                 assert local.kind == found.kind, f"{name} by {traced.names[operand]}"
 
 
-@pytest.mark.parametrize(("name", "sample"), SAMPLES, ids=[f"{name} {sample.settings}" for name, sample in SAMPLES])
+def marked(name, sample):
+    """Slow where a gated layer also runs backwards: those are the ops of its other samples, twice."""
+    slow = name in ("gru", "lstm") and sample.settings.get("bidirectional", False)
+    return pytest.param(name, sample, marks=pytest.mark.slow if slow else (), id=f"{name} {sample.settings}")
+
+
+@pytest.mark.parametrize(("name", "sample"), [marked(*each) for each in SAMPLES])
 def test_every_layer(name, sample):
     traced = traced_network(*network_of(name, sample))
     assert_factors(traced)
