@@ -8,7 +8,6 @@ from typing import Any
 
 from backprop_cli.autodiff import OPS, Op, Value, broadcast_to, concat, reshape, slice_, toposort, transpose
 from backprop_cli.autodiff.families import zeros_like
-from backprop_cli.registry import snake_case
 
 RULES = ("partials", "vjp", "jvp")
 """Rules that are broken: partial derivatives, which both modes share, the reverse rule, the forward rule."""
@@ -94,7 +93,8 @@ def _nodes(parts: Sequence[Derivative], known: set[Value]) -> list[Value]:
 
 
 def _kind(node: Value) -> str:
-    return snake_case(type(node.op).__name__)
+    assert node.op is not None
+    return node.op.kind
 
 
 def _with_mistake(parts: list[Derivative], nodes: list[Value], mutation: Mutation) -> list[Derivative]:
