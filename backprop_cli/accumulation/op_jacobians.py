@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import singledispatch
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import numpy as np
 
@@ -40,7 +40,8 @@ def zeros(op: Op, *x: Value) -> Array | None:
     return None
 
 
-_zeros: WeakKeyDictionary[Value, Array | None] = WeakKeyDictionary()
+_zeros: dict[int, tuple[ref[Value], Array | None]] = {}
+"""By the index of a value, for as long as it lives. Weak references as keys would compare values by ``==``."""
 
 
 def zeros_of(value: Value) -> Array | None:
@@ -48,16 +49,21 @@ def zeros_of(value: Value) -> Array | None:
 
     Each value is examined once, operands before results. Iterative: a program may be deeper than Python's stack.
     """
-    pending = [] if value in _zeros else [value]
+    pending = [] if value.index in _zeros else [value]
     while pending:
         last = pending[-1]
         looks = last.op is not None and (last.op.is_view or zeros.dispatch(type(last.op)) is not zeros.dispatch(Op))
-        unknown = [x for x in last.inputs if x not in _zeros] if looks else []
+        unknown = [x for x in last.inputs if x.index not in _zeros] if looks else []
         if unknown:
             pending += unknown
         else:
-            _zeros[pending.pop()] = _found_zeros(last)
-    return _zeros[value]
+            _remember(pending.pop(), _found_zeros(last))
+    return _zeros[value.index][1]
+
+
+def _remember(value: Value, mask: Array | None) -> None:
+    index = value.index
+    _zeros[index] = ref(value, lambda _: _zeros.pop(index)), mask
 
 
 def _found_zeros(value: Value) -> Array | None:
@@ -69,7 +75,7 @@ def _found_zeros(value: Value) -> Array | None:
         return None
     if not value.op.is_view:
         return zeros(value.op, *value.inputs)
-    inner = _zeros[value.inputs[0]]
+    _, inner = _zeros[value.inputs[0].index]
     return None if inner is None else value.op.view(inner)
 
 

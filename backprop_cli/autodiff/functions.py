@@ -81,6 +81,12 @@ def power(x: Value | float, exponent: Value | float) -> Value:
     return exp(exponent * math.log(x))
 
 
+def not_equal(x: Operand, y: Operand) -> Value:
+    """``out = [x != y]``."""
+    same = equal(x, y)
+    return equal(same, same.dtype.type(0))
+
+
 def sum(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     """Sum over ``axes`` (None: all); of small integers and booleans in 64 bits, as NumPy does."""
     if x.dtype.kind in "iub" and x.dtype.itemsize < 8:

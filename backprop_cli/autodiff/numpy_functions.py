@@ -16,13 +16,25 @@ from backprop_cli.errors import UsageError, listing
 
 _SAME = (
     *("absolute", "add", "cos", "divide", "equal", "exp", "expm1", "greater", "greater_equal", "less", "log", "log1p"),
-    *("maximum", "minimum", "multiply", "negative", "power", "sign", "sin", "sqrt", "square", "subtract", "tanh"),
+    *(
+        "maximum",
+        "minimum",
+        "multiply",
+        "negative",
+        "not_equal",
+        "power",
+        "sign",
+        "sin",
+        "sqrt",
+        "square",
+        "subtract",
+        "tanh",
+    ),
 )
 
 UFUNCS: Mapping[str, Callable[..., Value]] = {
     **{name: getattr(ad, name) for name in _SAME},
     "less_equal": lambda x, y: ad.greater_equal(y, x),
-    "not_equal": lambda x, y: 1.0 - ad.equal(x, y),
     "matmul": ad.product,
     "positive": lambda x: x,
     "fabs": ad.absolute,

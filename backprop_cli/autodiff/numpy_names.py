@@ -25,10 +25,15 @@ def _call(name: str, *arguments: Any) -> Value:
     return result
 
 
+def _has_elements(other: object) -> bool:
+    return isinstance(other, NumpyNames | np.ndarray | np.generic | int | float | list | tuple)
+
+
 class NumpyNames:
     """The names that ``Value`` shares with ``np.ndarray``, except arithmetic.
 
-    ``x == y`` compares the identity of values, because they are dictionary keys; ``ad.equal`` compares elements.
+    ``x == y`` compares elements, as it does for arrays. The keys of dictionaries and sets differ by identity, because
+    the hash does. To look for a value in a list write ``any(x is y for y in values)``.
     """
 
     __slots__ = ()
@@ -47,10 +52,11 @@ class NumpyNames:
             raise ShapeError(self, "a scalar has no length and no elements to iterate over")
         return int(self.shape[0])
 
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, int | float | np.ndarray | np.generic):
-            raise UsageError("`x == y` compares identity, because values are dictionary keys: write ad.equal(x, y)")
-        return NotImplemented
+    def __eq__(self: Any, other: Any) -> Any:
+        return _call("equal", self, other) if _has_elements(other) else NotImplemented
+
+    def __ne__(self: Any, other: Any) -> Any:
+        return _call("not_equal", self, other) if _has_elements(other) else NotImplemented
 
     def __gt__(self: Any, other: Operand) -> Value:  # type: ignore[misc]  # of ndarray
         return _call("greater", self, other)

@@ -25,7 +25,7 @@ _scope: ContextVar[str | None] = ContextVar("scope", default=None)
 class Value(NumpyNames):
     """A node of a program: an input, a constant or the result of ``op`` on ``inputs``.
 
-    Values are compared by identity. ``index`` grows with creation, so operands always have a smaller index than
+    Values are dictionary keys by identity. ``index`` grows with creation, so operands always have a smaller index than
     their result: sorting by it is a topological order. ``layer`` names the part of the network that made the node.
     """
 

@@ -42,7 +42,7 @@ def mutations(op: Op, primals: Sequence[Value], out: Value) -> Iterator[Mutation
                     yield Mutation(rule, site, name, _kind(node))
         for number, part in enumerate(parts):
             if part is not None:
-                whole = DROPPED if isinstance(part, Value) and part in nodes else ON_RESULTS
+                whole = DROPPED if any(part is node for node in nodes) else ON_RESULTS
                 yield from (Mutation(rule, -1 - number, name, "result") for name in whole if _on_result(name, part))
 
 

@@ -196,7 +196,8 @@ class _InNetwork:
         new: dict[Value, Value] = {}
         for node in toposort([self.right.scalar, *(tensor.value for tensor in self.right.tensors)]):
             operands = tuple(new[operand] for operand in node.inputs)
-            if node.op is not None and (type(node.op) is self.kind or operands != node.inputs):
+            is_new = any(operand is not old for operand, old in zip(operands, node.inputs, strict=True))
+            if node.op is not None and (type(node.op) is self.kind or is_new):
                 op = mutated(node.op, mutation) if type(node.op) is self.kind else node.op
                 with scope(node.layer):
                     new[node] = op(*operands)

@@ -104,7 +104,7 @@ class _Rebuilder:
 
     def _repeats_work(self, better: Value, operands: Sequence[Value]) -> bool:
         """Whether it is a new product that replaces one with other readers: then both would be computed."""
-        if better in operands or not _is_product(better):
+        if any(better is operand for operand in operands) or not _is_product(better):
             return False
         return any(operand in self.shared and _is_product(operand) for operand in operands)
 

@@ -99,7 +99,8 @@ class Joined:
         if not isinstance(node.op, Concat):
             return None
         for whole, first in self._starts(node):
-            if whole.op == node.op and whole.inputs[first : first + len(node.inputs)] == node.inputs:
+            parts = whole.inputs[first : first + len(node.inputs)]
+            if whole.op == node.op and list(map(id, parts)) == list(map(id, node.inputs)):
                 start = sum(x.shape[node.op.axis] for x in whole.inputs[:first])
                 return Slice(node.op.axis, start, start + node.shape[node.op.axis])(whole)
         return None

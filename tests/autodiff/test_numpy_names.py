@@ -25,6 +25,7 @@ INDICES = (
 OPERATORS = (
     *(lambda x, v, s: abs(x), lambda x, v, s: +x, lambda x, v, s: x**2, lambda x, v, s: 2**x),
     *(lambda x, v, s: x > 0, lambda x, v, s: x >= v, lambda x, v, s: x < 0, lambda x, v, s: x <= 0.5),
+    *(lambda x, v, s: x == X[0], lambda x, v, s: x != 2, lambda x, v, s: np.equal(X, x), lambda x, v, s: X[0] != x),
     *(lambda x, v, s: x > 0, lambda x, v, s: x < X, lambda x, v, s: x >= X),
     *(lambda x, v, s: x @ v, lambda x, v, s: v @ x.T, lambda x, v, s: v @ v, lambda x, v, s: x.T @ x),
     *(lambda x, v, s: X @ v, lambda x, v, s: x @ V, lambda x, v, s: x[None] @ v),
@@ -163,12 +164,27 @@ def test_numbers_take_the_dtype_of_values():
 
 def test_values_are_keys_by_identity():
     x, y, _ = values()
-    assert x == x
-    assert x != y
     assert x in {x}
     assert x not in {y: 1}
-    assert [y, x].index(x) == 1
+    assert x in [x, y]
     assert x != None  # noqa: E711
+    assert x != "x"
+    assert (x == y) is not (x == y)
+
+
+def test_equality_of_elements_chooses():
+    largest = ad.grad(lambda x: np.sum(np.where(x == x.max(), x, 0.0)))
+    assert largest(V).tolist() == [0.0, 0.0, 1.0, 0.0]
+    assert ad.grad(lambda x: np.sum(x * (x != x.max())))(V).tolist() == [1.0, 1.0, 0.0, 1.0]
+    assert ad.grad(lambda x: np.sum(x * (x == list(V)) * (x != (1.0, 0.0, 0.0, 0.0))))(V).tolist() == [
+        0.0,
+        1.0,
+        1.0,
+        1.0,
+    ]
+    assert ad.grad(lambda x: np.sum(np.where(x != x, 0.0, x)))(np.array([np.nan, 2.0])).tolist() == [0.0, 1.0]
+    with pytest.raises(UsageError, match="neither true nor false"):
+        ad.grad(lambda x: x[0] if x[0] == x[1] else x[1])(V)
 
 
 TRUTH = (
@@ -200,7 +216,9 @@ REFUSED = (
     (lambda x, v, s: 7 % x, NO_OP),
     (lambda x, v, s: (x > 0) & (x < 1), NO_OP),
     (lambda x, v, s: ~x, NO_OP),
-    (lambda x, v, s: x == 0, "`x == y` compares identity, because values are dictionary keys: write ad.equal(x, y)"),
+    (lambda x, v, s: 1 if s == 0 else 0, TRUTH),
+    (lambda x, v, s: 1 if s != 0 else 0, TRUTH),
+    (lambda x, v, s: x in [v], TRUTH),
     (lambda x, v, s: 3 in x, "`in` is not traced: ad.amax(ad.equal(x, element)) is 1 if x has the element, else 0"),
     (
         lambda x, v, s: x.__setitem__(0, 1),
