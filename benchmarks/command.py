@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.participant import Unavailable
 
 ROOT = Path(__file__).parent.parent
-_BP = "from backprop_cli.cli.entry import main; main()"
+BP = "from backprop_cli.cli.entry import main; main()"
 
 
 class Command:
@@ -56,7 +56,7 @@ class Command:
 
 def bp(title: str, *arguments: str) -> Command:
     """``bp ...``."""
-    return Command(title, ["-c", _BP, *arguments])
+    return Command(title, ["-c", BP, *arguments])
 
 
 def script(title: str, name: str, *needs: str) -> Command:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import backprop_cli
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -166,11 +168,14 @@ def test_a_network_learns_what_its_examples_hold(benchmarks, name: str) -> None:
 
 
 def test_bp_begins_where_the_installed_command_does(benchmarks) -> None:
-    from benchmarks.command import bp
+    from benchmarks.command import BP, bp
 
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, function = scripts["bp"].split(":")
-    assert f"from {module} import {function}; {function}()" in bp("title")._arguments
+    assert f"from {module} import {function}; {function}()" == BP
+    version = bp("title", "--version")
+    version.prepare()
+    assert version.facts()["printed"] == f"bp {backprop_cli.__version__}"
 
 
 def test_memory_of_the_steps(benchmarks) -> None:

@@ -115,8 +115,11 @@ def test_the_initial_weights_are_the_same_in_another_order(optimizer):
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_no_state_is_copied_for_groups():
+def test_no_state_is_copied_for_groups(monkeypatch):
     """New slots and parameters are written over the old ones, part by part."""
+    right, copied = np.copyto, []
+    monkeypatch.setattr(np, "copyto", lambda to, *x, **more: copied.append(to) or right(to, *x, **more))
     plan = Plan(training_step(recipe(DROPOUT, optimizer=GROUPED), 4))
-    copied = [call for call in plan._calls if getattr(call, "func", None) is np.copyto]
-    assert not [call for call in copied if any(call.args[0] is array for array in plan.inputs.values())]
+    copied.clear()
+    plan.run()
+    assert not [to for to in copied if any(to is array for array in plan.inputs.values())]
