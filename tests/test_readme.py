@@ -139,10 +139,10 @@ def test_the_first_command_ends_with_the_test_accuracy(tmp_path, environment):
 
 
 def test_the_test_command_is_that_of_continuous_integration():
-    assert blocks("sh")[1].text == ".venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest\n"
+    assert blocks("sh")[1].text == ".venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest -n 2\n"
     script = (ROOT / ".ci" / "run").read_text()
     assert "-e '.[test]'" in script
-    assert "pytest" in script
+    assert 'check "pytest" tests -n 2\n' in script
 
 
 def test_the_whole_configuration_that_is_shown_is_the_file():
