@@ -19,7 +19,12 @@ def compute(op: Op, operands: Sequence[Array]) -> Array:
         return view
     spec = op.shape(*map(spec_of, operands))
     out = np.empty(spec.shape, spec.dtype)
-    op.eval(*operands, out=out)
+    try:
+        op.eval(*operands, out=out)
+    except TypeError as wrong:
+        if spec.is_inexact:
+            raise
+        raise ShapeError(op, f"has no result in {spec.dtype}: write x.astype(float)", out=spec) from wrong
     return out
 
 
