@@ -155,7 +155,7 @@ def constant(array: Any, dtype: DTypeLike | None = None) -> Value:
 
 
 def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
-    """The operand itself, or a constant. Numbers take ``dtype``, so float32 stays float32.
+    """The operand itself, or a constant. Numbers take ``dtype``, so float32 stays float32; next to bool, float64.
 
     Raises:
         ShapeError: the integer type ``dtype`` cannot hold the number.
@@ -165,6 +165,8 @@ def as_value(operand: Operand, dtype: np.dtype[Any]) -> Value:
         return operand
     if isinstance(operand, np.ndarray) and operand.ndim > 0:
         return constant(operand)
+    if dtype.kind == "b" and not isinstance(operand, bool | np.bool_):
+        dtype = np.dtype(np.float64)  # 1 would become True, and True + True is True
     with np.errstate(over="ignore"):  # a number too large for ``dtype`` is infinite, which the run reports later
         scalar = constant(np.asarray(operand), dtype)
     if dtype.kind in "iu" and np.any(scalar.array != operand):

@@ -148,6 +148,35 @@ def test_reductions_of_integers_do_not_overflow(dtype):
         assert result.dtype == wanted.dtype
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_masks_choose(dtype):
+    x, mask = V.astype(dtype), V > 0
+    for f in (
+        lambda x, mask: np.sum(np.where(mask, x**2, 0.0)),
+        lambda x, _: np.sum(np.where(V > 0, x, 0.0) * x),
+        lambda x, mask: np.sum(mask * x * x),
+    ):
+        slope = ad.grad(f)(x, mask)
+        assert slope.dtype == dtype
+        np.testing.assert_allclose(slope, 2 * x * mask)
+        np.testing.assert_allclose(ad.hvp(f)(x, mask, np.ones(4, dtype)), 2.0 * mask)
+
+
+def test_numbers_do_not_become_booleans():
+    mask = ad.input_("mask", (4,), np.bool_)
+    results = ad.evaluate([1 - mask, mask + 1, mask * 2.0, mask == 1, mask == True], {mask: V > 0})  # noqa: E712
+    for got, wanted in zip(results, (V <= 0, (V > 0) + 1, (V > 0) * 2.0, V > 0, V > 0), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_ops_without_results_in_integers():
+    n = ad.input_("n", (2,), np.int64)
+    for name, out in (("sin", np.sin(n)), ("divide", n / 2), ("power(exponent=2.0)", n**2)):
+        with pytest.raises(ShapeError) as caught:
+            ad.evaluate([out], {n: np.array([1, 2])})
+        assert str(caught.value) == f"{name}: has no result in int64: write x.astype(float) (given out: i8[2])"
+
+
 def test_arithmetic_of_arrays_with_values_makes_one_op():
     x, _, _ = values()
     assert [str((array * x).op) for array in (X, S, np.float64(2.0), np.float32(2.0), 2)] == ["multiply"] * 5

@@ -9,6 +9,7 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Constant, Elementwise, Partial
 from backprop_cli.autodiff.op import Sample, register, sample
+from backprop_cli.autodiff.ops.copies import Cast
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
@@ -72,6 +73,8 @@ class Where(Elementwise):
         np.copyto(out, x, where=condition != 0)
 
     def partials(self, condition: Value, x: Value, y: Value, *, out: Value) -> tuple[Partial, ...]:
+        if condition.dtype.kind == "b":  # which cannot be subtracted or multiplied
+            condition = Cast(out.dtype.name)(condition)
         off = Equal()(condition, 0.0)
         return None, 1.0 - off, off
 
