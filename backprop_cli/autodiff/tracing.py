@@ -9,6 +9,7 @@ the derivative. That call and all later ones of this kind evaluate the program. 
 
 Arguments are arrays and numbers, or lists, tuples and dicts of them. Where no derivative is taken, Python integers,
 text, booleans and None stay as they are, so that they can count and choose; a different one traces another program.
+Floats and arrays, also arrays of integers, are traced.
 
 Results are arrays. Inside a traced function they are values, so that derivatives can be nested:
 ``grad(lambda x: grad(f)(x))``.
@@ -27,7 +28,7 @@ from backprop_cli.autodiff.evaluate import evaluate
 from backprop_cli.autodiff.functions import cast, copy, reshape, stack
 from backprop_cli.autodiff.spec import spec_of
 from backprop_cli.autodiff.transforms import gradients, hessian_products, vjp
-from backprop_cli.autodiff.value import Value, constant, input_
+from backprop_cli.autodiff.value import Value, constant, input_, toposort
 from backprop_cli.errors import ShapeError, UsageError
 
 Tree = Any
@@ -90,6 +91,8 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Tree]:
 
     def build(*given: Any, **options: Any) -> Tree:
         *args, v = given
+        if not -len(args) <= argnums < len(args):
+            raise UsageError(f"hvp: argument {argnums} and, as the last argument, the vector are needed")
         wanted = _chosen(args, argnums)
         wrt, vectors = _leaves(wanted), _leaves(v)
         if _form(wanted) != _form(v):
@@ -119,7 +122,7 @@ def _derivative(name: str, f: Callable[..., Any], build: Callable[..., Tree], ar
                 input_(f"x{k}", leaf.shape, leaf.dtype) if isinstance(leaf, np.ndarray) else leaf
                 for k, leaf in enumerate(leaves)
             ]
-            programs[key] = inputs, _traced(build, *_refilled(given, inputs))
+            programs[key] = inputs, _kept(_traced(build, *_refilled(given, inputs)))
         inputs, results = programs[key]
         feed = {x: leaf for x, leaf in zip(inputs, leaves, strict=True) if isinstance(x, Value)}
         # Results may be views of the arguments or of each other.
@@ -136,6 +139,14 @@ def _traced(build: Callable[..., Tree], args: Sequence[Tree], options: dict[str,
         return build(*args, **options)
     finally:
         _is_tracing.reset(token)
+
+
+def _kept(results: Tree) -> Tree:
+    """The results with copies of their constants, so that nobody changes an array that ``f`` has read."""
+    for value in toposort(leaf for leaf in _leaves(results) if isinstance(leaf, Value)):
+        if value.array is not None:
+            value.array = value.array.copy()
+    return results
 
 
 def _places(name: str, args: Sequence[Any], argnums: Argnums) -> set[int]:
@@ -158,6 +169,8 @@ def _with_arrays(name: str, args: Sequence[Any], options: dict[str, Any], active
     def array(leaf: Any, is_active: bool) -> Any:
         if isinstance(leaf, float | int) and not isinstance(leaf, bool | np.generic):
             return np.asarray(leaf, dtype) if is_active or isinstance(leaf, float) else leaf
+        if isinstance(leaf, np.integer | np.bool_) and not is_active:
+            return leaf.item()
         if not isinstance(leaf, np.ndarray | np.generic):
             return leaf
         if leaf.dtype.kind not in "fiub":

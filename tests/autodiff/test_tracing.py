@@ -121,6 +121,20 @@ def test_a_function_is_traced_once_for_the_same_specs_and_numbers_that_count():
     assert [slope(X, n=2).tolist(), len(traced)] == [first.tolist(), 6]
 
 
+def test_what_a_function_read_does_not_change():
+    weights = np.array([1.0, 2.0, 3.0])
+    slope = ad.grad(lambda x: np.sum(x * weights))
+    first = slope(X)
+    weights[:] = 9.0
+    assert slope(X).tolist() == first.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_integers_of_numpy_count_too():
+    slope = ad.grad(lambda x, n, flag: np.sum(x**n) if flag else np.sum(x))
+    assert slope(X, np.int64(2), np.bool_(True)).tolist() == (2 * X).tolist()
+    assert slope(X, np.int64(2), np.bool_(False)).tolist() == [1.0, 1.0, 1.0]
+
+
 def test_control_flow_on_values_is_refused_and_on_numbers_is_unrolled():
     def f(x):
         return x if x > 0 else -x
@@ -200,6 +214,11 @@ def test_the_name_says_what_it_is():
             lambda: ad.hvp(cubes)(X, [X]),
             UsageError,
             "hvp: the vector must have the form of argument 0, *; got [*]",
+        ),
+        (
+            lambda: ad.hvp(cubes)(X),
+            UsageError,
+            "hvp: argument 0 and, as the last argument, the vector are needed",
         ),
         (
             lambda: ad.hvp(cubes)(X, X[:2]),
