@@ -41,13 +41,13 @@ def initial_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None
     state = State.start(recipe, loaded.config.seed)
     if loaded.config.model.from_checkpoint is not None:
         try:
-            _take(loaded, recipe, state, dataset)
+            _copy_layers(loaded, recipe, state, dataset)
         except CheckpointError as error:
             raise StartError(loaded.problem(("model", "from_checkpoint", "path"), str(error))) from error
     return state
 
 
-def _take(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None) -> None:
+def _copy_layers(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None) -> None:
     path, patterns, layers = _path(loaded), _patterns(loaded), _layers(loaded, recipe)
     assert path is not None
     arrays = state.network_arrays(recipe)
@@ -59,10 +59,10 @@ def _take(loaded: Loaded, recipe: Recipe, state: State, dataset: Dataset | None)
     given = of_network(checkpoint.tensors, arrays)
     if patterns is not None:
         given = {name: array for name, array in given.items() if matches_layer(name, patterns)}
-    faults = [*_faults(own, given), *_other_meaning(recipe, layers, checkpoint.metadata, dataset)]
-    if faults:
-        more = [f"and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
-        listed = "; ".join([*faults[:_LISTED], *more])
+    mismatches = [*_mismatches(own, given), *_other_meaning(recipe, layers, checkpoint.metadata, dataset)]
+    if mismatches:
+        more = [f"and {len(mismatches) - _LISTED} more"] if len(mismatches) > _LISTED else []
+        listed = "; ".join([*mismatches[:_LISTED], *more])
         way_out = "name the layers to start from it in" if patterns is None else "leave these out of"
         raise CheckpointError(f"{path}: does not fit the network: {listed}; {way_out} model.from_checkpoint.layers")
     for name, array in own.items():
@@ -97,7 +97,7 @@ def _layers(loaded: Loaded, recipe: Recipe) -> list[str]:
 def _other_meaning(
     recipe: Recipe, layers: Sequence[str], metadata: Mapping[str, Any], dataset: Dataset | None
 ) -> Iterator[str]:
-    """A problem for each layer whose rows stand for other tokens or classes in the checkpoint than here."""
+    """A mismatch for each layer whose rows stand for other tokens or classes in the checkpoint than here."""
     if dataset is None:
         return
     here, stored = dataset.classes or (), metadata.get("classes")
@@ -113,7 +113,7 @@ def _other_meaning(
             yield f"{node.name} is for other {kind}: number {number} is {there[number]!r} there, {here[number]!r} here"
 
 
-def _faults(own: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[str]:
+def _mismatches(own: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[str]:
     for name, array in own.items():
         if name not in given:
             yield f"{name} is missing"

@@ -112,9 +112,9 @@ class Resumption:
 
     def _seconds(self, step: int) -> float:
         """Seconds of the run up to ``step``: those in its record if it ended there, else those in its journal."""
-        told = self.record.get("seconds")
-        if self.record.get("steps") == step and isinstance(told, int | float):
-            return float(told)
+        recorded = self.record.get("seconds")
+        if self.record.get("steps") == step and isinstance(recorded, int | float):
+            return float(recorded)
         return seconds_until(self.rows, step)
 
     def threads(self, batch: int) -> Threads | None:

@@ -141,15 +141,15 @@ class Session:
 
     def _ended_at_once(self, number: int) -> InterruptionError:
         step = self.state.step
-        on = f"; resume from the last checkpoint with: {self._way_on()}" if self.run.last.exists() else ""
+        on = f"; resume from the last checkpoint with: {self._resume_command()}" if self.run.last.exists() else ""
         return InterruptionError(f"ended at once at step {step}, before everything was saved{on}", number)
 
-    def _way_on(self) -> str:
+    def _resume_command(self) -> str:
         """The command that resumes this run with its current data."""
         is_changed = self.resumption is not None and changed(self.resumption.metadata, self.experiment.dataset.files)
         return resume_command(self.run.path) + (f" {ACCEPT}" if is_changed else "")
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         assert self._journal is not None
         self._journal.write(event)
         self._show(event)
@@ -162,26 +162,26 @@ class Session:
     def _train(self) -> None:
         state = self.state
         for warning in self._warnings():
-            self._tell(warning)
-        self._tell(self._started())
+            self._emit(warning)
+        self._emit(self._started())
         self._go_back()
         self._find_best()
         if state.step == 0:
             self._remember_first_loss()
             self._check_gradients(None)
-        self._heed()
+        self._stop_if_asked()
         if self.trainer.spec.compiled:
             self.trainer.warm_up()  # compiling takes seconds, which must not count in the first epoch
         for event in self.trainer.run(self._periods()):
-            self._tell(event)
+            self._emit(event)
             with self.watch("checkpoints"):
                 for saved in self.checkpointer.read(event):
-                    self._tell(saved)
+                    self._emit(saved)
             if isinstance(event, Step):
                 self._check_gradients(event)
-            self._heed()
+            self._stop_if_asked()
         if self.checkpointer.is_behind(state.step):
-            self._tell(self.checkpointer.save_last(state.step))
+            self._emit(self.checkpointer.save_last(state.step))
 
     def _remember_first_loss(self) -> None:
         """Store the first loss of an overfitting run, to compare it with the last."""
@@ -195,7 +195,7 @@ class Session:
             targets = np.asarray(self.experiment.dataset.train.targets)
             missed = shortfall(self.experiment.recipe, targets, first, last)
             if missed is not None:
-                self._tell(Warned(missed))
+                self._emit(Warned(missed))
 
     def _periods(self) -> list[int]:
         """Periods in steps: every multiple must be an event."""
@@ -217,7 +217,7 @@ class Session:
         if not self.checkpointer.find_best(best_step):
             del self.state.memory[BEST]
             gone = f"the best checkpoint so far, of step {best_step}, is gone"
-            self._tell(Warned(f"{gone}: the best is chosen among later ones"))
+            self._emit(Warned(f"{gone}: the best is chosen among later ones"))
 
     def _check_gradients(self, step: Step | None) -> None:
         """Run the checks that are due after ``step``, or before the first one. Raises: CheckError."""
@@ -226,24 +226,24 @@ class Session:
             if hook is None:
                 return
             for event in hook.at_start() if step is None else hook.after(step):
-                self._tell(event)
+                self._emit(event)
         if hook.failure is not None:
-            self._tell(self.checkpointer.save_last(self.state.step))
+            self._emit(self.checkpointer.save_last(self.state.step))
             raise CheckError(hook.failure)
 
     def _while_checking(self, what: str, done: int, total: int) -> None:
-        self._heed()
+        self._stop_if_asked()
         self._on_event(Checking(self.state.step, done, total))
 
-    def _heed(self) -> None:
+    def _stop_if_asked(self) -> None:
         """End if a signal asked for it. Called between events, where the state is exact."""
         if self._asked.number is None:
             return
         state = self.state
-        self._tell(self.checkpointer.save_last(state.step))
-        self._tell(Stopped(state.step, state.last_epoch, "interrupted"))
+        self._emit(self.checkpointer.save_last(state.step))
+        self._emit(Stopped(state.step, state.last_epoch, "interrupted"))
         raise InterruptionError(
-            f"interrupted at step {state.step}; everything is saved; resume with: {self._way_on()}",
+            f"interrupted at step {state.step}; everything is saved; resume with: {self._resume_command()}",
             self._asked.number,
         )
 
@@ -273,7 +273,7 @@ class Session:
         metrics = final_metrics(self.experiment, self.trainer, run, self._network)
         self._compare_with_first_loss(metrics["train/loss"])
         self._close_record(status, 0, metrics)
-        self._tell(Finished(status, state.step, self.epochs, state.seconds, metrics, str(run.path)))
+        self._emit(Finished(status, state.step, self.epochs, state.seconds, metrics, str(run.path)))
         write_table(run.journal, run.table)
         outcome = outcome_lines(run.path, self.checkpoints(), self.best(), metrics, self.baselines)
         self._log.write("\n".join(outcome))
