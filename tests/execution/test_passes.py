@@ -228,14 +228,17 @@ def test_printout_of_a_simplified_program():
     assert str(simplify(tiny_step())) == GOLDEN_SIMPLE
 
 
-GOLDEN = """\
+FORWARD = """\
 %0 f4[3,2] = transpose(w, perm=(1, 0))  # dense_1
 %1 f4[8,2] = matmul(x, %0)  # dense_1
 %2 f4[8,2] = subtract(%1, y)
 %3 f4[8,2] = square(%2)
 %4 f4[] = sum(%3, axes=(0, 1), keepdims=False)
 %5 f4[] = multiply(%4, 0.0625)
-%6 f4[] = multiply(1, 0.0625)
+"""
+
+GOLDEN = f"""\
+{FORWARD}%6 f4[] = multiply(1, 0.0625)
 %7 f4[8,2] = broadcast_to(%6, to=(8, 2))
 %8 f4[8,2] = multiply(2, %2)
 %9 f4[8,2] = multiply(%7, %8)
@@ -247,14 +250,8 @@ GOLDEN = """\
 return loss = %5
 update w <- %14"""
 
-GOLDEN_SIMPLE = """\
-%0 f4[3,2] = transpose(w, perm=(1, 0))  # dense_1
-%1 f4[8,2] = matmul(x, %0)  # dense_1
-%2 f4[8,2] = subtract(%1, y)
-%3 f4[8,2] = square(%2)
-%4 f4[] = sum(%3, axes=(0, 1), keepdims=False)
-%5 f4[] = multiply(%4, 0.0625)
-%6 f4[8,2] = multiply(%2, 0.125)
+GOLDEN_SIMPLE = f"""\
+{FORWARD}%6 f4[8,2] = multiply(%2, 0.125)
 %7 f4[2,8] = transpose(%6, perm=(1, 0))  # dense_1
 %8 f4[2,3] = matmul(%7, x)  # dense_1
 %9 f4[2,3] = multiply(0.1, %8)
