@@ -13,7 +13,8 @@ from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.lock import refuse_locked
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
-from backprop_cli.session.resumption import check_acceptance, find_run, open_run
+from backprop_cli.session.data_changes import check_acceptance
+from backprop_cli.session.resumption import find_run, open_run
 from backprop_cli.session.start import start
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.stopwatch import Stopwatch

@@ -18,8 +18,8 @@ from backprop_cli.run.lock import locked, refuse_locked
 from backprop_cli.session.baselines import Baselines
 from backprop_cli.session.checked_plugins import read_config, refuse_plugins
 from backprop_cli.session.compilation import compiles
+from backprop_cli.session.data_changes import check_acceptance
 from backprop_cli.session.outcome import Best
-from backprop_cli.session.resumption import check_acceptance, find_run, open_run
 from backprop_cli.session.session import OnEvent, Session, first_warnings
 from backprop_cli.session.start import start
 from backprop_cli.session.threads import blas_threads
@@ -98,6 +98,8 @@ def train(
                 refuse_plugins(plugins, config or "")
                 loaded = read_config(Path(config or ""), overrides)
         else:
+            from backprop_cli.session.resumption import find_run, open_run
+
             run, path = find_run(resume)
             if dry_run:
                 refuse_locked(run)

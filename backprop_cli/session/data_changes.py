@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from backprop_cli.errors import UsageError
 
 ACCEPT = "--accept-changed-data"
 FIRST, ACCEPTED = "data", "accepted_data"
@@ -20,6 +23,12 @@ class Changed(NamedTuple):
     def way_out(self, taken: str) -> str:
         """The way out. ``taken``: words before the flag that accepts the data, such as ``accept it with``."""
         return f"restore the old file, or {taken} {ACCEPT}" if self.is_now else f"{taken} {ACCEPT} if that is intended"
+
+
+def check_acceptance(accepts: bool, resume: Path | None) -> None:
+    """Raise UsageError if changed data is accepted without a run to resume."""
+    if accepts and resume is None:
+        raise UsageError(f"train: {ACCEPT} is for --resume; a new run takes its data as it is")
 
 
 def data_metadata(files: Mapping[str, str], before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from backprop_cli.autodiff import Array
 from backprop_cli.config.load import Loaded, check_metrics, located
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network_problems import check_model
+from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.augment import augmentation
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
@@ -27,6 +28,7 @@ from backprop_cli.nn.graph import graph_of, vocabulary_of
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.directory import RunDirectory
+from backprop_cli.session.data_changes import data_metadata
 from backprop_cli.session.monitors import best_monitor, early_stopping_monitor
 from backprop_cli.session.overfit import first_batches
 from backprop_cli.settings import VARIABLE
@@ -269,3 +271,23 @@ def is_configuration(path: Path) -> bool:
         return path.suffix in (".yaml", ".yml") and not path.is_dir()
     except OSError:  # the name is too long
         return False
+
+
+def network_metadata(experiment: Experiment, threads: int, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Metadata for ``TrainedNetwork``, equal in all checkpoints of a session.
+
+    ``before``: the metadata of the checkpoint that training resumes from.
+    """
+    dataset, recipe = experiment.dataset, experiment.recipe
+    weights = recipe.class_weights
+    return {
+        "config": resolved_tree(experiment.loaded),
+        "input_shape": list(recipe.model.input_shape),
+        "classes": dataset.classes,
+        "class_weights": None if weights is None else weights.tolist(),
+        "target_names": dataset.target_names,
+        "transform": dataset.transform.to_json(),
+        "threads": threads,
+        **data_metadata(dataset.files, before),
+        "plugins": [plugin.sha256 for plugin in experiment.loaded.plugins],
+    }

@@ -11,7 +11,7 @@ from backprop_cli.config.changes import Change, changes
 from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
-from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, TreePath, UsageError
+from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, TreePath
 from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
@@ -159,12 +159,6 @@ class Resumption:
     def _is_overridden(self, path: TreePath) -> bool:
         places = self.loaded.source.overrides
         return any(place[: len(path)] == path[: len(place)] for place in places)
-
-
-def check_acceptance(accepts: bool, resume: Path | None) -> None:
-    """Raise UsageError for ``--accept-changed-data`` without a run to resume."""
-    if accepts and resume is None:
-        raise UsageError(f"train: {ACCEPT} is for --resume; a new run takes its data as it is")
 
 
 def find_run(target: Path) -> tuple[RunDirectory, Path]:

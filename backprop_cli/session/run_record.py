@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backprop_cli.run.environment import differences, environment
 from backprop_cli.session.data_changes import changed
 from backprop_cli.session.experiment import Experiment
 from backprop_cli.session.initial_state import origin
-from backprop_cli.session.resumption import Resumption
 from backprop_cli.training.training_spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from backprop_cli.session.resumption import Resumption
 
 
 def opening_record(

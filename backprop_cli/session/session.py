@@ -22,14 +22,12 @@ from backprop_cli.run.log import RunLog
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.session.baselines import Baselines, baselines_of
 from backprop_cli.session.data_changes import ACCEPT, changed
-from backprop_cli.session.experiment import Experiment
+from backprop_cli.session.experiment import Experiment, network_metadata
 from backprop_cli.session.final_metrics import final_metrics
 from backprop_cli.session.outcome import Best, outcome_lines
 from backprop_cli.session.overfit import notice, shortfall
-from backprop_cli.session.resumption import Resumption
 from backprop_cli.session.run_record import opening_record, timestamp
 from backprop_cli.session.signals import ImmediateStop, StopRequest, stop_requests
-from backprop_cli.session.trained_network import network_metadata
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.events import Checking, Event, Failed, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.loop import Trainer
@@ -38,6 +36,7 @@ from backprop_cli.training.training_spec import TrainingSpec
 
 if TYPE_CHECKING:
     from backprop_cli.session.gradient_hook import GradientHook
+    from backprop_cli.session.resumption import Resumption
 
 OnEvent = Callable[[Event], None]
 

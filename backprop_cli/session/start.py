@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from backprop_cli.config.load import Loaded
 from backprop_cli.session.experiment import Experiment, prepare
 from backprop_cli.session.initial_state import initial_state
 from backprop_cli.session.monitors import measures_of
-from backprop_cli.session.resumption import Resumption
 from backprop_cli.session.threads import share_out
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.state import State
 from backprop_cli.training.training_spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from backprop_cli.session.resumption import Resumption
 
 
 def start(

@@ -18,7 +18,6 @@ from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded, from_tree
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network_problems import check_model
-from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.fitted import check_fitted
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError, ConfigError, Problem, path_text, warn
@@ -26,8 +25,8 @@ from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint, find_checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.session.checked_plugins import stand_in
-from backprop_cli.session.data_changes import ACCEPTED, FIRST, data_metadata
-from backprop_cli.session.experiment import Experiment, recipe_for
+from backprop_cli.session.data_changes import ACCEPTED, FIRST
+from backprop_cli.session.experiment import recipe_for
 from backprop_cli.session.threads import TOO_MANY, blas_threads
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.state import check_network, network_vectors
@@ -125,26 +124,6 @@ class TrainedNetwork:
     def configs(self) -> tuple[Config, Config]:
         """``original`` and ``loaded``, with the input shape of the data if none is written."""
         return _with_input(self.original.config, self.input_shape), _with_input(self.loaded.config, self.input_shape)
-
-
-def network_metadata(experiment: Experiment, threads: int, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Metadata for ``TrainedNetwork``, equal in all checkpoints of a session.
-
-    ``before``: the metadata of the checkpoint that training resumes from.
-    """
-    dataset, recipe = experiment.dataset, experiment.recipe
-    weights = recipe.class_weights
-    return {
-        "config": resolved_tree(experiment.loaded),
-        "input_shape": list(recipe.model.input_shape),
-        "classes": dataset.classes,
-        "class_weights": None if weights is None else weights.tolist(),
-        "target_names": dataset.target_names,
-        "transform": dataset.transform.to_json(),
-        "threads": threads,
-        **data_metadata(dataset.files, before),
-        "plugins": [plugin.sha256 for plugin in experiment.loaded.plugins],
-    }
 
 
 def _with_input(config: Config, shape: tuple[int, ...]) -> Config:
