@@ -110,7 +110,7 @@ class Segmentation:
 
     def _rest(self, stage: Stage) -> int:
         """Bytes of a stage that the reverse sweep reads and that are not kept; only crossing results can be kept."""
-        return stage.bytes - _bytes(v for v in stage.crossing if v in self.kept and v in stage.read)
+        return stage.bytes - _bytes(self.kept & stage.crossing.keys() & set(stage.read))
 
     @property
     def repeated(self) -> int:

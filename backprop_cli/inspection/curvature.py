@@ -119,7 +119,7 @@ def example_gradients(point: Point, of: str, by: str, *, keep: bool = False) -> 
     flat = layout.join(dict(zip(layout.shapes, gradients(scalar, wrt), strict=True)))
     arrays = [array for name, array in point.arrays.items() if name in one.inputs]
     over = [one.inputs[name] for name in point.arrays if name in one.inputs]
-    feed = {value: array for value, array in one.feed.items() if value not in over}
+    feed = {value: array for value, array in one.feed.items() if value not in set(over)}
     many = Batched([scalar, flat], over, feed)
     mean = Curvature(point, of, by).gradient()
     count = len(point.inputs)

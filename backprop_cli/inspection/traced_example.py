@@ -34,7 +34,7 @@ class TracedExample:
         """The values that outputs are differentiated by: the example, or for tokens the vectors they look up."""
         if self.inputs.spec.is_inexact:
             return [self.inputs]
-        return [value for value in self.names if self.inputs in value.inputs]
+        return [value for value in self.names if any(x is self.inputs for x in value.inputs)]
 
 
 def trace_example(recipe: Recipe) -> TracedExample:
