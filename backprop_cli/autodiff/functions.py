@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,7 +53,7 @@ Axes = int | Sequence[int] | None
 def _values(*operands: Operand) -> list[Value]:
     """Arrays and numbers as constants; numbers take the dtype of the values."""
     dtypes = [x.dtype for x in operands if isinstance(x, Value)]
-    dtype = next((dtype for dtype in dtypes if dtype.kind in "fc"), dtypes[0])
+    dtype = next((dtype for dtype in dtypes if dtype.kind in "fc"), dtypes[0] if dtypes else np.dtype(np.float64))
     return [as_value(x, dtype) for x in operands]
 
 
@@ -65,9 +66,18 @@ def _axes(x: Value, axes: Axes) -> tuple[int, ...]:
 
 
 def _axis(x: Value, axis: int) -> int:
+    """A number from 0."""
     if not -x.ndim <= axis < x.ndim:
         raise ShapeError("axis", f"{axis} is outside of {x.ndim} axes", x=x.spec)
     return axis % x.ndim
+
+
+def _sizes(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """A shape as a tuple of Python integers."""
+    try:
+        return tuple(map(operator.index, shape if isinstance(shape, Sequence) else (shape,)))
+    except TypeError:
+        raise UsageError(f"a shape has integers; got {shape!r}") from None
 
 
 def power(x: Value | float, exponent: Value | float) -> Value:
@@ -101,9 +111,15 @@ def mean(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     return total * (1.0 / count)
 
 
-def variance(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
-    """Mean squared distance from the mean: the population variance, divided by n."""
-    return mean(square(x - mean(x, axes, keepdims=True)), axes, keepdims)
+def variance(x: Value, axes: Axes = None, keepdims: bool = False, ddof: int = 0) -> Value:
+    """Mean squared distance from the mean: the sum of squares divided by n - ``ddof``."""
+    found = mean(square(x - mean(x, axes, keepdims=True)), axes, keepdims)
+    count = math.prod(x.shape[axis] for axis in _axes(x, axes))
+    if ddof == 0:
+        return found
+    if ddof >= count:
+        raise ShapeError("variance", f"{count} elements are too few for ddof={ddof}", x=x.spec)
+    return found * (count / (count - ddof))
 
 
 def norm(x: Value) -> Value:
@@ -152,13 +168,22 @@ def _shifted(x: Value, axis: int) -> Value:
     return x - stop_gradient(amax(x, axis, keepdims=True))
 
 
-def logsumexp(x: Value, axis: int = -1, keepdims: bool = False) -> Value:
-    """``ln sum_k e^x_k`` along an axis (nats), without overflow; the limit for infinite x."""
+def logsumexp(x: Value, axis: Axes = -1, keepdims: bool = False) -> Value:
+    """``ln sum_k e^x_k`` over ``axis`` (nats; None: all), without overflow; the limit for infinite x."""
     top = stop_gradient(amax(x, axis, keepdims=True))
     # Infinity minus infinity is NaN, so an infinite maximum is not subtracted.
     top = where(less(absolute(top), math.inf), top, 0.0)
     out = log(sum(exp(x - top), axis, keepdims=True)) + top
-    return out if keepdims else reshape(out, np.delete(np.array(x.shape), axis).tolist())
+    return out if keepdims else reshape(out, [n for k, n in enumerate(x.shape) if k not in _axes(x, axis)])
+
+
+def logaddexp(x: Operand, y: Operand) -> Value:
+    """``ln(e^x + e^y)`` (nats), without overflow; the limit for infinite operands."""
+    first = greater_equal(x, y)
+    high, low = where(first, x, y), where(first, y, x)
+    # Infinity minus infinity is NaN.
+    are_infinite = equal(high, low) * equal(absolute(high), math.inf)
+    return high + softplus(where(are_infinite, 0.0, low) - where(are_infinite, 0.0, high))
 
 
 def log_softmax(x: Value, axis: int = -1) -> Value:
@@ -189,32 +214,44 @@ def clip(x: Value, low: Operand | None = None, high: Operand | None = None) -> V
 
 def reshape(x: Value, shape: int | Sequence[int]) -> Value:
     """The same elements in another shape; one size may be -1."""
-    sizes = (shape,) if isinstance(shape, int) else shape
+    sizes = _sizes(shape)
     known = math.prod(n for n in sizes if n != -1)
-    return Reshape(tuple(int(x.size // max(known, 1)) if n == -1 else int(n) for n in sizes))(x)
+    return Reshape(tuple(x.size // max(known, 1) if n == -1 else n for n in sizes))(x)
 
 
 def transpose(x: Value, perm: Sequence[int] | None = None) -> Value:
     """Axes in the order ``perm``; None reverses them."""
-    return Transpose(tuple(perm) if perm is not None else tuple(reversed(range(x.ndim))))(x)
+    return Transpose(tuple(reversed(range(x.ndim))) if perm is None else _axes(x, perm))(x)
 
 
 def broadcast_to(x: Value, shape: Sequence[int]) -> Value:
     """Repeat x to a larger shape by NumPy's rules."""
-    return BroadcastTo(tuple(shape))(x)
+    return BroadcastTo(_sizes(shape))(x)
+
+
+def expand_dims(x: Value, axis: int) -> Value:
+    """``x`` with a new axis of size 1, which is number ``axis`` of the result."""
+    if not -x.ndim - 1 <= axis <= x.ndim:
+        raise ShapeError("axis", f"{axis} is outside of the result's {x.ndim + 1} axes", x=x.spec)
+    at = axis % (x.ndim + 1)
+    return reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
+
+
+def _parts(values: Sequence[Operand]) -> list[Value]:
+    if not len(values):
+        raise UsageError("at least one value is needed to join")
+    return _values(*values)
 
 
 def concat(values: Sequence[Operand], axis: int = 0) -> Value:
     """Join values along an axis."""
-    parts = _values(*values)
+    parts = _parts(values)
     return Concat(_axis(parts[0], axis))(*parts)
 
 
 def stack(values: Sequence[Operand], axis: int = 0) -> Value:
     """Join values of one shape along a new axis."""
-    parts = _values(*values)
-    at = axis % (parts[0].ndim + 1)
-    return concat([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in parts], at)
+    return concat([expand_dims(x, axis) for x in _parts(values)], axis)
 
 
 def slice_(x: Value, axis: int, start: int, stop: int) -> Value:

@@ -43,19 +43,19 @@ UFUNCS: Mapping[str, Callable[..., Value]] = {
     "log2": lambda x: ad.log(x) * (1.0 / math.log(2.0)),
     "log10": lambda x: ad.log(x) * (1.0 / math.log(10.0)),
     "tan": lambda x: ad.sin(x) / ad.cos(x),
-    "logaddexp": lambda x, y: x + ad.softplus(y - x),
+    "logaddexp": ad.logaddexp,
 }
 """By the name of a ``np.ufunc``. Operands are values, arrays or numbers."""
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "sum": lambda a, axis=None, keepdims=False: ad.sum(a, axis, keepdims),
-    "mean": lambda a, axis=None, keepdims=False: ad.mean(a, axis, keepdims),
-    "var": lambda a, axis=None, keepdims=False: ad.variance(a, axis, keepdims),
-    "std": lambda a, axis=None, keepdims=False: ad.sqrt(ad.variance(a, axis, keepdims)),
-    "max": lambda a, axis=None, keepdims=False: ad.amax(a, axis, keepdims),
-    "amax": lambda a, axis=None, keepdims=False: ad.amax(a, axis, keepdims),
-    "min": lambda a, axis=None, keepdims=False: ad.amin(a, axis, keepdims),
-    "amin": lambda a, axis=None, keepdims=False: ad.amin(a, axis, keepdims),
+    "sum": lambda a, axis=None, *, keepdims=False: ad.sum(a, axis, keepdims),
+    "mean": lambda a, axis=None, *, keepdims=False: ad.mean(a, axis, keepdims),
+    "var": lambda a, axis=None, *, ddof=0, keepdims=False: ad.variance(a, axis, keepdims, ddof),
+    "std": lambda a, axis=None, *, ddof=0, keepdims=False: ad.sqrt(ad.variance(a, axis, keepdims, ddof)),
+    "max": lambda a, axis=None, *, keepdims=False: ad.amax(a, axis, keepdims),
+    "amax": lambda a, axis=None, *, keepdims=False: ad.amax(a, axis, keepdims),
+    "min": lambda a, axis=None, *, keepdims=False: ad.amin(a, axis, keepdims),
+    "amin": lambda a, axis=None, *, keepdims=False: ad.amin(a, axis, keepdims),
     "linalg.norm": lambda x: ad.norm(x),
     "dot": lambda a, b: ad.dot(a, b),
     "outer": lambda a, b: ad.reshape(a, (-1, 1)) * ad.reshape(b, (1, -1)),
@@ -64,7 +64,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "reshape": lambda a, shape: ad.reshape(a, shape),
     "ravel": lambda a: ad.reshape(a, -1),
     "squeeze": lambda a: ad.reshape(a, [n for n in a.shape if n != 1]),
-    "expand_dims": lambda a, axis: _expanded(a, axis),
+    "expand_dims": lambda a, axis: ad.expand_dims(a, axis),
     "transpose": lambda a, axes=None: ad.transpose(a, axes),
     "broadcast_to": lambda array, shape: ad.broadcast_to(array, shape),
     "concatenate": lambda arrays, axis=0: ad.concat(arrays, axis),
@@ -76,11 +76,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "size": lambda a: a.size,
 }
 """By the name of another function of NumPy, with those of its arguments that values take."""
-
-
-def _expanded(x: Value, axis: int) -> Value:
-    at = axis % (x.ndim + 1)
-    return ad.reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
 
 
 def call_ufunc(ufunc: np.ufunc, method: str, operands: Sequence[Operand], options: Mapping[str, Any]) -> Value:

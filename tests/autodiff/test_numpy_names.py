@@ -60,6 +60,12 @@ FUNCTIONS = (
     *(lambda x, v, s: np.clip(x, -1, 1), lambda x, v, s: np.clip(x, None, 1), lambda x, v, s: np.clip(x, V, None)),
     *(lambda x, v, s: np.outer(v, V), lambda x, v, s: np.linalg.norm(x)),
     *(lambda x, v, s: np.reshape(x, (4, 3)), lambda x, v, s: np.reshape(x, -1), lambda x, v, s: np.transpose(x)),
+    *(
+        lambda x, v, s: np.transpose(x, (-1, 0)),
+        lambda x, v, s: np.std(x, ddof=1),
+        lambda x, v, s: np.var(x, 0, ddof=2),
+    ),
+    *(lambda x, v, s: np.stack([v, v], -2), lambda x, v, s: np.reshape(x, np.int64(12))),
     *(lambda x, v, s: np.ravel(x), lambda x, v, s: np.squeeze(x[None]), lambda x, v, s: np.expand_dims(x, -1)),
     *(lambda x, v, s: np.broadcast_to(v, (2, 4)), lambda x, v, s: np.zeros_like(x), lambda x, v, s: np.ones_like(v)),
     *(lambda x, v, s: np.shape(x) + (np.ndim(x), np.size(x)) * s,),
@@ -201,6 +207,23 @@ def test_values_are_keys_by_identity():
     assert (x == y) is not (x == y)
 
 
+def test_logaddexp_at_extremes_and_ties():
+    for x in (-np.inf, -800.0, 0.0, 1e-20, 800.0, np.inf, np.nan):
+        for y in (-np.inf, -40.0, 0.0, 800.0, np.inf, np.nan):
+            (got,) = ad.evaluate([np.logaddexp(ad.constant(x), y)], {})
+            with np.errstate(invalid="ignore"):
+                wanted = np.logaddexp(x, y)
+            np.testing.assert_allclose(got, wanted, rtol=1e-15)
+    assert ad.grad(np.logaddexp, (0, 1))(2.0, 2.0) == (0.5, 0.5)
+    assert ad.grad(ad.grad(np.logaddexp))(2.0, 2.0) == 0.25
+
+
+def test_arrays_alone():
+    np.testing.assert_array_equal(ad.evaluate([ad.stack([V, V])], {})[0], np.stack([V, V]))
+    np.testing.assert_array_equal(ad.evaluate([ad.product(X, V)], {})[0], X @ V)
+    np.testing.assert_allclose(ad.evaluate([ad.logsumexp(ad.constant(X), None)], {})[0], np.log(np.exp(X).sum()))
+
+
 def test_equality_of_elements_chooses():
     largest = ad.grad(lambda x: np.sum(np.where(x == x.max(), x, 0.0)))
     assert largest(V).tolist() == [0.0, 0.0, 1.0, 0.0]
@@ -275,6 +298,9 @@ REFUSED = (
         lambda x, v, s: x[0, [1]],
         "an array of integers can be combined with slices only: index in two steps, x[k][array]",
     ),
+    (lambda x, v, s: x.reshape(2.0, 6), "a shape has integers; got (2.0, 6)"),
+    (lambda x, v, s: np.broadcast_to(x, (2, 3, 4.0)), "a shape has integers; got (2, 3, 4.0)"),
+    (lambda x, v, s: ad.stack([]), "at least one value is needed to join"),
     (lambda x, v, s: np.add(x, x, out=X), "np.add of a traced value takes no `out`: write y = np.add(...)"),
     (
         lambda x, v, s: np.sum(x, dtype=float),
@@ -309,6 +335,9 @@ def test_a_name_that_cannot_be_traced_lists_those_that_can():
         (lambda x, s: x[:, [0, -5]], "<x f8[3,4]>: index -5 is outside axis 1 of size 4 (given x: f8[3,4])"),
         (lambda x, s: x[0, 0, 0], "<x f8[3,4]>: 3 indices for 2 axes (given x: f8[3,4])"),
         (lambda x, s: x[..., ...], "<x f8[3,4]>: an index has at most one `...` (given x: f8[3,4])"),
+        (lambda x, s: np.expand_dims(x, 5), "axis: 5 is outside of the result's 3 axes (given x: f8[3,4])"),
+        (lambda x, s: np.stack([x, x], axis=-4), "axis: -4 is outside of the result's 3 axes (given x: f8[3,4])"),
+        (lambda x, s: np.var(x, 0, ddof=3), "variance: 3 elements are too few for ddof=3 (given x: f8[3,4])"),
         (lambda x, s: len(s), "<s f8[]>: a scalar has no length and no elements to iterate over"),
         (lambda x, s: list(s), "<s f8[]>: a scalar has no length and no elements to iterate over"),
         (lambda x, s: x @ s, "matmul: needs matrices (given x: f8[3,4], y: f8[])"),
