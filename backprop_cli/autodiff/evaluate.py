@@ -1,4 +1,4 @@
-"""The eager evaluator: every value computed into memory of its own. A plan gives the same bits, faster."""
+"""The eager evaluator: every value computed into memory of its own. ``execution.Plan`` gives the same bits, faster."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from backprop_cli.autodiff.op import Op
+from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array, spec_of
 from backprop_cli.autodiff.value import Value, toposort
 from backprop_cli.errors import ShapeError, UsageError
@@ -38,13 +39,15 @@ def evaluate(outputs: Sequence[Value], feed: Mapping[Value, Array]) -> list[Arra
         ShapeError: an array of another shape or dtype than its input.
 
     """
+    if isinstance(outputs, Program):
+        raise UsageError("evaluate takes values: evaluate([out], {x: array}); execution.Plan runs a Program")
     if not isinstance(feed, Mapping) or not all(isinstance(value, Value) for value in feed):
         raise UsageError("arrays are fed by value, not by name: evaluate([out], {x: array})")
     arrays: dict[Value, Array] = {}
     for value, given in feed.items():
         array = np.asarray(given)
         if spec_of(array) != value.spec:
-            raise ShapeError(value, "fed an array of another spec", expected=value.spec, given=spec_of(array))
+            raise ShapeError(value, f"expected {value.spec}, got {spec_of(array)}")
         arrays[value] = array
     for node in toposort(outputs, known=arrays):
         if node.array is not None:

@@ -84,7 +84,10 @@ def power(x: Value | float, exponent: Value | float) -> Value:
     """``x^exponent``, where one of the two is a number; ``e^(exponent ln x)`` for a positive number x."""
     if isinstance(x, Value):
         if isinstance(exponent, Value) or np.ndim(exponent) > 0:
-            raise UsageError("x ** y needs a number for y; for x > 0 write exp(y * log(x))")
+            raise UsageError(
+                "x ** y needs a number for y; for x > 0 write exp(y * log(x)); "
+                "a float argument is traced: pass an integer, or close over the number"
+            )
         return Power(float(exponent))(x)
     if np.ndim(x) > 0 or not x > 0 or not isinstance(exponent, Value):
         raise UsageError("x ** y of a traced y needs a positive number for x; for an array write exp(y * np.log(x))")

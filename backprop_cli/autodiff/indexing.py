@@ -60,6 +60,8 @@ def _check_kinds(indices: list[Any]) -> None:
     arrays = [index for index in indices if isinstance(index, Value | np.ndarray | list)]
     for index in arrays:
         array = index if isinstance(index, Value) else np.asarray(index)
+        if array.dtype.kind == "f" and array.size > 0 and not isinstance(index, Value):
+            raise UsageError(f"an array of indices has integers, not {array.dtype}: write array.astype(int)")
         if array.dtype.kind not in "iu" and array.size > 0:
             raise UsageError("a mask selects no elements of a traced value: write ad.where(mask, x, 0)")
     known = (int, np.integer, slice, Value, np.ndarray, list, type(None))

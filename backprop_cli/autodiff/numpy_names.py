@@ -92,6 +92,18 @@ class NumpyNames:
         """Sum over ``axis`` (None: all)."""
         return _call("sum", self, axis, keepdims)
 
+    def var(self: Any, axis: Axes = None, *, ddof: int = 0, keepdims: bool = False) -> Value:
+        """Mean squared distance from the mean over ``axis`` (None: all)."""
+        return _call("variance", self, axis, keepdims, ddof)
+
+    def std(self: Any, axis: Axes = None, *, ddof: int = 0, keepdims: bool = False) -> Value:
+        """Square root of ``var``."""
+        return _call("sqrt", self.var(axis, ddof=ddof, keepdims=keepdims))
+
+    def clip(self: Any, low: Operand | None = None, high: Operand | None = None) -> Value:
+        """The elements moved into [low, high]; None is no bound."""
+        return _call("clip", self, low, high)
+
     def mean(self: Any, axis: Axes = None, keepdims: bool = False) -> Value:
         """Mean over ``axis`` (None: all)."""
         return _call("mean", self, axis, keepdims)
@@ -107,6 +119,18 @@ class NumpyNames:
     def reshape(self: Any, *shape: Any) -> Value:
         """The same elements in another shape; one size may be -1."""
         return _call("reshape", self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self: Any) -> Value:
+        """The elements along one axis."""
+        return _call("reshape", self, -1)
+
+    def flatten(self: Any) -> Value:
+        """As ``ravel``: values have no memory to share."""
+        return _call("reshape", self, -1)
+
+    def copy(self: Any) -> Value:
+        """The same elements."""
+        return _call("copy", self)
 
     def transpose(self: Any, *axes: Any) -> Value:
         """Axes in another order; without arguments all are reversed."""
@@ -149,7 +173,8 @@ class NumpyNames:
         def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
             raise UsageError(
                 "a traced value is not an array until its program runs: "
-                "ad.evaluate computes its array, and np.stack joins values to one value"
+                "ad.evaluate computes its array, and np.stack joins values to one value; "
+                "a list of numbers is as many arguments: pass np.array([...])"
             )
 
     def __setitem__(self, key: Any, new: Any) -> NoReturn:

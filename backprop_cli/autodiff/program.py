@@ -1,4 +1,4 @@
-"""Program: named inputs, named outputs, and the values that states (inputs) take after a run."""
+"""Program: named inputs, named outputs, and ``updates``: new values of inputs, such as of parameters after a step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from backprop_cli.errors import UsageError
 class Program:
     """A traced computation.
 
-    ``updates`` maps the name of an input to its value after the run: parameters, optimizer slots. All outputs and
-    updates are computed from the inputs as they were before the run.
+    ``updates`` maps the name of an input to its value after the run: a parameter after a step, or the optimizer's
+    memory. All outputs and updates are computed from the inputs as they were before the run.
     """
 
     inputs: Mapping[str, Value]
@@ -39,7 +39,7 @@ class Program:
 
     @cached_property
     def nodes(self) -> list[Value]:
-        """Every live value, operands first."""
+        """Every value that an output or update depends on, operands first."""
         return toposort([*self.outputs.values(), *self.updates.values()])
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Shape and dtype of an array; prints as ``f4[32,10]``."""
+    """Shape and dtype of an array; prints as ``f4[32,10]``: float32 has 4 bytes."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -36,7 +36,7 @@ class Spec:
 
     @property
     def is_inexact(self) -> bool:
-        """Whether it has derivatives: floats and complex numbers, not integers."""
+        """Whether ops have derivatives by it: floats and complex numbers, not integers. ``grad(f)`` takes floats."""
         return self.dtype.kind in "fc"
 
     def with_shape(self, shape: tuple[int, ...]) -> Spec:

@@ -142,7 +142,7 @@ def test_feed_of_another_spec(array, given):
     x = ad.input_("x", (3,))
     with pytest.raises(ShapeError) as caught:
         ad.evaluate([ad.exp(x)], {x: array})
-    assert str(caught.value) == f"<x f8[3]>: fed an array of another spec (given expected: f8[3], given: {given})"
+    assert str(caught.value) == f"<x f8[3]>: expected f8[3], got {given}"
 
 
 def test_python_numbers_take_the_values_dtype():

@@ -39,6 +39,8 @@ METHODS = (
     *(lambda x, v, s: x.reshape(4, 3), lambda x, v, s: x.reshape((2, -1)), lambda x, v, s: x.reshape(-1)),
     *(lambda x, v, s: x.T, lambda x, v, s: x.transpose(), lambda x, v, s: x.transpose(1, 0)),
     *(lambda x, v, s: x.transpose((0, 1)), lambda x, v, s: x.astype(np.float32)),
+    *(lambda x, v, s: x.ravel(), lambda x, v, s: x.flatten(), lambda x, v, s: x.copy(), lambda x, v, s: x.clip(-1, 1)),
+    *(lambda x, v, s: x.std(0), lambda x, v, s: x.var(ddof=1), lambda x, v, s: x.clip(None, 2)),
     *(lambda x, v, s: x.dot(v), lambda x, v, s: v.dot(v), lambda x, v, s: s.dot(v), lambda x, v, s: x.dot(X.T)),
     *(lambda x, v, s: list(x)[1], lambda x, v, s: sum(v), lambda x, v, s: len(x) * s),
 )
@@ -249,7 +251,8 @@ NUMBER = (
 )
 ARRAY = (
     "a traced value is not an array until its program runs: "
-    "ad.evaluate computes its array, and np.stack joins values to one value"
+    "ad.evaluate computes its array, and np.stack joins values to one value; "
+    "a list of numbers is as many arguments: pass np.array([...])"
 )
 NO_OP = (
     "there is no op for //, %, &, |, ^ and ~: comparisons are 0 and 1, so `a * b` is `a & b` and `1 - a` is `~a`; "
@@ -279,7 +282,12 @@ REFUSED = (
     (lambda x, v, s: x + None, "None is no number and no array of numbers"),
     (lambda x, v, s: np.maximum("2", x), "'2' is no number and no array of numbers"),
     (lambda x, v, s: x * np.array(["a"]), "['a'] is no number and no array of numbers"),
-    (lambda x, v, s: x**v, "x ** y needs a number for y; for x > 0 write exp(y * log(x))"),
+    (
+        lambda x, v, s: x**v,
+        "x ** y needs a number for y; for x > 0 write exp(y * log(x)); "
+        "a float argument is traced: pass an integer, or close over the number",
+    ),
+    (lambda x, v, s: x[V], "an array of indices has integers, not float64: write array.astype(int)"),
     (
         lambda x, v, s: (-2) ** x,
         "x ** y of a traced y needs a positive number for x; for an array write exp(y * np.log(x))",
@@ -309,6 +317,10 @@ REFUSED = (
     (lambda x, v, s: ad.gradients(x.sum(), x), "derivatives are with respect to a list of values: write [x]"),
     (lambda x, v, s: ad.toposort(x), "expected a list of values, not a single value: write [x]"),
     (lambda x, v, s: ad.Program(x, x), 'a program needs names for its values: Program({"x": x}, {"out": out})'),
+    (
+        lambda x, v, s: ad.evaluate(ad.Program({"x": x}, {"out": x}), {x: X}),
+        "evaluate takes values: evaluate([out], {x: array}); execution.Plan runs a Program",
+    ),
     (lambda x, v, s: ad.evaluate([x], {"x": X}), "arrays are fed by value, not by name: evaluate([out], {x: array})"),
 )
 
