@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,15 +11,11 @@ import numpy as np
 from backprop_cli.autodiff.families import Linear, broadcast
 from backprop_cli.autodiff.op import Op, register, sample
 from backprop_cli.autodiff.ops.comparison import Equal
+from backprop_cli.autodiff.ops.row_sums import sums_of_ends
 from backprop_cli.autodiff.ops.shape import Reshape
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
-
-_LONG, _LONG_COLUMN = 1024, 2**16
-"""Most rows that one product sums; for one column, which BLAS sums in about thirty parts itself."""
-BLOCK = 256
-"""Rows of a block."""
 
 
 def reduced(op: Sum | Amax, x: Spec) -> Spec:
@@ -39,34 +34,6 @@ def _expanded(reduced: Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> 
         return broadcast(reduced, shape)
     kept = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     return broadcast(reduced if reduced.shape == kept else Reshape(kept)(reduced), shape)
-
-
-def rows_of_blocks(count: int, columns: int) -> list[int]:
-    """The numbers of rows left of ``count`` after summing blocks, until one product sums the rest."""
-    found = []
-    while count > (_LONG if columns > 1 else _LONG_COLUMN):
-        count = -(-count // BLOCK)
-        found.append(count)
-    return found
-
-
-def row_sums(x: Array) -> Array:
-    """``1^T x``: a matrix (rows, columns) summed over its rows, by BLAS.
-
-    One after the other, the rounding errors of 200,000 rows cost two digits. Sums of blocks have the error of pairwise
-    sums. A row of the reshaped x is many rows of x, so one product with long rows sums all blocks: a fifth of the time
-    for 5 columns.
-    """
-    for count in rows_of_blocks(*x.shape):
-        blocks = len(x) // BLOCK
-        whole = blocks * BLOCK
-        sums, ones = np.empty((count, x.shape[1]), x.dtype), np.ones(BLOCK, x.dtype)
-        ones.dot(x[:whole].reshape(BLOCK, -1), sums[:blocks].reshape(-1))
-        if count > blocks:
-            ones[: len(x) - whole].dot(x[whole:], sums[-1])
-        x = sums
-    total: Array = np.ones(len(x), x.dtype).dot(x)
-    return total
 
 
 @register
@@ -100,14 +67,7 @@ class Sum(Linear):
         if ends is None or not (x.dtype.kind == "f" and x.flags.c_contiguous and x.size):
             np.add.reduce(x, self.axes, out=out, keepdims=self.keepdims)
             return
-        # Products with ones, by BLAS, over the first and the last axes.
-        first, last = ends
-        if last:
-            matrix = x.reshape(-1, math.prod(x.shape[x.ndim - last :]))
-            x = matrix.dot(np.ones(matrix.shape[1], x.dtype)).reshape(x.shape[: x.ndim - last])
-        if first or not last:
-            x = row_sums(x.reshape(math.prod(x.shape[:first]), -1))
-        np.copyto(out, x.reshape(out.shape))
+        np.copyto(out, sums_of_ends(x, *ends).reshape(out.shape))
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         return (_expanded(cotangent, self.axes, x[0].shape),)

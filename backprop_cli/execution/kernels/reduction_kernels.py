@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from backprop_cli.autodiff.ops.reduction import BLOCK, Amax, Sum, rows_of_blocks
+from backprop_cli.autodiff.ops.reduction import Amax, Sum
+from backprop_cli.autodiff.ops.row_sums import BLOCK, rows_of_blocks
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.execution.kernels.kernel import Call, Calls, bind, copied, in_turn, scratch
 
@@ -55,7 +56,7 @@ def _(op: Sum, *x: Array, out: Array, scratch: tuple[Array, ...] = ()) -> Call:
 
 
 def _row_sums(x: Array, out: Array, rooms: Sequence[Array]) -> Iterator[Call]:
-    """The calls of ``reduction.row_sums``; ``rooms`` hold the sums of blocks."""
+    """The calls of ``row_sums``; ``rooms`` hold the sums of blocks."""
     for room in rooms:
         blocks = len(x) // BLOCK
         whole = blocks * BLOCK
