@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from backprop_cli.api.arguments import one_or_many
 from backprop_cli.config.json_schema import json_schema
 from backprop_cli.session.checked_plugins import run_plugins
 
 
+@one_or_many
 def config_schema(*, plugins: Sequence[Path | str] = ()) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the configuration, with what the files ``plugins`` register.
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop_cli.api.arguments import as_path, one_or_many
 from backprop_cli.checks.requirements import Judged, NotMetError, Requirement, required_metrics
 from backprop_cli.errors import UsageError
 from backprop_cli.json_object import JsonObject
@@ -71,12 +72,13 @@ class EvalResult(JsonObject):
             raise NotMetError(self.requirements, self.unproven, self.to_json())
 
 
+@one_or_many
 def evaluate(
     checkpoint: Path | str,
     overrides: Sequence[str] = (),
     *,
     split: str = "test",
-    data: Path | None = None,
+    data: Path | str | None = None,
     require: Sequence[str] = (),
     confusion: bool = False,
     accept_changed_data: bool = False,
@@ -99,6 +101,7 @@ def evaluate(
     if data is not None and split != "test":
         raise UsageError(f"--split {split}: --data names the examples itself; leave one of the two out")
     check_overrides(overrides)
+    data = as_path(data)
     name = OTHER_DATA if data is not None else split
     requirements = [Requirement.parse(text, name) for text in require]
     saved = open_network(Path(checkpoint), overrides, plugins, as_trained=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from backprop_cli.accumulation.jacobians import accumulation
+from backprop_cli.api.arguments import one_or_many
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.chain_rule import ChainRule, chain_rule
 from backprop_cli.inspection.derivative_costs import (
@@ -45,6 +46,7 @@ class Explanation(JsonObject):
     numbers: Walkthrough | None = None
 
 
+@one_or_many
 def explain(
     target: Path | str, overrides: Sequence[str] = (), *, numbers: bool = False, plugins: Sequence[Path | str] = ()
 ) -> Explanation:

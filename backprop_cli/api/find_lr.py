@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from backprop_cli.api.arguments import as_path, one_or_many
 from backprop_cli.errors import UsageError, warn
 from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.optimizer import FullBatch
@@ -62,11 +63,12 @@ class FoundRate(JsonObject):
         return len(self.rates)
 
 
+@one_or_many
 def find_lr(
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
     *,
-    resume: Path | None = None,
+    resume: Path | str | None = None,
     low: float = LOWEST,
     high: float = HIGHEST,
     threads: int | None = None,
@@ -91,6 +93,7 @@ def find_lr(
     """
     if (config is None) == (resume is None):
         raise UsageError("train: give either a CONFIG or --resume RUN")
+    resume = as_path(resume)
     check_acceptance(accept_changed_data, resume)
     wrong = check_range(low, high)
     if wrong:

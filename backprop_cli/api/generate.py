@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backprop_cli.api.arguments import one_or_many
 from backprop_cli.data.tokenizer import Tokenizer
 from backprop_cli.errors import CheckpointError, UsageError, listing
 from backprop_cli.inspection.token_sampling import Sampler, encode_prompt, sample_tokens
@@ -32,6 +33,7 @@ class Generation(JsonObject):
     seed: int
 
 
+@one_or_many
 def generate(
     checkpoint: Path | str,
     *,

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from backprop_cli.api.arguments import one_or_many
 from backprop_cli.autodiff import Array
 from backprop_cli.checks.gradients import check_gradients, random_batch
 from backprop_cli.checks.method import METHODS, Options, Order
@@ -28,6 +29,7 @@ from backprop_cli.training.events import OnProgress
 from backprop_cli.training.step_program import Recipe
 
 
+@one_or_many
 def gradcheck(
     target: Path | str | None = None,
     overrides: Sequence[str] = (),

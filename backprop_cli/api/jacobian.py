@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backprop_cli.api.arguments import as_path, one_or_many
 from backprop_cli.checks.gradients import in_float64
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.differentiation import Differentiation
@@ -25,21 +26,22 @@ RANDOM = "random"
 """In place of a vector's file: a random one of length 1."""
 
 
+@one_or_many
 def jacobian(
     checkpoint: Path | str,
-    source: Path | None = None,
+    source: Path | str | None = None,
     *,
     of: str | None = None,
     by: str | None = None,
-    rows: Sequence[str] = (),
+    rows: Sequence[str | int] = (),
     split: str = "test",
     order: Mode = "auto",
     hessian: bool = False,
-    hvp: str | None = None,
+    hvp: Path | str | None = None,
     eigen: int | None = None,
     per_example: bool = False,
     units: Units = "data",
-    output: Path | None = None,
+    output: Path | str | None = None,
     input_format: str | None = None,
     plugins: Sequence[Path | str] = (),
 ) -> JacobianResult:
@@ -60,6 +62,7 @@ def jacobian(
         DataError: the data, or the vector, cannot be read as the network needs it.
 
     """
+    source, output = as_path(source), as_path(output)
     kind = _kind(hessian, hvp, eigen, per_example)
     if kind != "jacobian" and order != "auto":
         raise UsageError(f"--order {order}: is for Jacobians; leave it out with {_OPTIONS[kind]}")
@@ -72,7 +75,7 @@ def jacobian(
         saved,
         source,
         split=split,
-        rows=rows,
+        rows=[str(row) for row in rows],
         first=kind == "jacobian" and what not in SCALARS,
         with_targets=what in SCALARS,
         input_format=input_format,
@@ -87,7 +90,9 @@ def jacobian(
         elif kind == "hessian":
             result = differentiation.hessian()
         elif hvp is not None:
-            result = differentiation.product(hvp, None if hvp == RANDOM else read_vector(Path(hvp), differentiation.by))
+            result = differentiation.product(
+                str(hvp), None if hvp == RANDOM else read_vector(Path(hvp), differentiation.by)
+            )
         elif eigen is not None:
             result = differentiation.eigenvalues(eigen)
         else:
@@ -102,7 +107,7 @@ def jacobian(
 _OPTIONS = {"hessian": "--hessian", "hvp": "--hvp", "eigenvalues": "--eigen", "per_example": "--per-example"}
 
 
-def _kind(hessian: bool, hvp: str | None, eigen: int | None, per_example: bool) -> str:
+def _kind(hessian: bool, hvp: Path | str | None, eigen: int | None, per_example: bool) -> str:
     asked = [hessian, hvp is not None, eigen is not None, per_example]
     chosen = [kind for kind, is_asked in zip(_OPTIONS, asked, strict=True) if is_asked]
     if len(chosen) > 1:

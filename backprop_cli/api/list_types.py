@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backprop_cli.api.arguments import one_or_many
 from backprop_cli.errors import UsageError, did_you_mean
 from backprop_cli.inspection.type_entry import TypeEntry, type_entry
 from backprop_cli.json_object import JsonObject
@@ -51,6 +52,7 @@ class ListedTypes(JsonObject):
     entries: Sequence[TypeEntry]
 
 
+@one_or_many
 def list_types(
     kind: str | None = None, name: str | None = None, *, plugins: Sequence[Path | str] = ()
 ) -> ListedKinds | ListedTypes:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
+from backprop_cli.api.arguments import one_or_many
 from backprop_cli.data.stream import ordered_inputs, row_names, stream_inputs
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.predicted_rows import labelled, predicted_outputs, predicted_rows
@@ -18,10 +19,11 @@ CHUNK = 4096
 """Rows in memory at once."""
 
 
+@one_or_many
 def predict(
     checkpoint: Path | str,
-    source: Path | BinaryIO,
-    output: Path | BinaryIO,
+    source: Path | str | BinaryIO,
+    output: Path | str | BinaryIO,
     *,
     input_format: str | None = None,
     format: str | None = None,
@@ -43,6 +45,8 @@ def predict(
         DataError: a row that does not fit the data that the network was trained on.
 
     """
+    source = Path(source) if isinstance(source, str) else source
+    output = Path(output) if isinstance(output, str) else output
     kind = _format(format, output)
     if isinstance(source, Path) and isinstance(output, Path) and output.exists() and output.samefile(source):
         raise UsageError(f"{output}: is the input; write the predictions to another file")

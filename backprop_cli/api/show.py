@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from backprop_cli.api.arguments import one_or_many
 from backprop_cli.errors import CheckpointError
 from backprop_cli.inspection.network_figures import LayerFigures, MemoryFigures, layer_figures, memory_figures
 from backprop_cli.json_object import JsonObject
@@ -34,6 +35,7 @@ class ShowResult(JsonObject):
     run: Mapping[str, Any] | None = None
 
 
+@one_or_many
 def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence[Path | str] = ()) -> ShowResult:
     """Describe a configuration, a checkpoint or a run. Data is read only if nothing else gives the shapes.
 

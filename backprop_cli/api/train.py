@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
+from backprop_cli.api.arguments import as_path, one_or_many
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import UsageError
 from backprop_cli.json_object import JsonObject
@@ -49,12 +50,13 @@ class TrainResult(JsonObject):
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
+@one_or_many
 def train(
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
     *,
-    resume: Path | None = None,
-    run_dir: Path | None = None,
+    resume: Path | str | None = None,
+    run_dir: Path | str | None = None,
     threads: int | None = None,
     dry_run: bool = False,
     accept_changed_data: bool = False,
@@ -90,6 +92,7 @@ def train(
         raise UsageError("train: give either a CONFIG or --resume RUN")
     if resume is not None and run_dir is not None:
         raise UsageError("train: --run-dir is for a new run; --resume continues in the run's own directory")
+    resume, run_dir = as_path(resume), as_path(run_dir)
     check_acceptance(accept_changed_data, resume)
     watch, on_event, resumption = watch or Stopwatch(), on_event or (lambda event: None), None
     with contextlib.ExitStack() as stack:

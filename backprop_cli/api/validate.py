@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backprop_cli.api.arguments import one_or_many
 from backprop_cli.config.config_warnings import config_warnings, data_warnings
 from backprop_cli.json_object import JsonObject
 from backprop_cli.session.checked_plugins import read_config
@@ -28,6 +29,7 @@ class ValidateResult(JsonObject):
     warnings: Sequence[str] = ()
 
 
+@one_or_many
 def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResult:
     """Read the configuration and its data, build the network, trace and plan its training step.
 
