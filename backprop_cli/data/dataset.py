@@ -15,7 +15,6 @@ from backprop_cli.data.file import DataFile
 from backprop_cli.data.fit import Demand, fit_transform
 from backprop_cli.data.format import format_of, too_large
 from backprop_cli.data.read import read_table
-from backprop_cli.data.refusals import in_yaml
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
 from backprop_cli.data.split import Indices, split_rows, split_series
@@ -171,8 +170,10 @@ def _target_at(tables: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] |
 def _by_chance(error: UnseenError, tables: Tables) -> str:
     """The message for a value that occurs only in held-out rows."""
     if error.column is not None and (why := why_useless(tables.inputs.columns[error.column])) is not None:
-        return f"{error.reason}; the column {why}: train without it (data.exclude: [{in_yaml(error.column)}])"
-    return f"{error.reason}; which rows are in the train split depends on seed and data.split; {error.here}"
+        return error.useless(why)
+    return (
+        f"{error.place}: {error.fault}; which rows are in the train split depends on seed and data.split; {error.here}"
+    )
 
 
 def _split(tables: Tables, settings: DataSettings, seed: int, task: Task, *, fitting: bool) -> Mapping[str, Rows]:

@@ -20,14 +20,19 @@ from backprop_cli.nn.class_name import Places, spelled
 
 
 class UnseenError(DataError):
-    """A category or class that the train split lacks: ``reason`` and a way out.
+    """A category or class at a ``place`` that the train split lacks, the ``fault``, and a way out.
 
     ``here``: the way out if the value is in the same file as the train split. ``column``: the category's column.
     """
 
-    def __init__(self, reason: str, way_out: str, here: str, column: str | None = None):
-        self.reason, self.here, self.column = reason, here, column
-        super().__init__(f"{reason}; {way_out}")
+    def __init__(self, place: str, fault: str, way_out: str, here: str, column: str | None = None):
+        self.place, self.fault, self.here, self.column = place, fault, here, column
+        super().__init__(f"{place}: {fault}; {way_out}")
+
+    def useless(self, why: str) -> str:
+        """The message if the whole column is useless as categories: the cause first."""
+        way_out = f"train without it (data.exclude: [{in_yaml(self.column or '')}])"
+        return f"{self.place}: the column {why}: {way_out}; {self.fault}"
 
 
 Rows = NDArray[np.int64] | None
@@ -155,16 +160,10 @@ class Coded:
         if codes[first] == -1:
             return DataError(missing(table.at(row, self.name)) + missing_texts(column))
         category = column.categories[column.codes[row]]
-        reason = (
-            f"{table.at(row, self.name)}: category {show(category)} is not in the train split, which has "
-            f"{listing(self.categories)}"
-        )
-        exclude = f"data.exclude: [{in_yaml(self.name)}]"
-        if look_like_dates(self.categories):
-            way_out = f"the column holds dates: train without it ({exclude})"
-        else:
-            way_out = f"remove the row, or train without the column ({exclude})"
-        return UnseenError(reason, way_out, way_out, self.name)
+        fault = f"category {show(category)} is not in the train split, which has {listing(self.categories)}"
+        way_out = f"remove the row, or train without the column (data.exclude: [{in_yaml(self.name)}])"
+        error = UnseenError(table.at(row, self.name), fault, way_out, way_out, self.name)
+        return DataError(error.useless("holds dates")) if look_like_dates(self.categories) else error
 
     def to_json(self) -> dict[str, Any]:
         """Text and numbers only."""

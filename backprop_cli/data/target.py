@@ -243,8 +243,9 @@ def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> N
     if len(out) and out.min() < 0:
         position = int(np.argmin(out))
         raise UnseenError(
-            f"{table.at(row_at(rows, position), column)}: class {_shown(labels[codes[position]])} is not in the "
-            f"train split, which has {listing(map(spelled, classes))}",
+            table.at(row_at(rows, position), column),
+            f"class {_shown(labels[codes[position]])} is not in the train split, which has "
+            f"{listing(map(spelled, classes))}",
             "train with rows that have it, or remove this row",
             "remove the row, or set data.split.stratify: true",
         )
