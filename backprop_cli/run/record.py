@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,7 +39,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    status: str = ""
+    status: Literal["running", "finished", "interrupted", "diverged", "failed"] = "running"
     exit_code: int | None = None
     reason: str | None = None
     name: str = ""
@@ -90,7 +90,7 @@ def _misshapen(path: Path, text: str, error: ValidationError) -> CheckpointError
     problem = error.errors(include_url=False, include_context=False)[0]
     kinds = ("int", "str", "float", "list[str]")  # pydantic adds the alternative of a union that it tried
     keys = [str(key) for key in problem["loc"] if key not in kinds]
-    expected = _EXPECTED.get(problem["type"], problem["msg"])
+    expected = _EXPECTED.get(problem["type"], problem["msg"].removeprefix("Input should be "))
     # Keys further in, which may have the same name, are indented more.
     found = re.search(rf'^(?:\{{ ?| {{1,2}}|\t)?"{re.escape(keys[0])}" *:', text, re.MULTILINE)
     line = "" if found is None else f":{text.count(chr(10), 0, found.start()) + 1}"

@@ -237,6 +237,10 @@ WAY_OUT = "; correct it, or replace the whole content by {} to continue without 
         ('{"resumed": [{"step": 1.5}]}', ":1: resumed.0.step: expected an integer, got 1.5"),
         ('{"data": ["a"]}', ':1: data: expected a mapping, got ["a"]'),
         ('{"data": {"a": 1}}', ":1: data.a: expected text, got 1"),
+        (
+            '{"status": "done"}',
+            ":1: status: expected 'running', 'finished', 'interrupted', 'diverged' or 'failed', got \"done\"",
+        ),
         ('{"overrides": "x"}', ':1: overrides: expected a list, got "x"'),
         ('{"seconds": "3"}', ':1: seconds: expected a number, got "3"'),
         ('{"seconds": NaN}', ":1: seconds: expected a finite number, got NaN"),
