@@ -131,7 +131,7 @@ class Constant(Op):
 
 
 def scaled(value: Value, factor: Value | float) -> Value:
-    """``value * factor`` without multiplying by 1."""
+    """``value * factor``; a Python factor of 1.0 or -1.0 costs no product."""
     if isinstance(factor, float):
         if factor == 1.0:
             return value

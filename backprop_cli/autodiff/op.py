@@ -32,7 +32,7 @@ class Op:
     built of ops themselves, so that they can be differentiated again:
 
     - ``jvp`` pushes tangents forward: ``out_dot = J (x_dot, y_dot, ...)``, in the shape of ``out``;
-    - ``vjp`` pulls a cotangent back: ``(x_bar, y_bar, ...) = J^T ct``, in the shapes of the operands.
+    - ``vjp`` pulls a cotangent back: ``(x_bar, y_bar, ...) = J^T ct``, in the shapes of the operands, the ``primals``.
 
     An op without fields is a dataclass by inheritance: decorating it again takes a quarter of a millisecond.
     """
@@ -115,7 +115,7 @@ register = OPS.register
 
 
 def common_dtype(op: Op, *x: Spec) -> np.dtype[Any]:
-    """The one floating-point dtype of the operands; mixing two is an error, not a promotion."""
+    """The one dtype of the floats among the operands, or of all if none is; mixing two is an error, not a promotion."""
     dtypes = {s.dtype for s in x if s.is_inexact} or {s.dtype for s in x}
     if len(dtypes) != 1:
         given = {f"operand {i}": s for i, s in enumerate(x)}

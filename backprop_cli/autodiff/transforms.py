@@ -6,6 +6,7 @@ evaluated and differentiated again, as ``hessian_products`` does.
 
 ``wrt`` may be any values of the program, not only its inputs, and the same one twice: the derivative is with respect
 to a perturbation added to each. The derivative by ``x`` thus also counts the effect of ``x`` through others of ``wrt``.
+With ``y = 2 x`` and ``out = sum(x * y)`` the derivatives by ``[x, y]`` are ``4 x`` and ``x``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ def dependent(order: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
         if value not in found and value.spec.is_inexact and any(operand in found for operand in value.inputs):
             found.add(value)
     return found
+
+
+def _check_pairs(values: Sequence[Value], given: Sequence[Value], kind: str) -> None:
+    """Raise UsageError unless each of ``values`` has a tangent or cotangent (``kind``)."""
+    if any(not isinstance(value, Value) for value in (*values, *given)):
+        raise UsageError(
+            f"values and {kind}s are lists of values: write [ad.constant(array)]; of a function take ad.grad"
+        )
+    if len(values) != len(given):
+        raise UsageError(f"each value has one {kind}: got {len(values)} values and {len(given)} {kind}s")
 
 
 def check_inexact(wrt: Sequence[Value]) -> None:
@@ -64,6 +75,7 @@ def vjp(
         ShapeError: a cotangent of another spec than its output, or one of ``wrt`` is an integer.
 
     """
+    _check_pairs(outputs, cotangents, "cotangent")
     check_inexact(wrt)
     order = toposort(outputs)
     active = dependent(order, wrt)
@@ -101,6 +113,7 @@ def jvp(outputs: Sequence[Value], wrt: Sequence[Value], tangents: Sequence[Value
         ShapeError: a tangent of another spec than its value, or one of ``wrt`` is an integer.
 
     """
+    _check_pairs(wrt, tangents, "tangent")
     check_inexact(wrt)
     dot: dict[Value, Value] = {}
     for value, tangent in zip(wrt, tangents, strict=True):

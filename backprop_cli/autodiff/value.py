@@ -141,12 +141,7 @@ def input_(name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> 
 
 
 def constant(array: Any, dtype: DTypeLike | None = None) -> Value:
-    """A value with a known array, which must not change afterwards.
-
-    Raises:
-        UsageError: elements that are no numbers, such as None or text.
-
-    """
+    """A value with a known array of numbers (UsageError: of None or text), which must not change afterwards."""
     known = np.asarray(array)
     if known.dtype.kind not in "biufc":
         raise UsageError(f"{known.tolist()!r:.60} is no number and no array of numbers")

@@ -258,6 +258,7 @@ NO_OP = (
     "there is no op for //, %, &, |, ^ and ~: comparisons are 0 and 1, so `a * b` is `a & b` and `1 - a` is `~a`; "
     "whole numbers are computed before tracing"
 )
+PAIRS = "values and {}s are lists of values: write [ad.constant(array)]; of a function take ad.grad"
 REFUSED = (
     (lambda x, v, s: bool(x), TRUTH),
     (lambda x, v, s: 1 if s > 0 else 0, TRUTH),
@@ -315,6 +316,10 @@ REFUSED = (
         "np.sum of a traced value takes (a, axis, keepdims): got an unexpected keyword argument 'dtype'",
     ),
     (lambda x, v, s: ad.gradients(x.sum(), x), "derivatives are with respect to a list of values: write [x]"),
+    (lambda x, v, s: ad.jvp(np.sin, (1.0,), (1.0,)), PAIRS.format("tangent")),
+    (lambda x, v, s: ad.jvp([x], [x], [X]), PAIRS.format("tangent")),
+    (lambda x, v, s: ad.vjp([x], [x], [X]), PAIRS.format("cotangent")),
+    (lambda x, v, s: ad.jvp([x], [x], []), "each value has one tangent: got 1 values and 0 tangents"),
     (lambda x, v, s: ad.toposort(x), "expected a list of values, not a single value: write [x]"),
     (lambda x, v, s: ad.Program(x, x), 'a program needs names for its values: Program({"x": x}, {"out": out})'),
     (
