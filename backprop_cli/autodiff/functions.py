@@ -67,9 +67,11 @@ def _axes(x: Value, axes: Axes) -> tuple[int, ...]:
 
 def _axis(x: Value, axis: int) -> int:
     """A number from 0."""
+    if not isinstance(axis, int | np.integer):
+        raise UsageError(f"an axis is an integer; got {axis!r}")
     if not -x.ndim <= axis < x.ndim:
         raise ShapeError("axis", f"{axis} is outside of {x.ndim} axes", x=x.spec)
-    return axis % x.ndim
+    return int(axis % x.ndim)
 
 
 def _sizes(shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -230,6 +232,12 @@ def transpose(x: Value, perm: Sequence[int] | None = None) -> Value:
 def broadcast_to(x: Value, shape: Sequence[int]) -> Value:
     """Repeat x to a larger shape by NumPy's rules."""
     return BroadcastTo(_sizes(shape))(x)
+
+
+def outer(x: Operand, y: Operand) -> Value:
+    """``out[i, j] = x[i] * y[j]``; other arrays are flattened."""
+    x, y = _values(x, y)
+    return reshape(x, (-1, 1)) * reshape(y, (1, -1))
 
 
 def expand_dims(x: Value, axis: int) -> Value:

@@ -58,7 +58,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "amin": lambda a, axis=None, *, keepdims=False: ad.amin(a, axis, keepdims),
     "linalg.norm": lambda x: ad.norm(x),
     "dot": lambda a, b: ad.dot(a, b),
-    "outer": lambda a, b: ad.reshape(a, (-1, 1)) * ad.reshape(b, (1, -1)),
+    "outer": lambda a, b: ad.outer(a, b),
     "where": lambda condition, x, y: ad.where(condition, x, y),
     "clip": lambda a, a_min=None, a_max=None: ad.clip(a, a_min, a_max),
     "reshape": lambda a, shape: ad.reshape(a, shape),

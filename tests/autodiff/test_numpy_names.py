@@ -60,7 +60,7 @@ FUNCTIONS = (
     *(lambda x, v, s: np.stack([v, V]), lambda x, v, s: np.stack([s, 1.0]), lambda x, v, s: np.stack([v, v], -1)),
     *(lambda x, v, s: np.where(x > 0, x, 0), lambda x, v, s: np.where(MASK, x, X), lambda x, v, s: np.dot(X, v)),
     *(lambda x, v, s: np.clip(x, -1, 1), lambda x, v, s: np.clip(x, None, 1), lambda x, v, s: np.clip(x, V, None)),
-    *(lambda x, v, s: np.outer(v, V), lambda x, v, s: np.linalg.norm(x)),
+    *(lambda x, v, s: np.outer(v, V), lambda x, v, s: np.outer([1.0, 2.0], x), lambda x, v, s: np.linalg.norm(x)),
     *(lambda x, v, s: np.reshape(x, (4, 3)), lambda x, v, s: np.reshape(x, -1), lambda x, v, s: np.transpose(x)),
     *(
         lambda x, v, s: np.transpose(x, (-1, 0)),
@@ -309,6 +309,7 @@ REFUSED = (
     ),
     (lambda x, v, s: x.reshape(2.0, 6), "a shape has integers; got (2.0, 6)"),
     (lambda x, v, s: np.broadcast_to(x, (2, 3, 4.0)), "a shape has integers; got (2, 3, 4.0)"),
+    (lambda x, v, s: np.sum(x, axis=0.0), "an axis is an integer; got 0.0"),
     (lambda x, v, s: ad.stack([]), "at least one value is needed to join"),
     (lambda x, v, s: np.add(x, x, out=X), "np.add of a traced value takes no `out`: write y = np.add(...)"),
     (
