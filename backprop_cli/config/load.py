@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import takewhile
+from operator import getitem
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,11 +16,12 @@ from pydantic import ValidationError
 from backprop_cli.config.compose import MAX_DEPTH, UnreadableError, compose
 from backprop_cli.config.configuration import Config
 from backprop_cli.config.conflicts import conflicts
+from backprop_cli.config.fields import known_keys
 from backprop_cli.config.locate import Override, Source, in_file_order
 from backprop_cli.config.network_problems import Models, check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
-from backprop_cli.errors import ConfigError, Problem, SettingError, TreePath, nearest
+from backprop_cli.errors import ConfigError, Problem, SettingError, TreePath, nearest, path_text
 from backprop_cli.nn.loss import ClassWeightError
 from backprop_cli.settings import NOT_UTF_8, Settings
 
@@ -84,15 +88,45 @@ def from_tree(
     """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names that place.
 
     The files that it names under ``plugins`` are not run: ``plugins`` replace them. ``original``: the same tree
-    without overrides, whose networks are used again if ``model`` is equal.
+    without overrides, whose networks are used again if ``model`` is equal; all problems are due to the overrides.
     """
     own = _copied(tree, label)
     owners, problems = apply_overrides(own, overrides)
     problems += _put_in_place(own, plugins, owners)
     source = Source(label, overrides=owners)
-    config = check_tree(Config, own, source, problems, overrides)
-    models = original.models if original is not None and original.config.model == config.model else {}
-    return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins), models))
+    if original is None:
+        config = check_tree(Config, own, source, problems, overrides)
+        return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins)))
+    _drop_keys_of_old_types(own, owners)
+    try:
+        config = check_tree(Config, own, source, problems, overrides)
+        models = original.models if original.config.model == config.model else {}
+        return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins), models))
+    except ConfigError as error:
+        raise ConfigError([_due_to(owners, problem) for problem in error.problems]) from error
+
+
+def _drop_keys_of_old_types(tree: dict[Any, Any], owners: Mapping[TreePath, Override]) -> None:
+    """Where an override sets a ``type``, remove the keys of the old type: a stored configuration has them all."""
+    for *above, key in [path for path in owners if path]:
+        holder = reduce(getitem, above, tree)
+        known = known_keys(Config, tree, tuple(above)) if key == "type" else ()
+        for name in [name for name in holder if name not in known and (*above, name) not in owners] if known else ():
+            del holder[name]
+
+
+def _due_to(owners: Mapping[TreePath, Override], problem: Problem) -> Problem:
+    """A problem of a value that no override set, as one of the nearest override, or of all if none is near."""
+    if problem.override is not None or not owners:
+        return problem
+
+    def shared(path: TreePath) -> int:
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(path, problem.path, strict=False)))
+
+    nearest_path = max(owners, key=shared)
+    words = [owners[nearest_path].words] if shared(nearest_path) else [owner.words for owner in owners.values()]
+    inside = f"{path_text(problem.path)}: " if problem.path else ""
+    return problem._replace(reason=f"{inside}{problem.reason}", file=None, override=" ".join(dict.fromkeys(words)))
 
 
 def _put_in_place(

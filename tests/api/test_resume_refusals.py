@@ -50,6 +50,15 @@ def test_what_cannot_be_resumed(capsys):
         ("data.transform.numeric=min_max", f"was standardize, would be min_max: {READS}"),
         ("data.sample_weight=x", f"was none, would be x: {MEANS}"),
         ("optimizer=sgd", f"optimizer.type: was adam, would be sgd: {MEANS}"),
+        ("optimizer.type=sgd", f"was adam, would be sgd: {MEANS}"),
+        ("model.layers.0.type=dropout", f"was dense, would be dropout: {MEANS}"),
+        (
+            "loss=mean_squared_error",
+            "metrics[0]: 'accuracy' is for classes, binary targets or tokens, but mean_squared_error is for "
+            "regression; use one of: cosine_similarity, kl_divergence, mean_absolute_error, "
+            "mean_absolute_percentage_error, mean_poisson_deviance, mean_squared_error, pinball_loss, r2, "
+            "root_mean_squared_error",
+        ),
         ("optimizer.beta1=0.5", f"was 0.9, would be 0.5: {MEANS}"),
         (
             'optimizer.groups=[{parameters: "*.bias", amsgrad: true}]',
