@@ -109,11 +109,15 @@ def _started_line(event: Started) -> str:
     examples = event.examples.get("train", 0)
     others = ", ".join(f"{split} {count:,}" for split, count in event.examples.items() if split != "train" and count)
     begin = f"resuming after step {event.step:,}: " if event.step else ""
+    length = f"{plural(event.epochs, 'epoch')} of {plural(event.steps_per_epoch, 'step')}"
+    if begin and event.step >= event.total_steps:
+        is_whole = event.total_steps == event.epochs * event.steps_per_epoch
+        planned, key = (length, "epochs") if is_whole else (plural(event.total_steps, "step"), "max_steps")
+        return f"{begin}nothing is left of {planned}; to train longer, add training.{key}=N"
     return (
         f"{begin}training {plural(event.parameters, 'parameter')} on {plural(examples, 'example')}"
         + (f" ({others})" if others else "")
-        + f"; {plural(event.epochs, 'epoch')} of {plural(event.steps_per_epoch, 'step')}"
-        + f", batch {event.batch_size:,}, {plural(event.threads, 'thread')}"
+        + f"; {length}, batch {event.batch_size:,}, {plural(event.threads, 'thread')}"
         + (", compiled" if event.compiled else "")
     )
 

@@ -130,6 +130,16 @@ def test_resumed_partial_and_regularized():
     ]
 
 
+@pytest.mark.parametrize(("total", "planned"), [(6, "2 epochs of 3 steps"), (5, "5 steps")])
+def test_resumed_with_nothing_left(total, planned):
+    stream = io.StringIO()
+    play(stream, events=[Started(1, {"train": 3}, 1, 2, 3, total, 1, step=total, epoch=3)])
+    key = "epochs" if total == 6 else "max_steps"
+    assert stream.getvalue() == (
+        f"resuming after step {total}: nothing is left of {planned}; to train longer, add training.{key}=N\n"
+    )
+
+
 def test_bar_on_a_terminal():
     stream = Terminal()
     play(stream, plain=False)
