@@ -23,7 +23,7 @@ from backprop_cli.data.fit import Demand
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import ConfigError, DataError, MissingDataError, TreePath, warnings_to
+from backprop_cli.errors import CheckpointError, ConfigError, DataError, MissingDataError, TreePath, warnings_to
 from backprop_cli.nn.graph import graph_of, vocabulary_of
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
@@ -266,11 +266,20 @@ def _class_weights(loaded: Loaded, dataset: Dataset) -> Array | None:
 
 
 def is_configuration(path: Path) -> bool:
-    """Whether a command's CONFIG|CHECKPOINT|RUN is a configuration, by its suffix .yaml or .yml."""
+    """Whether a command's CONFIG|CHECKPOINT|RUN is a configuration, by its suffix .yaml or .yml.
+
+    Raises: CheckpointError if it is none of the three, because it does not exist.
+    """
     try:
-        return path.suffix in (".yaml", ".yml") and not path.is_dir()
-    except OSError:  # the name is too long
+        if path.suffix in (".yaml", ".yml"):
+            return not path.is_dir()
+        is_there = path.exists()
+    except (OSError, ValueError):  # the name is too long, or no name: opening it reports the error
         return False
+    if not is_there:
+        expected = "a configuration (.yaml), a checkpoint (.safetensors) or a run directory"
+        raise CheckpointError(f"{path}: no such file or directory; expected {expected}")
+    return False
 
 
 def network_metadata(experiment: Experiment, threads: int, before: Mapping[str, Any] | None = None) -> dict[str, Any]:

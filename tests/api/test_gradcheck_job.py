@@ -93,7 +93,8 @@ def test_what_cannot_be_checked(capsys):
     assert capsys.readouterr().err == "nowhere.yaml: no such file\n1 problem; nothing was run.\n"
     assert bp("gradcheck", "nowhere") == 5
     assert capsys.readouterr().err == (
-        "nowhere: no such file or directory; expected a checkpoint (.safetensors) or a run directory\n"
+        "nowhere: no such file or directory; expected a configuration (.yaml), a checkpoint (.safetensors) or a run "
+        "directory\n"
     )
     write_config()
     assert bp("gradcheck", "flowers.csv") == 5

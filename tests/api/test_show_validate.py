@@ -93,7 +93,8 @@ def test_of_what_is_no_run(capsys):
     )
     assert bp("show", "nowhere") == 5
     assert capsys.readouterr().err == (
-        "nowhere: no such file or directory; expected a checkpoint (.safetensors) or a run directory\n"
+        "nowhere: no such file or directory; expected a configuration (.yaml), a checkpoint (.safetensors) or a run "
+        "directory\n"
     )
 
 
