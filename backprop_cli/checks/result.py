@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from backprop_cli.json_object import JsonObject
 
 Verdict = Literal["PASS", "FAIL", "KINK", "TINY", "NONFINITE"]
-"""``KINK``: on a kink, and right on both sides of it. ``TINY``: too small for the check to tell right from wrong.
+"""``KINK``: on a kink, and right on both sides of it. ``TINY``: rounding may explain an error above the tolerance.
 ``NONFINITE``: a derivative, or the function, is not a finite number."""
 
 _SEVERITY: dict[Verdict, int] = {"PASS": 0, "TINY": 1, "KINK": 2, "NONFINITE": 3, "FAIL": 4}

@@ -267,6 +267,12 @@ def test_tolerance_decides():
     assert scalar_check(lambda x: Slightly()(x), [0.5], tolerance=1e-3).verdict == "PASS"
 
 
+def test_a_tolerance_below_rounding_decides_nothing():
+    found = scalar_check(lambda x: ad.tanh(x) * x, [0.3, 0.7, 1.1], tolerance=1e-20)
+    assert {entry.verdict for entry in found.entries} <= {"PASS", "TINY"}
+    assert "TINY" in [entry.verdict for entry in found.entries]
+
+
 # --- what it says ----------------------------------------------------------------------------------------------
 
 
