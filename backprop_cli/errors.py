@@ -82,7 +82,7 @@ class Problem(NamedTuple):
 
     ``path`` leads to the value; with ``at_key`` its key is wrong. Checks set only these fields. ``Source.placed`` adds
     the place: ``file``, ``line`` and ``column`` (from 1), the ``source`` line, and the ``width`` of the value in it; or
-    the ``override`` that set the value.
+    the ``override`` that set the value, or the option that stands for it.
     """
 
     path: TreePath
@@ -107,7 +107,8 @@ class Problem(NamedTuple):
         """One line: ``file:line:column: path: reason; way out``, as much of it as is known."""
         message = _short(self.message, _LONGEST_MESSAGE)
         if self.override is not None:
-            return f"override {_short(self.override)}: {message}"
+            word = "" if self.override.startswith("--") else "override "
+            return f"{word}{_short(self.override)}: {message}"
         text = f"{_short(path_text(self.path))}: {message}" if self.path else message
         if self.file is None:
             return text

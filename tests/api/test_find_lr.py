@@ -98,7 +98,7 @@ def test_an_optimizer_that_searches_along_a_line_needs_none(capsys):
     text = "--find-lr: lbfgs searches for the length of every step itself; leave it out\n"
     assert said(capsys, config, "--find-lr") == text
     assert said(capsys, config, "--overfit-batches", "1") == (
-        "override training.overfit_batches=1: lbfgs has no batches; leave it at none\n1 problem; nothing was run.\n"
+        "--overfit-batches 1: lbfgs has no batches; leave it at none\n1 problem; nothing was run.\n"
     )
 
 

@@ -136,11 +136,11 @@ def test_a_limit_of_time(capsys, option):
     [
         (
             ["--overfit-batches", "0"],
-            "override training.overfit_batches=0: must be greater than 0, got 0\n1 problem; nothing was run.\n",
+            "--overfit-batches 0: must be greater than 0, got 0\n1 problem; nothing was run.\n",
         ),
         (
             ["--max-seconds", "-1"],
-            "override training.max_seconds=-1.0: must be greater than 0, got -1.0\n1 problem; nothing was run.\n",
+            "--max-seconds -1: must be greater than 0, got -1.0\n1 problem; nothing was run.\n",
         ),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +13,7 @@ from typer import Argument, Option
 import backprop_cli
 from backprop_cli.cli.command import AcceptChangedData, Json, Overrides, Plugins, command
 from backprop_cli.cli.terminal import emit, emit_json, is_plain, say
-from backprop_cli.errors import UsageError
+from backprop_cli.errors import ConfigError, UsageError
 
 
 @command(
@@ -67,8 +69,12 @@ def train(
     from backprop_cli.report.results import train_text
 
     watch.lap("import")
-    asked = {"training.max_seconds": max_seconds, "training.overfit_batches": overfit_batches}
-    given = [*(overrides or []), *(f"{key}={value}" for key, value in asked.items() if value is not None)]
+    options = {
+        f"training.{key}={value}": f"--{key.replace('_', '-')} {value:g}"
+        for key, value in {"max_seconds": max_seconds, "overfit_batches": overfit_batches}.items()
+        if value is not None
+    }
+    given = [*(overrides or []), *options]
     if resume is not None and config is not None and "=" in str(config):
         # --resume takes no CONFIG, so the first word is an override like the others.
         given.insert(0, str(config))
@@ -76,10 +82,11 @@ def train(
     if find_lr:
         _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run})
         shared = {"resume": resume, "threads": threads, "accept_changed_data": accept_changed_data}
-        _find_lr(config, given, (low, high), plot, quiet, as_json, plugins=list(plugins or []), **shared)
+        with _as_typed(options):
+            _find_lr(config, given, (low, high), plot, quiet, as_json, plugins=list(plugins or []), **shared)
         return
     _refuse("is for --find-lr", {"--from": low is not None, "--to": high is not None, "--plot": plot is not None})
-    with Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
+    with _as_typed(options), Console(sys.stderr, is_plain(sys.stderr), quiet) as console:
         result = run_training(
             config,
             given,
@@ -96,6 +103,18 @@ def train(
         emit_json(result.to_json())
     else:
         emit(train_text(result))
+
+
+@contextmanager
+def _as_typed(options: Mapping[str, str]) -> Iterator[None]:
+    """In a ConfigError name the options that were typed, instead of the overrides that they stand for."""
+    try:
+        yield
+    except ConfigError as error:
+        named = [each._replace(override=options.get(each.override or "", each.override)) for each in error.problems]
+        typed = ConfigError(named)
+        typed.details = error.details
+        raise typed from error
 
 
 def _refuse(reason: str, options: dict[str, bool]) -> None:
