@@ -39,6 +39,11 @@ class BpError(Exception):
         """The message as printed and logged."""
         return str(self)
 
+    def with_run(self) -> str:
+        """The message as printed, below the directory of the run that it ended, if any."""
+        run = self.details.get("run_dir")
+        return self.printed() if run is None else f"run {run}\n{self.printed()}"
+
     def describe(self) -> list[dict[str, Any]]:
         """The problems as objects for JSON, each with at least a ``message``."""
         return [{"message": str(self)}]
@@ -283,6 +288,10 @@ class InterruptionError(BpError):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number  # type: ignore[misc]
+
+    def with_run(self) -> str:
+        """The message alone: its command names the run."""
+        return self.printed()
 
 
 _NEAR = 0.65

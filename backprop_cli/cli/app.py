@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     except ParserError as error:
         return report.usage(error)
     except BpError as error:
-        return report.failure(error.exit_code, error.kind, error.describe(), error.printed(), error.details)
+        return report.failure(error.exit_code, error.kind, error.describe(), error.with_run(), error.details)
     except MemoryError as error:
         text = f"out of memory: {memory.reason(error)}; make training.batch_size, the examples or the layers smaller"
         return report.failure(2, "memory", [{"message": text}], text)

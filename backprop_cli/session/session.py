@@ -136,7 +136,7 @@ class Session:
             write_table(self.run.journal, self.run.table)
         if isinstance(error, BpError):
             error.details = {"run_dir": str(self.run.path), "status": status}
-            self._log.write(error.printed())
+            self._log.write(error.with_run())
 
     def _ended_at_once(self, number: int) -> InterruptionError:
         step = self.state.step

@@ -48,9 +48,9 @@ def test_a_learning_rate_out_of_all_bounds(rate, optimizer, batch, capsys):
 def test_the_whole_message(capsys):
     config = write_config(**REGRESSION)
     assert bp("train", config, "optimizer={type: sgd, learning_rate: 1e30}", "--run-dir", "run") == 4
-    assert capsys.readouterr().err.splitlines()[-1] + "\n" == (
-        f"training diverged at step 2 (epoch 1): loss inf, gradient norm inf, learning rate 1e+30{WAY_OUT}"
-    )
+    text = f"run run\ntraining diverged at step 2 (epoch 1): loss inf, gradient norm inf, learning rate 1e+30{WAY_OUT}"
+    assert capsys.readouterr().err.endswith(text)
+    assert Path("run/log.txt").read_text().endswith(text)
     assert rows(Path("run"), "finished") == []
 
 
