@@ -108,10 +108,13 @@ class Console:
 
 
 def bar_texts(step: Step, started: Started, epoch: Epoch | None, seconds: float) -> tuple[str, list[str]]:
-    """The texts left and right of the bar. ``seconds``: time since the first step of this process."""
+    """The texts left and right of the bar: the loss of this batch, a metric of the epoch before by its name in the log.
+
+    ``seconds``: time since the first step of this process.
+    """
     facts = [f"loss {number(step.loss)}"]
     if epoch is not None and (name := _first_metric(epoch)):
-        facts.append(f"{name.partition('/')[2]} {number(epoch.metrics[name])}")
+        facts.append(f"{name.removeprefix('train/')} {number(epoch.metrics[name])}")
     taken = step.step - started.step
     if seconds > 0 and taken > 0:
         left = (started.total_steps - step.step) * seconds / taken

@@ -203,7 +203,7 @@ def test_texts_of_the_bar():
     step = Step(140, 4, 0.123456, 0.0, 1.0, 1e-3, 32, 5.0)
     head, facts = bar_texts(step, STARTED, EPOCH, 10.0)
     assert head == "epoch 4/30"
-    assert facts == ["loss 0.1235", "accuracy 0.94", "1:16 left", "440 examples/s"]
+    assert facts == ["loss 0.1235", "validation/accuracy 0.94", "1:16 left", "440 examples/s"]
     resumed = Started(1, {"train": 1257}, 32, 30, 40, 1200, 1, step=140)
     assert bar_texts(step, resumed, None, 0.0) == ("epoch 4/30", ["loss 0.1235"])
 
@@ -212,7 +212,7 @@ def test_metric_of_the_bar_falls_back():
     step = Step(1, 1, 1.0, 0.0, 1.0, 1e-3, 1, 1.0)
     for metrics, text in (
         ({"train/loss": 1.0, "train/accuracy": 0.5, "validation/loss": 2.0}, "accuracy 0.5"),
-        ({"train/loss": 1.0, "validation/loss": 2.0}, "loss 2"),
+        ({"train/loss": 1.0, "validation/loss": 2.0}, "validation/loss 2"),
         ({"train/loss": 1.0}, None),
     ):
         _, facts = bar_texts(step, STARTED, Epoch(1, 1, 1.0, metrics), 0.0)
