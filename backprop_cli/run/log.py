@@ -72,7 +72,7 @@ def line_of(event: Event, epochs: int | None = None) -> str | None:
             return _started_line(event)
         case GradientChecked():
             return _gradient_line(event)
-        case Stopped():
+        case Stopped() if event.reason != "interrupted":  # the error that follows says it, and how to resume
             return f"stopped in epoch {event.epoch}, step {event.step}: {event.reason}"
         case Warned():
             return f"warning: {event.message}"

@@ -140,6 +140,12 @@ def test_resumed_with_nothing_left(total, planned):
     )
 
 
+def test_an_interruption_is_said_once():
+    stream = io.StringIO()
+    play(stream, events=[Stopped(120, 3, "interrupted")])
+    assert stream.getvalue() == ""
+
+
 def test_bar_on_a_terminal():
     stream = Terminal()
     play(stream, plain=False)
