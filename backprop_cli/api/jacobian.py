@@ -111,7 +111,7 @@ def _kind(hessian: bool, hvp: Path | str | None, eigen: int | None, per_example:
     asked = [hessian, hvp is not None, eigen is not None, per_example]
     chosen = [kind for kind, is_asked in zip(_OPTIONS, asked, strict=True) if is_asked]
     if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(_OPTIONS[kind] for kind in chosen)}: are different results; choose one")
+        raise UsageError(f"{' and '.join(_OPTIONS[kind] for kind in chosen)}: these are different results; choose one")
     return chosen[0] if chosen else "jacobian"
 
 

@@ -83,7 +83,8 @@ def _units(result: JacobianResult) -> str:
     sides = {side.name: side for side in (result.of, result.by)}
     if sides.keys().isdisjoint(("predictions", "inputs")):
         return ""
-    named = [f"{name} {_UNITS.get((name, side.unit), 'as the network computes')}" for name, side in sides.items()]
+    own = "in the network's units"
+    named = [f"{name} {_UNITS.get((name, side.unit), own)}" for name, side in sides.items()]
     coded = listing(result.by.categories, 4)
     categories = f"\ncategories have no unit: derivatives by the network's numbers for {coded}" if coded else ""
     return f"\nunits: {', '.join(named)}{categories}"
@@ -103,10 +104,13 @@ def _jacobian(result: Jacobian) -> list[str]:
 def _order(order: JacobianOrder) -> str:
     costs = order.multiplications
     if costs is None:
-        return f"executed: {order.executed}; the network is too large to compare orders"
+        return f"computed with order {order.executed}; the network is too large to compare orders"
     rows = [["forward", costs.forward], ["reverse", costs.reverse], ["best", costs.best]]
     best = proof(order.method, order.proved_optimal)
-    lines = [table(["order", "multiplications"], rows), f"executed: {order.executed}; best is {best}"]
+    lines = [
+        table(["order", "multiplications"], rows),
+        f"computed with order {order.executed}; the best order was {best}",
+    ]
     return "\n".join(lines if order.limit is None else [*lines, unsearched(order.limit)])
 
 

@@ -115,7 +115,7 @@ def test_text(run, capsys):
         "",
         "order    multiplications",
         *(f"{name:<7}  {costs[name]:>15}" for name in ("forward", "reverse", "best")),
-        f"executed: reverse; best is {method}, proved optimal",
+        f"computed with order reverse; the best order was {method}, proved optimal",
     ]
 
 
@@ -212,7 +212,7 @@ def test_names_and_options_that_do_not_fit(run, capsys):
         (["--of", "dense_3"], "--of dense_3: no such name; did you mean 'dense_2'?"),
         (["--by", "weights"], "--by weights: no such name; known: inputs, parameters, dense_1.weight, dense_1.bias, "
          "dense_2.weight, dense_2.bias, dense_1, dense_2"),
-        (["--hessian", "--eigen", "2"], "--hessian and --eigen: are different results; choose one"),
+        (["--hessian", "--eigen", "2"], "--hessian and --eigen: these are different results; choose one"),
         (["--hessian", "--of", "predictions"], "--of predictions: --hessian needs a scalar: loss or objective"),
         (["--hvp", "random", "--order", "best"], "--order best: is for Jacobians; leave it out with --hvp"),
         (["--eigen", "0"], "--eigen 0: parameters has 39 elements; ask for 1 to 39 eigenvalues"),

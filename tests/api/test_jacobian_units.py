@@ -150,12 +150,12 @@ def test_second_derivatives_by_inputs_are_in_the_same_units():
                 "categories have no unit: derivatives by the network's numbers for kind",
             ],
         ),
-        (["--units", "network"], ["units: predictions as the network computes, inputs after the transform"]),
-        (["--by", "parameters"], ["units: predictions in the target's own unit, parameters as the network computes"]),
+        (["--units", "network"], ["units: predictions in the network's units, inputs after the transform"]),
+        (["--by", "parameters"], ["units: predictions in the target's own unit, parameters in the network's units"]),
         (
             ["--of", "outputs"],
             [
-                "units: outputs as the network computes, inputs in the data's own units",
+                "units: outputs in the network's units, inputs in the data's own units",
                 "categories have no unit: derivatives by the network's numbers for kind",
             ],
         ),
