@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -180,6 +181,10 @@ def _numbers(numbers: Walkthrough, width: int) -> str:
     return "\n".join(lines)
 
 
+_MINUS_ZERO = re.compile(r"-(0\.0*)(?![0-9e])")
+"""A number that is 0 in the digits shown."""
+
+
 def _array(symbol: str, value: object, width: int) -> Iterator[str]:
     """``z1 = [[0.1, 0.2]]``, further lines under the first bracket; long arrays are abridged in the middle."""
     array = np.asarray(value)
@@ -193,7 +198,7 @@ def _array(symbol: str, value: object, width: int) -> Iterator[str]:
         threshold=_MOST_ELEMENTS,
         edgeitems=3,
     )
-    first, *rest = text.splitlines()
+    first, *rest = _MINUS_ZERO.sub(r" \1", text).splitlines()
     yield head + first
     yield from (" " * len(head) + line for line in rest)
 

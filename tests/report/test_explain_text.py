@@ -7,7 +7,7 @@ import pytest
 import backprop_cli
 from backprop_cli.cli import app
 from backprop_cli.report.diagrams import dot, mermaid
-from backprop_cli.report.explain_text import explain_text
+from backprop_cli.report.explain_text import _array, explain_text
 
 CONFIG = """\
 data: {generate: linear}
@@ -179,3 +179,7 @@ def test_diagrams():
         '  n1 -- "dense" --> n3\n'
         '  n2 -- "block diagonal" --> n3'
     )
+
+
+def test_a_zero_has_no_sign():
+    assert list(_array("g", [-0.0, -1e-9, -0.5, 1.5], 80)) == ["g = [ 0. ,  0. , -0.5,  1.5]"]
