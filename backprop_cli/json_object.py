@@ -1,9 +1,13 @@
-"""Results as JSON, from one definition: the object has the fields of the dataclass, in their order."""
+"""Results as JSON, from one definition: the object has the fields of the dataclass, in their order.
+
+And what is wrong with a text that is not JSON.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from json import JSONDecodeError
 from pathlib import PurePath
 from typing import Any, ClassVar
 
@@ -46,3 +50,8 @@ def json_value(value: Any) -> Any:
 
 def _is_empty(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, Mapping | list | tuple) and not value)
+
+
+def not_json(error: JSONDecodeError) -> str:
+    """The reason, without the words to which Python appends the position: ``Unterminated string``."""
+    return error.msg.removesuffix(" at").removesuffix(" starting")

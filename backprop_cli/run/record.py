@@ -11,6 +11,7 @@ from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, ValidationError
 
 from backprop_cli.errors import CheckpointError
 from backprop_cli.files import read_regular
+from backprop_cli.json_object import not_json
 from backprop_cli.run.atomic import reason
 from backprop_cli.settings import EXPECTED
 from backprop_cli.visible import shortened
@@ -73,7 +74,9 @@ def read_record(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {reason(error)}") from error
     except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}:{error.lineno}:{error.colno}: is not JSON: {error.msg}; {_WAY_OUT}") from error
+        raise CheckpointError(
+            f"{path}:{error.lineno}:{error.colno}: is not JSON: {not_json(error)}; {_WAY_OUT}"
+        ) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{path}: is not JSON: {shortened(str(error), 100)}; {_WAY_OUT}") from error
     if not isinstance(record, dict):

@@ -222,6 +222,8 @@ WAY_OUT = "; correct it, or replace the whole content by {} to continue without 
     ("text", "fault"),
     [
         ("", ":1:1: is not JSON: Expecting value"),
+        ('{"a', ":1:2: is not JSON: Unterminated string"),
+        ('{"a": "\t"}', ":1:8: is not JSON: Invalid control character"),
         ("{", ":1:2: is not JSON: Expecting property name enclosed in double quotes"),
         ('{\n  "a": 1,,\n}', ":2:10: is not JSON: Expecting property name enclosed in double quotes"),
         (

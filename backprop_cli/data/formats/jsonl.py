@@ -13,6 +13,7 @@ from backprop_cli.data.file import lines_of, text_of
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import show
 from backprop_cli.errors import DataError
+from backprop_cli.json_object import not_json
 
 
 @FORMATS.register
@@ -99,7 +100,7 @@ def _object(text: str, where: str) -> dict[str, Any]:
             raise DataError(f"{where}: {_ARRAY}") from error
         if text.lstrip().startswith("{") and error.pos >= len(text.rstrip()):
             raise DataError(f"{where}: {_GOES_ON}") from error
-        raise DataError(f"{where}: character {error.colno}: not JSON: {error.msg}") from error
+        raise DataError(f"{where}: character {error.colno}: not JSON: {not_json(error)}") from error
     except RecursionError as error:
         raise DataError(f"{where}: lists or objects are nested too deeply") from error
     except _RepeatedKeyError as error:
