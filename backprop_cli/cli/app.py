@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from backprop_cli import __version__, memory
 from backprop_cli.cli.command import COMMANDS, exit_code_block
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
-from backprop_cli.errors import BpError, did_you_mean, warnings_to
+from backprop_cli.errors import BpError, did_you_mean, nearest, warnings_to
 from backprop_cli.registry import discover, plugin_line
 from backprop_cli.visible import one_line
 
@@ -160,7 +160,27 @@ def _in_words(error: Any) -> str:
     rule = _RULES.get(found[0]["type"]) if found else None
     if rule is not None:
         return f"{rule.format(**found[0].get('ctx', {}))}, got '{found[0]['input']}'"
+    key = _key_like(error)
+    if key:
+        error.possibilities = None
+        return f"{error.message}; settings are given as KEY=VALUE: {key}"
     return str(error.message).replace("Value error, ", "")
+
+
+def _key_like(error: Any) -> str:
+    """A hint at the key that an unknown option names, if the command takes overrides and has no such option itself."""
+    option = getattr(error, "option_name", None)
+    if option is None or not any(each.name == "overrides" for each in error.ctx.command.params):
+        return ""
+    if nearest(option.lstrip("-"), [each.lstrip("-") for each in error.possibilities or ()]):
+        return ""
+    from backprop_cli.config.configuration import Config
+    from backprop_cli.config.unknown_keys import UnknownKeys
+
+    word = option.lstrip("-").replace("-", "_")
+    way_out = f"did you mean '{word}'?" if word in Config.model_fields else ""
+    way_out = way_out or UnknownKeys(Config, {}).problem((word,)).way_out
+    return way_out if way_out.startswith("did you mean") else ""
 
 
 _RULES = {

@@ -154,6 +154,20 @@ def test_a_value_that_is_refused_is_told(option, value, capsys):
     assert re.search(rf"'{option}': .*\b{value}\b", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [("--epochs", "training.epochs"), ("--learning-rate", "optimizer.learning_rate"), ("--seed", "seed")],
+)
+def test_a_setting_given_as_an_option(option, key, capsys):
+    assert app.run(["train", "x.yaml", option, "5"]) == 2
+    assert capsys.readouterr().err == (
+        f"bp train: no such option: {option}; settings are given as KEY=VALUE: did you mean '{key}'?\n"
+        "Try 'bp train --help'.\n"
+    )
+    assert app.run(["predict", "x", option, "5"]) == 2
+    assert "KEY=VALUE" not in capsys.readouterr().err
+
+
 def test_json_after_a_double_dash_is_an_argument(capsys):
     assert app.run(["trian", "--", "--json"]) == 2
     assert capsys.readouterr().out == ""
