@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backprop_cli.api.arguments import one_or_many
-from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.errors import UsageError, did_you_mean, joined
 from backprop_cli.inspection.type_entry import TypeEntry, type_entry
 from backprop_cli.json_object import JsonObject
 from backprop_cli.registry import Registry
@@ -82,9 +82,9 @@ def registry_of(kind: str) -> Registry[Any]:
     for registry in map(_registry, _REGISTRIES):
         if kind == registry.kind:
             return registry
-    raise UsageError(
-        f"unknown kind '{kind}'" + (did_you_mean(kind, _REGISTRIES) or f"; known: {', '.join(_REGISTRIES)}")
-    )
+    pages = [f"bp list {plural} {kind}" for plural in _REGISTRIES if kind in _registry(plural)]
+    way_out = f"; its page: {joined(pages, 'or')}" if pages else did_you_mean(kind, _REGISTRIES)
+    raise UsageError(f"unknown kind '{kind}'" + (way_out or f"; known: {', '.join(_REGISTRIES)}"))
 
 
 def _registry(plural: str) -> Registry[Any]:

@@ -75,6 +75,8 @@ def test_attributes_of_ops():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("dense",), "unknown kind 'dense'; its page: bp list layers dense"),
+        (("relu",), "unknown kind 'relu'; its page: bp list activations relu or bp list ops relu"),
         (("losess",), "unknown kind 'losess'; did you mean 'losses'?"),
         (
             ("zzz",),
