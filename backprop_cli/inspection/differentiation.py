@@ -152,7 +152,7 @@ class Differentiation:
         """The largest eigenvalues of the Hessian, with eigenvectors."""
         name, size = self.by.name, self.by.size
         if not 0 < count <= size:
-            raise UsageError(f"--eigen {count}: {name} has {size:,} elements; ask for 1 to {size:,} eigenvalues")
+            raise UsageError(f"--eigen {count}: ask for 1 to {size:,} eigenvalues, one for each element of {name}")
         curvature = self._curvature()
         found = lanczos(lambda vector: curvature.products(vector[None])[0], size, count, self._rng())
         optimizer = self.saved.loaded.config.optimizer
