@@ -201,7 +201,7 @@ def test_what_is_listed(capsys):
     entries = {entry.name: entry for entry in list_types("activations", plugins=["mine.py"]).entries}
     assert entries["cubed"].summary == "out = x^3."
     assert bp("list", "ops", "cube", "--plugins", "mine.py") == 0
-    assert capsys.readouterr().out.startswith("cube (ops)\n\n``out = x^3``.\n")
+    assert capsys.readouterr().out.startswith("cube (ops)\n\n`out = x^3`.\n")
     assert bp("list", "ops", "cube") == 2
     assert capsys.readouterr().err.startswith("unknown op 'cube'")
     assert bp("schema", "--plugins", "mine.py") == 0
