@@ -107,8 +107,11 @@ def from_tree(
 
 
 def _drop_keys_of_old_types(tree: dict[Any, Any], owners: Mapping[TreePath, Override]) -> None:
-    """Where an override sets a ``type``, remove the keys of the old type: a stored configuration has them all."""
-    for *above, key in [path for path in owners if path]:
+    """Where an override sets a ``type``, remove the keys of the old type: a stored configuration has them all.
+
+    Those of a layer stay, and are refused: its parameters are stored too.
+    """
+    for *above, key in [path for path in owners if path and path[0] != "model"]:
         holder = reduce(getitem, above, tree)
         known = known_keys(Config, tree, tuple(above)) if key == "type" else ()
         for name in [name for name in holder if name not in known and (*above, name) not in owners] if known else ():

@@ -51,7 +51,6 @@ def test_what_cannot_be_resumed(capsys):
         ("data.sample_weight=x", f"was none, would be x: {MEANS}"),
         ("optimizer=sgd", f"optimizer.type: was adam, would be sgd: {MEANS}"),
         ("optimizer.type=sgd", f"was adam, would be sgd: {MEANS}"),
-        ("model.layers.0.type=dropout", f"was dense, would be dropout: {MEANS}"),
         (
             "loss=mean_squared_error",
             "metrics[0]: 'accuracy' is for classes, binary targets or tokens, but mean_squared_error is for "
@@ -85,6 +84,15 @@ def test_an_override_that_makes_another_run_of_it(override, reason, capsys):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert refusal(capsys, run, override) == (2, f"override {override}: {reason}\n1 problem; nothing was run.\n")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_keys_that_another_layer_lacks_are_the_overrides(capsys):
+    run, _ = run_of(write_config(), "run", ["training.epochs=1"])
+    override = "model.layers.0.type=dropout"
+    code, said = refusal(capsys, run, override)
+    *problems, last = said.splitlines()
+    assert (code, last) == (2, f"{len(problems)} problems; nothing was run.")
+    assert all(line.startswith(f"override {override}: model.layers[0].") for line in problems)
 
 
 def test_every_such_override_is_named(capsys):
