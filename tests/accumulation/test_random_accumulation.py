@@ -11,7 +11,7 @@ from backprop_cli.accumulation.jacobians import accumulate, accumulation
 from backprop_cli.accumulation.orders import order_cost
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(programs(), st.integers(0, 1000))
 def test_every_order_gives_the_jacobian(program, seed):
     outputs = [out for out in program.outputs.values() if out.spec.is_inexact and out.size <= 12]

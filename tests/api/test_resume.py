@@ -79,7 +79,7 @@ def interrupted(config: Path, name: str, step: int, **options) -> str:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("step", [1, 3, 4, 5, 10])  # an epoch has 4 steps, or 5
+@pytest.mark.parametrize("step", [1, 4, 10])  # an epoch has 4 steps, or 5
 def test_interrupted_and_resumed_is_not_interrupted(case, step):
     config = write_config(**CASES[case])
     straight, whole = run_of(config, "straight")

@@ -18,7 +18,7 @@ def refused(tmp_path, text):
     began = time.process_time()
     with pytest.raises(ConfigError) as caught:
         load_config(path)
-    assert time.process_time() - began < 20  # a quadratic search takes minutes
+    assert time.process_time() - began < 5  # a quadratic search takes minutes
     return caught.value
 
 
@@ -82,6 +82,6 @@ def test_an_override_of_a_deep_key():
     ],
 )
 def test_a_mistake_in_each_of_many_layers(layer, tmp_path):
-    error = refused(tmp_path, LAYERS + f"    - {layer}\n" * 3000)
-    assert len(error.problems) >= 2999
+    error = refused(tmp_path, LAYERS + f"    - {layer}\n" * 1500)
+    assert len(error.problems) >= 1499
     assert len(str(error)) < 20_000

@@ -56,7 +56,7 @@ def test_a_run_interrupted_at_any_event_goes_on_with_the_same_bits(case):
     data, held_out = examples(11, r), examples(6, r, seed=1)
 
     def make():
-        settings = {"batch_size": 4, "epochs": 4, "best": Monitor("train/accuracy", "max"), **training}
+        settings = {"batch_size": 4, "epochs": 3, "best": Monitor("train/accuracy", "max"), **training}
         return spec(r, data, metrics=["accuracy"], validation=held_out, **settings)
 
     whole, events = trained(make())
