@@ -49,15 +49,15 @@ def create_temporary(path: Path, mode: int = 0o666) -> tuple[Path, int]:
 
     Raises: OSError.
     """
-    for extra in ("", f".{secrets.token_hex(8)}"):
+    for extra in ("", "", f".{secrets.token_hex(8)}"):
         temporary = path.with_name(f".{path.name}{extra}.tmp")
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         try:
             return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, mode)
         except FileExistsError:
             if extra:
                 raise
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     raise AssertionError("unreachable")
 
 

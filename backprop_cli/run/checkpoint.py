@@ -58,7 +58,7 @@ def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> P
     tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
     metadata = {key: json.dumps(value) for key, value in {**checkpoint.metadata, _VERSION: FORMAT_VERSION}.items()}
     metadata[_DIGEST] = json.dumps(_digest(tensors, metadata))
-    content = _in_order(serialize(tensors, metadata))
+    content = _with_metadata(serialize(tensors), metadata)
     try:
         # The caller syncs the directory, in which it may change more files.
         write_atomically(path, content, sync_directory=False)
@@ -97,8 +97,11 @@ def link(source: Path, target: Path) -> bool:
 def _second_name(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     try:
-        temporary.unlink(missing_ok=True)
-        os.link(source, temporary)  # which refuses a name that is taken
+        try:
+            os.link(source, temporary)
+        except FileExistsError:  # a killed process left it behind
+            temporary.unlink()
+            os.link(source, temporary)
         rename(temporary, target)
     finally:
         with contextlib.suppress(OSError):
@@ -174,12 +177,12 @@ def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) ->
     return digest.hexdigest()
 
 
-def _in_order(content: bytes) -> bytes:
-    """The safetensors file ``content`` with its metadata sorted by key; the library writes it in any order."""
+def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The safetensors file ``content`` with ``metadata`` sorted by key; the library would write it in any order."""
     length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    arrays = content[8 : 8 + length].strip()
+    own = json.dumps({"__metadata__": metadata}, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+    text = own[:-1] + (b"," if arrays != b"{}" else b"") + arrays[1:]
     text += b" " * (-len(text) % 8)  # the arrays stay aligned
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import re
 import secrets
 import shlex
@@ -221,8 +222,10 @@ class RunDirectory(NamedTuple):
 
 def step_checkpoints(folder: Path) -> dict[int, Path]:
     """The numbered checkpoints in ``folder`` by step, oldest first."""
-    found = {int(match[1]): path for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))}
-    return dict(sorted(found.items()))
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        found = {int(match[1]): folder / name for name in os.listdir(folder) if (match := _STEP.fullmatch(name))}
+        return dict(sorted(found.items()))
+    return {}
 
 
 def finite(value: Any) -> Any:
