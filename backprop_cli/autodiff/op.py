@@ -23,7 +23,7 @@ from backprop_cli.errors import ShapeError
 from backprop_cli.registry import Registry, snake_case
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Op:
     """A function ``out = f(x, y, ...)`` of arrays.
 
@@ -34,7 +34,8 @@ class Op:
     - ``jvp`` pushes tangents forward: ``out_dot = J (x_dot, y_dot, ...)``, in the shape of ``out``;
     - ``vjp`` pulls a cotangent back: ``(x_bar, y_bar, ...) = J^T ct``, in the shapes of the operands, the ``primals``.
 
-    An op without fields is a dataclass by inheritance: decorating it again takes a quarter of a millisecond.
+    An op without fields is a dataclass by inheritance: decorating it again takes a quarter of a millisecond. With
+    ``eq=False`` it inherits the comparison, which saves half of the time that decorating takes.
     """
 
     samples: ClassVar[tuple[Sample, ...]] = ()
@@ -84,6 +85,12 @@ class Op:
         """As a call: ``sum(%3, axes=(0,), keepdims=False)``."""
         given = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)]
         return f"{self.kind}({', '.join([*operands, *given])})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
 
     def __str__(self) -> str:
         return self.printed().removesuffix("()")

@@ -107,7 +107,7 @@ class Sqrt(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Power(Elementwise):
     """``out = x^exponent`` for a constant exponent."""
 

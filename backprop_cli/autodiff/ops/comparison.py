@@ -80,7 +80,7 @@ class Where(Elementwise):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OneHot(Constant):
     """``out[..., k] = [labels[...] = k]``; labels are integers in [0, classes), which is not checked here."""
 

@@ -23,7 +23,7 @@ from backprop_cli.errors import ShapeError
 Pairs = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConvolutionOp(Bilinear):
     """One of the three.
 
@@ -99,7 +99,7 @@ def _image(x: Array) -> Array:
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Convolution(ConvolutionOp):
     """``out[r, f, q, n] = sum_c,i,j x[r s + i d - p, c, q s + j d - p, n] * weight[f, c, i, j]``, zeros around x.
 
@@ -143,7 +143,7 @@ class Convolution(ConvolutionOp):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConvolutionTranspose(ConvolutionOp):
     """The transpose of a convolution by its image: ``out[r s + i d - p, c, ...] += x[r, f, ...] * weight[f, c, i, j]``.
 
@@ -197,7 +197,7 @@ class ConvolutionTranspose(ConvolutionOp):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConvolutionWeight(ConvolutionOp):
     """The transpose of a convolution by its weight: ``out[f, c, i, j] = sum x[r s + i d - p, c, .] * y[r, f, .]``.
 

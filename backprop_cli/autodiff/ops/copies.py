@@ -16,7 +16,7 @@ from backprop_cli.autodiff.value import Value
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cast(Movement):
     """``out = x`` in another floating-point dtype; the cotangent is cast back."""
 
@@ -71,7 +71,7 @@ class Copy(Movement):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Barrier(Copy):
     """``out = x``, a view: values computed from it are not merged with equal values computed from x."""
 

@@ -17,7 +17,7 @@ from backprop_cli.errors import ShapeError
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slice(Movement):
     """``out = x[..., start:stop, ...]`` along one axis."""
 
@@ -53,7 +53,7 @@ class Slice(Movement):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pad(Movement):
     """``out`` is x with ``before`` and ``after`` zeros along one axis."""
 
@@ -83,7 +83,7 @@ class Pad(Movement):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Concat(Movement):
     """``out`` joins its operands along one axis."""
 

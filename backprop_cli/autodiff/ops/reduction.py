@@ -37,7 +37,7 @@ def _expanded(reduced: Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> 
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sum(Linear):
     """``out = sum of x over axes``."""
 
@@ -74,7 +74,7 @@ class Sum(Linear):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Amax(Op):
     """``out = largest element of x over axes``; equals share the derivative evenly."""
 

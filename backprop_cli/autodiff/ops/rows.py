@@ -59,7 +59,7 @@ class TakeRows(Op):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SumRows(Op):
     """``out[k, j] = sum of x[..., j] over the places where rows[...] = k``, for k in [0, count).
 

@@ -20,7 +20,7 @@ class Movement(Linear):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reshape(Movement):
     """``out`` holds the elements of x, in row-major order, in another shape."""
 
@@ -47,7 +47,7 @@ class Reshape(Movement):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Transpose(Movement):
     """``out[i_perm[0], i_perm[1], ...] = x[i_0, i_1, ...]``: axes in the order ``perm``."""
 
@@ -76,7 +76,7 @@ class Transpose(Movement):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BroadcastTo(Movement):
     """``out`` repeats x along new leading axes and along axes of size 1."""
 

@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
 
 @register
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Softmax(Op):
     """``out[..., j] = e^x[..., j] / sum_k e^x[..., k]`` over the last axis.
 
