@@ -38,6 +38,7 @@ ORDER = [
     "api",
     "report",
     "cli",
+    "__main__",
 ]
 PROSE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs")
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import groupby
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, TextIO
 
@@ -18,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from backprop_cli import __version__, memory
-from backprop_cli.cli.command import COMMANDS, exit_code_block
+from backprop_cli.cli.command import COMMANDS, help_ending
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
 from backprop_cli.errors import BpError, did_you_mean, nearest, warnings_to
 from backprop_cli.registry import discover, plugin_line
@@ -26,6 +28,8 @@ from backprop_cli.visible import one_line
 
 ParserError: Any = typer.BadParameter.__base__
 """The parser's exception for a wrong command line. Typer exports only this subclass of it."""
+FOLDER = "backprop_cli.cli.commands"
+EXAMPLES = ("bp train configs/digits.yaml", "bp help train")
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -34,23 +38,50 @@ class Terminated(KeyboardInterrupt):
 
 
 class Commands(TyperGroup):
-    """The group of subcommands; for an unknown word it suggests the nearest one."""
+    """The subcommands. Each is imported when it is needed: importing all of them takes 15 ms longer than one."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The parser of a command; None if there is no such command."""
+        module = f"{FOLDER}.{cmd_name}_command"
+        if cmd_name not in COMMANDS and cmd_name.isidentifier() and find_spec(module) is not None:
+            import_module(module)
+        if cmd_name not in COMMANDS:
+            return None
+        found = COMMANDS[cmd_name]
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(cmd_name, epilog=help_ending(found.examples, found.codes, found.notes))(found.function)
+        return typer.main.get_command(single)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order of the help."""
+        discover(FOLDER)
+        return [each.name for each in sorted(COMMANDS.values(), key=lambda each: each.place)]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the subcommand named by the first argument."""
+        """Find the command named by the first argument; for an unknown word, suggest the nearest."""
         word = args[0]
-        if word not in self.commands and not word.startswith("-"):
-            beginning = next((name for name in self.commands if word.startswith(name)), None)  # evaluate, prediction
-            near = f"; did you mean '{beginning}'?" if beginning else did_you_mean(word, self.commands)
-            ctx.fail(f"unknown command '{word}'" + (near or f"; known: {', '.join(self.commands)}"))
+        if not word.startswith("-") and self.get_command(ctx, word) is None:
+            known = sorted(self.list_commands(ctx))
+            beginning = next((name for name in known if word.startswith(name)), None)  # evaluate, prediction
+            near = f"; did you mean '{beginning}'?" if beginning else did_you_mean(word, known)
+            ctx.fail(f"unknown command '{word}'" + (near or f"; known: {', '.join(known)}"))
         return super().resolve_command(ctx, args)
 
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Write what ``bp`` is, then its commands by group: newcomers need them before the options."""
+        super().format_help_text(ctx, formatter)
+        names = self.list_commands(ctx)
+        width = max(map(len, names))
+        for group, members in groupby(names, key=lambda name: COMMANDS[name].group):
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), COMMANDS[name].summary) for name in members])
 
-def build(word: str = "") -> typer.Typer:
-    """The application; imports no NumPy, rich or pydantic.
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write nothing below the options."""
 
-    It has every command of ``cli/commands``, or only ``word`` if that is one: importing all eleven takes 15 ms longer.
-    """
+
+def build() -> typer.Typer:
+    """The application; imports no NumPy, rich or pydantic."""
     app = typer.Typer(
         cls=Commands,
         name="bp",
@@ -58,24 +89,11 @@ def build(word: str = "") -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog=f"\b\nExample:\n  bp train configs/digits.yaml\n\n\b\n{exit_code_block((3, 4, 5, 6, 129))}",
+        epilog=help_ending(EXAMPLES, (3, 4, 5, 6, 129)),
         no_args_is_help=False,
     )
     app.callback(invoke_without_command=True)(_bp)
-    for name in _load(word):
-        app.command(name, epilog=COMMANDS[name].epilog)(COMMANDS[name].function)
     return app
-
-
-def _load(word: str) -> list[str]:
-    """Import the command ``word``, or all commands if none has this name. Returns: their names."""
-    folder = "backprop_cli.cli.commands"
-    module = f"{folder}.{word}_command"
-    if not word.isidentifier() or find_spec(module) is None:
-        discover(folder)
-        return sorted(COMMANDS)
-    import_module(module)
-    return [word]
 
 
 def main() -> NoReturn:
@@ -84,16 +102,20 @@ def main() -> NoReturn:
         # A file name or class name that the terminal cannot show must not end the command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], _PROGRAMS.get(PurePath(sys.argv[0]).stem, "bp")))
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Never raises."""
+_PROGRAMS = {"__main__": "python -m backprop_cli", "backprop-cli": "backprop-cli"}
+"""How the process was called, by the stem of its file, if not as ``bp``."""
+
+
+def run(arguments: Sequence[str], program: str = "bp") -> int:
+    """Run one command line and return its exit code. Never raises. ``program``: its name in usage lines."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    report, signals = _Report(as_json="--json" in own), list[int]()
+    report, signals = _Report(program, as_json="--json" in own), list[int]()
     try:
         with _interrupted_by(signals), warnings_to(_say_warning, _say_other_warning):
-            return _invoke(arguments)
+            return _invoke(arguments, program)
     except typer.Exit as end:
         return int(end.exit_code)
     except BrokenPipeError:
@@ -127,8 +149,8 @@ def run(arguments: Sequence[str]) -> int:
 class _Report:
     """Says how a command failed: a message on standard error and, with ``--json``, an object on standard output."""
 
-    def __init__(self, as_json: bool):
-        self.as_json = as_json
+    def __init__(self, program: str, as_json: bool):
+        self.program, self.as_json = program, as_json
 
     def failure(
         self, code: int, kind: str, problems: list[dict[str, Any]], text: str, details: Mapping[str, Any] = NO_DETAILS
@@ -150,7 +172,7 @@ class _Report:
         error.message = _in_words(error)
         message = error.format_message()
         message = one_line(message[:1].lower() + message[1:].rstrip("."))
-        command = error.ctx.command_path if error.ctx is not None else "bp"
+        command = error.ctx.command_path if error.ctx is not None else self.program
         return self.failure(2, "usage", [{"message": message}], f"{command}: {message}\nTry '{command} --help'.")
 
 
@@ -191,9 +213,9 @@ _RULES = {
 }
 
 
-def _invoke(arguments: Sequence[str]) -> int:
-    command = typer.main.get_command(build(next(iter(arguments), "")))
-    with command.make_context("bp", list(arguments)) as context:
+def _invoke(arguments: Sequence[str], program: str) -> int:
+    command = typer.main.get_command(build())
+    with command.make_context(program, list(arguments)) as context:
         command.invoke(context)
     return 0
 
@@ -250,5 +272,4 @@ def _bp(
 ) -> None:
     """Train, check and understand neural networks with nothing heavier than NumPy."""
     if context.invoked_subcommand is None:
-        say(context.get_help())
-        raise typer.Exit(2)
+        emit(context.get_help())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar, get_args
 
 import typer
 
@@ -27,37 +27,63 @@ ALWAYS = (0, 1, 2, 130, 143)
 """The exit codes that every command can have."""
 
 
-def exit_code_block(own: Iterable[int] = ()) -> str:
-    """The lines under ``Exit codes:``, with a command's ``own``."""
-    codes = sorted({*ALWAYS, *own})
-    return "\n".join(["Exit codes:", *(f"  {code:>3}  {EXIT_CODES[code]}" for code in codes)])
+def help_ending(examples: Iterable[str], own_codes: Iterable[int] = (), notes: str = "") -> str:
+    """The text below the options of a help: examples, notes, exit codes."""
+    codes = [f"  {code:>3}  {EXIT_CODES[code]}" for code in sorted({*ALWAYS, *own_codes})]
+    blocks = ["\n".join(["Example:", *(f"  {line}" for line in examples)]), notes, "\n".join(["Exit codes:", *codes])]
+    # \b keeps the parser from refilling the lines.
+    return "\n\n".join(f"\b\n{block}" for block in blocks if block)
 
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
 
+Group = Literal["Start here", "Use a trained network", "Look inside", "Check", "More"]
+"""The headings of ``bp --help``, in their order."""
+
+
 class Command(NamedTuple):
-    """A subcommand: its name, function, and the text below its help."""
+    """A subcommand: its name, its function, and what its help and that of ``bp`` say about it."""
 
     name: str
     function: Callable[..., None]
-    epilog: str
+    examples: tuple[str, ...]
+    codes: tuple[int, ...]
+    group: Group
+    order: int
+    notes: str
+
+    @property
+    def summary(self) -> str:
+        """What it does, on one line."""
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """The key that sorts commands as ``bp --help`` lists them."""
+        return get_args(Group).index(self.group), self.order, self.name
 
 
 COMMANDS: dict[str, Command] = {}
 
 
-def command(*examples: str, codes: tuple[int, ...] = (), name: str | None = None) -> Callable[[Function], Function]:
+def command(
+    *examples: str,
+    codes: tuple[int, ...] = (),
+    name: str | None = None,
+    group: Group = "More",
+    order: int = 0,
+    notes: str = "",
+) -> Callable[[Function], Function]:
     """Decorator: the function is a subcommand under its own name, with its docstring as the help.
 
-    ``codes``: its exit codes, in addition to those that every command has.
+    ``codes``: its exit codes, in addition to those that every command has. ``group`` and ``order``: where ``bp --help``
+    lists it; commands of one order are sorted by name. ``notes``: lines of its help between examples and exit codes.
     """
 
     def register(function: Function) -> Function:
         word = name or function.__name__
-        # \b keeps the parser from refilling the lines.
-        blocks = ["\n".join(["Example:", *(f"  {line}" for line in examples)]), exit_code_block(codes)]
-        COMMANDS[word] = Command(word, function, "\n\n".join(f"\b\n{block}" for block in blocks))
+        COMMANDS[word] = Command(word, function, examples, codes, group, order, notes)
         return function
 
     return register

@@ -50,7 +50,3 @@ def open_descriptors() -> None:
             if name != "stdin":
                 setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
             assert descriptor == number
-
-
-if __name__ == "__main__":
-    main()

@@ -260,7 +260,7 @@ def test_threads_are_those_asked_for():
 
 
 def test_threads_are_those_asked_for_of_a_process_that_begins_with_one():
-    command = [sys.executable, "-m", "backprop_cli.cli.entry", "train", str(write_config()), "--run-dir", "run"]
+    command = [sys.executable, "-m", "backprop_cli", "train", str(write_config()), "--run-dir", "run"]
     subprocess.run([*command, "--threads", "2", "--quiet"], check=True, capture_output=True)
     assert record(Path("run"))["environment"]["blas"]["threads"] == 2
 

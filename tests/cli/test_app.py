@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 
 from backprop_cli import __version__
 from backprop_cli.cli import app
-from backprop_cli.cli.command import ALWAYS, COMMANDS, EXIT_CODES, Json, command, exit_code_block
+from backprop_cli.cli.command import ALWAYS, COMMANDS, EXIT_CODES, Group, Json, command, help_ending
 from backprop_cli.errors import (
     CheckError,
     CheckpointError,
@@ -79,15 +81,43 @@ def test_help_of_bp_names_every_command_with_its_whole_summary(capsys):
     assert "  Exit codes:\n      0  done\n" in text
 
 
-def test_no_command(capsys):
-    assert app.run([]) == 2
+def test_help_of_bp_begins_with_what_a_newcomer_needs(capsys):
+    app.run(["--help"])
+    text = capsys.readouterr().out
+    assert [line[:-1] for line in text.splitlines() if re.match(r"\w.*:$", line)] == [*get_args(Group), "Options"]
+    listed = re.findall(rf"^  ({'|'.join(NAMES)}) ", text, re.MULTILINE)
+    assert sorted(listed) == NAMES
+    assert [name for name in listed if name in {"init", "train", "predict"}] == listed[: listed.index("predict") + 1]
+
+
+def test_help_is_also_a_command(capsys):
+    def printed(*words):
+        assert app.run(words) == 0
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        return captured.out
+
+    assert printed() == printed("help") == printed("--help")
+    assert printed("help", "train") == printed("train", "--help")
+    assert printed("help", "help") == printed("help", "--help")
+    assert app.run(["help", "trian"]) == app.run(["trian"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("Usage: bp [OPTIONS] COMMAND")
+    assert captured.err == 2 * "bp: unknown command 'trian'; did you mean 'train'?\nTry 'bp --help'.\n"
 
 
-def test_exit_code_block():
-    assert exit_code_block((3,)) == (
+def test_help_ending():
+    assert help_ending(["bp x", "bp x y"], (3,), "Note:\n  z") == (
+        "\b\n"
+        "Example:\n"
+        "  bp x\n"
+        "  bp x y\n"
+        "\n"
+        "\b\n"
+        "Note:\n"
+        "  z\n"
+        "\n"
+        "\b\n"
         "Exit codes:\n"
         "    0  done\n"
         "    1  internal error: a bug in bp, with a traceback\n"
@@ -289,10 +319,27 @@ def test_broken_pipe_inside_a_command_ends_quietly(failing, capsys):
 
 def bp(*arguments, **options):
     """The real process."""
-    script = "import sys; from backprop_cli.cli.entry import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60, **options
-    )
+    command = [sys.executable, "-m", "backprop_cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def test_usage_lines_say_how_it_was_called(tmp_path):
+    def called(*command):
+        done = subprocess.run([*command, "eval"], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (2, "")
+        return done.stderr
+
+    said = "{0} eval: missing argument 'CHECKPOINT|RUN'\nTry '{0} eval --help'.\n"
+    assert called(sys.executable, "-m", "backprop_cli") == said.format("python -m backprop_cli")
+    for name, shown in (("bp", "bp"), ("backprop-cli", "backprop-cli"), ("other", "bp")):
+        (tmp_path / name).write_text(f"#!{sys.executable}\nfrom backprop_cli.cli.entry import main\nmain()\n")
+        (tmp_path / name).chmod(0o755)
+        assert called(tmp_path / name) == said.format(shown)
+
+
+def test_both_names_are_the_same_program():
+    scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == dict.fromkeys(["bp", "backprop-cli"], "backprop_cli.cli.entry:main")
 
 
 def test_help_imports_nothing_heavy():
@@ -360,13 +407,13 @@ def test_output_on_a_full_disk_is_said():
 def test_text_that_the_terminal_cannot_show():
     done = bp("zzé", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 2
-    assert done.stderr.startswith("bp: unknown command 'zz\\xe9'; known: ")
+    assert done.stderr.startswith("python -m backprop_cli: unknown command 'zz\\xe9'; known: ")
 
 
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
 def test_closed_standard_streams(closed):
     """Errors go nowhere, standard output is one JSON object, and no file gets the number of a standard stream."""
-    script = f"exec {sys.executable} -m backprop_cli.cli.entry eval nowhere --json {closed}"
+    script = f"exec {sys.executable} -m backprop_cli eval nowhere --json {closed}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 5
     assert json.loads(done.stdout)["error"]["kind"] == "checkpoint"

@@ -5,7 +5,6 @@ A line that needs no shell runs in this process: starting Python takes longer th
 
 import contextlib
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -16,7 +15,9 @@ import pytest
 
 from backprop_cli.cli import app
 from backprop_cli.cli.command import COMMANDS
+from backprop_cli.registry import discover
 
+discover("backprop_cli.cli.commands")
 ROOT = Path(__file__).parent.parent.parent
 _TOUR = {name: f"bp train configs/{name}.yaml training.epochs=2 --quiet" for name in ("digits", "iris", "names_gru")}
 _SLOW = ("bp gradcheck", "runs/names_gru/")
@@ -26,8 +27,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the examples are for
 
 def examples():
     """(command, line) of every command's help, and of bp's own."""
-    found = [("bp", app.build().info.epilog), *((name, COMMANDS[name].epilog) for name in sorted(COMMANDS))]
-    return [(name, line) for name, epilog in found for line in re.findall(r"^  (.*\bbp .*)$", epilog, re.MULTILINE)]
+    found = [("bp", app.EXAMPLES), *((name, COMMANDS[name].examples) for name in sorted(COMMANDS))]
+    return [(name, line) for name, lines in found for line in lines]
 
 
 @pytest.fixture(scope="module")

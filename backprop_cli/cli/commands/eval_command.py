@@ -25,6 +25,7 @@ from backprop_cli.cli.terminal import emit, emit_json, say
     "bp eval runs/iris/latest --data datasets/iris.csv --confusion",
     codes=(3, 5, 6),
     name="eval",
+    group="Use a trained network",
 )
 def evaluate(
     checkpoint: CheckpointPath,

@@ -14,7 +14,9 @@ from backprop_cli.errors import UsageError
 from backprop_cli.visible import terminal_width
 
 
-@command("bp explain configs/iris.yaml", "bp explain configs/iris.yaml --dot iris.dot", codes=(3, 5, 6))
+@command(
+    "bp explain configs/iris.yaml", "bp explain configs/iris.yaml --dot iris.dot", codes=(3, 5, 6), group="Look inside"
+)
 def explain(
     target: Target,
     overrides: Overrides = None,

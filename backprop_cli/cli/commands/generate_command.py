@@ -16,6 +16,7 @@ from backprop_cli.cli.terminal import emit_json, write
     "bp generate runs/names_gru/latest --prompt ma --tokens 40",
     "bp generate runs/names_gru/latest --temperature 0.8 --top-k 5 --seed 1",
     codes=(5,),
+    group="Use a trained network",
 )
 def generate(
     checkpoint: CheckpointPath,

@@ -24,6 +24,7 @@ def _samples(text: str | None) -> str | None:
     "bp gradcheck configs/digits.yaml --method projection",
     "bp gradcheck",
     codes=(3, 5, 6),
+    group="Check",
 )
 def gradcheck(
     target: Annotated[

@@ -24,6 +24,7 @@ Units = Literal["data", "network"]
     "bp jacobian runs/iris/latest datasets/iris.csv --row 52 --of dense_2 --by dense_1.weight -o jacobian.npz",
     "bp jacobian runs/digits/latest --eigen 5",
     codes=(3, 5, 6),
+    group="Look inside",
 )
 def jacobian(
     checkpoint: CheckpointPath,

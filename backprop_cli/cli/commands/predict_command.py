@@ -18,6 +18,8 @@ from backprop_cli.errors import DataError, UsageError
     "bp predict runs/iris/latest datasets/iris.csv --output predictions.csv",
     "cat datasets/iris.csv | bp predict runs/iris/latest - --proba > predictions.csv",
     codes=(3, 5, 6),
+    group="Start here",
+    order=3,
 )
 def predict(
     checkpoint: CheckpointPath,

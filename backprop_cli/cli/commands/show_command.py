@@ -7,7 +7,7 @@ from backprop_cli.cli.command import Json, Overrides, Plugins, Target, command
 from backprop_cli.cli.terminal import emit, emit_json
 
 
-@command("bp show configs/digits.yaml", "bp show runs/digits/latest --json", codes=(3, 5, 6))
+@command("bp show configs/digits.yaml", "bp show runs/digits/latest --json", codes=(3, 5, 6), group="Look inside")
 def show(
     target: Target,
     overrides: Overrides = None,

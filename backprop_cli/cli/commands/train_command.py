@@ -21,6 +21,8 @@ from backprop_cli.errors import ConfigError, UsageError
     "bp train --resume runs/digits/latest training.epochs=60",
     "bp train configs/digits.yaml --find-lr",
     codes=(3, 4, 5, 6, 129),
+    group="Start here",
+    order=2,
 )
 def train(
     config: Annotated[Path | None, Argument(metavar="CONFIG", help="Configuration file (YAML).")] = None,

@@ -7,7 +7,7 @@ from backprop_cli.cli.command import Config, Json, Overrides, command
 from backprop_cli.cli.terminal import emit, emit_json, say
 
 
-@command("bp validate configs/digits.yaml model.layers.0.units=128", codes=(3, 6))
+@command("bp validate configs/digits.yaml model.layers.0.units=128", codes=(3, 6), group="Check")
 def validate(config: Config, overrides: Overrides = None, as_json: Json = False) -> None:
     """Check that a configuration and its data can be trained."""
     from backprop_cli.report.results import validate_text
