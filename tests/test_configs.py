@@ -1,4 +1,4 @@
-"""The ready configurations load and train, and reach the figures that the README states."""
+"""The ready configurations load and train, and reach the figures that docs/ready.md states."""
 
 import gzip
 import os
@@ -23,7 +23,7 @@ SEEDS = range(5)
 MNIST = os.environ.get("BP_MNIST") and str(Path(os.environ["BP_MNIST"]).resolve())
 needs_mnist = pytest.mark.skipif(not MNIST, reason="BP_MNIST names no folder with the files of MNIST")
 OTHER_PROCESSORS = 0.01
-"""How far a mean may be from the README's: other last digits move an example or two across a border."""
+"""How far a mean may be from that of docs/ready.md: other last digits move an example or two across a border."""
 
 AT_LEAST = {
     "iris": ("accuracy", 0.93),
@@ -84,8 +84,8 @@ def mnist_images(name):
 
 
 def in_readme(name):
-    """The mean in the README's table of measurements."""
-    row = re.search(rf"^\| {name} \| [^|]+ \| ([\d.]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """The mean that docs/ready.md says was measured."""
+    row = re.search(rf"^\| {name} \| [^|]+ \| ([\d.]+) \|", (ROOT / "docs" / "ready.md").read_text(), re.MULTILINE)
     assert row is not None
     return float(row[1])
 

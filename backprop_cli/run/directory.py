@@ -223,7 +223,9 @@ class RunDirectory(NamedTuple):
 def step_checkpoints(folder: Path) -> dict[int, Path]:
     """The numbered checkpoints in ``folder`` by step, oldest first."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        found = {int(match[1]): folder / name for name in os.listdir(folder) if (match := _STEP.fullmatch(name))}
+        found = {
+            int(match[1]): folder / entry.name for entry in os.scandir(folder) if (match := _STEP.fullmatch(entry.name))
+        }
         return dict(sorted(found.items()))
     return {}
 
