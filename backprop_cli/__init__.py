@@ -3,14 +3,15 @@
 A declared network is traced once into a program of primitive ops; everything else reads that program.
 A package imports only packages to its left::
 
-    errors, registry, settings -> autodiff -> execution -> accumulation -> nn -> data -> training -> run -> config
-    -> checks -> session -> inspection -> api -> report -> cli
+    errors, registry, settings -> autodiff -> execution -> accumulation -> nn -> data -> plugin -> training -> run
+    -> config -> checks -> session -> inspection -> api -> report -> cli
 
 ``autodiff``      derivatives of array programs: ops, reverse and forward mode
 ``execution``     how programs run fast: rewriting, plans and their memory, kernels, compiled steps, recomputation
 ``accumulation``  how Jacobians are multiplied out: structure, costs, orders, batches of directions
 ``nn``            declared networks: layers, blocks, activations, losses, optimizers, averages, schedules, metrics
 ``data``          arrays from files: tables, texts, series, images; splits, fitted transforms, augmentation
+``plugin``        the one module that a plugin imports
 ``training``      the training step as one program, and the loop that runs it and yields events
 ``run``           a run on disk: directory, checkpoints, journal, log, lock
 ``config``        YAML to checked settings; problems with file, line and column

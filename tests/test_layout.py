@@ -29,6 +29,7 @@ ORDER = [
     "accumulation",
     "nn",
     "data",
+    "plugin",
     "training",
     "run",
     "config",
@@ -79,6 +80,11 @@ def test_imports_go_to_the_left() -> None:
         if ORDER.index(name) > ORDER.index(_part(path))
     ]
     assert not wrong
+
+
+def test_only_plugins_import_the_module_for_plugins() -> None:
+    """A start pays only for what it uses."""
+    assert not [place(path) for path in MODULES if "plugin" in _imported_parts(path)]
 
 
 ENGINE = ["spec", "numpy_names", "value", "op", "families", "program", "transforms", "evaluate"]

@@ -7,22 +7,33 @@ its gradient follows. Before anything runs, every gradient here is checked at th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from backprop_cli.autodiff import Array, Spec, Value, sin, softplus
-from backprop_cli.autodiff.families import Elementwise
-from backprop_cli.autodiff.op import register, sample
-from backprop_cli.nn.activation import ACTIVATIONS, Activation
-from backprop_cli.nn.initializer import InitializerType
-from backprop_cli.nn.initializers.ones import Ones
-from backprop_cli.nn.layer import LAYERS, Layer, Param, Sample
-from backprop_cli.nn.loss import LOSSES, Loss, Task
+from backprop_cli.plugin import (
+    ACTIVATIONS,
+    INITIALIZERS,
+    LAYERS,
+    LOSSES,
+    OPS,
+    Activation,
+    Array,
+    Elementwise,
+    InitializerType,
+    Layer,
+    Loss,
+    Param,
+    Params,
+    Sample,
+    Spec,
+    Value,
+    ad,
+    sample,
+)
 
 
-@register
+@OPS.register
 class SquaredSine(Elementwise):
     """``out = sin(x)^2``."""
 
@@ -36,7 +47,7 @@ class SquaredSine(Elementwise):
 
     def partials(self, x: Value, *, out: Value) -> tuple[Value]:
         """``2 sin(x) cos(x) = sin(2 x)``."""
-        return (sin(2.0 * x),)
+        return (ad.sin(2.0 * x),)
 
 
 @ACTIVATIONS.register
@@ -64,7 +75,7 @@ class FeatureScale(Layer):
     """
 
     type: Literal["feature_scale"] = "feature_scale"
-    initializer: InitializerType = Ones()
+    initializer: InitializerType = INITIALIZERS["ones"]()
     """initial values of the scales"""
 
     samples: ClassVar[tuple[Sample, ...]] = (Sample({}, ((3,),)), Sample({"initializer": "zeros"}, ((1,),)))
@@ -73,7 +84,7 @@ class FeatureScale(Layer):
         """One scale per feature; penalties on weights leave it out."""
         return {"weight": Param(x[0].shape[1:], self.initializer, regularized=False)}
 
-    def apply(self, params: Mapping[str, Value], *x: Value) -> Value:
+    def apply(self, params: Params, *x: Value) -> Value:
         """``weight * x``."""
         return params["weight"] * x[0]
 
@@ -89,10 +100,10 @@ class LogCosh(Loss):
     """
 
     type: Literal["log_cosh"] = "log_cosh"
-    task: ClassVar[Task] = "regression"
+    task: ClassVar = "regression"
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """``r + log(1 + e^(-2 r)) - log 2``, which never overflows."""
         self.check(outputs, targets)
         residual = outputs - targets
-        return residual + softplus(-2.0 * residual) - float(np.log(2.0))
+        return residual + ad.softplus(-2.0 * residual) - float(np.log(2.0))

@@ -6,7 +6,7 @@ from api_support import merged, write_config
 
 CUBE_OP = '''
 
-@register
+@OPS.register
 class Cube(Elementwise):
     """``out = x^3``."""
 
@@ -24,9 +24,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Elementwise
-from backprop_cli.autodiff.op import register, sample
-from backprop_cli.nn.activation import ACTIVATIONS, Activation
+from backprop_cli.plugin import ACTIVATIONS, OPS, Activation, Elementwise, sample
 {CUBE_OP}
 
 @ACTIVATIONS.register

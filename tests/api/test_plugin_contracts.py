@@ -137,7 +137,7 @@ def test_the_name_of_a_type_in_a_file_of_another_name():
     with pytest.raises(ConfigError) as caught:
         validate(using())
     assert str(caught.value).splitlines()[0] == (
-        "mine.py:10:1: op 'tanh' is already registered: Tanh of backprop_cli.autodiff.ops.exponentials; rename one"
+        "mine.py:8:1: op 'tanh' is already registered: Tanh of backprop_cli.autodiff.ops.exponentials; rename one"
     )
 
 

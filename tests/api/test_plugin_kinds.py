@@ -12,15 +12,25 @@ from backprop_cli.api.eval import evaluate
 from backprop_cli.api.list_types import list_types
 from backprop_cli.run.checkpoint import load
 
-KINDS = (
-    """\
+IMPORTS = """\
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from backprop_cli.plugin import (
+    FORMATS, LAYERS, LOSSES, METRICS, OPS, OPTIMIZERS, Elementwise, Layer, Loss, Metric, Optimizer, Sample, ad, sample
+)
+
+tanh, Csv = ad.tanh, FORMATS["csv"]
+"""
+FORMER_IMPORTS = """\
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from backprop_cli.autodiff import tanh
 from backprop_cli.autodiff.families import Elementwise
-from backprop_cli.autodiff.op import register, sample
+from backprop_cli.autodiff.op import OPS, sample
 from backprop_cli.data.format import FORMATS
 from backprop_cli.data.formats.csv import Csv
 from backprop_cli.nn.layer import LAYERS, Layer, Sample
@@ -28,7 +38,8 @@ from backprop_cli.nn.loss import LOSSES, Loss
 from backprop_cli.nn.metric import METRICS, Metric
 from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer
 """
-    + CUBE_OP
+TYPES = (
+    CUBE_OP
     + '''
 
 @LAYERS.register
@@ -88,6 +99,7 @@ class Semicolons(Csv):
     delimiter: ClassVar = ";"
 '''
 )
+KINDS = IMPORTS + TYPES
 NAMES = {
     "ops": "cube",
     "layers": "bent",
@@ -125,6 +137,12 @@ def test_a_network_is_trained_by_one_of_each():
     other, _ = run_of(config(), "other", ["optimizer.type=sgd", "optimizer.learning_rate=0.05"])
     for name, array in last(other).tensors.items():
         np.testing.assert_allclose(last(run).tensors[name], array, rtol=1e-6, err_msg=name)
+
+
+def test_the_former_places_of_the_names_are_still_there():
+    plugin(FORMER_IMPORTS + TYPES)
+    _, result = run_of(config(gradient_check={}), "run")
+    assert result.metrics["train/largest_error"] > 0
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMES.items())

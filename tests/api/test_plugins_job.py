@@ -47,7 +47,7 @@ def test_a_wrong_gradient_ends_it_before_anything_is_written(capsys):
     plugin(wrong())
     assert bp("train", using(), "--run-dir", "run") == 3
     said = capsys.readouterr().err
-    assert said.startswith("mine.py:11: gradient check failed: op cube by operand 0[")
+    assert said.startswith("mine.py:9: gradient check failed: op cube by operand 0[")
     assert said.endswith("(relative error 9.99e-04, tolerance 1e-05)\n")
     assert not Path("run").exists()
     for command in ("validate", "show", "explain", "gradcheck"):
@@ -231,7 +231,7 @@ def test_an_error_of_a_plugin_later_on_is_not_ours(capsys):
     assert bp("train", using()) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "Traceback (most recent call last):"
-    assert said[-1] == f"{Path('mine.py').resolve()}:31: AttributeError: 'Value' object has no attribute 'nothing'"
+    assert said[-1] == f"{Path('mine.py').resolve()}:29: AttributeError: 'Value' object has no attribute 'nothing'"
 
 
 @pytest.mark.parametrize("epochs", [3])

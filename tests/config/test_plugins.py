@@ -23,7 +23,7 @@ USING = "plugins: [mine.py]\n" + changed("activation: relu", "activation: twice"
 TWICE = """\
 from typing import Literal
 
-from backprop_cli.nn.activation import ACTIVATIONS, Activation
+from backprop_cli.plugin import ACTIVATIONS, Activation
 
 
 @ACTIVATIONS.register
