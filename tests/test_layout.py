@@ -4,10 +4,12 @@ import ast
 import importlib
 import inspect
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 import backprop_cli
 import backprop_cli.autodiff
@@ -217,6 +219,20 @@ def test_what_is_skipped_without_an_extra_is_run_where_it_is_installed(wanted: s
     named = (tests.parent / ".ci" / "run").read_text().split()
     assert files
     assert not [path.name for path in files if str(path.relative_to(tests.parent)) not in named]
+
+
+def test_pre_commit_runs_the_pinned_linter_and_type_checker() -> None:
+    """Another version finds other faults: continuous integration and a commit must agree."""
+    root = Path(__file__).parents[1]
+    wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]["test"]
+    pins = {requirement for requirement in wanted if re.match("(ruff|mypy)==", requirement)}
+    assert len(pins) == 2
+    (local,) = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())["repos"]
+    for hook in local["hooks"]:
+        tool = hook["entry"].split()[0]
+        (pin,) = [pin for pin in pins if pin.startswith(f"{tool}==")]
+        installed = hook["language"] == "system"  # with the extra [test]
+        assert hook.get("additional_dependencies", []) == ([] if installed else [pin]), hook["id"]
 
 
 POSIX = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from backprop_cli import __version__, memory
 from backprop_cli.cli.command import COMMANDS, help_ending
@@ -37,6 +37,21 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: ends a command as Ctrl-C does, with another exit code."""
 
 
+class Subcommand(TyperCommand):
+    """A command whose help names arguments as the usage line does, without the type that the parser would add."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, then the options."""
+        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for parameter in self.get_params(ctx):
+            names, text = parameter.get_help_record(ctx) or ("", "")
+            kind = parameter.param_type_name
+            rows[kind].append((str(parameter.metavar) if kind == "argument" else names, text))
+        for kind in (kind for kind in rows if rows[kind]):
+            with formatter.section(f"{kind.capitalize()}s"):
+                formatter.write_dl(rows[kind])
+
+
 class Commands(TyperGroup):
     """The subcommands. Each is imported when it is needed: importing all of them takes 15 ms longer than one."""
 
@@ -48,8 +63,9 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         found = COMMANDS[cmd_name]
+        epilog = help_ending(found.examples, found.codes, found.notes)
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, epilog=help_ending(found.examples, found.codes, found.notes))(found.function)
+        single.command(cmd_name, cls=Subcommand, epilog=epilog)(found.function)
         return typer.main.get_command(single)
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -93,7 +93,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Override a configuration key: optimizer.learning_rate=1e-2"),
 ]
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration file (YAML).", show_default=False)]
 CheckpointPath = Annotated[
     Path,
     typer.Argument(

@@ -71,6 +71,12 @@ def test_every_help_says_what_it_does_with_an_example_and_exit_codes(name, capsy
     assert set(ALWAYS) <= set(codes) <= set(EXIT_CODES)
 
 
+def test_help_names_arguments_without_types(capsys):
+    app.run(["eval", "--help"])
+    shown = capsys.readouterr().out.partition("Arguments:\n")[2].partition("Options:\n")[0]
+    assert re.findall(r"^  (\S+.*?)  ", shown, re.MULTILINE) == ["CHECKPOINT|RUN", "KEY=VALUE"]
+
+
 def test_help_of_bp_names_every_command_with_its_whole_summary(capsys):
     assert app.run(["--help"]) == 0
     text = capsys.readouterr().out

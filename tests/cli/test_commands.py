@@ -219,7 +219,7 @@ def validated(classes):
 def test_validate(job, capsys):
     calls = job("validate", validated(None))
     assert app.run(["validate", "a.yaml", "seed=1"]) == 0
-    assert calls == [((Path("a.yaml"), ["seed=1"]), {})]
+    assert calls == [(("a.yaml", ["seed=1"]), {})]
     captured = capsys.readouterr()
     assert captured.err == "warning: a warning\n"
     assert captured.out.splitlines() == [

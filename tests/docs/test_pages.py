@@ -78,7 +78,11 @@ def test_every_page_is_in_the_contents():
     if not contents.exists():
         pytest.skip("no contents yet")
     listed = {(contents.parent / target.partition("#")[0]).resolve() for target in links(contents)}
-    assert [page.name for page in PAGES if (ROOT / "docs") in page.parents and page != contents and page.resolve() not in listed] == []
+    assert [
+        page.name
+        for page in PAGES
+        if (ROOT / "docs") in page.parents and page != contents and page.resolve() not in listed
+    ] == []
 
 
 def test_counts_of_checks_and_entries_are_compared():
