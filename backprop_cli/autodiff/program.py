@@ -10,7 +10,7 @@ from backprop_cli.autodiff.value import Value, toposort
 from backprop_cli.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A traced computation.
 

@@ -28,7 +28,7 @@ from backprop_cli.settings import NOT_UTF_8, Settings
 S = TypeVar("S", bound=Settings)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loaded:
     """A checked configuration and its source.
 
@@ -43,7 +43,7 @@ class Loaded:
     path: Path | None
     overrides: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
-    models: Models = field(default_factory=dict, compare=False, repr=False)
+    models: Models = field(default_factory=dict, repr=False)
     """Networks built from ``config.model`` so far; copies share them."""
 
     def placed(self, problem: Problem) -> Problem:

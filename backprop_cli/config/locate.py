@@ -20,7 +20,7 @@ class Override(NamedTuple):
     path: TreePath
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """The source of a tree: a text, and overrides.
 

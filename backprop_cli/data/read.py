@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
@@ -100,7 +99,7 @@ def _read_arrays(file: DataFile, format: ArrayFormat, selection: Selection, read
     if not file.is_folder:
         return array_table(file.name, arrays, selection, reading)
     # The name of a folder is never a missing value.
-    table = array_table(file.name, arrays, selection, replace(reading, missing_values=()))
+    table = array_table(file.name, arrays, selection, reading._replace(missing_values=()))
     names = format.names(file)
     return table if names is None else table._replace(files=[f"{file.name}{name}" for name in names])
 

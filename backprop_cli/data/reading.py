@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, TypeAdapter, model_validator
 
@@ -82,8 +81,7 @@ class ImageSettings(Settings):
     """gray: one channel; rgb: three; default: the images' own mode, the same for all"""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """How files are read: the keys ``numbers``, ``missing_values`` and ``image`` of ``data``.
 
     ``is_first``: whether the transform is fitted on this file. Its columns may turn out to have Python's spelling.
@@ -116,7 +114,7 @@ class Reading:
         numbers = self.numbers
         if plain and isinstance(numbers, NumberSettings):
             numbers = NumbersByColumn({column: numbers for column in columns if column not in plain})
-        return replace(self, numbers=numbers, image=image, is_first=False)
+        return self._replace(numbers=numbers, image=image, is_first=False)
 
     def missing(self, *, typed: bool) -> frozenset[str]:
         """Texts that mean a missing value, in formats with null (``typed``) or without."""

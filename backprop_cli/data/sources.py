@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -336,7 +335,7 @@ def _kinds_of_targets(transform: Transform, weight: str | None) -> dict[str, Kin
 
 def _read_targets(file: DataFile, selection: Selection, reading: Reading, format: str | None) -> Table:
     """The targets of a pair of files; ``data.image`` is about the inputs."""
-    return read_table(file, selection, reading=replace(reading, image=None), format=format)
+    return read_table(file, selection, reading=reading._replace(image=None), format=format)
 
 
 def _check_rows(inputs: Table, targets: Table) -> None:

@@ -19,7 +19,7 @@ BLOCK = 65_536
 """Elements in a block: 256 kB of float32. Smaller blocks cost calls, larger ones memory."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chain:
     """Elementwise nodes of one size, next to each other in the program; positions ``first`` to ``last``."""
 

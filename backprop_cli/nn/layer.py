@@ -21,7 +21,7 @@ Shared = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
 """The full name of a parameter: the layer's name, and its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Param:
     """A trainable array of a layer: its shape and initializer.
 

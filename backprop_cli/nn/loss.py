@@ -144,7 +144,7 @@ def first_place(wrong: NDArray[np.bool_]) -> tuple[int, ...] | None:
     return tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.any() else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WrongTarget:
     """A target without a cost: its index, and the reason, such as ``expected a count of at least 0, got -1``."""
 

@@ -18,7 +18,7 @@ from backprop_cli.settings import Settings
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """Predictions and truth of a whole split.
 

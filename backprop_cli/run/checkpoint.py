@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -172,9 +173,15 @@ def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) ->
     digest.update(json.dumps(own, sort_keys=True).encode())
     for name in sorted(tensors):
         array = tensors[name]
-        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        digest.update(json.dumps([name, _name_of(array.dtype), array.shape]).encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    """NumPy spells the name anew each time, which takes longer than the digest of a small array."""
+    return dtype.name
 
 
 def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:

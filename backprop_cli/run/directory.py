@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import re
 import secrets
 import shlex
@@ -223,9 +222,7 @@ class RunDirectory(NamedTuple):
 def step_checkpoints(folder: Path) -> dict[int, Path]:
     """The numbered checkpoints in ``folder`` by step, oldest first."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        found = {
-            int(match[1]): folder / entry.name for entry in os.scandir(folder) if (match := _STEP.fullmatch(entry.name))
-        }
+        found = {int(match[1]): path for path in folder.iterdir() if (match := _STEP.fullmatch(path.name))}
         return dict(sorted(found.items()))
     return {}
 

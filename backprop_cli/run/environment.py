@@ -18,13 +18,16 @@ def environment() -> dict[str, Any]:
     """
     import numpy as np
 
+    processor = _processor()
+    # platform.platform() asks another process for the processor's name, and does not use it.
+    vars(platform.uname()).setdefault("processor", processor)
     return {
         "bp": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": _blas(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor,
         "cpus": os.cpu_count(),
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 from backprop_cli.autodiff import Array, Value, concat, reshape, slice_
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Named shapes, one after the other in a vector of ``size`` elements.
 

@@ -32,7 +32,7 @@ _OF_TRAINING = ("optimizer.", "epoch.", _FAST, _LOOKAHEAD)
 INITIALIZATION, SHUFFLE, NOISE, AUGMENT = 1, 2, 3, 4
 
 
-@dataclass
+@dataclass(eq=False)
 class State:
     """Where training is: ``step`` updates and ``position`` examples of epoch ``epoch`` (from 1) are done.
 

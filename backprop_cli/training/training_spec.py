@@ -23,7 +23,7 @@ Augment = Callable[[Array, np.random.Generator], None]
 """Changes the inputs of a training batch in place at random."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSpec:
     """The recipe to train, the examples to train it on, and how long."""
 

@@ -64,7 +64,7 @@ def copied(x: Array, *, out: Array) -> Call:
     return partial(out.__setitem__, ..., x)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InTurn:
     """Several calls as one. A plan takes them apart, so that its list holds NumPy's calls."""
 
