@@ -93,7 +93,6 @@ class Problem(NamedTuple):
     path: TreePath
     reason: str
     way_out: str = ""
-    severity: Literal["error", "warning"] = "error"
     at_key: bool = False
     file: str | None = None
     line: int | None = None

@@ -35,10 +35,6 @@ def data_warnings(loaded: Loaded, spec: TrainingSpec) -> list[str]:
     return [loaded.placed(found).headline for rule in rules for found in rule(loaded.config, spec)]
 
 
-def _warning(path: TreePath, reason: str, way_out: str = "") -> Problem:
-    return Problem(path, reason, way_out, severity="warning")
-
-
 def _applied_twice(config: Config) -> Iterator[Problem]:
     """The network ends with an activation that the loss applies, too."""
     path, layer = _last(config.model.layers, ("model",))
@@ -46,7 +42,7 @@ def _applied_twice(config: Config) -> Iterator[Problem]:
         function = getattr(layer, key, None)
         if isinstance(function, Activation) and function.type in config.loss.applies:
             reason = f"{config.loss.type} already applies {function.type}, so it would be applied twice"
-            yield _warning((*path, key), reason, "remove it here")
+            yield Problem((*path, key), reason, "remove it here")
 
 
 def _last(layers: Sequence[Layer], path: TreePath) -> tuple[TreePath, Layer]:
@@ -74,7 +70,7 @@ def _targets_among_features(config: Config) -> Iterator[Problem]:
     for index, name in enumerate(data.features):
         if name in target:
             reason = f"'{name}' is also the target, so the network sees what it should predict"
-            yield _warning(("data", "features", index), reason, "remove it here")
+            yield Problem(("data", "features", index), reason, "remove it here")
 
 
 def _no_variance(config: Config) -> Iterator[Problem]:
@@ -82,7 +78,7 @@ def _no_variance(config: Config) -> Iterator[Problem]:
     mixing = next((layer for layer in every_layer(config.model.layers) if layer.mixes_examples), None)
     if config.training.batch_size == 1 and mixing is not None:
         reason = f"{mixing.type} cannot normalize over a batch of one example"
-        yield _warning(("training", "batch_size"), reason, "use larger batches, or layer_norm")
+        yield Problem(("training", "batch_size"), reason, "use larger batches, or layer_norm")
 
 
 def _sees_its_targets(config: Config) -> Iterator[Problem]:
@@ -94,7 +90,7 @@ def _sees_its_targets(config: Config) -> Iterator[Problem]:
         if key is not None:
             other = str(not getattr(layer, key)).lower()
             reason = "each position sees the tokens after it, which it should predict"
-            yield _warning((*path, key), reason, f"set {key}: {other}")
+            yield Problem((*path, key), reason, f"set {key}: {other}")
 
 
 def _short_steps(config: Config) -> Iterator[Problem]:
@@ -103,7 +99,7 @@ def _short_steps(config: Config) -> Iterator[Problem]:
     usual = type(optimizer).model_fields["learning_rate"].default
     if isinstance(optimizer, FullBatch) and optimizer.learning_rate < _SHORT * usual:
         reason = f"{optimizer.type} tries a step of this length first, and such a short one makes it slow"
-        yield _warning(("optimizer", "learning_rate"), reason, f"leave it out (default: {usual})")
+        yield Problem(("optimizer", "learning_rate"), reason, f"leave it out (default: {usual})")
 
 
 _SHORT = 0.1
@@ -116,9 +112,9 @@ def _too_short(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
     ends = f"training ends after {plural(steps, 'step')}"
     if config.lookahead is not None and 0 < steps < config.lookahead.steps:
         reason = f"{ends}, before the slow weights move, and those are kept"
-        yield _warning(("lookahead", "steps"), reason, f"set {steps} or fewer")
+        yield Problem(("lookahead", "steps"), reason, f"set {steps} or fewer")
     if config.average is not None and steps > 0 and config.average.share(spec.last_step_end) is None:
-        yield _warning(("average",), f"{ends}, before averaging starts, so the last weights are kept")
+        yield Problem(("average",), f"{ends}, before averaging starts, so the last weights are kept")
 
 
 def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
@@ -136,7 +132,7 @@ def _channels_last(config: Config, spec: TrainingSpec) -> Iterator[Problem]:
         else (f"if its channels are the {channels}, save the array with them first, as numpy.moveaxis(images, -1, 1)")
     )
     reason = f"layer {node.name} reads examples of the shape {list(shape)} as {rows} channels of {height} x {channels}"
-    yield _warning(("model", *node.path), f"{reason} pixels", fix)
+    yield Problem(("model", *node.path), f"{reason} pixels", fix)
 
 
 _MOST_CHANNELS = 4
@@ -155,7 +151,7 @@ def _unused_initializer(_: Config, spec: TrainingSpec) -> Iterator[Problem]:
             if theirs and None not in theirs:
                 others = ", ".join(str(name) for name in theirs)
                 reason = f"initializes nothing, because layer {node.name} shares {others}"
-                yield _warning(("model", *node.path, key), reason, "set it there")
+                yield Problem(("model", *node.path, key), reason, "set it there")
 
 
 def _chosen_initializers(layer: Layer) -> Iterator[tuple[str, Initializer]]:
@@ -172,4 +168,4 @@ def _nothing_to_restore(config: Config) -> Iterator[Problem]:
     asked = stopping is not None and stopping.restore_best and "restore_best" in stopping.model_fields_set
     if asked and not config.checkpoint.keep_best:
         reason = "checkpoint.keep_best is 0, so there is no best checkpoint to restore and the last weights are kept"
-        yield _warning(("early_stopping", "restore_best"), reason, "set checkpoint.keep_best: 1")
+        yield Problem(("early_stopping", "restore_best"), reason, "set checkpoint.keep_best: 1")
