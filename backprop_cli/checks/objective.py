@@ -98,7 +98,7 @@ class Objective:
     """``scalar`` of a float64 program by ``tensors``, at the point ``arrays`` (by the inputs' names; copied).
 
     ``gradients`` (in the tensors' order) are the checked ones; by default those of reverse mode. ``base``: the
-    objective whose ``curvature`` this one is. ``passes`` counts evaluations of the scalar.
+    objective whose ``curvature`` this one is.
     """
 
     def __init__(
@@ -112,7 +112,6 @@ class Objective:
     ):
         self.inputs, self.scalar, self.tensors, self.base = inputs, scalar, tuple(tensors), base
         self.point = {name: np.array(arrays[name], value.dtype) for name, value in inputs.items()}
-        self.passes = 0
         traced = self._reversed() if gradients is None else list(gradients)
         self._traced = dict(zip(self.tensors, traced, strict=True))
         self._reverse = self._plan({str(k): value for k, value in enumerate(traced)})
@@ -209,7 +208,6 @@ class Objective:
 
     def run(self, direction: Direction, t: float) -> float:
         """The scalar at ``point + t direction``; ``is_on`` then refers to that point."""
-        self.passes += 1
         self._run_at(self._loss, direction, t)
         return float(self._loss.outputs[_SCALAR])
 
@@ -248,7 +246,6 @@ class Objective:
         return self._complex(step, direction)
 
     def _complex(self, step: ComplexStep, direction: Direction) -> float:
-        self.passes += 1
         (slope,) = step.along({part.tensor.value: _spread(part) for part in direction})
         return float(slope)
 
