@@ -12,8 +12,13 @@ import pytest
 
 from backprop_cli.registry import use_guests
 
-hypothesis.settings.register_profile("bp", deadline=None)  # times are the machine's, not a property of an example
+# Times are the machine's, not a property of an example.
+hypothesis.settings.register_profile("bp", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("bp")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell without job control starts `pytest &` so, commands that the tests start inherit it, and Ctrl-C ends none.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 _FOLDERS = [ROOT, *(ROOT / name for name in ("runs", "configs", "datasets"))]

@@ -165,8 +165,9 @@ keys = st.text(max_size=20) | st.integers()
 trees = st.dictionaries(
     keys,
     st.recursive(
-        leaves, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=5), max_leaves=20
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=20
     ),
+    max_size=5,
 )
 
 
