@@ -19,7 +19,7 @@ def as_path(value: T | str) -> T | Path:
 
 
 def one_or_many(function: Callable[P, R]) -> Callable[P, R]:
-    """Let one value stand for a sequence of one, in each parameter annotated as a ``Sequence``.
+    """Let one value stand for a sequence of one, and None for none, in each parameter annotated as a ``Sequence``.
 
     A text is a sequence of letters too: without this, ``overrides="seed=1"`` would be six overrides.
     """
@@ -39,4 +39,6 @@ def one_or_many(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _listed(value: Any) -> Any:
+    if value is None:
+        return ()
     return (value,) if isinstance(value, str | Path | int) else value

@@ -50,6 +50,14 @@ def test_one_value_stands_for_a_sequence_of_one():
         backprop_cli.train(config, "epochs")
 
 
+def test_none_stands_for_an_empty_sequence():
+    config = write_config()
+    assert backprop_cli.train(config, None, run_dir="run", plugins=None).epochs == 3
+    assert backprop_cli.validate(config, overrides=None).steps == 12
+    assert backprop_cli.show("run", None) == backprop_cli.show("run")
+    assert backprop_cli.evaluate("run", overrides=None, require=None).requirements == ()
+
+
 def test_too_many_arguments_are_an_error_of_the_function():
     with pytest.raises(TypeError, match=r"validate\(\) takes .* but 3 were given"):
         backprop_cli.validate("a.yaml", (), "more")
