@@ -165,6 +165,7 @@ class OnResume(NamedTuple):
 FREE, RESTARTS = OnResume("free"), OnResume("restarts")
 REFUSED = OnResume("refused", "the numbers that the run has saved would mean something else")
 RESPLITS = OnResume("refused", "the run would be tested on rows that it was trained on")
+IN_PLACE = OnResume("refused", "a resumed run stays in its directory")
 REREADS = OnResume("refused", "the network was trained on its inputs and targets as they were")
 
 

@@ -18,6 +18,7 @@ from backprop_cli.nn.schedule import SCHEDULES, Schedule, ScheduleType
 from backprop_cli.run.settings import CheckpointSettings, LogSettings, RunSettings
 from backprop_cli.settings import (
     FREE,
+    IN_PLACE,
     RESPLITS,
     RESTARTS,
     DefaultType,
@@ -86,7 +87,7 @@ class GradientCheckSettings(Settings):
 class Config(Settings):
     """Everything a training run depends on, except the content of data files."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN), FREE] = "run"
+    name: Annotated[str, Field(pattern=NAME_PATTERN), IN_PLACE] = "run"
     """name of the run's folder; default: the configuration file's stem"""
     seed: Annotated[int, Field(ge=0), RESPLITS] = 0
     """seed of the split, initial weights, shuffling and dropout"""
@@ -123,7 +124,7 @@ class Config(Settings):
     """check the gradients during training; absent or none: off, {}: on"""
     log: Annotated[LogSettings, FREE] = LogSettings()
     """records in addition to those of the epochs"""
-    run: Annotated[RunSettings, FREE] = RunSettings()
+    run: Annotated[RunSettings, IN_PLACE] = RunSettings()
     """place of run directories"""
 
     @field_validator("checkpoint")

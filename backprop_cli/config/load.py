@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
@@ -84,11 +84,14 @@ def from_tree(
     label: str,
     plugins: Sequence[Plugin] = (),
     original: Loaded | None = None,
+    refused: Callable[[Loaded], Sequence[Problem]] = lambda loaded: (),
 ) -> Loaded:
     """As ``load_config``, for a configuration stored elsewhere, such as in a checkpoint; ``label`` names that place.
 
     The files that it names under ``plugins`` are not run: ``plugins`` replace them. ``original``: the same tree
     without overrides, whose networks are used again if ``model`` is equal; all problems are due to the overrides.
+    ``refused``: problems of overrides that are correct, but not for this use. They come before conflicts with other
+    keys, which may follow from them.
     """
     own = _copied(tree, label)
     owners, problems = apply_overrides(own, overrides)
@@ -101,7 +104,7 @@ def from_tree(
     try:
         config = check_tree(Config, own, source, problems, overrides)
         models = original.models if original.config.model == config.model else {}
-        return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins), models))
+        return _finish(Loaded(config, source, "", base, None, tuple(overrides), tuple(plugins), models), refused)
     except ConfigError as error:
         raise ConfigError([_due_to(owners, problem) for problem in error.problems]) from error
 
@@ -207,9 +210,9 @@ def check_tree(
     return settings
 
 
-def _finish(loaded: Loaded) -> Loaded:
+def _finish(loaded: Loaded, refused: Callable[[Loaded], Sequence[Problem]] = lambda loaded: ()) -> Loaded:
     """Check keys against each other and the network, without data."""
-    problems = list(map(loaded.placed, conflicts(loaded.config))) or check_network(loaded)
+    problems = refused(loaded) or list(map(loaded.placed, conflicts(loaded.config))) or check_network(loaded)
     if problems:
         raise ConfigError(in_file_order(problems, loaded.overrides))
     return loaded

@@ -200,12 +200,9 @@ def open_run(
         missing = f"{run.path}: has no checkpoint to resume from: {path.name} is missing"
         raise CheckpointError(f"{missing}; {_instead(run, path)}")
     try:
-        network = read_network(path, overrides, plugins)
+        network = read_network(path, overrides, plugins, _refused)
     except DamagedError as error:
         raise CheckpointError(f"{error.fault}; {_instead(run, path)}") from error
-    problems = list(_refused(network))
-    if problems:
-        raise ConfigError(in_file_order(problems, network.loaded.overrides))
     rows = read_journal(run.journal) if run.journal.exists() else []
     return Resumption(run, network, run.read_record(), rows, accepts)
 
@@ -219,11 +216,13 @@ def _instead(run: RunDirectory, path: Path) -> str:
     return f"{other.name} is whole: resume from it with: {command}"
 
 
-def _refused(network: TrainedNetwork) -> Iterator[Problem]:
+def _refused(network: TrainedNetwork) -> list[Problem]:
     """Overrides of settings that a resumed run must keep. Data files are compared when they are read."""
-    for change in _changes(network):
-        if change.rule.effect == "refused" and not (change.is_file and change.path[0] == "data"):
-            yield network.loaded.problem(change.path, f"{change}; leave it out, or start a new run")
+    return [
+        network.loaded.problem(change.path, f"{change}; leave it out, or start a new run")
+        for change in _changes(network)
+        if change.rule.effect == "refused" and not (change.is_file and change.path[0] == "data")
+    ]
 
 
 def _changes(network: TrainedNetwork) -> Iterator[Change]:

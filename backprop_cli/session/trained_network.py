@@ -130,8 +130,15 @@ def _with_input(config: Config, shape: tuple[int, ...]) -> Config:
     return config.model_copy(update={"model": config.model.model_copy(update={"input": config.model.input or shape})})
 
 
-def read_network(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Path | str] = ()) -> TrainedNetwork:
+def read_network(
+    path: Path,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[Path | str] = (),
+    refused: Callable[[TrainedNetwork], Sequence[Problem]] = lambda network: (),
+) -> TrainedNetwork:
     """The network in the checkpoint file ``path``. Code that it needs is run only from the files ``plugins``.
+
+    ``refused``: the overrides that this use of the network does not allow.
 
     Raises:
         UsageError: a plugin that it needs is not given.
@@ -155,8 +162,15 @@ def read_network(path: Path, overrides: Sequence[str] = (), plugins: Sequence[Pa
     network = TrainedNetwork(path, checkpoint, original, original)
     network.original_model  # noqa: B018  # a wrong network is reported before a wrong override
     if overrides:
-        tree, label = metadata["config"], str(path)
-        loaded = from_tree(tree, overrides, base=Path(), label=label, plugins=given, original=original)
+        loaded = from_tree(
+            metadata["config"],
+            overrides,
+            base=Path(),
+            label=str(path),
+            plugins=given,
+            original=original,
+            refused=lambda loaded: refused(replace(network, loaded=loaded)),
+        )
         return replace(network, loaded=loaded)
     return network
 

@@ -12,6 +12,7 @@ from backprop_cli.api.train import train
 
 MEANS = "the numbers that the run has saved would mean something else; leave it out, or start a new run"
 SPLIT = "the run would be tested on rows that it was trained on; leave it out, or start a new run"
+STAYS = "a resumed run stays in its directory; leave it out, or start a new run"
 READS = "the network was trained on its inputs and targets as they were; leave it out, or start a new run"
 
 
@@ -43,6 +44,8 @@ def test_what_cannot_be_resumed(capsys):
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
+        ("name=other", f"was flowers, would be other: {STAYS}"),
+        ("run.directory=others", f"was runs, would be others: {STAYS}"),
         ("seed=4", f"was 0, would be 4: {SPLIT}"),
         ("data.split.test=0.3", f"was 0.15, would be 0.3: {SPLIT}"),
         ("data.target=x", f"was kind, would be x: {READS}"),
@@ -51,13 +54,7 @@ def test_what_cannot_be_resumed(capsys):
         ("data.sample_weight=x", f"was none, would be x: {MEANS}"),
         ("optimizer=sgd", f"optimizer.type: was adam, would be sgd: {MEANS}"),
         ("optimizer.type=sgd", f"was adam, would be sgd: {MEANS}"),
-        (
-            "loss=mean_squared_error",
-            "metrics[0]: 'accuracy' is for classes, binary targets or tokens, but mean_squared_error is for "
-            "regression; use one of: cosine_similarity, kl_divergence, mean_absolute_error, "
-            "mean_absolute_percentage_error, mean_poisson_deviance, mean_squared_error, pinball_loss, r2, "
-            "root_mean_squared_error",
-        ),
+        ("loss=mean_squared_error", f"loss.type: was cross_entropy, would be mean_squared_error: {MEANS}"),
         ("optimizer.beta1=0.5", f"was 0.9, would be 0.5: {MEANS}"),
         (
             'optimizer.groups=[{parameters: "*.bias", amsgrad: true}]',

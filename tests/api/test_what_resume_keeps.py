@@ -54,7 +54,6 @@ def classes_in(annotation: Any, metadata: Any = ()) -> Iterator[type[Settings]]:
 
 RULES = dict(settings_of(Config))
 FREE_KEYS = {
-    "name",
     "schedule",
     "early_stopping",
     "early_stopping.patience",
@@ -74,8 +73,6 @@ FREE_KEYS = {
     "gradient_check.max_seconds",
     "log",
     "log.every_steps",
-    "run",
-    "run.directory",
     "data.format",
     "lookahead.steps",
     "lookahead.rate",
@@ -293,7 +290,6 @@ def test_every_setting_of_a_run_does_as_it_is_declared_to(trained):
 @pytest.mark.parametrize(
     "override",
     [
-        "name=other",
         "optimizer.learning_rate=0.5",
         "optimizer.epsilon=1e-6",
         "schedule.factor=0.5",
@@ -320,7 +316,6 @@ def test_every_setting_of_a_run_does_as_it_is_declared_to(trained):
         "checkpoint.keep_last=0",
         "gradient_check=none",
         "log.every_steps=2",
-        "run.directory=elsewhere",
         "regularization.l2=0.5",
         "metrics=[accuracy, recall]",
     ],
