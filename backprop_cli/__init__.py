@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from backprop_cli.api.find_lr import find_lr as find_lr
     from backprop_cli.api.generate import generate as generate
     from backprop_cli.api.gradcheck import gradcheck as gradcheck
+    from backprop_cli.api.init import init as init
+    from backprop_cli.api.init import list_templates as list_templates
     from backprop_cli.api.jacobian import jacobian as jacobian
     from backprop_cli.api.list_types import list_types as list_types
     from backprop_cli.api.predict import predict as predict
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_FILES = {"evaluate": "eval"}
+_FILES = {"evaluate": "eval", "list_templates": "init"}
 """Files of ``api`` that are not called what their function is."""
 __all__ = [
     "__version__",
@@ -60,7 +62,9 @@ __all__ = [
     "find_lr",
     "generate",
     "gradcheck",
+    "init",
     "jacobian",
+    "list_templates",
     "list_types",
     "predict",
     "show",

@@ -173,7 +173,7 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 """An environment variable in a path, with its default if it has one."""
 
 
-def _expanded(path: str) -> str:
+def expanded(path: str) -> str:
     """The path with environment variables filled in; one that starts with a variable is relative to the working
     directory.
     """
@@ -191,7 +191,7 @@ def _expanded(path: str) -> str:
     return VARIABLE.sub(value, path)
 
 
-FilePath = Annotated[str, Field(min_length=1), IsPath(), AfterValidator(_expanded)]
+FilePath = Annotated[str, Field(min_length=1), IsPath(), AfterValidator(expanded)]
 """A file's path as written in the configuration. ``${NAME}`` in it is an environment variable, ``${NAME:-path}`` one
 with a default."""
 

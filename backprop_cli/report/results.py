@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_cli.errors import plural
@@ -12,6 +13,7 @@ from backprop_cli.session.outcome import metric_line, outcome_lines
 
 if TYPE_CHECKING:
     from backprop_cli.api.eval import EvalResult
+    from backprop_cli.api.init import InitResult, ListedTemplate, ListedTemplates
     from backprop_cli.api.show import ShowResult
     from backprop_cli.api.train import TrainResult
     from backprop_cli.api.validate import ValidateResult
@@ -71,3 +73,26 @@ def show_text(result: ShowResult) -> str:
     }
     parts = [table(header, rows), pairs(totals), *([pairs({"run": result.run})] if result.run else [])]
     return "\n\n".join(parts)
+
+
+def templates_text(result: ListedTemplates) -> str:
+    """A template a line: what it is, and its data."""
+    rows = [[each.name, each.summary, _data_text(each)] for each in result.templates]
+    return table(["template", "", "data"], rows)
+
+
+def _data_text(template: ListedTemplate) -> str:
+    names = ", ".join(Path(name).stem for name in template.data) or "generated"
+    return names if template.included else f"{names}, to download"
+
+
+def init_text(result: InitResult) -> str:
+    """What was written, the data that is missing, and the next command."""
+    lines = ["its first line is for editors: bp schema > bp.schema.json"]
+    if result.config is not None:
+        lines = [f"wrote {result.config}{f', and {result.schema} for editors' if result.schema else ''}"]
+    if result.missing:
+        lines.append(f"missing data, to be downloaded from {result.download}")
+        lines += [f"  {path}" for path in result.missing]
+        lines.append(f"or, if you have it already, set {result.variable} to its folder")
+    return "\n".join([*lines, f"next: {result.next}"])
