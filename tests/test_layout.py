@@ -249,3 +249,20 @@ def test_modules_that_windows_lacks_are_imported_with_care() -> None:
         if alias.name in POSIX
     ]
     assert not bare
+
+
+UNTRUSTWORTHY = {"dill", "http", "joblib", "marshal", "pickle", "shelve", "socket", "ssl", "subprocess", "urllib"}
+"""Modules that run code from data, start programs or open connections."""
+
+
+def test_nothing_unpickles_starts_programs_or_opens_connections() -> None:
+    """What SECURITY.md promises."""
+    found = [
+        f"{place(path)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
+        if name.partition(".")[0] in UNTRUSTWORTHY
+    ]
+    assert not found

@@ -14,7 +14,7 @@ from backprop_cli.config.load import load_config
 
 _RUN = [page for page in PAGES if any(block.language in ("console", "python", "sh") for block in blocks(page))]
 _FRAGMENTS = [
-    pytest.param(block, id=f"{page.stem}-{block.line}")
+    pytest.param(page, block, id=f"{page.stem}-{block.line}")
     for page in PAGES
     for block in blocks(page)
     if block.language == "yaml" and "refused" not in block.words
@@ -37,9 +37,9 @@ def test_a_page_prints_what_it_shows(page, tmp_path):
     assert not reports, "\n\n".join(reports)
 
 
-@pytest.mark.parametrize("block", _FRAGMENTS)
-def test_a_configuration_has_keys_that_there_are(block, tmp_path):
-    """A part of a configuration completes a small one; a whole one is read as it is."""
+@pytest.mark.parametrize(("page", "block"), _FRAGMENTS)
+def test_a_configuration_has_keys_that_there_are(page, block, tmp_path):
+    """A part of a configuration completes a small one; a whole one is read as it is, with the page's plugins."""
     written = yaml.safe_load(block.text)
     if not isinstance(written, dict) or not set(written) <= set(Config.model_fields):
         return  # a list of layers, a workflow
@@ -48,6 +48,9 @@ def test_a_configuration_has_keys_that_there_are(block, tmp_path):
         "model": {"layers": [{"type": "dense", "units": 3}]},
         "loss": "cross_entropy",
     }
+    for other in blocks(page):
+        if other.language == "python" and other.file is not None:
+            (tmp_path / other.file).write_text(other.text)
     whole = tmp_path / "whole.yaml"
     whole.write_text(block.text if set(small) <= set(written) else yaml.safe_dump(_over(small, written)))
     load_config(whole)
