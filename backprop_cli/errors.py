@@ -50,7 +50,10 @@ class BpError(Exception):
 
 
 class UsageError(BpError):
-    """A command was called with arguments that do not fit together."""
+    """A command was called with arguments that do not fit together.
+
+    Way out: change the command line as the message says; ``bp COMMAND --help`` lists the arguments.
+    """
 
     exit_code = 2
     kind = "usage"
@@ -146,7 +149,14 @@ MOST_PROBLEMS = 20
 
 
 class ConfigError(BpError):
-    """The configuration has ``problems``; nothing was run and nothing was written."""
+    """The configuration is wrong; nothing was run and nothing was written.
+
+    A message has all problems in the order of the file, each with its line and column. It prints the first 20; the JSON
+    has all.
+
+    Way out: each problem ends with its own, such as the nearest known name. ``bp validate`` finds the same problems
+             without a training.
+    """
 
     exit_code = 2
     kind = "config"
@@ -169,34 +179,49 @@ class ConfigError(BpError):
 class ShapeError(BpError):
     """Arrays do not fit an op or a layer.
 
-    ``where`` is the text of that op or layer, ``specs`` the shapes it was given.
+    In a configuration the same is a problem of kind ``config``, at the line of the layer.
+
+    Way out: give arrays of the shapes that the message asks for; ``bp list`` has the shapes of every layer.
     """
 
     exit_code = 2
     kind = "shape"
 
     def __init__(self, where: object, reason: str, **specs: object):
+        """``where``: the text of the op or layer; ``specs``: the shapes that it was given."""
         self.where, self.reason, self.specs = str(where), reason, specs
         given = ", ".join(f"{name}: {spec}" for name, spec in specs.items())
         super().__init__(f"{where}: {reason}" + (f" (given {given})" if given else ""))
 
 
 class CheckError(BpError):
-    """A check failed: a gradient is wrong, or a requirement is not met."""
+    """A check failed: a gradient is wrong, or a requirement is not met.
+
+    Way out: for a requirement train longer or better, or require less. For a gradient correct the derivative rule that
+             the message names; it is a plugin's, or else a bug in ``bp``.
+    """
 
     exit_code = 3
     kind = "check"
 
 
 class DivergenceError(BpError):
-    """The loss, a gradient or a weight is no longer finite."""
+    """The loss, a gradient or a weight is no longer finite.
+
+    The run ends at that step and keeps its last good checkpoint.
+
+    Way out: lower ``optimizer.learning_rate``, set ``training.clip_norm``, or standardize inputs and targets.
+    """
 
     exit_code = 4
     kind = "diverged"
 
 
 class BpWarning(UserWarning):
-    """A warning about a result that is still usable; printed as one line."""
+    """A warning about a result that is still usable; printed as one line.
+
+    Way out: none is needed; each warning says how to make it go away.
+    """
 
 
 def warn(text: str) -> None:
@@ -235,14 +260,23 @@ def warnings_to(receive: Callable[[str], None], others: Callable[..., None] | No
 
 
 class CheckpointError(BpError):
-    """A checkpoint is missing, corrupt or of another network."""
+    """A checkpoint is missing, corrupt or of another network, or cannot be written.
+
+    Way out: name another checkpoint of the run, or train again. If the disk is full, make room and continue with
+             ``bp train --resume RUN``.
+    """
 
     exit_code = 5
     kind = "checkpoint"
 
 
 class DataError(BpError):
-    """A data file cannot be used as the configuration asks."""
+    """A data file cannot be used as the configuration asks.
+
+    The message names file, row (as an editor counts lines) and column, the value, and what was expected.
+
+    Way out: correct the file, or say in ``data`` how to read it: ``missing_values``, ``numbers``, ``categories``.
+    """
 
     exit_code = 6
     kind = "data"
@@ -280,7 +314,12 @@ class MissingDataError(DataError):
 
 
 class InterruptionError(BpError):
-    """A signal stopped the work; everything done so far is saved."""
+    """A signal stopped the work; everything done so far is saved.
+
+    Ctrl-C is SIGINT, and ``kill`` sends SIGTERM. A closed terminal is SIGHUP.
+
+    Way out: continue with ``bp train --resume RUN``; the run ends with the same bits as without the interruption.
+    """
 
     kind = "interrupted"
 

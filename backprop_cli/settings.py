@@ -54,12 +54,13 @@ def descriptions(cls: type[Settings]) -> dict[str, str]:
     words: dict[str, str] = {} if cls.like is None else descriptions(cls.like)
     for above in reversed(cls.__mro__):
         if issubclass(above, Settings) and above is not Settings:
-            words |= _own_descriptions(above)
+            words |= attribute_docs(above)
     return {key: words[key] for key in cls.model_fields if key in words}
 
 
 @cache
-def _own_descriptions(cls: type[Settings]) -> dict[str, str]:
+def attribute_docs(cls: type) -> dict[str, str]:
+    """The docstring below each annotated attribute in the body of a class."""
     try:
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     except (OSError, TypeError):

@@ -51,15 +51,17 @@ def type_entry(name: str, cls: type[Any], *, with_page: bool = False) -> TypeEnt
 def _fields(cls: type[Any]) -> list[TypeField]:
     """All fields but ``type``, whose value is the name of the entry."""
     if issubclass(cls, BaseModel):
-        return [_settings_field(cls, key, info) for key, info in cls.model_fields.items() if key != "type"]
+        return [settings_field(cls, key, info) for key, info in cls.model_fields.items() if key != "type"]
     if dataclasses.is_dataclass(cls):
         return [_attribute(field) for field in dataclasses.fields(cls)]
     return []
 
 
-def _settings_field(cls: type[Any], name: str, info: FieldInfo) -> TypeField:
+def settings_field(cls: type[Any], name: str, info: FieldInfo) -> TypeField:
+    """A key of settings. ``default``: None also if it depends on other keys, which the description then says."""
     required = info.is_required()
-    default = None if required else _as_yaml(info.get_default(call_default_factory=True))
+    fixed = not (required or info.default_factory_takes_validated_data)
+    default = _as_yaml(info.get_default(call_default_factory=True)) if fixed else None
     return TypeField(
         name, type_text(info.annotation, info.metadata), default, required, descriptions(cls).get(name, "")
     )

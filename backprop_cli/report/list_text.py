@@ -24,7 +24,7 @@ def list_text(result: ListedKinds | ListedTypes) -> str:
 def _page(kind: str, entry: TypeEntry) -> str:
     """The manual page of a type: its docstring, then its keys."""
     rows = [
-        [field.name, field.type, "required" if field.required else _default(field.default), field.description]
+        [field.name, field.type, "required" if field.required else default_text(field.default), field.description]
         for field in entry.fields
     ]
     parts = [f"{entry.name} ({kind})", _readable(entry.page or "")]
@@ -58,14 +58,14 @@ _LABEL = re.compile(r"[A-Z][A-Za-z]*: +(?=\S)")
 """The beginning of a labelled part: ``Shapes: x (batch, units)``."""
 
 
-def _default(value: object) -> str:
+def default_text(value: object) -> str:
     """A default as YAML writes it."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_default(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {default_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_default, value)) + "]"
-    return str(value)
+        return "[" + ", ".join(map(default_text, value)) + "]"
+    return str(value) or '""'

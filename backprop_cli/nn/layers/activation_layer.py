@@ -15,6 +15,8 @@ class ActivationLayer(Layer):
 
     Shapes: x (batch, ...) -> out as x
     YAML:   {type: activation, function: relu}
+    Source: Rumelhart, Hinton & Williams, Learning Representations by Back-Propagating Errors (1986), equation 2,
+            for any function.
     """
 
     type: Literal["activation"] = "activation"

@@ -16,6 +16,7 @@ class Add(Joining):
     Shapes: x1, x2, ... (batch, ...), all of one shape -> out as x1
     YAML:   {type: add, inputs: [dense_1, dense_3]}
     Raises: ShapeError if the shapes differ.
+    Source: He et al., Deep Residual Learning for Image Recognition (2015), equation 1.
     """
 
     type: Literal["add"] = "add"

@@ -12,7 +12,7 @@ from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
 
 @LAYERS.register
 class Concat(Layer):
-    """The inputs one after the other along an axis.
+    """``out = [x1, x2, ...]``: the inputs one after the other along an axis.
 
     ``axis`` counts the axes of one example from 0, without the batch, as in ``model.input``: axis 0 of a vector are its
     features, of an image its channels. Negative numbers count from the last axis, -1.
@@ -20,6 +20,7 @@ class Concat(Layer):
     Shapes: x1 (batch, a, ...), x2 (batch, b, ...), ... -> out (batch, a + b + ..., ...)
     YAML:   {type: concat, inputs: [dense_1, input], axis: 0}
     Raises: ShapeError for an axis that the inputs lack, or shapes that differ along another axis.
+    Source: Huang et al., Densely Connected Convolutional Networks (2017), equation 2; numpy.concatenate.
     """
 
     type: Literal["concat"] = "concat"

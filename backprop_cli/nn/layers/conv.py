@@ -59,6 +59,7 @@ class Conv1d(Conv):
             bias (channels,)
     YAML:   {type: conv1d, channels: 16, kernel: 5, padding: same, activation: relu, initializer: he_normal}
     Raises: ShapeError for examples that are not (channels, length), or shorter than the kernel.
+    Source: Waibel et al., Phoneme Recognition Using Time-Delay Neural Networks (1989); torch.nn.Conv1d.
     """
 
     type: Literal["conv1d"] = "conv1d"
@@ -91,6 +92,8 @@ class Conv2d(Conv):
             d (kernel - 1) - 1) // s + 1; weight (channels, in_channels / groups, *kernel), bias (channels,)
     YAML:   {type: conv2d, channels: 16, kernel: 5, stride: [1, 2], padding: 2, activation: relu}
     Raises: ShapeError for examples that are not (channels, height, width), or smaller than the kernel.
+    Source: LeCun et al., Gradient-Based Learning Applied to Document Recognition (1998), section II-A; dilation: Yu &
+            Koltun, Multi-Scale Context Aggregation by Dilated Convolutions (2016), section 2; torch.nn.Conv2d.
     """
 
     type: Literal["conv2d"] = "conv2d"

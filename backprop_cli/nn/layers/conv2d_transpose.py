@@ -23,6 +23,8 @@ class Conv2dTranspose(FilterLayer):
             d (kernel - 1) + output_padding + 1; weight (in_channels, channels / groups, *kernel), bias (channels,)
     YAML:   {type: conv2d_transpose, channels: 8, kernel: 4, stride: 2, padding: 1, activation: relu}
     Raises: ShapeError for examples that are not (channels, height, width), or padding that cuts off everything.
+    Source: Dumoulin & Visin, A Guide to Convolution Arithmetic for Deep Learning (2016), chapter 4;
+            torch.nn.ConvTranspose2d.
     """
 
     type: Literal["conv2d_transpose"] = "conv2d_transpose"

@@ -24,6 +24,8 @@ class Dense(WeightedLayer):
             weight (units, fan_in), bias (units,), as in PyTorch
     YAML:   {type: dense, units: 64, activation: relu, initializer: he_normal}
     Raises: ShapeError for examples that are neither vectors nor sequences of them.
+    Source: Rumelhart, Hinton & Williams, Learning Representations by Back-Propagating Errors (1986), equation 1;
+            torch.nn.Linear.
     """
 
     type: Literal["dense"] = "dense"

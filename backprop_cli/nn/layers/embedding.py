@@ -19,6 +19,7 @@ class Embedding(ParameterLayer):
 
     Shapes: x (batch, ...) int64 -> out (batch, ..., width); weight (tokens, width), as in PyTorch
     YAML:   {type: embedding, tokens: 65, width: 128}
+    Source: Bengio et al., A Neural Probabilistic Language Model (2003), section 2; torch.nn.Embedding.
     """
 
     type: Literal["embedding"] = "embedding"

@@ -11,10 +11,11 @@ from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
 
 @LAYERS.register
 class Flatten(Layer):
-    """Flattens each example to a vector, in row-major order.
+    """``out[n, (i, j, ...)] = x[n, i, j, ...]``: each example as a vector, in row-major order.
 
     Shapes: x (batch, a, b, ...) -> out (batch, a * b * ...)
     YAML:   flatten
+    Source: torch.nn.Flatten.
     """
 
     type: Literal["flatten"] = "flatten"

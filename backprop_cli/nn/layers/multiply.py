@@ -16,6 +16,7 @@ class Multiply(Joining):
     Shapes: x1, x2, ... (batch, ...), all of one shape -> out as x1
     YAML:   {type: multiply, inputs: [dense_1, dense_3]}
     Raises: ShapeError if the shapes differ.
+    Source: Srivastava, Greff & Schmidhuber, Highway Networks (2015), section 2: gates.
     """
 
     type: Literal["multiply"] = "multiply"

@@ -51,6 +51,8 @@ class MaxPool(Pooling):
             kernel) // stride + 1; x (batch, channels, length) -> out (batch, channels, windows)
     YAML:   {type: max_pool, kernel: 2}
     Raises: ShapeError for examples of other shapes, or smaller than the kernel.
+    Source: Scherer, Müller & Behnke, Evaluation of Pooling Operations in Convolutional Architectures (2010);
+            torch.nn.MaxPool2d.
     """
 
     type: Literal["max_pool"] = "max_pool"
@@ -69,6 +71,8 @@ class AveragePool(Pooling):
             kernel) // stride + 1; x (batch, channels, length) -> out (batch, channels, windows)
     YAML:   {type: average_pool, kernel: 2}
     Raises: ShapeError for examples of other shapes, or smaller than the kernel.
+    Source: LeCun et al., Gradient-Based Learning Applied to Document Recognition (1998), section II-A: subsampling,
+            without its trained factor; torch.nn.AvgPool2d.
     """
 
     type: Literal["average_pool"] = "average_pool"
@@ -84,6 +88,7 @@ class GlobalMaxPool(Layer):
     Shapes: x (batch, channels, height, width) or (batch, channels, length) -> out (batch, channels)
     YAML:   global_max_pool
     Raises: ShapeError for examples of other shapes.
+    Source: Oquab, Bottou, Laptev & Sivic, Is Object Localization for Free? (2015).
     """
 
     type: Literal["global_max_pool"] = "global_max_pool"
@@ -102,6 +107,7 @@ class GlobalAveragePool(Layer):
     Shapes: x (batch, channels, height, width) or (batch, channels, length) -> out (batch, channels)
     YAML:   global_average_pool
     Raises: ShapeError for examples of other shapes.
+    Source: Lin, Chen & Yan, Network in Network (2014), section 3.2.
     """
 
     type: Literal["global_average_pool"] = "global_average_pool"

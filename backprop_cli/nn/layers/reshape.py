@@ -28,11 +28,14 @@ def _one_free(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @LAYERS.register
 class Reshape(Layer):
-    """Reshapes each example, in row-major order. One size may be -1: it follows from the others.
+    """``out[n] = reshape(x[n], shape)``: each example in another shape, in row-major order.
+
+    One size may be -1: it follows from the others.
 
     Shapes: x (batch, ...) -> out (batch, *shape)
     YAML:   {type: reshape, shape: [1, 8, -1]}
     Raises: ShapeError if the sizes of x and ``shape`` have different products.
+    Source: numpy.reshape, of each example.
     """
 
     type: Literal["reshape"] = "reshape"

@@ -12,15 +12,17 @@ from backprop_cli.nn.layers._shared.sizes import Sizes, check_axes, per_axis
 
 @LAYERS.register
 class Upsample(Layer):
-    """Enlarges images and sequences ``factor`` times along each axis.
+    """``out[n, c, q] = x[n, c, q // factor]`` along each axis: images and sequences, enlarged ``factor`` times.
 
-    ``nearest`` repeats every element; ``linear`` (bilinear for images) interpolates between the two nearest, with
-    output q at ``(q + 1/2) / factor - 1/2`` and the edges repeated: PyTorch's with ``align_corners=False``.
+    That is ``nearest``, which repeats every element; ``linear`` (bilinear for images) interpolates between the two
+    nearest, with output q at ``(q + 1/2) / factor - 1/2`` and the edges repeated, as PyTorch's with
+    ``align_corners=False``.
 
     Shapes: x (batch, channels, height, width) -> out (batch, channels, height * factor, width * factor);
             x (batch, channels, length) -> out (batch, channels, length * factor)
     YAML:   {type: upsample, factor: 2, method: nearest}
     Raises: ShapeError for examples of other shapes.
+    Source: torch.nn.Upsample.
     """
 
     type: Literal["upsample"] = "upsample"

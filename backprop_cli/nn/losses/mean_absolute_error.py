@@ -15,6 +15,8 @@ class MeanAbsoluteError(Loss):
 
     Shapes: outputs, targets (batch, outputs) -> ()
     YAML:   mean_absolute_error
+    Source: Hastie, Tibshirani & Friedman, The Elements of Statistical Learning (2009), section 10.6;
+            torch.nn.L1Loss.
     """
 
     type: Literal["mean_absolute_error"] = "mean_absolute_error"

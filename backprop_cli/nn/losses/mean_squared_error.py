@@ -15,6 +15,7 @@ class MeanSquaredError(Loss):
 
     Shapes: outputs, targets (batch, outputs) -> ()
     YAML:   mean_squared_error
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), equation 1.2; scaled as torch.nn.MSELoss.
     """
 
     type: Literal["mean_squared_error"] = "mean_squared_error"

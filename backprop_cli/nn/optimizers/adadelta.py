@@ -16,6 +16,7 @@ class Adadelta(Optimizer):
 
     ``v <- rho * v + (1 - rho) * g^2`` and, after the step, ``d <- rho * d + (1 - rho) * direction^2``, both from 0.
 
+    Shapes: g, v (slot mean_square) and d (slot mean_square_step) as the parameter -> direction as the parameter
     YAML:   {type: adadelta, rho: 0.95}
     Source: Zeiler, ADADELTA: An Adaptive Learning Rate Method (2012), algorithm 1, times a learning rate as in
             torch.optim.Adadelta.

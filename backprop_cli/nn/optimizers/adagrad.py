@@ -14,6 +14,7 @@ from backprop_cli.settings import FREE, NonNegative, Positive
 class Adagrad(Optimizer):
     """``s <- s + g^2``; ``direction = g / (sqrt(s) + epsilon)``.
 
+    Shapes: g and s (slot sum_of_squares) as the parameter -> direction as the parameter
     YAML:   {type: adagrad, learning_rate: 0.01}
     Source: Duchi, Hazan & Singer, Adaptive Subgradient Methods (2011), figure 1, diagonal; torch.optim.Adagrad.
     """

@@ -16,6 +16,7 @@ class Adam(Adaptive):
     ``m <- beta1 * m + (1 - beta1) * g``, ``v <- beta2 * v + (1 - beta2) * g^2``, both from 0; ``epsilon`` is outside
     the root, as in PyTorch. With ``amsgrad``, the direction divides by the largest v so far.
 
+    Shapes: g, m and v (slots of these names) as the parameter -> direction as the parameter
     YAML:   {type: adam, learning_rate: 0.001}
     Source: Kingma & Ba, Adam (2015), algorithm 1; amsgrad: Reddi, Kale & Kumar, On the Convergence of Adam and
             Beyond (2018), algorithm 2, with the corrections of torch.optim.Adam.

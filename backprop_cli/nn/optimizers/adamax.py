@@ -16,6 +16,7 @@ class Adamax(Optimizer):
     ``m <- beta1 * m + (1 - beta1) * g``; both start at 0. ``epsilon`` is inside the maximum, as in PyTorch. The slot
     of m is ``m_sum = m / (1 - beta1)``.
 
+    Shapes: g, m and u (slot largest) as the parameter -> direction as the parameter
     YAML:   {type: adamax, learning_rate: 0.002}
     Source: Kingma & Ba, Adam (2015), algorithm 2; torch.optim.Adamax.
     """

@@ -17,6 +17,7 @@ class Adamw(Adaptive):
     ``adam`` is adam's direction, also with ``amsgrad``. Every parameter decays, including biases, as in PyTorch; a
     group can exclude them: ``groups: [{parameters: ["*.bias", "*norm*"], weight_decay: 0.0}]``.
 
+    Shapes: g, m and v (slots of these names) as the parameter -> direction as the parameter
     YAML:   {type: adamw, weight_decay: 0.05}
     Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2; torch.optim.AdamW.
     """

@@ -19,6 +19,7 @@ class Lamb(Moments):
     ``adam`` is adam's direction, the norms are Euclidean. If w or d is 0 the factor is 1. All layers move by the same
     share of their weights in a step, which suits large batches; a bias that starts at 0 first moves as with adam.
 
+    Shapes: g, w, m and v (slots m, v) as the parameter -> direction as the parameter
     YAML:   {type: lamb, learning_rate: 0.002, weight_decay: 0.01}
     Source: You et al., Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes (2020), algorithm 2,
             with the identity for its function phi.

@@ -25,6 +25,8 @@ class Lbfgs(FullBatch):
 
     The loss must be deterministic and smooth: no dropout, no augmentation, no l1, no clipping.
 
+    Shapes: g and direction (size,), all parameters as one vector; slots gradient, step_0, ..., change_0, ...
+            (``history`` of each) as the parameter
     YAML:   {type: lbfgs, history: 20, tolerance: 1.0e-6}
     Source: Nocedal & Wright, Numerical Optimization (2006), algorithms 7.4 (two-loop recursion) and 7.5, equation 7.20,
             line search 3.5 and 3.6.

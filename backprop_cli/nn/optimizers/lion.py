@@ -17,6 +17,7 @@ class Lion(Optimizer):
     Then ``m <- beta2 * m + (1 - beta2) * g``, from 0. Every entry moves by the learning rate, so take one that is 3 to
     10 times smaller than for adamw, and a decay that is larger by as much. The sign of 0 is 0.
 
+    Shapes: g and m (slot momentum) as the parameter -> direction as the parameter
     YAML:   {type: lion, learning_rate: 0.0001, weight_decay: 0.1}
     Source: Chen et al., Symbolic Discovery of Optimization Algorithms (2023), algorithm 2.
     """

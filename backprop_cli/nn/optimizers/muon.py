@@ -39,6 +39,7 @@ class Muon(Optimizer):
     ``fallback`` is the optimizer of all other parameters (biases, norms), and of those in ``fallback_for``: the authors
     choose embeddings and the last layer. A group may have a ``fallback`` of its own.
 
+    Shapes: g, w and b (slot momentum) as the parameter, a matrix (rows, columns) -> direction as the parameter
     YAML:   {type: muon, learning_rate: 0.02, fallback: {type: adamw, learning_rate: 0.003}, fallback_for: [dense_3.*]}
     Source: Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks (2024); torch.optim.Muon, which
             computes in bfloat16 instead of the training precision, and whose learning rate is 0.001.

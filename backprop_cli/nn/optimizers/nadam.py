@@ -20,6 +20,7 @@ class Nadam(Moments):
     With the momentum schedule ``mu(t) = beta1 * (1 - 0.96^(t * momentum_decay) / 2)`` and ``M(t)`` the product of
     ``mu(1)`` to ``mu(t)``: ``a = (1 - mu(t)) / (1 - M(t))``, ``b = mu(t + 1) / (1 - M(t + 1))``.
 
+    Shapes: g, m and v (slots of these names) as the parameter -> direction as the parameter
     YAML:   {type: nadam, learning_rate: 0.002}
     Source: Dozat, Incorporating Nesterov Momentum into Adam (2016), algorithm 2; torch.optim.NAdam.
     """

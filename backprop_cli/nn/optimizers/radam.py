@@ -19,6 +19,7 @@ class Radam(Moments):
     ``r^2 = (rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho)``. As in PyTorch ``epsilon`` is added to
     ``sqrt(v)`` before its correction: ``epsilon' = epsilon / sqrt(1 - beta2^step)``.
 
+    Shapes: g, m and v (slots of these names) as the parameter -> direction as the parameter
     YAML:   {type: radam, learning_rate: 0.001}
     Source: Liu et al., On the Variance of the Adaptive Learning Rate and Beyond (2020), algorithm 2; torch.optim.RAdam.
     """

@@ -17,6 +17,7 @@ class Rmsprop(Optimizer):
     With ``centered``, v is replaced by the variance ``v - m^2``, ``m <- alpha * m + (1 - alpha) * g``; with momentum,
     the direction is ``b <- momentum * b + g / (sqrt(v) + epsilon)``.
 
+    Shapes: g, v (slot mean_square), m (slot mean) and b (slot momentum) as the parameter -> direction as it
     YAML:   {type: rmsprop, alpha: 0.9, momentum: 0.9}
     Source: Hinton, Neural Networks for Machine Learning (2012), lecture 6e; centered: Graves, Generating Sequences
             with Recurrent Neural Networks (2013), equations 38 to 41; ``epsilon`` as in torch.optim.RMSprop.

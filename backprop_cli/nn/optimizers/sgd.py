@@ -17,6 +17,7 @@ class Sgd(Optimizer):
 
     As in PyTorch the learning rate multiplies all of b, so a change of the rate acts at once.
 
+    Shapes: g and b (slot momentum) as the parameter -> direction as the parameter
     YAML:   {type: sgd, learning_rate: 0.1, momentum: 0.9, nesterov: true}
     Source: Sutskever, Martens, Dahl & Hinton, On the Importance of Initialization and Momentum (2013), section 2;
             torch.optim.SGD with dampening 0.

@@ -1,0 +1,68 @@
+"""The reference in docs/ is what the code says: the generated pages are those on disk, and links lead to headings."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import generate
+from generator.markdown import anchor
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+
+
+def test_the_generated_pages_are_up_to_date():
+    """Apart from the output of commands, which `test_the_recorded_output_is_up_to_date` makes anew."""
+    stale = generate.out_of_date(generate.pages(ROOT / "docs", quick=True))
+    assert not stale, "run python docs/generate.py"
+
+
+def check(docs, *options):
+    """Exit code and messages of the check of a folder of pages."""
+    command = [sys.executable, ROOT / "docs" / "generate.py", "--check", "--docs", docs, *options]
+    ended = subprocess.run(command, text=True, capture_output=True)
+    assert ended.stdout == ""
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.slow
+def test_the_recorded_output_is_up_to_date():
+    assert check(ROOT / "docs") == (0, "")
+
+
+def test_the_check_names_the_pages_that_differ(tmp_path):
+    docs = tmp_path / "docs"
+    shutil.copytree(ROOT / "docs", docs)
+    layers, stray = docs / "reference" / "layers.md", docs / "reference" / "stray.md"
+    layers.write_text(layers.read_text().replace("| `units` | integer > 0 |", "| `units` | integer >= 0 |", 1))
+    stray.write_text("# Old\n")
+    code, messages = check(docs, "--quick")
+    assert code == 1
+    assert messages.splitlines() == [
+        f"{layers}: differs from the code; run python docs/generate.py",
+        f"{stray}: nothing generates it; run python docs/generate.py",
+    ]
+
+
+def headings(page):
+    """The anchors of a page's headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_to_headings(page):
+    text = re.sub(r"^```.*?^```$|`[^`\n]+`(?!\])", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for name, heading in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+        target = page.parent / name if name else page
+        assert heading in headings(target), f"{name}#{heading}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_headings_have_names_of_their_own(page):
+    names = headings(page)
+    assert sorted(names) == sorted(set(names))
