@@ -47,8 +47,7 @@ class Elementwise(Op):
 
     def shape(self, *x: Spec) -> Spec:
         try:
-            shapes = {s.shape for s in x}
-            shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+            shape = shapes.pop() if len(shapes := {s.shape for s in x}) == 1 else np.broadcast_shapes(*shapes)
         except ValueError:
             given = {f"operand {i}": s for i, s in enumerate(x)}
             raise ShapeError(self, "shapes do not broadcast", **given) from None

@@ -13,7 +13,13 @@ from backprop_cli.cli.terminal import emit, emit_json, say, standard_output
 from backprop_cli.errors import UsageError
 
 
-@command("bp init --list", "bp init spiral", "bp init iris -o first.yaml")
+@command(
+    "bp init --list",
+    "bp init spiral",
+    "bp init iris -o first.yaml",
+    group="Start here",
+    order=1,
+)
 def init(
     template: Annotated[
         str | None, Argument(metavar="TEMPLATE", help="A name from bp init --list.", show_default=False)
