@@ -10,8 +10,10 @@ dispatched on the op's type.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -87,13 +89,25 @@ class Op:
         return f"{self.kind}({', '.join([*operands, *given])})"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and vars(other) == vars(self)
+        return type(other) is type(self) and _values(other) == _values(self)
 
     def __hash__(self) -> int:
-        return hash(tuple(vars(self).values()))
+        return hash(_values(self))
 
     def __str__(self) -> str:
         return self.printed().removesuffix("()")
+
+
+def _values(op: Op) -> Hashable:
+    """The values of its fields."""
+    cls: type = type(op)
+    return _reader(cls)(op)
+
+
+@cache
+def _reader(cls: type) -> Callable[[Op], Hashable]:
+    names = [field.name for field in fields(cls)]
+    return attrgetter(*names) if names else type
 
 
 class Sample(NamedTuple):
