@@ -13,7 +13,7 @@ from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.checks.continuation import eval_complex
 from backprop_cli.checks.gradients import check_gradients
 from backprop_cli.checks.method import Options
-from backprop_cli.checks.methods.central import Step, extrapolated
+from backprop_cli.checks.methods.central import Stencil, extrapolated
 from backprop_cli.checks.objective import Objective, tensors_of, unit
 from backprop_cli.config.configuration import GradientCheckSettings
 from backprop_cli.nn.layer import LAYERS
@@ -160,12 +160,12 @@ def test_an_extrapolated_difference_says_how_far_it_is_off(scale):
     for at in (0.0, 0.7 / scale, 3.0 / scale):
         of = objective(bent, at)
         exact = scale / (1.0 + (at * scale) ** 2) ** 1.5
-        found, error = extrapolated(of, unit(of.tensors[0], 0), Step(2.0**-15, of.branches), of.rounding.of_scalar)
+        found, error = extrapolated(of, unit(of.tensors[0], 0), Stencil(2.0**-15, of.branches), of.rounding.of_scalar)
         assert abs(found - exact) <= error <= 1e-4 * exact
 
 
 def test_a_bend_within_the_smallest_step_cannot_be_told():
     """Over 1e-13 no difference of numbers near 1 sees a slope of 1e12."""
     of = objective(lambda x: 1.0 + ad.tanh((x - 0.5) * 1e13) * 0.1, 0.5)
-    _, error = extrapolated(of, unit(of.tensors[0], 0), Step(2.0**-15, of.branches), of.rounding.of_scalar)
+    _, error = extrapolated(of, unit(of.tensors[0], 0), Stencil(2.0**-15, of.branches), of.rounding.of_scalar)
     assert error == math.inf

@@ -35,8 +35,8 @@ _MARGIN = 4.0
 """A derivative is wrong only if it differs by this many times the error of the difference."""
 
 
-class Step(NamedTuple):
-    """Steps of ``h`` to both sides of ``point + center direction``; ``branches``: of all kinks."""
+class Stencil(NamedTuple):
+    """Points ``h`` to both sides of ``point + center direction``; ``branches``: of all kinks."""
 
     h: float
     branches: Sequence[Array]
@@ -77,27 +77,27 @@ def by_difference(
     h = power_of_two(CENTRAL_STEP * max(1.0, objective.at(direction)))
     numeric = 0.0
     for _ in range(1 + _SMALLER_STEPS):
-        numeric, noise, is_smooth = quotient(objective, direction, Step(h, objective.branches))
+        numeric, noise, is_smooth = quotient(objective, direction, Stencil(h, objective.branches))
         if is_smooth:
             entry = CheckedEntry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise))
             if entry.verdict == "TINY":
                 return _rescaled(objective, direction, entry, tolerance, h)
             if entry.verdict != "FAIL":
                 return entry
-            step = Step(_LARGEST * h, objective.branches)
-            return _second_look(objective, direction, entry, tolerance, step, objective.rounding)
+            stencil = Stencil(_LARGEST * h, objective.branches)
+            return _second_look(objective, direction, entry, tolerance, stencil, objective.rounding)
         h /= _FACTOR
     return _at_kink(objective, direction, CheckedEntry(index, analytic, numeric, "KINK"), tolerance, witness)
 
 
 def quotient(
-    objective: Objective, direction: Direction, step: Step, rounding: float | None = None
+    objective: Objective, direction: Direction, stencil: Stencil, rounding: float | None = None
 ) -> tuple[float, float, bool]:
     """The central difference, its rounding noise, and whether both ends are on the given branches.
 
     ``rounding``: the scalar's (default: at the point).
     """
-    h, branches, center = step
+    h, branches, center = stencil
     above = objective.run(direction, center + h)
     is_smooth = objective.is_on(branches)
     below = objective.run(direction, center - h)
@@ -106,7 +106,7 @@ def quotient(
     return (above - below) / (2.0 * h), noise, is_smooth
 
 
-def extrapolated(objective: Objective, direction: Direction, step: Step, rounding: float) -> tuple[float, float]:
+def extrapolated(objective: Objective, direction: Direction, stencil: Stencil, rounding: float) -> tuple[float, float]:
     """The limit of the central differences with h, h/2, h/4, ... and its possible error, or NaN and infinity.
 
     Each row of Richardson's tableau ``D[k, j] = D[k, j-1] + (D[k, j-1] - D[k-1, j-1]) / (4^j - 1)`` ends at an
@@ -119,8 +119,8 @@ def extrapolated(objective: Objective, direction: Direction, step: Step, roundin
     before: list[float] = []
     least, most = _HALVINGS
     for number in range(most):
-        slope, noise, is_smooth = quotient(objective, direction, step, rounding)
-        step = step._replace(h=0.5 * step.h)
+        slope, noise, is_smooth = quotient(objective, direction, stencil, rounding)
+        stencil = stencil._replace(h=0.5 * stencil.h)
         if not (is_smooth and math.isfinite(slope)):
             continue
         row = [slope]
@@ -142,10 +142,15 @@ def _rated(found: Sequence[tuple[float, float, float]], k: int) -> tuple[float, 
 
 
 def _second_look(
-    objective: Objective, direction: Direction, first: CheckedEntry, tolerance: float, step: Step, rounding: Rounding
+    objective: Objective,
+    direction: Direction,
+    first: CheckedEntry,
+    tolerance: float,
+    stencil: Stencil,
+    rounding: Rounding,
 ) -> CheckedEntry:
     """The verdict on the extrapolated difference: TINY if its own error is too large to decide."""
-    numeric, error = extrapolated(objective, direction, step, rounding.of_scalar)
+    numeric, error = extrapolated(objective, direction, stencil, rounding.of_scalar)
     noise = _MARGIN * error + _of_gradient(rounding, direction)
     verdict = judged(first.analytic, numeric, tolerance, noise) if error < math.inf else "TINY"
     return replace(first, numeric=numeric if error < math.inf else first.numeric, verdict=verdict)
@@ -165,7 +170,7 @@ def _rescaled(
     tried: list[tuple[float, float]] = []
     for _ in range(_LARGER_STEPS):
         h *= _FACTOR
-        numeric, noise, is_smooth = quotient(objective, direction, Step(h, objective.branches))
+        numeric, noise, is_smooth = quotient(objective, direction, Stencil(h, objective.branches))
         if not is_smooth:
             break
         if judged(tiny.analytic, numeric, tolerance, noise) == "PASS":
@@ -210,14 +215,14 @@ def _side(
     unclear: list[tuple[float, CheckedEntry]] = []
     for _ in range(1 + _SMALLER_STEPS):
         center = sign * 2.0 * h
-        step = Step(h, objective.branches_at(direction, center), center)
-        numeric, noise, is_smooth = quotient(objective, direction, step)
+        stencil = Stencil(h, objective.branches_at(direction, center), center)
+        numeric, noise, is_smooth = quotient(objective, direction, stencil)
         if is_smooth:
             analytic = objective.slope_at(direction, center)
             entry = CheckedEntry(index, analytic, numeric, judged(analytic, numeric, tolerance, noise), True)
             if entry.verdict == "FAIL":
                 rounding = objective.rounding_at(direction, center)
-                entry = _second_look(objective, direction, entry, tolerance, step, rounding)
+                entry = _second_look(objective, direction, entry, tolerance, stencil, rounding)
             if entry.verdict != "TINY":
                 return entry
             unclear.append((center, entry))

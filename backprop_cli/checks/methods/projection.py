@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from backprop_cli.checks.method import HIDDEN, KINDS, METHODS, Method, Options, locate, power_of_two, random_direction
-from backprop_cli.checks.methods.central import Step, by_difference, quotient
+from backprop_cli.checks.methods.central import Stencil, by_difference, quotient
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, unit
 from backprop_cli.checks.result import Check, CheckedEntry
 
@@ -92,7 +92,7 @@ def _rounding(objective: Objective, direction: Direction, step: float) -> float:
 def _difference(objective: Objective, direction: Direction, step: float) -> tuple[float, bool]:
     """The central difference with a step of this length, and whether it crossed no kink."""
     h = power_of_two(step / norm(direction))
-    slope, _, is_smooth = quotient(objective, direction, Step(h, objective.branches))
+    slope, _, is_smooth = quotient(objective, direction, Stencil(h, objective.branches))
     return slope, is_smooth
 
 
