@@ -12,15 +12,15 @@ from typing import NamedTuple
 from backprop_cli.accumulation.elimination import Graph, ScalarElimination, best_order
 from backprop_cli.accumulation.local_jacobian import positions
 
-Step = tuple[str, int, int]
-State = tuple[int, ...]
+EdgeElimination = tuple[str, int, int]
+Predecessors = tuple[int, ...]
 """The predecessors of every vertex, as bit sets."""
 
 
 class EdgeOrder(NamedTuple):
     """Edge eliminations as (``front`` or ``back``, i, j), their cost, and whether they are proved optimal."""
 
-    order: tuple[Step, ...]
+    order: tuple[EdgeElimination, ...]
     cost: int
     proved_optimal: bool
 
@@ -38,10 +38,10 @@ def best_edge_order(
     start = ScalarElimination.of(graph)
     known = best_order(graph)
     origin = tuple(start.before)
-    costs: dict[State, int] = {origin: 0}
-    came: dict[State, tuple[State, Step]] = {}
-    done: set[State] = set()
-    queue: list[tuple[int, State]] = [(0, origin)]
+    costs: dict[Predecessors, int] = {origin: 0}
+    came: dict[Predecessors, tuple[Predecessors, EdgeElimination]] = {}
+    done: set[Predecessors] = set()
+    queue: list[tuple[int, Predecessors]] = [(0, origin)]
     while queue and len(costs) <= most_states:
         _, state = heapq.heappop(queue)
         if state in done:
@@ -60,7 +60,7 @@ def best_edge_order(
     return EdgeOrder(_by_edges(start, known.order), known.cost, not queue)
 
 
-def _least(before: State, is_output: int) -> int:
+def _least(before: Predecessors, is_output: int) -> int:
     """A lower bound of the remaining cost: one multiplication for each input and output that intermediates connect.
 
     Each multiplication adds to one edge, and the edge from that input to that output needs at least one.
@@ -86,7 +86,9 @@ def _turned(before: Sequence[int]) -> list[int]:
     return after
 
 
-def _edge_eliminations(before: State, after: Sequence[int], is_output: int) -> Iterator[tuple[Step, int, State]]:
+def _edge_eliminations(
+    before: Predecessors, after: Sequence[int], is_output: int
+) -> Iterator[tuple[EdgeElimination, int, Predecessors]]:
     """Every elimination that is possible, its cost, and what is left."""
     for j, mask in enumerate(before):
         for i in positions(mask):
@@ -97,7 +99,7 @@ def _edge_eliminations(before: State, after: Sequence[int], is_output: int) -> I
                 yield ("back", i, j), before[i].bit_count(), _back(before, i, j, unread)
 
 
-def _front(before: State, i: int, j: int, successors: int) -> State:
+def _front(before: Predecessors, i: int, j: int, successors: int) -> Predecessors:
     """What is left of the graph; j goes, too, where i was its last predecessor."""
     left = list(before)
     left[j] &= ~(1 << i)
@@ -108,7 +110,7 @@ def _front(before: State, i: int, j: int, successors: int) -> State:
     return tuple(left)
 
 
-def _back(before: State, i: int, j: int, unread: bool) -> State:
+def _back(before: Predecessors, i: int, j: int, unread: bool) -> Predecessors:
     """What is left of the graph; i goes, too, where j was the last to read it."""
     left = list(before)
     left[j] = before[j] & ~(1 << i) | before[i]
@@ -117,7 +119,9 @@ def _back(before: State, i: int, j: int, unread: bool) -> State:
     return tuple(left)
 
 
-def _path(came: dict[State, tuple[State, Step]], state: State) -> tuple[Step, ...]:
+def _path(
+    came: dict[Predecessors, tuple[Predecessors, EdgeElimination]], state: Predecessors
+) -> tuple[EdgeElimination, ...]:
     steps = []
     while state in came:
         state, step = came[state]
@@ -125,7 +129,7 @@ def _path(came: dict[State, tuple[State, Step]], state: State) -> tuple[Step, ..
     return tuple(reversed(steps))
 
 
-def _by_edges(start: ScalarElimination, order: Sequence[int]) -> tuple[Step, ...]:
+def _by_edges(start: ScalarElimination, order: Sequence[int]) -> tuple[EdgeElimination, ...]:
     """A vertex order as edge eliminations: each vertex is the back elimination of all its out-edges."""
     state, steps = start.copy(), []
     for vertex in order:
