@@ -16,7 +16,7 @@ from backprop_cli.training.running_epoch import RunningEpoch
 from backprop_cli.training.state import FULL_BATCH, SCHEDULE, State
 from backprop_cli.training.step_program import BUFFERS, GRADIENT, GRADIENT_NORM, LOSS, REGULARIZATION
 from backprop_cli.training.training_spec import TrainingSpec
-from backprop_cli.training.updates import Numbers, Updates, diverged
+from backprop_cli.training.updates import Updates, UpdateStatistics, diverged
 
 _SMALLEST = 1e-10
 """Smallest ratio ``s^T y / y^T y`` of a step ``s`` and its change of the gradient ``y`` that are remembered."""
@@ -52,7 +52,7 @@ class FullBatchUpdates(Updates):
             )
         return ""
 
-    def run(self, epoch: RunningEpoch, until: float, deadline: float) -> Numbers:
+    def run(self, epoch: RunningEpoch, until: float, deadline: float) -> UpdateStatistics:
         """One iteration, which is a whole epoch: ``until`` and ``deadline`` have no effect. The state is exact then.
 
         Returns the numbers at the new parameters.
@@ -74,7 +74,7 @@ class FullBatchUpdates(Updates):
         state.step, state.position, self.batch = state.step + 1, count, epoch.order
         return numbers
 
-    def _numbers(self, epoch: RunningEpoch, length: float) -> Numbers:
+    def _numbers(self, epoch: RunningEpoch, length: float) -> UpdateStatistics:
         """The numbers of the plan's last run, which was at the parameters."""
         outputs = self.step_on(len(epoch.order), updates=True).outputs
         loss, penalty, norm = (outputs[name].item() for name in (LOSS, REGULARIZATION, GRADIENT_NORM))

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-Memory = dict[str, float]
-
 
 class Measure(NamedTuple):
     """The quantity that a remembered value measures. Only values of equal measures are compared.
@@ -54,7 +52,9 @@ class Monitor(NamedTuple):
     min_delta: float = 0.0
     patience: int | None = None  # epochs without improvement after which training stops; None: never
 
-    def observe(self, memory: Memory, metrics: Mapping[str, float], step: int, epoch: int) -> tuple[Memory, bool]:
+    def observe(
+        self, memory: dict[str, float], metrics: Mapping[str, float], step: int, epoch: int
+    ) -> tuple[dict[str, float], bool]:
         """The memory after an epoch with these metrics, and whether they are the best so far; NaN never is."""
         value = metrics.get(self.name, math.nan)
         best = memory.get("value")
@@ -63,6 +63,6 @@ class Monitor(NamedTuple):
             return {"value": value, "step": step, "epoch": epoch, "waited": 0}, True
         return {**memory, "waited": memory.get("waited", 0) + 1}, False
 
-    def is_out_of_patience(self, memory: Memory) -> bool:
+    def is_out_of_patience(self, memory: dict[str, float]) -> bool:
         """Whether the metric has not improved for ``patience`` epochs."""
         return self.patience is not None and memory.get("waited", 0) > 0 and memory["waited"] >= max(self.patience, 1)

@@ -34,7 +34,7 @@ from backprop_cli.training.step_program import (
 )
 from backprop_cli.training.training_spec import TrainingSpec
 
-Numbers = tuple[float, float, float, float, int]
+UpdateStatistics = tuple[float, float, float, float, int]
 """Loss, regularization, gradient norm, learning rate and number of examples of an update."""
 
 
@@ -127,7 +127,7 @@ class Updates:
             if spec.recipe.accumulate:
                 self.step_on(examples, updates=False)
 
-    def run(self, epoch: RunningEpoch, until: float, deadline: float) -> Numbers:
+    def run(self, epoch: RunningEpoch, until: float, deadline: float) -> UpdateStatistics:
         """Update up to step ``until``, the end of the epoch or the time ``deadline``, but at least once.
 
         An update has ``accumulate`` batches, fewer at the end of the epoch, where the last batch may be smaller. The
@@ -186,7 +186,7 @@ class Updates:
 
     def _update(
         self, epoch: RunningEpoch, plan: BatchStep, start: int, before: Sequence[float], until: float, deadline: float
-    ) -> Numbers:
+    ) -> UpdateStatistics:
         """Run updates whose last batches have the same size; the first of those batches begins at ``start``.
 
         ``before``: sum and number of the costs in the earlier batches of the first update.
