@@ -18,7 +18,7 @@ from backprop_cli.settings import FREE, Many, Positive, Settings, refusal
 
 Slots = Mapping[str, Value]
 Scalars = Mapping[str, Value]
-Numbers = Mapping[str, float]
+ScalarSlots = Mapping[str, float]
 Array = NDArray[np.float64]
 LearningRate = Annotated[Positive, FREE]
 
@@ -102,7 +102,7 @@ class Optimizer(Settings):
         """The second stage, if ``shaped``: the direction of one parameter, in its shape, from the one of ``update``."""
         raise NotImplementedError
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """``update`` of one number, written line by line as in the source; ``step`` counts from 1.
 
         ``bp gradcheck`` compares ``scalars`` and ``update`` with it.

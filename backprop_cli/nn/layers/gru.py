@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Value, concat, sigmoid, slice_, tanh
 from backprop_cli.nn.layer import LAYERS, Params
-from backprop_cli.nn.layers._shared.recurrent import Cell, Recurrent, State
+from backprop_cli.nn.layers._shared.recurrent import Cell, HiddenState, Recurrent
 
 
 @LAYERS.register
@@ -38,7 +38,7 @@ class Gru(Recurrent):
         n = self.units
         bias = slice_(own["bias_hh"], 0, 2 * n, 3 * n) if self.bias else None
 
-        def step(given: Value, recalled: Value, state: State) -> State:
+        def step(given: Value, recalled: Value, state: HiddenState) -> HiddenState:
             gates = sigmoid(slice_(given, 1, 0, 2 * n) + slice_(recalled, 1, 0, 2 * n))
             reset, update = slice_(gates, 1, 0, n), slice_(gates, 1, n, 2 * n)
             old = slice_(recalled, 1, 2 * n, 3 * n)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Value, sigmoid, slice_, tanh
 from backprop_cli.nn.layer import LAYERS, Params
-from backprop_cli.nn.layers._shared.recurrent import Cell, Recurrent, State
+from backprop_cli.nn.layers._shared.recurrent import Cell, HiddenState, Recurrent
 
 
 @LAYERS.register
@@ -32,7 +32,7 @@ class Lstm(Recurrent):
     def cell(self, own: Params) -> Cell:
         n = self.units
 
-        def step(given: Value, recalled: Value, state: State) -> State:
+        def step(given: Value, recalled: Value, state: HiddenState) -> HiddenState:
             total = given + recalled
             kept = sigmoid(slice_(total, 1, 0, 2 * n))  # input and forget gates are neighbours: one call
             new = tanh(slice_(total, 1, 2 * n, 3 * n))

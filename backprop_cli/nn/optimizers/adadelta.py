@@ -6,7 +6,7 @@ import math
 from typing import Annotated, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, sqrt, square
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Optimizer, Scalars, ScalarSlots, Slots
 from backprop_cli.settings import FREE, FractionBelowOne, Positive
 
 
@@ -39,7 +39,7 @@ class Adadelta(Optimizer):
         d = self.rho * slot["mean_square_step"] + (1.0 - self.rho) * square(direction)
         return direction, {"mean_square": v, "mean_square_step": d}
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 1, lines 4 to 6: ``RMS[dx]_{t-1} / RMS[g]_t * g_t``."""
         v = self.rho * slot["mean_square"] + (1 - self.rho) * g * g
         direction = math.sqrt(slot["mean_square_step"] + self.epsilon) / math.sqrt(v + self.epsilon) * g

@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, sqrt, square
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Optimizer, Scalars, ScalarSlots, Slots
 from backprop_cli.settings import FREE, NonNegative, Positive
 
 
@@ -37,7 +37,7 @@ class Adagrad(Optimizer):
         s = slot["sum_of_squares"] + square(g)
         return g / (sqrt(s) + self.epsilon), {"sum_of_squares": s}
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """``s = s + g^2``, ``g / (sqrt(s) + epsilon)``."""
         s = slot["sum_of_squares"] + g * g
         return g / (math.sqrt(s) + self.epsilon), {"sum_of_squares": s}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backprop_cli.autodiff import Value
-from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, Scalars, ScalarSlots, Slots
 from backprop_cli.nn.optimizers._shared.moments import Adaptive
 
 
@@ -27,6 +27,6 @@ class Adam(Adaptive):
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:
         return self.adam(g, slot, scalar)
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 1: the bias-corrected ``m_hat / (sqrt(v_hat) + epsilon)``."""
         return self.adam_formula(step, g, slot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, absolute, maximum
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Optimizer, Scalars, ScalarSlots, Slots
 from backprop_cli.settings import FREE, FractionBelowOne, Positive
 
 
@@ -42,7 +42,7 @@ class Adamax(Optimizer):
         u = maximum(self.beta2 * slot["largest"], absolute(g) + self.epsilon)
         return m_sum / u * scalar["scale"], {"m_sum": m_sum, "largest": u}
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2: ``m_t / ((1 - beta1^t) u_t)``."""
         m = self.beta1 * (1 - self.beta1) * slot["m_sum"] + (1 - self.beta1) * g
         u = max(self.beta2 * slot["largest"], abs(g) + self.epsilon)

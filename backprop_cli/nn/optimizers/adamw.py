@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Value
-from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, Scalars, ScalarSlots, Slots
 from backprop_cli.nn.optimizers._shared.moments import Adaptive
 from backprop_cli.settings import FREE, NonNegative
 
@@ -32,7 +32,7 @@ class Adamw(Adaptive):
         direction, new = self.adam(g, slot, scalar)
         return direction + self.weight_decay * parameter, new
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2: Adam's direction plus the decay."""
         direction, new = self.adam_formula(step, g, slot)
         return direction + self.weight_decay * parameter, new

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from backprop_cli.autodiff import Value, greater, norm, where
-from backprop_cli.nn.optimizer import OPTIMIZERS, Array, Numbers, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, Array, Scalars, ScalarSlots, Slots
 from backprop_cli.nn.optimizers._shared.moments import Moments
 from backprop_cli.settings import FREE, NonNegative, Positive
 
@@ -44,7 +44,7 @@ class Lamb(Moments):
         divisor = where(greater(length, 0.0), length, 1.0)
         return direction * (where(greater(own, 0.0), own, divisor) / divisor)
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2: ``r_t + lambda x_t``."""
         new = self.means_formula(g, slot)
         return self.quotient_formula(step, new["m"], new["v"]) + self.weight_decay * parameter, new

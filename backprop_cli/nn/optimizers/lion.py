@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, sign
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Optimizer, Scalars, ScalarSlots, Slots
 from backprop_cli.settings import FREE, FractionBelowOne, NonNegative
 
 
@@ -41,7 +41,7 @@ class Lion(Optimizer):
         new = {"momentum": self.beta2 * m + (1.0 - self.beta2) * g}
         return (direction + self.weight_decay * parameter if self.weight_decay else direction), new
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2: first the sign of the interpolation, then the momentum."""
         c = self.beta1 * slot["momentum"] + (1 - self.beta1) * g
         direction = (math.copysign(1, c) if c else 0.0) + self.weight_decay * parameter

@@ -14,10 +14,10 @@ from backprop_cli.nn.optimizer import (
     Array,
     FullBatch,
     LearningRate,
-    Numbers,
     Optimizer,
     OptimizerType,
     Scalars,
+    ScalarSlots,
     Slots,
 )
 from backprop_cli.nn.parameter_group import Patterns, matches
@@ -100,7 +100,7 @@ class Muon(Optimizer):
         out = reshape(x, direction.shape)
         return out + self.weight_decay * parameter if self.weight_decay else out
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """The momentum of torch.optim.Muon: two linear interpolations."""
         b = self.momentum * slot["momentum"] + (1 - self.momentum) * g
         return ((1 - self.momentum) * g + self.momentum * b if self.nesterov else b), {"momentum": b}

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.autodiff import Value, sqrt
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Scalars, ScalarSlots, Slots
 from backprop_cli.nn.optimizers._shared.moments import Moments
 from backprop_cli.settings import NonNegative
 
@@ -46,7 +46,7 @@ class Nadam(Moments):
         ahead = g * scalar["g_weight"] + new["m"] * scalar["m_weight"]
         return ahead / (sqrt(new["v"] * scalar["v_scale"]) + self.epsilon), new
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2 with ``mu_t`` of section 2: ``m_bar / (sqrt(v_hat) + epsilon)``."""
         mu = [self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay)) for t in range(1, step + 2)]
         new = self.means_formula(g, slot)

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from backprop_cli.autodiff import Value, sqrt
-from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, Scalars, ScalarSlots, Slots
 from backprop_cli.nn.optimizers._shared.moments import Moments
 
 
@@ -40,7 +40,7 @@ class Radam(Moments):
         new = self.means(g, slot)
         return new["m"] / (sqrt(new["v"]) * scalar["root_weight"] + scalar["offset"]) * scalar["scale"], new
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Algorithm 2, lines 7 to 15."""
         new = self.means_formula(g, slot)
         m_hat, rho_inf = new["m"] / (1 - self.beta1**step), 2 / (1 - self.beta2) - 1

@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from backprop_cli.autodiff import Value, maximum, sqrt, square
-from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, LearningRate, Optimizer, Scalars, ScalarSlots, Slots
 from backprop_cli.settings import FREE, FractionBelowOne, Positive
 
 
@@ -55,7 +55,7 @@ class Rmsprop(Optimizer):
             direction = new["momentum"] = self.momentum * slot["momentum"] + direction
         return direction, new
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """Hinton's mean square, or Graves's variance if centered; then momentum."""
         v = self.alpha * slot["mean_square"] + (1 - self.alpha) * g * g
         m = self.alpha * slot["mean"] + (1 - self.alpha) * g if self.centered else 0.0

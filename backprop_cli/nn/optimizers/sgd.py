@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ValidationInfo, field_validator
 
 from backprop_cli.autodiff import Value
-from backprop_cli.nn.optimizer import OPTIMIZERS, Numbers, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import OPTIMIZERS, Optimizer, Scalars, ScalarSlots, Slots
 from backprop_cli.settings import FREE, FractionBelowOne, refusal
 
 
@@ -48,7 +48,7 @@ class Sgd(Optimizer):
         b = self.momentum * slot["momentum"] + g
         return (g + self.momentum * b if self.nesterov else b), {"momentum": b}
 
-    def formula(self, step: int, g: float, slot: Numbers, parameter: float) -> tuple[float, dict[str, float]]:
+    def formula(self, step: int, g: float, slot: ScalarSlots, parameter: float) -> tuple[float, dict[str, float]]:
         """``b_t = momentum b + g``, and along it or, with nesterov, along ``g + momentum b_t``."""
         if self.momentum == 0:
             return g, {}

@@ -25,9 +25,9 @@ from backprop_cli.nn.layer import Param, ParameterLayer, Params, Sample
 from backprop_cli.nn.layers._shared.dropping import kept
 from backprop_cli.settings import FractionBelowOne, Maybe, PositiveInt, refusal
 
-State = tuple[Value, ...]
+HiddenState = tuple[Value, ...]
 """State of a cell between two times, arrays (batch, units); the first is its output."""
-Cell = Callable[[Value, Value, State], State]
+Cell = Callable[[Value, Value, HiddenState], HiddenState]
 """``(given, recalled, state)`` -> the state after a time: given (batch, gates * units) is ``x @ weight_ih.T`` with
 ``input_bias``, recalled (batch, gates * units) is ``h @ weight_hh.T``."""
 
@@ -163,7 +163,7 @@ class Recurrent(ParameterLayer):
         times = [slice(start, start + batch) for start in range(0, rows.shape[0], batch)]
         given = self._given(own, rows)
         start = broadcast_to(constant(0, rows.dtype), (batch, self.units))
-        state: State = (start,) * len(self.states)
+        state: HiddenState = (start,) * len(self.states)
         cell, weight = self.cell(own), own["weight_hh"].T
         outputs = [start]
         for time in reversed(times) if reverse else times:

@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, ClassVar
 
 from backprop_cli.autodiff import Value, maximum, sqrt
-from backprop_cli.nn.optimizer import Numbers, Optimizer, Scalars, Slots
+from backprop_cli.nn.optimizer import Optimizer, Scalars, ScalarSlots, Slots
 from backprop_cli.settings import FREE, FractionBelowOne, Positive
 
 
@@ -49,7 +49,7 @@ class Moments(Optimizer):
         """Adam's direction: the corrected mean over the root of the corrected mean square."""
         return m / (sqrt(v) + scalar["epsilon"]) * scalar["scale"]
 
-    def means_formula(self, g: float, slot: Numbers) -> dict[str, float]:
+    def means_formula(self, g: float, slot: ScalarSlots) -> dict[str, float]:
         """The new slots of one parameter in plain numbers."""
         m = self.beta1 * slot["m"] + (1 - self.beta1) * g
         v = self.beta2 * slot["v"] + (1 - self.beta2) * g**2
@@ -83,7 +83,7 @@ class Adaptive(Moments):
             new["v_max"] = maximum(slot["v_max"], new["v"])
         return self.quotient(new["m"], new["v_max" if self.amsgrad else "v"], scalar), new
 
-    def adam_formula(self, step: int, g: float, slot: Numbers) -> tuple[float, dict[str, float]]:
+    def adam_formula(self, step: int, g: float, slot: ScalarSlots) -> tuple[float, dict[str, float]]:
         """Adam's direction for one parameter in plain numbers, and the new slots."""
         new = self.means_formula(g, slot)
         if self.amsgrad:
