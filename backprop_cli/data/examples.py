@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
-from backprop_cli.data.table import Array, Cell
+from backprop_cli.data.table import Array, CellValue
 from backprop_cli.data.transform import Transform
 
 
@@ -126,7 +126,7 @@ class Dataset(NamedTuple):
         return self.transform.input_shape
 
     @property
-    def classes(self) -> list[Cell] | None:
+    def classes(self) -> list[CellValue] | None:
         """The classes in the order of the outputs; of one binary target, the values for 0 and 1; else None."""
         return self.transform.classes
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backprop_cli.errors import DataError, did_you_mean, listing
 
 Array = NDArray[Any]
-Cell = str | int | float | bool
+CellValue = str | int | float | bool
 """A value that is not missing."""
 
 
@@ -37,7 +37,7 @@ class Text(NamedTuple):
     """
 
     codes: NDArray[np.int64]
-    categories: tuple[Cell, ...]
+    categories: tuple[CellValue, ...]
     missing: tuple[str, ...] = ()
 
     @property
@@ -131,7 +131,7 @@ def joined(tables: Sequence[Table]) -> Table:
 def _joined(parts: Sequence[Column]) -> Column:
     if all(isinstance(part, Numbers) for part in parts):
         return Numbers(np.concatenate([part.values for part in parts if isinstance(part, Numbers)]))
-    index: dict[Cell, int] = {}
+    index: dict[CellValue, int] = {}
     codes = []
     for part in parts:
         assert isinstance(part, Text)

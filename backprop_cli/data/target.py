@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts, row_at
 from backprop_cli.data.spelling import number_of
-from backprop_cli.data.table import Array, Cell, Table, Text, show
+from backprop_cli.data.table import Array, CellValue, Table, Text, show
 from backprop_cli.errors import DataError, SettingError, listing
 from backprop_cli.nn.class_name import Places, exact, spelled
 from backprop_cli.nn.task import Task, task_of
@@ -30,7 +30,7 @@ class FittedTarget:
     task: Task
     columns: tuple[str, ...] | None
     names: tuple[str, ...]
-    classes: tuple[tuple[Cell, ...], ...]
+    classes: tuple[tuple[CellValue, ...], ...]
     mean: Floats
     deviation: Floats
 
@@ -109,7 +109,7 @@ def fit_target(table: Table, columns: Sequence[str], rows: Rows, task: Task, *, 
     Raises: DataError for missing targets, for a single class, and for targets that do not suit the task; SettingError
         if classes are wanted and the column holds measurements or names.
     """
-    classes: tuple[tuple[Cell, ...], ...] = ()
+    classes: tuple[tuple[CellValue, ...], ...] = ()
     names = tuple(columns)
     if task.is_multiclass:
         if len(columns) != 1:
@@ -134,7 +134,7 @@ def mean_and_deviation(targets: Array) -> tuple[Floats, Floats]:
     return mean, np.where(varies, deviation, 1.0)
 
 
-def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArray[np.int64]]:
+def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[CellValue], NDArray[np.int64]]:
     """The distinct labels among these rows, in no order, and each row's index among them.
 
     Raises: DataError if a label is missing or is not one value.
@@ -161,18 +161,18 @@ def labels_of(table: Table, column: str, rows: Rows) -> tuple[list[Cell], NDArra
     return _merged(_integers_if_whole(distinct.tolist()), codes)
 
 
-def _merged(labels: list[Cell], codes: NDArray[np.intp]) -> tuple[list[Cell], NDArray[np.int64]]:
+def _merged(labels: list[CellValue], codes: NDArray[np.intp]) -> tuple[list[CellValue], NDArray[np.int64]]:
     """Merge equal numbers that are written differently (1 and 1.0) into the integer."""
     index: dict[Any, int] = {}
     places = np.array([index.setdefault(exact(label), len(index)) for label in labels], np.int64)
-    names: dict[int, Cell] = {}
+    names: dict[int, CellValue] = {}
     for place, label in zip(places.tolist(), labels, strict=True):
         if place not in names or isinstance(label, int):
             names[place] = label
     return list(names.values()), places[codes]
 
 
-def _integers_if_whole(labels: list[Cell]) -> list[Cell]:
+def _integers_if_whole(labels: list[CellValue]) -> list[CellValue]:
     """Labels of an array, which has no spelling, as integers if all are whole."""
     if all(isinstance(label, float) and label.is_integer() for label in labels):
         return [int(label) for label in labels]
@@ -185,7 +185,7 @@ MAX_CLASSES = 20
 """Number of classes that is never suspicious, however few the rows."""
 
 
-def require_classes(table: Table, column: str, labels: Sequence[Cell], rows: int) -> None:
+def require_classes(table: Table, column: str, labels: Sequence[CellValue], rows: int) -> None:
     """Raise SettingError if the labels of ``rows`` rows are measurements or names rather than classes."""
     count = len(labels)
     numbers = [number_of(label) if isinstance(label, str) else label for label in labels]
@@ -200,12 +200,12 @@ def require_classes(table: Table, column: str, labels: Sequence[Cell], rows: int
     raise SettingError([(("data", "target"), reason)])
 
 
-def _order(label: Cell) -> tuple[bool, Any]:
+def _order(label: CellValue) -> tuple[bool, Any]:
     """Numbers by value, then text by code point."""
     return isinstance(label, str), label
 
 
-def _classes(table: Table, column: str, rows: Rows) -> tuple[Cell, ...]:
+def _classes(table: Table, column: str, rows: Rows) -> tuple[CellValue, ...]:
     labels, codes = labels_of(table, column, rows)
     if len(labels) == 1:
         raise DataError(
@@ -215,7 +215,7 @@ def _classes(table: Table, column: str, rows: Rows) -> tuple[Cell, ...]:
     return tuple(sorted(labels, key=_order))
 
 
-def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, ...]:
+def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[CellValue, ...]:
     """The values for 0 and 1. A column next to others may be constant."""
     labels = sorted(labels_of(table, column, rows)[0], key=_order)
     if all(label in (0, 1) for label in labels) and len({isinstance(label, bool) for label in labels}) == 1:
@@ -234,7 +234,7 @@ def _pair(table: Table, column: str, rows: Rows, *, alone: bool) -> tuple[Cell, 
     return tuple(labels)
 
 
-def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> NDArray[np.int64]:
+def _encode(table: Table, column: str, rows: Rows, classes: Sequence[CellValue]) -> NDArray[np.int64]:
     """Each row's index among ``classes``."""
     labels, codes = labels_of(table, column, rows)
     places = Places(classes)
@@ -252,7 +252,7 @@ def _encode(table: Table, column: str, rows: Rows, classes: Sequence[Cell]) -> N
     return out
 
 
-def _shown(label: Cell) -> str:
+def _shown(label: CellValue) -> str:
     return show(label) if isinstance(label, str) else spelled(label)
 
 

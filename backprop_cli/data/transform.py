@@ -16,7 +16,7 @@ from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.read import Selection
 from backprop_cli.data.reading import PLAIN, ImageSettings, Reading
 from backprop_cli.data.sections import WindowSettings
-from backprop_cli.data.table import Array, Cell, Column, Numbers, Table
+from backprop_cli.data.table import Array, CellValue, Column, Numbers, Table
 from backprop_cli.data.target import FittedTarget
 from backprop_cli.errors import DataError, listing
 
@@ -123,7 +123,7 @@ class Transform:
         return names if self.window is None else _at_times(names, range(1 - self.window.length, 1))
 
     @property
-    def classes(self) -> list[Cell] | None:
+    def classes(self) -> list[CellValue] | None:
         """The classes in the order of the outputs; of one binary target, the values for 0 and 1; else None."""
         known = self.target.classes
         return list(known[0]) if len(known) == 1 else None
