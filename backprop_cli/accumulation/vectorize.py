@@ -24,7 +24,7 @@ from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.rows import SumRows, TakeRows
 from backprop_cli.autodiff.ops.shape import BroadcastTo, Reshape, Transpose
 from backprop_cli.autodiff.ops.softmax import Softmax
-from backprop_cli.autodiff.value import Value, constant, scope, toposort
+from backprop_cli.autodiff.value import Value, constant, in_layer, toposort
 from backprop_cli.errors import ShapeError
 
 
@@ -48,7 +48,7 @@ def vectorized(outputs: Sequence[Value], given: Mapping[Value, Value]) -> list[V
     mapped = dict(given)
     for node in toposort(outputs, known=given):
         if node.op is not None and any(operand in mapped for operand in node.inputs):
-            with scope(node.layer):
+            with in_layer(node.layer):
                 operands = [mapped.get(operand, operand) for operand in node.inputs]
                 mapped[node] = vectorize(node.op, size, operands, [operand in mapped for operand in node.inputs])
     return [mapped[out] if out in mapped else broadcast(out, (size, *out.shape)) for out in outputs]

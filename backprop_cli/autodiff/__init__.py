@@ -97,7 +97,7 @@ from backprop_cli.autodiff.spatial import (
 from backprop_cli.autodiff.spec import Array, Spec, spec_of
 from backprop_cli.autodiff.tracing import grad, hvp, jacobian, value_and_grad
 from backprop_cli.autodiff.transforms import gradients, hessian_products, jvp, vjp
-from backprop_cli.autodiff.value import Operand, Value, constant, input_, scope, toposort
+from backprop_cli.autodiff.value import Operand, Value, constant, in_layer, input_, toposort
 
 __all__ = [
     "OPS",
@@ -138,6 +138,7 @@ __all__ = [
     "greater_equal",
     "hessian_products",
     "hvp",
+    "in_layer",
     "input_",
     "interpolate",
     "jacobian",
@@ -161,7 +162,6 @@ __all__ = [
     "relu",
     "repeat",
     "reshape",
-    "scope",
     "sigmoid",
     "sign",
     "sin",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from backprop_cli.autodiff.families import ones_like, zeros_like
-from backprop_cli.autodiff.value import Value, scope, toposort
+from backprop_cli.autodiff.value import Value, in_layer, toposort
 from backprop_cli.errors import ShapeError, UsageError
 
 
@@ -86,7 +86,7 @@ def vjp(
     for node in reversed(order):
         if node.op is None or node not in bar or not any(operand in active for operand in node.inputs):
             continue
-        with scope(node.layer):
+        with in_layer(node.layer):
             parts = node.op.vjp([read(x) for x in node.inputs], read(node), bar[node])
             for operand, part in zip(node.inputs, parts, strict=True):
                 if part is not None and operand in active:
@@ -121,7 +121,7 @@ def jvp(outputs: Sequence[Value], wrt: Sequence[Value], tangents: Sequence[Value
     for node in toposort(outputs):
         if node.op is None or not any(operand in dot for operand in node.inputs):
             continue
-        with scope(node.layer):
+        with in_layer(node.layer):
             pushed = node.op.jvp(node.inputs, [dot.get(operand) for operand in node.inputs], node)
             if pushed is not None:
                 _add_to(dot, node, pushed, "tangent")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backprop_cli.autodiff.op import Op
 
 _index = itertools.count()
-_scope: ContextVar[str | None] = ContextVar("scope", default=None)
+_layer: ContextVar[str | None] = ContextVar("layer", default=None)
 
 
 class Value(NumpyNames):
@@ -41,7 +41,7 @@ class Value(NumpyNames):
         array: Array | None = None,
     ):
         self.spec, self.op, self.inputs, self.name, self.array = spec, op, inputs, name, array
-        self.layer = _scope.get()
+        self.layer = _layer.get()
         self.index = next(_index)
 
     @property
@@ -126,13 +126,13 @@ def _call(name: str, *operands: Operand) -> Value:
 
 
 @contextmanager
-def scope(layer: str | None) -> Iterator[None]:
+def in_layer(layer: str | None) -> Iterator[None]:
     """Values made inside belong to ``layer`` (shown by printouts and gradient checks)."""
-    token = _scope.set(layer)
+    token = _layer.set(layer)
     try:
         yield
     finally:
-        _scope.reset(token)
+        _layer.reset(token)
 
 
 def input_(name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Value:

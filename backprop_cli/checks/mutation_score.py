@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from backprop_cli.autodiff import OPS, Array, Op, Value, evaluate, input_, scope, toposort
+from backprop_cli.autodiff import OPS, Array, Op, Value, evaluate, in_layer, input_, toposort
 from backprop_cli.checks.edge_samples import edge_samples, is_differentiable, operands
 from backprop_cli.checks.gradients import check_objective, network_objectives
 from backprop_cli.checks.method import Options, Order, random_direction
@@ -199,7 +199,7 @@ class _InNetwork:
             is_new = any(operand is not old for operand, old in zip(operands, node.inputs, strict=True))
             if node.op is not None and (type(node.op) is self.kind or is_new):
                 op = mutated(node.op, mutation) if type(node.op) is self.kind else node.op
-                with scope(node.layer):
+                with in_layer(node.layer):
                     new[node] = op(*operands)
             else:
                 new[node] = node

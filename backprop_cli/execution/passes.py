@@ -14,7 +14,7 @@ import numpy as np
 from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.autodiff.op import Op
 from backprop_cli.autodiff.program import Program
-from backprop_cli.autodiff.value import Value, constant, scope, toposort
+from backprop_cli.autodiff.value import Value, constant, in_layer, toposort
 from backprop_cli.execution.costs import multiplications
 from backprop_cli.execution.identities import cheaper
 from backprop_cli.execution.shared_products import Joined, find_sums, merged
@@ -39,7 +39,7 @@ def simplified(outputs: Sequence[Value]) -> list[Value]:
     users = Counter(chain(outputs, *(node.inputs for node in order)))
     sums = find_sums(order, users)
     for node in order:
-        with scope(node.layer), np.errstate(all="ignore"):
+        with in_layer(node.layer), np.errstate(all="ignore"):
             new[node] = rebuilder.rebuilt(node, [new[operand] for operand in node.inputs])
             if node in sums:
                 new[node] = rebuilder.total(new[node], [new[term] for term in sums[node]])
@@ -59,7 +59,7 @@ def numbers_first(program: Program) -> Program:
         if node.ndim == 0 and all(operand in early for operand in node.inputs):
             early.add(node)
     for node in sorted(program.nodes, key=lambda node: (node not in early, node.index)):
-        with scope(node.layer):
+        with in_layer(node.layer):
             new[node] = node if node.op is None else node.op(*(new[operand] for operand in node.inputs))
     outputs = {name: new[value] for name, value in program.outputs.items()}
     return Program(program.inputs, outputs, {name: new[value] for name, value in program.updates.items()})

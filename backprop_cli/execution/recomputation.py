@@ -18,7 +18,7 @@ from itertools import accumulate, groupby
 from backprop_cli.autodiff.families import ones_like
 from backprop_cli.autodiff.ops.copies import Barrier
 from backprop_cli.autodiff.transforms import gradients, vjp
-from backprop_cli.autodiff.value import Value, scope, toposort
+from backprop_cli.autodiff.value import Value, in_layer, toposort
 from backprop_cli.errors import UsageError
 from backprop_cli.execution.passes import shown_by
 
@@ -205,7 +205,7 @@ class _Again:
         inside = set(self.nodes[number])
         for node in self.nodes[number]:
             assert node.op is not None
-            with scope(node.layer):
+            with in_layer(node.layer):
                 operands = [self._operand(x, number, inside) for x in node.inputs]
                 self.copies[node] = node.op(*operands)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backprop_cli.autodiff import Value, constant, input_, scope, toposort
+from backprop_cli.autodiff import Value, constant, in_layer, input_, toposort
 from backprop_cli.training.step_program import Recipe
 
 LOSS = "loss"
@@ -47,7 +47,7 @@ def trace_example(recipe: Recipe) -> TracedExample:
     buffers = {name: input_(name, array.shape) for name, array in model.buffers.items()}
     outputs = model.apply({**params, **buffers}, x, None)
     weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
-    with scope(LOSS):
+    with in_layer(LOSS):
         loss = recipe.loss.apply(outputs, targets, weights)
     return TracedExample(x, targets, params, buffers, outputs, loss, recipe.loss.type, _names(loss))
 

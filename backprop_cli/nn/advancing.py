@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backprop_cli.autodiff import Spec, Value, scope
+from backprop_cli.autodiff import Spec, Value, in_layer
 from backprop_cli.nn.graph import Node
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.scopes import INPUT
@@ -55,7 +55,7 @@ def advance(
         prefix = f"{node.name}."
         own = {name: params[full] for name, full in node.full_names().items()}
         own |= {name: params[prefix + name] for name in node.buffers}
-        with scope(node.name):
+        with in_layer(node.name):
             inputs = (values[source] for source in node.inputs)
             values[node.name], changed = node.layer.advance(own, node.own(memory), *inputs)
         new |= {prefix + name: value for name, value in changed.items()}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.autodiff import Spec, Value, input_, scope, toposort
+from backprop_cli.autodiff import Spec, Value, in_layer, input_, toposort
 from backprop_cli.execution.costs import multiplications, products
 from backprop_cli.nn.graph import TOKEN_DTYPE, Node, graph_of, vocabulary_of
 from backprop_cli.nn.initializer import Array
@@ -146,7 +146,7 @@ class Model:
             drawn = {} if noise is None else node.own(noise)
             inputs = [values[source] for source in node.inputs]
             learns = noise is not None and not node.is_frozen
-            with scope(node.name):
+            with in_layer(node.name):
                 values[node.name] = node.layer.apply({**given, **drawn, **({} if learns else held)}, *inputs)
                 if learns and held:
                     new = node.layer.updates({**given, **held}, *inputs)

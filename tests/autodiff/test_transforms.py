@@ -130,7 +130,7 @@ def test_same_program_twice_is_the_same_program(x):
 
 
 def test_layers_of_derivatives(x):
-    with ad.scope("dense_1"):
+    with ad.in_layer("dense_1"):
         out = ad.sum(ad.square(x))
     outside = out * 2.0
     made = [

@@ -62,7 +62,7 @@ def deep(activation=ad.tanh, skip=False, dropout=False, softmax=False, layers=LA
     biases = [ad.slice_(vector, 0, a + size - WIDTH, a + size) for a in starts]
     out = before = x
     for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        with ad.scope(f"dense_{number}"):
+        with ad.in_layer(f"dense_{number}"):
             new = activation(out @ weight.T + bias)
             if dropout:
                 noise = inputs[f"noise_{number}"] = ad.input_(f"noise_{number}", new.shape, np.float32)
@@ -140,7 +140,7 @@ def test_segments_of_unequal_stages():
     x = ad.input_("x", (4, 64))
     value = x
     for number, width in enumerate((64, 8, 8, 8, 64)):
-        with ad.scope(f"layer_{number}"):
+        with ad.in_layer(f"layer_{number}"):
             value = ad.tanh(value @ ad.input_(f"w{number}", (value.shape[1], width)))
     loss = ad.sum(value)
     weights = [v for v in ad.toposort([loss]) if v.is_input and v is not x]
@@ -159,7 +159,7 @@ def test_no_number_of_segments_takes_less(seed):
     out = ad.input_("x", (int(rng.integers(1, 50)), 1))
     params, earlier = [], [out]
     for number in range(int(rng.integers(1, 40))):
-        with ad.scope(f"layer_{number}"):
+        with ad.in_layer(f"layer_{number}"):
             weight = ad.input_(f"w{number}", (out.shape[1], int(rng.integers(1, 30))))
             out = ad.tanh(out @ weight)
             if rng.random() < 0.3:

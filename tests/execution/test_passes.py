@@ -76,7 +76,7 @@ def test_inputs_stay_the_same_values(x):
 
 
 def test_layers_are_kept(x):
-    with ad.scope("dense_1"):
+    with ad.in_layer("dense_1"):
         out = ad.exp(x) * 2.0 * 3.0
     (simpler,) = simplified([out])
     assert simpler.layer == "dense_1"
@@ -213,7 +213,7 @@ def test_neutral_numbers_do_not_change_the_dtype():
 def tiny_step():
     """One step of linear regression by gradient descent."""
     w, x, y = ad.input_("w", (2, 3), np.float32), ad.input_("x", (8, 3), np.float32), ad.input_("y", (8, 2), np.float32)
-    with ad.scope("dense_1"):
+    with ad.in_layer("dense_1"):
         out = x @ w.T
     loss = ad.mean(ad.square(out - y))
     (gradient,) = ad.gradients(loss, [w])

@@ -65,7 +65,7 @@ def test_layers_are_not_mixed():
     x, y = matrices("x", (5, 3), (2, 3)), matrices("y", (5, 2), (2, 2))
     terms = []
     for layer, a, b in zip(("dense_1", "dense_2"), x, y, strict=True):
-        with ad.scope(layer):
+        with ad.in_layer(layer):
             terms.append(a.T @ b)
     assert ops(total(terms)).count("matmul") == 2
 

@@ -35,7 +35,7 @@ def traced(settings, batch=BATCH, time=TIME, features=FEATURES, training=False):
     params = {name: waves(p.shape, place) for place, (name, p) in enumerate(layer.params(spec).items())}
     noise = {name: np.random.default_rng(0).random(s.shape) for name, s in layer.noise(spec).items()}
     values, feed = inputs(x=x, **params, **(noise if training else {}))
-    with ad.scope("recurrent"):
+    with ad.in_layer("recurrent"):
         out = layer.apply({name: value for name, value in values.items() if name != "x"}, values["x"])
     return layer, out, values, feed
 
