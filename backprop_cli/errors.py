@@ -86,7 +86,7 @@ def _short(text: str, most: int = _LONGEST_NAME) -> str:
 
 
 class Problem(NamedTuple):
-    """Something wrong with a configuration (an error), or something suspicious in it (a warning).
+    """Something wrong with a configuration or targets (an error), or something suspicious in them (a warning).
 
     ``path`` leads to the value; with ``at_key`` its key is wrong. Checks set only these fields. ``Source.placed`` adds
     the place: ``file``, ``line`` and ``column`` (from 1), the ``source`` line, and the ``width`` of the value in it; or

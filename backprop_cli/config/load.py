@@ -221,8 +221,8 @@ def _finish(loaded: Loaded, refused: Callable[[Loaded], Sequence[Problem]] = lam
 def check_metrics(loaded: Loaded, outputs: int) -> list[Problem]:
     """Problems with metrics that are undefined for this data. ``outputs``: number of classes or target columns."""
     config = loaded.config
-    found = [metric.misfit(config.loss.task, outputs) for metric in config.metrics]
-    return [loaded.problem(("metrics", index), reason) for index, reason in enumerate(found) if reason is not None]
+    found = [metric.problem(config.loss.task, outputs) for metric in config.metrics]
+    return [loaded.placed(each._replace(path=("metrics", index))) for index, each in enumerate(found) if each]
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.autodiff import Array, Value, mean, one_hot, reshape
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.errors import ShapeError, UsageError
+from backprop_cli.errors import Problem, ShapeError, UsageError
 from backprop_cli.nn.task import Task as Task  # plugins import it from here
 from backprop_cli.nn.task import task_of
 from backprop_cli.registry import Choice, Registry
@@ -130,8 +129,8 @@ class Loss(Settings):
         """The loss of the best possible network on these targets, all weights 1; NaN if that is not known."""
         return 0.0
 
-    def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
-        """The first target without a cost in a network with this number of outputs; None: all have one."""
+    def problem(self, targets: Array, outputs: int) -> Problem | None:
+        """The first target without a cost in a network with this number of outputs; its path is the target's index."""
         return None
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
@@ -142,14 +141,6 @@ class Loss(Settings):
 def first_place(wrong: NDArray[np.bool_]) -> tuple[int, ...] | None:
     """The index of the first true entry; None: all are false."""
     return tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.any() else None
-
-
-@dataclass(frozen=True, eq=False)
-class WrongTarget:
-    """A target without a cost: its index, and the reason, such as ``expected a count of at least 0, got -1``."""
-
-    index: tuple[int, ...]
-    reason: str
 
 
 class ClassWeightError(UsageError):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.errors import Problem
 from backprop_cli.nn.loss import Loss
 from backprop_cli.nn.task import TOKENS, Task, task_of
 from backprop_cli.nn.token_counts import TokenCounts
@@ -85,8 +86,8 @@ class Metric(Settings):
         """Whether it is defined for the predictions of a network that is trained with this loss."""
         return loss.task in cls.tasks and (loss.gives_probabilities or not cls.needs_probabilities)
 
-    def misfit(self, task: Task, outputs: int) -> str | None:
-        """Why the metric says nothing with this number of outputs, and the way out; None if it is useful."""
+    def problem(self, task: Task, outputs: int) -> Problem | None:
+        """The reason the metric says nothing with this number of outputs, and the way out; None if it is useful."""
         return None
 
     def compute(self, predictions: Predictions) -> float:

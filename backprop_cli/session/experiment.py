@@ -218,10 +218,11 @@ def check_targets(split: Split, recipe: Recipe) -> None:
     # Windows over one text or table are checked when they are read.
     if not isinstance(split.targets, np.ndarray):
         return
-    wrong = recipe.loss.wrong_target(split.targets, recipe.model.output_shape[-1])
-    if wrong is not None:
-        place = split.target_at(wrong.index) if split.target_at is not None else f"target {list(wrong.index)}"
-        raise DataError(f"{place}: {wrong.reason}")
+    problem = recipe.loss.problem(split.targets, recipe.model.output_shape[-1])
+    if problem is not None:
+        index = tuple(map(int, problem.path))
+        place = split.target_at(index) if split.target_at is not None else f"target {list(index)}"
+        raise DataError(f"{place}: {problem.message}")
 
 
 def network_of(loaded: Loaded) -> Recipe:

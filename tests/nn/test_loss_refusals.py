@@ -22,8 +22,8 @@ from backprop_cli.nn.loss import LOSSES
     ],
 )
 def test_targets_that_have_no_cost(name, targets, index, text):
-    wrong = build(LOSSES, name).wrong_target(np.array(targets), 2)
-    assert (None if wrong is None else (wrong.index, wrong.reason)) == (None if index is None else (index, text))
+    wrong = build(LOSSES, name).problem(np.array(targets), 2)
+    assert (None if wrong is None else (wrong.path, wrong.message)) == (None if index is None else (index, text))
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_targets_that_have_no_cost(name, targets, index, text):
     ],
 )
 def test_tokens_that_are_no_outputs(ignore, targets, index, text):
-    wrong = build(LOSSES, {"type": "next_token", "ignore": ignore}).wrong_target(np.array(targets), 3)
-    assert (None if wrong is None else (wrong.index, wrong.reason)) == (None if index is None else (index, text))
+    wrong = build(LOSSES, {"type": "next_token", "ignore": ignore}).problem(np.array(targets), 3)
+    assert (None if wrong is None else (wrong.path, wrong.message)) == (None if index is None else (index, text))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Value, constant, greater, log, log_softmax, softmax, where
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.nn.loss import LOSSES, Loss, WrongTarget, first_place
+from backprop_cli.errors import Problem
+from backprop_cli.nn.loss import LOSSES, Loss, first_place
 from backprop_cli.nn.task import REGRESSION, Task
 
 _TOLERANCE = 1e-3
@@ -42,14 +43,14 @@ class KlDivergence(Loss):
     def activate(self, outputs: Value) -> Value:
         return softmax(outputs)
 
-    def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
+    def problem(self, targets: Array, outputs: int) -> Problem | None:
         place = first_place(targets < 0)
         if place is not None:
-            return WrongTarget(place, f"expected a probability from 0 to 1, got {targets[place]:.6g}")
+            return Problem(place, f"expected a probability from 0 to 1, got {targets[place]:.6g}")
         sums = targets.sum(axis=1, dtype=np.float64)
         row = first_place(np.abs(sums - 1.0) > _TOLERANCE)
         if row is not None:
-            return WrongTarget(row, f"expected probabilities that sum to 1, got a sum of {sums[row]:.6g}")
+            return Problem(row, f"expected probabilities that sum to 1, got a sum of {sums[row]:.6g}")
         return None
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Value, cast, constant, equal, maximum, softmax
 from backprop_cli.autodiff import sum as sum_
-from backprop_cli.nn.loss import LOSSES, Loss, WrongTarget, first_place
+from backprop_cli.errors import Problem
+from backprop_cli.nn.loss import LOSSES, Loss, first_place
 from backprop_cli.nn.losses._shared.softmax_cross_entropy import smoothed_entropy, softmax_cross_entropy
 from backprop_cli.nn.task import NO_TOKEN, TOKENS, Task
 from backprop_cli.nn.token_counts import token_ranks
@@ -68,9 +69,9 @@ class NextToken(Loss):
     def metric_inputs(self, outputs: Value, targets: Value) -> Value:
         return token_ranks(outputs, targets, self._counts(targets, outputs.dtype))
 
-    def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
+    def problem(self, targets: Array, outputs: int) -> Problem | None:
         place = first_place(((targets < 0) | (targets >= outputs)) & (targets != self.ignore))
         if place is None:
             return None
         reason = f"expected a token from 0 to {outputs - 1}, or {self.ignore} (ignored), got {targets[place]}"
-        return WrongTarget(place, f"{reason}; give the network's last layer an output for each token")
+        return Problem(place, reason, "give the network's last layer an output for each token")

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value, exp
-from backprop_cli.nn.loss import LOSSES, Loss, WrongTarget, first_place
+from backprop_cli.errors import Problem
+from backprop_cli.nn.loss import LOSSES, Loss, first_place
 from backprop_cli.nn.task import REGRESSION, Task
 
 
@@ -40,11 +41,11 @@ class Poisson(Loss):
         counts = targets.astype(np.float64)
         return float(np.mean(counts - counts * np.log(np.where(counts > 0, counts, 1.0))))
 
-    def wrong_target(self, targets: Array, outputs: int) -> WrongTarget | None:
+    def problem(self, targets: Array, outputs: int) -> Problem | None:
         place = first_place(targets < 0)
         if place is None:
             return None
-        return WrongTarget(place, f"expected a count of at least 0, got {targets[place]:.6g}")
+        return Problem(place, f"expected a count of at least 0, got {targets[place]:.6g}")
 
     def draw(self, rng: np.random.Generator, outputs: tuple[int, ...]) -> Array:
         return rng.poisson(2.0, outputs).astype(np.float64)

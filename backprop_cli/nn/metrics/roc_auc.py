@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.errors import UsageError
+from backprop_cli.errors import Problem, UsageError
 from backprop_cli.nn.metric import METRICS, Array, Metric, Predictions
 from backprop_cli.nn.task import BINARY, CLASSES, Task
 
@@ -36,10 +36,10 @@ class RocAuc(Metric):
     tasks: ClassVar[tuple[Task, ...]] = (CLASSES, BINARY)
     better: ClassVar[Literal["max", "min"]] = "max"
 
-    def misfit(self, task: Task, outputs: int) -> str | None:
+    def problem(self, task: Task, outputs: int) -> Problem | None:
         if not task.has_labels or outputs > 1:
             return None
-        return f"'roc_auc' needs at least two classes, and the data has {outputs}; leave it out"
+        return Problem((), f"'roc_auc' needs at least two classes, and the data has {outputs}", "leave it out")
 
     def compute(self, predictions: Predictions) -> float:
         scores, positive = _columns(predictions)

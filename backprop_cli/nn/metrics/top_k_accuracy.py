@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from backprop_cli.errors import Problem
 from backprop_cli.nn.metric import METRICS, Metric, Predictions
 from backprop_cli.nn.task import CLASSES, TOKENS, Task
 from backprop_cli.settings import PositiveInt
@@ -27,13 +28,12 @@ class TopKAccuracy(Metric):
     k: PositiveInt = 5
     """number of most probable classes that count"""
 
-    def misfit(self, task: Task, outputs: int) -> str | None:
+    def problem(self, task: Task, outputs: int) -> Problem | None:
         if self.k < outputs:
             return None
         way_out = f"set k to at most {outputs - 1}" if outputs > 2 else "use accuracy"
-        return (
-            f"'top_k_accuracy' with k: {self.k} is always 1, as the data has {outputs} {task.output_noun[1]}; {way_out}"
-        )
+        reason = f"'top_k_accuracy' with k: {self.k} is always 1, as the data has {outputs} {task.output_noun[1]}"
+        return Problem((), reason, way_out)
 
     def compute(self, predictions: Predictions) -> float:
         if predictions.tokens is not None:
