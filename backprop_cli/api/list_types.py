@@ -15,7 +15,7 @@ from backprop_cli.json_object import JsonObject
 from backprop_cli.registry import Registry
 from backprop_cli.session.checked_plugins import run_plugins
 
-_REGISTRIES = {
+REGISTRIES = {
     "layers": "backprop_cli.nn.layer:LAYERS",
     "activations": "backprop_cli.nn.activation:ACTIVATIONS",
     "losses": "backprop_cli.nn.loss:LOSSES",
@@ -68,7 +68,7 @@ def list_types(
     """
     run_plugins(plugins)
     if kind is None:
-        return ListedKinds([KindCount(plural, len(registry_of(plural))) for plural in _REGISTRIES])
+        return ListedKinds([KindCount(plural, len(registry_of(plural))) for plural in REGISTRIES])
     registry = registry_of(kind)
     if name is None:
         return ListedTypes(registry.plural, [type_entry(key, cls) for key, cls in registry.items()])
@@ -77,17 +77,17 @@ def list_types(
 
 def registry_of(kind: str) -> Registry[Any]:
     """The registry of a kind, named in the singular or plural. Raises: UsageError for an unknown kind."""
-    if kind in _REGISTRIES:
+    if kind in REGISTRIES:
         return _registry(kind)
-    for registry in map(_registry, _REGISTRIES):
+    for registry in map(_registry, REGISTRIES):
         if kind == registry.kind:
             return registry
-    pages = [f"bp list {plural} {kind}" for plural in _REGISTRIES if kind in _registry(plural)]
-    way_out = f"; its page: {joined(pages, 'or')}" if pages else did_you_mean(kind, _REGISTRIES)
-    raise UsageError(f"unknown kind '{kind}'" + (way_out or f"; known: {', '.join(_REGISTRIES)}"))
+    pages = [f"bp list {plural} {kind}" for plural in REGISTRIES if kind in _registry(plural)]
+    way_out = f"; its page: {joined(pages, 'or')}" if pages else did_you_mean(kind, REGISTRIES)
+    raise UsageError(f"unknown kind '{kind}'" + (way_out or f"; known: {', '.join(REGISTRIES)}"))
 
 
 def _registry(plural: str) -> Registry[Any]:
-    module, attribute = _REGISTRIES[plural].split(":")
+    module, attribute = REGISTRIES[plural].split(":")
     registry: Registry[Any] = getattr(importlib.import_module(module), attribute)
     return registry

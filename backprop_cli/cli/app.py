@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
 import threading
@@ -63,7 +64,7 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         found = COMMANDS[cmd_name]
-        epilog = help_ending(found.examples, found.codes, found.notes)
+        epilog = _called_as(ctx.find_root().info_name, help_ending(found.examples, found.codes, found.notes))
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
         single.command(cmd_name, cls=Subcommand, epilog=epilog)(found.function)
         return typer.main.get_command(single)
@@ -96,7 +97,12 @@ class Commands(TyperGroup):
         """Write nothing below the options."""
 
 
-def build() -> typer.Typer:
+def _called_as(program: str, text: str) -> str:
+    """``text`` with this name of the program in its command lines."""
+    return re.sub(r"\bbp(?= )", program, text)
+
+
+def build(program: str = "bp") -> typer.Typer:
     """The application; imports no NumPy, rich or pydantic."""
     app = typer.Typer(
         cls=Commands,
@@ -105,7 +111,7 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog=help_ending(EXAMPLES, (3, 4, 5, 6, 129)),
+        epilog=_called_as(program, help_ending(EXAMPLES, (3, 4, 5, 6, 129))),
         no_args_is_help=False,
     )
     app.callback(invoke_without_command=True)(_bp)
@@ -230,7 +236,7 @@ _RULES = {
 
 
 def _invoke(arguments: Sequence[str], program: str) -> int:
-    command = typer.main.get_command(build())
+    command = typer.main.get_command(build(program))
     with command.make_context(program, list(arguments)) as context:
         command.invoke(context)
     return 0

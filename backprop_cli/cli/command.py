@@ -89,9 +89,32 @@ def command(
     return register
 
 
+def keys() -> list[str]:
+    """The keys that can be overridden, for the completion of words in a shell."""
+    from backprop_cli.cli.candidates import override_keys
+
+    return override_keys()
+
+
+def splits() -> list[str]:
+    """The names of splits, for the completion of words in a shell."""
+    return ["train", "validation", "test"]
+
+
+def formats() -> list[str]:
+    """The formats of data files, for the completion of words in a shell."""
+    from backprop_cli.data.format import FORMATS
+
+    return list(FORMATS)
+
+
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Override a configuration key: optimizer.learning_rate=1e-2"),
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Override a configuration key: optimizer.learning_rate=1e-2",
+        autocompletion=keys,
+    ),
 ]
 CheckpointPath = Annotated[
     Path,
@@ -106,12 +129,17 @@ Target = Annotated[
 InputFormat = Annotated[
     str | None,
     typer.Option(
-        "--input-format", metavar="FORMAT", help="Format of INPUT; default: by its suffix, or csv for standard input."
+        "--input-format",
+        metavar="FORMAT",
+        help="Format of INPUT; default: by its suffix, or csv for standard input.",
+        autocompletion=formats,
     ),
 ]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugins", metavar="FILE", help="Python file with your own types; it is executed. May be repeated."),
+    typer.Option(
+        "--plugins", metavar="FILE.py", help="Python file with your own types; it is executed. May be repeated."
+    ),
 ]
 AcceptChangedData = Annotated[
     bool, typer.Option("--accept-changed-data", help="Accept the run's data files even if they have changed.")

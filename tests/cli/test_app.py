@@ -343,6 +343,14 @@ def test_usage_lines_say_how_it_was_called(tmp_path):
         assert called(tmp_path / name) == said.format(shown)
 
 
+def test_examples_say_how_it_was_called(capsys):
+    for words in (["train", "--help"], ["--help"], ["completion", "--help"]):
+        assert app.run(words, "backprop-cli") == 0
+        text = capsys.readouterr().out
+        assert not re.search(r"\bbp ", text)
+        assert f"    backprop-cli {words[0] if words[1:] else 'train'} " in text
+
+
 def test_both_names_are_the_same_program():
     scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts == dict.fromkeys(["bp", "backprop-cli"], "backprop_cli.cli.entry:main")

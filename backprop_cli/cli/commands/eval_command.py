@@ -16,6 +16,7 @@ from backprop_cli.cli.command import (
     Plugins,
     command,
     resolve_checkpoint,
+    splits,
 )
 from backprop_cli.cli.terminal import emit, emit_json, say
 
@@ -30,7 +31,9 @@ from backprop_cli.cli.terminal import emit, emit_json, say
 def evaluate(
     checkpoint: CheckpointPath,
     overrides: Overrides = None,
-    split: Annotated[str, Option("--split", metavar="SPLIT", help="train, validation or test.")] = "test",
+    split: Annotated[
+        str, Option("--split", metavar="SPLIT", autocompletion=splits, help="train, validation or test.")
+    ] = "test",
     data: Annotated[
         Path | None, Option("--data", metavar="FILE", help="Evaluate on this file instead of the run's own data.")
     ] = None,

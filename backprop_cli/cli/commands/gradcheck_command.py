@@ -19,6 +19,12 @@ def _samples(text: str | None) -> str | None:
     return text
 
 
+def _methods() -> list[str]:
+    from backprop_cli.checks.method import METHODS
+
+    return list(METHODS)
+
+
 @command(
     "bp gradcheck configs/iris.yaml --samples all",
     "bp gradcheck configs/digits.yaml --method projection",
@@ -40,9 +46,12 @@ def gradcheck(
             "--method",
             metavar="METHOD",
             help="auto, central, complex, adjoint, taylor or projection; default: as configured, auto.",
+            autocompletion=_methods,
         ),
     ] = None,
-    order: Annotated[int, Option("--order", min=1, max=2, help="1: gradients; 2: Hessian-vector products.")] = 1,
+    order: Annotated[
+        int, Option("--order", metavar="1|2", min=1, max=2, help="1: gradients; 2: Hessian-vector products.")
+    ] = 1,
     samples: Annotated[
         str | None,
         Option(

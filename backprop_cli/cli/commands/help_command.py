@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Context
 
-from backprop_cli.cli.command import command
+from backprop_cli.cli.command import COMMANDS, command
 from backprop_cli.cli.terminal import emit
 
 
@@ -14,7 +14,13 @@ from backprop_cli.cli.terminal import emit
 def help_(
     context: Context,
     name: Annotated[
-        str | None, Argument(metavar="COMMAND", help="A command; default: bp itself.", show_default=False)
+        str | None,
+        Argument(
+            metavar="COMMAND",
+            help="A command; default: bp itself.",
+            show_default=False,
+            autocompletion=lambda: [*COMMANDS],
+        ),
     ] = None,
 ) -> None:
     """Show the help of a command."""

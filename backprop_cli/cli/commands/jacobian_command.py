@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 import backprop_cli
-from backprop_cli.cli.command import CheckpointPath, InputFormat, Json, Plugins, command, resolve_checkpoint
+from backprop_cli.cli.command import CheckpointPath, InputFormat, Json, Plugins, command, resolve_checkpoint, splits
 from backprop_cli.cli.terminal import emit, emit_json, say
 from backprop_cli.errors import UsageError
 
@@ -49,7 +49,7 @@ def jacobian(
         ),
     ] = None,
     split: Annotated[
-        str, Option("--split", metavar="SPLIT", help="train, validation or test; without INPUT.")
+        str, Option("--split", metavar="SPLIT", autocompletion=splits, help="train, validation or test; without INPUT.")
     ] = "test",
     order: Annotated[
         Mode, Option("--order", metavar="ORDER", help="auto (the cheapest), forward, reverse or best.")

@@ -11,6 +11,12 @@ from backprop_cli.cli.command import Json, Plugins, command
 from backprop_cli.cli.terminal import emit, emit_json
 
 
+def _kinds() -> list[str]:
+    from backprop_cli.api.list_types import REGISTRIES
+
+    return list(REGISTRIES)
+
+
 @command(
     "bp list layers",
     "bp list layers dense",
@@ -21,7 +27,12 @@ from backprop_cli.cli.terminal import emit, emit_json
 def list_(
     kind: Annotated[
         str | None,
-        Argument(metavar="KIND", help="layers, losses, optimizers, ...; default: list the kinds.", show_default=False),
+        Argument(
+            metavar="KIND",
+            help="layers, losses, optimizers, ...; default: list the kinds.",
+            show_default=False,
+            autocompletion=_kinds,
+        ),
     ] = None,
     name: Annotated[
         str | None, Argument(metavar="NAME", help="A type of this kind: show its page.", show_default=False)

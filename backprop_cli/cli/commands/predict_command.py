@@ -30,7 +30,7 @@ def predict(
         str, Option("--output", "-o", metavar="FILE|-", help="File for the predictions; - is standard output.")
     ] = "-",
     format_: Annotated[
-        str | None, Option("--format", metavar="FORMAT", help="csv, jsonl or npz; default: by FILE's suffix, else csv.")
+        str | None, Option("--format", metavar="csv|jsonl|npz", help="Default: by FILE's suffix, else csv.")
     ] = None,
     input_format: InputFormat = None,
     proba: Annotated[bool, Option("--proba", help="Also write the probability of every class.")] = False,

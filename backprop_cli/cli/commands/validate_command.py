@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from typer import Argument
 
 import backprop_cli
-from backprop_cli.cli.command import Json, command
+from backprop_cli.cli.command import Json, command, keys
 from backprop_cli.cli.terminal import emit, emit_json, say
 from backprop_cli.errors import BpError, UsageError, plural
 
@@ -24,7 +24,12 @@ def validate(
     config: Annotated[str, Argument(metavar="CONFIG", help="Configuration file (YAML).", show_default=False)],
     more: Annotated[
         list[str] | None,
-        Argument(metavar="CONFIG|KEY=VALUE", help="More files, or keys to override in every file.", show_default=False),
+        Argument(
+            metavar="CONFIG|KEY=VALUE",
+            help="More files, or keys to override in every file.",
+            show_default=False,
+            autocompletion=keys,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
