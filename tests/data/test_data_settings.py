@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from backprop_cli.data.format import FORMATS
 from backprop_cli.data.sections import Scale, SplitSettings, TextSettings
 from backprop_cli.data.settings import DataSettings, FilePair
 
@@ -94,7 +95,7 @@ def test_a_text_is_told_by_its_name_or_format() -> None:
         (
             {"source": "a", "target": "k", "format": "cvs"},
             ("format",),
-            "Input should be 'arrow', 'csv', 'idx', 'images', 'jsonl', 'npy', 'npz', 'parquet', 'text' or 'tsv'",
+            f"Input should be {', '.join(map(repr, list(FORMATS)[:-1]))} or {list(FORMATS)[-1]!r}",
         ),
         (
             {"source": "a.txt", "target": "k"},
