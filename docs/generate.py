@@ -16,6 +16,7 @@ from generator.configuration import configuration_page
 from generator.contents import contents_page
 from generator.examples import Examples
 from generator.messages import messages_page
+from generator.package_map import architecture_page
 from generator.results import results_page
 from generator.type_pages import type_pages
 
@@ -34,7 +35,9 @@ def pages(docs: Path, quick: bool) -> Mapping[Path, str]:
             "json.md": results_page(examples),
         }
     reference["README.md"] = contents_page(reference)
-    return {docs / "reference" / name: text for name, text in reference.items()}
+    architecture = docs / "architecture.md"
+    found = {docs / "reference" / name: text for name, text in reference.items()}
+    return {**found, architecture: architecture_page(architecture.read_text(encoding="utf-8"))}
 
 
 def out_of_date(found: Mapping[Path, str]) -> list[Path]:
