@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_cli.errors import plural
+from backprop_cli.errors import listing, plural
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.number_text import size
 from backprop_cli.report.tables import confusion_table, pairs, shape_text, table
@@ -35,12 +35,16 @@ def eval_text(result: EvalResult) -> str:
 
 
 def validate_text(result: ValidateResult) -> str:
-    """One ``name value`` a line, without the warnings."""
+    """One ``name value`` a line, without the warnings. A text by words has thousands of classes; JSON has them all."""
     content = result.to_json()
     del content["warnings"]
     if result.classes:
-        content["classes"] = [_quoted(name) for name in result.classes]
+        content["classes"] = listing(map(_quoted, result.classes), _MOST_CLASSES)
     return pairs(content)
+
+
+_MOST_CLASSES = 100
+"""Most classes that are printed: every character of a text, but not every word."""
 
 
 def _quoted(name: Any) -> str:
