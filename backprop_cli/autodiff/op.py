@@ -10,10 +10,8 @@ dispatched on the op's type.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -89,25 +87,13 @@ class Op:
         return f"{self.kind}({', '.join([*operands, *given])})"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and _values(other) == _values(self)
+        return type(other) is type(self) and all(getattr(self, f.name) == getattr(other, f.name) for f in fields(self))
 
     def __hash__(self) -> int:
-        return hash(_values(self))
+        return hash(type(self))  # equal nodes are found by op and operands, and the operands differ
 
     def __str__(self) -> str:
         return self.printed().removesuffix("()")
-
-
-def _values(op: Op) -> Hashable:
-    """The values of its fields."""
-    cls: type = type(op)
-    return _reader(cls)(op)
-
-
-@cache
-def _reader(cls: type) -> Callable[[Op], Hashable]:
-    names = [field.name for field in fields(cls)]
-    return attrgetter(*names) if names else type
 
 
 class Sample(NamedTuple):
