@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -26,17 +25,15 @@ def architecture_page(page: str) -> str:
 
 def _packages() -> str:
     """A table of packages, leftmost first, with their lines in the docstring of ``backprop_cli``."""
-    single = {path.stem: path for path in sorted(PACKAGE.glob("*.py")) if not path.stem.startswith("__")}
-    facades = {name: path for name, path in single.items() if _imported(path) & set(_lines())}
-    below = ", ".join(f"`{name}.py`" for name in single if name not in facades)
+    single = [path.stem for path in sorted(PACKAGE.glob("*.py")) if not path.stem.startswith("__")]
+    below = ", ".join(f"`{name}.py`" for name in single if name not in _lines())
     rows = [[f"`{_FOUNDATIONS}`", f"single files that import no package: {below}"]]
-    rows += [[f"`{name}/`", markdown.escaped(line)] for name, line in _lines().items()]
-    rows += [[f"`{name}.py`", markdown.escaped(_first_line(path))] for name, path in facades.items()]
+    rows += [[f"`{_file(name)}`", markdown.escaped(line)] for name, line in _lines().items()]
     return markdown.table(["package", "holds"], rows)
 
 
-def _first_line(path: Path) -> str:
-    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0].rstrip(".")
+def _file(name: str) -> str:
+    return f"{name}/" if (PACKAGE / name).is_dir() else f"{name}.py"
 
 
 def _lines() -> dict[str, str]:
@@ -59,7 +56,7 @@ def imports() -> dict[str, set[str]]:
     """The packages that each package imports; all single files are ``foundations``."""
     found: dict[str, set[str]] = {_FOUNDATIONS: set(), **{name: set() for name in _lines()}}
     for name in _lines():
-        for path in sorted((PACKAGE / name).rglob("*.py")):
+        for path in sorted([*(PACKAGE / name).rglob("*.py"), *PACKAGE.glob(f"{name}.py")]):
             found[name] |= {part if part in found else _FOUNDATIONS for part in _imported(path)}
         found[name].discard(name)
     return found
