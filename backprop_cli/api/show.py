@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from backprop_cli.api.arguments import one_or_many
-from backprop_cli.errors import CheckpointError
 from backprop_cli.inspection.network_figures import LayerFigures, MemoryFigures, layer_figures, memory_figures
 from backprop_cli.json_object import JsonObject
-from backprop_cli.run.checkpoint import find_checkpoint
+from backprop_cli.run.checkpoint import run_without_checkpoint
 from backprop_cli.run.directory import RunDirectory
-from backprop_cli.run.lock import is_locked
 from backprop_cli.session.checked_plugins import read_config, read_run_config, refuse_plugins
 from backprop_cli.session.experiment import batch_size, is_configuration, network_of
+from backprop_cli.session.outcome import recorded_outcome
 from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.step_program import Recipe
-
-_OUTCOME = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
 
 
 @dataclass(frozen=True)
@@ -54,31 +51,13 @@ def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence
         refuse_plugins(plugins, path)
         loaded = read_config(path, overrides)
         return _figures(network_of(loaded), batch_size(loaded))
-    run = _run_without_checkpoint(path)
+    run = run_without_checkpoint(path)
     if run is not None:
         loaded = read_run_config(run, overrides, plugins)
-        return _figures(network_of(loaded), batch_size(loaded), _outcome(run))
+        return _figures(network_of(loaded), batch_size(loaded), recorded_outcome(run))
     saved = open_network(path, overrides, plugins)
-    outcome = _outcome(RunDirectory(saved.path.parent.parent))
+    outcome = recorded_outcome(RunDirectory(saved.path.parent.parent))
     return _figures(saved.recipe, saved.loaded.config.training.batch_size, outcome)
-
-
-def _run_without_checkpoint(path: Path) -> RunDirectory | None:
-    """The run at ``path`` if it has no checkpoint, but a resolved configuration; else None.
-
-    Raises: CheckpointError if there is neither.
-    """
-    try:
-        find_checkpoint(path)
-    except CheckpointError as missing:
-        try:
-            run = RunDirectory.open(path)
-        except CheckpointError:
-            raise missing from None
-        if not run.resolved.is_file():
-            raise
-        return run
-    return None
 
 
 def _figures(recipe: Recipe, batch: int, run: Mapping[str, Any] | None = None) -> ShowResult:
@@ -86,13 +65,3 @@ def _figures(recipe: Recipe, batch: int, run: Mapping[str, Any] | None = None) -
     return ShowResult(
         layer_figures(model), model.parameter_count, recipe.layout.size, memory_figures(recipe, batch), run
     )
-
-
-def _outcome(run: RunDirectory) -> Mapping[str, Any] | None:
-    """The outcome in run.json; None without the file. A run recorded as running but not locked was killed."""
-    if not run.record.is_file():
-        return None
-    record = run.read_record()
-    if record.get("status") == "running" and is_locked(run) is False:
-        record["status"] = "killed"
-    return {key: record[key] for key in _OUTCOME if key in record and (key != "reason" or record[key])}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import CheckpointError, warn
 from backprop_cli.run.atomic import NotReplacedError, reason, rename, write_atomically
-from backprop_cli.run.directory import BEST, LAST, LATEST, resume_command, step_checkpoints, way_out
+from backprop_cli.run.directory import BEST, LAST, LATEST, RunDirectory, resume_command, step_checkpoints, way_out
 from backprop_cli.run.tensor_file import LONGEST_HEADER, TensorFile
 from backprop_cli.visible import shortened
 
@@ -144,6 +144,24 @@ def find_checkpoint(path: Path) -> Path:
             f"{path}: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/"
         )
     return found
+
+
+def run_without_checkpoint(path: Path) -> RunDirectory | None:
+    """The run at ``path`` if it has no checkpoint, but a resolved configuration; else None.
+
+    Raises: CheckpointError if there is neither.
+    """
+    try:
+        find_checkpoint(path)
+    except CheckpointError as missing:
+        try:
+            run = RunDirectory.open(path)
+        except CheckpointError:
+            raise missing from None
+        if not run.resolved.is_file():
+            raise
+        return run
+    return None
 
 
 def _found(path: Path) -> Path | None:

@@ -1,14 +1,19 @@
-"""The outcome of a run: its best epoch, and the closing lines of its log and of ``bp train``."""
+"""The outcome of a run: in its record, its best epoch, and the closing lines of its log and of ``bp train``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backprop_cli.json_object import JsonObject
 from backprop_cli.number_text import number
+from backprop_cli.run.directory import RunDirectory
+from backprop_cli.run.lock import is_locked
 from backprop_cli.session.baselines import Baselines
+
+_RECORDED = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,16 @@ class Best(JsonObject):
     step: int
     monitor: str
     value: float
+
+
+def recorded_outcome(run: RunDirectory) -> Mapping[str, Any] | None:
+    """The outcome in run.json; None without the file. A run recorded as running but not locked was killed."""
+    if not run.record.is_file():
+        return None
+    record = run.read_record()
+    if record.get("status") == "running" and is_locked(run) is False:
+        record["status"] = "killed"
+    return {key: record[key] for key in _RECORDED if key in record and (key != "reason" or record[key])}
 
 
 def outcome_lines(
