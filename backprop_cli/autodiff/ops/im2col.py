@@ -62,13 +62,13 @@ class ConvolutionSizes(NamedTuple):
         return self.groups * self.filters * self.inner
 
     @property
-    def _reads_image(self) -> bool:
+    def reads_image(self) -> bool:
         """Whether a product can read rows of the image without a buffer."""
         whole = self.across._replace(size=0) == Sweep(0, 1) and self.down.dilation == 1
         return whole and not self.down.before and self.down.after <= 0 and (self.groups == 1 or self.down.kernel == 1)
 
     @property
-    def _step(self) -> int:
+    def row_step(self) -> int:
         """Rows of the buffer from one window to the next: dilated windows do not share any."""
         return self.down.stride if self.down.dilation == 1 else self.down.kernel
 
@@ -80,27 +80,27 @@ class ConvolutionSizes(NamedTuple):
     def _height(self, width: int) -> int:
         """Rows of windows in a block."""
         rows = LIMIT // max(1, self.groups * self.across.kernel * self.channels * width * self.batch)
-        most = max(1, (rows - self.down.kernel) // self._step + 1)
+        most = max(1, (rows - self.down.kernel) // self.row_step + 1)
         return math.ceil(self.down.windows / math.ceil(self.down.windows / most))
 
     def _block(self) -> tuple[int, int]:
         width = self._width(self.groups * self.inner * self.batch)
         return self._height(width), width
 
-    def _buffer_shape(self, height: int, width: int) -> tuple[int, ...]:
+    def buffer_shape(self, height: int, width: int) -> tuple[int, ...]:
         """The buffer's shape for this many rows and columns of windows."""
-        rows = (height - 1) * self._step + self.down.kernel
+        rows = (height - 1) * self.row_step + self.down.kernel
         return (self.groups, rows, self.across.kernel, self.channels, width, self.batch)
 
-    def _columns(self, block: Block) -> slice:
+    def columns(self, block: Block) -> slice:
         """The block's columns, of every example, in a row."""
         return slice(block.left * self.batch, block.right * self.batch)
 
     def buffer_size(self) -> int:
         """Elements of the buffer of ``forward`` and ``by_weight``."""
-        if self._reads_image:
+        if self.reads_image:
             return 0
-        return math.prod(self._buffer_shape(*self._block()))
+        return math.prod(self.buffer_shape(*self._block()))
 
     def strip_size(self) -> int:
         """Elements of the buffer of ``by_image``."""
@@ -116,9 +116,10 @@ class ConvolutionSizes(NamedTuple):
         """``out[r, f, q, n] = sum_c,i,j image[., c, ., n] * weight[f, c, i, j]``; ``flat`` has room for the weights."""
         filters = flat.reshape(self.groups, self.filters, self.inner)
         calls: Calls = [partial(np.copyto, self._by_row(filters), self._grouped(weight))]
+        pixels = PixelBuffer(self, image, buffer)
         for block in self._blocks():
-            calls += self._fill(image, buffer, block)
-            for row, windows in self._windows(image, buffer, block):
+            calls += pixels.fill(block)
+            for row, windows in pixels.windows(block):
                 calls.append(partial(np.matmul, filters, windows, self._row(out, row, block)))
         return calls
 
@@ -126,9 +127,10 @@ class ConvolutionSizes(NamedTuple):
         """``out[f, c, i, j] = sum_r,q,n image[., c, ., n] * result[r, f, q, n]``; ``sums`` has room for two of them."""
         total, part = sums.reshape(2, self.groups, self.filters, self.inner)
         calls: Calls = []
+        pixels = PixelBuffer(self, image, buffer)
         for block in self._blocks():
-            calls += self._fill(image, buffer, block)
-            for row, windows in self._windows(image, buffer, block):
+            calls += pixels.fill(block)
+            for row, windows in pixels.windows(block):
                 is_first = (row, block.left) == (0, 0)
                 here = self._row(result, row, block)
                 calls.append(partial(np.matmul, here, windows.transpose(0, 2, 1), total if is_first else part))
@@ -208,62 +210,72 @@ class ConvolutionSizes(NamedTuple):
     def _row(self, result: Array, row: int, block: Block) -> Array:
         """(groups, filters, columns * batch): a row of windows of a result."""
         rows: Array = result[row].reshape(self.groups, self.filters, -1)
-        return rows[:, :, self._columns(block)]
+        return rows[:, :, self.columns(block)]
 
     def _rows(self, result: Array, block: Block) -> Array:
         """(groups, rows * filters, columns * batch); one row if there are several groups."""
         if self.groups > 1:
             return self._row(result, block.top, block)
         rows = result.reshape(1, self.down.windows * self.filters, -1)
-        return rows[:, block.top * self.filters : block.bottom * self.filters, self._columns(block)]
+        return rows[:, block.top * self.filters : block.bottom * self.filters, self.columns(block)]
 
-    def _buffer(self, buffer: Array, block: Block) -> Array:
-        shape = self._buffer_shape(block.bottom - block.top, block.right - block.left)
-        return buffer[: math.prod(shape)].reshape(shape)
 
-    def _windows(self, image: Array, buffer: Array, block: Block) -> Iterator[tuple[int, Array]]:
+class PixelBuffer(NamedTuple):
+    """The pixels that a block of windows reads: rows of the image itself, or copies in ``buffer``."""
+
+    sizes: ConvolutionSizes
+    image: Array
+    buffer: Array
+
+    def windows(self, block: Block) -> Iterator[tuple[int, Array]]:
         """Each row of windows with the pixels that it reads: (groups, inner, columns * batch)."""
-        if self._reads_image:
+        sizes = self.sizes
+        if sizes.reads_image:
             for row in range(block.top, block.bottom):
-                start = row * self.down.stride
-                read = image[start : start + self.down.kernel].reshape(self.groups, self.inner, -1)
-                yield row, read[:, :, self._columns(block)]
+                start = row * sizes.down.stride
+                read = self.image[start : start + sizes.down.kernel].reshape(sizes.groups, sizes.inner, -1)
+                yield row, read[:, :, sizes.columns(block)]
             return
-        held = self._buffer(buffer, block)
-        rows = held.reshape(self.groups, -1, (block.right - block.left) * self.batch)
-        height = self.across.kernel * self.channels
+        rows = self._held(block).reshape(sizes.groups, -1, (block.right - block.left) * sizes.batch)
+        height = sizes.across.kernel * sizes.channels
         for row in range(block.top, block.bottom):
-            start = (row - block.top) * self._step * height
-            yield row, rows[:, start : start + self.inner]
+            start = (row - block.top) * sizes.row_step * height
+            yield row, rows[:, start : start + sizes.inner]
 
-    def _fill(self, image: Array, buffer: Array, block: Block) -> Calls:
+    def fill(self, block: Block) -> Calls:
         """Copy the pixels that the windows of a block read to the buffer, with zeros outside the image."""
-        if self._reads_image:
+        sizes, down = self.sizes, self.sizes.down
+        if sizes.reads_image:
             return []
-        held = self._buffer(buffer, block)
-        images = image.reshape(self.down.size, self.groups, self.channels, self.across.size, self.batch)
+        held = self._held(block)
+        images = self.image.reshape(down.size, sizes.groups, sizes.channels, sizes.across.size, sizes.batch)
         images = images.transpose(1, 0, 2, 3, 4)
-        if self.down.dilation == 1:
-            start = block.top * self.down.stride - self.down.before
-            return self._fill_rows(images, held, Sweep(self.down.size, 1, 1, 1, -start), block)
+        if down.dilation == 1:
+            start = block.top * down.stride - down.before
+            return self._fill_rows(images, held, Sweep(down.size, 1, 1, 1, -start), block)
         calls: Calls = []
         for number, row in enumerate(range(block.top, block.bottom)):
-            start = row * self.down.stride - self.down.before
-            rows = held[:, number * self.down.kernel : (number + 1) * self.down.kernel]
-            calls += self._fill_rows(images, rows, Sweep(self.down.size, 1, self.down.dilation, 1, -start), block)
+            start = row * down.stride - down.before
+            rows = held[:, number * down.kernel : (number + 1) * down.kernel]
+            calls += self._fill_rows(images, rows, Sweep(down.size, 1, down.dilation, 1, -start), block)
         return calls
 
+    def _held(self, block: Block) -> Array:
+        """The part of the buffer for a block."""
+        shape = self.sizes.buffer_shape(block.bottom - block.top, block.right - block.left)
+        return self.buffer[: math.prod(shape)].reshape(shape)
+
     def _fill_rows(self, images: Array, held: Array, rows: Sweep, block: Block) -> Calls:
-        count = held.shape[1]
+        across, count = self.sizes.across, held.shape[1]
         top, bottom = rows.inside(0, 0, count)
         zeros = [held[:, :top], held[:, bottom:]]
         copies: Calls = []
         source, inside = images[:, rows.elements(0, top, bottom)], held[:, top:bottom]
-        for j in range(self.across.kernel):
-            left, right = self.across.inside(j, block.left, block.right)
+        for j in range(across.kernel):
+            left, right = across.inside(j, block.left, block.right)
             first, last = left - block.left, right - block.left
             zeros += [inside[:, :, j, :, :first], inside[:, :, j, :, last:]]
             if first < last:
-                read = source[:, :, :, self.across.elements(j, left, right)]
+                read = source[:, :, :, across.elements(j, left, right)]
                 copies.append(partial(np.copyto, inside[:, :, j, :, first:last], read))
         return [*(partial(gap.fill, 0) for gap in zeros if gap.size), *copies]
