@@ -38,13 +38,14 @@ def simplified(outputs: Sequence[Value]) -> list[Value]:
     new: dict[Value, Value] = {}
     users = Counter(chain(outputs, *(node.inputs for node in order)))
     sums = find_sums(order, users)
-    for node in order:
-        with in_layer(node.layer), np.errstate(all="ignore"):
-            new[node] = rebuilder.rebuilt(node, [new[operand] for operand in node.inputs])
-            if node in sums:
-                new[node] = rebuilder.total(new[node], [new[term] for term in sums[node]])
-        if users[node] > 1:
-            rebuilder.shared.add(new[node])
+    with np.errstate(all="ignore"):
+        for node in order:
+            with in_layer(node.layer):
+                new[node] = rebuilder.rebuilt(node, [new[operand] for operand in node.inputs])
+                if node in sums:
+                    new[node] = rebuilder.total(new[node], [new[term] for term in sums[node]])
+            if users[node] > 1:
+                rebuilder.shared.add(new[node])
     return [new[output] for output in outputs]
 
 
