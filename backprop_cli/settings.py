@@ -152,21 +152,21 @@ class IsPath:
 
 
 class OnResume(NamedTuple):
-    """Marker of a field: the effect of changing its value when a run is resumed, and ``why`` a change is refused.
+    """Marker of a field: the effect of changing its value when a run is resumed, and ``why`` a change is not made.
 
     It also applies to nested fields without a marker. ``FREE``: training continues. ``RESTARTS``: memory that depends
-    on the setting, such as the best value so far, is reset. The default for the whole configuration is ``REFUSED``, so
-    that a new setting cannot be changed until someone classifies it.
+    on the setting, such as the best value so far, is reset. ``IN_PLACE``: it is ignored, with a remark. The default for
+    the whole configuration is ``REFUSED``, so that a new setting cannot be changed until someone classifies it.
     """
 
-    effect: Literal["free", "restarts", "refused"]
+    effect: Literal["free", "restarts", "ignored", "refused"]
     why: str = ""
 
 
 FREE, RESTARTS = OnResume("free"), OnResume("restarts")
 REFUSED = OnResume("refused", "the numbers that the run has saved would mean something else")
 RESPLITS = OnResume("refused", "the run would be tested on rows that it was trained on")
-IN_PLACE = OnResume("refused", "a resumed run stays in its directory")
+IN_PLACE = OnResume("ignored", "a resumed run stays in its directory")
 REREADS = OnResume("refused", "the network was trained on its inputs and targets as they were")
 
 

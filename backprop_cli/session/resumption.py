@@ -11,7 +11,7 @@ from backprop_cli.config.changes import Change, changes
 from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
-from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, TreePath
+from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, TreePath, path_text
 from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
@@ -128,12 +128,13 @@ class Resumption:
         return Threads(int(blas or 1), min(int(workers or 1), batch))
 
     def notices(self, experiment: Experiment, spec: TrainingSpec, asked: int | None) -> list[str]:
-        """Remarks on forgotten memory, changed data and a changed machine.
+        """Remarks on ignored overrides, forgotten memory, changed data and a changed machine.
 
         Call it when the threads of BLAS are limited: it reads their number. ``asked``: the number of threads that the
         user asked for.
         """
-        lines, other = [*self.forgotten, *self.accepted(experiment)], self._other_bits(spec, asked)
+        ignored = [f"{path_text(each.path)} {each}" for each in _changes(self.network) if each.rule.effect == "ignored"]
+        lines, other = [*ignored, *self.forgotten, *self.accepted(experiment)], self._other_bits(spec, asked)
         if other:
             promise = "this run no longer ends with the bits of an uninterrupted one"
             lines.append(f"{promise}: {', '.join(other)}")

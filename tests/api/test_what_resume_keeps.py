@@ -328,6 +328,20 @@ def test_a_run_goes_on_with_what_is_free_and_says_nothing(override, capsys):
     assert told == []
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("name=other", "name was flowers, would be other: a resumed run stays in its directory"),
+        ("run.directory=others", "run.directory was runs, would be others: a resumed run stays in its directory"),
+    ],
+)
+def test_what_names_the_directory_is_ignored_with_a_remark(override, told):
+    run, _ = run_of(write_config(**BASE), "run")
+    result, remarks = resumed(run, override, "training.epochs=4")
+    assert (result.run_dir, result.epochs) == (run, 4)
+    assert remarks == [told]
+
+
 def test_a_free_rule_is_inherited_by_what_is_below():
     assert RULES["gradient_check.samples"] == FREE
     assert RULES["data.transform.numeric"].why == "the network was trained on its inputs and targets as they were"
