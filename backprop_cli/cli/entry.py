@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
 import os
 import signal
 import sys
+import threading
 from typing import NoReturn
 
 import backprop_cli.stopwatch  # noqa: F401 - it reads the clock
@@ -21,6 +24,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, before)
     try:
         run()
+    except SystemExit as end:
+        end_quickly(end)
+        raise
     finally:
         # The interpreter collects garbage once more when it exits: a seventh of a short command's time.
         gc.freeze()
@@ -36,6 +42,23 @@ def start_quickly() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # pydantic looks for plugins in the metadata of every installed package: 3 ms with 48 packages.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
+def end_quickly(end: SystemExit) -> None:
+    """End the process without taking apart every object first, which takes 10 ms after an epoch of training.
+
+    Returns, for the interpreter to end as usual, if a thread still runs, a profiler or debugger is watching, or a
+    standard stream cannot be written.
+    """
+    is_watched = sys.getprofile() is not None or sys.gettrace() is not None
+    if threading.active_count() > 1 or is_watched or not isinstance(end.code, int):
+        return
+    gc.freeze()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError, ValueError):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(end.code)
 
 
 def open_descriptors() -> None:
