@@ -26,8 +26,14 @@ _VERSION, _DIGEST = "format_version", "sha256"
 _RESERVED = (_VERSION, _DIGEST)
 
 
+class Json(str):
+    """A value of the metadata as JSON: one that is equal in all checkpoints of a run is converted once."""
+
+    __slots__ = ()
+
+
 class Checkpoint(NamedTuple):
-    """``tensors`` by name, and ``metadata`` that JSON can hold.
+    """``tensors`` by name, and ``metadata`` that JSON can hold or that is ``Json``.
 
     Parameters and buffers stand under their own names, optimizer slots as ``optimizer.<slot>.<parameter>``.
     Floats of the metadata come back bit for bit, infinities and NaN included. Loaded tensors are copies.
@@ -57,7 +63,8 @@ def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> P
     from safetensors.numpy import save as serialize
 
     tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
-    metadata = {key: json.dumps(value) for key, value in {**checkpoint.metadata, _VERSION: FORMAT_VERSION}.items()}
+    values = {**checkpoint.metadata, _VERSION: FORMAT_VERSION}
+    metadata = {key: value if isinstance(value, Json) else json.dumps(value) for key, value in values.items()}
     metadata[_DIGEST] = json.dumps(_digest(tensors, metadata))
     content = _with_metadata(serialize(tensors), metadata)
     try:
@@ -191,15 +198,15 @@ def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) ->
     digest.update(json.dumps(own, sort_keys=True).encode())
     for name in sorted(tensors):
         array = tensors[name]
-        digest.update(json.dumps([name, _name_of(array.dtype), array.shape]).encode())
+        digest.update(_described(name, array.dtype, array.shape))
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
 @cache
-def _name_of(dtype: np.dtype[Any]) -> str:
-    """NumPy spells the name anew each time, which takes longer than the digest of a small array."""
-    return dtype.name
+def _described(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Cached: for a small array it takes longer than the digest."""
+    return json.dumps([name, dtype.name, shape]).encode()
 
 
 def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:

@@ -82,16 +82,16 @@ class Checkpointer:
 
         If the old one cannot be replaced, the new one is the numbered checkpoint of its step.
         """
-        run, keep = self.run, self.settings.keep_last
-        if keep and self._last_step is not None and self._last_step != step and self._newest == run.last:
+        run, keep, last = self.run, self.settings.keep_last, self.run.last
+        if keep and self._last_step is not None and self._last_step != step and self._newest == last:
             # A second name, so that there is a last checkpoint at every instant.
-            link(run.last, run.at_step(self._last_step))
-        self._newest = save(run.last, self._content(), otherwise=run.at_step(step))
+            link(last, run.at_step(self._last_step))
+        self._newest = save(last, self._content(), otherwise=run.at_step(step))
         # Before older ones are deleted, and before the event is reported.
-        sync_folder(run.checkpoints)
+        sync_folder(last.parent)
         if self._last_step is None:
             run.point_latest()
-        numbered = [path for path in step_checkpoints(run.checkpoints).values() if path != self._newest]
+        numbered = [path for path in step_checkpoints(last.parent).values() if path != self._newest]
         for old in numbered[: -keep or None]:
             remove(old)
         self._last_step = step

@@ -23,6 +23,7 @@ from backprop_cli.training.events import Event, Step, Warned
 from backprop_cli.visible import shortened
 
 Row = dict[str, Any]
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class Journal:
@@ -54,7 +55,7 @@ class Journal:
             return
         if isinstance(event, Warned):
             return
-        text = json.dumps(to_row(event), ensure_ascii=False, allow_nan=False) + "\n"
+        text = _to_json(to_row(event)) + "\n"
         line = text.encode("utf-8", "backslashreplace")  # a lone surrogate in a path becomes JSON's escape
         start = os.fstat(self._file.fileno()).st_size
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from backprop_cli.config.configuration import Config
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError, warnings_to
-from backprop_cli.run.checkpoint import Checkpoint
+from backprop_cli.run.checkpoint import Checkpoint, Json
 from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.journal import Journal, lost_epochs, write_table
@@ -105,7 +106,11 @@ class Session:
         if self._journal is not None:
             self._journal.sync()
         tensors = self.state.tensors(self.experiment.recipe)
-        return Checkpoint(tensors, {**self._network, "state": self.state.counters()})
+        return Checkpoint(tensors, {**self._written_network, "state": self.state.counters()})
+
+    @cached_property
+    def _written_network(self) -> dict[str, Json]:
+        return {key: Json(json.dumps(value)) for key, value in self._network.items()}
 
     def run_all(self) -> dict[str, float]:
         """Train to the end and return the final metrics; run.json always records how the run ended."""
