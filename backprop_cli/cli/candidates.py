@@ -30,21 +30,14 @@ class Value(NamedTuple):
     is_path: bool = False
 
 
-class OptionPlace(NamedTuple):
-    """An option; ``value`` is None for a flag."""
+class Place(NamedTuple):
+    """An option, or a positional argument, which has no ``names``. An argument that ``repeats`` is the last."""
 
     names: tuple[str, ...]
     help: str
     metavar: str
-    value: Value | None
-    repeats: bool
-
-
-class ArgumentPlace(NamedTuple):
-    """A positional argument; one that ``repeats`` is the last."""
-
-    metavar: str
     value: Value
+    is_flag: bool
     repeats: bool
 
 
@@ -53,13 +46,13 @@ class CommandPlaces(NamedTuple):
 
     name: str
     summary: str
-    options: tuple[OptionPlace, ...]
-    arguments: tuple[ArgumentPlace, ...]
+    options: tuple[Place, ...]
+    arguments: tuple[Place, ...]
 
     def slots(self) -> Iterator[tuple[str, Value]]:
         """Each option that takes a value, and each argument by number; ``*`` stands for all numbers after those."""
         for option in self.options:
-            if option.value is not None:
+            if not option.is_flag:
                 yield from ((name, option.value) for name in option.names)
         for number, argument in enumerate(self.arguments, start=1):
             yield "*" if argument.repeats else str(number), argument.value
@@ -69,26 +62,30 @@ def every_command(root: Any) -> list[CommandPlaces]:
     """The places of the program, whose context is ``root``, then those of its commands as its help lists them."""
     group = root.command
     found = {name: group.get_command(root, name) for name in group.list_commands(root)}
-    commands = tuple(found)
-    program = _places("", "", group, root)._replace(arguments=(ArgumentPlace("COMMAND", Value(commands), False),))
+    command = Place((), "", "COMMAND", Value(tuple(found)), is_flag=False, repeats=False)
+    program = _places("", "", group, root)._replace(arguments=(command,))
     return [program, *(_places(name, str(each.help), each, root) for name, each in found.items())]
 
 
 def _places(name: str, summary: str, command: Any, root: Any) -> CommandPlaces:
     context = command.make_context(name, [], parent=root, resilient_parsing=True)
-    options, arguments = [], []
-    for parameter in command.get_params(context):
-        metavar = str(parameter.metavar or "")
-        value = value_of(
-            metavar, [item.value for item in parameter.shell_complete(context, "") if item.type == "plain"]
-        )
-        if parameter.param_type_name == "argument":
-            arguments.append(ArgumentPlace(metavar, value, parameter.nargs == -1))
-        else:
-            help_text = (parameter.help or "").partition("\n")[0]
-            taken = None if parameter.is_flag else value
-            options.append(OptionPlace(tuple(sorted(parameter.opts)), help_text, metavar, taken, parameter.multiple))
-    return CommandPlaces(name, summary, tuple(options), tuple(arguments))
+    places = [_place(each, context) for each in command.get_params(context)]
+    options = tuple(place for place in places if place.names)
+    return CommandPlaces(name, summary, options, tuple(place for place in places if not place.names))
+
+
+def _place(parameter: Any, context: Any) -> Place:
+    metavar = str(parameter.metavar or "")
+    words = [item.value for item in parameter.shell_complete(context, "") if item.type == "plain"]
+    is_option = parameter.param_type_name == "option"
+    return Place(
+        names=tuple(sorted(parameter.opts)) if is_option else (),
+        help=parameter.help or "",
+        metavar=metavar,
+        value=value_of(metavar, words),
+        is_flag=is_option and parameter.is_flag,
+        repeats=parameter.multiple if is_option else parameter.nargs == -1,
+    )
 
 
 def value_of(metavar: str, words: list[str]) -> Value:

@@ -62,7 +62,7 @@ def _lines(program: str, command: CommandPlaces, commands: Sequence[CommandPlace
     """A ``complete`` for each option and argument of a command; the program's argument is described word by word."""
     for option in command.options:
         names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
-        taken = "" if option.value is None else f" -x{_offer(option.value)}"
+        taken = "" if option.is_flag else f" -x{_offer(option.value)}"
         yield f"{_begin(program, command.name)} {names} -d {_quoted(option.help)}{taken}"
     for number, argument in enumerate(command.arguments, start=1):
         begin = _begin(program, command.name, f"{number}+" if argument.repeats else str(number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from shlex import quote
 
-from backprop_cli.cli.candidates import CommandPlaces, OptionPlace, Value
+from backprop_cli.cli.candidates import CommandPlaces, Place, Value
 
 SCRIPT = r"""
 #compdef @PROGRAMS@
@@ -77,11 +77,11 @@ def _specs(command: CommandPlaces, functions: dict[Value, str]) -> str:
     return " \\\n        ".join(map(quote, specs))
 
 
-def _option(option: OptionPlace, name: str, functions: dict[Value, str]) -> str:
+def _option(option: Place, name: str, functions: dict[Value, str]) -> str:
     """``(--output -o)--output=[help]:FILE: function``."""
     allowed = "*" if option.repeats else f"({' '.join(option.names)})"
     text = option.help.replace("[", r"\[").replace("]", r"\]")
-    if option.value is None:
+    if option.is_flag:
         return f"{allowed}{name}[{text}]"
     sign = "=" if name.startswith("--") else "+"
     return f"{allowed}{name}{sign}[{text}]:{option.metavar}: {functions.get(option.value, '')}"
