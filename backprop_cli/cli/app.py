@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from backprop_cli import __version__, memory
-from backprop_cli.cli.command import COMMANDS, help_ending
+from backprop_cli.cli.command import COMMANDS, EXIT_CODES, help_ending
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
 from backprop_cli.errors import BpError, did_you_mean, nearest, warnings_to
 from backprop_cli.registry import discover, plugin_line
@@ -30,7 +30,7 @@ from backprop_cli.visible import one_line
 ParserError: Any = typer.BadParameter.__base__
 """The parser's exception for a wrong command line. Typer exports only this subclass of it."""
 FOLDER = "backprop_cli.cli.commands"
-EXAMPLES = ("bp train configs/digits.yaml", "bp help train")
+EXAMPLES = ("bp init digits && bp train digits.yaml", "bp help train")
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -64,7 +64,7 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         found = COMMANDS[cmd_name]
-        epilog = _called_as(ctx.find_root().info_name, help_ending(found.examples, found.codes, found.notes))
+        epilog = _called_as(ctx.find_root().info_name, help_ending(found.examples, found.all_codes, found.notes))
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
         single.command(cmd_name, cls=Subcommand, epilog=epilog)(found.function)
         return typer.main.get_command(single)
@@ -111,7 +111,7 @@ def build(program: str = "bp") -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog=_called_as(program, help_ending(EXAMPLES, (3, 4, 5, 6, 129))),
+        epilog=_called_as(program, help_ending(EXAMPLES, EXIT_CODES)),
         no_args_is_help=False,
     )
     app.callback(invoke_without_command=True)(_bp)

@@ -27,9 +27,9 @@ ALWAYS = (0, 1, 2, 130, 143)
 """The exit codes that every command can have."""
 
 
-def help_ending(examples: Iterable[str], own_codes: Iterable[int] = (), notes: str = "") -> str:
+def help_ending(examples: Iterable[str], exit_codes: Iterable[int], notes: str = "") -> str:
     """The text below the options of a help: examples, notes, exit codes."""
-    codes = [f"  {code:>3}  {EXIT_CODES[code]}" for code in sorted({*ALWAYS, *own_codes})]
+    codes = [f"  {code:>3}  {EXIT_CODES[code]}" for code in exit_codes]
     blocks = ["\n".join(["Example:", *(f"  {line}" for line in examples)]), notes, "\n".join(["Exit codes:", *codes])]
     # \b keeps the parser from refilling the lines.
     return "\n\n".join(f"\b\n{block}" for block in blocks if block)
@@ -57,6 +57,11 @@ class Command(NamedTuple):
     def summary(self) -> str:
         """What it does, on one line."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def all_codes(self) -> list[int]:
+        """Its exit codes, with those that every command has."""
+        return sorted({*ALWAYS, *self.codes})
 
     @property
     def place(self) -> tuple[int, int, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from backprop_cli.cli import app
-from backprop_cli.cli.command import EXIT_CODES
+from backprop_cli.cli.command import COMMANDS, EXIT_CODES
 from generator import markdown
 
 _COMMANDS_INTRODUCTION = """\
@@ -23,22 +23,20 @@ does a broken pipe (`bp list layers | head`)."""
 
 
 @cache
-def group() -> Any:
-    """The parser of ``bp``, with all commands."""
-    return typer.main.get_command(app.build())
+def parsers() -> dict[str, Any]:
+    """The parser of each command, as the help of ``bp`` lists them."""
+    group: Any = typer.main.get_command(app.build())
+    context = group.make_context("bp", [], resilient_parsing=True)
+    return {name: group.get_command(context, name) for name in group.list_commands(context)}
 
 
 def commands_page() -> str:
     """The page of all commands."""
-    names = list(group().commands)
     overview = markdown.table(
         ["command", ""],
-        [
-            [f"[`bp {name}`](#bp-{name})", markdown.escaped(_summary(command))]
-            for name, command in group().commands.items()
-        ],
+        [[f"[`bp {name}`](#bp-{name})", markdown.escaped(COMMANDS[name].summary)] for name in parsers()],
     )
-    parts = [part for name in names for part in _command(name)]
+    parts = [part for name in parsers() for part in _command(name)]
     return markdown.page("Commands", _COMMANDS_INTRODUCTION, overview, *parts)
 
 
@@ -49,28 +47,12 @@ def exit_codes_page() -> str:
 
 
 def _commands_with(code: int) -> str:
-    codes = {name: _codes(command) for name, command in group().commands.items()}
-    if all(code in found for found in codes.values()):
-        return "all"
-    return ", ".join(f"[{name}](commands.md#bp-{name})" for name, found in codes.items() if code in found)
-
-
-def _summary(command: Any) -> str:
-    return str(command.help).split("\n\n")[0]
-
-
-def _blocks(command: Any) -> dict[str, list[str]]:
-    """The lines below the help by their heading: ``Example`` and ``Exit codes``."""
-    blocks = (part.strip("\n").splitlines() for part in (command.epilog or "").split("\b\n"))
-    return {lines[0].rstrip(":"): [line.strip() for line in lines[1:]] for lines in blocks if lines}
-
-
-def _codes(command: Any) -> list[int]:
-    return [int(line.split()[0]) for line in _blocks(command)["Exit codes"]]
+    names = [name for name in parsers() if code in COMMANDS[name].all_codes]
+    return "all" if names == list(parsers()) else ", ".join(f"[{name}](commands.md#bp-{name})" for name in names)
 
 
 def _command(name: str) -> Iterator[str]:
-    command = group().commands[name]
+    command, declared = parsers()[name], COMMANDS[name]
     yield f"## bp {name}"
     yield "\n\n".join(" ".join(part.split()) for part in str(command.help).split("\n\n"))
     arguments = [each for each in command.params if each.param_type_name == "argument"]
@@ -80,8 +62,10 @@ def _command(name: str) -> Iterator[str]:
     rows += [[f"`{_spelling(each)}`", markdown.escaped(_help(each))] for each in options]
     if rows:
         yield markdown.table(["argument or option", ""], rows)
-    yield markdown.block("sh", "\n".join(_blocks(command)["Example"]))
-    yield f"[Exit codes](exit-codes.md): {', '.join(map(str, _codes(command)))}."
+    yield markdown.block("sh", "\n".join(declared.examples))
+    if declared.notes:
+        yield markdown.block("text", declared.notes)
+    yield f"[Exit codes](exit-codes.md): {', '.join(map(str, declared.all_codes))}."
 
 
 def _usage(argument: Any) -> str:

@@ -83,7 +83,7 @@ def test_help_of_bp_names_every_command_with_its_whole_summary(capsys):
     for name in NAMES:
         summary = (COMMANDS[name].function.__doc__ or "").strip()
         assert f"  {name.ljust(max(map(len, NAMES)))}  {summary}\n" in text
-    assert "  Example:\n    bp train configs/digits.yaml\n" in text
+    assert "  Example:\n    bp init digits && bp train digits.yaml\n" in text
     assert "  Exit codes:\n      0  done\n" in text
 
 
@@ -113,7 +113,7 @@ def test_help_is_also_a_command(capsys):
 
 
 def test_help_ending():
-    assert help_ending(["bp x", "bp x y"], (3,), "Note:\n  z") == (
+    assert help_ending(["bp x", "bp x y"], [*ALWAYS, 3], "Note:\n  z") == (
         "\b\n"
         "Example:\n"
         "  bp x\n"
@@ -128,9 +128,9 @@ def test_help_ending():
         "    0  done\n"
         "    1  internal error: a bug in bp, with a traceback\n"
         "    2  usage or configuration\n"
-        "    3  a check said no\n"
         "  130  interrupted by Ctrl-C (SIGINT)\n"
-        "  143  ended by SIGTERM"
+        "  143  ended by SIGTERM\n"
+        "    3  a check said no"
     )
 
 
@@ -348,7 +348,7 @@ def test_examples_say_how_it_was_called(capsys):
         assert app.run(words, "backprop-cli") == 0
         text = capsys.readouterr().out
         assert not re.search(r"\bbp ", text)
-        assert f"    backprop-cli {words[0] if words[1:] else 'train'} " in text
+        assert f"    backprop-cli {words[0] if words[1:] else 'init'} " in text
 
 
 def test_both_names_are_the_same_program():

@@ -43,7 +43,7 @@ def shell(tmp_path_factory):
     def run(line):
         """The exit code."""
         words = shlex.split(line)
-        if not {"|", ">"} & set(words):
+        if not {"|", ">", "&&"} & set(words):
             with contextlib.chdir(folder):
                 return app.run(words[1:])
         bash = ["bash", "-c", f"set -o pipefail; {line}"]

@@ -2,6 +2,7 @@
 
 import doctest
 import os
+import re
 import shutil
 
 import pytest
@@ -9,8 +10,10 @@ import yaml
 from documents import PAGES, ROOT, Reader, agrees, anchors, blocks, links
 
 from backprop_cli import autodiff
+from backprop_cli.cli.command import COMMANDS, EXIT_CODES
 from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import load_config
+from backprop_cli.registry import discover
 
 _RUN = [page for page in PAGES if any(block.language in ("console", "python", "sh") for block in blocks(page))]
 _FRAGMENTS = [
@@ -119,3 +122,12 @@ def test_the_examples_of_autodiff_print_what_they_show():
 def test_the_names_that_autodiff_exports_are_there():
     assert len(set(autodiff.__all__)) == len(autodiff.__all__)
     assert all(hasattr(autodiff, name) for name in autodiff.__all__)
+
+
+def test_the_reference_has_every_command_and_exit_code():
+    discover("backprop_cli.cli.commands")
+    reference = ROOT / "docs" / "reference"
+    headings = re.findall(r"^## bp (\w+)$", (reference / "commands.md").read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(COMMANDS)
+    codes = re.findall(r"^\| (\d+) \|", (reference / "exit-codes.md").read_text(), re.MULTILINE)
+    assert list(map(int, codes)) == list(EXIT_CODES)

@@ -13,6 +13,10 @@ from backprop_cli.cli.terminal import emit, emit_json, say, standard_output
 from backprop_cli.errors import UsageError
 
 
+def _templates() -> list[str]:
+    return [each.name for each in backprop_cli.list_templates().templates]
+
+
 @command(
     "bp init --list",
     "bp init spiral",
@@ -22,7 +26,8 @@ from backprop_cli.errors import UsageError
 )
 def init(
     template: Annotated[
-        str | None, Argument(metavar="TEMPLATE", help="A name from bp init --list.", show_default=False)
+        str | None,
+        Argument(metavar="TEMPLATE", help="A name from bp init --list.", show_default=False, autocompletion=_templates),
     ] = None,
     listed: Annotated[bool, Option("--list", help="List the templates.")] = False,
     output: Annotated[
