@@ -192,7 +192,7 @@ class _Report:
     def usage(self, error: Any) -> int:
         """Report a command line that the parser refused."""
         error.message = _in_words(error)
-        message = error.format_message()
+        message = error.format_message().replace(". Choose from:\n\t", "; choose from ").replace(",\n\t", ", ")
         message = one_line(message[:1].lower() + message[1:].rstrip("."))
         command = error.ctx.command_path if error.ctx is not None else self.program
         return self.failure(2, "usage", [{"message": message}], f"{command}: {message}\nTry '{command} --help'.")

@@ -142,12 +142,16 @@ def test_installed_as_its_help_says(shell, folder):
             assert f"\n:{name} train configs/iris.yaml training.epochs=7" in shown.replace(": ", ":")
 
 
-def test_an_unknown_shell(capsys):
-    assert app.run(["completion", "tcsh"]) == 2
-    assert capsys.readouterr().err == (
-        "bp completion: invalid value for 'SHELL': 'tcsh' is not one of 'bash', 'zsh', 'fish'\n"
-        "Try 'bp completion --help'.\n"
-    )
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["tcsh"], "invalid value for 'SHELL': 'tcsh' is not one of 'bash', 'zsh', 'fish'"),
+        ([], "missing argument 'SHELL'; choose from bash, zsh, fish"),
+    ],
+)
+def test_an_unknown_shell(words, reason, capsys):
+    assert app.run(["completion", *words]) == 2
+    assert capsys.readouterr().err == f"bp completion: {reason}\nTry 'bp completion --help'.\n"
 
 
 @pytest.mark.parametrize(
