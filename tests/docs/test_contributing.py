@@ -1,0 +1,115 @@
+"""CONTRIBUTING.md: its examples are put into a copy of the project, and the tests there find and pass them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from documents import ROOT, anchors, blocks, links
+
+PAGE = ROOT / "CONTRIBUTING.md"
+NEW = re.compile(r"# ([\w./]+\.py)\n")
+ENTRY = re.compile(r"# to (\w+) in ([\w./]+\.py)\n")
+PYTHON = [block.text for block in blocks(PAGE) if block.language == "python"]
+FILES = {found[1]: text for text in PYTHON if (found := NEW.match(text))}
+ENTRIES = [(found[2], found[1], text[found.end() :].rstrip(",\n")) for text in PYTHON if (found := ENTRY.match(text))]
+TESTED = ("squared_relu", "max_error", "scale", "arcsinh")
+"""Types of the examples that tests of the project generate their cases for."""
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the commands are for a POSIX shell")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project with the examples in it."""
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    unwanted = shutil.ignore_patterns(".[!c]*", "runs", "build", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, copy, ignore=unwanted)
+    (copy / "runs").mkdir()
+    for name, text in FILES.items():
+        assert not (copy / name).exists(), f"{name} is not new"
+        (copy / name).write_text(text.partition("\n")[2], encoding="utf-8")
+    for name, collection, entry in ENTRIES:
+        text = (copy / name).read_text(encoding="utf-8")
+        changed, count = re.subn(rf"^{collection} = [{{\[(]\n", rf"\g<0>    {entry},\n", text, flags=re.MULTILINE)
+        assert count == 1, f"{name} has no {collection}"
+        (copy / name).write_text(changed, encoding="utf-8")
+    return copy
+
+
+def run(project, *words, timeout=600):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    environment |= {"PYTHONPATH": str(project), "NO_COLOR": "1", "COLUMNS": "200"}
+    python = [sys.executable, "-m", *words]
+    return subprocess.run(python, cwd=project, env=environment, text=True, capture_output=True, timeout=timeout)
+
+
+def test_every_python_block_says_where_it_goes():
+    assert len(FILES) + len(ENTRIES) == len(PYTHON)
+    assert {name.partition("/")[0] for name in FILES} == {"backprop_cli", "tests"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_tests_of_a_copy_find_the_examples_and_pass(project):
+    own = [name for name in FILES if name.startswith("tests/")]
+    generated = {name for name, _, _ in ENTRIES if name.startswith("tests/")}
+    whole = ("tests/test_layout.py", "tests/nn/test_nn_registries.py", "tests/data/test_array_formats.py")
+    words = ["-v", "-p", "no:cacheprovider", "-k", " or ".join([*TESTED, "layout", "registries", "formats", "dat"])]
+    ended = run(project, "pytest", *words, *own, *sorted(generated), "tests/autodiff/test_ops.py", *whole)
+    assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr
+    for name in TESTED:
+        assert len(re.findall(rf"\[.*\b{name}\b.*\] PASSED", ended.stdout)) > 1, name
+    for name in own:
+        assert re.search(rf"^{name}::.* PASSED", ended.stdout, re.MULTILINE), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("activations", "squared_relu"),
+        ("metrics", "max_error"),
+        ("layers", "scale"),
+        ("ops", "arcsinh"),
+        ("formats", "dat"),
+    ],
+)
+def test_the_copy_lists_the_types(project, kind, name):
+    ended = run(project, "backprop_cli.cli.entry", "list", kind, name)
+    assert ended.stdout.startswith(f"{name} ({kind})\n"), ended.stderr
+
+
+@pytest.mark.slow
+def test_the_copy_trains_with_them_and_has_the_command(project):
+    (project / "a.dat").write_text("x y k\n" + "1.5 2 a\n2.5 1 b\n0 -1 c\n" * 20)
+    words = ["data.source=../a.dat", "data.target=k", "model.layers.0.activation=squared_relu", "training.epochs=1"]
+    ended = run(project, "backprop_cli.cli.entry", "train", "configs/iris.yaml", *words)
+    assert ended.returncode == 0, ended.stderr
+    ended = run(project, "backprop_cli.cli.entry", "count", "configs/iris.yaml")
+    assert (ended.stdout, ended.stderr) == ("131\n", "")
+
+
+@pytest.mark.slow
+def test_the_copy_is_clean(project):
+    for words in (["ruff", "check"], ["ruff", "format", "--check"]):
+        ended = run(project, *words, *FILES)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_types_of_the_copy_are_complete(project):
+    own = [name for name in FILES if not name.startswith("tests/")]
+    ended = run(project, "mypy", "--config-file", "pyproject.toml", *own)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_links_lead_somewhere():
+    for target in links(PAGE):
+        path, _, fragment = target.partition("#")
+        page = PAGE.parent / path if path else PAGE
+        assert target.startswith("https://") or page.exists(), target
+        assert not fragment or fragment in anchors(page), target
