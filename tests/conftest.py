@@ -22,6 +22,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 ROOT = Path(__file__).parent.parent
 _FOLDERS = [ROOT, *(ROOT / name for name in ("runs", "configs", "datasets"))]
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _SET_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK"}  # the second by importing threadpoolctl
 
 
@@ -42,7 +43,7 @@ def _state() -> dict[str, object]:
         "NumPy's global random state": np.random.get_state()[1].tobytes(),
         "working directory": Path.cwd(),
         "environment": {k: v for k, v in os.environ.items() if k not in _SET_BY_OTHERS},
-        "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        "signal handlers": [signal.getsignal(number) for number in _SIGNALS],
         "files of the project": [
             sorted(entry.name for entry in os.scandir(folder) if _counts(entry.name)) for folder in _FOLDERS
         ],
