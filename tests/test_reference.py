@@ -1,4 +1,4 @@
-"""The reference in docs/ is what the code says: the generated pages are those on disk."""
+"""The reference in docs/ is what the code says: the generated pages are those on disk, and links lead to headings."""
 
 import shutil
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import backprop_cli
 import generate
+from generator import messages, results
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,3 +45,19 @@ def test_the_check_names_the_pages_that_differ(tmp_path):
         f"{layers}: differs from the code; run python docs/generate.py",
         f"{stray}: nothing generates it; run python docs/generate.py",
     ]
+
+
+def test_every_key_of_a_result_is_described():
+    found = [cls for name in backprop_cli.__all__ for cls in results.objects(results.results(name))]
+    bare = [f"{cls.__name__}.{key}" for cls in found for key, (_, words) in results.keys(cls).items() if not words]
+    assert len(found) > 40
+    assert not bare
+
+
+def test_every_kind_of_message_is_explained():
+    """Those of the package's errors, and those that the command line gives to other exceptions."""
+    source = (ROOT / "backprop_cli" / "cli" / "app.py").read_text(encoding="utf-8")
+    named = set(re.findall(r'\.failure\(\S+, "(\w+)"', source))
+    assert len(named) > 3
+    assert named <= set(messages.kinds())
+    assert [kind for kind, (_, text) in messages.kinds().items() if "Way out: " not in text] == []

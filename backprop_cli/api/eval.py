@@ -25,19 +25,17 @@ OTHER_DATA = "data"
 
 @dataclass(frozen=True)
 class Confusion(JsonObject):
-    """``counts[i][j]``: examples of class i predicted as class j."""
+    """A confusion matrix."""
 
     classes: Sequence[Any]
+    """Names of the classes, in the order of the outputs."""
     counts: Sequence[Sequence[int]]
+    """``counts[i][j]``: examples of class i predicted as class j."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalResult(JsonObject):
-    """Metrics of one split, and for a time series those of ``baselines``.
-
-    ``unproven``: the reason why requirements prove nothing even if they are met, or empty. ``warnings``: reasons for
-    doubt about the metrics.
-    """
+    """Metrics of one split, or of other data."""
 
     json_keys: ClassVar = (
         "checkpoint",
@@ -51,14 +49,23 @@ class EvalResult(JsonObject):
     json_optional: ClassVar = ("requirements", "baselines", "confusion")
 
     checkpoint: Path
+    """The checkpoint that was evaluated."""
     split: str
+    """``train``, ``validation`` or ``test``; ``data`` for a file given by ``--data``."""
     examples: int
+    """Number of examples."""
     metrics: Mapping[str, float]
+    """Metrics by name, without the split: ``loss``, ``accuracy``."""
     requirements: tuple[Judged, ...] = ()
+    """The requirements of ``--require``, in their order."""
     baselines: Baselines = field(default_factory=dict)
+    """The same metrics of predictions without a network, for a time series."""
     confusion: Confusion | None = None
+    """The confusion matrix, with ``--confusion``."""
     unproven: str = ""
+    """The reason why requirements prove nothing even if they are met, or empty."""
     warnings: tuple[str, ...] = ()
+    """Reasons for doubt about the metrics."""
 
     @property
     def failed(self) -> tuple[str, ...]:

@@ -39,11 +39,17 @@ class Explanation(JsonObject):
     json_optional: ClassVar = ("numbers",)
 
     nodes: Sequence[Operation]
+    """The ops, operands first."""
     accumulation: AccumulationCosts
+    """Costs of the Jacobian of outputs by inputs."""
     gradient: GradientCosts
+    """Costs of the gradient of the loss."""
     memory: MemoryCosts
+    """Memory of reverse mode."""
     chain_rule: ChainRule
+    """The chain rule."""
     numbers: Walkthrough | None = None
+    """The first training example, with ``--numbers``."""
 
 
 @one_or_many

@@ -28,11 +28,7 @@ LOWEST, HIGHEST = 1e-7, 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class FoundRate(JsonObject):
-    """A range test. ``learning_rate``: the suggestion, or None with the ``reason``; ``configured``: the
-    configuration's rate.
-
-    ``from_`` and ``to``: the range. ``losses``: of each batch, not always finite; ``smoothed``: their running mean.
-    """
+    """A range test of learning rates."""
 
     json_keys: ClassVar = (
         "learning_rate",
@@ -48,14 +44,23 @@ class FoundRate(JsonObject):
     )
 
     learning_rate: float | None
+    """The suggestion; null if there is none."""
     reason: str
+    """Where the suggestion comes from, or why there is none."""
     configured: float
+    """The learning rate of the configuration."""
     from_: float
+    """The first rate of the range."""
     to: float
+    """The last rate of the range."""
     stopped: str | None
+    """Why the test ended early; null if it did not."""
     rates: Sequence[float]
+    """The learning rate of each update."""
     losses: Sequence[float | None]
+    """The loss of each batch, before its update; null if it is not finite."""
     smoothed: Sequence[float]
+    """The running mean of the losses."""
 
     @property
     def steps(self) -> int:

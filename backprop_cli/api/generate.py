@@ -22,15 +22,22 @@ OnText = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Generation(JsonObject):
-    """A generated text: ``text`` comes after the ``prompt`` and has ``tokens`` tokens."""
+    """A generated text."""
 
     checkpoint: Path
+    """The checkpoint that generated the text."""
     prompt: str
+    """The beginning that was given."""
     text: str
+    """The text that comes after the prompt."""
     tokens: int
+    """Number of tokens of ``text``."""
     temperature: float
+    """The temperature of the draws; 0 takes the most probable token."""
     top_k: int | None
+    """Number of most probable tokens that were drawn from; null: all."""
     seed: int
+    """Seed of the draws."""
 
 
 @one_or_many

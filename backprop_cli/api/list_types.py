@@ -31,25 +31,30 @@ REGISTRIES = {
 
 @dataclass(frozen=True)
 class KindCount(JsonObject):
-    """A kind, in the plural, and the number of its types."""
+    """A kind of types."""
 
     kind: str
+    """The kind, in the plural."""
     count: int
+    """Number of its types."""
 
 
 @dataclass(frozen=True)
 class ListedKinds(JsonObject):
-    """All kinds."""
+    """All kinds, for a command without a kind."""
 
     kinds: Sequence[KindCount]
+    """The kinds with their counts."""
 
 
 @dataclass(frozen=True)
 class ListedTypes(JsonObject):
-    """The types of one kind, or one of them with its page."""
+    """The types of one kind."""
 
     kind: str
+    """The kind, in the plural."""
     entries: Sequence[TypeEntry]
+    """The types in the order of their names; one if a name was given."""
 
 
 @one_or_many

@@ -21,15 +21,20 @@ from backprop_cli.training.step_program import Recipe
 
 @dataclass(frozen=True)
 class ShowResult(JsonObject):
-    """A network in figures; ``run``: the outcome of its run, if it has one."""
+    """A network in figures."""
 
     json_optional: ClassVar = ("run",)
 
     layers: Sequence[LayerFigures]
+    """The layers in the order of evaluation."""
     parameters: int
+    """Number of parameters, frozen ones included."""
     trainable: int
+    """Number of parameters that training changes."""
     bytes: MemoryFigures
+    """Memory of a training step."""
     run: Mapping[str, Any] | None = None
+    """How the run ended: the keys of ``run.json`` of these names, and the status ``killed``."""
 
 
 @one_or_many

@@ -30,24 +30,30 @@ from backprop_cli.training.loop import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult(JsonObject):
-    """How a run ended. ``metrics`` are those of the model that is kept, by full name (``test/accuracy``).
-
-    ``baselines``: the same metrics of predictions without a network, for a time series. ``timings``: seconds of this
-    process by their purpose, and their ``total``.
-    """
+    """How a run ended."""
 
     json_optional: ClassVar = ("baselines",)
 
     run_dir: Path | None = None
+    """The run directory; null after ``--dry-run``."""
     status: str
+    """``finished``, or ``dry run``."""
     epochs: int = 0
+    """Completed epochs of the run, those before a resumption included."""
     steps: int = 0
+    """Steps of the run, likewise."""
     seconds: float = 0.0
+    """Seconds in the loop of training, all sessions of the run together."""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of the kept model by full name, such as ``test/accuracy``."""
     baselines: Baselines = field(default_factory=dict)
+    """The same metrics of predictions without a network, for a time series."""
     best: Best | None = None
+    """The best checkpoint; null if the run has none."""
     checkpoints: Mapping[str, str | None] = field(default_factory=dict)
+    """Paths of the ``best`` and the ``last`` checkpoint; null for one that the run lacks."""
     timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of this process by purpose, and their ``total``; parts that did not occur are left out."""
 
 
 @one_or_many

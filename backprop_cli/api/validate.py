@@ -21,12 +21,19 @@ class ValidateResult(JsonObject):
     """The examples by split, the shapes, and the number of steps of a training."""
 
     valid: bool = True
+    """Always true: a configuration that is not valid is a failure."""
     examples: Mapping[str, int]
+    """Number of examples by split."""
     input_shape: tuple[int, ...]
+    """Shape of one example, channels first."""
     classes: Sequence[Any] | None
+    """Names of the classes in the order of the outputs; null without classes."""
     parameters: int
+    """Number of parameters, frozen ones included."""
     steps: int
+    """Number of steps that a training takes."""
     warnings: Sequence[str] = ()
+    """Warnings, a line each."""
 
 
 @one_or_many

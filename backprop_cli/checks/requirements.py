@@ -67,13 +67,15 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Judged(JsonObject):
-    """A requirement, the value of its metric, and whether it is met."""
+    """A requirement and its outcome."""
 
     json_keys: ClassVar = ("requirement", "value", "met")
 
     required: Requirement
     value: float
+    """The value of its metric."""
     met: bool
+    """Whether the metric meets it; NaN meets nothing."""
 
     @property
     def requirement(self) -> str:

@@ -34,15 +34,20 @@ def judged(analytic: float, numeric: float, tolerance: float, noise: float) -> V
 
 @dataclass(frozen=True)
 class CheckedEntry(JsonObject):
-    """One derivative, both ways. ``is_off_point``: taken near the point, because the point lies on a kink."""
+    """One derivative, both ways."""
 
     json_keys: ClassVar = ("index", "analytic", "numeric")
 
     index: tuple[int, ...]
+    """Index of the entry in its array."""
     analytic: float
+    """The derivative by the program's rules."""
     numeric: float
+    """The derivative by the reference."""
     verdict: Verdict
+    """Its verdict."""
     is_off_point: bool = False
+    """Taken near the point, because the point lies on a kink."""
 
     @property
     def is_judged(self) -> bool:
@@ -62,10 +67,7 @@ class CheckedEntry(JsonObject):
 
 @dataclass(frozen=True)
 class Check(JsonObject):
-    """The derivatives by one array, at a sample of its entries.
-
-    ``tolerance``: the method's own, if it did not apply the given one.
-    """
+    """The derivatives by one array, at a sample of its entries."""
 
     json_keys: ClassVar = (
         "name",
@@ -81,10 +83,15 @@ class Check(JsonObject):
     )
 
     name: str
+    """Name of the array: a parameter such as ``dense_1.weight``, or an operand of an op."""
     kind: str
+    """What the array is: ``parameter``, ``op``, ``layer``, ``loss``, ``optimizer``, ..."""
     shape: tuple[int, ...]
+    """Shape of the array."""
     entries: tuple[CheckedEntry, ...]
+    """The sampled entries."""
     tolerance: float | None = None
+    """The method's own tolerance, if it did not apply the given one."""
 
     @property
     def size(self) -> int:
@@ -138,20 +145,19 @@ class Check(JsonObject):
 
 @dataclass(frozen=True)
 class Score(JsonObject):
-    """How many broken rules a check noticed, not counting those that change no number."""
+    """How many rules broken on purpose a check noticed."""
 
     total: int
+    """Number of broken rules, without those that change no number."""
     killed: int
+    """How many of them the check noticed."""
     survivors: tuple[str, ...]
+    """Names of those that it did not notice."""
 
 
 @dataclass(frozen=True)
 class Report(JsonObject):
-    """All checks of a network, worst first.
-
-    ``rules``: the ops with a wrong rule, if a gradient is wrong. ``mutants``: how many rules broken on purpose the
-    check noticed, if requested. ``strict``: a check without a judged entry fails.
-    """
+    """All checks of a network."""
 
     json_keys: ClassVar = (
         "passed",
@@ -168,14 +174,23 @@ class Report(JsonObject):
     json_optional: ClassVar = ("tolerance_of", "rules", "unjudged", "mutants")
 
     target: str
+    """What was checked: a file, or everything registered."""
     tolerance: float
+    """Largest relative error that passes."""
     checks: tuple[Check, ...]
+    """A check for each array, worst first."""
     seconds: float
+    """Seconds that the checks took."""
     method: str = "auto"
+    """The method of the reference."""
     dtype: str = "float64"
+    """Precision of the check."""
     rules: tuple[Check, ...] = ()
+    """The ops with a wrong rule, if a gradient is wrong."""
     mutants: Score | None = None
+    """Rules broken on purpose, with ``--mutate``."""
     strict: bool = False
+    """A check without a judged entry fails."""
     tolerance_of: str = ""
     """Reference of the tolerance; empty: the derivative."""
 

@@ -20,23 +20,32 @@ _FEW = 8
 
 @dataclass(frozen=True)
 class Variable(JsonObject):
-    """A named value: its symbol, its formula, its shape, and the layer or parameter it belongs to."""
+    """A named value."""
 
     symbol: str
+    """Its symbol, such as ``z1``."""
     expression: str
+    """Its formula; empty for a parameter."""
     shape: tuple[int, ...]
+    """Its shape for a batch of one example."""
     of: str
+    """The layer or parameter that it belongs to."""
 
 
 @dataclass(frozen=True)
 class Factor(JsonObject):
-    """``d of / d by`` as a matrix of this shape. ``nonzeros``: number of entries that can differ from 0."""
+    """``d of / d by`` as a matrix."""
 
     of: str
+    """Symbol of the value that is differentiated."""
     by: str
+    """Symbol of the value that it is differentiated by."""
     shape: tuple[int, int]
+    """Rows and columns of the matrix: elements of both."""
     structure: str
+    """Its structure, as in a local Jacobian."""
     nonzeros: int
+    """Number of entries that can differ from 0."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +53,23 @@ class Derivative(JsonObject):
     """``dL / d by`` as a sum of products."""
 
     by: str
+    """Symbol of the value that the loss is differentiated by."""
     terms: tuple[tuple[Factor, ...], ...]
+    """The products that are added; each is a list of factors, from the loss on."""
 
 
 @dataclass(frozen=True)
 class ChainRule(JsonObject):
-    """Variables in the order of evaluation, and derivatives from the loss back.
-
-    ``bracketing``: the Jacobian of outputs by inputs as a product in the best order, if it is a chain.
-    """
+    """The chain rule of a network as a textbook writes it."""
 
     variables: Sequence[Variable]
+    """Variables in the order of evaluation."""
     parameters: Sequence[Variable]
+    """The parameters."""
     derivatives: Sequence[Derivative]
+    """Derivatives of the loss, from the loss back."""
     bracketing: str | None
+    """The Jacobian of outputs by inputs as a product in the best order; null unless it is a short chain."""
 
 
 def chain_rule(names: Symbols, accumulation: Accumulation) -> ChainRule:

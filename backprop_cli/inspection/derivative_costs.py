@@ -15,62 +15,84 @@ from backprop_cli.training.step_program import Recipe, forward
 
 @dataclass(frozen=True)
 class AccumulationCosts(JsonObject):
-    """Multiplications for the Jacobian ``of``, in each order. ``limit``: most values for which ``best`` is sought."""
+    """Costs of a Jacobian, in multiplications for one example."""
 
     json_optional: ClassVar = ("limit",)
 
     of: str
+    """The Jacobian: ``outputs by inputs``."""
     forward: int
+    """Multiplications in forward mode."""
     reverse: int
+    """Multiplications in reverse mode."""
     best: int
+    """Multiplications in the cheapest order found."""
     best_order: Sequence[str]
+    """The order in which values are eliminated; those that only reorder elements are left out."""
     proved_optimal: bool
+    """Whether no order is cheaper."""
     method: str
+    """The search that found the order."""
     limit: int | None
+    """Most intermediate values for which ``best`` is sought, if the network has more."""
 
 
 @dataclass(frozen=True)
 class GradientCosts(JsonObject):
-    """Multiplications for the gradient of the loss by all parameters."""
+    """Costs of the gradient of the loss by all parameters, for one example."""
 
     forward: int
+    """Multiplications in forward mode."""
     reverse: int
+    """Multiplications in reverse mode."""
 
 
 @dataclass(frozen=True)
 class LayerMemory(JsonObject):
-    """Bytes of a layer's forward results that its gradient reads."""
+    """Memory of one layer for reverse mode."""
 
     layer: str
+    """The layer, or ``loss``."""
     bytes: int
+    """Bytes of its forward results that the gradient reads."""
 
 
 @dataclass(frozen=True)
 class Recomputation(JsonObject):
-    """The effect of ``training.recompute``: bytes kept, and layers that run forward twice."""
+    """The effect of ``training.recompute``."""
 
     segments: int
+    """Number of segments."""
     bytes: int
+    """Bytes that are kept."""
     layers_again: int
+    """Number of layers that run forward twice."""
 
 
 @dataclass(frozen=True)
 class RevolveSchedule(JsonObject):
-    """Layers that run forward again if only this number of ``checkpoints`` is kept."""
+    """The cost of keeping only a few layer outputs."""
 
     checkpoints: int
+    """Number of layer outputs that are kept."""
     forward_steps: int
+    """Number of layers that run forward again."""
 
 
 @dataclass(frozen=True)
 class MemoryCosts(JsonObject):
-    """Memory that reverse mode needs for a batch; ``kept``: bytes without recomputation."""
+    """Memory that reverse mode needs for a batch."""
 
     batch: int
+    """Number of examples."""
     layers: Sequence[LayerMemory]
+    """Memory by layer."""
     kept: int
+    """Bytes in all, without recomputation."""
     recompute: Recomputation
+    """With recomputation in segments."""
     revolve: Sequence[RevolveSchedule]
+    """With only a few outputs kept."""
 
 
 def accumulation_costs(traced: TracedExample, found: Accumulation) -> AccumulationCosts:

@@ -20,65 +20,91 @@ _COMMON = ("kind", "checkpoint", "data", "units", "of", "by")
 
 @dataclass(frozen=True)
 class DataRows(JsonObject):
-    """The rows that a derivative is taken at, in a split or a file."""
+    """The rows that a derivative is taken at."""
 
     json_optional: ClassVar = ("split", "file")
 
     split: str | None
+    """The split; left out for a file."""
     file: str | None
+    """The file; left out for a split."""
     rows: Sequence[int]
+    """The rows: lines of a text file, rows of an array."""
 
 
 @dataclass(frozen=True)
 class NamedValue(JsonObject):
-    """A value that is differentiated, or differentiated by. ``categories``: inputs without a unit."""
+    """A value that is differentiated, or differentiated by."""
 
     json_optional: ClassVar = ("categories",)
 
     name: str
+    """Its name, such as ``predictions`` or ``dense_1.weight``."""
     shape: Sequence[int]
+    """Its shape; for several rows with the batch in front."""
     unit: str
+    """``data``, ``network`` (after the transform) or ``probability``."""
     categories: Sequence[str] = ()
+    """Inputs that have no unit."""
 
 
 @dataclass(frozen=True)
 class Entry(JsonObject):
-    """One number of a result, with the names of its row and its column. ``of``: None if the result is a vector."""
+    """One number of a result."""
 
     json_optional: ClassVar = ("of",)
 
     of: str | None
+    """Name of its row; left out if the result is a vector."""
     by: str
+    """Name of its column."""
     index: Sequence[int]
+    """Its index in the array."""
     value: float
+    """The number."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JacobianResult(JsonObject):
-    """The fields that all kinds share. ``arrays``: those that ``--output`` writes, by name."""
+    """The fields that all kinds share."""
 
     kind: ClassVar[str]
+    """The kind of derivative; it decides the other keys."""
 
     checkpoint: Path
+    """The checkpoint of the network."""
     data: DataRows
+    """The rows that the derivative is taken at."""
     units: str
+    """``data`` or ``network``, as ``--units`` says."""
     of: NamedValue
+    """What is differentiated."""
     by: NamedValue
+    """What it is differentiated by."""
     output: Path | None = None
+    """The file with the arrays; null without ``--output``."""
     arrays: Mapping[str, Array]
+    """The arrays that ``--output`` writes, by name."""
     warnings: tuple[str, ...] = ()
+    """Reasons for doubt about the numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MatrixResult(JacobianResult):
-    """A matrix between two values. ``labels`` and ``values``: None if the matrix is large."""
+    """A matrix between two values."""
 
     axes: tuple[Axis, Axis]
+    """The two axes of the matrix."""
     shape: Sequence[int]
+    """Shape of the array: that of ``of``, followed by that of ``by``."""
     norm: float
+    """Its Frobenius norm."""
     largest: Sequence[Entry]
+    """The ten entries of largest magnitude."""
     labels: Sequence[Sequence[str]] | None
+    """Names of rows and columns; null above 10,000 entries."""
     values: Any
+    """The array as nested lists; null above 10,000 entries."""
 
     @property
     def matrix(self) -> Array:
@@ -88,25 +114,34 @@ class MatrixResult(JacobianResult):
 
 @dataclass(frozen=True)
 class Multiplications(JsonObject):
-    """Cost of each order."""
+    """Multiplications in each order."""
 
     forward: int
+    """In forward mode."""
     reverse: int
+    """In reverse mode."""
     best: int
+    """In the cheapest order found."""
 
 
 @dataclass(frozen=True)
 class JacobianOrder(JsonObject):
-    """How a Jacobian was accumulated. ``multiplications``: None if the network is too large to compare orders."""
+    """How a Jacobian was accumulated."""
 
     json_optional: ClassVar = ("limit",)
 
     asked: str
+    """The value of ``--order``."""
     executed: str
+    """The order that was used: ``forward``, ``reverse``, ``best``, or ``none`` if ``of`` does not depend on ``by``."""
     multiplications: Multiplications | None = None
+    """The cost of each order; null if the network is too large to compare them."""
     method: str | None = None
+    """The search that found ``best``."""
     proved_optimal: bool | None = None
+    """Whether no order is cheaper."""
     limit: int | None = None
+    """Most intermediate values for which ``best`` is sought, if the network has more."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,6 +152,7 @@ class Jacobian(MatrixResult):
     kind: ClassVar = "jacobian"
 
     order: JacobianOrder
+    """How it was accumulated."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +160,14 @@ class Spectrum(JsonObject):
     """The ends of the spectrum of a Hessian."""
 
     largest: float
+    """The largest eigenvalue."""
     least: float
+    """The least eigenvalue."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Hessian(MatrixResult):
-    """The Hessian of a scalar. ``asymmetry``: largest difference from its transpose, relative to the largest entry."""
+    """The Hessian of a scalar."""
 
     json_keys: ClassVar = (
         *_COMMON,
@@ -145,12 +183,14 @@ class Hessian(MatrixResult):
     kind: ClassVar = "hessian"
 
     asymmetry: float
+    """Largest difference from its transpose, relative to the largest entry."""
     eigenvalues: Spectrum | None
+    """Its largest and least eigenvalue; null if the matrix is large or not finite."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HessianProduct(JacobianResult):
-    """A Hessian times a vector. ``curvature``: ``v' H v / v' v``, None if the vector is 0."""
+    """A Hessian times a vector."""
 
     json_keys: ClassVar = (
         *_COMMON,
@@ -165,19 +205,27 @@ class HessianProduct(JacobianResult):
     kind: ClassVar = "hvp"
 
     vector: str
+    """The vector: a file, or ``random``."""
     vector_norm: float
+    """Its Euclidean norm."""
     product_norm: float
+    """The Euclidean norm of the product."""
     curvature: float | None
+    """``v' H v / v' v``; null if the vector is 0."""
     largest: Sequence[Entry]
+    """The ten entries of largest magnitude."""
     values: Any
+    """The product as a list; null above 10,000 entries."""
 
 
 @dataclass(frozen=True)
 class Eigenvalue(JsonObject):
-    """``residual``: ``|H v - value v|`` of its eigenvector of length 1."""
+    """An eigenvalue of a Hessian."""
 
     value: float
+    """The eigenvalue."""
     residual: float
+    """``|H v - value v|`` of its eigenvector of length 1."""
 
 
 @dataclass(frozen=True)
@@ -185,15 +233,12 @@ class LargestEigenvalue(Eigenvalue):
     """An eigenvalue with its product with the learning rate."""
 
     learning_rate_times_value: float
+    """The learning rate times the eigenvalue."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Eigenvalues(JacobianResult):
-    """The largest eigenvalues of a Hessian, and the least.
-
-    ``limit``: learning rate times eigenvalue from which plain gradient descent grows along the eigenvector.
-    ``products``: number of Hessian-vector products that were computed.
-    """
+    """The largest eigenvalues of a Hessian, and the least."""
 
     json_keys: ClassVar = (
         *_COMMON,
@@ -209,22 +254,33 @@ class Eigenvalues(JacobianResult):
     kind: ClassVar = "eigenvalues"
 
     eigenvalues: Sequence[LargestEigenvalue]
+    """The largest, in descending order."""
     least: Eigenvalue
+    """The least."""
     products: int
+    """Number of Hessian-vector products that were computed."""
     converged: bool
+    """Whether the residuals reached the tolerance before the last step."""
     optimizer: str
+    """Type of the optimizer."""
     learning_rate: float
+    """Its learning rate."""
     limit: float
+    """Learning rate times eigenvalue from which plain gradient descent grows along the eigenvector."""
 
 
 @dataclass(frozen=True)
 class RowGradient(JsonObject):
-    """The gradient at one row: its norm, and its cosine with the batch gradient. None: not a number."""
+    """The gradient at one row."""
 
     row: int
+    """The row."""
     loss: float | None
+    """The loss at this row; null if it is not finite."""
     norm: float | None
+    """Euclidean norm of the gradient; null if it is not finite."""
     cosine: float | None
+    """Cosine with the batch gradient; null if it is not a number."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -235,7 +291,9 @@ class RowGradients(JacobianResult):
     kind: ClassVar = "per_example"
 
     batch_gradient_norm: float
+    """Euclidean norm of the gradient of the mean loss."""
     examples: Sequence[RowGradient]
+    """The gradients, in the order of the rows."""
 
 
 def largest_entries(matrix: Array, axes: tuple[Axis | None, Axis], shape: tuple[int, ...]) -> list[Entry]:

@@ -14,24 +14,34 @@ from backprop_cli.training.step_program import Recipe, training_step
 
 @dataclass(frozen=True)
 class LayerFigures(JsonObject):
-    """One layer. ``output_shape`` and ``multiplications`` are for one example."""
+    """One layer."""
 
     name: str
+    """Name of the layer, such as ``dense_1``."""
     type: str
+    """Type of the layer, such as ``dense``."""
     inputs: Sequence[str]
+    """Names of the layers that it reads; ``input`` is the example."""
     output_shape: Sequence[int]
+    """Shape of its output for one example."""
     parameters: int
+    """Number of its own parameters."""
     multiplications: int
+    """Multiplications of its forward pass for one example."""
 
 
 @dataclass(frozen=True)
 class MemoryFigures(JsonObject):
-    """Bytes of parameters and buffers, of the optimizer's slots, and of the arrays of a training step on one batch."""
+    """Memory of a network, in bytes."""
 
     parameters: int
+    """Bytes of parameters and buffers."""
     optimizer: int
+    """Bytes of the optimizer's slots."""
     plan: int
+    """Bytes of the arrays of a training step on one batch."""
     plan_lower_bound: int
+    """Largest number of bytes that are in use at once: no plan needs fewer."""
 
 
 def layer_figures(model: Model) -> list[LayerFigures]:

@@ -14,24 +14,36 @@ from backprop_cli.json_object import JsonObject
 
 @dataclass(frozen=True)
 class OperandJacobian(JsonObject):
-    """The local Jacobian by one operand. ``nonzeros``: number of entries that can differ from 0."""
+    """The local Jacobian of an op by one operand."""
 
     by: str
+    """The operand."""
     shape: tuple[int, ...]
+    """Shape of the result, followed by that of the operand."""
     structure: str
+    """``zero``, ``identity``, ``permutation``, ``selection``, ``diagonal``, ``broadcast``, ``sum``, ``dense``, ``block
+    diagonal`` or ``sparse``.
+    """
     nonzeros: int
+    """Number of entries that can differ from 0."""
 
 
 @dataclass(frozen=True)
 class Operation(JsonObject):
-    """An op of the program. ``local_jacobian``: the first that is not 0, else the first."""
+    """An op of the program."""
 
     name: str
+    """Name of the result: its layer and the op."""
     op: str
+    """The op."""
     layer: str | None
+    """The layer that it belongs to; null if it belongs to none."""
     shape: tuple[int, ...]
+    """Shape of the result for a batch of one example."""
     local_jacobian: OperandJacobian | None
+    """The first local Jacobian that is not 0, else the first; null without operands."""
     local_jacobians: Sequence[OperandJacobian]
+    """The local Jacobians by all operands."""
 
 
 def operations(traced: TracedExample) -> list[Operation]:

@@ -20,25 +20,34 @@ from backprop_cli.settings import Settings, descriptions
 
 @dataclass(frozen=True)
 class TypeField(JsonObject):
-    """A key of the type's YAML, or an attribute of an op. ``default``: as YAML writes it."""
+    """A key of a type, or an attribute of an op."""
 
     name: str
+    """Name of the key."""
     type: str
+    """Its value in words, with bounds: ``integer > 0``."""
     default: Any
+    """Its default as YAML writes it; null if it is required or off."""
     required: bool
+    """Whether it has to be given."""
     description: str
+    """Its meaning; empty for an attribute of an op."""
 
 
 @dataclass(frozen=True)
 class TypeEntry(JsonObject):
-    """A type: its name in YAML, the first paragraph of its docstring, its fields. ``page``: the whole docstring."""
+    """A type."""
 
     json_optional: ClassVar = ("page",)
 
     name: str
+    """Its name in YAML."""
     summary: str
+    """The first paragraph of its page, on one line."""
     fields: Sequence[TypeField]
+    """Its keys."""
     page: str | None = None
+    """The whole page, if a name was given."""
 
 
 def type_entry(name: str, cls: type[Any], *, with_page: bool = False) -> TypeEntry:

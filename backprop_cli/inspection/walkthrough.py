@@ -21,18 +21,22 @@ from backprop_cli.training.step_program import BUFFERS, PARAMETERS, Recipe
 
 @dataclass(frozen=True)
 class SymbolValue(JsonObject):
-    """A symbol with its array as nested lists."""
+    """A symbol with its value."""
 
     symbol: str
+    """The symbol."""
     value: Any
+    """Its array, as nested lists."""
 
 
 @dataclass(frozen=True)
 class Walkthrough(JsonObject):
-    """``forward``: inputs, parameters and variables; ``backward``: derivatives of the loss, from the loss back."""
+    """One example walked forward and back."""
 
     forward: Sequence[SymbolValue]
+    """Inputs, parameters and variables."""
     backward: Sequence[SymbolValue]
+    """Derivatives of the loss, from the loss back."""
 
 
 def walk(names: Symbols, feed: Mapping[Value, Array]) -> Walkthrough:

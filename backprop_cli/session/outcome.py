@@ -18,12 +18,16 @@ _RECORDED = ("status", "exit_code", "reason", "start", "end", "steps", "epochs",
 
 @dataclass(frozen=True)
 class Best(JsonObject):
-    """The epoch whose model is kept, and the value of the monitored metric."""
+    """The checkpoint with the best monitored metric."""
 
     epoch: int
+    """The epoch after which it was saved, from 1."""
     step: int
+    """The step after which it was saved, from 1."""
     monitor: str
+    """The name of the monitored metric, such as ``validation/loss``."""
     value: float
+    """Its value then."""
 
 
 def recorded_outcome(run: RunDirectory) -> Mapping[str, Any] | None:

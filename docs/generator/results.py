@@ -141,6 +141,8 @@ def _attribute(cls: type, name: str) -> tuple[Any, str]:
         if isinstance(member, property) and member.fget is not None:
             annotation = member.fget.__annotations__["return"]
             return _evaluated(annotation, above), inspect.cleandoc(member.fget.__doc__ or "")
+        if isinstance(member, str) and "ClassVar" in above.__annotations__[name]:
+            return Literal.__getitem__(member), _description(cls, name)
         if name in vars(above).get("__annotations__", {}):
             return _evaluated(above.__annotations__[name], above), _description(cls, name)
     raise LookupError(f"{cls.__name__}.{name}")
