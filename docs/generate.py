@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from generator.commands import commands_page, exit_codes_page
@@ -18,6 +18,7 @@ from generator.examples import Examples
 from generator.messages import messages_page
 from generator.package_map import architecture_page
 from generator.results import results_page
+from generator.run_files import run_directory_page
 from generator.type_pages import type_pages
 
 DOCS = Path(__file__).parent
@@ -33,6 +34,7 @@ def pages(docs: Path, quick: bool) -> Mapping[Path, str]:
             "exit-codes.md": exit_codes_page(),
             "messages.md": messages_page(examples),
             "json.md": results_page(examples),
+            "run-directory.md": run_directory_page(),
         }
     reference["README.md"] = contents_page(reference)
     architecture = docs / "architecture.md"
@@ -51,13 +53,13 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def main() -> int:
-    """Run the command line; the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(description="Write the generated pages of docs/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 and name pages that differ")
     parser.add_argument("--quick", action="store_true", help="keep the recorded output of commands")
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the pages; default: docs")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     found = pages(options.docs, options.quick)
     stale = out_of_date(found)
     if options.check:

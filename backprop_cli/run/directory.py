@@ -36,27 +36,27 @@ class RunDirectory(NamedTuple):
 
     @property
     def resolved(self) -> Path:
-        """The configuration with every key and its value."""
+        """The configuration with every key and its value; training from it alone repeats the run."""
         return self.path / "config.resolved.yaml"
 
     @property
     def record(self) -> Path:
-        """Status, exit code, versions, hashes and final metrics."""
+        """Status, exit code, versions, hashes and final metrics: one JSON object."""
         return self.path / "run.json"
 
     @property
     def journal(self) -> Path:
-        """One JSON object a line, append-only."""
+        """The events of the run, one JSON object a line, append-only: the source of truth."""
         return self.path / "metrics.jsonl"
 
     @property
     def table(self) -> Path:
-        """The journal's epochs as CSV."""
+        """The journal's epochs as a table of numbers, written at the end."""
         return self.path / "metrics.csv"
 
     @property
     def log(self) -> Path:
-        """Lines of text: see ``run.log``."""
+        """What was printed, without colour."""
         return self.path / "log.txt"
 
     @property
@@ -76,7 +76,7 @@ class RunDirectory(NamedTuple):
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the best monitored metric."""
+        """The checkpoint with the best value of the monitored metric."""
         return self.checkpoints / BEST
 
     @property
@@ -85,11 +85,11 @@ class RunDirectory(NamedTuple):
         return self.checkpoints / LAST
 
     def at_step(self, step: int) -> Path:
-        """The numbered checkpoint of ``step``."""
+        """A checkpoint of an earlier step, by its number."""
         return self.checkpoints / f"step-{step:08d}.safetensors"
 
     def gradient_check(self, step: int) -> Path:
-        """The report of the gradient check at ``step``."""
+        """The gradient check at a step, as ``bp gradcheck --json`` prints it."""
         return self.gradient_checks / f"step-{step:08d}.json"
 
     @classmethod

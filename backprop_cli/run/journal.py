@@ -25,6 +25,9 @@ from backprop_cli.visible import shortened
 Row = dict[str, Any]
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
+STEP_METRICS = {"loss": "train/loss", "regularization": "train/regularization"}
+"""Full names of a step's metrics."""
+
 
 class Journal:
     """Appends events to ``path``; the system has each line when ``write`` returns.
@@ -103,8 +106,7 @@ def to_row(event: Event) -> Row:
     """The journal line of an event, as a JSON-ready object."""
     fields = event._asdict()
     if isinstance(event, Step):
-        fields["train/loss"] = fields.pop("loss")
-        fields["train/regularization"] = fields.pop("regularization")
+        fields |= {full: fields.pop(name) for name, full in STEP_METRICS.items()}
     metrics = fields.pop("metrics", {})
     row = {"event": snake_case(type(event).__name__), "step": fields.pop("step", None), **fields, **metrics}
     return {key: finite(value) for key, value in row.items()}

@@ -25,42 +25,73 @@ _EXPECTED = {**EXPECTED, "greater_than_equal": "0 or more", "finite_number": "a 
 
 
 class ResumptionEntry(BaseModel):
-    """One resumption of a run. ``environment`` and ``accepted_data`` are there if they differ from the run's first."""
+    """One resumption of a run."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
     step: _Count = 0
+    """Steps done before it."""
     at: str = ""
+    """When it began: UTC, ISO 8601."""
     environment: dict[str, Any] | None = None
+    """The environment, if it differs from the run's first."""
     accepted_data: dict[str, str] | None = None
+    """The data files with their sha256, if they differ from the run's first."""
 
 
 class Record(BaseModel):
-    """The keys of run.json that bp reads. A killed run may lack any of them; other keys may hold anything."""
+    """The keys of run.json. A killed run may lack any of them; other keys may hold anything."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
     status: Literal["running", "finished", "interrupted", "diverged", "failed"] = "running"
+    """``running`` until the end; ``bp show`` says ``killed`` if the process is gone."""
     exit_code: int | None = None
+    """The exit code; null while it runs."""
     reason: str | None = None
+    """The message of a failure; null without one."""
     name: str = ""
+    """``name`` of the configuration."""
     argv: list[str] = []
+    """The command line."""
     overrides: list[str] = []
+    """Overrides, those of resumptions included."""
+    seed: int | None = None
+    """``seed`` of the configuration."""
     start: str = ""
+    """When the run began: UTC, ISO 8601."""
     end: str | None = None
+    """When the last session ended; null while it runs."""
     resumed: list[ResumptionEntry] = []
+    """The resumptions, in their order."""
     threads: _Count | None = None
+    """BLAS threads of a step."""
     workers: _Count | None = None
+    """Workers that share a batch; 1: no sharing."""
     compiled: bool | None = None
+    """Whether the steps are machine code."""
     environment: dict[str, Any] | None = None
+    """Versions of bp, Python, NumPy and BLAS, platform and processor, when the run began."""
     data: dict[str, str] = {}
+    """The data files, each with its sha256, when the run began."""
     plugins: dict[str, str] = {}
+    """The plugins, each with its sha256."""
     from_checkpoint: dict[str, str | list[str]] | None = None
+    """The checkpoint that the run started from: ``path``, ``sha256`` and ``layers``; null without one."""
     steps: _Count | None = None
+    """Steps of the run."""
     epochs: _Count | None = None
+    """Completed epochs."""
     seconds: _Seconds | None = None
+    """Seconds in the loop of training."""
     metrics: dict[str, float | None] | None = None
+    """Metrics of the kept model by full name; null if the run did not finish."""
     best: dict[str, int | float | str | None] | None = None
+    """The best checkpoint: ``epoch``, ``step``, ``monitor`` and ``value``; null without one."""
+    baselines: Any = None
+    """Metrics of predictions without a network, for a time series."""
+    timings: Any = None
+    """Seconds of the last session by purpose, and their ``total``."""
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ _LINES = {
     "exit-codes.md": "what a script tests",
     "messages.md": "every kind of message, with its way out",
     "json.md": "the object that each command prints with `--json`",
+    "run-directory.md": "the files of a run, and their keys",
 }
 _INTRODUCTION = """\
 `python docs/generate.py` writes these pages from the code, and a test compares them with it. A sentence to change is a

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
 
 import backprop_cli
 from backprop_cli.json_object import JsonObject
@@ -141,10 +141,11 @@ def _attribute(cls: type, name: str) -> tuple[Any, str]:
         if isinstance(member, property) and member.fget is not None:
             annotation = member.fget.__annotations__["return"]
             return _evaluated(annotation, above), inspect.cleandoc(member.fget.__doc__ or "")
-        if isinstance(member, str) and "ClassVar" in above.__annotations__[name]:
+        own = inspect.get_annotations(above)
+        if isinstance(member, str) and "ClassVar" in own[name]:
             return Literal.__getitem__(member), _description(cls, name)
-        if name in vars(above).get("__annotations__", {}):
-            return _evaluated(above.__annotations__[name], above), _description(cls, name)
+        if name in own:
+            return _evaluated(own[name], above), _description(cls, name)
     raise LookupError(f"{cls.__name__}.{name}")
 
 
@@ -169,31 +170,33 @@ def key_table(cls: type[JsonObject], heading: str) -> str:
     rows = []
     for name, (annotation, words) in keys(cls).items():
         optional = " (optional)" if name in cls.json_optional else ""
-        rows.append([f"`{name}`", _type(annotation, heading) + optional, markdown.escaped(words)])
+        rows.append([f"`{name}`", sort_of_value(annotation, heading) + optional, markdown.escaped(words)])
     return markdown.table(["key", "value", "meaning"], rows)
 
 
 _WORDS = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "text", NoneType: "null"}
 
 
-def _type(annotation: Any, heading: str) -> str:
-    """The sort of a JSON value in words, with links to objects."""
+def sort_of_value(annotation: Any, heading: str = "") -> str:
+    """The sort of a JSON value in words, with links to objects below ``heading``."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and origin is None and issubclass(annotation, JsonObject):
         return f"[{annotation.__name__}](#{markdown.anchor(f'{heading}: {annotation.__name__}')})"
     if origin is Literal:
         return " or ".join(f"`{word}`" for word in arguments)
+    if origin is Annotated:
+        return sort_of_value(arguments[0], heading)
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(_type(each, heading) for each in arguments))
+        return " or ".join(dict.fromkeys(sort_of_value(each, heading) for each in arguments))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"object of {_grouped(_type(arguments[1], heading))}"
+        return f"object of {_grouped(sort_of_value(arguments[1], heading))}"
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return f"list of {_grouped(_type(arguments[0], heading))}"
+        return f"list of {_grouped(sort_of_value(arguments[0], heading))}"
     if origin is ClassVar:
-        return _type(arguments[0], heading)
+        return sort_of_value(arguments[0], heading)
     if hasattr(annotation, "__supertype__"):
-        return _type(annotation.__supertype__, heading)
-    return _WORDS.get(annotation, "any value")
+        return sort_of_value(annotation.__supertype__, heading)
+    return "object" if hasattr(annotation, "model_fields") else _WORDS.get(annotation, "any value")
 
 
 def _grouped(words: str) -> str:

@@ -1,5 +1,6 @@
 """The docstrings of types are their manual pages: what each has to say."""
 
+import inspect
 import re
 
 import pytest
@@ -11,10 +12,11 @@ PAGES = [(f"{registry.kind} {name}", cls) for registry in WITH_ARRAYS for name, 
 
 @pytest.mark.parametrize(("label", "cls"), PAGES, ids=[label for label, _ in PAGES])
 def test_a_page_has_a_formula_shapes_and_a_source(label, cls):
-    first, *_ = cls.__doc__.split("\n\n")
+    page = inspect.cleandoc(cls.__doc__)
+    first, *_ = page.split("\n\n")
     assert re.search(r"``[^`]+ (=|<-|\+=) [^`]+``", first), "the first sentence has no formula"
     for part in ("Shapes", "Source"):
-        assert re.search(rf"^    {part}: +\S", cls.__doc__, re.MULTILINE), f"{part}: is missing"
+        assert re.search(rf"^{part}: +\S", page, re.MULTILINE), f"{part}: is missing"
 
 
 def test_every_kind_with_arrays_is_here():
