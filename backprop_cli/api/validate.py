@@ -11,6 +11,7 @@ from backprop_cli.api.arguments import one_or_many
 from backprop_cli.config.config_warnings import config_warnings, data_warnings
 from backprop_cli.json_object import JsonObject
 from backprop_cli.session.checked_plugins import read_config
+from backprop_cli.session.compilation import compiles
 from backprop_cli.session.experiment import prepare
 from backprop_cli.session.initial_state import initial_state
 from backprop_cli.training.loop import Trainer
@@ -41,7 +42,7 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
     """Read the configuration and its data, build the network, trace and plan its training step.
 
     Raises:
-        ConfigError: the configuration is wrong; every problem at its place.
+        ConfigError: the configuration is wrong, or this machine cannot compile its steps; every problem at its place.
         CheckError: a plugin's gradient is wrong.
         DataError: the data cannot be used.
         CheckpointError: the checkpoint to start from is missing, damaged or of another network.
@@ -50,6 +51,7 @@ def validate(config: Path | str, overrides: Sequence[str] = ()) -> ValidateResul
     experiment = prepare(read_config(Path(config), overrides))
     dataset, recipe = experiment.dataset, experiment.recipe
     spec = experiment.training_spec()
+    compiles(experiment.loaded, spec, before=None)  # for its errors: compiling takes seconds
     Trainer(spec, initial_state(experiment.loaded, recipe, dataset)).warm_up()
     return ValidateResult(
         examples={name: len(split) for name, split in dataset.splits.items()},

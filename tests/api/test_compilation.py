@@ -9,6 +9,7 @@ import pytest
 from api_support import write_config, write_flowers
 
 from backprop_cli.api.train import train
+from backprop_cli.api.validate import validate
 from backprop_cli.config.load import load_config
 from backprop_cli.errors import ConfigError
 from backprop_cli.run.checkpoint import load
@@ -68,6 +69,12 @@ def test_wanted_without_a_compiler(no_compiler, own_folder):
     assert str(caught.value).splitlines()[0] == (
         f"flowers.yaml:{line}:12: training.compile: Numba is not installed: pip install 'backprop-cli[fast]'"
     )
+
+
+def test_validate_refuses_what_training_would(no_compiler):
+    write_flowers()
+    with pytest.raises(ConfigError, match="Numba is not installed"):
+        validate(write_config(training={"compile": True}))
 
 
 def test_a_run_says_whether_it_is_compiled():
