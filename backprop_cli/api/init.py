@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from backprop_cli.api.arguments import as_path
-from backprop_cli.config.ready import Template, templates
-from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.config.ready import Template, scalar, templates
+from backprop_cli.errors import DataError, UsageError, did_you_mean
 from backprop_cli.json_object import JsonObject
 from backprop_cli.run.output import opened
 
@@ -40,16 +41,19 @@ class ListedTemplates(JsonObject):
 class InitResult(JsonObject):
     """A new configuration: its file, the schema if it was written too, and the command that trains from it.
 
+    It comes from a ``template``, or predicts the column ``target`` of a table as ``task``.
     ``missing``: data files that are not there yet. They can be found at ``download``, and the environment variable
     ``variable`` can name their folder.
     """
 
-    config: Path | None
-    template: str
-    schema: Path | None
-    missing: Sequence[Path]
-    download: str | None
-    variable: str | None
+    config: Path | None = None
+    template: str | None = None
+    target: str | None = None
+    task: str | None = None
+    schema: Path | None = None
+    missing: Sequence[Path] = ()
+    download: str | None = None
+    variable: str | None = None
     next: str
 
 
@@ -60,46 +64,96 @@ def list_templates() -> ListedTemplates:
     )
 
 
-def init(source: Path | str, output: Path | str | BinaryIO | None = None, *, force: bool = False) -> InitResult:
-    """Write a configuration to start from: the template named ``source``, to ``output`` (default: ``NAME.yaml``).
+def init(
+    source: Path | str,
+    output: Path | str | BinaryIO | None = None,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    force: bool = False,
+) -> InitResult:
+    """Write a configuration to start from, to ``output`` (default: ``NAME.yaml``).
 
+    ``source``: the name of a template, or the path of a table; the configuration of a table predicts its column
+    ``target`` (default: the last) as ``task`` (``classes``, ``binary``, ``regression``; default: as its values are).
     The schema is written next to it if no such file is there; into a stream goes the configuration alone. An existing
     file is only replaced with ``force``.
 
-    Raises: UsageError.
+    Raises:
+        UsageError: no such template or file; the file exists; target or task do not fit the table.
+        DataError: the table cannot be read.
+
     """
-    template = _template(str(source))
-    output = as_path(output)
-    path = output if isinstance(output, Path) else Path(f"{template.path.stem}.yaml")
-    text = f"# yaml-language-server: $schema={SCHEMA}\n{template.moved(path)}"
+    output, template = as_path(output), templates().get(str(source))
+    if template is None:
+        _check_data(Path(source))
+    elif target is not None or task is not None:
+        raise UsageError(f"--target and --task go with a data file, and '{source}' is a template")
+    stem = template.path.stem if template else Path(source).name.partition(".")[0]
+    path = output if isinstance(output, Path) else Path(f"{stem}.yaml")
     goes_to = path if output is None else output
     if isinstance(goes_to, Path):
         _refuse_existing(goes_to, force)
+    text, result = _copied(template, path) if template else _drafted(Path(source), path, target, task)
     with opened(goes_to) as stream:
-        stream.write(text.encode())
-    to_file = isinstance(goes_to, Path)
-    return InitResult(
-        config=path if to_file else None,
+        stream.write(f"# yaml-language-server: $schema={SCHEMA}\n{text}".encode())
+    if not isinstance(goes_to, Path):
+        return result
+    return replace(result, config=path, schema=_write_schema(path, template.plugins if template else ()))
+
+
+def _copied(template: Template, path: Path) -> tuple[str, InitResult]:
+    """The text of a template for the file ``path``, and what is said of it."""
+    return template.moved(path), InitResult(
         template=template.name,
-        schema=_write_schema(path.with_name(SCHEMA), template.plugins) if to_file else None,
         missing=template.missing(path.parent),
         download=template.download,
         variable=template.variable,
-        next=f"bp train {shlex.quote(str(path))}",
+        next=_training(path),
     )
 
 
-def _template(source: str) -> Template:
-    known = templates()
-    if source in known:
-        return known[source]
-    path = Path(source)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        raise UsageError(f"{source} is a configuration already; bp train {shlex.quote(source)} trains it")
-    if path.exists():
-        raise UsageError(f"{source} is no template")
-    near = did_you_mean(source.removesuffix(".yaml"), known)
-    raise UsageError(f"'{source}' is neither a template nor a file{near or '; bp init --list shows the templates'}")
+def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tuple[str, InitResult]:
+    """The configuration of a table for the file ``path``, and what is said of it."""
+    from backprop_cli.config.draft import draft
+    from backprop_cli.data.file import DataFile
+    from backprop_cli.data.read import read_table
+
+    try:
+        table = read_table(DataFile(file))
+    except DataError as error:
+        if "data." in str(error):  # the way out is a key of a configuration
+            raise DataError(f"{error}; for a configuration to edit: bp init penguins") from error
+        raise
+    try:
+        source = file if file.is_absolute() else Path(os.path.relpath(file, path.parent))
+    except ValueError:  # on another drive
+        source = file.absolute()
+    found = draft(table, scalar(source.as_posix()), target, task)
+    return found.text, InitResult(target=found.target, task=found.task, next=_training(path))
+
+
+def _training(path: Path) -> str:
+    return f"bp train {shlex.quote(str(path))}"
+
+
+def _check_data(file: Path) -> None:
+    if file.suffix in (".yaml", ".yml") and file.is_file():
+        raise UsageError(f"{file} is a configuration already; {_training(file)} trains it")
+    if not file.exists():
+        near = did_you_mean(file.stem if file.suffix == ".yaml" else str(file), templates())
+        raise UsageError(f"'{file}' is neither a template nor a file{near or '; bp init --list shows the templates'}")
+    from backprop_cli.data.format import TableFormat, format_of
+
+    try:
+        is_table = file.is_file() and isinstance(format_of(file.name), TableFormat)
+    except DataError:
+        is_table = False
+    if not is_table:
+        raise UsageError(
+            f"{file}: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start from a "
+            "template: bp init --list"
+        )
 
 
 def _refuse_existing(path: Path, force: bool) -> None:
@@ -107,8 +161,9 @@ def _refuse_existing(path: Path, force: bool) -> None:
         raise UsageError(f"{path} exists already; --force replaces it, -o FILE writes another file")
 
 
-def _write_schema(path: Path, plugins: Sequence[Path]) -> Path | None:
-    """The path, or None if a file is there already."""
+def _write_schema(config: Path, plugins: Sequence[Path]) -> Path | None:
+    """Write the schema next to a configuration. Returns: its path, or None if a file is there already."""
+    path = config.with_name(SCHEMA)
     if path.exists():
         return None
     from backprop_cli.api.config_schema import config_schema

@@ -111,7 +111,7 @@ class Template:
         text = self.text
         for _, node in reversed(self._paths):
             start, end = node.start_mark.index, node.end_mark.index
-            text = f"{text[:start]}{_scalar(_RELATIVE.sub(self._elsewhere, node.value))}{text[end:]}"
+            text = f"{text[:start]}{scalar(_RELATIVE.sub(self._elsewhere, node.value))}{text[end:]}"
         text = text.replace(f"configs/{self.name}.yaml", shlex.quote(path.as_posix()))
         return text.replace(f"runs/{self.path.stem}/", f"runs/{path.stem}/")
 
@@ -125,7 +125,8 @@ class Template:
         return [(key, node) for key, node in _scalars(compose(self.text).node) if _RELATIVE.search(node.value)]
 
 
-def _scalar(text: str) -> str:
+def scalar(text: str) -> str:
+    """A path as YAML writes it."""
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 

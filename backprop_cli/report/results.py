@@ -95,6 +95,8 @@ def init_text(result: InitResult) -> str:
     lines = ["its first line is for editors: bp schema > bp.schema.json"]
     if result.config is not None:
         lines = [f"wrote {result.config}{f', and {result.schema} for editors' if result.schema else ''}"]
+    if result.target is not None:
+        lines.append(f"target '{result.target}', task {result.task}; --target and --task set others")
     if result.missing:
         lines.append(f"missing data, to be downloaded from {result.download}")
         lines += [f"  {path}" for path in result.missing]

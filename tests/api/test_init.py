@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from api_support import bp
+from api_support import bp, write_flowers
 
 import backprop_cli
 from backprop_cli.api.init import SCHEMA, InitResult, init, list_templates
@@ -101,6 +101,8 @@ def test_the_result_as_json(capsys):
     assert found == {
         "config": "a b.yaml",
         "template": "mnist",
+        "target": None,
+        "task": None,
         "schema": "bp.schema.json",
         "download": "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "variable": "BP_MNIST",
@@ -112,6 +114,56 @@ def test_from_python():
     result = backprop_cli.init("xor", "x.yaml")
     assert isinstance(result, InitResult)
     assert backprop_cli.validate(result.config).valid
+
+
+def test_a_table(capsys):
+    write_flowers(Path("flowers.data.csv"))
+    Path("configs").mkdir()
+    assert bp("init", "flowers.data.csv") == 0
+    assert capsys.readouterr().out == (
+        "wrote flowers.yaml, and bp.schema.json for editors\n"
+        "target 'kind', task classes; --target and --task set others\n"
+        "next: bp train flowers.yaml\n"
+    )
+    assert bp("init", "flowers.data.csv", "--target", "x", "-o", "configs/x.yaml", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {
+        "config": "configs/x.yaml",
+        "template": None,
+        "target": "x",
+        "task": "regression",
+        "schema": "configs/bp.schema.json",
+        "missing": [],
+        "download": None,
+        "variable": None,
+        "next": "bp train configs/x.yaml",
+    }
+    assert yaml.safe_load(Path("configs/x.yaml").read_text())["data"]["source"] == "../flowers.data.csv"
+    assert bp("train", "configs/x.yaml", "training.epochs=2", "--quiet") == 0
+
+
+def test_a_table_with_an_absolute_path_and_a_name_to_quote(tmp_path):
+    path = write_flowers(tmp_path / "my, flowers #1.csv")
+    init(path, "a.yaml", task="classes")
+    assert yaml.safe_load(Path("a.yaml").read_text())["data"]["source"] == str(path)
+    assert backprop_cli.validate("a.yaml").classes == ["a", "b", "c"]
+
+
+def test_a_table_that_cannot_be_read(capsys):
+    Path("bad.csv").write_text("x,y\n1,2\n1\n")
+    assert bp("init", "bad.csv") == 6
+    assert capsys.readouterr().err.startswith("bad.csv:3: ")
+    assert here() == ["bad.csv"]
+
+
+def test_a_way_out_that_is_a_key_needs_a_configuration(capsys):
+    Path("costs.tsv").write_text("cost\tkind\n1,5\ta\n2,5\tb\n")
+    assert bp("init", "costs.tsv") == 6
+    assert capsys.readouterr().err == (
+        "costs.tsv:2: column 'cost': expected a plain number, got '1,5'; to read such numbers write data.numbers: "
+        '{decimal: ","}; if they are names, write data.categories: [cost]; for a configuration to edit: bp init '
+        "penguins\n"
+    )
 
 
 def test_the_templates(capsys):
@@ -149,21 +201,34 @@ def test_the_templates_as_json(capsys):
         ("digit", "'digit' is neither a template nor a file; did you mean 'digits'?"),
         ("digitss.yaml", "'digitss.yaml' is neither a template nor a file; did you mean 'digits'?"),
         ("sales.csv", "'sales.csv' is neither a template nor a file; bp init --list shows the templates"),
+        (
+            "notes.docx",
+            "notes.docx: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start "
+            "from a template: bp init --list",
+        ),
+        (
+            "folder",
+            "folder: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start from "
+            "a template: bp init --list",
+        ),
+        ("xor --task classes", "--target and --task go with a data file, and 'xor' is a template"),
         ("old.yaml", "old.yaml is a configuration already; bp train old.yaml trains it"),
         ("xor -o old.yaml", "old.yaml exists already; --force replaces it, -o FILE writes another file"),
         ("xor -o no/x.yaml", "no/x.yaml: cannot be written: No such file or directory"),
         ("xor -o .", ".: cannot be written: Is a directory"),
         ("xor -o - --json", "init: --json and -o - both print to standard output; leave one out"),
-        ("xor --list", "init: name a template, or use --list alone to see them"),
-        ("", "init: name a template, or use --list alone to see them"),
+        ("xor --list", "init: name a template or a table; bp init --list shows the templates"),
+        ("", "init: name a template or a table; bp init --list shows the templates"),
     ],
 )
 def test_refusals(words, message, capsys):
     Path("old.yaml").write_text("mine")
+    Path("notes.docx").touch()
+    Path("folder").mkdir()
     assert bp("init", *words.split()) == 2
     assert capsys.readouterr().err == f"{message}\n"
     assert Path("old.yaml").read_text() == "mine"
-    assert here() == ["old.yaml"]
+    assert here() == ["folder", "notes.docx", "old.yaml"]
 
 
 def test_force_replaces(capsys):

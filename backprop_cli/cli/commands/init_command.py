@@ -20,41 +20,61 @@ def _templates() -> list[str]:
 @command(
     "bp init --list",
     "bp init spiral",
-    "bp init iris -o first.yaml",
+    "bp init datasets/penguins.csv --target species -o birds.yaml",
+    codes=(6,),
     group="Start here",
     order=1,
 )
 def init(
-    template: Annotated[
+    source: Annotated[
         str | None,
-        Argument(metavar="TEMPLATE", help="A name from bp init --list.", show_default=False, autocompletion=_templates),
+        Argument(
+            metavar="TEMPLATE|DATA",
+            help="A name from bp init --list, or a table.",
+            show_default=False,
+            autocompletion=_templates,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        Option(metavar="COLUMN", help="The column of DATA to predict; default: the last.", show_default=False),
+    ] = None,
+    task: Annotated[
+        str | None,
+        Option(metavar="TASK", help="classes, binary or regression; default: as the values are.", show_default=False),
     ] = None,
     listed: Annotated[bool, Option("--list", help="List the templates.")] = False,
     output: Annotated[
         Path | None,
         Option(
-            "--output", "-o", metavar="FILE|-", help="Default: TEMPLATE.yaml; -: standard output.", show_default=False
+            "--output",
+            "-o",
+            metavar="FILE|-",
+            help="Default: the name with .yaml; -: standard output.",
+            show_default=False,
         ),
     ] = None,
     force: Annotated[bool, Option("--force", help="Replace an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a configuration to start from."""
+    """Write a first configuration for a table, or copy a template."""
     from backprop_cli.report.results import init_text, templates_text
 
-    if listed and template is None:
+    if listed and source is None:
         found = backprop_cli.list_templates()
         if as_json:
             emit_json(found.to_json())
         else:
             emit(templates_text(found))
         return
-    if template is None or listed:
-        raise UsageError("init: name a template, or use --list alone to see them")
+    if source is None or listed:
+        raise UsageError("init: name a template or a table; bp init --list shows the templates")
     to_stdout = str(output) == "-"
     if to_stdout and as_json:
         raise UsageError("init: --json and -o - both print to standard output; leave one out")
-    result = backprop_cli.init(template, standard_output() if to_stdout else output, force=force)
+    result = backprop_cli.init(
+        source, standard_output() if to_stdout else output, target=target, task=task, force=force
+    )
     if as_json:
         emit_json(result.to_json())
     else:

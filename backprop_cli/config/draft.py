@@ -1,0 +1,188 @@
+"""A first configuration for a table: what to predict, from which columns, and a small network for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from backprop_cli.data.settings import INPUTS
+from backprop_cli.data.suspicious import why_useless
+from backprop_cli.data.table import CellValue, Column, Numbers, Table, Text, require_columns, show
+from backprop_cli.data.target import MAX_CLASSES, labels_of, require_classes
+from backprop_cli.errors import DataError, SettingError, UsageError, plural
+from backprop_cli.nn.class_name import spelled
+from backprop_cli.nn.task import BINARY, CLASSES, REGRESSION, Task, task_of
+
+LOSSES: Mapping[Task, str] = {
+    CLASSES: "cross_entropy",
+    BINARY: "binary_cross_entropy",
+    REGRESSION: "mean_squared_error",
+}
+_METRICS: Mapping[Task, str] = {
+    CLASSES: "[accuracy]",
+    BINARY: "[accuracy, roc_auc]",
+    REGRESSION: "[root_mean_squared_error, mean_absolute_error, r2]",
+}
+_ROWS_PER_CLASS = 10
+"""Fewest rows for each whole number, on average, if these numbers are classes."""
+_MANY_ROWS = 10_000
+_WORDS = {"all", "false", INPUTS, "none", "null", "true"}
+"""Names of columns that would mean something else without quotes."""
+
+
+class Draft(NamedTuple):
+    """A configuration as text, and what it predicts."""
+
+    text: str
+    target: str
+    task: Task
+
+
+def draft(table: Table, source: str, target: str | None = None, task: str | None = None) -> Draft:
+    """A configuration for the table of the file ``source``.
+
+    ``target``: the column to predict; default: the last. ``task``: ``classes``, ``binary`` or ``regression``; default:
+    as the target's values are.
+
+    Raises: UsageError if target or task do not fit the table; DataError if a target is missing.
+    """
+    names = list(table.columns)
+    chosen = names[-1] if target is None else target
+    if task is not None and task not in LOSSES:
+        raise UsageError(f"--task: unknown task '{task}'; known: {', '.join(LOSSES)}")
+    _check_target(table, chosen)
+    labels = sorted(labels_of(table, chosen, None)[0], key=lambda label: (isinstance(label, str), label))
+    kind = _task(table, chosen, labels) if task is None else task_of(task)
+    _check_task(table, chosen, labels, kind)
+    features = [name for name in names if name != chosen]
+    useless = {name: reason for name in features if (reason := _why_useless(table.columns[name]))}
+    used = [name for name in features if name not in useless]
+    if not used:
+        reasons = "".join(f"; '{name}' {reason}" for name, reason in useless.items())
+        series = "; a series needs data.window, as in the template airline" if useless else ""
+        raise UsageError(f"{table.name}: no column is left to predict '{chosen}' from{reasons}{series}")
+    outputs, comment = _outputs(chosen, labels, kind)
+    lines = [
+        f"# Predicts {_phrase(chosen, labels, kind)} from {plural(len(used), 'column')} of {table.rows:,} rows.",
+        "data:",
+        f"  source: {source}",
+        f"  target: {_target_name(chosen)}{'' if target else '  # the last column'}",
+        *_exclusion(useless),
+        *_transform(table, used, kind),
+        "",
+        "model:",
+        "  layers:",
+        "    - {type: dense, units: 32, activation: relu, initializer: he_normal}",
+        f"    - {{type: dense, units: {outputs}}}  # {comment}",
+        "",
+        f"loss: {LOSSES[kind]}",
+        "optimizer: {type: adam, learning_rate: 3e-3}",
+        f"metrics: {_METRICS[kind]}",
+        f"training: {{epochs: 200, batch_size: {32 if table.rows < _MANY_ROWS else 256}}}",
+        "early_stopping: {patience: 20}  # epochs without a better validation/loss",
+        "gradient_check: {}",
+    ]
+    return Draft("\n".join(lines) + "\n", chosen, kind)
+
+
+def column_name(name: str) -> str:
+    """A column's name as YAML writes it."""
+    plain = name.isidentifier() and name.lower() not in _WORDS
+    return name if plain else json.dumps(name, ensure_ascii=False)
+
+
+def _target_name(name: str) -> str:
+    return f"[{column_name(name)}]" if name == INPUTS else column_name(name)
+
+
+def _check_target(table: Table, target: str) -> None:
+    try:
+        require_columns(table.name, [target], table.columns)
+    except DataError as error:
+        raise UsageError(f"--target: {error}") from None
+    reason = _why_useless(table.columns[target])
+    if reason is not None:
+        raise UsageError(f"{table.of(target)} {reason}; name the column to predict with --target")
+
+
+def _task(table: Table, target: str, labels: Sequence[CellValue]) -> Task:
+    """The task that suits the values of the target."""
+    if isinstance(table.columns[target], Text):
+        return BINARY if len(labels) == 2 else CLASSES
+    if set(labels) == {0, 1}:
+        return BINARY
+    whole = all(isinstance(label, int) for label in labels)
+    few = len(labels) <= min(MAX_CLASSES, table.rows / _ROWS_PER_CLASS)
+    return CLASSES if whole and few else REGRESSION
+
+
+def _check_task(table: Table, target: str, labels: Sequence[CellValue], task: Task) -> None:
+    """Raise UsageError if the values of the target do not suit the task."""
+    place = table.of(target)
+    if len(labels) == 1:
+        raise UsageError(f"{place} is {_quoted(labels[0])} in every row; name the column to predict with --target")
+    text = next((label for label in labels if isinstance(label, str)), None)
+    if task == REGRESSION and text is not None:
+        raise UsageError(f"{place} has texts, such as {show(text)}, and --task regression predicts a number")
+    if task == BINARY and (len(labels) != 2 or (text is None and set(labels) != {0, 1})):
+        known = ", ".join(map(_quoted, labels[:5])) + (", ..." if len(labels) > 5 else "")
+        raise UsageError(f"{place}: --task binary predicts 0 and 1, or two names; its values are {known}")
+    if task == CLASSES:
+        try:
+            require_classes(table, target, labels, table.rows)
+        except SettingError:
+            number = "" if text is not None else "--task regression predicts a number, "
+            raise UsageError(
+                f"{place} has {len(labels):,} different values in {table.rows:,} rows, too many for classes; "
+                f"{number}--target names another column"
+            ) from None
+
+
+def _why_useless(column: Column) -> str | None:
+    """The reason why a column tells nothing of other rows; None if it may."""
+    if isinstance(column, Numbers):
+        values = np.asarray(column.values, np.float64).reshape(column.rows)
+        if np.isnan(values).all():
+            return "is empty"
+        return "counts the rows" if column.rows > 2 and (np.diff(values) == 1).all() else None
+    return "is empty" if (column.codes < 0).all() else why_useless(column)
+
+
+def _is_incomplete(column: Column) -> bool:
+    return bool(np.isnan(column.values).any() if isinstance(column, Numbers) else (column.codes < 0).any())
+
+
+def _exclusion(useless: Mapping[str, str]) -> list[str]:
+    """The lines that leave columns out, with the reasons."""
+    if not useless:
+        return []
+    reasons = [f"  # {show(name)} {reason}" for name, reason in useless.items()]
+    return [*reasons, f"  exclude: [{', '.join(map(column_name, useless))}]"]
+
+
+def _transform(table: Table, used: Sequence[str], task: Task) -> list[str]:
+    """The line that fills in missing values and standardizes numbers to predict."""
+    incomplete = [name for name in used if _is_incomplete(table.columns[name])]
+    keys = [*(["missing: median"] if incomplete else []), *(["target: standardize"] if task == REGRESSION else [])]
+    comment = f"  # {plural(len(incomplete), 'column')} with missing values" if incomplete else ""
+    return [f"  transform: {{{', '.join(keys)}}}{comment}"] if keys else []
+
+
+def _phrase(target: str, labels: Sequence[CellValue], task: Task) -> str:
+    return f"{show(target)} ({'a number' if task == REGRESSION else f'{len(labels)} classes'})"
+
+
+def _outputs(target: str, labels: Sequence[CellValue], task: Task) -> tuple[int, str]:
+    """The number of outputs, and the comment that explains it."""
+    if task == REGRESSION:
+        return 1, "one output, without activation: a number"
+    if task == BINARY:
+        return 1, f"one output: whether {show(target)} is {_quoted(labels[1])}"
+    return len(labels), "one output for each class"
+
+
+def _quoted(label: CellValue) -> str:
+    return show(label) if isinstance(label, str) else spelled(label)
