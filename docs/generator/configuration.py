@@ -21,11 +21,12 @@ required. `bp schema` prints the same as a JSON Schema for editors, and `bp vali
   default.
 - A command line may override any key: `bp train digits.yaml optimizer.learning_rate=1e-2 model.layers.0.units=64`.
 - *On resume* says what a changed value does to a run that `bp train --resume` continues. *free*: training goes on.
+  *ignored*: the run keeps its value, and a remark says so.
   *restarts*: what the run remembers for this key, such as the best value so far, starts again. *fixed*: the change is
   refused.
 """
 
-_EFFECTS = {"free": "free", "restarts": "restarts", "refused": "fixed"}
+_EFFECTS = {"free": "free", "restarts": "restarts", "ignored": "ignored", "refused": "fixed"}
 
 
 def configuration_page() -> str:
