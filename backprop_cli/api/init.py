@@ -25,9 +25,13 @@ class ListedTemplate(JsonObject):
     """A ready configuration: what it is, its data sets, and whether they come with the package."""
 
     name: str
+    """Its name for ``bp init``."""
     summary: str
+    """One line on what it trains."""
     data: Sequence[str]
+    """Names of its data sets; empty if its data is generated."""
     included: bool
+    """Whether they come with the package."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class ListedTemplates(JsonObject):
     """The ready configurations."""
 
     templates: Sequence[ListedTemplate]
+    """All of them, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +47,26 @@ class InitResult(JsonObject):
     """A new configuration: its file, the schema if it was written too, and the command that trains from it.
 
     It comes from a ``template``, or predicts the column ``target`` of a table as ``task``.
-    ``missing``: data files that are not there yet. They can be found at ``download``, and the environment variable
-    ``variable`` can name their folder.
     """
 
     config: Path | None = None
+    """The file that was written; null if it went to standard output."""
     template: str | None = None
+    """The template that was copied."""
     target: str | None = None
+    """The column of the table that is predicted."""
     task: str | None = None
+    """Kind of prediction: classes, binary or regression."""
     schema: Path | None = None
+    """The JSON Schema for editors, if it was written too."""
     missing: Sequence[Path] = ()
+    """Data files that are not there yet."""
     download: str | None = None
+    """Where the missing files can be found."""
     variable: str | None = None
+    """The environment variable that can name the folder of the missing files."""
     next: str
+    """The command that trains from the configuration."""
 
 
 def list_templates() -> ListedTemplates:
