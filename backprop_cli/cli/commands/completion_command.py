@@ -16,8 +16,8 @@ INSTALLATION = """To install, run the two lines of your shell, and open a new on
         echo 'source ~/.bp-completion.bash' >> ~/.bashrc
   zsh   bp completion zsh > ~/.bp-completion.zsh
         echo 'autoload -Uz compinit && compinit && source ~/.bp-completion.zsh' >> ~/.zshrc
-  fish  mkdir -p ~/.config/fish/completions
-        bp completion fish | tee ~/.config/fish/completions/{bp,backprop-cli}.fish >/dev/null"""
+  fish  mkdir -p ~/.config/fish/conf.d
+        bp completion fish > ~/.config/fish/conf.d/bp-completion.fish"""
 
 
 @command("bp completion bash > bp-completion.bash", notes=INSTALLATION)
