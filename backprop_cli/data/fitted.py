@@ -77,6 +77,8 @@ def _hints(cls: type) -> dict[str, Any]:
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value matches an annotation: names, numbers, tuples of them, arrays, settings, None."""
     origin, inner = get_origin(hint), get_args(hint)
+    if hasattr(origin, "__value__"):  # NDArray of NumPy 2.5: an alias with a name
+        origin = get_origin(origin.__value__)
     if origin in (Union, types.UnionType):
         return any(_fits(value, each) for each in inner)
     if origin is Literal:
