@@ -106,6 +106,9 @@ def test_a_user_needs_no_clone(python, tmp_path):
     data = Path(package, "ready", "datasets", "iris.csv")
     assert f"source: {data} " in (tmp_path / "iris.yaml").read_text()
     assert json.loads(bp("train", "iris.yaml", "--json"))["metrics"]["test/accuracy"] > 0.9
+    shutil.copy(data.with_name("penguins.csv"), tmp_path / "birds.csv")
+    assert "target 'species', task classes" in bp("init", "birds.csv", "--target", "species")
+    assert json.loads(bp("train", "birds.yaml", "--json"))["metrics"]["test/accuracy"] > 0.9
     assert "\ndense " in bp("list", "layers")
     assert "PASS" in bp("gradcheck", "iris.yaml")
     assert "feature_scale" in bp("show", Path(package, "ready", "configs", "plugins", "diabetes.yaml"))

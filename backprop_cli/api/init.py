@@ -98,7 +98,7 @@ def init(
     """
     output, template = as_path(output), templates().get(str(source))
     if template is None:
-        _check_data(Path(source))
+        _check_data(str(source))
     elif target is not None or task is not None:
         raise UsageError(f"--target and --task go with a data file, and '{source}' is a template")
     stem = template.path.stem if template else Path(source).name.partition(".")[0]
@@ -149,12 +149,14 @@ def _training(path: Path) -> str:
     return f"bp train {shlex.quote(str(path))}"
 
 
-def _check_data(file: Path) -> None:
+def _check_data(source: str) -> None:
+    """Raise UsageError unless ``source`` is the path of a table."""
+    file = Path(source)
+    if not source or not file.exists():
+        near = did_you_mean(file.stem if file.suffix == ".yaml" else source, templates()) or _near_file(file)
+        raise UsageError(f"'{source}' is neither a template nor a file{near or '; bp init --list shows the templates'}")
     if file.suffix in (".yaml", ".yml") and file.is_file():
-        raise UsageError(f"{file} is a configuration already; {_training(file)} trains it")
-    if not file.exists():
-        near = did_you_mean(file.stem if file.suffix == ".yaml" else str(file), templates())
-        raise UsageError(f"'{file}' is neither a template nor a file{near or '; bp init --list shows the templates'}")
+        raise UsageError(f"{source} is a configuration already; {_training(file)} trains it")
     from backprop_cli.data.format import TableFormat, format_of
 
     try:
@@ -163,9 +165,22 @@ def _check_data(file: Path) -> None:
         is_table = False
     if not is_table:
         raise UsageError(
-            f"{file}: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start from a "
-            "template: bp init --list"
+            f"{source}: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start from "
+            "a template: bp init --list"
         )
+
+
+def _near_file(file: Path) -> str:
+    """The hint at a file of a similar name, if any."""
+    from backprop_cli.data.file import DataFile, NoFileError
+
+    try:
+        DataFile(file).check()
+    except NoFileError as error:
+        return error.hint
+    except DataError:
+        pass
+    return ""
 
 
 def _refuse_existing(path: Path, force: bool) -> None:

@@ -201,6 +201,8 @@ def test_the_templates_as_json(capsys):
         ("digit", "'digit' is neither a template nor a file; did you mean 'digits'?"),
         ("digitss.yaml", "'digitss.yaml' is neither a template nor a file; did you mean 'digits'?"),
         ("sales.csv", "'sales.csv' is neither a template nor a file; bp init --list shows the templates"),
+        ("./iris", "'./iris' is neither a template nor a file; did you mean 'iris'?"),
+        ("note.docx", "'note.docx' is neither a template nor a file; did you mean 'notes.docx'?"),
         (
             "notes.docx",
             "notes.docx: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start "
@@ -229,6 +231,11 @@ def test_refusals(words, message, capsys):
     assert capsys.readouterr().err == f"{message}\n"
     assert Path("old.yaml").read_text() == "mine"
     assert here() == ["folder", "notes.docx", "old.yaml"]
+
+
+def test_an_empty_name_is_no_folder(capsys):
+    assert bp("init", "") == 2
+    assert capsys.readouterr().err == "'' is neither a template nor a file; bp init --list shows the templates\n"
 
 
 def test_force_replaces(capsys):
