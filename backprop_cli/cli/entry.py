@@ -25,11 +25,10 @@ def main() -> NoReturn:
     try:
         run()
     except SystemExit as end:
-        end_quickly(end)
-        raise
-    finally:
         # The interpreter collects garbage once more when it exits: a seventh of a short command's time.
         gc.freeze()
+        end_quickly(end)
+        raise
 
 
 def start_quickly() -> None:
@@ -53,7 +52,6 @@ def end_quickly(end: SystemExit) -> None:
     is_watched = sys.getprofile() is not None or sys.gettrace() is not None
     if threading.active_count() > 1 or is_watched or not isinstance(end.code, int):
         return
-    gc.freeze()
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError, ValueError):
         for stream in (sys.stdout, sys.stderr):

@@ -383,6 +383,24 @@ def test_no_garbage_is_looked_for_at_start_and_end():
     assert (done.returncode, done.stderr) == (0, "0 True\n")
 
 
+def test_a_process_ends_without_taking_its_objects_apart():
+    """Only after handlers and threads, and not under a profiler, which would lose its figures."""
+    script = (
+        "import atexit, os, sys, threading\nfrom backprop_cli.cli.entry import main\n"
+        "os._exit = lambda code: print('ended', code)\natexit.register(print, 'handler')\n{more}\nmain()"
+    )
+    wait = "lambda: (threading.main_thread().join(), print('thread'))"
+    said = {
+        "": "handler\nended 0\n",
+        f"threading.Thread(target={wait}).start()": "thread\nhandler\n",
+        "sys.setprofile(lambda *_: None)": "handler\n",
+    }
+    for more, lines in said.items():
+        command = [sys.executable, "-c", script.format(more=more), "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout.partition("\n")[2], done.stderr) == (0, lines, "")
+
+
 def _seconds(script, *arguments):
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True, timeout=60)
