@@ -41,7 +41,9 @@ def init(
     ] = None,
     task: Annotated[
         str | None,
-        Option(metavar="TASK", help="classes, binary or regression; default: as the values are.", show_default=False),
+        Option(
+            metavar="classes|binary|regression", help="What to predict; default: as the values are.", show_default=False
+        ),
     ] = None,
     listed: Annotated[bool, Option("--list", help="List the templates.")] = False,
     output: Annotated[
