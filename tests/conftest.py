@@ -26,6 +26,10 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 _SET_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK"}  # the second by importing threadpoolctl
 
 
+collect_ignore = [] if os.name == "posix" else ["api/test_signals.py", "cli/test_what_a_terminal_obeys.py", "fuzz"]
+"""Tests of what Windows lacks: signals, terminals of POSIX, limits of a process."""
+
+
 def pytest_collection_finish() -> None:
     """Keep the collector from walking over thousands of collected tests again and again: an eighth of the time."""
     gc.collect()
