@@ -17,7 +17,7 @@ from backprop_cli.json_object import JsonObject
 from backprop_cli.run.output import opened
 
 SCHEMA = "bp.schema.json"
-"""The file that the first line of a configuration names, for editors."""
+"""The file that the first line of a configuration names, for editors. One with plugins has a schema of its own."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,14 @@ def init(
     goes_to = path if output is None else output
     if isinstance(goes_to, Path):
         _refuse_existing(goes_to, force)
+    plugins = template.plugins if template else ()
+    schema = path.parent / (f"{path.stem}.schema.json" if plugins else SCHEMA)
     text, result = _copied(template, path) if template else _drafted(Path(source), path, target, task)
     with opened(goes_to) as stream:
-        stream.write(f"# yaml-language-server: $schema={SCHEMA}\n{text}".encode())
+        stream.write(f"# yaml-language-server: $schema={schema.name}\n{text}".encode())
     if not isinstance(goes_to, Path):
         return result
-    return replace(result, config=path, schema=_write_schema(path, template.plugins if template else ()))
+    return replace(result, config=path, schema=_write_schema(schema, plugins))
 
 
 def _copied(template: Template, path: Path) -> tuple[str, InitResult]:
@@ -188,9 +190,8 @@ def _refuse_existing(path: Path, force: bool) -> None:
         raise UsageError(f"{path} exists already; --force replaces it, -o FILE writes another file")
 
 
-def _write_schema(config: Path, plugins: Sequence[Path]) -> Path | None:
-    """Write the schema next to a configuration. Returns: its path, or None if a file is there already."""
-    path = config.with_name(SCHEMA)
+def _write_schema(path: Path, plugins: Sequence[Path]) -> Path | None:
+    """Write the schema. Returns: its path, or None if a file is there already."""
     if path.exists():
         return None
     from backprop_cli.api.config_schema import config_schema

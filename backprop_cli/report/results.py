@@ -92,7 +92,7 @@ def _data_text(template: ListedTemplate) -> str:
 
 def init_text(result: InitResult) -> str:
     """What was written, the data that is missing, and the next command."""
-    lines = ["its first line is for editors: bp schema > bp.schema.json"]
+    lines = ["its first line names a schema for editors, which bp schema prints"]
     if result.config is not None:
         lines = [f"wrote {result.config}{f', and {result.schema} for editors' if result.schema else ''}"]
     if result.target is not None:

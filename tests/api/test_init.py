@@ -48,10 +48,23 @@ def test_comments_name_the_file_and_its_run():
     assert "#   bp generate runs/mine/latest --tokens 100\n" in comment
 
 
-def test_the_schema_is_that_of_bp_schema_and_knows_the_plugins(capsys):
+@pytest.mark.parametrize(
+    ("template", "schema", "plugins"),
+    [
+        ("iris", SCHEMA, []),
+        ("plugins/diabetes", "diabetes.schema.json", ["--plugins", ready_folder() / "configs/plugins/my_layers.py"]),
+    ],
+)
+def test_the_schema_is_that_of_bp_schema(template, schema, plugins, capsys):
+    assert init(template).schema == Path(schema)
+    assert bp("schema", *plugins) == 0
+    assert Path(schema).read_text(encoding="utf-8") == capsys.readouterr().out
+    (config,) = Path().glob("*.yaml")
+    assert config.read_text().startswith(f"# yaml-language-server: $schema={schema}\n")
+
+
+def test_a_copy_with_plugins_is_usable():
     init("plugins/diabetes")
-    assert bp("schema", "--plugins", ready_folder() / "configs" / "plugins" / "my_layers.py") == 0
-    assert Path(SCHEMA).read_text() == capsys.readouterr().out
     assert load_config("diabetes.yaml").config.loss.type == "log_cosh"
 
 
@@ -65,7 +78,10 @@ def test_a_schema_that_is_there_is_kept():
 def test_standard_output_gets_the_configuration_alone(capfd):
     assert bp("init", "spiral", "-o", "-") == 0
     captured = capfd.readouterr()
-    assert captured.err == "its first line is for editors: bp schema > bp.schema.json\nnext: bp train spiral.yaml\n"
+    assert (
+        captured.err
+        == "its first line names a schema for editors, which bp schema prints\nnext: bp train spiral.yaml\n"
+    )
     assert here() == []
     init("spiral")
     assert captured.out == Path("spiral.yaml").read_text()
