@@ -1,6 +1,6 @@
 """The whole configuration: the sections of all packages, in the order in which a resolved file has them."""
 
-from __future__ import annotations
+# Annotations are no text here (`from __future__`): pydantic would compile each one at every start.
 
 from typing import Annotated, Any, Literal
 

@@ -1,6 +1,6 @@
 """The contract of a layer: shapes, parameters, buffers and a forward rule in ops. It has no backward and no state."""
 
-from __future__ import annotations
+# Annotations are no text here (`from __future__`): pydantic would compile each one at every start.
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The YAML sections ``training`` and ``early_stopping``."""
 
-from __future__ import annotations
+# Annotations are no text here (`from __future__`): pydantic would compile each one at every start.
 
 from typing import Annotated, Literal
 
