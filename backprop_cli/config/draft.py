@@ -16,7 +16,7 @@ from backprop_cli.errors import DataError, SettingError, UsageError, plural
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.task import BINARY, CLASSES, REGRESSION, Task, task_of
 
-LOSSES: Mapping[Task, str] = {
+_LOSSES: Mapping[Task, str] = {
     CLASSES: "cross_entropy",
     BINARY: "binary_cross_entropy",
     REGRESSION: "mean_squared_error",
@@ -49,22 +49,14 @@ def draft(table: Table, source: str, target: str | None = None, task: str | None
 
     Raises: UsageError if target or task do not fit the table; DataError if a target is missing.
     """
-    names = list(table.columns)
-    chosen = names[-1] if target is None else target
-    if task is not None and task not in LOSSES:
-        raise UsageError(f"--task: unknown task '{task}'; known: {', '.join(LOSSES)}")
+    chosen = list(table.columns)[-1] if target is None else target
+    if task is not None and task not in _LOSSES:
+        raise UsageError(f"--task: unknown task '{task}'; known: {', '.join(_LOSSES)}")
     _check_target(table, chosen)
-    labels = sorted(labels_of(table, chosen, None)[0], key=lambda label: (isinstance(label, str), label))
+    labels = _labels(table, chosen, guessed=target is None)
     kind = _task(table, chosen, labels) if task is None else task_of(task)
     _check_task(table, chosen, labels, kind)
-    features = [name for name in names if name != chosen]
-    useless = {name: reason for name in features if (reason := _why_useless(table.columns[name]))}
-    used = [name for name in features if name not in useless]
-    if not used:
-        reasons = "".join(f"; '{name}' {reason}" for name, reason in useless.items())
-        series = "; a series needs data.window, as in the template airline" if useless else ""
-        raise UsageError(f"{table.name}: no column is left to predict '{chosen}' from{reasons}{series}")
-    outputs, comment = _outputs(chosen, labels, kind)
+    used, useless = _features(table, chosen)
     lines = [
         f"# Predicts {_phrase(chosen, labels, kind)} from {plural(len(used), 'column')} of {table.rows:,} rows.",
         "data:",
@@ -73,14 +65,7 @@ def draft(table: Table, source: str, target: str | None = None, task: str | None
         *_exclusion(useless),
         *_transform(table, used, kind),
         "",
-        "model:",
-        "  layers:",
-        "    - {type: dense, units: 32, activation: relu, initializer: he_normal}",
-        f"    - {{type: dense, units: {outputs}}}  # {comment}",
-        "",
-        f"loss: {LOSSES[kind]}",
-        "optimizer: {type: adam, learning_rate: 3e-3}",
-        f"metrics: {_METRICS[kind]}",
+        *_network(chosen, labels, kind),
         f"training: {{epochs: 200, batch_size: {32 if table.rows < _MANY_ROWS else 256}}}",
         "early_stopping: {patience: 20}  # epochs without a better validation/loss",
         "gradient_check: {}",
@@ -88,14 +73,50 @@ def draft(table: Table, source: str, target: str | None = None, task: str | None
     return Draft("\n".join(lines) + "\n", chosen, kind)
 
 
-def column_name(name: str) -> str:
+def _network(target: str, labels: Sequence[CellValue], task: Task) -> list[str]:
+    """The lines of the network, and how it learns the task."""
+    outputs, comment = _outputs(target, labels, task)
+    return [
+        "model:",
+        "  layers:",
+        "    - {type: dense, units: 32, activation: relu, initializer: he_normal}",
+        f"    - {{type: dense, units: {outputs}}}  # {comment}",
+        "",
+        f"loss: {_LOSSES[task]}",
+        "optimizer: {type: adam, learning_rate: 3e-3}",
+        f"metrics: {_METRICS[task]}",
+    ]
+
+
+def _features(table: Table, target: str) -> tuple[list[str], dict[str, str]]:
+    """The columns to predict from, and those to leave out, with the reasons."""
+    names = [name for name in table.columns if name != target]
+    useless = {name: reason for name in names if (reason := _why_useless(table.columns[name]))}
+    used = [name for name in names if name not in useless]
+    if not used:
+        reasons = "".join(f"; '{name}' {reason}" for name, reason in useless.items())
+        series = "; a series needs data.window, as in the template airline" if useless else ""
+        raise UsageError(f"{table.name}: no column is left to predict '{target}' from{reasons}{series}")
+    return used, useless
+
+
+def _column_name(name: str) -> str:
     """A column's name as YAML writes it."""
     plain = name.isidentifier() and name.lower() not in _WORDS
     return name if plain else json.dumps(name, ensure_ascii=False)
 
 
+def _labels(table: Table, target: str, *, guessed: bool) -> list[CellValue]:
+    """The distinct values of the target: numbers by value, then texts."""
+    try:
+        found, _ = labels_of(table, target, None)
+    except DataError as error:
+        raise DataError(f"{error}, or name another column with --target") if guessed else error from None
+    return sorted(found, key=lambda label: (isinstance(label, str), label))
+
+
 def _target_name(name: str) -> str:
-    return f"[{column_name(name)}]" if name == INPUTS else column_name(name)
+    return f"[{_column_name(name)}]" if name == INPUTS else _column_name(name)
 
 
 def _check_target(table: Table, target: str) -> None:
@@ -160,7 +181,7 @@ def _exclusion(useless: Mapping[str, str]) -> list[str]:
     if not useless:
         return []
     reasons = [f"  # {show(name)} {reason}" for name, reason in useless.items()]
-    return [*reasons, f"  exclude: [{', '.join(map(column_name, useless))}]"]
+    return [*reasons, f"  exclude: [{', '.join(map(_column_name, useless))}]"]
 
 
 def _transform(table: Table, used: Sequence[str], task: Task) -> list[str]:

@@ -186,9 +186,12 @@ def test_refusals(columns, options, message):
     assert str(caught.value) == message
 
 
-def test_a_missing_target_is_an_error_of_the_data():
-    with pytest.raises(DataError, match=r"t\.csv:2: column 'gaps'"):
-        drafted("number", "gaps")
+@pytest.mark.parametrize("target", ["gaps", None])
+def test_a_missing_target_is_an_error_of_the_data(target):
+    with pytest.raises(DataError) as caught:
+        drafted("number", "gaps", target=target)
+    other = "" if target else ", or name another column with --target"
+    assert str(caught.value) == f"t.csv:2: column 'gaps': the target is missing; fill it in or remove the row{other}"
 
 
 def test_many_rows_make_larger_batches():
