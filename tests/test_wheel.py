@@ -85,14 +85,32 @@ def test_the_source_distribution_has_what_a_wheel_needs_and_no_tests(sources):
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "datasets/mnist"))]
 
 
-def test_a_type_checker_sees_the_types(python, tmp_path):
+def type_checked(python, folder):
+    """What mypy says of a script that uses the package of an environment."""
     script = 'import backprop_cli\n\nreveal_type(backprop_cli.train("iris.yaml"))\n'
-    (tmp_path / "mine.py").write_text(script)
-    told = run(sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "mine.py", cwd=tmp_path)
-    assert told.splitlines() == [
-        'mine.py:3: note: Revealed type is "backprop_cli.api.train.TrainResult"',
-        "Success: no issues found in 1 source file",
-    ]
+    (folder / "mine.py").write_text(script)
+    told = run(sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "mine.py", cwd=folder)
+    return told.splitlines()
+
+
+TYPES = [
+    'mine.py:3: note: Revealed type is "backprop_cli.api.train.TrainResult"',
+    "Success: no issues found in 1 source file",
+]
+
+
+def test_a_type_checker_sees_the_types(python, tmp_path):
+    assert type_checked(python, tmp_path) == TYPES
+
+
+def test_a_type_checker_sees_the_types_of_an_editable_install(sources, tmp_path):
+    """Without the dependencies, whose types it does not need."""
+    clone, python = sources.parent / "clone", sources.parent / "builder" / PYTHON
+    install = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", clone]
+    run(python, *install, cwd=tmp_path)
+    assert type_checked(python, tmp_path) == TYPES
+    folder = "from backprop_cli.config.ready import ready_folder; print(ready_folder())"
+    assert run(sys.executable, "-c", folder, cwd=clone).strip() == str(clone.resolve())
 
 
 def test_a_user_needs_no_clone(python, tmp_path):
