@@ -111,7 +111,7 @@ def init(
     text, result = _copied(template, path) if template else _drafted(Path(source), path, target, task)
     with opened(goes_to) as stream:
         stream.write(f"# yaml-language-server: $schema={schema.name}\n{text}".encode())
-    if not isinstance(goes_to, Path):
+    if not isinstance(goes_to, Path) or not goes_to.is_file():  # a stream, or a device
         return result
     return replace(result, config=path, schema=_write_schema(schema, plugins))
 

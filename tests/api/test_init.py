@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,13 @@ def test_a_stream_gets_the_configuration():
     result = init("xor", stream)
     assert stream.getvalue().startswith(FIRST.encode())
     assert (result.config, result.schema) == (None, None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the folder of devices is POSIX")
+def test_nothing_is_written_next_to_a_device():
+    result = init("xor", os.devnull)
+    assert (result.config, result.schema) == (None, None)
+    assert not Path(os.devnull).with_name(SCHEMA).exists()
 
 
 def test_data_to_download(monkeypatch, capsys):
