@@ -25,7 +25,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the commands are for
 def project(tmp_path_factory):
     """A copy of the project with the examples in it."""
     copy = tmp_path_factory.mktemp("copy") / "project"
-    unwanted = shutil.ignore_patterns(".[!c]*", "runs", "build", "*.egg-info", "__pycache__")
+    unwanted = shutil.ignore_patterns(
+        ".git", ".venv", ".hypothesis", ".*_cache", "runs", "build", "*.egg-info", "__pycache__"
+    )
     shutil.copytree(ROOT, copy, ignore=unwanted)
     (copy / "runs").mkdir()
     for name, text in FILES.items():
@@ -42,7 +44,7 @@ def project(tmp_path_factory):
 def run(project, *words, timeout=600):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     environment |= {"PYTHONPATH": str(project), "NO_COLOR": "1", "COLUMNS": "200"}
-    python = [sys.executable, "-m", *words]
+    python = [sys.executable, *words]
     return subprocess.run(python, cwd=project, env=environment, text=True, capture_output=True, timeout=timeout)
 
 
@@ -58,7 +60,7 @@ def test_the_tests_of_a_copy_find_the_examples_and_pass(project):
     generated = {name for name, _, _ in ENTRIES if name.startswith("tests/")}
     whole = ("tests/test_layout.py", "tests/nn/test_nn_registries.py", "tests/data/test_array_formats.py")
     words = ["-v", "-p", "no:cacheprovider", "-k", " or ".join([*TESTED, "layout", "registries", "formats", "dat"])]
-    ended = run(project, "pytest", *words, *own, *sorted(generated), "tests/autodiff/test_ops.py", *whole)
+    ended = run(project, "-m", "pytest", *words, *own, *sorted(generated), "tests/autodiff/test_ops.py", *whole)
     assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr
     for name in TESTED:
         assert len(re.findall(rf"\[.*\b{name}\b.*\] PASSED", ended.stdout)) > 1, name
@@ -78,7 +80,7 @@ def test_the_tests_of_a_copy_find_the_examples_and_pass(project):
     ],
 )
 def test_the_copy_lists_the_types(project, kind, name):
-    ended = run(project, "backprop_cli.cli.entry", "list", kind, name)
+    ended = run(project, "-m", "backprop_cli", "list", kind, name)
     assert ended.stdout.startswith(f"{name} ({kind})\n"), ended.stderr
 
 
@@ -86,16 +88,31 @@ def test_the_copy_lists_the_types(project, kind, name):
 def test_the_copy_trains_with_them_and_has_the_command(project):
     (project / "a.dat").write_text("x y k\n" + "1.5 2 a\n2.5 1 b\n0 -1 c\n" * 20)
     words = ["data.source=../a.dat", "data.target=k", "model.layers.0.activation=squared_relu", "training.epochs=1"]
-    ended = run(project, "backprop_cli.cli.entry", "train", "configs/iris.yaml", *words)
+    ended = run(project, "-m", "backprop_cli", "train", "configs/iris.yaml", *words)
     assert ended.returncode == 0, ended.stderr
-    ended = run(project, "backprop_cli.cli.entry", "count", "configs/iris.yaml")
+    ended = run(project, "-m", "backprop_cli", "count", "configs/iris.yaml")
     assert (ended.stdout, ended.stderr) == ("131\n", "")
+
+
+@pytest.mark.slow
+def test_the_reference_of_the_copy_is_generated_anew(project):
+    ended = run(project, "docs/generate.py", "--quick")
+    assert ended.returncode == 0, ended.stderr
+    ended = run(
+        project, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_reference.py", "tests/nn/test_manual_pages.py"
+    )
+    assert ended.returncode == 0, ended.stdout
+    for page, name in (
+        *zip(("activations", "metrics", "layers", "ops", "formats"), (*TESTED, "dat"), strict=True),
+        ("commands", "count"),
+    ):
+        assert name in (project / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
 def test_the_copy_is_clean(project):
     for words in (["ruff", "check"], ["ruff", "format", "--check"]):
-        ended = run(project, *words, *FILES)
+        ended = run(project, "-m", *words, *FILES)
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -103,7 +120,7 @@ def test_the_copy_is_clean(project):
 @pytest.mark.timeout(900)
 def test_the_types_of_the_copy_are_complete(project):
     own = [name for name in FILES if not name.startswith("tests/")]
-    ended = run(project, "mypy", "--config-file", "pyproject.toml", *own)
+    ended = run(project, "-m", "mypy", "--config-file", "pyproject.toml", *own)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
