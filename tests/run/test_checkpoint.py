@@ -246,9 +246,17 @@ def test_any_name_of_a_file(tmp_path, name):
     assert load(tmp_path / name).metadata == {"step": 7}
 
 
+def words_for_nul():
+    """They differ between versions of Python."""
+    with pytest.raises(ValueError, match="embedded null") as caught:
+        os.open("a\0b", os.O_RDONLY)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("x" * 300, "File name too long"), ("a\0b", "embedded null byte"), ("x/" * 3000, "File name too long")],
+    [("x" * 300, "File name too long"), ("a\0b", words_for_nul()), ("x/" * 3000, "File name too long")],
+    ids=["long", "NUL", "deep"],
 )
 def test_names_that_no_file_can_have(tmp_path, name, why):
     assert message(load, tmp_path / name) == f"{tmp_path / name}: the checkpoint cannot be read: {why}"
