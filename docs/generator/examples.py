@@ -58,9 +58,14 @@ class Examples:
             self._recorded[command] = self._normal(printed)
         return markdown.block("text", f"$ {command}\n{self._recorded[command]}")
 
-    def object(self, command: str, render: Callable[[str], str]) -> str:
-        """A command, and below it the object that it prints, as ``render`` writes it."""
+    def object(self, command: str, render: Callable[[str], str], before: str = "") -> str:
+        """A command, and below it the object that it prints, as ``render`` writes it.
+
+        ``before``: a command to run first.
+        """
         if command not in self._objects:
+            if before:
+                self._run(before)
             self._objects[command] = self._normal(render(self._run(command)["stdout"]))
         return f"{markdown.block('sh', command)}\n\n{markdown.block('js', self._objects[command])}"
 
@@ -85,7 +90,7 @@ class Examples:
             self._run(FIRST)
         for name, text in files.items():
             (self.folder / name).write_text(text, encoding="utf-8")
-        streams = {"stdout": io.StringIO(), "stderr": io.StringIO()}
+        streams = {name: io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for name in ("stdout", "stderr")}
         before = dict(os.environ)
         try:
             os.environ.update(_ENVIRONMENT)
@@ -98,7 +103,10 @@ class Examples:
         finally:
             os.environ.clear()
             os.environ.update(before)
-        return {name: stream.getvalue() for name, stream in streams.items()}
+        texts = {name: stream.buffer.getvalue().decode("utf-8") for name, stream in streams.items()}
+        if "this is a bug in bp" in texts["stderr"]:
+            raise RuntimeError(f"{command}\n{texts['stderr']}")
+        return texts
 
     def _interrupted(self, command: str) -> str:
         """What a training prints that gets Ctrl-C after an epoch."""

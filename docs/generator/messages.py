@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import backprop_cli
 from backprop_cli.cli.command import EXIT_CODES
@@ -31,6 +31,7 @@ loss: cross_entropy
 optimiser: adam
 """
 _WRONG_TABLE = "size,weight,class\n1.5,20,small\n2.5,heavy,large\n1.0,18,small\n3.0,44,large\n"
+_ROWS = "sepal_length,sepal_width,petal_length\n5.1,3.5,1.4\n"
 _TABLE = """\
 data: {source: table.csv, target: class}
 model: {layers: [{type: dense, units: 2}]}
@@ -39,7 +40,7 @@ loss: cross_entropy
 _WRONG_PLUGIN = """\
 from typing import Literal
 
-from backprop_cli.nn.activation import ACTIVATIONS, Activation
+from backprop_cli.plugin import ACTIVATIONS, Activation
 
 
 @ACTIVATIONS.register
@@ -57,7 +58,10 @@ _EXAMPLES: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
     "check": (("bp eval runs/iris/latest --require 'accuracy>=2'", {}),),
     "diverged": (("bp train configs/linear_regression.yaml optimizer.learning_rate=1e30 --quiet", {}),),
     "checkpoint": (("bp eval configs/iris.yaml", {}), ("bp predict runs/none datasets/iris.csv", {})),
-    "data": (("bp validate table.yaml", {"table.yaml": _TABLE, "table.csv": _WRONG_TABLE}),),
+    "data": (
+        ("bp validate table.yaml", {"table.yaml": _TABLE, "table.csv": _WRONG_TABLE}),
+        ("bp predict runs/iris/latest rows.csv", {"rows.csv": _ROWS}),
+    ),
     "plugin": (("bp gradcheck --plugins double.py", {"double.py": _WRONG_PLUGIN}),),
 }
 """Commands that fail with a message of this kind, with the files that they read."""
@@ -98,6 +102,14 @@ _OTHER_KINDS = {
 _PROBLEMS_INTRODUCTION = """\
 A problem has the form `file:line:column: key: reason; way out`, or `override KEY=VALUE: reason; way out` if the command
 line set the value. All problems of a file are reported at once. These are the sorts that there are."""
+
+_TEXTS = {
+    "open.yaml": "data: {source: datasets/iris.csv, target: species\nmodel:\n  layers: [{type: dense, units: 3}]\n",
+    "twice.yaml": f"{_TABLE}training: {{epochs: 10, epochs: 20}}\n",
+}
+"""Configurations that are not YAML, or not of its kind, by file name."""
+_RESUMPTIONS = ("model.layers.0.units=8", "seed=1")
+"""Overrides that a resumed run refuses."""
 
 _PROBLEMS: dict[str, tuple[str, ...]] = {
     "Keys": (
@@ -154,7 +166,11 @@ def messages_page(examples: Examples) -> str:
         *(part for kind, (codes, text) in found.items() for part in _kind(kind, codes, text, examples)),
         "## Problems of a configuration",
         _PROBLEMS_INTRODUCTION,
+        "### YAML",
+        *(part for name, text in _TEXTS.items() for part in _with_files(f"bp validate {name}", {name: text}, examples)),
         *groups,
+        "### Resuming",
+        *(examples.shown(f"bp train --resume runs/iris/latest {words}") for words in _RESUMPTIONS),
         "## Warnings",
         markdown.docstring(BpWarning.__doc__),
         *(examples.shown(_validate(words)) for words in _WARNINGS),
@@ -164,7 +180,8 @@ def messages_page(examples: Examples) -> str:
 def kinds() -> dict[str, tuple[str, str]]:
     """Exit codes and docstring of each kind of message."""
     for module in pkgutil.walk_packages(backprop_cli.__path__, "backprop_cli."):
-        importlib.import_module(module.name)
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
     own = [cls for cls in _below(BpError) if "kind" in vars(cls)]
     found = {cls.kind: (_codes(cls), inspect.cleandoc(cls.__doc__ or "")) for cls in own}
     return found | {kind: (str(code), text) for kind, (code, text) in _OTHER_KINDS.items()}
@@ -187,14 +204,20 @@ def _kind(kind: str, codes: str, text: str, examples: Examples) -> Iterator[str]
     yield f"## {kind}"
     yield f"Exit code {codes}. {markdown.docstring(text)}"
     for command, files in _EXAMPLES.get(kind, ()):
-        for name, content in files.items():
-            yield f"`{name}`:"
-            yield markdown.block(name.rpartition(".")[2], content)
-        yield examples.shown(command, files, interrupt=kind == "interrupted")
+        yield from _with_files(command, files, examples, interrupt=kind == "interrupted")
     if kind == "shape":
         yield "From Python:"
         yield markdown.block("python", _PYTHON)
         yield markdown.block("text", printed(_PYTHON))
+
+
+def _with_files(command: str, files: Mapping[str, str], examples: Examples, interrupt: bool = False) -> Iterator[str]:
+    """The files that a command reads, and what it prints. Only ``table.yaml`` is a configuration without mistakes."""
+    for name, content in files.items():
+        language = name.rpartition(".")[2]
+        yield f"`{name}`:"
+        yield markdown.block("yaml refused" if language == "yaml" and content != _TABLE else language, content)
+    yield examples.shown(command, files, interrupt)
 
 
 def _problems(group: str, wrong: tuple[str, ...], examples: Examples) -> Iterator[str]:

@@ -34,10 +34,11 @@ problem has at least a `message`; one of a configuration also has `path`, and `f
 
 
 class Shown(NamedTuple):
-    """An example: the command, and keys whose values differ from machine to machine."""
+    """An example: the command, keys whose values differ from machine to machine, and the command that goes before."""
 
     command: str
     measured: tuple[str, ...] = ()
+    before: str = ""
 
 
 _ONE_PARAMETER = "'model.layers=[{type: dense, units: 3, bias: false}]'"
@@ -51,10 +52,17 @@ _EXAMPLES = {
     "jacobian": Shown("bp jacobian runs/iris/latest --json", ("largest",)),
     "explain": Shown(f"bp explain configs/iris.yaml {_ONE_PARAMETER} --json"),
     "list_types": Shown("bp list schedules step --json"),
+    "generate": Shown(
+        "bp generate runs/names_gru/latest --prompt ma --tokens 6 --json",
+        ("text",),
+        "bp train configs/names_gru.yaml training.max_steps=2 --quiet",
+    ),
+    "init": Shown("bp init datasets/iris.csv --target species -o my.yaml --json"),
+    "list_templates": Shown("bp init --list --json"),
 }
 """A command for each function of the Python API whose result it prints."""
 _WRONG = Shown("bp validate configs/iris.yaml optimizer.lr=0.01 --json")
-_CONSTANTS = ("tolerance", "configured", "from", "to", "default")
+_CONSTANTS = ("tolerance", "configured", "from", "to", "default", "temperature")
 """Keys of numbers with a fraction that are settings, not measurements."""
 
 
@@ -99,10 +107,10 @@ def _concrete(cls: Any) -> Iterator[type[JsonObject]]:
 
 
 def _heading(name: str) -> str:
-    """The command, without its arguments: ``bp train --find-lr``."""
+    """The command with an option that changes its result: ``bp train --find-lr``."""
     if name not in _EXAMPLES:
         return f"bp {name}"
-    words = [word for word in _EXAMPLES[name].command.split() if word == "--find-lr"]
+    words = [word for word in _EXAMPLES[name].command.split() if word in ("--find-lr", "--list")]
     return " ".join([*_EXAMPLES[name].command.split()[:2], *words])
 
 
@@ -204,7 +212,7 @@ def _grouped(words: str) -> str:
 
 
 def _example(shown: Shown, examples: Examples) -> Iterator[str]:
-    yield examples.object(shown.command, lambda printed: pretty(json.loads(printed), shown.measured))
+    yield examples.object(shown.command, lambda printed: pretty(json.loads(printed), shown.measured), shown.before)
 
 
 def pretty(value: Any, measured: Sequence[str] = (), indent: str = "") -> str:
