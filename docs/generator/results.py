@@ -50,7 +50,7 @@ _EXAMPLES = {
     "show": Shown("bp show runs/iris/latest --json"),
     "gradcheck": Shown(f"bp gradcheck configs/iris.yaml {_ONE_PARAMETER} --json", ("index",)),
     "jacobian": Shown("bp jacobian runs/iris/latest --json", ("largest",)),
-    "explain": Shown(f"bp explain configs/iris.yaml {_ONE_PARAMETER} --json"),
+    "explain": Shown("bp explain configs/iris.yaml --json"),
     "list_types": Shown("bp list schedules step --json"),
     "generate": Shown(
         "bp generate runs/names_gru/latest --prompt ma --tokens 6 --json",
@@ -218,7 +218,7 @@ def _example(shown: Shown, examples: Examples) -> Iterator[str]:
 def pretty(value: Any, measured: Sequence[str] = (), indent: str = "") -> str:
     """JSON on few lines: measured numbers and long lists are ``...``."""
     compact = _compact(value, measured)
-    if len(indent) + len(compact) <= 100 or not isinstance(value, dict | list):
+    if len(indent) + len(compact) <= 108 or not isinstance(value, dict | list):
         return compact
     inner = f"{indent}  "
     if isinstance(value, list):
