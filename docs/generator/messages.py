@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 
-import backprop_cli
 from backprop_cli.cli.command import EXIT_CODES
 from backprop_cli.errors import BpError, BpWarning
 from generator import markdown
 from generator.examples import Examples, printed
+from generator.package_map import PACKAGE
 
 _INTRODUCTION = """\
 A message goes to standard error. It says what is wrong, with the value and its place, and what to do about it. With
@@ -179,9 +178,9 @@ def messages_page(examples: Examples) -> str:
 
 def kinds() -> dict[str, tuple[str, str]]:
     """Exit codes and docstring of each kind of message."""
-    for module in pkgutil.walk_packages(backprop_cli.__path__, "backprop_cli."):
-        if not module.name.endswith(".__main__"):
-            importlib.import_module(module.name)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "(BpError)" in path.read_text(encoding="utf-8"):
+            importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
     own = [cls for cls in _below(BpError) if "kind" in vars(cls)]
     found = {cls.kind: (_codes(cls), inspect.cleandoc(cls.__doc__ or "")) for cls in own}
     return found | {kind: (str(code), text) for kind, (code, text) in _OTHER_KINDS.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -24,11 +25,12 @@ _ELSEWHERE = {
 """What a page says of a kind that no key of a configuration names."""
 
 
-def kinds() -> list[str]:
+@cache
+def kinds() -> tuple[str, ...]:
     """The kinds of types, in the plural."""
     listed = list_types()
     assert isinstance(listed, ListedKinds)
-    return [each.kind for each in listed.kinds]
+    return tuple(each.kind for each in listed.kinds)
 
 
 def type_pages() -> dict[str, str]:
