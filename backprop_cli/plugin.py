@@ -19,28 +19,28 @@ fields are its keys in YAML. Its docstring is its page in ``bp list``, its first
         def apply(self, x: Value) -> Value:
             return x / ad.sqrt(1.0 + self.alpha * x * x)
 
-Except for an op, which is named after its class (``SquaredSine`` is ``squared_sine``), a class of these kinds begins
-with its ``type``, and must define:
+A class begins with its ``type``; only ops and formats are named after their class (``SquaredSine`` is
+``squared_sine``). It must define:
 
-==========  =====================  ==========================================================================
-kind        register with          must define
-==========  =====================  ==========================================================================
-activation  ``@ACTIVATIONS``       ``apply(x)``, of the shape of x
-layer       ``@LAYERS``            ``samples``, ``apply(params, *x)``; ``params(*x)`` if it has parameters
-loss        ``@LOSSES``            ``task``, ``costs(outputs, targets)``: a cost for each example
-metric      ``@METRICS``           ``tasks``, ``better`` (max or min), ``compute(predictions)``, in NumPy
-optimizer   ``@OPTIMIZERS``        ``update(g, slot, scalar, parameter)``; ``formula``, the same of one number;
-                                   ``slots`` and ``scalars(step)`` if it needs them
-schedule    ``@SCHEDULES``         ``scale(clock, state)``: the factor of the learning rate
-average     ``@AVERAGES``          ``share(at)``; ``formula(history)``, the average by its definition
-initializer ``@INITIALIZERS``      ``sample(rng, shape, fan_in, fan_out)``; ``moments``, its mean and deviation
-format      ``@FORMATS``           ``suffixes``; of a ``TableFormat`` ``chunks``, of an ``ArrayFormat`` ``arrays``
-                                   and ``shapes``, of a ``TextFormat`` ``read``; it has no ``type``
-op          ``@OPS``               ``samples``; of an ``Elementwise`` op ``eval`` (or ``ufunc``) and ``partials``,
-                                   of a ``Linear`` one ``shape``, ``eval`` and ``transpose``, of a ``Bilinear``
-                                   one ``shape``, ``eval``, ``transpose_left`` and ``transpose_right``, of any
-                                   other ``Op`` ``shape``, ``eval``, ``jvp`` and ``vjp``
-==========  =====================  ==========================================================================
+===========  ==========================  =============================================================================
+kind         register with               must define
+===========  ==========================  =============================================================================
+activation   ``@ACTIVATIONS.register``   ``apply(x)``, of the shape of x
+layer        ``@LAYERS.register``        ``samples``, ``apply(params, *x)``; ``params(*x)`` if it has parameters
+loss         ``@LOSSES.register``        ``task``, ``costs(outputs, targets)``: a cost for each example
+metric       ``@METRICS.register``       ``tasks``, ``better`` (max or min), ``compute(predictions)``, in NumPy
+optimizer    ``@OPTIMIZERS.register``    ``update(g, slot, scalar, parameter)``; ``formula``, the same of one number;
+                                         ``slots`` and ``scalars(step)`` if it needs them
+schedule     ``@SCHEDULES.register``     ``scale(clock, state)``: the factor of the learning rate
+average      ``@AVERAGES.register``      ``share(at)``; ``formula(history)``, the average by its definition
+initializer  ``@INITIALIZERS.register``  ``sample(rng, shape, fan_in, fan_out)``; ``moments``, its mean and deviation
+format       ``@FORMATS.register``       ``suffixes``; of a ``TableFormat`` ``chunks``, of an ``ArrayFormat`` ``arrays``
+                                         and ``shapes``, of a ``TextFormat`` ``read``
+op           ``@OPS.register``           ``samples``; of an ``Elementwise`` op ``eval`` (or ``ufunc``) and ``partials``,
+                                         of a ``Linear`` one ``shape``, ``eval`` and ``transpose``, of a ``Bilinear``
+                                         one ``shape``, ``eval``, ``transpose_left`` and ``transpose_right``, of any
+                                         other ``Op`` ``shape``, ``eval``, ``jvp`` and ``vjp``
+===========  ==========================  =============================================================================
 
 ``help(backprop_cli.plugin.Layer)`` and the like describe the methods, and what else a class may define. The names of
 tasks are classes, binary, regression and tokens.

@@ -33,7 +33,7 @@ def test_every_kind_has_its_registry_its_base_and_a_row(kind):
     constant = kind.upper()
     assert getattr(module, constant) is registry
     assert registry.base in map(vars(module).get, module.__all__)
-    (row,) = re.findall(rf"^{registry.kind} +``@{constant}`` .*\n(?: .*\n)*", ROWS, re.MULTILINE)
+    (row,) = re.findall(rf"^{registry.kind} +``@{constant}.register`` .*\n(?: .*\n)*", ROWS, re.MULTILINE)
     bases = [getattr(module, name) for name in re.findall(r"``([A-Z]\w+)``", row)] or [registry.base]
     words = re.findall(r"``([a-z]\w*)[^`]*``", row)
     known = {*dir(module.Op), *(name for base in bases for name in (*dir(base), *base.__annotations__))}
@@ -43,7 +43,7 @@ def test_every_kind_has_its_registry_its_base_and_a_row(kind):
 
 def test_the_example_of_its_docstring_is_a_plugin():
     text = module.__doc__
-    example = text[text.index("::\n") + 3 : text.index("\nExcept for an op")]
+    example = text[text.index("::\n") + 3 : text.index("\nA class begins with")]
     plugin(textwrap.dedent(example).strip() + "\n")
     layers = [
         {"type": "dense", "units": 6, "activation": {"type": "isru", "alpha": 2.0}},
