@@ -38,7 +38,23 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: ends a command as Ctrl-C does, with another exit code."""
 
 
-class Subcommand(TyperCommand):
+class _PrintsHelp:
+    """A command that prints its help as a result, so that a full disk or a closed pipe is reported like any other."""
+
+    def get_help_option(self: Any, ctx: Any) -> Any:
+        """The option ``--help``."""
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        option.callback = _help
+        return option
+
+
+def _help(context: typer.Context, _: object, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        emit(context.get_help())
+        raise typer.Exit
+
+
+class Subcommand(_PrintsHelp, TyperCommand):
     """A command whose help names arguments as the usage line does, without the type that the parser would add."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -53,7 +69,7 @@ class Subcommand(TyperCommand):
                 formatter.write_dl(rows[kind])
 
 
-class Commands(TyperGroup):
+class Commands(_PrintsHelp, TyperGroup):
     """The subcommands. Each is imported when it is needed: importing all of them takes 15 ms longer than one."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

@@ -422,11 +422,12 @@ def test_output_that_nobody_reads(arguments):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_output_on_a_full_disk_is_said():
+@pytest.mark.parametrize("words", [["list"], ["--help"], ["train", "--help"], ["help", "train"]])
+def test_output_on_a_full_disk_is_said(words):
     with Path("/dev/full").open("w") as full:
         script = "from backprop_cli.cli.entry import main; main()"
         done = subprocess.run(
-            [sys.executable, "-c", script, "list"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            [sys.executable, "-c", script, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
     assert (done.returncode, done.stderr) == (2, "standard output: cannot be written: No space left on device\n")
 
