@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -60,13 +60,13 @@ def save(path: Path, checkpoint: Checkpoint, otherwise: Path | None = None) -> P
 
     Raises: CheckpointError when it cannot be written (a full disk); the checkpoint that was there before stays.
     """
-    from safetensors.numpy import save as serialize
-
-    tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
+    tensors = {
+        name: np.asarray(array, array.dtype.newbyteorder("<"), order="C") for name, array in checkpoint.tensors.items()
+    }
     values = {**checkpoint.metadata, _VERSION: FORMAT_VERSION}
     metadata = {key: value if isinstance(value, Json) else json.dumps(value) for key, value in values.items()}
     metadata[_DIGEST] = json.dumps(_digest(tensors, metadata))
-    content = _with_metadata(serialize(tensors), metadata)
+    content = _content(tensors, metadata)
     try:
         # The caller syncs the directory, in which it may change more files.
         write_atomically(path, content, sync_directory=False)
@@ -209,14 +209,24 @@ def _described(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes
     return json.dumps([name, dtype.name, shape]).encode()
 
 
-def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
-    """The safetensors file ``content`` with ``metadata`` sorted by key; the library would write it in any order."""
-    length = int.from_bytes(content[:8], "little")
-    arrays = content[8 : 8 + length].strip()
+def _content(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """The safetensors file, with ``metadata`` sorted by key; the library would write it in any order."""
+    arrays, order = _layout(tuple((name, array.dtype, array.shape) for name, array in tensors.items()))
     own = json.dumps({"__metadata__": metadata}, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
-    text = own[:-1] + (b"," if arrays != b"{}" else b"") + arrays[1:]
+    text = own[:-1] + (b"," if order else b"") + arrays[1:]
     text += b" " * (-len(text) % 8)  # the arrays stay aligned
-    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]))
+    return b"".join((len(text).to_bytes(8, "little"), text, *(tensors[name].data for name in order)))
+
+
+@lru_cache(maxsize=4)
+def _layout(specs: tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]) -> tuple[bytes, tuple[str, ...]]:
+    """The library's header of arrays of these specs, and the order of their bytes: the same all run long."""
+    from safetensors.numpy import save as serialize
+
+    content = serialize({name: np.empty(shape, dtype) for name, dtype, shape in specs})
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")].strip()
+    offsets = {name: entry["data_offsets"] for name, entry in json.loads(header).items()}
+    return header, tuple(sorted(offsets, key=offsets.__getitem__))
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

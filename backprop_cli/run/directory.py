@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import re
 import secrets
 import shlex
@@ -222,8 +223,9 @@ class RunDirectory(NamedTuple):
 def step_checkpoints(folder: Path) -> dict[int, Path]:
     """The numbered checkpoints in ``folder`` by step, oldest first."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        found = {int(match[1]): path for path in folder.iterdir() if (match := _STEP.fullmatch(path.name))}
-        return dict(sorted(found.items()))
+        with os.scandir(folder) as entries:
+            found = {int(match[1]): match[0] for entry in entries if (match := _STEP.fullmatch(entry.name))}
+        return {step: folder / name for step, name in sorted(found.items())}
     return {}
 
 
