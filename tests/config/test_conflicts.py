@@ -5,6 +5,13 @@ from config_support import DIGITS, changed, message, write
 
 from backprop_cli.config.conflicts import monitor_direction, monitor_names
 from backprop_cli.config.load import load_config
+from backprop_cli.nn.loss import LOSSES
+from backprop_cli.nn.metric import METRICS
+
+
+def metrics_for(loss: str) -> str:
+    """Those that a message about this loss offers."""
+    return ", ".join(sorted(name for name, metric in METRICS.items() if metric.suits(LOSSES[loss]())))
 
 
 @pytest.mark.parametrize(
@@ -12,8 +19,8 @@ from backprop_cli.config.load import load_config
     [
         (
             "metrics=[accuracy, r2]",
-            "metrics[1]: 'r2' is for regression, but cross_entropy is for classes; use one of: accuracy, "
-            "brier_score, f1, log_loss, precision, recall, roc_auc, top_k_accuracy",
+            "metrics[1]: 'r2' is for regression, but cross_entropy is for classes; "
+            f"use one of: {metrics_for('cross_entropy')}",
         ),
         ("metrics=[accuracy, accuracy]", "metrics[1]: 'accuracy' is listed twice; a metric's name is its type"),
         (
@@ -51,9 +58,7 @@ def test_metrics_of_another_task_are_pointed_at():
     text = changed("loss: cross_entropy", "loss: huber") + "metrics:\n  - accuracy\n  - r2\n"
     assert message(text) == (
         "digits.yaml:12:5: metrics[0]: 'accuracy' is for classes, binary targets or tokens, but huber is for "
-        "regression; use one of: cosine_similarity, kl_divergence, mean_absolute_error, "
-        "mean_absolute_percentage_error, mean_poisson_deviance, mean_squared_error, pinball_loss, r2, "
-        "root_mean_squared_error\n"
+        f"regression; use one of: {metrics_for('huber')}\n"
         "   12 |   - accuracy\n"
         "      |     ^^^^^^^^"
     )
@@ -62,8 +67,8 @@ def test_metrics_of_another_task_are_pointed_at():
 def test_metrics_of_probabilities_do_not_go_with_scores():
     text = changed("loss: cross_entropy", "loss: hinge") + "metrics: [brier_score]\n"
     assert message(text) == (
-        "digits.yaml:11:11: metrics[0]: 'brier_score' needs probabilities, but hinge gives scores; use one of: "
-        "accuracy, f1, precision, recall, roc_auc, top_k_accuracy\n"
+        "digits.yaml:11:11: metrics[0]: 'brier_score' needs probabilities, but hinge gives scores; "
+        f"use one of: {metrics_for('hinge')}\n"
         "   11 | metrics: [brier_score]\n"
         "      |           ^^^^^^^^^^^"
     )
