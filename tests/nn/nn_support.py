@@ -29,8 +29,9 @@ def build(registry: Registry, settings):
 
 def yaml_line(cls):
     """The tree of the ``YAML:`` line of a class's docstring."""
-    (line,) = re.findall(r"^ *YAML: +(.+)$", cls.__doc__, re.MULTILINE)
-    return yaml.safe_load(line)
+    lines = re.findall(r"^ *YAML: +(.+)$", cls.__doc__ or "", re.MULTILINE)
+    assert len(lines) == 1, f"the docstring of {cls.__name__} needs one line 'YAML: ...' that builds it"
+    return yaml.safe_load(lines[0])
 
 
 def samples(registry: Registry):
