@@ -5,6 +5,9 @@ from config_support import DIGITS, message
 
 from backprop_cli.config.number_notation import respelled
 from backprop_cli.errors import did_you_mean
+from backprop_cli.nn.layer import LAYERS
+
+WITH_UNITS = ", ".join(sorted(name for name, layer in LAYERS.items() if "units" in layer.model_fields))
 
 
 def said(override):
@@ -59,7 +62,7 @@ def test_a_key_of_a_layer(layer, key, way):
         ("training.lr=1", "did you mean 'optimizer.learning_rate'?"),
         ("lr=1", "did you mean 'optimizer.learning_rate'?"),
         ("numeric=none", "did you mean 'data.transform.numeric'?"),
-        ("units=3", "it is a key of layers: dense, gru, lstm, rnn"),
+        ("units=3", f"it is a key of layers: {WITH_UNITS}"),
         ("criterion=mse", "did you mean 'loss'?"),
         ("random_state=1", "did you mean 'seed'?"),
     ],
