@@ -8,13 +8,17 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from backprop_cli.api.arguments import as_path
 from backprop_cli.config.ready import Template, scalar, templates
 from backprop_cli.errors import DataError, UsageError, did_you_mean
 from backprop_cli.json_object import JsonObject
 from backprop_cli.run.output import opened
+
+if TYPE_CHECKING:
+    from backprop_cli.config.draft import Draft
+    from backprop_cli.data.table import CellValue
 
 SCHEMA = "bp.schema.json"
 """The file that the first line of a configuration names, for editors. One with plugins has a schema of its own."""
@@ -143,8 +147,22 @@ def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tu
         source = file if file.is_absolute() else Path(os.path.relpath(file, path.parent))
     except ValueError:  # on another drive
         source = file.absolute()
-    found = draft(table, scalar(source.as_posix()), target, task)
+    name = scalar(source.as_posix())
+    found = draft(table, name, target, task)
+    if found.has_rare:
+        found = draft(table, name, target, task, _unseen(found, path))
     return found.text, InitResult(target=found.target, task=found.task, next=_training(path))
+
+
+def _unseen(found: Draft, path: Path) -> dict[str, CellValue]:
+    """Columns with categories that the train split of a draft for the file ``path`` lacks."""
+    from backprop_cli.config.configuration import Config
+    from backprop_cli.config.load import read_tree
+    from backprop_cli.data.dataset import unseen_categories
+    from backprop_cli.data.settings import DataSettings
+
+    settings = DataSettings.model_validate(read_tree(found.text, str(path))[0]["data"])
+    return unseen_categories(settings, found.task, base=path.parent, seed=Config.model_fields["seed"].default)
 
 
 def _training(path: Path) -> str:

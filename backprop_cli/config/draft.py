@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -28,24 +29,38 @@ _METRICS: Mapping[Task, str] = {
 }
 _ROWS_PER_CLASS = 10
 """Fewest rows for each whole number, on average, if these numbers are classes."""
+_FEW_ROWS = 20
+"""Fewest rows of which some are held out."""
+_FEW_EXAMPLES = 30
+"""Fewest rows of a category that are certainly not all held out: the chance is below 1e-15."""
 _MANY_ROWS = 10_000
 _WORDS = {"all", "false", INPUTS, "none", "null", "true"}
 """Names of columns that would mean something else without quotes."""
 
 
 class Draft(NamedTuple):
-    """A configuration as text, and what it predicts."""
+    """A configuration as text, and what it predicts.
+
+    ``has_rare``: whether the train split may lack a category, since few rows have it.
+    """
 
     text: str
     target: str
     task: Task
+    has_rare: bool
 
 
-def draft(table: Table, source: str, target: str | None = None, task: str | None = None) -> Draft:
+def draft(
+    table: Table,
+    source: str,
+    target: str | None = None,
+    task: str | None = None,
+    unseen: Mapping[str, CellValue] = MappingProxyType({}),
+) -> Draft:
     """A configuration for the table of the file ``source``.
 
     ``target``: the column to predict; default: the last. ``task``: ``classes``, ``binary`` or ``regression``; default:
-    as the target's values are.
+    as the target's values are. ``unseen``: columns to leave out, each with a category that the train split lacks.
 
     Raises: UsageError if target or task do not fit the table; DataError if a target is missing.
     """
@@ -56,21 +71,24 @@ def draft(table: Table, source: str, target: str | None = None, task: str | None
     labels = _labels(table, chosen, guessed=target is None)
     kind = _task(table, chosen, labels) if task is None else task_of(task)
     _check_task(table, chosen, labels, kind)
-    used, useless = _features(table, chosen)
+    used, useless = _features(table, chosen, unseen)
+    holds_out = table.rows >= _FEW_ROWS and (not kind.has_classes or 2 * len(labels) <= table.rows)
     lines = [
         f"# Predicts {_phrase(chosen, labels, kind)} from {plural(len(used), 'column')} of {table.rows:,} rows.",
         "data:",
         f"  source: {source}",
         f"  target: {_target_name(chosen)}{'' if target else '  # the last column'}",
         *_exclusion(useless),
+        *([] if holds_out else ["  split: none  # too few rows to hold some out for validation and test"]),
         *_transform(table, used, kind),
         "",
         *_network(chosen, labels, kind),
         f"training: {{epochs: 200, batch_size: {32 if table.rows < _MANY_ROWS else 256}}}",
-        "early_stopping: {patience: 20}  # epochs without a better validation/loss",
+        *(["early_stopping: {patience: 20}  # epochs without a better validation/loss"] if holds_out else []),
         "gradient_check: {}",
     ]
-    return Draft("\n".join(lines) + "\n", chosen, kind)
+    has_rare = holds_out and any(_has_rare(table.columns[name]) for name in used)
+    return Draft("\n".join(lines) + "\n", chosen, kind, has_rare)
 
 
 def _network(target: str, labels: Sequence[CellValue], task: Task) -> list[str]:
@@ -88,14 +106,16 @@ def _network(target: str, labels: Sequence[CellValue], task: Task) -> list[str]:
     ]
 
 
-def _features(table: Table, target: str) -> tuple[list[str], dict[str, str]]:
+def _features(table: Table, target: str, unseen: Mapping[str, CellValue]) -> tuple[list[str], dict[str, str]]:
     """The columns to predict from, and those to leave out, with the reasons."""
     names = [name for name in table.columns if name != target]
     useless = {name: reason for name in names if (reason := _why_useless(table.columns[name]))}
+    useless |= {name: f"has {show(value)} in rows that are held out only" for name, value in unseen.items()}
     used = [name for name in names if name not in useless]
     if not used:
         reasons = "".join(f"; '{name}' {reason}" for name, reason in useless.items())
-        series = "; a series needs data.window, as in the template airline" if useless else ""
+        is_series = useless and not unseen
+        series = "; a series needs data.window, as in the template airline" if is_series else ""
         raise UsageError(f"{table.name}: no column is left to predict '{target}' from{reasons}{series}")
     return used, useless
 
@@ -168,12 +188,17 @@ def _why_useless(column: Column) -> str | None:
         values = np.asarray(column.values, np.float64).reshape(column.rows)
         if np.isnan(values).all():
             return "is empty"
-        return "counts the rows" if column.rows > 2 and (np.diff(values) == 1).all() else None
+        with np.errstate(over="ignore", invalid="ignore"):
+            return "counts the rows" if column.rows > 2 and (np.diff(values) == 1).all() else None
     return "is empty" if (column.codes < 0).all() else why_useless(column)
 
 
 def _is_incomplete(column: Column) -> bool:
     return bool(np.isnan(column.values).any() if isinstance(column, Numbers) else (column.codes < 0).any())
+
+
+def _has_rare(column: Column) -> bool:
+    return isinstance(column, Text) and bool(np.bincount(column.codes[column.codes >= 0]).min() < _FEW_EXAMPLES)
 
 
 def _exclusion(useless: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.augment import augmentation
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.features import Rows, UnseenError, row_at
+from backprop_cli.data.features import Rows, UnseenError, as_feature, row_at
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.fit import Demand, fit_transform
 from backprop_cli.data.format import format_of, too_large
@@ -19,7 +19,7 @@ from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
 from backprop_cli.data.split import Indices, split_rows, split_series
 from backprop_cli.data.suspicious import warn_of_rounding, warn_of_useless, why_useless
-from backprop_cli.data.table import Array, NoColumnError, Table
+from backprop_cli.data.table import Array, CellValue, NoColumnError, Table, Text
 from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
 from backprop_cli.errors import DataError, SettingError
@@ -66,6 +66,23 @@ def load_dataset(
             splits[name] = _encoded(more, transform, None, demand.dtype)
             files |= more.files
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, files)
+
+
+def unseen_categories(settings: DataSettings, task: Task, *, base: Path, seed: int) -> dict[str, CellValue]:
+    """The columns of the inputs with categories that the train split lacks, each with one such category.
+
+    Raises: as ``load_dataset``.
+    """
+    tables = first_tables(settings, task, base=base, seed=seed)
+    train = _split(tables, settings, seed, task, fitting=True)["train"]
+    found: dict[str, CellValue] = {}
+    for name in tables.features:
+        column = as_feature(tables.inputs.columns[name])
+        if isinstance(column, Text) and train is not None:
+            unseen = np.setdiff1d(column.codes, [*np.unique(column.codes[train]), -1])
+            if len(unseen):
+                found[name] = column.categories[unseen[0]]
+    return found
 
 
 def _first_splits(

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,51 @@ def test_a_table_with_an_absolute_path_and_a_name_to_quote(tmp_path):
     init(path, "a.yaml", task="classes")
     assert yaml.safe_load(Path("a.yaml").read_text())["data"]["source"] == str(path)
     assert backprop_cli.validate("a.yaml").classes == ["a", "b", "c"]
+
+
+def test_columns_with_categories_that_only_held_out_rows_have():
+    """With 60 rows some of the 15 names of a single row are held out; each has 'b' four times."""
+    rows = [f"{k * k},{'a' if k % 4 else f'rare{k}'},{'ab'[k % 15 == 0]},{k % 7}\n" for k in range(60)]
+    Path("t.csv").write_text(f"x,some,few,y\n{''.join(rows)}")
+    assert init("t.csv").task == "regression"
+    data = yaml.safe_load(Path("t.yaml").read_text())["data"]
+    assert data["exclude"] == ["some"]
+    comment = re.search("# 'some' has '(.*)' in rows that are held out only\n", Path("t.yaml").read_text())
+    assert comment is not None and comment[1].startswith("rare")
+    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
+    assert bp("validate", "t.yaml", "data.exclude=none") == 6
+
+
+def test_columns_with_other_categories_in_held_out_rows_alone(capsys):
+    Path("t.csv").write_text("some,y\n" + "".join(f"{'a' if k % 4 else f'rare{k}'},{k % 7}\n" for k in range(60)))
+    assert bp("init", "t.csv") == 2
+    message = "t.csv: no column is left to predict 'y' from; 'some' has 'rare[0-9]+' in rows that are held out only\n"
+    assert re.fullmatch(message, capsys.readouterr().err)
+    assert here() == ["t.csv"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "task"),
+    [
+        (["a,b,y", "0,0,0", "0,1,1", "1,0,1", "1,1,0"], "binary"),
+        (["x,y", "1.5,2.5", "0.5,7.5"], "regression"),
+        (["x,y", *(f"{k * k},{'abcdefghijklmnop'[k % 16]}" for k in range(21))], "classes"),
+    ],
+)
+def test_too_few_rows_to_hold_some_out(lines, task):
+    Path("t.csv").write_text("\n".join(lines))
+    assert init("t.csv").task == task
+    text = Path("t.yaml").read_text()
+    assert "  split: none  # too few rows to hold some out for validation and test\n" in text
+    assert "early_stopping" not in text
+    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
+
+
+def test_a_class_with_one_example():
+    Path("t.csv").write_text("x,y\n" + "".join(f"{k * k},{'ab'[k == 7]}\n" for k in range(20)))
+    init("t.csv")
+    assert "split" not in yaml.safe_load(Path("t.yaml").read_text())["data"]
+    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
 
 
 def test_a_table_that_cannot_be_read(capsys):

@@ -30,6 +30,7 @@ KINDS = {
     "gaps": ["" if k % 7 == 0 else value for k, value in enumerate(NUMBER)],
     "holes": ["" if k % 5 == 0 else "pq"[k % 2] for k in range(ROWS)],
     "empty": [""] * ROWS,
+    "extreme": [(1e308, -1e308)[k % 2] for k in range(ROWS)],
     "same": [4] * ROWS,
     "features": NUMBER,
     "a: b #c": NUMBER,
@@ -199,3 +200,7 @@ def test_many_rows_make_larger_batches():
     Path("t.csv").write_text(f"x,y\n{rows}")
     found = draft(read_table(DataFile(Path("t.csv"))), "t.csv")
     assert yaml.safe_load(found.text)["training"]["batch_size"] == 256
+
+
+def test_differences_too_large_for_a_float():
+    assert "exclude" not in drafted("extreme", "number").text
