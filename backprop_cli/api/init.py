@@ -15,6 +15,7 @@ from backprop_cli.config.ready import Template, scalar, templates
 from backprop_cli.errors import DataError, UsageError, did_you_mean
 from backprop_cli.json_object import JsonObject
 from backprop_cli.run.output import opened
+from backprop_cli.settings import NOT_UTF_8, VARIABLE
 
 if TYPE_CHECKING:
     from backprop_cli.config.draft import Draft
@@ -105,11 +106,14 @@ def init(
         _check_data(str(source))
     elif target is not None or task is not None:
         raise UsageError(f"--target and --task go with a data file, and '{source}' is a template")
-    stem = template.path.stem if template else Path(source).name.partition(".")[0]
+    stem = template.path.stem if template else Path(source).name.strip(".").partition(".")[0]
     path = output if isinstance(output, Path) else Path(f"{stem}.yaml")
     goes_to = path if output is None else output
     if isinstance(goes_to, Path):
+        if template is None and goes_to.exists() and goes_to.samefile(source):
+            raise UsageError(f"{goes_to} is the table itself; -o FILE writes another file")
         _refuse_existing(goes_to, force)
+    _require_utf_8(path)
     plugins = template.plugins if template else ()
     schema = path.parent / (f"{path.stem}.schema.json" if plugins else SCHEMA)
     text, result = _copied(template, path) if template else _drafted(Path(source), path, target, task)
@@ -147,11 +151,25 @@ def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tu
         source = file if file.is_absolute() else Path(os.path.relpath(file, path.parent))
     except ValueError:  # on another drive
         source = file.absolute()
-    name = scalar(source.as_posix())
+    name = _written(source)
     found = draft(table, name, target, task)
     if found.has_rare:
         found = draft(table, name, target, task, _unseen(found, path))
     return found.text, InitResult(target=found.target, task=found.task, next=_training(path))
+
+
+def _written(source: Path) -> str:
+    """The path of a table as a configuration writes it. Raises: UsageError if it would mean another path there."""
+    _require_utf_8(source)
+    variable = VARIABLE.search(source.as_posix())
+    if variable is not None:
+        raise UsageError(f"{source}: a configuration reads {variable[0]} as an environment variable; rename the file")
+    return scalar(source.as_posix())
+
+
+def _require_utf_8(path: Path) -> None:
+    if NOT_UTF_8.search(str(path)):
+        raise UsageError(f"{path}: a name in a configuration must be UTF-8; rename it")
 
 
 def _unseen(found: Draft, path: Path) -> dict[str, CellValue]:
@@ -166,7 +184,8 @@ def _unseen(found: Draft, path: Path) -> dict[str, CellValue]:
 
 
 def _training(path: Path) -> str:
-    return f"bp train {shlex.quote(str(path))}"
+    is_like_option = str(path).startswith("-")
+    return f"bp train {shlex.quote(f'./{path}' if is_like_option else str(path))}"
 
 
 def _check_data(source: str) -> None:

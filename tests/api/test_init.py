@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,38 @@ def test_a_table_with_an_absolute_path_and_a_name_to_quote(tmp_path):
     init(path, "a.yaml", task="classes")
     assert yaml.safe_load(Path("a.yaml").read_text())["data"]["source"] == str(path)
     assert backprop_cli.validate("a.yaml").classes == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "message"),
+    [
+        ("t.csv", "t.csv", "t.csv is the table itself; -o FILE writes another file"),
+        ("t.csv", "link.csv", "link.csv is the table itself; -o FILE writes another file"),
+        ("${X}.csv", "t.yaml", "${X}.csv: a configuration reads ${X} as an environment variable; rename the file"),
+        ("\udcff.csv", "t.yaml", "\\udcff.csv: a name in a configuration must be UTF-8; rename it"),
+        ("t.csv", "\udcff.yaml", "\\udcff.yaml: a name in a configuration must be UTF-8; rename it"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="links, and names that are not UTF-8")
+def test_names_that_do_not_fit(name, output, message, capsys):
+    write_flowers(Path(name))
+    before = Path(name).read_bytes()
+    Path("link.csv").symlink_to("t.csv")
+    assert bp("init", name, "-o", output, "--force") == 2
+    assert capsys.readouterr().err == f"{message}\n"
+    assert sorted(here()) == sorted([name, "link.csv"])
+    assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "line"),
+    [("-x.csv", "-x.yaml", "bp train ./-x.yaml"), (".csv", "csv.yaml", "bp train csv.yaml")],
+)
+def test_names_that_begin_with_a_sign(name, config, line):
+    write_flowers(Path(name))
+    result = init(name)
+    assert (result.config, result.next) == (Path(config), line)
+    assert bp(*line.split()[1:], "training.epochs=1", "--quiet") == 0
 
 
 def test_columns_with_categories_that_only_held_out_rows_have():
