@@ -30,7 +30,7 @@ _METRICS: Mapping[Task, str] = {
 _ROWS_PER_CLASS = 10
 """Fewest rows for each whole number, on average, if these numbers are classes."""
 _FEW_ROWS = 20
-"""Fewest rows of which some are held out."""
+"""Fewest rows of a table that is split."""
 _FEW_EXAMPLES = 30
 """Fewest rows of a category that are certainly not all held out: the chance is below 1e-15."""
 _MANY_ROWS = 10_000
