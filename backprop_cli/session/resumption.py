@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from backprop_cli.config.changes import Change, changes
 from backprop_cli.config.configuration import Config
@@ -23,9 +24,12 @@ from backprop_cli.session.experiment import Experiment, file_hashes, prepare
 from backprop_cli.session.monitors import measures_of
 from backprop_cli.session.threads import TOO_MANY, Threads
 from backprop_cli.session.trained_network import TrainedNetwork, read_network
+from backprop_cli.settings import Settings
 from backprop_cli.training.stale_memory import forget_stale
 from backprop_cli.training.state import State
 from backprop_cli.training.training_spec import TrainingSpec
+
+T = TypeVar("T", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,17 @@ class Resumption:
     forgotten: list[str] = field(default_factory=list)
     """Remarks on entries of ``State.memory`` that start anew; ``state`` fills them in."""
 
-    @property
+    @cached_property
     def loaded(self) -> Loaded:
-        """The run's configuration with the overrides applied."""
-        return self.network.loaded
+        """The run's configuration with the overrides applied, except those that are ignored."""
+        config = self.network.loaded.config
+        for change in self._ignored:
+            config = _restored(config, self.network.original.config, change.path)
+        return replace(self.network.loaded, config=config)
+
+    @property
+    def _ignored(self) -> list[Change]:
+        return [change for change in _changes(self.network) if change.rule.effect == "ignored"]
 
     @property
     def is_older(self) -> bool:
@@ -133,7 +144,7 @@ class Resumption:
         Call it when the threads of BLAS are limited: it reads their number. ``asked``: the number of threads that the
         user asked for.
         """
-        ignored = [f"{path_text(each.path)} {each}" for each in _changes(self.network) if each.rule.effect == "ignored"]
+        ignored = [f"{path_text(each.path)} {each}" for each in self._ignored]
         lines, other = [*ignored, *self.forgotten, *self.accepted(experiment)], self._other_bits(spec, asked)
         if other:
             promise = "this run no longer ends with the bits of an uninterrupted one"
@@ -224,6 +235,15 @@ def _refused(network: TrainedNetwork) -> list[Problem]:
         for change in _changes(network)
         if change.rule.effect == "refused" and not (change.is_file and change.path[0] == "data")
     ]
+
+
+def _restored(settings: T, before: T, path: TreePath) -> T:
+    """``settings`` with the value at ``path`` that ``before`` has."""
+    key, *inner = map(str, path)
+    value = getattr(before, key)
+    if inner:
+        value = _restored(getattr(settings, key), value, tuple(inner))
+    return settings.model_copy(update={key: value})
 
 
 def _changes(network: TrainedNetwork) -> Iterator[Change]:
