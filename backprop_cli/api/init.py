@@ -19,7 +19,6 @@ from backprop_cli.settings import NOT_UTF_8, VARIABLE
 
 if TYPE_CHECKING:
     from backprop_cli.config.draft import Draft
-    from backprop_cli.data.table import CellValue
 
 SCHEMA = "bp.schema.json"
 """The file that the first line of a configuration names, for editors. One with plugins has a schema of its own."""
@@ -153,8 +152,9 @@ def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tu
         source = file.absolute()
     name = _written(source)
     found = draft(table, name, target, task)
-    if found.has_rare:
-        found = draft(table, name, target, task, _unseen(found, path))
+    unusable = _unusable(found, path)
+    if unusable:
+        found = draft(table, name, target, task, unusable)
     return found.text, InitResult(target=found.target, task=found.task, next=_training(path))
 
 
@@ -172,15 +172,15 @@ def _require_utf_8(path: Path) -> None:
         raise UsageError(f"{path}: a name in a configuration must be UTF-8; rename it")
 
 
-def _unseen(found: Draft, path: Path) -> dict[str, CellValue]:
-    """Columns with categories that the train split of a draft for the file ``path`` lacks."""
+def _unusable(found: Draft, path: Path) -> dict[str, str]:
+    """The columns that cannot be used as a draft for the file ``path`` says, with the reasons."""
     from backprop_cli.config.configuration import Config
     from backprop_cli.config.load import read_tree
-    from backprop_cli.data.dataset import unseen_categories
+    from backprop_cli.data.dataset import unusable_columns
     from backprop_cli.data.settings import DataSettings
 
     settings = DataSettings.model_validate(read_tree(found.text, str(path))[0]["data"])
-    return unseen_categories(settings, found.task, base=path.parent, seed=Config.model_fields["seed"].default)
+    return unusable_columns(settings, found.task, base=path.parent, seed=Config.model_fields["seed"].default)
 
 
 def _training(path: Path) -> str:

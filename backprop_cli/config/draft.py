@@ -16,6 +16,7 @@ from backprop_cli.data.target import MAX_CLASSES, labels_of, require_classes
 from backprop_cli.errors import DataError, SettingError, UsageError, plural
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.task import BINARY, CLASSES, REGRESSION, Task, task_of
+from backprop_cli.visible import one_line
 
 _LOSSES: Mapping[Task, str] = {
     CLASSES: "cross_entropy",
@@ -31,23 +32,17 @@ _ROWS_PER_CLASS = 10
 """Fewest rows for each whole number, on average, if these numbers are classes."""
 _FEW_ROWS = 20
 """Fewest rows of a table that is split."""
-_FEW_EXAMPLES = 30
-"""Fewest rows of a category that are certainly not all held out: the chance is below 1e-15."""
 _MANY_ROWS = 10_000
 _WORDS = {"all", "false", INPUTS, "none", "null", "true"}
 """Names of columns that would mean something else without quotes."""
 
 
 class Draft(NamedTuple):
-    """A configuration as text, and what it predicts.
-
-    ``has_rare``: whether the train split may lack a category, since few rows have it.
-    """
+    """A configuration as text, and what it predicts."""
 
     text: str
     target: str
     task: Task
-    has_rare: bool
 
 
 def draft(
@@ -55,12 +50,12 @@ def draft(
     source: str,
     target: str | None = None,
     task: str | None = None,
-    unseen: Mapping[str, CellValue] = MappingProxyType({}),
+    unusable: Mapping[str, str] = MappingProxyType({}),
 ) -> Draft:
     """A configuration for the table of the file ``source``.
 
     ``target``: the column to predict; default: the last. ``task``: ``classes``, ``binary`` or ``regression``; default:
-    as the target's values are. ``unseen``: columns to leave out, each with a category that the train split lacks.
+    as the target's values are. ``unusable``: more columns to leave out, with the reasons.
 
     Raises: UsageError if target or task do not fit the table; DataError if a target is missing.
     """
@@ -71,7 +66,7 @@ def draft(
     labels = _labels(table, chosen, guessed=target is None)
     kind = _task(table, chosen, labels) if task is None else task_of(task)
     _check_task(table, chosen, labels, kind)
-    used, useless = _features(table, chosen, unseen)
+    used, useless = _features(table, chosen, unusable)
     holds_out = table.rows >= _FEW_ROWS and (not kind.has_classes or 2 * len(labels) <= table.rows)
     lines = [
         f"# Predicts {_phrase(chosen, labels, kind)} from {plural(len(used), 'column')} of {table.rows:,} rows.",
@@ -87,8 +82,7 @@ def draft(
         *(["early_stopping: {patience: 20}  # epochs without a better validation/loss"] if holds_out else []),
         "gradient_check: {}",
     ]
-    has_rare = holds_out and any(_has_rare(table.columns[name]) for name in used)
-    return Draft("\n".join(lines) + "\n", chosen, kind, has_rare)
+    return Draft("\n".join(lines) + "\n", chosen, kind)
 
 
 def _network(target: str, labels: Sequence[CellValue], task: Task) -> list[str]:
@@ -106,15 +100,15 @@ def _network(target: str, labels: Sequence[CellValue], task: Task) -> list[str]:
     ]
 
 
-def _features(table: Table, target: str, unseen: Mapping[str, CellValue]) -> tuple[list[str], dict[str, str]]:
+def _features(table: Table, target: str, unusable: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     """The columns to predict from, and those to leave out, with the reasons."""
     names = [name for name in table.columns if name != target]
     useless = {name: reason for name in names if (reason := _why_useless(table.columns[name]))}
-    useless |= {name: f"has {show(value)} in rows that are held out only" for name, value in unseen.items()}
+    useless |= {name: one_line(reason) for name, reason in unusable.items()}
     used = [name for name in names if name not in useless]
     if not used:
         reasons = "".join(f"; '{name}' {reason}" for name, reason in useless.items())
-        is_series = useless and not unseen
+        is_series = useless and not unusable
         series = "; a series needs data.window, as in the template airline" if is_series else ""
         raise UsageError(f"{table.name}: no column is left to predict '{target}' from{reasons}{series}")
     return used, useless
@@ -195,10 +189,6 @@ def _why_useless(column: Column) -> str | None:
 
 def _is_incomplete(column: Column) -> bool:
     return bool(np.isnan(column.values).any() if isinstance(column, Numbers) else (column.codes < 0).any())
-
-
-def _has_rare(column: Column) -> bool:
-    return isinstance(column, Text) and bool(np.bincount(column.codes[column.codes >= 0]).min() < _FEW_EXAMPLES)
 
 
 def _exclusion(useless: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.augment import augmentation
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.features import Rows, UnseenError, as_feature, row_at
+from backprop_cli.data.features import Coded, Rows, UnseenError, as_categories, fit_feature, row_at
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.fit import Demand, fit_transform
 from backprop_cli.data.format import format_of, too_large
@@ -19,11 +19,12 @@ from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
 from backprop_cli.data.split import Indices, split_rows, split_series
 from backprop_cli.data.suspicious import warn_of_rounding, warn_of_useless, why_useless
-from backprop_cli.data.table import Array, CellValue, NoColumnError, Table, Text
+from backprop_cli.data.table import Array, NoColumnError, Table, show
 from backprop_cli.data.target import labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
 from backprop_cli.errors import DataError, SettingError
 from backprop_cli.memory import memory_errors_as
+from backprop_cli.nn.class_name import Places
 from backprop_cli.nn.task import Task
 
 # The modules for texts and time series are imported in functions: most data is neither.
@@ -68,20 +69,28 @@ def load_dataset(
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, files)
 
 
-def unseen_categories(settings: DataSettings, task: Task, *, base: Path, seed: int) -> dict[str, CellValue]:
-    """The columns of the inputs with categories that the train split lacks, each with one such category.
+@memory_errors_as(too_large)
+@UNCHECKED
+def unusable_columns(settings: DataSettings, task: Task, *, base: Path, seed: int) -> dict[str, str]:
+    """The inputs that cannot be used as configured, with the reasons: one cannot be fitted on the train split, or has a
+    category that the train split lacks.
 
     Raises: as ``load_dataset``.
     """
     tables = first_tables(settings, task, base=base, seed=seed)
     train = _split(tables, settings, seed, task, fitting=True)["train"]
-    found: dict[str, CellValue] = {}
+    found: dict[str, str] = {}
     for name in tables.features:
-        column = as_feature(tables.inputs.columns[name])
-        if isinstance(column, Text) and train is not None:
-            unseen = np.setdiff1d(column.codes, [*np.unique(column.codes[train]), -1])
-            if len(unseen):
-                found[name] = column.categories[unseen[0]]
+        try:
+            feature = fit_feature(tables.inputs, name, train, settings.transform)
+        except DataError as error:
+            found[name] = f"cannot be used: {str(error).removeprefix(f'{tables.inputs.of(name)}: ')}"
+            continue
+        if isinstance(feature, Coded):
+            known, column = Places(feature.categories), as_categories(tables.inputs.columns[name])
+            unseen = next((category for category in column.categories if known.find(category) is None), None)
+            if unseen is not None:
+                found[name] = f"has {show(unseen)} in held-out rows only"
     return found
 
 

@@ -15,6 +15,7 @@ import backprop_cli
 from backprop_cli.api.init import SCHEMA, InitResult, init, list_templates
 from backprop_cli.config.load import load_config
 from backprop_cli.config.ready import ready_folder
+from backprop_cli.data.split import split_rows
 
 FIRST = "# yaml-language-server: $schema=bp.schema.json\n"
 
@@ -214,7 +215,7 @@ def test_columns_with_categories_that_only_held_out_rows_have():
     assert init("t.csv").task == "regression"
     data = yaml.safe_load(Path("t.yaml").read_text())["data"]
     assert data["exclude"] == ["some"]
-    comment = re.search("# 'some' has '(.*)' in rows that are held out only\n", Path("t.yaml").read_text())
+    comment = re.search("# 'some' has '(.*)' in held-out rows only\n", Path("t.yaml").read_text())
     assert comment is not None and comment[1].startswith("rare")
     assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
     assert bp("validate", "t.yaml", "data.exclude=none") == 6
@@ -223,9 +224,34 @@ def test_columns_with_categories_that_only_held_out_rows_have():
 def test_columns_with_other_categories_in_held_out_rows_alone(capsys):
     Path("t.csv").write_text("some,y\n" + "".join(f"{'a' if k % 4 else f'rare{k}'},{k % 7}\n" for k in range(60)))
     assert bp("init", "t.csv") == 2
-    message = "t.csv: no column is left to predict 'y' from; 'some' has 'rare[0-9]+' in rows that are held out only\n"
+    message = "t.csv: no column is left to predict 'y' from; 'some' has 'rare[0-9]+' in held-out rows only\n"
     assert re.fullmatch(message, capsys.readouterr().err)
     assert here() == ["t.csv"]
+
+
+def test_columns_that_cannot_be_fitted():
+    """One has its only value in a held-out row, one too many categories, one a spread beyond float64."""
+    held_out = set(range(3000)) - set(split_rows(3000, {"validation": 0.15, "test": 0.15}, **WHOLE)["train"].tolist())
+    cells = {
+        "x": [k * k for k in range(3000)],
+        "alone": ["1.5" if k == min(held_out) else "" for k in range(3000)],
+        "many": [f"n{k % 1500}" for k in range(3000)],
+        "wide": [(1e308, -1e308)[k % 2] for k in range(3000)],
+        "y": [k % 11 / 4 for k in range(3000)],
+    }
+    Path("t.csv").write_text("\n".join(",".join(map(str, row)) for row in [cells, *zip(*cells.values(), strict=True)]))
+    init("t.csv")
+    assert yaml.safe_load(Path("t.yaml").read_text())["data"]["exclude"] == ["alone", "many", "wide"]
+    text = Path("t.yaml").read_text()
+    assert "\n  # 'alone' cannot be used: " in text
+    assert re.search(r"\n  # 'many' cannot be used: 1,\d{3} different texts, such as 'n1', are too many categories", text)
+        r"\n  # 'many' cannot be used: 1,\d{3} different texts, such as 'n0', are too many categories", text
+    )
+    assert "\n  # 'wide' cannot be used: its numbers are too large for numeric: standardize\n" in text
+    assert bp("validate", "t.yaml") == 0
+
+
+WHOLE = {"seed": 0, "labels": None, "name": "t.csv"}
 
 
 @pytest.mark.parametrize(
