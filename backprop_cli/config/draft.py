@@ -32,6 +32,8 @@ _ROWS_PER_CLASS = 10
 """Fewest rows for each whole number, on average, if these numbers are classes."""
 _FEW_ROWS = 20
 """Fewest rows of a table that is split."""
+_TRAIN = 0.7
+"""Share of the train split."""
 _MANY_ROWS = 10_000
 _WORDS = {"all", "false", INPUTS, "none", "null", "true"}
 """Names of columns that would mean something else without quotes."""
@@ -65,9 +67,9 @@ def draft(
     _check_target(table, chosen)
     labels = _labels(table, chosen, guessed=target is None)
     kind = _task(table, chosen, labels) if task is None else task_of(task)
-    _check_task(table, chosen, labels, kind)
-    used, useless = _features(table, chosen, unusable)
     holds_out = table.rows >= _FEW_ROWS and (not kind.has_classes or 2 * len(labels) <= table.rows)
+    _check_task(table, chosen, labels, kind, int(_TRAIN * table.rows) if holds_out else table.rows)
+    used, useless = _features(table, chosen, unusable)
     lines = [
         f"# Predicts {_phrase(chosen, labels, kind)} from {plural(len(used), 'column')} of {table.rows:,} rows.",
         "data:",
@@ -154,8 +156,8 @@ def _task(table: Table, target: str, labels: Sequence[CellValue]) -> Task:
     return CLASSES if whole and few else REGRESSION
 
 
-def _check_task(table: Table, target: str, labels: Sequence[CellValue], task: Task) -> None:
-    """Raise UsageError if the values of the target do not suit the task."""
+def _check_task(table: Table, target: str, labels: Sequence[CellValue], task: Task, train: int) -> None:
+    """Raise UsageError if the values of the target do not suit the task. ``train``: number of rows to train on."""
     place = table.of(target)
     if len(labels) == 1:
         raise UsageError(f"{place} is {_quoted(labels[0])} in every row; name the column to predict with --target")
@@ -167,7 +169,7 @@ def _check_task(table: Table, target: str, labels: Sequence[CellValue], task: Ta
         raise UsageError(f"{place}: --task binary predicts 0 and 1, or two names; its values are {known}")
     if task == CLASSES:
         try:
-            require_classes(table, target, labels, table.rows)
+            require_classes(table, target, labels, train)
         except SettingError:
             number = "" if text is not None else "--task regression predicts a number, "
             raise UsageError(

@@ -20,7 +20,7 @@ from backprop_cli.data.sources import Tables, first_tables, more_tables
 from backprop_cli.data.split import Indices, split_rows, split_series
 from backprop_cli.data.suspicious import warn_of_rounding, warn_of_useless, why_useless
 from backprop_cli.data.table import Array, NoColumnError, Table, show
-from backprop_cli.data.target import labels_of, require_classes
+from backprop_cli.data.target import fit_target, labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
 from backprop_cli.errors import DataError, SettingError
 from backprop_cli.memory import memory_errors_as
@@ -75,7 +75,7 @@ def unusable_columns(settings: DataSettings, task: Task, *, base: Path, seed: in
     """The inputs that cannot be used as configured, with the reasons: one cannot be fitted on the train split, or has a
     category that the train split lacks.
 
-    Raises: as ``load_dataset``.
+    Raises: as ``load_dataset``, also for a target that cannot be fitted.
     """
     tables = first_tables(settings, task, base=base, seed=seed)
     train = _split(tables, settings, seed, task, fitting=True)["train"]
@@ -91,6 +91,7 @@ def unusable_columns(settings: DataSettings, task: Task, *, base: Path, seed: in
             unseen = next((category for category in column.categories if known.find(category) is None), None)
             if unseen is not None:
                 found[name] = f"has {show(unseen)} in held-out rows only"
+    fit_target(tables.targets, tables.target or (), train, task, standardize=settings.transform.target != "none")
     return found
 
 

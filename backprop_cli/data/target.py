@@ -123,6 +123,10 @@ def fit_target(table: Table, columns: Sequence[str], rows: Rows, task: Task, *, 
         names = tuple(name for column in columns for name in _names(table, column))
     plain = np.zeros(len(names)), np.ones(len(names))
     scale = mean_and_deviation(_numbers(table, columns, rows)) if task.has_unit and standardize else plain
+    too_large = ~np.isfinite(scale).all(axis=0)
+    if too_large.any():
+        name = names[int(np.argmax(too_large))]
+        raise DataError(f"{table.of(name)}: its numbers are too large for target: standardize; divide them")
     return FittedTarget(task, tuple(columns), names, classes, *scale)
 
 

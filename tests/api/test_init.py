@@ -244,11 +244,18 @@ def test_columns_that_cannot_be_fitted():
     assert yaml.safe_load(Path("t.yaml").read_text())["data"]["exclude"] == ["alone", "many", "wide"]
     text = Path("t.yaml").read_text()
     assert "\n  # 'alone' cannot be used: " in text
-    assert re.search(r"\n  # 'many' cannot be used: 1,\d{3} different texts, such as 'n1', are too many categories", text)
-        r"\n  # 'many' cannot be used: 1,\d{3} different texts, such as 'n0', are too many categories", text
+    assert re.search(
+        r"\n  # 'many' cannot be used: 1,\d{3} different texts, such as 'n1', are too many categories", text
     )
     assert "\n  # 'wide' cannot be used: its numbers are too large for numeric: standardize\n" in text
     assert bp("validate", "t.yaml") == 0
+
+
+def test_a_target_too_large_to_standardize(capsys):
+    Path("t.csv").write_text("x,y\n" + "".join(f"{k * k},{(1e308, -1e308)[k % 2]}\n" for k in range(40)))
+    assert bp("init", "t.csv", "--task", "regression") == 6
+    message = "t.csv: column 'y': its numbers are too large for target: standardize; divide them\n"
+    assert capsys.readouterr().err == message
 
 
 WHOLE = {"seed": 0, "labels": None, "name": "t.csv"}

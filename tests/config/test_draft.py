@@ -24,6 +24,7 @@ KINDS = {
     "one_two": [1 + k % 2 for k in range(ROWS)],
     "grade": [3 + k % 5 for k in range(ROWS)],
     "count": [7 * k % 31 for k in range(ROWS)],
+    "half": [f"h{k % 24}" for k in range(ROWS)],
     "id": range(1, ROWS + 1),
     "code": [f"x{k}" for k in range(ROWS)],
     "date": [f"2024-{1 + k // 28:02}-{1 + k % 28:02}" for k in range(ROWS)],
@@ -90,6 +91,16 @@ def test_the_task_can_be_set(target, task, outputs):
     found = drafted("number", target, task=task)
     assert yaml.safe_load(found.text)["model"]["layers"][-1]["units"] == outputs
     assert validate("t.yaml").valid
+
+
+def test_classes_are_too_many_for_the_train_split():
+    """Not for the table: 24 of 60 rows, and of 42 to train on."""
+    message = (
+        "t.csv: column 'half' has 24 different values in 60 rows, too many for classes; --target names another column"
+    )
+    with pytest.raises(UsageError) as caught:
+        drafted("number", "half")
+    assert str(caught.value) == message
 
 
 def test_the_whole_text():
