@@ -375,4 +375,4 @@ def joined(words: Sequence[str], conjunction: Literal["and", "or"]) -> str:
 def listing(values: Iterable[object], limit: int = 10) -> str:
     """The first ``limit`` values, separated by commas, and how many there are in all if there are more."""
     texts = [str(value) for value in values]
-    return ", ".join(texts) if len(texts) <= limit else f"{', '.join(texts[:limit])}, ... ({len(texts)} in all)"
+    return ", ".join(texts) if len(texts) <= limit else f"{', '.join(texts[:limit])}, ... ({len(texts):,} in all)"

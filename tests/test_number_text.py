@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from backprop_cli.errors import plural
+from backprop_cli.errors import listing, plural
 from backprop_cli.number_text import clock, duration, number, size
 from backprop_cli.report.tables import confusion_table, pairs, table
 
@@ -85,3 +85,7 @@ def test_confusion():
         "cat                18      0\n"
         "dog                 2  1,000"
     )
+
+
+def test_a_listing_counts_as_other_messages_do():
+    assert listing(range(3759), 2) == "0, 1, ... (3,759 in all)"

@@ -136,25 +136,25 @@ def _copied(template: Template, path: Path) -> tuple[str, InitResult]:
 
 def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tuple[str, InitResult]:
     """The configuration of a table for the file ``path``, and what is said of it."""
-    from backprop_cli.config.draft import draft
-    from backprop_cli.data.file import DataFile
-    from backprop_cli.data.read import read_table
+    from backprop_cli.config.draft import draft, read_spelled
 
     try:
-        table = read_table(DataFile(file))
+        table, numbers = read_spelled(file)
     except DataError as error:
         if "data." in str(error):  # the way out is a key of a configuration
-            raise DataError(f"{error}; for a configuration to edit: bp init penguins") from error
+            raise DataError(
+                f"{error}; bp init cannot decide this: correct the file, or write a configuration with that key"
+            ) from error
         raise
     try:
         source = file if file.is_absolute() else Path(os.path.relpath(file, path.parent))
     except ValueError:  # on another drive
         source = file.absolute()
     name = _written(source)
-    found = draft(table, name, target, task)
+    found = draft(table, name, target, task, numbers=numbers)
     unusable = _unusable(found, path)
     if unusable:
-        found = draft(table, name, target, task, unusable)
+        found = draft(table, name, target, task, unusable, numbers)
     return found.text, InitResult(target=found.target, task=found.task, next=_training(path))
 
 

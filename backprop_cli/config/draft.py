@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from backprop_cli.data.file import DataFile
+from backprop_cli.data.read import read_table
+from backprop_cli.data.reading import NumbersByColumn, NumberSettings, Reading
+from backprop_cli.data.refusals import SpellingError, setting
 from backprop_cli.data.settings import INPUTS
+from backprop_cli.data.spelling import Spelling
 from backprop_cli.data.suspicious import why_useless
 from backprop_cli.data.table import CellValue, Column, Numbers, Table, Text, require_columns, show
 from backprop_cli.data.target import MAX_CLASSES, labels_of, require_classes
@@ -17,6 +24,9 @@ from backprop_cli.errors import DataError, SettingError, UsageError, plural
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.task import BINARY, CLASSES, REGRESSION, Task, task_of
 from backprop_cli.visible import one_line
+
+Spelled = Mapping[str, tuple[Spelling, ...]]
+"""The spellings of numbers of some columns. The first is used; a second one would also read the column."""
 
 _LOSSES: Mapping[Task, str] = {
     CLASSES: "cross_entropy",
@@ -53,11 +63,13 @@ def draft(
     target: str | None = None,
     task: str | None = None,
     unusable: Mapping[str, str] = MappingProxyType({}),
+    numbers: Spelled = MappingProxyType({}),
 ) -> Draft:
     """A configuration for the table of the file ``source``.
 
     ``target``: the column to predict; default: the last. ``task``: ``classes``, ``binary`` or ``regression``; default:
-    as the target's values are. ``unusable``: more columns to leave out, with the reasons.
+    as the target's values are. ``unusable``: more columns to leave out, with the reasons. ``numbers``: the spellings
+    with which the table was read, from ``read_spelled``.
 
     Raises: UsageError if target or task do not fit the table; DataError if a target is missing.
     """
@@ -76,6 +88,7 @@ def draft(
         f"  source: {source}",
         f"  target: {_target_name(chosen)}{'' if target else '  # the last column'}",
         *_exclusion(useless),
+        *_numbers({name: ways for name, ways in numbers.items() if name not in useless}),
         *([] if holds_out else ["  split: none  # too few rows to hold some out for validation and test"]),
         *_transform(table, used, kind),
         "",
@@ -85,6 +98,36 @@ def draft(
         "gradient_check: {}",
     ]
     return Draft("\n".join(lines) + "\n", chosen, kind)
+
+
+def read_spelled(path: Path) -> tuple[Table, Spelled]:
+    """The table of a file, and the columns with numbers in another spelling, with those spellings.
+
+    Raises: DataError.
+    """
+    found: dict[str, tuple[Spelling, ...]] = {}
+    while True:
+        chosen = {name: NumberSettings(**asdict(first)) for name, (first, *_) in found.items()}
+        try:
+            return read_table(DataFile(path), reading=Reading(NumbersByColumn(chosen) or None)), found
+        except SpellingError as error:
+            new = {name: spellings for name, spellings in error.spellings.items() if spellings}
+            if not new:
+                raise
+            found |= new
+
+
+def _numbers(numbers: Spelled) -> list[str]:
+    """The lines that say how columns spell numbers."""
+    if not numbers:
+        return []
+    others = [
+        f"  # or {_column_name(name)}: {setting(other)} if that is its mark"
+        for name, (_, *rest) in numbers.items()
+        for other in rest
+    ]
+    ways = ", ".join(f"{_column_name(name)}: {setting(first)}" for name, (first, *_) in numbers.items())
+    return [f"  numbers: {{{ways}}}  # as the file spells them", *others]
 
 
 def _network(target: str, labels: Sequence[CellValue], task: Task) -> list[str]:

@@ -110,7 +110,8 @@ class ColumnBuilder:
     def finish(self) -> Column:
         """The whole column.
 
-        Raises: DataError for numbers in another spelling, and if most but not all values are numbers; NeedsText.
+        Raises: SpellingError for numbers in another spelling; DataError if most but not all values are numbers;
+            NeedsText.
         """
         if self._skipped:
             self._catch_up()
@@ -206,12 +207,12 @@ class ColumnBuilder:
         return False
 
     def _refuse_other_spelling(self, counts: Sequence[int]) -> None:
-        """Raises: DataError if nearly all values are numbers in a spelling that ``reading`` does not accept."""
+        """Raises: SpellingError if nearly all values are numbers in a spelling that ``reading`` does not accept."""
         reads = number_of if self._spelling is None else self._number
         found = find_spelling([*map(spelled, self._values), "0"], [*counts, self._without_text], reads)
         if found is not None:
             line = self._lines[self._values.index(found.example)]
-            raise DataError(spelled_otherwise(self._place(line), found, self._reading, self.name, self.kind))
+            raise spelled_otherwise(self._place(line), found, self._reading, self.name, self.kind)
 
     def _place(self, line: int) -> str:
         return f"{self.file}:{line}: column '{self.name}'"

@@ -14,6 +14,7 @@ from backprop_cli.data.columns import ArrayBuilder, ColumnBuilder, Kind, NeedsTe
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_rows
 from backprop_cli.data.reading import PLAIN, Reading
+from backprop_cli.data.refusals import SpellingError
 from backprop_cli.data.table import Array, Column, Numbers, Table, require_columns
 from backprop_cli.errors import DataError
 
@@ -184,9 +185,23 @@ class _Builders:
                 self._builders[name] = self._builder(name)
         names = self._builders if columns is None else dict.fromkeys(columns)
         lines = np.concatenate(self._lines) if self._lines else np.empty(0, np.int64)
-        found = {name: self._builders[name].finish() for name in names}
+        found = _finished({name: self._builders[name] for name in names})
         plain = frozenset(name for name in names if self._builders[name].is_plain)
         return Table(self.name, found, lines, plain=plain)
+
+
+def _finished(builders: Mapping[str, ColumnBuilder]) -> dict[str, Column]:
+    """The columns. Raises: as ``ColumnBuilder.finish``, SpellingError with all columns that need a spelling."""
+    found, errors = dict[str, Column](), list[SpellingError]()
+    for name, builder in builders.items():
+        try:
+            found[name] = builder.finish()
+        except SpellingError as error:
+            errors.append(error)
+    if errors:
+        spellings = {name: own for error in errors for name, own in error.spellings.items()}
+        raise SpellingError(str(errors[0]), spellings)
+    return found
 
 
 def array_table(place: str, given: Mapping[str, Array], selection: Selection, reading: Reading) -> Table:

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from backprop_cli.data.reading import NumberSettings, Reading
 from backprop_cli.data.spelling import ColumnSpelling, Spelling, find_spelling, number_of
 from backprop_cli.data.table import show
-from backprop_cli.errors import listing
+from backprop_cli.errors import DataError, listing
 
 
-def spelled_otherwise(place: str, found: ColumnSpelling, reading: Reading, column: str, kind: str) -> str:
-    """The message for a column of numbers in a spelling that the settings do not read."""
+class SpellingError(DataError):
+    """Columns of numbers in a spelling that the settings do not read. The message is about the first.
+
+    ``spellings``: for each column those that read all its texts, as in ``ColumnSpelling``.
+    """
+
+    def __init__(self, message: str, spellings: Mapping[str, tuple[Spelling, ...]]):
+        self.spellings = spellings
+        super().__init__(message)
+
+
+def spelled_otherwise(place: str, found: ColumnSpelling, reading: Reading, column: str, kind: str) -> SpellingError:
+    """The error for a column of numbers in a spelling that the settings do not read."""
+    return SpellingError(_spelled_otherwise(place, found, reading, column, kind), {column: found.spellings})
+
+
+def _spelled_otherwise(place: str, found: ColumnSpelling, reading: Reading, column: str, kind: str) -> str:
     names = f"; if they are names, write data.categories: [{in_yaml(column)}]" if kind == "auto" else ""
     head = f"{place}: expected {_expected(reading, column)}, got {show(found.example)}"
     if found.units:
@@ -32,7 +47,13 @@ def no_number(place: str, cell: Any, reading: Reading, column: str) -> str:
     reads = number_of if own is None else own.number
     found = find_spelling([cell], [1], reads) if isinstance(cell, str) else None
     if found is None or not found.spellings:
-        return _plainly(place, cell) if own is None else head
+        if own is None:
+            return _plainly(place, cell)
+        return (
+            f"{head}; correct it, or leave it empty if it is missing (or add it to data.missing_values)"
+            if reading.is_first
+            else head
+        )
     if reading.is_first:
         return f"{head}; {_way_out(found, reading, column)}"
     return f"{head}; spell it as the training data does{_as_trained(found, reading, column, cell)}"
@@ -84,7 +105,7 @@ def _as_trained(found: ColumnSpelling, reading: Reading, column: str, cell: str)
     if own is not None or len(found.spellings) > 1:
         return ""
     number = found.spellings[0].number(cell)
-    return "" if number is None else f": {number:.17g}"
+    return "" if number is None else f": {repr(number).removesuffix('.0')}"
 
 
 def in_yaml(name: str) -> str:

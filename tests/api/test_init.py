@@ -293,12 +293,42 @@ def test_a_table_that_cannot_be_read(capsys):
 
 
 def test_a_way_out_that_is_a_key_needs_a_configuration(capsys):
-    Path("costs.tsv").write_text("cost\tkind\n1,5\ta\n2,5\tb\n")
+    Path("costs.tsv").write_text("cost\tkind\n5 kg\ta\n7 lbs\tb\n")
     assert bp("init", "costs.tsv") == 6
     assert capsys.readouterr().err == (
-        "costs.tsv:2: column 'cost': expected a plain number, got '1,5'; to read such numbers write data.numbers: "
-        '{decimal: ","}; if they are names, write data.categories: [cost]; for a configuration to edit: bp init '
-        "penguins\n"
+        "costs.tsv:2: column 'cost': expected a plain number, got '5 kg'; the column has different units (kg, lbs): "
+        "convert its numbers to one; if they are names, write data.categories: [cost]; bp init cannot decide this: "
+        "correct the file, or write a configuration with that key\n"
+    )
+
+
+def test_numbers_in_other_spellings_get_their_settings():
+    rows = "".join(
+        f"{k * k % 97},5{k % 10} €\t{1 + k % 3},{k:03}\t{k % 9}.5\t{1000 + k:,}\t{'ab'[k % 2]}\n" for k in range(60)
+    )
+    Path("t.tsv").write_text(f"cost\tmass\tplain\tcount\tkind\n{rows}")
+    assert init("t.tsv").task == "binary"
+    lines = Path("t.yaml").read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("  numbers:"))
+    assert lines[start - 2 : start + 2] == [
+        "  # 'count' counts the rows",
+        "  exclude: [count]",
+        '  numbers: {cost: {decimal: ",", strip: "€"}, mass: {thousands: ","}}  # as the file spells them',
+        '  # or mass: {decimal: ","} if that is its mark',
+    ]
+    found = backprop_cli.validate("t.yaml")
+    assert (found.valid, found.input_shape) == (True, (3,))
+    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
+
+
+def test_a_column_that_does_not_keep_to_its_spelling(capsys):
+    rows = "".join(f'"{k},5",{k % 2}\n' for k in range(30))
+    Path("t.csv").write_text(f"cost,y\n{rows}none,1\n")
+    assert bp("init", "t.csv") == 6
+    assert capsys.readouterr().err == (
+        "t.csv:32: column 'cost': expected a number as data.numbers spells it, {decimal: \",\"}, got 'none'; correct "
+        "it, or leave it empty if it is missing (or add it to data.missing_values); bp init cannot decide this: "
+        "correct the file, or write a configuration with that key\n"
     )
 
 

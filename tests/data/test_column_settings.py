@@ -117,6 +117,7 @@ def test_later_files_are_spelled_as_the_first(load: Load) -> None:
     for transform, cell, reason in [
         (plain, "1,020", "expected a plain number, got '1,020'; spell it as the training data does"),
         (plain, "$1200", "expected a plain number, got '$1200'; spell it as the training data does: 1200"),
+        (plain, "1342,57 €", "expected a plain number, got '1342,57 €'; spell it as the training data does: 1342.57"),
         (plain, "a", "expected a number, got 'a'"),
         (
             marked,
