@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import math
 from pathlib import Path
@@ -245,12 +246,12 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
         (
             "a;b;y\n1,5;2;3\n",
             "data.csv:1: the header has one column, 'a;b;y': is it separated by ';'? bp reads commas (csv) and tabs "
-            "(tsv); save it again with one of them; data.numbers sets the spelling of numbers",
+            "(tsv); write it with tabs: tr ';' '\\t' < data.csv > data.tsv",
         ),
         (
             "a|b\n1|2\n",
             "data.csv:1: the header has one column, 'a|b': is it separated by '|'? bp reads commas (csv) and tabs "
-            "(tsv); save it again with one of them; data.numbers sets the spelling of numbers",
+            "(tsv); write it with tabs: tr '|' '\\t' < data.csv > data.tsv",
         ),
         (
             "a\tb\n1\t2\n",
@@ -292,6 +293,19 @@ def test_a_column_that_must_be_numeric_says_so_at_the_first_word(folder: Path) -
     with pytest.raises(DataError) as caught:
         read(folder, "a\n1\nx\n", kinds={"a": "number"})
     assert str(caught.value) == "data.csv:3: column 'a': expected a number, got 'x'"
+
+
+def test_another_delimiter_is_the_cause_of_missing_columns(folder: Path) -> None:
+    for name in ("my bikes.csv", "bikes.tsv", "bikes.csv.gz"):
+        (folder / name).write_bytes((gzip.compress if name.endswith("gz") else bytes)(b"ad id;price\n1;2\n"))
+        for selection in (Selection(exclude=["ad id"]), Selection(["price"]), Selection(required=["price"])):
+            with pytest.raises(DataError) as caught:
+                read_table(DataFile(folder / name), selection)
+            files = "'my bikes.csv' > 'my bikes.tsv'" if name == "my bikes.csv" else "old.csv > new.tsv"
+            assert str(caught.value) == (
+                f"{name}:1: the header has one column, 'ad id;price': is it separated by ';'? bp reads commas (csv) "
+                f"and tabs (tsv); write it with tabs: tr ';' '\\t' < {files}"
+            )
 
 
 def test_one_column_may_have_any_name_that_is_asked_for(folder: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections import deque
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Collection, Container, Generator, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import BinaryIO, ClassVar
@@ -19,9 +20,6 @@ from backprop_cli.data.table import show
 from backprop_cli.errors import DataError, listing, plural
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
-_OTHER = (
-    "bp reads commas (csv) and tabs (tsv); save it again with one of them; data.numbers sets the spelling of numbers"
-)
 _WAYS_OUT = {
     "\t": "Then its format is tsv: set data.format, or --input-format of predict, or name the file .tsv",
     ",": "Then its format is csv: set data.format, or --input-format of predict, or name the file .csv",
@@ -101,13 +99,13 @@ class Csv(TableFormat):
         return header
 
     def _refuse_other_delimiters(self, header: Sequence[str], wanted: Container[str] | None, where: str) -> None:
-        """Refuse a header that is one name with a delimiter in it, unless it is a wanted column."""
-        if len(header) > 1 or (wanted is not None and header[0] in wanted):
+        """Refuse a header that is one name with a delimiter in it, unless the wanted columns list it."""
+        if len(header) > 1 or (isinstance(wanted, Collection) and header[0] in wanted):
             return
         found = next((mark for mark in _DELIMITERS if mark != self.delimiter and mark in header[0]), None)
         if found is not None:
             head = f"{where}: the header has one column, {show(header[0])}: is it separated by {_DELIMITERS[found]}?"
-            raise DataError(f"{head} {_WAYS_OUT.get(found, _OTHER)}")
+            raise DataError(f"{head} {_WAYS_OUT.get(found) or _with_tabs(found, where)}")
 
     def _numbers(self, block: list[bytes], width: int, wanted: Sequence[int]) -> NDArray[np.float64] | None:
         """The wanted columns of lines that are all plain numbers, float64 (rows, wanted); None if they are not.
@@ -271,6 +269,14 @@ def _refuse_first_line(lines: _Lines) -> None:
             "`tail -n +2 old.csv > new.csv`"
         )
     lines.give_back(first)
+
+
+def _with_tabs(delimiter: str, where: str) -> str:
+    """The way out for a file with a delimiter that no format has."""
+    name = where.rpartition(":")[0]
+    old, new = (name, f"{name[:-4]}.tsv") if name.endswith(".csv") else ("old.csv", "new.tsv")
+    command = f"tr '{delimiter}' '\\t' < {shlex.quote(old)} > {shlex.quote(new)}"
+    return f"bp reads commas (csv) and tabs (tsv); write it with tabs: {command}"
 
 
 def _spell_missing(data: bytes, comma: bytes) -> bytes:
