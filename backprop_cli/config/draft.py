@@ -76,6 +76,8 @@ def draft(
     chosen = list(table.columns)[-1] if target is None else target
     if task is not None and task not in _LOSSES:
         raise UsageError(f"--task: unknown task '{task}'; known: {', '.join(_LOSSES)}")
+    if "" in table.columns:
+        raise UsageError(f"{table.name}: a column has no name, and a configuration cannot hold an empty one; name it")
     _check_target(table, chosen)
     labels = _labels(table, chosen, guessed=target is None)
     kind = _task(table, chosen, labels) if task is None else task_of(task)

@@ -251,6 +251,13 @@ def test_columns_that_cannot_be_fitted():
     assert bp("validate", "t.yaml") == 0
 
 
+def test_a_column_without_a_name(capsys):
+    Path("t.jsonl").write_text('{"": 1, "y": 2}\n{"": 3, "y": 4}\n')
+    assert bp("init", "t.jsonl") == 2
+    message = "t.jsonl: a column has no name, and a configuration cannot hold an empty one; name it\n"
+    assert capsys.readouterr().err == message
+
+
 def test_a_target_too_large_to_standardize(capsys):
     Path("t.csv").write_text("x,y\n" + "".join(f"{k * k},{(1e308, -1e308)[k % 2]}\n" for k in range(40)))
     assert bp("init", "t.csv", "--task", "regression") == 6
