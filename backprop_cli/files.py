@@ -14,6 +14,19 @@ _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | get
 _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 
 
+def exists(path: Path | str, *, follow: bool = True) -> bool:
+    """Whether something is at ``path``; ``follow``: not if that is a link to nothing.
+
+    Unlike ``Path.exists`` it raises no OSError for a name that no file can have, such as a very long one.
+    """
+    return os.path.exists(path) if follow else os.path.lexists(path)  # noqa: PTH110 - see above
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether both paths lead to one file; false if nothing is at either."""
+    return exists(one) and exists(other) and one.samefile(other)
+
+
 def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
     """A descriptor of ``path``, opened with ``flags``; ``mode`` holds for a file that ``O_CREAT`` makes.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from backprop_cli.api.arguments import as_path
 from backprop_cli.config.ready import Template, scalar, templates
 from backprop_cli.errors import DataError, UsageError, did_you_mean
+from backprop_cli.files import exists, is_same_file
 from backprop_cli.json_object import JsonObject
 from backprop_cli.run.output import opened
 from backprop_cli.settings import NOT_UTF_8, VARIABLE
@@ -109,7 +110,7 @@ def init(
     path = output if isinstance(output, Path) else Path(f"{stem}.yaml")
     goes_to = path if output is None else output
     if isinstance(goes_to, Path):
-        if template is None and goes_to.exists() and goes_to.samefile(source):
+        if template is None and is_same_file(goes_to, Path(source)):
             raise UsageError(f"{goes_to} is the table itself; -o FILE writes another file")
         _refuse_existing(goes_to, force)
     _require_utf_8(path)
@@ -191,7 +192,7 @@ def _training(path: Path) -> str:
 def _check_data(source: str) -> None:
     """Raise UsageError unless ``source`` is the path of a table."""
     file = Path(source)
-    if not source or not file.exists():
+    if not source or not exists(file):
         near = did_you_mean(file.stem if file.suffix == ".yaml" else source, templates()) or _near_file(file)
         raise UsageError(f"'{source}' is neither a template nor a file{near or '; bp init --list shows the templates'}")
     if file.suffix in (".yaml", ".yml") and file.is_file():
@@ -223,13 +224,13 @@ def _near_file(file: Path) -> str:
 
 
 def _refuse_existing(path: Path, force: bool) -> None:
-    if not force and (path.is_file() or path.is_symlink()):
+    if not force and exists(path, follow=False) and (path.is_file() or path.is_symlink()):
         raise UsageError(f"{path} exists already; --force replaces it, -o FILE writes another file")
 
 
 def _write_schema(path: Path, plugins: Sequence[Path]) -> Path | None:
     """Write the schema. Returns: its path, or None if a file is there already."""
-    if path.exists():
+    if exists(path):
         return None
     from backprop_cli.api.config_schema import config_schema
 

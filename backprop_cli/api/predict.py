@@ -10,6 +10,7 @@ from typing import BinaryIO
 from backprop_cli.api.arguments import one_or_many
 from backprop_cli.data.stream import ordered_inputs, row_names, stream_inputs
 from backprop_cli.errors import UsageError
+from backprop_cli.files import is_same_file
 from backprop_cli.inspection.predicted_rows import labelled, predicted_outputs, predicted_rows
 from backprop_cli.inspection.prediction_writers import WRITERS
 from backprop_cli.run.output import opened
@@ -48,7 +49,7 @@ def predict(
     source = Path(source) if isinstance(source, str) else source
     output = Path(output) if isinstance(output, str) else output
     kind = _format(format, output)
-    if isinstance(source, Path) and isinstance(output, Path) and output.exists() and output.samefile(source):
+    if isinstance(source, Path) and isinstance(output, Path) and is_same_file(output, source):
         raise UsageError(f"{output}: is the input; write the predictions to another file")
     saved = open_network(Path(checkpoint), plugins=plugins)
     if proba:

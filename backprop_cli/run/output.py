@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from backprop_cli.errors import UsageError
+from backprop_cli.files import exists
 from backprop_cli.run.atomic import reason
 
 
@@ -27,7 +28,7 @@ def opened(output: Path | BinaryIO) -> Iterator[BinaryIO]:
         except OSError as error:
             raise UsageError(f"standard output: cannot be written: {reason(error)}") from error
         return
-    if output.exists() and not output.is_file():  # a device or a pipe is written into, never replaced
+    if exists(output) and not output.is_file():  # a device or a pipe is written into, never replaced
         with _direct(output) as stream:
             yield stream
         return

@@ -14,6 +14,7 @@ from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, TreePath, path_text
 from backprop_cli.execution.compiler import compiler_obstacle
+from backprop_cli.files import exists
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
 from backprop_cli.run.directory import RunDirectory, resume_command
@@ -178,20 +179,13 @@ def find_run(target: Path) -> tuple[RunDirectory, Path]:
 
     Raises: CheckpointError when there is no such run.
     """
-    if not _is_file(target):
+    if not (exists(target) and target.is_file()):
         run = RunDirectory.open(target)
         return run, run.last
     if target.parent.name != "checkpoints" or not RunDirectory(target.parent.parent).record.is_file():
         raise CheckpointError(f"{target}: is a file; expected a run directory, or a checkpoint in a run's checkpoints/")
     run = RunDirectory.open(target.parent.parent)
     return run, run.checkpoints / target.name
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # opening it reports the error
-        return False
 
 
 def open_run(

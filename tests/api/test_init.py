@@ -411,6 +411,20 @@ def test_an_empty_name_is_no_folder(capsys):
     assert capsys.readouterr().err == "'' is neither a template nor a file; bp init --list shows the templates\n"
 
 
+def test_names_that_are_too_long(capsys):
+    name = "a" * 300
+    hint = "bp init --list shows the templates"
+    said = {
+        (name,): f"'{name}' is neither a template nor a file; {hint}",
+        (f"{name}.csv",): f"'{name}.csv' is neither a template nor a file; {hint}",
+        ("xor", "-o", name): f"{name}: cannot be written: File name too long",
+    }
+    for words, message in said.items():
+        assert bp("init", *words) == 2
+        assert capsys.readouterr().err == f"{message}\n"
+    assert here() == []
+
+
 def test_force_replaces(capsys):
     Path("xor.yaml").write_text("mine")
     assert bp("init", "xor", "--force") == 0

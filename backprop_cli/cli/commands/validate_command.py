@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import backprop_cli
 from backprop_cli.cli.command import Json, command, keys
 from backprop_cli.cli.terminal import emit, emit_json, say
 from backprop_cli.errors import BpError, UsageError, plural
+from backprop_cli.files import exists
 
 
 @command(
@@ -35,7 +35,7 @@ def validate(
 ) -> None:
     """Check that configurations and their data can be trained."""
     words = [config, *(more or [])]
-    overrides = [word for word in words if "=" in word and not os.path.exists(word)]  # noqa: PTH110 - a long word is fine
+    overrides = [word for word in words if "=" in word and not exists(word)]
     configs = [word for word in words if word not in overrides]
     if not configs:
         raise UsageError(f"validate: CONFIG is missing; '{config}' is no file, so it overrides a key")
