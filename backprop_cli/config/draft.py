@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backprop_cli.config.ready import quoted
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.read import read_table
 from backprop_cli.data.reading import NumbersByColumn, NumberSettings, Reading
@@ -164,7 +164,7 @@ def _features(table: Table, target: str, unusable: Mapping[str, str]) -> tuple[l
 def _column_name(name: str) -> str:
     """A column's name as YAML writes it."""
     plain = name.isidentifier() and name.lower() not in _WORDS
-    return name if plain else json.dumps(name, ensure_ascii=False)
+    return name if plain else quoted(name)
 
 
 def _labels(table: Table, target: str, *, guessed: bool) -> list[CellValue]:

@@ -18,6 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backprop_cli.config.compose import compose
 from backprop_cli.settings import VARIABLE, expanded
+from backprop_cli.visible import visible
 
 _RELATIVE = re.compile(r"\.\.?/[\w./-]+")
 _PLAIN = re.compile(r"[\w./\\${}-][\w./\\:${}~+-]*")
@@ -127,7 +128,12 @@ class Template:
 
 def scalar(text: str) -> str:
     """A path as YAML writes it."""
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if _PLAIN.fullmatch(text) else quoted(text)
+
+
+def quoted(text: str) -> str:
+    """A text in quotes as YAML writes it, with escapes for line separators and for what an editor hides."""
+    return visible(json.dumps(text, ensure_ascii=False))
 
 
 def _scalars(node: Node | None, key: str = "") -> Iterator[tuple[str, ScalarNode]]:

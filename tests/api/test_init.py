@@ -251,6 +251,16 @@ def test_columns_that_cannot_be_fitted():
     assert bp("validate", "t.yaml") == 0
 
 
+@pytest.mark.parametrize("name", ["line\u2028separator", "next\x85line", "hidden\u202e", "a: b"])
+def test_a_name_to_quote_of_a_column_with_a_spelling(name):
+    rows = "".join(f"{k},{k * k % 9}\t{k % 7}\n" for k in range(60))
+    Path("t.tsv").write_text(f"{name}\ty\n{rows}", encoding="utf-8")
+    init("t.tsv")
+    data = yaml.safe_load(Path("t.yaml").read_text(encoding="utf-8"))["data"]
+    assert data["numbers"] == {name: {"decimal": ","}}
+    assert bp("validate", "t.yaml") == 0
+
+
 def test_a_column_without_a_name(capsys):
     Path("t.jsonl").write_text('{"": 1, "y": 2}\n{"": 3, "y": 4}\n')
     assert bp("init", "t.jsonl") == 2

@@ -37,6 +37,9 @@ KINDS = {
     "a: b #c": NUMBER,
     "two\nlines": NUMBER,
     "quote'\"": NUMBER,
+    "line\u2028separator": NUMBER,
+    "next\x85line": NUMBER,
+    "hidden\ufeff\u202e\U000e0041": NUMBER,
     "007": NUMBER,
     "null": NUMBER,
 }
@@ -133,7 +136,7 @@ def test_the_output_of_two_names_is_explained():
     assert "# one output: whether 'text2' is 'yes'\n" in drafted("number", "text2").text
 
 
-@pytest.mark.parametrize("name", ["features", "a: b #c", "two\nlines", "quote'\"", "007", "null"])
+@pytest.mark.parametrize("name", [*KINDS][[*KINDS].index("features") :])
 @pytest.mark.parametrize("is_target", [True, False], ids=["target", "excluded"])
 def test_every_name_of_a_column_is_quoted_if_it_must_be(name, is_target, monkeypatch):
     if is_target:
