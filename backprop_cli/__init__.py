@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backprop_cli.api.config_schema import config_schema as config_schema
+    from backprop_cli.api.copy_examples import copy_examples as copy_examples
     from backprop_cli.api.eval import evaluate as evaluate
     from backprop_cli.api.explain import explain as explain
     from backprop_cli.api.find_lr import find_lr as find_lr
@@ -57,6 +58,7 @@ _FILES = {"evaluate": "eval", "list_templates": "init"}
 __all__ = [
     "__version__",
     "config_schema",
+    "copy_examples",
     "evaluate",
     "explain",
     "find_lr",

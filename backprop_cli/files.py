@@ -1,4 +1,4 @@
-"""Opening files safely: writing follows no links, and reading accepts only regular files."""
+"""Opening files safely: writing follows no links, reading accepts only regular files. And the files that come along."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def exists(path: Path | str, *, follow: bool = True) -> bool:
 def is_same_file(one: Path, other: Path) -> bool:
     """Whether both paths lead to one file; false if nothing is at either."""
     return exists(one) and exists(other) and one.samefile(other)
+
+
+def ready_folder() -> Path:
+    """The folder that holds ``configs`` and ``datasets``: inside an installed package, next to it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "ready"
+    return installed if installed.is_dir() else package.parent
 
 
 def open_own(path: Path, flags: int, mode: int = 0o666) -> int:

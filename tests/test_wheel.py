@@ -109,7 +109,7 @@ def test_a_type_checker_sees_the_types_of_an_editable_install(sources, tmp_path)
     install = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", clone]
     run(python, *install, cwd=tmp_path)
     assert type_checked(python, tmp_path) == TYPES
-    folder = "from backprop_cli.config.ready import ready_folder; print(ready_folder())"
+    folder = "from backprop_cli.files import ready_folder; print(ready_folder())"
     assert run(sys.executable, "-c", folder, cwd=clone).strip() == str(clone.resolve())
 
 
@@ -124,6 +124,8 @@ def test_a_user_needs_no_clone(python, tmp_path):
     data = Path(package, "ready", "datasets", "iris.csv")
     assert f"source: {data} " in (tmp_path / "iris.yaml").read_text()
     assert json.loads(bp("train", "iris.yaml", "--json"))["metrics"]["test/accuracy"] > 0.9
+    bp("init", "--examples", "-o", "tour")
+    assert json.loads(bp("train", "tour/configs/iris.yaml", "--json"))["metrics"]["test/accuracy"] > 0.9
     shutil.copy(data.with_name("penguins.csv"), tmp_path / "birds.csv")
     assert "target 'species', task classes" in bp("init", "birds.csv", "--target", "species")
     assert json.loads(bp("train", "birds.yaml", "--json"))["metrics"]["test/accuracy"] > 0.9

@@ -251,9 +251,25 @@ def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
         problem = f"{context.partition(';')[0]}; first defined on line {error.context_mark.line + 1}"
     elif "quoted scalar" in context and "end of stream" in problem:
         problem, mark = "this quote is not closed", error.context_mark
-    way_out = _way_out(problem, context, error.context_mark, mark, text)
+    way_out = _missing_space(problem, mark, text) or _way_out(problem, context, error.context_mark, mark, text)
     reason = f"not valid YAML: {problem.removeprefix('but ')}"
     return _at(mark.line if mark else 0, mark.column if mark else 0, reason, way_out)
+
+
+def _missing_space(problem: str, mark: yaml.Mark | None, text: str) -> str:
+    """The hint at ``key:value`` above, which YAML reads as one text."""
+    if mark is None or not any(words in problem for words in _AFTER_ONE_TEXT):
+        return ""
+    lines = text[: mark.index].split("\n")[:-1]
+    above = next((number for number in range(len(lines), 0, -1) if _CONTENT.match(lines[number - 1])), 0)
+    found = above and _NO_SPACE.match(lines[above - 1])
+    return f"is a space missing after '{found[1]}:' in line {above}?" if found else ""
+
+
+_AFTER_ONE_TEXT = ("mapping values are not allowed", "could not find expected ':'", "but found '<block mapping start>'")
+_CONTENT = re.compile(r"\s*[^\s#]")
+_NO_SPACE = re.compile(r"\s*(?:- )?([A-Za-z_]\w*):[^\s/]")
+"""A key and a value without a space between them; not an address, ``https://...``."""
 
 
 def _shown_character(character: str | int) -> str:

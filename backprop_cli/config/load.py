@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from backprop_cli.config.locate import Override, Source, in_file_order
 from backprop_cli.config.network_problems import Models, check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
-from backprop_cli.errors import ConfigError, Problem, SettingError, TreePath, nearest, path_text
+from backprop_cli.errors import ConfigError, DataError, Problem, SettingError, TreePath, nearest, path_text
 from backprop_cli.nn.loss import ClassWeightError
 from backprop_cli.settings import NOT_UTF_8, Settings
 
@@ -249,11 +250,13 @@ def _read_text(path: Path) -> str:
     def refuse(reason: str, way_out: str = "", line: int | None = None, column: int | None = None) -> ConfigError:
         return ConfigError([Problem((), reason, way_out, file=str(path), line=line, column=column)])
 
+    if _is_table(path):
+        raise refuse("is a table, not a configuration", f"bp init {shlex.quote(str(path))} writes one")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         near = _near_file(path)
-        raise refuse("no such file", f"did you mean '{near}'?" if near else "") from None
+        raise refuse("no such file", f"did you mean '{near}'?" if near else _ready(path)) from None
     except IsADirectoryError:
         raise refuse("is a directory", "name the YAML file in it") from None
     except OSError as error:
@@ -267,12 +270,29 @@ def _read_text(path: Path) -> str:
         raise refuse(reason, "a configuration is a YAML text", line, column) from None
 
 
+def _is_table(path: Path) -> bool:
+    if path.suffix in ("", ".yaml", ".yml") or not path.is_file():
+        return False
+    from backprop_cli.data.format import TableFormat, format_of
+
+    try:
+        return isinstance(format_of(path.name), TableFormat)
+    except DataError:
+        return False
+
+
 def _near_file(path: Path) -> Path | None:
     """The configuration in the same folder with the nearest name; suffixes are not compared."""
     folder = path.parent
     known = {p.stem: p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")} if folder.is_dir() else {}
     near = nearest(path.stem, known)
     return None if near is None else known[near]
+
+
+def _ready(path: Path) -> str:
+    from backprop_cli.config.ready import ready_hint
+
+    return ready_hint(path)
 
 
 def _copied(tree: Any, label: str, depth: int = 0) -> Any:

@@ -17,19 +17,13 @@ from pathlib import Path
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backprop_cli.config.compose import compose
+from backprop_cli.files import ready_folder
 from backprop_cli.settings import VARIABLE, expanded
 from backprop_cli.visible import visible
 
 _RELATIVE = re.compile(r"\.\.?/[\w./-]+")
 _PLAIN = re.compile(r"[\w./\\${}-][\w./\\:${}~+-]*")
 """Texts that YAML reads as they are, in lists and mappings too."""
-
-
-def ready_folder() -> Path:
-    """The folder that holds ``configs`` and ``datasets``: inside an installed package, next to it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "ready"
-    return installed if installed.is_dir() else package.parent
 
 
 def templates() -> dict[str, Template]:
@@ -124,6 +118,12 @@ class Template:
     def _paths(self) -> list[tuple[str, ScalarNode]]:
         """The scalars that are paths of files, in the order of the text, each with its top key."""
         return [(key, node) for key, node in _scalars(compose(self.text).node) if _RELATIVE.search(node.value)]
+
+
+def ready_hint(path: Path) -> str:
+    """The hint for a configuration that is not there, but called like a template; else empty."""
+    known = path.stem in templates()
+    return f"bp init {path.stem} writes one, bp init --examples all of configs/ and datasets/" if known else ""
 
 
 def scalar(text: str) -> str:

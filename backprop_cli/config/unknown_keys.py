@@ -49,7 +49,7 @@ class UnknownKeys:
         found = remark((choice and choice[1]) or "", word, known.__contains__)
         if found is not None:
             return found
-        if not ours or (len(path) > 1 and nearest(word, known)):
+        if not ours or nearest(word, known):
             return ""
         return next(filter(None, (self._elsewhere(key, path) for key in (word, *ours))), "")
 

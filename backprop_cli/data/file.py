@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from backprop_cli.errors import DataError
+from backprop_cli.files import ready_folder
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -94,6 +95,8 @@ class DataFile:
 
     def _near(self) -> str:
         folder = self.path.parent
+        if folder.name == "datasets" and (ready_folder() / folder.name / self.path.name).is_file():
+            return "; bp init --examples writes configs/ and datasets/"
         if not folder.is_dir():
             return f"; the folder '{DataFile(folder).name}' does not exist either"
         names = sorted(p.name for p in folder.iterdir() if p.is_file())

@@ -12,6 +12,7 @@ from backprop_cli.report.tables import confusion_table, pairs, shape_text, table
 from backprop_cli.session.outcome import metric_line, outcome_lines
 
 if TYPE_CHECKING:
+    from backprop_cli.api.copy_examples import CopiedExamples
     from backprop_cli.api.eval import EvalResult
     from backprop_cli.api.init import InitResult, ListedTemplate, ListedTemplates
     from backprop_cli.api.show import ShowResult
@@ -88,6 +89,13 @@ def templates_text(result: ListedTemplates) -> str:
 def _data_text(template: ListedTemplate) -> str:
     names = ", ".join(Path(name).stem for name in template.data) or "generated"
     return names if template.included else f"{names}, to download"
+
+
+def examples_text(result: CopiedExamples) -> str:
+    """How many files were written, and a command to begin with."""
+    where = "" if result.folder == Path() else f" in {result.folder}"
+    wrote = f"wrote {plural(len(result.files), 'file')}" if result.files else "nothing to write"
+    return f"{wrote}: configs/ and datasets/{where} are complete\nnext: bp train {result.folder / 'configs/iris.yaml'}"
 
 
 def init_text(result: InitResult) -> str:

@@ -58,6 +58,7 @@ _EXAMPLES = {
         "bp train configs/names_gru.yaml training.max_steps=2 --quiet",
     ),
     "init": Shown("bp init datasets/iris.csv --target species -o my.yaml --json"),
+    "copy_examples": Shown("bp init --examples -o tour --json"),
     "list_templates": Shown("bp init --list --json"),
 }
 """A command for each function of the Python API whose result it prints."""

@@ -14,8 +14,8 @@ from api_support import bp, write_flowers
 import backprop_cli
 from backprop_cli.api.init import SCHEMA, InitResult, init, list_templates
 from backprop_cli.config.load import load_config
-from backprop_cli.config.ready import ready_folder
 from backprop_cli.data.split import split_rows
+from backprop_cli.files import ready_folder
 
 FIRST = "# yaml-language-server: $schema=bp.schema.json\n"
 
@@ -41,7 +41,7 @@ def test_it_is_the_template_with_its_comments_and_other_paths():
     assert lines[0] == FIRST
     changed = [(old, new) for old, new in zip(template, lines[1:], strict=True) if old != new]
     data = ready_folder() / "datasets" / "iris.csv"
-    old = "  source: ../datasets/iris.csv  # relative to this file\n"
+    old = "  source: ../datasets/iris.csv  # a table with a header line\n"
     assert changed == [(old, old.replace("../datasets/iris.csv", str(data)))]
 
 

@@ -1,6 +1,7 @@
 """Files that are read, and files that are not."""
 
 from pathlib import Path
+from shlex import quote
 
 import pytest
 from config_support import DIGITS, changed, write
@@ -180,7 +181,7 @@ def test_a_stored_configuration(tmp_path):
 
 
 def test_a_missing_file():
-    assert refused(Path("configs/digits.yaml")) == "configs/digits.yaml: no such file\n1 problem; nothing was run."
+    assert refused(Path("configs/figures.yaml")) == "configs/figures.yaml: no such file\n1 problem; nothing was run."
 
 
 def test_a_misspelt_file():
@@ -220,3 +221,13 @@ def test_an_empty_file_with_overrides_still_needs_the_rest():
         "empty.yaml: model: required, but not given: the network\n"
         "2 problems; nothing was run."
     )
+
+
+def test_a_table_is_no_configuration(tmp_path):
+    for name in ("clean data.csv", "rows.jsonl", "rows.parquet", "rows.csv.gz"):
+        (tmp_path / name).write_bytes(b"a: b,c\n1,2\n")
+        said = refused(tmp_path / name).splitlines()[0]
+        assert (
+            said
+            == f"{tmp_path / name}: is a table, not a configuration; bp init {quote(str(tmp_path / name))} writes one"
+        )

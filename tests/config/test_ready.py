@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from backprop_cli.config import ready
+from backprop_cli import files
 from backprop_cli.config.load import load_config
-from backprop_cli.config.ready import Template, ready_folder, templates
+from backprop_cli.config.ready import Template, templates
 from backprop_cli.config.resolve import resolved_tree
+from backprop_cli.files import ready_folder
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = templates()
@@ -22,9 +23,9 @@ def test_they_are_the_files_of_the_clone():
 
 
 def test_an_installed_package_has_its_own(tmp_path, monkeypatch):
-    inside = tmp_path / "backprop_cli" / "config"
-    inside.mkdir(parents=True)
-    monkeypatch.setattr(ready, "__file__", str(inside / "ready.py"))
+    inside = tmp_path / "backprop_cli"
+    inside.mkdir()
+    monkeypatch.setattr(files, "__file__", str(inside / "files.py"))
     assert ready_folder() == tmp_path
     (tmp_path / "backprop_cli" / "ready").mkdir()
     assert ready_folder() == tmp_path / "backprop_cli" / "ready"

@@ -65,6 +65,7 @@ def test_a_key_of_a_layer(layer, key, way):
         ("units=3", f"it is a key of layers: {WITH_UNITS}"),
         ("criterion=mse", "did you mean 'loss'?"),
         ("random_state=1", "did you mean 'seed'?"),
+        ("metric=1", "did you mean 'metrics'?"),
     ],
 )
 def test_a_key_of_a_section(override, way):

@@ -41,6 +41,21 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
             "that holds ': ' in quotes\n    1 | name: a: b\n      |        ^",
         ),
         (
+            "data:\n  source:x.csv\n  target: y\n",
+            "digits.yaml:3:9: not valid YAML: mapping values are not allowed here; is a space missing after 'source:' "
+            "in line 2?\n    3 |   target: y\n      |         ^",
+        ),
+        (
+            "data:\n  source:x.csv\n\n  # the class\n  target: y\n",
+            "digits.yaml:5:3: not valid YAML: expected <block end>, but found '<block mapping start>'; is a space "
+            "missing after 'source:' in line 2?\n    5 |   target: y\n      |   ^",
+        ),
+        (
+            "name: x\nseed:3\nloss: y\n",
+            "digits.yaml:3:1: not valid YAML: could not find expected ':'; is a space missing after 'seed:' in line 2?"
+            "\n    3 | loss: y\n      | ^",
+        ),
+        (
             "name: [1, 2\nseed: 3\n",
             "digits.yaml:2:5: not valid YAML: expected ',' or ']', but got ':'; is the '[' of line 1, column 7 "
             "closed?\n"

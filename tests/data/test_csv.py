@@ -224,6 +224,10 @@ def test_floats_survive_a_round_trip(values: list[float]) -> None:
             "data.csv:1: a carriage return in a line; end lines with a newline (tr '\\r' '\\n' < old > new)",
         ),
         (
+            "a,b\r\n1,x\ry\r\n",
+            "data.csv:2: a carriage return in the middle of a line; remove it (tr -d '\\r' < old > new)",
+        ),
+        (
             "a,b\n1,é\n".encode("latin1"),
             "data.csv:2: not UTF-8 text (byte 0xe9 at character 3); "
             "convert the file, for example with `iconv -f latin1 -t utf-8 old > new`",

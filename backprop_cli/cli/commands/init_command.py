@@ -46,13 +46,16 @@ def init(
         ),
     ] = None,
     listed: Annotated[bool, Option("--list", help="List the templates.")] = False,
+    examples: Annotated[
+        bool, Option("--examples", help="Copy all templates and their data: configs/ and datasets/.")
+    ] = False,
     output: Annotated[
         Path | None,
         Option(
             "--output",
             "-o",
             metavar="FILE|-",
-            help="Default: the name with .yaml; -: standard output.",
+            help="Default: the name with .yaml; -: standard output. With --examples, a folder.",
             show_default=False,
         ),
     ] = None,
@@ -60,8 +63,17 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write a first configuration for a table, or copy a template."""
-    from backprop_cli.report.results import init_text, templates_text
+    from backprop_cli.report.results import examples_text, init_text, templates_text
 
+    if examples:
+        if source is not None or listed or target is not None or task is not None:
+            raise UsageError("init: --examples copies all templates; give no other word than -o FOLDER")
+        copied = backprop_cli.copy_examples(output or ".", force=force)
+        if as_json:
+            emit_json(copied.to_json())
+        else:
+            emit(examples_text(copied))
+        return
     if listed and source is None:
         found = backprop_cli.list_templates()
         if as_json:

@@ -304,6 +304,8 @@ def _malformed(name: str, start: int, line: int, reason: str) -> str:
         limit = csv.field_size_limit()
         return f"{name}:{start}: a field in this row has more than {limit:,} characters; is its quote closed?"
     if "new-line character" in reason:
+        if line > 1:  # so lines do end with a newline
+            return f"{name}:{line}: a carriage return in the middle of a line; remove it (tr -d '\\r' < old > new)"
         return f"{name}:{line}: a carriage return in a line; end lines with a newline (tr '\\r' '\\n' < old > new)"
     if "expected after" in reason:
         return f"{name}:{line}: text after a closing quote; write a quote inside a quoted field as '\"\"'"
