@@ -17,6 +17,7 @@ from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.session.baselines import Baselines, baselines_of
 from backprop_cli.session.measured_data import change_warnings, check_overrides, check_split, examples_of
+from backprop_cli.session.overfit import doubt
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 
 OTHER_DATA = "data"
@@ -132,7 +133,7 @@ def evaluate(
         baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.untransform),
         requirements=tuple(requirement.judge(metrics) for requirement in requirements),
         unproven=unproven,
-        warnings=warnings,
+        warnings=(*doubt(saved.original.config), *warnings),
     )
 
 

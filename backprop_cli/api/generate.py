@@ -11,9 +11,10 @@ import numpy as np
 
 from backprop_cli.api.arguments import one_or_many
 from backprop_cli.data.tokenizer import Tokenizer
-from backprop_cli.errors import CheckpointError, UsageError, listing
+from backprop_cli.errors import CheckpointError, UsageError, listing, warn
 from backprop_cli.inspection.token_sampling import Sampler, encode_prompt, sample_tokens
 from backprop_cli.json_object import JsonObject
+from backprop_cli.session.overfit import doubt
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.token_reader import reader
 
@@ -65,6 +66,8 @@ def generate(
     """
     _check(tokens, temperature, top_k, seed)
     saved = open_network(Path(checkpoint), plugins=plugins)
+    for line in doubt(saved.original.config):
+        warn(line)
     tokenizer = _tokenizer(saved)
     given = encode_prompt(tokenizer, prompt)
     pieces = []

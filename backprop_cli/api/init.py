@@ -197,13 +197,9 @@ def _check_data(source: str) -> None:
         raise UsageError(f"'{source}' is neither a template nor a file{near or '; bp init --list shows the templates'}")
     if file.suffix in (".yaml", ".yml") and file.is_file():
         raise UsageError(f"{source} is a configuration already; {_training(file)} trains it")
-    from backprop_cli.data.format import TableFormat, format_of
+    from backprop_cli.data.format import is_table
 
-    try:
-        is_table = file.is_file() and isinstance(format_of(file.name), TableFormat)
-    except DataError:
-        is_table = False
-    if not is_table:
+    if not is_table(file):
         raise UsageError(
             f"{source}: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start from "
             "a template: bp init --list"

@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop_cli.api.arguments import as_path, one_or_many
 from backprop_cli.checks.gradients import in_float64
-from backprop_cli.errors import UsageError
+from backprop_cli.errors import UsageError, warn
 from backprop_cli.inspection.differentiation import Differentiation
 from backprop_cli.inspection.jacobian_result import JacobianResult
 from backprop_cli.inspection.network_jacobian import Mode
@@ -19,6 +19,7 @@ from backprop_cli.inspection.selected_rows import select_rows
 from backprop_cli.inspection.units import Units
 from backprop_cli.inspection.vector_file import read_vector
 from backprop_cli.run.output import opened
+from backprop_cli.session.overfit import doubt
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
 
@@ -69,6 +70,8 @@ def jacobian(
     if output is not None and output.suffix != ".npz":
         raise UsageError(f"--output {output}: arrays are written as .npz")
     saved = open_network(Path(checkpoint), plugins=plugins)
+    for line in doubt(saved.original.config):
+        warn(line)
     what, wrt = of or (PREDICTIONS if kind == "jacobian" else OBJECTIVE), by or _default_by(kind)
     _check(saved, kind, what, wrt)
     found = select_rows(

@@ -9,11 +9,12 @@ from typing import BinaryIO
 
 from backprop_cli.api.arguments import one_or_many
 from backprop_cli.data.stream import ordered_inputs, row_names, stream_inputs
-from backprop_cli.errors import UsageError
+from backprop_cli.errors import UsageError, warn
 from backprop_cli.files import is_same_file
 from backprop_cli.inspection.predicted_rows import labelled, predicted_outputs, predicted_rows
 from backprop_cli.inspection.prediction_writers import WRITERS
 from backprop_cli.run.output import opened
+from backprop_cli.session.overfit import doubt
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
 
 CHUNK = 4096
@@ -52,6 +53,8 @@ def predict(
     if isinstance(source, Path) and isinstance(output, Path) and is_same_file(output, source):
         raise UsageError(f"{output}: is the input; write the predictions to another file")
     saved = open_network(Path(checkpoint), plugins=plugins)
+    for line in doubt(saved.original.config):
+        warn(line)
     if proba:
         _require_probabilities(saved)
     if saved.transform.text is not None:

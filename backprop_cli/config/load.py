@@ -22,7 +22,8 @@ from backprop_cli.config.locate import Override, Source, in_file_order
 from backprop_cli.config.network_problems import Models, check_network
 from backprop_cli.config.overrides import apply_overrides
 from backprop_cli.config.plugins import Plugin, enter, given_files, read_plugins
-from backprop_cli.errors import ConfigError, DataError, Problem, SettingError, TreePath, nearest, path_text
+from backprop_cli.data.format import is_table
+from backprop_cli.errors import ConfigError, Problem, SettingError, TreePath, nearest, path_text
 from backprop_cli.nn.loss import ClassWeightError
 from backprop_cli.settings import NOT_UTF_8, Settings
 
@@ -250,7 +251,7 @@ def _read_text(path: Path) -> str:
     def refuse(reason: str, way_out: str = "", line: int | None = None, column: int | None = None) -> ConfigError:
         return ConfigError([Problem((), reason, way_out, file=str(path), line=line, column=column)])
 
-    if _is_table(path):
+    if path.suffix not in ("", ".yaml", ".yml") and is_table(path):
         raise refuse("is a table, not a configuration", f"bp init {shlex.quote(str(path))} writes one")
     try:
         content = path.read_bytes()
@@ -268,17 +269,6 @@ def _read_text(path: Path) -> str:
         column = error.start - content.rfind(b"\n", 0, error.start)
         reason = f"not UTF-8 text (byte 0x{content[error.start]:02x})"
         raise refuse(reason, "a configuration is a YAML text", line, column) from None
-
-
-def _is_table(path: Path) -> bool:
-    if path.suffix in ("", ".yaml", ".yml") or not path.is_file():
-        return False
-    from backprop_cli.data.format import TableFormat, format_of
-
-    try:
-        return isinstance(format_of(path.name), TableFormat)
-    except DataError:
-        return False
 
 
 def _near_file(path: Path) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
@@ -155,6 +156,14 @@ def format_of(name: str, override: str | None = None, *, option: str = "data.for
         return found()
     known = ", ".join(sorted({suffix for _, cls in FORMATS.items() for suffix in cls.suffixes}))
     raise DataError(f"{name}: unknown format; known suffixes: {known}; or set {option} ({', '.join(FORMATS)})")
+
+
+def is_table(path: Path) -> bool:
+    """Whether ``path`` is a file that is called like a table."""
+    try:
+        return path.is_file() and isinstance(format_of(path.name), TableFormat)
+    except (DataError, OSError, ValueError):
+        return False
 
 
 def _candidates(name: str) -> Iterator[type[Format]]:

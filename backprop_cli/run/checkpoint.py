@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.data.format import is_table
 from backprop_cli.errors import CheckpointError, warn
 from backprop_cli.run.atomic import NotReplacedError, reason, rename, write_atomically
 from backprop_cli.run.directory import BEST, LAST, LATEST, RunDirectory, resume_command, step_checkpoints, way_out
@@ -173,8 +175,14 @@ def run_without_checkpoint(path: Path) -> RunDirectory | None:
 
 def _found(path: Path) -> Path | None:
     if not path.exists():
+        expected = "expected a checkpoint (.safetensors) or a run directory"
+        raise CheckpointError(f"{path}: no such file or directory; {_untrained(path) or expected}")
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        raise CheckpointError(f"{path}: is a configuration, expected a checkpoint or a run; {_train_first(path)}")
+    if path.suffix != ".safetensors" and is_table(path):
         raise CheckpointError(
-            f"{path}: no such file or directory; expected a checkpoint (.safetensors) or a run directory"
+            f"{path}: is a table, expected a checkpoint or a run; name that first, such as runs/NAME/latest, then the "
+            "data"
         )
     if not path.is_dir():
         return path
@@ -184,6 +192,18 @@ def _found(path: Path) -> Path | None:
             if candidate.is_file():
                 return candidate
     return None
+
+
+def _untrained(path: Path) -> str:
+    """The hint at the configuration whose first run ``path`` would be: ``runs/NAME/latest``."""
+    name = path.parent.name if path.name == LATEST else path.name
+    found = (Path(folder, f"{name}.yaml") for folder in (".", "configs"))
+    return next((_train_first(file) for file in found if file.is_file()), "")
+
+
+def _train_first(config: Path) -> str:
+    """The way from a configuration to its run."""
+    return f"train first: bp train {shlex.quote(str(config))}, then name its run, runs/{config.stem}/latest"
 
 
 def _unwritable(path: Path, error: OSError) -> CheckpointError:

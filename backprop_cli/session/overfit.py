@@ -44,6 +44,18 @@ def notice(config: Config, dataset: Dataset) -> str:
     )
 
 
+def doubt(config: Config) -> tuple[str, ...]:
+    """The warning of who uses a network that was trained on a few batches; empty for any other."""
+    batches = config.training.overfit_batches
+    if batches is None:
+        return ()
+    what = f"{batches:,} batch{'' if batches == 1 else 'es'} of {config.training.batch_size:,}"
+    return (
+        f"trained on {what} only (training.overfit_batches), which tests the network and makes no model; name another "
+        "run, or train again without it",
+    )
+
+
 def shortfall(recipe: Recipe, targets: Array, first: float, last: float) -> str | None:
     """The message if the loss on the batches stayed far from the least possible loss.
 

@@ -25,6 +25,10 @@ STEPS = 100
 """Updates from the first rate to the last."""
 _KEPT = 0.9
 """Decay of the smoothed loss: a mean over about 10 updates, a tenth of the range."""
+_FLAT = 0.05
+"""The loss is flat where it is above the lowest by at most this share of its fall."""
+_WIDE = 10.0
+"""Ratio of the rates at the two ends of a flat part at which its end says nothing."""
 _LEAST_FALL = 0.05
 """Relative fall of the smoothed loss below which the test suggests nothing."""
 
@@ -73,8 +77,9 @@ def range_test(
 
     It ends before ``high`` if the loss is not finite, or if the smoothed loss has risen by the absolute value of the
     first one. The suggestion is a tenth of the rate with the lowest smoothed loss: there the loss is about to rise, and
-    lower rates brought it down. (The rate of the fastest fall is lost in the noise of the first batches: on small data
-    sets it was sometimes the first rate.) ``progress`` is called after each step.
+    lower rates brought it down. If the loss is flat over a decade before, chance decides where it is lowest; then it is
+    a tenth of the rate at which the flat part begins. (The rate of the fastest fall is lost in the noise of the first
+    batches: on small data sets it was sometimes the first rate.) ``progress`` is called after each step.
 
     Source: Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3.3; exponential growth, the
             smoothed loss and the tenth as in Gugger, How Do You Find A Good Learning Rate (2018).
@@ -124,6 +129,10 @@ def _chosen(rates: Floats, smoothed: Floats) -> tuple[float | None, str]:
         return None, "the loss falls at no rate of this range; try another, or check the data and the network"
     rate = rates[lowest]
     reason = f"a tenth of {rate:.2g}, where the smoothed loss is lowest"
+    reached = rates[np.argmax(smoothed <= smoothed[lowest] + _FLAT * fall)]
+    if rate >= _WIDE * reached:
+        flat = f"where the smoothed loss has done {1 - _FLAT:.0%} of its fall: it is flat from there to {rate:.2g}"
+        return float(f"{reached / 10:.2g}"), f"a tenth of {reached:.2g}, {flat}"
     if lowest == len(rates) - 1:
         reason += "; that is the end of the range: a higher one may show more"
     return float(f"{rate / 10:.2g}"), reason

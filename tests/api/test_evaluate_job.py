@@ -228,11 +228,17 @@ def test_checkpoints_that_are_none(run, capsys):
         "use another checkpoint of the run\n"
     )
     assert said(capsys, 5, "flowers.csv") == (
-        "flowers.csv: is not a checkpoint: expected a safetensors file as `bp train` writes it\n"
+        "flowers.csv: is a table, expected a checkpoint or a run; name that first, such as runs/NAME/latest, then the "
+        "data\n"
     )
     assert said(capsys, 5, "nowhere") == (
         "nowhere: no such file or directory; expected a checkpoint (.safetensors) or a run directory\n"
     )
+    train_first = "train first: bp train flowers.yaml, then name its run, runs/flowers/latest\n"
+    assert said(capsys, 5, "flowers.yaml") == (
+        f"flowers.yaml: is a configuration, expected a checkpoint or a run; {train_first}"
+    )
+    assert said(capsys, 5, "new/flowers/latest") == f"new/flowers/latest: no such file or directory; {train_first}"
     Path("empty").mkdir()
     assert said(capsys, 5, "empty") == (
         "empty: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/\n"

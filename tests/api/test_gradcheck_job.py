@@ -99,7 +99,8 @@ def test_what_cannot_be_checked(capsys):
     write_config()
     assert bp("gradcheck", "flowers.csv") == 5
     assert capsys.readouterr().err == (
-        "flowers.csv: is not a checkpoint: expected a safetensors file as `bp train` writes it\n"
+        "flowers.csv: is a table, expected a checkpoint or a run; name that first, such as runs/NAME/latest, then the "
+        "data\n"
     )
 
 

@@ -122,6 +122,41 @@ def test_without_a_validation_split_there_is_none():
     assert list(result.metrics) == ["train/loss", "train/accuracy"]
 
 
+DOUBT = (
+    "warning: trained on 2 batches of 12 only (training.overfit_batches), which tests the network and makes no model; "
+    "name another run, or train again without it\n"
+)
+
+
+def test_who_uses_such_a_network_is_warned(capsys):
+    config = write_config()
+    for number, words in enumerate([["--overfit-batches", "2"], []]):
+        assert bp("train", config, "--quiet", "--run-dir", f"run{number}", *words) == 0
+    capsys.readouterr()
+    for command, *words in (["eval"], ["predict", "flowers.csv"], ["jacobian"]):
+        for number, count in enumerate((1, 0)):
+            assert bp(command, f"run{number}", *words) == 0
+            assert capsys.readouterr().err.count(DOUBT) == count
+    assert evaluate("run0").warnings == (DOUBT.removeprefix("warning: ").rstrip("\n"),)
+
+
+def test_a_generator_is_doubted_too(capsys):
+    Path("sea.txt").write_text("by the sea\n" * 40)
+    layers = [{"type": "embedding", "tokens": 9, "width": 4}, {"type": "dense", "units": 9}]
+    data = {"source": "sea.txt", "text": {"lines": True}}
+    tree = {
+        "data": data,
+        "model": {"layers": layers},
+        "loss": "next_token",
+        "training": {"epochs": 1, "batch_size": 12},
+    }
+    Path("sea.yaml").write_text(yaml.safe_dump(tree))
+    assert bp("train", "sea.yaml", "--quiet", "--overfit-batches", "2", "--run-dir", "run") == 0
+    capsys.readouterr()
+    assert bp("generate", "run", "--tokens", "3") == 0
+    assert DOUBT in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", [["--max-seconds", "0.3"], ["training.max_seconds=0.3"]])
 def test_a_limit_of_time(capsys, option):
     config = write_config(training={"epochs": 1_000_000})

@@ -226,8 +226,6 @@ def test_an_empty_file_with_overrides_still_needs_the_rest():
 def test_a_table_is_no_configuration(tmp_path):
     for name in ("clean data.csv", "rows.jsonl", "rows.parquet", "rows.csv.gz"):
         (tmp_path / name).write_bytes(b"a: b,c\n1,2\n")
-        said = refused(tmp_path / name).splitlines()[0]
-        assert (
-            said
-            == f"{tmp_path / name}: is a table, not a configuration; bp init {quote(str(tmp_path / name))} writes one"
-        )
+        path = tmp_path / name
+        way_out = f"bp init {quote(str(path))} writes one"
+        assert refused(path).splitlines()[0] == f"{path}: is a table, not a configuration; {way_out}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from training_support import Examples, examples, recipe, spec
 
-from backprop_cli.training.range_test import STEPS, RangeTest, check_range, range_test
+from backprop_cli.training.range_test import STEPS, RangeTest, _chosen, check_range, range_test
 from backprop_cli.training.state import State
 
 LINE = ({"type": "dense", "units": 1},)
@@ -59,6 +59,33 @@ def test_a_tenth_of_the_rate_where_the_loss_is_lowest_is_suggested():
     assert found.stopped == f"the smoothed loss is {last:.4g}, and was {first:.4g} at first"
     assert last > 2 * first >= found.smoothed[-2]
     assert len(found.rates) < STEPS
+
+
+def _flat(rates, end, width):
+    """A loss that falls from 1 to 0.4 until ``end``, and is then nearly flat over a factor of ``width``."""
+    place = np.log10(rates / end)
+    return np.where(place < 0, 0.4 + 0.6 * np.clip(-place, 0, 1), 0.4 - 0.001 * np.minimum(place, 2 * width - place))
+
+
+def test_the_rate_where_a_flat_part_begins_takes_the_place_of_the_lowest():
+    rates = np.geomspace(1e-5, 10, 100)
+    suggested, reason = _chosen(rates, _flat(rates, 0.01, 2))
+    reached = rates[np.argmax(_flat(rates, 0.01, 2) <= 0.43)]
+    lowest = rates[np.argmin(_flat(rates, 0.01, 2))]
+    assert 0.008 < reached < 0.011
+    assert 0.8 < lowest < 1.2
+    assert suggested == float(f"{reached / 10:.2g}")
+    assert reason == (
+        f"a tenth of {reached:.2g}, where the smoothed loss has done 95% of its fall: it is flat from there to "
+        f"{lowest:.2g}"
+    )
+
+
+def test_a_short_flat_part_is_left_alone():
+    rates = np.geomspace(1e-5, 10, 100)
+    suggested, reason = _chosen(rates, _flat(rates, 0.01, 0.7))
+    assert suggested > 0.003
+    assert reason.endswith("where the smoothed loss is lowest")
 
 
 def test_a_loss_that_falls_to_the_end_says_that_more_may_be_seen():
