@@ -18,7 +18,7 @@ from backprop_cli.data.read import read_table
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
 from backprop_cli.data.split import Indices, split_rows, split_series
-from backprop_cli.data.suspicious import warn_of_rounding, warn_of_useless, why_useless
+from backprop_cli.data.suspicious import useless_features, warn_of_rounding, warn_of_useless, why_useless
 from backprop_cli.data.table import Array, NoColumnError, Table, show
 from backprop_cli.data.target import fit_target, labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
@@ -56,7 +56,7 @@ def load_dataset(
     rows = _split(tables, settings, seed, demand.task, fitting=fitted is None)
     transform = fitted or fit_transform(tables, rows["train"], settings, demand)
     augmentation(settings.augment, transform.input_shape)  # refuses what it cannot change, before the first step
-    splits = _first_splits(tables, transform, rows, demand.dtype, fitting=fitted is None)
+    splits = _first_splits(tables, transform, rows, demand.dtype, settings if fitted is None else None)
     if fitted is None:
         warn_of_rounding(tables, transform, rows["train"], demand.dtype)
         warn_of_useless(tables, settings)
@@ -96,13 +96,16 @@ def unusable_columns(settings: DataSettings, task: Task, *, base: Path, seed: in
 
 
 def _first_splits(
-    tables: Tables, transform: Transform, rows: Mapping[str, Rows], dtype: DTypeLike, *, fitting: bool
+    tables: Tables, transform: Transform, rows: Mapping[str, Rows], dtype: DTypeLike, fitted_by: DataSettings | None
 ) -> dict[str, Split]:
-    """The splits of the first file. Raises: DataError for a value that cannot be used, and if all weights are 0."""
+    """The splits of the first file. ``fitted_by``: the settings, if the transform was fitted on the train split.
+
+    Raises: DataError for a value that cannot be used, and if all weights are 0.
+    """
     try:
         splits = {name: _encoded(tables, transform, chosen, dtype, name) for name, chosen in rows.items()}
     except UnseenError as error:
-        raise DataError(_by_chance(error, tables) if fitting else str(error)) from error
+        raise DataError(_by_chance(error, tables, fitted_by) if fitted_by else str(error)) from error
     weights = splits["train"].weights
     if weights is not None and not weights.any():
         raise DataError(f"{tables.of_weights()}: every weight of the train split is 0: nothing would be learned")
@@ -194,10 +197,12 @@ def _target_at(tables: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] |
     return at
 
 
-def _by_chance(error: UnseenError, tables: Tables) -> str:
+def _by_chance(error: UnseenError, tables: Tables, settings: DataSettings) -> str:
     """The message for a value that occurs only in held-out rows."""
     if error.column is not None and (why := why_useless(tables.inputs.columns[error.column])) is not None:
-        return error.useless(why)
+        others = useless_features(tables, settings)
+        others.pop(error.column, None)
+        return error.useless(why, others)
     return (
         f"{error.place}: {error.fault}; which rows are in the train split depends on seed and data.split; {error.here}"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,17 +23,26 @@ from backprop_cli.nn.class_name import Places, spelled
 class UnseenError(DataError):
     """A category or class at a ``place`` that the train split lacks, the ``fault``, and a way out.
 
-    ``here``: the way out if the value is in the same file as the train split. ``column``: the category's column.
+    ``known``: those that it has. ``here``: the way out if the value is in the same file as the train split. ``column``:
+    the category's column.
     """
 
-    def __init__(self, place: str, fault: str, way_out: str, here: str, column: str | None = None):
-        self.place, self.fault, self.here, self.column = place, fault, here, column
-        super().__init__(f"{place}: {fault}; {way_out}")
+    def __init__(
+        self, place: str, fault: str, known: Iterable[str], way_out: str, here: str, column: str | None = None
+    ):
+        self.place, self.here, self.column, self._short = place, here, column, fault
+        self.fault = f"{fault}, which has {listing(known)}"
+        super().__init__(f"{place}: {self.fault}; {way_out}")
 
-    def useless(self, why: str) -> str:
-        """The message if the whole column is useless as categories: the cause first."""
-        way_out = f"train without it (data.exclude: [{in_yaml(self.column or '')}])"
-        return f"{self.place}: the column {why}: {way_out}; {self.fault}"
+    def useless(self, why: str, others: Mapping[str, str] = MappingProxyType({})) -> str:
+        """The message if the whole column is useless as categories: the cause, then the way out.
+
+        ``others``: further columns to leave out, with the reasons.
+        """
+        reasons = "".join(f"; column '{name}' {reason}" for name, reason in others.items())
+        exclude = ", ".join(map(in_yaml, [self.column or "", *others]))
+        way_out = f"train without {'them' if others else 'it'} (data.exclude: [{exclude}])"
+        return f"{self.place}: {self._short}: the column {why}{reasons}: {way_out}"
 
 
 Rows = NDArray[np.int64] | None
@@ -160,9 +170,9 @@ class Coded:
         if codes[first] == -1:
             return DataError(missing(table.at(row, self.name)) + missing_texts(column))
         category = column.categories[column.codes[row]]
-        fault = f"category {show(category)} is not in the train split, which has {listing(self.categories)}"
+        fault = f"category {show(category)} is not in the train split"
         way_out = f"remove the row, or train without the column (data.exclude: [{in_yaml(self.name)}])"
-        error = UnseenError(table.at(row, self.name), fault, way_out, way_out, self.name)
+        error = UnseenError(table.at(row, self.name), fault, self.categories, way_out, way_out, self.name)
         return DataError(error.useless("holds dates")) if look_like_dates(self.categories) else error
 
     def to_json(self) -> dict[str, Any]:
@@ -211,7 +221,8 @@ def _fit_coded(table: Table, name: str, column: Text, rows: Rows, settings: Tran
     if one_hot and len(known) > MAX_ONE_HOT:
         raise DataError(
             f"{table.of(name)}: {len(known):,} different texts, such as {show(known[0][0])}, are too many categories "
-            f"for one_hot (at most {MAX_ONE_HOT:,}); leave it out with data.features, or use categorical: ordinal"
+            f"for one_hot (at most {MAX_ONE_HOT:,}); leave it out with data.exclude: [{in_yaml(name)}], or use "
+            "categorical: ordinal"
         )
     # Of equally frequent categories max takes the first, by code point.
     most = max(range(len(known)), key=lambda i: known[i][1])

@@ -109,8 +109,11 @@ def _as_trained(found: ColumnSpelling, reading: Reading, column: str, cell: str)
 
 
 def in_yaml(name: str) -> str:
-    """A name as written in a YAML list."""
-    return name if name.replace("_", "a").isalnum() and not name[0].isdigit() else repr(name)
+    """A name as written in a YAML list. Words with single spaces need no quotes there, which a shell would take."""
+    return name if _PLAIN.fullmatch(name) else repr(name)
+
+
+_PLAIN = re.compile(r"[^\W\d]\w*(?: \w+)*")
 
 
 _DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:1[6-9]|2[01])\d\d"

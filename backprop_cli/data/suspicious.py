@@ -18,21 +18,25 @@ from backprop_cli.nn.class_name import spelled
 
 
 def warn_of_useless(tables: Tables, settings: DataSettings) -> None:
-    """Warn of features that are useless as categories: dates, and texts that differ in nearly every row.
+    """Warn of features that are useless as categories."""
+    found = useless_features(tables, settings)
+    if found:
+        reasons = "; ".join(f"column '{name}' {reason}" for name, reason in found.items())
+        warn(
+            f"{tables.inputs.name}: {reasons}: as categories they are useless for other rows; leave them "
+            f"out with data.exclude: [{', '.join(map(in_yaml, found))}]"
+        )
 
-    Not if ``data.features`` names them: then they are meant.
+
+def useless_features(tables: Tables, settings: DataSettings) -> dict[str, str]:
+    """Features that are useless as categories, with the reasons: dates, and texts that differ in nearly every row.
+
+    None if ``data.features`` names them: then they are meant.
     """
     if settings.features != "all":
-        return
+        return {}
     names = [name for name in tables.features if name not in (settings.categories or ())]
-    found = {name: why_useless(tables.inputs.columns[name]) for name in names}
-    reasons = [f"column '{name}' {reason}" for name, reason in found.items() if reason]
-    if reasons:
-        exclude = ", ".join(in_yaml(name) for name, reason in found.items() if reason)
-        warn(
-            f"{tables.inputs.name}: {'; '.join(reasons)}: as categories they are useless for other rows; leave them "
-            f"out with data.exclude: [{exclude}]"
-        )
+    return {name: reason for name in names if (reason := why_useless(tables.inputs.columns[name]))}
 
 
 def why_useless(column: Column) -> str | None:

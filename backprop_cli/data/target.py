@@ -248,8 +248,8 @@ def _encode(table: Table, column: str, rows: Rows, classes: Sequence[CellValue])
         position = int(np.argmin(out))
         raise UnseenError(
             table.at(row_at(rows, position), column),
-            f"class {_shown(labels[codes[position]])} is not in the train split, which has "
-            f"{listing(map(spelled, classes))}",
+            f"class {_shown(labels[codes[position]])} is not in the train split",
+            map(spelled, classes),
             "train with rows that have it, or remove this row",
             "remove the row, or set data.split.stratify: true",
         )

@@ -243,10 +243,23 @@ def test_dates_and_identifiers_are_named(load: Load) -> None:
         message = refusal(load, name, split={"validation": 0.3})
         why = "holds dates" if "dates" in what else what
         assert re.match(
-            rf"d.csv:\d+: column 'c': the column {why}: train without it \(data.exclude: \[c\]\); category '.*' is not "
-            "in the train split, which has ",
+            rf"d.csv:\d+: column 'c': category '[^']*' is not in the train split: the column {why}: train without it "
+            r"\(data.exclude: \[c\]\)$",
             message,
         )
+
+
+def test_one_message_names_all_columns_to_leave_out(load: Load) -> None:
+    rows = "".join(f"u{i},2024-01-{1 + i % 28:02},{'ab'[i % 2]},{i}\n" for i in range(40))
+    Path("d.csv").write_text(f"ad id,listed,kind,y\n{rows}")
+    message = refusal(load, "d.csv", split={"validation": 0.3})
+    assert re.match(
+        r"d.csv:\d+: column 'ad id': category 'u\d+' is not in the train split: the column is an identifier or free "
+        "text, with 40 different texts in 40 rows; column 'listed' holds dates, such as '2024-01-01': train without "
+        r"them \(data.exclude: \[ad id, listed\]\)$",
+        message,
+    )
+    assert "column 'listed'" not in refusal(load, "d.csv", split={"validation": 0.3}, features=["ad id", "kind"])
 
 
 def test_excels_first_line(load: Load, folder: Path) -> None:

@@ -191,7 +191,7 @@ MISSING = "the value is missing; fill it in, or train with data.transform.missin
             table_of(c=text_column(*(f"name{i:04}" for i in range(1001)))),
             {},
             "data.csv: column 'c': 1,001 different texts, such as 'name0000', are too many categories for one_hot "
-            "(at most 1,000); leave it out with data.features, or use categorical: ordinal",
+            "(at most 1,000); leave it out with data.exclude: [c], or use categorical: ordinal",
         ),
         (
             table_of(x=[1.0, 2.0]),
