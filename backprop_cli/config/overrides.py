@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from backprop_cli.errors import Problem, TreePath, path_text, plural
 from backprop_cli.visible import shortened
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
+_LINE = re.compile(r"(?P<key>[a-z_]+(?:\.\w+|\[-?[0-9]+\])*):(?:\s+(?P<value>.*))?", re.DOTALL)
 _KEY = re.compile(r"[^.\[\]]+(?:\.[^.\[\]]+|\[-?[0-9]+\])*")
 
 
@@ -43,7 +45,7 @@ def _parse(words: str) -> tuple[list[str], Any]:
     key, equals, text = words.partition("=")
     key = key.strip()
     if not equals:
-        raise _RefusedError("expected KEY=VALUE, such as training.epochs=10")
+        raise _RefusedError(_in_shell(words) or "expected KEY=VALUE, such as training.epochs=10")
     if not _KEY.fullmatch(key):
         raise _RefusedError(
             "expected a key before '=': names and list indexes with dots between, such as model.layers.0.units"
@@ -58,6 +60,20 @@ def _parse(words: str) -> tuple[list[str], Any]:
     if composed.problems:
         raise _RefusedError("; ".join(problem.message for problem in composed.problems))
     return steps, composed.tree
+
+
+def _in_shell(words: str) -> str:
+    """The reason to refuse ``KEY: VALUE``, or ``KEY:`` if the shell cut it there; empty for other words."""
+    found = _LINE.fullmatch(words)
+    if found is None:
+        return ""
+    value = found["value"]
+    if not value:
+        return f"expected KEY=VALUE in one argument, such as '{found['key']}=VALUE'"
+    if '"' not in value and "\\" not in value:
+        value = value.replace("'", '"')  # single quotes surround the argument
+    argument = shlex.quote(f"{found['key']}={value}")
+    return f"expected KEY=VALUE; write {argument}"
 
 
 def _set(tree: dict[Any, Any], steps: Sequence[str], value: Any) -> tuple[list[TreePath], TreePath]:

@@ -48,6 +48,14 @@ def test_a_line_for_each_file(capsys):
     assert validate(capsys, "iris.yaml", "a=b.yaml") == (0, "iris.yaml: valid\na=b.yaml: valid\n", "")
 
 
+def test_a_line_of_a_configuration_is_no_file(capsys):
+    code, out, err = validate(capsys, "iris.yaml", "data.exclude: [kind]")
+    assert (code, out) == (2, "")
+    assert err == (
+        "override data.exclude: [kind]: expected KEY=VALUE; write 'data.exclude=[kind]'\n1 problem; nothing was run.\n"
+    )
+
+
 def test_all_problems_of_all_files(capsys):
     code, out, err = validate(capsys, "gone.yaml", "broken.yaml", "iris.yaml", "nowhere.yaml")
     assert code == 2

@@ -256,6 +256,11 @@ def test_flaws_of_the_text_and_mistakes_of_the_schema_come_together():
         ("optimizer={type: nesterov}", "optimizer.type: unknown optimizer 'nesterov'; write "
             "{type: sgd, momentum: 0.9, nesterov: true}"),
         ("training.epochs", "expected KEY=VALUE, such as training.epochs=10"),
+        ("training.epochs: 5", "expected KEY=VALUE; write training.epochs=5"),
+        ("data.exclude: ['ad id']", "expected KEY=VALUE; write 'data.exclude=[\"ad id\"]'"),
+        ("data.exclude: [ad id]", "expected KEY=VALUE; write 'data.exclude=[ad id]'"),
+        ("model.layers[0].units:", "expected KEY=VALUE in one argument, such as 'model.layers[0].units=VALUE'"),
+        ("c:/x", "expected KEY=VALUE, such as training.epochs=10"),
         (
             "=3",
             "expected a key before '=': names and list indexes with dots between, such as model.layers.0.units",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -35,7 +36,7 @@ def validate(
 ) -> None:
     """Check that configurations and their data can be trained."""
     words = [config, *(more or [])]
-    overrides = [word for word in words if "=" in word and not exists(word)]
+    overrides = [word for word in words if _OVERRIDE.search(word) and not exists(word)]
     configs = [word for word in words if word not in overrides]
     if not configs:
         raise UsageError(f"validate: CONFIG is missing; '{config}' is no file, so it overrides a key")
@@ -51,6 +52,10 @@ def validate(
     for warning in result.warnings:
         say(f"warning: {warning}")
     emit(validate_text(result))
+
+
+_OVERRIDE = re.compile(r"=|^[\w.]+:(?:\s|$)")
+"""What an override has and a file rarely: an equals sign, or the colon of a configuration, which is refused."""
 
 
 class InvalidError(BpError):
