@@ -18,7 +18,14 @@ from backprop_cli.data.read import read_table
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
 from backprop_cli.data.split import Indices, split_rows, split_series
-from backprop_cli.data.suspicious import useless_features, warn_of_rounding, warn_of_useless, why_useless
+from backprop_cli.data.suspicious import (
+    useless_features,
+    warn_of_names,
+    warn_of_rounding,
+    warn_of_single_rows,
+    warn_of_useless,
+    why_useless,
+)
 from backprop_cli.data.table import Array, NoColumnError, Table, show
 from backprop_cli.data.target import fit_target, labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
@@ -53,6 +60,9 @@ def load_dataset(
         from backprop_cli.data.series import first_in_order
 
         tables = first_in_order(tables, settings, fitted)
+    if fitted is None:
+        warn_of_names(tables.inputs, tables.features)
+        warn_of_names(tables.targets, tables.target or ())
     rows = _split(tables, settings, seed, demand.task, fitting=fitted is None)
     transform = fitted or fit_transform(tables, rows["train"], settings, demand)
     augmentation(settings.augment, transform.input_shape)  # refuses what it cannot change, before the first step
@@ -223,4 +233,6 @@ def _split(tables: Tables, settings: DataSettings, seed: int, task: Task, *, fit
         known, labels = labels_of(tables.targets, column, None)
         if fitting and task.is_multiclass:
             require_classes(tables.targets, column, known, len(labels))  # a split by thousands of classes is slow
+        if fitting:
+            warn_of_single_rows(tables.targets, column, known, labels)
     return dict(split_rows(tables.inputs.rows, fractions, seed=seed, labels=labels, name=tables.inputs.name))

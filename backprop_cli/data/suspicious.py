@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.data.features import Floats, Rows, Scaled, blocks
 from backprop_cli.data.refusals import in_yaml, look_like_dates
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import Tables
-from backprop_cli.data.table import Column, Text, show
+from backprop_cli.data.spelling import number_of
+from backprop_cli.data.table import CellValue, Column, Table, Text, show
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import warn
+from backprop_cli.errors import listing, warn
 from backprop_cli.nn.class_name import spelled
 
 
@@ -37,6 +39,36 @@ def useless_features(tables: Tables, settings: DataSettings) -> dict[str, str]:
         return {}
     names = [name for name in tables.features if name not in (settings.categories or ())]
     return {name: reason for name in names if (reason := why_useless(tables.inputs.columns[name]))}
+
+
+def warn_of_names(table: Table, columns: Iterable[str]) -> None:
+    """Warn of categories or classes that differ only in the case of letters: Yes among yes."""
+    for name in columns:
+        column = table.columns[name]
+        if not isinstance(column, Text) or why_useless(column) is not None:
+            continue
+        spellings: dict[str, list[str]] = {}
+        for text in column.categories:
+            if isinstance(text, str) and number_of(text) is None:  # 1E3 and 1e3 keep the spelling of their file
+                spellings.setdefault(text.casefold(), []).append(text)
+        alike = [", ".join(map(show, texts)) for texts in spellings.values() if len(texts) > 1]
+        if alike:
+            warn(
+                f"{table.of(name)}: different names that differ only in case: {listing(alike, 3)}; spell them alike if "
+                "they mean the same"
+            )
+
+
+def warn_of_single_rows(table: Table, column: str, labels: Sequence[CellValue], codes: NDArray[np.int64]) -> None:
+    """Warn of classes with a single row among many. ``codes``: int64 (rows,), the index of each row's label."""
+    counts = np.bincount(codes, minlength=len(labels))
+    single = [int(k) for k in np.flatnonzero(counts == 1)]
+    if len(codes) < _FEW or not single:
+        return
+    shown = listing((show(labels[k]) for k in single), 5)
+    have = f"class {shown} has a single row" if len(single) == 1 else f"classes with a single row: {shown}"
+    first = int(np.argmax(codes == single[0]))
+    warn(f"{table.at(first, column)}: {have}, which cannot be in two splits; correct it, or remove the row")
 
 
 def why_useless(column: Column) -> str | None:

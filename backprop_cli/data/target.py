@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts, row_at
 from backprop_cli.data.spelling import number_of
 from backprop_cli.data.table import Array, CellValue, Table, Text, show
-from backprop_cli.errors import DataError, SettingError, listing
+from backprop_cli.errors import DataError, SettingError, listing, plural
 from backprop_cli.nn.class_name import Places, exact, spelled
 from backprop_cli.nn.task import Task, task_of
 
@@ -322,4 +322,12 @@ def weights_of(table: Table, column: str, rows: Rows) -> Floats:
 
 
 def _missing(table: Table, column: str, row: int) -> str:
-    return f"{table.at(row, column)}: the target is missing; fill it in or remove the row"
+    found = table.columns[column]
+    if isinstance(found, Text):
+        others = int(np.count_nonzero(found.codes < 0)) - 1
+    else:
+        others = int(np.isnan(found.values).reshape(found.rows, -1).any(axis=1).sum()) - 1
+    if others < 1:
+        return f"{table.at(row, column)}: the target is missing; fill it in or remove the row"
+    here = f"the target is missing, here and in {plural(others, 'other row')}"
+    return f"{table.at(row, column)}: {here}; fill it in or remove the rows"

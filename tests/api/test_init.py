@@ -15,6 +15,7 @@ import backprop_cli
 from backprop_cli.api.init import SCHEMA, InitResult, init, list_templates
 from backprop_cli.config.load import load_config
 from backprop_cli.data.split import split_rows
+from backprop_cli.errors import BpWarning
 from backprop_cli.files import ready_folder
 
 FIRST = "# yaml-language-server: $schema=bp.schema.json\n"
@@ -297,9 +298,31 @@ def test_too_few_rows_to_hold_some_out(lines, task):
 
 def test_a_class_with_one_example():
     Path("t.csv").write_text("x,y\n" + "".join(f"{k * k},{'ab'[k == 7]}\n" for k in range(20)))
-    init("t.csv")
+    with pytest.warns(BpWarning) as caught:
+        init("t.csv")
+    assert [str(each.message) for each in caught] == [
+        "t.csv:9: column 'y': class 'b' has a single row, which cannot be in two splits; correct it, or remove the row"
+    ]
     assert "split" not in yaml.safe_load(Path("t.yaml").read_text())["data"]
     assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
+
+
+def test_names_that_differ_only_in_case(capsys):
+    rows = "".join(
+        f"{k * k % 97},{('p', 'q', 'P')[k % 3]},{'Yes' if k == 4 else ('no', 'yes')[k % 2]}\n" for k in range(60)
+    )
+    Path("t.csv").write_text(f"x,kind,sold\n{rows}")
+    assert bp("init", "t.csv") == 0
+    alike = "spell them alike if they mean the same\n"
+    said = (
+        f"warning: t.csv: column 'kind': different names that differ only in case: 'p', 'P'; {alike}"
+        f"warning: t.csv: column 'sold': different names that differ only in case: 'yes', 'Yes'; {alike}"
+        "warning: t.csv:6: column 'sold': class 'Yes' has a single row, which cannot be in two splits; correct it, or "
+        "remove the row\n"
+    )
+    assert capsys.readouterr().err == said
+    assert bp("validate", "t.yaml") == 0
+    assert capsys.readouterr().err == said
 
 
 def test_a_table_that_cannot_be_read(capsys):

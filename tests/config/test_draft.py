@@ -206,7 +206,8 @@ def test_a_missing_target_is_an_error_of_the_data(target):
     with pytest.raises(DataError) as caught:
         drafted("number", "gaps", target=target)
     other = "" if target else ", or name another column with --target"
-    assert str(caught.value) == f"t.csv:2: column 'gaps': the target is missing; fill it in or remove the row{other}"
+    reason = "the target is missing, here and in 8 other rows; fill it in or remove the rows"
+    assert str(caught.value) == f"t.csv:2: column 'gaps': {reason}{other}"
 
 
 def test_many_rows_make_larger_batches():
