@@ -20,7 +20,7 @@ from backprop_cli.data.spelling import Spelling
 from backprop_cli.data.suspicious import why_useless
 from backprop_cli.data.table import CellValue, Column, Numbers, Table, Text, require_columns, show
 from backprop_cli.data.target import MAX_CLASSES, labels_of, require_classes
-from backprop_cli.errors import DataError, SettingError, UsageError, plural
+from backprop_cli.errors import DataError, SettingError, UsageError, listing, plural
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.task import BINARY, CLASSES, REGRESSION, Task, task_of
 from backprop_cli.visible import one_line
@@ -44,6 +44,8 @@ _FEW_ROWS = 20
 """Fewest rows of a table that is split."""
 _TRAIN = 0.7
 """Share of the train split."""
+_SURE_ROWS = 5
+"""Fewest rows of a category that the train split hardly ever lacks: it has 70 % of the rows, and 0.3^5 is 0.2 %."""
 _MANY_ROWS = 10_000
 _WORDS = {"all", "false", INPUTS, "none", "null", "true"}
 """Names of columns that would mean something else without quotes."""
@@ -85,11 +87,14 @@ def draft(
     _check_task(table, chosen, labels, kind, int(_TRAIN * table.rows) if holds_out else table.rows)
     used, useless = _features(table, chosen, unusable)
     lines = [
-        f"# Predicts {_phrase(chosen, labels, kind)} from {plural(len(used), 'column')} of {table.rows:,} rows.",
+        f"# Predicts {_phrase(chosen, labels, kind)} from {plural(len(used), 'column')} of {table.rows:,} rows: "
+        f"{listing(map(show, used))}.",
+        "# Add columns that a new row will not have to data.exclude.",
         "data:",
         f"  source: {source}",
         f"  target: {_target_name(chosen)}{'' if target else '  # the last column'}",
         *_exclusion(useless),
+        *(_rare(table, used) if holds_out else []),
         *_numbers({name: ways for name, ways in numbers.items() if name not in useless}),
         *([] if holds_out else ["  split: none  # too few rows to hold some out for validation and test"]),
         *_transform(table, used, kind),
@@ -117,6 +122,20 @@ def read_spelled(path: Path) -> tuple[Table, Spelled]:
             if not new:
                 raise
             found |= new
+
+
+def _rare(table: Table, used: Sequence[str]) -> list[str]:
+    """Comments on columns with categories that the train split may lack, since few rows have them."""
+    lines = []
+    for name in used:
+        column = table.columns[name]
+        if isinstance(column, Text):
+            counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.categories))
+            rarest = int(np.argmin(counts))
+            if counts[rarest] < _SURE_ROWS:
+                example = f"{show(column.categories[rarest])} in {plural(int(counts[rarest]), 'row')}"
+                lines.append(f"  # {show(name)} has rare categories ({example}): another seed may hold all of them out")
+    return lines
 
 
 def _numbers(numbers: Spelled) -> list[str]:

@@ -108,7 +108,8 @@ def test_classes_are_too_many_for_the_train_split():
 
 def test_the_whole_text():
     assert drafted("id", "date", "gaps", "holes", "text2", "number").text == (
-        "# Predicts 'number' (a number) from 3 columns of 60 rows.\n"
+        "# Predicts 'number' (a number) from 3 columns of 60 rows: 'gaps', 'holes', 'text2'.\n"
+        "# Add columns that a new row will not have to data.exclude.\n"
         "data:\n"
         "  source: t.csv\n"
         "  target: number  # the last column\n"
@@ -130,6 +131,14 @@ def test_the_whole_text():
         "gradient_check: {}\n"
     )
     assert validate("t.yaml").warnings == []
+
+
+def test_rare_categories_are_named(monkeypatch):
+    monkeypatch.setitem(KINDS, "rare", ["c" if k in (3, 5) else "ab"[k % 2] for k in range(ROWS)])
+    monkeypatch.setitem(KINDS, "sure", ["c" if k < 5 else "ab"[k % 2] for k in range(ROWS)])
+    text = drafted("rare", "sure", "number").text
+    assert "  # 'rare' has rare categories ('c' in 2 rows): another seed may hold all of them out\n" in text
+    assert "'sure' has" not in text
 
 
 def test_the_output_of_two_names_is_explained():
@@ -218,4 +227,4 @@ def test_many_rows_make_larger_batches():
 
 
 def test_differences_too_large_for_a_float():
-    assert "exclude" not in drafted("extreme", "number").text
+    assert "exclude:" not in drafted("extreme", "number").text
