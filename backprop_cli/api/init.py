@@ -138,7 +138,7 @@ def _copied(template: Template, path: Path) -> tuple[str, InitResult]:
 def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tuple[str, InitResult]:
     """The configuration of a table for the file ``path``, and what is said of it."""
     from backprop_cli.config.draft import draft, read_spelled
-    from backprop_cli.data.suspicious import warn_of_names
+    from backprop_cli.data.suspicious import warn_of_header, warn_of_names
 
     try:
         table, numbers = read_spelled(file)
@@ -153,6 +153,7 @@ def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tu
     except ValueError:  # on another drive
         source = file.absolute()
     name = _written(source)
+    warn_of_header(table)
     warn_of_names(table, table.columns)
     found = draft(table, name, target, task, numbers=numbers)
     unusable = _unusable(found, path)

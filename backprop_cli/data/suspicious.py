@@ -41,6 +41,21 @@ def useless_features(tables: Tables, settings: DataSettings) -> dict[str, str]:
     return {name: reason for name in names if (reason := why_useless(tables.inputs.columns[name]))}
 
 
+def warn_of_header(table: Table) -> None:
+    """Warn if the first line seems to be a row of values: a name is a fraction, a date, or a category of its column."""
+    for name, column in table.columns.items():
+        is_value = number_of(name) is not None and not name.isdigit()  # 2019 is a year
+        if isinstance(column, Text):
+            texts = [spelled(each) for each in column.categories]
+            is_value |= name in texts or (look_like_dates([name]) and look_like_dates(texts))
+        if is_value:
+            warn(
+                f"{table.name}: its first line should name the columns, and {show(name)} looks like a value; add a "
+                "line with names if the file has none"
+            )
+            return
+
+
 def warn_of_names(table: Table, columns: Iterable[str]) -> None:
     """Warn of categories or classes that differ only in the case of letters: Yes among yes."""
     for name in columns:

@@ -307,6 +307,29 @@ def test_a_class_with_one_example():
     assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
 
 
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("63,x,b", "b"), ("5.1,x,kind", "5.1"), ("-7,x,kind", "-7"), ("2024-01-31,x,kind", "2024-01-31")],
+)
+def test_a_first_line_of_values(header, value, capsys):
+    first = "2024-02-{:02}" if value.startswith("2024") else "{}"
+    rows = "".join(f"{first.format(1 + k * k % 23)},{k % 9},{'ab'[k % 2]}\n" for k in range(60))
+    Path("t.csv").write_text(f"{header}\n{rows}")
+    assert bp("init", "t.csv") == 0
+    assert capsys.readouterr().err == (
+        f"warning: t.csv: its first line should name the columns, and '{value}' looks like a value; add a line with "
+        "names if the file has none\n"
+    )
+
+
+def test_times_are_names_of_columns(capsys):
+    Path("t.csv").write_text(
+        "2019,2020-01,kind\n" + "".join(f"{k * k % 97},{k % 9},{'ab'[k % 2]}\n" for k in range(60))
+    )
+    assert bp("init", "t.csv") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_names_that_differ_only_in_case(capsys):
     rows = "".join(
         f"{k * k % 97},{('p', 'q', 'P')[k % 3]},{'Yes' if k == 4 else ('no', 'yes')[k % 2]}\n" for k in range(60)
