@@ -35,6 +35,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backprop_cli.api.cached import cached as cached
     from backprop_cli.api.config_schema import config_schema as config_schema
     from backprop_cli.api.copy_examples import copy_examples as copy_examples
     from backprop_cli.api.eval import evaluate as evaluate
@@ -57,6 +58,7 @@ _FILES = {"evaluate": "eval", "list_templates": "init"}
 """Files of ``api`` that are not called what their function is."""
 __all__ = [
     "__version__",
+    "cached",
     "config_schema",
     "copy_examples",
     "evaluate",

@@ -28,7 +28,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--processors", type=_positive, metavar="N", help="let everyone use only N processors (all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, every round included")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed")
-    parser.add_argument("--fast", action="store_true", help="hold bp against the bars for its [fast] extra")
+    parser.add_argument("--fast", action="store_true", help="hold bp against the bars for compiled steps")
     parser.add_argument("--list", action="store_true", help="list cases and peers, and what is not installed")
     return parser.parse_args(given)
 

@@ -18,7 +18,7 @@ Figure = tuple[str, float] | None
 class Bar:
     """The figure that ``read`` takes from a comparison and a line of bp must lie in [``at_least``, ``at_most``].
 
-    ``fast``: what replaces ``at_least`` where bp runs with its ``[fast]`` extra.
+    ``fast``: what replaces ``at_least`` where bp compiles its steps.
     """
 
     case: str
@@ -130,7 +130,7 @@ class Verdict:
 
 
 def judge(results: Sequence[Result], fast: bool = False) -> list[Verdict]:
-    """Every bar whose comparison and peers were measured; ``fast`` judges bp with its extra where that ran."""
+    """Every bar whose comparison and peers were measured; ``fast`` judges bp with compiled steps where that ran."""
     verdicts = []
     for bar in BARS:
         for result in results:

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("backprop-cli", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "scipy", "autograd", "mygrad", "numba")
-_SETTINGS = ("OPENBLAS_", "OMP_", "MKL_", "XLA_", "NUMBA_", "GOTO_", "BLIS_", "KMP_")
+_PACKAGES = ("backprop-cli", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "scipy", "autograd", "mygrad")
+_SETTINGS = ("OPENBLAS_", "OMP_", "MKL_", "XLA_", "GOTO_", "BLIS_", "KMP_")
 # Taken at import: threadpoolctl sets one itself.
 _ENVIRONMENT = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_SETTINGS)}
 

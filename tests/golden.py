@@ -1,7 +1,7 @@
 """What must not change when code is moved: ``python -m tests.golden record FILE`` before, ``compare FILE`` after.
 
 A record has, of every ready configuration whose data is in ``datasets/``, the sha256 of all tensors after a few steps
-on NumPy, compiled (with the extra ``[fast]``) and with two workers, and of every plan these runs make its number of
+on NumPy, compiled (if there is a C compiler) and with two workers, and of every plan these runs make its number of
 calls and peak bytes. Of six networks it has the printed programs as well, and of three what commands print as JSON.
 A record is only good for comparisons on one machine with one set of libraries: it is made anew for each refactoring.
 """
@@ -17,7 +17,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,6 +26,7 @@ from safetensors.numpy import load_file
 
 import backprop_cli
 from backprop_cli.cli.app import run
+from backprop_cli.execution.compiler import has_compiler
 from backprop_cli.execution.plan import Plan
 from backprop_cli.session import start as start_module
 from backprop_cli.session.threads import Threads
@@ -93,7 +93,7 @@ def records(only: list[str] | None) -> Iterator[tuple[str, Any]]:
         if "BP_MNIST" in config.read_text() or (only and config.stem not in only):
             continue
         for way, patched in WAYS.items():
-            if way != "compiled" or find_spec("numba"):
+            if way != "compiled" or has_compiler():
                 print(f"{config.stem} {way}", file=sys.stderr)
                 yield f"{config.stem} {way}", trained(config, way, patched)
         if config.stem in SHOWN:

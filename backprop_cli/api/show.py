@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from backprop_cli.api.arguments import one_or_many
+from backprop_cli.execution.compiler import compiler_obstacle, has_compiler
 from backprop_cli.inspection.network_figures import LayerFigures, MemoryFigures, layer_figures, memory_figures
 from backprop_cli.json_object import JsonObject
 from backprop_cli.run.checkpoint import run_without_checkpoint
@@ -23,7 +24,7 @@ from backprop_cli.training.step_program import Recipe
 class ShowResult(JsonObject):
     """A network in figures."""
 
-    json_optional: ClassVar = ("run",)
+    json_optional: ClassVar = ("run", "numpy_only")
 
     layers: Sequence[LayerFigures]
     """The layers in the order of evaluation."""
@@ -35,6 +36,8 @@ class ShowResult(JsonObject):
     """Memory of a training step."""
     run: Mapping[str, Any] | None = None
     """How the run ended: the keys of ``run.json`` of these names, and the status ``killed``."""
+    numpy_only: str | None = None
+    """Why every step runs on NumPy, without a C compiler; left out if there is one."""
 
 
 @one_or_many
@@ -66,7 +69,8 @@ def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence
 
 
 def _figures(recipe: Recipe, batch: int, run: Mapping[str, Any] | None = None) -> ShowResult:
-    model = recipe.model
+    model, memory = recipe.model, memory_figures(recipe, batch)
+    parameters, trainable = model.parameter_count, recipe.layout.size
     return ShowResult(
-        layer_figures(model), model.parameter_count, recipe.layout.size, memory_figures(recipe, batch), run
+        layer_figures(model), parameters, trainable, memory, run, None if has_compiler() else compiler_obstacle()
     )

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from backprop_cli.files import create_temporary, open_own
 
@@ -105,3 +106,31 @@ def _with_times(folder: Path, kind: str) -> Iterator[tuple[float, Path]]:
     for path in folder.glob(f"{kind}_*"):
         with contextlib.suppress(OSError):  # another process has removed it meanwhile
             yield path.stat().st_mtime, path
+
+
+class Entry(NamedTuple):
+    """A file of the cache: what it holds, and its size."""
+
+    kind: str
+    path: Path
+    bytes: int
+
+
+def entries() -> list[Entry]:
+    """All entries, by kind and name."""
+    found = []
+    for path in sorted(cache_folder().glob("*_*")):
+        with contextlib.suppress(OSError):  # another process has removed it meanwhile
+            if path.is_file() and not path.is_symlink():
+                found.append(Entry(path.name.partition("_")[0], path, path.stat().st_size))
+    return found
+
+
+def clean() -> list[Entry]:
+    """Remove all entries. Returns: those that were removed."""
+    removed = []
+    for entry in entries() if not distrust() else []:
+        with contextlib.suppress(OSError):
+            entry.path.unlink()
+            removed.append(entry)
+    return removed

@@ -151,8 +151,10 @@ class _NestWriter:
         if not any(strides[-1:]):
             kept = self._put_outside([depth for depth, stride in enumerate(strides) if stride])
             wide = "float64" if loop.out.dtype.kind == "f" else loop.out.dtype.name
-            self._body = [f"total = {self._value(member, [], 'total', wide)}"]
-            self._nested(kept, f"total = {self._literal(loop.start, wide)}", f"{self._element(loop.out)[0]} = total")
+            total = f"total_{len(self._source.lines)}"
+            self._body = [f"{total} = {self._value(member, [], total, wide)}"]
+            start = self._literal(loop.start, wide)
+            self._nested(kept, f"{total} = {start}", f"{self._element(loop.out)[0]} = {total}")
             return
         element, _ = self._element(loop.out)
         sizes = self._sizes

@@ -1,23 +1,153 @@
-"""Whether steps can be compiled here. Numba, which compiles them, is the optional extra ``[fast]``."""
+"""The C compiler of this machine, which makes machine code of steps. Without one, every step runs on NumPy."""
 
 from __future__ import annotations
 
-import importlib.util
+import ctypes
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from backprop_cli.errors import UsageError
+from backprop_cli.execution.c_text import FUNCTIONS
+
+FLAGS = (
+    "-O2", "-ftree-vectorize", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-w",
+    # Sums may be reordered, a product and a sum fused; infinities and NaN keep their meaning.
+    "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-ffp-contract=fast",
+)  # fmt: skip
+_WAY_OUT = "to train on NumPy, set training.compile: false"
+
+
+class CompilationError(UsageError):
+    """The C compiler fails. Way out: ``training.compile: false`` trains on NumPy."""
+
+
+class Compiler(NamedTuple):
+    """A C compiler: the words that call it, and the first line of what it prints for ``--version``."""
+
+    command: tuple[str, ...]
+    version: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Everything but the source that decides the machine code: command, version, flags, processor."""
+        return (*self.command, self.version, *FLAGS, _processor())
+
+    @property
+    def vector_functions(self) -> frozenset[str]:
+        """Functions that it can call for several elements at once: those of glibc's ``libmvec``, by GCC's ``simd``."""
+        return _vector_functions() if "clang" not in self.version.lower() else frozenset()
+
+    def shared_library(self, source: str) -> bytes:
+        """The compiled source. Raises: CompilationError."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="bp-") as folder:
+                text, library = Path(folder) / "steps.c", Path(folder) / "steps.so"
+                text.write_text(source, encoding="ascii")
+                words = [*self.command, *FLAGS, str(text), "-o", str(library)]
+                ended = _run([*words, *(["-lmvec"] if self.vector_functions else []), "-lm"])
+                if ended.returncode:
+                    reason = next((line for line in ended.stderr.splitlines() if "error" in line), ended.stderr)
+                    raise CompilationError(f"{shlex.join(self.command)} failed: {reason.strip()}; {_WAY_OUT}")
+                return library.read_bytes()
+        except OSError as error:
+            raise CompilationError(f"{shlex.join(self.command)} cannot be run: {error}; {_WAY_OUT}") from error
+
+
+def load(code: bytes) -> ctypes.CDLL:
+    """The shared library with this content.
+
+    It is loaded from a folder that only this process knows: nobody can exchange the file in between.
+
+    Raises: CompilationError if it cannot be loaded here.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="bp-", ignore_cleanup_errors=True) as folder:
+            path = Path(folder) / "steps.so"
+            path.write_bytes(code)
+            return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise CompilationError(f"compiled steps cannot be loaded: {error}; {_WAY_OUT}") from error
+
+
+@cache
+def find_compiler() -> Compiler | None:
+    """``$CC``, else the first of ``cc``, ``gcc`` and ``clang`` on the path that says its version."""
+    for words in _candidates():
+        if shutil.which(words[0]):
+            ended = _run([*words, "--version"])
+            if ended.returncode == 0 and ended.stdout:
+                return Compiler(tuple(words), ended.stdout.partition("\n")[0])
+    return None
+
+
+def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command in a session of its own: Ctrl-C is for the training, which ends when the compiler has."""
+    return subprocess.run(
+        words,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@cache
+def _vector_functions() -> frozenset[str]:
+    try:
+        library = ctypes.CDLL("libmvec.so.1")
+    except OSError:
+        return frozenset()
+    return frozenset(name for name in FUNCTIONS if hasattr(library, f"_ZGVdN8v_{name}f"))
+
+
+def _candidates() -> list[list[str]]:
+    return [words for words in (shlex.split(os.environ.get("CC", "")), ["cc"], ["gcc"], ["clang"]) if words]
+
+
+def vector_functions() -> frozenset[str]:
+    """Those of the compiler; none without one."""
+    found = find_compiler()
+    return frozenset() if found is None else found.vector_functions
 
 
 def has_compiler() -> bool:
-    """Whether Numba is installed; importing it, which takes 0.3 s, may still fail."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether a compiler is on the path; it may still fail."""
+    return any(shutil.which(words[0]) for words in _candidates())
 
 
 @cache
 def compiler_obstacle() -> str:
     """Why nothing can be compiled here; '' if it can."""
-    if not has_compiler():
-        return "Numba is not installed: pip install 'backprop-cli[fast]'"
+    found = find_compiler()
+    if found is None:
+        return "there is no C compiler: install gcc or clang, or name one in the environment variable CC"
     try:
-        importlib.import_module("numba")
-    except ImportError as error:  # it may not know a newer NumPy yet
-        return f"Numba cannot be imported: {error}"
+        load(found.shared_library("int run(void) { return 0; }"))
+    except CompilationError as error:
+        return str(error)
     return ""
+
+
+def compiler_text() -> str:
+    """The compiler in a line: command, version and flags; '' without one."""
+    found = find_compiler()
+    return "" if found is None else f"{shlex.join(found.command)} ({found.version}) {shlex.join(FLAGS)}"
+
+
+def _processor() -> str:
+    """The processor that ``-march=native`` means: its name and abilities."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return "\n".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))

@@ -39,9 +39,9 @@ class ElementLoop:
     start: str = ""
 
     @property
-    def calls_library(self) -> bool:
-        """Whether it calls the C library for every element, where NumPy computes several at a time."""
-        return _LIBRARY.search(self.expression) is not None
+    def functions(self) -> frozenset[str]:
+        """The functions of the C library that it calls for every element."""
+        return frozenset(_LIBRARY.findall(self.expression))
 
 
 @singledispatch

@@ -13,11 +13,13 @@ from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
 from backprop_cli.execution.codegen import Assignment, Assignments, Product
+from backprop_cli.execution.compiler import vector_functions
 from backprop_cli.execution.element_loop import ElementLoop, element_loop
 from backprop_cli.execution.native import blas
 
 FEW = 256
-"""Elements up to which a function of the C library is called for each; NumPy computes several at a time."""
+"""Elements up to which a function that the C library has for one number alone is called for each; NumPy computes
+several at a time."""
 
 _DTYPES = ("float32", "float64", "int64")
 
@@ -138,7 +140,7 @@ def _loop_of(node: Value, arrays: Mapping[Value, Array]) -> ElementLoop | None:
 
 
 def _compiles(node: Value, loop: ElementLoop) -> bool:
-    if loop.calls_library and node.size > FEW:
+    if node.size > FEW and not loop.functions <= vector_functions():
         return False
     return all(array.dtype.name in _DTYPES for array in (*loop.operands, loop.out))
 

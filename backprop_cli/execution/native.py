@@ -1,54 +1,36 @@
-"""Native: source -> machine code, by Numba, kept between processes.
+"""Native: source -> machine code, by the C compiler of this machine, kept between processes.
 
-Numba is the optional extra ``[fast]``. Matrix products call the BLAS that NumPy has loaded, with its number of threads.
-The cache holds machine code and its names, with a digest: Numba's own cache would unpickle any file it finds.
+Matrix products call the BLAS that NumPy has loaded, with its number of threads. Sums may be reordered, a product and a
+sum fused; infinities and NaN stay what they are in NumPy.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import groupby
-from types import ModuleType
 from typing import Any
 
 from threadpoolctl import threadpool_info
 
 from backprop_cli.errors import warn
 from backprop_cli.execution import cache as entries
+from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Assignments, Product, Source
+from backprop_cli.execution.compiler import CompilationError, find_compiler, load
 
 SHORTEST, LONGEST = 10, 40
 """Fewest and most nests and products in one function. A call takes as long as a small nest, and compilation time grows
 faster than the function's length. Only repeated pieces make functions as short as the fewest."""
 
+Function = Callable[[ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p], object]
+"""A compiled function, of the address of its table and both products of BLAS."""
+
 _KIND = "code"
 """Kind of the cache entries that hold machine code."""
-
-_PRELUDE = """from math import cos, exp, expm1, inf, log, log1p, sin, sqrt, tanh
-
-from numba import cfunc, float32, float64, int32, int64, intp, void
-from numba.core.types import CPointer, ExternalFunction
-
-
-def gemm(name, number, size):
-    matrix = (intp, size)
-    return ExternalFunction(name, void(int32, int32, int32, *[size] * 3, number, *matrix * 2, number, *matrix))
-
-
-sgemm = gemm("bp_sgemm", float32, {integer})
-dgemm = gemm("bp_dgemm", float64, {integer})
-tables = [CPointer(CPointer(kind)) for kind in (float32, float64, int64)]
-
-
-# Sums may be reordered, a product and a sum fused; infinities and NaN stay what they are in NumPy.
-@cfunc(void(*tables, CPointer(intp)), error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}})
-"""
 
 
 @cache
@@ -78,12 +60,13 @@ def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
 
     Repeated pieces, such as equal blocks of layers, are compiled once.
     """
-    compiled = cache(_machine_code)
-    done: list[Callable[[], object]] = []
+    done: list[Any] = []
     for native, run in groupby(calls, lambda call: isinstance(call, Assignments | Product)):
         neighbours = list(run)
-        done += (_bound(part, compiled) for part in _parted(neighbours)) if native else neighbours
-    return done
+        done += (Source(part) for part in _parted(neighbours)) if native else neighbours
+    texts = list(dict.fromkeys(each.text() for each in done if isinstance(each, Source)))
+    functions = dict(zip(texts, machine_code(texts), strict=True)) if texts else {}
+    return [_bound(each, functions[each.text()]) if isinstance(each, Source) else each for each in done]
 
 
 def _parted(pieces: Sequence[Assignments | Product]) -> Iterator[Sequence[Assignments | Product]]:
@@ -112,78 +95,41 @@ def _repetition(texts: Sequence[str], start: int) -> tuple[int, int]:
     return found
 
 
-def _bound(pieces: Sequence[Assignments | Product], compiled: Callable[[str], Any]) -> Callable[[], object]:
-    source = Source(pieces)
+def _bound(source: Source, function: Function) -> Callable[[], object]:
     table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
-    address = ctypes.c_void_p(ctypes.addressof(table))
-    run = partial(compiled(source.text()), *[address] * 4)
+    run = partial(function, ctypes.c_void_p(ctypes.addressof(table)), *_products())
     vars(run)["memory"] = table, source.arrays  # lives as long as the call
     return run
 
 
-def _machine_code(text: str) -> Callable[..., object]:
-    """The function of the source, from the user's cache or compiled."""
-    from llvmlite import binding
+def _products() -> list[ctypes.c_void_p]:
+    """BLAS's products of float32 and of float64, null if NumPy's library has none."""
+    return [ctypes.c_void_p(blas().get(kind, (None, 0))[0]) for kind in "sd"]
 
-    for kind, (address, _) in blas().items():
-        binding.add_symbol(f"bp_{kind}gemm", address)
-    size = {size for _, size in blas().values()} or {8}
-    source = _PRELUDE.format(integer=f"int{8 * size.pop()}") + text
-    name = _name(source)
-    entry = entries.load(_KIND, name)
-    found = None if entry is None else _loaded(entry)
-    if found is None:
-        found, entry = _compiled(source, name)
+
+def machine_code(texts: Sequence[str]) -> list[Function]:
+    """The functions of some sources, from the user's cache or compiled."""
+    compiler = find_compiler()
+    assert compiler is not None, "nothing is compiled without a compiler"
+    integer = next((size for _, size in blas().values()), 8)
+    source = c_source(texts, compiler.vector_functions, integer)
+    name = hashlib.sha256("\0".join([*compiler.identity, source]).encode()).hexdigest()[:24]
+    library = _kept(name)
+    if library is None:
+        code = compiler.shared_library(source)
         _warn_of_folder()
-        entries.save(_KIND, name, entry)
-    address, code = found
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)
-    vars(call)["code"] = code  # lives as long as the call
-    return call
+        entries.save(_KIND, name, code)
+        library = load(code)
+    return [library[f"run_{number}"] for number in range(len(texts))]
 
 
-_Code = tuple[int, Any]
-"""Address of a function, and the objects that must live as long as it is called."""
-
-
-def _compiled(source: str, name: str) -> tuple[_Code, bytes]:
-    """The compiled source, and its entry for the cache."""
-    module = ModuleType(f"backprop_cli_{name}")  # a part of the symbols' names, which must be unique in the process
-    exec(source, vars(module))
-    compiled = module.run
-    library = compiled._library
-    _, _, (code, bitcode) = library.serialize_using_object_code()
-    content = {"library": library.name, "function": compiled.native_name, "size": len(code)}
-    return (compiled.address, compiled), json.dumps(content).encode() + b"\n" + code + bitcode
-
-
-def _loaded(entry: bytes) -> _Code | None:
-    """The function of an entry; None if this Numba cannot load it."""
-    head, _, rest = entry.partition(b"\n")
+def _kept(name: str) -> ctypes.CDLL | None:
+    """The library that an earlier process compiled; None if there is none that can be loaded."""
+    code = entries.load(_KIND, name)
     try:
-        content = json.loads(head)
-        payload = (content["library"], "object", (rest[: content["size"]], rest[content["size"] :]))
-        library = _codegen().unserialize_library(payload)
-        address = library.get_pointer_to_function(content["function"])
-    except Exception:  # any failure to load means compiling again
+        return None if code is None else load(code)
+    except CompilationError:
         return None
-    return (address, library) if address else None
-
-
-def _name(source: str) -> str:
-    """The key of an entry: a digest of everything that decides the machine code of a source."""
-    import llvmlite
-    import numba
-
-    maker = [sys.version, numba.__version__, llvmlite.__version__, *_codegen().magic_tuple()]
-    return hashlib.sha256("\0".join([*maker, source]).encode()).hexdigest()[:24]
-
-
-def _codegen() -> Any:
-    from numba.core.registry import cpu_target
-
-    cpu_target.target_context.refresh()  # registers the functions that machine code calls with the linker
-    return cpu_target.target_context.codegen()
 
 
 @cache

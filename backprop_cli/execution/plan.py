@@ -49,7 +49,7 @@ class Plan:
     Write into ``inputs[name]``, call ``run()``, read ``outputs[name]`` (valid until the next run, or until you write
     into the input that it is a view of). ``arrays`` binds inputs to existing arrays, which may not overlap: plans
     for different batch sizes share parameters that way. ``compiled`` makes machine code of all ops that compile (see
-    ``fusion``), with the extra ``[fast]``.
+    ``fusion``), which needs a C compiler.
 
     A run is silent: numbers that overflow become infinite or NaN without a warning.
 

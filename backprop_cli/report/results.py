@@ -12,6 +12,7 @@ from backprop_cli.report.tables import confusion_table, pairs, shape_text, table
 from backprop_cli.session.outcome import metric_line, outcome_lines
 
 if TYPE_CHECKING:
+    from backprop_cli.api.cached import CacheResult
     from backprop_cli.api.copy_examples import CopiedExamples
     from backprop_cli.api.eval import EvalResult
     from backprop_cli.api.init import InitResult, ListedTemplate, ListedTemplates
@@ -75,9 +76,18 @@ def show_text(result: ShowResult) -> str:
         "memory of optimizer": size(result.bytes.optimizer),
         "memory of a training step": size(result.bytes.plan),
         "least it could be": size(result.bytes.plan_lower_bound),
+        **({"every step runs on NumPy": result.numpy_only} if result.numpy_only else {}),
     }
     parts = [table(header, rows), pairs(totals), *([pairs({"run": result.run})] if result.run else [])]
     return "\n\n".join(parts)
+
+
+def cache_text(result: CacheResult, *, removed: bool) -> str:
+    """The folder, then a kind of files a line: how many there are, or were removed, and their size."""
+    rows = {kind: f"{plural(found.files, 'file')}, {size(found.bytes)}" for kind, found in result.kinds.items()}
+    lines = [f"{result.folder}{': removed' if removed and rows else '' if rows else ': empty'}"]
+    lines += [result.distrust] if result.distrust else []
+    return "\n".join([*lines, *([pairs(rows)] if rows else [])])
 
 
 def templates_text(result: ListedTemplates) -> str:

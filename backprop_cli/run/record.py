@@ -70,6 +70,8 @@ class Record(BaseModel):
     """Workers that share a batch; 1: no sharing."""
     compiled: bool | None = None
     """Whether the steps are machine code."""
+    compiler: str | None = None
+    """The compiler that makes it, with its version and flags, or that there is none; left out if neither is said."""
     environment: dict[str, Any] | None = None
     """Versions of bp, Python, NumPy and BLAS, platform and processor, when the run began."""
     data: dict[str, str] = {}

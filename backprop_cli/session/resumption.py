@@ -13,7 +13,7 @@ from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.errors import CheckpointError, ConfigError, DataError, Problem, TreePath, path_text
-from backprop_cli.execution.compiler import compiler_obstacle
+from backprop_cli.execution.compiler import compiler_obstacle, compiler_text
 from backprop_cli.files import exists
 from backprop_cli.run.checkpoint import DamagedError
 from backprop_cli.run.checkpointer import newest_whole
@@ -167,6 +167,9 @@ class Resumption:
             found.append(f"BLAS had {threads} threads and allows at most {set_to}")
         if self.record.get("compiled") is True and not spec.compiled and self.loaded.config.training.compile == "auto":
             found.append(f"its steps were compiled and cannot be: {compiler_obstacle()}")
+        compiler = self.record.get("compiler")
+        if spec.compiled and isinstance(compiler, str) and compiler != compiler_text():
+            found.append(f"its steps were compiled by {compiler}, and are now by {compiler_text()}")
         return found
 
     def _is_overridden(self, path: TreePath) -> bool:

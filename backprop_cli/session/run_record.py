@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from backprop_cli.execution.compiler import compiler_obstacle, compiler_text, has_compiler
 from backprop_cli.run.environment import differences, environment
 from backprop_cli.session.data_changes import changed
 from backprop_cli.session.experiment import Experiment
@@ -38,6 +39,7 @@ def opening_record(
         "threads": spec.blas_threads,
         "workers": spec.workers,
         "compiled": spec.compiled,
+        **_compiler(spec),
         "environment": before.get("environment", now),
         "data": before.get("data", files),
         "plugins": {str(plugin.path): plugin.sha256 for plugin in loaded.plugins},
@@ -45,6 +47,13 @@ def opening_record(
         "metrics": None,
         "best": None,
     }
+
+
+def _compiler(spec: TrainingSpec) -> dict[str, str]:
+    """The compiler of compiled steps, or that there is none; nothing if there is one and the steps run on NumPy."""
+    if spec.compiled:
+        return {"compiler": compiler_text()}
+    return {} if has_compiler() else {"compiler": f"none: {compiler_obstacle()}"}
 
 
 def _resumption_entry(

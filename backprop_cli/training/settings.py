@@ -57,7 +57,7 @@ class TrainingSettings(Settings):
     threads: Annotated[PositiveInt | Literal["auto"], FREE] = "auto"
     """threads of a step: BLAS threads for large matrix products, else workers with a shard of the batch each"""
     compile: Annotated[bool | Literal["auto"], FREE] = "auto"
-    """compile the steps to machine code, with the extra [fast]; auto compiles if the run is long enough to gain"""
+    """compile the steps with the C compiler of this machine; auto compiles if the run is long enough to gain"""
 
 
 class EarlyStoppingSettings(Settings):

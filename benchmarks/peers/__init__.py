@@ -65,8 +65,8 @@ LAYERED = ("bp", "bp_plan", "bp_fast", "bp_fast_plan", "torch_adam", "torch_fuse
 PEERS = {
     BP: Peer("bp: its training loop, events read", "bp_loop", called="epoch"),
     "bp_plan": Peer("bp: the plan alone, on one batch", "bp_plan", called=""),
-    "bp_fast": Peer("bp with [fast]: its loop, steps compiled", "bp_loop", "compiled", ("numba",), "epoch"),
-    "bp_fast_plan": Peer("bp with [fast]: the compiled plan alone", "bp_plan", "compiled", ("numba",), ""),
+    "bp_fast": Peer("bp: its loop, steps compiled", "bp_loop", "compiled", (), "epoch"),
+    "bp_fast_plan": Peer("bp: the compiled plan alone", "bp_plan", "compiled", (), ""),
     "gemm": Peer("bare matrix products (np.matmul with out=)", "gemm", called=""),
     "torch_adam": Peer("PyTorch, plain Adam", "pytorch", "plain", ("torch",)),
     "torch_fused": Peer("PyTorch, fused Adam", "pytorch", "fused", ("torch",)),

@@ -27,7 +27,7 @@ _CALLS = re.compile(r"(?<=Traceback \(most recent call last\):\n)(?:  .*\n)+")
 _SHOWN = re.compile(r"^```text\n\$ (.+)\n((?:.*\n)*?)```$", re.MULTILINE)
 _OBJECT = re.compile(r"^```sh\n(.+)\n```\n\n```js\n((?:.*\n)*?)```$", re.MULTILINE)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
-_ENVIRONMENT = {"COLUMNS": "110", "CI": "1", "NO_COLOR": "1"}
+_ENVIRONMENT = {"COLUMNS": "110", "CI": "1", "NO_COLOR": "1", "XDG_CACHE_HOME": "cache"}
 ROOT = Path(__file__).parent.parent.parent
 NO_FILES: Mapping[str, str] = MappingProxyType({})
 FIRST = "bp train configs/iris.yaml training.epochs=1 --quiet"

@@ -57,6 +57,7 @@ _EXAMPLES = {
         ("text",),
         "bp train configs/names_gru.yaml training.max_steps=2 --quiet",
     ),
+    "cached": Shown("bp cache --json"),
     "init": Shown("bp init datasets/iris.csv --target species -o my.yaml --json"),
     "copy_examples": Shown("bp init --examples -o tour --json"),
     "list_templates": Shown("bp init --list --json"),

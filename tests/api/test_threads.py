@@ -201,7 +201,7 @@ def test_threads_that_cannot_be_had_are_told():
 def test_steps_that_cannot_be_compiled_any_more_are_told(monkeypatch):
     run, _ = run_of(write_config(**BUSY), "run")
     (run / "run.json").write_text(json.dumps({**record(run), "compiled": True}))
-    obstacle = "needs Numba"
+    obstacle = "there is no C compiler"
     for module in ("compilation", "resumption"):
         monkeypatch.setattr(f"backprop_cli.session.{module}.compiler_obstacle", lambda: obstacle)
     told = resumed(run, "training.epochs=3")[1]

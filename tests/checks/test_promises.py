@@ -208,7 +208,11 @@ VALUES = [
     (of(Cube, expression="{0} * {0}"), "expression", "compiled it gives"),
     (of(Cube, expression="{0} * {0} * {0} * 1.001"), "expression", "compiled it gives"),
     (of(Cube, expression="{0} * abs({0}) * abs({0}) if {0} < 10 else {zero}"), "expression", "compiled it gives 0 at"),
-    (of(Cube, expression="gamma({0})"), "expression", "cannot be compiled: NameError: name 'gamma' is not defined"),
+    (
+        of(Cube, expression="gamma({0})"),
+        "expression",
+        "'gamma({0})' cannot be compiled: SyntaxError: the function 'gamma' is unknown in compiled steps",
+    ),
     (of(Cube, expression="{0} *"), "expression", "cannot be compiled: SyntaxError"),
 ]
 

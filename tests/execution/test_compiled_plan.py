@@ -31,7 +31,7 @@ SPECIAL = [
 
 @pytest.fixture(autouse=True)
 def in_python(monkeypatch):
-    monkeypatch.setattr(native, "_machine_code", interpreted.machine_code)
+    monkeypatch.setattr(native, "machine_code", interpreted.machine_code)
 
 
 def run_both(program, feed, runs=2):
@@ -202,7 +202,7 @@ def test_product_that_blas_cannot_take_stays_numpys():
 def functions(monkeypatch):
     """The texts of all functions that are compiled."""
     texts = []
-    monkeypatch.setattr(native, "_machine_code", lambda text: texts.append(text) or interpreted.machine_code(text))
+    monkeypatch.setattr(native, "machine_code", lambda given: texts.extend(given) or interpreted.machine_code(given))
     return texts
 
 

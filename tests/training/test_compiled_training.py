@@ -9,10 +9,11 @@ from training_support import DENSE, DROPOUT, examples, recipe, spec
 
 from backprop_cli.errors import BpWarning
 from backprop_cli.execution import cache, native
+from backprop_cli.execution.compiler import has_compiler
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
 
-pytest.importorskip("numba")
+pytestmark = pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
 
 NORMED = (DENSE[0], "batch_norm", DENSE[1])
 BLOCKS = (DENSE[0], {"type": "block", "repeat": 2, "residual": True, "layers": ["layer_norm", DENSE[0]]}, DENSE[1])

@@ -7,6 +7,7 @@ import pytest
 from training_support import DENSE, DROPOUT, Examples, epochs, examples, losses, recipe, spec, trained
 
 from backprop_cli.errors import DivergenceError
+from backprop_cli.execution.compiler import has_compiler
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
 
@@ -101,8 +102,8 @@ def test_an_overflow_in_a_part_is_no_warning_but_a_divergence():
         trained(this)
 
 
+@pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
 def test_compiled_parts_train_as_numpy_does():
-    pytest.importorskip("numba")
     this = split(spec(recipe(l2=0.1, optimizer="adam"), examples(21), epochs=2, batch_size=7))
     plain, compiled = trained(this)[0], trained(dataclasses.replace(this, compiled=True))[0]
     np.testing.assert_allclose(compiled.parameters, plain.parameters, rtol=1e-10)

@@ -1,17 +1,18 @@
 """Compiled code without a compiler: the emitted source is Python, which can run it on the same table of addresses.
 
-Slow, but it checks the source on a machine without Numba.
+Slow, but it checks the source on a machine without a compiler.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from backprop_cli.autodiff.spec import Array
+from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Assignment, Assignments, Source
 from backprop_cli.execution.element_loop import ElementLoop
 
@@ -68,8 +69,12 @@ def _gemm(number: Any) -> Callable[..., None]:
     return gemm
 
 
-def machine_code(text: str) -> Callable[..., None]:
-    """The replacement of ``native._machine_code``."""
+def machine_code(texts: Sequence[str]) -> list[Callable[..., None]]:
+    """The replacement of ``native.machine_code``."""
+    return [_run(text) for text in texts]
+
+
+def _run(text: str) -> Callable[..., None]:
     names: dict[str, Any] = {
         **{name: getattr(np, name) for name in _FUNCTIONS},
         **{number.__name__: number for number in _C},
@@ -78,9 +83,8 @@ def machine_code(text: str) -> Callable[..., None]:
     }
     exec(text, names)
 
-    def run(float32s: Any, float64s: Any, int64s: Any, addresses: Any) -> None:
-        numbers = zip((float32s, float64s, int64s), _C, strict=True)
-        names["run"](*(_Table(address, number) for address, number in numbers), _Addresses(addresses, None))
+    def run(table: Any, *_: Any) -> None:
+        names["run"](*(_Table(table, number) for number in _C), _Addresses(table, None))
 
     return run
 
@@ -90,6 +94,6 @@ def carry_out(loop: ElementLoop) -> None:
     nothing = (None,) * len(loop.operands)
     source = Source([Assignments((Assignment(loop, nothing, nothing, True),))])
     table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
-    address = ctypes.c_void_p(ctypes.addressof(table))
+    c_source([source.text()], (), 8)  # what has no meaning in C cannot be compiled
     with np.errstate(all="ignore"):
-        machine_code(source.text())(address, address, address, address)
+        _run(source.text())(ctypes.c_void_p(ctypes.addressof(table)))

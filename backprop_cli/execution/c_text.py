@@ -1,0 +1,166 @@
+"""The source of a compiled function -> C.
+
+``codegen`` writes functions in a small part of Python, so that Python itself can run them as a reference: assignments,
+loops over ranges, expressions of one element, and calls of BLAS. All of it has one meaning in C.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator, Sequence
+
+KINDS = {"float32": "float", "float64": "double", "int64": "int64_t"}
+"""Element types, and their names in C."""
+
+FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh")
+"""Functions of the C library that an expression may call; ``sqrt``, ``abs``, ``max`` and ``min`` are operations."""
+
+_PRELUDE = """#include <stdint.h>
+typedef {integer} blas_int;
+typedef void (*sgemm_type)(int, int, int, blas_int, blas_int, blas_int, float, const void *, blas_int, const void *,
+                           blas_int, float, void *, blas_int);
+typedef void (*dgemm_type)(int, int, int, blas_int, blas_int, blas_int, double, const void *, blas_int, const void *,
+                           blas_int, double, void *, blas_int);
+"""
+_OPERATORS: dict[type[ast.AST], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
+    ast.And: "&&", ast.Or: "||",
+}  # fmt: skip
+
+
+def c_source(functions: Sequence[str], vectorized: Collection[str], integer: int) -> str:
+    """The C file of some functions of ``codegen``: ``run_0``, ``run_1``, ...
+
+    ``vectorized``: functions of the C library that the compiler may call for several elements at once. ``integer``:
+    bytes of BLAS's integers.
+    """
+    head = _PRELUDE.format(integer=f"int{8 * integer}_t")
+    head += "".join(_declared(name, name in vectorized) for name in FUNCTIONS)
+    return head + "".join(_Function(f"run_{number}", text).text() for number, text in enumerate(functions))
+
+
+def _declared(name: str, vectorized: bool) -> str:
+    attribute = '__attribute__((const, simd("notinbranch")))' if vectorized else "__attribute__((const))"
+    return f"{attribute} float {name}f(float);\n{attribute} double {name}(double);\n"
+
+
+class _Function:
+    """One function. ``_kinds`` has the element type of each variable."""
+
+    def __init__(self, name: str, text: str):
+        self._name, self._kinds = name, dict[str, str]()
+        (tree,) = ast.parse(text).body
+        assert isinstance(tree, ast.FunctionDef)
+        self._body = tree.body
+
+    def text(self) -> str:
+        """The function, of the table of addresses and both products of BLAS."""
+        head = f"void {self._name}(void *const *table, sgemm_type sgemm, dgemm_type dgemm)"
+        return "\n".join([f"{head} {{", *self._statements(self._body), "}", ""])
+
+    def _statements(self, body: Sequence[ast.stmt]) -> Iterator[str]:
+        for statement in body:
+            match statement:
+                case ast.Assign(targets=[target], value=value):
+                    yield self._assignment(target, value)
+                case ast.For(target=ast.Name(id=index), iter=ast.Call(args=[ast.Constant(value=size)]), body=inner):
+                    # Ops in a nest touch each memory at one place, so no iteration of the innermost loop waits for
+                    # another.
+                    if not any(isinstance(each, ast.For) for each in inner):
+                        yield "#pragma GCC ivdep"
+                    self._kinds[index] = "int64"
+                    yield f"for (int64_t {index} = 0; {index} < {size!r}; ++{index}) {{"
+                    yield from self._statements(inner)
+                    yield "}"
+                case ast.Expr(value=ast.Call(func=ast.Name(id="sgemm" | "dgemm" as product), args=arguments)):
+                    yield f"{product}({', '.join(self._argument(each) for each in arguments)});"
+                case ast.Pass():
+                    pass
+                case _:
+                    raise SyntaxError(f"{ast.unparse(statement)!r} has no meaning in C")
+
+    def _assignment(self, target: ast.expr, value: ast.expr) -> str:
+        if isinstance(target, ast.Subscript):
+            return f"{self._expression(target)[0]} = {self._expression(value)[0]};"
+        assert isinstance(target, ast.Name)
+        match value:
+            case ast.Subscript(value=ast.Name(id="float32s" | "float64s" | "int64s" as table), slice=entry):
+                kind = table.removesuffix("s")
+                self._kinds[target.id] = kind
+                return f"{KINDS[kind]} *{target.id} = table[{ast.unparse(entry)}];"
+        text, kind = self._expression(value)
+        declared = "" if target.id in self._kinds else f"{KINDS[kind]} "  # a total is set before its loop
+        self._kinds[target.id] = kind
+        return f"{declared}{target.id} = {text};"
+
+    def _argument(self, node: ast.expr) -> str:
+        match node:
+            case ast.Subscript(value=ast.Name(id="addresses"), slice=entry):
+                return f"table[{ast.unparse(entry)}]"
+        return self._expression(node)[0]
+
+    def _expression(self, node: ast.expr) -> tuple[str, str]:
+        """The expression in C, and its element type."""
+        match node:
+            case ast.Name(id="inf"):
+                return "__builtin_inf()", "float64"
+            case ast.Name(id="nan"):
+                return '__builtin_nan("")', "float64"
+            case ast.Name(id=name):
+                return name, self._kinds[name]
+            case ast.Constant(value=bool() | int() as number):
+                return str(int(number)), "int64"
+            case ast.Constant(value=float() as number):
+                return repr(number), "float64"
+            case ast.Subscript(value=ast.Name(id=name), slice=index):
+                return f"{name}[{self._expression(index)[0]}]", self._kinds[name]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                text, kind = self._expression(operand)
+                return f"(-{text})", kind
+            case ast.BinOp(left=left, op=operation, right=right) if type(operation) in _OPERATORS:
+                return self._joined([left, right], _OPERATORS[type(operation)])
+            case ast.Compare(left=left, ops=[operation], comparators=[right]) if type(operation) in _OPERATORS:
+                return self._joined([left, right], _OPERATORS[type(operation)])
+            case ast.BoolOp(op=operation, values=values):
+                return self._joined(values, _OPERATORS[type(operation)])
+            case ast.IfExp(test=test, body=body, orelse=other):
+                (then, kind), (otherwise, kind_of_other) = self._expression(body), self._expression(other)
+                return f"({self._expression(test)[0]} ? {then} : {otherwise})", _wider(kind, kind_of_other)
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return self._call(name, [self._expression(each) for each in arguments])
+        raise SyntaxError(f"{ast.unparse(node)!r} has no meaning in C")
+
+    def _joined(self, nodes: Sequence[ast.expr], operator: str) -> tuple[str, str]:
+        found = [self._expression(node) for node in nodes]
+        kind = found[0][1]
+        for _, other in found[1:]:
+            kind = _wider(kind, other)
+        if operator == "/" and kind == "int64":
+            kind = "float64"
+            found[0] = f"(double){found[0][0]}", kind
+        return f"({f' {operator} '.join(text for text, _ in found)})", kind
+
+    def _call(self, name: str, arguments: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        texts = [text for text, _ in arguments]
+        kind = arguments[0][1]
+        for _, other in arguments[1:]:
+            kind = _wider(kind, other)
+        if name in KINDS:
+            return f"({KINDS[name]}){texts[0]}" if texts[0].startswith("(") else f"({KINDS[name]})({texts[0]})", name
+        if name in ("max", "min") and len(texts) == 2:
+            # As Python's: the first, unless the second is larger (smaller).
+            sign = ">" if name == "max" else "<"
+            return f"({texts[1]} {sign} {texts[0]} ? {texts[1]} : {texts[0]})", kind
+        if name == "abs" and kind == "int64":
+            return f"__builtin_llabs({texts[0]})", kind
+        if name in ("abs", "sqrt", *FUNCTIONS):
+            known = {"abs": "__builtin_fabs", "sqrt": "__builtin_sqrt"}.get(name, name)
+            kind = "float64" if kind == "int64" else kind
+            return f"{known}{'f' if kind == 'float32' else ''}({texts[0]})", kind
+        raise SyntaxError(f"the function {name!r} is unknown in compiled steps")
+
+
+def _wider(kind: str, other: str) -> str:
+    """The type that arithmetic of two types has."""
+    return max(kind, other, key=("int64", "float32", "float64").index)

@@ -1,0 +1,65 @@
+"""The C compiler: which one is taken, and what is said where there is none or it fails."""
+
+import pytest
+
+from backprop_cli.execution import compiler as module
+from backprop_cli.execution.compiler import (
+    CompilationError,
+    compiler_obstacle,
+    compiler_text,
+    find_compiler,
+    has_compiler,
+    load,
+)
+
+pytestmark = pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
+FILE_ERROR = "to train on NumPy, set training.compile: false"
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """Look for the compiler anew, before and after."""
+    for function in (find_compiler, compiler_obstacle):
+        function.cache_clear()
+    yield
+    for function in (find_compiler, compiler_obstacle):
+        function.cache_clear()
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_that_of_the_environment_comes_first(monkeypatch, tmp_path):
+    own = script(tmp_path / "mycc", 'echo "my compiler 1.0"')
+    monkeypatch.setenv("CC", f"{own} -pipe")
+    assert find_compiler() == ((own, "-pipe"), "my compiler 1.0")
+    assert compiler_text().startswith(f"{own} -pipe (my compiler 1.0) -O2 ")
+
+
+def test_without_one_every_step_runs_on_numpy(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert not has_compiler()
+    assert compiler_text() == ""
+    said = "there is no C compiler: install gcc or clang, or name one in the environment variable CC"
+    assert compiler_obstacle() == said
+
+
+def test_one_that_fails_is_an_obstacle(monkeypatch, tmp_path):
+    broken = script(
+        tmp_path / "cc", '[ "$1" = --version ] && echo "broken 1" && exit 0; echo "x: error: no" >&2; exit 1'
+    )
+    monkeypatch.setenv("CC", broken)
+    assert compiler_obstacle() == f"{broken} failed: x: error: no; {FILE_ERROR}"
+
+
+def test_a_file_that_is_no_library_is_not_loaded():
+    with pytest.raises(CompilationError, match=r"compiled steps cannot be loaded: .*; to train on NumPy"):
+        load(b"no library")
+
+
+def test_vector_functions_need_gcc():
+    assert not module.Compiler(("clang",), "Debian clang version 14").vector_functions
