@@ -55,6 +55,14 @@ def test_csv(run):
     assert [row["prediction"] for row in rows] == ["abc"[k] for k in expected.argmax(axis=1)]
 
 
+def test_swapped_arguments(run, capsys):
+    capsys.readouterr()
+    for network in (run, run / "checkpoints" / "best.safetensors"):
+        assert bp("predict", "flowers.csv", network) == 2
+        said = f"predict: the run comes first, then the data: bp predict {network} flowers.csv\n"
+        assert capsys.readouterr().err == said
+
+
 def test_without_probabilities(run):
     assert bp("predict", run, "flowers.csv", "-o", "out.csv") == 0
     assert Path("out.csv").read_text().splitlines()[0] == "prediction"

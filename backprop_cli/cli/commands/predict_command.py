@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,7 @@ def predict(
         raise DataError("standard input: is closed; name a file")
     if source is None and sys.stdin.isatty():
         raise UsageError("predict: INPUT is missing; name a file, or - for standard input")
+    _refuse_swapped(checkpoint, source)
     if format_ == "npz" and output == "-" and sys.stdout.isatty():
         raise UsageError("predict: npz is binary and would be printed on the terminal; name a file with --output")
     backprop_cli.predict(
@@ -53,3 +55,14 @@ def predict(
         plugins=list(plugins or []),
     )
     sys.stdout.flush()
+
+
+def _refuse_swapped(checkpoint: Path, source: str | None) -> None:
+    """Raise UsageError if the data is named first, then the run."""
+    if source in (None, "-") or checkpoint.suffix == ".safetensors" or checkpoint.is_dir():
+        return
+    from backprop_cli.data.format import is_table
+
+    if is_table(checkpoint) and not is_table(Path(source or "")):
+        way_out = f"bp predict {shlex.quote(source or '')} {shlex.quote(str(checkpoint))}"
+        raise UsageError(f"predict: the run comes first, then the data: {way_out}")
