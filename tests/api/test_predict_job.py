@@ -61,6 +61,8 @@ def test_swapped_arguments(run, capsys):
         assert bp("predict", "flowers.csv", network) == 2
         said = f"predict: the run comes first, then the data: bp predict {network} flowers.csv\n"
         assert capsys.readouterr().err == said
+    assert bp("predict", "x" * 300, "flowers.csv") == 5
+    assert "name too long" in capsys.readouterr().err
 
 
 def test_without_probabilities(run):

@@ -59,7 +59,7 @@ def predict(
 
 def _refuse_swapped(checkpoint: Path, source: str | None) -> None:
     """Raise UsageError if the data is named first, then the run."""
-    if source in (None, "-") or checkpoint.suffix == ".safetensors" or checkpoint.is_dir():
+    if source in (None, "-") or checkpoint.suffix == ".safetensors":
         return
     from backprop_cli.data.format import is_table
 
