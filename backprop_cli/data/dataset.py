@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from backprop_cli.data.augment import augmentation
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.features import Coded, Rows, UnseenError, as_categories, fit_feature, row_at
+from backprop_cli.data.features import CategoryError, Coded, Rows, UnseenError, as_categories, fit_feature, row_at
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.fit import Demand, fit_transform
 from backprop_cli.data.format import format_of, too_large
@@ -64,7 +64,10 @@ def load_dataset(
         warn_of_names(tables.inputs, tables.features)
         warn_of_names(tables.targets, tables.target or ())
     rows = _split(tables, settings, seed, demand.task, fitting=fitted is None)
-    transform = fitted or fit_transform(tables, rows["train"], settings, demand)
+    try:
+        transform = fitted or fit_transform(tables, rows["train"], settings, demand)
+    except CategoryError as error:
+        raise DataError(_explained(error, tables, settings)) from error
     augmentation(settings.augment, transform.input_shape)  # refuses what it cannot change, before the first step
     splits = _first_splits(tables, transform, rows, demand.dtype, settings if fitted is None else None)
     if fitted is None:
@@ -115,7 +118,7 @@ def _first_splits(
     try:
         splits = {name: _encoded(tables, transform, chosen, dtype, name) for name, chosen in rows.items()}
     except UnseenError as error:
-        raise DataError(_by_chance(error, tables, fitted_by) if fitted_by else str(error)) from error
+        raise DataError(_explained(error, tables, fitted_by) if fitted_by else str(error)) from error
     weights = splits["train"].weights
     if weights is not None and not weights.any():
         raise DataError(f"{tables.of_weights()}: every weight of the train split is 0: nothing would be learned")
@@ -207,12 +210,14 @@ def _target_at(tables: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] |
     return at
 
 
-def _by_chance(error: UnseenError, tables: Tables, settings: DataSettings) -> str:
-    """The message for a value that occurs only in held-out rows."""
+def _explained(error: CategoryError, tables: Tables, settings: DataSettings) -> str:
+    """The message for a column that is useless as categories, or for a value that occurs only in held-out rows."""
     if error.column is not None and (why := why_useless(tables.inputs.columns[error.column])) is not None:
         others = useless_features(tables, settings)
         others.pop(error.column, None)
         return error.useless(why, others)
+    if not isinstance(error, UnseenError):
+        return str(error)
     return (
         f"{error.place}: {error.fault}; which rows are in the train split depends on seed and data.split; {error.here}"
     )

@@ -20,18 +20,14 @@ from backprop_cli.errors import DataError, listing
 from backprop_cli.nn.class_name import Places, spelled
 
 
-class UnseenError(DataError):
-    """A category or class at a ``place`` that the train split lacks, the ``fault``, and a way out.
+class CategoryError(DataError):
+    """Categories or a class at a ``place`` that cannot be used, the ``fault``, and a way out.
 
-    ``known``: those that it has. ``here``: the way out if the value is in the same file as the train split. ``column``:
-    the category's column.
+    ``column``: the column of the categories. ``more``: the end of the fault, for a column that is not useless.
     """
 
-    def __init__(
-        self, place: str, fault: str, known: Iterable[str], way_out: str, here: str, column: str | None = None
-    ):
-        self.place, self.here, self.column, self._short = place, here, column, fault
-        self.fault = f"{fault}, which has {listing(known)}"
+    def __init__(self, place: str, fault: str, way_out: str, column: str | None = None, more: str = ""):
+        self.place, self.fault, self.column, self._short = place, fault + more, column, fault
         super().__init__(f"{place}: {self.fault}; {way_out}")
 
     def useless(self, why: str, others: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -43,6 +39,20 @@ class UnseenError(DataError):
         exclude = ", ".join(map(in_yaml, [self.column or "", *others]))
         way_out = f"train without {'them' if others else 'it'} (data.exclude: [{exclude}])"
         return f"{self.place}: {self._short}: the column {why}{reasons}: {way_out}"
+
+
+class UnseenError(CategoryError):
+    """A category or class that the train split lacks.
+
+    ``known``: those that it has. ``here``: the way out if the value is in the same file as the train split. ``column``:
+    the category's column.
+    """
+
+    def __init__(
+        self, place: str, fault: str, known: Iterable[str], way_out: str, here: str, column: str | None = None
+    ):
+        self.here = here
+        super().__init__(place, fault, way_out, column, f", which has {listing(known)}")
 
 
 Rows = NDArray[np.int64] | None
@@ -219,10 +229,12 @@ def _fit_coded(table: Table, name: str, column: Text, rows: Rows, settings: Tran
         raise DataError(f"{table.of(name)}: {_NO_VALUE}")
     one_hot = settings.categorical == "one_hot"
     if one_hot and len(known) > MAX_ONE_HOT:
-        raise DataError(
-            f"{table.of(name)}: {len(known):,} different texts, such as {show(known[0][0])}, are too many categories "
-            f"for one_hot (at most {MAX_ONE_HOT:,}); leave it out with data.exclude: [{in_yaml(name)}], or use "
-            "categorical: ordinal"
+        raise CategoryError(
+            table.of(name),
+            f"{len(known):,} different texts, such as {show(known[0][0])}, are too many categories for one_hot (at "
+            f"most {MAX_ONE_HOT:,})",
+            f"leave it out with data.exclude: [{in_yaml(name)}], or use categorical: ordinal",
+            name,
         )
     # Of equally frequent categories max takes the first, by code point.
     most = max(range(len(known)), key=lambda i: known[i][1])

@@ -260,6 +260,13 @@ def test_one_message_names_all_columns_to_leave_out(load: Load) -> None:
         message,
     )
     assert "column 'listed'" not in refusal(load, "d.csv", split={"validation": 0.3}, features=["ad id", "kind"])
+    rows = "".join(f"u{i},2024-01-{1 + i % 28:02},{i}\n" for i in range(1001))
+    Path("d.csv").write_text(f"ad id,listed,y\n{rows}")
+    assert refusal(load, "d.csv") == (
+        "d.csv: column 'ad id': 1,001 different texts, such as 'u0', are too many categories for one_hot (at most "
+        "1,000): the column is an identifier or free text, with 1,001 different texts in 1,001 rows; column 'listed' "
+        "holds dates, such as '2024-01-01': train without them (data.exclude: [ad id, listed])"
+    )
 
 
 def test_excels_first_line(load: Load, folder: Path) -> None:
