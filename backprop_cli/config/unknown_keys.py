@@ -59,7 +59,9 @@ class UnknownKeys:
         hint = _did_you_mean(near) if near else ""
         if (near and len(path) > 1) or word in ("type", "name"):
             return hint
-        return self._elsewhere(word, path) or hint or self._of_other_types(path) or _cut_number(path, self._tree)
+        other_number = word.removesuffix("s") if word.endswith("s") else f"{word}s"
+        elsewhere = self._elsewhere(word, path) or hint or self._elsewhere(other_number, path)
+        return elsewhere or self._of_other_types(path) or _cut_number(path, self._tree)
 
     def _elsewhere(self, word: str, path: TreePath) -> str:
         """The section that has the key, nearest to the top."""

@@ -3,6 +3,8 @@
 import pytest
 from config_support import DIGITS, message
 
+from backprop_cli.config.configuration import Config
+from backprop_cli.config.fields import known_keys
 from backprop_cli.config.number_notation import respelled
 from backprop_cli.errors import did_you_mean
 from backprop_cli.nn.layer import LAYERS
@@ -66,10 +68,22 @@ def test_a_key_of_a_layer(layer, key, way):
         ("criterion=mse", "did you mean 'loss'?"),
         ("random_state=1", "did you mean 'seed'?"),
         ("metric=1", "did you mean 'metrics'?"),
+        ("layer=1", "did you mean 'model.layers'?"),
+        ("max_step=3", "did you mean 'training.max_steps'?"),
     ],
 )
 def test_a_key_of_a_section(override, way):
     assert said(override) == f"unknown key; {way}"
+
+
+@pytest.mark.parametrize("section", ["", "data", "model", "training", "regularization", "early_stopping", "checkpoint"])
+def test_a_key_in_its_other_number(section):
+    tree, place = ({section: {}}, (section,)) if section else ({}, ())
+    keys = known_keys(Config, tree, place)
+    others = {key: key.removesuffix("s") if key.endswith("s") else f"{key}s" for key in keys}
+    for key, other in others.items():
+        if other not in keys:
+            assert said(f"{'.'.join((*place, other))}=1") == f"unknown key; did you mean '{key}'?"
 
 
 @pytest.mark.parametrize(
