@@ -96,6 +96,7 @@ def test_it_loads_checks_gradients_and_begins_with_a_comment(path):
     assert path.read_text().startswith("# ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", named(path for path in CONFIGS if path.stem not in NEEDS_FILES))
 def test_its_first_steps_run(path):
     """`bp gradcheck` of all its parameters is in tests/api/test_ready_configs.py."""

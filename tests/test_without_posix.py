@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 MODULES = ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty")
 SIGNALS = ("SIGALRM", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGWINCH", "pthread_sigmask", "setitimer")
@@ -48,6 +50,7 @@ def test_every_module_can_be_imported(tmp_path):
     run("", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_resumed_and_used(tmp_path):
     config = ROOT / "configs" / "iris.yaml"
     lines = [

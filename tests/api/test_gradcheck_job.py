@@ -129,6 +129,7 @@ def test_broken_rules_of_a_network(capsys):
     assert found["mutants"]["survivors"] == []
 
 
+@pytest.mark.slow
 def test_a_method_that_does_not_notice_all_says_no(capsys):
     assert bp("gradcheck", write_config(**TINY), "--mutate", "--method", "adjoint") == 3
     shown = capsys.readouterr().out.splitlines()

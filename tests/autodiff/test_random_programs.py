@@ -52,7 +52,7 @@ def test_plan_of_gradients_is_evaluate(program, seed):
     check(simplify(program), seed)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(differentiated(), st.integers(0, 1000))
 def test_plan_of_long_arrays_is_evaluate(program, seed):
     """As if three numbers were a block and no result small: what is long goes block by block and is never repeated."""

@@ -30,6 +30,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
 
 
+@pytest.mark.slow
 def test_smallest_case(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     ran = _run(

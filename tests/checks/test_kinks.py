@@ -108,6 +108,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "method"), [("zero", "auto"), ("tiny", "central")])
 @pytest.mark.parametrize(("name", "op"), WRONG)
 def test_rules_wrong_by_a_thousandth_fail(monkeypatch, name, op, rows, method):

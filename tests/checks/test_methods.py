@@ -165,6 +165,7 @@ def test_taylor_rates(activation):
 # --- what is wrong is found --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "adjoint"])
 @pytest.mark.parametrize(("activation", "factor"), [("tanh", 1.001), ("relu", 1.001), ("relu", 0.0), ("sigmoid", -1.0)])
 def test_a_rule_that_both_modes_share(monkeypatch, activation, factor, method):

@@ -61,6 +61,7 @@ def test_a_blind_check_leaves_survivors():
     }
 
 
+@pytest.mark.slow
 def test_every_broken_rule_in_a_network_is_noticed():
     layers = [{"type": "dense", "units": 2, "activation": "tanh"}, {"type": "dense", "units": 1}]
     recipe = Recipe(

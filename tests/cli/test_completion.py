@@ -116,6 +116,7 @@ def test_the_other_name_is_completed_alone(shell, folder, capsys):
     assert re.search(r"(complete -c|_backprop_cli) bp\b", script(shell, capsys))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_installed_as_its_help_says(shell, folder):
     needs(shell)

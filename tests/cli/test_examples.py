@@ -20,7 +20,6 @@ from backprop_cli.registry import discover
 discover("backprop_cli.cli.commands")
 ROOT = Path(__file__).parent.parent.parent
 _TOUR = {name: f"bp train configs/{name}.yaml training.epochs=2 --quiet" for name in ("digits", "iris", "names_gru")}
-_SLOW = ("bp gradcheck", "runs/names_gru/")
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the examples are for a POSIX shell")
 
@@ -62,12 +61,8 @@ def shell(tmp_path_factory):
     return after_the_tour
 
 
-def marked(name, line):
-    slow = line == _SLOW[0] or _SLOW[1] in line
-    return pytest.param(name, line, marks=pytest.mark.slow if slow else ())
-
-
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("name", "line"), [marked(*each) for each in examples()])
+@pytest.mark.parametrize(("name", "line"), examples())
 def test_an_example_works_as_printed(name, line, shell):
     assert shell(line) == 0, f"{name}: {line}"
