@@ -9,6 +9,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -19,13 +20,13 @@ COLUMNS = 126
 ERASE, UP = "\x1b[2K", "\x1b[1A"
 
 
-def run(command: str) -> str:
+def run(command: str, folder: str) -> str:
     """Everything that a command writes to a terminal of ``COLUMNS`` columns."""
     environment = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     environment |= {"PATH": path, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, shell=True, cwd=ROOT, env=environment, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(command, shell=True, cwd=folder, env=environment, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         written = b""
         try:
@@ -55,11 +56,14 @@ def screen(written: str) -> list[str]:
 
 def main(file: str) -> None:
     """Run the commands and write the picture."""
-    train = run("bp train configs/digits.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        run("bp init --examples", folder)
+        train = run("bp train configs/digits.yaml", folder)
+        explained = run("bp explain configs/iris.yaml", folder)
     bars = list(re.finditer(r"\x1b\[2Kepoch (\d+)/40 [^\r]*", train))
     half = screen(train[: min(bars, key=lambda bar: abs(int(bar[1]) - 25)).end()] + "\n")
     end = screen(train)
-    explain = screen(run("bp explain configs/iris.yaml"))
+    explain = screen(explained)
     first = next(number for number, line in enumerate(explain) if "dL/dW1 = " in line)
     shown = [
         "$ bp train configs/digits.yaml",
