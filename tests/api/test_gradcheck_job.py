@@ -107,6 +107,7 @@ def test_what_cannot_be_checked(capsys):
 TINY = {"model": {"layers": [{"type": "dense", "units": 3, "activation": "tanh"}]}}
 
 
+@pytest.mark.slow
 def test_it_tells_how_far_it_is():
     told = []
     linear = write_config(model={"layers": [{"type": "dense", "units": 3}]})

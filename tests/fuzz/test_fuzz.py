@@ -14,6 +14,7 @@ def test_damaged_files_are_refused_in_words(name):
     assert outcome.refused > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
