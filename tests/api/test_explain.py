@@ -216,6 +216,7 @@ def test_a_long_product_is_not_written_down(capsys):
     assert "dense_20.add, ... (19 more: --json has them all) ..., dense_40.add" in text
 
 
+@pytest.mark.slow
 def test_a_network_deeper_than_the_stack(capsys):
     """Without biases each matrix is multiplied with a result of a matrix alone."""
     plain = [{"type": "dense", "units": 3, "bias": False}] * 1200
@@ -223,7 +224,7 @@ def test_a_network_deeper_than_the_stack(capsys):
     assert found["accumulation"]["limit"] == MOST_BRACKETED
 
 
-@pytest.mark.parametrize("kind", ["chain", "residual"])
+@pytest.mark.parametrize("kind", ["chain", pytest.param("residual", marks=pytest.mark.slow)])
 def test_the_work_grows_with_the_length_of_a_network(kind, capsys, monkeypatch):
     """Calls of functions, which do not depend on how busy the processor is."""
     monkeypatch.setattr("backprop_cli.accumulation.jacobians.MOST_BRACKETED", 20)

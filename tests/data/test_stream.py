@@ -104,6 +104,7 @@ class Endless(io.RawIOBase):
         return len(part)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_chunk(transform: Transform) -> None:
     peaks = []
     for rows in (10_000, 60_000):
