@@ -1,6 +1,6 @@
 """Results as JSON, from one definition: the object has the fields of the dataclass, in their order.
 
-And what is wrong with a text that is not JSON.
+It also words the error of a text that is not JSON.
 """
 
 from __future__ import annotations

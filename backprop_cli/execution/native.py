@@ -120,7 +120,13 @@ def machine_code(texts: Sequence[str]) -> list[Function]:
         _warn_of_folder()
         entries.save(_KIND, name, code)
         library = load(code)
-    return [library[f"run_{number}"] for number in range(len(texts))]
+    return [_function(library, number) for number in range(len(texts))]
+
+
+def _function(library: ctypes.CDLL, number: int) -> Function:
+    function = library[f"run_{number}"]
+    function.restype = None  # by default ctypes makes an integer of what a register holds
+    return function
 
 
 def _kept(name: str) -> ctypes.CDLL | None:

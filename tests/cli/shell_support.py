@@ -73,7 +73,7 @@ compadd() {{
 
 
 def _zsh(file, lines, folder):
-    """Its completion works only in the line editor; what is added there is written to a file."""
+    """Its completion works only in the line editor, so the shell writes the offered words to a file."""
     setup, out = Path(folder) / ".setup.zsh", Path(folder) / ".added"
     setup.write_text(_ZSH.format(file=file.name, out=out.name))
     with Terminal(["zsh", "-f", "-i"], folder) as terminal:

@@ -1,4 +1,4 @@
-"""The C compiler: which one is taken, and what is said where there is none or it fails."""
+"""The C compiler: the order in which one is chosen, and the messages when none is there or it fails."""
 
 import pytest
 

@@ -166,15 +166,7 @@ class Reader:
     def _run(self, command: str, *, interrupt: bool) -> list[str]:
         shell = ["bash", "-c", f"exec {command}" if interrupt else command]
         lines = []
-        with subprocess.Popen(
-            shell,
-            cwd=self.folder,
-            env=self._environment,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process:
+        with self._started(shell, subprocess.DEVNULL) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 lines.append(line.rstrip("\n"))
@@ -183,19 +175,22 @@ class Reader:
                     process.send_signal(signal.SIGINT)
         return lines
 
+    def _started(self, words: list[str], stdin: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env=self._environment,
+            text=True,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
     def _python(self, text: str, stack: contextlib.ExitStack) -> str:
         """What a block prints in the page's interpreter."""
         if self._interpreter is None:
             self._interpreter = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", _INTERPRETER],
-                    cwd=self.folder,
-                    env=self._environment,
-                    text=True,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                )
+                self._started([sys.executable, "-c", _INTERPRETER], subprocess.PIPE)
             )
             stack.callback(self._interpreter.kill)
         assert self._interpreter.stdin is not None
