@@ -1,13 +1,16 @@
 """The source of a compiled function -> C.
 
 ``codegen`` writes functions in a small part of Python, so that Python itself can run them as a reference: assignments,
-loops over ranges, expressions of one element, and calls of BLAS. All of it has one meaning in C.
+loops over ranges, expressions of one element, and calls of the functions in ``tiles.h``. All of it has one meaning in
+C.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
+from pathlib import Path
 
 KINDS = {"float32": "float", "float64": "double", "int64": "int64_t"}
 """Element types, and their names in C."""
@@ -15,12 +18,16 @@ KINDS = {"float32": "float", "float64": "double", "int64": "int64_t"}
 FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh")
 """Functions of the C library that an expression may call; ``sqrt``, ``abs``, ``max`` and ``min`` are operations."""
 
-_PRELUDE = """#include <stdint.h>
-typedef {integer} blas_int;
-typedef void (*sgemm_type)(int, int, int, blas_int, blas_int, blas_int, float, const void *, blas_int, const void *,
-                           blas_int, float, void *, blas_int);
-typedef void (*dgemm_type)(int, int, int, blas_int, blas_int, blas_int, double, const void *, blas_int, const void *,
-                           blas_int, double, void *, blas_int);
+CALLS = ("product", "convolution", "convolution_transpose", "convolution_weight")
+"""Functions of ``tiles.h``, of numbers and of pointers to one type."""
+
+_TILES = """#define REAL {real}
+#define BITS {bits}
+#define OF(name) name##_{kind}
+{text}
+#undef REAL
+#undef BITS
+#undef OF
 """
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
@@ -29,15 +36,23 @@ _OPERATORS: dict[type[ast.AST], str] = {
 }  # fmt: skip
 
 
-def c_source(functions: Sequence[str], vectorized: Collection[str], integer: int) -> str:
+def c_source(functions: Sequence[str], vectorized: Collection[str]) -> str:
     """The C file of some functions of ``codegen``: ``run_0``, ``run_1``, ...
 
-    ``vectorized``: functions of the C library that the compiler may call for several elements at once. ``integer``:
-    bytes of BLAS's integers.
+    ``vectorized``: functions of the C library that the compiler may call for several elements at once.
     """
-    head = _PRELUDE.format(integer=f"int{8 * integer}_t")
-    head += "".join(_declared(name, name in vectorized) for name in FUNCTIONS)
-    return head + "".join(_Function(f"run_{number}", text).text() for number, text in enumerate(functions))
+    head = "#include <stdint.h>\n" + "".join(_declared(name, name in vectorized) for name in FUNCTIONS)
+    bodies = [_Function(f"run_{number}", text) for number, text in enumerate(functions)]
+    texts = [body.text() for body in bodies]
+    for kind in sorted(set().union(*(body.tiles for body in bodies))):
+        bits = "int32_t" if kind == "float32" else "int64_t"
+        head += _TILES.format(real=KINDS[kind], bits=bits, kind=kind, text=_tiles())
+    return head + "".join(texts)
+
+
+@cache
+def _tiles() -> str:
+    return Path(__file__).with_name("tiles.h").read_text(encoding="ascii")
 
 
 def _declared(name: str, vectorized: bool) -> str:
@@ -46,17 +61,18 @@ def _declared(name: str, vectorized: bool) -> str:
 
 
 class _Function:
-    """One function. ``_kinds`` has the element type of each variable."""
+    """One function. ``_kinds`` has the element type of each variable, ``tiles`` those with products."""
 
     def __init__(self, name: str, text: str):
+        self.tiles: set[str] = set()
         self._name, self._kinds = name, dict[str, str]()
         (tree,) = ast.parse(text).body
         assert isinstance(tree, ast.FunctionDef)
         self._body = tree.body
 
     def text(self) -> str:
-        """The function, of the table of addresses and both products of BLAS."""
-        head = f"void {self._name}(void *const *table, sgemm_type sgemm, dgemm_type dgemm)"
+        """The function, of the table of addresses."""
+        head = f"void {self._name}(void *const *table)"
         return "\n".join([f"{head} {{", *self._statements(self._body), "}", ""])
 
     def _statements(self, body: Sequence[ast.stmt]) -> Iterator[str]:
@@ -73,8 +89,8 @@ class _Function:
                     yield f"for (int64_t {index} = 0; {index} < {size!r}; ++{index}) {{"
                     yield from self._statements(inner)
                     yield "}"
-                case ast.Expr(value=ast.Call(func=ast.Name(id="sgemm" | "dgemm" as product), args=arguments)):
-                    yield f"{product}({', '.join(self._argument(each) for each in arguments)});"
+                case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=arguments)) if name in CALLS:
+                    yield self._tile_call(name, arguments)
                 case ast.Pass():
                     pass
                 case _:
@@ -94,10 +110,19 @@ class _Function:
         self._kinds[target.id] = kind
         return f"{declared}{target.id} = {text};"
 
+    def _tile_call(self, name: str, arguments: Sequence[ast.expr]) -> str:
+        kinds = {self._kinds[each.id] for each in map(_pointer, arguments) if each is not None}
+        self.tiles |= kinds
+        return f"{name}_{''.join(kinds)}({', '.join(self._argument(each) for each in arguments)});"
+
     def _argument(self, node: ast.expr) -> str:
         match node:
-            case ast.Subscript(value=ast.Name(id="addresses"), slice=entry):
-                return f"table[{ast.unparse(entry)}]"
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Slice(lower=ast.expr() as start)):
+                return f"{name} + {self._expression(start)[0]}"
+            case ast.Tuple(elts=numbers):
+                return f"(sweep){{{', '.join(map(ast.unparse, numbers))}}}"
+            case ast.Name(id=name):
+                return name
         return self._expression(node)[0]
 
     def _expression(self, node: ast.expr) -> tuple[str, str]:
@@ -159,6 +184,14 @@ class _Function:
             kind = "float64" if kind == "int64" else kind
             return f"{known}{'f' if kind == 'float32' else ''}({texts[0]})", kind
         raise SyntaxError(f"the function {name!r} is unknown in compiled steps")
+
+
+def _pointer(node: ast.expr) -> ast.Name | None:
+    """The pointer in an argument, if it has one."""
+    match node:
+        case ast.Subscript(value=ast.Name() as pointer) | (ast.Name() as pointer):
+            return pointer
+    return None
 
 
 def _wider(kind: str, other: str) -> str:

@@ -1,4 +1,4 @@
-"""Loop nests and matrix products -> the source of one function, to be compiled."""
+"""Loop nests, matrix products and convolutions -> the source of one function, to be compiled."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backprop_cli.autodiff.ops.convolution import ConvolutionOp
+from backprop_cli.autodiff.ops.im2col import ConvolutionSizes
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.element_loop import ElementLoop
 
-_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # of CBLAS
+_LARGEST = 2**33
+"""Bytes of an array from which its offsets, in elements, need not fit in 32 bits."""
+
+_WIDEST = 64
+"""Bytes of the widest vector of any processor."""
+
+_MOST_TERMS = 2**16
+"""Terms of a sum whose table still fits on the stack."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Assignments:
 
 @dataclass(frozen=True)
 class Product:
-    """``out = a b``, a call of BLAS."""
+    """``out = a b``, a function of ``tiles.h``; leading axes are those of several products."""
 
     a: Array
     b: Array
@@ -55,34 +64,71 @@ class Product:
 
     @property
     def fits(self) -> bool:
-        """Whether BLAS can take the arrays as they are."""
+        """Whether it takes the arrays as they are."""
         arrays = (self.a, self.b, self.out)
-        if any(x.ndim != 2 or x.dtype != self.out.dtype or x.size == 0 for x in arrays):
+        if any(x.size == 0 or x.dtype != self.out.dtype or x.nbytes >= _LARGEST for x in arrays):
             return False
-        known = self.out.dtype in (np.float32, np.float64) and self.out.flags.c_contiguous
-        return known and _flag(self.a) is not None and _flag(self.b) is not None
+        rows = self.out.strides[-1] == self.out.itemsize or self.out.shape[-1] == 1
+        return rows and self.out.dtype in (np.float32, np.float64)
+
+    def emit(self, source: Source) -> None:
+        """Write the call, in loops over leading axes."""
+        leading = self.out.shape[:-2]
+        a, b = (np.broadcast_to(x, (*leading, *x.shape[-2:])) for x in (self.a, self.b))
+        places = []
+        for x in (a, b, self.out):
+            steps = [stride // x.itemsize for stride in x.strides[:-2]]
+            offset = " + ".join(f"i{axis} * {step}" for axis, step in enumerate(steps) if step) or "0"
+            places.append(f"{source.pointer(x)}[{offset}:]")
+        (rows, inner), columns = a.shape[-2:], b.shape[-1]
+        (a_row, a_inner), (b_inner, b_column), (out_row, _) = (
+            [stride // x.itemsize for stride in x.strides[-2:]] for x in (a, b, self.out)
+        )
+        for axis, size in enumerate(leading):
+            source.lines.append(f"{'    ' * axis}for i{axis} in range({size}):")
+        operands = f"{places[0]}, {a_row}, {a_inner}, {places[1]}, {b_inner}, {b_column}, {places[2]}, {out_row}"
+        source.lines.append(f"{'    ' * len(leading)}product({rows}, {columns}, {inner}, {operands})")
+
+
+@dataclass(frozen=True)
+class DirectConvolution:
+    """A convolution or one of its transposes, a function of ``tiles.h``."""
+
+    op: ConvolutionOp
+    x: Array
+    y: Array
+    out: Array
+
+    @property
+    def fits(self) -> bool:
+        """Whether the arrays are contiguous, and the batch fills the widest vector there is."""
+        arrays = (self.x, self.y, self.out)
+        if any(x.size == 0 or x.dtype != self.out.dtype or x.nbytes >= _LARGEST for x in arrays):
+            return False
+        batch = self._sizes.batch * self.out.itemsize
+        known = self.out.dtype in (np.float32, np.float64) and all(x.flags.c_contiguous for x in arrays)
+        return known and batch >= _WIDEST and self._terms <= _MOST_TERMS
+
+    @property
+    def _sizes(self) -> ConvolutionSizes:
+        return self.op.sizes(self.x.shape, self.y.shape)
+
+    @property
+    def _terms(self) -> int:
+        sizes = self._sizes
+        return sizes.down.kernel * sizes.across.kernel * max(sizes.channels, sizes.filters)
 
     def emit(self, source: Source) -> None:
         """Write the call."""
-        a, b = _flag(self.a), _flag(self.b)
-        assert a is not None and b is not None
-        (rows, inner), columns = self.a.shape, self.b.shape[1]
-        at = [source.address(x) for x in (self.a, self.b, self.out)]
-        name, number = ("sgemm", "float32") if self.out.dtype == np.float32 else ("dgemm", "float64")
-        sizes = f"{_ROW_MAJOR}, {a[0]}, {b[0]}, {rows}, {columns}, {inner}"
-        source.lines.append(
-            f"{name}({sizes}, {number}(1), {at[0]}, {a[1]}, {at[1]}, {b[1]}, {number}(0), {at[2]}, {columns})"
-        )
+        sizes = self._sizes
+        sweeps = ((s.size, s.kernel, s.stride, s.dilation, s.before, s.windows) for s in (sizes.down, sizes.across))
+        counts = (sizes.batch, sizes.groups, sizes.channels, sizes.filters, *sweeps)
+        arrays = (source.pointer(x) for x in (self.x, self.y, self.out))
+        source.lines.append(f"{self.op.kind}({', '.join(map(str, (*counts, *arrays)))})")
 
 
-def _flag(x: Array) -> tuple[int, int] | None:
-    """BLAS's description of a matrix: plain or transposed, and the distance of two rows (columns) in elements."""
-    rows, columns = (stride // x.itemsize for stride in x.strides)
-    if (columns == 1 or x.shape[1] == 1) and (rows >= x.shape[1] or x.shape[0] == 1):
-        return _PLAIN, max(rows, x.shape[1])
-    if (rows == 1 or x.shape[0] == 1) and (columns >= x.shape[0] or x.shape[1] == 1):
-        return _TRANSPOSED, max(columns, x.shape[0])
-    return None
+Piece = Assignments | Product | DirectConvolution
+"""What is compiled as one statement or nest."""
 
 
 class Source:
@@ -92,7 +138,7 @@ class Source:
     addresses: pieces that do the same with other memory have the same text.
     """
 
-    def __init__(self, pieces: Sequence[Assignments | Product] = ()) -> None:
+    def __init__(self, pieces: Sequence[Piece] = ()) -> None:
         self.lines: list[str] = []
         self.arrays: list[Array] = []
         self._number: dict[int, int] = {}  # of the entries of the current piece, by address
@@ -108,10 +154,6 @@ class Source:
         self._pointers[name] = f"{name} = {kind}s[{number}]"
         return name
 
-    def address(self, array: Array) -> str:
-        """The address of its first element."""
-        return f"addresses[{self._entry(array)}]"
-
     def _entry(self, array: Array) -> int:
         number = self._number.setdefault(array.ctypes.data, len(self.arrays))
         if number == len(self.arrays):
@@ -121,7 +163,7 @@ class Source:
     def text(self) -> str:
         """The function."""
         body = [*self._pointers.values(), *self.lines] or ["pass"]
-        return "\n".join(["def run(float32s, float64s, int64s, addresses):", *(f"    {line}" for line in body), ""])
+        return "\n".join(["def run(float32s, float64s, int64s):", *(f"    {line}" for line in body), ""])
 
 
 class _NestWriter:

@@ -1,7 +1,7 @@
 """Fusion: runs of ops over the same indices, compiled into one nest of loops.
 
 Each element goes through all ops of a nest before the next element is touched: a value that only the nest reads stays
-in a register and needs no memory. Matrix products stay BLAS's, called from the compiled code.
+in a register and needs no memory. Matrix products and convolutions are calls of functions that compute them in tiles.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backprop_cli.autodiff.ops.convolution import ConvolutionOp
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
-from backprop_cli.execution.codegen import Assignment, Assignments, Product
+from backprop_cli.execution.codegen import Assignment, Assignments, DirectConvolution, Piece, Product
 from backprop_cli.execution.compiler import vector_functions
 from backprop_cli.execution.element_loop import ElementLoop, element_loop
-from backprop_cli.execution.native import blas
 
 FEW = 256
 """Elements up to which a function that the C library has for one number alone is called for each; NumPy computes
@@ -39,10 +39,11 @@ class Nest:
     room = 0
     """Elements of memory for a value that only the nest reads."""
 
-    def bind(self, values: Mapping[Value, Array], kept: Callable[[Value], bool]) -> Assignments | Product:
+    def bind(self, values: Mapping[Value, Array], kept: Callable[[Value], bool]) -> Piece:
         """The code to compile; ``kept`` says whether a result is read after the nest."""
-        if _loop_of(self.nodes[0], values) is None:
-            return _product(self.nodes[0], values)
+        call = _call_of(self.nodes[0], values)
+        if call is not None:
+            return call
         numbers = {node: number for number, node in enumerate(self.nodes)}
         return Assignments(tuple(self._assignment(node, values, numbers, kept(node)) for node in self.nodes))
 
@@ -106,7 +107,7 @@ class _Finder:
         loop = _loop_of(node, self._arrays)
         if loop is None or not _compiles(node, loop):
             self.close()
-            if isinstance(node.op, Matmul) and blas() and _product(node, self._arrays).fits:
+            if _call_of(node, self._arrays) is not None:
                 self._group = _Group(closed=True, members=[(position, node)])
         else:
             self._join(position, node, loop)
@@ -145,6 +146,14 @@ def _compiles(node: Value, loop: ElementLoop) -> bool:
     return all(array.dtype.name in _DTYPES for array in (*loop.operands, loop.out))
 
 
-def _product(node: Value, arrays: Mapping[Value, Array]) -> Product:
-    a, b = (arrays[operand] for operand in node.inputs)
-    return Product(a, b, arrays[node])
+def _call_of(node: Value, arrays: Mapping[Value, Array]) -> Product | DirectConvolution | None:
+    """The op as a call of a function in ``tiles.h``; None if none takes its arrays."""
+    call: Product | DirectConvolution
+    out = arrays[node]
+    if isinstance(node.op, Matmul) and _loop_of(node, arrays) is None:
+        call = Product(arrays[node.inputs[0]], arrays[node.inputs[1]], out)
+    elif isinstance(node.op, ConvolutionOp):
+        call = DirectConvolution(node.op, arrays[node.inputs[0]], arrays[node.inputs[1]], out)
+    else:
+        return None
+    return call if call.fits else None

@@ -1,7 +1,6 @@
 """Native: source -> machine code, by the C compiler of this machine, kept between processes.
 
-Matrix products call the BLAS that NumPy has loaded, with its number of threads. Sums may be reordered, a product and a
-sum fused; infinities and NaN stay what they are in NumPy.
+Sums may be reordered, a product and a sum fused; infinities and NaN stay what they are in NumPy.
 """
 
 from __future__ import annotations
@@ -14,45 +13,21 @@ from functools import cache, partial
 from itertools import groupby
 from typing import Any
 
-from threadpoolctl import threadpool_info
-
 from backprop_cli.errors import warn
 from backprop_cli.execution import cache as entries
 from backprop_cli.execution.c_text import c_source
-from backprop_cli.execution.codegen import Assignments, Product, Source
+from backprop_cli.execution.codegen import Piece, Source
 from backprop_cli.execution.compiler import CompilationError, find_compiler, load
 
 SHORTEST, LONGEST = 10, 40
 """Fewest and most nests and products in one function. A call takes as long as a small nest, and compilation time grows
 faster than the function's length. Only repeated pieces make functions as short as the fewest."""
 
-Function = Callable[[ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p], object]
-"""A compiled function, of the address of its table and both products of BLAS."""
+Function = Callable[[ctypes.c_void_p], object]
+"""A compiled function, of the address of its table."""
 
 _KIND = "code"
 """Kind of the cache entries that hold machine code."""
-
-
-@cache
-def blas() -> dict[str, tuple[int, int]]:
-    """``cblas_sgemm`` and ``cblas_dgemm`` of the library NumPy has loaded: address and bytes of an integer.
-
-    Empty if it exports no function of a known name.
-    """
-    for library in threadpool_info():
-        if library["user_api"] == "blas":
-            found = {kind: _gemm(ctypes.CDLL(library["filepath"]), kind) for kind in "sd"}
-            return {kind: place for kind, place in found.items() if place is not None}
-    return {}
-
-
-def _gemm(library: ctypes.CDLL, kind: str) -> tuple[int, int] | None:
-    for prefix in ("scipy_", ""):
-        for suffix, size in (("64_", 8), ("", 4)):
-            function = getattr(library, f"{prefix}cblas_{kind}gemm{suffix}", None)
-            if function is not None:
-                return ctypes.cast(function, ctypes.c_void_p).value or 0, size
-    return None
 
 
 def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
@@ -61,7 +36,7 @@ def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
     Repeated pieces, such as equal blocks of layers, are compiled once.
     """
     done: list[Any] = []
-    for native, run in groupby(calls, lambda call: isinstance(call, Assignments | Product)):
+    for native, run in groupby(calls, lambda call: isinstance(call, Piece)):
         neighbours = list(run)
         done += (Source(part) for part in _parted(neighbours)) if native else neighbours
     texts = list(dict.fromkeys(each.text() for each in done if isinstance(each, Source)))
@@ -69,7 +44,7 @@ def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
     return [_bound(each, functions[each.text()]) if isinstance(each, Source) else each for each in done]
 
 
-def _parted(pieces: Sequence[Assignments | Product]) -> Iterator[Sequence[Assignments | Product]]:
+def _parted(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
     """The pieces split into functions, which begin and end where a repetition does."""
     texts = [Source([piece]).text() for piece in pieces]
     start = 0
@@ -97,22 +72,16 @@ def _repetition(texts: Sequence[str], start: int) -> tuple[int, int]:
 
 def _bound(source: Source, function: Function) -> Callable[[], object]:
     table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
-    run = partial(function, ctypes.c_void_p(ctypes.addressof(table)), *_products())
+    run = partial(function, ctypes.c_void_p(ctypes.addressof(table)))
     vars(run)["memory"] = table, source.arrays  # lives as long as the call
     return run
-
-
-def _products() -> list[ctypes.c_void_p]:
-    """BLAS's products of float32 and of float64, null if NumPy's library has none."""
-    return [ctypes.c_void_p(blas().get(kind, (None, 0))[0]) for kind in "sd"]
 
 
 def machine_code(texts: Sequence[str]) -> list[Function]:
     """The functions of some sources, from the user's cache or compiled."""
     compiler = find_compiler()
     assert compiler is not None, "nothing is compiled without a compiler"
-    integer = next((size for _, size in blas().values()), 8)
-    source = c_source(texts, compiler.vector_functions, integer)
+    source = c_source(texts, compiler.vector_functions)
     name = hashlib.sha256("\0".join([*compiler.identity, source]).encode()).hexdigest()[:24]
     library = _kept(name)
     if library is None:

@@ -6,11 +6,21 @@ Slow, but it checks the source on a machine without a compiler.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
+from backprop_cli.autodiff.ops.convolution import (
+    Convolution,
+    ConvolutionOp,
+    ConvolutionTranspose,
+    ConvolutionWeight,
+)
+from backprop_cli.autodiff.ops.im2col import ConvolutionSizes
+from backprop_cli.autodiff.ops.sweep import Sweep
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Assignment, Assignments, Source
@@ -24,8 +34,15 @@ class _Pointer:
     def __init__(self, address: int, number: Any):
         self._elements, self._number = ctypes.cast(address, ctypes.POINTER(_C[number])), number
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: int | slice) -> Any:
+        if isinstance(i, slice):
+            place = ctypes.addressof(self._elements.contents) + i.start * ctypes.sizeof(_C[self._number])
+            return _Pointer(place, self._number)
         return self._number(self._elements[i])
+
+    def elements(self, count: int) -> Array:
+        """The first elements behind the pointer."""
+        return np.ctypeslib.as_array(self._elements, (count,))
 
     def __setitem__(self, i: int, value: Any) -> None:
         self._elements[i] = _C[self._number](value)
@@ -41,32 +58,41 @@ class _Table:
         return _Pointer(self._addresses[k] or 0, self._number)
 
 
-class _Addresses(_Table):
-    def __getitem__(self, k: int) -> Any:
-        return self._addresses[k]
+def _strided(x: _Pointer, shape: tuple[int, ...], steps: tuple[int, ...]) -> Array:
+    """The array behind a pointer, with ``steps`` counted in elements."""
+    memory = x.elements(1 + sum((n - 1) * step for n, step in zip(shape, steps, strict=True)))
+    return as_strided(memory, shape, [step * memory.itemsize for step in steps])
 
 
-def _gemm(number: Any) -> Callable[..., None]:
-    def matrix(address: int, rows: int, columns: int, distance: int) -> Array:
-        memory = (_C[number] * (rows * distance)).from_address(address)
-        return np.frombuffer(memory, number)[: rows * distance].reshape(rows, distance)[:, :columns]
+def _product(rows: int, columns: int, inner: int, *operands: Any) -> None:
+    a, a_row, a_inner, b, b_inner, b_column, out, out_row = operands
+    left, right = _strided(a, (rows, inner), (a_row, a_inner)), _strided(b, (inner, columns), (b_inner, b_column))
+    _strided(out, (rows, columns), (out_row, 1))[...] = left @ right
 
-    def operand(flag: int, address: int, rows: int, columns: int, distance: int) -> Array:
-        # The last row may end before its distance does: read no further.
-        if flag == 112:
-            rows, columns = columns, rows
-        strided = np.empty((rows, columns), number)
-        for row in range(rows):
-            strided[row] = matrix(address + row * distance * strided.itemsize, 1, columns, columns)[0]
-        return strided.T if flag == 112 else strided
 
-    def gemm(*call: Any) -> None:
-        order, flag_a, flag_b, rows, columns, inner, alpha, a, lda, b, ldb, beta, out, ldc = call
-        assert (order, alpha, beta, ldc) == (101, 1, 0, columns)
-        product = operand(flag_a, a, rows, inner, lda) @ operand(flag_b, b, inner, columns, ldb)
-        matrix(out, rows, columns, ldc)[...] = product
+def _convolution(kind: type[ConvolutionOp]) -> Callable[..., None]:
+    def run(batch: int, groups: int, channels: int, filters: int, down: Any, across: Any, *arrays: _Pointer) -> None:
+        sizes = ConvolutionSizes(batch, groups, channels, filters, _sweep(*down), _sweep(*across))
+        shapes = {
+            "image": (down[0], groups * channels, across[0], batch),
+            "weight": (groups * filters, channels, down[1], across[1]),
+            "result": (down[5], groups * filters, across[5], batch),
+        }
+        x, y, out = (
+            array.elements(math.prod(shapes[role])).reshape(shapes[role])
+            for role, array in zip(kind.roles, arrays, strict=True)
+        )
+        memory = [np.empty(size, out.dtype) for size in kind().memory(sizes)]
+        for call in kind().calls(sizes, x, y, out, memory):
+            call()
 
-    return gemm
+    return run
+
+
+def _sweep(size: int, kernel: int, stride: int, dilation: int, before: int, windows: int) -> Sweep:
+    """The sweep with so many windows."""
+    after = (windows - 1) * stride + (kernel - 1) * dilation + 1 - before - size
+    return Sweep(size, kernel, stride, dilation, before, after)
 
 
 def machine_code(texts: Sequence[str]) -> list[Callable[..., None]]:
@@ -78,13 +104,15 @@ def _run(text: str) -> Callable[..., None]:
     names: dict[str, Any] = {
         **{name: getattr(np, name) for name in _FUNCTIONS},
         **{number.__name__: number for number in _C},
-        "sgemm": _gemm(np.float32),
-        "dgemm": _gemm(np.float64),
+        "product": _product,
+        "convolution": _convolution(Convolution),
+        "convolution_transpose": _convolution(ConvolutionTranspose),
+        "convolution_weight": _convolution(ConvolutionWeight),
     }
     exec(text, names)
 
     def run(table: Any, *_: Any) -> None:
-        names["run"](*(_Table(table, number) for number in _C), _Addresses(table, None))
+        names["run"](*(_Table(table, number) for number in _C))
 
     return run
 
@@ -94,6 +122,6 @@ def carry_out(loop: ElementLoop) -> None:
     nothing = (None,) * len(loop.operands)
     source = Source([Assignments((Assignment(loop, nothing, nothing, True),))])
     table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
-    c_source([source.text()], (), 8)  # what has no meaning in C cannot be compiled
+    c_source([source.text()], ())  # what has no meaning in C cannot be compiled
     with np.errstate(all="ignore"):
         _run(source.text())(ctypes.c_void_p(ctypes.addressof(table)))
