@@ -15,7 +15,7 @@ from pathlib import Path
 KINDS = {"float32": "float", "float64": "double", "int64": "int64_t"}
 """Element types, and their names in C."""
 
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh")
+FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow")
 """Functions of the C library that an expression may call; ``sqrt``, ``abs``, ``max`` and ``min`` are operations."""
 
 CALLS = ("product", "convolution", "convolution_transpose", "convolution_weight")
@@ -57,7 +57,8 @@ def _tiles() -> str:
 
 def _declared(name: str, vectorized: bool) -> str:
     attribute = '__attribute__((const, simd("notinbranch")))' if vectorized else "__attribute__((const))"
-    return f"{attribute} float {name}f(float);\n{attribute} double {name}(double);\n"
+    single, double = (", ".join([kind] * (2 if name == "pow" else 1)) for kind in ("float", "double"))
+    return f"{attribute} float {name}f({single});\n{attribute} double {name}({double});\n"
 
 
 class _Function:
@@ -81,9 +82,7 @@ class _Function:
                 case ast.Assign(targets=[target], value=value):
                     yield self._assignment(target, value)
                 case ast.For(target=ast.Name(id=index), iter=ast.Call(args=[ast.Constant(value=size)]), body=inner):
-                    # Ops in a nest touch each memory at one place, so no iteration of the innermost loop waits for
-                    # another.
-                    if not any(isinstance(each, ast.For) for each in inner):
+                    if _is_independent(index, inner):
                         yield "#pragma GCC ivdep"
                     self._kinds[index] = "int64"
                     yield f"for (int64_t {index} = 0; {index} < {size!r}; ++{index}) {{"
@@ -182,7 +181,7 @@ class _Function:
         if name in ("abs", "sqrt", *FUNCTIONS):
             known = {"abs": "__builtin_fabs", "sqrt": "__builtin_sqrt"}.get(name, name)
             kind = "float64" if kind == "int64" else kind
-            return f"{known}{'f' if kind == 'float32' else ''}({texts[0]})", kind
+            return f"{known}{'f' if kind == 'float32' else ''}({', '.join(texts)})", kind
         raise SyntaxError(f"the function {name!r} is unknown in compiled steps")
 
 
@@ -192,6 +191,24 @@ def _pointer(node: ast.expr) -> ast.Name | None:
         case ast.Subscript(value=ast.Name() as pointer) | (ast.Name() as pointer):
             return pointer
     return None
+
+
+def _is_independent(index: str, body: Sequence[ast.stmt]) -> bool:
+    """Whether no iteration of an innermost loop waits for another.
+
+    Ops in a nest touch each memory at one place; so each iteration has its own, unless integers choose it.
+    """
+    chosen = {
+        each.targets[0].id for each in body if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
+    }
+    for each in body:
+        if isinstance(each, ast.For):
+            return False
+        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Subscript):
+            names = {node.id for node in ast.walk(each.targets[0].slice) if isinstance(node, ast.Name)}
+            if index not in names or names & chosen:
+                return False
+    return True
 
 
 def _wider(kind: str, other: str) -> str:

@@ -107,7 +107,7 @@ def _vector_functions() -> frozenset[str]:
         library = ctypes.CDLL("libmvec.so.1")
     except OSError:
         return frozenset()
-    return frozenset(name for name in FUNCTIONS if hasattr(library, f"_ZGVdN8v_{name}f"))
+    return frozenset(name for name in FUNCTIONS if hasattr(library, f"_ZGVdN8v{'v' * (name == 'pow')}_{name}f"))
 
 
 def _candidates() -> list[list[str]]:

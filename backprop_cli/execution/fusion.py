@@ -1,21 +1,28 @@
-"""Fusion: runs of ops over the same indices, compiled into one nest of loops.
+"""Fusion: runs of ops over the same elements, compiled into one nest of loops.
 
 Each element goes through all ops of a nest before the next element is touched: a value that only the nest reads stays
-in a register and needs no memory. Matrix products and convolutions are calls of functions that compute them in tiles.
+in a register and needs no memory. Sums of rows end a phase: ops that read the sum go through the row once more, while
+it is in the cache. Matrix products and convolutions are calls of functions that compute them in tiles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import numpy as np
 
 from backprop_cli.autodiff.ops.convolution import ConvolutionOp
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
-from backprop_cli.execution.codegen import Assignment, Assignments, DirectConvolution, Piece, Product
+from backprop_cli.execution.codegen import DirectConvolution, Piece, Product
 from backprop_cli.execution.compiler import vector_functions
-from backprop_cli.execution.element_loop import ElementLoop, element_loop
+from backprop_cli.execution.groups import Group, Statement
+from backprop_cli.execution.loops import ElementLoop, element_loops
+from backprop_cli.execution.loops.movement_loops import copied
+from backprop_cli.execution.nest_text import Assignment, Assignments, key_of
 
 FEW = 256
 """Elements up to which a function that the C library has for one number alone is called for each; NumPy computes
@@ -23,64 +30,80 @@ several at a time."""
 
 _DTYPES = ("float32", "float64", "int64")
 
-Place = tuple[int, tuple[int, ...]]
-"""The place of an operand in the memory of its base value: first byte, strides."""
+Place = tuple[Value, int]
+"""A node, and the number of one of its loops."""
 
 
 @dataclass(frozen=True)
 class Nest:
-    """Nodes of one shape at the positions ``first`` to ``last`` of the program, computed index by index."""
+    """Nodes at the positions ``first`` to ``last`` of the program, computed together.
+
+    ``groups`` are nests of loops one after the other; none for a product. ``stored``: loops whose result is read from
+    memory inside the nest.
+    """
 
     nodes: tuple[Value, ...]
     first: int
     last: int
-    base: Mapping[Value, Value]
+    groups: tuple[Group, ...]
+    stored: frozenset[Place]
 
     room = 0
     """Elements of memory for a value that only the nest reads."""
 
-    def bind(self, values: Mapping[Value, Array], kept: Callable[[Value], bool]) -> Piece:
+    @cached_property
+    def remembered(self) -> frozenset[Value]:
+        """The nodes that need memory, even if only the nest reads them."""
+        return frozenset(node for node, _ in self.stored)
+
+    def bind(self, values: Mapping[Value, Array], kept: Callable[[Value], bool]) -> list[Piece]:
         """The code to compile; ``kept`` says whether a result is read after the nest."""
-        call = _call_of(self.nodes[0], values)
-        if call is not None:
-            return call
-        numbers = {node: number for number, node in enumerate(self.nodes)}
-        return Assignments(tuple(self._assignment(node, values, numbers, kept(node)) for node in self.nodes))
+        if not self.groups:
+            call = _call_of(self.nodes[0], values)
+            assert call is not None
+            return [call]
+        loops = {node: _loops_of(node, values) or () for node in self.nodes}
+        stay = {node: kept(node) for node in self.nodes}
 
-    def _assignment(
-        self, node: Value, values: Mapping[Value, Array], numbers: Mapping[Value, int], kept: bool
-    ) -> Assignment:
-        loop = _loop_of(node, values)
-        assert loop is not None
-        sources = [self.base[operand] for operand in node.inputs]
-        made = [numbers.get(source) for source in sources]
-        known = [x.array.item() if x.array is not None and x.size == 1 else None for x in sources]
-        more = [None] * (len(loop.operands) - len(sources))  # the op's own arrays
-        return Assignment(loop, (*made, *more), (*known, *more), kept)
+        def assignment(place: Place) -> Assignment:
+            node, number = place
+            loop = loops[node][number]
+            written = stay[node] and _is_part(loop.out, values[node])
+            return Assignment(loop, _numbers(node, loop, values), place in self.stored or written)
+
+        return [
+            Assignments(
+                group.sizes,
+                group.rows,
+                tuple(tuple(assignment(each.place) for each in phase) for phase in group.phases),
+            )
+            for group in self.groups
+        ]
 
 
-@dataclass
-class _Group:
-    """A nest under construction."""
+def _is_part(x: Array, of: Array) -> bool:
+    """Whether an array begins inside another, which is contiguous."""
+    start = of.__array_interface__["data"][0]
+    return bool(start <= x.__array_interface__["data"][0] < start + max(of.nbytes, 1))
 
-    shape: tuple[int, ...] = ()
-    closed: bool = False  # takes no more members
-    members: list[tuple[int, Value]] = field(default_factory=list)
-    places: dict[Value, Place] = field(default_factory=dict)  # by base value
 
-    def takes(self, shape: tuple[int, ...], places: Mapping[Value, Place]) -> bool:
-        """Whether all ops touch each memory at one place: then they can take turns at each index."""
-        if self.closed or shape != self.shape:
-            return False
-        return all(self.places.get(base, place) == place for base, place in places.items())
+def _numbers(node: Value, loop: ElementLoop, values: Mapping[Value, Array]) -> tuple[float | None, ...]:
+    """Operands that are constant numbers."""
+    known = {
+        values[x].__array_interface__["data"][0]: x.array.item()
+        for x in node.inputs
+        if x.array is not None and x.size == 1
+    }
+    return tuple(known.get(array.__array_interface__["data"][0]) for array in loop.operands)
 
 
 def find_nests(nodes: Sequence[Value], base: Mapping[Value, Value], arrays: Mapping[Value, Array]) -> list[Nest]:
     """All ops that compile, in nests as large as possible.
 
-    ``base`` maps a view to the value whose memory it shows; ``arrays`` have the shapes and strides of all values.
+    ``base`` maps a view to the value whose memory it shows; ``arrays`` have the shapes and strides of all values, and
+    share memory where the values will.
     """
-    finder = _Finder(base, arrays)
+    finder = _Finder(arrays)
     for position, node in enumerate(nodes):
         if node.op is not None and base[node] is node:
             finder.read(position, node)
@@ -88,61 +111,96 @@ def find_nests(nodes: Sequence[Value], base: Mapping[Value, Value], arrays: Mapp
     return finder.nests
 
 
+@dataclass
+class _Open:
+    """A nest under construction."""
+
+    members: list[tuple[int, Value]] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+
+
 class _Finder:
-    def __init__(self, base: Mapping[Value, Value], arrays: Mapping[Value, Array]):
+    def __init__(self, arrays: Mapping[Value, Array]):
         self.nests: list[Nest] = []
-        self._base, self._arrays = base, arrays
-        self._group = _Group()
+        self._arrays = arrays
+        self._open = _Open()
 
     def close(self) -> None:
-        """Make a nest of the current group."""
-        positions = [position for position, _ in self._group.members]
-        if positions:
-            nodes = tuple(node for _, node in self._group.members)
-            self.nests.append(Nest(nodes, positions[0], positions[-1], self._base))
-        self._group = _Group()
+        """Make a nest of what is open."""
+        members, groups = self._open.members, self._open.groups
+        if members:
+            nodes = tuple(node for _, node in members)
+            stored = frozenset(_stored(groups))
+            self.nests.append(Nest(nodes, members[0][0], members[-1][0], tuple(groups), stored))
+        self._open = _Open()
 
     def read(self, position: int, node: Value) -> None:
-        """Let the next node join the group, or end the group."""
-        loop = _loop_of(node, self._arrays)
-        if loop is None or not _compiles(node, loop):
+        """Let the next node join the open nest, or close it."""
+        loops = _loops_of(node, self._arrays)
+        if loops is None or not _compiles(node, loops):
             self.close()
             if _call_of(node, self._arrays) is not None:
-                self._group = _Group(closed=True, members=[(position, node)])
-        else:
-            self._join(position, node, loop)
+                self._open.members.append((position, node))
+                self.close()
+            return
+        for number, loop in enumerate(loops):
+            known = _numbers(node, loop, self._arrays)
+            self._join(position, node, Statement.of(loop, (node, number), known))
 
-    def _join(self, position: int, node: Value, loop: ElementLoop) -> None:
-        places = self._places(node, loop)
-        alone = bool(loop.start) or places is None
-        if alone or not self._group.takes(loop.out.shape, places or {}):
-            self.close()
-            self._group = _Group(loop.out.shape, alone)
-        self._group.members.append((position, node))
-        self._group.places |= places or {}
-
-    def _places(self, node: Value, loop: ElementLoop) -> dict[Value, Place] | None:
-        """The place at which the loop touches each memory; None if it touches one at two places."""
-        found: dict[Value, Place] = {}
-        for value, array in [*zip(node.inputs, loop.operands, strict=False), (node, loop.out)]:
-            if value.array is not None:
-                continue
-            owner = self._base[value]
-            strides = tuple(0 if n == 1 else stride for n, stride in zip(array.shape, array.strides, strict=True))
-            place = array.ctypes.data - self._arrays[owner].ctypes.data, strides
-            if found.setdefault(owner, place) != place:
-                return None
-        return found
+    def _join(self, position: int, node: Value, statement: Statement) -> None:
+        begun = bool(self._open.members) and self._open.members[-1][1] is node
+        if not (self._open.groups and self._open.groups[-1].takes(statement)):
+            if not begun:
+                self.close()
+            self._open.groups.append(Group.of(statement))
+        if not begun:
+            self._open.members.append((position, node))
 
 
-def _loop_of(node: Value, arrays: Mapping[Value, Array]) -> ElementLoop | None:
+def _stored(groups: Sequence[Group]) -> set[Place]:
+    """The results that are read from memory."""
+    found: set[Place] = set()
+    written: list[Statement] = []
+    for group in groups:
+        inside = group.read_from_memory()
+        for statement, array in inside:
+            before = [*written, *(each for phase in group.phases for each in phase)]
+            found |= {each.place for each in before if each is not statement and each.out.overlaps(array)}
+        written += [each for phase in group.phases for each in phase]
+    return found
+
+
+def copy(x: Array, to: Array) -> Assignments | Callable[[], object]:
+    """A copy of an array, compiled if it can be."""
+    loop = copied(x, to)
+    if not _is_known(loop):
+        return partial(np.copyto, to, x)
+    group = Group.of(Statement.of(loop, None, (None,)))
+    return Assignments(group.sizes, group.rows, ((Assignment(loop, (None,), True),),))
+
+
+def _loops_of(node: Value, arrays: Mapping[Value, Array]) -> tuple[ElementLoop, ...] | None:
+    """None leaves the op to NumPy. Without the copies of what is in place."""
     assert node.op is not None
-    return element_loop(node.op, *(arrays[operand] for operand in node.inputs), out=arrays[node])
+    loops = element_loops(node.op, *(arrays[operand] for operand in node.inputs), out=arrays[node])
+    return tuple(loop for loop in loops if not _is_in_place(loop)) if loops else None
 
 
-def _compiles(node: Value, loop: ElementLoop) -> bool:
-    if node.size > FEW and not loop.functions <= vector_functions():
+def _is_in_place(loop: ElementLoop) -> bool:
+    if loop.expression != "{0}" or loop.shifted:
         return False
+    x, out = loop.operands[0], loop.out
+    return x.dtype == out.dtype and key_of(x, x.strides) == key_of(out, out.strides)
+
+
+def _compiles(node: Value, loops: Sequence[ElementLoop]) -> bool:
+    functions = frozenset[str]().union(*(loop.functions for loop in loops))
+    if node.size > FEW and not functions <= vector_functions():
+        return False
+    return all(map(_is_known, loops))
+
+
+def _is_known(loop: ElementLoop) -> bool:
     return all(array.dtype.name in _DTYPES for array in (*loop.operands, loop.out))
 
 
@@ -150,7 +208,7 @@ def _call_of(node: Value, arrays: Mapping[Value, Array]) -> Product | DirectConv
     """The op as a call of a function in ``tiles.h``; None if none takes its arrays."""
     call: Product | DirectConvolution
     out = arrays[node]
-    if isinstance(node.op, Matmul) and _loop_of(node, arrays) is None:
+    if isinstance(node.op, Matmul) and _loops_of(node, arrays) is None:
         call = Product(arrays[node.inputs[0]], arrays[node.inputs[1]], out)
     elif isinstance(node.op, ConvolutionOp):
         call = DirectConvolution(node.op, arrays[node.inputs[0]], arrays[node.inputs[1]], out)

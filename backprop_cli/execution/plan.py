@@ -106,6 +106,7 @@ class _Layout:
     storage: dict[Value, Storage] = field(default_factory=dict)  # of base values
     scratch: dict[Value, tuple[Storage, ...]] = field(default_factory=dict)
     chains: Sequence[Chain | Nest] = ()
+    copy: Callable[[Array, Array], Any] = field(default_factory=lambda: _copy)  # of one array to another, as a call
 
 
 def _read_before_update(program: Program) -> Program:
@@ -126,13 +127,25 @@ def _lay_out(program: Program, inputs: Mapping[str, Array], compiled: bool) -> _
     _find_targets(program, layout, inputs)
     _find_storage(program, layout)
     if compiled:
-        from backprop_cli.execution.fusion import find_nests
+        from backprop_cli.execution.fusion import copy, find_nests
 
-        layout.chains = find_nests(program.nodes, layout.base, ghosts)
+        layout.copy = copy
+        layout.chains = find_nests(program.nodes, layout.base, _imagined(program, layout, inputs))
     else:
         layout.chains = find_chains(program.nodes, layout.base, ghosts)
     _shorten_chains(program, layout)
     return layout
+
+
+def _imagined(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> dict[Value, Array]:
+    """The arrays of all values before the arena is known: values share memory as they will."""
+    storages = {id(s): s for s in layout.storage.values() if not s.external}
+    for storage in storages.values():
+        storage.array = np.empty(storage.spec.shape, storage.spec.dtype)
+    values = _arrays(program, layout, inputs)
+    for storage in storages.values():
+        storage.array = None
+    return values
 
 
 # Rule 1: views
@@ -282,10 +295,11 @@ def _shorten_chains(program: Program, layout: _Layout) -> None:
             layout.scratch[node] = tuple(
                 Storage(Spec((chain.room,), s.spec.dtype), chain.first, chain.last) for s in layout.scratch[node]
             )
+        whole = fixed | {id(layout.storage[node]) for node in chain.remembered}
         inside = bisect_left(born, float(chain.first), key=_birth), bisect_right(born, float(chain.last), key=_birth)
         for storage in born[slice(*inside)]:
             storage.birth = chain.first  # `born` stays sorted: chains do not overlap
-            if storage.death <= chain.last and id(storage) not in fixed:
+            if storage.death <= chain.last and id(storage) not in whole:
                 storage.spec = Spec((chain.room,), storage.spec.dtype)
 
 
@@ -315,12 +329,23 @@ def _give_memory(layout: _Layout, inputs: Mapping[str, Array]) -> tuple[int, int
 
 def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tuple[list[Any], dict[Value, Array]]:
     """The calls (and the pieces that are compiled to calls), and the array of every value."""
-    values: dict[Value, Array] = {value: inputs[name] for name, value in program.inputs.items()}
-    for name, value in program.inputs.items():
-        layout.storage[value].array = inputs[name]
+    values = _arrays(program, layout, inputs)
     calls: list[Any] = []
     ends = {chain.nodes[-1]: chain for chain in layout.chains}
     chained = {node for chain in layout.chains for node in chain.nodes}
+    for node in program.nodes:
+        if node in ends:
+            calls += _chain_calls(ends[node], layout, values)
+        elif node.op is not None and layout.base[node] is node and node not in chained:
+            calls += _calls(node, layout, values)
+    return [*calls, *(layout.copy(values[new], inputs[name]) for name, new in layout.copied)], values
+
+
+def _arrays(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> dict[Value, Array]:
+    """The array of every value, in the memory of its storage."""
+    values: dict[Value, Array] = {value: inputs[name] for name, value in program.inputs.items()}
+    for name, value in program.inputs.items():
+        layout.storage[value].array = inputs[name]
     slots: dict[Value, list[Array]] = {}
     for node in program.nodes:
         if node in values:
@@ -333,12 +358,11 @@ def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tup
             values[node] = view
         else:
             values[node] = _home(node, layout, slots)
-            if node in ends:
-                calls += _chain_calls(ends[node], layout, values)
-            elif node not in chained:
-                calls += _calls(node, layout, values)
-    finish = [partial(np.copyto, inputs[name], values[new]) for name, new in layout.copied]
-    return [*calls, *finish], values
+    return values
+
+
+def _copy(x: Array, to: Array) -> Callable[[], object]:
+    return partial(np.copyto, to, x)
 
 
 def _home(node: Value, layout: _Layout, slots: dict[Value, list[Array]]) -> Array:
@@ -363,9 +387,9 @@ def _chain_calls(chain: Chain | Nest, layout: _Layout, values: Mapping[Value, Ar
         return chain.bind(values, {node: _scratch(node, layout) for node in chain.nodes})
 
     def kept(node: Value) -> bool:
-        return layout.last_use.get(node, -1) > chain.last or node in layout.targets
+        return layout.last_use.get(node, -1) > chain.last or node in layout.targets or node in layout.slot_of
 
-    return [chain.bind(values, kept)]
+    return chain.bind(values, kept)
 
 
 def _scratch(node: Value, layout: _Layout) -> tuple[Array, ...]:

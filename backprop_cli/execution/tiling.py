@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.autodiff.spec import Array
@@ -29,6 +30,9 @@ class Chain:
 
     room = BLOCK
     """Elements of memory for a value that only the chain reads."""
+
+    remembered: ClassVar[frozenset[Value]] = frozenset()
+    """Nodes that need all their memory."""
 
     @property
     def size(self) -> int:

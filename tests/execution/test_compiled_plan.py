@@ -207,7 +207,7 @@ def functions(monkeypatch):
 
 
 def test_long_programs_become_several_functions(functions):
-    given = inputs(**{f"x{k}": (k + 1, k + 2) for k in range(native.LONGEST + 2)})
+    given = inputs(**{f"x{k}": (k + 1, k + 2) for k in range(2 * native.LONGEST + 2)})
     first, *others = given.values()
     out = first
     for x in others:

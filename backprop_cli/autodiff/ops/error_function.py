@@ -113,6 +113,7 @@ def polynomial_of_tail(t: Array, out: Array, u: Array) -> None:
 class Erf(Elementwise):
     """``out = 2 / sqrt(pi) * integral_0^x e^(-s^2) ds``."""
 
+    expression: ClassVar = "erf({0})"
     samples: ClassVar = (sample((3, 4)), sample(()))
 
     def eval(self, x: Array, *, out: Array) -> None:

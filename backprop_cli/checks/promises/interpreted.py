@@ -23,8 +23,10 @@ from backprop_cli.autodiff.ops.im2col import ConvolutionSizes
 from backprop_cli.autodiff.ops.sweep import Sweep
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.c_text import c_source
-from backprop_cli.execution.codegen import Assignment, Assignments, Source
-from backprop_cli.execution.element_loop import ElementLoop
+from backprop_cli.execution.codegen import Source
+from backprop_cli.execution.groups import Group, Statement
+from backprop_cli.execution.loops import ElementLoop
+from backprop_cli.execution.nest_text import Assignment, Assignments
 
 _C: dict[Any, Any] = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_int64}
 _FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sqrt", "inf")
@@ -104,6 +106,8 @@ def _run(text: str) -> Callable[..., None]:
     names: dict[str, Any] = {
         **{name: getattr(np, name) for name in _FUNCTIONS},
         **{number.__name__: number for number in _C},
+        "erf": math.erf,
+        "pow": np.power,
         "product": _product,
         "convolution": _convolution(Convolution),
         "convolution_transpose": _convolution(ConvolutionTranspose),
@@ -117,10 +121,14 @@ def _run(text: str) -> Callable[..., None]:
     return run
 
 
-def carry_out(loop: ElementLoop) -> None:
-    """Run the source of one loop in Python."""
-    nothing = (None,) * len(loop.operands)
-    source = Source([Assignments((Assignment(loop, nothing, nothing, True),))])
+def carry_out(loops: Sequence[ElementLoop]) -> None:
+    """Run the source of some loops in Python, one after the other."""
+    nests = []
+    for loop in loops:
+        nothing = (None,) * len(loop.operands)
+        group = Group.of(Statement.of(loop, None, nothing))
+        nests.append(Assignments(group.sizes, group.rows, ((Assignment(loop, nothing, True),),)))
+    source = Source(nests)
     table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
     c_source([source.text()], ())  # what has no meaning in C cannot be compiled
     with np.errstate(all="ignore"):

@@ -11,7 +11,7 @@ from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.checks.promises.case import POISONS, BrokenPromiseError, Case, agree, arrays_at, poisoned, run
 from backprop_cli.checks.promises.interpreted import carry_out
 from backprop_cli.execution import kernels
-from backprop_cli.execution.element_loop import element_loop
+from backprop_cli.execution.loops import element_loops
 
 _TOLERANCE = 1e-12
 """Tolerance of the same formula by other loops or in another order."""
@@ -149,19 +149,19 @@ def check_single(case: Case, rng: np.random.Generator) -> None:
 
 
 def check_loop(case: Case, rng: np.random.Generator) -> None:
-    """``element_loop`` (an elementwise op's ``expression``), by which compiled steps compute the op, is ``eval``."""
+    """``element_loops`` (an elementwise op's ``expression``), by which compiled steps compute the op, is ``eval``."""
     for at in (each for drawn in arrays_at(case, rng) for each in (drawn, drawn.in_single())):
         with np.errstate(all="ignore"):
             wanted = run(at.op, at.arrays)
         out = poisoned(at.result, POISONS[0])
-        loop = element_loop(at.op, *at.arrays, out=out)
-        if loop is None or any(x.dtype.name not in _DTYPES for x in (*loop.operands, out)):
+        loops = element_loops(at.op, *at.arrays, out=out)
+        if not loops or any(x.dtype.name not in _DTYPES for loop in loops for x in (*loop.operands, loop.out)):
             return
-        method = "expression" if isinstance(at.op, Elementwise) and at.op.expression else "element_loop"
+        method = "expression" if isinstance(at.op, Elementwise) and at.op.expression else "element_loops"
         try:
             if out.size:
-                carry_out(loop)
+                carry_out(loops)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            raise BrokenPromiseError(method, f"{loop.expression!r} cannot be compiled: {reason}") from error
+            raise BrokenPromiseError(method, f"{loops[0].expression!r} cannot be compiled: {reason}") from error
         agree(method, out, wanted, "compiled it gives", "eval gives", _COMPILED.get(out.dtype, 0.0))

@@ -1,0 +1,281 @@
+"""Groups: which loops can take turns, at each index or at each row, without touching what others have yet to write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.autodiff.spec import Array
+from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, common
+from backprop_cli.execution.loops import ElementLoop
+from backprop_cli.execution.nest_text import Key, axes_of, fitted, is_total, key_of
+
+SHORTEST = 16
+"""Fewest elements of a row in loops of rows. Loops over shorter rows take longer than one loop over all elements."""
+
+
+@dataclass(frozen=True, eq=False)
+class Touched:
+    """An array that a loop touches: bytes ``low`` to ``high``, all of the array if integers choose elements."""
+
+    array: Array
+    low: int
+    high: int
+    shifted: bool = False
+
+    @classmethod
+    def of(cls, array: Array, reach: int = 0, shifted: bool = False) -> Touched:
+        """``reach``: the farthest that integers move its elements, in bytes."""
+        low = high = array.__array_interface__["data"][0]
+        for n, stride in zip(array.shape, array.strides, strict=True):
+            low, high = low + min((n - 1) * stride, 0), high + max((n - 1) * stride, 0)
+        return cls(array, low, high + reach + (array.itemsize if array.size else 0), shifted)
+
+    def overlaps(self, other: Touched) -> bool:
+        """Whether they may share bytes."""
+        return self.low < other.high and other.low < self.high
+
+    def meets(self, other: Touched) -> bool:
+        """Whether they share bytes, as far as a short look tells."""
+        if not self.overlaps(other):
+            return False
+        try:
+            return self.shifted or other.shifted or np.shares_memory(self.array, other.array, 100)  # type: ignore[arg-type]
+        except np.exceptions.TooHardError:
+            return True
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """A loop, its ``place`` in the program, and its axes; those of a group once it is in one."""
+
+    loop: ElementLoop
+    place: Any
+    axes: Axes
+    reads: tuple[Touched | None, ...]  # None: a constant number
+    out: Touched
+    strides: tuple[Strides, ...] = ()
+
+    @classmethod
+    def of(cls, loop: ElementLoop, place: Any, numbers: Sequence[float | None]) -> Statement:
+        """The loop as it is alone. ``numbers``: the operands that are constant numbers."""
+        reach = {number: shift.stride * (shift.size - 1) for number, shift in loop.shifted}
+        reads = tuple(
+            None if known is not None else Touched.of(array, reach.get(number, 0), number in reach)
+            for number, (array, known) in enumerate(zip(loop.operands, numbers, strict=True))
+        )
+        put = loop.put
+        out = Touched.of(loop.out, put.stride * (put.size - 1) if put else 0, put is not None)
+        axes = axes_of(loop)
+        return cls(loop, place, axes, reads, out, axes.strides)
+
+    def touched(self) -> Iterator[tuple[Touched, Strides, bool]]:
+        """Each array with its strides, and whether it is written."""
+        for read, strides in zip(self.reads, self.strides, strict=False):
+            if read is not None:
+                yield read, strides, False
+        yield self.out, self.strides[-1], True
+
+    @property
+    def reduces(self) -> bool:
+        """Whether ``out`` is the same element at several indexes."""
+        return 0 in self.axes.strides[-1]
+
+
+@dataclass
+class Group:
+    """Statements of one nest of loops; see ``Assignments`` for the fields."""
+
+    sizes: Sizes
+    rows: tuple[int, ...] | None
+    phases: list[list[Statement]]
+
+    @classmethod
+    def of(cls, statement: Statement) -> Group:
+        """Of one loop."""
+        sizes, strides = statement.axes.sizes, statement.axes.strides[-1]
+        return cls(sizes, _rows(statement, strides), [[statement]])
+
+    def takes(self, statement: Statement) -> bool:
+        """Let a statement join a phase, or be a new one, if nothing that it touches forbids it."""
+        fit = self._fit(statement)
+        if fit is None:
+            return False
+        sizes, rows, new = fit
+        phases = [[self._refitted(each, sizes, rows) for each in phase] for phase in self.phases]
+        at = _phase_for(new, phases, sizes, rows)
+        if at is None:
+            return False
+        self.sizes, self.rows, self.phases = sizes, rows, phases
+        if at == len(phases):
+            phases.append([])
+        phases[at].append(new)
+        return True
+
+    def _fit(self, statement: Statement) -> tuple[Sizes, tuple[int, ...] | None, Statement] | None:
+        """Sizes and rows of the group with this statement, and the statement with its strides along them."""
+        sizes = common(self.sizes, statement.axes.sizes)
+        if sizes is not None:
+            rows = None if self.rows is None else _finer(self.rows, self.sizes, sizes)
+            new = replace(statement, strides=fitted(statement.axes, sizes, None))
+            own = _rows(statement, new.strides[-1])
+            if own is not None and rows is not None and own != rows:
+                return None
+            return sizes, own if rows is None else rows, new
+        if self.rows is None or statement.reduces:
+            return None
+        part = common(tuple(self.sizes[axis] for axis in self.rows), statement.axes.sizes)
+        if part is None:
+            return None
+        sizes = _with_rows(self.sizes, self.rows, part)
+        if sizes is None:
+            return None
+        rows = _finer(self.rows, self.sizes, sizes)
+        return sizes, rows, replace(statement, strides=fitted(statement.axes, sizes, rows))
+
+    @staticmethod
+    def _refitted(each: Statement, sizes: Sizes, rows: tuple[int, ...] | None) -> Statement:
+        return replace(each, strides=fitted(each.axes, sizes, rows))
+
+    def read_from_memory(self) -> Iterator[tuple[Statement, Touched]]:
+        """What statements read that is in no register."""
+        outside: set[Key] = set()
+        for phase in self.phases:
+            inside = set(outside)
+            for each in phase:
+                total = is_total(each.loop, each.strides[-1], self.rows)
+                keys = [key_of(x, s) for x, s in zip((*each.loop.operands, each.loop.out), each.strides, strict=True)]
+                for read, key in zip(each.reads, keys, strict=False):
+                    if read is not None and (read.shifted or key not in inside):
+                        yield each, read
+                if "{out}" in each.loop.expression and not each.loop.start and (total or keys[-1] not in inside):
+                    yield each, each.out
+                if not total and not each.loop.put:
+                    inside.add(keys[-1])
+                if total or not _is_full(each, self.sizes):
+                    outside.add(keys[-1])
+
+
+def _is_full(each: Statement, sizes: Sizes) -> bool:
+    return math.prod(each.axes.sizes) == math.prod(sizes)
+
+
+def _rows(statement: Statement, strides: Strides) -> tuple[int, ...] | None:
+    """The axes that a reduction keeps, if it ends with a row: it sums the last axis."""
+    if statement.loop.put or "{out}" not in statement.loop.expression or not strides or strides[-1]:
+        return None
+    return tuple(axis for axis, stride in enumerate(strides) if stride)
+
+
+def _finer(rows: Sequence[int], sizes: Sizes, to: Sizes) -> tuple[int, ...]:
+    """The same axes after some were split."""
+    found: list[int] = []
+    position = 0
+    for axis, size in enumerate(sizes):
+        inside = 1
+        while inside < size:
+            if axis in rows:
+                found.append(position)
+            inside *= to[position]
+            position += 1
+    return tuple(found)
+
+
+def _with_rows(sizes: Sizes, rows: Sequence[int], part: Sizes) -> Sizes | None:
+    """The sizes with those of the rows split into ``part``."""
+    found: list[int] = []
+    rest = list(part)
+    for axis, size in enumerate(sizes):
+        if axis not in rows:
+            found.append(size)
+            continue
+        inside = 1
+        while inside < size:
+            inside *= rest[0]
+            found.append(rest.pop(0))
+    return tuple(found)
+
+
+def _phase_for(new: Statement, phases: list[list[Statement]], sizes: Sizes, rows: tuple[int, ...] | None) -> int | None:
+    """The first phase that the statement can join; as many as there are for a new one; None if it cannot join."""
+    full, total = _is_full(new, sizes), is_total(new.loop, new.strides[-1], rows)
+    if not all(_starts_apart(each, rows) for each in (new, *(each for phase in phases for each in phase))):
+        return None
+    found = None
+    for at in reversed(range(len(phases))):
+        phase = phases[at]
+        if _is_full(phase[0], sizes) == full and all(_take_turns(new, each, total, rows) for each in phase):
+            found = at
+        if any(_depend(new, each) for each in phase):
+            break
+    if found is not None:
+        return found
+    if rows is None:
+        return None
+    inner = math.prod(n for axis, n in enumerate(sizes) if axis not in rows)
+    everybody = [each for phase in phases for each in phase]
+    if inner < SHORTEST or not all(_row_by_row(new, each, sizes, rows) for each in everybody):
+        return None
+    return len(phases)
+
+
+def _starts_apart(each: Statement, rows: tuple[int, ...] | None) -> bool:
+    """Whether a sum in memory starts before all rows or inside each."""
+    if not each.reduces or rows is None or is_total(each.loop, each.strides[-1], rows):
+        return True
+    strides = [bool(each.strides[-1][axis]) for axis in rows]
+    return all(strides) or not any(strides)
+
+
+def _pairs(a: Statement, b: Statement) -> Iterator[tuple[Touched, Strides, Touched, Strides]]:
+    """What both touch and at least one writes."""
+    for x, x_strides, x_written in a.touched():
+        for y, y_strides, y_written in b.touched():
+            if (x_written or y_written) and x.overlaps(y):
+                yield x, x_strides, y, y_strides
+
+
+def _depend(a: Statement, b: Statement) -> bool:
+    return any(x.meets(y) for x, _, y, _ in _pairs(a, b))
+
+
+def _take_turns(new: Statement, old: Statement, total: bool, rows: tuple[int, ...] | None) -> bool:
+    """Whether they can take turns at each index: they touch each memory at one place, and no sum before its end."""
+    for x, x_strides, y, y_strides in _pairs(new, old):
+        if not x.meets(y):
+            continue
+        if x.shifted or y.shifted or key_of(x.array, x_strides) != key_of(y.array, y_strides):
+            return False
+        if any(each.reduces and touched is each.out for each, touched in ((new, x), (old, y))):
+            return False
+    return True
+
+
+def _row_by_row(new: Statement, old: Statement, sizes: Sizes, rows: tuple[int, ...]) -> bool:
+    """Whether the rows of what both touch are apart from each other."""
+    for x, x_strides, y, y_strides in _pairs(new, old):
+        if not x.meets(y):
+            continue
+        if x.shifted or y.shifted:
+            return False
+        along = [(sizes[axis], x_strides[axis]) for axis in rows]
+        if any(x_strides[axis] != y_strides[axis] or not x_strides[axis] for axis in rows):
+            return False
+        if key_of(x.array, x_strides) != key_of(y.array, y_strides) and not _are_apart(x, y, along):
+            return False
+    return True
+
+
+def _are_apart(x: Touched, y: Touched, along: Sequence[tuple[int, int]]) -> bool:
+    """Whether what they touch in one row ends before the next row begins."""
+    reach = sum((n - 1) * abs(stride) for n, stride in along)
+    span = max(x.high, y.high) - min(x.low, y.low) - reach
+    for n, stride in sorted(along, key=lambda each: abs(each[1])):
+        if span > abs(stride):
+            return False
+        span += (n - 1) * abs(stride)
+    return True

@@ -1,0 +1,67 @@
+"""Axes of nested loops: merged where all arrays lie in line, split where loops of other shapes have the same order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+Sizes = tuple[int, ...]
+Strides = tuple[int, ...]
+
+
+class Axes(NamedTuple):
+    """Sizes of nested loops, and for each array its strides in bytes along them."""
+
+    sizes: Sizes
+    strides: tuple[Strides, ...]
+
+
+def merged(sizes: Sequence[int], strides: Sequence[Strides]) -> Axes:
+    """Without axes of size 1, and with one axis for neighbours that lie in line in all arrays."""
+    kept: list[int] = []
+    counts: list[int] = []
+    for axis, n in enumerate(sizes):
+        if n == 1:
+            continue
+        if kept and all(s[kept[-1]] == s[axis] * n for s in strides):
+            counts[-1] *= n
+            kept[-1] = axis
+        else:
+            counts.append(n)
+            kept.append(axis)
+    return Axes(tuple(counts), tuple(tuple(s[axis] for axis in kept) for s in strides))
+
+
+def common(a: Sizes, b: Sizes) -> Sizes | None:
+    """The fewest axes into which both split, in row-major order; None if there are none."""
+    if a == b:
+        return a
+    if 0 in a or 0 in b or math.prod(a) != math.prod(b):
+        return None
+    left, right, found = list(a), list(b), list[int]()
+    while left and right:
+        inner, rest = sorted((left[-1], right[-1]))
+        if rest % inner:
+            return None
+        found.append(inner)
+        for sizes in (left, right):
+            if sizes[-1] == inner:
+                sizes.pop()
+            else:
+                sizes[-1] //= inner
+    return tuple(reversed(found))
+
+
+def split(axes: Axes, to: Sizes) -> tuple[Strides, ...]:
+    """The strides along finer axes; see ``common``."""
+    spread: list[list[int]] = [[] for _ in axes.strides]
+    sizes = list(axes.sizes)
+    axis, inside = len(sizes) - 1, 1
+    for n in reversed(to):
+        for found, strides in zip(spread, axes.strides, strict=True):
+            found.append(strides[axis] * inside)
+        inside *= n
+        if inside == sizes[axis]:
+            axis, inside = axis - 1, 1
+    return tuple(tuple(reversed(found)) for found in spread)

@@ -1,0 +1,270 @@
+"""A nest of loops -> its text: loads as far out as they do not change, then the assignments, then the stores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from backprop_cli.autodiff.spec import Array
+from backprop_cli.execution.codegen import Source
+from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split
+from backprop_cli.execution.loops import ElementLoop, Shift
+
+Key = tuple[int, str, Strides]
+"""Where an array is at each index of a nest: address, dtype, strides."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A loop in a nest. ``numbers``: the values of operands that are constant numbers. ``kept``: ``out`` is stored."""
+
+    loop: ElementLoop
+    numbers: tuple[float | None, ...]
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Assignments:
+    """One nest: phases one after the other, all in the same outer loops.
+
+    ``sizes``: of all axes. ``rows``: the axes of the outer loops; None if there is one phase without outer loops. The
+    assignments of a phase take turns at each index of all axes, or at each row.
+    """
+
+    sizes: Sizes
+    rows: tuple[int, ...] | None
+    phases: tuple[tuple[Assignment, ...], ...]
+
+    def emit(self, source: Source) -> None:
+        """Write the nest."""
+        _NestWriter(self, source).write()
+
+
+def axes_of(loop: ElementLoop) -> Axes:
+    """The axes of its operands and of ``out``."""
+    return merged(loop.out.shape, [array.strides for array in (*loop.operands, loop.out)])
+
+
+def fitted(axes: Axes, sizes: Sizes, rows: Sequence[int] | None) -> tuple[Strides, ...]:
+    """The strides of a loop along the axes of a nest; 0 along the others if it only has the axes of the rows."""
+    if math.prod(axes.sizes) == math.prod(sizes):
+        return split(axes, sizes)
+    assert rows is not None
+    found = split(axes, tuple(sizes[axis] for axis in rows))
+    return tuple(tuple(dict(zip(rows, s, strict=True)).get(axis, 0) for axis in range(len(sizes))) for s in found)
+
+
+def key_of(array: Array, strides: Strides) -> Key:
+    """The place of an array."""
+    return array.__array_interface__["data"][0], array.dtype.str, strides
+
+
+def is_total(loop: ElementLoop, strides: Strides, rows: Sequence[int] | None) -> bool:
+    """Whether it is a reduction that ends with the row: a register holds what was added up."""
+    if "{out}" not in loop.expression or loop.put or rows is None:
+        return False
+    inner = [strides[axis] for axis in range(len(strides)) if axis not in rows]
+    return bool(inner) and not any(inner)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An assignment with its strides: of each operand and of ``out``, along the rows and inside them."""
+
+    assignment: Assignment
+    strides: tuple[Strides, ...]
+    outer: tuple[Strides, ...]
+    inner: tuple[Strides, ...]
+    total: bool
+
+    @property
+    def loop(self) -> ElementLoop:
+        """What it assigns."""
+        return self.assignment.loop
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether it is a reduction that adds up in memory."""
+        return not self.total and 0 in (*self.outer[-1], *self.inner[-1])
+
+
+@dataclass
+class _Phase:
+    """A phase while it is written. Loads: element -> number of loops around it, variable."""
+
+    sizes: Sizes
+    loads: dict[str, tuple[int, str]] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
+    body: list[str] = field(default_factory=list)
+    stores: dict[str, str] = field(default_factory=dict)
+    after: list[str] = field(default_factory=list)
+
+
+class _NestWriter:
+    def __init__(self, nest: Assignments, source: Source):
+        self._nest, self._source = nest, source
+        rows = nest.rows or ()
+        every = [self._strides(each.loop) for phase in nest.phases for each in phase]
+        flat = [tuple(s[axis] for axis in rows) for strides in every for s in strides]
+        self._row_sizes, outer = merged([nest.sizes[axis] for axis in rows], flat)
+        self._outer = iter(outer)
+        self._results: dict[Key, str] = {}  # by place
+
+    def _strides(self, loop: ElementLoop) -> tuple[Strides, ...]:
+        return fitted(axes_of(loop), self._nest.sizes, self._nest.rows)
+
+    def write(self) -> None:
+        """Starts of sums over rows, then the loops over rows with all phases inside."""
+        phases = [self._placed(phase) for phase in self._nest.phases]
+        for _, members in phases:
+            for each in members:
+                if each.adds_up and each.loop.start and not self._starts_inside(each):
+                    self._fill(each, 0)
+        depth = len(self._row_sizes)
+        for level, size in enumerate(self._row_sizes):
+            self._line(level, f"for i{level} in range({size}):")
+        for sizes, members in phases:
+            for each in members:
+                if each.adds_up and each.loop.start and self._starts_inside(each):
+                    self._fill(each, depth)
+            self._write_phase(sizes, members)
+
+    def _placed(self, phase: Sequence[Assignment]) -> tuple[Sizes, list[_Placed]]:
+        """The assignments, and the sizes of the loops inside the rows."""
+        rows = self._nest.rows or ()
+        inside = [axis for axis in range(len(self._nest.sizes)) if axis not in rows]
+        strides = [self._strides(each.loop) for each in phase]
+        full = [math.prod(each.loop.out.shape) == math.prod(self._nest.sizes) for each in phase]
+        sizes = [self._nest.sizes[axis] if all(full) else 1 for axis in inside]
+        axes = merged(sizes, [tuple(s[axis] for axis in inside) for each in strides for s in each])
+        inner = iter(axes.strides)
+        return axes.sizes, [
+            _Placed(
+                each,
+                mine,
+                tuple(next(self._outer) for _ in mine),
+                tuple(next(inner) for _ in mine),
+                is_total(each.loop, mine[-1], self._nest.rows),
+            )
+            for each, mine in zip(phase, strides, strict=True)
+        ]
+
+    def _starts_inside(self, each: _Placed) -> bool:
+        return self._nest.rows is not None and all(each.outer[-1])
+
+    def _fill(self, each: _Placed, depth: int) -> None:
+        """Set ``out`` to the start of a sum that is added up in memory."""
+        loop, strides = each.loop, each.strides[-1]
+        rows = self._nest.rows or ()
+        axes = [axis for axis, stride in enumerate(strides) if stride and not (depth and axis in rows)]
+        sizes, (inner,) = merged([self._nest.sizes[axis] for axis in axes], [tuple(strides[axis] for axis in axes)])
+        for level, size in enumerate(sizes, depth):
+            self._line(level, f"for i{level} in range({size}):")
+        outer = each.outer[-1] if depth else ()
+        element = self._element(loop.out, (*outer, *inner))[0]
+        self._line(depth + len(sizes), f"{element} = {self._literal(loop.start, loop.out.dtype.name)}")
+
+    def _write_phase(self, sizes: Sizes, members: Sequence[_Placed]) -> None:
+        phase, depth = _Phase(sizes), len(self._row_sizes)
+        outside = dict(self._results)
+        for each in members:
+            self._assign(each, phase)
+        if sizes:  # results of single indexes are known inside the loops alone
+            totals = {key: name for key, name in self._results.items() if name.startswith("t")}
+            self._results = outside | totals
+        self._loads(phase, depth, range(depth + 1))
+        for line in phase.before:
+            self._line(depth, line)
+        for level, size in enumerate(sizes, depth):
+            self._line(level, f"for i{level} in range({size}):")
+            self._loads(phase, level + 1, (level + 1,))
+        for line in (*phase.body, *(f"{element} = {name}" for element, name in phase.stores.items())):
+            self._line(depth + len(sizes), line)
+        for line in phase.after:
+            self._line(depth, line)
+
+    def _loads(self, phase: _Phase, level: int, depths: Sequence[int]) -> None:
+        for element, (depth, name) in phase.loads.items():
+            if depth in depths:
+                self._line(level, f"{name} = {element}")
+
+    def _assign(self, each: _Placed, phase: _Phase) -> None:
+        if each.total:
+            self._add_up(each, phase)
+            return
+        loop = each.loop
+        kind, own = loop.out.dtype.name, key_of(loop.out, each.strides[-1])
+        before = self._literal(loop.start, kind) if loop.start else ""
+        if "{out}" in loop.expression and (each.adds_up or not loop.start):
+            before = self._operand(each, len(loop.operands), phase)[0]
+        name = self._source.name("v")
+        phase.body.append(f"{name} = {self._value(each, phase, before, kind)}")
+        if each.assignment.kept or each.adds_up or loop.put:
+            phase.stores[self._shifted(each, len(loop.operands), phase)[0]] = name
+        if not loop.put:
+            self._results[own] = name
+
+    def _add_up(self, each: _Placed, phase: _Phase) -> None:
+        """A sum in a register, of double precision."""
+        loop = each.loop
+        kind = loop.out.dtype.name
+        wide = "float64" if loop.out.dtype.kind == "f" and "{out} +" in loop.expression else kind
+        total, name = self._source.name("s"), self._source.name("t")
+        element = self._element(loop.out, (*each.outer[-1], *each.inner[-1]))[0]
+        start = self._literal(loop.start, wide) if loop.start else f"{wide}({element})"
+        phase.before.append(f"{total} = {start}")
+        phase.body.append(f"{total} = {self._value(each, phase, total, wide)}")
+        phase.after.append(f"{name} = {kind}({total})")
+        if each.assignment.kept:
+            phase.after.append(f"{element} = {name}")
+        self._results[key_of(loop.out, each.strides[-1])] = name
+
+    def _value(self, each: _Placed, phase: _Phase, before: str, kind: str) -> str:
+        loop = each.loop
+        operands = [self._operand(each, number, phase)[0] for number in range(len(loop.operands))]
+        zero, one = self._literal("{zero}", kind), self._literal("{one}", kind)
+        return f"{kind}({loop.expression.format(*operands, zero=zero, one=one, out=before)})"
+
+    def _literal(self, text: str, kind: str) -> str:
+        return f"{kind}({text.format(zero='0.0', one='1.0')})" if kind != "int64" else text.format(zero="0", one="1")
+
+    def _operand(self, each: _Placed, number: int, phase: _Phase) -> tuple[str, int]:
+        """An operand, or what was in ``out``: a variable, and the number of loops around it."""
+        loop = each.loop
+        array = (*loop.operands, loop.out)[number]
+        if number < len(loop.operands) and (known := each.assignment.numbers[number]) is not None:
+            return f"{array.dtype.name}({known!r})", 0
+        if self._shift(loop, number) is None:
+            name = self._results.get(key_of(array, each.strides[number]))
+            if name is not None:
+                return name, len(self._row_sizes) + len(phase.sizes)
+        element, depth = self._shifted(each, number, phase)
+        if element not in phase.loads:
+            phase.loads[element] = depth, self._source.name("x")
+        return phase.loads[element][1], depth
+
+    @staticmethod
+    def _shift(loop: ElementLoop, number: int) -> Shift | None:
+        return loop.put if number == len(loop.operands) else dict(loop.shifted).get(number)
+
+    def _shifted(self, each: _Placed, number: int, phase: _Phase) -> tuple[str, int]:
+        """The element of an operand or of ``out``, and the number of loops it depends on."""
+        array = (*each.loop.operands, each.loop.out)[number]
+        strides = (*each.outer[number], *each.inner[number])
+        shift = self._shift(each.loop, number)
+        if shift is None:
+            return self._element(array, strides)
+        by, depth = self._operand(each, shift.by, phase)
+        place = f" + min(max({by}, 0), {shift.size - 1}) * {shift.stride // array.itemsize}"
+        element, own = self._element(array, strides, place)
+        return element, max(own, depth)
+
+    def _element(self, array: Array, strides: Strides, place: str = "") -> tuple[str, int]:
+        steps = [(depth, stride // array.itemsize) for depth, stride in enumerate(strides) if stride]
+        index = " + ".join(f"i{depth} * {step}" for depth, step in steps) or "0"
+        depth = max((depth + 1 for depth, _ in steps), default=0)
+        return f"{self._source.pointer(array)}[{index}{place}]", depth
+
+    def _line(self, level: int, text: str) -> None:
+        self._source.lines.append("    " * level + text)
