@@ -41,7 +41,9 @@ def c_source(functions: Sequence[str], vectorized: Collection[str]) -> str:
 
     ``vectorized``: functions of the C library that the compiler may call for several elements at once.
     """
-    head = "#include <stdint.h>\n" + "".join(_declared(name, name in vectorized) for name in FUNCTIONS)
+    head = "#include <stdint.h>\ntypedef void piece(void *const *table, int from, int to);\n" + "".join(
+        _declared(name, name in vectorized) for name in FUNCTIONS
+    )
     bodies = [_Function(f"run_{number}", text) for number, text in enumerate(functions)]
     texts = [body.text() for body in bodies]
     for kind in sorted(set().union(*(body.tiles for body in bodies))):
@@ -66,21 +68,24 @@ class _Function:
 
     def __init__(self, name: str, text: str):
         self.tiles: set[str] = set()
-        self._name, self._kinds = name, dict[str, str]()
+        self._name, self._kinds, self._pieces = name, dict[str, str](), list[str]()
         (tree,) = ast.parse(text).body
         assert isinstance(tree, ast.FunctionDef)
         self._body = tree.body
 
     def text(self) -> str:
-        """The function, of the table of addresses."""
-        head = f"void {self._name}(void *const *table)"
-        return "\n".join([f"{head} {{", *self._statements(self._body), "}", ""])
+        """The function, of the table of addresses and of ``share`` of ``pool.c``, with its shared loops before it."""
+        head = f"void {self._name}(void *const *table, void (*share)(piece *, void *const *, int)) {{"
+        body = [head, *self._statements(self._body), "}", ""]
+        return "\n".join([*self._pieces, *body])
 
     def _statements(self, body: Sequence[ast.stmt]) -> Iterator[str]:
         for statement in body:
             match statement:
                 case ast.Assign(targets=[target], value=value):
                     yield self._assignment(target, value)
+                case ast.For(iter=ast.Call(func=ast.Name(id="shared"), args=[ast.Constant(value=size)])):
+                    yield self._shared(statement, size)
                 case ast.For(target=ast.Name(id=index), iter=ast.Call(args=[ast.Constant(value=size)]), body=inner):
                     if _is_independent(index, inner):
                         yield "#pragma GCC ivdep"
@@ -94,6 +99,27 @@ class _Function:
                     pass
                 case _:
                     raise SyntaxError(f"{ast.unparse(statement)!r} has no meaning in C")
+
+    def _shared(self, loop: ast.For, size: object) -> str:
+        """Call ``share`` for a loop of the function, which becomes a function of its own.
+
+        What the loop reads of the statements before it, pointers and loaded numbers, is repeated there.
+        """
+        assert isinstance(loop.target, ast.Name)
+        index, name = loop.target.id, f"{self._name}_{len(self._pieces)}"
+        self._kinds[index] = "int64"
+        inner = [*self._statements(loop.body)]
+        wanted, repeated = _names(loop), list[str]()
+        for statement in reversed(self._body[: self._body.index(loop)]):
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=read) as target], value=value) if read in wanted:
+                    wanted |= _names(value)
+                    del self._kinds[read]  # it is declared once more
+                    repeated.append(self._assignment(target, value))
+        head = f"static void {name}(void *const *table, int from, int to) {{"
+        around = f"for (int64_t {index} = from; {index} < to; ++{index}) {{"
+        self._pieces += ["\n".join([head, *reversed(repeated), around, *inner, "}", "}"])]
+        return f"if (share) share({name}, table, {size}); else {name}(table, 0, {size});"
 
     def _assignment(self, target: ast.expr, value: ast.expr) -> str:
         if isinstance(target, ast.Subscript):
@@ -183,6 +209,10 @@ class _Function:
             kind = "float64" if kind == "int64" else kind
             return f"{known}{'f' if kind == 'float32' else ''}({', '.join(texts)})", kind
         raise SyntaxError(f"the function {name!r} is unknown in compiled steps")
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 
 def _pointer(node: ast.expr) -> ast.Name | None:

@@ -18,6 +18,12 @@ _LARGEST = 2**33
 _WIDEST = 64
 """Bytes of the widest vector of any processor."""
 
+_BLOCK, _TILE = 64, 6
+"""Columns of a product that threads take at a time: a tile or several; rows of a tile."""
+
+WORTH_SHARING = 2**18
+"""Multiplications of a product, some 5 us, from which threads share a piece."""
+
 _MOST_TERMS = 2**16
 """Terms of a sum whose table still fits on the stack."""
 
@@ -48,22 +54,27 @@ class Product:
         return rows and self.out.dtype in (np.float32, np.float64)
 
     def emit(self, source: Source) -> None:
-        """Write the call, in loops over leading axes."""
-        leading = self.out.shape[:-2]
-        a, b = (np.broadcast_to(x, (*leading, *x.shape[-2:])) for x in (self.a, self.b))
-        places = []
-        for x in (a, b, self.out):
-            steps = [stride // x.itemsize for stride in x.strides[:-2]]
-            offset = " + ".join(f"i{axis} * {step}" for axis, step in enumerate(steps) if step) or "0"
-            places.append(f"{source.pointer(x)}[{offset}:]")
-        (rows, inner), columns = a.shape[-2:], b.shape[-1]
-        (a_row, a_inner), (b_inner, b_column), (out_row, _) = (
-            [stride // x.itemsize for stride in x.strides[-2:]] for x in (a, b, self.out)
-        )
-        for axis, size in enumerate(leading):
-            source.lines.append(f"{'    ' * axis}for i{axis} in range({size}):")
+        """Write the call, in loops over leading axes, or over blocks of columns or rows if it is large."""
+        loops, sizes = list(self.out.shape[:-2]), list(self.out.shape[-2:])
+        a, b = (np.broadcast_to(x, (*loops, *x.shape[-2:])) for x in (self.a, self.b))
+        steps = [[stride // x.itemsize for stride in x.strides] for x in (a, b, self.out)]
+        (a_row, a_inner), (b_inner, b_column), (out_row, _) = (each[-2:] for each in steps)
+        offsets, texts = [each[:-2] for each in steps], [*map(str, sizes)]
+        is_large = self.out.size * a.shape[-1] >= WORTH_SHARING
+        if is_large and not loops:
+            axis = 1 if sizes[1] >= 2 * _BLOCK else 0
+            block = _BLOCK if axis else _TILE * -(-sizes[0] // (2 * _TILE))
+            loops, texts[axis] = [-(-sizes[axis] // block)], f"min({block}, {sizes[axis]} - i0 * {block})"
+            offsets = [[block * step] for step in ((0, b_column, 1) if axis else (a_row, 0, out_row))]
+        for depth, size in enumerate(loops):
+            how = "shared" if is_large and depth == 0 and size > 1 else "range"
+            source.lines.append(f"{'    ' * depth}for i{depth} in {how}({size}):")
+        places = [
+            f"{source.pointer(x)}[{' + '.join(f'i{k} * {n}' for k, n in enumerate(each) if n) or 0}:]"
+            for x, each in zip((a, b, self.out), offsets, strict=True)
+        ]
         operands = f"{places[0]}, {a_row}, {a_inner}, {places[1]}, {b_inner}, {b_column}, {places[2]}, {out_row}"
-        source.lines.append(f"{'    ' * len(leading)}product({rows}, {columns}, {inner}, {operands})")
+        source.lines.append(f"{'    ' * len(loops)}product({', '.join(texts)}, {a.shape[-1]}, {operands})")
 
 
 @dataclass(frozen=True)
@@ -95,12 +106,21 @@ class DirectConvolution:
         return sizes.down.kernel * sizes.across.kernel * max(sizes.channels, sizes.filters)
 
     def emit(self, source: Source) -> None:
-        """Write the call."""
+        """Write the call, in a loop over blocks of the rows or of the filters if it is large."""
         sizes = self._sizes
         sweeps = ((s.size, s.kernel, s.stride, s.dilation, s.before, s.windows) for s in (sizes.down, sizes.across))
         counts = (sizes.batch, sizes.groups, sizes.channels, sizes.filters, *sweeps)
         arrays = (source.pointer(x) for x in (self.x, self.y, self.out))
-        source.lines.append(f"{self.op.kind}({', '.join(map(str, (*counts, *arrays)))})")
+        role = self.op.roles[2]
+        count = {"result": sizes.down.windows, "image": sizes.down.size, "weight": sizes.filters}[role]
+        block = 4 * -(-count // 8) if role == "weight" else 1
+        part = "0", str(count)
+        work = sizes.weights * sizes.down.windows * sizes.across.windows * sizes.batch
+        if work >= WORTH_SHARING and count > block:
+            source.lines.append(f"for i0 in shared({-(-count // block)}):")
+            part = f"i0 * {block}", f"min(i0 * {block} + {block}, {count})"
+        indent = "" if part[0] == "0" else "    "
+        source.lines.append(f"{indent}{self.op.kind}({', '.join(map(str, (*part, *counts, *arrays)))})")
 
 
 class Source:

@@ -18,7 +18,7 @@ from backprop_cli.errors import UsageError
 from backprop_cli.execution.c_text import FUNCTIONS
 
 FLAGS = (
-    "-O2", "-ftree-vectorize", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-w",
+    "-O2", "-ftree-vectorize", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-pthread", "-w",
     # Sums may be reordered, a product and a sum fused; infinities and NaN keep their meaning.
     "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-ffp-contract=fast",
 )  # fmt: skip

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from backprop_cli.errors import warn
@@ -23,17 +24,18 @@ SHORTEST, LONGEST = 10, 40
 """Fewest and most nests and products in one function. A call takes as long as a small nest, and compilation time grows
 faster than the function's length. Only repeated pieces make functions as short as the fewest."""
 
-Function = Callable[[ctypes.c_void_p], object]
-"""A compiled function, of the address of its table."""
+Function = Callable[[ctypes.c_void_p, ctypes.c_void_p], object]
+"""A compiled function, of the address of its table and that of ``share``; a null pointer means one thread."""
 
 _KIND = "code"
 """Kind of the cache entries that hold machine code."""
 
 
-def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
+def linked(calls: Sequence[Any], threads: int = 1) -> list[Callable[[], object]]:
     """The calls, with runs of pieces to compile replaced by one call of machine code each.
 
-    Repeated pieces, such as equal blocks of layers, are compiled once.
+    Repeated pieces, such as equal blocks of layers, are compiled once. ``threads`` share large pieces; the results have
+    the same bits for any number.
     """
     done: list[Any] = []
     for native, run in groupby(calls, lambda call: isinstance(call, Piece)):
@@ -41,7 +43,8 @@ def linked(calls: Sequence[Any]) -> list[Callable[[], object]]:
         done += (Source(part) for part in _parted(neighbours)) if native else neighbours
     texts = list(dict.fromkeys(each.text() for each in done if isinstance(each, Source)))
     functions = dict(zip(texts, machine_code(texts), strict=True)) if texts else {}
-    return [_bound(each, functions[each.text()]) if isinstance(each, Source) else each for each in done]
+    share = _share(threads) if threads > 1 and texts else ctypes.c_void_p()
+    return [_bound(each, functions[each.text()], share) if isinstance(each, Source) else each for each in done]
 
 
 def _parted(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
@@ -70,9 +73,9 @@ def _repetition(texts: Sequence[str], start: int) -> tuple[int, int]:
     return found
 
 
-def _bound(source: Source, function: Function) -> Callable[[], object]:
+def _bound(source: Source, function: Function, share: ctypes.c_void_p) -> Callable[[], object]:
     table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
-    run = partial(function, ctypes.c_void_p(ctypes.addressof(table)))
+    run = partial(function, ctypes.c_void_p(ctypes.addressof(table)), share)
     vars(run)["memory"] = table, source.arrays  # lives as long as the call
     return run
 
@@ -81,7 +84,25 @@ def machine_code(texts: Sequence[str]) -> list[Function]:
     """The functions of some sources, from the user's cache or compiled."""
     compiler = find_compiler()
     assert compiler is not None, "nothing is compiled without a compiler"
-    source = c_source(texts, compiler.vector_functions)
+    library = _library(c_source(texts, compiler.vector_functions))
+    return [_function(library, number) for number in range(len(texts))]
+
+
+def _share(threads: int) -> ctypes.c_void_p:
+    """The function that shares a loop with the threads of this process, which has at least so many."""
+    library = _pool()
+    library.start(threads)
+    return ctypes.cast(library.share, ctypes.c_void_p)
+
+
+@cache
+def _pool() -> ctypes.CDLL:
+    return _library(Path(__file__).with_name("pool.c").read_text(encoding="ascii"))
+
+
+def _library(source: str) -> ctypes.CDLL:
+    compiler = find_compiler()
+    assert compiler is not None
     name = hashlib.sha256("\0".join([*compiler.identity, source]).encode()).hexdigest()[:24]
     library = _kept(name)
     if library is None:
@@ -89,7 +110,7 @@ def machine_code(texts: Sequence[str]) -> list[Function]:
         _warn_of_folder()
         entries.save(_KIND, name, code)
         library = load(code)
-    return [_function(library, number) for number in range(len(texts))]
+    return library
 
 
 def _function(library: ctypes.CDLL, number: int) -> Function:

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.execution.codegen import Source
+from backprop_cli.execution.codegen import WORTH_SHARING, Source
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split
 from backprop_cli.execution.loops import ElementLoop, Shift
+
+_AS_MULTIPLICATIONS = 8
+"""Multiplications of a product that take as long as an assignment."""
 
 Key = tuple[int, str, Strides]
 """Where an array is at each index of a nest: address, dtype, strides."""
@@ -123,12 +126,19 @@ class _NestWriter:
                     self._fill(each, 0)
         depth = len(self._row_sizes)
         for level, size in enumerate(self._row_sizes):
-            self._line(level, f"for i{level} in range({size}):")
+            is_shared = level == 0 and self._is_shared([each.outer[-1] for _, members in phases for each in members])
+            self._line(level, f"for i{level} in {'shared' if is_shared else 'range'}({size}):")
         for sizes, members in phases:
             for each in members:
                 if each.adds_up and each.loop.start and self._starts_inside(each):
                     self._fill(each, depth)
             self._write_phase(sizes, members)
+
+    def _is_shared(self, strides: Sequence[Strides]) -> bool:
+        """Whether threads may share the outermost loop: much work, and every iteration has elements of its own."""
+        loops = [each.loop for phase in self._nest.phases for each in phase]
+        work = math.prod(self._nest.sizes) * len(loops) * _AS_MULTIPLICATIONS
+        return work >= WORTH_SHARING and all(each[0] for each in strides) and not any(loop.put for loop in loops)
 
     def _placed(self, phase: Sequence[Assignment]) -> tuple[Sizes, list[_Placed]]:
         """The assignments, and the sizes of the loops inside the rows."""
@@ -177,7 +187,8 @@ class _NestWriter:
         for line in phase.before:
             self._line(depth, line)
         for level, size in enumerate(sizes, depth):
-            self._line(level, f"for i{level} in range({size}):")
+            is_shared = level == 0 and len(self._nest.phases) == 1 and self._is_shared([m.inner[-1] for m in members])
+            self._line(level, f"for i{level} in {'shared' if is_shared else 'range'}({size}):")
             self._loads(phase, level + 1, (level + 1,))
         for line in (*phase.body, *(f"{element} = {name}" for element, name in phase.stores.items())):
             self._line(depth + len(sizes), line)

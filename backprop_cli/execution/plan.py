@@ -49,14 +49,21 @@ class Plan:
     Write into ``inputs[name]``, call ``run()``, read ``outputs[name]`` (valid until the next run, or until you write
     into the input that it is a view of). ``arrays`` binds inputs to existing arrays, which may not overlap: plans
     for different batch sizes share parameters that way. ``compiled`` makes machine code of all ops that compile (see
-    ``fusion``), which needs a C compiler.
+    ``fusion``), which needs a C compiler; ``threads`` then share its large loops.
 
     A run is silent: numbers that overflow become infinite or NaN without a warning.
 
     ``peak_bytes`` is the arena's size, ``lower_bound_bytes`` the largest sum of the values alive at once.
     """
 
-    def __init__(self, program: Program, arrays: Mapping[str, Array] | None = None, *, compiled: bool = False):
+    def __init__(
+        self,
+        program: Program,
+        arrays: Mapping[str, Array] | None = None,
+        *,
+        compiled: bool = False,
+        threads: int = 1,
+    ):
         self.program = program
         self.inputs: dict[str, Array] = {}
         for name, value in program.inputs.items():
@@ -71,7 +78,7 @@ class Plan:
         if compiled:  # what compiles is imported only then: it takes 4 ms
             from backprop_cli.execution.native import linked
 
-            calls = linked(calls)
+            calls = linked(calls, threads)
         self._calls = calls
         self.outputs: dict[str, Array] = {name: values[value] for name, value in program.outputs.items()}
         # A context that ignores overflow: entering it takes 0.1 us, where ``np.errstate`` takes as long as some calls.

@@ -246,13 +246,14 @@ static void OF(product)(int rows, int columns, int inner, const REAL *a, long a_
         }
 }
 
-static void OF(convolution)(int batch, int groups, int channels, int filters, sweep down, sweep across,
+/* Rows [first, last) of the result. */
+static void OF(convolution)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
                             const REAL *image, const REAL *weight, REAL *out)
 {
     const int inner = channels * down.kernel * across.kernel;
     const long line = (long)across.size * batch, out_line = (long)across.windows * batch;
     term at[inner];
-    for (int r = 0; r < down.windows; ++r)
+    for (int r = first; r < last; ++r)
         for (int q = 0, end; q < across.windows; q = end) {
             int top, bottom, left, right;
             inside(down, r, &top, &bottom);
@@ -267,13 +268,14 @@ static void OF(convolution)(int batch, int groups, int channels, int filters, sw
         }
 }
 
-static void OF(convolution_transpose)(int batch, int groups, int channels, int filters, sweep down, sweep across,
+/* Rows [first, last) of the image. */
+static void OF(convolution_transpose)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
                                       const REAL *result, const REAL *weight, REAL *out)
 {
     const int area = down.kernel * across.kernel, inner = channels * area;
     const long line = (long)across.size * batch, result_line = (long)across.windows * batch;
     term at[filters * area];
-    for (int y = 0; y < down.size; ++y)
+    for (int y = first; y < last; ++y)
         for (int x = 0, end; x < across.size; x = end) {
             const int terms = readers(at, filters, inner, down, across, groups, batch, y, x, &end);
             for (int g = 0; g < groups; ++g)
@@ -343,14 +345,15 @@ static void OF(all_dots)(int rows, int terms, const term *at, int lines, long a_
 #undef STRIPS
 }
 
-static void OF(convolution_weight)(int batch, int groups, int channels, int filters, sweep down, sweep across,
+/* The filters [first, last) of each group. */
+static void OF(convolution_weight)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
                                    const REAL *image, const REAL *result, REAL *out)
 {
     const int inner = channels * down.kernel * across.kernel;
     const long line = (long)across.size * batch, result_line = (long)across.windows * batch;
     const long image_row = (long)groups * channels * line, result_row = (long)groups * filters * result_line;
     term at[inner];
-    memset(out, 0, sizeof(REAL) * groups * filters * inner);
+    for (int g = 0; g < groups; ++g) memset(out + ((long)g * filters + first) * inner, 0, sizeof(REAL) * (last - first) * inner);
     for (int q = 0, end; q < across.windows; q = end) {
         int top, bottom, left, right;
         inside(across, q, &left, &right);
@@ -363,10 +366,10 @@ static void OF(convolution_weight)(int batch, int groups, int channels, int filt
             const int terms = terms_of_windows(at, channels, groups * channels, down, across, batch, top, bottom, left, right);
             const long y = (long)r * down.stride - down.before, x = (long)q * across.stride - across.before;
             for (int g = 0; g < groups; ++g)
-                OF(all_dots)(filters, terms, at, below - r, result_row, down.stride * image_row, columns,
-                             result + ((long)r * groups + g) * filters * result_line + (long)q * batch, result_line,
-                             image + (y * groups + g) * channels * line + x * batch,
-                             out + (long)g * filters * inner, inner);
+                OF(all_dots)(last - first, terms, at, below - r, result_row, down.stride * image_row, columns,
+                             result + (((long)r * groups + g) * filters + first) * result_line + (long)q * batch,
+                             result_line, image + (y * groups + g) * channels * line + x * batch,
+                             out + ((long)g * filters + first) * inner, inner);
         }
     }
 }

@@ -73,7 +73,8 @@ def _product(rows: int, columns: int, inner: int, *operands: Any) -> None:
 
 
 def _convolution(kind: type[ConvolutionOp]) -> Callable[..., None]:
-    def run(batch: int, groups: int, channels: int, filters: int, down: Any, across: Any, *arrays: _Pointer) -> None:
+    def run(first: int, last: int, *given: Any) -> None:
+        batch, groups, channels, filters, down, across, *arrays = given
         sizes = ConvolutionSizes(batch, groups, channels, filters, _sweep(*down), _sweep(*across))
         shapes = {
             "image": (down[0], groups * channels, across[0], batch),
@@ -84,9 +85,13 @@ def _convolution(kind: type[ConvolutionOp]) -> Callable[..., None]:
             array.elements(math.prod(shapes[role])).reshape(shapes[role])
             for role, array in zip(kind.roles, arrays, strict=True)
         )
-        memory = [np.empty(size, out.dtype) for size in kind().memory(sizes)]
-        for call in kind().calls(sizes, x, y, out, memory):
+        memory, whole = [np.empty(size, out.dtype) for size in kind().memory(sizes)], np.empty_like(out)
+        for call in kind().calls(sizes, x, y, whole, memory):
             call()
+        if kind is ConvolutionWeight:
+            out.reshape(groups, filters, -1)[:, first:last] = whole.reshape(groups, filters, -1)[:, first:last]
+        else:
+            out[first:last] = whole[first:last]
 
     return run
 
@@ -108,6 +113,7 @@ def _run(text: str) -> Callable[..., None]:
         **{number.__name__: number for number in _C},
         "erf": math.erf,
         "pow": np.power,
+        "shared": range,
         "product": _product,
         "convolution": _convolution(Convolution),
         "convolution_transpose": _convolution(ConvolutionTranspose),

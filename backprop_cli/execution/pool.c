@@ -1,0 +1,110 @@
+/* Threads that share the pieces of a compiled step.
+ *
+ * A piece is a loop of `units` that are independent of each other. It is divided into chunks. Every thread, the caller
+ * included, claims one chunk after the other, and the caller waits only for chunks that another thread has begun. So a
+ * thread that the system does not run, or that died in a fork, holds nobody up.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+
+#define CHUNKS 4   /* of a piece, for each thread */
+#define SPINS 4000 /* looks for work, some 0.1 ms, before a thread sleeps */
+
+#if defined(__x86_64__)
+#define PAUSE __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define PAUSE __asm__ volatile("yield")
+#else
+#define PAUSE (void)0
+#endif
+
+typedef void piece(void *const *table, int from, int to);
+
+static struct { piece *run; void *const *table; int units; } job;
+static uint64_t claims; /* number of the job << 32 | its chunks << 16 | chunks claimed */
+static int finished, sleepers, threads = 1;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t published = PTHREAD_COND_INITIALIZER;
+
+static int chunks_of(uint64_t word) { return (int)(word >> 16 & 0xffff); }
+static int has_work(uint64_t word) { return (int)(word & 0xffff) < chunks_of(word); }
+
+/* Run chunks of the job while there are any. A successful claim means that the job stays what it is until the chunk
+ * is finished. */
+static void work(void)
+{
+    uint64_t word = __atomic_load_n(&claims, __ATOMIC_ACQUIRE);
+    while (has_work(word)) {
+        if (!__atomic_compare_exchange_n(&claims, &word, word + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+        const int64_t chunk = (int64_t)(word & 0xffff), chunks = chunks_of(word);
+        job.run(job.table, (int)(job.units * chunk / chunks), (int)(job.units * (chunk + 1) / chunks));
+        __atomic_add_fetch(&finished, 1, __ATOMIC_RELEASE);
+        word = __atomic_load_n(&claims, __ATOMIC_ACQUIRE);
+    }
+}
+
+static void *serve(void *nothing)
+{
+    for (;;) {
+        int spins = 0;
+        while (!has_work(__atomic_load_n(&claims, __ATOMIC_ACQUIRE)) && spins++ < SPINS) PAUSE;
+        if (spins > SPINS) {
+            pthread_mutex_lock(&lock);
+            __atomic_add_fetch(&sleepers, 1, __ATOMIC_SEQ_CST);
+            while (!has_work(__atomic_load_n(&claims, __ATOMIC_SEQ_CST))) pthread_cond_wait(&published, &lock);
+            __atomic_sub_fetch(&sleepers, 1, __ATOMIC_SEQ_CST);
+            pthread_mutex_unlock(&lock);
+        }
+        work();
+    }
+    return nothing;
+}
+
+/* Run a piece with all threads; alone if they work for another caller. */
+void share(piece *run, void *const *table, int units)
+{
+    static int busy;
+    if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) {
+        run(table, 0, units);
+        return;
+    }
+    const int most = CHUNKS * threads, chunks = units < most ? units : most;
+    const uint64_t number = (__atomic_load_n(&claims, __ATOMIC_RELAXED) >> 32) + 1;
+    job.run = run;
+    job.table = table;
+    job.units = units;
+    __atomic_store_n(&finished, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&claims, number << 32 | (uint64_t)chunks << 16, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&sleepers, __ATOMIC_SEQ_CST)) {
+        pthread_mutex_lock(&lock);
+        pthread_cond_broadcast(&published);
+        pthread_mutex_unlock(&lock);
+    }
+    work();
+    for (int spins = 0; __atomic_load_n(&finished, __ATOMIC_ACQUIRE) < chunks; ++spins)
+        if (spins < SPINS) PAUSE;
+        else sched_yield();
+    __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+}
+
+static void forked(void)
+{
+    sleepers = 0;
+    threads = 1;
+    pthread_mutex_init(&lock, 0);
+    pthread_cond_init(&published, 0);
+}
+
+/* Have so many threads, the caller included; fewer if the system refuses. */
+void start(int wanted)
+{
+    static int is_first = 1;
+    if (is_first) pthread_atfork(0, 0, forked);
+    is_first = 0;
+    pthread_t id;
+    for (; threads < wanted; ++threads) {
+        if (pthread_create(&id, 0, serve, 0)) break;
+        pthread_detach(id);
+    }
+}
