@@ -9,7 +9,7 @@ from backprop_cli.config.load import Loaded
 from backprop_cli.session.experiment import Experiment, prepare
 from backprop_cli.session.initial_state import initial_state
 from backprop_cli.session.monitors import measures_of
-from backprop_cli.session.threads import share_out
+from backprop_cli.session.threads import loop_threads, share_out
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.state import State
 from backprop_cli.training.training_spec import TrainingSpec
@@ -39,7 +39,13 @@ def start(
     else:
         state = resumption.state(experiment)
     batch = min(config.training.batch_size, len(experiment.dataset.train))
+    wanted = threads or config.training.threads
     chosen = None if resumption is None or threads is not None else resumption.threads(batch)
-    chosen = chosen or share_out(threads or config.training.threads, experiment.recipe, batch)
-    spec = dataclasses.replace(experiment.training_spec(), blas_threads=chosen.blas, workers=chosen.workers)
+    chosen = chosen or share_out(wanted, experiment.recipe, batch)
+    spec = dataclasses.replace(
+        experiment.training_spec(),
+        blas_threads=chosen.blas,
+        workers=chosen.workers,
+        loop_threads=loop_threads(wanted),
+    )
     return experiment, spec, state

@@ -1,4 +1,7 @@
-"""The threads of a training step: BLAS threads for each product, or workers with a shard of the batch each."""
+"""The threads of a training step: BLAS threads for each product, or workers with a shard of the batch each.
+
+Compiled steps have threads of their own, which share large loops.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ one product each, BLAS threads were faster by 5 to 30 percent."""
 TOO_MANY = 2**31
 """Smallest number of threads that libraries reject: they count in 32 bits."""
 _MEASURED = 2
-"""Most workers that the rule chooses: more were not measured."""
+"""Most workers, or threads of compiled steps, that the rule chooses: more were not measured."""
 
 
 class Threads(NamedTuple):
@@ -66,6 +69,11 @@ def share_out(wanted: int | Literal["auto"], recipe: Recipe, batch: int) -> Thre
     if workers > 1 and work >= (ALWAYS_SPLIT if mostly_large(REPEATED) else SPLIT) and _is_separable(recipe):
         return Threads(1, workers)
     return Threads(1 if wanted == "auto" and not mostly_large(WORTHWHILE) else count, 1)
+
+
+def loop_threads(wanted: int | Literal["auto"]) -> int:
+    """Threads that share the large loops of a compiled step; they do not change its bits."""
+    return min(_processors(), _MEASURED) if wanted == "auto" else min(wanted, TOO_MANY - 1)
 
 
 def _is_separable(recipe: Recipe) -> bool:

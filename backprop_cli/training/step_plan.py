@@ -44,41 +44,42 @@ class StepPlans(NamedTuple):
     ``workers``: each of these threads computes loss and gradient of a shard of the batch with its own plan; one more
     plan joins the shards and updates the states. NumPy and BLAS release Python's lock meanwhile. The last bits of sums
     differ from those of the whole batch, and repeat. The examples of the network must be independent of each other.
-    ``predictions``: see ``training_step``.
+    ``predictions``: see ``training_step``. Compiled, a step is one plan, and ``loop_threads`` share its large loops.
     """
 
     recipe: Recipe
     vectors: Mapping[str, Array]
     watch: Stopwatch
     workers: int = 1
+    loop_threads: int = 1
     predictions: bool = False
 
     def make(self, batch: int, updates: bool = True, compiled: bool = False) -> StepPlan:
         """The plan for ``batch`` examples; without ``updates`` it only accumulates the gradient."""
-        if 1 < self.workers <= batch:
-            return self._split(batch, updates, compiled)
+        if 1 < self.workers <= batch and not compiled:
+            return self._split(batch, updates)
         step = training_step if updates else accumulation_step
         plan = self._planned(partial(step, self.recipe, batch, self.predictions), {}, compiled)
         return StepPlan(plan.inputs, plan.outputs, self._noise([plan]), plan.run)
 
-    def _split(self, batch: int, updates: bool, compiled: bool) -> StepPlan:
+    def _split(self, batch: int, updates: bool) -> StepPlan:
         whole, shards = self._whole(batch), []
         trace = cache(lambda size: shard_step(self.recipe, size, self.predictions))
         for rows in np.array_split(np.arange(batch), self.workers):
             seen = {name: array[rows[0] : rows[-1] + 1] for name, array in whole.items()}
-            shards.append(self._planned(partial(trace, len(rows)), seen, compiled))
+            shards.append(self._planned(partial(trace, len(rows)), seen))
         found = {shard_name(name, k): array for k, shard in enumerate(shards) for name, array in shard.outputs.items()}
         programs = [shard.program for shard in shards]
-        join = self._planned(partial(join_step, self.recipe, programs, updates), found, compiled)
+        join = self._planned(partial(join_step, self.recipe, programs, updates), found)
         shares = [join.inputs[shard_name(SHARE, k)] for k in range(self.workers)]
         run = partial(_run, _threads(self.workers - 1), shards, partial(_share, self.recipe.loss, shards, shares), join)
         return StepPlan({**join.inputs, **whole}, join.outputs, self._noise(shards), run)
 
-    def _planned(self, trace: Callable[[], Program], arrays: Mapping[str, Array], compiled: bool) -> Plan:
+    def _planned(self, trace: Callable[[], Program], arrays: Mapping[str, Array], compiled: bool = False) -> Plan:
         with self.watch("trace"):
             program = trace()
         with self.watch("plan"):
-            return Plan(program, {**self.vectors, **arrays}, compiled=compiled)
+            return Plan(program, {**self.vectors, **arrays}, compiled=compiled, threads=self.loop_threads)
 
     def _noise(self, plans: Sequence[Plan]) -> list[Array]:
         names = self.recipe.model.noise(1)

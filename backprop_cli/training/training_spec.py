@@ -40,6 +40,7 @@ class TrainingSpec:
     augment: Augment | None = None
     blas_threads: int = 1  # threads of each matrix product
     workers: int = 1  # threads that compute a shard of each batch
+    loop_threads: int = 1  # threads that share the large loops of compiled steps
     compiled: bool = False  # whether steps on whole batches run as machine code
 
     @cached_property

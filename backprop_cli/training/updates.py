@@ -97,7 +97,14 @@ class Updates:
 
     def __init__(self, spec: TrainingSpec, state: State, watch: Stopwatch):
         self.spec, self.state = spec, state
-        self._plans = StepPlans(spec.recipe, state.vectors, watch, spec.workers, predictions=bool(spec.metrics))
+        self._plans = StepPlans(
+            spec.recipe,
+            state.vectors,
+            watch,
+            spec.workers,
+            spec.loop_threads,
+            predictions=bool(spec.metrics),
+        )
         self.batch: Array | None = None
         """Indexes of the examples in the last update."""
         self._steps: dict[tuple[int, bool], BatchStep] = {}

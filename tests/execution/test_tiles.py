@@ -1,5 +1,8 @@
 """``tiles.h`` as compiled C: products and convolutions of all shapes and strides, beside NumPy's."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -102,3 +105,66 @@ def test_infinity_and_nan_spread_as_in_numpy():
         plan.run()
         results.append(plan.outputs["out"].copy())
     np.testing.assert_array_equal(*results)
+
+
+def many_pieces():
+    """A program of products, convolutions and loops that are large enough to be shared."""
+    image, weight = ad.input_("image", (12, 8, 12, 32), np.float32), ad.input_("weight", (16, 8, 3, 3), np.float32)
+    a, b = ad.input_("a", (70, 300), np.float32), ad.input_("b", (200, 300), np.float32)
+    result = Convolution()(image, weight)
+    by_image, by_weight = ad.gradients(ad.sum(ad.tanh(result)), [image, weight])
+    product = a @ b.T
+    outputs = {
+        "by image": by_image,
+        "by weight": by_weight,
+        "rows": ad.sum(ad.exp(product), (1,)),
+        "turned": product.T @ a,
+    }
+    return ad.Program({value.name: value for value in (image, weight, a, b)}, outputs)
+
+
+def test_threads_do_not_change_the_bits():
+    program, found = many_pieces(), []
+    for threads in (1, 2, 5):
+        plan = Plan(program, compiled=True, threads=threads)
+        for array in plan.inputs.values():
+            array[...] = np.random.default_rng(0).uniform(-0.1, 0.1, array.shape)
+        for _ in range(50):
+            for out in plan.outputs.values():
+                out.fill(np.nan)
+            plan.run()
+            found.append(b"".join(out.tobytes() for out in plan.outputs.values()))
+    assert len(set(found)) == 1
+
+
+def test_plans_that_run_at_the_same_time_do_not_mix():
+    plans = [Plan(many_pieces(), compiled=True, threads=2) for _ in range(3)]
+    for number, plan in enumerate(plans):
+        for array in plan.inputs.values():
+            array.fill(0.01 * (number + 1))
+    alone = []
+    for plan in plans:
+        plan.run()
+        alone.append([out.copy() for out in plan.outputs.values()])
+
+    def often(plan):
+        for _ in range(50):
+            plan.run()
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(often, plans))
+    for plan, wanted in zip(plans, alone, strict=True):
+        for out, expected in zip(plan.outputs.values(), wanted, strict=True):
+            np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_runs_without_the_threads():
+    plan = Plan(many_pieces(), compiled=True, threads=2)
+    plan.run()
+    child = os.fork()
+    if child == 0:
+        plan.run()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
