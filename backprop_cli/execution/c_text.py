@@ -32,7 +32,7 @@ _TILES = """#define REAL {real}
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
-    ast.And: "&&", ast.Or: "||",
+    ast.And: "&", ast.Or: "|",  # of comparisons, all of which are made: branches would end vectorization
 }  # fmt: skip
 
 
@@ -87,8 +87,7 @@ class _Function:
                 case ast.For(iter=ast.Call(func=ast.Name(id="shared"), args=[ast.Constant(value=size)])):
                     yield self._shared(statement, size)
                 case ast.For(target=ast.Name(id=index), iter=ast.Call(args=[ast.Constant(value=size)]), body=inner):
-                    if _is_independent(index, inner):
-                        yield "#pragma GCC ivdep"
+                    yield from self._pragma(index, inner)
                     self._kinds[index] = "int64"
                     yield f"for (int64_t {index} = 0; {index} < {size!r}; ++{index}) {{"
                     yield from self._statements(inner)
@@ -109,6 +108,7 @@ class _Function:
         index, name = loop.target.id, f"{self._name}_{len(self._pieces)}"
         self._kinds[index] = "int64"
         inner = [*self._statements(loop.body)]
+        pragma = [*self._pragma(index, loop.body)]
         wanted, repeated = _names(loop), list[str]()
         for statement in reversed(self._body[: self._body.index(loop)]):
             match statement:
@@ -118,8 +118,17 @@ class _Function:
                     repeated.append(self._assignment(target, value))
         head = f"static void {name}(void *const *table, int from, int to) {{"
         around = f"for (int64_t {index} = from; {index} < to; ++{index}) {{"
-        self._pieces += ["\n".join([head, *reversed(repeated), around, *inner, "}", "}"])]
+        self._pieces += ["\n".join([head, *reversed(repeated), *pragma, around, *inner, "}", "}"])]
         return f"if (share) share({name}, table, {size}); else {name}(table, 0, {size});"
+
+    def _pragma(self, index: str, body: Sequence[ast.stmt]) -> Iterator[str]:
+        """What the compiler may take for granted of an innermost loop."""
+        assigned = {name: value for name, value in _assigned(body) if name in self._kinds}
+        maxima = [name for name, value in assigned.items() if _is_maximum(name, value)]
+        if maxima and len(maxima) == len(assigned):  # without the pragma it would be one comparison after the other
+            yield f"#pragma omp simd reduction(max:{','.join(maxima)})"
+        elif _is_independent(index, body):
+            yield "#pragma GCC ivdep"
 
     def _assignment(self, target: ast.expr, value: ast.expr) -> str:
         if isinstance(target, ast.Subscript):
@@ -223,14 +232,36 @@ def _pointer(node: ast.expr) -> ast.Name | None:
     return None
 
 
+def _assigned(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
+    """The variables that the statements set, and their values."""
+    for each in body:
+        match each:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield name, value
+
+
+def _is_maximum(name: str, value: ast.expr) -> bool:
+    """Whether the value is ``kind(x if x > name else name)``, for some of the elements or for all."""
+    if isinstance(value, ast.Call):
+        return _is_maximum(name, value.args[0])
+    match value:
+        case ast.IfExp(
+            test=ast.Compare(left=x, ops=[ast.Gt()], comparators=[ast.Name(id=other)]),
+            body=then,
+            orelse=ast.Name(id=otherwise),
+        ) if other == otherwise == name:
+            return ast.dump(x) == ast.dump(then)
+        case ast.IfExp(body=then, orelse=ast.Name(id=otherwise)) if otherwise == name:
+            return _is_maximum(name, then)
+    return False
+
+
 def _is_independent(index: str, body: Sequence[ast.stmt]) -> bool:
     """Whether no iteration of an innermost loop waits for another.
 
     Ops in a nest touch each memory at one place; so each iteration has its own, unless integers choose it.
     """
-    chosen = {
-        each.targets[0].id for each in body if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
-    }
+    chosen = {name for name, _ in _assigned(body)}
     for each in body:
         if isinstance(each, ast.For):
             return False

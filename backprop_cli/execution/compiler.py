@@ -21,6 +21,7 @@ FLAGS = (
     "-O2", "-ftree-vectorize", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-pthread", "-w",
     # Sums may be reordered, a product and a sum fused; infinities and NaN keep their meaning.
     "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-ffp-contract=fast",
+    "-fopenmp-simd",  # its pragmas for loops alone, no threads
 )  # fmt: skip
 _WAY_OUT = "to train on NumPy, set training.compile: false"
 

@@ -106,7 +106,9 @@ class Group:
         if fit is None:
             return False
         sizes, rows, new = fit
-        phases = [[self._refitted(each, sizes, rows) for each in phase] for phase in self.phases]
+        phases = self.phases
+        if (sizes, rows) != (self.sizes, self.rows):
+            phases = [[replace(each, strides=fitted(each.axes, sizes, rows)) for each in phase] for phase in phases]
         at = _phase_for(new, phases, sizes, rows)
         if at is None:
             return False
@@ -136,10 +138,6 @@ class Group:
             return None
         rows = _finer(self.rows, self.sizes, sizes)
         return sizes, rows, replace(statement, strides=fitted(statement.axes, sizes, rows))
-
-    @staticmethod
-    def _refitted(each: Statement, sizes: Sizes, rows: tuple[int, ...] | None) -> Statement:
-        return replace(each, strides=fitted(each.axes, sizes, rows))
 
     def read_from_memory(self) -> Iterator[tuple[Statement, Touched]]:
         """What statements read that is in no register."""

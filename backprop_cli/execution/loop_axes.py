@@ -55,6 +55,8 @@ def common(a: Sizes, b: Sizes) -> Sizes | None:
 
 def split(axes: Axes, to: Sizes) -> tuple[Strides, ...]:
     """The strides along finer axes; see ``common``."""
+    if axes.sizes == to:
+        return axes.strides
     spread: list[list[int]] = [[] for _ in axes.strides]
     sizes = list(axes.sizes)
     axis, inside = len(sizes) - 1, 1

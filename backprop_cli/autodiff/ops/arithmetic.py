@@ -164,7 +164,7 @@ class Maximum(Elementwise):
     """``out = max(x, y)``, elementwise; where they are equal each has half the derivative."""
 
     ufunc: ClassVar = np.maximum
-    expression: ClassVar = "{0} if {0} >= {1} or {0} != {0} else {1}"
+    expression: ClassVar = "{1} if {0} < {1} else ({0} if {0} >= {1} else {0} + {1})"
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 
@@ -177,7 +177,7 @@ class Minimum(Elementwise):
     """``out = min(x, y)``, elementwise; where they are equal each has half the derivative."""
 
     ufunc: ClassVar = np.minimum
-    expression: ClassVar = "{0} if {0} <= {1} or {0} != {0} else {1}"
+    expression: ClassVar = "{1} if {0} > {1} else ({0} if {0} <= {1} else {0} + {1})"
     is_smooth: ClassVar = False
     samples: ClassVar = _BINARY
 

@@ -11,12 +11,15 @@ import numpy as np
 
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.autodiff.op import Op
-from backprop_cli.autodiff.ops.arithmetic import Power
+from backprop_cli.autodiff.ops.arithmetic import Maximum, Power
 from backprop_cli.autodiff.ops.comparison import OneHot
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.spec import Array
 
 _LIBRARY = re.compile(r"\b(exp|expm1|log|log1p|sin|cos|tanh|erf|pow)\(")
+
+LARGER = Maximum.expression.replace("{1}", "{out}")
+"""The largest so far, where NaN stays."""
 
 
 class Shift(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from backprop_cli.autodiff.ops.reduction import Amax, Sum
 from backprop_cli.autodiff.ops.softmax import Softmax
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.execution.loops.element_loop import ElementLoop, element_loops
+from backprop_cli.execution.loops.element_loop import LARGER, ElementLoop, element_loops
 from backprop_cli.execution.loops.movement_loops import copied
 
 Loops = tuple[ElementLoop, ...]
@@ -21,9 +21,6 @@ _LONG = 1024
 """Most numbers that are added without blocks."""
 _BLOCK = 64
 """Rows of a block."""
-
-_LARGER = "{a} if {a} >= {b} or {a} != {a} else {b}"
-"""The maximum, where NaN stays."""
 
 
 @element_loops.register(Sum)
@@ -83,7 +80,7 @@ def _paired(pair: str, count: int) -> str:
 @element_loops.register(Amax)
 def _(op: Amax, *x: Array, out: Array) -> Loops:
     """One comparison after the other; NaN stays."""
-    return (ElementLoop(_LARGER.format(a="{out}", b="{0}"), x, _repeated(op, x[0], out), start="-inf"),)
+    return (ElementLoop(LARGER, x, _repeated(op, x[0], out), start="-inf"),)
 
 
 def _repeated(op: Sum | Amax, x: Array, out: Array) -> Array:

@@ -18,15 +18,13 @@ from backprop_cli.autodiff.ops.pooling import (
     WindowTake,
 )
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.execution.loops.element_loop import ElementLoop, element_loops
+from backprop_cli.execution.loops.element_loop import LARGER, ElementLoop, element_loops
 from backprop_cli.execution.loops.movement_loops import cleared, copied
 
 Loops = tuple[ElementLoop, ...]
 
 _FEW = 9
 """Offsets up to which each has an assignment of its own: windows of 3 x 3."""
-_LARGER = "{0} if {0} >= {out} or {0} != {0} else {out}"
-"""The maximum, where NaN stays."""
 
 
 class _Part(NamedTuple):
@@ -86,7 +84,7 @@ def _(op: WindowSum, *x: Array, out: Array) -> Loops:
 
 @element_loops.register(MaxPool)
 def _(op: MaxPool, *x: Array, out: Array) -> Loops:
-    return tuple(loop for part in _parts(op, x[0], out) for loop in _reduced(part, _LARGER, "-inf"))
+    return tuple(loop for part in _parts(op, x[0], out) for loop in _reduced(part, LARGER, "-inf"))
 
 
 def _reduced(part: _Part, expression: str, start: str) -> Iterator[ElementLoop]:
@@ -110,7 +108,7 @@ def _offsets(part: _Part) -> Iterator[ElementLoop]:
     kind, largest = part.windows.dtype.name, np.empty(part.windows.shape, part.windows.dtype)
     yield ElementLoop(f"{kind}({part.first})", (), part.windows)
     if part.width > _FEW:
-        yield ElementLoop(_LARGER, (part.elements,), part.repeated(largest), "-inf")
+        yield ElementLoop(LARGER, (part.elements,), part.repeated(largest), "-inf")
         backwards = tuple(np.flip(x, part.axis) for x in (part.elements, part.repeated(largest), part.offsets))
         yield ElementLoop("{2} if {0} == {1} else {out}", backwards, part.repeated(part.windows))
         return
@@ -119,7 +117,7 @@ def _offsets(part: _Part) -> Iterator[ElementLoop]:
             found = f"{kind}({part.first + k}) if {{0}} > {{1}} else {{out}}"
             yield ElementLoop(found, (part.at(k), largest), part.windows)
         if k < part.width - 1:
-            yield ElementLoop(_LARGER if k else "{0}", (part.at(k),), largest)
+            yield ElementLoop(LARGER if k else "{0}", (part.at(k),), largest)
 
 
 @element_loops.register(WindowTake)
