@@ -29,27 +29,36 @@ _TILES = """#define REAL {real}
 #undef BITS
 #undef OF
 """
+_RUN = """static void (*const pieces[])(void *const *, sharing *) = {{{names}}};
+void run(const int64_t *steps, int64_t count, sharing *share)
+{{
+    for (int64_t step = 0; step < count; ++step)
+        pieces[steps[2 * step]]((void *const *)steps[2 * step + 1], share);
+}}
+"""
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
-    ast.And: "&", ast.Or: "|",  # of comparisons, all of which are made: branches would end vectorization
+    ast.And: "&", ast.Or: "|",  # of comparisons: branches would end vectorization
 }  # fmt: skip
 
 
 def c_source(functions: Sequence[str], vectorized: Collection[str]) -> str:
-    """The C file of some functions of ``codegen``: ``run_0``, ``run_1``, ...
+    """The C file of some functions of ``codegen``, and of ``run``, which calls them.
 
-    ``vectorized``: functions of the C library that the compiler may call for several elements at once.
+    Its steps are pairs of numbers: that of a function, and the address of its table of addresses. ``vectorized``:
+    functions of the C library that the compiler may call for several elements at once.
     """
-    head = "#include <stdint.h>\ntypedef void piece(void *const *table, int from, int to);\n" + "".join(
-        _declared(name, name in vectorized) for name in FUNCTIONS
-    )
-    bodies = [_Function(f"run_{number}", text) for number, text in enumerate(functions)]
+    head = "#include <stdint.h>\ntypedef void piece(void *const *table, int from, int to);\n"
+    head += "typedef void sharing(piece *, void *const *, int);\n"
+    head += "".join(_declared(name, name in vectorized) for name in FUNCTIONS)
+    bodies = [_Function(f"piece_{number}", text) for number, text in enumerate(functions)]
     texts = [body.text() for body in bodies]
     for kind in sorted(set().union(*(body.tiles for body in bodies))):
         bits = "int32_t" if kind == "float32" else "int64_t"
         head += _TILES.format(real=KINDS[kind], bits=bits, kind=kind, text=_tiles())
-    return head + "".join(texts)
+    names = ", ".join(f"piece_{number}" for number in range(len(functions)))
+    return head + "".join(texts) + _RUN.format(names=names)
 
 
 @cache
@@ -75,7 +84,7 @@ class _Function:
 
     def text(self) -> str:
         """The function, of the table of addresses and of ``share`` of ``pool.c``, with its shared loops before it."""
-        head = f"void {self._name}(void *const *table, void (*share)(piece *, void *const *, int)) {{"
+        head = f"static void {self._name}(void *const *table, sharing *share) {{"
         body = [head, *self._statements(self._body), "}", ""]
         return "\n".join([*self._pieces, *body])
 
@@ -125,7 +134,7 @@ class _Function:
         """What the compiler may take for granted of an innermost loop."""
         assigned = {name: value for name, value in _assigned(body) if name in self._kinds}
         maxima = [name for name, value in assigned.items() if _is_maximum(name, value)]
-        if maxima and len(maxima) == len(assigned):  # without the pragma it would be one comparison after the other
+        if maxima and len(maxima) == len(assigned):  # without the pragma each element waits for the one before
             yield f"#pragma omp simd reduction(max:{','.join(maxima)})"
         elif _is_independent(index, body):
             yield "#pragma GCC ivdep"

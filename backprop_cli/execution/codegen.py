@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -124,20 +123,19 @@ class DirectConvolution:
 
 
 class Source:
-    """The body of a function of a table of addresses, which is passed once for each element type.
+    """A piece as the body of a function of a table of addresses, which is passed once for each element type.
 
-    The table points to the first elements of ``arrays``. Each piece has its own entries, so the text does not depend on
-    addresses: pieces that do the same with other memory have the same text.
+    The table points to the first elements of ``arrays``. The text does not depend on addresses: pieces that do the same
+    with other memory have the same text.
     """
 
-    def __init__(self, pieces: Sequence[Piece] = ()) -> None:
+    def __init__(self, piece: Piece | None = None) -> None:
         self.lines: list[str] = []
         self.arrays: list[Array] = []
-        self._number: dict[int, int] = {}  # of the entries of the current piece, by address
+        self._number: dict[int, int] = {}  # of the entries, by address
         self._pointers: dict[str, str] = {}
         self._names = 0
-        for piece in pieces:
-            self._number = {}
+        if piece is not None:
             piece.emit(self)
 
     def name(self, kind: str) -> str:

@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from backprop_cli.autodiff.spec import Array
 from backprop_cli.errors import warn
 from backprop_cli.execution import cache as entries
 from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Piece, Source
 from backprop_cli.execution.compiler import CompilationError, find_compiler, load
 
-SHORTEST, LONGEST = 10, 40
-"""Fewest and most nests and products in one function. A call takes as long as a small nest, and compilation time grows
-faster than the function's length. Only repeated pieces make functions as short as the fewest."""
+Step = tuple[int, Sequence[Array]]
+"""A piece of a run: the number of its function, and the arrays that its table of addresses points to."""
 
-Function = Callable[[ctypes.c_void_p, ctypes.c_void_p], object]
-"""A compiled function, of the address of its table and that of ``share``; a null pointer means one thread."""
+Binding = Callable[[Sequence[Step], int], Callable[[], object]]
+"""Makes one call of some steps, with so many threads."""
 
 _KIND = "code"
 """Kind of the cache entries that hold machine code."""
@@ -34,62 +33,33 @@ _KIND = "code"
 def linked(calls: Sequence[Any], threads: int = 1) -> list[Callable[[], object]]:
     """The calls, with runs of pieces to compile replaced by one call of machine code each.
 
-    Repeated pieces, such as equal blocks of layers, are compiled once. ``threads`` share large pieces; the results have
-    the same bits for any number.
+    Each piece is a function. Pieces that differ in their arrays alone, such as those of equal layers, are one.
+    ``threads`` share large pieces; the results have the same bits for any number.
     """
-    done: list[Any] = []
-    for native, run in groupby(calls, lambda call: isinstance(call, Piece)):
-        neighbours = list(run)
-        done += (Source(part) for part in _parted(neighbours)) if native else neighbours
-    texts = list(dict.fromkeys(each.text() for each in done if isinstance(each, Source)))
-    functions = dict(zip(texts, machine_code(texts), strict=True)) if texts else {}
-    share = _share(threads) if threads > 1 and texts else ctypes.c_void_p()
-    return [_bound(each, functions[each.text()], share) if isinstance(each, Source) else each for each in done]
+    sources = {number: Source(call) for number, call in enumerate(calls) if isinstance(call, Piece)}
+    texts = {number: source.text() for number, source in sources.items()}
+    functions = {text: number for number, text in enumerate(dict.fromkeys(texts.values()))}
+    bind = machine_code(list(functions)) if functions else None
+    done: list[Callable[[], object]] = []
+    for is_compiled, run in groupby(range(len(calls)), sources.__contains__):
+        if is_compiled and bind is not None:
+            done.append(bind([(functions[texts[number]], sources[number].arrays) for number in run], threads))
+        else:
+            done += [calls[number] for number in run]
+    return done
 
 
-def _parted(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
-    """The pieces split into functions, which begin and end where a repetition does."""
-    texts = [Source([piece]).text() for piece in pieces]
-    start = 0
-    while start < len(pieces):
-        size, times = _repetition(texts, start)
-        if times == 1:
-            end = min(start + LONGEST, len(pieces))
-            size = next((at for at in range(start + 1, end) if _repetition(texts, at)[1] > 1), end) - start
-        for _ in range(times):
-            yield pieces[start : start + size]
-            start += size
-
-
-def _repetition(texts: Sequence[str], start: int) -> tuple[int, int]:
-    """Length and repeat count of the longest repeating run at ``start``; (1, 1) if none."""
-    found = 1, 1
-    for size in range(SHORTEST, min(LONGEST, (len(texts) - start) // 2) + 1):
-        part, times = texts[start : start + size], 1
-        while texts[start + times * size : start + (times + 1) * size] == part:
-            times += 1
-        if times > 1 and size * times > math.prod(found):
-            found = size, times
-    return found
-
-
-def _bound(source: Source, function: Function, share: ctypes.c_void_p) -> Callable[[], object]:
-    table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
-    run = partial(function, ctypes.c_void_p(ctypes.addressof(table)), share)
-    vars(run)["memory"] = table, source.arrays  # lives as long as the call
-    return run
-
-
-def machine_code(texts: Sequence[str]) -> list[Function]:
+def machine_code(texts: Sequence[str]) -> Binding:
     """The functions of some sources, from the user's cache or compiled."""
     compiler = find_compiler()
     assert compiler is not None, "nothing is compiled without a compiler"
-    library = _library(c_source(texts, compiler.vector_functions))
-    return [_function(library, number) for number in range(len(texts))]
+    return partial(_bound, _library(c_source(texts, compiler.vector_functions)))
 
 
 def _share(threads: int) -> ctypes.c_void_p:
-    """The function that shares a loop with the threads of this process, which has at least so many."""
+    """The function that shares a loop with the threads of this process, which has at least so many; null for one."""
+    if threads == 1:
+        return ctypes.c_void_p()
     library = _pool()
     library.start(threads)
     return ctypes.cast(library.share, ctypes.c_void_p)
@@ -113,10 +83,20 @@ def _library(source: str) -> ctypes.CDLL:
     return library
 
 
-def _function(library: ctypes.CDLL, number: int) -> Function:
-    function = library[f"run_{number}"]
+def _bound(library: ctypes.CDLL, steps: Sequence[Step], threads: int) -> Callable[[], object]:
+    """The call of the function ``run`` for some steps."""
+    addresses = [array.ctypes.data for _, arrays in steps for array in arrays]
+    table = (ctypes.c_void_p * len(addresses))(*addresses)
+    at, numbers = ctypes.addressof(table), list[int]()
+    for number, arrays in steps:
+        numbers += number, at
+        at += len(arrays) * ctypes.sizeof(ctypes.c_void_p)
+    pairs = (ctypes.c_int64 * len(numbers))(*numbers)
+    function = library["run"]
     function.restype = None  # by default ctypes makes an integer of what a register holds
-    return function
+    run = partial(function, ctypes.byref(pairs), ctypes.c_int64(len(steps)), _share(threads))
+    vars(run)["memory"] = table, pairs, steps  # lives as long as the call
+    return run
 
 
 def _kept(name: str) -> ctypes.CDLL | None:

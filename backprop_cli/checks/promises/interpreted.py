@@ -26,6 +26,7 @@ from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Source
 from backprop_cli.execution.groups import Group, Statement
 from backprop_cli.execution.loops import ElementLoop
+from backprop_cli.execution.native import Step
 from backprop_cli.execution.nest_text import Assignment, Assignments
 
 _C: dict[Any, Any] = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_int64}
@@ -102,12 +103,21 @@ def _sweep(size: int, kernel: int, stride: int, dilation: int, before: int, wind
     return Sweep(size, kernel, stride, dilation, before, after)
 
 
-def machine_code(texts: Sequence[str]) -> list[Callable[..., None]]:
+def machine_code(texts: Sequence[str]) -> Callable[[Sequence[Step], int], Callable[[], None]]:
     """The replacement of ``native.machine_code``."""
-    return [_run(text) for text in texts]
+    functions = [_run(text) for text in texts]
+
+    def bind(steps: Sequence[Step], threads: int) -> Callable[[], None]:
+        def run() -> None:
+            for number, arrays in steps:
+                functions[number](arrays)
+
+        return run
+
+    return bind
 
 
-def _run(text: str) -> Callable[..., None]:
+def _run(text: str) -> Callable[[Sequence[Array]], None]:
     names: dict[str, Any] = {
         **{name: getattr(np, name) for name in _FUNCTIONS},
         **{number.__name__: number for number in _C},
@@ -121,7 +131,8 @@ def _run(text: str) -> Callable[..., None]:
     }
     exec(text, names)
 
-    def run(table: Any, *_: Any) -> None:
+    def run(arrays: Sequence[Array]) -> None:
+        table = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
         names["run"](*(_Table(table, number) for number in _C))
 
     return run
@@ -129,13 +140,10 @@ def _run(text: str) -> Callable[..., None]:
 
 def carry_out(loops: Sequence[ElementLoop]) -> None:
     """Run the source of some loops in Python, one after the other."""
-    nests = []
     for loop in loops:
         nothing = (None,) * len(loop.operands)
         group = Group.of(Statement.of(loop, None, nothing))
-        nests.append(Assignments(group.sizes, group.rows, ((Assignment(loop, nothing, True),),)))
-    source = Source(nests)
-    table = (ctypes.c_void_p * len(source.arrays))(*(array.ctypes.data for array in source.arrays))
-    c_source([source.text()], ())  # what has no meaning in C cannot be compiled
-    with np.errstate(all="ignore"):
-        _run(source.text())(ctypes.c_void_p(ctypes.addressof(table)))
+        source = Source(Assignments(group.sizes, group.rows, ((Assignment(loop, nothing, True),),)))
+        c_source([source.text()], ())  # what has no meaning in C cannot be compiled
+        with np.errstate(all="ignore"):
+            _run(source.text())(source.arrays)
