@@ -16,7 +16,7 @@ from benchmarks.machine import machine
 from benchmarks.measure import Result, measure
 from benchmarks.participant import Unavailable
 from benchmarks.peers import PEERS
-from benchmarks.table import machine_text, result_text, verdicts_text
+from benchmarks.table import bars_text, machine_text, result_text
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -28,7 +28,6 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--processors", type=_positive, metavar="N", help="let everyone use only N processors (all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, every round included")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed")
-    parser.add_argument("--fast", action="store_true", help="hold bp against the bars for compiled steps")
     parser.add_argument("--list", action="store_true", help="list cases and peers, and what is not installed")
     return parser.parse_args(given)
 
@@ -93,9 +92,9 @@ def main(given: Sequence[str] | None = None) -> int:
         _tell("")
         print(f"\n{result_text(result)}", flush=True)
         results.append(result)
-    verdicts = judge(results, arguments.fast)
-    if verdicts:
-        print(f"\n{verdicts_text(verdicts)}")
+    verdicts, unmeasured = judge(results, can_compile=not where["no_compiler"])
+    if verdicts or unmeasured:
+        print(f"\n{bars_text(verdicts, unmeasured)}")
     if arguments.json is not None:
         content = {
             "machine": where,
@@ -103,6 +102,7 @@ def main(given: Sequence[str] | None = None) -> int:
             "seconds": arguments.seconds,
             "comparisons": [result.to_json() for result in results],
             "bars": [verdict.to_json() for verdict in verdicts],
+            "bars_not_measured": [bar.name for bar in unmeasured],
         }
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
     missed = arguments.check and not all(verdict.passed for verdict in verdicts)

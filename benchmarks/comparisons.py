@@ -8,7 +8,7 @@ from functools import partial
 
 from benchmarks.cases import AnyCase, Case
 from benchmarks.command import ROOT, Command, bp, script
-from benchmarks.networks import NetworkCase
+from benchmarks.networks import NETWORKS, NetworkCase
 from benchmarks.participant import Participant
 from benchmarks.peers import BP, LAYERED, PEERS, THREADS
 from benchmarks.worker import Worker
@@ -33,6 +33,12 @@ LAYERS = {
     "transformer": ("transformer", 12, "characters: 4 blocks, 4 heads, width 128, context 64"),
     "batch_norm": ("batch_norm", 128, "256-256-256-256-10 with batch_norm"),
     "layer_norm": ("layer_norm", 128, "256-256-256-256-10 with layer_norm"),
+    "images": ("images", 64, "four 3x3 convolutions with batch_norm on 3x32x32"),
+    "lstm": ("lstm", 64, "two LSTM layers of 64, 100 steps"),
+    "text": ("text", 64, "embedding, conv1d 5, global max pool, 128 tokens"),
+    "wide": ("wide", 256, "512-1024-1024-1024-10"),
+    "residual": ("residual", 32, "ten residual blocks of width 32"),
+    "gelu_silu": ("gelu_silu", 256, "four layers of 256 with layer_norm, gelu or silu, dropout"),
 }
 """Networks of other layers than dense ones by the name of their comparison: network, batch, title."""
 _STEPS = 16
@@ -73,7 +79,7 @@ def _layered(name: str) -> Comparison:
 
 def _layers(name: str) -> NetworkCase:
     network, batch, _ = LAYERS[name]
-    return NetworkCase(network, batch, examples=_STEPS * batch)
+    return NetworkCase(NETWORKS[network], batch, examples=_STEPS * batch)
 
 
 def _network(sizes: tuple[int, ...]) -> str:

@@ -17,7 +17,10 @@ _ENVIRONMENT = {name: value for name, value in sorted(os.environ.items()) if nam
 
 
 def machine() -> dict[str, Any]:
-    """Processor, load, versions, NumPy's BLAS and the environment variables that change it."""
+    """Processor, load, versions, the C compiler, NumPy's BLAS and the environment variables that change it."""
+    # Imported here: the processes of other libraries use this module, too.
+    from backprop_cli.execution.compiler import compiler_obstacle, compiler_text
+
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "revision": _revision(),
@@ -28,6 +31,8 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "blas": _blas(),
+        "compiler": compiler_text(),
+        "no_compiler": compiler_obstacle(),
         "environment": _ENVIRONMENT,
     }
 

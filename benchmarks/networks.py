@@ -1,14 +1,13 @@
-"""Networks of other layers than dense ones: as bp's configuration says them, with the numbers that go in.
+"""Networks of all kinds of layers: as bp's configuration says them, with the numbers that go in.
 
-``peers/torch_networks.py`` has the same networks for PyTorch, parameter by parameter in the same order.
+``peers/torch_networks.py`` translates these layers to PyTorch, parameter by parameter in the same order.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,84 +15,146 @@ from numpy.typing import NDArray
 
 from benchmarks.cases import Batches, labelled
 
-Layers = tuple[dict[str, Any], ...]
+Layer = dict[str, Any]
+CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Network:
-    """``layers`` as under ``model.layers``. ``outputs``: classes, or tokens where ``input`` is (positions,) of them."""
+    """``layers`` as under ``model.layers``, ``input`` the shape of an example.
 
-    layers: Layers
+    ``outputs``: classes. ``tokens``: how many different ones an example holds; 0 if it holds numbers.
+    ``predicts_next``: the token after each position, in place of a class for the example.
+    """
+
+    layers: tuple[Layer, ...]
     input: tuple[int, ...]
-    outputs: int
-    reads_tokens: bool = False
+    outputs: int = CLASSES
+    tokens: int = 0
+    predicts_next: bool = False
 
 
-def _image(*layers: dict[str, Any], size: int = 28) -> Network:
-    return Network((*layers, {"type": "dense", "units": 10}), (1, size, size), 10)
+def dense(units: int, activation: str | None = None) -> Layer:
+    """A dense layer."""
+    return {"type": "dense", "units": units, **({"activation": activation} if activation else {})}
+
+
+def activation(function: str) -> Layer:
+    """A layer that applies a function."""
+    return {"type": "activation", "function": function}
+
+
+def conv2d(channels: int, kernel: int | list[int], **more: Any) -> Layer:
+    """Filters with relu, unless ``activation`` says otherwise."""
+    return {"type": "conv2d", "channels": channels, "kernel": kernel, "activation": "relu", **more}
+
+
+def residual(*layers: Layer, repeat: int) -> Layer:
+    """Blocks whose output is added to their input."""
+    return {"type": "block", "repeat": repeat, "residual": True, "layers": list(layers)}
+
+
+POOL: Layer = {"type": "max_pool", "kernel": 2}
+LAYER_NORM: Layer = {"type": "layer_norm"}
+BATCH_NORM: Layer = {"type": "batch_norm"}
+FLATTEN: Layer = {"type": "flatten"}
+LARGEST: Layer = {"type": "global_max_pool"}
+
+
+def _classifier(*layers: Layer, input: tuple[int, ...], tokens: int = 0) -> Network:
+    return Network((*layers, dense(CLASSES)), input, tokens=tokens)
 
 
 def _convolutions() -> Network:
-    pool = {"type": "max_pool", "kernel": 2}
-    first, second = ({"type": "conv2d", "channels": n, "kernel": 5, "activation": "relu"} for n in (16, 32))
-    return _image(first, pool, second, pool, {"type": "flatten"})
+    return _classifier(conv2d(16, 5), POOL, conv2d(32, 5), POOL, FLATTEN, input=(1, 28, 28))
 
 
 def _lenet() -> Network:
     """LeCun et al. (1998), figure 2, with max pooling and relu; the image is padded to 32 x 32."""
-    pool = {"type": "max_pool", "kernel": 2}
-    first = {"type": "conv2d", "channels": 6, "kernel": 5, "padding": 2, "activation": "relu"}
-    second = {"type": "conv2d", "channels": 16, "kernel": 5, "activation": "relu"}
-    dense = ({"type": "dense", "units": units, "activation": "relu"} for units in (120, 84))
-    return _image(first, pool, second, pool, {"type": "flatten"}, *dense)
+    images = conv2d(6, 5, padding=2), POOL, conv2d(16, 5), POOL, FLATTEN
+    return _classifier(*images, dense(120, "relu"), dense(84, "relu"), input=(1, 28, 28))
 
 
 def _gru(width: int = 128, steps: int = 32) -> Network:
-    layers = {"type": "gru", "units": width, "output": "last"}, {"type": "dense", "units": 10}
-    return Network(layers, (steps, width), 10)
+    return _classifier({"type": "gru", "units": width, "output": "last"}, input=(steps, width))
 
 
-def _transformer(width: int = 128, blocks: int = 4, context: int = 64, tokens: int = 65) -> Network:
+def transformer(width: int, blocks: int, heads: int, context: int, tokens: int) -> Network:
     """Norms before attention and before the two dense layers, as nanoGPT has them."""
-    layers: list[dict[str, Any]] = [
+    attention = {"type": "attention", "heads": heads, "causal": True}
+    layers: list[Layer] = [
         {"type": "embedding", "tokens": tokens, "width": width},
-        {"type": "positional_embedding", "name": "block_0"},
+        {"type": "positional_embedding"},
     ]
-    for number in range(1, blocks + 1):
-        before, middle = f"block_{number - 1}", f"middle_{number}"
+    for _ in range(blocks):
         layers += [
-            {"type": "layer_norm", "inputs": before},
-            {"type": "attention", "heads": 4, "causal": True, "name": f"attention_{number}"},
-            {"type": "add", "inputs": [before, f"attention_{number}"], "name": middle},
-            {"type": "layer_norm"},
-            {"type": "dense", "units": 4 * width, "activation": "gelu"},
-            {"type": "dense", "units": width, "name": f"out_{number}"},
-            {"type": "add", "inputs": [middle, f"out_{number}"], "name": f"block_{number}"},
+            residual(LAYER_NORM, attention, repeat=1),
+            residual(LAYER_NORM, dense(4 * width, "gelu"), dense(width), repeat=1),
         ]
-    layers += [{"type": "layer_norm"}, {"type": "dense", "units": tokens}]
-    return Network(tuple(layers), (context,), tokens, reads_tokens=True)
+    return Network((*layers, LAYER_NORM, dense(tokens)), (context,), tokens, tokens, predicts_next=True)
 
 
-def _normalized(kind: str, width: int = 256) -> Network:
-    hidden = ({"type": "dense", "units": width}, {"type": kind}, {"type": "activation", "function": "relu"})
-    return Network((*hidden * 3, {"type": "dense", "units": 10}), (width,), 10)
+def _normalized(norm: Layer, width: int = 256) -> Network:
+    return _classifier(*(dense(width), norm, activation("relu")) * 3, input=(width,))
 
 
-NETWORKS: dict[str, Callable[[], Network]] = {
-    "convolutions": _convolutions,
-    "lenet": _lenet,
-    "gru": _gru,
-    "transformer": _transformer,
-    "batch_norm": partial(_normalized, "batch_norm"),
-    "layer_norm": partial(_normalized, "layer_norm"),
+def _images() -> Network:
+    def filters(channels: int) -> tuple[Layer, ...]:
+        return {"type": "conv2d", "channels": channels, "kernel": 3, "padding": 1}, BATCH_NORM, activation("relu")
+
+    layers = *filters(32), *filters(32), POOL, *filters(64), *filters(64), POOL, FLATTEN
+    return _classifier(*layers, input=(3, 32, 32))
+
+
+def _lstm(width: int = 64, steps: int = 100, features: int = 32) -> Network:
+    return _classifier({"type": "lstm", "units": width, "layers": 2}, input=(steps, features))
+
+
+def _text(width: int = 64, positions: int = 128, tokens: int = 5000) -> Network:
+    """Filters whose channels are the positions: a layer that exchanges axes does not exist."""
+    filters = {"type": "conv1d", "channels": 128, "kernel": 5, "activation": "relu"}
+    embedding = {"type": "embedding", "tokens": tokens, "width": width}
+    return _classifier(embedding, filters, LARGEST, input=(positions,), tokens=tokens)
+
+
+def _wide() -> Network:
+    return _classifier(*(dense(1024, "relu") for _ in range(3)), input=(512,))
+
+
+def _residual(width: int = 32) -> Network:
+    blocks = residual(LAYER_NORM, dense(width, "relu"), dense(width), repeat=10)
+    return _classifier(dense(width), blocks, input=(64,))
+
+
+def _gelu_silu(width: int = 256) -> Network:
+    dropout = {"type": "dropout", "rate": 0.1}
+    hidden = (
+        (dense(width), LAYER_NORM, activation(function), dropout) for function in ("gelu", "silu", "gelu", "silu")
+    )
+    return _classifier(*(layer for layers in hidden for layer in layers), input=(width,))
+
+
+NETWORKS: dict[str, Network] = {
+    "convolutions": _convolutions(),
+    "lenet": _lenet(),
+    "gru": _gru(),
+    "transformer": transformer(width=128, blocks=4, heads=4, context=64, tokens=65),
+    "batch_norm": _normalized(BATCH_NORM),
+    "layer_norm": _normalized(LAYER_NORM),
+    "images": _images(),
+    "lstm": _lstm(),
+    "text": _text(),
+    "wide": _wide(),
+    "residual": _residual(),
+    "gelu_silu": _gelu_silu(),
 }
 
 
 @dataclass(frozen=True)
 class NetworkCase:
-    """A network of ``NETWORKS``, cross entropy (of the next token), Adam at its usual settings, float32."""
+    """A network, cross entropy (of the next token), Adam at its usual settings, float32."""
 
-    network: str
+    network: Network
     batch: int
     examples: int
 
@@ -112,17 +173,19 @@ class NetworkCase:
 
 
 class NetworkData(Batches):
-    """Examples of a network; of tokens, windows whose labels are the tokens after them.
+    """Examples of a network.
 
-    Shapes: inputs (examples, *input) float32, labels (examples,) int64; or both (examples, positions) int64
+    Shapes: inputs (examples, *input) float32, or int64 tokens; labels (examples,) int64, or (examples, positions)
     """
 
     def __init__(self, case: NetworkCase):
-        network = NETWORKS[case.network]()
+        network = case.network
         self.case, self.layers, self.input_shape = case, network.layers, network.input
         rng = np.random.default_rng(0)
-        if network.reads_tokens:
-            self.inputs, self.labels = _tokens(rng, case.examples, network)
+        if network.predicts_next:
+            self.inputs, self.labels = _followed(rng, case.examples, network)
+        elif network.tokens:
+            self.inputs, self.labels = _labelled_tokens(rng, case.examples, network)
         else:
             self.inputs, self.labels = labelled(rng, case.examples, network.input, network.outputs)
 
@@ -141,11 +204,20 @@ def _parameter(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> N
     return rng.standard_normal(shape, dtype=np.float32) * np.float32(1 / math.sqrt(math.prod(shape[1:])))
 
 
-def _tokens(rng: np.random.Generator, examples: int, network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each token is followed by one that a random permutation says; one in ten by any."""
+def _followed(rng: np.random.Generator, examples: int, network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each token is followed by one that a random permutation says; one in ten by any. Labels are those after."""
     positions, follower = network.input[0], rng.permutation(network.outputs)
     text = rng.integers(0, network.outputs, (examples, positions + 1))
     for position in range(positions):
         told = rng.random(examples) >= 0.1
         text[told, position + 1] = follower[text[told, position]]
     return np.ascontiguousarray(text[:, :-1]), np.ascontiguousarray(text[:, 1:])
+
+
+def _labelled_tokens(
+    rng: np.random.Generator, examples: int, network: Network
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Random tokens; the label is the class for which they count most, in a random table."""
+    tokens = rng.integers(0, network.tokens, (examples, *network.input))
+    scores = rng.standard_normal((network.tokens, network.outputs), dtype=np.float32)
+    return tokens, np.argmax(scores[tokens].sum(axis=1), axis=1)

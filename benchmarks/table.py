@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.bars import Verdict, linearity
+from benchmarks.bars import Bar, Verdict, linearity
 from benchmarks.measure import Result
 from benchmarks.peers import BP
 
@@ -15,7 +15,7 @@ _ARTICLES = {"step": "a", "epoch": "an", "process": "a"}
 
 
 def machine_text(machine: dict[str, Any]) -> str:
-    """A few lines: processor, versions, BLAS."""
+    """A few lines: processor, versions, BLAS, C compiler."""
     blas = machine["blas"]
     kernel = "unknown"
     if blas:
@@ -27,6 +27,7 @@ def machine_text(machine: dict[str, Any]) -> str:
         f"{machine['date']}  {machine['cpu']}, {count} processor{'s' if count > 1 else ''}{load}",
         f"revision {machine['revision'] or 'unknown'}, Python {machine['python']}, {packages}",
         f"BLAS of NumPy: {kernel}",
+        f"C compiler: {machine['compiler'] or machine['no_compiler']}",
     ]
     if machine["environment"]:
         lines.append("set: " + " ".join(f"{name}={value}" for name, value in machine["environment"].items()))
@@ -78,12 +79,19 @@ def _numbers(line: dict[str, Any], milli: bool) -> list[str]:
     ]
 
 
-def verdicts_text(verdicts: Sequence[Verdict]) -> str:
-    """The bars, those missed marked."""
+def bars_text(verdicts: Sequence[Verdict], unmeasured: Sequence[Bar]) -> str:
+    """The bars, those missed marked, and those that need a C compiler."""
+    parts = [_verdicts_text(verdicts)] if verdicts else []
+    if unmeasured:
+        parts.append("\n".join(["not measured, for want of a C compiler:", *(f"  {bar.name}" for bar in unmeasured)]))
+    return "\n\n".join(parts)
+
+
+def _verdicts_text(verdicts: Sequence[Verdict]) -> str:
     rows = [["bar", "against", "ratio", "at least", ""]]
     for verdict in verdicts:
         bar = verdict.bar
-        limit = f"{verdict.at_least:.2f}" + ("" if bar.at_most is None else f" to {bar.at_most:.2f}")
+        limit = f"{bar.at_least:.2f}" + ("" if bar.at_most is None else f" to {bar.at_most:.2f}")
         names = f"{bar.what}: {verdict.against}" if verdict.against not in ("bp", bar.what) else bar.what
         rows.append([bar.case, names, f"{verdict.figure:.3f}", limit, "" if verdict.passed else "MISSED"])
     return "\n".join(["bars: time (or memory) of the peer over that of bp, medians", *_aligned(rows, left=2)])

@@ -59,14 +59,14 @@ class Peer:
         return make(data, self.variant)
 
 
-BP, FAST = "bp", "bp_fast"
-LAYERED = ("bp", "bp_plan", "bp_fast", "bp_fast_plan", "torch_adam", "torch_fused")
+BP, NUMPY = "bp", "bp_numpy"
+LAYERED = (BP, "bp_plan", NUMPY, "bp_numpy_plan", "torch_adam", "torch_fused")
 """Who has other layers than dense ones here."""
 PEERS = {
     BP: Peer("bp: its training loop, events read", "bp_loop", called="epoch"),
     "bp_plan": Peer("bp: the plan alone, on one batch", "bp_plan", called=""),
-    "bp_fast": Peer("bp: its loop, steps compiled", "bp_loop", "compiled", (), "epoch"),
-    "bp_fast_plan": Peer("bp: the compiled plan alone", "bp_plan", "compiled", (), ""),
+    NUMPY: Peer("bp: its loop, training.compile: false", "bp_loop", "numpy", called="epoch"),
+    "bp_numpy_plan": Peer("bp: the plan alone, not compiled", "bp_plan", "numpy", called=""),
     "gemm": Peer("bare matrix products (np.matmul with out=)", "gemm", called=""),
     "torch_adam": Peer("PyTorch, plain Adam", "pytorch", "plain", ("torch",)),
     "torch_fused": Peer("PyTorch, fused Adam", "pytorch", "fused", ("torch",)),

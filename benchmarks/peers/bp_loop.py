@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backprop_cli.data.examples import Split
+from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.nn.schedules.constant import Constant
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.settings import TrainingSettings
@@ -45,4 +46,5 @@ class Loop:
 
 
 def build(data: Batches, variant: str) -> Loop:
-    return Loop(data, variant == "compiled")
+    """Variant ``numpy`` never compiles; else a run this long does, if it can."""
+    return Loop(data, variant != "numpy" and not compiler_obstacle())

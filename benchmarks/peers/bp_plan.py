@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.parameter_spans import LEARNING_RATE
 from backprop_cli.training.step_plan import StepPlans
@@ -41,4 +42,4 @@ class BarePlan:
 
 
 def build(data: Batches, variant: str) -> BarePlan:
-    return BarePlan(data, variant == "compiled")
+    return BarePlan(data, variant != "numpy" and not compiler_obstacle())

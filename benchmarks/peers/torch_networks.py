@@ -1,22 +1,30 @@
-"""The networks of ``networks.py`` as somebody who knows PyTorch writes them."""
+"""bp's layers as those of PyTorch: what somebody who knows it would write for the same network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.cases import Batches, Case
+from benchmarks.cases import Batches
+
+Shape = torch.Size
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
 
 
 def network(data: Batches) -> nn.Module:
     """The network of a case, at its starting values."""
-    case = data.case
-    made = _dense(case.sizes) if isinstance(case, Case) else NETWORKS[case.network]()
+    made, _ = _chain(data.layers, torch.from_numpy(data.inputs[:2]))
     params = list(made.named_parameters())
     with torch.no_grad():
         starts = data.start([(name, tuple(param.shape)) for name, param in params])
@@ -25,84 +33,121 @@ def network(data: Batches) -> nn.Module:
     return made
 
 
-def _dense(sizes: Sequence[int]) -> nn.Module:
-    layers: list[nn.Module] = []
-    for fan_in, units in pairwise(sizes):
-        layers += [nn.Linear(fan_in, units), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+def _chain(layers: Sequence[dict[str, Any]], x: torch.Tensor) -> tuple[nn.Sequential, torch.Tensor]:
+    """Layers that read each the one before it, and their output for ``x``, whose shape tells sizes."""
+    modules: list[nn.Module] = []
+    for layer in layers:
+        for module in _modules(layer, x):
+            modules.append(module)
+            x = _output(module, x)
+    return nn.Sequential(*modules), x
 
 
-def _convolutions() -> nn.Module:
-    return nn.Sequential(
-        *(nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(512, 10)),
-    )
+@torch.no_grad()
+def _output(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    module.eval()  # leaves running means alone
+    x = module(x)
+    module.train()
+    return x
 
 
-def _lenet() -> nn.Module:
-    return nn.Sequential(
-        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
-    )
+def _modules(layer: dict[str, Any], x: torch.Tensor) -> list[nn.Module]:
+    settings = dict(layer)
+    activation = settings.pop("activation", None)
+    found = LAYERS[settings.pop("type")](x, **settings)
+    return [*(found if isinstance(found, list) else [found]), *([ACTIVATIONS[activation]()] if activation else [])]
 
 
-class _Gru(nn.Module):
-    def __init__(self, width: int = 128):
+class _Residual(nn.Module):
+    def __init__(self, inner: nn.Module):
         super().__init__()
-        self.gru, self.dense = nn.GRU(width, width, batch_first=True), nn.Linear(width, 10)
+        self.inner = inner
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        _, last = self.gru(x)
-        return self.dense(last[0])
+        return x + self.inner(x)
+
+
+def _block(x: torch.Tensor, layers: list[dict[str, Any]], repeat: int = 1, residual: bool = False) -> list[nn.Module]:
+    blocks: list[nn.Module] = []
+    for _ in range(repeat):
+        inner, out = _chain(layers, x)
+        blocks.append(_Residual(inner) if residual else inner)
+        x = x if residual else out
+    return blocks
+
+
+class _Recurrent(nn.Module):
+    def __init__(self, kind: Callable[..., nn.Module], x: torch.Tensor, units: int, output: str = "last", **more: Any):
+        super().__init__()
+        named = {"num_layers" if name == "layers" else name: value for name, value in more.items()}
+        self.cells, self.is_last = kind(x.shape[-1], units, batch_first=True, **named), output == "last"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out, states = self.cells(x)
+        last = states[0] if isinstance(states, tuple) else states
+        return last[-1] if self.is_last else out
 
 
 class _Attention(nn.Module):
-    def __init__(self, width: int, heads: int):
+    def __init__(self, x: torch.Tensor, heads: int, causal: bool = False):
         super().__init__()
-        self.heads, self.project, self.out = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
+        width = x.shape[-1]
+        self.heads, self.causal = heads, causal
+        self.project, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, time, width = x.shape
         parts = self.project(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(*parts, is_causal=True)
+        mixed = functional.scaled_dot_product_attention(*parts, is_causal=self.causal)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
 
 
-class _Block(nn.Module):
-    def __init__(self, width: int):
+class _Positions(nn.Module):
+    def __init__(self, x: torch.Tensor):
         super().__init__()
-        self.norm_1, self.attention = nn.LayerNorm(width), _Attention(width, 4)
-        self.norm_2 = nn.LayerNorm(width)
-        self.dense = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.positions = nn.Embedding(*x.shape[1:])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.attention(self.norm_1(x))
-        return x + self.dense(self.norm_2(x))
+        return x + self.positions.weight
 
 
-class _Transformer(nn.Module):
-    def __init__(self, width: int = 128, blocks: int = 4, context: int = 64, tokens: int = 65):
-        super().__init__()
-        self.tokens, self.positions = nn.Embedding(tokens, width), nn.Embedding(context, width)
-        self.blocks = nn.Sequential(*(_Block(width) for _ in range(blocks)))
-        self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, tokens)
-
+class _Largest(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(self.norm(self.blocks(self.tokens(x) + self.positions.weight)))
+        return x.flatten(2).max(-1).values
 
 
-def _normalized(norm: Callable[[int], nn.Module], width: int = 256) -> nn.Module:
-    layers = [layer for _ in range(3) for layer in (nn.Linear(width, width), norm(width), nn.ReLU())]
-    return nn.Sequential(*layers, nn.Linear(width, 10))
+class _Mean(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(2).mean(-1)
 
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "convolutions": _convolutions,
-    "lenet": _lenet,
-    "gru": _Gru,
-    "transformer": _Transformer,
-    "batch_norm": partial(_normalized, nn.BatchNorm1d),
-    "layer_norm": partial(_normalized, nn.LayerNorm),
+def _convolution(x: torch.Tensor, channels: int, kernel: Any, padding: Any = 0, **more: Any) -> nn.Module:
+    kind = nn.Conv1d if x.ndim == 3 else nn.Conv2d
+    return kind(x.shape[1], channels, tuple(kernel) if isinstance(kernel, list) else kernel, padding=padding, **more)
+
+
+def _pool(one: Callable[..., nn.Module], two: Callable[..., nn.Module], x: torch.Tensor, kernel: int) -> nn.Module:
+    return (one if x.ndim == 3 else two)(kernel)
+
+
+LAYERS: dict[str, Callable[..., nn.Module | list[nn.Module]]] = {
+    "dense": lambda x, units: nn.Linear(x.shape[-1], units),
+    "activation": lambda x, function: ACTIVATIONS[function](),
+    "dropout": lambda x, rate: nn.Dropout(rate),
+    "flatten": lambda x: nn.Flatten(),
+    "reshape": lambda x, shape: [nn.Flatten(), nn.Unflatten(1, shape)],
+    "block": _block,
+    "conv1d": _convolution,
+    "conv2d": _convolution,
+    "max_pool": partial(_pool, nn.MaxPool1d, nn.MaxPool2d),
+    "average_pool": partial(_pool, nn.AvgPool1d, nn.AvgPool2d),
+    "global_max_pool": lambda x: _Largest(),
+    "global_average_pool": lambda x: _Mean(),
+    "gru": partial(_Recurrent, nn.GRU),
+    "lstm": partial(_Recurrent, nn.LSTM),
+    "embedding": lambda x, tokens, width: nn.Embedding(tokens, width),
+    "positional_embedding": _Positions,
+    "attention": _Attention,
+    "batch_norm": lambda x: (nn.BatchNorm1d if x.ndim < 4 else nn.BatchNorm2d)(x.shape[1]),
+    "layer_norm": lambda x: nn.LayerNorm(x.shape[-1]),
 }
