@@ -11,18 +11,20 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from benchmarks.bars import judge
-from benchmarks.comparisons import COMPARISONS
+from benchmarks.comparisons import COMPARISONS, drawn
 from benchmarks.machine import machine
 from benchmarks.measure import Result, measure
 from benchmarks.participant import Unavailable
 from benchmarks.peers import PEERS
-from benchmarks.table import bars_text, machine_text, result_text
+from benchmarks.table import bars_text, families_text, machine_text, result_text
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="bp against its peers, side by side.")
-    parser.add_argument("--cases", nargs="+", default=["*"], metavar="NAME", help="comparisons, wildcards allowed")
+    parser.add_argument("--cases", nargs="+", metavar="NAME", help="comparisons, wildcards allowed (all)")
     parser.add_argument("--peers", nargs="+", default=["*"], metavar="NAME", help="peers, likewise; bp always runs")
+    parser.add_argument("--families", type=_positive, metavar="N", help="N random networks of each family, no others")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the random networks (0)")
     parser.add_argument("--rounds", type=_positive, default=9, metavar="N", help="times each is measured (9)")
     parser.add_argument("--seconds", type=float, default=0.3, metavar="S", help="length of a measurement (0.3)")
     parser.add_argument("--processors", type=_positive, metavar="N", help="let everyone use only N processors (all)")
@@ -62,9 +64,13 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.list:
         print(_listing())
         return 0
-    chosen = [comparison for name, comparison in COMPARISONS.items() if _any_of(arguments.cases, name)]
+    known = COMPARISONS
+    if arguments.families is not None:
+        known = {comparison.name: comparison for comparison in drawn(arguments.families, arguments.seed)}
+    cases = arguments.cases or ["*"]
+    chosen = [comparison for name, comparison in known.items() if _any_of(cases, name)]
     if not chosen:
-        print(f"no case is called {' or '.join(arguments.cases)}; known: {', '.join(COMPARISONS)}", file=sys.stderr)
+        print(f"no case is called {' or '.join(cases)}; known: {', '.join(known)}", file=sys.stderr)
         return 2
     unknown = [pattern for pattern in arguments.peers if not any(fnmatch(name, pattern) for name in PEERS)]
     if unknown:
@@ -92,6 +98,9 @@ def main(given: Sequence[str] | None = None) -> int:
         _tell("")
         print(f"\n{result_text(result)}", flush=True)
         results.append(result)
+    distribution = families_text(results)
+    if distribution:
+        print(f"\n{distribution}")
     verdicts, unmeasured = judge(results, can_compile=not where["no_compiler"])
     if verdicts or unmeasured:
         print(f"\n{bars_text(verdicts, unmeasured)}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any
 
+from benchmarks.families import FAMILIES
 from benchmarks.measure import Result, median_ratio
 from benchmarks.peers import BP, EAGER, NUMPY, STEPWISE, TORCH
 
@@ -18,6 +20,7 @@ Figure = tuple[str, float] | None
 class Bar:
     """The figure that ``read`` takes from a comparison must lie in [``at_least``, ``at_most``].
 
+    ``case``: its name; of several, by a wildcard, the smallest figure counts.
     ``compiled``: it is a bar for compiled steps; without a C compiler it is not measured.
     """
 
@@ -99,6 +102,7 @@ BARS = (
     _eager("batch_norm", 1.9),
     _eager("layer_norm", 1.8),
     *(_eager(case, 1.2) for case in ("images", "lstm", "text", "wide", "residual", "gelu_silu")),
+    *(_eager(f"family-{family}-*", 1.0) for family in FAMILIES),
     Bar("iris-process", "torch script", _time("torch_script"), 3.0, compiled=False),
     Bar("iris-process", "scikit-learn script", _time("sklearn_script"), 2.0, compiled=False),
     Bar("help", "python -c 'import typer'", _time("typer"), 1 / 3, compiled=False),
@@ -135,10 +139,14 @@ def judge(results: Sequence[Result], can_compile: bool = True) -> tuple[list[Ver
     """Every bar whose comparison and peers were measured; and the bars that need a C compiler, if there is none."""
     verdicts, unmeasured = [], []
     for bar in BARS:
-        for result in results:
-            figure = bar.read(result) if result.name == bar.case else None
-            if figure is not None and bar.compiled and not can_compile:
-                unmeasured.append(bar)
-            elif figure is not None:
-                verdicts.append(Verdict(bar, *figure))
+        found = [(*figure, result.name) for result in results if (figure := _figure(bar, result))]
+        if found and bar.compiled and not can_compile:
+            unmeasured.append(bar)
+        elif found:
+            against, figure, case = min(found, key=lambda each: each[1])
+            verdicts.append(Verdict(bar, against if case == bar.case else f"{against}, {case}", figure))
     return verdicts, unmeasured
+
+
+def _figure(bar: Bar, result: Result) -> Figure:
+    return bar.read(result) if fnmatch(result.name, bar.case) else None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.cases import AnyCase, Case
 from benchmarks.command import ROOT, Command, bp, script
-from benchmarks.networks import NETWORKS, NetworkCase
+from benchmarks.families import FAMILIES, draw
+from benchmarks.networks import NETWORKS, NetworkCase, described
 from benchmarks.participant import Participant
-from benchmarks.peers import BP, LAYERED, PEERS, THREADS
+from benchmarks.peers import BP, EAGER, LAYERED, PEERS, THREADS
 from benchmarks.worker import Worker
 
 STEP, EPOCH, PROCESS = "step", "epoch", "process"
@@ -69,12 +70,26 @@ def _training(name: str, sizes: tuple[int, ...], batch: int, examples: int = 409
 
 
 def _layered(name: str) -> Comparison:
-    case, title = _layers(name), LAYERS[name][-1]
+    return _network_steps(name, LAYERS[name][-1], _layers(name), LAYERED)
 
+
+def _network_steps(name: str, title: str, case: NetworkCase, peers: Sequence[str]) -> Comparison:
     def lines(seconds: float) -> dict[str, Participant]:
-        return {peer: Worker(peer, case, seconds) for peer in LAYERED}
+        return {peer: Worker(peer, case, seconds) for peer in peers}
 
     return Comparison(name, f"{title}, batch {case.batch}", STEP, BP, lines)
+
+
+def drawn(count: int, seed: int) -> list[Comparison]:
+    """The first ``count`` draws of every family, such as ``family-dense-07``."""
+    return [_drawn(family, number, seed) for family in FAMILIES for number in range(1, count + 1)]
+
+
+def _drawn(family: str, number: int, seed: int) -> Comparison:
+    network, batch = draw(family, number, seed)
+    case = NetworkCase(network, batch, examples=_STEPS * batch)
+    title = f"{'x'.join(map(str, network.input))}: {described(network.layers)}"
+    return _network_steps(f"family-{family}-{number:02}", title, case, (BP, *EAGER))
 
 
 def _layers(name: str) -> NetworkCase:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,27 @@ def conv2d(channels: int, kernel: int | list[int], **more: Any) -> Layer:
     return {"type": "conv2d", "channels": channels, "kernel": kernel, "activation": "relu", **more}
 
 
+def conv1d(channels: int, kernel: int) -> Layer:
+    """Filters with relu. The axis after the batch holds channels: of embedded tokens, the positions."""
+    return {"type": "conv1d", "channels": channels, "kernel": kernel, "activation": "relu"}
+
+
+def filters(channels: int, normalized: bool = True) -> tuple[Layer, ...]:
+    """Filters of 3x3 that keep the size of an image, and relu."""
+    norm = (BATCH_NORM,) if normalized else ()
+    return {"type": "conv2d", "channels": channels, "kernel": 3, "padding": 1}, *norm, activation("relu")
+
+
+def dropout(rate: float) -> Layer:
+    """Dropout."""
+    return {"type": "dropout", "rate": rate}
+
+
+def embedding(tokens: int, width: int) -> Layer:
+    """A vector for each token."""
+    return {"type": "embedding", "tokens": tokens, "width": width}
+
+
 def residual(*layers: Layer, repeat: int) -> Layer:
     """Blocks whose output is added to their input."""
     return {"type": "block", "repeat": repeat, "residual": True, "layers": list(layers)}
@@ -82,10 +104,7 @@ def _gru(width: int = 128, steps: int = 32) -> Network:
 def transformer(width: int, blocks: int, heads: int, context: int, tokens: int) -> Network:
     """Norms before attention and before the two dense layers, as nanoGPT has them."""
     attention = {"type": "attention", "heads": heads, "causal": True}
-    layers: list[Layer] = [
-        {"type": "embedding", "tokens": tokens, "width": width},
-        {"type": "positional_embedding"},
-    ]
+    layers = [embedding(tokens, width), {"type": "positional_embedding"}]
     for _ in range(blocks):
         layers += [
             residual(LAYER_NORM, attention, repeat=1),
@@ -99,9 +118,6 @@ def _normalized(norm: Layer, width: int = 256) -> Network:
 
 
 def _images() -> Network:
-    def filters(channels: int) -> tuple[Layer, ...]:
-        return {"type": "conv2d", "channels": channels, "kernel": 3, "padding": 1}, BATCH_NORM, activation("relu")
-
     layers = *filters(32), *filters(32), POOL, *filters(64), *filters(64), POOL, FLATTEN
     return _classifier(*layers, input=(3, 32, 32))
 
@@ -111,10 +127,7 @@ def _lstm(width: int = 64, steps: int = 100, features: int = 32) -> Network:
 
 
 def _text(width: int = 64, positions: int = 128, tokens: int = 5000) -> Network:
-    """Filters whose channels are the positions: a layer that exchanges axes does not exist."""
-    filters = {"type": "conv1d", "channels": 128, "kernel": 5, "activation": "relu"}
-    embedding = {"type": "embedding", "tokens": tokens, "width": width}
-    return _classifier(embedding, filters, LARGEST, input=(positions,), tokens=tokens)
+    return _classifier(embedding(tokens, width), conv1d(128, 5), LARGEST, input=(positions,), tokens=tokens)
 
 
 def _wide() -> Network:
@@ -127,11 +140,9 @@ def _residual(width: int = 32) -> Network:
 
 
 def _gelu_silu(width: int = 256) -> Network:
-    dropout = {"type": "dropout", "rate": 0.1}
-    hidden = (
-        (dense(width), LAYER_NORM, activation(function), dropout) for function in ("gelu", "silu", "gelu", "silu")
-    )
-    return _classifier(*(layer for layers in hidden for layer in layers), input=(width,))
+    functions = ("gelu", "silu") * 2
+    hidden = ((dense(width), LAYER_NORM, activation(function), dropout(0.1)) for function in functions)
+    return _classifier(*chain.from_iterable(hidden), input=(width,))
 
 
 NETWORKS: dict[str, Network] = {
@@ -148,6 +159,20 @@ NETWORKS: dict[str, Network] = {
     "residual": _residual(),
     "gelu_silu": _gelu_silu(),
 }
+
+
+def described(layers: Iterable[Layer]) -> str:
+    """Layers in words: ``dense 64 relu, dropout 0.1, dense 10``."""
+    return ", ".join(_word(layer) for layer in layers)
+
+
+def _word(layer: Layer) -> str:
+    kind, *values = layer.values()
+    if kind == "block":
+        return f"{layer['repeat']} x ({described(layer['layers'])}) + input"
+    if kind == "activation":
+        return str(layer["function"])
+    return " ".join([kind, *(str(value) for value in values if not isinstance(value, bool))])
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from benchmarks.bars import Bar, Verdict, linearity
-from benchmarks.measure import Result
-from benchmarks.peers import BP
+from benchmarks.measure import Result, median_ratio
+from benchmarks.peers import BP, EAGER
 
 _MILLI, _MICRO = 1e3, 1e6
 _SAME_LOSS = 0.05
+_QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 _ARTICLES = {"step": "a", "epoch": "an", "process": "a"}
 
 
@@ -77,6 +81,21 @@ def _numbers(line: dict[str, Any], milli: bool) -> list[str]:
         "" if threads is None else str(threads),
         "" if loss is None else f"{loss:.4f}",
     ]
+
+
+def families_text(results: Sequence[Result]) -> str:
+    """How PyTorch / bp is distributed over the draws of each family, and over all; empty if none was measured."""
+    ratios: dict[str, list[float]] = {}
+    for result in results:
+        figure = median_ratio(result, EAGER) if result.name.startswith("family-") else None
+        if figure is not None:
+            ratios.setdefault(result.name.split("-")[1], []).append(figure[1])
+    if not ratios:
+        return ""
+    rows = [["family", "draws", "min", "quartile", "median", "quartile", "max"]]
+    for name, found in {**ratios, "all": list(chain.from_iterable(ratios.values()))}.items():
+        rows.append([name, str(len(found)), *(f"{figure:.2f}" for figure in np.quantile(found, _QUARTERS))])
+    return "\n".join(["random networks: time of PyTorch (eager, the faster Adam) over that of bp", *_aligned(rows)])
 
 
 def bars_text(verdicts: Sequence[Verdict], unmeasured: Sequence[Bar]) -> str:

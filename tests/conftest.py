@@ -23,7 +23,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 ROOT = Path(__file__).parent.parent
 _FOLDERS = [ROOT, *(ROOT / name for name in ("runs", "configs", "datasets"))]
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_SET_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK"}  # the second by importing threadpoolctl
+_SET_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "TORCHINDUCTOR_CACHE_DIR"}
+"""By pytest, by importing threadpoolctl, by an optimizer of PyTorch."""
 
 
 collect_ignore = [] if os.name == "posix" else ["api/test_signals.py", "cli/test_what_a_terminal_obeys.py", "fuzz"]

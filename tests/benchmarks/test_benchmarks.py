@@ -5,6 +5,7 @@ import mmap
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,18 @@ import pytest
 import backprop_cli
 import benchmarks.__main__ as benchmarks
 from backprop_cli.training.step_program import forward
+from benchmarks import networks
 from benchmarks.bars import BARS, judge, linearity
 from benchmarks.command import BP, bp
-from benchmarks.comparisons import COMPARISONS
+from benchmarks.comparisons import COMPARISONS, drawn
+from benchmarks.families import FAMILIES, draw
 from benchmarks.machine import machine
 from benchmarks.measure import Line, Result
 from benchmarks.memory import forget_peak, peak_bytes
 from benchmarks.networks import NETWORKS, NetworkCase
 from benchmarks.peers import PEERS, Peer
 from benchmarks.peers.bp_network import Network
-from benchmarks.table import bars_text
+from benchmarks.table import bars_text, families_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +68,6 @@ def test_unknown_names() -> None:
 
 
 def _result(name: str, **seconds: list[float]):
-
     lines = {line.replace("_", "-") if name == "depth" else line: Line(line, times) for line, times in seconds.items()}
     for line in lines.values():
         line.facts["memory_bytes"] = 50_000_000
@@ -103,7 +105,6 @@ def test_ratios_are_within_rounds() -> None:
 
 
 def test_linearity() -> None:
-
     straight = _result("depth", depth_4=[14.0], depth_32=[42.0], depth_64=[74.0])
     bent = _result("depth", depth_4=[14.0], depth_32=[42.0], depth_64=[90.0])
     assert linearity(straight) == ("bp", 1.0)
@@ -111,7 +112,6 @@ def test_linearity() -> None:
 
 
 def test_bars_that_need_a_compiler() -> None:
-
     result = _result("tiny", bp=[1.0], jax_scan=[1.4], bp_numpy=[4.0], bp_numpy_plan=[3.9])
     verdicts, unmeasured = judge([result])
     assert [(v.bar.what, v.figure, v.passed) for v in verdicts] == [
@@ -125,19 +125,17 @@ def test_bars_that_need_a_compiler() -> None:
 
 
 def test_missing_peer_says_so() -> None:
-
     assert Peer("none", "none", needs=("no_such_module",)).missing() == "not installed: no_such_module"
     assert Peer("numpy", "gemm", needs=("numpy",)).missing() == ""
 
 
 def test_every_bar_names_a_case() -> None:
-
-    assert {bar.case for bar in BARS} <= COMPARISONS.keys()
+    known = [*COMPARISONS, *(comparison.name for comparison in drawn(1, seed=0))]
+    assert [bar.case for bar in BARS if not any(fnmatch(name, bar.case) for name in known)] == []
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_a_network_learns_what_its_examples_hold(name: str) -> None:
-
     case = NetworkCase(NETWORKS[name], batch=4, examples=8)
     data, again = case.data(), case.data()
     assert [x.tobytes() for x in next(data.batches)] == [x.tobytes() for x in next(again.batches)]
@@ -153,19 +151,69 @@ def test_a_network_learns_what_its_examples_hold(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_pytorch_trains_the_same_network(name: str) -> None:
-    pytest.importorskip("torch")
+    _assert_same_in_pytorch(NETWORKS[name])
 
-    case = NetworkCase(NETWORKS[name], batch=4, examples=8)
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_pytorch_trains_the_same_random_networks(family: str) -> None:
+    for number in range(1, 6):
+        _assert_same_in_pytorch(draw(family, number)[0])
+
+
+def _assert_same_in_pytorch(network: networks.Network) -> None:
+    pytest.importorskip("torch")
+    case = NetworkCase(network, batch=4, examples=8)
     ours, theirs = (PEERS[peer].build(case.data()) for peer in ("bp_numpy", "torch_adam"))
     assert ours.loss() == pytest.approx(theirs.loss(), rel=1e-5)
     ours.run(2)
     theirs.run(2)
-    drops = any(layer["type"] == "dropout" for layer in case.network.layers)
-    assert ours.loss() == pytest.approx(theirs.loss(), rel=0.1 if drops else 1e-3)
+    drops = any(layer["type"] == "dropout" for layer in network.layers)
+    assert ours.loss() == pytest.approx(theirs.loss(), rel=0.3 if drops else 2e-3)
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_random_networks_are_trained(family: str) -> None:
+    for number in range(1, 21):
+        network, batch = draw(family, number)
+        assert (network, batch) == draw(family, number)
+        assert network != draw(family, number, seed=1)[0]
+        data = NetworkCase(network, batch=2, examples=4).data()
+        assert forward(Network(data).recipe, 2, training=True).loss.shape == ()
+    loop = PEERS["bp_numpy"].build(data)
+    before = loop.loss()
+    loop.run(20)
+    assert loop.loss() < before
+
+
+def test_the_distribution_over_random_networks() -> None:
+    draws = [_result(f"family-dense-0{n}", bp=[1.0], torch_adam=[n], torch_fused=[n + 1.0]) for n in range(1, 6)]
+    draws.append(_result("family-text-01", bp=[1.0], torch_adam=[9.0]))
+    assert (
+        families_text([*draws, _result("tiny", bp=[1.0], torch_adam=[50.0])])
+        == """\
+random networks: time of PyTorch (eager, the faster Adam) over that of bp
+  family  draws   min  quartile  median  quartile   max
+  dense       5  1.00      2.00    3.00      4.00  5.00
+  text        1  9.00      9.00    9.00      9.00  9.00
+  all         6  1.00      2.25    3.50      4.75  9.00"""
+    )
+    verdicts, _ = judge(draws)
+    assert [(v.against, v.figure, v.passed) for v in verdicts] == [
+        ("torch_adam, family-dense-01", 1.0, True),
+        ("torch_adam, family-text-01", 9.0, True),
+    ]
+    assert families_text([_result("tiny", bp=[1.0], torch_adam=[50.0])]) == ""
+
+
+def test_a_drawn_network_in_words() -> None:
+    network = networks.transformer(width=8, blocks=1, heads=2, context=4, tokens=5)
+    assert networks.described(network.layers) == (
+        "embedding 5 8, positional_embedding, 1 x (layer_norm, attention 2) + input, "
+        "1 x (layer_norm, dense 32 gelu, dense 8) + input, layer_norm, dense 5"
+    )
 
 
 def test_bp_begins_where_the_installed_command_does() -> None:
-
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, function = scripts["bp"].split(":")
     assert f"from {module} import {function}; {function}()" == BP
@@ -175,7 +223,6 @@ def test_bp_begins_where_the_installed_command_does() -> None:
 
 
 def test_memory_of_the_steps() -> None:
-
     result = _result("convolutions", bp=[1.0], torch_adam=[1.1], torch_fused=[1.2])
     for name, megabytes in (("bp", 12), ("torch_adam", 3), ("torch_fused", 5)):
         result.lines[name].facts["step_memory_bytes"] = megabytes * 1_000_000
@@ -188,7 +235,6 @@ def test_memory_of_the_steps() -> None:
 
 
 def test_the_peak_can_be_forgotten() -> None:
-
     # Pages of their own: what the allocator hands out may be resident already.
     freed = np.frombuffer(mmap.mmap(-1, 64_000_000))
     freed[:] = 1.0
