@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 from benchmarks.families import FAMILIES
+from benchmarks.jobs import JOBS
 from benchmarks.measure import Result, median_ratio
 from benchmarks.peers import BP, EAGER, NUMPY, STEPWISE, TORCH
 
@@ -105,6 +106,7 @@ BARS = (
     *(_eager(f"family-{family}-*", 1.0) for family in FAMILIES),
     Bar("iris-process", "torch script", _time("torch_script"), 3.0, compiled=False),
     Bar("iris-process", "scikit-learn script", _time("sklearn_script"), 2.0, compiled=False),
+    *(Bar(f"jobs-{job}", "torch script", _time("torch_script"), 1.5) for job in JOBS),
     Bar("help", "python -c 'import typer'", _time("typer"), 1 / 3, compiled=False),
 )
 

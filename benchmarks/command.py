@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,24 @@ from typing import Any
 from benchmarks.participant import Unavailable
 
 ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "benchmarks" / "scripts"
 BP = "from backprop_cli.cli.entry import main; main()"
 
 
 class Command:
-    """``arguments`` of the Python that runs this; a scratch directory, new each time, is its working directory."""
+    """``arguments`` of the Python that runs this; a scratch directory, new each time, is its working directory.
 
-    def __init__(self, title: str, arguments: list[str], needs: tuple[str, ...] = ()):
-        self.title, self._arguments, self._needs = title, arguments, needs
+    ``environment()``: variables that it sees besides those of this process.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        arguments: Sequence[str],
+        needs: Sequence[str] = (),
+        environment: Callable[[], Mapping[str, str]] = dict,
+    ):
+        self.title, self._arguments, self._needs, self._environment = title, arguments, needs, environment
         self._facts: dict[str, Any] = {"memory_bytes": 0}
 
     def prepare(self) -> None:
@@ -31,10 +42,11 @@ class Command:
         self.sample()  # compiles modules and brings files into memory
 
     def sample(self) -> float:
+        variables = {**os.environ, **self._environment()}
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
             start = time.perf_counter()
             process = subprocess.Popen(
-                [sys.executable, *self._arguments], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+                [sys.executable, *self._arguments], cwd=folder, env=variables, stdout=output, stderr=subprocess.STDOUT
             )
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - start
@@ -54,12 +66,14 @@ class Command:
         """Nothing to end."""
 
 
-def bp(title: str, *arguments: str) -> Command:
+def bp(*arguments: str, environment: Callable[[], Mapping[str, str]] = dict) -> Command:
     """``bp ...``."""
-    return Command(title, ["-c", BP, *arguments])
+    title = " ".join(Path(word).name if os.sep in word else word for word in ("bp", *arguments))
+    return Command(title, ["-c", BP, *arguments], environment=environment)
 
 
-def script(title: str, name: str, *needs: str) -> Command:
-    """A script of ``benchmarks/scripts``, given the data of the iris job."""
-    path = ROOT / "benchmarks" / "scripts" / name
-    return Command(title, [str(path), str(ROOT / "datasets" / "iris.csv")], needs)
+def script(
+    name: str, *arguments: str, needs: str = "torch", environment: Callable[[], Mapping[str, str]] = dict
+) -> Command:
+    """A script of ``benchmarks/scripts``, and its arguments."""
+    return Command(f"scripts/{name}", [str(SCRIPTS / name), *arguments], [needs], environment)

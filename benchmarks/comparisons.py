@@ -9,6 +9,8 @@ from functools import partial
 from benchmarks.cases import AnyCase, Case
 from benchmarks.command import ROOT, Command, bp, script
 from benchmarks.families import FAMILIES, draw
+from benchmarks.jobs import JOBS, commands
+from benchmarks.jobs import ROUNDS as JOB_ROUNDS
 from benchmarks.networks import NETWORKS, NetworkCase, described
 from benchmarks.participant import Participant
 from benchmarks.peers import BP, EAGER, LAYERED, PEERS, THREADS
@@ -50,7 +52,8 @@ _STEPS = 16
 class Comparison:
     """Lines that are timed alternately; ratios are ``line / baseline`` within a round.
 
-    ``lines(seconds)`` makes them, by name; ``unit``: what a time is the time of.
+    ``lines(seconds)`` makes them, by name; ``unit``: what a time is the time of. ``most_rounds``: fewer than asked for,
+    where a round takes a minute.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Comparison:
     unit: str
     baseline: str
     lines: Callable[[float], dict[str, Participant]]
+    most_rounds: int | None = None
 
 
 def _training(name: str, sizes: tuple[int, ...], batch: int, examples: int = 4096) -> Comparison:
@@ -134,18 +138,24 @@ def _mnist_epoch() -> Comparison:
 
 def _iris() -> Comparison:
     def lines(seconds: float) -> dict[str, Participant]:
+        data = str(ROOT / "datasets" / "iris.csv")
         return {
-            BP: bp("bp train configs/iris.yaml", "train", str(ROOT / "configs" / "iris.yaml")),
-            "torch_script": script("scripts/iris_torch.py", "iris_torch.py", "torch"),
-            "sklearn_script": script("scripts/iris_sklearn.py", "iris_sklearn.py", "sklearn"),
+            BP: bp("train", str(ROOT / "configs" / "iris.yaml")),
+            "torch_script": script("iris_torch.py", data),
+            "sklearn_script": script("iris_sklearn.py", data, needs="sklearn"),
         }
 
     return Comparison("iris-process", "iris, 50 epochs, from the shell and back", PROCESS, BP, lines)
 
 
+def _job(name: str) -> Comparison:
+    title = f"{JOBS[name].title}, from the shell and back"
+    return Comparison(f"jobs-{name}", title, PROCESS, BP, lambda seconds: commands(JOBS[name]), most_rounds=JOB_ROUNDS)
+
+
 def _help() -> Comparison:
     def lines(seconds: float) -> dict[str, Participant]:
-        return {BP: bp("bp --help", "--help"), "typer": Command("import typer", ["-c", "import typer"])}
+        return {BP: bp("--help"), "typer": Command("import typer", ["-c", "import typer"])}
 
     return Comparison("help", "bp --help", PROCESS, BP, lines)
 
@@ -169,6 +179,7 @@ _MAKERS: tuple[Callable[[], Comparison], ...] = (
     *(partial(_layered, name) for name in LAYERS),
     _mnist_epoch,
     _iris,
+    *(partial(_job, name) for name in JOBS),
     _help,
 )
 COMPARISONS = {comparison.name: comparison for comparison in (make() for make in _MAKERS)}

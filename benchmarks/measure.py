@@ -71,12 +71,13 @@ def measure(
     seconds: float,
     tell: Callable[[str], None],
 ) -> Result:
-    """Prepare every wanted line, take ``rounds`` rounds, end them.
+    """Prepare every wanted line, take ``rounds`` rounds (or as many as the comparison allows), end them.
 
     Raises: Unavailable if the baseline cannot run.
     """
     participants = {n: p for n, p in comparison.lines(seconds).items() if wanted(n) or n == comparison.baseline}
     skipped: dict[str, str] = {}
+    rounds = min(rounds, comparison.most_rounds or rounds)
     try:
         ready = _prepare(participants, comparison, skipped, tell)
         lines = {name: Line(participant.title) for name, participant in ready.items()}

@@ -217,7 +217,7 @@ def test_bp_begins_where_the_installed_command_does() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, function = scripts["bp"].split(":")
     assert f"from {module} import {function}; {function}()" == BP
-    version = bp("title", "--version")
+    version = bp("--version")
     version.prepare()
     assert version.facts()["printed"] == f"bp {backprop_cli.__version__}"
 
