@@ -11,7 +11,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from backprop_cli.errors import UsageError, did_you_mean
@@ -31,6 +31,7 @@ def _with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
+@cache
 def snake_case(name: str) -> str:
     """``LeakyRelu`` -> ``leaky_relu``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

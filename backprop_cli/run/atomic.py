@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from backprop_cli.errors import warn
 from backprop_cli.files import create_temporary
+
+_BUFFER = 2**18
+"""Bytes of small pieces that are written together. Larger pieces are written as they are."""
 
 
 class NotReplacedError(OSError):
     """The new content was written, but the old file could not be replaced."""
 
 
-def write_atomically(path: Path, content: bytes | memoryview, sync_directory: bool = True) -> None:
+def write_atomically(path: Path, content: bytes | Sequence[bytes | memoryview], sync_directory: bool = True) -> None:
     """Replace ``path`` by ``content``: temporary file in the same folder, flush, fsync, rename, fsync of the directory.
 
     A process killed at any point leaves the old file or the new one. A link under either name is replaced, never
@@ -26,10 +30,8 @@ def write_atomically(path: Path, content: bytes | memoryview, sync_directory: bo
     """
     temporary, descriptor = create_temporary(path)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0, closefd=False) as file:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[file.write(rest) :]
+        with os.fdopen(descriptor, "wb", _BUFFER, closefd=False) as file:
+            file.writelines([content] if isinstance(content, bytes) else content)
         os.fsync(descriptor)
         close(descriptor, temporary)
         descriptor = -1

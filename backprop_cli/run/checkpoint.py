@@ -219,8 +219,12 @@ def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) ->
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(_described(name, array.dtype, array.shape))
-        digest.update(array.reshape(-1).view(np.uint8).data)
+        digest.update(_bytes_of(array))
     return digest.hexdigest()
+
+
+def _bytes_of(array: NDArray[Any]) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 @cache
@@ -229,13 +233,13 @@ def _described(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes
     return json.dumps([name, dtype.name, shape]).encode()
 
 
-def _content(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """The safetensors file, with ``metadata`` sorted by key; the library would write it in any order."""
+def _content(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
+    """The pieces of the safetensors file, with ``metadata`` sorted by key; the library would write it in any order."""
     arrays, order = _layout(tuple((name, array.dtype, array.shape) for name, array in tensors.items()))
     own = json.dumps({"__metadata__": metadata}, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
     text = own[:-1] + (b"," if order else b"") + arrays[1:]
     text += b" " * (-len(text) % 8)  # the arrays stay aligned
-    return b"".join((len(text).to_bytes(8, "little"), text, *(tensors[name].data for name in order)))
+    return [len(text).to_bytes(8, "little"), text, *(_bytes_of(tensors[name]) for name in order)]
 
 
 @lru_cache(maxsize=4)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from backprop_cli.errors import CheckpointError, warn
 from backprop_cli.run.atomic import reason, remove, rename, sync_folder
 from backprop_cli.run.checkpoint import Checkpoint, link, load, save
 from backprop_cli.run.directory import RunDirectory, step_checkpoints
+from backprop_cli.run.save_queue import SaveQueue, Unsaved
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.training.events import Epoch, Event, Saved, Step
+from backprop_cli.training.state import State
 
 _SUPERSEDED = "superseded-"
 
@@ -48,46 +50,68 @@ def _move(path: Path, target: Path) -> None:
 
 
 class Checkpointer:
-    """Reads events and saves the run's state when it is due.
+    """Reads events, and saves the run's state when it is due: first in memory, then in files (see ``SaveQueue``).
 
     ``last`` is always the newest. The one it replaces becomes numbered; ``keep_last`` numbered checkpoints stay.
     ``best`` is a second name of a last one: no best checkpoint is newer than the state a run would resume from.
 
+    ``content``: the checkpoint of a copy of ``state``; it may be called in another thread.
+
     Raises:
-        CheckpointError: from every method that writes, when the disk is full; what was saved before stays.
+        CheckpointError: from every method that saves, when the disk is full; what was written before stays.
 
     """
 
-    def __init__(self, run: RunDirectory, settings: CheckpointSettings, content: Callable[[], Checkpoint], step: int):
-        self.run, self.settings, self._content = run, settings, content
-        self._last_step: int | None = step if run.last.exists() else None
+    def __init__(
+        self, run: RunDirectory, settings: CheckpointSettings, state: State, content: Callable[[State], Checkpoint]
+    ):
+        self.run, self.settings, self._state, self._content = run, settings, state, content
+        self._paths = {"last": str(run.last), "best": str(run.best)}
+        self._queue = SaveQueue(self._write, settings.keep_last, settings.keep_best)
+        self._last_step: int | None = state.step if run.last.exists() else None
+        self._saved_step = self._last_step
         self._newest = run.last
         self._is_best_old = False
 
-    def read(self, event: Event) -> Iterator[Event]:
-        """Save if it is due at this event, and yield an event for each saved checkpoint."""
-        settings = self.settings
-        if isinstance(event, Step) and settings.every_steps is not None and event.step % settings.every_steps == 0:
-            yield self.save_last(event.step)
-        if isinstance(event, Epoch):
-            is_due = settings.every_epochs is not None and event.epoch % settings.every_epochs == 0
-            is_best = event.improved and settings.keep_best > 0
-            if is_due or is_best:
-                yield self.save_last(event.step)
-            if is_best:
-                yield self._save_best(event.step)
+    def is_due(self, event: Event) -> bool:
+        """Whether ``save`` is due at this event. Raises: CheckpointError if an earlier checkpoint cannot be written."""
+        self._queue.poll()
+        if isinstance(event, Step):
+            number, every = event.step, self.settings.every_steps
+        elif isinstance(event, Epoch):
+            number, every = event.epoch, self.settings.every_epochs
+        else:
+            return False
+        return (every is not None and number % every == 0) or self._is_best(event)
 
-    def save_last(self, step: int) -> Saved:
-        """Write the state as ``last.safetensors``. A checkpoint of the same step is overwritten.
+    def _is_best(self, event: Event) -> bool:
+        return isinstance(event, Epoch) and event.improved and self.settings.keep_best > 0
+
+    def save(self, event: Event | None = None) -> Sequence[Saved]:
+        """Save the state as the last checkpoint, and as the best if ``event`` is an epoch that improved.
+
+        It is in a file about a second later, or after ``flush``.
+        """
+        is_best = event is not None and self._is_best(event)
+        step = self._saved_step = self._state.step
+        self._queue.put(self._state, is_best)
+        return [Saved(step, kind, path) for kind, path in self._paths.items() if is_best or kind == "last"]
+
+    def flush(self) -> None:
+        """Write what is saved in memory only."""
+        self._queue.flush()
+
+    def _write(self, unsaved: Unsaved) -> None:
+        """Write a copy of the state as ``last.safetensors``. A checkpoint of the same step is overwritten.
 
         If the old one cannot be replaced, the new one is the numbered checkpoint of its step.
         """
-        run, keep, last = self.run, self.settings.keep_last, self.run.last
+        run, keep, last, step = self.run, self.settings.keep_last, self.run.last, unsaved.state.step
         if keep and self._last_step is not None and self._last_step != step and self._newest == last:
             # A second name, so that there is a last checkpoint at every instant.
             link(last, run.at_step(self._last_step))
-        self._newest = save(last, self._content(), otherwise=run.at_step(step))
-        # Before older ones are deleted, and before the event is reported.
+        self._newest = save(last, self._content(unsaved.state), otherwise=run.at_step(step))
+        # Before older ones are deleted, and before there is a new best.
         sync_folder(last.parent)
         if self._last_step is None:
             run.point_latest()
@@ -95,7 +119,8 @@ class Checkpointer:
         for old in numbered[: -keep or None]:
             remove(old)
         self._last_step = step
-        return Saved(step, "last", str(self._newest))
+        if unsaved.is_best:
+            self._save_best()
 
     def go_back(self, source: Path, step: int) -> None:
         """Make ``source``, an older checkpoint of ``step``, the last one.
@@ -108,7 +133,7 @@ class Checkpointer:
             if path != source and found is not None and found > step:
                 _supersede(path)
         self._newest = run.last if link(source, run.last) else source
-        self._last_step = step
+        self._last_step = self._saved_step = step
 
     def find_best(self, best_step: float | None) -> bool:
         """Make the checkpoint of ``best_step`` the best one; False if it no longer exists.
@@ -139,18 +164,17 @@ class Checkpointer:
         self._is_best_old = False
 
     def is_behind(self, step: int) -> bool:
-        """Whether ``last`` was saved at an earlier step, or is missing."""
-        return self._last_step != step
+        """Whether the last checkpoint was saved at an earlier step, or is missing."""
+        return self._saved_step != step
 
-    def _save_best(self, step: int) -> Saved:
-        """Make the last checkpoint, saved at ``step``, the best one.
+    def _save_best(self) -> None:
+        """Make the last checkpoint the best one.
 
         Without a sync: ``find_best`` repeats this on resume if a power cut undid it.
         """
         if self._is_best_old:
             self._set_best_aside()
         self._name_best()
-        return Saved(step, "best", str(self.run.best))
 
     def _name_best(self, is_whole: bool = True) -> None:
         if is_whole:

@@ -60,14 +60,14 @@ class Journal:
             return
         text = _to_json(to_row(event)) + "\n"
         line = text.encode("utf-8", "backslashreplace")  # a lone surrogate in a path becomes JSON's escape
-        start = os.fstat(self._file.fileno()).st_size
+        rest = memoryview(line)
         try:
-            rest = memoryview(line)
             while rest:  # a disk that fills up takes only the start of a line
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file.fileno(), start)
+                size = os.fstat(self._file.fileno()).st_size
+                os.ftruncate(self._file.fileno(), size - (len(line) - len(rest)))
             raise self._failure(error) from error
 
     def sync(self) -> None:

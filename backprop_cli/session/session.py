@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class Session:
         self.config = experiment.loaded.config
         self.resumption, self.watch, self.notices = resumption, watch, notices
         self.trainer = Trainer(spec, state, watch)
-        self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), self._content, state.step)
+        self.checkpointer = Checkpointer(run, _kept_checkpoints(self.config), state, self._content)
         self.gradient_hook = self._gradient_hook()
         self._network = network_metadata(
             experiment, spec.blas_threads, None if resumption is None else resumption.metadata
@@ -88,6 +89,8 @@ class Session:
         self._on_event = on_event
         self._log = RunLog(run.log, lambda text: on_event(Warned(text)))
         self._asked = StopRequest()
+        self._ident = get_ident()
+        self._late_warnings: list[str] = []
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
 
@@ -100,13 +103,12 @@ class Session:
         recipe = self.experiment.recipe
         return GradientHook(self.config.gradient_check, self.run, recipe, self.trainer, self._while_checking)
 
-    def _content(self) -> Checkpoint:
-        """The checkpoint to write. The state must be finite, and the journal up to it is written to disk first."""
-        self.trainer.check_finite()
+    def _content(self, state: State) -> Checkpoint:
+        """The checkpoint of a copy of the state. The journal up to it is written to disk first."""
         if self._journal is not None:
             self._journal.sync()
-        tensors = self.state.tensors(self.experiment.recipe)
-        return Checkpoint(tensors, {**self._written_network, "state": self.state.counters()})
+        tensors = state.tensors(self.experiment.recipe)
+        return Checkpoint(tensors, {**self._written_network, "state": state.counters()})
 
     @cached_property
     def _written_network(self) -> dict[str, Json]:
@@ -114,11 +116,11 @@ class Session:
 
     def run_all(self) -> dict[str, float]:
         """Train to the end and return the final metrics; run.json always records how the run ended."""
-        with stop_requests() as self._asked, warnings_to(lambda text: self._show(Warned(text))):
+        with stop_requests() as self._asked, warnings_to(self._warn):
             self._open_record()
             try:
                 with Journal(self.run.journal, self.config.log.every_steps) as self._journal:
-                    with self.watch("training"):
+                    with self.watch("training"), self._saving():
                         self._train()
                     return self._finish()
             except ImmediateStop as signal:
@@ -163,6 +165,45 @@ class Session:
         self._log.show(event)
         self._on_event(event)
 
+    def _warn(self, text: str) -> None:
+        """Show a warning. One of the thread that writes checkpoints waits until this thread saves or ends."""
+        if get_ident() == self._ident:
+            self._show(Warned(text))
+        else:
+            self._late_warnings.append(text)
+
+    def _show_late_warnings(self) -> None:
+        while self._late_warnings:
+            self._show(Warned(self._late_warnings.pop(0)))
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Leave no checkpoint in memory when the block ends, unless a signal ends it at once."""
+        try:
+            yield
+        except ImmediateStop:
+            raise
+        except BaseException:
+            with contextlib.suppress(BpError):
+                self.checkpointer.flush()
+            raise
+        else:
+            self._flush()
+        finally:
+            self._show_late_warnings()
+
+    def _flush(self) -> None:
+        with self.watch("checkpoints"):
+            self.checkpointer.flush()
+
+    def _save(self, event: Event | None = None) -> None:
+        with self.watch("checkpoints"):
+            self.trainer.check_finite()
+            saved = self.checkpointer.save(event)
+        for each in saved:
+            self._emit(each)
+        self._show_late_warnings()
+
     def _train(self) -> None:
         state = self.state
         for warning in self._warnings():
@@ -178,14 +219,13 @@ class Session:
             self.trainer.warm_up()  # compiling takes seconds, which must not count in the first epoch
         for event in self.trainer.run(self._periods()):
             self._emit(event)
-            with self.watch("checkpoints"):
-                for saved in self.checkpointer.read(event):
-                    self._emit(saved)
+            if self.checkpointer.is_due(event):
+                self._save(event)
             if isinstance(event, Step):
                 self._check_gradients(event)
             self._stop_if_asked()
         if self.checkpointer.is_behind(state.step):
-            self._emit(self.checkpointer.save_last(state.step))
+            self._save()
 
     def _remember_first_loss(self) -> None:
         """Store the first loss of an overfitting run, to compare it with the last."""
@@ -232,7 +272,8 @@ class Session:
             for event in hook.at_start() if step is None else hook.after(step):
                 self._emit(event)
         if hook.failure is not None:
-            self._emit(self.checkpointer.save_last(self.state.step))
+            self._save()
+            self._flush()
             raise CheckError(hook.failure)
 
     def _while_checking(self, what: str, done: int, total: int) -> None:
@@ -244,7 +285,8 @@ class Session:
         if self._asked.number is None:
             return
         state = self.state
-        self._emit(self.checkpointer.save_last(state.step))
+        self._save()
+        self._flush()
         self._emit(Stopped(state.step, state.last_epoch, "interrupted"))
         raise InterruptionError(
             f"interrupted at step {state.step}; everything is saved; resume with: {self._resume_command()}",

@@ -39,6 +39,7 @@ class Trainer:
         self._updates = kind(spec, state, watch)
         state.position = min(state.position, len(spec.train.inputs))  # the data of a resumed run may be smaller
         self._started = 0.0
+        self._finite_at: int | None = None  # the step whose numbers are known to be finite
 
     @property
     def batch(self) -> Array:
@@ -57,12 +58,15 @@ class Trainer:
             DivergenceError: a parameter or buffer is not finite; the message names it.
 
         """
+        if self._finite_at == self.state.step:
+            return
         for vector, numbers in self.state.network.items():
             finite = np.isfinite(numbers)
             if not finite.all():
                 place = int(np.argmin(finite))
                 name, index = self.spec.recipe.layout_of(vector).name_at(place)
                 raise diverged(self.state, f"{name}{list(index)} is {numbers[place]:g}")
+        self._finite_at = self.state.step
 
     def run(self, every: Collection[int] = (1,)) -> Iterator[Event]:
         """Train until the planned end, early stopping or a limit.

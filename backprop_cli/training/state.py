@@ -74,6 +74,22 @@ class State:
         state.noise = np.random.default_rng([seed, NOISE])
         return state
 
+    def copy(self, into: State | None = None) -> State:
+        """An independent copy. It takes the place of ``into``, an earlier copy that is not needed any more."""
+        if into is None:
+            into = State(
+                {name: np.empty_like(vector) for name, vector in self.vectors.items()}, np.random.default_rng(0)
+            )
+        for name, vector in self.vectors.items():
+            into.vectors[name][...] = vector
+        into.noise.bit_generator.state = self.noise.bit_generator.state
+        into.step, into.epoch, into.position, into.seconds = self.step, self.epoch, self.position, self.seconds
+        into.memory = {name: dict(values) for name, values in self.memory.items()}
+        into.measures = dict(self.measures)
+        into.predictions = None if self.predictions is None else self.predictions[: self.position].copy()
+        into.tokens = None if self.tokens is None else self.tokens.copy()
+        return into
+
     @property
     def parameters(self) -> Array:
         """The flat vector of parameters."""

@@ -174,7 +174,7 @@ def test_a_bug_of_ours_is_recorded_as_one(monkeypatch, capsys):
     def broken(self, event):
         raise RuntimeError("oops")
 
-    monkeypatch.setattr(checkpointer.Checkpointer, "read", broken)
+    monkeypatch.setattr(checkpointer.Checkpointer, "is_due", broken)
     assert bp("train", write_config(), "--run-dir", "run") == 1
     said = capsys.readouterr().err
     assert "Traceback (most recent call last):" in said

@@ -94,14 +94,11 @@ def test_two_in_quick_succession_lose_neither_state_nor_message(second, capsys):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_saving_that_takes_too_long_is_ended(number, code, monkeypatch):
     """The code is that of the signal that ended it; the last checkpoint before is still there."""
-    real = Checkpointer.save_last
     now = [100.0]
 
-    def slow(self, step):
-        if step == 6:
-            now[0] += 60
-            send(number)
-        return real(self, step)
+    def slow(self):
+        now[0] += 60
+        send(number)
 
     def listen(event):
         if isinstance(event, Step) and event.step == 6:
@@ -109,7 +106,7 @@ def test_saving_that_takes_too_long_is_ended(number, code, monkeypatch):
 
     with monkeypatch.context() as patched, pytest.raises(InterruptionError) as caught:
         patched.setattr(signals.time, "monotonic", lambda: now[0])
-        patched.setattr(Checkpointer, "save_last", slow)
+        patched.setattr(Checkpointer, "flush", slow)
         train(write_config(log=EVERY_STEP), run_dir=Path("run"), on_event=listen)
     assert caught.value.exit_code == code
     assert str(caught.value) == (

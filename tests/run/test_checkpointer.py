@@ -6,33 +6,45 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backprop_cli.errors import BpWarning
-from backprop_cli.run.checkpoint import Checkpoint
+from backprop_cli.run.checkpoint import Checkpoint, load
 from backprop_cli.run.checkpointer import Checkpointer, step_of
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.training.events import Epoch
+from backprop_cli.training.state import State
 
 SETTINGS = CheckpointSettings(keep_best=3, keep_last=1)
 EPOCHS = 5
+EACH, AT_THE_END = range(EPOCHS + 1), ()
+"""Epochs after which everything is written at once, in addition to the first and the last."""
 
 
 class KilledError(BaseException):
     """The process ends here."""
 
 
-def train(run, first=1, improved=range(EPOCHS + 1)):
+def content(state):
+    return Checkpoint({"a": state.parameters}, {"state": {"step": state.step}})
+
+
+def train(run, first=1, improved=range(EPOCHS + 1), flushed=EACH, settings=SETTINGS, last=EPOCHS):
     """Epochs of one step each, from ``first`` on; those in ``improved`` are better than before."""
-    step = 0
-
-    def content():
-        return Checkpoint({"a": np.full(3, step)}, {"state": {"step": step}})
-
-    checkpointer = Checkpointer(run, SETTINGS, content, first - 1)
+    state = State({"parameters": np.zeros(3)}, np.random.default_rng(0), step=first - 1)
+    checkpointer = Checkpointer(run, settings, state, content)
     checkpointer.find_best(max((epoch for epoch in improved if 0 < epoch < first), default=None))
-    for step in range(first, EPOCHS + 1):
-        list(checkpointer.read(Epoch(step, step, 0.0, {}, improved=step in improved)))
+    for epoch in range(first, last + 1):
+        state.step = epoch
+        state.parameters.fill(epoch)
+        event = Epoch(epoch, epoch, 0.0, {}, improved=epoch in improved)
+        if checkpointer.is_due(event):
+            checkpointer.save(event)
+        if epoch in flushed:
+            checkpointer.flush()
+    checkpointer.flush()
 
 
 def steps(run):
@@ -56,10 +68,36 @@ def killed_at(monkeypatch, number):
     monkeypatch.setattr(os, "link", counted(os.link))
 
 
+@given(
+    keep_last=st.integers(0, 3),
+    keep_best=st.integers(0, 3),
+    every_epochs=st.sampled_from([None, 1, 3]),
+    improved=st.sets(st.integers(1, 12)),
+    flushed=st.sets(st.integers(1, 12)),
+)
+def test_the_files_do_not_tell_when_they_were_written(tmp_path_factory, keep_last, keep_best, every_epochs, **epochs):
+    run = RunDirectory.create_at(tmp_path_factory.mktemp("run"))
+    settings = CheckpointSettings(keep_last=keep_last, keep_best=keep_best, every_epochs=every_epochs)
+    train(run, settings=settings, last=12, **epochs)
+    best = sorted(epochs["improved"], reverse=True)[:keep_best]
+    due = [epoch for epoch in range(1, 13) if every_epochs and epoch % every_epochs == 0]
+    *numbered, last = sorted({*due, *(epochs["improved"] if keep_best else ())}) or [None]
+    numbered = numbered[-keep_last:] if keep_last else []
+    expected = {
+        **({"last": last} if last else {}),
+        **{f"step-{step:08d}": step for step in numbered},
+        **{f"best-{place}" if place > 1 else "best": step for place, step in enumerate(best, start=1)},
+    }
+    assert steps(run) == expected
+    for path in run.checkpoints.iterdir():
+        assert load(path).tensors["a"][0] == step_of(path)
+
+
+@pytest.mark.parametrize("flushed", [EACH, AT_THE_END, (3,)])
 @pytest.mark.parametrize("improved", [range(EPOCHS + 1), (1, 2, 4), (2, 3, 4)])
-def test_a_kill_between_two_names_loses_nothing(tmp_path, improved):
+def test_a_kill_between_two_names_loses_nothing(tmp_path, improved, flushed):
     whole = RunDirectory.create_at(tmp_path / "whole")
-    train(whole, improved=improved)
+    train(whole, improved=improved, flushed=flushed)
     expected = steps(whole)
     best = [step for step in improved if step][:-4:-1]
     assert [expected[name] for name in ("best", "best-2", "best-3")] == best
@@ -68,7 +106,7 @@ def test_a_kill_between_two_names_loses_nothing(tmp_path, improved):
         with pytest.MonkeyPatch.context() as patch:
             killed_at(patch, number)
             try:
-                train(run, improved=improved)
+                train(run, improved=improved, flushed=flushed)
             except KilledError:
                 pass
             else:
@@ -76,7 +114,7 @@ def test_a_kill_between_two_names_loses_nothing(tmp_path, improved):
         train(run, first=(step_of(run.last) or 0) + 1 if run.last.exists() else 1, improved=improved)
         found = steps(run)
         assert {name: found[name] for name in expected} == expected, number
-    assert number > 20
+    assert number > 8
 
 
 def test_a_best_that_is_damaged_is_not_kept(tmp_path):
@@ -117,16 +155,12 @@ def test_a_last_one_that_cannot_be_replaced_is_a_warning(tmp_path, monkeypatch):
     run = RunDirectory.create_at(tmp_path / "run")
     train(run, first=EPOCHS)
     monkeypatch.setattr(Path, "replace", refusing({run.last.name})(Path.replace))
-    step = EPOCHS
-
-    def content():
-        return Checkpoint({"a": np.full(3, step)}, {"state": {"step": step}})
-
-    checkpointer = Checkpointer(run, SETTINGS, content, step)
-    for step in (6, 7, 8):
-        with pytest.warns(BpWarning, match=r"last.safetensors: cannot be replaced: Operation not permitted; the"):
-            saved = list(checkpointer.read(Epoch(step, step, 0.0, {}, improved=True)))
-        assert saved[0].path == str(run.at_step(step))
+    with pytest.warns(BpWarning) as caught:
+        train(run, first=6, last=8, improved=range(9))
+    told = [str(each.message) for each in caught]
+    assert [text.split(";")[1] for text in told if "last.safetensors: cannot be replaced: Operation not" in text] == [
+        f" the new checkpoint is {run.at_step(step)}" for step in (6, 7, 8)
+    ]
     assert steps(run) == {"last": 5, "step-00000007": 7, "step-00000008": 8, "best": 8, "best-2": 7, "best-3": 6}
 
 
