@@ -58,9 +58,10 @@ def test_no_checkpoint_is_there_before_the_lines_up_to_its_step(monkeypatch, sec
     journal, synced, order = Path("run/metrics.jsonl"), [0], []
 
     def flush(descriptor):
+        status = os.fstat(descriptor)
         os.fsync(descriptor)
-        if os.path.samestat(os.fstat(descriptor), journal.stat()):
-            synced[0] = journal.stat().st_size
+        if os.path.samestat(status, journal.stat()):
+            synced[0] = status.st_size
 
     def replace(path, target, real=Path.replace):
         if target.name == "last.safetensors":
