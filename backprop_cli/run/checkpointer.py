@@ -73,8 +73,12 @@ class Checkpointer:
         self._newest = run.last
         self._is_best_old = False
 
+    def poll(self) -> None:
+        """Start to write what is saved in memory only, if that is due."""
+        self._queue.poll()
+
     def is_due(self, event: Event) -> bool:
-        """Whether ``save`` is due at this event. Raises: CheckpointError if an earlier checkpoint cannot be written."""
+        """Whether ``save`` is due at this event. Polls as well."""
         self._queue.poll()
         if isinstance(event, Step):
             number, every = event.step, self.settings.every_steps

@@ -278,6 +278,7 @@ class Session:
 
     def _while_checking(self, what: str, done: int, total: int) -> None:
         self._stop_if_asked()
+        self.checkpointer.poll()
         self._on_event(Checking(self.state.step, done, total))
 
     def _stop_if_asked(self) -> None:

@@ -106,7 +106,7 @@ class Measured(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A checkpoint is on disk."""
+    """The state is kept as a checkpoint. It is on disk within about a second, and before the run ends."""
 
     step: int
     """The step."""
