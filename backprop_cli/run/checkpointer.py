@@ -66,7 +66,7 @@ class Checkpointer:
         self, run: RunDirectory, settings: CheckpointSettings, state: State, content: Callable[[State], Checkpoint]
     ):
         self.run, self.settings, self._state, self._content = run, settings, state, content
-        self._paths = {"last": str(run.last), "best": str(run.best)}
+        self._last_path, self._best_path = str(run.last), str(run.best)
         self._queue = SaveQueue(self._write, settings.keep_last, settings.keep_best)
         self._last_step: int | None = state.step if run.last.exists() else None
         self._saved_step = self._last_step
@@ -99,7 +99,8 @@ class Checkpointer:
         is_best = event is not None and self._is_best(event)
         step = self._saved_step = self._state.step
         self._queue.put(self._state, is_best)
-        return [Saved(step, kind, path) for kind, path in self._paths.items() if is_best or kind == "last"]
+        saved = [Saved(step, "last", self._last_path)]
+        return [*saved, Saved(step, "best", self._best_path)] if is_best else saved
 
     def flush(self) -> None:
         """Write what is saved in memory only."""

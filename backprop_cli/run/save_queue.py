@@ -71,9 +71,14 @@ class SaveQueue:
         if self._error is not None:
             raise self._error
         if self._waiting and self._thread is None and self._due is not None and time.perf_counter() >= self._due:
+            batch = self._taken()
             # A daemon, because a process that is to end at once does not wait for its disk.
-            self._thread = Thread(target=self._write_all, args=(self._taken(),), name="checkpoints", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._write_all, args=(batch,), name="checkpoints", daemon=True)
+            try:
+                thread.start()
+                self._thread = thread
+            except RuntimeError:  # the system allows no more threads
+                self._write_all(batch)
 
     def flush(self) -> None:
         """Write everything that waits. Raises: as ``poll``."""

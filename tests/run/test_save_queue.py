@@ -224,6 +224,19 @@ def test_too_large_for_memory_is_written_at_once(monkeypatch, copies, expected):
     assert len(made) == copies
 
 
+def test_where_no_thread_can_be_started(clock, monkeypatch):
+    def no_more(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    written, state = Written(), a_state()
+    queue = SaveQueue(written, keep_last=2, keep_best=1)
+    for step in (1, 2, 3):
+        clock.now += SECONDS
+        put(queue, state, step)
+    assert written.steps == [1, 2, 3]
+
+
 def test_a_run_may_go_on_longer_than_a_second(monkeypatch):
     """With the real clock."""
     monkeypatch.setattr(save_queue, "SECONDS", 0.05)
