@@ -4,7 +4,7 @@ A declared network is traced once into a program of primitive ops; everything el
 A package imports only packages to its left::
 
     errors, registry, settings -> autodiff -> execution -> accumulation -> nn -> data -> plugin -> training -> run
-    -> config -> checks -> session -> inspection -> api -> report -> cli
+    -> config -> checks -> session -> inspection -> exporting -> api -> report -> cli
 
 ``autodiff``      derivatives of array programs: ops, reverse and forward mode
 ``execution``     how programs run fast: rewriting, plans and their memory, kernels, compiled steps, recomputation
@@ -18,6 +18,7 @@ A package imports only packages to its left::
 ``checks``        gradient checks of a whole network
 ``session``       a configured run: preparing data and network, starting, resuming, training, saving
 ``inspection``    what is shown of a network: chain rule, derivatives at rows of data
+``exporting``     a trained network in other formats, such as C
 ``api``           the Python API: what each command does, one function a file
 ``report``        events and results for eyes
 ``cli``           the command line
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from backprop_cli.api.copy_examples import copy_examples as copy_examples
     from backprop_cli.api.eval import evaluate as evaluate
     from backprop_cli.api.explain import explain as explain
+    from backprop_cli.api.export import export as export
     from backprop_cli.api.find_lr import find_lr as find_lr
     from backprop_cli.api.generate import generate as generate
     from backprop_cli.api.gradcheck import gradcheck as gradcheck
@@ -63,6 +65,7 @@ __all__ = [
     "copy_examples",
     "evaluate",
     "explain",
+    "export",
     "find_lr",
     "generate",
     "gradcheck",

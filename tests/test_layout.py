@@ -38,6 +38,7 @@ ORDER = [
     "checks",
     "session",
     "inspection",
+    "exporting",
     "api",
     "report",
     "cli",

@@ -28,6 +28,7 @@ class Storage:
     array: Array | None = None  # given from outside, or cut from the arena
     external: bool = False  # an input or a constant: lives before and after the run
     offset: int = 0
+    alignment: int = ALIGNMENT
 
     def use(self, position: float) -> None:
         """Extend the lifetime to include ``position``."""
@@ -36,7 +37,7 @@ class Storage:
     @property
     def room(self) -> int:
         """Bytes in the arena."""
-        return -(-self.spec.nbytes // ALIGNMENT) * ALIGNMENT
+        return -(-self.spec.nbytes // self.alignment) * self.alignment
 
 
 def aligned(spec: Spec) -> Array:

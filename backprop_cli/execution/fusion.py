@@ -97,13 +97,15 @@ def _numbers(node: Value, loop: ElementLoop, values: Mapping[Value, Array]) -> t
     return tuple(known.get(array.__array_interface__["data"][0]) for array in loop.operands)
 
 
-def find_nests(nodes: Sequence[Value], base: Mapping[Value, Value], arrays: Mapping[Value, Array]) -> list[Nest]:
+def find_nests(
+    nodes: Sequence[Value], base: Mapping[Value, Value], arrays: Mapping[Value, Array], portable: bool = False
+) -> list[Nest]:
     """All ops that compile, in nests as large as possible.
 
     ``base`` maps a view to the value whose memory it shows; ``arrays`` have the shapes and strides of all values, and
-    share memory where the values will.
+    share memory where the values will. ``portable``: for any machine; only ops that are one loop over their operands.
     """
-    finder = _Finder(arrays)
+    finder = _Finder(arrays, portable)
     for position, node in enumerate(nodes):
         if node.op is not None and base[node] is node:
             finder.read(position, node)
@@ -120,9 +122,9 @@ class _Open:
 
 
 class _Finder:
-    def __init__(self, arrays: Mapping[Value, Array]):
+    def __init__(self, arrays: Mapping[Value, Array], portable: bool):
         self.nests: list[Nest] = []
-        self._arrays = arrays
+        self._arrays, self._portable = arrays, portable
         self._open = _Open()
 
     def close(self) -> None:
@@ -137,9 +139,9 @@ class _Finder:
     def read(self, position: int, node: Value) -> None:
         """Let the next node join the open nest, or close it."""
         loops = _loops_of(node, self._arrays)
-        if loops is None or not _compiles(node, loops):
+        if loops is None or not (_is_portable(node, loops) if self._portable else _compiles(node, loops)):
             self.close()
-            if _call_of(node, self._arrays) is not None:
+            if not self._portable and _call_of(node, self._arrays) is not None:
                 self._open.members.append((position, node))
                 self.close()
             return
@@ -198,6 +200,14 @@ def _compiles(node: Value, loops: Sequence[ElementLoop]) -> bool:
     if node.size > FEW and not functions <= vector_functions():
         return False
     return all(map(_is_known, loops))
+
+
+def _is_portable(node: Value, loops: Sequence[ElementLoop]) -> bool:
+    """Whether it is one loop, over its operands alone, each element at its place."""
+    if len(loops) != 1 or isinstance(node.op, Matmul):
+        return False
+    (loop,) = loops
+    return len(loop.operands) == len(node.inputs) and not loop.shifted and loop.put is None and _is_known(loop)
 
 
 def _is_known(loop: ElementLoop) -> bool:

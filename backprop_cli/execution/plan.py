@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from backprop_cli.execution.fusion import Nest
 
 
+Binder = Callable[[Value, Sequence[Array], Array], object]
+"""Makes what stands for one node, from the arrays of its operands and its own."""
+
+
 class Plan:
     """A program bound to buffers. ``run()`` computes the outputs and updates the states, allocating nothing.
 
@@ -71,10 +75,10 @@ class Plan:
             if array is not None and spec_of(array) != value.spec:
                 raise ShapeError(f"input {name!r}", "bound to another spec", expected=value.spec, given=spec_of(array))
             self.inputs[name] = aligned(value.spec) if array is None else array
-        program = _read_before_update(numbers_first(program))
-        layout = _lay_out(program, self.inputs, compiled)
+        program = read_before_update(numbers_first(program))
+        layout = placed(program, self.inputs, compiled)
         self.peak_bytes, self.lower_bound_bytes = _give_memory(layout, self.inputs)
-        calls, values = _bind(program, layout, self.inputs)
+        calls, values = bound(program, layout, self.inputs)
         if compiled:  # what compiles is imported only then: it takes 4 ms
             from backprop_cli.execution.native import linked
 
@@ -116,7 +120,7 @@ class _Layout:
     copy: Callable[[Array, Array], Any] = field(default_factory=lambda: _copy)  # of one array to another, as a call
 
 
-def _read_before_update(program: Program) -> Program:
+def read_before_update(program: Program) -> Program:
     """Copy outputs and updates that show a state which is itself updated: they are due as it was before the run."""
     updates = {name: new for name, new in program.updates.items() if new is not program.inputs[name]}
     states = {program.inputs[name] for name in updates}
@@ -126,18 +130,21 @@ def _read_before_update(program: Program) -> Program:
     return Program(program.inputs, outputs, {name: safe.get(new, new) for name, new in updates.items()})
 
 
-def _lay_out(program: Program, inputs: Mapping[str, Array], compiled: bool) -> _Layout:
+def placed(program: Program, inputs: Mapping[str, Array], compiled: bool, portable: bool = False) -> _Layout:
+    """Where the values of a program live. ``portable``: see ``find_nests``; ops then have no scratch memory."""
     layout = _Layout()
     ghosts = _find_bases(program, layout, inputs)
     _find_slots(program, layout)
     _find_lifetimes(program, layout)
     _find_targets(program, layout, inputs)
     _find_storage(program, layout)
+    if portable:
+        layout.scratch = dict.fromkeys(layout.scratch, ())
     if compiled:
         from backprop_cli.execution.fusion import copy, find_nests
 
         layout.copy = copy
-        layout.chains = find_nests(program.nodes, layout.base, _imagined(program, layout, inputs))
+        layout.chains = find_nests(program.nodes, layout.base, _imagined(program, layout, inputs), portable)
     else:
         layout.chains = find_chains(program.nodes, layout.base, ghosts)
     _shorten_chains(program, layout)
@@ -334,8 +341,13 @@ def _give_memory(layout: _Layout, inputs: Mapping[str, Array]) -> tuple[int, int
 # The calls
 
 
-def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tuple[list[Any], dict[Value, Array]]:
-    """The calls (and the pieces that are compiled to calls), and the array of every value."""
+def bound(
+    program: Program, layout: _Layout, inputs: Mapping[str, Array], bind: Binder | None = None
+) -> tuple[list[Any], dict[Value, Array]]:
+    """The calls (and the pieces that are compiled to calls), and the array of every value.
+
+    ``bind``: what stands for an op that is in no chain; by default its NumPy calls.
+    """
     values = _arrays(program, layout, inputs)
     calls: list[Any] = []
     ends = {chain.nodes[-1]: chain for chain in layout.chains}
@@ -344,7 +356,7 @@ def _bind(program: Program, layout: _Layout, inputs: Mapping[str, Array]) -> tup
         if node in ends:
             calls += _chain_calls(ends[node], layout, values)
         elif node.op is not None and layout.base[node] is node and node not in chained:
-            calls += _calls(node, layout, values)
+            calls += _calls(node, layout, values, bind)
     return [*calls, *(layout.copy(values[new], inputs[name]) for name, new in layout.copied)], values
 
 
@@ -403,7 +415,7 @@ def _scratch(node: Value, layout: _Layout) -> tuple[Array, ...]:
     return tuple(s.array for s in layout.scratch[node] if s.array is not None)
 
 
-def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[Callable[[], object]]:
+def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array], bind: Binder | None) -> list[Any]:
     assert node.op is not None
     operands = [values[operand] for operand in node.inputs]
     if isinstance(node.op, Concat) and _has_slots(node):
@@ -414,4 +426,6 @@ def _calls(node: Value, layout: _Layout, values: Mapping[Value, Array]) -> list[
             for i, (slot, x) in enumerate(zip(slots, operands, strict=True))
             if i not in here
         ]
+    if bind is not None:
+        return [bind(node, operands, values[node])]
     return list(kernels.flat(kernels.bind(node.op, *operands, out=values[node], scratch=_scratch(node, layout))))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from backprop_cli.api.cached import CacheResult
     from backprop_cli.api.copy_examples import CopiedExamples
     from backprop_cli.api.eval import EvalResult
+    from backprop_cli.api.export import ExportResult
     from backprop_cli.api.init import InitResult, ListedTemplate, ListedTemplates
     from backprop_cli.api.show import ShowResult
     from backprop_cli.api.train import TrainResult
@@ -120,3 +121,11 @@ def init_text(result: InitResult) -> str:
         lines += [f"  {path}" for path in result.missing]
         lines.append(f"or, if you have it already, set {result.variable} to its folder")
     return "\n".join([*lines, f"next: {result.next}"])
+
+
+def export_text(result: ExportResult) -> str:
+    """The files, their memory and their multiplications."""
+    lines = [f"wrote {path}" for path in result.files]
+    lines += [f"{name} {size(count)}" for name, count in result.memory.items()]
+    lines += [f"{name} {plural(count, 'multiplication')}" for name, count in result.multiplications.items()]
+    return "\n".join(lines)

@@ -1,0 +1,152 @@
+"""The texts of the C file and of its header."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+from backprop_cli import __version__
+from backprop_cli.data.features import Coded, Feature
+from backprop_cli.errors import listing
+from backprop_cli.exporting.c.c_names import TYPES, array, comment, identifiers, quoted, rows_of
+from backprop_cli.exporting.c.network_source import MEMORY, Function, NetworkSource
+from backprop_cli.exporting.c.prediction import class_names
+from backprop_cli.nn.class_name import spelled
+from backprop_cli.nn.graph import Node
+
+_SIZES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
+
+
+def memory_bytes(source: NetworkSource) -> int:
+    """Bytes of the arrays of intermediate values."""
+    return sum(_SIZES[kind] * size for kind, size in source.memory.items())
+
+
+def head(source: NetworkSource, functions: Sequence[Function], constants: int) -> list[str]:
+    """The comment at the top of the C file: what it is and what it needs."""
+    recipe = source.recipe
+    layers = " -> ".join([_shape(recipe.model.input_shape), *(_layer(node) for node in recipe.model.nodes)])
+    lines = [
+        f"{source.request.output.name}: the network {comment(source.saved.loaded.config.name or source.stem)}, "
+        f"exported by bp {__version__}",
+        "",
+        *_wrapped(layers),
+        "",
+        f"Precision       {source.kind}",
+        f"Static memory   {memory_bytes(source)} bytes, which the functions share: they are not reentrant",
+        f"Constants       {constants} bytes",
+    ]
+    for function in functions:
+        if function.multiplications is not None:
+            lines.append(
+                f"{function.name.removeprefix(source.stem + '_'):<16}{function.multiplications} multiplications"
+            )
+    lines += [
+        "",
+        "C99 and libm. Nothing is allocated.",
+        "-DBP_CBLAS   matrix products are calls of CBLAS",
+        "-DBP_TEST    a main function compares ten rows with the outputs they should have",
+    ]
+    if source.kind == "float32":
+        lines.append("-DBP_SUM=T   the type of sums: float (default) or double")
+    return ["/*", *(f" * {line}".rstrip() for line in lines), " */"]
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _layer(node: Node) -> str:
+    return f"{comment(node.name)} {_shape(node.output_shape)}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, break_long_words=False)
+
+
+def header(source: NetworkSource, functions: Sequence[Function]) -> str:
+    """The header."""
+    macro, stem, columns = source.macro, source.stem, source.columns
+    text = source.saved.transform.text is not None
+    lines = [
+        f"/* {stem}.h: see {source.request.output.name}. */",
+        f"#ifndef {macro}_H",
+        f"#define {macro}_H",
+        "",
+        *(["#include <stdint.h>", ""] if text else []),
+    ]
+    if text:
+        lines += [f"#define {macro}_TOKENS {source.recipe.model.input_shape[0]} /* of a text */"]
+        lines += [f"#define {macro}_VOCABULARY {source.recipe.model.output_shape[-1]}"]
+    rows = f" /* {columns.rows} rows of {columns.numbers}, oldest first */" if columns.rows > 1 else ""
+    if columns.numbers:
+        lines.append(f"#define {macro}_NUMBERS {columns.numbers * columns.rows}{rows}")
+    if columns.texts:
+        lines.append(f"#define {macro}_TEXTS {columns.texts * columns.rows}")
+    lines += [
+        f"#define {macro}_INPUTS {math.prod(source.recipe.model.input_shape)} /* of the network */",
+        f"#define {macro}_OUTPUTS {math.prod(source.recipe.model.output_shape)}",
+        "",
+    ]
+    lines += _places(source)
+    lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
+    names = class_names(source)
+    if names:
+        lines.append("/** The classes in the order of the outputs; of a single output, those for 0 and 1. */")
+        lines += [f"extern const char *const {stem}_classes[{len(names)}];", ""]
+    for function in functions:
+        lines += ["/**", *(f" * {line}" for each in function.doc for line in _wrapped(each)), " */"]
+        lines += [f"{function.signature};", ""]
+    return "\n".join([*lines, "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""])
+
+
+def _places(source: NetworkSource) -> list[str]:
+    """Names for the places of the columns of a row among its numbers and texts."""
+    found = source.columns.places()
+    if not found:
+        return []
+    kinds = [
+        *(["numbers (NaN: missing)"] if source.columns.numbers else []),
+        *(["texts (NULL: missing)"] if source.columns.texts else []),
+    ]
+    names = identifiers(f"{source.macro}_{name.upper()}" for _, name, _ in found)
+    entries = [
+        f"    {name} = {place},{_about(feature)}" for (feature, _, place), name in zip(found, names, strict=True)
+    ]
+    return [f"/* Places of the columns of a row among its {' and '.join(kinds)}. */", "enum {", *entries, "};", ""]
+
+
+def _about(feature: Feature) -> str:
+    if isinstance(feature, Coded):
+        return f" /* texts: {comment(listing(feature.categories, 8))} */"
+    return f" /* {_shape(feature.shape)} numbers */" if feature.shape else ""
+
+
+def source_text(source: NetworkSource, encode: Function, functions: Sequence[Function], used: set[str]) -> str:
+    """The C file, without its test."""
+    constants = [(name, known) for name, known in source.constants.values() if name in used]
+    weights = [(source.weight_names[name], name, known) for name, known in source.weights.items()]
+    weights = [each for each in weights if each[0] in used]
+    size = sum(known.nbytes for _, known in constants) + sum(known.nbytes for _, _, known in weights)
+    lines = [*head(source, functions, size), f'#include "{source.request.output.with_suffix(".h").name}"', ""]
+    lines += ["#include <math.h>", "#include <stddef.h>", "#include <stdint.h>", ""]
+    lines += ["#ifdef BP_CBLAS", "#include <cblas.h>", "#endif", ""]
+    if source.kind == "float32":
+        lines += ["#ifndef BP_SUM", "#define BP_SUM float", "#endif", ""]
+    for name, full, known in weights:
+        lines += [f"/* {comment(full)}: {_shape(known.shape)} */", *array(name, known), ""]
+    for name, known in constants:
+        lines += [*array(name, known), ""]
+    lines += ["/* Inputs and intermediate values. Values that are never needed together share memory. */"]
+    lines += [f"static {TYPES[kind]} {MEMORY[kind]}[{count}];" for kind, count in sorted(source.memory.items())]
+    names = class_names(source)
+    if names:
+        texts = [quoted(spelled(name)) for name in names]
+        lines += ["", f"const char *const {source.stem}_classes[{len(names)}] = {{", *rows_of(texts), "};"]
+    lines += [*source.columns.definitions(), ""]
+    for function in (encode, *functions):
+        if function.name == encode.name:
+            lines += ["/*", *(f" * {line}" for each in function.doc for line in _wrapped(each)), " */"]
+        lines += [function.signature, "{", *function.lines, "}", ""]
+    return "\n".join(lines)

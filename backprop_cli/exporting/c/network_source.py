@@ -1,0 +1,150 @@
+"""A network as a C file and its header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from backprop_cli.autodiff import Array, Program
+from backprop_cli.errors import UsageError
+from backprop_cli.execution.written_plan import WrittenPlan
+from backprop_cli.exporting.c.c_columns import Columns
+from backprop_cli.exporting.c.c_names import TYPES, identifier, identifiers
+from backprop_cli.exporting.c.computation import Addresses, Region, statements, unwritable
+from backprop_cli.exporting.exporter import Request
+from backprop_cli.session.trained_network import TrainedNetwork
+from backprop_cli.training.step_program import INPUTS, Recipe
+
+MEMORY = {"float32": "memory", "float64": "memory", "int64": "integers", "bool": "flags"}
+"""Names of the arrays of intermediate values."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A C function: ``doc`` stands in the header, ``lines`` are the body."""
+
+    name: str
+    returns: str
+    parameters: Sequence[str]
+    doc: Sequence[str]
+    lines: Sequence[str]
+    multiplications: int | None = None
+
+    @property
+    def signature(self) -> str:
+        """Its declaration without the semicolon."""
+        head = f"{self.returns} {self.name}("
+        one = f"{head}{', '.join(self.parameters) or 'void'})"
+        if len(one) <= 116:
+            return one
+        return head + f",\n{' ' * len(head)}".join(self.parameters) + ")"
+
+
+@dataclass(eq=False)
+class NetworkSource:
+    """What the functions of a file share: names, memory, weights and constants.
+
+    ``weights``: the arrays of the network by C name. ``memory``: elements of intermediate values by type.
+    """
+
+    saved: TrainedNetwork
+    request: Request
+    memory: dict[str, int] = field(default_factory=dict)
+    constants: dict[tuple[str, bytes], tuple[str, Array]] = field(default_factory=dict)
+
+    @cached_property
+    def stem(self) -> str:
+        """The prefix of all names that the header declares."""
+        return identifier(self.request.output.stem)
+
+    @property
+    def macro(self) -> str:
+        """The prefix of macros."""
+        return self.stem.upper()
+
+    @property
+    def kind(self) -> str:
+        """The element type of the network: ``float32``."""
+        return self.request.precision
+
+    @property
+    def real(self) -> str:
+        """The C type of its numbers."""
+        return TYPES[self.kind]
+
+    @property
+    def total(self) -> str:
+        """The C type of sums."""
+        return "BP_SUM" if self.kind == "float32" else "double"
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The network in the precision of the file."""
+        model = replace(self.saved.recipe.model, dtype=np.dtype(self.kind))
+        return replace(self.saved.recipe, model=model)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The columns of a row."""
+        return Columns(self.saved.transform)
+
+    @cached_property
+    def weights(self) -> dict[str, Array]:
+        """Parameters and buffers by their full names, in the precision of the file."""
+        found: dict[str, Array] = {}
+        for vector in self.recipe.network:
+            found |= self.recipe.layout_of(vector).arrays(self.saved.vectors[vector].astype(self.kind))
+        return found
+
+    @cached_property
+    def weight_names(self) -> dict[str, str]:
+        """The C names of the weights by their full names."""
+        return dict(zip(self.weights, identifiers(self.weights), strict=True))
+
+    def planned(self, program: Program, own: Sequence[str] = (INPUTS,)) -> WrittenPlan:
+        """The program in memory, which all functions share. Raises: UsageError for an op that has no form in C."""
+        for node in unwritable(program):
+            where = f"layer {node.layer}" if node.layer else "the network"
+            raise UsageError(f"--to c: {where} needs the op {node.op.kind if node.op else ''}, which has no form in C")
+        plan = WrittenPlan(program, own)
+        for kind, memory in plan.memory.items():
+            self.memory[kind] = max(self.memory.get(kind, 0), memory.size)
+        return plan
+
+    def regions(self, plan: WrittenPlan, outputs: Mapping[str, str], given: Mapping[str, str]) -> list[Region]:
+        """The named memory of a plan.
+
+        ``outputs`` and ``given``: C names of outputs, and of inputs that the caller owns.
+        """
+        found = [Region(memory, MEMORY[kind]) for kind, memory in plan.memory.items()]
+        found += [Region(plan.outputs[name], text) for name, text in outputs.items()]
+        found += [Region(plan.inputs[name], text) for name, text in given.items()]
+        for vector in self.recipe.network:
+            if vector in plan.inputs and vector not in given:
+                parts = self.recipe.layout_of(vector).arrays(plan.inputs[vector])
+                found += [Region(part, self.weight_names[name]) for name, part in parts.items()]
+        return [*found, *(self._constant(known) for known in plan.constants)]
+
+    def _constant(self, known: Array) -> Region:
+        """A known array under a name that equal arrays share."""
+        low, high = np.lib.array_utils.byte_bounds(known)
+        size = max(1, (high - low) // known.itemsize)
+        flat = np.lib.stride_tricks.as_strided(known, (size,), (known.itemsize,))
+        name, _ = self.constants.setdefault(
+            (known.dtype.name, flat.tobytes()), (f"constant_{len(self.constants) + 1}", flat)
+        )
+        return Region(flat, name)
+
+    def body(
+        self, plan: WrittenPlan, outputs: Mapping[str, str], given: Mapping[str, str]
+    ) -> tuple[list[str], set[str]]:
+        """The statements of a plan, and the names of the arrays that they use."""
+        return statements(plan, self.regions(plan, outputs, given), self.kind, self.total)
+
+    def place(self, plan: WrittenPlan, name: str) -> str:
+        """The C expression of the address of an input that lives in memory."""
+        found = Addresses(self.regions(plan, {}, {})).place(plan.inputs[name])
+        return f"{found.name} + {found.offset}" if found.offset else found.name

@@ -1,0 +1,65 @@
+"""Random rows of data, as a fitted transform reads them, for the test of an exported network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.data.features import Coded, Scaled
+from backprop_cli.data.table import Column, Numbers, Table, Text
+from backprop_cli.data.transform import Transform
+
+
+@dataclass(frozen=True, eq=False)
+class SampleRows:
+    """Examples as C reads them, and as the network reads them.
+
+    Shapes: numbers float64 (examples, numbers of an example), texts (examples, texts of an example), with None for a
+        missing text; inputs (examples, *input_shape)
+    """
+
+    numbers: Array
+    texts: list[list[str | None]]
+    inputs: Array
+
+
+def sample_rows(transform: Transform, count: int, dtype: np.dtype[np.generic], vocabulary: int | None) -> SampleRows:
+    """``count`` examples near the values that the transform was fitted on; some values are missing where they may."""
+    rng = np.random.default_rng(0)
+    if transform.text is not None:
+        tokens = rng.integers(0, vocabulary or 1, (count, *transform.input_shape))
+        return SampleRows(tokens, [[] for _ in range(count)], tokens)
+    rows = count * (1 if transform.window is None else transform.window.length)
+    columns: dict[str, Column] = {}
+    numbers: list[Array] = []
+    texts: list[list[str | None]] = [[] for _ in range(rows)]
+    for feature in transform.features:
+        if isinstance(feature, Coded):
+            codes = rng.integers(0 if feature.fill is None else -1, len(feature.categories), rows)
+            columns[feature.name] = Text(codes, feature.categories)
+            for row, code in zip(texts, codes.tolist(), strict=True):
+                row.append(None if code < 0 else feature.categories[code])
+        else:
+            values = _values(feature, rows, rng, transform.tokens)
+            columns[feature.name] = Numbers(values.reshape(rows, *feature.shape))
+            numbers.append(values)
+    inputs = transform.rows(Table("rows", columns), dtype=dtype).reshape(count, *transform.input_shape)
+    flat = np.concatenate(numbers, axis=1) if numbers else np.zeros((rows, 0))
+    step = rows // count
+    joined = [list(chain(*texts[start : start + step])) for start in range(0, rows, step)]
+    return SampleRows(flat.reshape(count, -1), joined, inputs)
+
+
+def _values(feature: Scaled, rows: int, rng: np.random.Generator, tokens: int | None) -> Array:
+    """Shapes: float64 (rows, width)."""
+    if tokens is not None:
+        return rng.integers(0, tokens, (rows, feature.width)) / feature.factor * feature.divisor + feature.shift
+    drawn = rng.uniform(-1.5, 1.5, (rows, feature.width)).round(3)
+    factor = np.where(feature.factor == 0, 1.0, feature.factor)
+    values: Array = drawn * feature.divisor / factor + feature.shift
+    if feature.fill is not None:
+        values[rng.random(values.shape) < 0.1] = np.nan
+    return values

@@ -1,0 +1,97 @@
+"""The main function that compares an exported network with the outputs it should have."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backprop_cli.autodiff import Array
+from backprop_cli.execution.plan import Plan
+from backprop_cli.exporting.c.c99 import literal
+from backprop_cli.exporting.c.c_names import TYPES, quoted, rows_of
+from backprop_cli.exporting.c.network_source import NetworkSource
+from backprop_cli.exporting.c.sample_rows import SampleRows, sample_rows
+from backprop_cli.exporting.derivative_programs import prediction_program
+from backprop_cli.training.step_program import INPUTS, PREDICTIONS
+
+ROWS = 10
+TOLERANCE = {"float32": "1e-5", "float64": "1e-12"}
+"""Largest difference, relative to the largest output of a row."""
+
+
+def expected(source: NetworkSource, rows: SampleRows) -> Array:
+    """The outputs of rows, computed by the project's own plan in float64 and rounded once."""
+    saved = source.saved
+    plan = Plan(prediction_program(saved, source.recipe))
+    for vector in source.recipe.network:
+        plan.inputs[vector][...] = saved.vectors[vector]
+    found = []
+    for row in rows.inputs:
+        plan.inputs[INPUTS][...] = row
+        plan.run()
+        found.append(plan.outputs[PREDICTIONS].reshape(-1).copy())
+    return np.stack(found)
+
+
+def self_test(source: NetworkSource) -> list[str]:
+    """The lines of the test, to be compiled with ``-DBP_TEST``."""
+    transform, macro = source.saved.transform, source.macro
+    dtype = np.dtype(source.kind)
+    rows = sample_rows(transform, ROWS, dtype, source.recipe.model.vocabulary)
+    outputs = expected(source, rows)
+    lines = ["#ifdef BP_TEST", "#include <stdio.h>", ""]
+    arguments = []
+    if transform.text is not None:
+        lines += _matrix("int64_t", "test_tokens", rows.numbers, "int64")
+        arguments.append("test_tokens[row]")
+    elif rows.numbers.shape[1]:
+        lines += _matrix("double", "test_numbers", rows.numbers, "float64")
+        arguments.append("test_numbers[row]")
+    if rows.texts[0]:
+        lines += [f"static const char *const test_texts[{ROWS}][{len(rows.texts[0])}] = {{"]
+        for row in rows.texts:
+            lines += ["    {", *rows_of(["NULL" if text is None else quoted(text) for text in row], "     "), "    },"]
+        lines += ["};", ""]
+        arguments.append("test_texts[row]")
+    lines += _matrix(TYPES[source.kind], "test_outputs", outputs, source.kind)
+    call = f"{source.stem}_predict({', '.join([*arguments, 'outputs'])})"
+    lines += _MAIN.format(
+        rows=ROWS, outputs=f"{macro}_OUTPUTS", real=source.real, call=call, tolerance=TOLERANCE[source.kind]
+    ).splitlines()
+    return [*lines, "#endif", ""]
+
+
+def _matrix(type_: str, name: str, values: Array, kind: str) -> list[str]:
+    lines = [f"static const {type_} {name}[{values.shape[0]}][{values.shape[1]}] = {{"]
+    for row in values.tolist():
+        lines += ["    {", *rows_of([literal(number, kind) for number in row], "     "), "    },"]
+    return [*lines, "};", ""]
+
+
+_MAIN = """
+int main(void)
+{{
+    static {real} outputs[{outputs}];
+    double worst = 0.0;
+    for (int row = 0; row < {rows}; ++row) {{
+        double largest = 0.0;
+        if ({call} != 0) {{
+            printf("row %d: a value cannot be used\\n", row);
+            return 1;
+        }}
+        for (int i = 0; i < {outputs}; ++i) {{
+            largest = fmax(largest, fabs((double)test_outputs[row][i]));
+        }}
+        for (int i = 0; i < {outputs}; ++i) {{
+            const double difference = fabs((double)outputs[i] - (double)test_outputs[row][i]);
+            if (!(difference <= {tolerance} * largest)) {{
+                printf("row %d, output %d: %.9g, expected %.9g\\n", row, i, (double)outputs[i],
+                       (double)test_outputs[row][i]);
+                return 1;
+            }}
+            worst = largest > 0.0 ? fmax(worst, difference / largest) : worst;
+        }}
+    }}
+    printf("{rows} rows: largest relative difference %.2g\\n", worst);
+    return 0;
+}}
+"""

@@ -1,0 +1,94 @@
+"""The programs of an exported network: predictions in the target's unit, and their derivatives."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backprop_cli.accumulation.jacobian_graph import JacobianGraph
+from backprop_cli.accumulation.jacobians import accumulation
+from backprop_cli.accumulation.vectorize import vectorized
+from backprop_cli.autodiff import Array, Program, Value, constant, input_, jvp, reshape, toposort, transpose, vjp
+from backprop_cli.errors import UsageError
+from backprop_cli.execution.passes import simplify
+from backprop_cli.inspection.units import unit_of
+from backprop_cli.session.trained_network import TrainedNetwork
+from backprop_cli.training.step_program import INPUTS, PREDICTIONS, TARGETS, WEIGHTS, Recipe, forward
+
+JACOBIAN = "jacobian"
+
+_MOST_NUMBERS = 1 << 20
+"""Most numbers in an intermediate array of the cheapest order; else forward or reverse mode is taken."""
+
+
+def target_scale(saved: TrainedNetwork) -> tuple[Array, Array] | None:
+    """Deviation and mean of each output of an example, float64 (outputs,); None if outputs are in the target's unit."""
+    recipe, target = saved.recipe, saved.transform.target
+    if not recipe.loss.task.has_unit or (not target.mean.any() and (target.deviation == 1).all()):
+        return None
+    size, levels = recipe.model.output_shape[-1], max(1, len(recipe.loss.levels))
+    scales = (np.repeat(each, levels) for each in (target.deviation, target.mean))
+    deviation, mean = (np.tile(each, size // len(each)) for each in scales)
+    return deviation, mean
+
+
+def _predicted(recipe: Recipe, scale: tuple[Array, Array] | None) -> tuple[dict[str, Value], Value, Value]:
+    """Inputs of one example, its input, and its predictions in the target's unit."""
+    traced = forward(recipe, 1, training=False)
+    inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
+    out = recipe.loss.activate(traced.outputs)
+    if scale is not None:
+        deviation, mean = (_shared(each, out.dtype) for each in scale)
+        out = out * deviation + mean
+    return inputs, traced.inputs[INPUTS], out
+
+
+def _shared(numbers: Array, dtype: np.dtype[np.generic]) -> Value:
+    """A constant, of one number if all are equal."""
+    return constant(numbers[0] if (numbers == numbers[0]).all() else numbers, dtype)
+
+
+def prediction_program(saved: TrainedNetwork, recipe: Recipe) -> Program:
+    """One example -> its predictions in the target's unit, or probabilities."""
+    inputs, _, out = _predicted(recipe, target_scale(saved))
+    return simplify(Program(inputs, {PREDICTIONS: out}))
+
+
+def jacobian_program(saved: TrainedNetwork, recipe: Recipe) -> Program:
+    """One example -> the derivatives of its predictions by its inputs, both in the data's units, in the cheapest order.
+
+    Shapes: jacobian (outputs, inputs), all axes of an example in one
+
+    Raises: UsageError for a network that reads tokens.
+    """
+    if recipe.model.vocabulary is not None:
+        raise UsageError("--with jacobian: the network reads tokens, which have no derivative; leave it out")
+    inputs, x, out = _predicted(recipe, target_scale(saved))
+    jacobian = reshape(_accumulated(out, x), (out.size, x.size))
+    slope = unit_of(saved, INPUTS, "data").over(x.size)
+    if slope is not None:
+        jacobian = jacobian * _shared(slope, jacobian.dtype)
+    return simplify(Program(inputs, {JACOBIAN: jacobian}))
+
+
+def _accumulated(out: Value, x: Value) -> Value:
+    graph = JacobianGraph([out], [x])
+    if not graph.live.intersection(graph.inputs.values()):
+        return constant(np.zeros((out.size, x.size)), out.dtype)
+    if graph.is_countable:
+        ((entry,),) = accumulation([out], [x]).jacobians()
+        if all(node.size <= max(_MOST_NUMBERS, entry.size) for node in toposort([entry])):
+            return entry
+    if x.size < out.size:
+        direction = input_("tangent", x.shape, out.dtype)
+        (image,) = jvp([out], [x], [direction])
+        (columns,) = vectorized([image], {direction: _units(x)})
+        return transpose(reshape(columns, (x.size, out.size)), (1, 0))
+    direction = input_("cotangent", out.shape, out.dtype)
+    (pulled,) = vjp([out], [x], [direction])
+    (rows,) = vectorized([pulled], {direction: _units(out)})
+    return rows
+
+
+def _units(value: Value) -> Value:
+    """Every unit tangent of a value."""
+    return constant(np.eye(value.size).reshape(value.size, *value.shape), value.dtype)
