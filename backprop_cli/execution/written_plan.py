@@ -64,10 +64,18 @@ class WrittenPlan:
         self.memory = _memory(layout.storage.values())
         self.inputs |= {name: _array(layout.storage[self.program.inputs[name]]) for name in own}
         pieces, values = bound(self.program, layout, self.inputs, _step)
+<<<<<<< HEAD
         groups = (group for chain in layout.chains if isinstance(chain, Nest) for group in chain.groups)
         self.pieces = [_piece(piece, groups) for piece in pieces]
         self.outputs = {name: _array(storage) for name, storage in inside.items()}
         for name, value in self.program.outputs.items():
+=======
+        nodes = (chain.nodes for chain in layout.chains)
+        self.pieces = [_piece(piece, nodes) for piece in pieces]
+        shown = self.program.outputs
+        self.outputs = {name: _array(storage).reshape(shown[name].shape) for name, storage in inside.items()}
+        for name, value in shown.items():
+>>>>>>> 02700ef (tests: compare every op and layer in C with the project's own plan)
             if name not in inside:
                 self.outputs[name] = aligned(value.spec)
                 self.pieces.append(Step(Copy(), (values[value],), self.outputs[name]))
