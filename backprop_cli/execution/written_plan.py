@@ -64,18 +64,11 @@ class WrittenPlan:
         self.memory = _memory(layout.storage.values())
         self.inputs |= {name: _array(layout.storage[self.program.inputs[name]]) for name in own}
         pieces, values = bound(self.program, layout, self.inputs, _step)
-<<<<<<< HEAD
         groups = (group for chain in layout.chains if isinstance(chain, Nest) for group in chain.groups)
         self.pieces = [_piece(piece, groups) for piece in pieces]
-        self.outputs = {name: _array(storage) for name, storage in inside.items()}
-        for name, value in self.program.outputs.items():
-=======
-        nodes = (chain.nodes for chain in layout.chains)
-        self.pieces = [_piece(piece, nodes) for piece in pieces]
         shown = self.program.outputs
         self.outputs = {name: _array(storage).reshape(shown[name].shape) for name, storage in inside.items()}
         for name, value in shown.items():
->>>>>>> 02700ef (tests: compare every op and layer in C with the project's own plan)
             if name not in inside:
                 self.outputs[name] = aligned(value.spec)
                 self.pieces.append(Step(Copy(), (values[value],), self.outputs[name]))
@@ -122,7 +115,7 @@ def _copy(x: Array, to: Array) -> Step:
 
 
 def _piece(piece: Any, groups: Iterator[Group]) -> Loops | Step:
-    """A piece with the nodes of the next of ``groups``, if it is a nest; a copy, which is a call of NumPy, as a step."""
+    """A piece with the nodes of the next of ``groups``, if it is a nest; a copy, a call of NumPy, as a step."""
     if isinstance(piece, Assignments):
         members = (each.place[0] for phase in next(groups).phases for each in phase)
         return Loops(tuple(dict.fromkeys(members)), piece)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from backprop_cli.autodiff.ops.arithmetic import Multiply, Square
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
 from backprop_cli.execution.codegen import Source
-from backprop_cli.execution.costs import multiplications
 from backprop_cli.execution.written_plan import Loops, Step, WrittenPlan
 from backprop_cli.exporting.c.c99 import C99, Place, literal
 from backprop_cli.exporting.c.c_names import rows_of
@@ -75,17 +73,6 @@ class _Names(Source):
 def unwritable(program: Program) -> list[Value]:
     """The nodes whose ops have no form in C."""
     return [node for node in program.nodes if node.op is not None and not has_loops(node.op)]
-
-
-def multiplication_count(program: Program) -> int:
-    """Multiplications of a run, those of matrix products and those of single elements."""
-    return sum(map(_multiplications, program.nodes))
-
-
-def _multiplications(node: Value) -> int:
-    if isinstance(node.op, Multiply | Square):
-        return node.size
-    return 0 if node.op is None else multiplications(node.op, *(x.spec for x in node.inputs))
 
 
 def statements(plan: WrittenPlan, regions: Iterable[Region], real: str, total: str) -> tuple[list[str], set[str]]:

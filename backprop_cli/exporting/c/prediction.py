@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 from backprop_cli.execution.written_plan import WrittenPlan
 from backprop_cli.exporting.c.c_names import comment
-from backprop_cli.exporting.c.computation import multiplication_count
 from backprop_cli.exporting.c.network_source import Function, NetworkSource
-from backprop_cli.exporting.derivative_programs import JACOBIAN, jacobian_program, prediction_program
+from backprop_cli.exporting.derivative_programs import (
+    JACOBIAN,
+    jacobian_program,
+    multiplication_count,
+    prediction_program,
+)
 from backprop_cli.training.step_program import INPUTS, PREDICTIONS
 
 WRONG = "Returns 0, or the number of the first column, from 1, whose value cannot be used."
