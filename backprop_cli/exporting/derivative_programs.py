@@ -147,6 +147,6 @@ def _factor(a: Value, b: Value) -> Value | None:
     """The matrix that is multiplied by an identity; None for any other product."""
     if a.ndim == b.ndim == 2:
         for one, other in ((a, b), (b, a)):
-            if one.array is not None and np.array_equal(one.array, np.eye(*one.shape)):
+            if one.array is not None and np.array_equal(one.array, np.eye(len(one.array))):
                 return other
     return None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from backprop_cli.autodiff.ops.linalg import Matmul
-from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.autodiff.value import Value
 from backprop_cli.execution.codegen import Source
 from backprop_cli.execution.written_plan import Loops, Step, WrittenPlan
 from backprop_cli.exporting.c.c99 import C99, Place, literal
@@ -70,9 +68,9 @@ class _Names(Source):
         return f"{place.name} + {place.offset}" if place.offset else place.name
 
 
-def unwritable(program: Program) -> list[Value]:
-    """The nodes whose ops have no form in C."""
-    return [node for node in program.nodes if node.op is not None and not has_loops(node.op)]
+def unwritable(plan: WrittenPlan) -> Iterator[Step]:
+    """The steps whose ops have no form in C."""
+    return (piece for piece in plan.pieces if isinstance(piece, Step) and not has_loops(piece.op))
 
 
 def statements(plan: WrittenPlan, regions: Iterable[Region], real: str, total: str) -> tuple[list[str], set[str]]:

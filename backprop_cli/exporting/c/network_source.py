@@ -106,10 +106,10 @@ class NetworkSource:
 
     def planned(self, program: Program, own: Sequence[str] = (INPUTS,)) -> WrittenPlan:
         """The program in memory, which all functions share. Raises: UsageError for an op that has no form in C."""
-        for node in unwritable(program):
-            where = f"layer {node.layer}" if node.layer else "the network"
-            raise UsageError(f"--to c: {where} needs the op {node.op.kind if node.op else ''}, which has no form in C")
         plan = WrittenPlan(program, own)
+        for step in unwritable(plan):
+            where = f"layer {step.layer}" if step.layer else "the network"
+            raise UsageError(f"--to c: {where} needs the op {step.op.kind}, which has no form in C")
         for kind, memory in plan.memory.items():
             self.memory[kind] = max(self.memory.get(kind, 0), memory.size)
         return plan

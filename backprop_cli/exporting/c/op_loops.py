@@ -1,6 +1,6 @@
 """Ops as plain loops, in the small part of Python that ``codegen`` writes, one function for each type of op.
 
-These are the ops that no nest takes. Elements are visited in the order of the result, so that a compiler can vectorize
+These are the ops that no portable nest takes: they are more than one loop over their operands. Elements are visited in the order of the result, so that a compiler can vectorize
 the innermost loop where the operands allow it.
 """
 
@@ -11,13 +11,10 @@ from functools import singledispatch
 
 import numpy as np
 
-from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.autodiff.op import Op
-from backprop_cli.autodiff.ops.arithmetic import Power
 from backprop_cli.autodiff.ops.comparison import OneHot
 from backprop_cli.autodiff.ops.convolution import Convolution, ConvolutionOp
-from backprop_cli.autodiff.ops.copies import Cast, Copy, StopGradient
-from backprop_cli.autodiff.ops.error_function import Erf
+from backprop_cli.autodiff.ops.copies import Copy
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.ops.pieces import Concat, Pad
 from backprop_cli.autodiff.ops.pooling import (
@@ -29,9 +26,8 @@ from backprop_cli.autodiff.ops.pooling import (
     WindowSum,
     WindowTake,
 )
-from backprop_cli.autodiff.ops.reduction import Amax, Sum
+from backprop_cli.autodiff.ops.reduction import Sum
 from backprop_cli.autodiff.ops.rows import SumRows, TakeRows
-from backprop_cli.autodiff.ops.shape import Movement, Reshape
 from backprop_cli.autodiff.ops.softmax import Softmax
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.errors import UsageError
@@ -42,40 +38,6 @@ from backprop_cli.exporting.c.loop_writer import LoopWriter
 def write_op(op: Op, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
     """Write ``out = op(*x)``. Raises: UsageError for an op that has no loops."""
     raise UsageError(f"the op {op.kind} has no form in C")
-
-
-# Elementwise
-
-
-@singledispatch
-def expression(op: Op) -> str:
-    """The function of one element: see ``Elementwise.expression``; empty if there is none."""
-    return ""
-
-
-@expression.register(Elementwise)
-def _(op: Elementwise) -> str:
-    return op.expression
-
-
-@expression.register(Erf)
-def _(op: Erf) -> str:
-    return "erf({0})"
-
-
-@expression.register(Power)
-def _(op: Power) -> str:
-    return "{one} / {0}" if op.exponent == -1.0 else f"pow({{0}}, {{one}} * {op.exponent!r})"
-
-
-@write_op.register(Elementwise)
-def _(op: Elementwise, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
-    text = expression(op)
-    if not text:
-        raise UsageError(f"the op {op.kind} has no form in C")
-    with to.over(out, *(np.broadcast_to(array, out.shape) for array in x)) as (result, *operands):
-        kind = out.dtype.name
-        to.set(result, text.format(*operands, zero=f"{kind}(0.0)", one=f"{kind}(1.0)"))
 
 
 @write_op.register(OneHot)
@@ -93,24 +55,9 @@ def _copy(to: LoopWriter, x: Array, out: Array) -> None:
         to.set(result, operand)
 
 
-@write_op.register(Movement)
-def _(op: Movement, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
-    moved = op.view(x[0])
-    if moved is None:
-        raise UsageError(f"the op {op.kind} has no form in C")
-    _copy(to, moved, out)
-
-
-@write_op.register(Cast)
 @write_op.register(Copy)
-@write_op.register(StopGradient)
-def _(op: Op, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
+def _(op: Copy, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
     _copy(to, x[0], out)
-
-
-@write_op.register(Reshape)
-def _(op: Reshape, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
-    _copy(to, x[0], out.reshape(x[0].shape))
 
 
 @write_op.register(Concat)
@@ -142,23 +89,18 @@ def _(op: Matmul, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
         to.set(total, f"{total} + {to.element(a, *lead, row, k)} * {to.element(b, *lead, k, column)}")
 
 
-def _reduced(op: Sum | Amax, to: LoopWriter, x: Array, out: Array, start: str, update: str) -> None:
-    kept = out.reshape([1 if axis in op.axes else n for axis, n in enumerate(x.shape)])
-    with to.loops(kept.shape) as places:
-        inner = [n if axis in op.axes else 1 for axis, n in enumerate(x.shape)]
-        with to.total(to.element(kept, *places), start) as total, to.loops(inner) as others:
-            index = [others[axis] if axis in op.axes else places[axis] for axis in range(x.ndim)]
-            to.set(total, update.format(total=total, x=to.element(x, *index)))
-
-
 @write_op.register(Sum)
 def _(op: Sum, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
-    _reduced(op, to, x[0], out, "0.0", "{total} + {x}")
-
-
-@write_op.register(Amax)
-def _(op: Amax, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
-    _reduced(op, to, x[0], out, "-inf", "{x} if {x} > {total} or {x} != {x} else {total}")
+    array = x[0]
+    kept = out.reshape([1 if axis in op.axes else n for axis, n in enumerate(array.shape)])
+    inner = [n if axis in op.axes else 1 for axis, n in enumerate(array.shape)]
+    with (
+        to.loops(kept.shape) as places,
+        to.total(to.element(kept, *places)) as total,
+        to.loops(inner) as others,
+    ):
+        index = [others[axis] if axis in op.axes else places[axis] for axis in range(array.ndim)]
+        to.set(total, f"{total} + {to.element(array, *index)}")
 
 
 @write_op.register(Softmax)
@@ -322,6 +264,4 @@ def _at(places: Sequence[str], axis: int, place: str) -> list[str]:
 
 def has_loops(op: Op) -> bool:
     """Whether ``write_op`` can write it."""
-    if write_op.dispatch(type(op)) is write_op.dispatch(Op):
-        return False
-    return not isinstance(op, Elementwise) or bool(expression(op))
+    return write_op.dispatch(type(op)) is not write_op.dispatch(Op)
