@@ -10,6 +10,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import groupby
@@ -21,7 +22,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from backprop_cli import __version__, memory
-from backprop_cli.cli.command import COMMANDS, EXIT_CODES, help_ending
+from backprop_cli.cli.command import COMMANDS, EXIT_CODES, Command, help_ending
 from backprop_cli.cli.terminal import emit, emit_json, say, silence
 from backprop_cli.errors import BpError, did_you_mean, nearest, warnings_to
 from backprop_cli.registry import discover, plugin_line
@@ -79,11 +80,7 @@ class Commands(_PrintsHelp, TyperGroup):
             import_module(module)
         if cmd_name not in COMMANDS:
             return None
-        found = COMMANDS[cmd_name]
-        epilog = _called_as(ctx.find_root().info_name, help_ending(found.examples, found.all_codes, found.notes))
-        single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, cls=Subcommand, epilog=epilog)(found.function)
-        return typer.main.get_command(single)
+        return _parser(COMMANDS[cmd_name], ctx.find_root().info_name)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names, in the order of the help."""
@@ -113,13 +110,23 @@ class Commands(_PrintsHelp, TyperGroup):
         """Write nothing below the options."""
 
 
+@cache
+def _parser(command: Command, program: str) -> Any:
+    """The parser of one command. Building it takes milliseconds, and the parser of ``bp`` asks for it twice."""
+    epilog = _called_as(program, help_ending(command.examples, command.all_codes, command.notes))
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(command.name, cls=Subcommand, epilog=epilog)(command.function)
+    return typer.main.get_command(single)
+
+
 def _called_as(program: str, text: str) -> str:
     """``text`` with this name of the program in its command lines."""
     return re.sub(r"\bbp(?= )", program, text)
 
 
-def build(program: str = "bp") -> typer.Typer:
-    """The application; imports no NumPy, rich or pydantic."""
+@cache
+def build(program: str = "bp") -> Any:
+    """The parser of ``bp`` under this name; imports no NumPy, rich or pydantic."""
     app = typer.Typer(
         cls=Commands,
         name="bp",
@@ -131,7 +138,7 @@ def build(program: str = "bp") -> typer.Typer:
         no_args_is_help=False,
     )
     app.callback(invoke_without_command=True)(_bp)
-    return app
+    return typer.main.get_command(app)
 
 
 def main() -> NoReturn:
@@ -252,7 +259,7 @@ _RULES = {
 
 
 def _invoke(arguments: Sequence[str], program: str) -> int:
-    command = typer.main.get_command(build(program))
+    command = build(program)
     with command.make_context(program, list(arguments)) as context:
         command.invoke(context)
     return 0

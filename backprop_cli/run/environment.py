@@ -34,9 +34,9 @@ def environment() -> dict[str, Any]:
 
 def _blas() -> dict[str, Any] | None:
     """Name, version, threads and kernel of the BLAS loaded first: NumPy's own."""
-    from threadpoolctl import threadpool_info
+    from backprop_cli.execution.native import loaded_libraries
 
-    for library in threadpool_info():
+    for library in loaded_libraries().info():
         if library["user_api"] == "blas":
             return {
                 "name": library["internal_api"],

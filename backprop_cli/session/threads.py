@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from threadpoolctl import threadpool_limits
-
+from backprop_cli.execution.native import loaded_libraries
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.training.step_program import Recipe
 
@@ -98,5 +97,5 @@ def _processors() -> int:
 @contextmanager
 def blas_threads(count: int) -> Iterator[None]:
     """Limit BLAS to ``count`` threads inside the block."""
-    with threadpool_limits(limits=count, user_api="blas"):
+    with loaded_libraries().limit(limits=count, user_api="blas"):
         yield

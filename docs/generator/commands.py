@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import typer
-
 from backprop_cli.cli import app
 from backprop_cli.cli.command import COMMANDS, EXIT_CODES
 from generator import markdown
@@ -25,7 +23,7 @@ does a broken pipe (`bp list layers | head`)."""
 @cache
 def parsers() -> dict[str, Any]:
     """The parser of each command, as the help of ``bp`` lists them."""
-    group: Any = typer.main.get_command(app.build())
+    group: Any = app.build()
     context = group.make_context("bp", [], resilient_parsing=True)
     return {name: group.get_command(context, name) for name in group.list_commands(context)}
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
-import typer
 
 from backprop_cli.cli import app
 from backprop_cli.cli.candidates import FILES, Value, every_command, override_keys, value_of
@@ -85,7 +84,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def places():
-    return every_command(typer.main.get_command(app.build()).make_context("bp", ["schema"]))
+    return every_command(app.build().make_context("bp", ["schema"]))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
