@@ -31,10 +31,25 @@ collect_ignore = [] if os.name == "posix" else ["api/test_signals.py", "cli/test
 """Tests of what Windows lacks: signals, terminals of POSIX, limits of a process."""
 
 
+# Walking over thousands of collected tests again and again takes an eighth of the time, looking for garbage after every
+# 700 objects another twelfth.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Keep the collector from walking over thousands of collected tests again and again: an eighth of the time."""
-    gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+    gc.enable()
+
+
+def _only_checked(descriptor: int) -> None:
+    """Instead of ``os.fsync``: no test loses power, and a disk takes milliseconds a file."""
+    os.fstat(descriptor)
+
+
+for _name in ("fsync", "fdatasync"):
+    if hasattr(os, _name):
+        setattr(os, _name, _only_checked)
 
 
 def _counts(name: str) -> bool:
