@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def create_temporary(path: Path, mode: int = 0o666) -> tuple[Path, int]:
 
     Raises: OSError.
     """
-    for extra in ("", "", f".{secrets.token_hex(8)}"):
+    for extra in ("", "", f".{os.urandom(8).hex()}"):
         temporary = path.with_name(f".{path.name}{extra}.tmp")
         try:
             return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, mode)

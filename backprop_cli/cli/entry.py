@@ -6,6 +6,9 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
 from typing import NoReturn
 
 import backprop_cli.stopwatch  # noqa: F401 - it reads the clock
@@ -38,6 +41,23 @@ def start_quickly() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # pydantic looks for plugins in the metadata of every installed package: 3 ms with 48 packages.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    sys.meta_path.insert(0, RunWhenUsed())
+
+
+class RunWhenUsed:
+    """Finds modules that are imported at every start and seldom used, and runs their code when they are used.
+
+    pydantic imports ``importlib.metadata`` for its search for plugins, with a parser of e-mail and one of zip files.
+    """
+
+    names = ("importlib.metadata._adapters", "zipfile")
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        """The place of one of ``names``; None leaves a module to Python's own finders."""
+        spec = PathFinder.find_spec(name, path) if name in self.names else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
 
 
 def open_descriptors() -> None:

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -255,7 +254,7 @@ def way_out(run: Path) -> str:
 def _new_folder(folder: Path, stamp: str) -> Path:
     """Make ``folder/<stamp>-<4 hex>``; draw again if the name is taken."""
     while True:
-        path = folder / f"{stamp}-{secrets.token_hex(2)}"
+        path = folder / f"{stamp}-{os.urandom(2).hex()}"
         try:
             path.mkdir()
         except FileExistsError:

@@ -79,8 +79,8 @@ def test_latest_that_cannot_be_made_is_a_warning(tmp_path):
 
 
 def test_create_never_reuses_a_directory(tmp_path, monkeypatch):
-    draws = iter(["aaaa", "aaaa", "bbbb"])
-    monkeypatch.setattr(directory.secrets, "token_hex", lambda _: next(draws))
+    draws = iter([b"\xaa\xaa", b"\xaa\xaa", b"\xbb\xbb"])
+    monkeypatch.setattr(directory.os, "urandom", lambda _: next(draws))
     assert RunDirectory.create(tmp_path, "digits", NOW).path.name.endswith("-aaaa")
     assert RunDirectory.create(tmp_path, "digits", NOW).path.name.endswith("-bbbb")
 
