@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backprop_cli import __version__
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 def environment() -> dict[str, Any]:
@@ -32,10 +36,19 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache
+def loaded_libraries() -> ThreadpoolController:
+    """The libraries with threads that were loaded at the first call, NumPy's BLAS among them.
+
+    Finding them reads the memory map of the process, which takes milliseconds where many libraries are loaded.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 def _blas() -> dict[str, Any] | None:
     """Name, version, threads and kernel of the BLAS loaded first: NumPy's own."""
-    from backprop_cli.execution.native import loaded_libraries
-
     for library in loaded_libraries().info():
         if library["user_api"] == "blas":
             return {

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from backprop_cli.execution.native import loaded_libraries
 from backprop_cli.nn.optimizer import FullBatch
+from backprop_cli.run.environment import loaded_libraries
 from backprop_cli.training.step_program import Recipe
 
 WORTHWHILE = 4_000_000
