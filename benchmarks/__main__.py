@@ -46,10 +46,11 @@ def _any_of(patterns: Sequence[str], name: str) -> bool:
 
 
 def _listing() -> str:
-    lines = ["cases:", *(f"  {name:<13} {comparison.title}" for name, comparison in COMPARISONS.items()), "peers:"]
+    width = max(map(len, (*COMPARISONS, *PEERS)))
+    lines = ["cases:", *(f"  {name:<{width}} {comparison.title}" for name, comparison in COMPARISONS.items()), "peers:"]
     for name, peer in PEERS.items():
         reason = peer.missing()
-        lines.append(f"  {name:<13} {peer.title}" + (f"  ({reason})" if reason else ""))
+        lines.append(f"  {name:<{width}} {peer.title}" + (f"  ({reason})" if reason else ""))
     return "\n".join(lines)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
+from benchmarks.cases import DENSE
+from benchmarks.compilation import CACHED, READY
 from benchmarks.families import FAMILIES
 from benchmarks.jobs import JOBS
 from benchmarks.measure import Result, median_ratio
@@ -22,7 +24,8 @@ class Bar:
     """The figure that ``read`` takes from a comparison must lie in [``at_least``, ``at_most``].
 
     ``case``: its name; of several, by a wildcard, the smallest figure counts.
-    ``compiled``: it is a bar for compiled steps; without a C compiler it is not measured.
+    ``compiled``: it is a bar for compiled steps; without a C compiler it is not measured. ``unit``: of a figure that is
+    no ratio.
     """
 
     case: str
@@ -31,6 +34,7 @@ class Bar:
     at_least: float
     at_most: float | None = None
     compiled: bool = True
+    unit: str = ""
 
     @property
     def name(self) -> str:
@@ -57,6 +61,16 @@ def _memory(*peers: str, fact: str = "memory_bytes") -> Callable[[Result], Figur
     return read
 
 
+def _slowest(*names: str) -> Callable[[Result], Figure]:
+    """The longest time of some lines, in seconds."""
+
+    def read(result: Result) -> Figure:
+        found = {name: result.lines[name].median for name in names if name in result.lines}
+        return max(found.items(), key=lambda each: each[1]) if found else None
+
+    return read
+
+
 def linearity(result: Result) -> Figure:
     """Cost of a layer between depth 32 and 64 divided by its cost between 4 and 32: 1 if cost is linear."""
     if not {"depth-4", "depth-32", "depth-64"} <= result.lines.keys():
@@ -73,6 +87,10 @@ def _dense(case: str, steps: float, torch: float, scan: float) -> tuple[Bar, ...
         Bar(case, "JAX scan", _time("jax_scan"), scan),
         Bar(case, "the plan alone on NumPy", _time("bp_numpy_plan", of=NUMPY), 0.95, compiled=False),
     )
+
+
+def _compilation(what: str, most: float, *names: str) -> Bar:
+    return Bar("compilation", what, _slowest(*names), 0.0, at_most=most, unit=" s")
 
 
 def _eager(case: str, at_least: float) -> Bar:
@@ -107,6 +125,9 @@ BARS = (
     Bar("iris-process", "torch script", _time("torch_script"), 3.0, compiled=False),
     Bar("iris-process", "scikit-learn script", _time("sklearn_script"), 2.0, compiled=False),
     *(Bar(f"jobs-{job}", "torch script", _time("torch_script"), 1.5) for job in JOBS),
+    _compilation("tiny, small and large", 0.5, *DENSE),
+    _compilation("ready configurations", 1.5, *READY),
+    _compilation("from the cache", 0.1, *(f"{name}{CACHED}" for name in (*DENSE, *READY))),
     Bar("help", "python -c 'import typer'", _time("typer"), 1 / 3, compiled=False),
 )
 
@@ -133,6 +154,7 @@ class Verdict:
             "figure": self.figure,
             "at_least": self.bar.at_least,
             "at_most": self.bar.at_most,
+            "unit": self.bar.unit.strip(),
             "passed": self.passed,
         }
 

@@ -104,6 +104,14 @@ class Case:
         return Data(self)
 
 
+DENSE = {
+    "tiny": Case((4, 16, 16, 3), 32, 4096),
+    "small": Case((64, 128, 64, 10), 64, 4096),
+    "large": Case((784, 512, 256, 10), 128, 4096),
+}
+"""The dense networks whose steps are measured in all libraries."""
+
+
 class Data(Batches):
     """Examples and starting weights of a case; drawn from one seed, so that every process has the same.
 
@@ -134,8 +142,8 @@ class Data(Batches):
 
     def _mnist(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         folder = Path(os.environ[MNIST])
-        pixels = _read_idx(folder / "train-images-idx3-ubyte.gz", header=16)
-        labels = _read_idx(folder / "train-labels-idx1-ubyte.gz", header=8)
+        pixels = read_idx(folder / "train-images-idx3-ubyte.gz", header=16)
+        labels = read_idx(folder / "train-labels-idx1-ubyte.gz", header=8)
         inputs = np.multiply(pixels.reshape(len(labels), -1), np.float32(1 / 255), dtype=np.float32)
         return inputs[: self.case.examples], labels[: self.case.examples].astype(np.int64)
 
@@ -156,6 +164,7 @@ def labelled(
     return inputs, labels
 
 
-def _read_idx(path: Path, header: int) -> NDArray[np.uint8]:
+def read_idx(path: Path, header: int) -> NDArray[np.uint8]:
+    """The bytes of a compressed IDX file after its header."""
     with gzip.open(path) as stream:
         return np.frombuffer(stream.read(), np.uint8, offset=header)

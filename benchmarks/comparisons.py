@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.cases import AnyCase, Case
+from benchmarks.cases import DENSE, AnyCase, Case
 from benchmarks.command import ROOT, Command, bp, script
+from benchmarks.compilation import CACHED, READY, Compilation
 from benchmarks.families import FAMILIES, draw
 from benchmarks.jobs import JOBS, commands
 from benchmarks.jobs import ROUNDS as JOB_ROUNDS
@@ -16,7 +17,7 @@ from benchmarks.participant import Participant
 from benchmarks.peers import BP, EAGER, LAYERED, PEERS, THREADS
 from benchmarks.worker import Worker
 
-STEP, EPOCH, PROCESS = "step", "epoch", "process"
+STEP, EPOCH, PROCESS, COMPILATION = "step", "epoch", "process", "compilation"
 DEPTHS = (2, 4, 8, 16, 32, 64)
 BATCHES = (1, 8, 64, 512, 4096)
 SHARED = (
@@ -64,13 +65,11 @@ class Comparison:
     most_rounds: int | None = None
 
 
-def _training(name: str, sizes: tuple[int, ...], batch: int, examples: int = 4096) -> Comparison:
-    case = Case(sizes, batch, examples)
-
+def _training(name: str, case: Case) -> Comparison:
     def lines(seconds: float) -> dict[str, Participant]:
         return {peer: Worker(peer, case, seconds) for peer in PEERS}
 
-    return Comparison(name, f"{_network(sizes)}, batch {batch}", STEP, BP, lines)
+    return Comparison(name, f"{_network(case.sizes)}, batch {case.batch}", STEP, BP, lines)
 
 
 def _layered(name: str) -> Comparison:
@@ -153,6 +152,15 @@ def _job(name: str) -> Comparison:
     return Comparison(f"jobs-{name}", title, PROCESS, BP, lambda seconds: commands(JOBS[name]), most_rounds=JOB_ROUNDS)
 
 
+def _compilation() -> Comparison:
+    def lines(seconds: float) -> dict[str, Participant]:
+        names = [(name, is_cached) for name in (*DENSE, *READY) for is_cached in (False, True)]
+        return {f"{name}{CACHED * is_cached}": Compilation(name, is_cached) for name, is_cached in names}
+
+    title = "steps compiled, in a process with an empty cache and in one with a full one"
+    return Comparison("compilation", title, COMPILATION, "tiny", lines, most_rounds=3)
+
+
 def _help() -> Comparison:
     def lines(seconds: float) -> dict[str, Participant]:
         return {BP: bp("--help"), "typer": Command("import typer", ["-c", "import typer"])}
@@ -162,13 +170,11 @@ def _help() -> Comparison:
 
 def _batch(size: int) -> Comparison:
     # At least 4 steps an epoch, at most 128: a peer that compiles whole epochs cannot do less than one.
-    return _training(f"batch-{size}", (64, 128, 64, 10), size, examples=size * min(128, max(4, 4096 // size)))
+    return _training(f"batch-{size}", Case((64, 128, 64, 10), size, size * min(128, max(4, 4096 // size))))
 
 
 _MAKERS: tuple[Callable[[], Comparison], ...] = (
-    partial(_training, "tiny", (4, 16, 16, 3), 32),
-    partial(_training, "small", (64, 128, 64, 10), 64),
-    partial(_training, "large", (784, 512, 256, 10), 128),
+    *(partial(_training, name, case) for name, case in DENSE.items()),
     _depth,
     *(partial(_batch, size) for size in BATCHES),
     *(
@@ -180,6 +186,7 @@ _MAKERS: tuple[Callable[[], Comparison], ...] = (
     _mnist_epoch,
     _iris,
     *(partial(_job, name) for name in JOBS),
+    _compilation,
     _help,
 )
 COMPARISONS = {comparison.name: comparison for comparison in (make() for make in _MAKERS)}

@@ -87,11 +87,12 @@ def _drawn_mnist() -> str:
     rng = np.random.default_rng(0)
     for name, count in (("train", 60_000), ("t10k", 10_000)):
         pixels = rng.integers(1, 256, (count, 28, 28), np.uint8) * (rng.random((count, 28, 28), np.float32) < 0.2)
-        _write_idx(folder / f"{name}-images-idx3-ubyte.gz", pixels)
-        _write_idx(folder / f"{name}-labels-idx1-ubyte.gz", rng.integers(0, 10, count, np.uint8))
+        write_idx(folder / f"{name}-images-idx3-ubyte.gz", pixels)
+        write_idx(folder / f"{name}-labels-idx1-ubyte.gz", rng.integers(0, 10, count, np.uint8))
     return str(folder)
 
 
-def _write_idx(path: Path, array: np.ndarray) -> None:
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Write bytes as a compressed IDX file."""
     with gzip.open(path, "wb", compresslevel=1) as stream:
         stream.write(bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">i4").tobytes() + array.tobytes())

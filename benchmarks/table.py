@@ -15,7 +15,7 @@ from benchmarks.peers import BP, EAGER
 _MILLI, _MICRO = 1e3, 1e6
 _SAME_LOSS = 0.05
 _QUARTERS = (0, 0.25, 0.5, 0.75, 1)
-_ARTICLES = {"step": "a", "epoch": "an", "process": "a"}
+_ARTICLES = {"step": "a", "epoch": "an", "process": "a", "compilation": "a"}
 
 
 def machine_text(machine: dict[str, Any]) -> str:
@@ -110,9 +110,9 @@ def _verdicts_text(verdicts: Sequence[Verdict]) -> str:
     rows = [["bar", "against", "ratio", "at least", ""]]
     for verdict in verdicts:
         bar = verdict.bar
-        limit = f"{bar.at_least:.2f}" + ("" if bar.at_most is None else f" to {bar.at_most:.2f}")
+        limit = f"{bar.at_least:.2f}" + ("" if bar.at_most is None else f" to {bar.at_most:.2f}") + bar.unit
         names = f"{bar.what}: {verdict.against}" if verdict.against not in ("bp", bar.what) else bar.what
-        rows.append([bar.case, names, f"{verdict.figure:.3f}", limit, "" if verdict.passed else "MISSED"])
+        rows.append([bar.case, names, f"{verdict.figure:.3f}{bar.unit}", limit, "" if verdict.passed else "MISSED"])
     return "\n".join(["bars: time (or memory) of the peer over that of bp, medians", *_aligned(rows, left=2)])
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from backprop_cli.data.examples import Split
-from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.nn.schedules.constant import Constant
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.settings import TrainingSettings
 from backprop_cli.training.training_spec import TrainingSpec
 from benchmarks.cases import Batches
-from benchmarks.peers.bp_network import Network
+from benchmarks.peers.bp_network import Network, compiles
 
 _FOR_EVER = 10**9
 
@@ -46,5 +45,4 @@ class Loop:
 
 
 def build(data: Batches, variant: str) -> Loop:
-    """Variant ``numpy`` never compiles; else a run this long does, if it can."""
-    return Loop(data, variant != "numpy" and not compiler_obstacle())
+    return Loop(data, compiles(variant))

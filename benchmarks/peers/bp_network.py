@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.losses.cross_entropy import CrossEntropy
 from backprop_cli.nn.losses.next_token import NextToken
@@ -19,6 +20,11 @@ from benchmarks.cases import BETA1, BETA2, EPSILON, LEARNING_RATE, Batches
 
 _LIMITS = ExitStack()
 """Of BLAS threads; held as long as the process lives."""
+
+
+def compiles(variant: str) -> bool:
+    """Whether steps are compiled: by default if this machine can. A benchmark is long enough to gain from it."""
+    return variant != "numpy" and not compiler_obstacle()
 
 
 class Network:

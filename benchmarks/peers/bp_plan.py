@@ -6,13 +6,12 @@ import math
 
 import numpy as np
 
-from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.parameter_spans import LEARNING_RATE
 from backprop_cli.training.step_plan import StepPlans
 from backprop_cli.training.step_program import INPUTS, TARGETS
 from benchmarks.cases import Batches
-from benchmarks.peers.bp_network import Network
+from benchmarks.peers.bp_network import Network, compiles
 
 
 class BarePlan:
@@ -42,4 +41,4 @@ class BarePlan:
 
 
 def build(data: Batches, variant: str) -> BarePlan:
-    return BarePlan(data, variant != "numpy" and not compiler_obstacle())
+    return BarePlan(data, compiles(variant))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from benchmarks.cases import Batches
 from benchmarks.machine import processors
+from benchmarks.peers.bp_network import compiles
 from benchmarks.peers.bp_plan import BarePlan
 from benchmarks.peers.numpy_threads import use_threads
 
 
 class Threads(BarePlan):
     def __init__(self, data: Batches, threads: int, workers: int = 1):
-        super().__init__(data, compiled=False, workers=workers)
+        super().__init__(data, compiles(""), workers)
         self.threads = max(threads, workers)
         use_threads(threads)
 

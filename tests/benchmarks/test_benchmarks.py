@@ -1,5 +1,6 @@
 """The benchmarks run, and judge what they measured."""
 
+import ast
 import json
 import mmap
 import subprocess
@@ -13,14 +14,19 @@ import pytest
 
 import backprop_cli
 import benchmarks.__main__ as benchmarks
+from backprop_cli.execution.compiler import compiler_obstacle
+from backprop_cli.session.checked_plugins import read_config
 from backprop_cli.training.step_program import forward
 from benchmarks import networks
 from benchmarks.bars import BARS, judge, linearity
-from benchmarks.command import BP, bp
-from benchmarks.comparisons import COMPARISONS, drawn
+from benchmarks.cases import read_idx
+from benchmarks.command import BP, SCRIPTS, bp
+from benchmarks.comparisons import COMPARISONS, Comparison, drawn
+from benchmarks.compilation import extra_seconds
 from benchmarks.families import FAMILIES, draw
+from benchmarks.jobs import JOBS, commands, write_idx
 from benchmarks.machine import machine
-from benchmarks.measure import Line, Result
+from benchmarks.measure import Line, Result, measure
 from benchmarks.memory import forget_peak, peak_bytes
 from benchmarks.networks import NETWORKS, NetworkCase
 from benchmarks.peers import PEERS, Peer
@@ -220,6 +226,85 @@ def test_bp_begins_where_the_installed_command_does() -> None:
     version = bp("--version")
     version.prepare()
     assert version.facts()["printed"] == f"bp {backprop_cli.__version__}"
+
+
+@pytest.mark.parametrize("name", list(JOBS))
+def test_a_job_and_its_script_agree(name: str, monkeypatch) -> None:
+    job = JOBS[name]
+    monkeypatch.setenv("BP_MNIST", "mnist")
+    key, length = job.length or ("", "")
+    config = read_config(job.config, [f"{key}={length}"] if key else []).config
+    tree = ast.parse((SCRIPTS / job.script).read_text())
+    (names, values) = next(
+        (node.targets[0].elts, node.value.elts)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple)
+    )
+    constants = {name.id: value.value for name, value in zip(names, values, strict=True) if hasattr(value, "value")}
+    assert constants["BATCH"] == config.training.batch_size
+    assert constants["RATE"] == config.optimizer.learning_rate
+    assert constants.get("EPOCHS", config.training.epochs) == config.training.epochs
+    bp_line, script_line = commands(job).values()
+    assert (bp_line.title, script_line.title) == (
+        f"bp train {job.config.name}{f' {key}={length}' if key else ''}",
+        f"scripts/{job.script}",
+    )
+
+
+def test_files_as_those_of_mnist(tmp_path: Path) -> None:
+    pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    write_idx(tmp_path / "pixels-ubyte.gz", pixels)
+    assert np.array_equal(read_idx(tmp_path / "pixels-ubyte.gz", header=16), pixels.ravel())
+
+
+def test_long_comparisons_take_fewer_rounds() -> None:
+    class Still:
+        title = "still"
+        samples = 0
+
+        def prepare(self) -> None:
+            pass
+
+        def sample(self) -> float:
+            self.samples += 1
+            return 1.0
+
+        def facts(self) -> dict[str, object]:
+            return {}
+
+        def close(self) -> None:
+            pass
+
+    still = Still()
+    comparison = Comparison("still", "still", "process", "bp", lambda seconds: {"bp": still}, most_rounds=2)
+    result = measure(comparison, lambda name: True, rounds=9, seconds=0.1, tell=lambda line: None)
+    assert (result.lines["bp"].seconds, still.samples) == ([1.0, 1.0], 2)
+
+
+@pytest.mark.skipif(bool(compiler_obstacle()), reason="no C compiler")
+def test_compilation_takes_less_from_the_cache(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compiled, cached = extra_seconds("digits"), extra_seconds("digits")
+    assert 0 < cached < compiled
+
+
+def test_bars_on_seconds() -> None:
+    seconds = {"tiny": 0.2, "large": 0.6, "iris": 0.3, "tiny_cached": 0.05}
+    verdicts, _ = judge([_result("compilation", **{name: [value] for name, value in seconds.items()})])
+    assert [(v.against, v.figure, v.passed) for v in verdicts] == [
+        ("large", 0.6, False),
+        ("iris", 0.3, True),
+        ("tiny_cached", 0.05, True),
+    ]
+    assert (
+        bars_text(verdicts, [])
+        == """\
+bars: time (or memory) of the peer over that of bp, medians
+  bar          against                         ratio        at least
+  compilation  tiny, small and large: large  0.600 s  0.00 to 0.50 s  MISSED
+  compilation  ready configurations: iris    0.300 s  0.00 to 1.50 s
+  compilation  from the cache: tiny_cached   0.050 s  0.00 to 0.10 s"""
+    )
 
 
 def test_memory_of_the_steps() -> None:
