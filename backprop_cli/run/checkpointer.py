@@ -106,26 +106,28 @@ class Checkpointer:
         """Write what is saved in memory only."""
         self._queue.flush()
 
-    def _write(self, unsaved: Unsaved) -> None:
+    def _write(self, unsaved: Unsaved, is_last: bool) -> None:
         """Write a copy of the state as ``last.safetensors``. A checkpoint of the same step is overwritten.
 
         If the old one cannot be replaced, the new one is the numbered checkpoint of its step.
+        Its name is on the disk before it becomes the best, and before (``is_last``) older ones are deleted.
         """
         run, keep, last, step = self.run, self.settings.keep_last, self.run.last, unsaved.state.step
         if keep and self._last_step is not None and self._last_step != step and self._newest == last:
             # A second name, so that there is a last checkpoint at every instant.
             link(last, run.at_step(self._last_step))
         self._newest = save(last, self._content(unsaved.state), otherwise=run.at_step(step))
-        # Before older ones are deleted, and before there is a new best.
-        sync_folder(last.parent)
+        if unsaved.is_best or is_last:
+            sync_folder(last.parent)
         if self._last_step is None:
             run.point_latest()
-        numbered = [path for path in step_checkpoints(last.parent).values() if path != self._newest]
-        for old in numbered[: -keep or None]:
-            remove(old)
         self._last_step = step
         if unsaved.is_best:
             self._save_best()
+        if is_last:
+            numbered = [path for path in step_checkpoints(last.parent).values() if path != self._newest]
+            for old in numbered[: -keep or None]:
+                remove(old)
 
     def go_back(self, source: Path, step: int) -> None:
         """Make ``source``, an older checkpoint of ``step``, the last one.

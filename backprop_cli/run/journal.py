@@ -40,6 +40,7 @@ class Journal:
     def __init__(self, path: Path, every_steps: int | None = None):
         self.path = path
         self._every = every_steps
+        self._has_unsynced = True
         try:
             descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             # Unbuffered: each line is one system call, so that a kill tears at most that line.
@@ -64,6 +65,7 @@ class Journal:
         try:
             while rest:  # a disk that fills up takes only the start of a line
                 rest = rest[self._file.write(rest) :]
+            self._has_unsynced = True
         except OSError as error:
             with contextlib.suppress(OSError):
                 size = os.fstat(self._file.fileno()).st_size
@@ -73,8 +75,11 @@ class Journal:
     def sync(self) -> None:
         """Flush all lines to disk. Call this before writing a checkpoint: it must not be ahead of the journal.
 
-        Raises: CheckpointError if that fails.
+        Another thread may write lines meanwhile. Raises: CheckpointError if that fails.
         """
+        if not self._has_unsynced:
+            return
+        self._has_unsynced = False  # first: a line that is written meanwhile sets it again
         try:
             _flush(self._file.fileno())
         except OSError as error:

@@ -24,16 +24,16 @@ class Unsaved(NamedTuple):
 
 
 class SaveQueue:
-    """Copies of the state, oldest first, on their way to ``write``.
+    """Copies of the state, oldest first, that wait for ``write(copy, is_last)``. ``is_last``: no other follows at once.
 
     Invariant: ``write`` gets them one at a time and in order, and never one that newer ones would delete at once. The
     files are therefore those of the run at an earlier moment, and after ``flush`` those of this moment.
 
-    The thread lives for one batch. While it does, ``flush`` waits for it: two threads never write. Copies take at most
-    a sixteenth of the machine's memory; beyond that the caller waits until there is room.
+    A thread lives for one batch of writes. ``flush`` waits for it, so two threads never write. Copies take at most a
+    sixteenth of the machine's memory; beyond that the caller waits until there is room.
     """
 
-    def __init__(self, write: Callable[[Unsaved], None], keep_last: int, keep_best: int):
+    def __init__(self, write: Callable[[Unsaved, bool], None], keep_last: int, keep_best: int):
         self._write, self._keep_last, self._keep_best = write, keep_last, keep_best
         self._waiting: list[Unsaved] = []
         self._spare: list[State] = []
@@ -54,7 +54,7 @@ class SaveQueue:
         self._drop_superseded(is_best)
         copy = self._copy(state)
         if copy is None:
-            self._write(Unsaved(state, is_best))
+            self._write(Unsaved(state, is_best), True)
         else:
             self._waiting.append(Unsaved(copy, is_best))
             if self._due is None:
@@ -97,7 +97,7 @@ class SaveQueue:
         began = time.thread_time()
         try:
             for unsaved in batch:
-                self._write(unsaved)
+                self._write(unsaved, unsaved is batch[-1])
                 self._spare.append(unsaved.state)
         except BaseException as error:
             self._error = error

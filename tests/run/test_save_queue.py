@@ -51,7 +51,7 @@ class Written:
     def __init__(self):
         self.steps, self.best, self.threads = [], [], []
 
-    def __call__(self, unsaved):
+    def __call__(self, unsaved, is_last):
         state = unsaved.state
         assert (state.parameters == state.step).all()
         self.steps.append(state.step)
@@ -129,8 +129,8 @@ def test_writing_takes_a_small_share_of_the_time(clock):
     """Half a second of processor time for each checkpoint: the next one waits."""
     written, state = Written(), a_state()
 
-    def slow(unsaved):
-        written(unsaved)
+    def slow(unsaved, is_last):
+        written(unsaved, is_last)
         clock.spent += 0.5
 
     queue = SaveQueue(slow, keep_last=0, keep_best=1)
@@ -145,10 +145,10 @@ def test_writing_takes_a_small_share_of_the_time(clock):
 def test_no_step_waits_for_the_thread(clock):
     written, state, go_on = Written(), a_state(), threading.Event()
 
-    def stuck(unsaved):
+    def stuck(unsaved, is_last):
         if threading.current_thread().name == "checkpoints":
             assert go_on.wait(60)
-        written(unsaved)
+        written(unsaved, is_last)
 
     queue = SaveQueue(stuck, keep_last=1, keep_best=1)
     put(queue, state, 1)
@@ -167,10 +167,10 @@ def test_no_step_waits_for_the_thread(clock):
 def test_an_error_of_the_thread_is_raised_at_the_next_event_and_ends_the_writing(clock, error):
     written, state = Written(), a_state()
 
-    def fails(unsaved):
+    def fails(unsaved, is_last):
         if unsaved.state.step == 3:
             raise error
-        written(unsaved)
+        written(unsaved, is_last)
 
     queue = SaveQueue(fails, keep_last=3, keep_best=1)
     put(queue, state, 1)
