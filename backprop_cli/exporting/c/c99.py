@@ -133,7 +133,8 @@ class C99:
                 return self._element(self._places[name], index)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 found = self._expression(operand)
-                return _Text(f"-{found.inside(_UNARY)}", found.kind, _UNARY if found.text[0] != "-" else _ATOM)
+                text = f"({found.text})" if found.text.startswith("-") else found.inside(_UNARY)
+                return _Text(f"-{text}", found.kind, _UNARY)
             case ast.BinOp(left=left, op=operation, right=right):
                 return self._joined([left, right], operation)
             case ast.Compare(left=left, ops=[operation], comparators=[right]):

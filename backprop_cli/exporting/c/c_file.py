@@ -10,6 +10,7 @@ from backprop_cli import __version__
 from backprop_cli.data.features import Coded, Feature
 from backprop_cli.errors import listing
 from backprop_cli.exporting.c.c_names import TYPES, array, comment, identifiers, quoted, rows_of
+from backprop_cli.exporting.c.c_training import batch_macros, parameter_places, state_lines
 from backprop_cli.exporting.c.network_source import MEMORY, Function, NetworkSource
 from backprop_cli.exporting.c.prediction import class_names
 from backprop_cli.nn.class_name import spelled
@@ -74,7 +75,7 @@ def header(source: NetworkSource, functions: Sequence[Function]) -> str:
         f"#ifndef {macro}_H",
         f"#define {macro}_H",
         "",
-        *(["#include <stdint.h>", ""] if text else []),
+        *(["#include <stdint.h>", ""] if any("int64_t" in each.signature for each in functions) else []),
     ]
     if text:
         lines += [f"#define {macro}_TOKENS {source.recipe.model.input_shape[0]} /* of a text */"]
@@ -87,14 +88,16 @@ def header(source: NetworkSource, functions: Sequence[Function]) -> str:
     lines += [
         f"#define {macro}_INPUTS {math.prod(source.recipe.model.input_shape)} /* of the network */",
         f"#define {macro}_OUTPUTS {math.prod(source.recipe.model.output_shape)}",
-        "",
     ]
+    batched = source.is_training or "hessian-vector" in source.request.parts
+    lines += [*(batch_macros(source) if batched else []), "", *(parameter_places(source) if batched else [])]
     lines += _places(source)
     lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
     names = class_names(source)
     if names:
         lines.append("/** The classes in the order of the outputs; of a single output, those for 0 and 1. */")
         lines += [f"extern const char *const {stem}_classes[{len(names)}];", ""]
+    lines += state_lines(source) if source.is_training else []
     for function in functions:
         lines += ["/**", *(f" * {line}" for each in function.doc for line in _wrapped(each)), " */"]
         lines += [f"{function.signature};", ""]
@@ -126,16 +129,15 @@ def _about(feature: Feature) -> str:
 def source_text(source: NetworkSource, encode: Function, functions: Sequence[Function], used: set[str]) -> str:
     """The C file, without its test."""
     constants = [(name, known) for name, known in source.constants.values() if name in used]
-    weights = [(source.weight_names[name], name, known) for name, known in source.weights.items()]
-    weights = [each for each in weights if each[0] in used]
+    weights = [each for each in source.weight_arrays if each[0] in used]
     size = sum(known.nbytes for _, known in constants) + sum(known.nbytes for _, _, known in weights)
     lines = [*head(source, functions, size), f'#include "{source.request.output.with_suffix(".h").name}"', ""]
     lines += ["#include <math.h>", "#include <stddef.h>", "#include <stdint.h>", ""]
     lines += ["#ifdef BP_CBLAS", "#include <cblas.h>", "#endif", ""]
     if source.kind == "float32":
         lines += ["#ifndef BP_SUM", "#define BP_SUM float", "#endif", ""]
-    for name, full, known in weights:
-        lines += [f"/* {comment(full)}: {_shape(known.shape)} */", *array(name, known), ""]
+    for name, about, known in weights:
+        lines += [f"/* {comment(about)} */", *array(name, known), ""]
     for name, known in constants:
         lines += [*array(name, known), ""]
     lines += ["/* Inputs and intermediate values. Values that are never needed together share memory. */"]

@@ -31,14 +31,14 @@ class Addresses:
         self._regions = [(*_extent(region.array), region) for region in sorted(known, key=lambda r: r.array.nbytes)]
         self.used: set[str] = set()
 
-    def place(self, array: Array) -> Place:
-        """The C name of the array's first element."""
+    def place(self, array: Array) -> Place | None:
+        """The C name of the array's first element; None if it is in no region: a register holds the value."""
         start, stop = _extent(array)
         for first, last, region in self._regions:
             if first <= start and stop <= last:
                 self.used.add(region.name)
                 return Place(region.name, region.offset + (start - first) // array.itemsize, array.dtype.name)
-        raise AssertionError(f"an array of shape {array.shape} lies outside of all regions")
+        return None
 
 
 def _extent(array: Array) -> tuple[int, int]:
@@ -58,13 +58,15 @@ class _Names(Source):
 
     def pointer(self, array: Array) -> str:
         place = self._addresses.place(array)
+        if place is None:
+            return "nowhere"
         name = self._known.setdefault(place, f"r{len(self._known)}")
         self.places[name] = place
         return name
 
     def address(self, array: Array) -> str:
         """The address of the array's first element in C."""
-        place = self._addresses.place(array)
+        place = self.places[self.pointer(array)]
         return f"{place.name} + {place.offset}" if place.offset else place.name
 
 

@@ -83,13 +83,30 @@ class NetworkSource:
     @cached_property
     def recipe(self) -> Recipe:
         """The network in the precision of the file."""
-        model = replace(self.saved.recipe.model, dtype=np.dtype(self.kind))
-        return replace(self.saved.recipe, model=model)
+        recipe = self.saved.recipe
+        model = replace(recipe.model, dtype=np.dtype(self.kind))
+        return replace(recipe, model=model, accumulate=False, average=None, lookahead=None)
 
     @cached_property
     def columns(self) -> Columns:
         """The columns of a row."""
         return Columns(self.saved.transform)
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the weights are in a state that the caller owns and a step changes."""
+        return "training" in self.request.parts
+
+    @cached_property
+    def members(self) -> dict[str, str]:
+        """The members of the state by vector: of the network, then of the optimizer."""
+        vectors = list(self.recipe.states())
+        return dict(zip(vectors, identifiers(vectors), strict=True))
+
+    @property
+    def state_parameter(self) -> list[str]:
+        """The parameter of functions that read a state."""
+        return [f"const {self.stem}_state *state"] if self.is_training else []
 
     @cached_property
     def weights(self) -> dict[str, Array]:
@@ -103,6 +120,15 @@ class NetworkSource:
     def weight_names(self) -> dict[str, str]:
         """The C names of the weights by their full names."""
         return dict(zip(self.weights, identifiers(self.weights), strict=True))
+
+    @cached_property
+    def weight_arrays(self) -> list[tuple[str, str, Array]]:
+        """Definitions of weights: C name, comment and numbers. A state starts from whole vectors."""
+        if self.is_training:
+            vectors = {name: self.saved.vectors[name].astype(self.kind) for name in self.recipe.network}
+            return [(f"initial_{name}", name, vector) for name, vector in vectors.items()]
+        shapes = {name: "x".join(map(str, known.shape)) for name, known in self.weights.items()}
+        return [(self.weight_names[name], f"{name}: {shapes[name]}", known) for name, known in self.weights.items()]
 
     def planned(self, program: Program, own: Sequence[str] = (INPUTS,)) -> WrittenPlan:
         """The program in memory, which all functions share. Raises: UsageError for an op that has no form in C."""
@@ -122,7 +148,10 @@ class NetworkSource:
         found = [Region(memory, MEMORY[kind]) for kind, memory in plan.memory.items()]
         found += [Region(plan.outputs[name], text) for name, text in outputs.items()]
         found += [Region(plan.inputs[name], text) for name, text in given.items()]
-        for vector in self.recipe.network:
+        if self.is_training:
+            held = (vector for vector in self.members if vector in plan.inputs)
+            found += [Region(plan.inputs[vector], f"state->{self.members[vector]}") for vector in held]
+        for vector in () if self.is_training else self.recipe.network:
             if vector in plan.inputs and vector not in given:
                 parts = self.recipe.layout_of(vector).arrays(plan.inputs[vector])
                 found += [Region(part, self.weight_names[name]) for name, part in parts.items()]
@@ -147,4 +176,5 @@ class NetworkSource:
     def place(self, plan: WrittenPlan, name: str) -> str:
         """The C expression of the address of an input that lives in memory."""
         found = Addresses(self.regions(plan, {}, {})).place(plan.inputs[name])
+        assert found is not None
         return f"{found.name} + {found.offset}" if found.offset else found.name

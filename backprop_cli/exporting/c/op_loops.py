@@ -1,7 +1,7 @@
 """Ops as plain loops, in the small part of Python that ``codegen`` writes, one function for each type of op.
 
-These are the ops that no portable nest takes: they are more than one loop over their operands. Elements are visited in
-the order of the result, so that a compiler can vectorize the innermost loop where the operands allow it.
+These are the ops that no portable nest takes: they are more than one loop over their operands. Elements are visited
+in the order of the result, so that a compiler can vectorize the innermost loop where the operands allow it.
 """
 
 from __future__ import annotations

@@ -4,84 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backprop_cli.execution.written_plan import WrittenPlan
 from backprop_cli.exporting.c.c_names import comment
 from backprop_cli.exporting.c.network_source import Function, NetworkSource
+from backprop_cli.exporting.c.row_arguments import encoded, row_parameters, wrong
 from backprop_cli.exporting.derivative_programs import (
     JACOBIAN,
     jacobian_program,
     multiplication_count,
     prediction_program,
 )
-from backprop_cli.training.step_program import INPUTS, PREDICTIONS
-
-WRONG = "Returns 0, or the number of the first column, from 1, whose value cannot be used."
-
-
-def row_parameters(source: NetworkSource) -> list[str]:
-    """The parameters that are a row of data, or the tokens of a text."""
-    columns, macro = source.columns, source.macro
-    if source.saved.transform.text is not None:
-        return [f"const int64_t tokens[{macro}_TOKENS]"]
-    found = [f"const double numbers[{macro}_NUMBERS]"] if columns.numbers else []
-    return found + ([f"const char *const texts[{macro}_TEXTS]"] if columns.texts else [])
-
-
-def encoder(source: NetworkSource) -> Function:
-    """The function that turns a row into the network's inputs."""
-    transform, columns = source.saved.transform, source.columns
-    kind = source.kind if transform.tokens is None and transform.text is None else "int64"
-    target = f"{'int64_t' if kind == 'int64' else source.real} *inputs"
-    doc = ["The network's inputs from a row of data, or from the rows of a window, oldest first.", WRONG]
-    if transform.text is not None:
-        size = source.saved.recipe.model.vocabulary
-        lines = [
-            f"    for (int i = 0; i < {source.macro}_TOKENS; ++i) {{",
-            f"        if (tokens[i] < 0 || tokens[i] >= {size}) {{",
-            "            return i + 1;",
-            "        }",
-            "        inputs[i] = tokens[i];",
-            "    }",
-        ]
-        doc = [
-            "The network's inputs from tokens.",
-            "Returns 0, or the number of the first token, from 1, that is none.",
-        ]
-    else:
-        lines = columns.statements(kind)
-        if columns.rows > 1:
-            steps = {"numbers": columns.numbers, "texts": columns.texts, "inputs": columns.width}
-            moves = [f"        {name} += {step};" for name, step in steps.items() if step]
-            lines = [
-                f"    for (int row = 0; row < {columns.rows}; ++row) {{",
-                *(f"    {line}" if line and not line.startswith("#") else line for line in lines),
-                *moves,
-                "    }",
-            ]
-    row = [each.split("[")[0].replace("const double ", "const double *") for each in row_parameters(source)]
-    row = [each.replace("texts", "*texts") if "texts" in each else each for each in row]
-    row = [each.replace("const int64_t ", "const int64_t *") for each in row]
-    return Function("encode", "static int", [*row, target], doc, [*lines, "    return 0;"])
-
-
-def encoded(source: NetworkSource, plan: WrittenPlan) -> list[str]:
-    """The statements that encode the row, and return if that fails."""
-    names = [each.split("[")[0].split(" ")[-1].lstrip("*") for each in row_parameters(source)]
-    arguments = ", ".join([*(name.removeprefix("const") for name in names), source.place(plan, INPUTS)])
-    return [
-        f"    const int wrong = encode({arguments});",
-        "    if (wrong != 0) {",
-        "        return wrong;",
-        "    }",
-    ]
+from backprop_cli.training.step_program import PREDICTIONS
 
 
 def predict(source: NetworkSource) -> tuple[Function, set[str]]:
     """``predict``, and the names of the arrays that it uses."""
     plan = source.planned(prediction_program(source.saved, source.recipe))
     lines, used = source.body(plan, {PREDICTIONS: "outputs"}, {})
-    doc = [f"Predicts one row. {outputs_in_words(source)}", WRONG]
-    parameters = [*row_parameters(source), f"{source.real} outputs[{source.macro}_OUTPUTS]"]
+    doc = [f"Predicts one row. {outputs_in_words(source)}", wrong(source)]
+    parameters = [*source.state_parameter, *row_parameters(source), f"{source.real} outputs[{source.macro}_OUTPUTS]"]
     body = [*encoded(source, plan), *lines, "    return 0;"]
     count = multiplication_count(plan.program)
     return Function(f"{source.stem}_predict", "int", parameters, doc, body, count), used
@@ -95,9 +35,13 @@ def jacobian(source: NetworkSource) -> tuple[Function, set[str]]:
     doc = [
         "The derivatives of the outputs by the network's inputs at one row: jacobian[output * INPUTS + input].",
         "Inputs and outputs have the data's units; a column of categories is one input for each category.",
-        WRONG,
+        wrong(source),
     ]
-    parameters = [*row_parameters(source), f"{source.real} jacobian[{macro}_OUTPUTS * {macro}_INPUTS]"]
+    parameters = [
+        *source.state_parameter,
+        *row_parameters(source),
+        f"{source.real} jacobian[{macro}_OUTPUTS * {macro}_INPUTS]",
+    ]
     body = [*encoded(source, plan), *lines, "    return 0;"]
     count = multiplication_count(plan.program)
     return Function(f"{source.stem}_jacobian", "int", parameters, doc, body, count), used

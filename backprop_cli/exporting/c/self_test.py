@@ -39,7 +39,7 @@ def self_test(source: NetworkSource) -> list[str]:
     rows = sample_rows(transform, ROWS, dtype, source.recipe.model.vocabulary)
     outputs = expected(source, rows)
     lines = ["#ifdef BP_TEST", "#include <stdio.h>", ""]
-    arguments = []
+    arguments = ["&state"] if source.is_training else []
     if transform.text is not None:
         lines += _matrix("int64_t", "test_tokens", rows.numbers, "int64")
         arguments.append("test_tokens[row]")
@@ -57,6 +57,10 @@ def self_test(source: NetworkSource) -> list[str]:
     lines += _MAIN.format(
         rows=ROWS, outputs=f"{macro}_OUTPUTS", real=source.real, call=call, tolerance=TOLERANCE[source.kind]
     ).splitlines()
+    if source.is_training:
+        start = [f"    static {source.stem}_state state;", f"    {source.stem}_initialize(&state);"]
+        place = lines.index("    double worst = 0.0;") + 1
+        lines[place:place] = start
     return [*lines, "#endif", ""]
 
 

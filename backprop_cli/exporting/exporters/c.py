@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from backprop_cli.exporting.c.c_file import header, memory_bytes, source_text
+from backprop_cli.exporting.c.c_training import hessian_vector, initialize, train
 from backprop_cli.exporting.c.network_source import NetworkSource
-from backprop_cli.exporting.c.prediction import class_of, encoder, jacobian, predict
+from backprop_cli.exporting.c.prediction import class_of, jacobian, predict
+from backprop_cli.exporting.c.row_arguments import encoder
 from backprop_cli.exporting.c.self_test import self_test
 from backprop_cli.exporting.exporter import EXPORTERS, Exported, Exporter, Request
 from backprop_cli.session.trained_network import TrainedNetwork
@@ -21,13 +23,17 @@ class C(Exporter):
     """
 
     suffixes: ClassVar = (".c",)
-    parts: ClassVar = ("jacobian",)
+    parts: ClassVar = ("jacobian", "hessian-vector", "training")
 
     def export(self, saved: TrainedNetwork, request: Request) -> Exported:
         source = NetworkSource(saved, request)
         written = [predict(source)]
+        if "training" in request.parts:
+            written = [initialize(source), *written, train(source)]
         if "jacobian" in request.parts:
             written.append(jacobian(source))
+        if "hessian-vector" in request.parts:
+            written.append(hessian_vector(source))
         functions = [function for function, _ in written]
         used = set().union(*(names for _, names in written))
         choice = class_of(source)
