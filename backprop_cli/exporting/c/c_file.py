@@ -16,15 +16,15 @@ from backprop_cli.exporting.c.prediction import class_names
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.graph import Node
 
-_SIZES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
+_USES = {
+    "static": "Static memory",
+    "constants": "Constants",
+    "weights": "Weights",
+    "state": "State",
+}
 
 
-def memory_bytes(source: NetworkSource) -> int:
-    """Bytes of the arrays of intermediate values."""
-    return sum(_SIZES[kind] * size for kind, size in source.memory.items())
-
-
-def head(source: NetworkSource, functions: Sequence[Function], constants: int) -> list[str]:
+def head(source: NetworkSource, functions: Sequence[Function], used: set[str]) -> list[str]:
     """The comment at the top of the C file: what it is and what it needs."""
     recipe = source.recipe
     layers = " -> ".join([_shape(recipe.model.input_shape), *(_layer(node) for node in recipe.model.nodes)])
@@ -34,9 +34,8 @@ def head(source: NetworkSource, functions: Sequence[Function], constants: int) -
         "",
         *_wrapped(layers),
         "",
-        f"Precision       {source.kind}",
-        f"Static memory   {memory_bytes(source)} bytes, which the functions share: they are not reentrant",
-        f"Constants       {constants} bytes",
+        f"{'Precision':<16}{source.kind}",
+        *(f"{_USES[use]:<16}{count} bytes" for use, count in source.sizes(used).items()),
     ]
     for function in functions:
         if function.multiplications is not None:
@@ -45,7 +44,7 @@ def head(source: NetworkSource, functions: Sequence[Function], constants: int) -
             )
     lines += [
         "",
-        "C99 and libm. Nothing is allocated.",
+        "C99 and libm. Nothing is allocated. The functions share the static memory: none may interrupt another.",
         "-DBP_CBLAS   matrix products are calls of CBLAS",
         "-DBP_TEST    a main function compares ten rows with the outputs they should have",
     ]
@@ -129,15 +128,20 @@ def _about(feature: Feature) -> str:
 def source_text(source: NetworkSource, encode: Function, functions: Sequence[Function], used: set[str]) -> str:
     """The C file, without its test."""
     constants = [(name, known) for name, known in source.constants.values() if name in used]
-    weights = [each for each in source.weight_arrays if each[0] in used]
-    size = sum(known.nbytes for _, known in constants) + sum(known.nbytes for _, _, known in weights)
-    lines = [*head(source, functions, size), f'#include "{source.request.output.with_suffix(".h").name}"', ""]
-    lines += ["#include <math.h>", "#include <stddef.h>", "#include <stdint.h>", ""]
+    in_file = source.request.weights is not None
+    weights = [each for each in source.weight_arrays if each[0] in used or in_file]
+    lines = [*head(source, functions, used), f'#include "{source.request.output.with_suffix(".h").name}"', ""]
+    lines += ["#include <math.h>", "#include <stddef.h>", "#include <stdint.h>"]
+    lines += ["#include <stdio.h>", ""] if in_file else [""]
     lines += ["#ifdef BP_CBLAS", "#include <cblas.h>", "#endif", ""]
     if source.kind == "float32":
         lines += ["#ifndef BP_SUM", "#define BP_SUM float", "#endif", ""]
     for name, about, known in weights:
-        lines += [f"/* {comment(about)} */", *array(name, known), ""]
+        lines += [f"/* {comment(about)} */"]
+        lines += [f"static {source.real} {name}[{known.size}];"] if in_file else array(name, known)
+        lines.append("")
+    if in_file:
+        lines += ["static int is_loaded; /* whether the weights have been read */", ""]
     for name, known in constants:
         lines += [*array(name, known), ""]
     lines += ["/* Inputs and intermediate values. Values that are never needed together share memory. */"]

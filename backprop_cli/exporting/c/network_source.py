@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -97,6 +97,11 @@ class NetworkSource:
         """Whether the weights are in a state that the caller owns and a step changes."""
         return "training" in self.request.parts
 
+    @property
+    def reads_weights(self) -> bool:
+        """Whether the weights of predictions are read from a file. A state starts from what has been read."""
+        return self.request.weights is not None and not self.is_training
+
     @cached_property
     def members(self) -> dict[str, str]:
         """The members of the state by vector: of the network, then of the optimizer."""
@@ -129,6 +134,21 @@ class NetworkSource:
             return [(f"initial_{name}", name, vector) for name, vector in vectors.items()]
         shapes = {name: "x".join(map(str, known.shape)) for name, known in self.weights.items()}
         return [(self.weight_names[name], f"{name}: {shapes[name]}", known) for name, known in self.weights.items()]
+
+    def sizes(self, used: Collection[str]) -> dict[str, int]:
+        """Bytes by use: ``static`` for intermediate values, ``constants``, ``weights`` if they are read, a ``state``."""
+        constants = sum(known.nbytes for name, known in self.constants.values() if name in used)
+        weights = sum(known.nbytes for _, _, known in self.weight_arrays)
+        found = {"static": sum(np.dtype(kind).itemsize * size for kind, size in self.memory.items())}
+        found |= (
+            {"constants": constants + weights}
+            if self.request.weights is None
+            else {"constants": constants, "weights": weights}
+        )
+        if self.is_training:
+            numbers = sum(self.recipe.layout_of(vector).size for vector in self.members)
+            found["state"] = np.dtype(self.kind).itemsize * numbers
+        return found
 
     def planned(self, program: Program, own: Sequence[str] = (INPUTS,)) -> WrittenPlan:
         """The program in memory, which all functions share. Raises: UsageError for an op that has no form in C."""

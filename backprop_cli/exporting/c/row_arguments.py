@@ -9,6 +9,7 @@ from backprop_cli.exporting.c.network_source import Function, NetworkSource
 from backprop_cli.training.step_program import INPUTS
 
 WRONG = "Returns 0, or the number of the first column, from 1, whose value cannot be used."
+NOT_READ = "Returns -2 before the weights are read."
 WRONG_TOKEN = "Returns 0, or the number of the first token, from 1, that the network does not know."
 
 
@@ -24,7 +25,8 @@ def _arguments(source: NetworkSource) -> list[tuple[str, str, str, int]]:
 
 def wrong(source: NetworkSource) -> str:
     """What a function returns that reads a row."""
-    return WRONG if source.saved.transform.text is None else WRONG_TOKEN
+    found = WRONG if source.saved.transform.text is None else WRONG_TOKEN
+    return f"{found} {NOT_READ}" if source.reads_weights else found
 
 
 def row_parameters(source: NetworkSource, batch: bool = False) -> list[str]:
@@ -79,11 +81,13 @@ def encoded(source: NetworkSource, plan: WrittenPlan, batch: bool = False) -> li
     """The statements that encode an example, or a batch, and return if a value is wrong."""
     names = [name for _, name, _, _ in _arguments(source)]
     place = source.place(plan, INPUTS)
+    unread = ["    if (!is_loaded) {", "        return -2;", "    }"] if source.reads_weights else []
     if not batch:
-        return _checked(f"encode({', '.join([*names, place])})", "    ")
+        return [*unread, *_checked(f"encode({', '.join([*names, place])})", "    ")]
     moved = [f"{name} + row * {macro}" for _, name, macro, _ in _arguments(source)]
     target = f"{place} + row * {math.prod(source.recipe.model.input_shape)}"
     return [
+        *unread,
         f"    for (int row = 0; row < {source.macro}_BATCH; ++row) {{",
         *_checked(f"encode({', '.join([*moved, target])})", "        "),
         "    }",

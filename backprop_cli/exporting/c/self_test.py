@@ -57,9 +57,13 @@ def self_test(source: NetworkSource) -> list[str]:
     lines += _MAIN.format(
         rows=ROWS, outputs=f"{macro}_OUTPUTS", real=source.real, call=call, tolerance=TOLERANCE[source.kind]
     ).splitlines()
+    if source.request.weights is not None:
+        place = lines.index("    double worst = 0.0;") + 1
+        lines[place:place] = _LOAD.format(stem=source.stem, path=quoted(source.request.weights.name)).splitlines()
+        lines[lines.index("int main(void)")] = "int main(int count, char **words)"
     if source.is_training:
         start = [f"    static {source.stem}_state state;", f"    {source.stem}_initialize(&state);"]
-        place = lines.index("    double worst = 0.0;") + 1
+        place = lines.index("    for (int row = 0; row < 10; ++row) {")
         lines[place:place] = start
     return [*lines, "#endif", ""]
 
@@ -71,6 +75,12 @@ def _matrix(type_: str, name: str, values: Array, kind: str) -> list[str]:
     return [*lines, "};", ""]
 
 
+_LOAD = """\
+    if ({stem}_load(count > 1 ? words[1] : {path}) != 0) {{
+        printf("%s: cannot be read\\n", count > 1 ? words[1] : {path});
+        return 1;
+    }}
+"""
 _MAIN = """
 int main(void)
 {{

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from backprop_cli.exporting.c.c_file import header, memory_bytes, source_text
+from backprop_cli.exporting.c.c_file import header, source_text
 from backprop_cli.exporting.c.c_training import hessian_vector, initialize, train
 from backprop_cli.exporting.c.network_source import NetworkSource
 from backprop_cli.exporting.c.prediction import class_of, jacobian, predict
 from backprop_cli.exporting.c.row_arguments import encoder
 from backprop_cli.exporting.c.self_test import self_test
+from backprop_cli.exporting.c.weight_file import load, weight_bytes
 from backprop_cli.exporting.exporter import EXPORTERS, Exported, Exporter, Request
 from backprop_cli.session.trained_network import TrainedNetwork
 
@@ -35,6 +36,8 @@ class C(Exporter):
         if "hessian-vector" in request.parts:
             written.append(hessian_vector(source))
         functions = [function for function, _ in written]
+        if request.weights is not None:
+            functions.insert(0, load(source))
         used = set().union(*(names for _, names in written))
         choice = class_of(source)
         functions += [] if choice is None else [choice]
@@ -43,9 +46,11 @@ class C(Exporter):
             request.output: text.encode("ascii"),
             request.output.with_suffix(".h"): header(source, functions).encode("ascii"),
         }
+        if request.weights is not None:
+            files[request.weights] = weight_bytes(source)
         counts = {
             function.name.removeprefix(f"{source.stem}_"): function.multiplications
             for function in functions
             if function.multiplications is not None
         }
-        return Exported(files, {"static": memory_bytes(source)}, counts)
+        return Exported(files, source.sizes(used), counts)
