@@ -28,10 +28,10 @@ class Loop:
                 return data.order(epoch)
 
         network = self.network
-        more = {"workers": network.workers, "compiled": compiled}
+        more = {"workers": network.workers, "loop_threads": network.loop_threads, "compiled": compiled}
         spec = InOrder(network.recipe, settings, Constant(), seed=0, train=self.split, **more)
         self.events = Trainer(spec, self.network.state).run(every=())
-        self.threads = self.network.threads
+        self.threads = network.loop_threads if compiled else network.threads
 
     def run(self, steps: int) -> int:
         state = self.network.state

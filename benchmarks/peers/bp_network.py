@@ -12,7 +12,7 @@ from backprop_cli.nn.losses.cross_entropy import CrossEntropy
 from backprop_cli.nn.losses.next_token import NextToken
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizers.adam import Adam
-from backprop_cli.session.threads import blas_threads, share_out
+from backprop_cli.session.threads import blas_threads, loop_threads, share_out
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.state import State
 from backprop_cli.training.step_program import Recipe
@@ -44,5 +44,5 @@ class Network:
         for (name, _), start in zip(shapes, data.start(shapes), strict=True):
             parameters[name][...] = start
         shared = share_out("auto", self.recipe, data.case.batch)
-        self.threads, self.workers = max(shared), shared.workers
+        self.threads, self.workers, self.loop_threads = max(shared), shared.workers, loop_threads("auto")
         _LIMITS.enter_context(blas_threads(shared.blas))

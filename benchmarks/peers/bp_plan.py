@@ -20,7 +20,9 @@ class BarePlan:
     def __init__(self, data: Batches, compiled: bool, workers: int | None = None):
         network = Network(data)
         batch, optimizer = data.case.batch, network.recipe.optimizer
-        plans = StepPlans(network.recipe, network.state.vectors, Stopwatch(), workers or network.workers)
+        plans = StepPlans(
+            network.recipe, network.state.vectors, Stopwatch(), workers or network.workers, network.loop_threads
+        )
         self.plan = plans.make(batch, compiled=compiled)
         self.plan.inputs[INPUTS][...] = data.inputs[:batch]
         self.plan.inputs[TARGETS][...] = data.labels[:batch]
@@ -28,7 +30,7 @@ class BarePlan:
         scalars = {**optimizer.scalars(10_000), LEARNING_RATE: optimizer.learning_rate * 1e-3}
         for name, value in scalars.items():
             self.plan.inputs[name][...] = value
-        self.threads = network.threads
+        self.threads = network.loop_threads if compiled else network.threads
 
     def run(self, steps: int) -> int:
         with np.errstate(all="ignore"):
