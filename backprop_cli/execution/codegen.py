@@ -111,8 +111,11 @@ class DirectConvolution:
         counts = (sizes.batch, sizes.groups, sizes.channels, sizes.filters, *sweeps)
         arrays = (source.pointer(x) for x in (self.x, self.y, self.out))
         role = self.op.roles[2]
-        count = {"result": sizes.down.windows, "image": sizes.down.size, "weight": sizes.filters}[role]
-        block = 4 * -(-count // 8) if role == "weight" else 1
+        if role == "weight":
+            count, block = sizes.filters, 4 * -(-sizes.filters // 8)
+        else:  # rows, or columns of the only row
+            rows, columns = (s.size if role == "image" else s.windows for s in (sizes.down, sizes.across))
+            count, block = (rows, 1) if rows > 1 else (columns, -(-columns // 16))
         part = "0", str(count)
         work = sizes.weights * sizes.down.windows * sizes.across.windows * sizes.batch
         if work >= WORTH_SHARING and count > block:

@@ -246,19 +246,20 @@ static void OF(product)(int rows, int columns, int inner, const REAL *a, long a_
         }
 }
 
-/* Rows [first, last) of the result. */
+/* Rows [first, last) of the result; columns if there is one row. */
 static void OF(convolution)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
                             const REAL *image, const REAL *weight, REAL *out)
 {
     const int inner = channels * down.kernel * across.kernel;
     const long line = (long)across.size * batch, out_line = (long)across.windows * batch;
     term at[inner];
-    for (int r = first; r < last; ++r)
-        for (int q = 0, end; q < across.windows; q = end) {
+    const int by_columns = down.windows == 1, start = by_columns ? first : 0, stop = by_columns ? last : across.windows;
+    for (int r = by_columns ? 0 : first; r < (by_columns ? 1 : last); ++r)
+        for (int q = start, end; q < stop; q = end) {
             int top, bottom, left, right;
             inside(down, r, &top, &bottom);
             inside(across, q, &left, &right);
-            end = same_inside(across, q, across.stride == 1 ? across.windows : 1);
+            end = same_inside(across, q, across.stride == 1 ? stop - q : 1);
             const int terms = terms_of_windows(at, channels, groups * channels, down, across, batch, top, bottom, left, right);
             const long y = (long)r * down.stride - down.before, x = (long)q * across.stride - across.before;
             for (int g = 0; g < groups; ++g)
@@ -268,16 +269,18 @@ static void OF(convolution)(int first, int last, int batch, int groups, int chan
         }
 }
 
-/* Rows [first, last) of the image. */
+/* Rows [first, last) of the image; columns if there is one row. */
 static void OF(convolution_transpose)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
                                       const REAL *result, const REAL *weight, REAL *out)
 {
     const int area = down.kernel * across.kernel, inner = channels * area;
     const long line = (long)across.size * batch, result_line = (long)across.windows * batch;
     term at[filters * area];
-    for (int y = first; y < last; ++y)
-        for (int x = 0, end; x < across.size; x = end) {
+    const int by_columns = down.size == 1, start = by_columns ? first : 0, stop = by_columns ? last : across.size;
+    for (int y = by_columns ? 0 : first; y < (by_columns ? 1 : last); ++y)
+        for (int x = start, end; x < stop; x = end) {
             const int terms = readers(at, filters, inner, down, across, groups, batch, y, x, &end);
+            if (end > stop) end = stop;
             for (int g = 0; g < groups; ++g)
                 OF(run)((end - x) * batch, channels, terms, at, weight + (long)g * filters * inner, area,
                         result + (long)g * filters * result_line,

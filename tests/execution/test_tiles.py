@@ -70,6 +70,8 @@ CONVOLUTIONS = {
     "less than no padding": ((6, 2, 7, 16), (3, 2, 2, 2), {"padding": ((-1, 1), (0, -2))}),
     "only padding on some sides": ((2, 2, 3, 16), (3, 2, 3, 3), {"padding": ((4, 4), (5, 1))}),
     "pixels that no window reads": ((7, 2, 8, 16), (3, 2, 1, 1), {"stride": (3, 3)}),
+    "long sequence": ((16, 60, 32), (20, 16, 5), {"stride": (1,), "dilation": (1,), "padding": ((3, 3),)}),
+    "many filters": ((10, 8, 10, 32), (24, 8, 3, 3), {"padding": ((1, 1), (1, 1))}),
     "sequence": ((4, 30, 16), (9, 4, 5), {"stride": (1,), "dilation": (2,), "padding": ((3, 3),)}),
 }
 

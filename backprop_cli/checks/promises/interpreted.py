@@ -91,8 +91,10 @@ def _convolution(kind: type[ConvolutionOp]) -> Callable[..., None]:
             call()
         if kind is ConvolutionWeight:
             out.reshape(groups, filters, -1)[:, first:last] = whole.reshape(groups, filters, -1)[:, first:last]
-        else:
+        elif len(out) > 1:
             out[first:last] = whole[first:last]
+        else:
+            out[:, :, first:last] = whole[:, :, first:last]
 
     return run
 
