@@ -23,6 +23,7 @@ class Touched:
     """An array that a loop touches: bytes ``low`` to ``high``, all of the array if integers choose elements."""
 
     array: Array
+    start: int
     low: int
     high: int
     shifted: bool = False
@@ -30,10 +31,10 @@ class Touched:
     @classmethod
     def of(cls, array: Array, reach: int = 0, shifted: bool = False) -> Touched:
         """``reach``: the farthest that integers move its elements, in bytes."""
-        low = high = array.__array_interface__["data"][0]
+        low = high = start = array.__array_interface__["data"][0]
         for n, stride in zip(array.shape, array.strides, strict=True):
             low, high = low + min((n - 1) * stride, 0), high + max((n - 1) * stride, 0)
-        return cls(array, low, high + reach + (array.itemsize if array.size else 0), shifted)
+        return cls(array, start, low, high + reach + (array.itemsize if array.size else 0), shifted)
 
     def overlaps(self, other: Touched) -> bool:
         """Whether they may share bytes."""
@@ -73,17 +74,52 @@ class Statement:
         axes = axes_of(loop)
         return cls(loop, place, axes, reads, out, axes.strides)
 
-    def touched(self) -> Iterator[tuple[Touched, Strides, bool]]:
-        """Each array with its strides, and whether it is written."""
+    def meetings(self, other: Statement) -> Iterator[Meeting]:
+        """What both touch, and one of them writes."""
+        for read, strides in zip((*other.reads, other.out), other.strides, strict=True):
+            if read is not None and self.out.overlaps(read):
+                yield from Meeting.of(self, self.out, self.strides[-1], other, read, strides)
         for read, strides in zip(self.reads, self.strides, strict=False):
-            if read is not None:
-                yield read, strides, False
-        yield self.out, self.strides[-1], True
+            if read is not None and other.out.overlaps(read):
+                yield from Meeting.of(self, read, strides, other, other.out, other.strides[-1])
 
     @property
     def reduces(self) -> bool:
         """Whether ``out`` is the same element at several indexes."""
         return 0 in self.axes.strides[-1]
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Two statements touch the same bytes, and one writes them. ``same``: both at the same place at each index."""
+
+    x: Touched
+    x_strides: Strides
+    y: Touched
+    y_strides: Strides
+    same: bool
+    unfinished: bool
+    """A reduction of one of the statements."""
+
+    @classmethod
+    def of(
+        cls, a: Statement, x: Touched, x_strides: Strides, b: Statement, y: Touched, y_strides: Strides
+    ) -> Iterator[Meeting]:
+        """None if they do not meet."""
+        shifted = x.shifted or y.shifted
+        same = not shifted and x.start == y.start and x_strides == y_strides and x.array.dtype == y.array.dtype
+        if same or x.meets(y):
+            unfinished = (a.reduces and x is a.out) or (b.reduces and y is b.out)
+            yield cls(x, x_strides, y, y_strides, same, unfinished)
+
+    def is_by_row(self, sizes: Sizes, rows: Sequence[int]) -> bool:
+        """Whether rows are apart from each other: no row of one statement touches another row of the other."""
+        along = [(sizes[axis], self.x_strides[axis]) for axis in rows]
+        if self.x.shifted or self.y.shifted or not all(stride for _, stride in along):
+            return False
+        if any(self.x_strides[axis] != self.y_strides[axis] for axis in rows):
+            return False
+        return self.same or _are_apart(self.x, self.y, along)
 
 
 @dataclass
@@ -200,25 +236,23 @@ def _with_rows(sizes: Sizes, rows: Sequence[int], part: Sizes) -> Sizes | None:
 
 def _phase_for(new: Statement, phases: list[list[Statement]], sizes: Sizes, rows: tuple[int, ...] | None) -> int | None:
     """The first phase that the statement can join; as many as there are for a new one; None if it cannot join."""
-    full, total = _is_full(new, sizes), is_total(new.loop, new.strides[-1], rows)
-    if not all(_starts_apart(each, rows) for each in (new, *(each for phase in phases for each in phase))):
+    everybody = [each for phase in phases for each in phase]
+    if not all(_starts_apart(each, rows) for each in (new, *everybody)):
         return None
+    full = _is_full(new, sizes)
     found = None
     for at in reversed(range(len(phases))):
-        phase = phases[at]
-        if _is_full(phase[0], sizes) == full and all(_take_turns(new, each, total, rows) for each in phase):
+        met = [meeting for each in phases[at] for meeting in new.meetings(each)]
+        if _is_full(phases[at][0], sizes) == full and all(each.same and not each.unfinished for each in met):
             found = at
-        if any(_depend(new, each) for each in phase):
+        if met:
             break
     if found is not None:
         return found
-    if rows is None:
+    if rows is None or math.prod(n for axis, n in enumerate(sizes) if axis not in rows) < SHORTEST:
         return None
-    inner = math.prod(n for axis, n in enumerate(sizes) if axis not in rows)
-    everybody = [each for phase in phases for each in phase]
-    if inner < SHORTEST or not all(_row_by_row(new, each, sizes, rows) for each in everybody):
-        return None
-    return len(phases)
+    meetings = (meeting for each in everybody for meeting in new.meetings(each))
+    return len(phases) if all(each.is_by_row(sizes, rows) for each in meetings) else None
 
 
 def _starts_apart(each: Statement, rows: tuple[int, ...] | None) -> bool:
@@ -227,45 +261,6 @@ def _starts_apart(each: Statement, rows: tuple[int, ...] | None) -> bool:
         return True
     strides = [bool(each.strides[-1][axis]) for axis in rows]
     return all(strides) or not any(strides)
-
-
-def _pairs(a: Statement, b: Statement) -> Iterator[tuple[Touched, Strides, Touched, Strides]]:
-    """What both touch and at least one writes."""
-    for x, x_strides, x_written in a.touched():
-        for y, y_strides, y_written in b.touched():
-            if (x_written or y_written) and x.overlaps(y):
-                yield x, x_strides, y, y_strides
-
-
-def _depend(a: Statement, b: Statement) -> bool:
-    return any(x.meets(y) for x, _, y, _ in _pairs(a, b))
-
-
-def _take_turns(new: Statement, old: Statement, total: bool, rows: tuple[int, ...] | None) -> bool:
-    """Whether they can take turns at each index: they touch each memory at one place, and no sum before its end."""
-    for x, x_strides, y, y_strides in _pairs(new, old):
-        if not x.meets(y):
-            continue
-        if x.shifted or y.shifted or key_of(x.array, x_strides) != key_of(y.array, y_strides):
-            return False
-        if any(each.reduces and touched is each.out for each, touched in ((new, x), (old, y))):
-            return False
-    return True
-
-
-def _row_by_row(new: Statement, old: Statement, sizes: Sizes, rows: tuple[int, ...]) -> bool:
-    """Whether the rows of what both touch are apart from each other."""
-    for x, x_strides, y, y_strides in _pairs(new, old):
-        if not x.meets(y):
-            continue
-        if x.shifted or y.shifted:
-            return False
-        along = [(sizes[axis], x_strides[axis]) for axis in rows]
-        if any(x_strides[axis] != y_strides[axis] or not x_strides[axis] for axis in rows):
-            return False
-        if key_of(x.array, x_strides) != key_of(y.array, y_strides) and not _are_apart(x, y, along):
-            return False
-    return True
 
 
 def _are_apart(x: Touched, y: Touched, along: Sequence[tuple[int, int]]) -> bool:

@@ -65,7 +65,7 @@ def key_of(array: Array, strides: Strides) -> Key:
 
 def is_total(loop: ElementLoop, strides: Strides, rows: Sequence[int] | None) -> bool:
     """Whether it is a reduction that ends with the row: a register holds what was added up."""
-    if "{out}" not in loop.expression or loop.put or rows is None:
+    if "{out}" not in loop.expression or loop.put or rows is None or 0 not in axes_of(loop).strides[-1]:
         return False
     inner = [strides[axis] for axis in range(len(strides)) if axis not in rows]
     return bool(inner) and not any(inner)

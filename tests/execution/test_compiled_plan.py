@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backprop_cli import autodiff as ad
 from backprop_cli.checks.promises import interpreted
-from backprop_cli.execution import native
+from backprop_cli.execution import groups, native
 from backprop_cli.execution.plan import Plan
 
 EXACT = [ad.negative, ad.square, ad.relu, ad.absolute, ad.sign, ad.copy]
@@ -79,11 +79,24 @@ def check_case(case, dtype, tolerance):
         np.testing.assert_allclose(compiled[name], wanted, rtol=0, atol=tolerance * scale, err_msg=name)
 
 
+SHAPING = [
+    *random_programs.SHAPING,
+    lambda x: ad.sum(x, 0) if x.ndim else x,
+    lambda x: ad.sum(x, 0, keepdims=True) if x.ndim else x,
+    lambda x: ad.amax(x, -1, keepdims=True) if x.ndim else x,
+    lambda x: x - ad.sum(x, -1, keepdims=True) if x.ndim else x,
+]
+"""With more ops whose loops share rows or columns with others."""
+
+
+@pytest.mark.parametrize("shortest", [1, groups.SHORTEST])
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.integers(0, 1000))
-def test_random_programs(monkeypatch, data, seed):
+def test_random_programs(monkeypatch, shortest, data, seed):
     monkeypatch.setattr(random_programs, "UNARY", EXACT)
+    monkeypatch.setattr(random_programs, "SHAPING", SHAPING)
     monkeypatch.setattr(random_programs, "SHAPES", [(3, 3), (3, 3), (9,), (1, 3), ()])
+    monkeypatch.setattr(groups, "SHORTEST", shortest)
     program = data.draw(random_programs.programs())
     rng = np.random.default_rng(seed)
     feed = {name: rng.integers(-2, 3, value.shape).astype(float) for name, value in program.inputs.items()}
