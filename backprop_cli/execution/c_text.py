@@ -95,10 +95,11 @@ class _Function:
                     yield self._assignment(target, value)
                 case ast.For(iter=ast.Call(func=ast.Name(id="shared"), args=[ast.Constant(value=size)])):
                     yield self._shared(statement, size)
-                case ast.For(target=ast.Name(id=index), iter=ast.Call(args=[ast.Constant(value=size)]), body=inner):
+                case ast.For(target=ast.Name(id=index), iter=ast.Call(args=[*start, stop]), body=inner):
                     yield from self._pragma(index, inner)
+                    first, end = (self._expression(each)[0] for each in (*(start or [ast.Constant(0)]), stop))
                     self._kinds[index] = "int64"
-                    yield f"for (int64_t {index} = 0; {index} < {size!r}; ++{index}) {{"
+                    yield f"for (int64_t {index} = {first}; {index} < {end}; ++{index}) {{"
                     yield from self._statements(inner)
                     yield "}"
                 case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=arguments)) if name in CALLS:

@@ -6,10 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.codegen import WORTH_SHARING, Source
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split
 from backprop_cli.execution.loops import ElementLoop, Shift
+
+_BLOCKS = 16
+"""Blocks of a sum of everything that threads share; their number decides the last bits."""
 
 _AS_MULTIPLICATIONS = 8
 """Multiplications of a product that take as long as an assignment."""
@@ -92,13 +97,25 @@ class _Placed:
         return not self.total and 0 in (*self.outer[-1], *self.inner[-1])
 
 
+@dataclass(frozen=True)
+class _Sum:
+    """A reduction in a register of the type ``wide``: its start, and the variable and type of its result."""
+
+    start: str
+    wide: str
+    adds: bool  # or is a maximum
+    kind: str
+    result: str
+
+
 @dataclass
 class _Phase:
     """A phase while it is written. Loads: element -> number of loops around it, variable."""
 
     sizes: Sizes
     loads: dict[str, tuple[int, str]] = field(default_factory=dict)
-    before: list[str] = field(default_factory=list)
+    sums: dict[str, _Sum] = field(default_factory=dict)  # by variable
+    joined: dict[str, str] = field(default_factory=dict)  # variable -> that of the sum of all blocks
     body: list[str] = field(default_factory=list)
     stores: dict[str, str] = field(default_factory=dict)
     after: list[str] = field(default_factory=list)
@@ -184,16 +201,47 @@ class _NestWriter:
             totals = {key: name for key, name in self._results.items() if name.startswith("t")}
             self._results = outside | totals
         self._loads(phase, depth, range(depth + 1))
-        for line in phase.before:
-            self._line(depth, line)
-        for level, size in enumerate(sizes, depth):
-            is_shared = level == 0 and len(self._nest.phases) == 1 and self._is_shared([m.inner[-1] for m in members])
-            self._line(level, f"for i{level} in {'shared' if is_shared else 'range'}({size}):")
-            self._loads(phase, level + 1, (level + 1,))
-        for line in (*phase.body, *(f"{element} = {name}" for element, name in phase.stores.items())):
-            self._line(depth + len(sizes), line)
+        own = [each.inner[-1] for each in members if not each.total]
+        is_shared = depth == 0 and len(self._nest.phases) == 1 and self._is_shared(own)
+        if is_shared and phase.sums and all(one.adds for one in phase.sums.values()):
+            self._write_blocks(phase)
+        else:
+            for total, one in phase.sums.items():
+                self._line(depth, f"{total} = {one.start}")
+            self._write_loops(phase, depth, "shared" if is_shared and not phase.sums else "range")
+        for total, one in phase.sums.items():
+            self._line(depth, f"{one.result} = {one.kind}({phase.joined.get(total, total)})")
         for line in phase.after:
             self._line(depth, line)
+
+    def _write_loops(self, phase: _Phase, indent: int, outermost: str, span: str = "") -> None:
+        """The loops inside the rows. ``outermost``: how the first goes through its range, or through ``span``."""
+        first = len(self._row_sizes)
+        for level, size in enumerate(phase.sizes, first):
+            how = f"{outermost}({span or size})" if level == first else f"range({size})"
+            self._line(indent, f"for i{level} in {how}:")
+            indent += 1
+            self._loads(phase, indent, (level + 1,))
+        for line in (*phase.body, *(f"{element} = {name}" for element, name in phase.stores.items())):
+            self._line(indent, line)
+
+    def _write_blocks(self, phase: _Phase) -> None:
+        """Sums of everything, in blocks that threads share: the sums of the blocks are added up in their order."""
+        size = phase.sizes[0]
+        block = -(-size // min(size, _BLOCKS))
+        count = -(-size // block)
+        parts = {total: self._source.pointer(np.zeros(count, each.wide)) for total, each in phase.sums.items()}
+        self._line(0, f"for b in shared({count}):")
+        for total, each in phase.sums.items():
+            self._line(1, f"{total} = {each.wide}(0)")
+        self._write_loops(phase, 1, "range", f"b * {block}, min(b * {block} + {block}, {size})")
+        for total, pointer in parts.items():
+            self._line(1, f"{pointer}[b] = {total}")
+        for total, each in phase.sums.items():
+            joined = phase.joined[total] = self._source.name("s")
+            self._line(0, f"{joined} = {each.start}")
+            self._line(0, f"for b in range({count}):")
+            self._line(1, f"{joined} = {joined} + {parts[total]}[b]")
 
     def _loads(self, phase: _Phase, level: int, depths: Sequence[int]) -> None:
         for element, (depth, name) in phase.loads.items():
@@ -224,9 +272,8 @@ class _NestWriter:
         total, name = self._source.name("s"), self._source.name("t")
         element = self._element(loop.out, (*each.outer[-1], *each.inner[-1]))[0]
         start = self._literal(loop.start, wide) if loop.start else f"{wide}({element})"
-        phase.before.append(f"{total} = {start}")
+        phase.sums[total] = _Sum(start, wide, "{out} +" in loop.expression, kind, name)
         phase.body.append(f"{total} = {self._value(each, phase, total, wide)}")
-        phase.after.append(f"{name} = {kind}({total})")
         if each.assignment.kept:
             phase.after.append(f"{element} = {name}")
         self._results[key_of(loop.out, each.strides[-1])] = name

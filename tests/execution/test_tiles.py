@@ -115,13 +115,17 @@ def many_pieces():
     result = Convolution()(image, weight)
     by_image, by_weight = ad.gradients(ad.sum(ad.tanh(result)), [image, weight])
     product = a @ b.T
+    long = ad.input_("long", (70_000,), np.float32)
+    total = ad.sum(ad.square(long)) * 2.0
     outputs = {
         "by image": by_image,
         "by weight": by_weight,
         "rows": ad.sum(ad.exp(product), (1,)),
         "turned": product.T @ a,
+        "total": total,
+        "moved": long * total,
     }
-    return ad.Program({value.name: value for value in (image, weight, a, b)}, outputs)
+    return ad.Program({value.name: value for value in (image, weight, a, b, long)}, outputs)
 
 
 def test_threads_do_not_change_the_bits():
