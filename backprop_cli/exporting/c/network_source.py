@@ -136,7 +136,7 @@ class NetworkSource:
         return [(self.weight_names[name], f"{name}: {shapes[name]}", known) for name, known in self.weights.items()]
 
     def sizes(self, used: Collection[str]) -> dict[str, int]:
-        """Bytes by use: ``static`` for intermediate values, ``constants``, ``weights`` if read, a ``state``."""
+        """Bytes by use: ``static`` memory, ``constants``, ``weights`` if they are read from a file, and ``state``."""
         constants = sum(known.nbytes for name, known in self.constants.values() if name in used)
         weights = sum(known.nbytes for _, _, known in self.weight_arrays)
         found = {"static": sum(np.dtype(kind).itemsize * size for kind, size in self.memory.items())}
