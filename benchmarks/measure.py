@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,12 @@ class Result:
         """Time of a line over that of the baseline (or of line ``of``), round by round."""
         below = self.lines[of or self.baseline].seconds
         return [mine / theirs for mine, theirs in zip(self.lines[name].seconds, below, strict=True)]
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Result:
+        """What ``to_json`` wrote."""
+        lines = {name: Line(line["title"], line["seconds"], dict(line)) for name, line in found["lines"].items()}
+        return cls(*(found[key] for key in ("name", "title", "unit", "baseline")), lines, found["skipped"])
 
     def to_json(self) -> dict[str, Any]:
         """Everything, every round included."""

@@ -13,6 +13,7 @@ from benchmarks.measure import Result, median_ratio
 from benchmarks.peers import BP, EAGER
 
 _MILLI, _MICRO = 1e3, 1e6
+FAMILIES_TITLE = "time of PyTorch (eager, the faster Adam) over that of bp"
 _SAME_LOSS = 0.05
 _QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 _ARTICLES = {"step": "a", "epoch": "an", "process": "a", "compilation": "a"}
@@ -85,17 +86,23 @@ def _numbers(line: dict[str, Any], milli: bool) -> list[str]:
 
 def families_text(results: Sequence[Result]) -> str:
     """How PyTorch / bp is distributed over the draws of each family, and over all; empty if none was measured."""
+    rows = families_rows(results)
+    return "\n".join([f"random networks: {FAMILIES_TITLE}", *_aligned(rows)]) if rows else ""
+
+
+def families_rows(results: Sequence[Result]) -> list[list[str]]:
+    """The same as the cells of a table, its head first."""
     ratios: dict[str, list[float]] = {}
     for result in results:
         figure = median_ratio(result, EAGER) if result.name.startswith("family-") else None
         if figure is not None:
             ratios.setdefault(result.name.split("-")[1], []).append(figure[1])
     if not ratios:
-        return ""
+        return []
     rows = [["family", "draws", "min", "quartile", "median", "quartile", "max"]]
     for name, found in {**ratios, "all": list(chain.from_iterable(ratios.values()))}.items():
         rows.append([name, str(len(found)), *(f"{figure:.2f}" for figure in np.quantile(found, _QUARTERS))])
-    return "\n".join(["random networks: time of PyTorch (eager, the faster Adam) over that of bp", *_aligned(rows)])
+    return rows
 
 
 def bars_text(verdicts: Sequence[Verdict], unmeasured: Sequence[Bar]) -> str:

@@ -17,7 +17,7 @@ import benchmarks.__main__ as benchmarks
 from backprop_cli.execution.compiler import compiler_obstacle
 from backprop_cli.session.checked_plugins import read_config
 from backprop_cli.training.step_program import forward
-from benchmarks import networks
+from benchmarks import markdown, networks
 from benchmarks.bars import BARS, judge, linearity
 from benchmarks.cases import read_idx
 from benchmarks.command import BP, SCRIPTS, bp
@@ -209,6 +209,57 @@ random networks: time of PyTorch (eager, the faster Adam) over that of bp
         ("torch_adam, family-text-01", 9.0, True),
     ]
     assert families_text([_result("tiny", bp=[1.0], torch_adam=[50.0])]) == ""
+
+
+def test_tables_in_markdown(capsys, tmp_path: Path) -> None:
+    small = _result("small", bp=[1e-4], bp_numpy=[3e-4], torch_adam=[9e-4], torch_fused=[8e-4], jax_step=[2e-4])
+    small.title = "64-128-64-10, batch 64"
+    large = _result("large", bp=[2e-3], torch_fused=[4e-3])
+    draws = [_result(f"family-dense-0{n}", bp=[1.0], torch_adam=[float(n)]) for n in (1, 2)]
+    job = _result("jobs-digits", bp=[1.0], torch_script=[3.25])
+    job.unit = "process"
+    compilation = _result("compilation", tiny=[0.2], large=[0.6], iris=[0.3])
+    files = []
+    for number, results in enumerate(([small, job, compilation], [large, *draws])):
+        files.append(tmp_path / f"{number}.json")
+        files[-1].write_text(json.dumps({"comparisons": [result.to_json() for result in results]}))
+    markdown.main([str(file) for file in files])
+    assert (
+        capsys.readouterr().out
+        == """\
+| case | network | batch | `bp`, ms | PyTorch / `bp` | `bp_numpy` / `bp` |
+| --- | --- | --- | --- | --- | --- |
+| `small` | 64-128-64-10 | 64 | 0.1 | 8.00 | 3.00 |
+| `large` |  | large | 2 | 2.00 |  |
+
+| family | draws | min | quartile | median | quartile | max |
+| --- | --- | --- | --- | --- | --- | --- |
+| dense | 2 | 1.00 | 1.25 | 1.50 | 1.75 | 2.00 |
+| all | 2 | 1.00 | 1.25 | 1.50 | 1.75 | 2.00 |
+
+| us a step | small | large |
+| --- | --- | --- |
+| `bp` | 100 | 2,000 |
+| `bp_numpy` | 300 (3.00) |  |
+| `torch_adam` | 900 (9.00) |  |
+| `torch_fused` | 800 (8.00) | 4,000 (2.00) |
+| `jax_step` | 200 (2.00) |  |
+
+| `large`, peak MB | `bp` | `torch_fused` |
+| --- | --- | --- |
+|  | 50 | 50 |
+
+| job | process | s | process / `bp` | peak MB |
+| --- | --- | --- | --- | --- |
+| `jobs-digits` | `bp` | 1 | 1.00 | 50 |
+| `jobs-digits` | `torch_script` | 3.25 | 3.25 | 50 |
+
+| compilation | slowest | s |
+| --- | --- | --- |
+| tiny, small and large | `large` | 0.60 |
+| ready configurations | `iris` | 0.30 |
+"""
+    )
 
 
 def test_a_drawn_network_in_words() -> None:
