@@ -6,12 +6,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
 from benchmarks.bars import judge
-from benchmarks.comparisons import COMPARISONS, drawn
+from benchmarks.comparisons import COMPARISONS, Comparison, drawn
 from benchmarks.machine import machine
 from benchmarks.measure import Result, measure
 from benchmarks.participant import Unavailable
@@ -21,7 +21,7 @@ from benchmarks.table import bars_text, families_text, machine_text, result_text
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="bp against its peers, side by side.")
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="comparisons, wildcards allowed (all)")
+    parser.add_argument("--cases", nargs="+", default=["*"], metavar="NAME", help="comparisons, wildcards allowed")
     parser.add_argument("--peers", nargs="+", default=["*"], metavar="NAME", help="peers, likewise; bp always runs")
     parser.add_argument("--families", type=_positive, metavar="N", help="N random networks of each family, no others")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the random networks (0)")
@@ -68,43 +68,21 @@ def main(given: Sequence[str] | None = None) -> int:
     known = COMPARISONS
     if arguments.families is not None:
         known = {comparison.name: comparison for comparison in drawn(arguments.families, arguments.seed)}
-    cases = arguments.cases or ["*"]
-    chosen = [comparison for name, comparison in known.items() if _any_of(cases, name)]
-    if not chosen:
-        print(f"no case is called {' or '.join(cases)}; known: {', '.join(known)}", file=sys.stderr)
-        return 2
-    unknown = [pattern for pattern in arguments.peers if not any(fnmatch(name, pattern) for name in PEERS)]
-    if unknown:
-        print(f"no peer is called {' or '.join(unknown)}; known: {', '.join(PEERS)}", file=sys.stderr)
-        return 2
-    if arguments.processors is not None and not hasattr(os, "sched_setaffinity"):
-        print("--processors: this system cannot bind a process to processors; leave it out", file=sys.stderr)
+    chosen = [comparison for name, comparison in known.items() if _any_of(arguments.cases, name)]
+    refusal = _refusal(arguments, known, chosen)
+    if refusal:
+        print(refusal, file=sys.stderr)
         return 2
     if arguments.processors is not None:
         # Set before any worker starts: BLAS, OpenMP, XLA and bp's own rule all count the processors they may use.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.processors])
     where = machine()
     print(machine_text(where), flush=True)
-    results: list[Result] = []
-
-    def wanted(name: str) -> bool:
-        return _any_of(arguments.peers, name) or name not in PEERS
-
-    for comparison in chosen:
-        try:
-            result = measure(comparison, wanted, arguments.rounds, arguments.seconds, _tell)
-        except Unavailable as reason:
-            print(f"\n{comparison.name}: {comparison.baseline}: {reason}", file=sys.stderr)
-            continue
-        _tell("")
-        print(f"\n{result_text(result)}", flush=True)
-        results.append(result)
-    distribution = families_text(results)
-    if distribution:
-        print(f"\n{distribution}")
+    results = list(_measured(chosen, arguments))
     verdicts, unmeasured = judge(results, can_compile=not where["no_compiler"])
-    if verdicts or unmeasured:
-        print(f"\n{bars_text(verdicts, unmeasured)}")
+    for part in (families_text(results), bars_text(verdicts, unmeasured)):
+        if part:
+            print(f"\n{part}")
     if arguments.json is not None:
         content = {
             "machine": where,
@@ -117,6 +95,35 @@ def main(given: Sequence[str] | None = None) -> int:
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
     missed = arguments.check and not all(verdict.passed for verdict in verdicts)
     return 1 if missed or len(results) < len(chosen) else 0
+
+
+def _refusal(arguments: argparse.Namespace, known: Iterable[str], chosen: Sequence[Comparison]) -> str:
+    """What cannot be done as asked; empty if it can."""
+    if not chosen:
+        return f"no case is called {' or '.join(arguments.cases)}; known: {', '.join(known)}"
+    unknown = [pattern for pattern in arguments.peers if not any(fnmatch(name, pattern) for name in PEERS)]
+    if unknown:
+        return f"no peer is called {' or '.join(unknown)}; known: {', '.join(PEERS)}"
+    if arguments.processors is not None and not hasattr(os, "sched_setaffinity"):
+        return "--processors: this system cannot bind a process to processors; leave it out"
+    return ""
+
+
+def _measured(chosen: Sequence[Comparison], arguments: argparse.Namespace) -> Iterator[Result]:
+    """The comparisons one after the other, each printed as soon as it is measured."""
+
+    def wanted(name: str) -> bool:
+        return _any_of(arguments.peers, name) or name not in PEERS
+
+    for comparison in chosen:
+        try:
+            result = measure(comparison, wanted, arguments.rounds, arguments.seconds, _tell)
+        except Unavailable as reason:
+            print(f"\n{comparison.name}: {comparison.baseline}: {reason}", file=sys.stderr)
+            continue
+        _tell("")
+        print(f"\n{result_text(result)}", flush=True)
+        yield result
 
 
 if __name__ == "__main__":
