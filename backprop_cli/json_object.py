@@ -1,4 +1,4 @@
-"""Results as JSON, from one definition: the object has the fields of the dataclass, in their order.
+"""Results as JSON, from one definition: the object has the fields of the struct, in their order.
 
 It also words the error of a text that is not JSON.
 """
@@ -11,9 +11,11 @@ from json import JSONDecodeError
 from pathlib import PurePath
 from typing import Any, ClassVar
 
+from backprop_cli.structs import Struct
 
-class JsonObject:
-    """Base of dataclasses that ``--json`` prints.
+
+class JsonObject(Struct):
+    """Base of structs that ``--json`` prints.
 
     ``json_keys``: the fields and properties that are keys, if not all fields in their order. The key of ``from_`` is
     ``from``. ``json_optional``: keys that are left out while their value is None or empty.
@@ -24,7 +26,7 @@ class JsonObject:
 
     def to_json(self) -> dict[str, Any]:
         """Only dicts, lists, texts, numbers, booleans and None; numbers may be NaN or infinite."""
-        keys = self.json_keys or [field.name for field in fields(self)]  # type: ignore[arg-type]
+        keys = self.json_keys or [field.name for field in fields(self)]
         values = {key: getattr(self, key) for key in keys}
         return {
             key.removesuffix("_"): json_value(value)
@@ -34,7 +36,7 @@ class JsonObject:
 
 
 def json_value(value: Any) -> Any:
-    """A value as JSON has it: paths as texts, arrays and tuples as lists, dataclasses as objects."""
+    """A value as JSON has it: paths as texts, arrays and tuples as lists, structs as objects."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, JsonObject):

@@ -9,10 +9,10 @@ tangent and adjoint programs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from backprop_cli.errors import UsageError
+from backprop_cli.structs import Struct
 
 Matrix = TypeVar("Matrix")
 
@@ -41,8 +41,7 @@ class LinearFactor(Protocol[Matrix]):
         """The product of two accumulated Jacobians."""
 
 
-@dataclass(frozen=True)
-class Bracket:
+class Bracket(Struct):
     """The cheapest way to the Jacobian of the factors ``first`` to ``last``, inclusive.
 
     ``how``: ``given`` (one factor with a known matrix), ``tangent`` (push ``inner``, or the identity, through the

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from backprop_cli.autodiff.spec import Array
+from backprop_cli.structs import Struct
 
 ALL_STEPS = 256
 """Rows up to which the matrix is reduced completely, which finds equal eigenvalues as often as they occur."""
@@ -18,8 +18,7 @@ _EVERY = 5
 """Steps between two computations of the eigenvalues so far, which cost more than a step of a small matrix."""
 
 
-@dataclass(frozen=True)
-class Spectrum:
+class Spectrum(Struct):
     """The largest eigenvalues, in falling order, with unit eigenvectors (count, size); and the smallest eigenvalue.
 
     ``residuals``: ``|A v - value v|`` of each, a bound on its error. ``products``: number of products formed.

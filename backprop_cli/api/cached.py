@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from backprop_cli.execution import cache
 from backprop_cli.json_object import JsonObject
 
 
-@dataclass(frozen=True)
 class CachedFiles(JsonObject):
     """Files of one kind."""
 
@@ -20,7 +18,6 @@ class CachedFiles(JsonObject):
     """Their size together."""
 
 
-@dataclass(frozen=True)
 class CacheResult(JsonObject):
     """The cache, or what was removed from it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from backprop_cli.errors import UsageError
@@ -15,7 +14,6 @@ from backprop_cli.run.output import opened
 _FILES = ("configs/**/*.yaml", "configs/**/*.py", "datasets/*.*")
 
 
-@dataclass(frozen=True)
 class CopiedExamples(JsonObject):
     """The files that were written; those that were there already are left out."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +24,6 @@ OTHER_DATA = "data"
 """Split name of the examples from ``--data``."""
 
 
-@dataclass(frozen=True)
 class Confusion(JsonObject):
     """A confusion matrix."""
 
@@ -34,8 +33,7 @@ class Confusion(JsonObject):
     """``counts[i][j]``: examples of class i predicted as class j."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvalResult(JsonObject):
+class EvalResult(JsonObject, kw_only=True):
     """Metrics of one split, or of other data."""
 
     json_keys: ClassVar = (

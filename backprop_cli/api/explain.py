@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,7 +31,6 @@ MOST_NUMBERS = 2_000
 """Largest number of parameters for ``--numbers``."""
 
 
-@dataclass(frozen=True)
 class Explanation(JsonObject):
     """The program of a network for one example, its chain rule, and the costs of its derivatives."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +15,6 @@ from backprop_cli.session.overfit import doubt
 from backprop_cli.session.trained_network import open_network
 
 
-@dataclass(frozen=True)
 class ExportResult(JsonObject):
     """An exported network."""
 

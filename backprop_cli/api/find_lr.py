@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,8 +25,7 @@ LOWEST, HIGHEST = 1e-7, 10.0
 """The default range of rates."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FoundRate(JsonObject):
+class FoundRate(JsonObject, kw_only=True):
     """A range test of learning rates."""
 
     json_keys: ClassVar = (

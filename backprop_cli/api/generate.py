@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from backprop_cli.training.token_reader import reader
 OnText = Callable[[str], None]
 
 
-@dataclass(frozen=True)
 class Generation(JsonObject):
     """A generated text."""
 

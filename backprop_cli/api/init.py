@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -25,7 +25,6 @@ SCHEMA = "bp.schema.json"
 """The file that the first line of a configuration names, for editors. One with plugins has a schema of its own."""
 
 
-@dataclass(frozen=True)
 class ListedTemplate(JsonObject):
     """A ready configuration: what it is, its data sets, and whether they come with the package."""
 
@@ -39,7 +38,6 @@ class ListedTemplate(JsonObject):
     """Whether they come with the package."""
 
 
-@dataclass(frozen=True)
 class ListedTemplates(JsonObject):
     """The ready configurations."""
 
@@ -47,8 +45,7 @@ class ListedTemplates(JsonObject):
     """All of them, by name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class InitResult(JsonObject):
+class InitResult(JsonObject, kw_only=True):
     """A new configuration: its file, the schema if it was written too, and the command that trains from it.
 
     It comes from a ``template``, or predicts the column ``target`` of a table as ``task``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ REGISTRIES = {
 }
 
 
-@dataclass(frozen=True)
 class KindCount(JsonObject):
     """A kind of types."""
 
@@ -39,7 +37,6 @@ class KindCount(JsonObject):
     """Number of its types."""
 
 
-@dataclass(frozen=True)
 class ListedKinds(JsonObject):
     """All kinds, for a command without a kind."""
 
@@ -47,7 +44,6 @@ class ListedKinds(JsonObject):
     """The kinds with their counts."""
 
 
-@dataclass(frozen=True)
 class ListedTypes(JsonObject):
     """The types of one kind."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +19,6 @@ from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.step_program import Recipe
 
 
-@dataclass(frozen=True)
 class ShowResult(JsonObject):
     """A network in figures."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -28,8 +28,7 @@ from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.loop import Trainer
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainResult(JsonObject):
+class TrainResult(JsonObject, kw_only=True):
     """How a run ended."""
 
     json_optional: ClassVar = ("baselines",)

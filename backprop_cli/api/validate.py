@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from backprop_cli.session.initial_state import initial_state
 from backprop_cli.training.loop import Trainer
 
 
-@dataclass(frozen=True, kw_only=True)
-class ValidateResult(JsonObject):
+class ValidateResult(JsonObject, kw_only=True):
     """The examples by split, the shapes, and the number of steps of a training."""
 
     valid: bool = True

@@ -11,7 +11,7 @@ dispatched on the op's type.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,10 +21,10 @@ from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Operand, Value, as_value
 from backprop_cli.errors import ShapeError
 from backprop_cli.registry import Registry, snake_case
+from backprop_cli.structs import Struct
 
 
-@dataclass(frozen=True, eq=False)
-class Op:
+class Op(Struct):
     """A function ``out = f(x, y, ...)`` of arrays.
 
     Static attributes, such as the axes of a sum, are fields of the dataclass; call arguments are arrays. Two ops with

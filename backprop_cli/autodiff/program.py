@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from backprop_cli.autodiff.value import Value, toposort
 from backprop_cli.errors import UsageError
+from backprop_cli.structs import Struct
 
 
-@dataclass(frozen=True, eq=False)
-class Program:
+class Program(Struct, eq=False):
     """A traced computation.
 
     ``updates`` maps the name of an input to its value after the run: a parameter after a step, or the optimizer's

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from backprop_cli.autodiff import OPS, Op, Value, broadcast_to, concat, reshape, slice_, toposort, transpose
 from backprop_cli.autodiff.families import zeros_like
+from backprop_cli.structs import Struct
 
 RULES = ("partials", "vjp", "jvp")
 """Rules that are broken: partial derivatives, which both modes share, the reverse rule, the forward rule."""
@@ -15,8 +15,7 @@ RULES = ("partials", "vjp", "jvp")
 Derivative = Value | float | None
 
 
-@dataclass(frozen=True)
-class Mutation:
+class Mutation(Struct):
     """A mistake: ``operator`` on node number ``site`` of ``rule``, or on its result number ``-1 - site``."""
 
     rule: str

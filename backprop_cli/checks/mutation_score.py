@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ from backprop_cli.checks.objective import Objective, Tensor
 from backprop_cli.checks.result import Score
 from backprop_cli.checks.rules import op_objective
 from backprop_cli.registry import snake_case
+from backprop_cli.structs import Struct
 from backprop_cli.training.events import OnProgress
 from backprop_cli.training.step_program import Recipe
 
@@ -118,8 +118,7 @@ def _is_noticed(subject: Subject, mutation: Mutation, method: str, order: Order,
     return any(check.verdict in ("FAIL", "NONFINITE") for check in found)
 
 
-@dataclass(frozen=True, eq=False)
-class _Alone:
+class _Alone(Struct, eq=False):
     """An op at one of its samples; ``directions``: one for each operand and one for the cotangent."""
 
     op: Op
@@ -167,8 +166,7 @@ def _ops(names: Iterable[str], rng: np.random.Generator) -> dict[str, list[Subje
     return subjects
 
 
-@dataclass(frozen=True, eq=False)
-class _InNetwork:
+class _InNetwork(Struct, eq=False):
     """All ops of one kind in an objective's program."""
 
     right: Objective

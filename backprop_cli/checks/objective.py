@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle
 from typing import NamedTuple
@@ -29,14 +28,14 @@ from backprop_cli.checks.complex_step import ComplexStep
 from backprop_cli.checks.rounding import EPS, jittered
 from backprop_cli.execution.passes import simplify
 from backprop_cli.execution.plan import Plan
+from backprop_cli.structs import Struct
 
 _SCALAR, _FORWARD = "scalar", "forward"
 _JITTERS = 3
 """Number of runs for an estimate of rounding."""
 
 
-@dataclass(frozen=True, eq=False)
-class Tensor:
+class Tensor(Struct, eq=False):
     """An array to differentiate by: the elements of the input ``source`` from ``start`` on."""
 
     name: str

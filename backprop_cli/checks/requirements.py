@@ -6,13 +6,13 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from backprop_cli.errors import CheckError, UsageError, did_you_mean
 from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.loss import Loss
 from backprop_cli.nn.metric import METRICS, Metric
+from backprop_cli.structs import Struct
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -24,8 +24,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 _FORM = re.compile(r"\s*([A-Za-z0-9_/]+)\s*(>=|<=|==|>|<)\s*(\S+)\s*")
 
 
-@dataclass(frozen=True)
-class Requirement:
+class Requirement(Struct):
     """``metric comparison value``; the metric's name has no split."""
 
     metric: str
@@ -65,7 +64,6 @@ class Requirement:
         return self.text.strip()
 
 
-@dataclass(frozen=True)
 class Judged(JsonObject):
     """A requirement and its outcome."""
 

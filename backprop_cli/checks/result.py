@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from backprop_cli.json_object import JsonObject
@@ -32,7 +31,6 @@ def judged(analytic: float, numeric: float, tolerance: float, noise: float) -> V
     return "TINY" if error <= noise else "FAIL"
 
 
-@dataclass(frozen=True)
 class CheckedEntry(JsonObject):
     """One derivative, both ways."""
 
@@ -65,7 +63,6 @@ class CheckedEntry(JsonObject):
         return relative_error(self.analytic, self.numeric)
 
 
-@dataclass(frozen=True)
 class Check(JsonObject):
     """The derivatives by one array, at a sample of its entries."""
 
@@ -143,7 +140,6 @@ class Check(JsonObject):
         return [entry for entry in self.entries if entry.verdict == verdict]
 
 
-@dataclass(frozen=True)
 class Score(JsonObject):
     """How many rules broken on purpose a check noticed."""
 
@@ -155,7 +151,6 @@ class Score(JsonObject):
     """Names of those that it did not notice."""
 
 
-@dataclass(frozen=True)
 class Report(JsonObject):
     """All checks of a network."""
 

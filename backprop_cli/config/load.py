@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 from itertools import takewhile
 from operator import getitem
@@ -26,12 +26,12 @@ from backprop_cli.data.format import is_table
 from backprop_cli.errors import ConfigError, Problem, SettingError, TreePath, nearest, path_text
 from backprop_cli.nn.loss import ClassWeightError
 from backprop_cli.settings import NOT_UTF_8, Settings
+from backprop_cli.structs import Struct
 
 S = TypeVar("S", bound=Settings)
 
 
-@dataclass(frozen=True, eq=False)
-class Loaded:
+class Loaded(Struct, eq=False):
     """A checked configuration and its source.
 
     ``text``: exactly as the user wrote it. Relative paths in it start at ``base``. A configuration from a checkpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backprop_cli.config.compose import children, width
 from backprop_cli.errors import Problem, TreePath, path_text
+from backprop_cli.structs import Struct
 
 
 class Override(NamedTuple):
@@ -20,8 +21,7 @@ class Override(NamedTuple):
     path: TreePath
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
+class Source(Struct, eq=False):
     """The source of a tree: a text, and overrides.
 
     ``label`` names the file in messages. ``node`` is None without a text: an empty file, or a configuration stored in

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from backprop_cli.config.compose import compose
 from backprop_cli.files import ready_folder
 from backprop_cli.settings import VARIABLE, expanded
+from backprop_cli.structs import Struct
 from backprop_cli.visible import visible
 
 _RELATIVE = re.compile(r"\.\.?/[\w./-]+")
@@ -35,8 +35,7 @@ def templates() -> dict[str, Template]:
     }
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(Struct):
     """A ready configuration."""
 
     name: str

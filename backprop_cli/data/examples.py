@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.data.table import Array, CellValue
 from backprop_cli.data.transform import Transform
+from backprop_cli.structs import Struct
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,7 @@ class Windows:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
+class Split(Struct, eq=False):
     """Examples in the file's order: C-contiguous arrays, or windows that are gathered on demand.
 
     ``rows``: the place of each example in its file, as in messages: the line, from 1; of an array the row, from 0.

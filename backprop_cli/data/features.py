@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ from backprop_cli.data.sections import Scale, TransformSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, show
 from backprop_cli.errors import DataError, listing
 from backprop_cli.nn.class_name import Places, spelled
+from backprop_cli.structs import Struct
 
 
 class CategoryError(DataError):
@@ -64,8 +64,7 @@ MAX_ONE_HOT = 1000
 _BLOCK = 1 << 18  # numbers converted at a time: 2 MB as float64
 
 
-@dataclass(frozen=True, eq=False)
-class Scaled:
+class Scaled(Struct, eq=False):
     """A column of numbers: ``out = (x - shift) / divisor * factor``, with ``fill`` for a missing x (None: an error).
 
     Shapes: an example's values have ``shape``; ``shift``, ``divisor``, ``factor`` and ``fill`` are float64 (width,), or
@@ -131,8 +130,7 @@ class Scaled:
         }
 
 
-@dataclass(frozen=True)
-class Coded:
+class Coded(Struct):
     """A column of categories: one input per category (``one_hot``), or one input with the category's number, from 0.
 
     A missing value gets the category number ``fill`` (None: an error).

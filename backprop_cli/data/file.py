@@ -11,13 +11,13 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from backprop_cli.errors import DataError
 from backprop_cli.files import ready_folder
+from backprop_cli.structs import Struct
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -30,8 +30,7 @@ class NoFileError(DataError):
         super().__init__(reason + hint)
 
 
-@dataclass(frozen=True)
-class DataFile:
+class DataFile(Struct):
     """A file of examples. ``path`` is relative to the working directory."""
 
     path: Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,10 +12,10 @@ from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Table, alike, cell_texts, show
 from backprop_cli.data.times import Key, Times
 from backprop_cli.errors import DataError
+from backprop_cli.structs import Struct
 
 
-@dataclass(frozen=True, eq=False)
-class Panel:
+class Panel(Struct, eq=False):
     """The series of a table that holds them one after the other, each sorted by time.
 
     Series k is rows ``begins[k]`` to ``begins[k + 1] - 1``; its name is ``names[k]`` (empty for a single series).

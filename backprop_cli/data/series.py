@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,6 +19,7 @@ from backprop_cli.data.table import Array, Table, show
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import SettingError, listing, plural, warn
+from backprop_cli.structs import Struct
 
 LAST_VALUE, SEASONAL = "last_value", "seasonal"
 
@@ -87,8 +87,7 @@ def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeL
     return Split(made, wanted[:], inputs.numbers(chosen[starts]), baselines=baselines, exact=exact)
 
 
-@dataclass(frozen=True, eq=False)
-class _Piece:
+class _Piece(Struct, eq=False):
     """A part of a series. ``own``: rows to predict; ``rows``: these and the known rows before them; ``starts``: the
     first row of each window, among ``rows``.
     """

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import NamedTuple
+
+from backprop_cli.structs import Struct
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "null", "NULL", "None"})
 """Texts that mean a missing value in formats without null."""
@@ -49,8 +50,7 @@ _SIGNS = "$€£¥₹₽₩₪₫₴₦₱₺₸₼₾₿¢%‰"
 """Signs of currencies, percent and per mille, which need no space around them."""
 
 
-@dataclass(frozen=True)
-class Spelling:
+class Spelling(Struct):
     """A spelling: ``decimal`` precedes the fraction, ``thousands`` separates groups of digits, ``strip`` has the units.
 
     Spaces separate units in ``strip`` (``"kg lbs"``); currency and percent signs need none (``"$%"``). A space between

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,10 @@ from backprop_cli.data.table import Array, CellValue, Table, Text, show
 from backprop_cli.errors import DataError, SettingError, listing, plural
 from backprop_cli.nn.class_name import Places, exact, spelled
 from backprop_cli.nn.task import Task, task_of
+from backprop_cli.structs import Struct
 
 
-@dataclass(frozen=True, eq=False)
-class FittedTarget:
+class FittedTarget(Struct, eq=False):
     """The meaning of the target's columns, fitted on the train split.
 
     ``columns``: those of the file; None if the inputs are the target. ``names``: one for each output. ``classes``: for

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
 from backprop_cli.data.spelling import number_of
 from backprop_cli.data.table import alike, show
 from backprop_cli.errors import DataError
+from backprop_cli.structs import Struct
 
 Key = int | float
 """Sort key of a time: the number itself, or nanoseconds since 1970."""
@@ -52,14 +52,12 @@ def _compiled() -> list[tuple[str, re.Pattern[str]]]:
     return [(style, re.compile(text + _CLOCK)) for style, texts in _PATTERNS.items() for text in texts]
 
 
-@dataclass(frozen=True)
-class _Parsed:
+class _Parsed(Struct):
     style: str
     parts: Mapping[str, str | None]
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(Struct):
     """How a column spells times. ``day_first``: whether 1/2/2024 is in February; None if no time has that form."""
 
     day_first: bool | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from backprop_cli.data.sections import TextSettings
 from backprop_cli.data.table import show
 from backprop_cli.errors import DataError, SettingError
+from backprop_cli.structs import Struct
 
 Tokens = NDArray[np.int64]
 
@@ -27,8 +27,7 @@ joined, are the text.
 """
 
 
-@dataclass(frozen=True)
-class Tokenizer:
+class Tokenizer(Struct):
     """The vocabulary, sorted by code point: a token's number is its index.
 
     ``settings`` define tokens. The tokens of a text, joined, are the text again.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.table import Array, CellValue, Column, Numbers, Table
 from backprop_cli.data.target import FittedTarget
 from backprop_cli.errors import DataError, listing
+from backprop_cli.structs import Struct
 
 if TYPE_CHECKING:
     from backprop_cli.data.tokenizer import Tokenizer
@@ -27,8 +27,7 @@ UNCHECKED = np.errstate(invalid="ignore", over="ignore")
 """Turns off NumPy's warnings in functions that check their numbers and report the place of a bad one."""
 
 
-@dataclass(frozen=True, eq=False)
-class Transform:
+class Transform(Struct, eq=False):
     """Rows to arrays. ``input_shape`` is the shape of one example, without the batch.
 
     ``tokens``: if the network looks its inputs up, they are integers in [0, tokens).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from backprop_cli.autodiff.ops.convolution import ConvolutionOp
 from backprop_cli.autodiff.ops.im2col import ConvolutionSizes
 from backprop_cli.autodiff.spec import Array
+from backprop_cli.structs import Struct
 
 _LARGEST = 2**33
 """Bytes of an array from which its offsets, in elements, need not fit in 32 bits."""
@@ -35,8 +35,7 @@ class Piece(Protocol):
         """Write it."""
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(Struct):
     """``out = a b``, a function of ``tiles.h``; leading axes are those of several products."""
 
     a: Array
@@ -76,8 +75,7 @@ class Product:
         source.lines.append(f"{'    ' * len(loops)}product({', '.join(texts)}, {a.shape[-1]}, {operands})")
 
 
-@dataclass(frozen=True)
-class DirectConvolution:
+class DirectConvolution(Struct):
     """A convolution or one of its transposes, a function of ``tiles.h``."""
 
     op: ConvolutionOp

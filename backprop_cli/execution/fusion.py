@@ -23,6 +23,7 @@ from backprop_cli.execution.groups import Group, Statement
 from backprop_cli.execution.loops import ElementLoop, element_loops
 from backprop_cli.execution.loops.movement_loops import copied
 from backprop_cli.execution.nest_text import Assignment, Assignments, key_of
+from backprop_cli.structs import Struct
 
 FEW = 256
 """Elements up to which a function that the C library has for one number alone is called for each; NumPy computes
@@ -34,8 +35,7 @@ Place = tuple[Value, int]
 """A node, and the number of one of its loops."""
 
 
-@dataclass(frozen=True)
-class Nest:
+class Nest(Struct):
     """Nodes at the positions ``first`` to ``last`` of the program, computed together.
 
     ``groups`` are nests of loops one after the other; none for a product. ``stored``: loops whose result is read from

@@ -13,13 +13,13 @@ from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, common
 from backprop_cli.execution.loops import ElementLoop
 from backprop_cli.execution.nest_text import Key, axes_of, fitted, is_total, key_of
+from backprop_cli.structs import Struct
 
 SHORTEST = 16
 """Fewest elements of a row in loops of rows. Loops over shorter rows take longer than one loop over all elements."""
 
 
-@dataclass(frozen=True, eq=False)
-class Touched:
+class Touched(Struct, eq=False):
     """An array that a loop touches: bytes ``low`` to ``high``, all of the array if integers choose elements."""
 
     array: Array
@@ -50,8 +50,7 @@ class Touched:
             return True
 
 
-@dataclass(frozen=True, eq=False)
-class Statement:
+class Statement(Struct, eq=False):
     """A loop, its ``place`` in the program, and its axes; those of a group once it is in one."""
 
     loop: ElementLoop

@@ -12,6 +12,7 @@ from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.codegen import WORTH_SHARING, Source
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split
 from backprop_cli.execution.loops import ElementLoop, Shift
+from backprop_cli.structs import Struct
 
 _BLOCKS = 16
 """Blocks of a sum of everything that threads share; their number decides the last bits."""
@@ -23,8 +24,7 @@ Key = tuple[int, str, Strides]
 """Where an array is at each index of a nest: address, dtype, strides."""
 
 
-@dataclass(frozen=True)
-class Assignment:
+class Assignment(Struct):
     """A loop in a nest. ``numbers``: the values of operands that are constant numbers. ``kept``: ``out`` is stored."""
 
     loop: ElementLoop
@@ -32,8 +32,7 @@ class Assignment:
     kept: bool
 
 
-@dataclass(frozen=True)
-class Assignments:
+class Assignments(Struct):
     """One nest: phases one after the other, all in the same outer loops.
 
     ``sizes``: of all axes. ``rows``: the axes of the outer loops; None if there is one phase without outer loops. The
@@ -76,8 +75,7 @@ def is_total(loop: ElementLoop, strides: Strides, rows: Sequence[int] | None) ->
     return bool(inner) and not any(inner)
 
 
-@dataclass(frozen=True)
-class _Placed:
+class _Placed(Struct):
     """An assignment with its strides: of each operand and of ``out``, along the rows and inside them."""
 
     assignment: Assignment

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, groupby
 
@@ -21,6 +20,7 @@ from backprop_cli.autodiff.transforms import gradients, vjp
 from backprop_cli.autodiff.value import Value, in_layer, toposort
 from backprop_cli.errors import UsageError
 from backprop_cli.execution.passes import shown_by
+from backprop_cli.structs import Struct
 
 
 def revolve_steps(stages: int, checkpoints: int) -> int:
@@ -53,8 +53,7 @@ def read_again(loss: Value, wrt: Sequence[Value]) -> list[Value]:
     return [value for value in order if value in found and value.op is not None]
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
+class Stage(Struct, eq=False):
     """A run of nodes of one layer.
 
     ``read``: its results that the reverse sweep reads; ``crossing``: its results that later nodes read, each with the
@@ -92,8 +91,7 @@ def stages(loss: Value, wrt: Sequence[Value]) -> list[Stage]:
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class Segmentation:
+class Segmentation(Struct, eq=False):
     """Consecutive stages in segments. ``kept``: the results that the forward run keeps for later segments.
 
     The last segment's results are read as they are; another segment's are computed again when the reverse sweep reaches

@@ -8,20 +8,19 @@ temporary) needs no more memory than a block.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from backprop_cli.autodiff.families import Elementwise
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.autodiff.value import Value
 from backprop_cli.execution.kernels import Call, bind, flat
+from backprop_cli.structs import Struct
 
 BLOCK = 65_536
 """Elements in a block: 256 kB of float32. Smaller blocks cost calls, larger ones memory."""
 
 
-@dataclass(frozen=True, eq=False)
-class Chain:
+class Chain(Struct, eq=False):
     """Elementwise nodes of one size, next to each other in the program; positions ``first`` to ``last``."""
 
     nodes: tuple[Value, ...]

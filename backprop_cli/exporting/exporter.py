@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from backprop_cli.registry import Registry
 from backprop_cli.session.trained_network import TrainedNetwork
+from backprop_cli.structs import Struct
 
 Precision = Literal["float32", "float64"]
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct):
     """What to export. ``parts``: what to add to predictions, such as ``jacobian``; ``batch``: examples of a step.
 
     ``weights``: a file of its own for the weights; None: they are in ``output``.
@@ -27,8 +26,7 @@ class Request:
     batch: int = 1
 
 
-@dataclass(frozen=True)
-class Exported:
+class Exported(Struct):
     """The files to write, by path. ``memory`` and ``multiplications``: bytes and counts by name, where known."""
 
     files: Mapping[Path, bytes]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from backprop_cli.inspection.point import OUTPUTS, SCALARS
 from backprop_cli.inspection.selected_rows import SelectedRows
 from backprop_cli.session.trained_network import TrainedNetwork
+from backprop_cli.structs import Struct
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.step_program import INPUTS, PARAMETERS, PREDICTIONS
 
 
-@dataclass(frozen=True, eq=False)
-class Axis:
+class Axis(Struct, eq=False):
     """The elements of a named value.
 
     ``names``: those of one example's elements; if empty, elements are named by index. ``rows``: numbers of the rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +17,6 @@ _FEW = 8
 """Most variables for which a derivative is one product all the way from the loss."""
 
 
-@dataclass(frozen=True)
 class Variable(JsonObject):
     """A named value."""
 
@@ -32,7 +30,6 @@ class Variable(JsonObject):
     """The layer or parameter that it belongs to."""
 
 
-@dataclass(frozen=True)
 class Factor(JsonObject):
     """``d of / d by`` as a matrix."""
 
@@ -48,7 +45,6 @@ class Factor(JsonObject):
     """Number of entries that can differ from 0."""
 
 
-@dataclass(frozen=True)
 class Derivative(JsonObject):
     """``dL / d by`` as a sum of products."""
 
@@ -58,7 +54,6 @@ class Derivative(JsonObject):
     """The products that are added; each is a list of factors, from the loss on."""
 
 
-@dataclass(frozen=True)
 class ChainRule(JsonObject):
     """The chain rule of a network as a textbook writes it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from backprop_cli.accumulation.batched import Batched, computed
 from backprop_cli.autodiff import Array, Value, gradients, hessian_products, input_
 from backprop_cli.inspection.network_jacobian import layout_of
 from backprop_cli.inspection.point import Named, Point
+from backprop_cli.structs import Struct
 from backprop_cli.training.step_program import PARAMETERS
 
 BATCH = 512
@@ -90,8 +90,7 @@ class _Piece:
         return computed([self._gradient], self.named.feed)[0]
 
 
-@dataclass(frozen=True, eq=False)
-class ExampleGradients:
+class ExampleGradients(Struct, eq=False):
     """The gradient of each example's own loss.
 
     ``cosines``: with the gradient of the batch, ``mean``; NaN if either is 0. ``gradients``: None unless they are kept.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from backprop_cli.accumulation.jacobians import Accumulation, gradient_costs
@@ -13,7 +12,6 @@ from backprop_cli.json_object import JsonObject
 from backprop_cli.training.step_program import Recipe, forward
 
 
-@dataclass(frozen=True)
 class AccumulationCosts(JsonObject):
     """Costs of a Jacobian, in multiplications for one example."""
 
@@ -37,7 +35,6 @@ class AccumulationCosts(JsonObject):
     """Most intermediate values for which ``best`` is sought, if the network has more."""
 
 
-@dataclass(frozen=True)
 class GradientCosts(JsonObject):
     """Costs of the gradient of the loss by all parameters, for one example."""
 
@@ -47,7 +44,6 @@ class GradientCosts(JsonObject):
     """Multiplications in reverse mode."""
 
 
-@dataclass(frozen=True)
 class LayerMemory(JsonObject):
     """Memory of one layer for reverse mode."""
 
@@ -57,7 +53,6 @@ class LayerMemory(JsonObject):
     """Bytes of its forward results that the gradient reads."""
 
 
-@dataclass(frozen=True)
 class Recomputation(JsonObject):
     """The effect of ``training.recompute``."""
 
@@ -69,7 +64,6 @@ class Recomputation(JsonObject):
     """Number of layers that run forward twice."""
 
 
-@dataclass(frozen=True)
 class RevolveSchedule(JsonObject):
     """The cost of keeping only a few layer outputs."""
 
@@ -79,7 +73,6 @@ class RevolveSchedule(JsonObject):
     """Number of layers that run forward again."""
 
 
-@dataclass(frozen=True)
 class MemoryCosts(JsonObject):
     """Memory that reverse mode needs for a batch."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +17,6 @@ LARGEST = 10
 _COMMON = ("kind", "checkpoint", "data", "units", "of", "by")
 
 
-@dataclass(frozen=True)
 class DataRows(JsonObject):
     """The rows that a derivative is taken at."""
 
@@ -32,7 +30,6 @@ class DataRows(JsonObject):
     """The rows: lines of a text file, rows of an array."""
 
 
-@dataclass(frozen=True)
 class NamedValue(JsonObject):
     """A value that is differentiated, or differentiated by."""
 
@@ -48,7 +45,6 @@ class NamedValue(JsonObject):
     """Inputs that have no unit."""
 
 
-@dataclass(frozen=True)
 class Entry(JsonObject):
     """One number of a result."""
 
@@ -64,8 +60,7 @@ class Entry(JsonObject):
     """The number."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class JacobianResult(JsonObject):
+class JacobianResult(JsonObject, kw_only=True, eq=False):
     """The fields that all kinds share."""
 
     kind: ClassVar[str]
@@ -89,8 +84,7 @@ class JacobianResult(JsonObject):
     """Reasons for doubt about the numbers."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MatrixResult(JacobianResult):
+class MatrixResult(JacobianResult, kw_only=True):
     """A matrix between two values."""
 
     axes: tuple[Axis, Axis]
@@ -112,7 +106,6 @@ class MatrixResult(JacobianResult):
         return self.arrays[self.kind].reshape(self.axes[0].size, self.axes[1].size)
 
 
-@dataclass(frozen=True)
 class Multiplications(JsonObject):
     """Multiplications in each order."""
 
@@ -124,7 +117,6 @@ class Multiplications(JsonObject):
     """In the cheapest order found."""
 
 
-@dataclass(frozen=True)
 class JacobianOrder(JsonObject):
     """How a Jacobian was accumulated."""
 
@@ -144,8 +136,7 @@ class JacobianOrder(JsonObject):
     """Most intermediate values for which ``best`` is sought, if the network has more."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Jacobian(MatrixResult):
+class Jacobian(MatrixResult, kw_only=True):
     """The Jacobian of any named value by another."""
 
     json_keys: ClassVar = (*_COMMON, "shape", "norm", "order", "largest", "labels", "values", "output")
@@ -155,7 +146,6 @@ class Jacobian(MatrixResult):
     """How it was accumulated."""
 
 
-@dataclass(frozen=True)
 class Spectrum(JsonObject):
     """The ends of the spectrum of a Hessian."""
 
@@ -165,8 +155,7 @@ class Spectrum(JsonObject):
     """The least eigenvalue."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Hessian(MatrixResult):
+class Hessian(MatrixResult, kw_only=True):
     """The Hessian of a scalar."""
 
     json_keys: ClassVar = (
@@ -188,8 +177,7 @@ class Hessian(MatrixResult):
     """Its largest and least eigenvalue; null if the matrix is large or not finite."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HessianProduct(JacobianResult):
+class HessianProduct(JacobianResult, kw_only=True):
     """A Hessian times a vector."""
 
     json_keys: ClassVar = (
@@ -218,7 +206,6 @@ class HessianProduct(JacobianResult):
     """The product as a list; null above 10,000 entries."""
 
 
-@dataclass(frozen=True)
 class Eigenvalue(JsonObject):
     """An eigenvalue of a Hessian."""
 
@@ -228,7 +215,6 @@ class Eigenvalue(JsonObject):
     """``|H v - value v|`` of its eigenvector of length 1."""
 
 
-@dataclass(frozen=True)
 class LargestEigenvalue(Eigenvalue):
     """An eigenvalue with its product with the learning rate."""
 
@@ -236,8 +222,7 @@ class LargestEigenvalue(Eigenvalue):
     """The learning rate times the eigenvalue."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Eigenvalues(JacobianResult):
+class Eigenvalues(JacobianResult, kw_only=True):
     """The largest eigenvalues of a Hessian, and the least."""
 
     json_keys: ClassVar = (
@@ -269,7 +254,6 @@ class Eigenvalues(JacobianResult):
     """Learning rate times eigenvalue from which plain gradient descent grows along the eigenvector."""
 
 
-@dataclass(frozen=True)
 class RowGradient(JsonObject):
     """The gradient at one row."""
 
@@ -283,8 +267,7 @@ class RowGradient(JsonObject):
     """Cosine with the batch gradient; null if it is not a number."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RowGradients(JacobianResult):
+class RowGradients(JacobianResult, kw_only=True):
     """The gradient at each row separately."""
 
     json_keys: ClassVar = (*_COMMON, "batch_gradient_norm", "examples", "output")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from backprop_cli.execution.plan import Plan
 from backprop_cli.json_object import JsonObject
@@ -12,7 +11,6 @@ from backprop_cli.nn.model import Model
 from backprop_cli.training.step_program import Recipe, training_step
 
 
-@dataclass(frozen=True)
 class LayerFigures(JsonObject):
     """One layer."""
 
@@ -30,7 +28,6 @@ class LayerFigures(JsonObject):
     """Multiplications of its forward pass for one example."""
 
 
-@dataclass(frozen=True)
 class MemoryFigures(JsonObject):
     """Memory of a network, in bytes."""
 

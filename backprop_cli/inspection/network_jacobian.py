@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from backprop_cli.accumulation.jacobians import Accumulation, accumulation
 from backprop_cli.autodiff import Array, Value, input_, jvp, reshape, toposort, vjp
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.point import Named, Point
+from backprop_cli.structs import Struct
 from backprop_cli.training.layout import Layout
 
 Mode = Literal["auto", "forward", "reverse", "best"]
@@ -22,8 +22,7 @@ _MOST_NUMBERS = 1 << 27
 """Most numbers in an intermediate array of ``best`` (1 GB)."""
 
 
-@dataclass(frozen=True, eq=False)
-class AccumulatedJacobian:
+class AccumulatedJacobian(Struct, eq=False):
     """``matrix`` (of's elements, by's elements), and how it was accumulated.
 
     ``executed``: ``none`` if ``of`` does not depend on ``by``. ``costs``: the orders with their costs; None if the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from backprop_cli.accumulation.local_jacobian import LocalJacobian
 from backprop_cli.accumulation.op_jacobians import local_jacobians
@@ -12,7 +11,6 @@ from backprop_cli.inspection.traced_example import TracedExample
 from backprop_cli.json_object import JsonObject
 
 
-@dataclass(frozen=True)
 class OperandJacobian(JsonObject):
     """The local Jacobian of an op by one operand."""
 
@@ -28,7 +26,6 @@ class OperandJacobian(JsonObject):
     """Number of entries that can differ from 0."""
 
 
-@dataclass(frozen=True)
 class Operation(JsonObject):
     """An op of the program."""
 

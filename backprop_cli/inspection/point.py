@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value
 from backprop_cli.errors import UsageError, did_you_mean
+from backprop_cli.structs import Struct
 from backprop_cli.training.step_program import INPUTS, LOSS, PARAMETERS, PREDICTIONS, TARGETS, WEIGHTS, Recipe, forward
 
 OUTPUTS, OBJECTIVE = "outputs", "objective"
@@ -16,8 +16,7 @@ SCALARS = (LOSS, OBJECTIVE)
 """Means over the examples: without regularization, and with it, as training minimizes it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Point:
+class Point(Struct, eq=False):
     """Where derivatives are taken: a network in float64 with its flat vectors (see ``State.network``), and examples.
 
     ``targets``: None if nothing needs them. ``weights``: None if all are 1.

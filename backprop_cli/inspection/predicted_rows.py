@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from backprop_cli.autodiff import Array
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.session.trained_network import TrainedNetwork
+from backprop_cli.structs import Struct
 
 
-@dataclass(frozen=True)
-class PredictedRows:
+class PredictedRows(Struct):
     """Predictions of some rows: a column for each target, and with ``--proba`` one for each class."""
 
     predictions: dict[str, Array]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,13 @@ from backprop_cli.errors import UsageError
 from backprop_cli.session.data_changes import changed
 from backprop_cli.session.measured_data import change_warnings, check_split, find_split, other_data, own_dataset
 from backprop_cli.session.trained_network import TrainedNetwork
+from backprop_cli.structs import Struct
 
 ALL = "all"
 _LISTED = 5
 
 
-@dataclass(frozen=True, eq=False)
-class SelectedRows:
+class SelectedRows(Struct, eq=False):
     """Some examples. ``rows`` (examples,): their numbers, counted as in messages about data.
 
     ``source``: the name of a split, or the file. ``is_single``: one row was requested, not a batch.

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from backprop_cli.autodiff import Value, constant, in_layer, input_, toposort
+from backprop_cli.structs import Struct
 from backprop_cli.training.step_program import Recipe
 
 LOSS = "loss"
 
 
-@dataclass(frozen=True, eq=False)
-class TracedExample:
+class TracedExample(Struct, eq=False):
     """A network and its loss on one example, in float64.
 
     ``params`` are trained, ``buffers`` are not. ``names``: all values but constants, operands first.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -18,7 +17,6 @@ from backprop_cli.registry import Choice
 from backprop_cli.settings import Settings, descriptions
 
 
-@dataclass(frozen=True)
 class TypeField(JsonObject):
     """A key of a type, or an attribute of an op."""
 
@@ -34,7 +32,6 @@ class TypeField(JsonObject):
     """Its meaning; empty for an attribute of an op."""
 
 
-@dataclass(frozen=True)
 class TypeEntry(JsonObject):
     """A type."""
 

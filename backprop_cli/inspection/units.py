@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,14 +10,14 @@ import numpy as np
 from backprop_cli.autodiff import Array
 from backprop_cli.data.features import Scaled
 from backprop_cli.session.trained_network import TrainedNetwork
+from backprop_cli.structs import Struct
 from backprop_cli.training.step_program import INPUTS, PREDICTIONS
 
 Units = Literal["data", "network"]
 """data: inputs as a file has them and predictions as ``bp predict`` prints them; network: after the transform."""
 
 
-@dataclass(frozen=True, eq=False)
-class Unit:
+class Unit(Struct, eq=False):
     """The unit of a named value. ``text``: its name. ``coded``: columns of categories among the inputs.
 
     Multiplied by ``slope``, a derivative by the network's input is by the data's column, and a derivative of the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from backprop_cli.session.trained_network import TrainedNetwork
 from backprop_cli.training.step_program import BUFFERS, PARAMETERS, Recipe
 
 
-@dataclass(frozen=True)
 class SymbolValue(JsonObject):
     """A symbol with its value."""
 
@@ -29,7 +27,6 @@ class SymbolValue(JsonObject):
     """Its array, as nested lists."""
 
 
-@dataclass(frozen=True)
 class Walkthrough(JsonObject):
     """One example walked forward and back."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from backprop_cli.nn.layers.add import Add
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.scopes import INPUT, LayerPath, WiringError, layer_names, scope_errors
 from backprop_cli.nn.task import Shape
+from backprop_cli.structs import Struct
 
 TOKEN_DTYPE = np.dtype(np.int64)
 """The dtype of examples that are tokens."""
@@ -23,8 +24,7 @@ MOST_LAYERS = 10_000
 _MOST_HINTS = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Node:
+class Node(Struct, eq=False):
     """A layer in its place in a network.
 
     ``name`` and ``inputs`` are full names: ``block_1.3.dense_1``. ``path`` is where the layer is declared: ``("layers",

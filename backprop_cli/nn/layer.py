@@ -3,7 +3,6 @@
 # Annotations are no text here (`from __future__`): pydantic would compile each one at every start.
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
@@ -15,14 +14,14 @@ from backprop_cli.nn.initializer import Initializer
 from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Many, Maybe, OneOrMany, Settings
+from backprop_cli.structs import Struct
 
 Params = Mapping[str, Value]
 Shared = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
 """The full name of a parameter: the layer's name, and its own."""
 
 
-@dataclass(frozen=True, eq=False)
-class Param:
+class Param(Struct, eq=False):
     """A trainable array of a layer: its shape and initializer.
 
     ``fan_in`` and ``fan_out``: inputs and outputs that a weight connects, for the initializer's scale. ``regularized``:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,12 +14,12 @@ from backprop_cli.nn.task import TOKENS, Task, task_of
 from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Settings
+from backprop_cli.structs import Struct
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(Struct, eq=False):
     """Predictions and truth of a whole split.
 
     ``outputs`` (examples, outputs): probabilities for classes and binary targets, numbers in the target's own unit

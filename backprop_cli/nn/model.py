@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from backprop_cli.nn.initializer import Array
 from backprop_cli.nn.layer import Buffer, Layer, Param
 from backprop_cli.nn.layer_shapes import LayerShapeError, traced
 from backprop_cli.nn.scopes import INPUT
+from backprop_cli.structs import Struct
 
 
 class ForwardPass(NamedTuple):
@@ -32,8 +32,7 @@ class ForwardPass(NamedTuple):
     updates: dict[str, Value]
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+class Model(Struct, eq=False):
     """A network as a function ``outputs = model.apply(params, x, noise)``; it holds no numbers.
 
     Parameters, buffers and noise are named ``<layer>.<name>``: ``dense_1.weight``. The network's output is the one of

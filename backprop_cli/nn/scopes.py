@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from backprop_cli.errors import UsageError, did_you_mean, listing, plural
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
+from backprop_cli.structs import Struct
 
 INPUT = "input"
 """The name of the example as an input; in a block, of the block's input."""
@@ -36,8 +36,7 @@ def layer_names(layers: Sequence[Layer]) -> list[str]:
     return names
 
 
-@dataclass(frozen=True, eq=False)
-class Scope:
+class Scope(Struct, eq=False):
     """Layers that can read each other by name: of a network, or of a block.
 
     ``above``: names of layers in outer scopes that its layers may read. ``around``: names of the blocks around it,

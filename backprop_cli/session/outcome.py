@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from backprop_cli.session.baselines import Baselines
 _RECORDED = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
 
 
-@dataclass(frozen=True)
 class Best(JsonObject):
     """The checkpoint with the best monitored metric."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from backprop_cli.session.monitors import measures_of
 from backprop_cli.session.threads import TOO_MANY, Threads
 from backprop_cli.session.trained_network import TrainedNetwork, read_network
 from backprop_cli.settings import Settings
+from backprop_cli.structs import Struct
 from backprop_cli.training.stale_memory import forget_stale
 from backprop_cli.training.state import State
 from backprop_cli.training.training_spec import TrainingSpec
@@ -33,8 +34,7 @@ from backprop_cli.training.training_spec import TrainingSpec
 T = TypeVar("T", bound=Settings)
 
 
-@dataclass(frozen=True)
-class Resumption:
+class Resumption(Struct):
     """A run to resume, and its checkpoint to start from."""
 
     run: RunDirectory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ from backprop_cli.session.checked_plugins import stand_in
 from backprop_cli.session.data_changes import ACCEPTED, FIRST
 from backprop_cli.session.experiment import recipe_for
 from backprop_cli.session.threads import TOO_MANY, blas_threads
+from backprop_cli.structs import Struct
 from backprop_cli.training.evaluation import Evaluator
 from backprop_cli.training.state import check_network, network_vectors
 from backprop_cli.training.step_program import Recipe
 from backprop_cli.visible import shortened
 
 
-@dataclass(frozen=True)
-class TrainedNetwork:
+class TrainedNetwork(Struct):
     """The network in a checkpoint file, with its configuration and the fitted transform of its data.
 
     The data files are not needed. ``original``: the configuration in the file; ``loaded``: the same with overrides.

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
 
 from backprop_cli.autodiff import Array, Value, concat, reshape, slice_
+from backprop_cli.structs import Struct
 
 
-@dataclass(frozen=True, eq=False)
-class Layout:
+class Layout(Struct, eq=False):
     """Named shapes, one after the other in a vector of ``size`` elements.
 
     An optimizer's update is elementwise: on the vector it takes about ten calls, whatever the depth. Every parameter,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.schedule import Clock, Schedule
 from backprop_cli.stopwatch import Stopwatch
+from backprop_cli.structs import Struct
 from backprop_cli.training.events import OnProgress, Step
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import State
@@ -33,8 +33,7 @@ _LEAST_FALL = 0.05
 """Relative fall of the smoothed loss below which the test suggests nothing."""
 
 
-@dataclass(frozen=True, eq=False)
-class RangeTest:
+class RangeTest(Struct, eq=False):
     """The loss at each rate. ``suggestion``: a learning rate, or None; ``reason``: why this one, or why none.
 
     ``stopped``: why the test ended before its last rate; empty if it did not.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, reduce
 from operator import add
 from typing import Literal, NamedTuple
@@ -32,6 +32,7 @@ from backprop_cli.nn.loss import Loss
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch, Optimizer
 from backprop_cli.nn.regularization import RegularizationSettings
+from backprop_cli.structs import Struct
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.parameter_spans import ParameterSpan, descend, parameter_spans
 from backprop_cli.training.settings import LookaheadSettings
@@ -47,8 +48,7 @@ _NORM_GUARD = 1e-6
 """Added to the norm before a gradient is divided by it, as in PyTorch's clip_grad_norm_."""
 
 
-@dataclass(frozen=True, eq=False)
-class Recipe:
+class Recipe(Struct, eq=False):
     """Everything that determines the program of a step, except the batch size.
 
     ``class_weights``: one weight for each class, or None. ``weighted``: each example has a weight as well. The

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +12,7 @@ from backprop_cli.nn.average import StepEnd
 from backprop_cli.nn.metric import Metric
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.schedule import Schedule
+from backprop_cli.structs import Struct
 from backprop_cli.training.evaluation import Examples, Untransform, identity
 from backprop_cli.training.monitor import Monitor
 from backprop_cli.training.settings import TrainingSettings
@@ -23,8 +23,7 @@ Augment = Callable[[Array, np.random.Generator], None]
 """Changes the inputs of a training batch in place at random."""
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingSpec:
+class TrainingSpec(Struct, eq=False):
     """The recipe to train, the examples to train it on, and how long."""
 
     recipe: Recipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -107,7 +106,6 @@ class Sqrt(Elementwise):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Power(Elementwise):
     """``out = x^exponent`` for a constant exponent."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -80,7 +79,6 @@ class Where(Elementwise):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class OneHot(Constant):
     """``out[..., k] = [labels[...] = k]``; labels are integers in [0, classes), which is not checked here."""
 

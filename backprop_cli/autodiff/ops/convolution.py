@@ -7,7 +7,6 @@ order in which convolutions are fast (see ``im2col``); ``Transpose`` gets there 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +22,6 @@ from backprop_cli.errors import ShapeError
 Pairs = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, eq=False)
 class ConvolutionOp(Bilinear):
     """One of the three.
 
@@ -99,7 +97,6 @@ def _image(x: Array) -> Array:
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Convolution(ConvolutionOp):
     """``out[r, f, q, n] = sum_c,i,j x[r s + i d - p, c, q s + j d - p, n] * weight[f, c, i, j]``, zeros around x.
 
@@ -143,7 +140,6 @@ class Convolution(ConvolutionOp):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class ConvolutionTranspose(ConvolutionOp):
     """The transpose of a convolution by its image: ``out[r s + i d - p, c, ...] += x[r, f, ...] * weight[f, c, i, j]``.
 
@@ -197,7 +193,6 @@ class ConvolutionTranspose(ConvolutionOp):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class ConvolutionWeight(ConvolutionOp):
     """The transpose of a convolution by its weight: ``out[f, c, i, j] = sum x[r s + i d - p, c, .] * y[r, f, .]``.
 

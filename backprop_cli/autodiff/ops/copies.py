@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +15,6 @@ from backprop_cli.autodiff.value import Value
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Cast(Movement):
     """``out = x`` in another floating-point dtype; the cotangent is cast back."""
 
@@ -71,7 +69,6 @@ class Copy(Movement):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Barrier(Copy):
     """``out = x``, a view: values computed from it are not merged with equal values computed from x."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import ClassVar
 
@@ -17,7 +16,6 @@ from backprop_cli.errors import ShapeError
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Slice(Movement):
     """``out = x[..., start:stop, ...]`` along one axis."""
 
@@ -53,7 +51,6 @@ class Slice(Movement):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Pad(Movement):
     """``out`` is x with ``before`` and ``after`` zeros along one axis."""
 
@@ -83,7 +80,6 @@ class Pad(Movement):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Concat(Movement):
     """``out`` joins its operands along one axis."""
 

@@ -7,7 +7,6 @@ order of both, which is PyTorch's choice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,7 +26,6 @@ _POOLED = (
 )
 
 
-@dataclass(frozen=True, eq=False)
 class Windowed(Op):
     """An op on windows of ``kernel`` elements: window ``q`` begins at ``q * stride - before`` of ``axis``."""
 
@@ -72,7 +70,6 @@ class Windowed(Op):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class WindowSum(Windowed, Linear):
     """``out[q] = sum of x[q * stride - before + o] for o in [0, kernel)``, along an axis; 0 on padding."""
 
@@ -88,7 +85,6 @@ class WindowSum(Windowed, Linear):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class WindowSpread(Windowed, Linear):
     """``out[q * stride - before + o] += x[q] for o in [0, kernel)``: the transpose of ``window_sum``."""
 
@@ -113,7 +109,6 @@ class WindowSpread(Windowed, Linear):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class MaxPool(Windowed):
     """``out[q] = largest of x[q * stride - before + o] for o in [0, kernel)``, along an axis; NaN wins.
 
@@ -139,7 +134,6 @@ class MaxPool(Windowed):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class MaxPoolOffset(Windowed, Constant):
     """``out[q] = offset in its window of the first largest element``, as a number of x's dtype; see ``max_pool``."""
 
@@ -165,7 +159,6 @@ class MaxPoolOffset(Windowed, Constant):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class WindowTake(Windowed):
     """``out[q] = x[q * stride - before + offset[q]]``, 0 on padding; offsets are whole numbers in [0, kernel)."""
 
@@ -196,7 +189,6 @@ class WindowTake(Windowed):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class WindowPut(Windowed):
     """``out[q * stride - before + offset[q]] += x[q]`` over ``size`` zeros: the transpose of ``window_take``."""
 

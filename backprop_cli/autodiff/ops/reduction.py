@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -37,7 +36,6 @@ def _expanded(reduced: Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> 
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Sum(Linear):
     """``out = sum of x over axes``."""
 
@@ -74,7 +72,6 @@ class Sum(Linear):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Amax(Op):
     """``out = largest element of x over axes``; equals share the derivative evenly."""
 

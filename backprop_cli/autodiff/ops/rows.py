@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -59,7 +58,6 @@ class TakeRows(Op):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class SumRows(Op):
     """``out[k, j] = sum of x[..., j] over the places where rows[...] = k``, for k in [0, count).
 

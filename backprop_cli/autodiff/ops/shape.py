@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ class Movement(Linear):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Reshape(Movement):
     """``out`` holds the elements of x, in row-major order, in another shape."""
 
@@ -47,7 +45,6 @@ class Reshape(Movement):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Transpose(Movement):
     """``out[i_perm[0], i_perm[1], ...] = x[i_0, i_1, ...]``: axes in the order ``perm``."""
 
@@ -76,7 +73,6 @@ class Transpose(Movement):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class BroadcastTo(Movement):
     """``out`` repeats x along new leading axes and along axes of size 1."""
 

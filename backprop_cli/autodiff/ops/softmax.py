@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
@@ -37,7 +36,6 @@ class Piece(NamedTuple):
 
 
 @register
-@dataclass(frozen=True, eq=False)
 class Softmax(Op):
     """``out[..., j] = e^x[..., j] / sum_k e^x[..., k]`` over the last axis.
 

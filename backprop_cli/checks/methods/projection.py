@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ from backprop_cli.checks.method import HIDDEN, KINDS, METHODS, Method, Options, 
 from backprop_cli.checks.methods.central import Stencil, by_difference, quotient
 from backprop_cli.checks.objective import Direction, Objective, Tensor, norm, unit
 from backprop_cli.checks.result import Check, CheckedEntry
+from backprop_cli.structs import Struct
 
 _DIRECTIONS = 4
 """Number of directions of each kind."""
@@ -20,8 +20,7 @@ _MARGIN = 10.0
 _SMALLER_STEPS = 3
 
 
-@dataclass(frozen=True)
-class _Scale:
+class _Scale(Struct):
     """The length of a step, and the accuracy of its difference."""
 
     step: float

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from backprop_cli.autodiff import Array, Op, Sample, Spec, Value, input_, spec_of
 from backprop_cli.execution import kernels
+from backprop_cli.structs import Struct
 
 
 class BrokenPromiseError(Exception):
@@ -20,8 +20,7 @@ class BrokenPromiseError(Exception):
         self.method = method
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
+class Case(Struct, eq=False):
     """``op`` on ``arrays`` drawn for ``sample``. ``is_own``: one of the op's samples, not an edge of its shapes."""
 
     op: Op

@@ -7,7 +7,6 @@ import math
 import re
 import struct
 import warnings
-from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeri
 from backprop_cli.data.table import Array, show
 from backprop_cli.errors import DataError
 from backprop_cli.memory import shortage
+from backprop_cli.structs import Struct
 
 CUT_OFF = "the file is cut off; fetch or save it again"
 MAGIC = b"\x93NUMPY"
@@ -28,8 +28,7 @@ _PIECE = 1 << 20
 PICKLED = "reading Python objects can run code, so bp never does; save numbers or text, such as array.astype(float)"
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(Struct):
     """The dtype, shape and memory order of the values that follow a header."""
 
     dtype: np.dtype[Any]

@@ -13,13 +13,13 @@ A faster way must give the bits of ``eval``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial, singledispatch
 
 import numpy as np
 
 from backprop_cli.autodiff.op import Op
 from backprop_cli.autodiff.spec import Array, Spec
+from backprop_cli.structs import Struct
 
 Call = Callable[[], object]
 Calls = list[Call]
@@ -64,8 +64,7 @@ def copied(x: Array, *, out: Array) -> Call:
     return partial(out.__setitem__, ..., x)
 
 
-@dataclass(frozen=True, eq=False)
-class InTurn:
+class InTurn(Struct, eq=False):
     """Several calls as one. A plan takes them apart, so that its list holds NumPy's calls."""
 
     calls: tuple[Call, ...]

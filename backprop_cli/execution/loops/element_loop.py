@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import singledispatch
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from backprop_cli.autodiff.ops.arithmetic import Maximum, Power
 from backprop_cli.autodiff.ops.comparison import OneHot
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.spec import Array
+from backprop_cli.structs import Struct
 
 _LIBRARY = re.compile(r"\b(exp|expm1|log|log1p|sin|cos|tanh|erf|pow)\(")
 
@@ -33,8 +33,7 @@ class Shift(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True)
-class ElementLoop:
+class ElementLoop(Struct):
     """For every index: ``out[index] = expression(operands[index])``.
 
     ``operands`` and ``out`` are arrays of one shape, the shape of the index; broadcast axes have strides of 0. The

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -13,6 +12,7 @@ from backprop_cli.data.features import Coded, Feature, Scaled
 from backprop_cli.data.transform import Transform
 from backprop_cli.exporting.c.c99 import literal
 from backprop_cli.exporting.c.c_names import array, comment, identifiers, quoted, rows_of
+from backprop_cli.structs import Struct
 
 _SAME = """
 /* Whether two texts are equal. */
@@ -38,8 +38,7 @@ static int find(const char *text, const char *const *names, int count)
 """
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(Struct):
     """The columns of a transform: those of numbers and those of categories, in the order of the features.
 
     ``tokens``: the network looks its inputs up, and they are integers in [0, tokens).

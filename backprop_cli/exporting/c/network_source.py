@@ -16,14 +16,14 @@ from backprop_cli.exporting.c.c_names import TYPES, identifier, identifiers
 from backprop_cli.exporting.c.computation import Addresses, Region, statements, unwritable
 from backprop_cli.exporting.exporter import Request
 from backprop_cli.session.trained_network import TrainedNetwork
+from backprop_cli.structs import Struct
 from backprop_cli.training.step_program import INPUTS, Recipe
 
 MEMORY = {"float32": "memory", "float64": "memory", "int64": "integers", "bool": "flags"}
 """Names of the arrays of intermediate values."""
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(Struct):
     """A C function: ``doc`` stands in the header, ``lines`` are the body."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -11,10 +10,10 @@ from backprop_cli.autodiff import Array
 from backprop_cli.data.features import Coded, Scaled
 from backprop_cli.data.table import Column, Numbers, Table, Text
 from backprop_cli.data.transform import Transform
+from backprop_cli.structs import Struct
 
 
-@dataclass(frozen=True, eq=False)
-class SampleRows:
+class SampleRows(Struct, eq=False):
     """Examples as C reads them, and as the network reads them.
 
     Shapes: numbers float64 (examples, numbers of an example), texts (examples, texts of an example), with None for a
