@@ -20,8 +20,8 @@ _WIDEST = 64
 _BLOCK, _TILE = 64, 6
 """Columns of a product that threads take at a time: a tile or several; rows of a tile."""
 
-WORTH_SHARING = 2**18
-"""Multiplications of a product, some 5 us, from which threads share a piece."""
+WORTH_SHARING = 2**17
+"""Multiplications of a product, some 2.5 us, from which threads share a piece: to share it takes 0.2 us."""
 
 _MOST_TERMS = 2**16
 """Terms of a sum whose table still fits on the stack."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,9 @@ from backprop_cli.execution.codegen import WORTH_SHARING, Source
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split
 from backprop_cli.execution.loops import ElementLoop, Shift
 from backprop_cli.structs import Struct
+
+_VARIABLE = re.compile(r"\b[stv]\d+\b")
+"""A number that a phase computes; what it loads has an x."""
 
 _BLOCKS = 16
 """Blocks of a sum of everything that threads share; their number decides the last bits."""
@@ -118,6 +122,12 @@ class _Phase:
     stores: dict[str, str] = field(default_factory=dict)
     after: list[str] = field(default_factory=list)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it reads no variable of an earlier phase."""
+        own = {*self.sums, *(line.partition(" = ")[0] for line in self.body)}
+        return all(name in own for line in self.body for name in _VARIABLE.findall(line))
+
 
 class _NestWriter:
     def __init__(self, nest: Assignments, source: Source):
@@ -200,7 +210,7 @@ class _NestWriter:
             self._results = outside | totals
         self._loads(phase, depth, range(depth + 1))
         own = [each.inner[-1] for each in members if not each.total]
-        is_shared = depth == 0 and len(self._nest.phases) == 1 and self._is_shared(own)
+        is_shared = depth == 0 and phase.is_closed and self._is_shared(own)
         if is_shared and phase.sums and all(one.adds for one in phase.sums.values()):
             self._write_blocks(phase)
         else:
