@@ -34,6 +34,7 @@
 #define DEPTH 512    /* terms of a sum at a time: their part of an operand stays in the cache */
 #define CACHE 400000 /* bytes that a pass of convolution_weight may read: they stay in the core's own cache */
 
+#define NOINLINE __attribute__((noinline)) /* copies of these would double the time of compilation */
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -148,8 +149,8 @@ INLINE void OF(strip)(const int vectors, int rows, int terms, const term *at, co
 }
 
 /* The same for a run of columns, at least a vector of them; whole vectors if `add`. */
-static void OF(run)(int columns, int rows, int terms, const term *at, const REAL *weight, long weight_row,
-                    const REAL *pixels, REAL *out, long out_row, int add)
+NOINLINE static void OF(run)(int columns, int rows, int terms, const term *at, const REAL *weight, long weight_row,
+                             const REAL *pixels, REAL *out, long out_row, int add)
 {
     int n = 0;
     for (; columns - n >= VECTORS * WIDTH; n += VECTORS * WIDTH)
@@ -198,7 +199,7 @@ INLINE void OF(turn)(const REAL *b, long b_row, REAL *to, long to_row)
 #define PANEL (VECTORS * WIDTH)
 
 /* Copy `columns` columns of b to rows of PANEL numbers; zeros fill the last vector. */
-static void OF(pack)(int columns, int inner, const REAL *b, long b_inner, long b_column, REAL *to)
+NOINLINE static void OF(pack)(int columns, int inner, const REAL *b, long b_inner, long b_column, REAL *to)
 {
     int n = 0, k;
     for (; b_inner == 1 && n + WIDTH <= columns; n += WIDTH) {
@@ -247,8 +248,8 @@ static void OF(product)(int rows, int columns, int inner, const REAL *a, long a_
 }
 
 /* Rows [first, last) of the result; columns if there is one row. */
-static void OF(convolution)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
-                            const REAL *image, const REAL *weight, REAL *out)
+static void OF(convolution)(int first, int last, int batch, int groups, int channels, int filters, sweep down,
+                            sweep across, const REAL *image, const REAL *weight, REAL *out)
 {
     const int inner = channels * down.kernel * across.kernel;
     const long line = (long)across.size * batch, out_line = (long)across.windows * batch;
@@ -260,7 +261,8 @@ static void OF(convolution)(int first, int last, int batch, int groups, int chan
             inside(down, r, &top, &bottom);
             inside(across, q, &left, &right);
             end = same_inside(across, q, across.stride == 1 ? stop - q : 1);
-            const int terms = terms_of_windows(at, channels, groups * channels, down, across, batch, top, bottom, left, right);
+            const int terms = terms_of_windows(at, channels, groups * channels, down, across, batch, top, bottom, left,
+                                               right);
             const long y = (long)r * down.stride - down.before, x = (long)q * across.stride - across.before;
             for (int g = 0; g < groups; ++g)
                 OF(run)((end - q) * batch, filters, terms, at, weight + (long)g * filters * inner, inner,
@@ -270,8 +272,8 @@ static void OF(convolution)(int first, int last, int batch, int groups, int chan
 }
 
 /* Rows [first, last) of the image; columns if there is one row. */
-static void OF(convolution_transpose)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
-                                      const REAL *result, const REAL *weight, REAL *out)
+static void OF(convolution_transpose)(int first, int last, int batch, int groups, int channels, int filters, sweep down,
+                                      sweep across, const REAL *result, const REAL *weight, REAL *out)
 {
     const int area = down.kernel * across.kernel, inner = channels * area;
     const long line = (long)across.size * batch, result_line = (long)across.windows * batch;
@@ -336,8 +338,8 @@ INLINE void OF(dots_strip)(const int rows, int terms, const term *at, int lines,
 #undef TILES
 }
 
-static void OF(all_dots)(int rows, int terms, const term *at, int lines, long a_line, long b_line, int columns,
-                         const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
+NOINLINE static void OF(all_dots)(int rows, int terms, const term *at, int lines, long a_line, long b_line, int columns,
+                                  const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
 {
     OF(bits) last;
     for (int n = 0; n < WIDTH; ++n) last[n] = n < WIDTH - columns % WIDTH ? 0 : -1;
@@ -349,14 +351,15 @@ static void OF(all_dots)(int rows, int terms, const term *at, int lines, long a_
 }
 
 /* The filters [first, last) of each group. */
-static void OF(convolution_weight)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
-                                   const REAL *image, const REAL *result, REAL *out)
+static void OF(convolution_weight)(int first, int last, int batch, int groups, int channels, int filters, sweep down,
+                                   sweep across, const REAL *image, const REAL *result, REAL *out)
 {
     const int inner = channels * down.kernel * across.kernel;
     const long line = (long)across.size * batch, result_line = (long)across.windows * batch;
     const long image_row = (long)groups * channels * line, result_row = (long)groups * filters * result_line;
     term at[inner];
-    for (int g = 0; g < groups; ++g) memset(out + ((long)g * filters + first) * inner, 0, sizeof(REAL) * (last - first) * inner);
+    for (int g = 0; g < groups; ++g)
+        memset(out + ((long)g * filters + first) * inner, 0, sizeof(REAL) * (last - first) * inner);
     for (int q = 0, end; q < across.windows; q = end) {
         int top, bottom, left, right;
         inside(across, q, &left, &right);
@@ -366,7 +369,8 @@ static void OF(convolution_weight)(int first, int last, int batch, int groups, i
         for (int r = 0, below; r < down.windows; r = below) {
             inside(down, r, &top, &bottom);
             below = same_inside(down, r, row < CACHE ? (int)(CACHE / row) : 1);
-            const int terms = terms_of_windows(at, channels, groups * channels, down, across, batch, top, bottom, left, right);
+            const int terms = terms_of_windows(at, channels, groups * channels, down, across, batch, top, bottom, left,
+                                               right);
             const long y = (long)r * down.stride - down.before, x = (long)q * across.stride - across.before;
             for (int g = 0; g < groups; ++g)
                 OF(all_dots)(last - first, terms, at, below - r, result_row, down.stride * image_row, columns,
