@@ -162,13 +162,10 @@ class _Finder:
 def _stored(groups: Sequence[Group]) -> set[Place]:
     """The results that are read from memory."""
     found: set[Place] = set()
-    written: list[Statement] = []
-    for group in groups:
-        inside = group.read_from_memory()
-        for statement, array in inside:
-            before = [*written, *(each for phase in group.phases for each in phase)]
-            found |= {each.place for each in before if each is not statement and each.out.overlaps(array)}
-        written += [each for phase in group.phases for each in phase]
+    before: list[Statement] = []
+    for statement, reads in (each for group in groups for each in group.reads_of_memory()):
+        found |= {each.place for each in before if any(each.out.overlaps(read) for read in reads)}
+        before.append(statement)
     return found
 
 

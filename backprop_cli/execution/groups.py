@@ -174,23 +174,23 @@ class Group:
         rows = _finer(self.rows, self.sizes, sizes)
         return sizes, rows, replace(statement, strides=fitted(statement.axes, sizes, rows))
 
-    def read_from_memory(self) -> Iterator[tuple[Statement, Touched]]:
-        """What statements read that is in no register."""
+    def reads_of_memory(self) -> Iterator[tuple[Statement, list[Touched]]]:
+        """Each statement with what it reads that is in no register."""
         outside: set[Key] = set()
         for phase in self.phases:
             inside = set(outside)
             for each in phase:
                 total = is_total(each.loop, each.strides[-1], self.rows)
-                keys = [key_of(x, s) for x, s in zip((*each.loop.operands, each.loop.out), each.strides, strict=True)]
-                for read, key in zip(each.reads, keys, strict=False):
-                    if read is not None and (read.shifted or key not in inside):
-                        yield each, read
-                if "{out}" in each.loop.expression and not each.loop.start and (total or keys[-1] not in inside):
-                    yield each, each.out
+                places = [key_of(x, s) for x, s in zip((*each.loop.operands, each.loop.out), each.strides, strict=True)]
+                pairs = zip(each.reads, places, strict=False)
+                reads = [read for read, place in pairs if read is not None and (read.shifted or place not in inside)]
+                if "{out}" in each.loop.expression and not each.loop.start and (total or places[-1] not in inside):
+                    reads.append(each.out)
+                yield each, reads
                 if not total and not each.loop.put:
-                    inside.add(keys[-1])
+                    inside.add(places[-1])
                 if total or not _is_full(each, self.sizes):
-                    outside.add(keys[-1])
+                    outside.add(places[-1])
 
 
 def _is_full(each: Statement, sizes: Sizes) -> bool:
