@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter, process_time
 
 PROCESS_BEGAN = perf_counter() - process_time()
@@ -11,6 +9,21 @@ PROCESS_BEGAN = perf_counter() - process_time()
 
 Correct if this module is imported first: a process that starts does not wait, so its processor time is its age.
 """
+
+
+class _Activity:
+    """A block of an activity: a class, because epochs of a few steps would notice the time that a generator takes."""
+
+    __slots__ = ("activity", "watch")
+
+    def __init__(self, watch: Stopwatch, activity: str):
+        self.watch, self.activity = watch, activity
+
+    def __enter__(self) -> None:
+        self.watch.begin(self.activity)
+
+    def __exit__(self, *exception: object) -> None:
+        self.watch.end()
 
 
 class Stopwatch:
@@ -35,15 +48,18 @@ class Stopwatch:
         self._seconds[activity] = self._seconds.get(activity, 0.0) + now - self._last
         self._last = now
 
-    @contextmanager
-    def __call__(self, activity: str) -> Iterator[None]:
+    def __call__(self, activity: str) -> _Activity:
         """Count the time inside the block for ``activity``."""
+        return _Activity(self, activity)
+
+    def begin(self, activity: str) -> None:
+        """Interrupt the running activity by ``activity``."""
         self.lap(self._running[-1])
         self._running.append(activity)
-        try:
-            yield
-        finally:
-            self.lap(self._running.pop())
+
+    def end(self) -> None:
+        """Go on with the interrupted activity."""
+        self.lap(self._running.pop())
 
     def seconds(self) -> dict[str, float]:
         """Seconds so far by activity, in the order in which they first ended; ``other`` is the rest of ``total``."""

@@ -228,10 +228,16 @@ def step_checkpoints(folder: Path) -> dict[int, Path]:
     return {}
 
 
+_PLAIN = (str, int, type(None))
+"""Values that are no collections: asking whether one is a mapping takes longer."""
+
+
 def finite(value: Any) -> Any:
     """``value`` with NaN and infinities as None, because JSON has no numbers for them."""
     if isinstance(value, float):
         return value if value - value == 0.0 else None
+    if isinstance(value, _PLAIN):
+        return value
     if isinstance(value, Mapping):
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

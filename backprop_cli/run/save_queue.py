@@ -51,7 +51,8 @@ class SaveQueue:
             former = self._waiting.pop()
             is_best = is_best or former.is_best
             self._spare.append(former.state)
-        self._drop_superseded(is_best)
+        if len(self._waiting) > self._keep_last:
+            self._drop_superseded(is_best)
         copy = self._copy(state)
         if copy is None:
             self._write(Unsaved(state, is_best), True)
@@ -110,7 +111,7 @@ class SaveQueue:
         The newest ``keep_last`` stay, and the best ones up to the oldest of them: no checkpoint is on disk without
         its best, not even for a moment.
         """
-        oldest = max(len(self._waiting) - self._keep_last, 0)
+        oldest = len(self._waiting) - self._keep_last
         window = self._waiting[oldest:]
         best = self._keep_best - (window[0].is_best if window else is_best)
         for place in reversed(range(oldest)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +39,8 @@ class State:
 
     ``seconds``: spent on training so far.
     ``vectors``: the flat parameters, buffers and optimizer slots, by name.
-    ``noise``: draws dropout's random numbers. Shuffling needs no state: seed and epoch decide an epoch's order.
+    ``noise``: draws dropout's random numbers, if the network ``has_noise``. Shuffling needs no state: seed and epoch
+    decide an epoch's order.
     ``memory``: numbers that the schedule, early stopping and the running epoch remember.
     ``measures``: the quantities that those numbers measure. Numbers of another quantity are never compared with them.
     ``predictions``: those of the running epoch, in its order; the first ``position`` rows are filled. The epoch's train
@@ -55,11 +57,13 @@ class State:
     measures: dict[str, Measure] = field(default_factory=dict)
     predictions: Array | None = None
     tokens: Array | None = None
+    has_noise: bool = True
 
     @classmethod
     def empty(cls, recipe: Recipe) -> State:
         """Zeros, for ``restore`` to fill."""
-        return cls(_zeros(recipe, recipe.states(), "the network with its optimizer's memory"), np.random.default_rng(0))
+        vectors = _zeros(recipe, recipe.states(), "the network with its optimizer's memory")
+        return cls(vectors, np.random.default_rng(0), has_noise=bool(recipe.model.noise(1)))
 
     @classmethod
     def start(cls, recipe: Recipe, seed: int) -> State:
@@ -77,12 +81,11 @@ class State:
     def copy(self, into: State | None = None) -> State:
         """An independent copy. It takes the place of ``into``, an earlier copy that is not needed any more."""
         if into is None:
-            into = State(
-                {name: np.empty_like(vector) for name, vector in self.vectors.items()}, np.random.default_rng(0)
-            )
+            into = State({name: np.empty_like(vector) for name, vector in self.vectors.items()}, deepcopy(self.noise))
+        elif self.has_noise:  # copying it takes longer than all else in a small network
+            into.noise.bit_generator.state = self.noise.bit_generator.state
         for name, vector in self.vectors.items():
             into.vectors[name][...] = vector
-        into.noise.bit_generator.state = self.noise.bit_generator.state
         into.step, into.epoch, into.position, into.seconds = self.step, self.epoch, self.position, self.seconds
         into.memory = {name: dict(values) for name, values in self.memory.items()}
         into.measures = dict(self.measures)

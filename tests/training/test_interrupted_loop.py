@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from training_support import DROPOUT, epochs, examples, recipe, spec, trained
+from training_support import DENSE, DROPOUT, epochs, examples, recipe, spec, trained
 
 from backprop_cli.training.events import Epoch, Step
 from backprop_cli.training.loop import Trainer
@@ -124,3 +124,27 @@ def test_data_that_shrank_ends_the_epoch():
     state, _ = trained(spec(r, examples(20, r), metrics=["accuracy"], epochs=1, batch_size=5, max_steps=3))
     state, events = trained(spec(r, examples(8, r), metrics=["accuracy"], epochs=2, batch_size=5), saved(state, r))
     assert [(e.epoch, e.partial) for e in epochs(events)] == [(1, False), (2, False)]
+
+
+@pytest.mark.parametrize("layers", [DENSE, DROPOUT])
+def test_a_copy_at_any_event_is_the_state_there_and_training_leaves_it_alone(layers):
+    """Copies take the place of earlier ones: two take turns."""
+    r = recipe(layers=layers, optimizer="adam")
+    made = spec(r, examples(11, r), metrics=["accuracy"], batch_size=4, epochs=3, best=Monitor("train/loss", "min"))
+    state, copies, frozen = State.start(r, 0), [None, None], None
+    for event in Trainer(made, state).run():
+        if frozen is not None:
+            assert_equal(copies[-1], *frozen, r)
+        frozen = copy.deepcopy((state.tensors(r), state.counters()))
+        copies = [copies[1], state.copy(copies[0])]
+        assert_equal(copies[-1], *frozen, r)
+    assert isinstance(event, Epoch)
+    assert state.has_noise == (layers is DROPOUT)
+
+
+def assert_equal(state, tensors, counters, r):
+    assert state.counters() == counters
+    found = state.tensors(r)
+    assert list(found) == list(tensors)
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
