@@ -96,6 +96,40 @@ def test_a_kill_at_any_moment_loses_little(seconds):
     assert_as_if_undisturbed(Path("run"), config)
 
 
+HANGING = """
+import os, threading, time
+from backprop_cli.run import save_queue
+from backprop_cli.session import signals
+
+save_queue.SECONDS, signals.PATIENCE = 0.01, 0.2
+real = os.fsync
+
+def fsync(descriptor):
+    if threading.current_thread() is not threading.main_thread():
+        open("hangs", "w").close()
+        time.sleep(1000)
+    real(descriptor)
+
+os.fsync = fsync
+"""
+
+
+def test_a_disk_that_hangs_does_not_keep_the_second_signal_from_ending_the_run():
+    config = write_config()
+    process = start(HANGING, "train", config, "--run-dir", "run", *FOREVER)
+    while not Path("hangs").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None  # it waits for what is being written
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert record(Path("run"))["reason"].endswith(
+        "before everything was saved; resume from the last checkpoint with: bp train --resume run"
+    )
+    assert_as_if_undisturbed(Path("run"), config)
+
+
 def test_few_files_are_synced_in_a_short_run(monkeypatch):
     """The first checkpoint at once, and at the end the last three and the best one."""
     synced = []
