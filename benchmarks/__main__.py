@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.bars import judge
 from benchmarks.comparisons import COMPARISONS, Comparison, drawn
+from benchmarks.families import FAMILIES
 from benchmarks.machine import machine
 from benchmarks.measure import Result, measure
 from benchmarks.participant import Unavailable
@@ -47,7 +48,9 @@ def _any_of(patterns: Sequence[str], name: str) -> bool:
 
 def _listing() -> str:
     width = max(map(len, (*COMPARISONS, *PEERS)))
-    lines = ["cases:", *(f"  {name:<{width}} {comparison.title}" for name, comparison in COMPARISONS.items()), "peers:"]
+    lines = ["cases:", *(f"  {name:<{width}} {comparison.title}" for name, comparison in COMPARISONS.items())]
+    lines += [f"  {f'family-{name}-*':<{width}} random networks: only with --families" for name in FAMILIES]
+    lines.append("peers:")
     for name, peer in PEERS.items():
         reason = peer.missing()
         lines.append(f"  {name:<{width}} {peer.title}" + (f"  ({reason})" if reason else ""))
