@@ -36,8 +36,8 @@ def _rows(named: dict[str, Result]) -> tuple[Rows, ...]:
 
 
 def _markdown(rows: Rows) -> str:
-    head, *others = rows
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *others))
+    head, *others = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *others])
 
 
 def _steps(named: dict[str, Result]) -> Rows:

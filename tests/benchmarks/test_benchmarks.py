@@ -228,17 +228,17 @@ def test_tables_in_markdown(capsys, tmp_path: Path) -> None:
         capsys.readouterr().out
         == """\
 | case | network | batch | `bp`, ms | PyTorch / `bp` | `bp_numpy` / `bp` |
-| --- | --- | --- | --- | --- | --- |
+|---|---|---|---|---|---|
 | `small` | 64-128-64-10 | 64 | 0.1 | 8.00 | 3.00 |
 | `large` |  | large | 2 | 2.00 |  |
 
 | family | draws | min | quartile | median | quartile | max |
-| --- | --- | --- | --- | --- | --- | --- |
+|---|---|---|---|---|---|---|
 | dense | 2 | 1.00 | 1.25 | 1.50 | 1.75 | 2.00 |
 | all | 2 | 1.00 | 1.25 | 1.50 | 1.75 | 2.00 |
 
 | us a step | small | large |
-| --- | --- | --- |
+|---|---|---|
 | `bp` | 100 | 2,000 |
 | `bp_numpy` | 300 (3.00) |  |
 | `torch_adam` | 900 (9.00) |  |
@@ -246,16 +246,16 @@ def test_tables_in_markdown(capsys, tmp_path: Path) -> None:
 | `jax_step` | 200 (2.00) |  |
 
 | `large`, peak MB | `bp` | `torch_fused` |
-| --- | --- | --- |
+|---|---|---|
 |  | 50 | 50 |
 
 | job | process | s | process / `bp` | peak MB |
-| --- | --- | --- | --- | --- |
+|---|---|---|---|---|
 | `jobs-digits` | `bp` | 1 | 1.00 | 50 |
 | `jobs-digits` | `torch_script` | 3.25 | 3.25 | 50 |
 
 | compilation | slowest | s |
-| --- | --- | --- |
+|---|---|---|
 | tiny, small and large | `large` | 0.60 |
 | ready configurations | `iris` | 0.30 |
 """
