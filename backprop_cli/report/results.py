@@ -125,7 +125,7 @@ def init_text(result: InitResult) -> str:
 
 def export_text(result: ExportResult) -> str:
     """The files, their memory and their multiplications."""
+    figures = {name: size(count) for name, count in result.memory.items()}
+    figures |= {name: plural(count, "multiplication") for name, count in result.multiplications.items()}
     lines = [f"wrote {path}" for path in result.files]
-    lines += [f"{name} {size(count)}" for name, count in result.memory.items()]
-    lines += [f"{name} {plural(count, 'multiplication')}" for name, count in result.multiplications.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *([pairs(figures)] if figures else [])])

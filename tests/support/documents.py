@@ -5,8 +5,8 @@ A page is read from top to bottom in one folder that has ``configs/`` and ``data
 ``console``
     Commands after ``$ `` (continued after ``> ``) with the lines that they print; ``...`` stands for any lines.
     ``^C`` among the lines is a Ctrl-C after the third epoch.
-``yaml``, ``python``, ``sh``
-    Written to the file that a comment in the first line names (``# flowers.yaml``).
+``yaml``, ``python``, ``sh``, ``c``
+    Written to the file that a comment in the first line names (``# flowers.yaml``, ``// main.c``).
 ``python`` without a name
     Run, in one interpreter for the page. A ``text`` block right after it shows what it prints.
 ``sh`` without a name
@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
 LEFT_OUT = "..."
-_NAMED = re.compile(r"# ([\w./-]+\.\w+)$")
+_NAMED = re.compile(r"(?:#|//) ([\w./-]+\.\w+)$")
 _END = "\x1e"
 _INTERPRETER = f"""
 import json, sys, traceback
@@ -59,7 +59,7 @@ class Block:
     def file(self) -> str | None:
         """The file that the block is to be written to."""
         named = _NAMED.match(self.text.partition("\n")[0])
-        return named[1] if named and self.language in ("yaml", "python", "sh") else None
+        return named[1] if named and self.language in ("yaml", "python", "sh", "c") else None
 
 
 def blocks(page: Path) -> list[Block]:

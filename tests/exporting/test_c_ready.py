@@ -1,0 +1,51 @@
+"""The ready configurations, trained for a few steps, in C."""
+
+import pytest
+from test_c_networks import self_test
+
+import backprop_cli
+from backprop_cli.errors import UsageError
+from backprop_cli.execution.compiler import has_compiler
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")]
+
+SMALL = ["training.epochs=1", "training.max_steps=3", "gradient_check=none"]
+READY = {
+    "airline": ["jacobian"],
+    "breast_cancer": ["jacobian", "hessian-vector", "training"],
+    "california_housing": ["jacobian", "training"],
+    "digits_autoencoder": ["training"],
+    "digits_conv": ["jacobian", "training"],
+    "diabetes": ["jacobian", "training"],
+    "linear_regression": ["jacobian", "training"],
+    "logistic_regression": ["jacobian", "training"],
+    "names_gru": [],
+    "names_lstm": [],
+    "penguins": ["jacobian", "hessian-vector", "training"],
+    "residual": ["jacobian"],
+    "shakespeare": [],
+    "skip": ["jacobian", "training"],
+    "spiral": ["jacobian"],
+    "sunspots": ["jacobian", "training"],
+    "xor": ["hessian-vector"],
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("name", READY)
+def test_a_ready_configuration(name, precision, tmp_path, pytestconfig):
+    config = pytestconfig.rootpath / "configs" / f"{name}.yaml"
+    run = backprop_cli.train(config, SMALL, run_dir=tmp_path / "run").run_dir
+    backprop_cli.export(run, tmp_path / "net.c", parts=READY[name], precision=precision, batch=4)
+    assert "largest relative difference" in self_test(tmp_path / "net.c", "-O1")
+
+
+def test_what_cannot_be_exported_is_named(tmp_path, pytestconfig):
+    configs = pytestconfig.rootpath / "configs"
+    airline = backprop_cli.train(configs / "airline.yaml", SMALL, run_dir=tmp_path / "airline").run_dir
+    names = backprop_cli.train(configs / "names_gru.yaml", SMALL, run_dir=tmp_path / "names").run_dir
+    with pytest.raises(UsageError, match="^--with training: lbfgs reads the whole train split in each step"):
+        backprop_cli.export(airline, tmp_path / "net.c", parts=["training"])
+    with pytest.raises(UsageError, match="^--with jacobian: the network reads tokens, which have no derivative"):
+        backprop_cli.export(names, tmp_path / "net.c", parts=["jacobian"])
+    assert not list(tmp_path.glob("net.*"))
