@@ -23,7 +23,6 @@ READY = {
     "names_lstm": [],
     "penguins": ["jacobian", "hessian-vector", "training"],
     "residual": ["jacobian"],
-    "shakespeare": [],
     "skip": ["jacobian", "training"],
     "spiral": ["jacobian"],
     "sunspots": ["jacobian", "training"],
@@ -44,8 +43,8 @@ def test_what_cannot_be_exported_is_named(tmp_path, pytestconfig):
     configs = pytestconfig.rootpath / "configs"
     airline = backprop_cli.train(configs / "airline.yaml", SMALL, run_dir=tmp_path / "airline").run_dir
     names = backprop_cli.train(configs / "names_gru.yaml", SMALL, run_dir=tmp_path / "names").run_dir
-    with pytest.raises(UsageError, match="^--with training: lbfgs reads the whole train split in each step"):
+    with pytest.raises(UsageError, match="--with training: lbfgs reads the whole train split in each step"):
         backprop_cli.export(airline, tmp_path / "net.c", parts=["training"])
-    with pytest.raises(UsageError, match="^--with jacobian: the network reads tokens, which have no derivative"):
+    with pytest.raises(UsageError, match="--with jacobian: the network reads tokens, which have no derivative"):
         backprop_cli.export(names, tmp_path / "net.c", parts=["jacobian"])
     assert not list(tmp_path.glob("net.*"))
