@@ -247,7 +247,8 @@ def _phase_for(new: Statement, phases: list[list[Statement]], sizes: Sizes, rows
         if met:
             break
     if found is not None:
-        return found
+        earlier = (meeting for phase in phases[:found] for each in phase for meeting in new.meetings(each))
+        return found if all(each.is_by_row(sizes, rows or ()) for each in earlier) else None
     if rows is None or math.prod(n for axis, n in enumerate(sizes) if axis not in rows) < SHORTEST:
         return None
     meetings = (meeting for each in everybody for meeting in new.meetings(each))

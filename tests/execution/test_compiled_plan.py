@@ -137,6 +137,15 @@ def test_a_state_read_turned_is_not_overwritten_while_it_is_read():
     check(given, {"turned": x.T * 2.0}, {"x": x * 3.0})
 
 
+def test_rows_of_a_turned_array_are_not_read_before_all_rows_are_written():
+    """The mean of a channel is known after its row; the turned mask needs the rows of all channels."""
+    given = inputs(x=(5, 3, 5, 4), noise=(4, 3, 5, 5))
+    shifted = given["x"] + 1.0
+    mask = ad.greater_equal(given["noise"], 0.0) * 2.0
+    centered = shifted - ad.sum(shifted, (0, 2, 3), keepdims=True)
+    check(given, {"out": centered * ad.transpose(mask, (2, 1, 3, 0))})
+
+
 def test_memory_given_back_inside_a_nest_is_not_taken_inside_it():
     given = inputs(row=(1, 4), m=(4, 4), x=(3, 4), y=(3, 4))
     row = given["row"] @ given["m"]
