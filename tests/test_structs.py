@@ -5,10 +5,12 @@ import dataclasses
 import pickle
 import sys
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+import backprop_cli
 from backprop_cli.structs import Struct
 
 
@@ -125,3 +127,13 @@ def test_a_class_compiles_nothing():
     dataclass(frozen=True)(type("Line", (), {"__annotations__": {"start": Point}}))
     watched = False
     assert (Line(Point(1), Point(2)).start, made, len(compiled) > 0) == (Point(1), 0, True)
+
+
+def test_immutable_classes_are_structs():
+    """But for a base of them, a class with slots, and one with fields that are no arguments."""
+    files = Path(backprop_cli.__file__).parent.rglob("*.py")
+    assert {path.name for path in files if "@dataclass(frozen=True" in path.read_text(encoding="utf-8")} == {
+        "structs.py",
+        "spec.py",
+        "examples.py",
+    }

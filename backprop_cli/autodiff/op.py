@@ -27,14 +27,12 @@ from backprop_cli.structs import Struct
 class Op(Struct):
     """A function ``out = f(x, y, ...)`` of arrays.
 
-    Static attributes, such as the axes of a sum, are fields of the dataclass; call arguments are arrays. Two ops with
-    the same fields are equal. Write ``J`` for the Jacobian of ``out`` by all operands. The two derivative rules are
-    built of ops themselves, so that they can be differentiated again:
+    Static attributes, such as the axes of a sum, are annotated fields; call arguments are arrays. Two ops with the same
+    fields are equal. Write ``J`` for the Jacobian of ``out`` by all operands. The two derivative rules are built of ops
+    themselves, so that they can be differentiated again:
 
     - ``jvp`` pushes tangents forward: ``out_dot = J (x_dot, y_dot, ...)``, in the shape of ``out``;
     - ``vjp`` pulls a cotangent back: ``(x_bar, y_bar, ...) = J^T ct``, in the shapes of the operands, the ``primals``.
-
-    An op without fields is a dataclass by inheritance, and ``eq=False`` inherits the comparison: both save import time.
     """
 
     samples: ClassVar[tuple[Sample, ...]] = ()
