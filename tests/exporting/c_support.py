@@ -11,7 +11,7 @@ from backprop_cli.exporting.c.c99 import literal
 from backprop_cli.exporting.c.c_names import TYPES
 from backprop_cli.exporting.c.computation import Region, statements
 
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror"]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wshadow"]
 
 
 def shared_library(source, folder, *flags):

@@ -58,7 +58,9 @@ def _functions():
             yield f"{name} {settings}", lambda values, found=found: found.activate(values["x"]), x
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("float64", 1e-13), ("float32", 1e-5)])
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [("float64", 1e-13), pytest.param("float32", 1e-5, marks=pytest.mark.slow)]
+)
 def test_layers_activations_and_predictions(kind, tolerance, tmp_path):
     cases, programs, feeds = [], [], []
     for name, function, arrays in [*_layers(), *_functions()]:

@@ -62,7 +62,7 @@ def _flats(path):
 
 def _flowers(path):
     rng = np.random.default_rng(1)
-    lines = ["a,b,c,d,kind"]
+    lines = ["a,inputs,c,outputs,kind"]  # names that the header has as well
     for row in range(60):
         values = rng.normal(size=4) + row % 3
         lines.append(",".join(f"{value:.3f}" for value in values) + f",{('iris', 'rose', 'tulip')[row % 3]}")
@@ -251,6 +251,37 @@ def test_weights_are_read_from_a_file(runs, tmp_path):
         assert (done.returncode, done.stdout) == (1, "net.weights: cannot be read\n")
 
 
+CBLAS = """
+enum CBLAS_ORDER {CblasRowMajor = 101};
+enum CBLAS_TRANSPOSE {CblasNoTrans = 111, CblasTrans = 112};
+static void cblas_dgemm(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE ta, enum CBLAS_TRANSPOSE tb, int m, int n, int k,
+                        double alpha, const double *a, int lda, const double *b, int ldb, double beta, double *c,
+                        int ldc)
+{
+    (void)order;
+    for (int i = 0; i < m; ++i) {
+        for (int j = 0; j < n; ++j) {
+            double sum = 0.0;
+            for (int l = 0; l < k; ++l) {
+                const double x = a[ta == CblasTrans ? l * lda + i : i * lda + l];
+                sum += x * b[tb == CblasTrans ? j * ldb + l : l * ldb + j];
+            }
+            c[i * ldc + j] = alpha * sum + (beta == 0.0 ? 0.0 : beta * c[i * ldc + j]);
+        }
+    }
+}
+"""
+
+
+@pytest.mark.slow
+def test_products_by_cblas(runs, tmp_path):
+    (tmp_path / "cblas.h").write_text(CBLAS)
+    parts = ["jacobian", "training", "hessian-vector"]
+    backprop_cli.export(runs["flats"][0], tmp_path / "net.c", parts=parts)
+    assert "cblas_dgemm(" in (tmp_path / "net.c").read_text()
+    self_test(tmp_path / "net.c", "-DBP_CBLAS", "-I.")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["flats", "flowers"])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -262,7 +293,7 @@ def test_all_parts_compile_without_a_warning_and_run_clean(name, precision, comp
     find_compiler.cache_clear()
     parts = ["jacobian", "hessian-vector", "training"]
     backprop_cli.export(runs[name][0], tmp_path / "net.c", parts=parts, precision=precision)
-    self_test(tmp_path / "net.c")
+    self_test(tmp_path / "net.c", *(["-Wdouble-promotion"] if precision == "float32" else []))
     find_compiler.cache_clear()
 
 
@@ -272,13 +303,17 @@ def test_all_parts_compile_without_a_warning_and_run_clean(name, precision, comp
         (("net.txt",), "net.txt: unknown suffix '.txt'; name the format with --to: c"),
         (("net.txt", "c"), "net.txt: --to c writes .c; end the file's name with it"),
         (("net.c", "d"), "unknown exporter 'd'; known: c"),
+        (
+            ("net.c", "c", [], "net.h"),
+            "--weights net.h: is also the name of another file of the export; choose another",
+        ),
         (("net.c", "c", ["jacobi"]), "--with jacobi: unknown to --to c; known: jacobian, hessian-vector, training"),
     ],
 )
 def test_refusals(arguments, message, runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path, to, parts = (*arguments, None, ())[:3] if len(arguments) < 3 else arguments
+    path, to, parts, weights = (*arguments, None, None, None)[:4] if len(arguments) < 4 else arguments
     with pytest.raises(UsageError) as caught:
-        backprop_cli.export(runs["flowers"][0], path, to=to, parts=parts or ())
+        backprop_cli.export(runs["flowers"][0], path, to=to, parts=parts, weights=weights)
     assert str(caught.value) == message
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,9 @@ from backprop_cli.execution.compiler import has_compiler
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("float64", 1e-14), ("float32", 1e-5)])
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [("float64", 1e-14), pytest.param("float32", 1e-5, marks=pytest.mark.slow)]
+)
 def test_every_op_on_its_samples(kind, tolerance, tmp_path):
     dtype = np.dtype(kind)
     chosen = [case for case in cases() if case.op.kind != "cast"]

@@ -49,7 +49,7 @@ def literal(number: float, kind: str) -> str:
     if kind == "int64":
         return str(int(number))
     if math.isnan(number):
-        return "NAN"
+        return "NAN" if kind == "float32" else "(double)NAN"
     if math.isinf(number):
         return "-INFINITY" if number < 0 else "INFINITY"
     text = f"{np.float32(number):.9g}" if kind == "float32" else repr(float(number))

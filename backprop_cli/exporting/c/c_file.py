@@ -24,6 +24,10 @@ _USES = {
 }
 
 
+_MACROS = "BATCH H INPUTS NUMBERS OUTPUTS PARAMETERS TEXTS TOKENS VOCABULARY"
+"""Ends of the names that the header defines."""
+
+
 def head(source: NetworkSource, functions: Sequence[Function], used: set[str]) -> list[str]:
     """The comment at the top of the C file: what it is and what it needs."""
     recipe = source.recipe
@@ -112,7 +116,8 @@ def _places(source: NetworkSource) -> list[str]:
         *(["numbers (NaN: missing)"] if source.columns.numbers else []),
         *(["texts (NULL: missing)"] if source.columns.texts else []),
     ]
-    names = identifiers(f"{source.macro}_{name.upper()}" for _, name, _ in found)
+    taken = (f"{source.macro}_{word}" for word in _MACROS.split())
+    names = identifiers((f"{source.macro}_{name.upper()}" for _, name, _ in found), taken)
     entries = [
         f"    {name} = {place},{_about(feature)}" for (feature, _, place), name in zip(found, names, strict=True)
     ]

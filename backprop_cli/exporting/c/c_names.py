@@ -28,10 +28,10 @@ def identifier(name: str) -> str:
     return f"{text}_" if text in _TAKEN.split() else text
 
 
-def identifiers(names: Iterable[str]) -> list[str]:
-    """Identifiers that differ from each other."""
+def identifiers(names: Iterable[str], others: Iterable[str] = ()) -> list[str]:
+    """Identifiers that differ from each other and from ``others``."""
     found: list[str] = []
-    taken: set[str] = set()
+    taken = set(others)
     for name in names:
         text = identifier(name)
         while text in taken:

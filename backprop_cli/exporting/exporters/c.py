@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from backprop_cli.errors import UsageError
 from backprop_cli.exporting.c.c_file import header, source_text
 from backprop_cli.exporting.c.c_training import hessian_vector, initialize, train
-from backprop_cli.exporting.c.network_source import NetworkSource
+from backprop_cli.exporting.c.network_source import Function, NetworkSource
 from backprop_cli.exporting.c.prediction import class_of, jacobian, predict
 from backprop_cli.exporting.c.row_arguments import encoder
 from backprop_cli.exporting.c.self_test import self_test
@@ -19,38 +20,45 @@ from backprop_cli.session.trained_network import TrainedNetwork
 class C(Exporter):
     """C99 for microcontrollers and real-time systems: no allocation, no library but libm.
 
-    Rows go in as the data has them; predictions come out in the target's unit, or as probabilities. With ``jacobian``
-    also the derivatives of outputs by inputs, in the cheapest order found.
+    Rows go in as the data has them; predictions come out in the target's unit, or as probabilities. ``--with jacobian``
+    adds the derivatives of outputs by inputs, ``hessian-vector`` products with the Hessian of the loss, ``training``
+    one step of the optimizer on a batch.
     """
 
     suffixes: ClassVar = (".c",)
     parts: ClassVar = ("jacobian", "hessian-vector", "training")
 
     def export(self, saved: TrainedNetwork, request: Request) -> Exported:
+        header_path = request.output.with_suffix(".h")
+        if request.weights in (request.output, header_path):
+            raise UsageError(
+                f"--weights {request.weights}: is also the name of another file of the export; choose another"
+            )
         source = NetworkSource(saved, request)
-        written = [predict(source)]
-        if "training" in request.parts:
-            written = [initialize(source), *written, train(source)]
-        if "jacobian" in request.parts:
-            written.append(jacobian(source))
-        if "hessian-vector" in request.parts:
-            written.append(hessian_vector(source))
-        functions = [function for function, _ in written]
-        if request.weights is not None:
-            functions.insert(0, load(source))
-        used = set().union(*(names for _, names in written))
-        choice = class_of(source)
-        functions += [] if choice is None else [choice]
-        text = source_text(source, encoder(source), functions, used) + "\n".join(["", *self_test(source)])
-        files = {
-            request.output: text.encode("ascii"),
-            request.output.with_suffix(".h"): header(source, functions).encode("ascii"),
-        }
+        functions, used = _functions(source)
+        text = "\n".join([source_text(source, encoder(source), functions, used), *self_test(source)])
+        files = {request.output: text.encode("ascii"), header_path: header(source, functions).encode("ascii")}
         if request.weights is not None:
             files[request.weights] = weight_bytes(source)
-        counts = {
-            function.name.removeprefix(f"{source.stem}_"): function.multiplications
-            for function in functions
-            if function.multiplications is not None
-        }
+        counted = {each.name.removeprefix(f"{source.stem}_"): each.multiplications for each in functions}
+        counts = {name: count for name, count in counted.items() if count is not None}
         return Exported(files, source.sizes(used), counts)
+
+
+def _functions(source: NetworkSource) -> tuple[list[Function], set[str]]:
+    """The functions that the header declares, in its order, and the names of the arrays that they use."""
+    parts = source.request.parts
+    writers = {
+        initialize: "training" in parts,
+        predict: True,
+        jacobian: "jacobian" in parts,
+        hessian_vector: "hessian-vector" in parts,
+        train: "training" in parts,
+    }
+    written = [write(source) for write, is_wanted in writers.items() if is_wanted]
+    choice = class_of(source)
+    return [
+        *([] if source.request.weights is None else [load(source)]),
+        *(function for function, _ in written),
+        *([] if choice is None else [choice]),
+    ], set().union(*(names for _, names in written))
