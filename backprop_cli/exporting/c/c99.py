@@ -13,6 +13,9 @@ import numpy as np
 INDEXES = "ijklmnpqrst"
 """Names of loops' indexes, from the outermost loop on."""
 
+WIDTH = 116
+"""Most letters in a line."""
+
 _BINARY: dict[type[ast.AST], tuple[str, int]] = {
     ast.Mult: ("*", 13), ast.Div: ("/", 13), ast.Add: ("+", 12), ast.Sub: ("-", 12),
     ast.Lt: ("<", 10), ast.LtE: ("<=", 10), ast.Gt: (">", 10), ast.GtE: (">=", 10),
@@ -25,11 +28,19 @@ _KINDS = ("int64", "float32", "float64")
 
 
 class Place(NamedTuple):
-    """A pointer of the text: element ``offset`` of the C array ``name``, of a type such as ``float32``."""
+    """A pointer of the text: element ``start + offset`` of the C array ``name``, of a type such as ``float32``."""
 
     name: str
     offset: int
     kind: str
+    start: str = ""
+
+    @property
+    def address(self) -> str:
+        """The address of its first element."""
+        return " + ".join(
+            [self.name, *([self.start] if self.start else []), *([str(self.offset)] if self.offset else [])]
+        )
 
 
 class _Text(NamedTuple):
@@ -79,7 +90,7 @@ class C99:
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 self._stores[node.targets[0].id] = self._stores.get(node.targets[0].id, 0) + 1
-        lines = list(self._block(tree.body, indent))
+        lines = [part for line in self._block(tree.body, indent) for part in wrapped(line)]
         if not any(re.match(rf"{indent}(const )?\w+ \w+ = ", line) for line in lines):
             return lines
         return [f"{indent}{{", *(f"    {line}" for line in lines), f"{indent}}}"]
@@ -114,9 +125,10 @@ class C99:
             const = "const " if self._stores[target.id] == 1 else ""
             return f"{const}{self._types[found.kind]} {target.id} = {found.text};"
         name = self._expression(target).text
-        sign = f"{name} + "
-        if found.precedence == 12 and found.text.startswith(sign) and not _has_sum(found.text.removeprefix(sign)):
-            return f"{name} += {found.text.removeprefix(sign)};"
+        while isinstance(value, ast.Call) and self._expression(value.args[0]).text == found.text:
+            value = value.args[0]  # a conversion that C needs not
+        if isinstance(value, ast.BinOp) and self._expression(value.left).text == name:
+            return f"{name} {_BINARY[type(value.op)][0]}= {self._expression(value.right).text};"
         return f"{name} = {found.text};"
 
     def _expression(self, node: ast.expr) -> _Text:
@@ -151,7 +163,8 @@ class C99:
 
     def _element(self, place: Place, index: ast.expr) -> _Text:
         found = self._expression(index).text
-        terms = [] if found == "0" else [found]
+        terms = [place.start] if place.start else []
+        terms += [] if found == "0" else [found]
         terms += [str(place.offset)] if place.offset or not terms else []
         kind = place.kind if place.kind in _KINDS else "int64"
         return _Text(f"{place.name}[{' + '.join(terms)}]", kind)
@@ -206,14 +219,25 @@ def _wider(kind: str, other: str) -> str:
     return max(kind, other, key=_KINDS.index)
 
 
-def _has_sum(text: str) -> bool:
-    """Whether there is a sum or difference outside of parentheses: ``a + b + c`` is not ``a += b + c`` for floats."""
+def _breaks(text: str) -> Iterator[tuple[int, int]]:
+    """The spaces before operators: depth of brackets, place."""
     depth = 0
-    for place, letter in enumerate(text):
-        depth += (letter in "([") - (letter in ")]")
-        if depth == 0 and letter in "+-" and text[place - 1 : place] == " ":
-            return True
-    return False
+    for found in re.finditer(r"[(\[]|[)\]]| (?=[-+*/?:=<>&|!]+=? )", text):
+        depth += (found[0] in "([") - (found[0] in ")]")
+        if found[0] == " ":
+            yield depth, found.start()
+
+
+def wrapped(line: str) -> list[str]:
+    """A line in parts that are short enough, broken before operators outside of most brackets."""
+    if len(line) <= WIDTH:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    places = [(depth, -place) for depth, place in _breaks(line) if len(indent) < place <= WIDTH]
+    if not places:
+        return [line]
+    place = -min(places)[1]
+    return [line[:place], *wrapped(f"{indent}{line[place + 1 :]}")]
 
 
 class _Inlined:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.exporting.c.c99 import literal
+from backprop_cli.exporting.c.c99 import WIDTH, literal
 
 TYPES = {"float32": "float", "float64": "double", "int64": "int64_t", "bool": "unsigned char"}
 """Element types."""
@@ -18,7 +18,6 @@ restrict return short signed sizeof static struct switch typedef union unsigned 
 flags inputs integers memory numbers outputs texts tokens
 """
 """Keywords, and names of the file's own."""
-_WIDTH = 116
 
 
 def identifier(name: str) -> str:
@@ -59,7 +58,7 @@ def rows_of(items: Sequence[str], indent: str = "    ") -> list[str]:
     lines, line = [], indent
     for item in items:
         piece = f"{item}, "
-        if len(line) + len(piece) > _WIDTH and line != indent:
+        if len(line) + len(piece) > WIDTH and line != indent:
             lines.append(line.rstrip())
             line = indent
         line += piece
@@ -74,4 +73,4 @@ def array(name: str, values: Array, kind: str | None = None, qualifier: str = "s
     texts = [literal(number, kind) for number in flat.tolist()]
     head = f"{qualifier} {TYPES[kind]} {name}[{flat.size}] = {{"
     one = f"{head}{', '.join(texts)}}};"
-    return [one] if len(one) <= _WIDTH else [head, *rows_of(texts), "};"]
+    return [one] if len(one) <= WIDTH else [head, *rows_of(texts), "};"]

@@ -222,7 +222,7 @@ def parameter_places(source: NetworkSource) -> list[str]:
     lines = ["/* Places of the parameters in a vector of all of them. */", "enum {"]
     for name, shape in source.recipe.layout.shapes.items():
         start = source.recipe.layout.span(name)[0]
-        lines.append(f"    {source.macro}_AT_{source.weight_names[name].upper()} = {start}, /* {_shape(shape)} */")
+        lines.append(f"    {source.place_name(name)} = {start}, /* {_shape(shape)} */")
     return [*lines, "};", ""]
 
 

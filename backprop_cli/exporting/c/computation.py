@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -10,17 +11,21 @@ from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.codegen import Source
 from backprop_cli.execution.written_plan import Loops, Step, WrittenPlan
 from backprop_cli.exporting.c.c99 import C99, Place, literal
-from backprop_cli.exporting.c.c_names import rows_of
+from backprop_cli.exporting.c.c_names import comment, rows_of
 from backprop_cli.exporting.c.loop_writer import LoopWriter
 from backprop_cli.exporting.c.op_loops import has_loops, write_op
 
 
 class Region(NamedTuple):
-    """Memory that C knows as element ``offset`` of the array ``name``, and what follows it."""
+    """Memory that C knows as element ``offset`` of the array ``name``, and what follows it.
+
+    ``start``: the name of a number in C, to which ``offset`` is added.
+    """
 
     array: Array
     name: str
     offset: int = 0
+    start: str = ""
 
 
 class Addresses:
@@ -37,7 +42,8 @@ class Addresses:
         for first, last, region in self._regions:
             if first <= start and stop <= last:
                 self.used.add(region.name)
-                return Place(region.name, region.offset + (start - first) // array.itemsize, array.dtype.name)
+                offset = region.offset + (start - first) // array.itemsize
+                return Place(region.name, offset, array.dtype.name, region.start)
         return None
 
 
@@ -66,8 +72,7 @@ class _Names(Source):
 
     def address(self, array: Array) -> str:
         """The address of the array's first element in C."""
-        place = self.places[self.pointer(array)]
-        return f"{place.name} + {place.offset}" if place.offset else place.name
+        return self.places[self.pointer(array)].address
 
 
 def unwritable(plan: WrittenPlan) -> Iterator[Step]:
@@ -84,7 +89,7 @@ def statements(plan: WrittenPlan, regions: Iterable[Region], real: str, total: s
     lines: list[str] = []
     for piece in plan.pieces:
         source = _Names(addresses)
-        lines.append(f"    /* {_comment(piece)} */")
+        lines += _comment(piece)
         if isinstance(piece, Loops):
             piece.nest.emit(source)
             lines += C99(real, total, source.places).statements(source.lines, "    ")
@@ -97,13 +102,15 @@ def statements(plan: WrittenPlan, regions: Iterable[Region], real: str, total: s
     return lines, addresses.used
 
 
-def _comment(piece: Loops | Step) -> str:
-    """``dense_1: add, relu``."""
+def _comment(piece: Loops | Step) -> list[str]:
+    """``/* dense_1: add, relu */``."""
     if isinstance(piece, Step):
-        return f"{piece.layer}: {piece.op.kind}" if piece.layer else piece.op.kind
-    layers = dict.fromkeys(node.layer for node in piece.nodes if node.layer)
-    ops = [node.op.kind for node in piece.nodes if node.op is not None]
-    return f"{', '.join(layers)}: {', '.join(ops)}" if layers else ", ".join(ops)
+        layers, ops = [piece.layer] if piece.layer else [], [piece.op.kind]
+    else:
+        layers = list(dict.fromkeys(node.layer for node in piece.nodes if node.layer))
+        ops = [node.op.kind for node in piece.nodes if node.op is not None]
+    text = f"{', '.join(layers)}: {', '.join(ops)}" if layers else ", ".join(ops)
+    return textwrap.wrap(f"/* {comment(text)} */", 110, initial_indent="    ", subsequent_indent="       ")
 
 
 def _product(piece: Step, source: _Names, real: str) -> str | None:

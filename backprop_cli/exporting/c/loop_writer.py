@@ -31,6 +31,12 @@ class LoopWriter:
         self._variables += 1
         return f"{word}{self._variables - 1 or ''}"
 
+    def named(self, word: str, value: str) -> str:
+        """A new variable with this value."""
+        name = self.variable(word)
+        self.set(name, value)
+        return name
+
     @contextmanager
     def _block(self, head: str) -> Iterator[None]:
         self.lines.append(f"{self._indent}{head}:")
@@ -90,8 +96,11 @@ class LoopWriter:
             place = f"{place} - {sweep.before}" if sweep.before > 0 else place
             place = f"{place} + {-sweep.before}" if sweep.before < 0 else place
             last = (sweep.windows - 1) * sweep.stride + (sweep.kernel - 1) * sweep.dilation - sweep.before
-            tests = [f"{place} >= 0"] if sweep.before > 0 else []
-            tests += [f"{place} < {sweep.size}"] if last >= sweep.size else []
+            is_below, is_above = sweep.before > 0, last >= sweep.size
+            if is_below or is_above:
+                place = self.named("place", place)
+            tests = [f"{place} >= 0"] if is_below else []
+            tests += [f"{place} < {sweep.size}"] if is_above else []
             with self.when(" and ".join(tests)) if tests else ExitStack():
                 yield offset, place
 

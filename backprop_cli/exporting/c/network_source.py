@@ -17,7 +17,7 @@ from backprop_cli.exporting.c.computation import Addresses, Region, statements, 
 from backprop_cli.exporting.exporter import Request
 from backprop_cli.session.trained_network import TrainedNetwork
 from backprop_cli.structs import Struct
-from backprop_cli.training.step_program import INPUTS, Recipe
+from backprop_cli.training.step_program import INPUTS, PARAMETERS, Recipe
 
 MEMORY = {"float32": "memory", "float64": "memory", "int64": "integers", "bool": "flags"}
 """Names of the arrays of intermediate values."""
@@ -126,6 +126,10 @@ class NetworkSource:
         """The C names of the weights by their full names."""
         return dict(zip(self.weights, identifiers(self.weights), strict=True))
 
+    def place_name(self, parameter: str) -> str:
+        """The name in C of the place of a parameter in the vector of all of them."""
+        return f"{self.macro}_AT_{self.weight_names[parameter].upper()}"
+
     @cached_property
     def weight_arrays(self) -> list[tuple[str, str, Array]]:
         """Definitions of weights: C name, comment and numbers. A state starts from whole vectors."""
@@ -171,6 +175,9 @@ class NetworkSource:
         if self.is_training:
             held = (vector for vector in self.members if vector in plan.inputs)
             found += [Region(plan.inputs[vector], f"state->{self.members[vector]}") for vector in held]
+            parts = self.recipe.layout.arrays(plan.inputs[PARAMETERS])
+            member = f"state->{self.members[PARAMETERS]}"
+            found += [Region(part, member, start=self.place_name(name)) for name, part in parts.items()]
         for vector in () if self.is_training else self.recipe.network:
             if vector in plan.inputs and vector not in given:
                 parts = self.recipe.layout_of(vector).arrays(plan.inputs[vector])
@@ -197,4 +204,4 @@ class NetworkSource:
         """The C expression of the address of an input that lives in memory."""
         found = Addresses(self.regions(plan, {}, {})).place(plan.inputs[name])
         assert found is not None
-        return f"{found.name} + {found.offset}" if found.offset else found.name
+        return found.address

@@ -109,10 +109,9 @@ def _(op: Softmax, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
     kind, width = out.dtype.name, out.shape[-1]
     with to.loops(out.shape[:-1]) as lead:
         stop = f"{lead[-1]} + 1" if op.causal else str(width)
-        top, total = to.variable("largest"), to.variable("total")
-        to.set(top, to.element(x[0], *lead, "0"))
+        top, total = to.named("largest", to.element(x[0], *lead, "0")), to.variable("total")
         with to.loop(stop, "1") as j:
-            entry = to.element(x[0], *lead, j)
+            entry = to.named("entry", to.element(x[0], *lead, j))
             to.set(top, f"{entry} if {entry} > {top} or {entry} != {entry} else {top}")
         to.set(total, f"{kind}(0.0)")
         with to.loop(stop) as j:
@@ -134,8 +133,7 @@ def _(op: Softmax, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
 def _(op: TakeRows, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
     table, rows = x
     with to.loops(rows.shape) as places:
-        row = to.variable("row")
-        to.set(row, to.element(rows, *places))
+        row = to.named("row", to.element(rows, *places))
         with to.loop(table.shape[1]) as j:
             to.set(to.element(out, *places, j), to.element(table, row, j))
 
@@ -145,8 +143,7 @@ def _(op: SumRows, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
     values, rows = x
     to.fill(out)
     with to.loops(rows.shape) as places:
-        row = to.variable("row")
-        to.set(row, to.element(rows, *places))
+        row = to.named("row", to.element(rows, *places))
         with to.loop(values.shape[-1]) as j:
             target = to.element(out, row, j)
             to.set(target, f"{target} + {to.element(values, *places, j)}")
@@ -209,7 +206,7 @@ def _(op: MaxPool, to: LoopWriter, x: Sequence[Array], out: Array) -> None:
         to.total(to.element(out, *places), "-inf") as total,
         to.window(op.sweep(x[0].shape[op.axis]), places[op.axis]) as (_, place),
     ):
-        entry = to.element(x[0], *_at(places, op.axis, place))
+        entry = to.named("entry", to.element(x[0], *_at(places, op.axis, place)))
         to.set(total, f"{entry} if {entry} > {total} or {entry} != {entry} else {total}")
 
 
@@ -223,7 +220,7 @@ def _(op: MaxPoolOffset, to: LoopWriter, x: Sequence[Array], out: Array) -> None
         to.set(result, f"{kind}({padding} if {padding} > 0 else 0)" if op.before else f"{kind}(0.0)")
         to.set(top, f"{kind}(-inf)")
         with to.window(op.sweep(x[0].shape[op.axis]), q) as (offset, place):
-            entry = to.element(x[0], *_at(places, op.axis, place))
+            entry = to.named("entry", to.element(x[0], *_at(places, op.axis, place)))
             with to.when(f"{entry} > {top}"):
                 to.set(top, entry)
                 to.set(result, f"{kind}({offset})")
@@ -231,9 +228,7 @@ def _(op: MaxPoolOffset, to: LoopWriter, x: Sequence[Array], out: Array) -> None
 
 def _taken(op: Windowed, to: LoopWriter, offset: str, q: str) -> str:
     """The element of the axis that the offset names."""
-    place = to.variable("place")
-    to.set(place, f"{to.product(q, op.stride)} + int64({offset}) - {op.before}")
-    return place
+    return to.named("place", f"{to.product(q, op.stride)} + int64({offset}) - {op.before}")
 
 
 @write_op.register(WindowTake)
