@@ -11,7 +11,7 @@ import numpy as np
 
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.codegen import WORTH_SHARING, Source
-from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split
+from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split, tiled
 from backprop_cli.execution.loops import ElementLoop, Shift
 from backprop_cli.structs import Struct
 
@@ -173,6 +173,8 @@ class _NestWriter:
         full = [math.prod(each.loop.out.shape) == math.prod(self._nest.sizes) for each in phase]
         sizes = [self._nest.sizes[axis] if all(full) else 1 for axis in inside]
         axes = merged(sizes, [tuple(s[axis] for axis in inside) for each in strides for s in each])
+        if self._nest.rows is None and not any("{out}" in each.loop.expression or each.loop.put for each in phase):
+            axes = tiled(axes)
         inner = iter(axes.strides)
         return axes.sizes, [
             _Placed(

@@ -34,6 +34,14 @@ def in_python(monkeypatch):
     monkeypatch.setattr(native, "machine_code", interpreted.machine_code)
 
 
+@pytest.fixture
+def functions(monkeypatch):
+    """The texts of all functions that are compiled."""
+    texts = []
+    monkeypatch.setattr(native, "machine_code", lambda given: texts.extend(given) or interpreted.machine_code(given))
+    return texts
+
+
 def run_both(program, feed, runs=2):
     """Outputs and states of both plans after some runs on the same input."""
     results = []
@@ -146,6 +154,13 @@ def test_rows_of_a_turned_array_are_not_read_before_all_rows_are_written():
     check(given, {"out": centered * ad.transpose(mask, (2, 1, 3, 0))})
 
 
+@pytest.mark.parametrize("columns", [512, 1029])
+def test_a_transpose_in_tiles_and_without(columns, functions):
+    given = inputs(x=(16, columns))
+    check(given, {"out": given["x"].T * 2.0})
+    assert functions[0].count(" in range") == (3 if columns == 512 else 2)
+
+
 def test_memory_given_back_inside_a_nest_is_not_taken_inside_it():
     given = inputs(row=(1, 4), m=(4, 4), x=(3, 4), y=(3, 4))
     row = given["row"] @ given["m"]
@@ -169,6 +184,27 @@ def test_a_number_that_needs_an_array_waits_for_it():
     given = inputs(x=(1,), y=(1,))
     doubled = given["x"] * 2.0
     check(given, {"out": ad.reshape(doubled, ()) * 3.0, "other": doubled * given["y"]})
+
+
+def test_a_normalized_row_takes_one_pass_and_no_memory_for_its_numbers(functions):
+    given = inputs(x=(3, 32))
+    x = given["x"]
+    centered = x - ad.sum(x, -1, keepdims=True)
+    plan = check(given, {"out": centered / ad.sqrt(1.0 + ad.sum(ad.square(centered), -1, keepdims=True))})
+    assert functions[0].count("range(3)") == 1
+    assert plan.peak_bytes == 3 * 32 * 8
+
+
+def test_an_embedding_and_its_gradient():
+    table, rows = ad.input_("table", (5, 3)), ad.input_("rows", (2, 4), np.int64)
+    taken = ad.take_rows(table, rows)
+    program = ad.Program(
+        {"table": table, "rows": rows}, {"out": taken, "gradient": ad.gradients(ad.sum(taken * taken), [table])[0]}
+    )
+    feed = {"table": np.arange(15.0).reshape(5, 3), "rows": [[0, 4, 4, 2], [2, 2, 0, 1]]}
+    numpy, compiled = run_both(program, feed)
+    for name, wanted in numpy.items():
+        np.testing.assert_array_equal(compiled[name], wanted)
 
 
 def test_a_number_that_is_a_state_is_not_overwritten_before_it_is_read():
@@ -218,14 +254,6 @@ def test_product_that_blas_cannot_take_stays_numpys():
     feed = {"x": np.arange(24.0).reshape(2, 3, 4), "y": np.arange(24.0).reshape(2, 4, 3)}
     numpy, compiled = run_both(program, feed)
     np.testing.assert_array_equal(compiled["out"], numpy["out"])
-
-
-@pytest.fixture
-def functions(monkeypatch):
-    """The texts of all functions that are compiled."""
-    texts = []
-    monkeypatch.setattr(native, "machine_code", lambda given: texts.extend(given) or interpreted.machine_code(given))
-    return texts
 
 
 def test_what_is_repeated_is_compiled_once(functions):
