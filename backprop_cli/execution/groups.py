@@ -15,8 +15,11 @@ from backprop_cli.execution.loops import ElementLoop
 from backprop_cli.execution.nest_text import Key, axes_of, fitted, is_total, key_of
 from backprop_cli.structs import Struct
 
-SHORTEST = 16
-"""Fewest elements of a row in loops of rows. Loops over shorter rows take longer than one loop over all elements."""
+SHORTEST, LARGE = 128, 2**15
+"""Fewest elements of a row, and of all rows, that loops go through row by row: what is smaller stays in the cache from
+one loop over all rows to the next, and short rows cost more than they save. The norm of rows in float32 with its
+gradient takes 1.6 of the time row by row for 512 x 64 numbers, 1.1 for 64 x 256, half for 8,192 x 256. Steps of
+networks with norms of 128 and 256 elements take 1 to 7 % longer with all rows in one pass, 0.5 to 3 % with none."""
 
 
 class Touched(Struct, eq=False):
@@ -249,10 +252,15 @@ def _phase_for(new: Statement, phases: list[list[Statement]], sizes: Sizes, rows
     if found is not None:
         earlier = (meeting for phase in phases[:found] for each in phase for meeting in new.meetings(each))
         return found if all(each.is_by_row(sizes, rows or ()) for each in earlier) else None
-    if rows is None or math.prod(n for axis, n in enumerate(sizes) if axis not in rows) < SHORTEST:
+    if rows is None or _width(sizes, rows) < SHORTEST or math.prod(sizes) < LARGE:
         return None
     meetings = (meeting for each in everybody for meeting in new.meetings(each))
     return len(phases) if all(each.is_by_row(sizes, rows) for each in meetings) else None
+
+
+def _width(sizes: Sizes, rows: Sequence[int]) -> int:
+    """Elements of a row."""
+    return math.prod(n for axis, n in enumerate(sizes) if axis not in rows)
 
 
 def _starts_apart(each: Statement, rows: tuple[int, ...] | None) -> bool:

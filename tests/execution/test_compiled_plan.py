@@ -57,6 +57,12 @@ def run_both(program, feed, runs=2):
     return results
 
 
+def go_by_rows(monkeypatch):
+    """Loops go through rows of any length, one after the other."""
+    monkeypatch.setattr(groups, "SHORTEST", 1)
+    monkeypatch.setattr(groups, "LARGE", 1)
+
+
 CASES = op_checks.cases()
 FIRST = {case.name: case for case in reversed(CASES)}
 
@@ -97,14 +103,15 @@ SHAPING = [
 """With more ops whose loops share rows or columns with others."""
 
 
-@pytest.mark.parametrize("shortest", [1, groups.SHORTEST])
+@pytest.mark.parametrize("by_rows", [False, True])
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.integers(0, 1000))
-def test_random_programs(monkeypatch, shortest, data, seed):
+def test_random_programs(monkeypatch, by_rows, data, seed):
     monkeypatch.setattr(random_programs, "UNARY", EXACT)
     monkeypatch.setattr(random_programs, "SHAPING", SHAPING)
     monkeypatch.setattr(random_programs, "SHAPES", [(3, 3), (3, 3), (9,), (1, 3), ()])
-    monkeypatch.setattr(groups, "SHORTEST", shortest)
+    if by_rows:
+        go_by_rows(monkeypatch)
     program = data.draw(random_programs.programs())
     rng = np.random.default_rng(seed)
     feed = {name: rng.integers(-2, 3, value.shape).astype(float) for name, value in program.inputs.items()}
@@ -145,8 +152,9 @@ def test_a_state_read_turned_is_not_overwritten_while_it_is_read():
     check(given, {"turned": x.T * 2.0}, {"x": x * 3.0})
 
 
-def test_rows_of_a_turned_array_are_not_read_before_all_rows_are_written():
+def test_rows_of_a_turned_array_are_not_read_before_all_rows_are_written(monkeypatch):
     """The mean of a channel is known after its row; the turned mask needs the rows of all channels."""
+    go_by_rows(monkeypatch)
     given = inputs(x=(5, 3, 5, 4), noise=(4, 3, 5, 5))
     shifted = given["x"] + 1.0
     mask = ad.greater_equal(given["noise"], 0.0) * 2.0
@@ -186,7 +194,8 @@ def test_a_number_that_needs_an_array_waits_for_it():
     check(given, {"out": ad.reshape(doubled, ()) * 3.0, "other": doubled * given["y"]})
 
 
-def test_a_normalized_row_takes_one_pass_and_no_memory_for_its_numbers(functions):
+def test_a_normalized_row_takes_one_pass_and_no_memory_for_its_numbers(functions, monkeypatch):
+    go_by_rows(monkeypatch)
     given = inputs(x=(3, 32))
     x = given["x"]
     centered = x - ad.sum(x, -1, keepdims=True)
