@@ -71,7 +71,7 @@ os.fsync, os.link, Path.replace, Path.unlink = map(counted, (os.fsync, os.link, 
 """
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5, 11, 40])
+@pytest.mark.parametrize("number", [1, 3, 11, *(pytest.param(each, marks=pytest.mark.slow) for each in (2, 5, 7, 40))])
 def test_a_kill_inside_a_write_of_the_thread_loses_nothing_older(number):
     config = write_config(checkpoint={"keep_best": 2})
     process = start(KILLED.format(number=number), "train", config, "--run-dir", "run", *FOREVER)
@@ -80,12 +80,13 @@ def test_a_kill_inside_a_write_of_the_thread_loses_nothing_older(number):
     assert_as_if_undisturbed(Path("run"), config)
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.6])
+@pytest.mark.parametrize("seconds", [0.6, pytest.param(0.05, marks=pytest.mark.slow)])
 def test_a_kill_at_any_moment_loses_little(seconds):
     config, log = write_config(), Path("run/log.txt")
     script = "from backprop_cli.run import save_queue\nsave_queue.SECONDS = 0.2"
     process = start(script, "train", config, "--run-dir", "run", *FOREVER)
     while not (log.exists() and "epoch 2/" in log.read_text()):
+        assert process.poll() is None
         time.sleep(0.01)
     time.sleep(seconds)
     process.kill()
@@ -118,6 +119,7 @@ def test_a_disk_that_hangs_does_not_keep_the_second_signal_from_ending_the_run()
     config = write_config()
     process = start(HANGING, "train", config, "--run-dir", "run", *FOREVER)
     while not Path("hangs").exists():
+        assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
