@@ -20,6 +20,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell without job control starts `pytest &` so, commands that the tests start inherit it, and Ctrl-C ends none.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Commands that tests start would otherwise compile the package anew each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROOT = Path(__file__).parent.parent
 _FOLDERS = [ROOT, *(ROOT / name for name in ("runs", "configs", "datasets"))]
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -70,11 +73,15 @@ def _state() -> dict[str, object]:
     }
 
 
+_STATE: dict[str, object] = {}
+"""After the latest test. Asked once a test, the state takes 0.14 ms of each of thousands."""
+
+
 @pytest.fixture(autouse=True)
 def _leaves_nothing_behind() -> Iterator[None]:
-    before = _state()
+    before = dict(_STATE) or _state()
     yield
     use_guests(())
-    after = _state()
-    changed = [name for name in before if before[name] != after[name]]
+    _STATE.update(_state())
+    changed = [name for name in before if before[name] != _STATE[name]]
     assert not changed, f"the test changed {', '.join(changed)}"

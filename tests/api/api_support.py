@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,23 +117,28 @@ def run_of(config: Path, name: str, overrides: Sequence[str] = (), **options: An
     return Path(name), result
 
 
-_TRAINED: dict[tuple[object, ...], tuple[TrainResult, dict[Path, bytes]]] = {}
+_TRAINED: dict[tuple[object, ...], tuple[Path, TrainResult, dict[Path, bytes]]] = {}
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:
-    return {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {file.relative_to(folder): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
-def copied_run(config: Path, name: str, overrides: Sequence[str] = ()) -> tuple[Path, TrainResult]:
-    """``run_of``; a run that a test trained earlier from the same files is copied, as if its data had moved here."""
+def known_run(config: Path, name: str, overrides: Sequence[str] = ()) -> tuple[Path, TrainResult]:
+    """``run_of``, trained once for all tests with the same files: the later ones work in the folder of the first.
+
+    A run knows the absolute path of its data. The folder is emptied and filled again for each of the tests.
+    """
     key = (config, name, *overrides, *_contents(Path()).items())
     if key not in _TRAINED:
-        run, result = run_of(config, name, overrides)
-        _TRAINED[key] = result, _contents(run)
-    result, contents = _TRAINED[key]
+        _, result = run_of(config, name, overrides)
+        _TRAINED[key] = Path.cwd(), result, _contents(Path())
+    folder, result, contents = _TRAINED[key]
+    shutil.rmtree(folder)
     for file, content in contents.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(content)
+    os.chdir(folder)
     return Path(name), result
 
 

@@ -1,7 +1,7 @@
 """Each command builds its network once."""
 
 import pytest
-from api_support import bp, copied_run, write_config
+from api_support import bp, known_run, write_config
 
 from backprop_cli.nn.model import Model
 
@@ -44,7 +44,7 @@ def test_the_network_is_built_once_a_command(words, shape, builds, capsys):
     config = write_config(model={} if shape is None else {"input": shape})
     config.rename("c.yaml")
     if "run" in words.split():
-        copied_run("c.yaml", "run", ["training.epochs=1"])
+        known_run("c.yaml", "run", ["training.epochs=1"])
     builds.clear()
     assert bp(*words.split()) == 0, capsys.readouterr().err
     assert len(builds) == 1

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from api_support import bp, copied_run, write_config
+from api_support import bp, known_run, write_config
 
 from backprop_cli.run.checkpoint import Checkpoint, load, save
 
@@ -67,7 +67,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "value", "fault"), CASES)
 def test_metadata_of_another_kind(name, value, fault, capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     path = run / "checkpoints" / "last.safetensors"
     good = load(path)
     save(path, Checkpoint(good.tensors, {**good.metadata, name: value}))
@@ -81,7 +81,7 @@ def test_metadata_of_another_kind(name, value, fault, capsys):
 
 
 def test_a_transform_for_another_network(capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     path = run / "checkpoints" / "last.safetensors"
     good = load(path)
     transform = {**good.metadata["transform"], "input_shape": [1, 2]}
@@ -94,7 +94,7 @@ def test_a_transform_for_another_network(capsys):
 
 
 def test_overrides_do_not_take_the_blame(capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     path = run / "checkpoints" / "last.safetensors"
     assert bp("show", path, "loss=mse") == 2
     capsys.readouterr()
@@ -109,7 +109,7 @@ def test_overrides_do_not_take_the_blame(capsys):
 
 @pytest.mark.parametrize("missing", ["config", "state", "transform"])
 def test_metadata_that_is_missing(missing, capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     path = run / "checkpoints" / "last.safetensors"
     good = load(path)
     save(path, Checkpoint(good.tensors, {k: v for k, v in good.metadata.items() if k != missing}))
@@ -121,7 +121,7 @@ def test_metadata_that_is_missing(missing, capsys):
 
 def test_a_changed_digit_is_noticed(capsys):
     """In the fitted transform, which decides every prediction."""
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     path = run / "checkpoints" / "best.safetensors"
     content = path.read_bytes()
     place = content.index(b'\\"shift\\": [') + len(b'\\"shift\\": [0.')
@@ -171,7 +171,7 @@ def with_feature(metadata, **fields):
     ],
 )
 def test_parts_that_do_not_fit(change, fault, capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     path = run / "checkpoints" / "last.safetensors"
     good = load(path)
     save(path, Checkpoint(good.tensors, {**good.metadata, **change(good.metadata)}))
@@ -191,7 +191,7 @@ def test_parts_that_do_not_fit(change, fault, capsys):
     ],
 )
 def test_a_state_that_no_run_has(change, fault, capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     path = run / "checkpoints" / "last.safetensors"
     good = load(path)
     save(path, Checkpoint(good.tensors, {**good.metadata, "state": {**good.metadata["state"], **change}}))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from api_support import bp, run_of, write_config, write_flowers
+from api_support import bp, known_run, run_of, write_config, write_flowers
 
 from backprop_cli.api.eval import evaluate
 from backprop_cli.api.predict import predict
@@ -17,7 +17,7 @@ from backprop_cli.run.checkpoint import load, save
 
 @pytest.fixture
 def run():
-    return run_of(write_config(), "run")[0]
+    return known_run(write_config(), "run")[0]
 
 
 def said(capsys, code: int, *words) -> str:

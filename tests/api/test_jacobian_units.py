@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from api_support import bp, run_of, write_config
+from api_support import bp, known_run, run_of, write_config
 
 from backprop_cli.api.jacobian import jacobian
 
@@ -60,7 +60,7 @@ NUMERIC = ["standardize", "min_max", "none", {"scale": 0.01}]
 @pytest.mark.parametrize("target", ["none", "standardize"])
 @pytest.mark.parametrize("numeric", NUMERIC, ids=str)
 def test_predictions_by_inputs_are_differences_of_what_predict_prints(numeric, target):
-    run_of(config({"numeric": numeric, "target": target}), "run")
+    known_run(config({"numeric": numeric, "target": target}), "run")
     result = jacobian("run", Path("d.csv"), rows=["9"])  # the header is line 1
     labels = result.to_json()["labels"]
     assert labels == [["y", "z"], ["a", "b", "c", "kind=blue", "kind=red"]]
@@ -74,7 +74,7 @@ def test_predictions_by_inputs_are_differences_of_what_predict_prints(numeric, t
 
 def test_quantiles_are_each_like_the_target():
     loss = {"type": "quantile", "quantile": [0.1, 0.5, 0.9]}
-    run_of(config({"target": "standardize"}, loss, 6), "run")
+    known_run(config({"target": "standardize"}, loss, 6), "run")
     expected = np.stack([differences(3, k, 3) for k in range(3)], axis=1)
     np.testing.assert_allclose(jacobian("run", Path("d.csv"), rows=["5"]).matrix[:, :3], expected, rtol=1e-5, atol=1e-6)
 
@@ -109,7 +109,7 @@ def test_several_rows_and_the_networks_units(capsys):
 
 def test_the_loss_by_the_cells_of_a_row():
     """Its numerator and unit are the network's, whichever units the inputs have."""
-    run_of(config({"target": "standardize"}), "run")
+    known_run(config({"target": "standardize"}), "run")
     found = jacobian("run", Path("d.csv"), of="loss", rows=["2"]).matrix
 
     def loss(change: float) -> float:
@@ -122,7 +122,7 @@ def test_the_loss_by_the_cells_of_a_row():
 
 
 def test_second_derivatives_by_inputs_are_in_the_same_units():
-    run_of(config({"target": "standardize"}), "run")
+    known_run(config({"target": "standardize"}), "run")
     options = {"by": "inputs", "rows": ["2"], "of": "loss"}
     source = Path("d.csv")
     slopes = np.array(
@@ -164,7 +164,7 @@ def test_second_derivatives_by_inputs_are_in_the_same_units():
     ],
 )
 def test_the_header_names_the_units_of_both_sides(words, lines, capsys):
-    run_of(config({"target": "standardize"}), "run")
+    known_run(config({"target": "standardize"}), "run")
     assert bp("jacobian", "run", *words) == 0
     header = capsys.readouterr().out.split("\n\n")[0].splitlines()
     assert header[2:] == lines

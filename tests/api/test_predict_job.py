@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from api_support import bp, last, run_of, start_bp, write_config
+from api_support import bp, known_run, last, run_of, start_bp, write_config
 
 from backprop_cli.api import predict as predict_module
 from backprop_cli.api.predict import predict
@@ -31,7 +31,7 @@ REGRESSION = {
 
 @pytest.fixture
 def run():
-    return run_of(write_config(), "run")[0]
+    return known_run(write_config(), "run")[0]
 
 
 def table(path: str) -> list[dict[str, str]]:
@@ -131,7 +131,7 @@ def test_formats_are_named_or_follow_the_suffix(run, capsys):
 
 
 def test_numbers_are_in_the_targets_own_unit():
-    run, _ = run_of(write_config(**REGRESSION), "run")
+    run, _ = known_run(write_config(**REGRESSION), "run")
     predict(run, Path("flowers.csv"), Path("out.csv"))
     predict(run, Path("flowers.csv"), Path("out.jsonl"))
     predict(run, Path("flowers.csv"), Path("out.npz"))
@@ -155,7 +155,7 @@ def test_several_numbers_are_named_by_their_targets():
         "model": {"layers": [{"type": "dense", "units": 2}]},
         "loss": "mean_squared_error",
     }
-    run, _ = run_of(write_config(**more), "run")
+    run, _ = known_run(write_config(**more), "run")
     predict(run, Path("flowers.csv"), Path("out.csv"))
     assert Path("out.csv").read_text().splitlines()[0] == "prediction_y,prediction_x"
 
@@ -173,7 +173,7 @@ def binary_run(target) -> Path:
         "model": {"layers": [{"type": "dense", "units": width}]},
         "loss": "binary_cross_entropy",
     }
-    return run_of(write_config(**more), "run")[0]
+    return known_run(write_config(**more), "run")[0]
 
 
 def test_a_binary_target_has_its_two_names():
@@ -201,7 +201,7 @@ def test_several_binary_targets_each_have_their_own():
 
 
 def test_probabilities_are_of_classes(capsys):
-    run, _ = run_of(write_config(**REGRESSION), "run")
+    run, _ = known_run(write_config(**REGRESSION), "run")
     assert bp("predict", run / "checkpoints" / "best.safetensors", "flowers.csv", "--proba") == 2
     assert capsys.readouterr().err == "--proba: mean_squared_error predicts numbers, not classes\n"
 

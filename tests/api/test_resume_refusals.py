@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from api_support import bp, copied_run, record, rows, start_bp, write_config, write_flowers
+from api_support import bp, known_run, record, rows, start_bp, write_config, write_flowers
 
 from backprop_cli.api.train import train
 
@@ -27,7 +27,7 @@ def test_what_cannot_be_resumed(capsys):
     )
     Path("empty").mkdir()
     assert refusal(capsys, "empty") == (5, "empty: is not a run directory: it has no run.json\n")
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     stray = Path("stray.safetensors")
     stray.write_bytes((run / "checkpoints" / "last.safetensors").read_bytes())
     assert refusal(capsys, stray) == (
@@ -74,14 +74,14 @@ def test_what_cannot_be_resumed(capsys):
     ],
 )
 def test_an_override_that_makes_another_run_of_it(override, reason, capsys):
-    run, _ = copied_run(write_config(loss={"type": "cross_entropy"}), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(loss={"type": "cross_entropy"}), "run", ["training.epochs=1"])
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert refusal(capsys, run, override) == (2, f"override {override}: {reason}\n1 problem; nothing was run.\n")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_keys_that_another_layer_lacks_are_the_overrides(capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     override = "model.layers.0.type=dropout"
     code, said = refusal(capsys, run, override)
     *problems, last = said.splitlines()
@@ -90,7 +90,7 @@ def test_keys_that_another_layer_lacks_are_the_overrides(capsys):
 
 
 def test_every_such_override_is_named(capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     assert refusal(capsys, run, "optimizer=sgd", "training.epochs=9", "seed=4") == (
         2,
         f"override optimizer=sgd: optimizer.type: was adam, would be sgd: {MEANS}\n"
@@ -105,7 +105,7 @@ def test_every_such_override_is_named(capsys):
 
 
 def test_overrides_that_change_nothing_are_no_others():
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     same = [
         "seed=0",
         "data.split.test=0.15",
@@ -117,7 +117,7 @@ def test_overrides_that_change_nothing_are_no_others():
 
 
 def test_data_may_move_but_not_change(capsys):
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     Path("flowers.csv").rename("moved.csv")
     assert train(None, ["training.epochs=2", "data.source=moved.csv"], resume=run).epochs == 2
     write_flowers(Path("others.csv"), seed=1)
@@ -132,7 +132,7 @@ def test_data_may_move_but_not_change(capsys):
 
 
 def test_groups_are_a_way_to_write_what_each_parameter_is_updated_by():
-    run, _ = copied_run(write_config(), "run", ["training.epochs=1"])
+    run, _ = known_run(write_config(), "run", ["training.epochs=1"])
     groups = 'optimizer.groups=[{parameters: "*.bias", learning_rate: 0.1, epsilon: 1e-6, beta1: 0.9}]'
     assert train(None, ["training.epochs=2", groups], resume=run).epochs == 2
     assert train(None, ["training.epochs=3", "optimizer.groups=[]"], resume=run).epochs == 3

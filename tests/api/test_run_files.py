@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from api_support import bp, copied_run, last, record, rows, run_of, start_bp, table, write_config
+from api_support import bp, known_run, last, record, rows, run_of, start_bp, table, write_config
 
 from backprop_cli.api.eval import evaluate
 from backprop_cli.api.predict import predict
@@ -31,7 +31,7 @@ DIVERGING = {
 
 def half() -> Path:
     """A run that stopped in its third epoch, with a checkpoint every second step."""
-    run, _ = copied_run(write_config(training={"epochs": 4}, checkpoint={"every_steps": 2}), "half", INTERRUPTED)
+    run, _ = known_run(write_config(training={"epochs": 4}, checkpoint={"every_steps": 2}), "half", INTERRUPTED)
     return run
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from api_support import assert_same_state, bp, record, run_of, write_config
+from api_support import assert_same_state, bp, known_run, record, run_of, write_config
 
 from backprop_cli.api.train import train
 from backprop_cli.session.trained_network import open_network
@@ -50,7 +50,7 @@ def test_training_is_on_all_windows_and_metrics_count_each_token_once(config, ca
 @pytest.mark.parametrize("more", [1, 2, 7, 8])
 def test_the_last_tokens_of_a_text_count_as_the_others_do(config, capsys, more, ignore):
     """Examples know nothing of each other, so sums over two texts are sums over both in one."""
-    run, _ = run_of(config, "run", [f"loss={{type: next_token, ignore: {ignore}}}"])
+    run, _ = known_run(config, "run", [f"loss={{type: next_token, ignore: {ignore}}}"])
 
     def sums(text: str) -> np.ndarray:
         Path("part.txt").write_text(text)
@@ -66,7 +66,7 @@ def test_the_last_tokens_of_a_text_count_as_the_others_do(config, capsys, more, 
 
 
 def test_the_checkpoint_is_all_that_other_texts_need(config, capsys):
-    run, _ = run_of(config, "run")
+    run, _ = known_run(config, "run")
     Path("t.txt").unlink()
     Path("new.txt").write_text("the dog sat on the mat\n" * 4)
     assert bp("eval", run, "--data", "new.txt", "--require", "perplexity<20") == 0
@@ -80,7 +80,7 @@ def test_the_checkpoint_is_all_that_other_texts_need(config, capsys):
 
 
 def test_it_predicts_no_rows(config, capsys):
-    run, _ = run_of(config, "run")
+    run, _ = known_run(config, "run")
     assert bp("predict", run, "t.txt") == 2
     best = run / "checkpoints" / "best.safetensors"
     assert capsys.readouterr().err.splitlines()[-1] == (

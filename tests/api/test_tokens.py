@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from api_support import bp, run_of, write_config
+from api_support import bp, known_run, run_of, write_config
 
 from backprop_cli.session.trained_network import open_network
 
@@ -34,7 +34,7 @@ def write(**more):
 
 @pytest.fixture
 def run():
-    found, _ = run_of(write(training={"epochs": 60}, gradient_check={"at_start": True}), "run")
+    found, _ = known_run(write(training={"epochs": 60}, gradient_check={"at_start": True}), "run")
     return found
 
 

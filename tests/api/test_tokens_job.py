@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from api_support import bp, rows, run_of, write_config
+from api_support import bp, known_run, rows, run_of, write_config
 
 from backprop_cli.api.eval import evaluate
 
@@ -43,7 +43,7 @@ def said(capsys, *words, code=2):
 
 def test_tokens_of_arrays_are_learned_and_every_metric_is_over_positions():
     write_sequences()
-    run, result = run_of(config(training={"epochs": 60}, optimizer={"type": "adam", "learning_rate": 0.05}), "run")
+    run, result = known_run(config(training={"epochs": 60}, optimizer={"type": "adam", "learning_rate": 0.05}), "run")
     assert result.metrics["test/accuracy"] > 0.6
     for split in ("train", "validation", "test"):
         loss = result.metrics[f"{split}/loss"]
@@ -67,7 +67,7 @@ def test_the_default_metrics_of_tokens():
 
 def test_predictions_of_tokens_are_the_most_probable_one_at_each_position(capsys):
     arrays = write_sequences()
-    run, _ = run_of(config(training={"epochs": 60}, optimizer={"type": "adam", "learning_rate": 0.05}), "run")
+    run, _ = known_run(config(training={"epochs": 60}, optimizer={"type": "adam", "learning_rate": 0.05}), "run")
     assert bp("predict", run, "seq.npz", "-o", "out.csv") == 0
     lines = Path("out.csv").read_text().splitlines()
     assert lines[0] == "prediction_0,prediction_1,prediction_2"

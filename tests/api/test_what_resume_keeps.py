@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 import yaml
-from api_support import bp, copied_run, resumed, write_config
+from api_support import bp, known_run, resumed, write_config
 from pydantic import ValidationError
 
 from backprop_cli.config.changes import changes, rule_of
@@ -232,7 +232,7 @@ def trained(tmp_path_factory) -> Path:
     """A run of ``BASE`` that many tests look at, and none goes on with."""
     folder = tmp_path_factory.mktemp("trained")
     with contextlib.chdir(folder):
-        copied_run(write_config(**BASE), "run")
+        known_run(write_config(**BASE), "run")
     return folder / "run"
 
 
@@ -322,7 +322,7 @@ def test_every_setting_of_a_run_does_as_it_is_declared_to(trained):
     ],
 )
 def test_a_run_goes_on_with_what_is_free_and_says_nothing(override, capsys):
-    run, _ = copied_run(write_config(**BASE), "run")
+    run, _ = known_run(write_config(**BASE), "run")
     more = [] if override.startswith("training.epochs") else ["training.epochs=4"]
     result, told = resumed(run, override, *more)
     assert result.epochs == (5 if not more else 4)
@@ -337,7 +337,7 @@ def test_a_run_goes_on_with_what_is_free_and_says_nothing(override, capsys):
     ],
 )
 def test_what_names_the_directory_is_ignored_with_a_remark(override, told):
-    run, _ = copied_run(write_config(**BASE), "run")
+    run, _ = known_run(write_config(**BASE), "run")
     for epochs in (4, 5):  # the remark is the same again: nothing of the override was saved
         result, remarks = resumed(run, override, f"training.epochs={epochs}")
         assert (result.run_dir, result.epochs) == (run, epochs)
@@ -374,7 +374,7 @@ class Times(Layer):
 def test_a_key_of_a_plugins_layer_is_refused_by_default(capsys):
     Path("times.py").write_text(TIMES)
     layers = [{"type": "times"}, {"type": "dense", "units": 3}]
-    run, _ = copied_run(write_config(plugins=["times.py"], model={"layers": layers}), "run")
+    run, _ = known_run(write_config(plugins=["times.py"], model={"layers": layers}), "run")
     assert bp("train", "--resume", run, "--plugins", "times.py", "model.layers.0.factor=3.0") == 2
     assert capsys.readouterr().err == (
         "override model.layers.0.factor=3.0: was 2.0, would be 3.0: the numbers that the run has saved would mean "

@@ -39,20 +39,20 @@ def check(program, seed):
             )
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(programs(), st.integers(0, 1000))
 def test_plan_is_evaluate(program, seed):
     check(program, seed)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(differentiated(), st.integers(0, 1000))
 def test_plan_of_gradients_is_evaluate(program, seed):
     check(program, seed)
     check(simplify(program), seed)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(differentiated(), st.integers(0, 1000))
 def test_plan_of_long_arrays_is_evaluate(program, seed):
     """As if three numbers were a block and no result small: what is long goes block by block and is never repeated."""
@@ -61,7 +61,7 @@ def test_plan_of_long_arrays_is_evaluate(program, seed):
         check(program, seed)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(differentiated(), st.integers(0, 1000))
 def test_simplified_is_equal(program, seed):
     rng = np.random.default_rng(seed)
@@ -76,7 +76,7 @@ def test_simplified_is_equal(program, seed):
             np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(differentiated())
 def test_values_alive_at_once_do_not_overlap(program):
     storages = []

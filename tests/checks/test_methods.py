@@ -318,7 +318,14 @@ def test_bisection_takes_as_many_steps_as_the_logarithm(wrong_at):
     assert len(calls) <= 1 + 2 + 3
 
 
-@pytest.mark.parametrize(("widths", "at"), [((20, 30, 10), (17, 5)), ((784, 1000, 200, 10), (123, 456))])
+@pytest.mark.parametrize(
+    ("widths", "at"),
+    [
+        ((20, 30, 10), (17, 5)),
+        ((196, 250, 50, 10), (123, 145)),
+        pytest.param((784, 1000, 200, 10), (123, 456), marks=pytest.mark.slow),
+    ],
+)
 def test_one_wrong_weight_is_named_by_projection(widths, at):
     """Wrong by 1e-4 of a typical entry; of a million weights, in under 100 forward passes."""
     first, *hidden, last = widths

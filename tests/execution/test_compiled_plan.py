@@ -104,7 +104,7 @@ SHAPING = [
 
 
 @pytest.mark.parametrize("by_rows", [False, True])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.integers(0, 1000))
 def test_random_programs(monkeypatch, by_rows, data, seed):
     monkeypatch.setattr(random_programs, "UNARY", EXACT)

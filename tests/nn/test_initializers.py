@@ -10,6 +10,7 @@ from backprop_cli.nn.initializer import INITIALIZERS
 
 CASES = [settings for _, settings in samples(INITIALIZERS)]
 SHAPE, FAN_IN, FAN_OUT = (300, 200), 200, 300
+SMALL = (30, 20)
 
 
 def _sample(settings, shape=SHAPE, seed=0):
@@ -27,7 +28,7 @@ def test_fills_the_shape_in_float64(settings, shape):
 
 @pytest.mark.parametrize("settings", CASES, ids=label)
 def test_same_seed_same_bits(settings):
-    np.testing.assert_array_equal(_sample(settings), _sample(settings))
+    np.testing.assert_array_equal(_sample(settings, SMALL), _sample(settings, SMALL))
 
 
 # Variance and, for uniform ones, the bound: both follow from the formula of the source.
@@ -57,7 +58,7 @@ def test_scale(name):
 
 @pytest.mark.parametrize("name", ["glorot_uniform", "glorot_normal", "orthogonal"])
 def test_gain_is_a_factor(name):
-    np.testing.assert_allclose(_sample({"type": name, "gain": 2.0}), 2 * _sample(name), rtol=1e-15)
+    np.testing.assert_allclose(_sample({"type": name, "gain": 2.0}, SMALL), 2 * _sample(name, SMALL), rtol=1e-15)
 
 
 def test_constants():
