@@ -1,7 +1,7 @@
 """The source of a compiled function -> C.
 
 ``codegen`` writes functions in a small part of Python, so that Python itself can run them as a reference: assignments,
-loops over ranges, expressions of one element, and calls of the functions in ``tiles.h``. All of it has one meaning in
+loops over ranges, expressions of one element, and calls of the functions in ``tiles.c``. All of it has one meaning in
 C.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator, Sequence
-from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 KINDS = {"float32": "float", "float64": "double", "int64": "int64_t"}
 """Element types, and their names in C."""
@@ -19,15 +19,20 @@ FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow")
 """Functions of the C library that an expression may call; ``sqrt``, ``abs``, ``max`` and ``min`` are operations."""
 
 CALLS = ("product", "convolution", "convolution_transpose", "convolution_weight")
-"""Functions of ``tiles.h``, of numbers and of pointers to one type."""
+"""Functions of ``tiles.c``, of numbers and of pointers to one type."""
 
-_TILES = """#define REAL {real}
+_TILES = """#define {part}
+#define REAL {real}
 #define BITS {bits}
 #define OF(name) name##_{kind}
-{text}
-#undef REAL
-#undef BITS
-#undef OF
+{text}"""
+_SWEEP = "typedef struct { int size, kernel, stride, dilation, before, windows; } sweep;\n"
+_PROTOTYPES = """
+void product_{kind}(int, int, int, const {real} *, long, long, const {real} *, long, long, {real} *, long);
+void convolution_{kind}(int, int, int, int, int, int, sweep, sweep, const {real} *, const {real} *, {real} *);
+void convolution_transpose_{kind}(int, int, int, int, int, int, sweep, sweep, const {real} *, const {real} *,
+                                  {real} *);
+void convolution_weight_{kind}(int, int, int, int, int, int, sweep, sweep, const {real} *, const {real} *, {real} *);
 """
 _RUN = """static void (*const pieces[])(void *const *, sharing *) = {{{names}}};
 void run(const int64_t *steps, int64_t count, sharing *share)
@@ -43,27 +48,35 @@ _OPERATORS: dict[type[ast.AST], str] = {
 }  # fmt: skip
 
 
-def c_source(functions: Sequence[str], vectorized: Collection[str]) -> str:
+class CSource(NamedTuple):
+    """A C file, and those whose functions it calls."""
+
+    text: str
+    tiles: list[str]
+
+
+def c_source(functions: Sequence[str], vectorized: Collection[str]) -> CSource:
     """The C file of some functions of ``codegen``, and of ``run``, which calls them.
 
     Its steps are pairs of numbers: that of a function, and the address of its table of addresses. ``vectorized``:
     functions of the C library that the compiler may call for several elements at once.
     """
     head = "#include <stdint.h>\ntypedef void piece(void *const *table, int from, int to);\n"
-    head += "typedef void sharing(piece *, void *const *, int);\n"
+    head += "typedef void sharing(piece *, void *const *, int);\n" + _SWEEP
     head += "".join(_declared(name, name in vectorized) for name in FUNCTIONS)
     bodies = [_Function(f"piece_{number}", text) for number, text in enumerate(functions)]
     texts = [body.text() for body in bodies]
-    for kind in sorted(set().union(*(body.tiles for body in bodies))):
-        bits = "int32_t" if kind == "float32" else "int64_t"
-        head += _TILES.format(real=KINDS[kind], bits=bits, kind=kind, text=_tiles())
+    tiles = sorted(set().union(*(body.tiles for body in bodies)))
+    head += "".join(_PROTOTYPES.format(kind=kind, real=KINDS[kind]) for kind in sorted({kind for kind, _ in tiles}))
     names = ", ".join(f"piece_{number}" for number in range(len(functions)))
-    return head + "".join(texts) + _RUN.format(names=names)
+    return CSource(head + "".join(texts) + _RUN.format(names=names), [_tiles(*each) for each in tiles])
 
 
-@cache
-def _tiles() -> str:
-    return Path(__file__).with_name("tiles.h").read_text(encoding="ascii")
+def _tiles(kind: str, part: str) -> str:
+    """A part of ``tiles.c`` in a precision."""
+    text = Path(__file__).with_name("tiles.c").read_text(encoding="ascii")
+    bits = f"int{kind.removeprefix('float')}_t"
+    return _TILES.format(part=part, real=KINDS[kind], bits=bits, kind=kind, text=text)
 
 
 def _declared(name: str, vectorized: bool) -> str:
@@ -73,10 +86,10 @@ def _declared(name: str, vectorized: bool) -> str:
 
 
 class _Function:
-    """One function. ``_kinds`` has the element type of each variable, ``tiles`` those with products."""
+    """One function. ``_kinds`` has the element type of each variable, ``tiles`` what it calls: type, part."""
 
     def __init__(self, name: str, text: str):
-        self.tiles: set[str] = set()
+        self.tiles: set[tuple[str, str]] = set()
         self._name, self._kinds, self._pieces = name, dict[str, str](), list[str]()
         (tree,) = ast.parse(text).body
         assert isinstance(tree, ast.FunctionDef)
@@ -156,8 +169,9 @@ class _Function:
 
     def _tile_call(self, name: str, arguments: Sequence[ast.expr]) -> str:
         kinds = {self._kinds[each.id] for each in map(_pointer, arguments) if each is not None}
-        self.tiles |= kinds
-        return f"{name}_{''.join(kinds)}({', '.join(self._argument(each) for each in arguments)});"
+        kind = "".join(kinds)
+        self.tiles.add((kind, "PRODUCTS" if name == "product" else "CONVOLUTIONS"))
+        return f"{name}_{kind}({', '.join(self._argument(each) for each in arguments)});"
 
     def _argument(self, node: ast.expr) -> str:
         match node:

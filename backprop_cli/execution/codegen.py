@@ -36,7 +36,7 @@ class Piece(Protocol):
 
 
 class Product(Struct):
-    """``out = a b``, a function of ``tiles.h``; leading axes are those of several products."""
+    """``out = a b``, a function of ``tiles.c``; leading axes are those of several products."""
 
     a: Array
     b: Array
@@ -76,7 +76,7 @@ class Product(Struct):
 
 
 class DirectConvolution(Struct):
-    """A convolution or one of its transposes, a function of ``tiles.h``."""
+    """A convolution or one of its transposes, a function of ``tiles.c``."""
 
     op: ConvolutionOp
     x: Array

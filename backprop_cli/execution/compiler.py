@@ -62,8 +62,8 @@ class Compiler(NamedTuple):
             raise CompilationError(f"{shlex.join(self.command)} cannot be run: {error}; {_WAY_OUT}") from error
 
 
-def load(code: bytes) -> ctypes.CDLL:
-    """The shared library with this content.
+def load(code: bytes, visible: bool = False) -> ctypes.CDLL:
+    """The shared library with this content. If it is ``visible``, libraries that are loaded later may call it.
 
     It is loaded from a folder that only this process knows: nobody can exchange the file in between.
 
@@ -73,7 +73,7 @@ def load(code: bytes) -> ctypes.CDLL:
         with tempfile.TemporaryDirectory(prefix="bp-", ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "steps.so"
             path.write_bytes(code)
-            return ctypes.CDLL(str(path))
+            return ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL if visible else ctypes.DEFAULT_MODE)
     except OSError as error:
         raise CompilationError(f"compiled steps cannot be loaded: {error}; {_WAY_OUT}") from error
 

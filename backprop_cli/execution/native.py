@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,7 @@ from backprop_cli.errors import warn
 from backprop_cli.execution import cache as entries
 from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Piece, Source
-from backprop_cli.execution.compiler import CompilationError, find_compiler, load
+from backprop_cli.execution.compiler import CompilationError, Compiler, find_compiler, load
 
 Step = tuple[int, Sequence[Array]]
 """A piece of a run: the number of its function, and the arrays that its table of addresses points to."""
@@ -53,34 +53,64 @@ def machine_code(texts: Sequence[str]) -> Binding:
     """The functions of some sources, from the user's cache or compiled."""
     compiler = find_compiler()
     assert compiler is not None, "nothing is compiled without a compiler"
-    return partial(_bound, _library(c_source(texts, compiler.vector_functions)))
+    text, tiles = c_source(texts, compiler.vector_functions)
+    tools = [tool for tool in (_pool_source(), *tiles) if tool not in _TOOLS]
+    *new, library = _loaded(compiler, [*tools, text])
+    _TOOLS.update(zip(tools, new, strict=True))
+    return partial(_bound, library)
+
+
+_TOOLS: dict[str, ctypes.CDLL] = {}
+"""Libraries that a process needs once, however many plans it has, by source: the pool of threads, and tiles."""
 
 
 def _share(threads: int) -> ctypes.c_void_p:
     """The function that shares a loop with the threads of this process, which has at least so many; null for one."""
     if threads == 1:
         return ctypes.c_void_p()
-    library = _pool()
-    library.start(threads)
-    return ctypes.cast(library.share, ctypes.c_void_p)
+    pool = _TOOLS[_pool_source()]
+    pool.start(threads)
+    return ctypes.cast(pool.share, ctypes.c_void_p)
 
 
 @cache
-def _pool() -> ctypes.CDLL:
-    return _library(Path(__file__).with_name("pool.c").read_text(encoding="ascii"))
+def _pool_source() -> str:
+    return Path(__file__).with_name("pool.c").read_text(encoding="ascii")
 
 
-def _library(source: str) -> ctypes.CDLL:
-    compiler = find_compiler()
-    assert compiler is not None
-    name = hashlib.sha256("\0".join([*compiler.identity, source]).encode()).hexdigest()[:24]
-    library = _kept(name)
-    if library is None:
-        code = compiler.shared_library(source)
-        _warn_of_folder()
+def _loaded(compiler: Compiler, sources: Sequence[str]) -> list[ctypes.CDLL]:
+    """The libraries of some sources. The last one may call functions of the others."""
+    names = {_name(compiler, source): source for source in sources}
+    kept = {name: entries.load(_KIND, name) for name in names}
+    new = _compiled(compiler, {name: names[name] for name, code in kept.items() if code is None})
+    found = []
+    for name, source in names.items():
+        visible = source is not sources[-1]
+        try:
+            found.append(load(new.get(name) or kept[name] or b"", visible))
+        except CompilationError:
+            if name in new:
+                raise
+            found.append(load(_compiled(compiler, {name: source})[name], visible))
+    return found
+
+
+def _name(compiler: Compiler, source: str) -> str:
+    return hashlib.sha256("\0".join([*compiler.identity, source]).encode()).hexdigest()[:24]
+
+
+def _compiled(compiler: Compiler, sources: Mapping[str, str]) -> dict[str, bytes]:
+    """Machine code by name, of all sources at the same time, also put into the cache."""
+    if not sources:
+        return {}
+    from concurrent.futures import ThreadPoolExecutor  # imported here: it takes a start 10 ms
+
+    with ThreadPoolExecutor(len(sources)) as compilers:
+        codes = dict(zip(sources, compilers.map(compiler.shared_library, sources.values()), strict=True))
+    _warn_of_folder()
+    for name, code in codes.items():
         entries.save(_KIND, name, code)
-        library = load(code)
-    return library
+    return codes
 
 
 def _bound(library: ctypes.CDLL, steps: Sequence[Step], threads: int) -> Callable[[], object]:
@@ -97,15 +127,6 @@ def _bound(library: ctypes.CDLL, steps: Sequence[Step], threads: int) -> Callabl
     run = partial(function, ctypes.byref(pairs), ctypes.c_int64(len(steps)), _share(threads))
     vars(run)["memory"] = table, pairs, steps  # lives as long as the call
     return run
-
-
-def _kept(name: str) -> ctypes.CDLL | None:
-    """The library that an earlier process compiled; None if there is none that can be loaded."""
-    code = entries.load(_KIND, name)
-    try:
-        return None if code is None else load(code)
-    except CompilationError:
-        return None
 
 
 @cache

@@ -1,4 +1,4 @@
-"""``tiles.h`` as compiled C: products and convolutions of all shapes and strides, beside NumPy's."""
+"""``tiles.c`` as compiled C: products and convolutions of all shapes and strides, beside NumPy's."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

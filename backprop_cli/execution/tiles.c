@@ -4,16 +4,14 @@
  * several products. A table of terms says where the factors are, so that a matrix and the windows of an image are read
  * in the same way, without a copy of the windows.
  *
- * This text comes once for each precision: REAL is the element type, BITS an integer of its size, and OF(name) a name
- * of the precision's own. Arrays have fewer than 2^31 elements.
+ * Compiled once for each precision, PRODUCTS and CONVOLUTIONS each on their own: REAL is the element type, BITS an
+ * integer of its size, and OF(name) the name of a function for others. Arrays have fewer than 2^31 elements.
  *
  * Convolutions have contiguous arrays with the batch last, and a batch that fills a vector: image (down.size, groups *
  * channels, across.size, batch), weight (groups * filters, channels, down.kernel, across.kernel), result
  * (down.windows, groups * filters, across.windows, batch).
  */
 
-#ifndef SWEEP
-#define SWEEP
 #include <stdint.h>
 #include <string.h>
 
@@ -89,7 +87,7 @@ static int terms_of_windows(term *at, int channels, int all_channels, sweep down
 
 /* The columns of the image from x on that are read by windows with the same elements of the kernel, up to *end. */
 static int readers(term *at, int filters, int inner, sweep down, sweep across, int groups, int batch, int y, int x,
-                       int *end)
+                   int *end)
 {
     const int line = across.windows * batch, span = (across.kernel - 1) * across.dilation;
     *end = x + 1;
@@ -113,21 +111,19 @@ static int readers(term *at, int filters, int inner, sweep down, sweep across, i
         }
     return filters * taps;
 }
-#endif
-
 #define WIDTH ((int)(BYTES / sizeof(REAL)))
-typedef REAL OF(vector) __attribute__((vector_size(BYTES)));
-typedef REAL OF(half) __attribute__((vector_size(BYTES / 2)));
-typedef REAL OF(unaligned) __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
-typedef BITS OF(bits) __attribute__((vector_size(BYTES)));
-#define LOAD(from) (*(const OF(unaligned) *)(from))
+typedef REAL vector __attribute__((vector_size(BYTES)));
+typedef REAL half __attribute__((vector_size(BYTES / 2)));
+typedef REAL unaligned __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+typedef BITS bits __attribute__((vector_size(BYTES)));
+#define LOAD(from) (*(const unaligned *)(from))
 
 /* out[i, n] = sum over terms of weight[i, .] * pixels[., n], for a tile; is added to out if `add`. */
-INLINE void OF(tile)(const int rows, const int vectors, int terms, const term *at, const REAL *weight, long weight_row,
-                     const REAL *pixels, REAL *out, long out_row, int add)
+INLINE void tile(const int rows, const int vectors, int terms, const term *at, const REAL *weight, long weight_row,
+                 const REAL *pixels, REAL *out, long out_row, int add)
 {
-    OF(vector) sum[ROWS][VECTORS], x[VECTORS];
-    EACH_ROW EACH_VECTOR sum[i][j] = add ? (OF(vector))LOAD(out + i * out_row + j * WIDTH) : (OF(vector)){0};
+    vector sum[ROWS][VECTORS], x[VECTORS];
+    EACH_ROW EACH_VECTOR sum[i][j] = add ? (vector)LOAD(out + i * out_row + j * WIDTH) : (vector){0};
     for (int k = 0; k < terms; ++k) {
         EACH_VECTOR x[j] = LOAD(pixels + at[k].pixel + j * WIDTH);
         EACH_ROW {
@@ -135,75 +131,76 @@ INLINE void OF(tile)(const int rows, const int vectors, int terms, const term *a
             EACH_VECTOR sum[i][j] += factor * x[j];
         }
     }
-    EACH_ROW EACH_VECTOR *(OF(unaligned) *)(out + i * out_row + j * WIDTH) = sum[i][j];
+    EACH_ROW EACH_VECTOR *(unaligned *)(out + i * out_row + j * WIDTH) = sum[i][j];
 }
 
-INLINE void OF(strip)(const int vectors, int rows, int terms, const term *at, const REAL *weight, long weight_row,
-                      const REAL *pixels, REAL *out, long out_row, int add)
+INLINE void strip(const int vectors, int rows, int terms, const term *at, const REAL *weight, long weight_row,
+                  const REAL *pixels, REAL *out, long out_row, int add)
 {
 #define TILES(n)                                                                                                       \
     for (; rows >= n; rows -= n, weight += n * weight_row, out += n * out_row)                                         \
-        OF(tile)(n, vectors, terms, at, weight, weight_row, pixels, out, out_row, add);
+        tile(n, vectors, terms, at, weight, weight_row, pixels, out, out_row, add);
     TILES(6) TILES(4) TILES(2) TILES(1)
 #undef TILES
 }
 
 /* The same for a run of columns, at least a vector of them; whole vectors if `add`. */
-NOINLINE static void OF(run)(int columns, int rows, int terms, const term *at, const REAL *weight, long weight_row,
-                             const REAL *pixels, REAL *out, long out_row, int add)
+NOINLINE static void run(int columns, int rows, int terms, const term *at, const REAL *weight, long weight_row,
+                         const REAL *pixels, REAL *out, long out_row, int add)
 {
     int n = 0;
     for (; columns - n >= VECTORS * WIDTH; n += VECTORS * WIDTH)
-        OF(strip)(VECTORS, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
+        strip(VECTORS, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
     for (; columns - n >= 2 * WIDTH; n += 2 * WIDTH)
-        OF(strip)(2, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
+        strip(2, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
     for (; n < columns; n += WIDTH) {
         if (n > columns - WIDTH) n = columns - WIDTH; /* computes some columns again */
-        OF(strip)(1, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
+        strip(1, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
     }
 }
 
+#ifdef PRODUCTS
 #ifdef __clang__
-INLINE OF(vector) OF(shuffle)(OF(vector) first, OF(vector) second, OF(bits) from)
+INLINE vector shuffle(vector first, vector second, bits from)
 {
-    OF(vector) out;
+    vector out;
     UNROLL for (int n = 0; n < WIDTH; ++n) out[n] = from[n] < WIDTH ? first[from[n]] : second[from[n] - WIDTH];
     return out;
 }
-#define SHUFFLE OF(shuffle)
+#define SHUFFLE shuffle
 #else
 #define SHUFFLE __builtin_shuffle
 #endif
 
 /* Transpose a square of WIDTH rows of b, and write its rows `to_row` apart. */
-INLINE void OF(turn)(const REAL *b, long b_row, REAL *to, long to_row)
+INLINE void turn(const REAL *b, long b_row, REAL *to, long to_row)
 {
-    OF(vector) x[WIDTH];
+    vector x[WIDTH];
     UNROLL for (int i = 0; i < WIDTH; ++i) x[i] = LOAD(b + i * b_row);
     UNROLL for (int half = WIDTH / 2; half; half /= 2) {
-        OF(bits) low, high;
+        bits low, high;
         UNROLL for (int n = 0; n < WIDTH; ++n) {
             low[n] = n & half ? WIDTH + n - half : n;
             high[n] = n & half ? WIDTH + n : n + half;
         }
         UNROLL for (int i = 0; i < WIDTH; ++i)
             if (!(i & half)) {
-                const OF(vector) first = x[i], second = x[i + half];
+                const vector first = x[i], second = x[i + half];
                 x[i] = SHUFFLE(first, second, low);
                 x[i + half] = SHUFFLE(first, second, high);
             }
     }
-    UNROLL for (int i = 0; i < WIDTH; ++i) *(OF(unaligned) *)(to + i * to_row) = x[i];
+    UNROLL for (int i = 0; i < WIDTH; ++i) *(unaligned *)(to + i * to_row) = x[i];
 }
 
 #define PANEL (VECTORS * WIDTH)
 
 /* Copy `columns` columns of b to rows of PANEL numbers; zeros fill the last vector. */
-NOINLINE static void OF(pack)(int columns, int inner, const REAL *b, long b_inner, long b_column, REAL *to)
+NOINLINE static void pack(int columns, int inner, const REAL *b, long b_inner, long b_column, REAL *to)
 {
     int n = 0, k;
     for (; b_inner == 1 && n + WIDTH <= columns; n += WIDTH) {
-        for (k = 0; k + WIDTH <= inner; k += WIDTH) OF(turn)(b + n * b_column + k, b_column, to + k * PANEL + n, PANEL);
+        for (k = 0; k + WIDTH <= inner; k += WIDTH) turn(b + n * b_column + k, b_column, to + k * PANEL + n, PANEL);
         for (; k < inner; ++k)
             for (int m = n; m < n + WIDTH; ++m) to[k * PANEL + m] = b[k + m * b_column];
     }
@@ -214,8 +211,8 @@ NOINLINE static void OF(pack)(int columns, int inner, const REAL *b, long b_inne
 }
 
 /* out = a b for matrices with strides of their own; the columns of out are neighbours. */
-static void OF(product)(int rows, int columns, int inner, const REAL *a, long a_row, long a_inner, const REAL *b,
-                        long b_inner, long b_column, REAL *out, long out_row)
+void OF(product)(int rows, int columns, int inner, const REAL *a, long a_row, long a_inner, const REAL *b,
+                 long b_inner, long b_column, REAL *out, long out_row)
 {
     const int most = inner < DEPTH ? inner : DEPTH;
     term at[most];
@@ -227,18 +224,18 @@ static void OF(product)(int rows, int columns, int inner, const REAL *a, long a_
             if (inner > most && left > WIDTH) left -= left % WIDTH; /* what is added must not be added twice */
             const int as_it_is = b_column == 1 && left >= WIDTH;
             const REAL *from = b + k * b_inner + n * b_column;
-            if (!as_it_is) OF(pack)(left, depth, from, b_inner, b_column, packed);
+            if (!as_it_is) pack(left, depth, from, b_inner, b_column, packed);
             for (int i = 0; i < depth; ++i)
                 at[i] = (term){(int)(i * a_inner), as_it_is ? (int)(i * b_inner) : i * PANEL};
             if (!as_it_is) from = packed;
             if (left >= WIDTH) {
-                OF(run)(left, rows, depth, at, a + k * a_inner, a_row, from, out + n, out_row, k > 0);
+                run(left, rows, depth, at, a + k * a_inner, a_row, from, out + n, out_row, k > 0);
                 continue;
             }
             for (int i = 0; i < rows; i += ROWS) {
                 REAL some[ROWS * WIDTH];
                 const int few = rows - i < ROWS ? rows - i : ROWS;
-                OF(run)(WIDTH, few, depth, at, a + k * a_inner + i * a_row, a_row, from, some, WIDTH, 0);
+                run(WIDTH, few, depth, at, a + k * a_inner + i * a_row, a_row, from, some, WIDTH, 0);
                 for (int m = 0; m < few * left; ++m) {
                     REAL *to = out + (i + m / left) * out_row + n + m % left;
                     *to = some[m / left * WIDTH + m % left] + (k > 0 ? *to : 0);
@@ -246,10 +243,12 @@ static void OF(product)(int rows, int columns, int inner, const REAL *a, long a_
             }
         }
 }
+#endif
 
+#ifdef CONVOLUTIONS
 /* Rows [first, last) of the result; columns if there is one row. */
-static void OF(convolution)(int first, int last, int batch, int groups, int channels, int filters, sweep down,
-                            sweep across, const REAL *image, const REAL *weight, REAL *out)
+void OF(convolution)(int first, int last, int batch, int groups, int channels, int filters, sweep down, sweep across,
+                     const REAL *image, const REAL *weight, REAL *out)
 {
     const int inner = channels * down.kernel * across.kernel;
     const long line = (long)across.size * batch, out_line = (long)across.windows * batch;
@@ -265,15 +264,15 @@ static void OF(convolution)(int first, int last, int batch, int groups, int chan
                                                right);
             const long y = (long)r * down.stride - down.before, x = (long)q * across.stride - across.before;
             for (int g = 0; g < groups; ++g)
-                OF(run)((end - q) * batch, filters, terms, at, weight + (long)g * filters * inner, inner,
+                run((end - q) * batch, filters, terms, at, weight + (long)g * filters * inner, inner,
                         image + (y * groups + g) * channels * line + x * batch,
                         out + ((long)r * groups + g) * filters * out_line + (long)q * batch, out_line, 0);
         }
 }
 
 /* Rows [first, last) of the image; columns if there is one row. */
-static void OF(convolution_transpose)(int first, int last, int batch, int groups, int channels, int filters, sweep down,
-                                      sweep across, const REAL *result, const REAL *weight, REAL *out)
+void OF(convolution_transpose)(int first, int last, int batch, int groups, int channels, int filters, sweep down,
+                               sweep across, const REAL *result, const REAL *weight, REAL *out)
 {
     const int area = down.kernel * across.kernel, inner = channels * area;
     const long line = (long)across.size * batch, result_line = (long)across.windows * batch;
@@ -284,15 +283,15 @@ static void OF(convolution_transpose)(int first, int last, int batch, int groups
             const int terms = readers(at, filters, inner, down, across, groups, batch, y, x, &end);
             if (end > stop) end = stop;
             for (int g = 0; g < groups; ++g)
-                OF(run)((end - x) * batch, channels, terms, at, weight + (long)g * filters * inner, area,
+                run((end - x) * batch, channels, terms, at, weight + (long)g * filters * inner, area,
                         result + (long)g * filters * result_line,
                         out + ((long)y * groups + g) * channels * line + (long)x * batch, line, 0);
         }
 }
 
-INLINE REAL OF(total)(OF(vector) x)
+INLINE REAL total(vector x)
 {
-    OF(half) halves[2];
+    half halves[2];
     REAL all[WIDTH / 2], sum = 0;
     memcpy(halves, &x, sizeof x);
     halves[0] += halves[1];
@@ -303,56 +302,56 @@ INLINE REAL OF(total)(OF(vector) x)
 }
 
 /* out[i, at[j].weight] += sum over lines and columns of a[i, .] * b[at[j].pixel, .], for a tile of dot products. */
-INLINE void OF(dots)(const int rows, const int vectors, const term *at, int lines, long a_line, long b_line,
-                     int columns, OF(bits) last, const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
+INLINE void dots(const int rows, const int vectors, const term *at, int lines, long a_line, long b_line, int columns,
+                 bits last, const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
 {
-    OF(vector) sum[4][6], x[4];
-    EACH_ROW EACH_VECTOR sum[i][j] = (OF(vector)){0};
+    vector sum[4][6], x[4];
+    EACH_ROW EACH_VECTOR sum[i][j] = (vector){0};
     for (int line = 0; line < lines; ++line, a += a_line, b += b_line) {
         for (int n = 0; n + WIDTH <= columns; n += WIDTH) {
             EACH_ROW x[i] = LOAD(a + i * a_row + n);
             EACH_VECTOR {
-                const OF(vector) y = LOAD(b + at[j].pixel + n);
+                const vector y = LOAD(b + at[j].pixel + n);
                 EACH_ROW sum[i][j] += x[i] * y;
             }
         }
         if (columns % WIDTH) { /* the last vector, without the columns that were added before */
             const int n = columns - WIDTH;
-            EACH_ROW x[i] = (OF(vector))((OF(bits))LOAD(a + i * a_row + n) & last);
+            EACH_ROW x[i] = (vector)((bits)LOAD(a + i * a_row + n) & last);
             EACH_VECTOR {
-                const OF(vector) y = LOAD(b + at[j].pixel + n);
+                const vector y = LOAD(b + at[j].pixel + n);
                 EACH_ROW sum[i][j] += x[i] * y;
             }
         }
     }
-    EACH_ROW EACH_VECTOR out[i * out_row + at[j].weight] += OF(total)(sum[i][j]);
+    EACH_ROW EACH_VECTOR out[i * out_row + at[j].weight] += total(sum[i][j]);
 }
 
-INLINE void OF(dots_strip)(const int rows, int terms, const term *at, int lines, long a_line, long b_line, int columns,
-                           OF(bits) last, const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
+INLINE void dots_strip(const int rows, int terms, const term *at, int lines, long a_line, long b_line, int columns,
+                       bits last, const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
 {
 #define TILES(n)                                                                                                       \
     for (; terms >= n; terms -= n, at += n)                                                                            \
-        OF(dots)(rows, n, at, lines, a_line, b_line, columns, last, a, a_row, b, out, out_row);
+        dots(rows, n, at, lines, a_line, b_line, columns, last, a, a_row, b, out, out_row);
     TILES(6) TILES(3) TILES(1)
 #undef TILES
 }
 
-NOINLINE static void OF(all_dots)(int rows, int terms, const term *at, int lines, long a_line, long b_line, int columns,
-                                  const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
+NOINLINE static void all_dots(int rows, int terms, const term *at, int lines, long a_line, long b_line, int columns,
+                              const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
 {
-    OF(bits) last;
+    bits last;
     for (int n = 0; n < WIDTH; ++n) last[n] = n < WIDTH - columns % WIDTH ? 0 : -1;
 #define STRIPS(n)                                                                                                      \
     for (; rows >= n; rows -= n, a += n * a_row, out += n * out_row)                                                   \
-        OF(dots_strip)(n, terms, at, lines, a_line, b_line, columns, last, a, a_row, b, out, out_row);
+        dots_strip(n, terms, at, lines, a_line, b_line, columns, last, a, a_row, b, out, out_row);
     STRIPS(4) STRIPS(2) STRIPS(1)
 #undef STRIPS
 }
 
 /* The filters [first, last) of each group. */
-static void OF(convolution_weight)(int first, int last, int batch, int groups, int channels, int filters, sweep down,
-                                   sweep across, const REAL *image, const REAL *result, REAL *out)
+void OF(convolution_weight)(int first, int last, int batch, int groups, int channels, int filters, sweep down,
+                            sweep across, const REAL *image, const REAL *result, REAL *out)
 {
     const int inner = channels * down.kernel * across.kernel;
     const long line = (long)across.size * batch, result_line = (long)across.windows * batch;
@@ -373,14 +372,11 @@ static void OF(convolution_weight)(int first, int last, int batch, int groups, i
                                                right);
             const long y = (long)r * down.stride - down.before, x = (long)q * across.stride - across.before;
             for (int g = 0; g < groups; ++g)
-                OF(all_dots)(last - first, terms, at, below - r, result_row, down.stride * image_row, columns,
+                all_dots(last - first, terms, at, below - r, result_row, down.stride * image_row, columns,
                              result + (((long)r * groups + g) * filters + first) * result_line + (long)q * batch,
                              result_line, image + (y * groups + g) * channels * line + x * batch,
                              out + ((long)g * filters + first) * inner, inner);
         }
     }
 }
-#undef WIDTH
-#undef LOAD
-#undef PANEL
-#undef SHUFFLE
+#endif
