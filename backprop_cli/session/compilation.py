@@ -8,16 +8,19 @@ from backprop_cli.autodiff import Program
 from backprop_cli.config.load import Loaded
 from backprop_cli.errors import ConfigError
 from backprop_cli.execution.compiler import compiler_obstacle, has_compiler
+from backprop_cli.execution.costs import multiplications
 from backprop_cli.nn.model import Model
 from backprop_cli.training.step_program import training_step
 from backprop_cli.training.training_spec import TrainingSpec
 
-_CALL, _ELEMENT = 4e-7, 1e-10
-"""Seconds that machine code saves on a call of NumPy, and on each element of a result. Fitted to ready configurations:
-14 us of 15 a step for iris, 80 of 220 for digits, 0.35 ms of 0.65 for sunspots, 1.0 ms of 9.7 for names_gru."""
+_CALL, _ELEMENT, _MULTIPLICATION = 4e-7, 5e-11, 1e-11
+"""Seconds that machine code saves on a call of NumPy, on each element of a result, and on each multiplication of a
+product. Fitted to ready configurations with two threads: 13 us of 15 a step for iris, 100 of 220 for digits, 0.5 ms of
+0.64 for sunspots, 5.8 of 10 for names_gru, 42 of 67 for shakespeare."""
 
-_START, _NODE = 0.12, 0.0006
-"""Seconds to run the compiler, and to compile a node: 0.12 s for iris, 0.13 s for digits, 0.29 s for digits_conv."""
+_START, _NODE = 0.2, 0.0008
+"""Seconds to run the compiler, and to compile a node: 0.15 to 0.25 s for dense networks, 0.7 s for names_gru. Only the
+first network on a machine takes 0.3 to 0.6 s longer, for the tiles of products and convolutions."""
 
 
 def compiles(loaded: Loaded, spec: TrainingSpec, before: bool | None) -> bool:
@@ -54,13 +57,16 @@ def _most_gain(model: Model, batch: int) -> float:
     """More than any step of the network can gain, found without tracing it."""
     length = max(model.input_shape) if len(model.input_shape) > 1 else 1  # recurrent layers have nodes for each step
     elements = batch * sum(math.prod(node.output_shape) for node in model.nodes)
-    return 100 * (len(model.nodes) + 1) * length * _CALL + (50 * elements + 30 * model.parameter_count) * _ELEMENT
+    products = 3 * sum(total for _, total, _ in model.products(batch)) * _MULTIPLICATION
+    calls = 100 * (len(model.nodes) + 1) * length * _CALL
+    return calls + (50 * elements + 30 * model.parameter_count) * _ELEMENT + products
 
 
 def gain(program: Program) -> float:
     """Expected seconds that machine code saves on a run of the program."""
     made = [node for node in program.nodes if node.op is not None and not node.op.is_view]
-    return len(made) * _CALL + sum(node.size for node in made) * _ELEMENT
+    products = sum(multiplications(node.op, *(x.spec for x in node.inputs)) for node in made if node.op is not None)
+    return len(made) * _CALL + sum(node.size for node in made) * _ELEMENT + products * _MULTIPLICATION
 
 
 def cost(program: Program) -> float:
