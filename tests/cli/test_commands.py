@@ -10,6 +10,7 @@ from unittest.mock import ANY
 import pytest
 
 from backprop_cli.api.eval import Confusion, EvalResult
+from backprop_cli.api.export import ExportResult
 from backprop_cli.api.show import ShowResult
 from backprop_cli.api.validate import ValidateResult
 from backprop_cli.checks.requirements import Requirement
@@ -213,6 +214,26 @@ def test_show(job, capsys):
 def validated(classes):
     return ValidateResult(
         examples={"train": 1257}, input_shape=(2,), classes=classes, parameters=12, steps=80, warnings=["a warning"]
+    )
+
+
+def test_export(job, tmp_path, capsys):
+    checkpoint = tmp_path / "best.safetensors"
+    checkpoint.touch()
+    files = [Path("net.c"), Path("net.h")]
+    counts = {"predict": 112, "jacobian": 1}
+    calls = job("export", ExportResult(checkpoint, "c", files, "float32", {"static": 80, "constants": 1804}, counts))
+    words = ["export", str(checkpoint), "-o", "net.c", "--with", "jacobian", "--with", "training", "--batch", "8"]
+    assert app.run(words) == 0
+    options = {"to": None, "parts": ["jacobian", "training"], "precision": None, "weights": None, "batch": 8}
+    assert calls == [((checkpoint, Path("net.c")), {**options, "plugins": []})]
+    assert capsys.readouterr().out == (
+        "wrote net.c\n"
+        "wrote net.h\n"
+        "static     80 B\n"
+        "constants  1.8 kB\n"
+        "predict    112 multiplications\n"
+        "jacobian   1 multiplication\n"
     )
 
 

@@ -1,6 +1,7 @@
 """Trained networks in C: compiled strictly, run with sanitizers, and compared with what ``bp`` computes."""
 
 import ctypes
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -159,6 +160,8 @@ def test_a_network_of_4_16_3_is_small_and_passes_its_test(runs, tmp_path):
     assert [path.name for path in result.files] == ["net.c", "net.h"]
     assert (tmp_path / "net.c").stat().st_size < 30_000
     text = (tmp_path / "net.c").read_text()
+    own, _ = text.split("#ifdef BP_TEST")
+    assert set(re.findall(r"#include (\S+)", own)) == {'"net.h"', "<math.h>", "<stddef.h>", "<stdint.h>", "<cblas.h>"}
     assert "Static memory   80 bytes" in text and "predict         112 multiplications" in text
     assert "double" not in text[text.index("int net_predict") : text.index("#ifdef BP_TEST")].split("{", 1)[1]
     assert self_test(tmp_path / "net.c").startswith("10 rows: largest relative difference")

@@ -71,7 +71,11 @@ optimizer: {type: nadam}
     "autoencoder": (
         """
 data: {source: data.csv, target: features, features: [x, y], split: {validation: 0, test: 0}}
-model: {layers: [{type: dense, units: 3, activation: elu}, {type: dense, units: 2}]}
+model:
+  layers:
+    - {type: dense, units: 3, activation: elu}
+    - {type: block, repeat: 2, residual: true, layers: [rms_norm, {type: dense, units: 3}]}
+    - {type: dense, units: 2}
 loss: mean_squared_error
 optimizer: {type: adamax}
 """,
