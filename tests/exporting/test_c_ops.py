@@ -5,9 +5,11 @@ import pytest
 from c_support import written
 from op_checks import cases
 
-from backprop_cli.autodiff import Program, input_
+from backprop_cli.autodiff import Op, Program, input_
 from backprop_cli.autodiff.evaluate import evaluate
 from backprop_cli.execution.compiler import has_compiler
+from backprop_cli.execution.written_plan import WrittenPlan
+from backprop_cli.exporting.c.computation import unwritable
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
 
@@ -35,3 +37,16 @@ def test_every_op_on_its_samples(kind, tolerance, tmp_path):
         if not np.allclose(out, expected, rtol=tolerance, atol=tolerance):
             wrong.append((str(case), out, expected))
     assert not wrong
+
+
+class Unheard(Op):
+    """An op of a plugin."""
+
+    def shape(self, *x):
+        return x[0]
+
+
+def test_an_op_without_a_form_is_found():
+    x = input_("x", (3,))
+    plan = WrittenPlan(Program({"x": x}, {"out": Unheard()(x + 1.0)}))
+    assert [step.op.kind for step in unwritable(plan)] == ["unheard"]

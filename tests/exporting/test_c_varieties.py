@@ -61,7 +61,12 @@ regularization: {l1: 1e-3, l2: 1e-3}
     ),
     "quantiles": (
         """
-data: {source: data.csv, target: [x, y], split: {validation: 0, test: 0}, transform: {target: standardize}}
+data:
+  source: data.csv
+  target: [x, y]
+  sample_weight: k
+  split: {validation: 0, test: 0}
+  transform: {target: standardize}
 model: {layers: [{type: dense, units: 4, activation: tanh}, {type: dense, units: 6}]}
 loss: {type: quantile, quantile: [0.1, 0.5, 0.9]}
 optimizer: {type: nadam}

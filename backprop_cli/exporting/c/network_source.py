@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from backprop_cli.autodiff import Array, Program
+from backprop_cli.data.features import Coded, Scaled
 from backprop_cli.errors import UsageError
 from backprop_cli.execution.written_plan import WrittenPlan
 from backprop_cli.exporting.c.c_columns import Columns
@@ -89,7 +90,10 @@ class NetworkSource:
 
     @cached_property
     def columns(self) -> Columns:
-        """The columns of a row."""
+        """The columns of a row. Raises: UsageError for a column whose transform has no form in C."""
+        for feature in self.saved.transform.features:
+            if not isinstance(feature, Scaled | Coded):
+                raise UsageError(f"--to c: the transform of column '{feature.name}' has no form in C")
         return Columns(self.saved.transform)
 
     @property
