@@ -38,9 +38,8 @@ class Place(NamedTuple):
     @property
     def address(self) -> str:
         """The address of its first element."""
-        return " + ".join(
-            [self.name, *([self.start] if self.start else []), *([str(self.offset)] if self.offset else [])]
-        )
+        terms = [self.name, self.start, str(self.offset or "")]
+        return " + ".join(term for term in terms if term)
 
 
 class _Text(NamedTuple):
@@ -265,9 +264,9 @@ class _Inlined:
                         known[target.id] = statement.value
                         continue
                 elif isinstance(target, ast.Subscript):
-                    kept += [ast.Assign([ast.Name(name, ast.Store())], value) for name, value in known.items()]
-                    known = {}
+                    kept += _stored(known)
             elif isinstance(statement, ast.For | ast.If):
+                kept += _stored(known)
                 self._visit(statement)
             kept.append(statement)
         block.body = kept
@@ -276,6 +275,13 @@ class _Inlined:
     def _is_read_in(name: str, body: Sequence[ast.stmt]) -> bool:
         assigned = [each.value for each in body if isinstance(each, ast.Assign)]
         return any(isinstance(node, ast.Name) and node.id == name for each in assigned for node in ast.walk(each))
+
+
+def _stored(known: dict[str, ast.expr]) -> list[ast.stmt]:
+    """Assignments of these values, which are known no more."""
+    found: list[ast.stmt] = [ast.Assign([ast.Name(name, ast.Store())], value) for name, value in known.items()]
+    known.clear()
+    return found
 
 
 class _Replaced(ast.NodeTransformer):

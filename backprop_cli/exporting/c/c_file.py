@@ -22,7 +22,7 @@ _USES = {
     "weights": "Weights",
     "state": "State",
 }
-
+"""Uses of memory in the head of the file."""
 
 _MACROS = "BATCH H INPUTS NUMBERS OUTPUTS PARAMETERS TEXTS TOKENS VOCABULARY"
 """Ends of the names that the header defines."""
@@ -71,31 +71,20 @@ def _wrapped(text: str) -> list[str]:
 
 def header(source: NetworkSource, functions: Sequence[Function]) -> str:
     """The header."""
-    macro, stem, columns = source.macro, source.stem, source.columns
-    text = source.saved.transform.text is not None
+    macro, stem = source.macro, source.stem
     lines = [
         f"/* {stem}.h: see {source.request.output.name}. */",
         f"#ifndef {macro}_H",
         f"#define {macro}_H",
         "",
         *(["#include <stdint.h>", ""] if any("int64_t" in each.signature for each in functions) else []),
+        *_sizes(source),
+        *_places(source),
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
     ]
-    if text:
-        lines += [f"#define {macro}_TOKENS {source.recipe.model.input_shape[0]} /* of a text */"]
-        lines += [f"#define {macro}_VOCABULARY {source.recipe.model.output_shape[-1]}"]
-    rows = f" /* {columns.rows} rows of {columns.numbers}, oldest first */" if columns.rows > 1 else ""
-    if columns.numbers:
-        lines.append(f"#define {macro}_NUMBERS {columns.numbers * columns.rows}{rows}")
-    if columns.texts:
-        lines.append(f"#define {macro}_TEXTS {columns.texts * columns.rows}")
-    lines += [
-        f"#define {macro}_INPUTS {math.prod(source.recipe.model.input_shape)} /* of the network */",
-        f"#define {macro}_OUTPUTS {math.prod(source.recipe.model.output_shape)}",
-    ]
-    batched = source.is_training or "hessian-vector" in source.request.parts
-    lines += [*(batch_macros(source) if batched else []), "", *(parameter_places(source) if batched else [])]
-    lines += _places(source)
-    lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
     names = class_names(source)
     if names:
         lines.append("/** The classes in the order of the outputs; of a single output, those for 0 and 1. */")
@@ -105,6 +94,25 @@ def header(source: NetworkSource, functions: Sequence[Function]) -> str:
         lines += ["/**", *(f" * {line}" for each in function.doc for line in _wrapped(each)), " */"]
         lines += [f"{function.signature};", ""]
     return "\n".join([*lines, "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""])
+
+
+def _sizes(source: NetworkSource) -> list[str]:
+    """Sizes of arguments."""
+    macro, columns, model = source.macro, source.columns, source.recipe.model
+    rows = f" /* {columns.rows} rows of {columns.numbers}, oldest first */" if columns.rows > 1 else ""
+    lines = []
+    if source.saved.transform.text is not None:
+        lines.append(f"#define {macro}_TOKENS {model.input_shape[0]} /* of a text */")
+        lines.append(f"#define {macro}_VOCABULARY {model.output_shape[-1]}")
+    if columns.numbers:
+        lines.append(f"#define {macro}_NUMBERS {columns.numbers * columns.rows}{rows}")
+    if columns.texts:
+        lines.append(f"#define {macro}_TEXTS {columns.texts * columns.rows}")
+    lines.append(f"#define {macro}_INPUTS {math.prod(model.input_shape)} /* of the network */")
+    lines.append(f"#define {macro}_OUTPUTS {math.prod(model.output_shape)}")
+    if source.is_training or "hessian-vector" in source.request.parts:
+        return [*lines, *batch_macros(source), "", *parameter_places(source)]
+    return [*lines, ""]
 
 
 def _places(source: NetworkSource) -> list[str]:
@@ -132,32 +140,46 @@ def _about(feature: Feature) -> str:
 
 def source_text(source: NetworkSource, encode: Function, functions: Sequence[Function], used: set[str]) -> str:
     """The C file, without its test."""
-    constants = [(name, known) for name, known in source.constants.values() if name in used]
-    in_file = source.request.weights is not None
-    weights = [each for each in source.weight_arrays if each[0] in used or in_file]
-    lines = [*head(source, functions, used), f'#include "{source.request.output.with_suffix(".h").name}"', ""]
+    lines = [
+        *head(source, functions, used),
+        *_includes(source),
+        *_arrays(source, used),
+        *source.columns.definitions(),
+        "",
+        "/*",
+        *(f" * {line}" for each in encode.doc for line in _wrapped(each)),
+        " */",
+    ]
+    for function in (encode, *functions):
+        lines += [function.signature, "{", *function.lines, "}", ""]
+    return "\n".join(lines)
+
+
+def _includes(source: NetworkSource) -> list[str]:
+    lines = [f'#include "{source.request.output.with_suffix(".h").name}"', ""]
     lines += ["#include <math.h>", "#include <stddef.h>", "#include <stdint.h>"]
-    lines += ["#include <stdio.h>", ""] if in_file else [""]
+    lines += ["#include <stdio.h>", ""] if source.request.weights is not None else [""]
     lines += ["#ifdef BP_CBLAS", "#include <cblas.h>", "#endif", ""]
-    if source.kind == "float32":
-        lines += ["#ifndef BP_SUM", "#define BP_SUM float", "#endif", ""]
-    for name, about, known in weights:
-        lines += [f"/* {comment(about)} */"]
-        lines += [f"static {source.real} {name}[{known.size}];"] if in_file else array(name, known)
-        lines.append("")
+    return [*lines, "#ifndef BP_SUM", "#define BP_SUM float", "#endif", ""] if source.kind == "float32" else lines
+
+
+def _arrays(source: NetworkSource, used: set[str]) -> list[str]:
+    """Weights, constants, memory and the names of classes."""
+    lines: list[str] = []
+    in_file = source.request.weights is not None
+    for name, about, known in source.weight_arrays:
+        if name in used or in_file:
+            lines.append(f"/* {comment(about)} */")
+            lines += [f"static {source.real} {name}[{known.size}];"] if in_file else array(name, known)
+            lines.append("")
     if in_file:
         lines += ["static int is_loaded; /* whether the weights have been read */", ""]
-    for name, known in constants:
-        lines += [*array(name, known), ""]
-    lines += ["/* Inputs and intermediate values. Values that are never needed together share memory. */"]
+    for name, known in source.constants.values():
+        lines += [*array(name, known), ""] if name in used else []
+    lines.append("/* Inputs and intermediate values. Values that are never needed together share memory. */")
     lines += [f"static {TYPES[kind]} {MEMORY[kind]}[{count}];" for kind, count in sorted(source.memory.items())]
     names = class_names(source)
     if names:
         texts = [quoted(spelled(name)) for name in names]
         lines += ["", f"const char *const {source.stem}_classes[{len(names)}] = {{", *rows_of(texts), "};"]
-    lines += [*source.columns.definitions(), ""]
-    for function in (encode, *functions):
-        if function.name == encode.name:
-            lines += ["/*", *(f" * {line}" for each in function.doc for line in _wrapped(each)), " */"]
-        lines += [function.signature, "{", *function.lines, "}", ""]
-    return "\n".join(lines)
+    return lines

@@ -48,7 +48,8 @@ class Function(Struct):
 class NetworkSource:
     """What the functions of a file share: names, memory, weights and constants.
 
-    ``weights``: the arrays of the network by C name. ``memory``: elements of intermediate values by type.
+    ``memory``: elements of intermediate values by type. ``constants``: C name and numbers by type and bytes. Both grow
+    with each function that is written.
     """
 
     saved: TrainedNetwork
@@ -147,12 +148,12 @@ class NetworkSource:
         """Bytes by use: ``static`` memory, ``constants``, ``weights`` if they are read from a file, and ``state``."""
         constants = sum(known.nbytes for name, known in self.constants.values() if name in used)
         weights = sum(known.nbytes for _, _, known in self.weight_arrays)
-        found = {"static": sum(np.dtype(kind).itemsize * size for kind, size in self.memory.items())}
-        found |= (
-            {"constants": constants + weights}
-            if self.request.weights is None
-            else {"constants": constants, "weights": weights}
-        )
+        is_read = self.request.weights is not None
+        found = {
+            "static": sum(np.dtype(kind).itemsize * size for kind, size in self.memory.items()),
+            "constants": constants if is_read else constants + weights,
+            **({"weights": weights} if is_read else {}),
+        }
         if self.is_training:
             numbers = sum(self.recipe.layout_of(vector).size for vector in self.members)
             found["state"] = np.dtype(self.kind).itemsize * numbers
@@ -164,6 +165,8 @@ class NetworkSource:
         for step in unwritable(plan):
             where = f"layer {step.layer}" if step.layer else "the network"
             raise UsageError(f"--to c: {where} needs the op {step.op.kind}, which has no form in C")
+        if {"float32", "float64"} <= plan.memory.keys():
+            raise UsageError("--to c: the network computes in float32 and in float64, which has no form in C")
         for kind, memory in plan.memory.items():
             self.memory[kind] = max(self.memory.get(kind, 0), memory.size)
         return plan
