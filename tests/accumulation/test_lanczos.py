@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from backprop_cli.accumulation import lanczos as module
 from backprop_cli.accumulation.lanczos import lanczos
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tests run side by side: threads of BLAS that wait for each other's core took 6 s for these in place of 0.7 s."""
+    with threadpool_limits(1):
+        yield
 
 
 def matrix_of(values, seed=0):
