@@ -1,14 +1,16 @@
 /* Threads that share the pieces of a compiled step.
  *
- * A piece is a loop of `units` that are independent of each other. It is divided into chunks. Every thread, the caller
- * included, claims one chunk after the other, and the caller waits only for chunks that another thread has begun. So a
- * thread that the system does not run, or that died in a fork, holds nobody up.
+ * A piece is a loop of `units` that are independent of each other. It is divided into chunks, and each thread has some
+ * of its own: the same part of every piece, whose data are in its core's cache. A thread that has run its own chunks
+ * takes those of others, and the caller, thread 0, waits only for chunks that another thread has begun. So a thread
+ * that the system does not run, or that died in a fork, holds nobody up.
  */
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 
 #define CHUNKS 4   /* of a piece, for each thread */
+#define MOST 64    /* threads */
 #define SPINS 4000 /* looks for work, some 0.1 ms, before a thread sleeps */
 
 #if defined(__x86_64__)
@@ -21,44 +23,58 @@
 
 typedef void piece(void *const *table, int from, int to);
 
-static struct { piece *run; void *const *table; int units; } job;
-static uint64_t claims; /* number of the job << 32 | its chunks << 16 | chunks claimed */
+static struct { piece *run; void *const *table; int units, chunks; } job;
+
+/* What each thread has to do: number of the job << 32 | end of its chunks << 16 | next chunk; apart in the cache. */
+static struct { uint64_t word; char apart[120]; } claims[MOST];
 static int finished, sleepers, threads = 1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t published = PTHREAD_COND_INITIALIZER;
 
-static int chunks_of(uint64_t word) { return (int)(word >> 16 & 0xffff); }
-static int has_work(uint64_t word) { return (int)(word & 0xffff) < chunks_of(word); }
+static int next_of(uint64_t word) { return (int)(word & 0xffff); }
+static int end_of(uint64_t word) { return (int)(word >> 16 & 0xffff); }
 
-/* Run chunks of the job while there are any. A successful claim means that the job stays what it is until the chunk
- * is finished. */
-static void work(void)
+static int has_work(void)
 {
-    uint64_t word = __atomic_load_n(&claims, __ATOMIC_ACQUIRE);
-    while (has_work(word)) {
-        if (!__atomic_compare_exchange_n(&claims, &word, word + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
-        const int64_t chunk = (int64_t)(word & 0xffff), chunks = chunks_of(word);
-        job.run(job.table, (int)(job.units * chunk / chunks), (int)(job.units * (chunk + 1) / chunks));
-        __atomic_add_fetch(&finished, 1, __ATOMIC_RELEASE);
-        word = __atomic_load_n(&claims, __ATOMIC_ACQUIRE);
+    for (int t = 0; t < threads; ++t) {
+        const uint64_t word = __atomic_load_n(&claims[t].word, __ATOMIC_SEQ_CST);
+        if (next_of(word) < end_of(word)) return 1;
+    }
+    return 0;
+}
+
+/* Run chunks while there are any, the thread's own first. A claim that succeeds means that the job stays what it is
+ * until the chunk is finished. */
+static void work(int own)
+{
+    for (int k = 0; k < threads; ++k) {
+        uint64_t *const claim = &claims[(own + k) % threads].word;
+        uint64_t word = __atomic_load_n(claim, __ATOMIC_ACQUIRE);
+        while (next_of(word) < end_of(word)) {
+            if (!__atomic_compare_exchange_n(claim, &word, word + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+            const int64_t chunk = next_of(word), units = job.units, chunks = job.chunks;
+            job.run(job.table, (int)(units * chunk / chunks), (int)(units * (chunk + 1) / chunks));
+            __atomic_add_fetch(&finished, 1, __ATOMIC_RELEASE);
+            word = __atomic_load_n(claim, __ATOMIC_ACQUIRE);
+        }
     }
 }
 
-static void *serve(void *nothing)
+static void *serve(void *number)
 {
     for (;;) {
         int spins = 0;
-        while (!has_work(__atomic_load_n(&claims, __ATOMIC_ACQUIRE)) && spins++ < SPINS) PAUSE;
+        while (!has_work() && spins++ < SPINS) PAUSE;
         if (spins > SPINS) {
             pthread_mutex_lock(&lock);
             __atomic_add_fetch(&sleepers, 1, __ATOMIC_SEQ_CST);
-            while (!has_work(__atomic_load_n(&claims, __ATOMIC_SEQ_CST))) pthread_cond_wait(&published, &lock);
+            while (!has_work()) pthread_cond_wait(&published, &lock);
             __atomic_sub_fetch(&sleepers, 1, __ATOMIC_SEQ_CST);
             pthread_mutex_unlock(&lock);
         }
-        work();
+        work((int)(intptr_t)number);
     }
-    return nothing;
+    return 0;
 }
 
 /* Run a piece with all threads; alone if they work for another caller. */
@@ -70,18 +86,22 @@ void share(piece *run, void *const *table, int units)
         return;
     }
     const int most = CHUNKS * threads, chunks = units < most ? units : most;
-    const uint64_t number = (__atomic_load_n(&claims, __ATOMIC_RELAXED) >> 32) + 1;
+    const uint64_t number = (claims[0].word >> 32) + 1;
     job.run = run;
     job.table = table;
     job.units = units;
+    job.chunks = chunks;
     __atomic_store_n(&finished, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&claims, number << 32 | (uint64_t)chunks << 16, __ATOMIC_SEQ_CST);
+    for (int t = threads - 1; t >= 0; --t) {
+        const uint64_t from = chunks * t / threads, to = chunks * (t + 1) / threads;
+        __atomic_store_n(&claims[t].word, number << 32 | to << 16 | from, __ATOMIC_SEQ_CST);
+    }
     if (__atomic_load_n(&sleepers, __ATOMIC_SEQ_CST)) {
         pthread_mutex_lock(&lock);
         pthread_cond_broadcast(&published);
         pthread_mutex_unlock(&lock);
     }
-    work();
+    work(0);
     for (int spins = 0; __atomic_load_n(&finished, __ATOMIC_ACQUIRE) < chunks; ++spins)
         if (spins < SPINS) PAUSE;
         else sched_yield();
@@ -103,8 +123,8 @@ void start(int wanted)
     if (is_first) pthread_atfork(0, 0, forked);
     is_first = 0;
     pthread_t id;
-    for (; threads < wanted; ++threads) {
-        if (pthread_create(&id, 0, serve, 0)) break;
+    for (; threads < wanted && threads < MOST; ++threads) {
+        if (pthread_create(&id, 0, serve, (void *)(intptr_t)threads)) break;
         pthread_detach(id);
     }
 }
