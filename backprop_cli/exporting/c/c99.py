@@ -161,10 +161,11 @@ class C99:
         raise SyntaxError(f"{ast.unparse(node)!r} has no meaning in C")
 
     def _element(self, place: Place, index: ast.expr) -> _Text:
-        found = self._expression(index).text
-        terms = [place.start] if place.start else []
-        terms += [] if found == "0" else [found]
-        terms += [str(place.offset)] if place.offset or not terms else []
+        found, offset = self._expression(index).text, place.offset
+        if found.isdigit():
+            found, offset = "", offset + int(found)
+        terms = [term for term in (place.start, found) if term]
+        terms += [str(offset)] if offset or not terms else []
         kind = place.kind if place.kind in _KINDS else "int64"
         return _Text(f"{place.name}[{' + '.join(terms)}]", kind)
 
