@@ -55,7 +55,7 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "float64"] = "float32"
     """floating-point format of parameters and data"""
     threads: Annotated[PositiveInt | Literal["auto"], FREE] = "auto"
-    """threads of a step: BLAS threads for large matrix products, else workers with a shard of the batch each"""
+    """threads of a step: compiled steps share their loops; on NumPy BLAS threads, or workers with a shard each"""
     compile: Annotated[bool | Literal["auto"], FREE] = "auto"
     """compile the steps with the C compiler of this machine; auto compiles if the run is long enough to gain"""
 
