@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -54,9 +55,8 @@ class Compiler(NamedTuple):
                 text.write_text(source, encoding="ascii")
                 words = [*self.command, *FLAGS, str(text), "-o", str(library)]
                 ended = _run([*words, *(["-lmvec"] if self.vector_functions else []), "-lm"])
-                if ended.returncode:
-                    reason = next((line for line in ended.stderr.splitlines() if "error" in line), ended.stderr)
-                    raise CompilationError(f"{shlex.join(self.command)} failed: {reason.strip()}; {_WAY_OUT}")
+                if ended.returncode or not library.exists():
+                    raise CompilationError(f"{shlex.join(self.command)} failed: {_reason(ended)}; {_WAY_OUT}")
                 return library.read_bytes()
         except OSError as error:
             raise CompilationError(f"{shlex.join(self.command)} cannot be run: {error}; {_WAY_OUT}") from error
@@ -83,9 +83,10 @@ def find_compiler() -> Compiler | None:
     """``$CC``, else the first of ``cc``, ``gcc`` and ``clang`` on the path that says its version."""
     for words in _candidates():
         if shutil.which(words[0]):
-            ended = _run([*words, "--version"])
-            if ended.returncode == 0 and ended.stdout:
-                return Compiler(tuple(words), ended.stdout.partition("\n")[0])
+            with contextlib.suppress(OSError):  # the file is no program of this machine
+                ended = _run([*words, "--version"])
+                if ended.returncode == 0 and ended.stdout:
+                    return Compiler(tuple(words), ended.stdout.partition("\n")[0])
     return None
 
 
@@ -102,6 +103,13 @@ def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+def _reason(ended: subprocess.CompletedProcess[str]) -> str:
+    """Why a compiler failed: its first line about an error, else all that it wrote, else how it ended."""
+    if ended.stderr.strip():
+        return next((line for line in ended.stderr.splitlines() if "error" in line), ended.stderr).strip()
+    return f"it ended with exit code {ended.returncode}, without a message" if ended.returncode else "it wrote no file"
+
+
 @cache
 def _vector_functions() -> frozenset[str]:
     try:
@@ -112,7 +120,11 @@ def _vector_functions() -> frozenset[str]:
 
 
 def _candidates() -> list[list[str]]:
-    return [words for words in (shlex.split(os.environ.get("CC", "")), ["cc"], ["gcc"], ["clang"]) if words]
+    """The words of ``$CC``, unless a quotation is not closed there, and the usual names."""
+    own: list[str] = []
+    with contextlib.suppress(ValueError):
+        own = shlex.split(os.environ.get("CC", ""))
+    return [words for words in (own, ["cc"], ["gcc"], ["clang"]) if words]
 
 
 def vector_functions() -> frozenset[str]:

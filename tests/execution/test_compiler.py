@@ -56,6 +56,34 @@ def test_one_that_fails_is_an_obstacle(monkeypatch, tmp_path):
     assert compiler_obstacle() == f"{broken} failed: x: error: no; {FILE_ERROR}"
 
 
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("exit 3", "it ended with exit code 3, without a message"),
+        ("kill -9 $$", "it ended with exit code -9, without a message"),
+        ("exit 0", "it wrote no file"),
+        ("echo 'collect2: no' >&2; exit 1", "collect2: no"),
+    ],
+)
+def test_one_that_fails_says_why_or_how(monkeypatch, tmp_path, end, reason):
+    broken = script(tmp_path / "cc", f'[ "$1" = --version ] && echo "broken 1" && exit 0; {end}')
+    monkeypatch.setenv("CC", broken)
+    assert compiler_obstacle() == f"{broken} failed: {reason}; {FILE_ERROR}"
+
+
+@pytest.mark.parametrize("content", ["no program", "\x7fELF", None, "#!/nonexistent/sh\n"])
+def test_one_that_cannot_be_started_is_none(monkeypatch, tmp_path, content):
+    usual = find_compiler()
+    find_compiler.cache_clear()
+    if content is not None:
+        (tmp_path / "cc").write_text(content)
+        (tmp_path / "cc").chmod(0o755)
+    monkeypatch.setenv("CC", str(tmp_path / "cc") if content is not None else "cc 'unclosed")
+    assert has_compiler()
+    assert find_compiler() == usual
+    assert compiler_obstacle() == ""
+
+
 def test_a_file_that_is_no_library_is_not_loaded():
     with pytest.raises(CompilationError, match=r"compiled steps cannot be loaded: .*; to train on NumPy"):
         load(b"no library")
