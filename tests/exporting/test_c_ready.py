@@ -30,8 +30,10 @@ READY = {
 }
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("name", READY)
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [*((name, "float32") for name in READY), *((name, "float64") for name in ("digits_conv", "penguins", "sunspots"))],
+)
 def test_a_ready_configuration(name, precision, tmp_path, pytestconfig):
     config = pytestconfig.rootpath / "configs" / f"{name}.yaml"
     run = backprop_cli.train(config, SMALL, run_dir=tmp_path / "run").run_dir

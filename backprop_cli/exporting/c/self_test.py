@@ -19,7 +19,7 @@ TOLERANCE = {"float32": "1e-5", "float64": "1e-12"}
 
 
 def expected(source: NetworkSource, rows: SampleRows) -> Array:
-    """The outputs of rows, computed by the project's own plan in float64 and rounded once."""
+    """The outputs of rows, computed by a plan in the precision of the file."""
     saved = source.saved
     plan = Plan(prediction_program(saved, source.recipe))
     for vector in source.recipe.network:
