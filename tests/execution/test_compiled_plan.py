@@ -112,7 +112,19 @@ def test_random_programs(monkeypatch, by_rows, data, seed):
     monkeypatch.setattr(random_programs, "SHAPES", [(3, 3), (3, 3), (9,), (1, 3), ()])
     if by_rows:
         go_by_rows(monkeypatch)
-    program = data.draw(random_programs.programs())
+    check_exact(data.draw(random_programs.programs()), seed)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), st.integers(0, 1000))
+def test_random_programs_of_cubes(monkeypatch, data, seed):
+    monkeypatch.setattr(random_programs, "UNARY", EXACT)
+    go_by_rows(monkeypatch)
+    check_exact(data.draw(random_programs.of_cubes()), seed)
+
+
+def check_exact(program, seed):
+    """Compare integers, in which sums in another order have the same bits."""
     rng = np.random.default_rng(seed)
     feed = {name: rng.integers(-2, 3, value.shape).astype(float) for name, value in program.inputs.items()}
     _assume_exact(program, feed)

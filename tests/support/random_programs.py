@@ -82,6 +82,29 @@ def programs(draw):
 
 
 @st.composite
+def of_cubes(draw):
+    """Elementwise ops, reductions over any axes and transposes of cubes: loops that share rows in many directions."""
+    inputs = {f"x{k}": ad.input_(f"x{k}", (3, 3, 3)) for k in range(3)}
+    values = list(inputs.values())
+
+    def one():
+        return draw(st.sampled_from(values) | st.sampled_from(values[-5:]))
+
+    for _ in range(draw(st.integers(3, 20))):
+        x, y = one(), ad.transpose(one(), draw(st.permutations(range(3)).map(tuple)))
+        join = draw(st.sampled_from([ad.add, ad.subtract, ad.multiply]))
+        kind = draw(st.sampled_from(["unary", "binary", "binary", "reduction", "reduction"]))
+        if kind == "unary":
+            values.append(draw(st.sampled_from(UNARY))(x))
+        elif kind == "binary":
+            values.append(join(x, y))
+        else:
+            axes = tuple(sorted(draw(st.sets(st.sampled_from(range(3)), min_size=1))))
+            values.append(join(x, draw(st.sampled_from([ad.sum, ad.amax]))(one(), axes, keepdims=True)))
+    return ad.Program(inputs, {f"out{k}": one() for k in range(3)}, {"x0": values[-1]})
+
+
+@st.composite
 def differentiated(draw):
     """A random program with the gradient of one of its values, joined in one vector and used to update the states."""
     program = draw(programs())
