@@ -24,11 +24,14 @@ FLAGS = (
     "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-ffp-contract=fast",
     "-fopenmp-simd",  # its pragmas for loops alone, no threads
 )  # fmt: skip
-_WAY_OUT = "to train on NumPy, set training.compile: false"
 
 
 class CompilationError(UsageError):
     """The C compiler fails. Way out: ``training.compile: false`` trains on NumPy."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(f"{reason}; to train on NumPy, set training.compile: false")
 
 
 class Compiler(NamedTuple):
@@ -56,10 +59,10 @@ class Compiler(NamedTuple):
                 words = [*self.command, *FLAGS, str(text), "-o", str(library)]
                 ended = _run([*words, *(["-lmvec"] if self.vector_functions else []), "-lm"])
                 if ended.returncode or not library.exists():
-                    raise CompilationError(f"{shlex.join(self.command)} failed: {_reason(ended)}; {_WAY_OUT}")
+                    raise CompilationError(f"{shlex.join(self.command)} failed: {_reason(ended)}")
                 return library.read_bytes()
         except OSError as error:
-            raise CompilationError(f"{shlex.join(self.command)} cannot be run: {error}; {_WAY_OUT}") from error
+            raise CompilationError(f"{shlex.join(self.command)} cannot be run: {error}") from error
 
 
 def load(code: bytes, visible: bool = False) -> ctypes.CDLL:
@@ -75,7 +78,7 @@ def load(code: bytes, visible: bool = False) -> ctypes.CDLL:
             path.write_bytes(code)
             return ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL if visible else ctypes.DEFAULT_MODE)
     except OSError as error:
-        raise CompilationError(f"compiled steps cannot be loaded: {error}; {_WAY_OUT}") from error
+        raise CompilationError(f"compiled steps cannot be loaded: {error}") from error
 
 
 @cache

@@ -217,6 +217,8 @@ class Session:
         self._stop_if_asked()
         if self.trainer.spec.compiled:
             self.trainer.warm_up()  # compiling takes seconds, which must not count in the first epoch
+            if not self.trainer.spec.compiled:
+                self._open_record()
         for event in self.trainer.run(self._periods()):
             self._emit(event)
             if self.checkpointer.is_due(event):

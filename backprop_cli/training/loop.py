@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Collection, Iterator
@@ -9,6 +10,8 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.errors import warn
+from backprop_cli.execution.compiler import CompilationError
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.stopwatch import Stopwatch
@@ -32,14 +35,17 @@ class Trainer:
     """
 
     def __init__(self, spec: TrainingSpec, state: State, watch: Stopwatch | None = None):
-        watch = watch or Stopwatch()
+        self._watch = watch = watch or Stopwatch()
         self.spec, self.state = spec, state
         self.evaluator = Evaluator(spec.recipe, state.evaluated, spec.metrics, spec.untransform, watch)
-        kind = FullBatchUpdates if isinstance(spec.recipe.optimizer, FullBatch) else Updates
-        self._updates = kind(spec, state, watch)
+        self._updates = self._new_updates()
         state.position = min(state.position, len(spec.train.inputs))  # the data of a resumed run may be smaller
         self._started = 0.0
         self._finite_at: int | None = None  # the step whose numbers are known to be finite
+
+    def _new_updates(self) -> Updates:
+        kind = FullBatchUpdates if isinstance(self.spec.recipe.optimizer, FullBatch) else Updates
+        return kind(self.spec, self.state, self._watch)
 
     @property
     def batch(self) -> Array:
@@ -48,8 +54,21 @@ class Trainer:
         return self.spec.order(self.state.epoch)[: self.spec.settings.batch_size] if batch is None else batch
 
     def warm_up(self) -> None:
-        """Trace and plan the steps of an epoch, and take none."""
-        self._updates.warm_up()
+        """Trace and plan the steps of an epoch, and take none.
+
+        Steps that ``training.compile: auto`` would compile run on NumPy if that fails, with a warning.
+
+        Raises: CompilationError for ``training.compile: true``.
+        """
+        try:
+            self._updates.warm_up()
+        except CompilationError as error:
+            if self.spec.settings.compile != "auto":
+                raise
+            warn(f"the steps run on NumPy: {error.reason}")
+            self.spec = dataclasses.replace(self.spec, compiled=False)
+            self._updates = self._new_updates()
+            self._updates.warm_up()
 
     def check_finite(self) -> None:
         """Check parameters and buffers: the last update may have overflowed, which no loss shows yet.

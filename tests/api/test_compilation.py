@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from api_support import write_config, write_flowers
+from api_support import assert_same_state, record, run_of, write_config, write_flowers
 
 from backprop_cli.api.train import train
 from backprop_cli.api.validate import validate
 from backprop_cli.config.load import load_config
-from backprop_cli.errors import ConfigError
-from backprop_cli.execution.compiler import has_compiler
+from backprop_cli.errors import BpWarning, ConfigError
+from backprop_cli.execution import native
+from backprop_cli.execution.compiler import CompilationError, has_compiler
 from backprop_cli.run.checkpoint import load
 from backprop_cli.session import compilation
 from backprop_cli.session.experiment import prepare
+from backprop_cli.training.events import Warned
 
 NO_COMPILER = "there is no C compiler: install gcc or clang, or name one in the environment variable CC"
 
@@ -136,6 +138,35 @@ def test_ready_configurations_train_alike(config, precision, tolerance):
         for name, plain in tensors[0].items():
             if plain.dtype.kind == "f" and plain.size:
                 assert np.abs(tensors[1][name] - plain).max() <= tolerance * np.abs(plain).max(), (length, name)
+
+
+@pytest.fixture
+def no_code(monkeypatch):
+    """A compiler that makes nothing of real steps, as one that runs out of memory."""
+
+    def fail(texts):
+        raise CompilationError("cc failed: Killed")
+
+    monkeypatch.setattr(native, "machine_code", fail)
+
+
+def test_auto_falls_back_to_numpy_if_the_steps_cannot_be_compiled(compiler, no_code, monkeypatch):
+    config = write_config(optimizer="adam")
+    plain, _ = run_of(config, "plain", ["training.compile=false"])
+    monkeypatch.setattr(compilation, "_is_worthwhile", lambda spec: True)
+    events = []
+    run, _ = run_of(config, "run", on_event=events.append)
+    assert Warned("the steps run on NumPy: cc failed: Killed") in events
+    assert record(run)["compiled"] is False
+    assert_same_state(run, plain)
+    with pytest.warns(BpWarning, match="the steps run on NumPy: cc failed: Killed"):
+        assert train(config, dry_run=True).status == "dry run"
+
+
+def test_what_is_to_be_compiled_and_cannot_be_fails(compiler, no_code):
+    config = write_config(training={"compile": True})
+    with pytest.raises(CompilationError, match="cc failed: Killed; to train on NumPy"):
+        train(config, run_dir=Path("run"))
 
 
 def test_more_to_do_gains_more():
