@@ -50,8 +50,8 @@ def export(
 
     ``to``: the format; default: by the output's suffix. ``parts``: what to add to predictions, such as ``jacobian``.
     ``precision``: default: that of the training. ``weights``: a file of its own for the weights, which the exported
-    network reads. ``batch``: examples of a training step; default: those of the training. ``plugins``: files with code
-    that the network needs. Nothing is written if the format cannot hold the network.
+    network reads. ``batch``: examples of a training step or a Hessian product; default: those of the training.
+    ``plugins``: files with code that the network needs. Nothing is written if the format cannot hold the network.
 
     Raises:
         UsageError: an unknown format or part, a network that the format cannot hold, a file that cannot be written.
@@ -60,8 +60,10 @@ def export(
     """
     output, weights = Path(output), None if weights is None else Path(weights)
     kind = to or _format_of(output)
+    if kind not in EXPORTERS:
+        raise UsageError(f"--to {kind}: unknown format; known: {', '.join(EXPORTERS)}")
     exporter: Exporter = EXPORTERS[kind]()
-    _check(exporter, kind, output, parts)
+    _check(exporter, kind, output, parts, batch)
     saved = open_network(Path(checkpoint), plugins=plugins)
     for line in doubt(saved.original.config):
         warn(line)
@@ -80,13 +82,18 @@ def _format_of(output: Path) -> str:
     for name, cls in EXPORTERS.items():
         if output.suffix in cls.suffixes:
             return name
-    raise UsageError(f"{output}: unknown suffix '{output.suffix}'; name the format with --to: {', '.join(EXPORTERS)}")
+    known = [suffix for _, cls in EXPORTERS.items() for suffix in cls.suffixes]
+    raise UsageError(f"{output}: unknown suffix '{output.suffix}'; end the file's name with {joined(known, 'or')}")
 
 
-def _check(exporter: Exporter, kind: str, output: Path, parts: Sequence[str]) -> None:
+def _check(exporter: Exporter, kind: str, output: Path, parts: Sequence[str], batch: int | None) -> None:
     if output.suffix not in exporter.suffixes:
         raise UsageError(f"{output}: --to {kind} writes {joined(exporter.suffixes, 'or')}; end the file's name with it")
     for part in parts:
         if part not in exporter.parts:
             known = ", ".join(exporter.parts) or "none"
-            raise UsageError(f"--with {part}: unknown to --to {kind}; known: {known}")
+            raise UsageError(f"--with {part}: not a part of --to {kind}; known: {known}")
+    if batch is not None and not {"hessian-vector", "training"} & set(parts):
+        raise UsageError(
+            f"--batch {batch}: goes with --with hessian-vector or training; add one of them, or leave it out"
+        )

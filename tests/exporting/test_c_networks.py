@@ -108,7 +108,8 @@ class Library:
 
     def __init__(self, run, folder, *parts, precision="float64"):
         self.source = folder / "net.c"
-        self.result = backprop_cli.export(run, self.source, parts=parts, precision=precision, batch=BATCH)
+        batch = BATCH if {"hessian-vector", "training"} & set(parts) else None
+        self.result = backprop_cli.export(run, self.source, parts=parts, precision=precision, batch=batch)
         compiled(self.source, *STRICT, "-shared", "-fPIC", "-o", "net.so")
         self.functions = ctypes.CDLL(str(folder / "net.so"))
         self.saved, self.dtype = open_network(run), np.dtype(precision)
@@ -296,21 +297,21 @@ def test_all_parts_compile_without_a_warning_and_run_clean(name, precision, comp
     find_compiler.cache_clear()
     parts = ["jacobian", "hessian-vector", "training"]
     backprop_cli.export(runs[name][0], tmp_path / "net.c", parts=parts, precision=precision)
-    self_test(tmp_path / "net.c", *(["-Wdouble-promotion"] if precision == "float32" else []))
+    self_test(tmp_path / "net.c", "-Wdouble-promotion")
     find_compiler.cache_clear()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("net.txt",), "net.txt: unknown suffix '.txt'; name the format with --to: c"),
+        (("net.txt",), "net.txt: unknown suffix '.txt'; end the file's name with .c"),
         (("net.txt", "c"), "net.txt: --to c writes .c; end the file's name with it"),
-        (("net.c", "d"), "unknown exporter 'd'; known: c"),
+        (("net.c", "d"), "--to d: unknown format; known: c"),
         (
             ("net.c", "c", [], "net.h"),
             "--weights net.h: is also the name of another file of the export; choose another",
         ),
-        (("net.c", "c", ["jacobi"]), "--with jacobi: unknown to --to c; known: jacobian, hessian-vector, training"),
+        (("net.c", "c", ["jacobi"]), "--with jacobi: not a part of --to c; known: jacobian, hessian-vector, training"),
     ],
 )
 def test_refusals(arguments, message, runs, tmp_path, monkeypatch):
@@ -319,4 +320,31 @@ def test_refusals(arguments, message, runs, tmp_path, monkeypatch):
     with pytest.raises(UsageError) as caught:
         backprop_cli.export(runs["flowers"][0], path, to=to, parts=parts, weights=weights)
     assert str(caught.value) == message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["für", "int", "2-nets"])
+def test_any_name_of_a_file_will_do(name, runs, tmp_path):
+    backprop_cli.export(runs["flowers"][0], tmp_path / f"{name}.c")
+    assert f" {name}.h: see {name}.c. ".encode("ascii", "backslashreplace") in (tmp_path / f"{name}.h").read_bytes()
+    self_test(tmp_path / f"{name}.c")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+def test_the_header_is_one_of_old_cxx_as_well(runs, tmp_path):
+    for name in ("flats", "flowers"):
+        parts = ["jacobian", "hessian-vector", "training"]
+        backprop_cli.export(runs[name][0], tmp_path / f"{name}.c", parts=parts)
+    (tmp_path / "main.cpp").write_text('#include "flats.h"\n#include "flowers.h"\n')
+    strict = ["-std=c++98", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+    subprocess.run(["g++", *strict, "-fsyntax-only", "main.cpp"], check=True, cwd=tmp_path)
+
+
+def test_a_batch_needs_a_function_that_takes_one(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        backprop_cli.export(runs["flowers"][0], "net.c", parts=["jacobian"], batch=8)
+    assert str(caught.value) == (
+        "--batch 8: goes with --with hessian-vector or training; add one of them, or leave it out"
+    )
     assert not list(tmp_path.iterdir())

@@ -44,7 +44,8 @@ def export(
         Path | None, Option("--weights", metavar="FILE", help="Write the weights to a file of their own.")
     ] = None,
     batch: Annotated[
-        int | None, Option("--batch", metavar="N", min=1, help="Examples of a training step; default: the training's.")
+        int | None,
+        Option("--batch", metavar="N", min=1, help="Examples of a step or Hessian product; default: the training's."),
     ] = None,
     plugins: Plugins = None,
     as_json: Json = False,

@@ -61,7 +61,8 @@ def literal(number: float, kind: str) -> str:
     if math.isnan(number):
         return "NAN" if kind == "float32" else "(double)NAN"
     if math.isinf(number):
-        return "-INFINITY" if number < 0 else "INFINITY"
+        text = "INFINITY" if kind == "float32" else "(double)INFINITY"
+        return f"-{text}" if number < 0 else text
     text = f"{np.float32(number):.9g}" if kind == "float32" else repr(float(number))
     shorter = str(np.float32(number)) if kind == "float32" else text
     text = shorter if len(shorter) < len(text) else text
@@ -133,7 +134,7 @@ class C99:
     def _expression(self, node: ast.expr) -> _Text:
         match node:
             case ast.Name(id="inf" | "nan" as name):
-                return _Text({"inf": "INFINITY", "nan": "NAN"}[name], "float32")
+                return _Text(literal(float(name), self._real), self._real)
             case ast.Name(id=name):
                 return _Text(self._indexes.get(name, name), self._kinds[name])
             case ast.Constant(value=bool() | int() as number):

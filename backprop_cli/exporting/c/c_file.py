@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from backprop_cli import __version__
 from backprop_cli.data.features import Coded, Feature
 from backprop_cli.errors import listing
-from backprop_cli.exporting.c.c_names import TYPES, array, comment, identifiers, quoted, rows_of
+from backprop_cli.exporting.c.c_names import TYPES, array, comment, enumeration, identifiers, quoted, rows_of
 from backprop_cli.exporting.c.c_training import batch_macros, parameter_places, state_lines
 from backprop_cli.exporting.c.network_source import MEMORY, Function, NetworkSource
 from backprop_cli.exporting.c.prediction import class_names
@@ -30,11 +30,10 @@ _MACROS = "BATCH H INPUTS NUMBERS OUTPUTS PARAMETERS TEXTS TOKENS VOCABULARY"
 
 def head(source: NetworkSource, functions: Sequence[Function], used: set[str]) -> list[str]:
     """The comment at the top of the C file: what it is and what it needs."""
-    recipe = source.recipe
+    recipe, name = source.recipe, source.saved.loaded.config.name or source.stem
     layers = " -> ".join([_shape(recipe.model.input_shape), *(_layer(node) for node in recipe.model.nodes)])
     lines = [
-        f"{source.request.output.name}: the network {comment(source.saved.loaded.config.name or source.stem)}, "
-        f"exported by bp {__version__}",
+        f"{comment(source.request.output.name)}: the network {comment(name)}, exported by bp {__version__}",
         "",
         *_wrapped(layers),
         "",
@@ -73,7 +72,7 @@ def header(source: NetworkSource, functions: Sequence[Function]) -> str:
     """The header."""
     macro, stem = source.macro, source.stem
     lines = [
-        f"/* {stem}.h: see {source.request.output.name}. */",
+        f"/* {comment(source.request.output.stem)}.h: see {comment(source.request.output.name)}. */",
         f"#ifndef {macro}_H",
         f"#define {macro}_H",
         "",
@@ -126,16 +125,14 @@ def _places(source: NetworkSource) -> list[str]:
     ]
     taken = (f"{source.macro}_{word}" for word in _MACROS.split())
     names = identifiers((f"{source.macro}_{name.upper()}" for _, name, _ in found), taken)
-    entries = [
-        f"    {name} = {place},{_about(feature)}" for (feature, _, place), name in zip(found, names, strict=True)
-    ]
-    return [f"/* Places of the columns of a row among its {' and '.join(kinds)}. */", "enum {", *entries, "};", ""]
+    entries = [(name, place, _about(feature)) for (feature, _, place), name in zip(found, names, strict=True)]
+    return [f"/* Places of the columns of a row among its {' and '.join(kinds)}. */", *enumeration(entries), ""]
 
 
 def _about(feature: Feature) -> str:
     if isinstance(feature, Coded):
-        return f" /* texts: {comment(listing(feature.categories, 8))} */"
-    return f" /* {_shape(feature.shape)} numbers */" if feature.shape else ""
+        return f"texts: {comment(listing(feature.categories, 8))}"
+    return f"{_shape(feature.shape)} numbers" if feature.shape else ""
 
 
 def source_text(source: NetworkSource, encode: Function, functions: Sequence[Function], used: set[str]) -> str:

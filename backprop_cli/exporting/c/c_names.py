@@ -66,6 +66,19 @@ def rows_of(items: Sequence[str], indent: str = "    ") -> list[str]:
     return lines
 
 
+def enumeration(entries: Sequence[tuple[str, int, str]]) -> list[str]:
+    """An enum of names, values and comments; without a comma after the last one, which C++98 refuses."""
+    commas = [","] * (len(entries) - 1) + [""]
+    return [
+        "enum {",
+        *(
+            f"    {name} = {value}{comma}" + (f" /* {about} */" if about else "")
+            for (name, value, about), comma in zip(entries, commas, strict=True)
+        ),
+        "};",
+    ]
+
+
 def array(name: str, values: Array, kind: str | None = None, qualifier: str = "static const") -> list[str]:
     """The definition of an array with its numbers, exactly."""
     kind = kind or values.dtype.name

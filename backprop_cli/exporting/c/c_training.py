@@ -12,7 +12,7 @@ from backprop_cli.errors import UsageError
 from backprop_cli.execution.passes import simplify
 from backprop_cli.execution.written_plan import WrittenPlan
 from backprop_cli.exporting.c.c99 import literal
-from backprop_cli.exporting.c.c_names import array, comment
+from backprop_cli.exporting.c.c_names import array, comment, enumeration
 from backprop_cli.exporting.c.computation import Region, statements
 from backprop_cli.exporting.c.network_source import Function, NetworkSource
 from backprop_cli.exporting.c.optimizer_scalars import scalars_in_c
@@ -219,11 +219,9 @@ def batch_macros(source: NetworkSource) -> list[str]:
 
 def parameter_places(source: NetworkSource) -> list[str]:
     """The places of the parameters in a vector of all of them."""
-    lines = ["/* Places of the parameters in a vector of all of them. */", "enum {"]
-    for name, shape in source.recipe.layout.shapes.items():
-        start = source.recipe.layout.span(name)[0]
-        lines.append(f"    {source.place_name(name)} = {start}, /* {_shape(shape)} */")
-    return [*lines, "};", ""]
+    layout = source.recipe.layout
+    entries = [(source.place_name(name), layout.span(name)[0], _shape(shape)) for name, shape in layout.shapes.items()]
+    return ["/* Places of the parameters in a vector of all of them. */", *enumeration(entries), ""]
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -37,7 +37,7 @@ class C(Exporter):
         source = NetworkSource(saved, request)
         functions, used = _functions(source)
         text = "\n".join([source_text(source, encoder(source), functions, used), *self_test(source)])
-        files = {request.output: text.encode("ascii"), header_path: header(source, functions).encode("ascii")}
+        files = {request.output: text.encode(), header_path: header(source, functions).encode()}
         if request.weights is not None:
             files[request.weights] = weight_bytes(source)
         counted = {each.name.removeprefix(f"{source.stem}_"): each.multiplications for each in functions}
