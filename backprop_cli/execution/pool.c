@@ -9,9 +9,9 @@
 #include <sched.h>
 #include <stdint.h>
 
-#define CHUNKS 4   /* of a piece, for each thread */
-#define MOST 64    /* threads */
-#define SPINS 4000 /* looks for work, some 0.1 ms, before a thread sleeps */
+#define CHUNKS 4    /* of a piece, for each thread */
+#define MOST 64     /* threads */
+#define SPINS 10000 /* looks for work, some 0.2 ms, before a thread sleeps */
 
 #if defined(__x86_64__)
 #define PAUSE __builtin_ia32_pause()
