@@ -323,6 +323,25 @@ def test_refusals(arguments, message, runs, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_fast_math_does_not_lose_missing_values(runs, tmp_path):
+    backprop_cli.export(runs["flats"][0], tmp_path / "net.c")
+    fast = ["-O3", "-ffast-math", "-DBP_TEST", "-Wundef"]
+    refused = subprocess.run(
+        [*find_compiler().command, *fast, "net.c", "-lm"], check=False, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert refused.returncode != 0
+    assert "missing values are NaN: after -ffast-math, add -fno-finite-math-only" in refused.stderr
+    assert "largest relative difference" in self_test(tmp_path / "net.c", *fast, "-fno-finite-math-only")
+
+
+@pytest.mark.parametrize("name", ["flats", "flowers"])
+def test_the_file_has_no_two_empty_lines_in_a_row(name, runs, tmp_path):
+    parts = ["jacobian", "hessian-vector", "training"]
+    backprop_cli.export(runs[name][0], tmp_path / "net.c", parts=parts, weights=tmp_path / "net.weights")
+    for file in ("net.c", "net.h"):
+        assert "\n\n\n" not in (tmp_path / file).read_text()
+
+
 @pytest.mark.parametrize("name", ["für", "int", "2-nets"])
 def test_any_name_of_a_file_will_do(name, runs, tmp_path):
     backprop_cli.export(runs["flowers"][0], tmp_path / f"{name}.c")

@@ -89,7 +89,7 @@ class Columns(Struct):
                 lines += ["", f"/* Categories of the column {comment(feature.name)}. */"]
                 lines.append(f"static const char *const categories_{name}[{len(feature.categories)}] = {{")
                 lines += [*rows_of([quoted(text) for text in feature.categories]), "};"]
-        return [*lines, ""]
+        return lines
 
     def statements(self, kind: str) -> list[str]:
         """The body of ``encode``: it writes the inputs of a row to ``inputs``, and returns at a wrong value."""

@@ -24,6 +24,13 @@ _USES = {
 }
 """Uses of memory in the head of the file."""
 
+_NEEDS_NAN = [
+    "#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__",
+    '#error "missing values are NaN: after -ffast-math, add -fno-finite-math-only"',
+    "#endif",
+    "",
+]
+
 _MACROS = "BATCH H INPUTS NUMBERS OUTPUTS PARAMETERS TEXTS TOKENS VOCABULARY"
 """Ends of the names that the header defines."""
 
@@ -140,6 +147,7 @@ def source_text(source: NetworkSource, encode: Function, functions: Sequence[Fun
     lines = [
         *head(source, functions, used),
         *_includes(source),
+        *(_NEEDS_NAN if any("isnan" in line for line in encode.lines) else []),
         *_arrays(source, used),
         *source.columns.definitions(),
         "",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.execution.plan import Plan
-from backprop_cli.exporting.c.c99 import literal
+from backprop_cli.exporting.c.c99 import WIDTH, literal
 from backprop_cli.exporting.c.c_names import TYPES, quoted, rows_of
 from backprop_cli.exporting.c.network_source import NetworkSource
 from backprop_cli.exporting.c.sample_rows import SampleRows, sample_rows
@@ -41,18 +43,16 @@ def self_test(source: NetworkSource) -> list[str]:
     lines = ["#ifdef BP_TEST", "#include <stdio.h>", ""]
     arguments = ["&state"] if source.is_training else []
     if transform.text is not None:
-        lines += _matrix("int64_t", "test_tokens", rows.numbers, "int64")
+        lines += _matrix("const int64_t", "test_tokens", _literals(rows.numbers, "int64"))
         arguments.append("test_tokens[row]")
     elif rows.numbers.shape[1]:
-        lines += _matrix("double", "test_numbers", rows.numbers, "float64")
+        lines += _matrix("const double", "test_numbers", _literals(rows.numbers, "float64"))
         arguments.append("test_numbers[row]")
     if rows.texts[0]:
-        lines += [f"static const char *const test_texts[{ROWS}][{len(rows.texts[0])}] = {{"]
-        for row in rows.texts:
-            lines += ["    {", *rows_of(["NULL" if text is None else quoted(text) for text in row], "     "), "    },"]
-        lines += ["};", ""]
+        texts = [["NULL" if text is None else quoted(text) for text in row] for row in rows.texts]
+        lines += _matrix("const char *const", "test_texts", texts)
         arguments.append("test_texts[row]")
-    lines += _matrix(TYPES[source.kind], "test_outputs", outputs, source.kind)
+    lines += _matrix(f"const {TYPES[source.kind]}", "test_outputs", _literals(outputs, source.kind))
     call = f"{source.stem}_predict({', '.join([*arguments, 'outputs'])})"
     lines += _MAIN.format(
         rows=ROWS, outputs=f"{macro}_OUTPUTS", real=source.real, call=call, tolerance=TOLERANCE[source.kind]
@@ -68,10 +68,16 @@ def self_test(source: NetworkSource) -> list[str]:
     return [*lines, "#endif", ""]
 
 
-def _matrix(type_: str, name: str, values: Array, kind: str) -> list[str]:
-    lines = [f"static const {type_} {name}[{values.shape[0]}][{values.shape[1]}] = {{"]
-    for row in values.tolist():
-        lines += ["    {", *rows_of([literal(number, kind) for number in row], "     "), "    },"]
+def _literals(values: Array, kind: str) -> list[list[str]]:
+    return [[literal(number, kind) for number in row] for row in values.tolist()]
+
+
+def _matrix(type_: str, name: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    """The definition of a matrix; a row is one line if it fits."""
+    lines = [f"static {type_} {name}[{len(rows)}][{len(rows[0])}] = {{"]
+    for row in rows:
+        one = f"    {{{', '.join(row)}}},"
+        lines += [one] if len(one) <= WIDTH else ["    {", *rows_of(row, "        "), "    },"]
     return [*lines, "};", ""]
 
 
@@ -81,7 +87,7 @@ _LOAD = """\
         return 1;
     }}
 """
-_MAIN = """
+_MAIN = """\
 int main(void)
 {{
     static {real} outputs[{outputs}];
