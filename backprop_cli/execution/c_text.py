@@ -21,6 +21,12 @@ FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow")
 CALLS = ("product", "convolution", "convolution_transpose", "convolution_weight")
 """Functions of ``tiles.c``, of numbers and of pointers to one type."""
 
+_WHOLE, _BLOCKS = 64, 64
+"""A block of a shared loop has a multiple of so many elements, which fill every vector; blocks are at most so many."""
+
+_ONCE = "__attribute__((noinline, noclone))"
+"""What a function is that has a single machine code for all its callers."""
+
 _TILES = """#define {part}
 #define REAL {real}
 #define BITS {bits}
@@ -106,8 +112,9 @@ class _Function:
             match statement:
                 case ast.Assign(targets=[target], value=value):
                     yield self._assignment(target, value)
-                case ast.For(iter=ast.Call(func=ast.Name(id="shared"), args=[ast.Constant(value=size)])):
-                    yield self._shared(statement, size)
+                case ast.For(iter=ast.Call(func=ast.Name(id="shared"), args=[ast.Constant(value=int(size))])):
+                    before = self._body[: self._body.index(statement)]
+                    yield self._shared(*_in_blocks(statement, size), before)
                 case ast.For(target=ast.Name(id=index), iter=ast.Call(args=[*start, stop]), body=inner):
                     yield from self._pragma(index, inner)
                     first, end = (self._expression(each)[0] for each in (*(start or [ast.Constant(0)]), stop))
@@ -122,10 +129,11 @@ class _Function:
                 case _:
                     raise SyntaxError(f"{ast.unparse(statement)!r} has no meaning in C")
 
-    def _shared(self, loop: ast.For, size: object) -> str:
+    def _shared(self, loop: ast.For, size: int, before: Sequence[ast.stmt]) -> str:
         """Call ``share`` for a loop of the function, which becomes a function of its own.
 
-        What the loop reads of the statements before it, pointers and loaded numbers, is repeated there.
+        What the loop reads of the statements ``before`` it, pointers and loaded numbers, is repeated there. It is
+        compiled once, for one thread and for several: where the compiler inlines it, it may round differently.
         """
         assert isinstance(loop.target, ast.Name)
         index, name = loop.target.id, f"{self._name}_{len(self._pieces)}"
@@ -133,13 +141,13 @@ class _Function:
         inner = [*self._statements(loop.body)]
         pragma = [*self._pragma(index, loop.body)]
         wanted, repeated = _names(loop), list[str]()
-        for statement in reversed(self._body[: self._body.index(loop)]):
+        for statement in reversed(before):
             match statement:
                 case ast.Assign(targets=[ast.Name(id=read) as target], value=value) if read in wanted:
                     wanted |= _names(value)
                     del self._kinds[read]  # it is declared once more
                     repeated.append(self._assignment(target, value))
-        head = f"static void {name}(void *const *table, int from, int to) {{"
+        head = f"{_ONCE} static void {name}(void *const *table, int from, int to) {{"
         around = f"for (int64_t {index} = from; {index} < to; ++{index}) {{"
         self._pieces += ["\n".join([head, *reversed(repeated), *pragma, around, *inner, "}", "}"])]
         return f"if (share) share({name}, table, {size}); else {name}(table, 0, {size});"
@@ -242,6 +250,23 @@ class _Function:
             kind = "float64" if kind == "int64" else kind
             return f"{known}{'f' if kind == 'float32' else ''}({', '.join(texts)})", kind
         raise SyntaxError(f"the function {name!r} is unknown in compiled steps")
+
+
+def _in_blocks(loop: ast.For, size: int) -> tuple[ast.For, int]:
+    """A shared loop, by blocks if it has assignments alone, and its size.
+
+    The compiler takes several elements of such a loop at once, and those left over one by one, where functions and sums
+    round differently. Which are left over must not depend on the threads.
+    """
+    if not all(isinstance(each, ast.Assign) for each in loop.body):
+        return loop, size
+    block = _WHOLE * -(-size // (_WHOLE * _BLOCKS))
+    count = -(-size // block)
+    span = ast.parse(f"range(b * {block}, min(b * {block} + {block}, {size}))", mode="eval").body
+    (around,) = ast.parse(f"for b in shared({count}): pass").body
+    assert isinstance(around, ast.For)
+    around.body = [ast.For(loop.target, span, loop.body, [])]
+    return around, count
 
 
 def _names(node: ast.AST) -> set[str]:

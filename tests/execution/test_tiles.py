@@ -142,6 +142,20 @@ def test_threads_do_not_change_the_bits():
     assert len(set(found)) == 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [3 * 2**15, 100_003])
+def test_nor_do_they_in_a_row_that_is_shared(dtype, size):
+    """Functions of several elements at once round differently from those of the elements left over."""
+    x, found = ad.input_("x", (size,), dtype), set()
+    program = ad.Program({"x": x}, {"exp": ad.exp(x), "tanh": ad.tanh(x), "erf": ad.erf(x)})
+    for threads in (1, 2, 3, 5):
+        plan = Plan(program, compiled=True, threads=threads)
+        plan.inputs["x"][...] = np.random.default_rng(0).standard_normal(size)
+        plan.run()
+        found.add(b"".join(out.tobytes() for out in plan.outputs.values()))
+    assert len(found) == 1
+
+
 def test_plans_that_run_at_the_same_time_do_not_mix():
     plans = [Plan(many_pieces(), compiled=True, threads=2) for _ in range(3)]
     for number, plan in enumerate(plans):
