@@ -1,7 +1,10 @@
 """The ready configurations, trained for a few steps, in C."""
 
+import ctypes
+
 import pytest
-from test_c_networks import self_test
+from c_support import STRICT
+from test_c_networks import compiled, self_test
 
 import backprop_cli
 from backprop_cli.errors import UsageError
@@ -51,3 +54,13 @@ def test_what_cannot_be_exported_is_named(tmp_path, pytestconfig):
     with pytest.raises(UsageError, match="--with jacobian: the network reads tokens, which have no derivative"):
         backprop_cli.export(names, tmp_path / "net.c", parts=["jacobian"])
     assert not list(tmp_path.glob("net.*"))
+
+
+def test_the_texts_of_tokens_are_those_of_the_data(tmp_path, pytestconfig):
+    names = backprop_cli.train(pytestconfig.rootpath / "configs" / "names_gru.yaml", SMALL, run_dir=tmp_path / "run")
+    backprop_cli.export(names.run_dir, tmp_path / "net.c")
+    assert "extern const char *const net_vocabulary[27];" in (tmp_path / "net.h").read_text()
+    flags = ["-Wconversion", "-fPIC", "-shared"]
+    compiled(tmp_path / "net.c", *STRICT, *flags, "-o", "net.so")
+    found = (ctypes.c_char_p * 27).in_dll(ctypes.CDLL(str(tmp_path / "net.so")), "net_vocabulary")
+    assert [text.decode() for text in found] == ["\n", *"abcdefghijklmnopqrstuvwxyz"]

@@ -123,7 +123,9 @@ class C99:
         if isinstance(target, ast.Name) and target.id not in self._kinds:
             self._kinds[target.id] = found.kind
             const = "const " if self._stores[target.id] == 1 else ""
-            return f"{const}{self._types[found.kind]} {target.id} = {found.text};"
+            kind = self._types[found.kind]
+            cast = f"({kind})" if found.kind == "int64" and isinstance(value, ast.Subscript) else ""  # of an int64_t
+            return f"{const}{kind} {target.id} = {cast}{found.text};"
         name = self._expression(target).text
         while isinstance(value, ast.Call) and self._expression(value.args[0]).text == found.text:
             value = value.args[0]  # a conversion that C needs not

@@ -12,8 +12,7 @@ from backprop_cli.errors import listing
 from backprop_cli.exporting.c.c_names import TYPES, array, comment, enumeration, identifiers, quoted, rows_of
 from backprop_cli.exporting.c.c_training import batch_macros, parameter_places, state_lines
 from backprop_cli.exporting.c.network_source import MEMORY, Function, NetworkSource
-from backprop_cli.exporting.c.prediction import class_names
-from backprop_cli.nn.class_name import spelled
+from backprop_cli.exporting.c.prediction import name_tables
 from backprop_cli.nn.graph import Node
 
 _USES = {
@@ -77,7 +76,7 @@ def _wrapped(text: str) -> list[str]:
 
 def header(source: NetworkSource, functions: Sequence[Function]) -> str:
     """The header."""
-    macro, stem = source.macro, source.stem
+    macro = source.macro
     lines = [
         f"/* {comment(source.request.output.stem)}.h: see {comment(source.request.output.name)}. */",
         f"#ifndef {macro}_H",
@@ -91,10 +90,8 @@ def header(source: NetworkSource, functions: Sequence[Function]) -> str:
         "#endif",
         "",
     ]
-    names = class_names(source)
-    if names:
-        lines.append("/** The classes in the order of the outputs; of a single output, those for 0 and 1. */")
-        lines += [f"extern const char *const {stem}_classes[{len(names)}];", ""]
+    for name, about, texts in name_tables(source):
+        lines += [f"/** {about} */", f"extern const char *const {name}[{len(texts)}];", ""]
     lines += state_lines(source) if source.is_training else []
     for function in functions:
         lines += ["/**", *(f" * {line}" for each in function.doc for line in _wrapped(each)), " */"]
@@ -183,8 +180,6 @@ def _arrays(source: NetworkSource, used: set[str]) -> list[str]:
         lines += [*array(name, known), ""] if name in used else []
     lines.append("/* Inputs and intermediate values. Values that are never needed together share memory. */")
     lines += [f"static {TYPES[kind]} {MEMORY[kind]}[{count}];" for kind, count in sorted(source.memory.items())]
-    names = class_names(source)
-    if names:
-        texts = [quoted(spelled(name)) for name in names]
-        lines += ["", f"const char *const {source.stem}_classes[{len(names)}] = {{", *rows_of(texts), "};"]
+    for name, _, texts in name_tables(source):
+        lines += ["", f"const char *const {name}[{len(texts)}] = {{", *rows_of(list(map(quoted, texts))), "};"]
     return lines

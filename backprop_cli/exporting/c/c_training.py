@@ -66,6 +66,8 @@ def initialize(source: NetworkSource) -> tuple[Function, set[str]]:
         used |= {known} if vector in source.recipe.network else set()
         lines += [f"    for (int i = 0; i < {size}; ++i) {{", f"        state->{name}[i] = {start};", "    }"]
     doc = ["Sets the state to the exported network, with an optimizer that has made no step."]
+    if source.request.weights is not None:
+        doc.append(f"Call {source.stem}_load before.")
     body = [*lines, "    state->step = 0;"]
     return Function(f"{source.stem}_initialize", "void", [f"{source.stem}_state *state"], doc, body), used
 

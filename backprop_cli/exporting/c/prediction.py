@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from backprop_cli.exporting.c.c_names import comment
 from backprop_cli.exporting.c.network_source import Function, NetworkSource
 from backprop_cli.exporting.c.row_arguments import encoded, row_parameters, wrong
@@ -13,6 +11,7 @@ from backprop_cli.exporting.derivative_programs import (
     multiplication_count,
     prediction_program,
 )
+from backprop_cli.nn.class_name import spelled
 from backprop_cli.training.step_program import PREDICTIONS
 
 
@@ -82,9 +81,15 @@ def class_of(source: NetworkSource) -> Function | None:
     return Function(f"{source.stem}_class", "int", [f"const {source.real} outputs[{macro}_OUTPUTS]"], doc, lines)
 
 
-def class_names(source: NetworkSource) -> Sequence[object]:
-    """The classes in the order of the outputs, or the values for 0 and 1; empty if there is not one class a row."""
-    return list(source.saved.transform.target.classes[0]) if _has_classes(source) else []
+def name_tables(source: NetworkSource) -> list[tuple[str, str, list[str]]]:
+    """Tables of names that the header declares: C name, comment and texts."""
+    classes = source.saved.transform.target.classes
+    if source.saved.transform.text is not None and classes:
+        return [(f"{source.stem}_vocabulary", "The tokens by their numbers.", [str(token) for token in classes[0]])]
+    if not _has_classes(source):
+        return []
+    about = "The classes in the order of the outputs; of a single output, those for 0 and 1."
+    return [(f"{source.stem}_classes", about, [spelled(name) for name in classes[0]])]
 
 
 def _has_classes(source: NetworkSource) -> bool:
