@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
@@ -70,9 +71,10 @@ def export(
     training = saved.loaded.config.training
     request = Request(output, parts, precision or training.precision, weights, batch or training.batch_size)
     exported = exporter.export(saved, request)
-    for path, content in exported.files.items():
-        with opened(path) as stream:
-            stream.write(content)
+    with ExitStack() as stack:  # all files, or none if one cannot be written
+        streams = {path: stack.enter_context(opened(path)) for path in exported.files}
+        for path, content in exported.files.items():
+            streams[path].write(content)
     return ExportResult(
         saved.path, kind, list(exported.files), request.precision, exported.memory, exported.multiplications
     )

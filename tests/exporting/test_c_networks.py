@@ -311,6 +311,10 @@ def test_all_parts_compile_without_a_warning_and_run_clean(name, precision, comp
             ("net.c", "c", [], "net.h"),
             "--weights net.h: is also the name of another file of the export; choose another",
         ),
+        (
+            ("net.c", "c", [], "none/net.weights"),
+            "none/net.weights: cannot be written: No such file or directory",
+        ),
         (("net.c", "c", ["jacobi"]), "--with jacobi: not a part of --to c; known: jacobian, hessian-vector, training"),
     ],
 )

@@ -19,7 +19,7 @@ def predict(source: NetworkSource) -> tuple[Function, set[str]]:
     """``predict``, and the names of the arrays that it uses."""
     plan = source.planned(prediction_program(source.saved, source.recipe))
     lines, used = source.body(plan, {PREDICTIONS: "outputs"}, {})
-    doc = [f"Predicts one row. {outputs_in_words(source)}", wrong(source)]
+    doc = [f"Predictions for one {_example(source)}. {outputs_in_words(source)}", wrong(source)]
     parameters = [*source.state_parameter, *row_parameters(source), f"{source.real} outputs[{source.macro}_OUTPUTS]"]
     body = [*encoded(source, plan), *lines, "    return 0;"]
     count = multiplication_count(plan.program)
@@ -32,7 +32,8 @@ def jacobian(source: NetworkSource) -> tuple[Function, set[str]]:
     lines, used = source.body(plan, {JACOBIAN: "jacobian"}, {})
     macro = source.macro
     doc = [
-        "The derivatives of the outputs by the network's inputs at one row: jacobian[output * INPUTS + input].",
+        f"The derivatives of the outputs by the network's inputs, at one {_example(source)}.",
+        f"jacobian[j * {macro}_INPUTS + i]: of output j by input i.",
         "Inputs and outputs have the data's units; a column of categories is one input for each category.",
         wrong(source),
     ]
@@ -44,6 +45,13 @@ def jacobian(source: NetworkSource) -> tuple[Function, set[str]]:
     body = [*encoded(source, plan), *lines, "    return 0;"]
     count = multiplication_count(plan.program)
     return Function(f"{source.stem}_jacobian", "int", parameters, doc, body, count), used
+
+
+def _example(source: NetworkSource) -> str:
+    """What an example is."""
+    if source.saved.transform.text is not None:
+        return f"text of {source.recipe.model.input_shape[0]} tokens"
+    return "row" if source.columns.rows == 1 else f"window of {source.columns.rows} rows"
 
 
 def outputs_in_words(source: NetworkSource) -> str:
