@@ -8,7 +8,7 @@ from backprop_cli.execution.written_plan import WrittenPlan
 from backprop_cli.exporting.c.network_source import Function, NetworkSource
 from backprop_cli.training.step_program import INPUTS
 
-WRONG = "Returns 0, or the number of the first column, from 1, whose value cannot be used."
+WRONG = "Returns 0, or the number of the first column whose value cannot be used, from 1 in the header's order."
 NOT_READ = "Returns -2 before the weights are read."
 WRONG_TOKEN = "Returns 0, or the number of the first token, from 1, that the network does not know."
 
