@@ -306,6 +306,10 @@ def test_all_parts_compile_without_a_warning_and_run_clean(name, precision, comp
     [
         (("net.txt",), "net.txt: unknown suffix '.txt'; end the file's name with .c"),
         (("net.txt", "c"), "net.txt: --to c writes .c; end the file's name with it"),
+        (
+            ('a"b.c',),
+            'a"b.c: #include takes no quote, backslash or line break; choose another name',
+        ),
         (("net.c", "d"), "--to d: unknown format; known: c"),
         (
             ("net.c", "c", [], "net.h"),

@@ -30,6 +30,8 @@ class C(Exporter):
 
     def export(self, saved: TrainedNetwork, request: Request) -> Exported:
         header_path = request.output.with_suffix(".h")
+        if set('"\\\n') & set(header_path.name):
+            raise UsageError(f"{request.output}: #include takes no quote, backslash or line break; choose another name")
         if request.weights in (request.output, header_path):
             raise UsageError(
                 f"--weights {request.weights}: is also the name of another file of the export; choose another"
