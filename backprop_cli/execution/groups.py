@@ -91,8 +91,7 @@ class Statement(Struct, eq=False):
         return 0 in self.axes.strides[-1]
 
 
-@dataclass(frozen=True)
-class Meeting:
+class Meeting(Struct):
     """Two statements touch the same bytes, and one writes them. ``same``: both at the same place at each index."""
 
     x: Touched

@@ -99,8 +99,7 @@ class _Placed(Struct):
         return not self.total and 0 in (*self.outer[-1], *self.inner[-1])
 
 
-@dataclass(frozen=True)
-class _Sum:
+class _Sum(Struct):
     """A reduction in a register of the type ``wide``: its start, and the variable and type of its result."""
 
     start: str

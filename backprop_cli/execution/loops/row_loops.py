@@ -15,9 +15,10 @@ Loops = tuple[ElementLoop, ...]
 @element_loops.register(TakeRows)
 def _(op: TakeRows, *x: Array, out: Array) -> Loops:
     table, rows = x
-    shift = Shift(1, table.strides[0], len(table))
-    operands = np.broadcast_to(table[:1], out.shape), np.broadcast_to(rows[..., None], out.shape)
-    return (ElementLoop("{0}", operands, out, shifted=((0, shift),)),) if len(table) else ()
+    if not len(table):
+        return ()
+    operands = np.broadcast_to(table[0], out.shape), np.broadcast_to(rows[..., None], out.shape)
+    return (ElementLoop("{0}", operands, out, shifted=((0, Shift(1, table.strides[0], len(table))),)),)
 
 
 @element_loops.register(SumRows)
@@ -27,5 +28,5 @@ def _(op: SumRows, *x: Array, out: Array) -> Loops:
     if not len(out):
         return (cleared(out),)
     operands = values, np.broadcast_to(rows[..., None], values.shape)
-    place = np.broadcast_to(out[:1], values.shape)
+    place = np.broadcast_to(out[0], values.shape)
     return cleared(out), ElementLoop("{out} + {0}", operands, place, put=Shift(1, out.strides[0], len(out)))
