@@ -73,7 +73,8 @@ def ready_files():
 def test_the_wheel_has_the_package_and_what_comes_with_it(wheel):
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "backprop_cli").rglob("*.py")}
+    kinds = ("*.py", "*.c")
+    modules = {path.relative_to(ROOT).as_posix() for kind in kinds for path in (ROOT / "backprop_cli").rglob(kind)}
     assert names == modules | {"backprop_cli/py.typed"} | {f"backprop_cli/ready/{name}" for name in ready_files()}
     assert wheel.stat().st_size < 2_500_000
 

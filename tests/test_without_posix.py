@@ -15,7 +15,7 @@ NAMES = (
 )
 IMPORTS = f"""
 import importlib, os, pkgutil, signal, sys
-import backprop_cli
+import backprop_cli, threadpoolctl
 
 def import_all():
     for found in pkgutil.walk_packages(importlib.import_module("backprop_cli").__path__, "backprop_cli."):
