@@ -1,4 +1,4 @@
-"""A struct is a frozen dataclass for whoever uses it, and quicker to define."""
+"""A struct behaves like a frozen dataclass, and is quicker to define."""
 
 import copy
 import dataclasses

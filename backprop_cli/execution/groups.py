@@ -177,7 +177,7 @@ class Group:
         return sizes, rows, replace(statement, strides=fitted(statement.axes, sizes, rows))
 
     def reads_of_memory(self) -> Iterator[tuple[Statement, list[Touched]]]:
-        """Each statement with what it reads that is in no register."""
+        """Each statement and the arrays that it reads from memory, not from a register."""
         outside: set[Key] = set()
         for phase in self.phases:
             inside = set(outside)

@@ -91,7 +91,7 @@ class Plan:
 
     @property
     def calls(self) -> int:
-        """Number of NumPy calls a run makes."""
+        """Number of calls a run makes, of NumPy or of machine code."""
         return len(self._calls)
 
     def run(self) -> None:

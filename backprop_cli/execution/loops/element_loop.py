@@ -91,7 +91,7 @@ def _(op: OneHot, *x: Array, out: Array) -> tuple[ElementLoop, ...]:
 
 @element_loops.register(Matmul)
 def _(op: Matmul, *x: Array, out: Array) -> tuple[ElementLoop, ...]:
-    """Products with a vector; products of two matrices are BLAS's."""
+    """Products with a vector; those of two matrices are calls of ``tiles.c``."""
     a, b = x
     if a.ndim != 2 or b.ndim != 2 or min(a.shape[0], b.shape[1]) > 1:
         return ()
