@@ -13,6 +13,7 @@ import numpy as np
 
 from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.autodiff.op import Op
+from backprop_cli.autodiff.ops.copies import Copy
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.value import Value, constant, in_layer, toposort
 from backprop_cli.execution.costs import multiplications
@@ -64,6 +65,16 @@ def numbers_first(program: Program) -> Program:
             new[node] = node if node.op is None else node.op(*(new[operand] for operand in node.inputs))
     outputs = {name: new[value] for name, value in program.outputs.items()}
     return Program(program.inputs, outputs, {name: new[value] for name, value in program.updates.items()})
+
+
+def read_before_update(program: Program) -> Program:
+    """Copy outputs and updates that show a state which is itself updated: they are due as it was before the run."""
+    updates = {name: new for name, new in program.updates.items() if new is not program.inputs[name]}
+    states = {program.inputs[name] for name in updates}
+    shown = {value for value in (*program.outputs.values(), *updates.values()) if shown_by(value) in states}
+    safe = {value: Copy()(value) for value in sorted(shown, key=lambda value: value.index)}
+    outputs = {name: safe.get(value, value) for name, value in program.outputs.items()}
+    return Program(program.inputs, outputs, {name: safe.get(new, new) for name, new in updates.items()})
 
 
 def shown_by(value: Value) -> Value:

@@ -1,9 +1,8 @@
-"""WrittenPlan: a program laid out in memory like a ``Plan``, to be written in another language instead of run."""
+"""WrittenPlan: a program placed in memory like a ``Plan``, to be written in another language instead of run."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +17,9 @@ from backprop_cli.execution.arena import Storage, aligned, pack
 from backprop_cli.execution.fusion import Nest
 from backprop_cli.execution.groups import Group
 from backprop_cli.execution.nest_text import Assignments
-from backprop_cli.execution.passes import numbers_first
-from backprop_cli.execution.plan import bound, placed, read_before_update
+from backprop_cli.execution.passes import numbers_first, read_before_update
+from backprop_cli.execution.placement import placed
+from backprop_cli.execution.plan import bound
 
 
 class Step(NamedTuple):
@@ -49,22 +49,21 @@ class WrittenPlan:
     def __init__(self, program: Program, own: Collection[str] = ()):
         self.program = read_before_update(numbers_first(program))
         self.inputs: dict[str, Array] = {name: aligned(value.spec) for name, value in program.inputs.items()}
-        layout = placed(self.program, self.inputs, compiled=True, portable=True)
-        layout.copy = _copy
+        placement = placed(self.program, self.inputs, compiled=True, portable=True)
         inside: dict[str, Storage] = {}
         for name, value in self.program.outputs.items():
-            storage = layout.storage[layout.base[value]]
-            if not storage.external and storage.spec.size == value.size and _in_order(value, layout.base[value]):
+            storage = placement.storage[placement.base[value]]
+            if not storage.external and storage.spec.size == value.size and _in_order(value, placement.base[value]):
                 storage.external, storage.array = True, aligned(storage.spec)
                 inside[name] = storage
         for name in own:
             value = self.program.inputs[name]
-            storage = layout.storage[value]
-            storage.external, storage.birth, storage.death = False, -1, layout.last_use.get(value, -1)
-        self.memory = _memory(layout.storage.values())
-        self.inputs |= {name: _array(layout.storage[self.program.inputs[name]]) for name in own}
-        pieces, values = bound(self.program, layout, self.inputs, _step)
-        groups = (group for chain in layout.chains if isinstance(chain, Nest) for group in chain.groups)
+            storage = placement.storage[value]
+            storage.external, storage.birth, storage.death = False, -1, placement.last_use.get(value, -1)
+        self.memory = _memory(placement.storage.values())
+        self.inputs |= {name: _array(placement.storage[self.program.inputs[name]]) for name in own}
+        pieces, values = bound(self.program, placement, self.inputs, _copy, _step)
+        groups = (group for chain in placement.chains if isinstance(chain, Nest) for group in chain.groups)
         self.pieces = [_piece(piece, groups) for piece in pieces]
         shown = self.program.outputs
         self.outputs = {name: _array(storage).reshape(shown[name].shape) for name, storage in inside.items()}
@@ -115,12 +114,9 @@ def _copy(x: Array, to: Array) -> Step:
 
 
 def _piece(piece: Any, groups: Iterator[Group]) -> Loops | Step:
-    """A piece with the nodes of the next of ``groups``, if it is a nest; a copy, a call of NumPy, as a step."""
+    """A piece with the nodes of the next of ``groups``, if it is a nest."""
     if isinstance(piece, Assignments):
         members = (each.place[0] for phase in next(groups).phases for each in phase)
         return Loops(tuple(dict.fromkeys(members)), piece)
-    if isinstance(piece, partial):
-        out, x = piece.args
-        return _copy(x, out)
     assert isinstance(piece, Step)
     return piece

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from random_programs import differentiated, poison, programs
 
 from backprop_cli import autodiff as ad
-from backprop_cli.execution import plan as planning
+from backprop_cli.execution import placement
 from backprop_cli.execution import tiling as chains
 from backprop_cli.execution.kernels import elementwise_kernels
 from backprop_cli.execution.passes import simplify
@@ -85,11 +85,11 @@ def test_values_alive_at_once_do_not_overlap(program):
         storages.extend(given)
         return original(given)
 
-    original, planning.pack = planning.pack, watched
+    original, placement.pack = placement.pack, watched
     try:
         Plan(program)
     finally:
-        planning.pack = original
+        placement.pack = original
     for i, one in enumerate(storages):
         for other in storages[:i]:
             together = one.birth <= other.death and other.birth <= one.death
