@@ -109,11 +109,11 @@ def _unknown_monitor(config: Config, path: TreePath, name: str, known: list[str]
 
 def _target_transform(config: Config) -> Iterator[Problem]:
     path, target, loss = ("data", "transform", "target"), config.data.transform.target, config.loss
-    if target != "none" and not loss.task.has_unit:
+    if target == "standardize" and not loss.task.has_unit:
         reason = f"'{target}' is for regression, but {loss.type} is for {loss.task.phrase}"
-        yield Problem(path, reason, "leave it at none")
-    elif target != "none" and loss.keeps_unit:
-        yield Problem(path, f"{loss.type} needs the targets as they are", "leave it at none")
+        yield Problem(path, reason, "leave it at auto")
+    elif target == "standardize" and loss.keeps_unit:
+        yield Problem(path, f"{loss.type} needs the targets as they are", "leave it at auto")
 
 
 def _averages(config: Config) -> Iterator[Problem]:

@@ -97,7 +97,7 @@ def draft(
         *(_rare(table, used) if holds_out else []),
         *_numbers({name: ways for name, ways in numbers.items() if name not in useless}),
         *([] if holds_out else ["  split: none  # too few rows to hold some out for validation and test"]),
-        *_transform(table, used, kind),
+        *_transform(table, used),
         "",
         *_network(chosen, labels, kind),
         f"training: {{epochs: 200, batch_size: {32 if table.rows < _MANY_ROWS else 256}}}",
@@ -265,12 +265,11 @@ def _exclusion(useless: Mapping[str, str]) -> list[str]:
     return [*reasons, f"  exclude: [{', '.join(map(_column_name, useless))}]"]
 
 
-def _transform(table: Table, used: Sequence[str], task: Task) -> list[str]:
-    """The line that fills in missing values and standardizes numbers to predict."""
+def _transform(table: Table, used: Sequence[str]) -> list[str]:
+    """The line that fills in missing values."""
     incomplete = [name for name in used if _is_incomplete(table.columns[name])]
-    keys = [*(["missing: median"] if incomplete else []), *(["target: standardize"] if task == REGRESSION else [])]
-    comment = f"  # {plural(len(incomplete), 'column')} with missing values" if incomplete else ""
-    return [f"  transform: {{{', '.join(keys)}}}{comment}"] if keys else []
+    comment = f"  # {plural(len(incomplete), 'column')} with missing values"
+    return [f"  transform: {{missing: median}}{comment}"] if incomplete else []
 
 
 def _phrase(target: str, labels: Sequence[CellValue], task: Task) -> str:

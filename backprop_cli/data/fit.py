@@ -26,13 +26,14 @@ class Demand(NamedTuple):
 
     ``task``: the loss's, which decides the type of the targets. ``dtype``: of inputs and real targets. ``input_shape``:
     the shape of an example, if the model fixes it. ``tokens``: if the network looks its inputs up, they are integers in
-    [0, tokens).
+    [0, tokens). ``standardizes``: whether ``transform.target: auto`` standardizes targets (see ``Loss``).
     """
 
     task: Task
     dtype: DTypeLike
     input_shape: tuple[int, ...] | None = None
     tokens: int | None = None
+    standardizes: bool = False
 
 
 def fit_transform(tables: Tables, rows: Rows, settings: DataSettings, demand: Demand) -> Transform:
@@ -43,10 +44,12 @@ def fit_transform(tables: Tables, rows: Rows, settings: DataSettings, demand: De
     """
     features = tuple(fit_feature(tables.inputs, name, rows, settings.transform) for name in tables.features)
     shape = _input_shape(tables.inputs, features, settings.window, demand.input_shape)
-    standardize = settings.transform.target == "standardize"
-    if tables.target is None:
+    how = settings.transform.target
+    standardize = how == "standardize"
+    if tables.target is None:  # inputs are transformed already
         target = _inputs_as_target(tables.inputs, features, rows, demand.task, standardize)
     else:
+        standardize |= how == "auto" and demand.standardizes
         target = fit_target(tables.targets, tables.target, rows, demand.task, standardize=standardize)
     return Transform(
         features,

@@ -62,8 +62,10 @@ class TransformSettings(Settings):
     """one_hot: one input per category; ordinal: one input, the category's number"""
     missing: Literal["error", "mean", "median", "most_frequent"] = "error"
     """the replacement of a missing value; columns of categories use the most frequent category"""
-    target: Literal["none", "standardize"] = "none"
-    """standardize: train on standardized targets of a regression; metrics and predictions stay in their own unit"""
+    target: Literal["auto", "none", "standardize"] = "auto"
+    """standardize: train on targets of mean 0, deviation 1; auto: with a loss of real numbers, such as
+    mean_squared_error. Metrics and predictions are always in the target's own unit
+    """
 
 
 class TextSettings(Settings):

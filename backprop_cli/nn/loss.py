@@ -31,6 +31,8 @@ class Loss(Settings):
     """Activations that the loss applies to the network's outputs: a network that ends in one would apply it twice."""
     keeps_unit: ClassVar[bool] = False
     """Targets have a meaning only in their own unit (counts, probabilities) and cannot be standardized."""
+    standardizes: ClassVar[bool] = False
+    """Targets are real numbers in any unit, which ``data.transform.target: auto`` standardizes."""
     least_outputs: ClassVar[int] = 1
     """Fewest outputs of an example for which the loss is defined: a single number has no direction."""
     gives_probabilities: ClassVar[bool] = True

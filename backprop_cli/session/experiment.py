@@ -142,7 +142,8 @@ def load(loaded: Loaded, fitted: Transform | None = None) -> Dataset:
     try:
         with located(loaded):
             tokens = vocabulary_of(graph_of(config.model.layers))
-            demand = Demand(config.loss.task, config.training.precision, config.model.input, tokens)
+            precision, shape, loss = config.training.precision, config.model.input, config.loss
+            demand = Demand(loss.task, precision, shape, tokens, loss.standardizes)
             return load_dataset(config.data, demand, base=loaded.base, seed=config.seed, fitted=fitted)
     except NoFileError as error:
         raise _missing(loaded, error) from error

@@ -17,7 +17,7 @@ def config(data=None, **more) -> Path:
     lines = [f"{x:.6f},{i % 3},{y:.3f}" for i, (x, y) in enumerate(zip(X, Y, strict=True))]
     Path("d.csv").write_text("\n".join(["x,w,y", *lines]) + "\n")
     return write_config(
-        data={"source": "d.csv", "target": "y", "features": ["x"], **(data or {})},
+        data={"source": "d.csv", "target": "y", "features": ["x"], "transform": {"target": "none"}, **(data or {})},
         model={"layers": [{"type": "dense", "units": 1}]},
         loss="mean_absolute_error",
         metrics=["root_mean_squared_error", "r2", "mean_absolute_error"],
@@ -99,7 +99,7 @@ def test_inputs_that_are_the_target():
     lines = [f"{1.7e9 + 10 * value:.3f},{value:.6f}" for value in rng.random(40)]
     Path("d.csv").write_text("\n".join(["a,b", *lines]) + "\n")
     path = write_config(
-        data={"source": "d.csv", "target": "features", "transform": {"numeric": {"scale": 1.0}}},
+        data={"source": "d.csv", "target": "features", "transform": {"numeric": {"scale": 1.0}, "target": "none"}},
         model={"layers": [{"type": "dense", "units": 2, "initializer": "zeros"}]},
         loss="mean_squared_error",
         metrics=["r2", "mean_absolute_error"],
@@ -111,3 +111,38 @@ def test_inputs_that_are_the_target():
     values = np.loadtxt("d.csv", delimiter=",", skiprows=1)
     assert found["mean_absolute_error"] == pytest.approx(values.mean(), rel=1e-12)
     assert found["r2"] == pytest.approx(np.mean(1 - np.mean(values**2, axis=0) / values.var(axis=0)), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("loss", "how"),
+    [
+        ("mean_squared_error", "standardize"),
+        ("mean_absolute_error", "standardize"),
+        ("huber", "standardize"),
+        ("quantile", "standardize"),
+        ("poisson", "none"),
+        ("cosine_similarity", "none"),
+    ],
+)
+def test_auto_standardizes_the_targets_of_losses_of_real_numbers(loss, how):
+    Path("d.csv").write_text("x,y,z\n" + "".join(f"{x:.6f},{x:.3f},{2 * x + 1:.3f}\n" for x in X))
+    path = write_config(
+        data={"source": "d.csv", "target": ["y", "z"], "features": ["x"]},
+        model={"layers": [{"type": "dense", "units": 2}]},
+        loss=loss,
+        training={"epochs": 2},
+    )
+    found = [run_of(path, each, [f"data.transform.target={each}"])[1].metrics for each in ("auto", how)]
+    assert found[0] == found[1]
+
+
+def test_auto_leaves_inputs_that_are_the_target():
+    config()
+    path = write_config(
+        data={"source": "d.csv", "target": "features", "features": ["x", "y"], "transform": {"numeric": "min_max"}},
+        model={"layers": [{"type": "dense", "units": 2}]},
+        loss="mean_squared_error",
+        training={"epochs": 1},
+    )
+    found = [run_of(path, each, [f"data.transform.target={each}"])[1].metrics for each in ("auto", "none")]
+    assert found[0] == found[1]

@@ -34,7 +34,8 @@ def table_of(name: str, target: str) -> tuple[np.ndarray, np.ndarray]:
 
 def trained_on(name: str, target: str, units: int, loss: str, l2: float) -> Path:
     Path("whole.yaml").write_text(
-        f"data: {{source: {DATASETS / name}, target: {target}, split: {{validation: 0, test: 0}}}}\n"
+        f"data: {{source: {DATASETS / name}, target: {target}, split: {{validation: 0, test: 0}},\n"
+        "  transform: {target: none}}\n"
         f"model: {{layers: [{{type: dense, units: {units}}}]}}\n"
         f"loss: {loss}\nregularization: {{l2: {l2}}}\noptimizer: {{type: lbfgs, tolerance: 1.0e-9, history: 20}}\n"
         "training: {epochs: 2000, precision: float64}\n"

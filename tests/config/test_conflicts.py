@@ -46,7 +46,7 @@ def metrics_for(loss: str) -> str:
         ),
         (
             "data.transform.target=standardize",
-            "'standardize' is for regression, but cross_entropy is for classes; leave it at none",
+            "'standardize' is for regression, but cross_entropy is for classes; leave it at auto",
         ),
     ],
 )
@@ -78,7 +78,7 @@ def test_metrics_of_probabilities_do_not_go_with_scores():
 def test_targets_with_a_unit_of_their_own_are_not_standardized(loss):
     text = changed("loss: cross_entropy", f"loss: {loss}")
     assert message(text, "data.transform.target=standardize") == (
-        f"override data.transform.target=standardize: {loss} needs the targets as they are; leave it at none"
+        f"override data.transform.target=standardize: {loss} needs the targets as they are; leave it at auto"
     )
 
 

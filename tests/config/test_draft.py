@@ -116,7 +116,7 @@ def test_the_whole_text():
         "  # 'id' counts the rows\n"
         "  # 'date' holds dates, such as '2024-01-01'\n"
         "  exclude: [id, date]\n"
-        "  transform: {missing: median, target: standardize}  # 2 columns with missing values\n"
+        "  transform: {missing: median}  # 2 columns with missing values\n"
         "\n"
         "model:\n"
         "  layers:\n"

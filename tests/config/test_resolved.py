@@ -23,7 +23,7 @@ data:
   missing_values: none
   sample_weight: none
   split: {validation: 0.15, test: 0.15, stratify: true}
-  transform: {numeric: standardize, categorical: one_hot, missing: error, target: none}
+  transform: {numeric: standardize, categorical: one_hot, missing: error, target: auto}
   text: none
   image: none
   window: none

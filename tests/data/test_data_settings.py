@@ -22,7 +22,7 @@ def test_defaults() -> None:
         "numeric": "standardize",
         "categorical": "one_hot",
         "missing": "error",
-        "target": "none",
+        "target": "auto",
     }
     assert settings(generate={"type": "xor"}).split == SplitSettings()
     assert settings(train="a.csv", target="k").split is None

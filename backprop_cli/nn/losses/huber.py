@@ -23,9 +23,10 @@ class Huber(Loss):
 
     type: Literal["huber"] = "huber"
     task: ClassVar[Task] = REGRESSION
+    standardizes: ClassVar[bool] = True
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"delta": 0.5})
     delta: Positive = 1.0
-    """difference from which the loss grows linearly, in the target's unit"""
+    """difference from which the loss grows linearly: in deviations of a standardized target, else in its own unit"""
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         """``c * (r - c / 2)`` with ``c = clip(r, -delta, delta)``, which is both branches in one."""

@@ -21,6 +21,7 @@ class MeanAbsoluteError(Loss):
 
     type: Literal["mean_absolute_error"] = "mean_absolute_error"
     task: ClassVar[Task] = REGRESSION
+    standardizes: ClassVar[bool] = True
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         self.check(outputs, targets)

@@ -20,6 +20,7 @@ class MeanSquaredError(Loss):
 
     type: Literal["mean_squared_error"] = "mean_squared_error"
     task: ClassVar[Task] = REGRESSION
+    standardizes: ClassVar[bool] = True
 
     def costs(self, outputs: Value, targets: Value) -> Value:
         self.check(outputs, targets)

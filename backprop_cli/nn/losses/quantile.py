@@ -40,6 +40,7 @@ class Quantile(Loss):
 
     type: Literal["quantile"] = "quantile"
     task: ClassVar[Task] = REGRESSION
+    standardizes: ClassVar[bool] = True
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"quantile": 0.9}, {"quantile": [0.1, 0.5, 0.9]})
     quantile: Level | Annotated[Many[Level], Field(min_length=1), AfterValidator(_rising)] = 0.5
     """the share of targets below the prediction, or a rising list of such shares"""
