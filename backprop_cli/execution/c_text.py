@@ -18,8 +18,13 @@ KINDS = {"float32": "float", "float64": "double", "int64": "int64_t"}
 FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow")
 """Functions of the C library that an expression may call; ``sqrt``, ``abs``, ``max`` and ``min`` are operations."""
 
-CALLS = ("product", "convolution", "convolution_transpose", "convolution_weight")
-"""Functions of ``tiles.c``, of numbers and of pointers to one type."""
+CALLS = {
+    "product": ("RUNS", "PRODUCTS"),
+    "convolution": ("RUNS", "CONVOLUTIONS"),
+    "convolution_transpose": ("RUNS", "CONVOLUTIONS"),
+    "convolution_weight": ("GRADIENTS",),
+}
+"""Functions of ``tiles.c``, of numbers and of pointers to one type, and the parts that they need, in this order."""
 
 _WHOLE, _BLOCKS = 64, 64
 """A block of a shared loop has a multiple of so many elements, which fill every vector; blocks are at most so many."""
@@ -72,7 +77,7 @@ def c_source(functions: Sequence[str], vectorized: Collection[str]) -> CSource:
     head += "".join(_declared(name, name in vectorized) for name in FUNCTIONS)
     bodies = [_Function(f"piece_{number}", text) for number, text in enumerate(functions)]
     texts = [body.text() for body in bodies]
-    tiles = sorted(set().union(*(body.tiles for body in bodies)))
+    tiles = list(dict.fromkeys(each for body in bodies for each in body.tiles))
     head += "".join(_PROTOTYPES.format(kind=kind, real=KINDS[kind]) for kind in sorted({kind for kind, _ in tiles}))
     names = ", ".join(f"piece_{number}" for number in range(len(functions)))
     return CSource(head + "".join(texts) + _RUN.format(names=names), [_tiles(*each) for each in tiles])
@@ -92,10 +97,10 @@ def _declared(name: str, vectorized: bool) -> str:
 
 
 class _Function:
-    """One function. ``_kinds`` has the element type of each variable, ``tiles`` what it calls: type, part."""
+    """One function. ``_kinds`` has the element type of each variable, ``tiles`` what it needs: types and parts."""
 
     def __init__(self, name: str, text: str):
-        self.tiles: set[tuple[str, str]] = set()
+        self.tiles: list[tuple[str, str]] = []
         self._name, self._kinds, self._pieces = name, dict[str, str](), list[str]()
         (tree,) = ast.parse(text).body
         assert isinstance(tree, ast.FunctionDef)
@@ -178,7 +183,7 @@ class _Function:
     def _tile_call(self, name: str, arguments: Sequence[ast.expr]) -> str:
         kinds = {self._kinds[each.id] for each in map(_pointer, arguments) if each is not None}
         kind = "".join(kinds)
-        self.tiles.add((kind, "PRODUCTS" if name == "product" else "CONVOLUTIONS"))
+        self.tiles += [(kind, part) for part in CALLS[name]]
         return f"{name}_{kind}({', '.join(self._argument(each) for each in arguments)});"
 
     def _argument(self, node: ast.expr) -> str:

@@ -4,8 +4,9 @@
  * several products. A table of terms says where the factors are, so that a matrix and the windows of an image are read
  * in the same way, without a copy of the windows.
  *
- * Compiled once for each precision, PRODUCTS and CONVOLUTIONS each on their own: REAL is the element type, BITS an
- * integer of its size, and OF(name) the name of a function for others. Arrays have fewer than 2^31 elements.
+ * Compiled once for each precision, as a library for each part: RUNS, which PRODUCTS and CONVOLUTIONS call, and
+ * GRADIENTS, those of the weights of convolutions. REAL is the element type, BITS an integer of its size, and OF(name)
+ * the name of a function for others. Arrays have fewer than 2^31 elements.
  *
  * Convolutions have contiguous arrays with the batch last, and a batch that fills a vector: image (down.size, groups *
  * channels, across.size, batch), weight (groups * filters, channels, down.kernel, across.kernel), result
@@ -118,7 +119,13 @@ typedef REAL unaligned __attribute__((vector_size(BYTES), aligned(sizeof(REAL)),
 typedef BITS bits __attribute__((vector_size(BYTES)));
 #define LOAD(from) (*(const unaligned *)(from))
 
-/* out[i, n] = sum over terms of weight[i, .] * pixels[., n], for a tile; is added to out if `add`. */
+/* out[i, n] = sum over terms of weight[i, .] * pixels[., n] for a run of columns, at least a vector of them; whole
+ * vectors if `add`: then the sum is added to out. */
+void OF(run)(int columns, int rows, int terms, const term *at, const REAL *weight, long weight_row, const REAL *pixels,
+             REAL *out, long out_row, int add);
+
+#ifdef RUNS
+/* The same for a tile. */
 INLINE void tile(const int rows, const int vectors, int terms, const term *at, const REAL *weight, long weight_row,
                  const REAL *pixels, REAL *out, long out_row, int add)
 {
@@ -144,12 +151,11 @@ INLINE void strip(const int vectors, int rows, int terms, const term *at, const 
 #undef TILES
 }
 
-/* The same for a run of columns, at least a vector of them; whole vectors if `add`. */
-NOINLINE static void run(int columns, int rows, int terms, const term *at, const REAL *weight, long weight_row,
-                         const REAL *pixels, REAL *out, long out_row, int add)
+void OF(run)(int columns, int rows, int terms, const term *at, const REAL *weight, long weight_row, const REAL *pixels,
+             REAL *out, long out_row, int add)
 {
     int n = 0;
-    for (; columns - n >= VECTORS * WIDTH; n += VECTORS * WIDTH)
+    for (; VECTORS > 2 && columns - n >= VECTORS * WIDTH; n += VECTORS * WIDTH)
         strip(VECTORS, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
     for (; columns - n >= 2 * WIDTH; n += 2 * WIDTH)
         strip(2, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
@@ -158,6 +164,7 @@ NOINLINE static void run(int columns, int rows, int terms, const term *at, const
         strip(1, rows, terms, at, weight, weight_row, pixels + n, out + n, out_row, add);
     }
 }
+#endif
 
 #ifdef PRODUCTS
 #ifdef __clang__
@@ -176,13 +183,12 @@ INLINE vector shuffle(vector first, vector second, bits from)
 INLINE void turn(const REAL *b, long b_row, REAL *to, long to_row)
 {
     vector x[WIDTH];
+    bits lane;
+    UNROLL for (int n = 0; n < WIDTH; ++n) lane[n] = n;
     UNROLL for (int i = 0; i < WIDTH; ++i) x[i] = LOAD(b + i * b_row);
     UNROLL for (int half = WIDTH / 2; half; half /= 2) {
-        bits low, high;
-        UNROLL for (int n = 0; n < WIDTH; ++n) {
-            low[n] = n & half ? WIDTH + n - half : n;
-            high[n] = n & half ? WIDTH + n : n + half;
-        }
+        /* Of two rows: the lanes without the bit `half`, and those with it. */
+        const bits low = lane + (((lane & half) != 0) & (WIDTH - half)), high = low + half;
         UNROLL for (int i = 0; i < WIDTH; ++i)
             if (!(i & half)) {
                 const vector first = x[i], second = x[i + half];
@@ -229,13 +235,13 @@ void OF(product)(int rows, int columns, int inner, const REAL *a, long a_row, lo
                 at[i] = (term){(int)(i * a_inner), as_it_is ? (int)(i * b_inner) : i * PANEL};
             if (!as_it_is) from = packed;
             if (left >= WIDTH) {
-                run(left, rows, depth, at, a + k * a_inner, a_row, from, out + n, out_row, k > 0);
+                OF(run)(left, rows, depth, at, a + k * a_inner, a_row, from, out + n, out_row, k > 0);
                 continue;
             }
             for (int i = 0; i < rows; i += ROWS) {
                 REAL some[ROWS * WIDTH];
                 const int few = rows - i < ROWS ? rows - i : ROWS;
-                run(WIDTH, few, depth, at, a + k * a_inner + i * a_row, a_row, from, some, WIDTH, 0);
+                OF(run)(WIDTH, few, depth, at, a + k * a_inner + i * a_row, a_row, from, some, WIDTH, 0);
                 for (int m = 0; m < few * left; ++m) {
                     REAL *to = out + (i + m / left) * out_row + n + m % left;
                     *to = some[m / left * WIDTH + m % left] + (k > 0 ? *to : 0);
@@ -264,7 +270,7 @@ void OF(convolution)(int first, int last, int batch, int groups, int channels, i
                                                right);
             const long y = (long)r * down.stride - down.before, x = (long)q * across.stride - across.before;
             for (int g = 0; g < groups; ++g)
-                run((end - q) * batch, filters, terms, at, weight + (long)g * filters * inner, inner,
+                OF(run)((end - q) * batch, filters, terms, at, weight + (long)g * filters * inner, inner,
                         image + (y * groups + g) * channels * line + x * batch,
                         out + ((long)r * groups + g) * filters * out_line + (long)q * batch, out_line, 0);
         }
@@ -283,12 +289,15 @@ void OF(convolution_transpose)(int first, int last, int batch, int groups, int c
             const int terms = readers(at, filters, inner, down, across, groups, batch, y, x, &end);
             if (end > stop) end = stop;
             for (int g = 0; g < groups; ++g)
-                run((end - x) * batch, channels, terms, at, weight + (long)g * filters * inner, area,
+                OF(run)((end - x) * batch, channels, terms, at, weight + (long)g * filters * inner, area,
                         result + (long)g * filters * result_line,
                         out + ((long)y * groups + g) * channels * line + (long)x * batch, line, 0);
         }
 }
 
+#endif
+
+#ifdef GRADIENTS
 INLINE REAL total(vector x)
 {
     half halves[2];
@@ -305,7 +314,7 @@ INLINE REAL total(vector x)
 INLINE void dots(const int rows, const int vectors, const term *at, int lines, long a_line, long b_line, int columns,
                  bits last, const REAL *a, long a_row, const REAL *b, REAL *out, long out_row)
 {
-    vector sum[4][6], x[4];
+    vector sum[4][6], x[4], sums[4 * 6];
     EACH_ROW EACH_VECTOR sum[i][j] = (vector){0};
     for (int line = 0; line < lines; ++line, a += a_line, b += b_line) {
         for (int n = 0; n + WIDTH <= columns; n += WIDTH) {
@@ -324,7 +333,9 @@ INLINE void dots(const int rows, const int vectors, const term *at, int lines, l
             }
         }
     }
-    EACH_ROW EACH_VECTOR out[i * out_row + at[j].weight] += total(sum[i][j]);
+    EACH_ROW EACH_VECTOR sums[i * vectors + j] = sum[i][j]; /* from registers, for a loop that is not unrolled */
+    for (int i = 0; i < rows; ++i)
+        for (int j = 0; j < vectors; ++j) out[i * out_row + at[j].weight] += total(sums[i * vectors + j]);
 }
 
 INLINE void dots_strip(const int rows, int terms, const term *at, int lines, long a_line, long b_line, int columns,
