@@ -54,28 +54,45 @@ def machine_code(texts: Sequence[str]) -> Binding:
     compiler = find_compiler()
     assert compiler is not None, "nothing is compiled without a compiler"
     text, tiles = c_source(texts, compiler.vector_functions)
-    tools = [tool for tool in (_pool_source(), *tiles) if tool not in _TOOLS]
+    tools = [tool for tool in (_runtime_source(), *tiles) if tool not in _TOOLS]
     *new, library = _loaded(compiler, [*tools, text])
     _TOOLS.update(zip(tools, new, strict=True))
     return partial(_bound, library)
 
 
 _TOOLS: dict[str, ctypes.CDLL] = {}
-"""Libraries that a process needs once, however many plans it has, by source: the pool of threads, and tiles."""
+"""Libraries that a process needs once, however many plans it has, by source: the runtime, and tiles."""
+
+
+class MachineCode(partial[None]):
+    """A call of the function ``run`` of a library. ``memory``: what lives as long as the call."""
+
+    memory: tuple[Any, ...]
+
+    @property
+    def words(self) -> tuple[int | None, ...]:
+        """The address of the function, and its arguments."""
+        function = ctypes.cast(self.func, ctypes.c_void_p)  # type: ignore[arg-type]
+        return function.value, *(argument.value for argument in self.args)
+
+
+def runtime() -> ctypes.CDLL:
+    """The library that all machine code needs: the pool of threads, and ``repeat``."""
+    return _TOOLS[_runtime_source()]
 
 
 def _share(threads: int) -> ctypes.c_void_p:
     """The function that shares a loop with the threads of this process, which has at least so many; null for one."""
     if threads == 1:
         return ctypes.c_void_p()
-    pool = _TOOLS[_pool_source()]
-    pool.start(threads)
-    return ctypes.cast(pool.share, ctypes.c_void_p)
+    runtime().start(threads)
+    return ctypes.cast(runtime().share, ctypes.c_void_p)
 
 
 @cache
-def _pool_source() -> str:
-    return Path(__file__).with_name("pool.c").read_text(encoding="ascii")
+def _runtime_source() -> str:
+    here = Path(__file__)
+    return "".join(here.with_name(name).read_text(encoding="ascii") for name in ("pool.c", "repetition.c"))
 
 
 def _loaded(compiler: Compiler, sources: Sequence[str]) -> list[ctypes.CDLL]:
@@ -124,8 +141,9 @@ def _bound(library: ctypes.CDLL, steps: Sequence[Step], threads: int) -> Callabl
     pairs = (ctypes.c_int64 * len(numbers))(*numbers)
     function = library["run"]
     function.restype = None  # by default ctypes makes an integer of what a register holds
-    run = partial(function, ctypes.byref(pairs), ctypes.c_int64(len(steps)), _share(threads))
-    vars(run)["memory"] = table, pairs, steps  # lives as long as the call
+    first = ctypes.c_void_p(ctypes.addressof(pairs))
+    run = MachineCode(function, first, ctypes.c_int64(len(steps)), _share(threads))
+    run.memory = table, pairs, steps
     return run
 
 

@@ -80,6 +80,11 @@ class Plan:
         """Number of calls a run makes, of NumPy or of machine code."""
         return len(self._calls)
 
+    @property
+    def only_call(self) -> Callable[[], object] | None:
+        """The call that a run makes, if there is only one."""
+        return self._calls[0] if len(self._calls) == 1 else None
+
     def run(self) -> None:
         """One run of the program."""
         self._silent.run(self._run)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from backprop_cli.autodiff import Array, Value, concat, input_, slice_
+from backprop_cli.autodiff import Value, concat, input_, slice_
 from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.training.layout import Layout
 
@@ -35,9 +35,9 @@ class ParameterSpan(NamedTuple):
         """The slots by the names of their vectors."""
         return {f"{self.prefix}{slot}": slot for slot in self.optimizer.slot_names()}
 
-    def arrays(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """A plan's inputs for the constants of a step, by the optimizer's own names."""
-        return {name: inputs[f"{self.prefix}{name}"] for name in self.optimizer.scalars(1)}
+    def constants(self) -> list[str]:
+        """Names of a step's inputs for its constants: the learning rate, and the optimizer's scalars."""
+        return [self.learning_rate, *(f"{self.prefix}{name}" for name in self.optimizer.scalars(1))]
 
     def step(self, inputs: dict[str, Value], gradient: Value, vector: Value) -> tuple[Value, dict[str, Value]]:
         """``learning_rate * direction`` of the span, and the new slots; it adds its inputs to ``inputs``.

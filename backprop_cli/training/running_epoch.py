@@ -21,7 +21,8 @@ class RunningEpoch:
     """
 
     def __init__(self, spec: TrainingSpec, state: State):
-        self.order = spec.order(state.epoch)
+        self.number = state.epoch
+        self.order = np.ascontiguousarray(spec.order(state.epoch), np.int64)
         self.totals = state.memory.setdefault(EPOCH, dict.fromkeys(EPOCH_TOTALS, 0.0))
         self._state = state
         self._before = self.totals["examples"]
@@ -60,14 +61,14 @@ class RunningEpoch:
         if self.tokens is not None:
             count = self.tokens.add
             return lambda start: count(predictions)
-        kept, size = self._room(predictions), len(predictions)
+        kept, size = self.room(predictions), len(predictions)
 
         def keep(start: int) -> None:
             kept[start : start + size] = predictions
 
         return keep
 
-    def _room(self, batch: Array) -> Array:
+    def room(self, batch: Array) -> Array:
         """The state's predictions, with room for the whole epoch. ``batch``: predictions of one batch."""
         made = self._state.predictions
         if made is None or len(made) < len(self.order):

@@ -30,12 +30,18 @@ if TYPE_CHECKING:
 
 
 class StepPlan(NamedTuple):
-    """The interface of a ``Plan``, for one plan or several. ``noise``: inputs for random numbers in [0, 1)."""
+    """The interface of a ``Plan``, for one plan or several.
+
+    ``noise``: inputs for random numbers in [0, 1). ``constants``: the vector of all inputs for the constants of a step,
+    in the order of ``Recipe.constants``. ``only_call``: see ``Plan``.
+    """
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
     noise: Sequence[Array]
+    constants: Array
     run: Callable[[], None]
+    only_call: Callable[[], object] | None = None
 
 
 class StepPlans(NamedTuple):
@@ -59,8 +65,9 @@ class StepPlans(NamedTuple):
         if 1 < self.workers <= batch and not compiled:
             return self._split(batch, updates)
         step = training_step if updates else accumulation_step
-        plan = self._planned(partial(step, self.recipe, batch, self.predictions), {}, compiled)
-        return StepPlan(plan.inputs, plan.outputs, self._noise([plan]), plan.run)
+        constants, numbers = self._constants()
+        plan = self._planned(partial(step, self.recipe, batch, self.predictions), numbers, compiled)
+        return StepPlan(plan.inputs, plan.outputs, self._noise([plan]), constants, plan.run, plan.only_call)
 
     def _split(self, batch: int, updates: bool) -> StepPlan:
         whole, shards = self._whole(batch), []
@@ -70,16 +77,23 @@ class StepPlans(NamedTuple):
             shards.append(self._planned(partial(trace, len(rows)), seen))
         found = {shard_name(name, k): array for k, shard in enumerate(shards) for name, array in shard.outputs.items()}
         programs = [shard.program for shard in shards]
-        join = self._planned(partial(join_step, self.recipe, programs, updates), found)
+        constants, numbers = self._constants()
+        join = self._planned(partial(join_step, self.recipe, programs, updates), {**found, **numbers})
         shares = [join.inputs[shard_name(SHARE, k)] for k in range(self.workers)]
         run = partial(_run, _threads(self.workers - 1), shards, partial(_share, self.recipe.loss, shards, shares), join)
-        return StepPlan({**join.inputs, **whole}, join.outputs, self._noise(shards), run)
+        return StepPlan({**join.inputs, **whole}, join.outputs, self._noise(shards), constants, run)
 
     def _planned(self, trace: Callable[[], Program], arrays: Mapping[str, Array], compiled: bool = False) -> Plan:
         with self.watch("trace"):
             program = trace()
         with self.watch("plan"):
             return Plan(program, {**self.vectors, **arrays}, compiled=compiled, threads=self.loop_threads)
+
+    def _constants(self) -> tuple[Array, dict[str, Array]]:
+        """A new vector for the constants of a step, and each of them as a number in it."""
+        names = self.recipe.constants
+        vector = np.zeros(len(names), self.recipe.model.dtype)
+        return vector, {name: vector[place : place + 1].reshape(()) for place, name in enumerate(names)}
 
     def _noise(self, plans: Sequence[Plan]) -> list[Array]:
         names = self.recipe.model.noise(1)

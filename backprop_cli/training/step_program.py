@@ -85,6 +85,11 @@ class Recipe(Struct, eq=False):
         return {name: (span, slot) for span in self.spans for name, slot in span.slots().items()}
 
     @cached_property
+    def constants(self) -> tuple[str, ...]:
+        """Names of the inputs for the constants of a step."""
+        return tuple(name for span in self.spans for name in span.constants())
+
+    @cached_property
     def buffer_layout(self) -> Layout:
         """The places of buffers and frozen parameters in their vector."""
         return Layout({name: array.shape for name, array in self.model.buffers.items()})

@@ -1,13 +1,8 @@
-"""Optimizer updates between two events.
-
-On a small network an update takes a few microseconds, as long as ten lines of Python. Therefore the loop over updates
-uses local names only and writes the state when it ends.
-"""
+"""Optimizer updates between two events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import inf, isfinite
 from time import perf_counter
 
@@ -15,81 +10,18 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.errors import DivergenceError
-from backprop_cli.nn.average import StepEnd
-from backprop_cli.nn.schedule import Clock
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.averaging import Averaging
+from backprop_cli.training.batch_step import BatchStep, Block
 from backprop_cli.training.running_epoch import RunningEpoch
-from backprop_cli.training.state import AUGMENT, SCHEDULE, State
-from backprop_cli.training.step_plan import StepPlan, StepPlans
-from backprop_cli.training.step_program import (
-    GRADIENT_NORM,
-    INPUTS,
-    LOSS,
-    PREDICTIONS,
-    REGULARIZATION,
-    SHARE,
-    TARGETS,
-    WEIGHTS,
-)
+from backprop_cli.training.state import State
+from backprop_cli.training.step_constants import StepConstants
+from backprop_cli.training.step_plan import StepPlans
+from backprop_cli.training.step_program import GRADIENT_NORM, LOSS, SHARE
 from backprop_cli.training.training_spec import TrainingSpec
 
 UpdateStatistics = tuple[float, float, float, float, int]
 """Loss, regularization, gradient norm, learning rate and number of examples of an update."""
-
-
-class BatchStep:
-    """A step plan for one batch size, and the examples to run it on.
-
-    ``run(index, start)`` gathers the examples ``index``, which begin at position ``start`` of the epoch's order, and
-    runs the plan.
-    """
-
-    def __init__(self, spec: TrainingSpec, state: State, batch: int, plan: StepPlan):
-        self.batch, self.inputs, self.outputs = batch, plan.inputs, plan.outputs
-        self.predictions = self.outputs.get(PREDICTIONS)
-        self.run = self._runner(spec, state, plan)
-        loss = spec.recipe.loss
-        # Only tokens have another number of costs than examples; counting takes as long as a small NumPy call.
-        self.count = partial(loss.count, self.inputs[TARGETS]) if loss.task.has_positions else None
-
-    def _runner(self, spec: TrainingSpec, state: State, plan: StepPlan) -> Callable[[Array, int], None]:
-        # With "clip" NumPy writes into `out` directly; the indexes are in range by construction. The method with
-        # positional arguments takes 0.2 us for a small batch, np.take 0.8 us.
-        take_inputs, inputs = spec.train.inputs.take, self.inputs[INPUTS]
-        take_targets, targets = spec.train.targets.take, self.inputs[TARGETS]
-        axis = None if targets.ndim == 1 else 0  # for a vector, None saves 0.1 us
-        noise, random = plan.noise, state.noise.random
-        run, weights, augment = plan.run, self._weights(spec), spec.augment
-
-        def gather_and_run(index: Array, start: int) -> None:
-            take_inputs(index, 0, inputs, "clip")
-            if augment is not None:
-                # Seeded by the position in the run: a resumed run sees the same images, and dropout's draws stay.
-                augment(inputs, np.random.default_rng([spec.seed, AUGMENT, state.epoch, start]))
-            take_targets(index, axis, targets, "clip")
-            if weights is not None:
-                weights(index)
-            for array in noise:
-                random(dtype=array.dtype, out=array)
-            run()
-
-        return gather_and_run
-
-    def _weights(self, spec: TrainingSpec) -> Callable[[Array], object] | None:
-        """A function that gathers the examples' weights into the plan's input; None without weights."""
-        if not spec.recipe.weighted:
-            return None
-        into = self.inputs[WEIGHTS]
-        if spec.train.weights is None:
-            into[...] = 1.0
-            return None
-        take = spec.train.weights.astype(into.dtype).take
-        return lambda index: take(index, 0, into, "clip")
-
-    def counted(self) -> int:
-        """Number of costs in the mean that is the last batch's loss."""
-        return self.batch if self.count is None else self.count()
 
 
 class Updates:
@@ -108,6 +40,7 @@ class Updates:
         self.batch: Array | None = None
         """Indexes of the examples in the last update."""
         self._steps: dict[tuple[int, bool], BatchStep] = {}
+        self._constants = StepConstants(spec, state)
         self.averaging = Averaging(spec.recipe, state)
         if state.step == 0:
             self.averaging.start()
@@ -118,7 +51,9 @@ class Updates:
         if key not in self._steps:
             spec = self.spec
             compiled = spec.compiled and batch == min(spec.settings.batch_size, len(spec.train.inputs))
-            self._steps[key] = BatchStep(spec, self.state, batch, self._plans.make(batch, updates, compiled))
+            plan = self._plans.make(batch, updates, compiled)
+            follow = self.averaging.after if updates and self.averaging.is_needed else None
+            self._steps[key] = BatchStep(spec, self.state, batch, plan, follow)
         return self._steps[key]
 
     def ended(self) -> str:
@@ -198,75 +133,36 @@ class Updates:
 
         ``before``: sum and number of the costs in the earlier batches of the first update.
         """
-        state, order, totals, size = self.state, epoch.order, epoch.totals, plan.batch
-        set_constants, keep = self._constants_setter(plan), epoch.keeper(plan.predictions)
-        run, count = plan.run, plan.count
-        mean_cost, size_of_gradient = plan.outputs[LOSS], plan.outputs[GRADIENT_NORM]
-        regularization = plan.outputs[REGULARIZATION] if self.spec.recipe.penalties else None
-        losses, penalties, norms, counted = totals["loss"], totals["penalty"], totals["norm"], totals["counted"]
-        step, position, examples, end = state.step, start, start + size - state.position, len(order) - size
-        rate, total, penalty, norm, costs = 0.0, 0.0, 0.0, 0.0, size
-        follow = self.averaging.after if self.averaging.is_needed else None
+        state, order, size = self.state, epoch.order, plan.batch
+        examples = start + size - state.position
+        table, rates = self._constants.after(state.step, (len(order) - start) // size)
+        steps = int(min(until - state.step, len(table)))
+        block = Block(epoch, state.step, start, table[:steps], deadline)
         try:
-            while True:
-                rate = set_constants(step + 1)
-                run(order[position : position + size], position)
-                if count is not None:
-                    costs = count()
-                # Half the time of `.item()`.
-                total, norm = float(mean_cost) * costs, float(size_of_gradient)
-                if regularization is not None:
-                    penalty = float(regularization)
-                if keep is not None:
-                    keep(position)
-                counted += costs
-                step, position = step + 1, position + size
-                losses, penalties, norms = losses + total, penalties + penalty, norms + norm
-                if not isfinite(total + penalty + norm):
-                    break
-                if follow is not None:
-                    follow(StepEnd(step, state.epoch, position >= len(order)))
-                if step >= until or position > end or perf_counter() >= deadline:
-                    return (before[0] + total) / max(before[1] + costs, 1), penalty, norm, rate, examples
+            plan.run_all(block)
         finally:
-            if step > state.step:
-                totals.update(loss=losses, counted=counted, penalty=penalties, norm=norms, rate=rate)
-                totals["examples"] += position - start
-                totals["steps"] += step - state.step
-                state.step, state.position = step, position
-                self.batch = order[position - examples : position]
-        loss = (before[0] + total) / max(before[1] + costs, 1)
+            if block.done:
+                self._advance(block, size, rates[block.done - 1])
+        total, penalty, norm = block.last
+        loss, rate = (before[0] + total) / max(before[1] + block.costs, 1), rates[block.done - 1]
+        if isfinite(total + penalty + norm):
+            return loss, penalty, norm, rate, examples
         seen = f"loss {loss:g}, gradient norm {norm:g}, learning rate {rate:g}"
-        if isfinite(loss) and norm == inf and size_of_gradient.dtype == np.float32:
+        if isfinite(loss) and norm == inf and plan.outputs[GRADIENT_NORM].dtype == np.float32:
             raise diverged(state, seen, _TOO_LARGE)
         raise diverged(state, seen)
 
-    def _constants_setter(self, plan: BatchStep) -> Callable[[int], float]:
-        """A function that writes a step's constants into the plan's inputs and returns the learning rate.
-
-        The rate is the optimizer's own, not that of a parameter group.
-        """
-        state, schedule, recipe, inputs = self.state, self.spec.schedule, self.spec.recipe, plan.inputs
-        multiplier, memory, base = schedule.multiplier, state.memory.get(SCHEDULE, {}), recipe.optimizer.learning_rate
-        calendar = state.epoch, self.spec.total_steps, self.spec.steps_per_epoch
-        rates = [(inputs[span.learning_rate], span.optimizer.learning_rate) for span in recipe.spans]
-        constants = [(span.optimizer.scalars, span.arrays(inputs)) for span in recipe.spans]
-        varies_until = max(schedule.warmup_steps, state.step + 1) if schedule.by_epoch else inf
-        rate = 0.0
-
-        def set_constants(step: int) -> float:
-            nonlocal rate
-            if step <= varies_until:
-                scale = multiplier(Clock(step, *calendar), memory)
-                rate = base * scale
-                for array, own in rates:
-                    array[()] = own * scale
-            for scalars, arrays in constants:
-                for name, value in scalars(step).items():
-                    arrays[name][()] = value
-            return rate
-
-        return set_constants
+    def _advance(self, block: Block, size: int, rate: float) -> None:
+        """Write what a block, whose batches have ``size`` examples, has done into the state."""
+        state, totals, done = self.state, block.epoch.totals, block.done
+        end = block.position + done * size
+        totals.update(zip(("loss", "penalty", "norm"), block.sums, strict=True), rate=rate)
+        totals["counted"] += block.counted
+        totals["examples"] += done * size
+        totals["steps"] += done
+        # An update with several batches is a block of its own.
+        self.batch = block.epoch.order[state.position + (done - 1) * size : end]
+        state.step, state.position = state.step + done, end
 
 
 _TOO_LARGE = (
