@@ -149,7 +149,8 @@ def _layer(
     arrays |= {key: buffer.start + rng.random(buffer.shape) for key, buffer in started.items()}
     if tokens is not None:
         arrays |= {key: rng.integers(0, tokens, value.shape) for key, value in x.items()}
-    for more in (noise, buffers) if buffers else (noise,):
+    fixed = {key: value for key, value in buffers.items() if started[key].fixed}
+    for more in ({**noise, **fixed}, buffers) if fixed != buffers else ({**noise, **fixed},):
         out = layer.apply({**params, **more}, *x.values())
         check_output(layer, out, batch)
         yield weighted(out, {**x, **params, **more}, arrays, f"layer {layer.type}", "layer", rng)

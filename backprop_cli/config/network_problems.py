@@ -15,14 +15,16 @@ from backprop_cli.config.parameter_names import unmatched_layers, unmatched_patt
 from backprop_cli.data.settings import INPUTS
 from backprop_cli.errors import ConfigError, Problem, TreePath, plural
 from backprop_cli.memory import installed, size_text
-from backprop_cli.nn.graph import Node, wiring_errors
+from backprop_cli.nn.ensembled import ensembled
+from backprop_cli.nn.graph import Node, every_layer, reads_columns, wiring_errors
+from backprop_cli.nn.input_columns import Columns
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layer_shapes import LayerShapeError, LayerSizeError
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.scopes import LayerPath
 
-Models = dict[tuple[tuple[int, ...], str], Model]
-"""Networks of one configuration by input shape and precision, so that a command builds each only once."""
+Models = dict[tuple[tuple[int, ...], str, Columns], Model]
+"""Networks of one configuration by input shape, precision and columns, so that a command builds each only once."""
 
 
 class Located(Protocol):
@@ -44,12 +46,16 @@ class Located(Protocol):
 
 
 def check_model(
-    loaded: Located, input_shape: tuple[int, ...], outputs: int | None = None, positions: int | None = None
+    loaded: Located,
+    input_shape: tuple[int, ...],
+    outputs: int | None = None,
+    positions: int | None = None,
+    columns: Columns = (),
 ) -> Model:
     """The network for examples of this shape, in the training precision.
 
-    ``outputs`` is what the data needs: the number of classes, tokens, or target columns. ``positions`` is the number
-    of labels an example has in a text. None if unknown.
+    ``columns``: those of the data, for layers that read them by name. ``outputs`` is what the data needs: the number of
+    classes, tokens, or target columns. ``positions`` is the number of labels an example has in a text. None if unknown.
 
     Raises:
         ConfigError: layers that do not connect, shapes that do not fit, an output of the wrong width, parameters
@@ -57,10 +63,11 @@ def check_model(
 
     """
     config = loaded.config
-    model = _built(loaded, tuple(input_shape))
+    model = _built(loaded, tuple(input_shape), columns)
     found = [
         *_unknown_tokens(config, model, outputs),
         *_untrainable(model),
+        *_wrong_ensemble(config, model),
         *noisy_layers(config, model),
         *unmatched_patterns(config, model),
         *unmatched_layers(config, model),
@@ -71,8 +78,8 @@ def check_model(
     return model
 
 
-def _built(loaded: Located, input_shape: tuple[int, ...]) -> Model:
-    config, key = loaded.config, (input_shape, loaded.config.training.precision)
+def _built(loaded: Located, input_shape: tuple[int, ...], columns: Columns) -> Model:
+    config, key = loaded.config, (input_shape, loaded.config.training.precision, columns)
     if key in loaded.models:
         return loaded.models[key]
     unconnected = _unconnected(loaded)
@@ -80,7 +87,9 @@ def _built(loaded: Located, input_shape: tuple[int, ...]) -> Model:
         raise ConfigError(unconnected)
     width, memory = np.dtype(config.training.precision).itemsize, installed()
     try:
-        model = Model.build(config.model.layers, *key, most_parameters=memory // width)
+        layers, members = config.model.layers, config.training.members
+        layers = layers if members is None else ensembled(layers, members)
+        model = Model.build(layers, *key[:2], most_parameters=memory // width, columns=columns)
     except LayerSizeError as error:
         wanted, available = size_text(error.parameters * width), size_text(memory)
         reason = f"{error.where}: the network's parameters up to here take {wanted}, and this machine has {available}"
@@ -96,7 +105,7 @@ def check_network(loaded: Located) -> list[Problem]:
     """Problems of the network that show before the data is known."""
     model = loaded.config.model
     problems = _unconnected(loaded)
-    if problems or model.input is None:
+    if problems or model.input is None or reads_columns(model.layers):
         return problems
     try:
         check_model(loaded, model.input)
@@ -119,6 +128,19 @@ def _untrainable(model: Model) -> Iterator[Problem]:
             "all layers that have some are frozen; set trainable: true" if frozen else "add {type: dense, units: ...}"
         )
         yield Problem(("model", "layers"), reason)
+
+
+def _wrong_ensemble(config: Config, model: Model) -> Iterator[Problem]:
+    """An ensemble that cannot be one."""
+    layers, members = every_layer(config.model.layers), config.training.members
+    if members is not None and any(layer.ensemble for layer in layers):
+        reason = "the layers make an ensemble by themselves"
+        yield Problem(("training", "members"), reason, "leave it out, or use dense layers")
+    elif members is not None and model.members is None:
+        yield Problem(("training", "members"), "the network has no dense layer to share among members")
+    elif model.members is not None and config.loss.task.has_positions:
+        path: TreePath = ("training", "members") if members is not None else ("model", "layers")
+        yield Problem(path, f"members of an ensemble have one prediction an example, and {config.loss.type} has many")
 
 
 def _width_path(config: Config, path: LayerPath) -> TreePath:

@@ -17,6 +17,7 @@ from backprop_cli.data.sections import Scale, TransformSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, show
 from backprop_cli.errors import DataError, listing
 from backprop_cli.nn.class_name import Places, spelled
+from backprop_cli.nn.input_columns import InputColumn
 from backprop_cli.structs import Struct
 
 
@@ -85,6 +86,11 @@ class Scaled(Struct, eq=False):
         """Number of inputs."""
         return math.prod(self.shape)
 
+    @property
+    def column(self) -> InputColumn:
+        """The column among the network's inputs."""
+        return InputColumn(self.name, self.width)
+
     def names(self) -> list[str]:
         """The name of each input."""
         if not self.shape:
@@ -149,6 +155,11 @@ class Coded(Struct):
     def width(self) -> int:
         """Number of inputs."""
         return len(self.categories) if self.one_hot else 1
+
+    @property
+    def column(self) -> InputColumn:
+        """The column among the network's inputs."""
+        return InputColumn(self.name, self.width, len(self.categories))
 
     def names(self) -> list[str]:
         """The name of each input."""

@@ -18,6 +18,7 @@ from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.table import Array, CellValue, Column, Numbers, Table
 from backprop_cli.data.target import FittedTarget
 from backprop_cli.errors import DataError, listing
+from backprop_cli.nn.input_columns import Columns
 from backprop_cli.structs import Struct
 
 if TYPE_CHECKING:
@@ -120,6 +121,11 @@ class Transform(Struct, eq=False):
         """
         names = [name for feature in self.features for name in feature.names()]
         return names if self.window is None else _at_times(names, range(1 - self.window.length, 1))
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that the inputs are, in order."""
+        return tuple(feature.column for feature in self.features)
 
     @property
     def classes(self) -> list[CellValue] | None:

@@ -53,7 +53,7 @@ def _predicted(recipe: Recipe, scale: tuple[Array, Array] | None) -> tuple[dict[
     """Inputs of one example, its input, and its predictions in the target's unit."""
     traced = forward(recipe, 1, training=False)
     inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
-    out = recipe.loss.activate(traced.outputs)
+    out = traced.predictions
     if scale is not None:
         deviation, mean = (_shared(each, out.dtype) for each in scale)
         out = out * deviation + mean

@@ -57,7 +57,7 @@ class Named:
         traced = forward(recipe, batch, training=False)
         self.inputs = traced.inputs
         scalars = {LOSS: traced.loss, OBJECTIVE: traced.loss + traced.regularization}
-        named = {OUTPUTS: traced.outputs, PREDICTIONS: recipe.loss.activate(traced.outputs), **scalars}
+        named = {OUTPUTS: traced.outputs, PREDICTIONS: traced.predictions, **scalars}
         self._of = {**traced.layers, **named}
         self._by = {**traced.layers, **traced.params, INPUTS: traced.inputs[INPUTS]}
         self._params = traced.params

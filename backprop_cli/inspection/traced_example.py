@@ -48,7 +48,7 @@ def trace_example(recipe: Recipe) -> TracedExample:
     outputs = model.apply({**params, **buffers}, x, None)
     weights = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
     with in_layer(LOSS):
-        loss = recipe.loss.apply(outputs, targets, weights)
+        loss = recipe.cost(outputs, targets, weights)
     return TracedExample(x, targets, params, buffers, outputs, loss, recipe.loss.type, _names(loss))
 
 

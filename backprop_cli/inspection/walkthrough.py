@@ -54,13 +54,13 @@ def first_example(
     loaded: Loaded, recipe: Recipe, traced: TracedExample, saved: TrainedNetwork | None
 ) -> dict[Value, Array]:
     """The first training example and the weights, in float64. ``saved``: None for the initial weights."""
-    train = load(loaded).train
-    vectors = initial_state(loaded, recipe).network if saved is None else saved.vectors
+    data = load(loaded)
+    vectors = initial_state(loaded, recipe, data).network if saved is None else saved.vectors
     feed = {
         value: recipe.layout_of(vector).arrays(np.asarray(vectors[vector], np.float64))[name]
         for vector, values in ((PARAMETERS, traced.params), (BUFFERS, traced.buffers))
         for name, value in values.items()
     }
-    feed[traced.inputs] = np.asarray(train.inputs[:1], traced.inputs.dtype)
-    feed[traced.targets] = np.asarray(train.targets[:1], traced.targets.dtype)
+    feed[traced.inputs] = np.asarray(data.train.inputs[:1], traced.inputs.dtype)
+    feed[traced.targets] = np.asarray(data.train.targets[:1], traced.targets.dtype)
     return feed

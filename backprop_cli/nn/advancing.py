@@ -28,6 +28,8 @@ def memory_of(model: Model) -> Memory | None:
 
 
 def _memory(model: Model, node: Node, context: int) -> Memory | None:
+    if node.members is not None:
+        return None
     fewest = 2 if node.layer.vocabulary is None else 1  # axes of a sequence of vectors, and of one of tokens
     if any(len(shape) < fewest or shape[0] != context for shape in (*node.input_shapes, (*node.output_shape, 0))):
         return None

@@ -10,9 +10,11 @@ import numpy as np
 
 from backprop_cli.autodiff import Spec, Value
 from backprop_cli.errors import did_you_mean
+from backprop_cli.nn.input_columns import is_group
 from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
 from backprop_cli.nn.layers.add import Add
 from backprop_cli.nn.layers.block import Block
+from backprop_cli.nn.members import folded, unfolded, with_members
 from backprop_cli.nn.scopes import INPUT, LayerPath, WiringError, layer_names, scope_errors
 from backprop_cli.nn.task import Shape
 from backprop_cli.structs import Struct
@@ -32,7 +34,8 @@ class Node(Struct, eq=False):
     ``is_residual``: the sum that ``residual: true`` adds to the block at ``path``.
 
     The other fields are empty until ``layer_shapes.traced`` fills them in. Shapes are those of one example, without
-    the batch; ``params`` are the layer's own.
+    the batch; ``params`` are the layer's own. ``members``: the members that its output has after the batch, and that
+    ``output_shape`` begins with, or None; ``input_members``: the same of its inputs.
     """
 
     name: str
@@ -45,6 +48,17 @@ class Node(Struct, eq=False):
     output_shape: Shape = ()
     params: Mapping[str, Param] = field(default_factory=dict)
     buffers: Mapping[str, Buffer] = field(default_factory=dict)
+    input_members: tuple[int | None, ...] = ()
+
+    @property
+    def members(self) -> int | None:
+        """Members of its output."""
+        return self.layer.ensemble or next(filter(None, self.input_members), None)
+
+    @property
+    def folds(self) -> int | None:
+        """The members that its layer maps as if they were examples; None: it has none, or sees their axis."""
+        return None if self.layer.ensemble else self.members
 
     @property
     def is_frozen(self) -> bool:
@@ -61,9 +75,27 @@ class Node(Struct, eq=False):
         return {name: value for layer, name, value in parted if layer == self.name}
 
     def specs(self, batch: int, dtype: np.dtype[Any]) -> tuple[Spec, ...]:
-        """Specs of the inputs of a batch, in a network of precision ``dtype``."""
+        """Specs of the inputs of a batch as its layer reads them, in a network of precision ``dtype``."""
         kind = dtype if self.layer.vocabulary is None else TOKEN_DTYPE
-        return tuple(Spec((batch, *shape), kind) for shape in self.input_shapes)
+        rows = batch * (self.folds or 1)
+        examples = [
+            shape[1:] if self.folds and members else shape
+            for shape, members in zip(self.input_shapes, self.input_members, strict=True)
+        ]
+        return tuple(Spec((rows, *shape), kind) for shape in examples)
+
+    def apply(self, params: Mapping[str, Value], *x: Value) -> Value:
+        """The layer's output. Shapes: x (batch, *input_shape) each -> (batch, *output_shape)"""
+        if self.folds is None:
+            return self.layer.apply(params, *x)
+        return unfolded(self.layer.apply(params, *self.read(*x)), self.folds)
+
+    def read(self, *x: Value) -> tuple[Value, ...]:
+        """Its inputs as its layer reads them."""
+        if self.folds is None:
+            return x
+        given = zip(x, self.input_members, strict=True)
+        return tuple(folded(value if members else with_members(value, self.folds)) for value, members in given)
 
 
 def graph_of(layers: Sequence[Layer]) -> tuple[Node, ...]:
@@ -79,6 +111,14 @@ def graph_of(layers: Sequence[Layer]) -> tuple[Node, ...]:
 def wiring_errors(layers: Sequence[Layer]) -> list[WiringError]:
     """Everything that does not connect: no layers, unfitting names and inputs, a layer that no other reads."""
     return scope_errors(layers) or _too_many(layers) or _Unrolled(layers).errors()
+
+
+def reads_columns(layers: Sequence[Layer]) -> bool:
+    """Whether a layer reads columns of the data by name, or depends on them: only the data knows them."""
+    return any(
+        type(layer).of_columns is not Layer.of_columns or any(map(is_group, layer.inputs or ()))
+        for layer in every_layer(layers)
+    )
 
 
 def vocabulary_of(nodes: Iterable[Node]) -> int | None:
@@ -143,7 +183,7 @@ class _Unrolled:
         """
         known, last = dict(above), INPUT
         for index, (name, layer) in enumerate(zip(layer_names(layers), layers, strict=True)):
-            inputs = tuple(known[source] for source in layer.inputs or (last,))
+            inputs = tuple(source if is_group(source) else known[source] for source in layer.inputs or (last,))
             place, full = (*path, "layers", index), prefix + name
             if isinstance(layer, Block):
                 known[name] = self._repeat(layer, full, place, {**known, INPUT: inputs[0]}, trainable)

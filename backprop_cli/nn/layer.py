@@ -3,20 +3,24 @@
 # Annotations are no text here (`from __future__`): pydantic would compile each one at every start.
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from backprop_cli.autodiff import Spec, Value
+from backprop_cli.autodiff import Array, Spec, Value
 from backprop_cli.errors import UsageError
 from backprop_cli.nn.activation import ActivationType
 from backprop_cli.nn.initializer import Initializer
+from backprop_cli.nn.input_columns import Columns
 from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Many, Maybe, OneOrMany, Settings
 from backprop_cli.structs import Struct
 
 Params = Mapping[str, Value]
+Arrays = Mapping[str, Array]
 Shared = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
 """The full name of a parameter: the layer's name, and its own."""
 
@@ -41,10 +45,14 @@ class Param(Struct, eq=False):
 
 
 class Buffer(NamedTuple):
-    """An array of a layer that training updates without a gradient: its shape and starting value."""
+    """An array of a layer that gets no gradient: its shape and starting value.
+
+    ``fixed``: it is set before training, by ``fit``, and ``apply`` always gets it. Otherwise training updates it.
+    """
 
     shape: tuple[int, ...]
-    start: float = 0.0
+    start: float | NDArray[np.float64] = 0.0
+    fixed: bool = False
 
 
 class Sample(NamedTuple):
@@ -82,9 +90,29 @@ class Layer(Settings):
     """The key that says how many tokens a layer knows, such as ``tokens``; None: it reads numbers."""
 
     @property
+    def ensemble(self) -> int | None:
+        """The members that its output has, in an axis after the batch; None: it maps each example alike.
+
+        Such a layer reads (batch, members, ...), or (batch, ...) if the layers before it have no members.
+        """
+        return None
+
+    @property
     def vocabulary(self) -> int | None:
         """The layer reads tokens: integers in [0, vocabulary). None: it reads numbers."""
         return None if self.vocabulary_key is None else int(getattr(self, self.vocabulary_key))
+
+    def of_columns(self, columns: Columns) -> Self:
+        """The layer for an input that is these columns of the data; none: they are unknown."""
+        return self
+
+    def fit(self, params: Arrays, targets: Array, *x: Array) -> dict[str, Array]:
+        """Starting values that depend on the data, by the names of parameters and buffers.
+
+        Called once, before the first step, with the train split: ``x`` (examples, ...) in the training precision,
+        targets as the task has them. ``params``: the parameters and buffers as they were drawn.
+        """
+        return {}
 
     def params(self, *x: Spec) -> dict[str, Param]:
         """Parameters by name for inputs of these shapes, batch first. Pure: nothing is allocated."""
@@ -102,7 +130,7 @@ class Layer(Settings):
         """The layer's output.
 
         ``params`` holds the parameters by name, and also the noise arrays in training, the buffers otherwise. A frozen
-        layer (``trainable: false``) gets its buffers in training, too.
+        layer (``trainable: false``) gets its buffers in training, too, and so does every layer its fixed ones.
         """
         raise NotImplementedError
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.autodiff import Value, input_
-from backprop_cli.errors import ShapeError, did_you_mean
+from backprop_cli.errors import ShapeError, did_you_mean, listing
 from backprop_cli.nn.graph import Node
+from backprop_cli.nn.input_columns import CATEGORIES, GROUPS, ONE, Columns, columns_in, is_group
 from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
-from backprop_cli.nn.scopes import INPUT, LayerPath
+from backprop_cli.nn.scopes import LayerPath
 from backprop_cli.nn.task import Shape
 
 _BATCH = 2  # examples in the trace; any number would do
@@ -44,8 +45,10 @@ def check_output(layer: Layer, out: object, batch: int) -> None:
         raise ShapeError(layer.type, reason)
 
 
-def traced(nodes: Sequence[Node], input_shape: Shape, dtype: np.dtype[Any], most_parameters: int) -> tuple[Node, ...]:
-    """The nodes with their shapes, parameters and buffers.
+def traced(
+    nodes: Sequence[Node], input_shape: Shape, dtype: np.dtype[Any], most_parameters: int, columns: Columns = ()
+) -> tuple[Node, ...]:
+    """The nodes with their shapes, parameters and buffers. ``columns``: those of the data, if known.
 
     Raises:
         LayerShapeError: shapes that do not fit a layer, or a parameter that it cannot share.
@@ -54,9 +57,18 @@ def traced(nodes: Sequence[Node], input_shape: Shape, dtype: np.dtype[Any], most
     """
     above: dict[str, Node] = {}
     count = 0
+    known = columns if sum(column.width for column in columns) == input_shape[-1] else ()
     for node in nodes:
-        shapes = tuple(input_shape if name == INPUT else above[name].output_shape for name in node.inputs)
-        node = replace(node, input_shapes=shapes)
+        shapes = tuple(
+            above[name].output_shape
+            if name in above
+            else (*input_shape[:-1], *_width(node, name, input_shape, columns))
+            for name in node.inputs
+        )
+        members = tuple(above[name].members if name in above else None for name in node.inputs)
+        read = columns_in(known, node.inputs[0]) if node.inputs[0] not in above else ()
+        node = replace(node, layer=node.layer.of_columns(read), input_shapes=shapes, input_members=members)
+        _check_members(node)
         try:
             node, params = _with_arrays(node, dtype)
             arrays: dict[str, Param | Buffer] = {**node.params, **node.buffers}
@@ -86,9 +98,40 @@ def _output_shape(node: Node, params: Mapping[str, Param], dtype: np.dtype[Any])
         param.initializer.check(key, param.shape)
     specs = node.specs(_BATCH, dtype)
     x = [input_(source, spec.shape, spec.dtype) for source, spec in zip(node.inputs, specs, strict=True)]
-    out = node.layer.apply({key: input_(key, param.shape, dtype) for key, param in params.items()}, *x)
-    check_output(node.layer, out, _BATCH)
-    return out.shape[1:]
+    arrays = {key: param.shape for key, param in params.items()}
+    arrays |= {key: buffer.shape for key, buffer in node.buffers.items() if buffer.fixed}
+    out = node.layer.apply({key: input_(key, shape, dtype) for key, shape in arrays.items()}, *x)
+    check_output(node.layer, out, specs[0].shape[0])
+    return out.shape[1:] if node.folds is None else (node.folds, *out.shape[1:])
+
+
+def _width(node: Node, name: str, input_shape: Shape, columns: Columns) -> tuple[int]:
+    """The number of inputs of the example, or of the columns that ``name`` stands for."""
+    if not is_group(name):
+        return input_shape[-1:]  # type: ignore[return-value]
+    width = sum(column.width for column in columns_in(columns, name))
+    if width and sum(column.width for column in columns) == input_shape[-1]:
+        return (width,)
+    where, place = f"layer {node.name}", (*node.path, "inputs")
+    if width:
+        reason = f"examples have the shape {list(input_shape)}, without an axis for columns; leave model.input out"
+    elif not columns:
+        reason = "only rows of a table have columns"
+    elif name in GROUPS:
+        reason = f"the data has no such column; all are {'numbers' if name == CATEGORIES else 'categories'}"
+    else:
+        names = [ONE + column.name for column in columns]
+        reason = "the data has no such column" + (did_you_mean(name, names) or f"; known: {listing(names, 20)}")
+    raise LayerShapeError(place, where, f"inputs: '{name}': {reason}")
+
+
+def _check_members(node: Node) -> None:
+    """Raise LayerShapeError unless all inputs with members, and the layer itself, have as many."""
+    counts = {count for count in (*node.input_members, node.layer.ensemble) if count}
+    if len(counts) > 1:
+        read = ", ".join(str(count) for count in node.input_members if count)
+        reason = f"reads {read} members" + (f", and has {node.layer.ensemble}" if node.layer.ensemble else "")
+        raise LayerShapeError(node.path, f"layer {node.name}", f"{reason}; all must have the same number")
 
 
 def _with_owners(node: Node, params: Mapping[str, Param], above: Mapping[str, Node]) -> Node:

@@ -15,6 +15,7 @@ from backprop_cli.autodiff import Spec, Value, in_layer, input_, toposort
 from backprop_cli.execution.costs import multiplications, products
 from backprop_cli.nn.graph import TOKEN_DTYPE, Node, graph_of, vocabulary_of
 from backprop_cli.nn.initializer import Array
+from backprop_cli.nn.input_columns import Columns, inputs_of, is_group
 from backprop_cli.nn.layer import Buffer, Layer, Param
 from backprop_cli.nn.layer_shapes import LayerShapeError, traced
 from backprop_cli.nn.scopes import INPUT
@@ -42,6 +43,7 @@ class Model(Struct, eq=False):
     nodes: tuple[Node, ...]
     input_shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    columns: Columns = ()
 
     @classmethod
     def build(
@@ -51,8 +53,11 @@ class Model(Struct, eq=False):
         dtype: DTypeLike = np.float64,
         *,
         most_parameters: int = sys.maxsize,
+        columns: Columns = (),
     ) -> Model:
         """Connect the layers, and find every shape by tracing each of them once.
+
+        ``columns``: those of the data, for layers that read them by name.
 
         Raises:
             WiringError: a name or an input that does not fit (a UsageError).
@@ -62,7 +67,7 @@ class Model(Struct, eq=False):
         """
         nodes, shape, kind = graph_of(layers), tuple(input_shape), np.dtype(dtype)
         _check_tokens(nodes)
-        return cls(traced(nodes, shape, kind, most_parameters), shape, kind)
+        return cls(traced(nodes, shape, kind, most_parameters, columns), shape, kind, columns)
 
     @property
     def vocabulary(self) -> int | None:
@@ -76,8 +81,13 @@ class Model(Struct, eq=False):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of one example's output."""
-        return self.nodes[-1].output_shape
+        """Shape of one example's output; of an ensemble, of one member's."""
+        return self.nodes[-1].output_shape[1 if self.members else 0 :]
+
+    @property
+    def members(self) -> int | None:
+        """Members of its output, in an axis after the batch; None: it is no ensemble."""
+        return self.nodes[-1].members
 
     @cached_property
     def params(self) -> dict[str, Param]:
@@ -131,7 +141,7 @@ class Model(Struct, eq=False):
 
         ``params``: parameters and buffers by full name; training reads only the buffers of frozen layers.
 
-        Shapes: x (batch, *input_shape) -> (batch, *output_shape)
+        Shapes: x (batch, *input_shape) -> (batch, *output_shape), of an ensemble (batch, members, *output_shape)
         """
         return self.walk(params, x, noise).layers[self.nodes[-1].name]
 
@@ -143,14 +153,19 @@ class Model(Struct, eq=False):
             given = {name: params[full] for name, full in node.full_names().items()}
             held = {name: params[f"{node.name}.{name}"] for name in node.buffers if f"{node.name}.{name}" in params}
             drawn = {} if noise is None else node.own(noise)
-            inputs = [values[source] for source in node.inputs]
             learns = noise is not None and not node.is_frozen
+            seen = {name: value for name, value in held.items() if node.buffers[name].fixed or not learns}
+            inputs = [self.source(values, source) for source in node.inputs]
             with in_layer(node.name):
-                values[node.name] = node.layer.apply({**given, **drawn, **({} if learns else held)}, *inputs)
+                values[node.name] = node.apply({**given, **drawn, **seen}, *inputs)
                 if learns and held:
-                    new = node.layer.updates({**given, **held}, *inputs)
+                    new = node.layer.updates({**given, **held}, *node.read(*inputs))
                     updates |= {f"{node.name}.{name}": value for name, value in new.items()}
         return ForwardPass({node.name: values[node.name] for node in self.nodes}, updates)
+
+    def source(self, values: Mapping[str, Value], name: str) -> Value:
+        """An input of a layer by its name: another layer's output, the example, or columns of it."""
+        return inputs_of(values[INPUT], self.columns, name) if is_group(name) else values[name]
 
     def multiplications(self) -> dict[str, int]:
         """Multiplications of the matrix products for one example, by layer."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from backprop_cli.errors import UsageError, did_you_mean, listing, plural
+from backprop_cli.nn.input_columns import GROUPS, is_group
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.structs import Struct
@@ -73,7 +74,7 @@ class Scope(Struct, eq=False):
 
     def can_read(self, index: int, source: str) -> bool:
         """Whether layer ``index`` may read the layer named ``source``."""
-        return source == INPUT or self.places.get(source, index) < index or source in self.above
+        return source == INPUT or is_group(source) or self.places.get(source, index) < index or source in self.above
 
     def readable(self, index: int) -> list[str]:
         """Names that a layer may read."""
@@ -120,6 +121,8 @@ def _name_errors(scope: Scope) -> Iterator[WiringError]:
         if name == INPUT:
             of = f"the input of {scope.around[-1]}" if scope.around else "the example"
             yield WiringError(scope.place(index), "name", f"layer name 'input' stands for {of}; choose another")
+        elif name in GROUPS:
+            yield WiringError(scope.place(index), "name", f"layer name '{name}' stands for columns; choose another")
         elif name in places:
             both = f"layers[{places[name]}] and layers[{index}]"
             within = f" of {scope.around[-1]}" if scope.around else ""
@@ -162,7 +165,9 @@ def _source_fault(scope: Scope, index: int, source: str) -> str:
     if block is not None:
         return f"'{source}' is inside {block}; to read the output of {block}, use its name: {block}"
     readable = scope.readable(index)
-    return f"unknown layer '{source}'" + (did_you_mean(source, readable) or f"; known: {listing(readable, 20)}")
+    return f"unknown layer '{source}'" + (
+        did_you_mean(source, [*readable, *GROUPS]) or f"; known: {listing(readable, 20)}"
+    )
 
 
 def _block_with(scope: Scope, source: str) -> str | None:

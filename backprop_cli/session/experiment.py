@@ -24,7 +24,7 @@ from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import CheckpointError, ConfigError, DataError, MissingDataError, TreePath, warnings_to
-from backprop_cli.nn.graph import graph_of, vocabulary_of
+from backprop_cli.nn.graph import graph_of, reads_columns, vocabulary_of
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.directory import RunDirectory
@@ -94,7 +94,7 @@ def prepare(loaded: Loaded, fitted: Transform | None = None, fitted_weights: Arr
     """
     config = loaded.config
     shape = config.model.input or known_input_shape(config.data, loaded.base)
-    if shape is not None:
+    if shape is not None and not reads_columns(config.model.layers):
         check_model(loaded, shape)  # before data is read, which may take a while
     found: list[str] = []
     with warnings_to(found.append):
@@ -227,20 +227,26 @@ def check_targets(split: Split, recipe: Recipe) -> None:
 
 
 def network_of(loaded: Loaded) -> Recipe:
-    """The recipe of a configuration, without class weights. Data is read only if the input shape is not configured."""
+    """The recipe of a configuration, without class weights. Data is read only if ``model_of`` reads it."""
     return recipe_for(loaded, model_of(loaded), None)
 
 
 def model_of(loaded: Loaded) -> Model:
-    """The network. Data is read only if the input shape is not configured. Raises: as ``prepare``."""
-    shape = loaded.config.model.input
-    return fitting_model(loaded, load(loaded)) if shape is None else check_model(loaded, shape)
+    """The network. Data is read only if the input shape is not configured, or a layer reads columns by name.
+
+    Raises: as ``prepare``.
+    """
+    model = loaded.config.model
+    if model.input is None or reads_columns(model.layers):
+        return fitting_model(loaded, load(loaded))
+    return check_model(loaded, model.input)
 
 
 def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
     """The network for this data. Raises: ConfigError if it does not fit the data."""
     positions = dataset.train.targets.shape[1] if loaded.config.loss.task.has_positions else None
-    return check_model(loaded, dataset.input_shape, outputs_wanted(loaded, dataset), positions)
+    wanted = outputs_wanted(loaded, dataset)
+    return check_model(loaded, dataset.input_shape, wanted, positions, dataset.transform.columns)
 
 
 def _recipe(loaded: Loaded, dataset: Dataset, is_fitted: bool, fitted_weights: Array | None) -> Recipe:

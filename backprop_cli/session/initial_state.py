@@ -14,6 +14,7 @@ from backprop_cli.data.examples import Dataset
 from backprop_cli.errors import CheckpointError, Problem
 from backprop_cli.run.checkpoint import find_checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
+from backprop_cli.training.fitting import fit_layers
 from backprop_cli.training.state import State, of_network
 from backprop_cli.training.step_program import Recipe
 
@@ -39,6 +40,8 @@ def initial_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None
     Raises: StartError if the checkpoint to start from is missing or damaged, or does not fit network or data.
     """
     state = State.start(recipe, loaded.config.seed)
+    if dataset is not None:
+        fit_layers(recipe.model, state.network_arrays(recipe), dataset.train)
     if loaded.config.model.from_checkpoint is not None:
         try:
             _copy_layers(loaded, recipe, state, dataset)

@@ -21,6 +21,8 @@ from backprop_cli.config.network_problems import check_model
 from backprop_cli.data.fitted import check_fitted
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpError, CheckpointError, ConfigError, Problem, path_text, warn
+from backprop_cli.nn.graph import reads_columns
+from backprop_cli.nn.input_columns import Columns
 from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint, find_checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
@@ -69,18 +71,25 @@ class TrainedNetwork(Struct):
         names: list[str] | None = self.metadata["target_names"]
         return names
 
+    @property
+    def columns(self) -> Columns:
+        """The columns of the data, if a layer depends on them. Raises: CheckpointError."""
+        return self.transform.columns if reads_columns(self.original.config.model.layers) else ()
+
     @cached_property
     def original_model(self) -> Model:
         """The model without overrides. Raises: CheckpointError if the configuration in the file is wrong."""
         try:
-            return check_model(self.original, self.input_shape)
+            return check_model(self.original, self.input_shape, columns=self.columns)
         except ConfigError as error:
             raise _wrong_configuration(self.path, error) from error
 
     @cached_property
     def recipe(self) -> Recipe:
         """The network with the overrides. Raises: ConfigError, CheckpointError."""
-        model = check_model(self.loaded, self.input_shape) if self.loaded is not self.original else self.original_model
+        model = self.original_model
+        if self.loaded is not self.original:
+            model = check_model(self.loaded, self.input_shape, columns=self.columns)
         return recipe_for(self.loaded, model, _class_weights(self.path, self.metadata, model))
 
     @cached_property

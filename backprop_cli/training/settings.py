@@ -50,6 +50,8 @@ class TrainingSettings(Settings):
     """clip every entry of the gradient to [-clip_value, clip_value]"""
     shuffle: bool = True
     """a new order every epoch; false keeps the file's order"""
+    members: Maybe[Annotated[int, Field(ge=2)]] = None
+    """train an ensemble: every dense layer becomes an ensemble_dense of this many members, which share its weight"""
     recompute: Annotated[Maybe[RecomputeSettings], FREE] = None
     """compute forward results again for the gradient instead of keeping all of them"""
     precision: Literal["float32", "float64"] = "float32"

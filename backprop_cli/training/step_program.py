@@ -29,6 +29,7 @@ from backprop_cli.execution.passes import simplify
 from backprop_cli.nn.average import Average
 from backprop_cli.nn.layer import ParameterLayer
 from backprop_cli.nn.loss import Loss
+from backprop_cli.nn.members import folded, mean_member, unfolded, with_members
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch, Optimizer
 from backprop_cli.nn.regularization import RegularizationSettings
@@ -121,6 +122,26 @@ class Recipe(Struct, eq=False):
         """int64 for labels of classes and tokens, else the model's precision."""
         return self.loss.task.target_dtype(self.model.dtype)
 
+    def cost(
+        self, outputs: Value, targets: Value, class_weights: Value | None = None, weights: Value | None = None
+    ) -> Value:
+        """The scalar loss; of an ensemble the mean of its members' losses.
+
+        Shapes: outputs (batch, *output_shape), of an ensemble (batch, members, *output_shape); see ``Loss.apply``
+        """
+        members = self.model.members
+        if members is not None:
+            outputs, targets = folded(outputs), folded(with_members(targets, members))
+            weights = None if weights is None else folded(with_members(weights, members))
+        return self.loss.apply(outputs, targets, class_weights, weights)
+
+    def predictions(self, outputs: Value) -> Value:
+        """Predictions (batch, *output_shape) from a network's outputs; of an ensemble the mean of its members'."""
+        members = self.model.members
+        if members is None:
+            return self.loss.activate(outputs)
+        return mean_member(unfolded(self.loss.activate(folded(outputs)), members), members)
+
     def target_shape(self, batch: int) -> tuple[int, ...]:
         """(batch,) labels, (batch, positions) of tokens, or (batch, outputs)."""
         return (batch, *self.loss.target_shape(self.model.output_shape))
@@ -137,13 +158,15 @@ class Recipe(Struct, eq=False):
 class Forward(NamedTuple):
     """A traced forward run of one batch.
 
-    ``layers``: outputs of layers by name. ``updates``: the new vector of buffers, if training changes one.
+    ``layers``: outputs of layers by name. ``outputs``: of the network; of an ensemble the mean of its members'.
+    ``updates``: the new vector of buffers, if training changes one.
     """
 
     inputs: dict[str, Value]
     params: dict[str, Value]
     layers: dict[str, Value]
     outputs: Value
+    predictions: Value
     loss: Value
     regularization: Value
     updates: dict[str, Value]
@@ -165,10 +188,19 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     outputs = walked.layers[model.nodes[-1].name]
     by_class = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
     weights = {WEIGHTS: input_(WEIGHTS, (batch,), model.dtype)} if recipe.weighted else {}
-    loss = recipe.loss.apply(outputs, targets, by_class, weights.get(WEIGHTS))
+    loss = recipe.cost(outputs, targets, by_class, weights.get(WEIGHTS))
     inputs = {INPUTS: x, TARGETS: targets, **weights, **vectors, **noise}
     updates = {BUFFERS: recipe.buffer_layout.join({**buffers, **walked.updates})} if walked.updates else {}
-    return Forward(inputs, params, walked.layers, outputs, loss, penalty(recipe, params), updates)
+    return Forward(
+        inputs,
+        params,
+        walked.layers,
+        mean_member(outputs, model.members),
+        recipe.predictions(outputs),
+        loss,
+        penalty(recipe, params),
+        updates,
+    )
 
 
 def network_inputs(recipe: Recipe) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
@@ -219,6 +251,8 @@ def _gradient(
 
 
 def _metric_inputs(recipe: Recipe, traced: Forward) -> Value:
+    if recipe.model.members is not None:
+        return traced.predictions
     return recipe.loss.metric_inputs(traced.outputs, traced.inputs[TARGETS])
 
 
@@ -329,7 +363,7 @@ def prediction_step(recipe: Recipe, batch: int) -> Program:
     """Inputs -> predictions."""
     traced = forward(recipe, batch, training=False)
     inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
-    return simplify(Program(inputs, {PREDICTIONS: recipe.loss.activate(traced.outputs)}))
+    return simplify(Program(inputs, {PREDICTIONS: traced.predictions}))
 
 
 def gradient_program(recipe: Recipe, batch: int) -> Program:

@@ -1,5 +1,7 @@
 """Layers: HIPS autograd on the same function, shapes, and what they say when shapes do not fit."""
 
+import itertools
+
 import autograd.numpy as anp
 import numpy as np
 import pytest
@@ -148,6 +150,49 @@ def _recurrent(step):
     return lambda layer, params, x: anp.array([example(layer, params, list(x[n]), n) for n in range(len(x))])
 
 
+def _piecewise_linear(layer, params, x):
+    """Column by column and bin by bin."""
+    out = []
+    for c, edges in enumerate(params["edges"]):
+        last = layer.count - 1
+        bins = []
+        for t, (left, right) in enumerate(itertools.pairwise(edges)):
+            e = (x[:, c] - left) / (right - left)
+            e = e if t == 0 else anp.where(e > 0, e, 0.0 * e)
+            bins.append(e if t == last else anp.where(e < 1, e, 1.0 + 0.0 * e))
+        found = anp.stack(bins, axis=1)
+        if layer.units is not None:
+            found = anp.dot(found, params["weight"][c])
+            found = found if layer.linear_part else found + params["bias"][c]
+            found = anp.tanh(found) if layer.activation is not None else found
+        if layer.linear_part:
+            found = found + x[:, c : c + 1] * params["linear_weight"][c] + params["bias"][c]
+        out.append(found)
+    return anp.concatenate(out, axis=1)
+
+
+def _scale(layer, params, x):
+    return _each_member(layer.members, x) * params["weight"] if layer.members else x * params["weight"]
+
+
+def _each_member(members, x):
+    return x if x.ndim == 3 else anp.stack([x] * members, axis=1)
+
+
+def _ensemble_dense(layer, params, x):
+    """Member by member."""
+    x = _each_member(layer.members, x)
+    out = []
+    for i in range(layer.members):
+        if layer.shared:
+            one = params["s"][i] * anp.dot(params["r"][i] * x[:, i], params["weight"].T)
+        else:
+            one = anp.dot(x[:, i], params["weight"][i].T)
+        one = one + params["bias"][i] if layer.bias else one
+        out.append(anp.tanh(one) if layer.activation is not None else one)
+    return anp.stack(out, axis=1)
+
+
 # The same functions, written from their definitions for another package; of dense, samples use tanh at most.
 REFERENCE = {
     "activation": lambda layer, params, x: anp.tanh(x),
@@ -161,13 +206,16 @@ REFERENCE = {
     "conv2d_transpose": convolution_transpose,
     "dense": _dense,
     "dropout": _dropout,
+    "ensemble_dense": _ensemble_dense,
     "embedding": lambda layer, params, x: params["weight"][x],
     "global_average_pool": lambda layer, params, x: anp.mean(x, tuple(range(2, x.ndim))),
     "global_max_pool": lambda layer, params, x: anp.max(x, tuple(range(2, x.ndim))),
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
     "max_pool": lambda layer, params, x: pooled(layer, x, True),
+    "piecewise_linear": _piecewise_linear,
     "rms_norm": _rms_norm,
+    "scale": _scale,
     "spatial_dropout": _dropout,
     "gru": _recurrent(_gru_step),
     "lstm": _recurrent(_lstm_step),
@@ -187,13 +235,20 @@ def _example(layer, rng, shape, dtype):
 
 
 def _traced(name, sample, dtype="float64"):
-    """A layer with arrays for all it wants, training noise included: (layer, arrays by name, output, values, feed)."""
+    """A layer with arrays for all it wants in training, noise and fixed buffers too: (layer, arrays by name, output,
+    values, feed).
+    """
     rng = np.random.default_rng(2)
     layer = build(LAYERS, {"type": name, **sample.settings})
     x = {f"x{i}": _example(layer, rng, (BATCH, *shape), dtype) for i, shape in enumerate(sample.inputs)}
     specs = [ad.spec_of(array) for array in x.values()]
     params = {key: rng.normal(size=param.shape).astype(dtype) for key, param in layer.params(*specs).items()}
     noise = {key: rng.random(spec.shape, dtype) for key, spec in layer.noise(*specs).items()}
+    noise |= {
+        key: np.broadcast_to(buffer.start, buffer.shape).astype(dtype)
+        for key, buffer in layer.buffers(*specs).items()
+        if buffer.fixed
+    }
     values, feed = inputs(**x, **params, **noise)
     out = layer.apply({key: values[key] for key in (*params, *noise)}, *(values[key] for key in x))
     return layer, (x, params, noise), out, values, feed
@@ -240,7 +295,8 @@ def test_only_what_keeps_statistics_lets_examples_see_each_other(name, sample):
     others = {values[key]: np.concatenate([array[:1], array[:-1]]) for key, array in x.items()}
     first, again = (evaluate([out], {**feed, **given})[0][0] for given in ({}, others))
     sees_others = not np.allclose(again, first, rtol=1e-12)
-    assert sees_others == bool(layer.buffers(*(ad.spec_of(array) for array in x.values())))
+    buffers = layer.buffers(*(ad.spec_of(array) for array in x.values())).values()
+    assert sees_others == any(not buffer.fixed for buffer in buffers)
 
 
 def _apply(settings, *shapes):

@@ -1,0 +1,124 @@
+"""Piecewise-linear encoding and embedding of numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from backprop_cli.autodiff import Array, Spec, Value, constant, greater, maximum, minimum, reshape, slice_, transpose
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.initializer import InitializerType
+from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
+from backprop_cli.nn.initializers.zeros import Zeros
+from backprop_cli.nn.layer import LAYERS, Arrays, Buffer, Param, Params, Sample, WeightedLayer
+from backprop_cli.nn.layers._shared.bin_edges import quantile_edges, tree_edges
+from backprop_cli.settings import PositiveInt, refusal
+
+
+@LAYERS.register
+class PiecewiseLinear(WeightedLayer):
+    """``e[t] = clip((x - edges[t-1]) / (edges[t] - edges[t-1]), 0, 1)`` for each bin t of each column x.
+
+    Below the first bin and above the last one the encoding goes on, unclipped. The edges are fitted on the train split
+    before training, and stay. Equal edges make one: such a bin has no width, and its encoding is 0.
+
+    With ``units`` each column has its own linear map of its encoding, with ``activation``. ``linear_part`` adds a
+    linear map of the number itself, and the map of the encoding starts at 0: version B of the authors' code, A without.
+
+    Shapes: x (batch, columns) -> out (batch, columns * count), or (batch, columns * units); edges (columns,
+            count + 1), weight (columns, count, units), bias (columns, units), linear_weight (columns, units)
+    YAML:   {type: piecewise_linear, bins: quantile, count: 48, units: 16, activation: relu}
+    Raises: ShapeError for examples that are not vectors.
+    Source: Gorishniy, Rubachev & Babenko, On Embeddings for Numerical Features in Tabular Deep Learning (2022),
+            equation 1 and section 3.2; the parametrization of rtdl_num_embeddings.
+    """
+
+    type: Literal["piecewise_linear"] = "piecewise_linear"
+    bins: Literal["quantile", "tree"] = "quantile"
+    """edges of the bins: quantiles of the column, or the thresholds of a small decision tree for the target"""
+    count: Annotated[PositiveInt, Field(ge=2)] = 48
+    """most bins of a column"""
+    units: PositiveInt | None = None
+    """outputs of the linear map of each column; default: the encoding itself"""
+    linear_part: bool = False
+    """whether a linear map of the column is added, and that of the encoding starts at 0"""
+    initializer: InitializerType = GlorotUniform()
+    """how the maps start"""
+
+    samples: ClassVar[tuple[Sample, ...]] = (
+        Sample({"count": 3}, ((2,),)),
+        Sample({"count": 4, "units": 2, "activation": "tanh"}, ((3,),)),
+        Sample({"count": 2, "units": 3, "linear_part": True, "bins": "tree"}, ((2,),)),
+    )
+
+    @model_validator(mode="after")
+    def _maps_have_units(self) -> PiecewiseLinear:
+        if self.units is None and (self.linear_part or self.activation is not None):
+            key = "linear_part" if self.linear_part else "activation"
+            raise refusal(f"'{key}' goes with a map of the encoding; set units: 16", key)
+        return self
+
+    def params(self, *x: Spec) -> dict[str, Param]:
+        (spec,) = x
+        if spec.ndim != 2:
+            raise ShapeError(self.type, "needs one vector per example; put {type: flatten} before it", x=spec)
+        if self.units is None:
+            return {}
+        columns = spec.shape[1]
+        bias = Param((columns, self.units), Zeros(), regularized=False)
+        start = Zeros() if self.linear_part else self.initializer
+        weight = Param((columns, self.count, self.units), start, self.count, self.units)
+        linear = (
+            {"linear_weight": Param((columns, self.units), self.initializer, 1, self.units)} if self.linear_part else {}
+        )
+        return {"weight": weight, **linear, "bias": bias}
+
+    def buffers(self, *x: Spec) -> dict[str, Buffer]:
+        """Before they are fitted, the edges divide the range from -2 to 2 evenly."""
+        start = np.linspace(-2.0, 2.0, self.count + 1)
+        return {"edges": Buffer((x[0].shape[1], self.count + 1), start, fixed=True)}
+
+    def fit(self, params: Arrays, targets: Array, *x: Array) -> dict[str, Array]:
+        """The edges of each column; of fewer bins, the one before the last is repeated."""
+        edges = np.empty_like(params["edges"], np.float64)
+        for row, column in zip(edges, x[0].T.astype(np.float64), strict=True):
+            by_tree = self.bins == "tree"
+            found = tree_edges(column, targets, self.count) if by_tree else quantile_edges(column, self.count)
+            if len(found) == 2:  # the one bin of a column is the first and the last
+                found = np.insert(found, 1, found.mean())
+            row[:] = found[-2:][0]
+            row[: len(found) - 1], row[-1] = found[:-1], found[-1]
+        return {"edges": edges}
+
+    def linear_map(self, params: Params, encoding: Value, numbers: Value) -> Value:
+        """Each column's map of its encoding. Shapes: (columns, batch, count), (columns, batch, 1) -> units last"""
+        shape = (encoding.shape[0], 1, params["bias"].shape[1])
+        out = encoding @ params["weight"]
+        if self.linear_part:
+            base = numbers * reshape(params["linear_weight"], shape) + reshape(params["bias"], shape)
+            return base + (out if self.activation is None else self.activation.apply(out))
+        out = out + reshape(params["bias"], shape)
+        return out if self.activation is None else self.activation.apply(out)
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        (examples,) = x
+        batch, columns = examples.shape
+        edges, dtype = params["edges"], examples.dtype
+        left, right = slice_(edges, 1, 0, self.count), slice_(edges, 1, 1, self.count + 1)
+        has_width = greater(right - left, 0.0)
+        scale = has_width / (right - left + (1.0 - has_width))
+        lowest, highest = np.zeros(self.count), np.ones(self.count)
+        lowest[0], highest[-1] = np.finfo(dtype).min, np.finfo(dtype).max
+        # With maps the columns come first: each is a product of its own.
+        first = self.units is None
+        numbers = examples if first else transpose(examples)
+        numbers = reshape(numbers, (*numbers.shape, 1))
+        shape = (1, columns, self.count) if first else (columns, 1, self.count)
+        rising = (numbers - reshape(left, shape)) * reshape(scale, shape)
+        encoding = minimum(maximum(rising, constant(lowest, dtype)), constant(highest, dtype))
+        if first:
+            return reshape(encoding, (batch, columns * self.count))
+        out = transpose(self.linear_map(params, encoding, numbers), (1, 0, 2))
+        return reshape(out, (batch, columns * out.shape[2]))
