@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -77,6 +78,7 @@ def load_dataset(
     for name, own in (("validation", settings.validation), ("test", settings.test)):
         if own is not None:
             more = more_tables(own, transform, base, settings.format, settings.sample_weight)
+            more = more.with_targets() if settings.missing_target == "drop" else more
             splits[name] = _encoded(more, transform, None, demand.dtype)
             files |= more.files
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, files)
@@ -135,10 +137,12 @@ def load_split(
     base: Path = Path(),
     format: str | None = None,
     sample_weight: str | None = None,
+    missing_target: Literal["error", "drop"] = "error",
 ) -> Split:
     """Other examples, with targets, for a network trained with ``transform``.
 
-    ``sample_weight`` is the column of weights; in a file without it all weights are 1.
+    ``sample_weight`` is the column of weights; in a file without it all weights are 1. ``missing_target``: as in
+    ``DataSettings``.
 
     Raises: DataError, also for a class or a category that the network does not know.
     """
@@ -152,6 +156,7 @@ def load_split(
         if error.names != (sample_weight,):
             raise
         found = more_tables(files, transform, base, format, None)
+    found = found.with_targets() if missing_target == "drop" else found
     return _encoded(found, transform, None, dtype)
 
 

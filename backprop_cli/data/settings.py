@@ -88,6 +88,7 @@ _OF_COLUMNS = (
     "categories",
     "numbers",
     "missing_values",
+    "missing_target",
     "sample_weight",
     "transform",
     "window",
@@ -129,6 +130,8 @@ class DataSettings(Settings):
     """how texts spell numbers: {decimal: ".", thousands: ",", strip: "$%"}, or by column: {price: {...}}"""
     missing_values: Maybe[Annotated[Many[MissingText], OneOrMany()]] = None
     """texts that mean a missing value; default ["", NA, NaN, nan, "null", NULL, None], and none in typed formats"""
+    missing_target: Annotated[Literal["error", "drop"], RESPLITS] = "error"
+    """drop: leave out rows without a target; a warning counts them"""
     sample_weight: Maybe[Name] = None
     """column or array with the weight of each example in the loss; with {inputs, targets} in the file of targets"""
     split: Annotated[Maybe[SplitSettings], RESPLITS] = None
@@ -192,6 +195,8 @@ class DataSettings(Settings):
             return
         if self.target == INPUTS:
             raise refusal("'window' needs 'target': the column to predict, or a list of them", "window")
+        if self.missing_target == "drop":
+            raise refusal("would leave holes in a series; fill the targets in, or remove 'window'", "missing_target")
         both = next((name for name in self.target_columns or () if name in self.window.order), None)
         if both is not None:
             raise refusal(_taken(both, "window"), "target")

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.features import Rows, as_categories, as_feature
 from backprop_cli.data.file import DataFile
@@ -15,10 +17,10 @@ from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
 from backprop_cli.data.read import Selection, read_table
 from backprop_cli.data.reading import PLAIN, ImageSettings, Reading
 from backprop_cli.data.settings import GENERATED_FEATURES, NEEDS_TARGET, DataSettings, FilePair, GenerateSettings
-from backprop_cli.data.table import Array, NoColumnError, Numbers, Table, require_columns
+from backprop_cli.data.table import Array, NoColumnError, Numbers, Table, is_missing, require_columns
 from backprop_cli.data.target import weights_of
 from backprop_cli.data.transform import Transform
-from backprop_cli.errors import DataError, SettingError, TreePath
+from backprop_cli.errors import DataError, SettingError, TreePath, plural, warn
 from backprop_cli.nn.task import Task
 
 if TYPE_CHECKING:
@@ -48,6 +50,22 @@ class Tables(NamedTuple):
         assert self.weight is not None
         return self.targets.of(self.weight)
 
+    def with_targets(self) -> Tables:
+        """Only the rows with a target; a warning counts the others. Raises: DataError if no row has one."""
+        if self.target is None:
+            return self
+        missing = np.any([is_missing(self.targets.column(name)) for name in self.target], axis=0)
+        if not missing.any():
+            return self
+        first, names = int(np.argmax(missing)), "', '".join(self.target)
+        place, count = self.targets.at(first, names), int(missing.sum())
+        if count == len(missing):
+            raise DataError(f"{self.targets.of(names)}: no row has a target")
+        warn(f"{place}: the target is missing; {count:,} of {plural(len(missing), 'row')} without one are left out")
+        rows = np.flatnonzero(~missing)
+        inputs = self.inputs.take(rows)
+        return self._replace(inputs=inputs, targets=inputs if self.targets is self.inputs else self.targets.take(rows))
+
     def weights(self, rows: Rows) -> Array | None:
         """The weights of these rows; None if every example counts the same. Raises: DataError."""
         return None if self.weight is None else weights_of(self.targets, self.weight, rows)
@@ -62,8 +80,10 @@ def first_tables(settings: DataSettings, task: Task, *, base: Path, seed: int) -
         if settings.generate is not None:
             return _generated(settings, settings.generate, seed)
         if isinstance(settings.first, FilePair):
-            return _first_pair(settings, settings.first, base, task)
-        return _first_file(settings, DataFile(base / str(settings.first)), task)
+            tables = _first_pair(settings, settings.first, base, task)
+        else:
+            tables = _first_file(settings, DataFile(base / str(settings.first)), task)
+    return tables.with_targets() if settings.missing_target == "drop" else tables
 
 
 @contextmanager

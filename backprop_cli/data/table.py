@@ -53,6 +53,15 @@ class Text(NamedTuple):
 Column = Numbers | Text
 
 
+def is_missing(column: Column) -> NDArray[np.bool_]:
+    """Whether each row's value, or one of its numbers, is missing, (rows,)."""
+    if isinstance(column, Text):
+        return np.asarray(column.codes < 0)
+    if column.values.dtype.kind != "f":
+        return np.zeros(column.rows, bool)
+    return np.isnan(column.values).reshape(column.rows, -1).any(axis=1)
+
+
 class Table(NamedTuple):
     """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, without lines).
 

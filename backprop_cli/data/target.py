@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts, row_at
 from backprop_cli.data.spelling import number_of
-from backprop_cli.data.table import Array, CellValue, Table, Text, show
+from backprop_cli.data.table import Array, CellValue, Table, Text, is_missing, show
 from backprop_cli.errors import DataError, SettingError, listing, plural
 from backprop_cli.nn.class_name import Places, exact, spelled
 from backprop_cli.nn.task import Task, task_of
@@ -321,12 +321,6 @@ def weights_of(table: Table, column: str, rows: Rows) -> Floats:
 
 
 def _missing(table: Table, column: str, row: int) -> str:
-    found = table.columns[column]
-    if isinstance(found, Text):
-        others = int(np.count_nonzero(found.codes < 0)) - 1
-    else:
-        others = int(np.isnan(found.values).reshape(found.rows, -1).any(axis=1).sum()) - 1
-    if others < 1:
-        return f"{table.at(row, column)}: the target is missing; fill it in or remove the row"
-    here = f"the target is missing, here and in {plural(others, 'other row')}"
-    return f"{table.at(row, column)}: {here}; fill it in or remove the rows"
+    others = int(is_missing(table.columns[column]).sum()) - 1
+    here = f", here and in {plural(others, 'other row')}" if others > 0 else ""
+    return f"{table.at(row, column)}: the target is missing{here}; fill it in, or train with data.missing_target: drop"

@@ -48,8 +48,15 @@ def own_dataset(saved: TrainedNetwork, dtype: DTypeLike) -> Dataset:
 
 def other_data(saved: TrainedNetwork, data: Path, dtype: DTypeLike, format: str | None = None) -> Split:
     """Examples with targets from another file. Raises: DataError."""
-    weight = saved.loaded.config.data.sample_weight
-    split = load_split(data, saved.transform, dtype=dtype, format=format, sample_weight=weight)
+    own = saved.loaded.config.data
+    split = load_split(
+        data,
+        saved.transform,
+        dtype=dtype,
+        format=format,
+        sample_weight=own.sample_weight,
+        missing_target=own.missing_target,
+    )
     check_targets(split, saved.recipe)
     return split
 

@@ -215,7 +215,7 @@ def test_a_missing_target_is_an_error_of_the_data(target):
     with pytest.raises(DataError) as caught:
         drafted("number", "gaps", target=target)
     other = "" if target else ", or name another column with --target"
-    reason = "the target is missing, here and in 8 other rows; fill it in or remove the rows"
+    reason = "the target is missing, here and in 8 other rows; fill it in, or train with data.missing_target: drop"
     assert str(caught.value) == f"t.csv:2: column 'gaps': {reason}{other}"
 
 

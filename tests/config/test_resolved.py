@@ -21,6 +21,7 @@ data:
   categories: none
   numbers: none
   missing_values: none
+  missing_target: error
   sample_weight: none
   split: {validation: 0.15, test: 0.15, stratify: true}
   transform: {numeric: standardize, categorical: one_hot, missing: error, target: auto}

@@ -195,8 +195,8 @@ def test_texts_that_mean_missing(load: Load) -> None:
         "most_frequent (here 'NA' means missing: data.missing_values)"
     )
     assert refusal(load, write("d.csv", ["EU", "NA"]), "classes", target="c") == (
-        "d.csv:3: column 'c': the target is missing; fill it in or remove the row (here 'NA' means missing: "
-        "data.missing_values)"
+        "d.csv:3: column 'c': the target is missing; fill it in, or train with data.missing_target: drop (here "
+        "'NA' means missing: data.missing_values)"
     )
     assert refusal(load, write("d.csv", ["1", "?", "3"]), missing_values=["?"]).startswith(
         "d.csv:3: column 'c': the value is missing"

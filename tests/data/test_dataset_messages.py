@@ -72,7 +72,10 @@ def test_messages_about_other_splits(load: Load, folder: Path, flowers: str) -> 
             "test.csv:2: column 'k': class 'z' is not in the train split, which has x, y; "
             "train with rows that have it, or remove this row",
         ),
-        ("a,b,c,k\n1,2,r,\n", "test.csv:2: column 'k': the target is missing; fill it in or remove the row"),
+        (
+            "a,b,c,k\n1,2,r,\n",
+            "test.csv:2: column 'k': the target is missing; fill it in, or train with data.missing_target: drop",
+        ),
     ]:
         (folder / "test.csv").write_text(text)
         with pytest.raises(DataError) as caught:

@@ -132,17 +132,18 @@ def test_json_round_trip(cells: list) -> None:
         (
             table_of(k=["x", None, "y"]),
             "classes",
-            "data.csv:3: column 'k': the target is missing; fill it in or remove the row",
+            "data.csv:3: column 'k': the target is missing; fill it in, or train with data.missing_target: drop",
         ),
         (
             table_of("y.npz", y=np.array([0.0, 1.0, np.nan])),
             "classes",
-            "y.npz: array 'y', row 2 (from 0): the target is missing; fill it in or remove the row",
+            "y.npz: array 'y', row 2 (from 0): the target is missing; fill it in, or train with "
+            "data.missing_target: drop",
         ),
         (
             table_of(y=np.array([0.0, np.nan])),
             "regression",
-            "data.csv:3: column 'y': the target is missing; fill it in or remove the row",
+            "data.csv:3: column 'y': the target is missing; fill it in, or train with data.missing_target: drop",
         ),
         (
             table_of("y.npz", y=np.array([0.0, np.inf])),
