@@ -59,7 +59,7 @@ def is_missing(column: Column) -> NDArray[np.bool_]:
         return np.asarray(column.codes < 0)
     if column.values.dtype.kind != "f":
         return np.zeros(column.rows, bool)
-    return np.isnan(column.values).reshape(column.rows, -1).any(axis=1)
+    return np.asarray(np.isnan(column.values).reshape(column.rows, -1).any(axis=1))
 
 
 class Table(NamedTuple):
