@@ -31,6 +31,8 @@ class Struct(_Frozen):
     """The fields that can be given without their names."""
     _defaults: ClassVar[dict[str, Any]] = {}
     _factories: ClassVar[dict[str, Callable[[], Any]]] = {}
+    _tails: ClassVar[dict[int, tuple[Any, ...]]] = {}
+    """By the number of values that are given without their names: the defaults of the fields after them."""
     _values: ClassVar[Callable[[Any], Any]]
     """All values of a struct, as a tuple."""
 
@@ -42,15 +44,16 @@ class Struct(_Frozen):
         cls.__match_args__ = tuple(each.name for each in every if not each.kw_only)  # type: ignore[misc]
         cls._defaults = {each.name: each.default for each in every if each.default is not MISSING}
         cls._factories = {each.name: each.default_factory for each in every if each.default_factory is not MISSING}
+        cls._tails = _defaults_after(cls)
         cls._values = staticmethod(_getter(cls._names))
         if not eq:
             cls.__eq__, cls.__hash__ = object.__eq__, object.__hash__  # type: ignore[method-assign]
 
     def __init__(self, *values: Any, **named: Any):
         cls = type(self)
-        is_complete = len(values) == len(cls.__match_args__) == len(cls._names) and not named
-        for name, value in zip(cls._names, values if is_complete else _in_order(cls, values, named), strict=True):
-            object.__setattr__(self, name, value)
+        rest = None if named else cls._tails.get(len(values))
+        every = _in_order(cls, values, named) if rest is None else values + rest
+        vars(self).update(zip(cls._names, every, strict=True))
         self.__post_init__()
 
     def __post_init__(self) -> None:
@@ -87,6 +90,15 @@ def _own_fields(cls: type[Any], kw_only: bool) -> dict[str, Field[Any]]:
     alike: type[Any] = type(cls.__name__, (), body)
     alike = dataclass(init=False, repr=False, eq=False, match_args=False, kw_only=kw_only)(alike)
     return {each.name: each for each in fields(alike)}
+
+
+def _defaults_after(cls: type[Struct]) -> dict[int, tuple[Any, ...]]:
+    """See ``_tails``; without numbers of values that leave a field without one."""
+    names = cls._names
+    if cls.__match_args__ != names:
+        return {}
+    known = next((n for n, name in reversed([*enumerate(names)]) if name not in cls._defaults), -1) + 1
+    return {n: tuple(cls._defaults[name] for name in names[n:]) for n in range(known, len(names) + 1)}
 
 
 def _getter(names: Sequence[str]) -> Callable[[Any], Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
 from backprop_cli.autodiff.ops.convolution import ConvolutionOp
 from backprop_cli.autodiff.ops.im2col import ConvolutionSizes
 from backprop_cli.autodiff.spec import Array
+from backprop_cli.execution.loops import address, name_of
 from backprop_cli.structs import Struct
 
 _LARGEST = 2**33
@@ -27,15 +28,23 @@ _MOST_TERMS = 2**16
 """Terms of a sum whose table still fits on the stack."""
 
 
-@runtime_checkable
-class Piece(Protocol):
-    """A part of a function: a nest of loops, a product or a convolution."""
+class Piece(Struct):
+    """What becomes a function: a nest of loops, a product or a convolution."""
 
     def emit(self, source: Source) -> None:
         """Write it."""
+        raise NotImplementedError
+
+    def arrays(self) -> Iterator[Array]:
+        """All arrays that it was made for, in a fixed order; those of some may begin at one address."""
+        raise NotImplementedError
+
+    def form(self) -> Hashable:
+        """All that its text depends on but the addresses of ``arrays``."""
+        raise NotImplementedError
 
 
-class Product(Struct):
+class Product(Piece):
     """``out = a b``, a function of ``tiles.c``; leading axes are those of several products."""
 
     a: Array
@@ -50,6 +59,12 @@ class Product(Struct):
             return False
         rows = self.out.strides[-1] == self.out.itemsize or self.out.shape[-1] == 1
         return rows and self.out.dtype in (np.float32, np.float64)
+
+    def arrays(self) -> Iterator[Array]:
+        yield from (self.a, self.b, self.out)
+
+    def form(self) -> Hashable:
+        return Product, *((x.shape, x.strides, x.dtype) for x in self.arrays())
 
     def emit(self, source: Source) -> None:
         """Write the call, in loops over leading axes, or over blocks of columns or rows if it is large."""
@@ -75,7 +90,7 @@ class Product(Struct):
         source.lines.append(f"{'    ' * len(loops)}product({', '.join(texts)}, {a.shape[-1]}, {operands})")
 
 
-class DirectConvolution(Struct):
+class DirectConvolution(Piece):
     """A convolution or one of its transposes, a function of ``tiles.c``."""
 
     op: ConvolutionOp
@@ -101,6 +116,12 @@ class DirectConvolution(Struct):
     def _terms(self) -> int:
         sizes = self._sizes
         return sizes.down.kernel * sizes.across.kernel * max(sizes.channels, sizes.filters)
+
+    def arrays(self) -> Iterator[Array]:
+        yield from (self.x, self.y, self.out)
+
+    def form(self) -> Hashable:
+        return self.op, *((x.shape, x.dtype) for x in self.arrays())
 
     def emit(self, source: Source) -> None:
         """Write the call, in a loop over blocks of the rows or of the filters if it is large."""
@@ -146,13 +167,13 @@ class Source:
 
     def pointer(self, array: Array) -> str:
         """A typed pointer to the array's first element."""
-        number, kind = self._entry(array), array.dtype.name
+        number, kind = self._entry(array), name_of(array.dtype)
         name = f"{kind}_{number}"
         self._pointers[name] = f"{name} = {kind}s[{number}]"
         return name
 
     def _entry(self, array: Array) -> int:
-        number = self._number.setdefault(array.ctypes.data, len(self.arrays))
+        number = self._number.setdefault(address(array), len(self.arrays))
         if number == len(self.arrays):
             self.arrays.append(array)
         return number
@@ -161,3 +182,28 @@ class Source:
         """The function."""
         body = [*self._pointers.values(), *self.lines] or ["pass"]
         return "\n".join(["def run(float32s, float64s, int64s):", *(f"    {line}" for line in body), ""])
+
+
+class Texts:
+    """The texts of pieces. Those of one form, such as pieces of equal layers, have one text: it is written once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[str, list[int | Array]]] = {}
+
+    def __call__(self, piece: Piece) -> tuple[str, list[Array]]:
+        """The text of a piece, and the arrays that its table points to."""
+        arrays: list[Array] = []
+        number_of: dict[int, int] = {}  # by address
+        numbers = []
+        for array in piece.arrays():
+            number = number_of.setdefault(address(array), len(arrays))
+            numbers.append(number)
+            if number == len(arrays):
+                arrays.append(array)
+        form = (piece.form(), *numbers)
+        if form not in self._known:
+            source = Source(piece)
+            # An array that the source made itself is shared: it has no use outside a call.
+            self._known[form] = source.text(), [number_of.get(address(x), x) for x in source.arrays]
+        text, table = self._known[form]
+        return text, [arrays[entry] if isinstance(entry, int) else entry for entry in table]

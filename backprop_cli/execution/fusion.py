@@ -20,16 +20,16 @@ from backprop_cli.autodiff.value import Value
 from backprop_cli.execution.codegen import DirectConvolution, Piece, Product
 from backprop_cli.execution.compiler import vector_functions
 from backprop_cli.execution.groups import Group, Statement
-from backprop_cli.execution.loops import ElementLoop, element_loops
+from backprop_cli.execution.loops import ElementLoop, address, element_loops
 from backprop_cli.execution.loops.movement_loops import copied
-from backprop_cli.execution.nest_text import Assignment, Assignments, key_of
+from backprop_cli.execution.nest_text import Assignment, Assignments
 from backprop_cli.structs import Struct
 
 FEW = 256
 """Elements up to which a function that the C library has for one number alone is called for each; NumPy computes
 several at a time."""
 
-_DTYPES = ("float32", "float64", "int64")
+_DTYPES = frozenset(map(np.dtype, ("float32", "float64", "int64")))
 
 Place = tuple[Value, int]
 """A node, and the number of one of its loops."""
@@ -83,18 +83,13 @@ class Nest(Struct):
 
 def _is_part(x: Array, of: Array) -> bool:
     """Whether an array begins inside another, which is contiguous."""
-    start = of.__array_interface__["data"][0]
-    return bool(start <= x.__array_interface__["data"][0] < start + max(of.nbytes, 1))
+    return x is of or address(of) <= address(x) < address(of) + max(of.nbytes, 1)
 
 
 def _numbers(node: Value, loop: ElementLoop, values: Mapping[Value, Array]) -> tuple[float | None, ...]:
     """Operands that are constant numbers."""
-    known = {
-        values[x].__array_interface__["data"][0]: x.array.item()
-        for x in node.inputs
-        if x.array is not None and x.size == 1
-    }
-    return tuple(known.get(array.__array_interface__["data"][0]) for array in loop.operands)
+    known = {address(values[x]): x.array.item() for x in node.inputs if x.array is not None and x.size == 1}
+    return tuple(map(known.get, loop.addresses[:-1])) if known else (None,) * len(loop.operands)
 
 
 def find_nests(
@@ -188,13 +183,11 @@ def _loops_of(node: Value, arrays: Mapping[Value, Array]) -> tuple[ElementLoop, 
 def _is_in_place(loop: ElementLoop) -> bool:
     if loop.expression != "{0}" or loop.shifted:
         return False
-    x, out = loop.operands[0], loop.out
-    return x.dtype == out.dtype and key_of(x, x.strides) == key_of(out, out.strides)
+    return loop.key(0, loop.operands[0].strides) == loop.key(1, loop.out.strides)
 
 
 def _compiles(node: Value, loops: Sequence[ElementLoop]) -> bool:
-    functions = frozenset[str]().union(*(loop.functions for loop in loops))
-    if node.size > FEW and not functions <= vector_functions():
+    if node.size > FEW and not all(loop.functions <= vector_functions() for loop in loops):
         return False
     return all(map(_is_known, loops))
 
@@ -208,7 +201,7 @@ def _is_portable(node: Value, loops: Sequence[ElementLoop]) -> bool:
 
 
 def _is_known(loop: ElementLoop) -> bool:
-    return all(array.dtype.name in _DTYPES for array in (*loop.operands, loop.out))
+    return all(array.dtype in _DTYPES for array in loop.arrays)
 
 
 def _call_of(node: Value, arrays: Mapping[Value, Array]) -> Product | DirectConvolution | None:

@@ -11,8 +11,8 @@ import numpy as np
 
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, common
-from backprop_cli.execution.loops import ElementLoop
-from backprop_cli.execution.nest_text import Key, axes_of, fitted, is_total, key_of
+from backprop_cli.execution.loops import ElementLoop, Key
+from backprop_cli.execution.nest_text import fitted, is_total
 from backprop_cli.structs import Struct
 
 SHORTEST, LARGE = 128, 2**15
@@ -32,9 +32,9 @@ class Touched(Struct, eq=False):
     shifted: bool = False
 
     @classmethod
-    def of(cls, array: Array, reach: int = 0, shifted: bool = False) -> Touched:
-        """``reach``: the farthest that integers move its elements, in bytes."""
-        low = high = start = array.__array_interface__["data"][0]
+    def of(cls, array: Array, start: int, reach: int = 0, shifted: bool = False) -> Touched:
+        """The array at the address ``start``. ``reach``: the farthest that integers move its elements, in bytes."""
+        low = high = start
         for n, stride in zip(array.shape, array.strides, strict=True):
             low, high = low + min((n - 1) * stride, 0), high + max((n - 1) * stride, 0)
         return cls(array, start, low, high + reach + (array.itemsize if array.size else 0), shifted)
@@ -68,13 +68,12 @@ class Statement(Struct, eq=False):
         """The loop as it is alone. ``numbers``: the operands that are constant numbers."""
         reach = {number: shift.stride * (shift.size - 1) for number, shift in loop.shifted}
         reads = tuple(
-            None if known is not None else Touched.of(array, reach.get(number, 0), number in reach)
-            for number, (array, known) in enumerate(zip(loop.operands, numbers, strict=True))
+            None if known is not None else Touched.of(array, start, reach.get(number, 0), number in reach)
+            for number, (array, start, known) in enumerate(zip(loop.operands, loop.addresses, numbers, strict=False))
         )
         put = loop.put
-        out = Touched.of(loop.out, put.stride * (put.size - 1) if put else 0, put is not None)
-        axes = axes_of(loop)
-        return cls(loop, place, axes, reads, out, axes.strides)
+        out = Touched.of(loop.out, loop.addresses[-1], put.stride * (put.size - 1) if put else 0, put is not None)
+        return cls(loop, place, loop.axes, reads, out, loop.axes.strides)
 
     def meetings(self, other: Statement) -> Iterator[Meeting]:
         """What both touch, and one of them writes."""
@@ -183,7 +182,7 @@ class Group:
             inside = set(outside)
             for each in phase:
                 total = is_total(each.loop, each.strides[-1], self.rows)
-                places = [key_of(x, s) for x, s in zip((*each.loop.operands, each.loop.out), each.strides, strict=True)]
+                places = [each.loop.key(number, strides) for number, strides in enumerate(each.strides)]
                 pairs = zip(each.reads, places, strict=False)
                 reads = [read for read, place in pairs if read is not None and (read.shifted or place not in inside)]
                 if "{out}" in each.loop.expression and not each.loop.start and (total or places[-1] not in inside):

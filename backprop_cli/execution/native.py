@@ -17,7 +17,7 @@ from backprop_cli.autodiff.spec import Array
 from backprop_cli.errors import warn
 from backprop_cli.execution import cache as entries
 from backprop_cli.execution.c_text import c_source
-from backprop_cli.execution.codegen import Piece, Source
+from backprop_cli.execution.codegen import Piece, Texts
 from backprop_cli.execution.compiler import CompilationError, Compiler, find_compiler, load
 
 Step = tuple[int, Sequence[Array]]
@@ -36,14 +36,14 @@ def linked(calls: Sequence[Any], threads: int = 1) -> list[Callable[[], object]]
     Each piece is a function. Pieces that differ in their arrays alone, such as those of equal layers, are one.
     ``threads`` share large pieces; the results have the same bits for any number.
     """
-    sources = {number: Source(call) for number, call in enumerate(calls) if isinstance(call, Piece)}
-    texts = {number: source.text() for number, source in sources.items()}
-    functions = {text: number for number, text in enumerate(dict.fromkeys(texts.values()))}
+    texts = Texts()
+    written = {number: texts(call) for number, call in enumerate(calls) if isinstance(call, Piece)}
+    functions = {text: number for number, text in enumerate(dict.fromkeys(text for text, _ in written.values()))}
     bind = machine_code(list(functions)) if functions else None
     done: list[Callable[[], object]] = []
-    for is_compiled, run in groupby(range(len(calls)), sources.__contains__):
+    for is_compiled, run in groupby(range(len(calls)), written.__contains__):
         if is_compiled and bind is not None:
-            done.append(bind([(functions[texts[number]], sources[number].arrays) for number in run], threads))
+            done.append(bind([(functions[text], arrays) for text, arrays in map(written.__getitem__, run)], threads))
         else:
             done += [calls[number] for number in run]
     return done

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.execution.codegen import WORTH_SHARING, Source
+from backprop_cli.execution.codegen import WORTH_SHARING, Piece, Source
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split, tiled
-from backprop_cli.execution.loops import ElementLoop, Shift
+from backprop_cli.execution.loops import ElementLoop, Key, Shift, name_of
 from backprop_cli.structs import Struct
 
 _VARIABLE = re.compile(r"\b[stv]\d+\b")
@@ -24,9 +24,6 @@ _BLOCKS = 16
 _AS_MULTIPLICATIONS = 8
 """Multiplications of a product that take as long as an assignment."""
 
-Key = tuple[int, str, Strides]
-"""Where an array is at each index of a nest: address, dtype, strides."""
-
 
 class Assignment(Struct):
     """A loop in a nest. ``numbers``: the values of operands that are constant numbers. ``kept``: ``out`` is stored."""
@@ -35,8 +32,16 @@ class Assignment(Struct):
     numbers: tuple[float | None, ...]
     kept: bool
 
+    @property
+    def form(self) -> Hashable:
+        """All but the addresses of the arrays; ``numbers`` as they are printed, with the sign of a zero."""
+        loop = self.loop
+        types = tuple((x.strides, x.dtype) for x in loop.arrays)
+        numbers = repr(self.numbers)
+        return loop.expression, loop.start, loop.shifted, loop.put, loop.out.shape, types, numbers, self.kept
 
-class Assignments(Struct):
+
+class Assignments(Piece):
     """One nest: phases one after the other, all in the same outer loops.
 
     ``sizes``: of all axes. ``rows``: the axes of the outer loops; None if there is one phase without outer loops. The
@@ -48,13 +53,13 @@ class Assignments(Struct):
     phases: tuple[tuple[Assignment, ...], ...]
 
     def emit(self, source: Source) -> None:
-        """Write the nest."""
         _NestWriter(self, source).write()
 
+    def arrays(self) -> Iterator[Array]:
+        return (array for phase in self.phases for each in phase for array in each.loop.arrays)
 
-def axes_of(loop: ElementLoop) -> Axes:
-    """The axes of its operands and of ``out``."""
-    return merged(loop.out.shape, [array.strides for array in (*loop.operands, loop.out)])
+    def form(self) -> Hashable:
+        return self.sizes, self.rows, tuple(tuple(each.form for each in phase) for phase in self.phases)
 
 
 def fitted(axes: Axes, sizes: Sizes, rows: Sequence[int] | None) -> tuple[Strides, ...]:
@@ -66,14 +71,9 @@ def fitted(axes: Axes, sizes: Sizes, rows: Sequence[int] | None) -> tuple[Stride
     return tuple(tuple(dict(zip(rows, s, strict=True)).get(axis, 0) for axis in range(len(sizes))) for s in found)
 
 
-def key_of(array: Array, strides: Strides) -> Key:
-    """The place of an array."""
-    return array.__array_interface__["data"][0], array.dtype.str, strides
-
-
 def is_total(loop: ElementLoop, strides: Strides, rows: Sequence[int] | None) -> bool:
     """Whether it is a reduction that ends with the row: a register holds what was added up."""
-    if "{out}" not in loop.expression or loop.put or rows is None or 0 not in axes_of(loop).strides[-1]:
+    if "{out}" not in loop.expression or loop.put or rows is None or 0 not in loop.axes.strides[-1]:
         return False
     inner = [strides[axis] for axis in range(len(strides)) if axis not in rows]
     return bool(inner) and not any(inner)
@@ -139,7 +139,7 @@ class _NestWriter:
         self._results: dict[Key, str] = {}  # by place
 
     def _strides(self, loop: ElementLoop) -> tuple[Strides, ...]:
-        return fitted(axes_of(loop), self._nest.sizes, self._nest.rows)
+        return fitted(loop.axes, self._nest.sizes, self._nest.rows)
 
     def write(self) -> None:
         """Starts of sums over rows, then the loops over rows with all phases inside."""
@@ -199,7 +199,7 @@ class _NestWriter:
             self._line(level, f"for i{level} in range({size}):")
         outer = each.outer[-1] if depth else ()
         element = self._element(loop.out, (*outer, *inner))[0]
-        self._line(depth + len(sizes), f"{element} = {self._literal(loop.start, loop.out.dtype.name)}")
+        self._line(depth + len(sizes), f"{element} = {self._literal(loop.start, name_of(loop.out.dtype))}")
 
     def _write_phase(self, sizes: Sizes, members: Sequence[_Placed]) -> None:
         phase, depth = _Phase(sizes), len(self._row_sizes)
@@ -262,7 +262,7 @@ class _NestWriter:
             self._add_up(each, phase)
             return
         loop = each.loop
-        kind, own = loop.out.dtype.name, key_of(loop.out, each.strides[-1])
+        kind, own = name_of(loop.out.dtype), loop.key(-1, each.strides[-1])
         before = self._literal(loop.start, kind) if loop.start else ""
         if "{out}" in loop.expression and (each.adds_up or not loop.start):
             before = self._operand(each, len(loop.operands), phase)[0]
@@ -276,7 +276,7 @@ class _NestWriter:
     def _add_up(self, each: _Placed, phase: _Phase) -> None:
         """A sum in a register, of double precision."""
         loop = each.loop
-        kind = loop.out.dtype.name
+        kind = name_of(loop.out.dtype)
         wide = "float64" if loop.out.dtype.kind == "f" and "{out} +" in loop.expression else kind
         total, name = self._source.name("s"), self._source.name("t")
         element = self._element(loop.out, (*each.outer[-1], *each.inner[-1]))[0]
@@ -285,7 +285,7 @@ class _NestWriter:
         phase.body.append(f"{total} = {self._value(each, phase, total, wide)}")
         if each.assignment.kept:
             phase.after.append(f"{element} = {name}")
-        self._results[key_of(loop.out, each.strides[-1])] = name
+        self._results[loop.key(-1, each.strides[-1])] = name
 
     def _value(self, each: _Placed, phase: _Phase, before: str, kind: str) -> str:
         loop = each.loop
@@ -299,11 +299,10 @@ class _NestWriter:
     def _operand(self, each: _Placed, number: int, phase: _Phase) -> tuple[str, int]:
         """An operand, or what was in ``out``: a variable, and the number of loops around it."""
         loop = each.loop
-        array = (*loop.operands, loop.out)[number]
         if number < len(loop.operands) and (known := each.assignment.numbers[number]) is not None:
-            return f"{array.dtype.name}({known!r})", 0
+            return f"{name_of(loop.operands[number].dtype)}({known!r})", 0
         if self._shift(loop, number) is None:
-            name = self._results.get(key_of(array, each.strides[number]))
+            name = self._results.get(loop.key(number, each.strides[number]))
             if name is not None:
                 return name, len(self._row_sizes) + len(phase.sizes)
         element, depth = self._shifted(each, number, phase)
@@ -317,7 +316,7 @@ class _NestWriter:
 
     def _shifted(self, each: _Placed, number: int, phase: _Phase) -> tuple[str, int]:
         """The element of an operand or of ``out``, and the number of loops it depends on."""
-        array = (*each.loop.operands, each.loop.out)[number]
+        array = each.loop.arrays[number]
         strides = (*each.outer[number], *each.inner[number])
         shift = self._shift(each.loop, number)
         if shift is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import singledispatch
-from typing import NamedTuple
+from functools import cache, cached_property, singledispatch
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,17 @@ from backprop_cli.autodiff.ops.arithmetic import Maximum, Power
 from backprop_cli.autodiff.ops.comparison import OneHot
 from backprop_cli.autodiff.ops.linalg import Matmul
 from backprop_cli.autodiff.spec import Array
+from backprop_cli.execution.loop_axes import Axes, Strides, merged
 from backprop_cli.structs import Struct
 
 _LIBRARY = re.compile(r"\b(exp|expm1|log|log1p|sin|cos|tanh|erf|pow)\(")
 
 LARGER = Maximum.expression.replace("{1}", "{out}")
 """The largest so far, where NaN stays."""
+
+
+Key = tuple[int, str, Strides]
+"""Where an array is at each index of a nest: address, dtype, strides."""
 
 
 class Shift(NamedTuple):
@@ -56,7 +61,43 @@ class ElementLoop(Struct):
     @property
     def functions(self) -> frozenset[str]:
         """The functions of the C library that it calls for every element."""
-        return frozenset(_LIBRARY.findall(self.expression))
+        return _functions(self.expression)
+
+    @cached_property
+    def arrays(self) -> tuple[Array, ...]:
+        """The operands and ``out``."""
+        return *self.operands, self.out
+
+    @cached_property
+    def addresses(self) -> tuple[int, ...]:
+        """Of the first elements of ``arrays``."""
+        return tuple(map(address, self.arrays))
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of ``arrays``."""
+        return merged(self.out.shape, [array.strides for array in self.arrays])
+
+    def key(self, number: int, strides: Strides) -> Key:
+        """The place of one of ``arrays``."""
+        return self.addresses[number], self.arrays[number].dtype.str, strides
+
+
+@cache
+def _functions(expression: str) -> frozenset[str]:
+    return frozenset(_LIBRARY.findall(expression))
+
+
+@cache
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Its name. NumPy takes 2 us to find it."""
+    return dtype.name
+
+
+def address(array: Array) -> int:
+    """Of the first element. NumPy takes 1 us to tell it."""
+    found: int = array.__array_interface__["data"][0]
+    return found
 
 
 @singledispatch
@@ -79,7 +120,11 @@ def _(op: Power, *x: Array, out: Array) -> tuple[ElementLoop, ...]:
 
 
 def _elementwise(expression: str, x: tuple[Array, ...], out: Array) -> tuple[ElementLoop, ...]:
-    return (ElementLoop(expression, tuple(np.broadcast_to(array, out.shape) for array in x), out),)
+    return (ElementLoop(expression, tuple(_broadcast(array, out.shape) for array in x), out),)
+
+
+def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
+    return array if array.shape == shape else np.broadcast_to(array, shape)
 
 
 @element_loops.register(OneHot)
