@@ -15,7 +15,7 @@ from backprop_cli.errors import UsageError
 from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import Predictions
-from backprop_cli.session.baselines import Baselines, baselines_of
+from backprop_cli.session.baselines import Baselines, series_baselines
 from backprop_cli.session.measured_data import change_warnings, check_overrides, check_split, examples_of
 from backprop_cli.session.overfit import doubt
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
@@ -128,7 +128,7 @@ def evaluate(
         examples=len(examples.inputs),
         metrics=metrics,
         confusion=_confusion(saved, predictions) if confusion else None,
-        baselines=baselines_of({name: examples}, evaluator.metrics, evaluator.untransform),
+        baselines=series_baselines({name: examples}, evaluator.metrics, evaluator.untransform),
         requirements=tuple(requirement.judge(metrics) for requirement in requirements),
         unproven=unproven,
         warnings=(*doubt(saved.original.config), *warnings),

@@ -31,7 +31,7 @@ from backprop_cli.training.loop import Trainer
 class TrainResult(JsonObject, kw_only=True):
     """How a run ended."""
 
-    json_optional: ClassVar = ("baselines",)
+    json_optional: ClassVar = ("baselines", "no_linear")
 
     run_dir: Path | None = None
     """The run directory; null after ``--dry-run``."""
@@ -46,7 +46,9 @@ class TrainResult(JsonObject, kw_only=True):
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Metrics of the kept model by full name, such as ``test/accuracy``."""
     baselines: Baselines = field(default_factory=dict)
-    """The same metrics of predictions without a network, for a time series."""
+    """The same metrics of the baselines: simple predictions such as the mean, and a linear network."""
+    no_linear: str = ""
+    """The reason for the lack of a linear baseline, or empty."""
     best: Best | None = None
     """The best checkpoint; null if the run has none."""
     checkpoints: Mapping[str, str | None] = field(default_factory=dict)
@@ -142,7 +144,8 @@ def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
         steps=session.state.step,
         seconds=session.state.seconds,
         metrics=metrics,
-        baselines=session.baselines,
+        baselines=session.baselines.metrics,
+        no_linear=session.baselines.no_linear,
         best=session.best(),
         checkpoints=session.checkpoints(),
         timings=session.watch.seconds(),

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 def train_text(result: TrainResult) -> str:
     """The same lines that end the log."""
-    lines = outcome_lines(result.run_dir, result.checkpoints, result.best, result.metrics, result.baselines)
+    compared = result.baselines, result.no_linear
+    lines = outcome_lines(result.run_dir, result.checkpoints, result.best, result.metrics, *compared)
     return "\n".join(lines or [result.status])
 
 

@@ -91,7 +91,7 @@ class Record(BaseModel):
     best: dict[str, int | float | str | None] | None = None
     """The best checkpoint: ``epoch``, ``step``, ``monitor`` and ``value``; null without one."""
     baselines: Any = None
-    """Metrics of predictions without a network, for a time series."""
+    """Metrics of the baselines by full name; left out without any."""
     timings: Any = None
     """Seconds of the last session by purpose, and their ``total``."""
 

@@ -10,7 +10,7 @@ from backprop_cli.json_object import JsonObject
 from backprop_cli.number_text import number
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import is_locked
-from backprop_cli.session.baselines import Baselines
+from backprop_cli.session.baselines import LINEAR, Baselines
 
 _RECORDED = ("status", "exit_code", "reason", "start", "end", "steps", "epochs", "seconds", "metrics", "best")
 
@@ -44,16 +44,19 @@ def outcome_lines(
     best: Best | None,
     metrics: Mapping[str, float],
     baselines: Baselines,
+    no_linear: str,
 ) -> list[str]:
     """Run directory, kept checkpoint and the kept model's metrics, one ``name value`` a line.
 
-    The metrics are those of the test split, or of all splits if there is no test split.
+    The metrics are those of the test split, or of all splits if there is no test split. ``no_linear``: why there is no
+    linear baseline, or empty.
     """
     on_test = {name: value for name, value in metrics.items() if name.startswith("test/")}
     return [
         *([] if run is None else [f"run {run}"]),
         *_kept(checkpoints, best),
         *(metric_line(name, value, baselines) for name, value in (on_test or metrics).items()),
+        *([f"no {LINEAR} baseline: {no_linear}"] if no_linear else []),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from threading import get_ident
@@ -22,7 +23,7 @@ from backprop_cli.run.directory import RunDirectory, resume_command
 from backprop_cli.run.journal import Journal, lost_epochs, write_table
 from backprop_cli.run.log import RunLog
 from backprop_cli.run.settings import CheckpointSettings
-from backprop_cli.session.baselines import Baselines, baselines_of
+from backprop_cli.session.baselines import FoundBaselines, baselines_of
 from backprop_cli.session.data_changes import ACCEPT, changed
 from backprop_cli.session.experiment import Experiment, network_metadata
 from backprop_cli.session.final_metrics import final_metrics
@@ -30,8 +31,9 @@ from backprop_cli.session.outcome import Best, outcome_lines
 from backprop_cli.session.overfit import notice, shortfall
 from backprop_cli.session.run_record import opening_record, timestamp
 from backprop_cli.session.signals import ImmediateStop, StopRequest, stop_requests
+from backprop_cli.session.verdict import doubts
 from backprop_cli.stopwatch import Stopwatch
-from backprop_cli.training.events import Checking, Event, Failed, Finished, Started, Step, Stopped, Warned
+from backprop_cli.training.events import Checking, Epoch, Event, Failed, Finished, Started, Step, Stopped, Warned
 from backprop_cli.training.loop import Trainer
 from backprop_cli.training.state import BEST, OVERFIT, State
 from backprop_cli.training.training_spec import TrainingSpec
@@ -93,6 +95,8 @@ class Session:
         self._late_warnings: list[str] = []
         self._journal: Journal | None = None
         self._record: dict[str, Any] = {}
+        self.baselines = FoundBaselines()
+        self._monitored: list[float] = []  # at the end of each epoch of this session
 
     def _gradient_hook(self) -> GradientHook | None:
         if self.config.gradient_check is None:
@@ -221,6 +225,8 @@ class Session:
                 self._open_record()
         for event in self.trainer.run(self._periods()):
             self._emit(event)
+            if isinstance(event, Epoch) and not event.partial:
+                self._monitored.append(event.metrics.get(self.config.checkpoint.monitor, math.nan))
             if self.checkpointer.is_due(event):
                 self._save(event)
             if isinstance(event, Step):
@@ -321,18 +327,23 @@ class Session:
         state, run, status = self.state, self.run, "finished"
         metrics = final_metrics(self.experiment, self.trainer, run, self._network)
         self._compare_with_first_loss(metrics["train/loss"])
+        self._judge(metrics)
         self._close_record(status, 0, metrics)
         self._emit(Finished(status, state.step, self.epochs, state.seconds, metrics, str(run.path)))
         write_table(run.journal, run.table)
-        outcome = outcome_lines(run.path, self.checkpoints(), self.best(), metrics, self.baselines)
+        outcome = outcome_lines(run.path, self.checkpoints(), self.best(), metrics, *self.baselines)
         self._log.write("\n".join(outcome))
         return metrics
 
-    @cached_property
-    def baselines(self) -> Baselines:
-        """Metrics of predictions without a network; empty unless the data is a time series."""
-        dataset = self.experiment.dataset
-        return baselines_of(dataset.splits, self.config.metrics, dataset.transform.untransform_targets)
+    def _judge(self, metrics: Mapping[str, float]) -> None:
+        """Compare the kept network with the baselines, and warn if something went wrong in training."""
+        experiment, state = self.experiment, self.state
+        with self.watch("baselines"):
+            seen = self.epochs * len(experiment.dataset.train) + state.position
+            self.baselines = baselines_of(self.config, experiment.dataset, experiment.recipe, seen)
+        if self.config.training.overfit_batches is None:
+            for text in doubts(self.config, metrics, self.baselines, self.best(), self._monitored):
+                self._emit(Warned(text))
 
     def checkpoints(self) -> dict[str, str | None]:
         """Paths of ``best`` and ``last``; None for a missing file."""
@@ -369,7 +380,7 @@ class Session:
             "epochs": self.epochs,
             "seconds": self.state.seconds,
             "metrics": dict(metrics) or None,
-            **({"baselines": self.baselines} if self.baselines else {}),
+            **({"baselines": self.baselines.metrics} if self.baselines.metrics else {}),
             "best": None if (best := self.best()) is None else best.to_json(),
             "timings": self.watch.seconds(),
         }

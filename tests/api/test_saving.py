@@ -192,7 +192,7 @@ def test_a_warning_of_the_thread_reaches_the_listener_in_the_main_thread(monkeyp
     monkeypatch.setattr(save_queue, "SECONDS", 0.0)
     monkeypatch.setattr(Path, "unlink", unlink)
     run, _ = run_of(write_config(training={"epochs": 30}), "run", on_event=listen)
-    assert told == [f"{stubborn}: cannot be removed: Operation not permitted; the run continues"]
+    assert told[0] == f"{stubborn}: cannot be removed: Operation not permitted; the run continues"
     assert f"warning: {told[0]}" in (run / "log.txt").read_text()
 
 

@@ -96,12 +96,6 @@ def test_a_resumed_run_keeps_its_windows(config, capsys):
     assert bp("train", "--resume", run, "training.epochs=5") == 0
 
 
-def test_a_run_on_other_data_has_no_baselines():
-    run, result = run_of(write_config(), "run")
-    assert "baselines" not in result.to_json()
-    assert "baselines" not in record(run)
-
-
 def test_autoregression_is_no_caution(config, capsys):
     assert bp("validate", config, "--json", "data.features=[sales]") == 0
     assert json.loads(capsys.readouterr().out)["warnings"] == []

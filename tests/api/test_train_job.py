@@ -123,6 +123,7 @@ def test_run_json_tells_how_it_went():
         "steps",
         "epochs",
         "seconds",
+        "baselines",
         "timings",
     ]
     assert (told["status"], told["exit_code"], told["name"], told["seed"]) == ("finished", 0, "flowers", 3)
@@ -141,7 +142,7 @@ def test_json_is_that_of_the_contract(capsys):
     assert bp("train", write_config(), "--run-dir", "run", "--json") == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)
-    keys = ["run_dir", "status", "epochs", "steps", "seconds", "metrics", "best", "checkpoints", "timings"]
+    keys = ["run_dir", "status", "epochs", "steps", "seconds", "metrics", "baselines", "best", "checkpoints", "timings"]
     assert list(found) == keys
     assert (found["run_dir"], found["status"], found["epochs"], found["steps"]) == ("run", "finished", 3, 12)
     assert list(found["metrics"]) == [f"{s}/{m}" for s in ("train", "validation", "test") for m in ("loss", "accuracy")]
@@ -167,6 +168,7 @@ def test_timings_are_parts_of_a_total():
         "trace",
         "plan",
         "checkpoints",
+        "baselines",
         "other",
     ]
     assert total == pytest.approx(sum(parts.values()), abs=1e-5)

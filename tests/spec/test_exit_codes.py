@@ -51,5 +51,5 @@ def test_a_failure_is_one_json_object_too(bp):
 def test_results_go_to_standard_output_and_progress_to_standard_error(bp):
     ended = bp("train", "flowers.yaml", "--run-dir", "run")
     assert ended.out.splitlines()[0] == "run run"
-    assert "test/accuracy 1\n" in ended.out
+    assert "test/accuracy 1 (majority 0.3077, linear 1)\n" in ended.out
     assert "epoch 1/20" in ended.err
