@@ -74,7 +74,8 @@ class Struct(_Frozen):
         return cls._values(self) == cls._values(other) if type(other) is cls else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(type(self)._values(self))
+        cls = type(self)
+        return hash((cls, cls._values(self)))
 
     def __repr__(self) -> str:
         shown = [f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr]

@@ -46,8 +46,9 @@ class Elementwise(Op):
         raise NotImplementedError
 
     def shape(self, *x: Spec) -> Spec:
+        shapes = {s.shape for s in x} - {()}  # single numbers go with any array; NumPy takes 2 us to find a shape
         try:
-            shape = shapes.pop() if len(shapes := {s.shape for s in x}) == 1 else np.broadcast_shapes(*shapes)
+            shape = np.broadcast_shapes(*shapes) if len(shapes) > 1 else next(iter(shapes), ())
         except ValueError:
             given = {f"operand {i}": s for i, s in enumerate(x)}
             raise ShapeError(self, "shapes do not broadcast", **given) from None

@@ -84,12 +84,6 @@ class Op(Struct):
         given = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)]
         return f"{self.kind}({', '.join([*operands, *given])})"
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and all(getattr(self, f.name) == getattr(other, f.name) for f in fields(self))
-
-    def __hash__(self) -> int:
-        return hash(type(self))  # equal nodes are found by op and operands, and the operands differ
-
     def __str__(self) -> str:
         return self.printed().removesuffix("()")
 
