@@ -74,6 +74,11 @@ class Value(NumpyNames):
         """Whether its array is fed when the program runs."""
         return self.op is None and self.array is None
 
+    def on(self, inputs: Iterable[Value]) -> Value:
+        """Its op on other operands of the same specs, in the same layer."""
+        with in_layer(self.layer):
+            return Value(self.spec, self.op, tuple(inputs))
+
     def __repr__(self) -> str:
         what = self.name or (str(self.op) if self.op else "constant" if self.is_constant else "input")
         return f"<{what} {self.spec}>"

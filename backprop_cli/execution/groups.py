@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, common
 from backprop_cli.execution.loops import ElementLoop, Key
 from backprop_cli.execution.nest_text import fitted, is_total
-from backprop_cli.structs import Struct
 
 SHORTEST, LARGE = 128, 2**15
 """Fewest elements of a row, and of all rows, that loops go through row by row: what is smaller stays in the cache from
@@ -22,7 +21,7 @@ gradient takes 1.6 of the time row by row for 512 x 64 numbers, 1.1 for 64 x 256
 networks with norms of 128 and 256 elements take 1 to 7 % longer with all rows in one pass, 0.5 to 3 % with none."""
 
 
-class Touched(Struct, eq=False):
+class Touched(NamedTuple):
     """An array that a loop touches: bytes ``low`` to ``high``, all of the array if integers choose elements."""
 
     array: Array
@@ -53,7 +52,7 @@ class Touched(Struct, eq=False):
             return True
 
 
-class Statement(Struct, eq=False):
+class Statement(NamedTuple):
     """A loop, its ``place`` in the program, and its axes; those of a group once it is in one."""
 
     loop: ElementLoop
@@ -90,7 +89,7 @@ class Statement(Struct, eq=False):
         return 0 in self.axes.strides[-1]
 
 
-class Meeting(Struct):
+class Meeting(NamedTuple):
     """Two statements touch the same bytes, and one writes them. ``same``: both at the same place at each index."""
 
     x: Touched
@@ -144,7 +143,7 @@ class Group:
         sizes, rows, new = fit
         phases = self.phases
         if (sizes, rows) != (self.sizes, self.rows):
-            phases = [[replace(each, strides=fitted(each.axes, sizes, rows)) for each in phase] for phase in phases]
+            phases = [[each._replace(strides=fitted(each.axes, sizes, rows)) for each in phase] for phase in phases]
         at = _phase_for(new, phases, sizes, rows)
         if at is None:
             return False
@@ -159,7 +158,7 @@ class Group:
         sizes = common(self.sizes, statement.axes.sizes)
         if sizes is not None:
             rows = None if self.rows is None else _finer(self.rows, self.sizes, sizes)
-            new = replace(statement, strides=fitted(statement.axes, sizes, None))
+            new = statement._replace(strides=fitted(statement.axes, sizes, None))
             own = _rows(statement, new.strides[-1])
             if own is not None and rows is not None and own != rows:
                 return None
@@ -173,7 +172,7 @@ class Group:
         if sizes is None:
             return None
         rows = _finer(self.rows, self.sizes, sizes)
-        return sizes, rows, replace(statement, strides=fitted(statement.axes, sizes, rows))
+        return sizes, rows, statement._replace(strides=fitted(statement.axes, sizes, rows))
 
     def reads_of_memory(self) -> Iterator[tuple[Statement, list[Touched]]]:
         """Each statement and the arrays that it reads from memory, not from a register."""

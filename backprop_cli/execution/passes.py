@@ -61,8 +61,7 @@ def numbers_first(program: Program) -> Program:
         if node.ndim == 0 and all(operand in early for operand in node.inputs):
             early.add(node)
     for node in sorted(program.nodes, key=lambda node: (node not in early, node.index)):
-        with in_layer(node.layer):
-            new[node] = node if node.op is None else node.op(*(new[operand] for operand in node.inputs))
+        new[node] = node if node.op is None else node.on([new[operand] for operand in node.inputs])
     outputs = {name: new[value] for name, value in program.outputs.items()}
     return Program(program.inputs, outputs, {name: new[value] for name, value in program.updates.items()})
 
