@@ -12,21 +12,24 @@ typedef struct {
     const void *pieces;
     int64_t count;
     void *share;
-    int64_t batch;                  /* rows of a run */
-    gather gathers[3];              /* source[index[row]] -> into[row], rows of so many bytes; 0: there are no more */
-    char *constants;                /* the place of a run's constants */
-    const char *table;              /* the constants of one run after the other */
-    int64_t constant_bytes;         /* of a run */
-    const char *kept;               /* what is kept of each run: so many bytes */
+    int64_t batch;          /* rows of a run */
+    gather gathers[3];      /* source[index[row]] -> into[row], rows of so many bytes; 0: there are no more */
+    char *constants;        /* the place of a run's constants, so many bytes */
+    int64_t constant_bytes;
+    const char *kept;       /* what is kept of each run: so many bytes */
     int64_t kept_bytes;
-    number numbers[3];              /* float32 or float64, and their weights; of 0 bytes: there are no more */
-    const int64_t *index;           /* the rows of one run after the other */
-    char *room;                     /* for what is kept of one run after the other */
-    int64_t runs;                   /* at most */
-    double seconds;                 /* runs end with the one in which they are over */
-    int64_t done;                   /* runs so far */
-    double last[3], sums[3];        /* weighted numbers: of the last run, and of all */
+    number numbers[3];      /* float32 or float64, and their weights; of 0 bytes: there are no more */
 } repetition;
+
+typedef struct {
+    const int64_t *index;   /* the rows of one run after the other */
+    const char *table;      /* the constants of one run after the other */
+    char *room;             /* for what is kept of one run after the other */
+    int64_t runs;           /* at most */
+    double seconds;         /* runs end with the one in which they are over */
+    int64_t done;           /* runs so far */
+    double last[3], sums[3];/* weighted numbers: of the last run, and of all */
+} block;
 
 static double now(void)
 {
@@ -50,26 +53,26 @@ static void gather_rows(const gather of, const int64_t *index, int64_t rows)
 }
 
 /* Run until the weighted numbers are not finite, the runs are done or their time is over; at least once. */
-void repeat(repetition *r)
+void repeat(const repetition *r, block *b)
 {
-    const double end = now() + r->seconds;
+    const double end = now() + b->seconds;
     for (;;) {
-        const int64_t run = r->done;
+        const int64_t run = b->done;
         for (int k = 0; k < 3 && r->gathers[k].bytes; ++k)
-            gather_rows(r->gathers[k], r->index + run * r->batch, r->batch);
-        memcpy(r->constants, r->table + run * r->constant_bytes, r->constant_bytes);
+            gather_rows(r->gathers[k], b->index + run * r->batch, r->batch);
+        memcpy(r->constants, b->table + run * r->constant_bytes, r->constant_bytes);
         r->run(r->pieces, r->count, r->share);
-        if (r->room) memcpy(r->room + run * r->kept_bytes, r->kept, r->kept_bytes);
+        if (b->room) memcpy(b->room + run * r->kept_bytes, r->kept, r->kept_bytes);
         double total = 0;
         for (int k = 0; k < 3 && r->numbers[k].bytes; ++k) {
             const number of = r->numbers[k];
             /* Rounded before it is added: fused with a sum, the product would be exact. */
             volatile double weighted = of.weight * (of.bytes == 4 ? *(const float *)of.at : *(const double *)of.at);
-            r->last[k] = weighted;
-            r->sums[k] += r->last[k];
-            total += r->last[k];
+            b->last[k] = weighted;
+            b->sums[k] += b->last[k];
+            total += b->last[k];
         }
-        r->done = run + 1;
-        if (!__builtin_isfinite(total) || r->done >= r->runs || now() >= end) return;
+        b->done = run + 1;
+        if (!__builtin_isfinite(total) || b->done >= b->runs || now() >= end) return;
     }
 }

@@ -172,5 +172,5 @@ class BatchStep:
         try:
             repetition.run()
         finally:
-            block.done, block.last, block.sums = repetition.done, repetition.last, repetition.sums
+            block.done, block.last, block.sums = repetition.results
             block.counted, block.costs = block.done * self.batch, self.batch

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from backprop_cli.autodiff import Value, concat, input_, slice_
+from backprop_cli.autodiff import Array, Value, concat, input_, slice_
 from backprop_cli.nn.optimizer import Optimizer
 from backprop_cli.training.layout import Layout
 
@@ -34,6 +34,10 @@ class ParameterSpan(NamedTuple):
     def slots(self) -> dict[str, str]:
         """The slots by the names of their vectors."""
         return {f"{self.prefix}{slot}": slot for slot in self.optimizer.slot_names()}
+
+    def scalars(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays of a step's inputs for the optimizer's scalars, by the optimizer's own names."""
+        return {name: arrays[f"{self.prefix}{name}"] for name in self.optimizer.scalars(1)}
 
     def constants(self) -> list[str]:
         """Names of a step's inputs for its constants: the learning rate, and the optimizer's scalars."""

@@ -13,7 +13,7 @@ from backprop_cli.training.state import SCHEDULE, State
 from backprop_cli.training.training_spec import TrainingSpec
 
 AHEAD = 256
-"""Most steps to compute constants for at a time: some 0.2 ms."""
+"""Most steps whose constants are computed at a time: some 0.2 ms."""
 
 
 class Constants(NamedTuple):
@@ -27,43 +27,55 @@ class Constants(NamedTuple):
 
 
 class StepConstants:
-    """The constants of the steps of an epoch."""
+    """The constants of the steps of a run. Scalars are computed ahead, learning rates not beyond the epoch."""
 
     def __init__(self, spec: TrainingSpec, state: State):
         self._spec, self._state = spec, state
         self._table = np.empty((AHEAD, len(spec.recipe.constants)), spec.recipe.model.dtype)
+        self._steps = self._rated = range(0)
         self._rates: list[float] = []
-        self._epoch, self._first = 0, 0
+        self._epoch = 0
+        columns = dict(zip(spec.recipe.constants, self._table.T, strict=True))
+        self._rate_columns = [(columns[span.learning_rate], span.optimizer.learning_rate) for span in spec.recipe.spans]
+        self._scalar_columns = [(span.optimizer, span.scalars(columns)) for span in spec.recipe.spans]
 
     def after(self, step: int, left: int) -> Constants:
         """The constants of at least the next step after ``step``; ``left`` are left in the epoch.
 
         The table is valid until the next call.
         """
-        begin = step + 1 - self._first
-        if self._epoch != self._state.epoch or not 0 <= begin < len(self._rates):
-            self._rates, self._epoch, self._first, begin = [], self._state.epoch, step + 1, 0
-            self._rates = self._fill(range(step + 1, step + 1 + min(left, AHEAD)))
-        return Constants(self._table[begin : len(self._rates)], self._rates[begin:])
+        if step + 1 not in self._steps:
+            self._set_scalars(step + 1)
+        if self._epoch != self._state.epoch or step + 1 not in self._rated:
+            self._set_rates(range(step + 1, min(step + 1 + left, self._steps.stop)))
+        row, end = step + 1 - self._steps.start, self._rated.stop - self._steps.start
+        return Constants(self._table[row:end], self._rates[row - end :])
 
-    def _fill(self, steps: range) -> list[float]:
-        """Write the table; returns the learning rates."""
-        recipe, scales = self._spec.recipe, self._scales(steps)
-        columns = iter(self._table[: len(steps)].T)
-        for span in recipe.spans:
-            own = span.optimizer.learning_rate
-            next(columns)[...] = [own * scale for scale in scales]
-            scalars = [span.optimizer.scalars(step) for step in steps]
-            for name in scalars[0]:
-                next(columns)[...] = [each[name] for each in scalars]
-        return [recipe.optimizer.learning_rate * scale for scale in scales]
+    def _set_scalars(self, first: int) -> None:
+        self._steps = self._rated = range(0)
+        planned = max(first, min(first + AHEAD - 1, self._spec.total_steps))
+        steps = range(first, planned + 1)
+        for optimizer, columns in self._scalar_columns:
+            if columns:
+                scalars = [optimizer.scalars(step) for step in steps]
+                for name, column in columns.items():
+                    column[: len(steps)] = [each[name] for each in scalars]
+        self._steps = steps
+
+    def _set_rates(self, steps: range) -> None:
+        self._rated = range(0)
+        rows = slice(steps.start - self._steps.start, steps.stop - self._steps.start)
+        scales = self._scales(steps)
+        for column, own in self._rate_columns:
+            column[rows] = [own * scale for scale in scales]
+        base, self._epoch = self._spec.recipe.optimizer.learning_rate, self._state.epoch
+        self._rates, self._rated = [base * scale for scale in scales], steps
 
     def _scales(self, steps: range) -> list[float]:
         """The multipliers of the learning rate."""
-        spec, schedule = self._spec, self._spec.schedule
-        calendar, memory = (self._epoch, spec.total_steps, spec.steps_per_epoch), self._state.memory.get(SCHEDULE, {})
-        varied = [step for step in steps if step <= schedule.warmup_steps] if schedule.by_epoch else steps
-        scales = [schedule.multiplier(Clock(step, *calendar), memory) for step in varied]
-        if len(scales) < len(steps):
-            scales += [schedule.multiplier(Clock(steps[-1], *calendar), memory)] * (len(steps) - len(scales))
-        return scales
+        spec, schedule, memory = self._spec, self._spec.schedule, self._state.memory.get(SCHEDULE, {})
+        calendar = self._state.epoch, spec.total_steps, spec.steps_per_epoch
+        is_constant = schedule.by_epoch and steps.start >= schedule.warmup_steps
+        each = steps[:1] if is_constant else steps
+        scales = [schedule.multiplier(Clock(step, *calendar), memory) for step in each]
+        return scales * len(steps) if is_constant else scales

@@ -156,7 +156,8 @@ class Updates:
         """Write what a block, whose batches have ``size`` examples, has done into the state."""
         state, totals, done = self.state, block.epoch.totals, block.done
         end = block.position + done * size
-        totals.update(zip(("loss", "penalty", "norm"), block.sums, strict=True), rate=rate)
+        totals["loss"], totals["penalty"], totals["norm"] = block.sums
+        totals["rate"] = rate
         totals["counted"] += block.counted
         totals["examples"] += done * size
         totals["steps"] += done
