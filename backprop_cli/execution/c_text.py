@@ -45,11 +45,24 @@ void convolution_transpose_{kind}(int, int, int, int, int, int, sweep, sweep, co
                                   {real} *);
 void convolution_weight_{kind}(int, int, int, int, int, int, sweep, sweep, const {real} *, const {real} *, {real} *);
 """
-_RUN = """static void (*const pieces[])(void *const *, sharing *) = {{{names}}};
+_RUN = """static void (*const pieces[])(void *const *, sharing *, int64_t, int64_t) = {{{names}}};
+static void row_blocks(void *const *table, int from, int to)
+{{
+    const int64_t *const steps = (const int64_t *)table + 4, count = steps[-3], rows = steps[-2], block = steps[-1];
+    for (int64_t first = from * block; first < to * block && first < rows; first += block)
+        for (int64_t step = 0; step < count; ++step)
+            pieces[steps[2 * step]]((void *const *)steps[2 * step + 1], 0, first,
+                                    first + block < rows ? first + block : rows);
+}}
 void run(const int64_t *steps, int64_t count, sharing *share)
 {{
-    for (int64_t step = 0; step < count; ++step)
-        pieces[steps[2 * step]]((void *const *)steps[2 * step + 1], share);
+    for (int64_t step = 0; step < count; ++step) {{
+        const int64_t piece = steps[2 * step];
+        void *const *const table = (void *const *)steps[2 * step + 1];
+        if (piece >= 0) pieces[piece](table, share, 0, 0);
+        else if (share) share(row_blocks, table, *(const int64_t *)table);
+        else row_blocks(table, 0, *(const int64_t *)table);
+    }}
 }}
 """
 _OPERATORS: dict[type[ast.AST], str] = {
@@ -101,14 +114,14 @@ class _Function:
 
     def __init__(self, name: str, text: str):
         self.tiles: list[tuple[str, str]] = []
-        self._name, self._kinds, self._pieces = name, dict[str, str](), list[str]()
+        self._name, self._kinds, self._pieces = name, {"first": "int64", "last": "int64"}, list[str]()
         (tree,) = ast.parse(text).body
         assert isinstance(tree, ast.FunctionDef)
         self._body = tree.body
 
     def text(self) -> str:
         """The function, of the table of addresses and of ``share`` of ``pool.c``, with its shared loops before it."""
-        head = f"static void {self._name}(void *const *table, sharing *share) {{"
+        head = f"static void {self._name}(void *const *table, sharing *share, int64_t first, int64_t last) {{"
         body = [head, *self._statements(self._body), "}", ""]
         return "\n".join([*self._pieces, *body])
 

@@ -73,19 +73,24 @@ class Product(Piece):
         steps = [[stride // x.itemsize for stride in x.strides] for x in (a, b, self.out)]
         (a_row, a_inner), (b_inner, b_column), (out_row, _) = (each[-2:] for each in steps)
         offsets, texts = [each[:-2] for each in steps], [*map(str, sizes)]
-        is_large = self.out.size * a.shape[-1] >= WORTH_SHARING
+        is_large = self.out.size * a.shape[-1] >= WORTH_SHARING and not source.rows
+        if source.rows and not loops:
+            part = sizes[0] // source.rows
+            texts[0] = f"(last - first) * {part}"
+            offsets = [[part * step] for step in (a_row, 0, out_row)]
         if is_large and not loops:
             axis = 1 if sizes[1] >= 2 * _BLOCK else 0
             block = _BLOCK if axis else _TILE * -(-sizes[0] // (2 * _TILE))
             loops, texts[axis] = [-(-sizes[axis] // block)], f"min({block}, {sizes[axis]} - i0 * {block})"
             offsets = [[block * step] for step in ((0, b_column, 1) if axis else (a_row, 0, out_row))]
         for depth, size in enumerate(loops):
-            how = "shared" if is_large and depth == 0 and size > 1 else "range"
-            source.lines.append(f"{'    ' * depth}for i{depth} in {how}({size}):")
-        places = [
-            f"{source.pointer(x)}[{' + '.join(f'i{k} * {n}' for k, n in enumerate(each) if n) or 0}:]"
-            for x, each in zip((a, b, self.out), offsets, strict=True)
-        ]
+            span = source.span(size, is_large and size > 1) if depth == 0 else f"range({size})"
+            source.lines.append(f"{'    ' * depth}for i{depth} in {span}:")
+        names = [f"i{depth}" for depth in range(len(loops))] or ["first"][: len(offsets[0])]
+        places = []
+        for x, each in zip((a, b, self.out), offsets, strict=True):
+            terms = [f"{name} * {n}" for name, n in zip(names, each, strict=True) if n]
+            places.append(f"{source.pointer(x)}[{' + '.join(terms) or 0}:]")
         operands = f"{places[0]}, {a_row}, {a_inner}, {places[1]}, {b_inner}, {b_column}, {places[2]}, {out_row}"
         source.lines.append(f"{'    ' * len(loops)}product({', '.join(texts)}, {a.shape[-1]}, {operands})")
 
@@ -148,10 +153,11 @@ class Source:
     """A piece as the body of a function of a table of addresses, which is passed once for each element type.
 
     The table points to the first elements of ``arrays``. The text does not depend on addresses: pieces that do the same
-    with other memory have the same text.
+    with other memory have the same text. If the piece has ``rows``, a call computes those from ``first`` to ``last``.
     """
 
-    def __init__(self, piece: Piece | None = None) -> None:
+    def __init__(self, piece: Piece | None = None, rows: int = 0) -> None:
+        self.rows = rows
         self.lines: list[str] = []
         self.arrays: list[Array] = []
         self._number: dict[int, int] = {}  # of the entries, by address
@@ -164,6 +170,12 @@ class Source:
         """A new name of a variable."""
         self._names += 1
         return f"{kind}{self._names}"
+
+    def span(self, size: int, is_shared: bool = False) -> str:
+        """How the outermost loop goes through its range: threads share it, or a call takes some rows."""
+        if self.rows:
+            return f"range(first * {size // self.rows}, last * {size // self.rows})"
+        return f"{'shared' if is_shared else 'range'}({size})"
 
     def pointer(self, array: Array) -> str:
         """A typed pointer to the array's first element."""
@@ -181,7 +193,7 @@ class Source:
     def text(self) -> str:
         """The function."""
         body = [*self._pointers.values(), *self.lines] or ["pass"]
-        return "\n".join(["def run(float32s, float64s, int64s):", *(f"    {line}" for line in body), ""])
+        return "\n".join(["def run(float32s, float64s, int64s, first, last):", *(f"    {line}" for line in body), ""])
 
 
 class Texts:
@@ -190,8 +202,8 @@ class Texts:
     def __init__(self) -> None:
         self._known: dict[Hashable, tuple[str, list[int | Array]]] = {}
 
-    def __call__(self, piece: Piece) -> tuple[str, list[Array]]:
-        """The text of a piece, and the arrays that its table points to."""
+    def __call__(self, piece: Piece, rows: int = 0) -> tuple[str, list[Array]]:
+        """The text of a piece (see ``Source``), and the arrays that its table points to."""
         arrays: list[Array] = []
         number_of: dict[int, int] = {}  # by address
         numbers = []
@@ -200,9 +212,9 @@ class Texts:
             numbers.append(number)
             if number == len(arrays):
                 arrays.append(array)
-        form = (piece.form(), *numbers)
+        form = (rows, piece.form(), *numbers)
         if form not in self._known:
-            source = Source(piece)
+            source = Source(piece, rows)
             # An array that the source made itself is shared: it has no use outside a call.
             self._known[form] = source.text(), [number_of.get(address(x), x) for x in source.arrays]
         text, table = self._known[form]

@@ -35,7 +35,7 @@ Place = tuple[Value, int]
 """A node, and the number of one of its loops."""
 
 
-class Nest(Struct):
+class Nest(Struct, eq=False):
     """Nodes at the positions ``first`` to ``last`` of the program, computed together.
 
     ``groups`` are nests of loops one after the other; none for a product. ``stored``: loops whose result is read from
@@ -59,7 +59,7 @@ class Nest(Struct):
     def bind(self, values: Mapping[Value, Array], kept: Callable[[Value], bool]) -> list[Piece]:
         """The code to compile; ``kept`` says whether a result is read after the nest."""
         if not self.groups:
-            call = _call_of(self.nodes[0], values)
+            call = call_of(self.nodes[0], values)
             assert call is not None
             return [call]
         loops = {node: _loops_of(node, values) or () for node in self.nodes}
@@ -136,7 +136,7 @@ class _Finder:
         loops = _loops_of(node, self._arrays)
         if loops is None or not (_is_portable(node, loops) if self._portable else _compiles(node, loops)):
             self.close()
-            if not self._portable and _call_of(node, self._arrays) is not None:
+            if not self._portable and call_of(node, self._arrays) is not None:
                 self._open.members.append((position, node))
                 self.close()
             return
@@ -204,7 +204,7 @@ def _is_known(loop: ElementLoop) -> bool:
     return all(array.dtype in _DTYPES for array in loop.arrays)
 
 
-def _call_of(node: Value, arrays: Mapping[Value, Array]) -> Product | DirectConvolution | None:
+def call_of(node: Value, arrays: Mapping[Value, Array]) -> Product | DirectConvolution | None:
     """The op as a call of a function in ``tiles.c``; None if none takes its arrays."""
     call: Product | DirectConvolution
     out = arrays[node]

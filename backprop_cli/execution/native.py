@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.errors import warn
@@ -19,11 +19,22 @@ from backprop_cli.execution import cache as entries
 from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Piece, Texts
 from backprop_cli.execution.compiler import CompilationError, Compiler, find_compiler, load
+from backprop_cli.execution.loops import address
+from backprop_cli.execution.row_blocks import RowBlocks
 
 Step = tuple[int, Sequence[Array]]
 """A piece of a run: the number of its function, and the arrays that its table of addresses points to."""
 
-Binding = Callable[[Sequence[Step], int], Callable[[], object]]
+
+class Blocks(NamedTuple):
+    """Steps of so many ``rows``: each ``block`` of rows goes through all of them."""
+
+    rows: int
+    block: int
+    steps: Sequence[Step]
+
+
+Binding = Callable[[Sequence[Step | Blocks], int], Callable[[], object]]
 """Makes one call of some steps, with so many threads."""
 
 _KIND = "code"
@@ -36,14 +47,23 @@ def linked(calls: Sequence[Any], threads: int = 1) -> list[Callable[[], object]]
     Each piece is a function. Pieces that differ in their arrays alone, such as those of equal layers, are one.
     ``threads`` share large pieces; the results have the same bits for any number.
     """
-    texts = Texts()
-    written = {number: texts(call) for number, call in enumerate(calls) if isinstance(call, Piece)}
-    functions = {text: number for number, text in enumerate(dict.fromkeys(text for text, _ in written.values()))}
-    bind = machine_code(list(functions)) if functions else None
+    texts, numbers = Texts(), dict[str, int]()
+
+    def step(piece: Piece, rows: int = 0) -> Step:
+        text, arrays = texts(piece, rows)
+        return numbers.setdefault(text, len(numbers)), arrays
+
+    steps: dict[int, Step | Blocks] = {}
+    for number, call in enumerate(calls):
+        if isinstance(call, RowBlocks):
+            steps[number] = Blocks(call.rows, call.block, [step(piece, call.rows) for piece in call.pieces])
+        elif isinstance(call, Piece):
+            steps[number] = step(call)
+    bind = machine_code(list(numbers)) if numbers else None
     done: list[Callable[[], object]] = []
-    for is_compiled, run in groupby(range(len(calls)), written.__contains__):
+    for is_compiled, run in groupby(range(len(calls)), steps.__contains__):
         if is_compiled and bind is not None:
-            done.append(bind([(functions[text], arrays) for text, arrays in map(written.__getitem__, run)], threads))
+            done.append(bind([steps[number] for number in run], threads))
         else:
             done += [calls[number] for number in run]
     return done
@@ -130,21 +150,35 @@ def _compiled(compiler: Compiler, sources: Mapping[str, str]) -> dict[str, bytes
     return codes
 
 
-def _bound(library: ctypes.CDLL, steps: Sequence[Step], threads: int) -> Callable[[], object]:
+def _bound(library: ctypes.CDLL, steps: Sequence[Step | Blocks], threads: int) -> Callable[[], object]:
     """The call of the function ``run`` for some steps."""
-    addresses = [array.ctypes.data for _, arrays in steps for array in arrays]
-    table = (ctypes.c_void_p * len(addresses))(*addresses)
-    at, numbers = ctypes.addressof(table), list[int]()
-    for number, arrays in steps:
-        numbers += number, at
-        at += len(arrays) * ctypes.sizeof(ctypes.c_void_p)
-    pairs = (ctypes.c_int64 * len(numbers))(*numbers)
+    tables: list[ctypes.Array[Any]] = []
+    pairs = _array(_pairs(steps, tables), ctypes.c_int64)
     function = library["run"]
     function.restype = None  # by default ctypes makes an integer of what a register holds
     first = ctypes.c_void_p(ctypes.addressof(pairs))
     run = MachineCode(function, first, ctypes.c_int64(len(steps)), _share(threads))
-    run.memory = table, pairs, steps
+    run.memory = tables, pairs, steps
     return run
+
+
+def _pairs(steps: Sequence[Step | Blocks], tables: list[ctypes.Array[Any]]) -> list[int]:
+    """The number of each function, -1 of blocks, and the address of its table, which is appended to ``tables``."""
+    pairs: list[int] = []
+    for step in steps:
+        if isinstance(step, Blocks):
+            counts = -(-step.rows // step.block), len(step.steps), step.rows, step.block
+            number, table = -1, _array([*counts, *_pairs(step.steps, tables)], ctypes.c_int64)
+        else:
+            number, table = step[0], _array([address(array) for array in step[1]], ctypes.c_void_p)
+        tables.append(table)
+        pairs += number, ctypes.addressof(table)
+    return pairs
+
+
+def _array(numbers: Sequence[int], kind: Any) -> ctypes.Array[Any]:
+    array: ctypes.Array[Any] = (kind * len(numbers))(*numbers)
+    return array
 
 
 @cache

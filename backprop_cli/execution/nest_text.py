@@ -151,7 +151,8 @@ class _NestWriter:
         depth = len(self._row_sizes)
         for level, size in enumerate(self._row_sizes):
             is_shared = level == 0 and self._is_shared([each.outer[-1] for _, members in phases for each in members])
-            self._line(level, f"for i{level} in {'shared' if is_shared else 'range'}({size}):")
+            span = self._source.span(size, is_shared) if level == 0 else f"range({size})"
+            self._line(level, f"for i{level} in {span}:")
         for sizes, members in phases:
             for each in members:
                 if each.adds_up and each.loop.start and self._starts_inside(each):
@@ -162,7 +163,12 @@ class _NestWriter:
         """Whether threads may share the outermost loop: much work, and every iteration has elements of its own."""
         loops = [each.loop for phase in self._nest.phases for each in phase]
         work = math.prod(self._nest.sizes) * len(loops) * _AS_MULTIPLICATIONS
-        return work >= WORTH_SHARING and all(each[0] for each in strides) and not any(loop.put for loop in loops)
+        return (
+            not self._source.rows
+            and work >= WORTH_SHARING
+            and all(each[0] for each in strides)
+            and not any(loop.put for loop in loops)
+        )
 
     def _placed(self, phase: Sequence[Assignment]) -> tuple[Sizes, list[_Placed]]:
         """The assignments, and the sizes of the loops inside the rows."""
@@ -172,7 +178,8 @@ class _NestWriter:
         full = [math.prod(each.loop.out.shape) == math.prod(self._nest.sizes) for each in phase]
         sizes = [self._nest.sizes[axis] if all(full) else 1 for axis in inside]
         axes = merged(sizes, [tuple(s[axis] for axis in inside) for each in strides for s in each])
-        if self._nest.rows is None and not any("{out}" in each.loop.expression or each.loop.put for each in phase):
+        by_rows = self._nest.rows is not None or self._source.rows
+        if not by_rows and not any("{out}" in each.loop.expression or each.loop.put for each in phase):
             axes = tiled(axes)
         inner = iter(axes.strides)
         return axes.sizes, [
@@ -217,18 +224,18 @@ class _NestWriter:
         else:
             for total, one in phase.sums.items():
                 self._line(depth, f"{total} = {one.start}")
-            self._write_loops(phase, depth, "shared" if is_shared and not phase.sums else "range")
+            self._write_loops(phase, depth, is_shared and not phase.sums)
         for total, one in phase.sums.items():
             self._line(depth, f"{one.result} = {one.kind}({phase.joined.get(total, total)})")
         for line in phase.after:
             self._line(depth, line)
 
-    def _write_loops(self, phase: _Phase, indent: int, outermost: str, span: str = "") -> None:
-        """The loops inside the rows. ``outermost``: how the first goes through its range, or through ``span``."""
+    def _write_loops(self, phase: _Phase, indent: int, is_shared: bool, span: str = "") -> None:
+        """The loops inside the rows. The first one goes through ``span``, if it is given."""
         first = len(self._row_sizes)
         for level, size in enumerate(phase.sizes, first):
-            how = f"{outermost}({span or size})" if level == first else f"range({size})"
-            self._line(indent, f"for i{level} in {how}:")
+            how = f"range({size})" if level else self._source.span(size, is_shared)
+            self._line(indent, f"for i{level} in {span if span and level == first else how}:")
             indent += 1
             self._loads(phase, indent, (level + 1,))
         for line in (*phase.body, *(f"{element} = {name}" for element, name in phase.stores.items())):
@@ -243,7 +250,7 @@ class _NestWriter:
         self._line(0, f"for b in shared({count}):")
         for total, each in phase.sums.items():
             self._line(1, f"{total} = {each.wide}(0)")
-        self._write_loops(phase, 1, "range", f"b * {block}, min(b * {block} + {block}, {size})")
+        self._write_loops(phase, 1, False, f"range(b * {block}, min(b * {block} + {block}, {size}))")
         for total, pointer in parts.items():
             self._line(1, f"{pointer}[b] = {total}")
         for total, each in phase.sums.items():

@@ -14,6 +14,8 @@ import numpy as np
 from backprop_cli.autodiff.evaluate import compute
 from backprop_cli.autodiff.op import Op
 from backprop_cli.autodiff.ops.copies import Copy
+from backprop_cli.autodiff.ops.linalg import Matmul
+from backprop_cli.autodiff.ops.shape import Transpose
 from backprop_cli.autodiff.program import Program
 from backprop_cli.autodiff.value import Value, constant, in_layer, toposort
 from backprop_cli.execution.costs import multiplications
@@ -74,6 +76,24 @@ def read_before_update(program: Program) -> Program:
     safe = {value: Copy()(value) for value in sorted(shown, key=lambda value: value.index)}
     outputs = {name: safe.get(value, value) for name, value in program.outputs.items()}
     return Program(program.inputs, outputs, {name: safe.get(new, new) for name, new in updates.items()})
+
+
+def transposed_once(program: Program) -> Program:
+    """The same program with a copy of every transposed matrix that several products read from the right.
+
+    Each of them would otherwise bring its rows in order: 64 x 256 numbers take 4 us of a product's 23.
+    """
+    readers = Counter(node.inputs[1] for node in program.nodes if isinstance(node.op, Matmul))
+    copies: dict[Value, Value] = {}
+    new: dict[Value, Value] = {}
+    for node in program.nodes:
+        operands = [new[x] for x in node.inputs]
+        if isinstance(node.op, Matmul) and isinstance(operands[1].op, Transpose) and readers[node.inputs[1]] > 1:
+            operands[1] = copies.setdefault(operands[1], Copy()(operands[1]))
+        with in_layer(node.layer):
+            new[node] = node if node.op is None else node.op(*operands)
+    outputs = {name: new[value] for name, value in program.outputs.items()}
+    return Program(program.inputs, outputs, {name: new[value] for name, value in program.updates.items()})
 
 
 def shown_by(value: Value) -> Value:

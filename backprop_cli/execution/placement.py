@@ -11,7 +11,8 @@ Each rule takes what the rules before it left:
    dies before the new value is written.
 5. A value that only a chain of elementwise ops reads takes one block, however large it is (see ``tiling``), and nothing
    if the chain is compiled (see ``fusion``).
-6. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
+6. Nests that go by blocks of rows keep what they touch from the first to the last of them (see ``row_blocks``).
+7. All other values share one arena, packed greedily by size (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by
    size"): two values overlap in it only if their lifetimes do not.
 """
 
@@ -36,6 +37,7 @@ from backprop_cli.memory import check_memory
 
 if TYPE_CHECKING:
     from backprop_cli.execution.fusion import Nest
+    from backprop_cli.execution.row_blocks import Found
 
 
 @dataclass(eq=False)
@@ -52,6 +54,7 @@ class Placement:
     storage: dict[Value, Storage] = field(default_factory=dict)  # of base values
     scratch: dict[Value, tuple[Storage, ...]] = field(default_factory=dict)
     chains: Sequence[Chain | Nest] = ()
+    blocks: Sequence[Found] = ()
 
 
 def placed(program: Program, inputs: Mapping[str, Array], compiled: bool, portable: bool = False) -> Placement:
@@ -66,11 +69,16 @@ def placed(program: Program, inputs: Mapping[str, Array], compiled: bool, portab
         placement.scratch = dict.fromkeys(placement.scratch, ())
     if compiled:
         from backprop_cli.execution.fusion import find_nests
+        from backprop_cli.execution.row_blocks import find_blocks
 
-        placement.chains = find_nests(program.nodes, placement.base, _imagined(program, placement, inputs), portable)
+        imagined = _imagined(program, placement, inputs)
+        placement.chains = nests = find_nests(program.nodes, placement.base, imagined, portable)
+        placement.blocks = [] if portable else find_blocks(program.nodes, placement.base, nests, imagined)
     else:
         placement.chains = find_chains(program.nodes, placement.base, ghosts)
     _shorten_chains(program, placement)
+    for blocks in placement.blocks:  # rule 6
+        blocks.hold(placement.storage, placement.base, placement.slot_of)
     return placement
 
 
@@ -244,7 +252,7 @@ def _birth(storage: Storage) -> float:
     return storage.birth
 
 
-# Rule 6: the arena
+# Rule 7: the arena
 
 
 def give_memory(placement: Placement, inputs: Mapping[str, Array]) -> tuple[int, int]:

@@ -16,12 +16,13 @@ from backprop_cli.autodiff.value import Value
 from backprop_cli.errors import ShapeError
 from backprop_cli.execution import kernels
 from backprop_cli.execution.arena import aligned
-from backprop_cli.execution.passes import numbers_first, read_before_update
+from backprop_cli.execution.passes import numbers_first, read_before_update, transposed_once
 from backprop_cli.execution.placement import Placement, arrays_of, give_memory, has_slots, placed
 from backprop_cli.execution.tiling import Chain
 
 if TYPE_CHECKING:
     from backprop_cli.execution.fusion import Nest
+    from backprop_cli.execution.row_blocks import Found
 
 
 Binder = Callable[[Value, Sequence[Array], Array], object]
@@ -60,6 +61,8 @@ class Plan:
                 raise ShapeError(f"input {name!r}", "bound to another spec", expected=value.spec, given=spec_of(array))
             self.inputs[name] = aligned(value.spec) if array is None else array
         program = read_before_update(numbers_first(program))
+        if compiled:
+            program = transposed_once(program)
         placement = placed(program, self.inputs, compiled)
         self.peak_bytes, self.lower_bound_bytes = give_memory(placement, self.inputs)
         if compiled:  # what compiles is imported only then: it takes 4 ms
@@ -104,10 +107,17 @@ def bound(
     values = arrays_of(program, placement, inputs)
     calls: list[Any] = []
     ends = {chain.nodes[-1]: chain for chain in placement.chains}
+    blocks: dict[Chain | Nest, Found] = {blocks.nests[-1]: blocks for blocks in placement.blocks}
+    starts: dict[Chain | Nest, int] = {}
     chained = {node for chain in placement.chains for node in chain.nodes}
     for node in program.nodes:
         if node in ends:
-            calls += _chain_calls(ends[node], placement, values)
+            chain = ends[node]
+            starts[chain] = len(calls)
+            calls += _chain_calls(chain, placement, values)
+            if chain in blocks:
+                start = starts[blocks[chain].nests[0]]
+                calls[start:] = [blocks[chain].bind(calls[start:])]
         elif node.op is not None and placement.base[node] is node and node not in chained:
             calls += _calls(node, placement, values, copy, bind)
     return [*calls, *(copy(values[new], inputs[name]) for name, new in placement.copied)], values

@@ -26,7 +26,7 @@ from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Source
 from backprop_cli.execution.groups import Group, Statement
 from backprop_cli.execution.loops import ElementLoop
-from backprop_cli.execution.native import Step
+from backprop_cli.execution.native import Blocks, Step
 from backprop_cli.execution.nest_text import Assignment, Assignments
 
 _C: dict[Any, Any] = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_int64}
@@ -109,17 +109,22 @@ def machine_code(texts: Sequence[str]) -> Callable[[Sequence[Step], int], Callab
     """The replacement of ``native.machine_code``."""
     functions = [_run(text) for text in texts]
 
-    def bind(steps: Sequence[Step], threads: int) -> Callable[[], None]:
+    def bind(steps: Sequence[Step | Blocks], threads: int) -> Callable[[], None]:
         def run() -> None:
-            for number, arrays in steps:
-                functions[number](arrays)
+            for step in steps:
+                if isinstance(step, Blocks):
+                    for first in reversed(range(0, step.rows, step.block)):  # in an order that threads may choose
+                        for number, arrays in step.steps:
+                            functions[number](arrays, first, min(first + step.block, step.rows))
+                else:
+                    functions[step[0]](step[1])
 
         return run
 
     return bind
 
 
-def _run(text: str) -> Callable[[Sequence[Array]], None]:
+def _run(text: str) -> Callable[..., None]:
     names: dict[str, Any] = {
         **{name: getattr(np, name) for name in _FUNCTIONS},
         **{number.__name__: number for number in _C},
@@ -133,9 +138,9 @@ def _run(text: str) -> Callable[[Sequence[Array]], None]:
     }
     exec(text, names)
 
-    def run(arrays: Sequence[Array]) -> None:
+    def run(arrays: Sequence[Array], first: int = 0, last: int = 0) -> None:
         table = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-        names["run"](*(_Table(table, number) for number in _C))
+        names["run"](*(_Table(table, number) for number in _C), first, last)
 
     return run
 
