@@ -34,10 +34,8 @@ class Lstm(Recurrent):
 
         def step(given: Value, recalled: Value, state: HiddenState) -> HiddenState:
             total = given + recalled
-            kept = sigmoid(slice_(total, 1, 0, 2 * n))  # input and forget gates are neighbours: one call
-            new = tanh(slice_(total, 1, 2 * n, 3 * n))
-            shown = sigmoid(slice_(total, 1, 3 * n, 4 * n))
-            c = slice_(kept, 1, n, 2 * n) * state[1] + slice_(kept, 1, 0, n) * new
-            return shown * tanh(c), c
+            written, kept, new, shown = (slice_(total, 1, k * n, (k + 1) * n) for k in range(4))
+            c = sigmoid(kept) * state[1] + sigmoid(written) * tanh(new)
+            return sigmoid(shown) * tanh(c), c
 
         return step
