@@ -46,6 +46,7 @@ def test_what_is_not_said_has_the_documented_defaults(tmp_path):
         "clip_value": None,
         "shuffle": True,
         "precision": "float32",
+        "members": None,
         "recompute": None,
         "threads": "auto",
         "compile": "auto",

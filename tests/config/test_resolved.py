@@ -68,6 +68,7 @@ training:
   clip_norm: none
   clip_value: none
   shuffle: true
+  members: none
   recompute: none
   precision: float32
   threads: auto
