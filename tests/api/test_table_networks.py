@@ -110,6 +110,39 @@ def test_every_command_knows_columns_and_members():
     assert bp("export", run, "--to", "c", "-o", "net.c") == 0
 
 
+EMBEDDED = [
+    {"type": "periodic", "inputs": "numeric", "frequencies": 3, "units": 2, "name": "waves"},
+    {"type": "categorical_embedding", "inputs": "categories", "one_hot": 0, "width": 2, "name": "cities"},
+    {"type": "concat", "inputs": ["waves", "cities"]},
+    {"type": "dense", "units": 3},
+]
+
+
+def test_categories_are_looked_up_by_their_numbers():
+    transform = {"categorical": "ordinal", "numeric": "none"}
+    run = train(_config(model={"layers": EMBEDDED}, data={"transform": transform}, training={"members": None})).run_dir
+    a = {
+        name: array.astype(np.float64) for name, array in load(run / "checkpoints" / "best.safetensors").tensors.items()
+    }
+    rows = np.genfromtxt("shops.csv", delimiter=",", skip_header=1, dtype=None, encoding=None)
+    waves = []
+    for c, numbers in enumerate((rows["f0"], rows["f2"])):
+        angle = 2 * np.pi * np.outer(numbers, a["waves.frequency"][c])
+        waves.append(np.hstack([np.cos(angle), np.sin(angle)]) @ a["waves.weight"][c] + a["waves.bias"][c])
+    cities = a["cities.weight"][(rows["f1"] == "Zug").astype(int)]
+    logits = np.hstack([*waves, cities]) @ a["dense_1.weight"].T + a["dense_1.bias"]
+    predict(run, Path("shops.csv"), Path("out.npz"), proba=True)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(np.load("out.npz")["probability"], expected, atol=1e-4)
+    assert gradcheck(run).passed
+    assert bp("export", run, "--to", "c", "-o", "net.c") == 0
+
+
+def test_one_hot_inputs_are_not_looked_up():
+    with pytest.raises(ConfigError, match=r"reads no codes of categories; set data.transform.categorical: ordinal"):
+        train(_config(model={"layers": EMBEDDED}))
+
+
 def test_a_network_without_data_may_have_members_but_no_columns(capsys):
     Path("shops.csv").unlink()
     layers = [{"type": "dense", "units": 2}, {"type": "dense", "units": 3}]

@@ -171,6 +171,34 @@ def _piecewise_linear(layer, params, x):
     return anp.concatenate(out, axis=1)
 
 
+def _periodic(layer, params, x):
+    """Column by column."""
+    out = []
+    for c in range(x.shape[1]):
+        angle = 2 * np.pi * params["frequency"][c] * x[:, c : c + 1]
+        waves = anp.cos(angle + params["phase"][c]) if layer.phases else anp.hstack([anp.cos(angle), anp.sin(angle)])
+        if layer.units is not None:
+            weight, bias = (params[name] if layer.lite else params[name][c] for name in ("weight", "bias"))
+            waves = anp.dot(waves, weight) + bias
+        out.append(anp.tanh(waves) if layer.activation is not None else waves)
+    return anp.hstack([*out, x] if layer.identity else out)
+
+
+def _categorical_embedding(layer, params, x):
+    """Example by example: of the inputs' numbers, those in range."""
+    numbers, hot, vectors, first = [], [], [], 0
+    for c, size in enumerate(layer.sizes):
+        codes = [int(min(max(float(getattr(v, "_value", v)), 0), size - 1)) for v in x[:, c]] if size else []
+        if size == 0:
+            numbers.append(x[:, c : c + 1])
+        elif size <= layer.one_hot:
+            hot.append(np.eye(size)[codes])
+        else:
+            vectors.append(anp.stack([params["weight"][first + code] for code in codes]))
+            first += size
+    return anp.hstack([*numbers, *hot, *vectors]) + 0.0 * anp.sum(x)
+
+
 def _scale(layer, params, x):
     return _each_member(layer.members, x) * params["weight"] if layer.members else x * params["weight"]
 
@@ -200,6 +228,7 @@ REFERENCE = {
     "average_pool": lambda layer, params, x: pooled(layer, x, False),
     "attention": _attention,
     "batch_norm": _batch_norm,
+    "categorical_embedding": _categorical_embedding,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "conv1d": convolution,
     "conv2d": convolution,
@@ -213,6 +242,7 @@ REFERENCE = {
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
     "max_pool": lambda layer, params, x: pooled(layer, x, True),
+    "periodic": _periodic,
     "piecewise_linear": _piecewise_linear,
     "rms_norm": _rms_norm,
     "scale": _scale,

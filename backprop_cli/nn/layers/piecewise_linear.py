@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from backprop_cli.autodiff import Array, Spec, Value, constant, greater, maximum, minimum, reshape, slice_, transpose
-from backprop_cli.errors import ShapeError
+from backprop_cli.autodiff import Array, Spec, Value, constant, greater, maximum, minimum, reshape, slice_
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import LAYERS, Arrays, Buffer, Param, Params, Sample, WeightedLayer
 from backprop_cli.nn.layers._shared.bin_edges import quantile_edges, tree_edges
+from backprop_cli.nn.layers._shared.column_maps import by_column, columns_first, columns_of, side_by_side
 from backprop_cli.settings import PositiveInt, refusal
 
 
@@ -61,12 +61,9 @@ class PiecewiseLinear(WeightedLayer):
         return self
 
     def params(self, *x: Spec) -> dict[str, Param]:
-        (spec,) = x
-        if spec.ndim != 2:
-            raise ShapeError(self.type, "needs one vector per example; put {type: flatten} before it", x=spec)
+        columns = columns_of(self.type, x[0])
         if self.units is None:
             return {}
-        columns = spec.shape[1]
         bias = Param((columns, self.units), Zeros(), regularized=False)
         start = Zeros() if self.linear_part else self.initializer
         weight = Param((columns, self.count, self.units), start, self.count, self.units)
@@ -92,33 +89,28 @@ class PiecewiseLinear(WeightedLayer):
             row[: len(found) - 1], row[-1] = found[:-1], found[-1]
         return {"edges": edges}
 
-    def linear_map(self, params: Params, encoding: Value, numbers: Value) -> Value:
-        """Each column's map of its encoding. Shapes: (columns, batch, count), (columns, batch, 1) -> units last"""
-        shape = (encoding.shape[0], 1, params["bias"].shape[1])
-        out = encoding @ params["weight"]
-        if self.linear_part:
-            base = numbers * reshape(params["linear_weight"], shape) + reshape(params["bias"], shape)
-            return base + (out if self.activation is None else self.activation.apply(out))
-        out = out + reshape(params["bias"], shape)
-        return out if self.activation is None else self.activation.apply(out)
+    def linear(self, params: Params, *x: Value) -> Value:
+        """Each column's map of its encoding. Shapes: (columns, batch, count) -> (columns, batch, units)"""
+        out = x[0] @ params["weight"]
+        return out if self.linear_part else out + by_column(params["bias"])
 
     def apply(self, params: Params, *x: Value) -> Value:
         (examples,) = x
         batch, columns = examples.shape
-        edges, dtype = params["edges"], examples.dtype
-        left, right = slice_(edges, 1, 0, self.count), slice_(edges, 1, 1, self.count + 1)
+        left, right = (slice_(params["edges"], 1, start, start + self.count) for start in (0, 1))
         has_width = greater(right - left, 0.0)
         scale = has_width / (right - left + (1.0 - has_width))
+        if self.units is None:
+            rising = (reshape(examples, (batch, columns, 1)) - left) * scale
+            return reshape(self.clipped(rising), (batch, columns * self.count))
+        numbers = columns_first(examples)
+        out = super().apply(params, self.clipped((numbers - by_column(left)) * by_column(scale)))
+        if self.linear_part:
+            out = out + (numbers * by_column(params["linear_weight"]) + by_column(params["bias"]))
+        return side_by_side(out)
+
+    def clipped(self, rising: Value) -> Value:
+        """The encoding from the place in each bin, (..., count): 0 at its left edge and 1 at its right one."""
         lowest, highest = np.zeros(self.count), np.ones(self.count)
-        lowest[0], highest[-1] = np.finfo(dtype).min, np.finfo(dtype).max
-        # With maps the columns come first: each is a product of its own.
-        first = self.units is None
-        numbers = examples if first else transpose(examples)
-        numbers = reshape(numbers, (*numbers.shape, 1))
-        shape = (1, columns, self.count) if first else (columns, 1, self.count)
-        rising = (numbers - reshape(left, shape)) * reshape(scale, shape)
-        encoding = minimum(maximum(rising, constant(lowest, dtype)), constant(highest, dtype))
-        if first:
-            return reshape(encoding, (batch, columns * self.count))
-        out = transpose(self.linear_map(params, encoding, numbers), (1, 0, 2))
-        return reshape(out, (batch, columns * out.shape[2]))
+        lowest[0], highest[-1] = np.finfo(rising.dtype).min, np.finfo(rising.dtype).max
+        return minimum(maximum(rising, constant(lowest, rising.dtype)), constant(highest, rising.dtype))

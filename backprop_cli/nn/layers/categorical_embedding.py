@@ -1,0 +1,105 @@
+"""Categories by their numbers, as vectors."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+
+from backprop_cli.autodiff import (
+    Spec,
+    Value,
+    cast,
+    concat,
+    constant,
+    maximum,
+    minimum,
+    one_hot,
+    reshape,
+    slice_,
+    stop_gradient,
+    take_rows,
+)
+from backprop_cli.errors import ShapeError
+from backprop_cli.nn.initializer import InitializerType
+from backprop_cli.nn.initializers.normal import Normal
+from backprop_cli.nn.input_columns import Columns
+from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
+from backprop_cli.nn.layers._shared.column_maps import columns_of
+from backprop_cli.settings import Count, Many, PositiveInt
+
+
+@LAYERS.register
+class CategoricalEmbedding(ParameterLayer):
+    """``out = [numbers, one_hot(codes), weight[offset + codes]]``: a learned vector for each category of a column.
+
+    It reads columns made by ``data.transform.categorical: ordinal``: the code of a category is its number, from 0. A
+    column of up to ``one_hot`` categories becomes an input for each, one of more is looked up. Numbers pass, so it may
+    read ``input`` as well as ``categories``.
+
+    Shapes: x (batch, columns) -> out (batch, numbers + one-hot categories + width * columns looked up); weight
+            (categories looked up, width)
+    YAML:   {type: categorical_embedding, inputs: categories, width: 8, one_hot: 9}
+    Raises: ShapeError for examples that are not vectors, or without a column of codes.
+    Source: Guo & Berkhahn, Entity Embeddings of Categorical Variables (2016); one_hot: Holzmueller, Grinsztajn &
+            Steinwart, Better by Default (2024), section 3.
+    """
+
+    type: Literal["categorical_embedding"] = "categorical_embedding"
+    width: PositiveInt = 8
+    """size of a category's vector"""
+    one_hot: Count = 9
+    """most categories of a column that becomes one input for each"""
+    sizes: Many[Count] | None = None
+    """categories of each input, 0 for a number; default: those of the data"""
+    initializer: InitializerType = Normal(std=1.0)
+    """how the vectors start"""
+
+    samples: ClassVar[tuple[Sample, ...]] = (
+        Sample({"sizes": [3, 0, 2, 4], "one_hot": 2, "width": 2}, ((4,),)),
+        Sample({"sizes": [3, 2], "one_hot": 0, "width": 3}, ((2,),)),
+        Sample({"sizes": [0, 2]}, ((2,),)),
+    )
+
+    def of_columns(self, columns: Columns) -> Self:
+        if self.sizes is not None or not columns:
+            return self
+        sizes = [column.categories or 0 if column.is_coded else 0 for column in columns for _ in range(column.width)]
+        return self.model_copy(update={"sizes": tuple(sizes)})
+
+    def params(self, *x: Spec) -> dict[str, Param]:
+        columns = columns_of(self.type, x[0])
+        if self.sizes is None:
+            raise ShapeError(self.type, "needs the columns of a table, or sizes: [...]", x=x[0])
+        if len(self.sizes) != columns:
+            raise ShapeError(self.type, f"sizes has {len(self.sizes)} entries, one for each input is needed", x=x[0])
+        if not any(self.sizes):
+            raise ShapeError(self.type, "reads no codes of categories; set data.transform.categorical: ordinal", x=x[0])
+        total = sum(size for size in self.sizes if size > self.one_hot)
+        return {"weight": Param((total, self.width), self.initializer, total, self.width)} if total else {}
+
+    def apply(self, params: Params, *x: Value) -> Value:
+        (examples,) = x
+        sizes = np.array(self.sizes or ())
+        # Codes are in range; other numbers, as in checks, must not be looked up outside of the table.
+        inside = minimum(maximum(examples, 0.0), constant(np.maximum(sizes - 1, 0), examples.dtype))
+        codes = cast(stop_gradient(inside), np.int64)
+        parts = [slice_(examples, 1, start, stop) for start, stop in _runs(sizes == 0)]
+        for place in np.flatnonzero((sizes > 0) & (sizes <= self.one_hot)).tolist():
+            column = reshape(slice_(codes, 1, place, place + 1), (examples.shape[0],))
+            parts.append(one_hot(column, int(sizes[place]), examples.dtype))
+        looked_up = sizes > self.one_hot
+        if looked_up.any():
+            chosen = [slice_(codes, 1, start, stop) for start, stop in _runs(looked_up)]
+            offsets = np.cumsum([0, *sizes[looked_up][:-1]])
+            rows = (chosen[0] if len(chosen) == 1 else concat(chosen, 1)) + constant(offsets, np.int64)
+            vectors = take_rows(params["weight"], rows)
+            parts.append(reshape(vectors, (examples.shape[0], len(offsets) * self.width)))
+        return parts[0] if len(parts) == 1 else concat(parts, 1)
+
+
+def _runs(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
+    """Where runs of chosen places begin and end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in list(pairwise(edges))[::2]]
