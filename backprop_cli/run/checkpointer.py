@@ -151,7 +151,10 @@ class Checkpointer:
         run = self.run
         if not self.settings.keep_best:
             self._set_best_aside()
-        elif best_step is None:
+            return True
+        if run.best.exists():
+            remove(self._best_names[-1])  # a kill left it there
+        if best_step is None:
             self._is_best_old = run.best.exists()
         elif (there := step_of(run.best)) != best_step:
             if self._last_step == best_step:
@@ -184,18 +187,24 @@ class Checkpointer:
         self._name_best()
 
     def _name_best(self, is_whole: bool = True) -> None:
-        if is_whole:
+        if is_whole and self.settings.keep_best > 1:
             self._shift_best()
         link(self._newest, self.run.best)
+        remove(self._best_names[-1])
+
+    @property
+    def _best_names(self) -> list[Path]:
+        """Those that are kept, and one more: the last of them moves there until there is a new best."""
+        numbers = range(2, self.settings.keep_best + 2)
+        return [self.run.best, *(self.run.checkpoints / f"best-{n}.safetensors" for n in numbers)]
 
     def _shift_best(self) -> None:
-        """Rename the best so far to ``best-2``, ``best-2`` to ``best-3``, up to ``keep_best``.
+        """Rename the best so far to ``best-2``, ``best-2`` to ``best-3``, ...; a kill leaves as many as before.
 
         From the end, and only up to the first free name: if a kill between two renames left a gap, the next call closes
         it and moves nothing twice.
         """
-        numbers = range(2, self.settings.keep_best + 1)
-        names = [self.run.best, *(self.run.checkpoints / f"best-{n}.safetensors" for n in numbers)]
+        names = self._best_names
         free = next((n for n, path in enumerate(names) if not path.exists()), len(names) - 1)
         for place in range(free, 0, -1):
             _move(names[place - 1], names[place])

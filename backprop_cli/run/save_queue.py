@@ -109,7 +109,7 @@ class SaveQueue:
         """Drop the copies that would be deleted again after one more; ``is_best`` belongs to that one.
 
         The newest ``keep_last`` stay, and the best ones up to the oldest of them: no checkpoint is on disk without
-        its best, not even for a moment. Only of the second best and so on, a kill between two writes may leave fewer.
+        its best, not even for a moment. Only the second best and so on may be older after a kill between two writes.
         """
         oldest = len(self._waiting) - self._keep_last
         window = self._waiting[oldest:]

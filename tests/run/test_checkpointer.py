@@ -63,19 +63,21 @@ def steps(run):
 
 
 def killed_at(monkeypatch, number):
-    """Let the process end before rename or link ``number``."""
+    """Let the process end before rename, link or removal of a name ``number``."""
     calls = []
 
     def counted(real):
-        def call(*words):
-            calls.append(words)
-            if len(calls) == number:
-                raise KilledError
-            return real(*words)
+        def call(*words, **options):
+            if not (options and words[0].name.startswith(".")):  # a temporary name is not missed
+                calls.append(words)
+                if len(calls) == number:
+                    raise KilledError
+            return real(*words, **options)
 
         return call
 
     monkeypatch.setattr(Path, "replace", counted(Path.replace))
+    monkeypatch.setattr(Path, "unlink", counted(Path.unlink))
     monkeypatch.setattr(os, "link", counted(os.link))
 
 
@@ -128,6 +130,32 @@ def test_a_kill_between_two_names_loses_nothing(tmp_path, improved, flushed, kee
         found = steps(run)
         assert {name: found[name] for name in expected} == expected, number
     assert number > 6
+
+
+@pytest.mark.parametrize("keep_best", [1, 2, 3])
+def test_a_kill_leaves_as_many_of_the_best_as_there_were(tmp_path, keep_best):
+    settings = CheckpointSettings(keep_best=keep_best, keep_last=1)
+    counts = []
+    for number in range(1, 100):
+        run = RunDirectory.create_at(tmp_path / f"killed-{number}")
+        train(run, settings=settings, last=3)
+        with pytest.MonkeyPatch.context() as patch:
+            killed_at(patch, number)
+            try:
+                train(run, first=4, settings=settings)
+            except KilledError:
+                pass
+            else:
+                break
+        best = [step for name, step in steps(run).items() if name.startswith("best")]
+        counts.append(len(set(best)))
+        train(run, first=step_of(run.last) + 1, settings=settings)
+        names = ["best", "best-2", "best-3"][:keep_best]
+        assert {name: step for name, step in steps(run).items() if name.startswith("best")} == dict(
+            zip(names, (5, 4, 3), strict=False)
+        )
+    assert min(counts) == keep_best
+    assert number > 10
 
 
 def test_a_best_that_is_damaged_is_not_kept(tmp_path):
