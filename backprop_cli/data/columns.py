@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.data.cells import Coded, TextCells, coded, first_rows
 from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.refusals import mostly_numbers, no_number, spelled_otherwise
 from backprop_cli.data.spelling import MISSING, find_spelling, is_finite, is_missing, number_of
@@ -30,6 +30,9 @@ _EXACT = 2.0**53  # from here on float64 lacks odd integers
 _NAN_FOR: dict[Any, str] = dict.fromkeys([*MISSING, None], "nan")
 _PADDED = re.compile(r"^[ \t]*0[0-9]+[ \t]*$", re.MULTILINE)
 """A whole number with leading zeros, which is read as a name: 007, 02116."""
+
+
+_NOTHING = Coded((), np.empty(0, np.int64))
 
 
 class NeedsText(Exception):  # noqa: N818 - a request, not an error
@@ -52,6 +55,7 @@ class ColumnBuilder:
         self._reading, self._keep = reading, keep
         self._spelling, self._missing = reading.spelling(name), reading.missing(typed=typed and self.has_null)
         self._sentinels = [float(value) for value in map(named, self._missing) if not isinstance(value, str)]
+        self._missing_numbers = [each for each in map(number_of, self._missing) if each is not None and each == each]
         self._numbers: list[NDArray[np.float64]] = []
         self._codes: list[NDArray[np.int64]] = []
         self._values: list[Name] = []
@@ -65,29 +69,23 @@ class ColumnBuilder:
         self._skipped = 0  # missing values at the end
         self._without_text = 0  # numbers without text, in a column whose cells are kept
 
-    def add(
-        self,
-        cells: Sequence[Any] | Array,
-        lines: Sequence[int] | Array,
-        text: Callable[[], Sequence[str]] | None = None,
-        *,
-        padded: bool = False,
-    ) -> None:
+    def add(self, cells: Sequence[Any] | Array | Coded | TextCells, lines: Sequence[int] | Array) -> None:
         """Add the next cells, and the line of each.
 
-        For parsed numbers ``text`` returns the cells as text, if the format has text; ``padded``: some may have leading
-        zeros.
-
-        Raises: DataError for a value that is not a number in a column that must be numeric; NeedsText.
+        An array has numbers without text. Raises: DataError for a value that is not a number in a column that must be
+        numeric; NeedsText.
         """
         if self._skipped:
             self._catch_up()
-        if isinstance(cells, np.ndarray) and text is not None and self._wants_text(cells, padded):
-            cells = text()
         if isinstance(cells, np.ndarray):
             self._add_numbers(cells, lines)
-        else:
+        elif isinstance(cells, Coded):
             self._add_cells(cells, lines)
+        elif isinstance(cells, TextCells):
+            if not self._add_plain_numbers(cells):
+                self._add_cells(cells.coded(), lines)
+        elif not self._add_values(cells):
+            self._add_cells(coded(cells, typed=self.typed), lines)
 
     def skip(self, rows: int) -> None:
         """Count the next ``rows`` values as missing. Many calls cost no more than one."""
@@ -127,11 +125,6 @@ class ColumnBuilder:
             _joined(self._codes, np.int64), tuple(map(self._name, self._values)), tuple(filter(None, self._missing_met))
         )
 
-    def _wants_text(self, cells: Array, padded: bool) -> bool:
-        if self.kind in _NAMES or self._keep or self._spelling is not None or self._reading.missing_values is not None:
-            return True
-        return self.kind == "auto" and padded and _are_whole(cells)
-
     def _add_numbers(self, cells: Array, lines: Sequence[int] | Array) -> None:
         if self._sentinels:
             cells = np.where(np.isin(cells, self._sentinels), math.nan, cells)
@@ -145,9 +138,63 @@ class ColumnBuilder:
         else:
             self._numbers.append(cells)
 
-    def _add_cells(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> None:
+    def _add_plain_numbers(self, cells: TextCells) -> bool:
+        """Add cells that are numbers, without their texts; false if the texts matter."""
+        spelling = self._spelling
+        if self.kind in _NAMES or self._keep or self._wrong is not None:
+            return False
+        if spelling is not None and spelling.decimal != ".":
+            return False
+        plain = cells.plain()
+        special = plain.others
+        if self._missing_numbers:
+            special = np.union1d(special, np.flatnonzero(np.isin(plain.numbers, self._missing_numbers)))
+        others = cells.coded(special) if len(special) else _NOTHING
+        numbers = self._with_others(plain.numbers, special, others, self._number)
+        if numbers is None:
+            return False
+        padded = plain.padded or (bool(others.values) and _have_padding(others.values))
+        if self.kind == "auto" and padded and _are_whole(numbers):
+            return False
+        if self._plain is not None:
+            known = self._with_others(plain.numbers, special, others, self._plain_number)
+            self._plain = None if known is None else [*self._plain, known]
+        self._numbers.append(numbers)
+        return True
+
+    def _with_others(
+        self, numbers: Array, rows: Array, others: Coded, number: Callable[[Any], float | None]
+    ) -> Array | None:
+        """The numbers with those of other cells, or NaN; None if a cell is neither a number nor missing."""
+        if not len(rows):
+            return numbers
+        found = self._parse(others.values, number)
+        if found is None:
+            return None
+        out = numbers.copy()
+        out[rows] = found[others.codes]
+        return out
+
+    def _add_values(self, cells: Sequence[Any]) -> bool:
+        """Add values of JSON that are all numbers; false if they are not, or their spelling matters."""
+        if self.kind in _NAMES or self._keep or not self.typed or self._sentinels or self._wrong is not None:
+            return False
+        if not cells or not {int, float}.issuperset(map(type, cells)):
+            return False
+        try:
+            numbers = np.array(cells, np.float64)
+        except OverflowError:
+            return False
+        if np.isinf(numbers).any():
+            return False
+        if self._plain is not None:
+            self._plain.append(numbers)
+        self._numbers.append(numbers)
+        return True
+
+    def _add_cells(self, cells: Coded, lines: Sequence[int] | Array) -> None:
         if self.kind not in _NAMES:
-            numbers = self._parse(cells, self._number) if self._wrong is None else None
+            numbers = self._parse(cells.values, self._number) if self._wrong is None else None
             if numbers is None and self._wrong is None:
                 self._suspect(cells, lines)
             self._add_plain(cells)
@@ -157,29 +204,29 @@ class ColumnBuilder:
                 self._keep = True
                 self._without_text = sum(map(_count, self._numbers))
             if not self._keep and numbers is not None:
-                self._numbers.append(numbers)
+                self._numbers.append(numbers[cells.codes])
                 return
         self._codes.append(self._code(cells, lines))
 
-    def _may_be_names(self, cells: Sequence[Any], numbers: Array) -> bool:
+    def _may_be_names(self, cells: Coded, numbers: Array) -> bool:
         """Whether some whole numbers have leading zeros."""
-        if self.kind != "auto" or self.typed or not _are_whole(numbers):
-            return False
-        return _PADDED.search("\n".join(filter(None, cells))) is not None
+        return self.kind == "auto" and not self.typed and _are_whole(numbers) and _have_padding(cells.values)
 
-    def _suspect(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> None:
+    def _suspect(self, cells: Coded, lines: Sequence[int] | Array) -> None:
         """Remember the first value that is not a number."""
-        row = next(i for i, cell in enumerate(cells) if not self._is_missing(cell) and self._number(cell) is None)
-        self._wrong = (int(lines[row]), cells[row])
+        code = next(
+            i for i, cell in enumerate(cells.values) if not self._is_missing(cell) and self._number(cell) is None
+        )
+        self._wrong = (int(lines[first_rows(cells.codes, len(cells.values))[code]]), cells.values[code])
 
-    def _add_plain(self, cells: Sequence[Any]) -> None:
+    def _add_plain(self, cells: Coded) -> None:
         """Also parse the cells in Python's spelling, as long as all cells have it."""
         if self._plain is not None:
-            numbers = self._parse(cells, self._plain_number)
+            numbers = self._parse(cells.values, self._plain_number)
             if numbers is None:
                 self._plain = None
             else:
-                self._plain.append(numbers)
+                self._plain.append(numbers[cells.codes])
 
     def _are_numbers(self) -> bool:
         """Whether the kept values make a column of numbers rather than of categories.
@@ -193,7 +240,7 @@ class ColumnBuilder:
         if others:
             self._refuse_other_spelling(counts.tolist())
         texts = [str(value) for value, is_number in zip(self._values, numeric, strict=True) if is_number]
-        is_padded = self.kind == "auto" and not self.typed and _have_padding(texts)
+        is_padded = self.kind == "auto" and not self.typed and all(map(str.isdigit, texts)) and _have_padding(texts)
         if numbers >= others and not is_padded:
             if self._wrong is not None:
                 line, cell = self._wrong
@@ -240,29 +287,20 @@ class ColumnBuilder:
                 pass
             else:
                 return None if np.isinf(out).any() else out
-        if self.typed and not self._sentinels and {int, float}.issuperset(map(type, cells)):
-            with suppress(OverflowError):
-                out = np.array(cells, np.float64)
-                return None if np.isinf(out).any() else out
         numbers = [math.nan if self._is_missing(cell) else number(cell) for cell in cells]
         return None if None in numbers else np.array(numbers, np.float64)
 
-    def _code(self, cells: Sequence[Any], lines: Sequence[int] | Array) -> NDArray[np.int64]:
+    def _code(self, cells: Coded, lines: Sequence[int] | Array) -> NDArray[np.int64]:
         """The code of each cell, with new codes for new values; -1 if missing."""
         known = self._code_of_cell
-        if not self.typed:
-            codes = list(map(known.get, cells))
-            if None not in codes:
-                return np.array(codes, np.int64)
-        out = np.empty(len(cells), np.int64)
-        for row, cell in enumerate(cells):
-            # 1 and True are equal keys of a dict, but different values of JSON.
-            key = (type(cell), cell) if self.typed else cell
-            code = known.get(key)
-            if code is None:
-                code = known[key] = self._code_of_new(cell, int(lines[row]))
-            out[row] = code
-        return out
+        keys = list(zip(map(type, cells.values), cells.values, strict=True)) if self.typed else cells.values
+        codes = list(map(known.get, keys))
+        if None in codes:
+            first = first_rows(cells.codes, len(cells.values))
+            for i, code in enumerate(codes):
+                if code is None:
+                    codes[i] = known[keys[i]] = self._code_of_new(cells.values[i], int(lines[first[i]]))
+        return np.array(codes, np.int64)[cells.codes]
 
     def _code_of_new(self, cell: Any, line: int) -> int:
         if self._is_missing(cell):
@@ -282,7 +320,10 @@ class ColumnBuilder:
         if self.kind == "text" or np.any(np.abs(values) >= _EXACT):
             raise NeedsText(self.name)
         found = [None if math.isnan(value) else value for value in values.tolist()]
-        return self._code(found, np.asarray(lines)[first])[inverse]
+        order = np.argsort(first)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return self._code(Coded([found[i] for i in order], place[inverse]), lines)
 
     def _name(self, value: Name) -> Name:
         if self.kind != "label":
@@ -301,8 +342,8 @@ class ArrayBuilder(ColumnBuilder):
 
 
 def _have_padding(texts: Sequence[str]) -> bool:
-    """Whether these texts of numbers are names: all are whole, and some have leading zeros."""
-    return any(map(_PADDED.match, texts)) and all(text.isdigit() for text in texts)
+    """Whether some of these texts are whole numbers with leading zeros."""
+    return _PADDED.search("\n".join(filter(None, texts))) is not None
 
 
 def _are_whole(numbers: Array) -> bool:

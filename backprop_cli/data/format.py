@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
+from backprop_cli.data.cells import Coded, TextCells
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.reading import ImageSettings
 from backprop_cli.data.table import Array, show
@@ -28,15 +29,12 @@ def rows_per_chunk(columns: int) -> int:
 class Chunk(NamedTuple):
     """Consecutive rows of a text file.
 
-    ``columns``: each column's cells as in the file, or a float64 array if they are known to be numbers (NaN: missing).
-    ``lines``: the line on which each row begins, from 1. ``text`` returns the cells of a column of numbers as in the
-    file; None for formats without text. ``padded``: some may have leading zeros (007).
+    ``columns``: each column's cells: as in the file, by their distinct values, or a float64 array if they are known to
+    be numbers (NaN: missing). ``lines``: the line on which each row begins, from 1.
     """
 
-    columns: Mapping[str, Sequence[Any] | Array]
+    columns: Mapping[str, Sequence[Any] | Array | Coded | TextCells]
     lines: Sequence[int] | Array
-    text: Callable[[str], Sequence[str]] | None = None
-    padded: bool = False
 
 
 class Format:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Generator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
@@ -162,8 +161,7 @@ class _Builders:
                 self._builders[name] = self._builder(name)
         for name, builder in self._builders.items():
             if name in chunk.columns:
-                text = None if chunk.text is None else partial(chunk.text, name)
-                builder.add(chunk.columns[name], chunk.lines, text, padded=chunk.padded)
+                builder.add(chunk.columns[name], chunk.lines)
             else:
                 builder.skip(rows)
         self._lines.append(np.asarray(chunk.lines, np.int64))

@@ -1,4 +1,4 @@
-"""CSV and TSV: what a cell means, how lines are counted, and that both parsers give the same values."""
+"""CSV and TSV: what a cell means, how lines are counted, and that numbers are those of ``float``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS
 from backprop_cli.data.formats import csv as csv_format
-from backprop_cli.data.read import Selection, read_table
+from backprop_cli.data.read import Selection, read_table, stream_tables
+from backprop_cli.data.reading import PLAIN
 from backprop_cli.data.table import Numbers, Table, Text
 from backprop_cli.errors import DataError
 
@@ -140,24 +141,17 @@ NUMBERS = st.one_of(
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=20), st.sampled_from(["\n", "\r\n"]))
-def test_both_parsers_give_the_same_values(rows: list[tuple[str, ...]], newline: str) -> None:
+def test_numbers_are_those_of_float(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], newline: str
+) -> None:
     text = newline.join(["a,b,c", *(",".join(row) for row in rows)])
-    found = []
-    for verbatim in (False, True):
-        chunks = FORMATS["csv"]().chunks(io.BytesIO(text.encode()), "x", columns=None, rows=None, verbatim=verbatim)
-        found.append([(dict(chunk.columns), list(chunk.lines)) for chunk in chunks][1:])
-    fast, slow = found
-    for (columns, lines), (cells, slow_lines) in zip(fast, slow, strict=True):
-        assert lines == slow_lines
-        for name, column in columns.items():
-            if isinstance(column, np.ndarray):
-                expected = [math.nan if c.strip() in csv_missing else float(c) for c in cells[name]]
-                np.testing.assert_array_equal(column, expected)
-            else:
-                assert column == cells[name]
+    table = read(tmp_path_factory.getbasetemp(), text, "numbers.csv", default="quantity")
+    for name, cells in zip("abc", zip(*rows, strict=True), strict=True):
+        expected = [math.nan if cell in ("", "NA", "null") else float(cell) for cell in cells]
+        column = table.columns[name]
+        assert isinstance(column, Numbers)
+        np.testing.assert_array_equal(column.values, expected)
 
-
-csv_missing = {"", "NA", "NaN", "nan", "null"}
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=8).filter(
     lambda text: text == text.lstrip(" ")  # spaces after a comma do not count
@@ -179,11 +173,11 @@ def test_text_survives_a_round_trip(tmp_path_factory: pytest.TempPathFactory, ro
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
-def test_floats_survive_a_round_trip(values: list[float]) -> None:
+def test_floats_survive_a_round_trip(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
     text = "x\n" + "".join(f"{value!r}\n" for value in values)
-    chunks = FORMATS["csv"]().chunks(io.BytesIO(text.encode()), "x", columns=None, rows=None, verbatim=False)
-    _, chunk = chunks
-    assert list(chunk.columns["x"]) == values
+    column = read(tmp_path_factory.getbasetemp(), text, "floats.csv").columns["x"]
+    assert isinstance(column, Numbers)
+    assert column.values.tolist() == values
 
 
 @pytest.mark.parametrize(
@@ -353,9 +347,8 @@ def test_a_column_that_is_not_there(folder: Path) -> None:
 def test_blank_lines_of_one_column_keep_their_rows(size: int, name: str) -> None:
     """Whichever parser reads the lines around them, and wherever a chunk ends."""
     text = "a\n" + "".join("\n" if i % 3 == 1 or 5 < i < 12 else f"{i}\n" for i in range(2, 24)) + "\n\n"
-    chunks = FORMATS[name]().chunks(io.BytesIO(text.encode()), "x", columns=None, rows=size, verbatim=False)
-    cells = {int(line): cell for chunk in chunks for line, cell in zip(chunk.lines, chunk.columns["a"], strict=True)}
-    assert list(cells) == list(range(2, 24))
-    assert {line: None if cell == "" else float(cell) for line, cell in cells.items()} == {
-        i: None if i % 3 == 1 or 5 < i < 12 else i for i in range(2, 24)
-    }
+    selection = Selection(kinds={"a": "quantity"})
+    cells = {}
+    for table in stream_tables(io.BytesIO(text.encode()), "x", FORMATS[name](), selection, PLAIN, rows=size):
+        cells |= zip(table.numbers().tolist(), plain(table)["a"], strict=True)
+    assert list(cells.items()) == [(i, None if i % 3 == 1 or 5 < i < 12 else i) for i in range(2, 24)]

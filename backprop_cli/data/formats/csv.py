@@ -6,14 +6,13 @@ import csv
 import shlex
 from collections import deque
 from collections.abc import Collection, Container, Generator, Iterator, Sequence
-from functools import partial
-from itertools import chain, islice
+from io import BytesIO
 from typing import BinaryIO, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backprop_cli.data.file import BOM, LONGEST_LINE, lines_of, text_of, too_long
+from backprop_cli.data.delimited import FieldColumn, Fields
+from backprop_cli.data.file import BOM, LONGEST_LINE, text_of, too_long
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.spelling import is_finite
 from backprop_cli.data.table import show
@@ -24,7 +23,6 @@ _WAYS_OUT = {
     "\t": "Then its format is tsv: set data.format, or --input-format of predict, or name the file .tsv",
     ",": "Then its format is csv: set data.format, or --input-format of predict, or name the file .csv",
 }
-_NUMERIC = b"0123456789+-.eEnaNA \n"
 
 
 @FORMATS.register
@@ -46,7 +44,7 @@ class Csv(TableFormat):
     def chunks(
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
     ) -> Generator[Chunk, None, None]:
-        """Chunks of plain numbers are arrays from NumPy's parser, others are cells; the values are equal either way."""
+        """Columns are parsed when they are asked for, unless quotes make the csv module split the lines."""
         lines = _Lines(stream, name)
         _refuse_first_line(lines)
         header = self._header(lines)
@@ -56,17 +54,29 @@ class Csv(TableFormat):
         size = limit if rows is None else min(rows, limit)
         yield Chunk(dict.fromkeys(header, ()), ())
         while block := lines.take(size):
-            first = lines.number - len(block) + 1
-            numbers = None if verbatim else self._numbers(block, len(header), wanted)
-            if numbers is not None:
-                if lines.blank:
-                    yield Chunk({header[0]: [""] * len(lines.blank)}, lines.take_blank())
-                found = {header[i]: numbers[:, j] for j, i in enumerate(wanted)}
-                text = partial(self._column, block, header)
-                yield Chunk(found, np.arange(first, first + len(block)), text, self._may_be_padded(block, numbers))
-            else:
-                lines.give_back(block)
-                yield self._cells(lines, header, wanted, len(block))
+            fields = self._fields(block, len(header))
+            if fields is None:
+                count = lines.give_back(block)
+                yield self._cells(lines, header, wanted, count)
+                continue
+            if lines.blank:
+                yield Chunk({header[0]: [""] * len(lines.blank)}, lines.take_blank())
+            first = lines.number - len(fields) + 1
+            found = {header[i]: FieldColumn(fields, i) for i in wanted}
+            yield Chunk(found, np.arange(first, first + len(fields)))
+
+    def _fields(self, block: bytes, width: int) -> Fields | None:
+        """The fields of whole lines; None if only the csv module knows what they mean, or what is wrong with them."""
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n")
+        if b"\r" in block or b"\0" in block:
+            return None
+        try:
+            if not block.isascii():
+                block.decode()
+            return Fields(block if block.endswith(b"\n") else block + b"\n", ord(self.delimiter), width)
+        except ValueError:
+            return None
 
     def _header(self, lines: _Lines) -> list[str]:
         header: list[str] = []
@@ -106,57 +116,6 @@ class Csv(TableFormat):
         if found is not None:
             head = f"{where}: the header has one column, {show(header[0])}: is it separated by {_DELIMITERS[found]}?"
             raise DataError(f"{head} {_WAYS_OUT.get(found) or _with_tabs(found, where)}")
-
-    def _numbers(self, block: list[bytes], width: int, wanted: Sequence[int]) -> NDArray[np.float64] | None:
-        """The wanted columns of lines that are all plain numbers, float64 (rows, wanted); None if they are not.
-
-        It accepts only characters that NumPy's parser and ``float`` read alike.
-        """
-        data = b"".join(block)
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-        comma = self.delimiter.encode()
-        if not wanted or data.translate(None, _NUMERIC + comma) or data.isspace():
-            return None
-        if len(wanted) < width and any(line.count(comma) != width - 1 for line in block):
-            return None
-        use = None if len(wanted) == width else list(wanted)
-        out = self._parse(data, use)
-        if out is None:
-            out = self._parse(_spell_missing(data, comma), use)
-        fits = out is not None and out.shape == (len(block), len(wanted)) and not np.isinf(out).any()
-        return out if fits else None
-
-    def _column(self, block: list[bytes], header: Sequence[str], column: str) -> list[str]:
-        """One column's cells in lines of plain numbers, without parsing the others."""
-        comma, position = self.delimiter.encode(), header.index(column)
-        behind = len(header) - position
-        if behind == 1:
-            ends = [line.rsplit(comma, 1)[-1] for line in block]
-            # Without a line feed an empty cell at the end of the file would get lost.
-            return b"".join([*ends, b"" if ends[-1].endswith(b"\n") else b"\n"]).decode("ascii").splitlines()
-        if behind <= position:
-            fields = [line.rsplit(comma, behind)[-behind] for line in block]
-        else:
-            fields = [line.split(comma, position + 1)[position] for line in block]
-        return b"\n".join(fields).decode("ascii").split("\n")
-
-    def _may_be_padded(self, block: list[bytes], numbers: NDArray[np.float64]) -> bool:
-        """Whether a field of a column of whole numbers may have a leading zero."""
-        if not (np.isnan(numbers) | (numbers == np.floor(numbers))).all(axis=0).any():
-            return False
-        marks = bytes.maketrans(b"23456789" + self.delimiter.encode(), b"11111111\n")
-        fields = (b"\n" + b"".join(block)).translate(marks, b" \r")
-        return b"\n01" in fields or b"\n00" in fields
-
-    def _parse(self, data: bytes, columns: list[int] | None) -> NDArray[np.float64] | None:
-        lines = data.decode("ascii").split("\n")
-        if not lines[-1]:
-            lines.pop()
-        try:
-            return np.loadtxt(lines, delimiter=self.delimiter, comments=None, ndmin=2, usecols=columns)
-        except ValueError:
-            return None
 
     def _cells(self, lines: _Lines, header: list[str], wanted: Sequence[int], count: int) -> Chunk:
         """The records that begin in the next ``count`` lines."""
@@ -205,7 +164,7 @@ class Tsv(Csv):
 
 
 class _Lines:
-    """Lines of a stream as text, with the number of the last one taken; blocks of bytes can be put back.
+    """Lines of a stream, as text or many together as bytes, with the number of the last one taken.
 
     ``blank``: numbers of the last lines if they are blank: cells of the only column, unless the file ends here.
     """
@@ -215,13 +174,18 @@ class _Lines:
         self.blank: list[int] = []
         self.is_at_blank = False  # whether the last line read as text is blank
         self._size, self._first = 0, 1  # bytes of the record so far; its first line
-        self._stream, self._back = lines_of(stream, name), deque[bytes]()
+        self._read = getattr(stream, "read1", stream.read)  # what a pipe has, without waiting for more
+        self._pieces, self._split = deque[bytes](), deque[bytes]()  # bytes, after lines that are split already
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        raw = self._back.popleft() if self._back else next(self._stream)
+        if not self._split:
+            self._split.extend(BytesIO(self._block(1, _LINES_AT_ONCE)))
+        if not self._split:
+            raise StopIteration
+        raw = self._split.popleft()
         self.number += 1
         self.is_at_blank = not raw.strip()
         self._size += len(raw)
@@ -234,9 +198,14 @@ class _Lines:
         self._size, self._first = 0, self.number + 1
         return self._first
 
-    def take(self, count: int) -> list[bytes]:
-        block = list(islice(chain(self._drain(), self._stream), count))
-        self.number += len(block)
+    def take(self, count: int) -> bytes:
+        """The next ``count`` lines, or as many as there are."""
+        if self._split:
+            self._pieces.appendleft(b"".join(self._split))
+            self._split.clear()
+        block = self._block(count, count)
+        if block:
+            self.number += _lines_in(block)
         return block
 
     def take_blank(self) -> list[int]:
@@ -244,19 +213,52 @@ class _Lines:
         taken, self.blank = self.blank, []
         return taken
 
-    def _drain(self) -> Iterator[bytes]:
-        while self._back:
-            yield self._back.popleft()
+    def give_back(self, block: bytes) -> int:
+        """Put lines back, in front of the others; their number."""
+        self._pieces.appendleft(block)
+        count = _lines_in(block)
+        self.number -= count
+        return count
 
-    def give_back(self, block: list[bytes]) -> None:
-        self._back.extendleft(reversed(block))
-        self.number -= len(block)
+    def _block(self, least: int, most: int) -> bytes:
+        """At least ``least`` lines unless the stream ends, and at most ``most``. Raises: DataError for a long line."""
+        pieces, lines, tail, ended = list[bytes](), 0, 0, False
+        while lines < least and tail <= LONGEST_LINE and not ended:
+            piece = self._pieces.popleft() if self._pieces else self._read(_PIECE)
+            pieces.append(piece)
+            ended = not piece
+            lines += int(np.count_nonzero(np.frombuffer(piece, np.uint8) == _NEWLINE))
+            tail = len(piece) - 1 - piece.rfind(b"\n") if b"\n" in piece else tail + len(piece)
+        data = b"".join(pieces)
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)[:most] + 1
+        if tail and len(ends) < least:
+            ends = np.append(ends, len(data))
+        long = np.flatnonzero(np.diff(ends, prepend=0) > LONGEST_LINE)
+        if len(long):
+            if long[0] < least:
+                raise too_long(self.name, self.number + int(long[0]) + 1)
+            ends = ends[: long[0]]
+        stop = int(ends[-1]) if len(ends) else 0
+        if stop < len(data):
+            self._pieces.appendleft(data[stop:])
+        return data[:stop]
+
+
+def _lines_in(block: bytes) -> int:
+    """The number of lines. NumPy counts characters ten times as fast as ``bytes.count``."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == _NEWLINE)) + (not block.endswith(b"\n"))
+
+
+_PIECE = 1 << 18
+"""Bytes to read at once."""
+_LINES_AT_ONCE = 4096
+_NEWLINE = 10
 
 
 def _refuse_first_line(lines: _Lines) -> None:
     """Refuse a first line that is not a header: a JSON object, or Excel's note on the delimiter."""
     first = lines.take(1)
-    line = first[0].removeprefix(BOM).strip(b' "\r\n') if first else b""
+    line = first.removeprefix(BOM).strip(b' "\r\n')
     if line.startswith(b'{"'):
         raise DataError(
             f"{lines.name}:1: begins like JSON lines, not like a header; "
@@ -268,7 +270,8 @@ def _refuse_first_line(lines: _Lines) -> None:
             f"{lines.name}:1: {note} is a note for Excel, not the header; remove the line, for example with "
             "`tail -n +2 old.csv > new.csv`"
         )
-    lines.give_back(first)
+    if first:
+        lines.give_back(first)
 
 
 def _with_tabs(delimiter: str, where: str) -> str:
@@ -277,15 +280,6 @@ def _with_tabs(delimiter: str, where: str) -> str:
     old, new = (name, f"{name[:-4]}.tsv") if name.endswith(".csv") else ("old.csv", "new.tsv")
     command = f"tr '{delimiter}' '\\t' < {shlex.quote(old)} > {shlex.quote(new)}"
     return f"bp reads commas (csv) and tabs (tsv); write it with tabs: {command}"
-
-
-def _spell_missing(data: bytes, comma: bytes) -> bytes:
-    """Write ``nan`` into empty fields."""
-    nan = comma + b"nan" + comma
-    # Twice: in ",,," the second pair shares its comma with the first.
-    data = data.replace(comma * 2, nan).replace(comma * 2, nan)
-    data = data.replace(b"\n" + comma, b"\nnan" + comma).replace(comma + b"\n", comma + b"nan\n")
-    return (b"nan" if data.startswith(comma) else b"") + data + (b"nan" if data.endswith(comma) else b"")
 
 
 def _ragged(where: str, row: list[str], header: list[str]) -> str:

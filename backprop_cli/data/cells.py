@@ -1,0 +1,64 @@
+"""A column's cells in some rows of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+class Coded(NamedTuple):
+    """``values[codes[row]]`` is the row's cell. ``codes``: int64 (rows,).
+
+    The values are in the order of their first rows. Each occurs, and some may be equal.
+    """
+
+    values: Sequence[Any]
+    codes: Rows
+
+
+def first_rows(codes: Rows, count: int) -> Rows:
+    """The first row of each code below ``count``."""
+    first = np.empty(count, np.int64)
+    # Of repeated indices the last is assigned.
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    return first
+
+
+class PlainNumbers(NamedTuple):
+    """The cells of a text file that are decimal numbers as Python spells them, and where the others are.
+
+    ``numbers``: float64 (rows,), NaN for the others. ``others``: the rows of the other cells, such as empty ones.
+    ``padded``: a number may have leading zeros and no point, like 007.
+    """
+
+    numbers: NDArray[np.float64]
+    others: Rows
+    padded: bool
+
+
+class TextCells:
+    """A column's cells in some rows of a text file. They are parsed when they are asked for."""
+
+    def plain(self) -> PlainNumbers:
+        """The numbers among the cells."""
+        raise NotImplementedError
+
+    def coded(self, rows: Rows | None = None) -> Coded:
+        """The texts of these rows (None: all)."""
+        raise NotImplementedError
+
+
+def coded(cells: Sequence[Any], *, typed: bool) -> Coded:
+    """Cells, texts or (``typed``) values of JSON, by their distinct values."""
+    # 1 and True are equal keys of a dict, but different values of JSON.
+    keys: Sequence[Any] = cells
+    if typed and not {str, type(None)}.issuperset(map(type, cells)):
+        keys = list(zip(map(type, cells), cells, strict=True))
+    index = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+    codes = np.fromiter(map(index.__getitem__, keys), np.int64, len(keys))
+    return Coded(list(index) if keys is cells else [value for _, value in index], codes)
