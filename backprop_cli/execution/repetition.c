@@ -14,8 +14,8 @@ typedef struct {
     void *share;
     int64_t batch;          /* rows of a run */
     gather gathers[3];      /* source[index[row]] -> into[row], rows of so many bytes; 0: there are no more */
-    char *constants;        /* the place of a run's constants, so many bytes */
-    int64_t constant_bytes;
+    void *constants;        /* the place of a run's constants: bytes of each, and how many */
+    int64_t constant_bytes, constant_count;
     const char *kept;       /* what is kept of each run: so many bytes */
     int64_t kept_bytes;
     number numbers[3];      /* float32 or float64, and their weights; of 0 bytes: there are no more */
@@ -23,7 +23,7 @@ typedef struct {
 
 typedef struct {
     const int64_t *index;   /* the rows of one run after the other */
-    const char *table;      /* the constants of one run after the other */
+    const double *table;    /* the constants of one run after the other */
     char *room;             /* for what is kept of one run after the other */
     int64_t runs;           /* at most */
     double seconds;         /* runs end with the one in which they are over */
@@ -60,7 +60,11 @@ void repeat(const repetition *r, block *b)
         const int64_t run = b->done;
         for (int k = 0; k < 3 && r->gathers[k].bytes; ++k)
             gather_rows(r->gathers[k], b->index + run * r->batch, r->batch);
-        memcpy(r->constants, b->table + run * r->constant_bytes, r->constant_bytes);
+        for (int64_t k = 0; k < r->constant_count; ++k) {
+            const double constant = b->table[run * r->constant_count + k];
+            if (r->constant_bytes == 4) ((float *)r->constants)[k] = (float)constant;
+            else ((double *)r->constants)[k] = constant;
+        }
         r->run(r->pieces, r->count, r->share);
         if (b->room) memcpy(b->room + run * r->kept_bytes, r->kept, r->kept_bytes);
         double total = 0;

@@ -12,6 +12,9 @@ import numpy as np
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.native import MachineCode, runtime
 
+Rows = tuple[Array, int]
+"""A contiguous array, and the first of the rows in it that are meant."""
+
 _MOST = 3
 """Gathers, and numbers, of a run."""
 
@@ -38,6 +41,7 @@ class _Repetition(ctypes.Structure):
         ("gathers", _Gather * _MOST),
         ("constants", ctypes.c_void_p),
         ("constant_bytes", ctypes.c_int64),
+        ("constant_count", ctypes.c_int64),
         ("kept", ctypes.c_void_p),
         ("kept_bytes", ctypes.c_int64),
         ("numbers", _Number * _MOST),
@@ -65,9 +69,14 @@ class Repetition:
             raw.gathers[place] = _Gather(source.ctypes.data, into.ctypes.data, into.nbytes // len(into))
         for place, (number, weight) in enumerate(numbers):
             raw.numbers[place] = _Number(number.ctypes.data, number.itemsize, weight)
-        raw.constants, raw.constant_bytes = constants.ctypes.data, constants.nbytes
+        raw.constants, raw.constant_bytes, raw.constant_count = (
+            constants.ctypes.data,
+            constants.itemsize,
+            constants.size,
+        )
         if kept is not None:
             raw.kept, raw.kept_bytes = kept.ctypes.data, kept.nbytes
+        self._known: list[tuple[Array | None, int]] = [(None, 0)] * 3
         self._block = bytearray(_GIVEN.size + _RESULTS.size)
         block = (ctypes.c_char * len(self._block)).from_buffer(self._block)
         function = runtime().repeat
@@ -90,15 +99,25 @@ class Repetition:
             return None
         return cls(call, copied, constants, numbers, kept) if kept is None or kept.flags.c_contiguous else None
 
-    def prepare(self, index: Array, table: Array, room: Array | None, seconds: float, sums: Sequence[float]) -> None:
-        """Set up runs. They end at a number that is not finite, after the last row of ``table``, or after ``seconds``.
+    def prepare(
+        self, index: Rows, table: Rows, room: Rows | None, runs: int, seconds: float, sums: Sequence[float]
+    ) -> None:
+        """Set up ``runs`` runs, or fewer: they end at a number that is not finite, or after ``seconds``.
 
-        A run takes the next row of ``table`` as its constants, gathers the next rows ``index`` (int64, contiguous), and
+        A run takes the next row of ``table`` (float64) as its constants, gathers the next rows ``index`` (int64), and
         keeps its output in the next rows of ``room``. The weighted numbers are added to ``sums``.
         """
-        places = index.ctypes.data, table.ctypes.data, 0 if room is None else room.ctypes.data
-        _GIVEN.pack_into(self._block, 0, *places, len(table), seconds)
+        places = self._address(0, *index), self._address(1, *table), 0 if room is None else self._address(2, *room)
+        _GIVEN.pack_into(self._block, 0, *places, runs, seconds)
         _RESULTS.pack_into(self._block, _GIVEN.size, 0, *_NONE, *sums)
+
+    def _address(self, role: int, array: Array, row: int) -> int:
+        """The address of a row, of the array that had this role the last time, if it is the same."""
+        known, address = self._known[role]
+        if known is not array:
+            address = array.ctypes.data  # 1 us
+            self._known[role] = array, address
+        return address + row * array.strides[0]
 
     @property
     def results(self) -> tuple[int, Sequence[float], Sequence[float]]:

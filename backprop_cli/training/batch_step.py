@@ -31,25 +31,26 @@ from backprop_cli.training.step_program import (
 from backprop_cli.training.training_spec import TrainingSpec
 
 if TYPE_CHECKING:
-    from backprop_cli.execution.repetition import Repetition
+    from backprop_cli.execution.repetition import Repetition, Rows
 
 
 class Block:
     """Steps on one batch of an epoch after the other, and their results so far.
 
-    The steps follow step ``step``; their batches begin at ``position`` of the epoch's order. ``constants`` (steps,
-    constants) has a row for each. They end with the first one whose numbers are not finite, or that ends after
+    At most ``steps`` steps follow step ``step``; their batches begin at ``position`` of the epoch's order, and
+    ``constants`` are a row for each. They end with the first one whose numbers are not finite, or that ends after
     ``deadline``.
 
     ``done``: steps that are done. ``sums``: the epoch's sums of loss (over ``counted`` costs), penalty and gradient
     norm. ``last``: the same numbers of the last step, whose loss is the sum of ``costs`` costs.
     """
 
-    def __init__(self, epoch: RunningEpoch, step: int, position: int, constants: Array, deadline: float):
+    def __init__(self, epoch: RunningEpoch, step: int, position: int, constants: Rows, steps: int, deadline: float):
         self.epoch, self.step, self.position = epoch, step, position
-        self.constants, self.deadline = constants, deadline
+        self.constants, self.steps, self.deadline = constants, steps, deadline
         self.done = self.counted = self.costs = 0
-        self.sums: Sequence[float] = [epoch.totals[name] for name in ("loss", "penalty", "norm")]
+        totals = epoch.totals
+        self.sums: Sequence[float] = (totals["loss"], totals["penalty"], totals["norm"])
         self.last: Sequence[float] = (0.0, 0.0, 0.0)
 
 
@@ -118,15 +119,17 @@ class BatchStep:
         """Number of costs in the mean that is the last batch's loss."""
         return self.batch if self._count is None else self._count()
 
+    @np.errstate(all="ignore")  # loss or parameters show an overflow
     def _run_each(self, block: Block) -> None:
         epoch, order, size, run, count = block.epoch, block.epoch.order, self.batch, self.run, self._count
         mean_cost, size_of_gradient, regularization = self.outputs[LOSS], self.outputs[GRADIENT_NORM], self._penalty
         keep, follow, constants = epoch.keeper(self.predictions), self._follow, self._constants
+        table, first = block.constants
         losses, penalties, norms = block.sums
         total, penalty, norm = block.last
         done, counted, costs, position = 0, 0, size, block.position
         try:
-            for row in block.constants:
+            for row in table[first : first + block.steps]:
                 constants[...] = row
                 run(order[position : position + size], position)
                 if count is not None:
@@ -166,9 +169,9 @@ class BatchStep:
 
     def _run_in_one_call(self, repetition: Repetition, block: Block) -> None:
         epoch, position = block.epoch, block.position
-        room = None if self.predictions is None else epoch.room(self.predictions)[position:]
-        left = block.deadline - perf_counter()
-        repetition.prepare(epoch.order[position:], block.constants, room, left, block.sums)
+        room = None if self.predictions is None else (epoch.room(self.predictions), position)
+        seconds = block.deadline - perf_counter()
+        repetition.prepare((epoch.order, position), block.constants, room, block.steps, seconds, block.sums)
         try:
             repetition.run()
         finally:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from backprop_cli.autodiff import Array
 from backprop_cli.nn.schedule import Clock
 from backprop_cli.training.state import SCHEDULE, State
 from backprop_cli.training.training_spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from backprop_cli.execution.repetition import Rows
 
 AHEAD = 256
 """Most steps whose constants are computed at a time: some 0.2 ms."""
@@ -19,10 +21,10 @@ AHEAD = 256
 class Constants(NamedTuple):
     """The constants of some steps, and the learning rates: the optimizer's own, not that of a parameter group.
 
-    Shapes: table (steps, constants), columns as in ``Recipe.constants``; rates (steps,)
+    Shapes: rows float64 (steps, constants), columns as in ``Recipe.constants``; rates (steps,)
     """
 
-    table: Array
+    rows: Rows
     rates: Sequence[float]
 
 
@@ -31,7 +33,7 @@ class StepConstants:
 
     def __init__(self, spec: TrainingSpec, state: State):
         self._spec, self._state = spec, state
-        self._table = np.empty((AHEAD, len(spec.recipe.constants)), spec.recipe.model.dtype)
+        self._table = np.empty((AHEAD, len(spec.recipe.constants)))
         self._steps = self._rated = range(0)
         self._rates: list[float] = []
         self._epoch = 0
@@ -42,14 +44,14 @@ class StepConstants:
     def after(self, step: int, left: int) -> Constants:
         """The constants of at least the next step after ``step``; ``left`` are left in the epoch.
 
-        The table is valid until the next call.
+        The rows are valid until the next call.
         """
         if step + 1 not in self._steps:
             self._set_scalars(step + 1)
         if self._epoch != self._state.epoch or step + 1 not in self._rated:
             self._set_rates(range(step + 1, min(step + 1 + left, self._steps.stop)))
         row, end = step + 1 - self._steps.start, self._rated.stop - self._steps.start
-        return Constants(self._table[row:end], self._rates[row - end :])
+        return Constants((self._table, row), self._rates[row - end :])
 
     def _set_scalars(self, first: int) -> None:
         self._steps = self._rated = range(0)

@@ -80,26 +80,22 @@ class Updates:
 
         """
         state, count, size = self.state, len(epoch.order), self.spec.settings.batch_size
-        # Loss or parameters show an overflow. Set once here: it costs as much as some NumPy calls.
-        with np.errstate(all="ignore"):
-            while True:
-                start, *before = self._accumulate(epoch)
-                batch_step = self.step_on(min(size, count - start), updates=True)
-                last = state.step + 1 if self.spec.recipe.accumulate else until
-                numbers = self._update(epoch, batch_step, start, before, last, deadline)
-                if state.step >= until or state.position >= count or perf_counter() >= deadline:
-                    self.averaging.settle()
-                    return numbers
+        while True:
+            start, *before = self._accumulate(epoch) if self.spec.recipe.accumulate else (state.position, 0.0, 0)
+            batch_step = self.step_on(min(size, count - start), updates=True)
+            last = state.step + 1 if self.spec.recipe.accumulate else until
+            numbers = self._update(epoch, batch_step, start, before, last, deadline)
+            if state.step >= until or state.position >= count or perf_counter() >= deadline:
+                self.averaging.settle()
+                return numbers
 
+    @np.errstate(all="ignore")  # loss or parameters show an overflow
     def _accumulate(self, epoch: RunningEpoch) -> tuple[int, float, int]:
         """Run all batches of an update except the last.
 
         Returns the start of the last batch, and the sum and the number of the costs in the others.
         """
-        start, before, counted = self.state.position, 0.0, 0
-        if not self.spec.recipe.accumulate:
-            return start, before, counted
-        size = self.spec.settings.batch_size
+        start, before, counted, size = self.state.position, 0.0, 0, self.spec.settings.batch_size
         end = min(start + self.spec.settings.accumulate * size, len(epoch.order))
         share = self._sharing(epoch.order[start:end])
         while end - start > size:
@@ -135,9 +131,9 @@ class Updates:
         """
         state, order, size = self.state, epoch.order, plan.batch
         examples = start + size - state.position
-        table, rates = self._constants.after(state.step, (len(order) - start) // size)
-        steps = int(min(until - state.step, len(table)))
-        block = Block(epoch, state.step, start, table[:steps], deadline)
+        constants, rates = self._constants.after(state.step, (len(order) - start) // size)
+        steps = int(min(until - state.step, len(rates)))
+        block = Block(epoch, state.step, start, constants, steps, deadline)
         try:
             plan.run_all(block)
         finally:
