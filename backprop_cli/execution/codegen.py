@@ -24,6 +24,9 @@ _BLOCK, _TILE = 64, 6
 WORTH_SHARING = 2**17
 """Multiplications of a product, some 2.5 us, from which threads share a piece: to share it takes 0.2 us."""
 
+AS_MULTIPLICATIONS = 8
+"""Multiplications of a product that take as long as an assignment."""
+
 _MOST_TERMS = 2**16
 """Terms of a sum whose table still fits on the stack."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backprop_cli.autodiff.spec import Array
-from backprop_cli.execution.codegen import WORTH_SHARING, Piece, Source
+from backprop_cli.execution.codegen import AS_MULTIPLICATIONS, WORTH_SHARING, Piece, Source
 from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split, tiled
 from backprop_cli.execution.loops import ElementLoop, Key, Shift, name_of
 from backprop_cli.structs import Struct
@@ -20,9 +20,6 @@ _VARIABLE = re.compile(r"\b[stv]\d+\b")
 
 _BLOCKS = 16
 """Blocks of a sum of everything that threads share; their number decides the last bits."""
-
-_AS_MULTIPLICATIONS = 8
-"""Multiplications of a product that take as long as an assignment."""
 
 
 class Assignment(Struct):
@@ -162,7 +159,7 @@ class _NestWriter:
     def _is_shared(self, strides: Sequence[Strides]) -> bool:
         """Whether threads may share the outermost loop: much work, and every iteration has elements of its own."""
         loops = [each.loop for phase in self._nest.phases for each in phase]
-        work = math.prod(self._nest.sizes) * len(loops) * _AS_MULTIPLICATIONS
+        work = math.prod(self._nest.sizes) * len(loops) * AS_MULTIPLICATIONS
         return (
             not self._source.rows
             and work >= WORTH_SHARING

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
@@ -17,9 +17,9 @@ from typing import NamedTuple
 from backprop_cli.autodiff.spec import Array, Spec
 from backprop_cli.autodiff.value import Value
 from backprop_cli.execution.arena import Storage
-from backprop_cli.execution.codegen import WORTH_SHARING, DirectConvolution, Piece, Product
+from backprop_cli.execution.codegen import AS_MULTIPLICATIONS, WORTH_SHARING, DirectConvolution, Piece, Product
 from backprop_cli.execution.fusion import Nest, call_of
-from backprop_cli.execution.groups import Group, Touched
+from backprop_cli.execution.groups import Group, Statement, Touched
 from backprop_cli.execution.loops import address
 from backprop_cli.execution.nest_text import is_total
 from backprop_cli.structs import Struct
@@ -53,11 +53,9 @@ class Band(NamedTuple):
     written: bool
 
     @classmethod
-    def of(cls, touched: Touched, step: int, rows: int, written: bool) -> Band | None:
-        """None if rows are written in another order, or one is written over the other."""
+    def of(cls, touched: Touched, step: int, rows: int, written: bool) -> Band:
+        """What is touched with a step from row to row; all rows have the same bytes if integers choose elements."""
         step = 0 if touched.shifted else step
-        if step < 0 or (written and not step):
-            return None
         return cls(touched.low, touched.high - step * (rows - 1), step, written)
 
     def end(self, rows: int) -> int:
@@ -92,16 +90,15 @@ class Found:
         """Let the next nest join, if its rows are independent of other rows of all nests."""
         if self.rows < 2:
             return False
-        touched = [*_touched(nest, arrays, self.rows)]
+        touched = _touched(nest, arrays, self.rows)
         bands = self._bands.copy()
-        for _, band in touched:
-            if band is None or not _enter(bands, band, self.rows):
-                return False
+        if touched is None or not all(_enter(bands, band, self.rows) for band in touched):
+            return False
         self._bands = bands
         self.nests.append(nest)
-        self.steps |= {node: band.step for node, band in touched if node is not None and band is not None}
+        self.steps |= {node: band.step for band, nodes in touched.items() for node in nodes}
         self.products += not nest.groups
-        self.work += sum(math.prod(group.sizes) * len(group.phases) for group in nest.groups)
+        self.work += _work(nest)
         return True
 
     def bind(self, pieces: Sequence[Piece]) -> RowBlocks:
@@ -139,9 +136,11 @@ class Found:
 
 
 def _enter(bands: list[Band], band: Band, rows: int) -> bool:
-    """Join a band with those that share bytes with it."""
+    """Join a band with those that share bytes with it; False if a row then meets another row."""
+    if band.step < 0 or (band.written and not band.step):
+        return False
     while True:
-        at = bisect_left(bands, band.low, key=attrgetter("low"))
+        at = bisect_left(bands, (band.low,))
         at -= at > 0 and bands[at - 1].end(rows) > band.low
         if at == len(bands) or bands[at].low >= band.end(rows):
             bands.insert(at, band)
@@ -196,37 +195,53 @@ def _reads_little(product: Product) -> bool:
     return product.out.ndim > 2 or (b.nbytes <= _LARGEST_MATRIX and b.strides[1] == b.itemsize)
 
 
-def _touched(nest: Nest, arrays: Mapping[Value, Array], rows: int) -> Iterator[tuple[Value | None, Band | None]]:
-    """What a nest reads and writes; with the node that writes it. A band of None: it does not go by rows."""
+def _work(nest: Nest) -> int:
+    """Multiplications, or what takes as long."""
+    if not nest.groups:
+        (node,) = nest.nodes
+        return node.size * node.inputs[0].shape[-1]
+    return sum(math.prod(group.sizes) * AS_MULTIPLICATIONS * sum(map(len, group.phases)) for group in nest.groups)
+
+
+Bands = dict[Band, list[Value]]
+"""What a nest touches, each with the nodes that write it."""
+
+
+def _touched(nest: Nest, arrays: Mapping[Value, Array], rows: int) -> Bands | None:
+    """What a nest reads and writes; None if it does not go by rows."""
+    found: Bands = {}
     if nest.groups:
-        for group in nest.groups:
-            yield from _touched_by_loops(group, rows)
-        return
+        return found if all(_enter_loops(found, group, rows) for group in nest.groups) else None
     (node,) = nest.nodes
     call = call_of(node, arrays)
     if isinstance(call, DirectConvolution) or call is None or call.out.shape[0] % rows or not _reads_little(call):
-        yield None, None
-        return
-    for array, of in ((call.a, None), (call.b, None), (call.out, node)):
-        by_rows = array.ndim == call.out.ndim and array.shape[0] == call.out.shape[0] > 1
+        return None
+    for array, of in ((call.a, []), (call.b, []), (call.out, [node])):
+        by_rows = array.ndim == call.out.ndim and array.shape[0] == call.out.shape[0]
         by_rows = by_rows and (array is not call.b or array.ndim > 2)
         step = array.strides[0] * (array.shape[0] // rows) if by_rows else 0
-        yield of, Band.of(Touched.of(array, address(array)), step, rows, of is not None)
+        found[Band.of(Touched.of(array, address(array)), step, rows, bool(of))] = of
+    return found
 
 
-def _touched_by_loops(group: Group, rows: int) -> Iterator[tuple[Value | None, Band | None]]:
-    """What loops touch whose outermost axis is divided into rows."""
+def _enter_loops(found: Bands, group: Group, rows: int) -> bool:
+    """Enter what loops touch whose outermost axis is divided into rows; False if it cannot be."""
     sizes, outer = group.sizes, group.rows
     if outer == () or not sizes or sizes[axis := outer[0] if outer else 0] % rows:
-        yield None, None
-        return
+        return False
+    part = sizes[axis] // rows
     for each in (each for phase in group.phases for each in phase):
-        strides = each.strides[-1]
-        total = is_total(each.loop, strides, outer)
-        if each.loop.put or (each.reduces and not total and not (outer and all(strides[k] for k in outer))):
-            yield None, None
-            return
-        for touched, along in zip((*each.reads, each.out), each.strides, strict=True):
+        *reads, to = (strides[axis] * part for strides in each.strides)
+        if each.loop.put or (each.reduces and not _sums_by_row(each, outer)):
+            return False
+        for touched, step in zip(each.reads, reads, strict=True):
             if touched is not None:
-                node = each.place[0] if touched is each.out else None
-                yield node, Band.of(touched, along[axis] * (sizes[axis] // rows), rows, node is not None)
+                found.setdefault(Band.of(touched, step, rows, False), [])
+        found.setdefault(Band.of(each.out, to, rows, True), []).append(each.place[0])
+    return True
+
+
+def _sums_by_row(each: Statement, outer: Sequence[int] | None) -> bool:
+    """Whether a reduction starts anew in each of the outer loops."""
+    strides = each.strides[-1]
+    return is_total(each.loop, strides, outer) or (outer is not None and all(strides[axis] for axis in outer))
