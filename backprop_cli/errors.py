@@ -286,6 +286,29 @@ class DataError(BpError):
         return one_line(str(self))
 
 
+class DataProblemsError(DataError):
+    """Several problems of one file, each printed on a line of its own."""
+
+    def __init__(self, errors: Sequence[DataError]):
+        self.errors = tuple(errors)
+        super().__init__("\n".join(map(str, errors)))
+
+    def printed(self) -> str:
+        """The first problems, a line each, and their number."""
+        shown = [error.printed() for error in self.errors[:MOST_PROBLEMS]]
+        return "\n".join([*shown, f"{plural(len(self.errors), 'problem')} of the data"])
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One object for each problem."""
+        return [problem for error in self.errors for problem in error.describe()]
+
+
+def raise_all(errors: Sequence[DataError]) -> None:
+    """Raise an error about all of ``errors``, if there are any."""
+    if errors:
+        raise errors[0] if len(errors) == 1 else DataProblemsError(errors)
+
+
 class SettingError(DataError):
     """Settings do not fit the data; each is given as the path of its key and a reason.
 

@@ -76,6 +76,13 @@ def attribute_docs(cls: type) -> dict[str, str]:
     return words
 
 
+class ByName(dict[str, T]):
+    """Settings by name. Hashable, as settings must be, and never modified."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
 class NoneWord:
     """Pydantic marker: the word ``none`` means None, in values and in the JSON schema."""
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.augment import augmentation
+from backprop_cli.data.column_values import Rows, row_at
 from backprop_cli.data.examples import Dataset, Split
-from backprop_cli.data.features import CategoryError, Coded, Rows, UnseenError, as_categories, fit_feature, row_at
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.fit import Demand, fit_transform
+from backprop_cli.data.fit_features import fit_feature
 from backprop_cli.data.format import format_of, too_large
 from backprop_cli.data.read import read_table
 from backprop_cli.data.settings import DataSettings, FilePair
@@ -27,12 +28,12 @@ from backprop_cli.data.suspicious import (
     warn_of_useless,
     why_useless,
 )
-from backprop_cli.data.table import Array, NoColumnError, Table, show
+from backprop_cli.data.table import Array, NoColumnError, Table
 from backprop_cli.data.target import fit_target, labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
-from backprop_cli.errors import DataError, SettingError
+from backprop_cli.data.unseen import CategoryError, UnseenError
+from backprop_cli.errors import DataError, DataProblemsError, SettingError
 from backprop_cli.memory import memory_errors_as
-from backprop_cli.nn.class_name import Places
 from backprop_cli.nn.task import Task
 
 # The modules for texts and time series are imported in functions: most data is neither.
@@ -67,8 +68,10 @@ def load_dataset(
     rows = _split(tables, settings, seed, demand.task, fitting=fitted is None)
     try:
         transform = fitted or fit_transform(tables, rows["train"], settings, demand)
+    except DataProblemsError as errors:
+        raise DataProblemsError([_explained(error, tables, settings) for error in errors.errors]) from errors
     except CategoryError as error:
-        raise DataError(_explained(error, tables, settings)) from error
+        raise _explained(error, tables, settings) from error
     augmentation(settings.augment, transform.input_shape)  # refuses what it cannot change, before the first step
     splits = _first_splits(tables, transform, rows, demand.dtype, settings if fitted is None else None)
     if fitted is None:
@@ -87,8 +90,7 @@ def load_dataset(
 @memory_errors_as(too_large)
 @UNCHECKED
 def unusable_columns(settings: DataSettings, task: Task, *, base: Path, seed: int) -> dict[str, str]:
-    """The inputs that cannot be used as configured, with the reasons: one cannot be fitted on the train split, or has a
-    category that the train split lacks.
+    """The inputs that cannot be fitted on the train split as configured, with the reasons.
 
     Raises: as ``load_dataset``, also for a target that cannot be fitted.
     """
@@ -97,15 +99,9 @@ def unusable_columns(settings: DataSettings, task: Task, *, base: Path, seed: in
     found: dict[str, str] = {}
     for name in tables.features:
         try:
-            feature = fit_feature(tables.inputs, name, train, settings.transform)
+            fit_feature(tables.inputs, name, train, settings.transform)
         except DataError as error:
             found[name] = f"cannot be used: {str(error).removeprefix(f'{tables.inputs.of(name)}: ')}"
-            continue
-        if isinstance(feature, Coded):
-            known, column = Places(feature.categories), as_categories(tables.inputs.columns[name])
-            unseen = next((category for category in column.categories if known.find(category) is None), None)
-            if unseen is not None:
-                found[name] = f"has {show(unseen)} in held-out rows only"
     fit_target(tables.targets, tables.target or (), train, task, standardize=settings.transform.target != "none")
     return found
 
@@ -120,7 +116,7 @@ def _first_splits(
     try:
         splits = {name: _encoded(tables, transform, chosen, dtype, name) for name, chosen in rows.items()}
     except UnseenError as error:
-        raise DataError(_explained(error, tables, fitted_by) if fitted_by else str(error)) from error
+        raise (_explained(error, tables, fitted_by) if fitted_by else error) from error
     weights = splits["train"].weights
     if weights is not None and not weights.any():
         raise DataError(f"{tables.of_weights()}: every weight of the train split is 0: nothing would be learned")
@@ -215,17 +211,18 @@ def _target_at(tables: Tables, rows: Rows) -> Callable[[tuple[int, ...]], str] |
     return at
 
 
-def _explained(error: CategoryError, tables: Tables, settings: DataSettings) -> str:
-    """The message for a column that is useless as categories, or for a value that occurs only in held-out rows."""
+def _explained(error: DataError, tables: Tables, settings: DataSettings) -> DataError:
+    """The error for a column that is useless as categories, or for a value that occurs only in held-out rows."""
+    if not isinstance(error, CategoryError):
+        return error
     if error.column is not None and (why := why_useless(tables.inputs.columns[error.column])) is not None:
         others = useless_features(tables, settings)
         others.pop(error.column, None)
-        return error.useless(why, others)
+        return DataError(error.useless(why, others))
     if not isinstance(error, UnseenError):
-        return str(error)
-    return (
-        f"{error.place}: {error.fault}; which rows are in the train split depends on seed and data.split; {error.here}"
-    )
+        return error
+    why = "which rows are in the train split depends on seed and data.split"
+    return DataError(f"{error.place}: {error.fault}; {why}; {error.here}")
 
 
 def _split(tables: Tables, settings: DataSettings, seed: int, task: Task, *, fitting: bool) -> Mapping[str, Rows]:

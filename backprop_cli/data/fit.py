@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backprop_cli.data.features import Feature, Rows, Scaled, fit_feature
+from backprop_cli.data.column_values import Rows
+from backprop_cli.data.features import Feature, Scaled
+from backprop_cli.data.fit_features import fit_features
 from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import Tables
@@ -42,7 +44,7 @@ def fit_transform(tables: Tables, rows: Rows, settings: DataSettings, demand: De
     Raises: DataError if the data cannot be used; SettingError if an example does not fit ``input_shape``, or the
         target does not hold classes.
     """
-    features = tuple(fit_feature(tables.inputs, name, rows, settings.transform) for name in tables.features)
+    features = fit_features(tables.inputs, tables.features, rows, settings.transform, demand.tokens)
     shape = _input_shape(tables.inputs, features, settings.window, demand.input_shape)
     how = settings.transform.target
     standardize = how == "standardize"
@@ -84,7 +86,8 @@ def _input_shape(
 ) -> tuple[int, ...]:
     """The shape of an example: as ``asked``, or as the columns and the window make it. Raises: SettingError."""
     width = sum(feature.width for feature in features)
-    shape = features[0].shape if len(features) == 1 and features[0].shape else (width,)
+    first = features[0].shape
+    shape = first if len(features) == 1 and first and math.prod(first) == width else (width,)
     shape = shape if window is None else (window.length, *shape)
     if asked is None:
         return shape

@@ -20,10 +20,10 @@ def check_fitted(transform: Transform) -> None:
     for place, feature in enumerate(transform.features):
         name = f"features[{place}]"
         if isinstance(feature, Coded):
-            if feature.fill is not None and not 0 <= feature.fill < len(feature.categories):
+            if feature.fill is not None and not 0 <= feature.fill <= len(feature.categories) + feature.other:
                 raise ValueError(f"{name}.fill: {feature.fill} is not a category's number")
         elif isinstance(feature, Scaled):
-            _check_sizes(name, feature, ("shift", "divisor", "factor", "fill"), feature.width)
+            _check_sizes(name, feature, ("shift", "divisor", "factor", "fill"), feature.size)
     target = transform.target
     if target.task.has_unit:
         _check_sizes("target", target, ("mean", "deviation"), len(target.names))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag, TypeAdapter, model_validator
 
 from backprop_cli.data.spelling import MINUS, MISSING, Spelling, tokens_of
-from backprop_cli.settings import Maybe, PositiveInt, Settings, refusal
+from backprop_cli.settings import ByName, Maybe, PositiveInt, Settings, refusal
 
 
 def _mark(value: str) -> str:
@@ -39,11 +39,8 @@ class NumberSettings(Settings):
         return self
 
 
-class NumbersByColumn(dict[str, NumberSettings]):
-    """Spellings by column. Hashable, as settings must be, and never modified."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(frozenset(self.items()))
+class NumbersByColumn(ByName[NumberSettings]):
+    """Spellings by column."""
 
 
 def _spelling_kind(value: object) -> str:

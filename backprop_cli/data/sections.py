@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from backprop_cli.settings import (
+    ByName,
     Count,
     FractionBelowOne,
     Many,
@@ -53,19 +62,57 @@ class Scale(Settings):
     """the factor, such as 0.00392156862745098 for pixels from 0 to 255"""
 
 
-class TransformSettings(Settings):
-    """How columns become inputs. Fitted on the train split alone, and stored in the checkpoint."""
+class ColumnSettings(Settings):
+    """How a column becomes inputs."""
 
     numeric: Literal["standardize", "none", "min_max"] | Scale = "standardize"
     """standardize: mean 0, population standard deviation 1; min_max: from 0 to 1; none; {scale: x}: times x"""
     categorical: Literal["one_hot", "ordinal"] = "one_hot"
     """one_hot: one input per category; ordinal: one input, the category's number"""
-    missing: Literal["error", "mean", "median", "most_frequent"] = "error"
-    """the replacement of a missing value; columns of categories use the most frequent category"""
+    unknown: Literal["other", "error"] = "other"
+    """a category that the train split lacks; other: an input of its own, or the number after the last category"""
+    missing: Literal["error", "mean", "median", "most_frequent", "indicator"] = "error"
+    """the replacement of a missing value; columns of categories use the most frequent category; indicator: the median,
+    and an input that says so; a category of its own
+    """
+
+
+class OwnSettings(ColumnSettings):
+    """The settings of one column. Keys that are not given have the values above them."""
+
+    like: ClassVar[type[Settings] | None] = ColumnSettings
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = super().__get_pydantic_json_schema__(schema, handler)
+        for key in handler.resolve_ref_schema(described).get("properties", {}).values():
+            key.pop("default", None)
+        return described
+
+
+class TransformSettings(ColumnSettings):
+    """How columns become inputs. Fitted on the train split alone, and stored in the checkpoint."""
+
     target: Literal["auto", "none", "standardize"] = "auto"
     """standardize: train on targets of mean 0, deviation 1; auto: with a loss of real numbers, such as
     mean_squared_error. Metrics and predictions are always in the target's own unit
     """
+    columns: Maybe[Annotated[dict[str, OwnSettings], AfterValidator(ByName)]] = None
+    """keys that differ for single columns: {price: {missing: median}}"""
+
+    @property
+    def has_indicators(self) -> bool:
+        """Whether missing values may have inputs of their own."""
+        return any(each.missing == "indicator" for each in (self, *(self.columns or {}).values()))
+
+    def of(self, column: str) -> ColumnSettings:
+        """The settings of a column."""
+        own = (self.columns or {}).get(column)
+        return self if own is None else self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
 class TextSettings(Settings):

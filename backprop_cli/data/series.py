@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
+from backprop_cli.data.column_values import Floats, Rows
 from backprop_cli.data.examples import Split, Windows
-from backprop_cli.data.features import Floats, Rows
 from backprop_cli.data.panel import Panel, fit_times, in_order, order_of_rows
 from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.series_order import warn_of_gaps, warn_of_order

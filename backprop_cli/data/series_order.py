@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from backprop_cli.data.features import as_feature
+from backprop_cli.data.column_values import as_feature
 from backprop_cli.data.panel import Panel, order_of_rows
 from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.settings import DataSettings

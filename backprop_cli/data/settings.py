@@ -258,13 +258,15 @@ class DataSettings(Settings):
         if self.exclude and self.features != "all":
             raise refusal("'exclude' goes with 'features: all'; leave one of them out", "exclude")
         own = {"target": self.target, "sample_weight": self.sample_weight, "exclude": self.exclude}
-        for key in ("exclude", "categories"):
+        inputs = {"categories": self.categories or (), "transform": tuple(self.transform.columns or ())}
+        for key, columns in ({"exclude": self.exclude or ()} | inputs).items():
             for other, names in own.items():
-                both = set(getattr(self, key) or ()).intersection(_listed(names))
+                both = set(columns).intersection(_listed(names))
                 if both and other != key and (key, other) != ("exclude", "target"):
                     raise refusal(_taken(min(both), other), key)
-        if self.categories and self.features != "all" and (lost := set(self.categories) - set(self.features)):
-            raise refusal(f"'{min(lost)}' is not under 'features'", "categories")
+        for key, columns in inputs.items():
+            if self.features != "all" and (lost := set(columns) - set(self.features)):
+                raise refusal(f"'{min(lost)}' is not under 'features'", key)
 
     def _check_text(self, text: TextSettings) -> None:
         if not _is_text({key: getattr(self, key) for key in ("format", "source", "train")}):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from backprop_cli.data.column_values import Rows, as_categories, as_feature
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.features import Rows, as_categories, as_feature
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
 from backprop_cli.data.read import Selection, read_table
@@ -78,11 +78,12 @@ def first_tables(settings: DataSettings, task: Task, *, base: Path, seed: int) -
     """
     with _columns_at_their_keys(settings):
         if settings.generate is not None:
-            return _generated(settings, settings.generate, seed)
-        if isinstance(settings.first, FilePair):
+            tables = _generated(settings, settings.generate, seed)
+        elif isinstance(settings.first, FilePair):
             tables = _first_pair(settings, settings.first, base, task)
         else:
             tables = _first_file(settings, DataFile(base / str(settings.first)), task)
+        tables.inputs.require(settings.transform.columns or ())
     return tables.with_targets() if settings.missing_target == "drop" else tables
 
 
@@ -98,6 +99,7 @@ def _columns_at_their_keys(settings: DataSettings) -> Iterator[None]:
             if isinstance(names, str):
                 paths[names] = ("data", key)
             paths |= {name: ("data", key, i) for i, name in enumerate(names if isinstance(names, tuple) else ())}
+        paths |= {name: ("data", "transform", "columns", name) for name in settings.transform.columns or ()}
         if settings.window is not None:
             paths |= dict.fromkeys(settings.window.group or (), ("data", "window", "group"))
             paths |= {settings.window.time or "": ("data", "window", "time")}
@@ -109,7 +111,7 @@ def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | N
     """The shape of one example if settings and headers determine it; None if only the data does."""
     if settings.text is not None:
         return (settings.text.context,)
-    if settings.window is not None:
+    if settings.window is not None or settings.transform.has_indicators:
         return None
     if settings.generate is not None:
         return (len(settings.feature_columns or GENERATED_FEATURES),)

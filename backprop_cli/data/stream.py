@@ -18,6 +18,7 @@ from backprop_cli.data.series import too_short, window_starts, windows_at, windo
 from backprop_cli.data.table import Array, Table, joined
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
+from backprop_cli.data.unseen import Unseen
 from backprop_cli.errors import DataError
 from backprop_cli.memory import memory_errors_as
 
@@ -41,14 +42,15 @@ def stream_inputs(
     Raises: DataError at the first row that cannot be used; a missing column is reported before any row.
     """
     with memory_errors_as(too_large):
-        tables = _tables(source, transform, chunk_rows, format, name, option)
-        pieces = (transform.rows(table, dtype=dtype) for table in tables)
+        tables, unseen = _tables(source, transform, chunk_rows, format, name, option), Unseen()
+        pieces = (transform.rows(table, dtype=dtype, unseen=unseen) for table in tables)
         if transform.window is None:
             for rows in pieces:
                 yield rows.reshape(len(rows), *transform.input_shape)
-            return
-        called = DataFile(source).name if isinstance(source, Path) else name
-        yield from windows_of(pieces, transform, called, largest=max(1, chunk_rows // transform.window.length))
+        else:
+            called = DataFile(source).name if isinstance(source, Path) else name
+            yield from windows_of(pieces, transform, called, largest=max(1, chunk_rows // transform.window.length))
+        unseen.warn()
 
 
 @memory_errors_as(too_large)

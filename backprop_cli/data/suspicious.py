@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from backprop_cli.data.features import Floats, Rows, Scaled, blocks
+from backprop_cli.data.column_values import Floats, Rows, blocks
+from backprop_cli.data.features import Scaled
 from backprop_cli.data.refusals import in_yaml, look_like_dates
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import Tables

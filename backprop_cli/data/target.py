@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.features import Floats, Rows, UnseenError, as_feature, missing_texts, row_at
+from backprop_cli.data.column_values import Floats, Rows, as_feature, missing_texts, row_at
 from backprop_cli.data.spelling import number_of
 from backprop_cli.data.table import Array, CellValue, Table, Text, is_missing, show
+from backprop_cli.data.unseen import UnseenError
 from backprop_cli.errors import DataError, SettingError, listing, plural
 from backprop_cli.nn.class_name import Places, exact, spelled
 from backprop_cli.nn.task import Task, task_of

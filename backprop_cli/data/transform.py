@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from backprop_cli.data.column_values import Rows, row_at, values_of
 from backprop_cli.data.columns import Kind
-from backprop_cli.data.features import Feature, Rows, Scaled, feature_from_json, row_at, values_of
+from backprop_cli.data.features import Feature, Scaled, feature_from_json
 from backprop_cli.data.format import Format, TableFormat
 from backprop_cli.data.read import Selection
 from backprop_cli.data.reading import PLAIN, ImageSettings, Reading
 from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.table import Array, CellValue, Column, Numbers, Table
 from backprop_cli.data.target import FittedTarget
+from backprop_cli.data.unseen import Unseen
 from backprop_cli.errors import DataError, listing
 from backprop_cli.nn.input_columns import Columns
 from backprop_cli.structs import Struct
@@ -52,20 +54,24 @@ class Transform(Struct, eq=False):
         return found.reshape(len(found), *self.input_shape)
 
     @UNCHECKED
-    def rows(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
+    def rows(self, table: Table, rows: Rows = None, *, dtype: DTypeLike, unseen: Unseen | None = None) -> Array:
         """Inputs (rows, width) of the table's rows, or of ``rows``, C-contiguous; tokens are int64.
+
+        Categories that are read as other are counted in ``unseen``. Without it a warning counts them.
 
         Raises: DataError for a missing column, a missing or infinite value, an unknown category or token.
         """
-        table = by_name(table, self.features)
+        table, counted = by_name(table, self.features), unseen or Unseen()
         count = table.rows if rows is None else len(rows)
         kind = dtype if self.tokens is None else np.float64
         out = np.empty((count, sum(feature.width for feature in self.features)), kind)
         done = 0
         for feature in self.features:
             _check_shape(table, feature)
-            feature.write(table, rows, out[:, done : done + feature.width])
+            feature.write(table, rows, out[:, done : done + feature.width], counted)
             done += feature.width
+        if unseen is None:
+            counted.warn()
         if self.tokens is not None:
             out = as_tokens(out, self.tokens, table, rows, self.features)
         return out
@@ -217,7 +223,7 @@ def by_name(table: Table, features: Sequence[Feature]) -> Table:
 def _check_shape(table: Table, feature: Feature) -> None:
     if isinstance(feature, Scaled):
         shape = values_of(table, feature.name).shape[1:]
-        if math.prod(shape) != feature.width:
+        if math.prod(shape) != feature.size:
             raise DataError(
                 f"{table.of(feature.name)}: an example has shape {list(shape)}, expected {list(feature.shape)}"
             )

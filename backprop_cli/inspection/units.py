@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from backprop_cli.autodiff import Array
-from backprop_cli.data.features import Scaled
+from backprop_cli.data.features import Feature, Scaled
 from backprop_cli.session.trained_network import TrainedNetwork
 from backprop_cli.structs import Struct
 from backprop_cli.training.step_program import INPUTS, PREDICTIONS
@@ -49,15 +49,17 @@ def unit_of(saved: TrainedNetwork, name: str, units: Units) -> Unit:
 def _of_inputs(saved: TrainedNetwork) -> Unit:
     """The network reads a column of numbers as ``(x - shift) / divisor * factor``; categories have slope 1."""
     transform = saved.transform
-    slopes = [
-        np.broadcast_to(feature.factor / feature.divisor, feature.width)
-        if isinstance(feature, Scaled)
-        else np.ones(feature.width)
-        for feature in transform.features
-    ]
+    slopes = [_slope(feature) for feature in transform.features]
     rows = 1 if transform.window is None else transform.window.length
     coded = [feature.name for feature in transform.features if not isinstance(feature, Scaled)]
     return Unit("data", _plain(np.tile(np.concatenate(slopes), rows)), coded)
+
+
+def _slope(feature: Feature) -> Array:
+    slope = np.ones(feature.width)
+    if isinstance(feature, Scaled):
+        slope[: feature.size] = feature.factor / feature.divisor
+    return slope
 
 
 def _of_predictions(saved: TrainedNetwork) -> Array:

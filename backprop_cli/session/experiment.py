@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.config.configuration import Config
 from backprop_cli.config.load import Loaded, check_metrics, located
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network_problems import check_model
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.augment import augmentation
+from backprop_cli.data.category_dropout import CategoryDropout
 from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.file import DataFile, NoFileError
@@ -32,8 +34,9 @@ from backprop_cli.session.data_changes import data_metadata
 from backprop_cli.session.monitors import best_monitor, early_stopping_monitor
 from backprop_cli.session.overfit import first_batches
 from backprop_cli.settings import VARIABLE
+from backprop_cli.training.state import AUGMENT
 from backprop_cli.training.step_program import Recipe
-from backprop_cli.training.training_spec import TrainingSpec
+from backprop_cli.training.training_spec import Augment, TrainingSpec
 
 
 class Experiment(NamedTuple):
@@ -53,13 +56,26 @@ class Experiment(NamedTuple):
             schedule=config.schedule,
             seed=config.seed,
             train=dataset.train,
-            augment=augmentation(config.data.augment, self.recipe.model.input_shape),
+            augment=_augment(config, dataset, self.recipe.model.input_shape),
             validation=dataset.validation,
             metrics=config.metrics,
             untransform=dataset.transform.untransform_targets,
             best=best_monitor(config),
             early_stopping=early_stopping_monitor(config),
         )
+
+
+def _augment(config: Config, dataset: Dataset, shape: Sequence[int]) -> Augment | None:
+    """The random changes of training batches: of images, or of categories; no data has both."""
+    images = augmentation(config.data.augment, shape)
+    if images is not None:
+        return lambda inputs, epoch, start: images(inputs, np.random.default_rng([config.seed, AUGMENT, epoch, start]))
+    categories = CategoryDropout(dataset.transform, len(dataset.train), config.seed)
+    if not categories or config.training.overfit_batches is not None:
+        return None
+    if isinstance(config.optimizer, FullBatch):  # its loss must be the same at every step
+        return lambda inputs, _, start: categories(inputs, 1, start)
+    return categories
 
 
 def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Recipe:

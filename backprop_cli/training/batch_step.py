@@ -12,12 +12,10 @@ from math import isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from backprop_cli.autodiff import Array
 from backprop_cli.nn.average import StepEnd
 from backprop_cli.training.running_epoch import RunningEpoch
-from backprop_cli.training.state import AUGMENT, State
+from backprop_cli.training.state import State
 from backprop_cli.training.step_plan import StepPlan
 from backprop_cli.training.step_program import (
     GRADIENT_NORM,
@@ -104,8 +102,7 @@ class BatchStep:
         def gather_and_run(index: Array, start: int) -> None:
             take_inputs(index, 0, inputs, "clip")
             if augment is not None:
-                # Seeded by the position in the run: a resumed run sees the same images, and dropout's draws stay.
-                augment(inputs, np.random.default_rng([spec.seed, AUGMENT, state.epoch, start]))
+                augment(inputs, state.epoch, start)
             take_targets(index, axis, targets, "clip")
             if weights is not None:
                 weights.take(index, 0, self.inputs[WEIGHTS], "clip")

@@ -19,8 +19,11 @@ from backprop_cli.training.settings import TrainingSettings
 from backprop_cli.training.state import SHUFFLE
 from backprop_cli.training.step_program import Recipe
 
-Augment = Callable[[Array, np.random.Generator], None]
-"""Changes the inputs of a training batch in place at random."""
+Augment = Callable[[Array, int, int], None]
+"""Changes the inputs of a training batch in place at random.
+
+The epoch, and the batch's position in it, decide how: a resumed run sees the same inputs, and dropout's draws stay.
+"""
 
 
 class TrainingSpec(Struct, eq=False):

@@ -63,7 +63,7 @@ def test_predictions_by_inputs_are_differences_of_what_predict_prints(numeric, t
     known_run(config({"numeric": numeric, "target": target}), "run")
     result = jacobian("run", Path("d.csv"), rows=["9"])  # the header is line 1
     labels = result.to_json()["labels"]
-    assert labels == [["y", "z"], ["a", "b", "c", "kind=blue", "kind=red"]]
+    assert labels == [["y", "z"], ["a", "b", "c", "kind=blue", "kind=red", "kind=<other>"]]
     expected = np.stack([differences(7, k, 7) for k in range(3)], axis=1)
     np.testing.assert_allclose(result.matrix[:, :3], expected, rtol=1e-5, atol=1e-6)
     if numeric != "none" and numeric != {"scale": 0.01}:
@@ -90,7 +90,7 @@ def test_windows():
 def test_several_rows_and_the_networks_units(capsys):
     run_of(config({"target": "standardize", "numeric": "standardize"}), "run")
     rows = jacobian("run", Path("d.csv"), rows=["2-4"]).arrays["jacobian"]
-    assert rows.shape == (3, 2, 3, 5)
+    assert rows.shape == (3, 2, 3, 6)
     for k in range(3):
         alone = jacobian("run", Path("d.csv"), rows=[str(2 + k)]).matrix
         np.testing.assert_allclose(rows[k, :, k], alone, rtol=1e-12)
@@ -128,11 +128,11 @@ def test_second_derivatives_by_inputs_are_in_the_same_units():
     slopes = np.array(
         [jacobian("run", source, **options).matrix[0], jacobian("run", source, units="network", **options).matrix[0]]
     )
-    by = np.divide(slopes[0], slopes[1], out=np.zeros(5), where=slopes[1] != 0)
+    by = np.divide(slopes[0], slopes[1], out=np.zeros(6), where=slopes[1] != 0)
     hessian = jacobian("run", source, hessian=True, **options).matrix
     network = jacobian("run", source, hessian=True, units="network", **options).matrix
     np.testing.assert_allclose(hessian, by * network * by[:, None], rtol=1e-9, atol=1e-15)
-    np.save("v.npy", np.arange(1.0, 6))
+    np.save("v.npy", np.arange(1.0, 7))
     product = jacobian("run", source, hvp="v.npy", **options).arrays
     np.testing.assert_allclose(product["product"], hessian @ np.arange(1.0, 6), rtol=1e-9)
     np.testing.assert_allclose(product["gradient"], slopes[0], rtol=1e-12)

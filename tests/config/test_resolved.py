@@ -24,7 +24,7 @@ data:
   missing_target: error
   sample_weight: none
   split: {validation: 0.15, test: 0.15, stratify: true}
-  transform: {numeric: standardize, categorical: one_hot, missing: error, target: auto}
+  transform: {numeric: standardize, categorical: one_hot, unknown: other, missing: error, target: auto, columns: none}
   text: none
   image: none
   window: none

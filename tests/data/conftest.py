@@ -24,10 +24,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def load(folder: Path) -> Load:
-    """``load(task, source=..., ...)``: the dataset of a ``data`` section with these keys, paths from the folder."""
+    """``load(task, source=..., ...)``: the dataset of a ``data`` section with these keys, paths from the folder.
+
+    A category that the train split lacks is an error, unless ``transform`` says otherwise.
+    """
 
     def call(task: str = "classes", *, dtype: Any = "float64", input_shape: Any = None, seed: int = 0, **keys: Any):
         tokens = keys.pop("tokens", 256 if task == "tokens" else None)
+        if not str(keys.get("source", keys.get("train"))).endswith((".txt", ".log")):
+            keys["transform"] = {"unknown": "error", **keys.get("transform", {})}
         settings = DataSettings.model_validate(keys)
         return load_dataset(settings, Demand(task_of(task), dtype, input_shape, tokens), base=folder, seed=seed)
 

@@ -191,8 +191,8 @@ def test_texts_that_mean_missing(load: Load) -> None:
             "regression", source=name, **{**RAW, **fill}, missing_values=["NA", "None", None, "NaN"]
         ).feature_names == ["c=EU"]
     assert refusal(load, write("d.csv", ["EU", "NA"])) == (
-        "d.csv:3: column 'c': the value is missing; fill it in, or train with data.transform.missing: mean, median or "
-        "most_frequent (here 'NA' means missing: data.missing_values)"
+        "d.csv:3: column 'c': the value is missing; fill it in, or train with data.transform.missing: mean, median, "
+        "most_frequent or indicator (here 'NA' means missing: data.missing_values)"
     )
     assert refusal(load, write("d.csv", ["EU", "NA"]), "classes", target="c") == (
         "d.csv:3: column 'c': the target is missing; fill it in, or train with data.missing_target: drop (here "

@@ -21,8 +21,10 @@ def test_defaults() -> None:
     assert one.transform.model_dump() == {
         "numeric": "standardize",
         "categorical": "one_hot",
+        "unknown": "other",
         "missing": "error",
         "target": "auto",
+        "columns": None,
     }
     assert settings(generate={"type": "xor"}).split == SplitSettings()
     assert settings(train="a.csv", target="k").split is None

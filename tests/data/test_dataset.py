@@ -235,8 +235,8 @@ REAL = [
     ("digits", "digit", "classes", 1797, 64, list(range(10))),
     ("breast_cancer", "diagnosis", "binary", 569, 30, ["benign", "malignant"]),
     ("diabetes", "progression", "regression", 442, 10, None),
-    ("penguins", "species", "classes", 344, 10, ["Adelie", "Chinstrap", "Gentoo"]),
-    ("california_housing", "median_house_value", "regression", 20640, 13, None),
+    ("penguins", "species", "classes", 344, 12, ["Adelie", "Chinstrap", "Gentoo"]),
+    ("california_housing", "median_house_value", "regression", 20640, 14, None),
 ]
 
 

@@ -59,7 +59,7 @@ def test_messages_about_other_splits(load: Load, folder: Path, flowers: str) -> 
         (
             "a,b,c,k\n1,2,r,x\n1,,r,x\n",
             "test.csv:3: column 'b': the value is missing; fill it in, or train with "
-            "data.transform.missing: mean, median or most_frequent",
+            "data.transform.missing: mean, median, most_frequent or indicator",
         ),
         ("a,b,c,k\n1,2,r,x\n1,q,r,x\n", "test.csv:3: column 'b': expected a number, got 'q'"),
         (

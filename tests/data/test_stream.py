@@ -132,7 +132,7 @@ def test_memory_is_bounded_by_the_chunk(transform: Transform) -> None:
             "a,b,c\n1,2,r\n1,,r\n",
             {},
             "standard input:3: column 'b': the value is missing; fill it in, or train with data.transform.missing: "
-            "mean, median or most_frequent",
+            "mean, median, most_frequent or indicator",
         ),
         ("a,b,c\n1,2\n", {}, "standard input:2: 2 fields, expected 3 as in the header; column 'c' has no value"),
         (

@@ -33,7 +33,7 @@ def table_of(name: str = "data.csv", **columns: Any) -> Table:
 
 
 def fit(table: Table, train: Any = None, input_shape: Any = None, **keys: Any) -> Transform:
-    settings = DataSettings.model_validate({"generate": "linear", "transform": keys})
+    settings = DataSettings.model_validate({"generate": "linear", "transform": {"unknown": "error", **keys}})
     demand = Demand(REGRESSION, "float64", input_shape)
     rows = None if train is None else np.asarray(train)
     return fit_transform(Tables(table, list(table.columns), table, None), rows, settings, demand)
@@ -148,7 +148,9 @@ def test_json_round_trip_is_exact(block: np.ndarray, numeric: Any, missing: Any,
     np.testing.assert_array_equal(transform.untransform_targets(outputs), again.untransform_targets(outputs))
 
 
-MISSING = "the value is missing; fill it in, or train with data.transform.missing: mean, median or most_frequent"
+MISSING = (
+    "the value is missing; fill it in, or train with data.transform.missing: mean, median, most_frequent or indicator"
+)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,18 @@ regularization: {l1: 1e-3, l2: 1e-3}
 """,
         ALL,
     ),
+    "incomplete": (
+        """
+data:
+  source: gaps.csv
+  target: yes
+  split: {validation: 0, test: 0}
+  transform: {missing: indicator}
+model: {layers: [{type: dense, units: 4, activation: tanh}, {type: dense, units: 1}]}
+loss: binary_cross_entropy
+""",
+        ALL,
+    ),
     "quantiles": (
         """
 data:
@@ -114,6 +126,8 @@ def _data(folder):
         x, y = rng.normal(size=2)
         lines.append(f"{x:.4f},{100 + y:.4f},{row % 3},{'no' if x > 0 else 'yes'}")
     (folder / "data.csv").write_text("\n".join(lines) + "\n")
+    gaps = [f"{'' if row % 7 == 3 else row},{row % 5},{['u', 'v', ''][row % 3]},{row % 2}" for row in range(60)]
+    (folder / "gaps.csv").write_text("\n".join(["x,y,k,yes", *gaps]) + "\n")
     np.savez(folder / "data.npz", inputs=rng.integers(0, 9, (40, 25)), targets=np.arange(40) % 3)
 
 

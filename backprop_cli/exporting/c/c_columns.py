@@ -25,15 +25,15 @@ static int same(const char *one, const char *other)
     return *one == *other;
 }
 
-/* The place of a text among names; -1: it is none of them. */
-static int find(const char *text, const char *const *names, int count)
+/* The place of a text among names; `other` if it is none of them. */
+static int find(const char *text, const char *const *names, int count, int other)
 {
     for (int i = 0; i < count; ++i) {
         if (same(text, names[i])) {
             return i;
         }
     }
-    return -1;
+    return other;
 }
 """
 
@@ -49,7 +49,7 @@ class Columns(Struct):
     @property
     def numbers(self) -> int:
         """Numbers of a row."""
-        return sum(feature.width for feature in self.transform.features if isinstance(feature, Scaled))
+        return sum(feature.size for feature in self.transform.features if isinstance(feature, Scaled))
 
     @property
     def texts(self) -> int:
@@ -74,7 +74,7 @@ class Columns(Struct):
         for feature, name in zip(self.transform.features, names, strict=True):
             found.append((feature, name, number if isinstance(feature, Scaled) else text))
             if isinstance(feature, Scaled):
-                number += feature.width
+                number += feature.size
             else:
                 text += 1
         return found
@@ -109,7 +109,7 @@ class Columns(Struct):
         self, features: Sequence[Feature], number: int, done: int, column: int, is_scalar: bool, kind: str
     ) -> list[str]:
         scaled = [feature for feature in features if isinstance(feature, Scaled)]
-        width = sum(feature.width for feature in scaled)
+        width = sum(feature.size for feature in scaled)
         table = {name: _over(scaled, name) for name in ("shift", "divisor", "factor", "fill")}
         lines = ["    {"]
         terms = {}
@@ -133,9 +133,15 @@ class Columns(Struct):
             *_filled(terms.get("fill")),
             *self._stored(_scaled(terms), f"inputs[{_plus('i', done)}]", where, kind),
             "        }",
-            "    }",
         ]
-        return lines
+        if scaled[0].indicator:
+            flag = f"isnan(numbers[{_plus('i', number)}]) ? {literal(1.0, kind)} : {literal(0.0, kind)}"
+            lines += [
+                f"        for (int i = 0; i < {width}; ++i) {{",
+                f"            inputs[{_plus('i', done + width)}] = {flag};",
+                "        }",
+            ]
+        return [*lines, "    }"]
 
     def _stored(self, value: str, target: str, column: str, kind: str) -> list[str]:
         if self.transform.tokens is not None:
@@ -158,7 +164,8 @@ class Columns(Struct):
     def _category(self, feature: Feature, name: str, text: int, done: int, column: int, kind: str) -> list[str]:
         assert isinstance(feature, Coded)
         missing = -1 if feature.fill is None else feature.fill
-        find = f"find(texts[{text}], categories_{name}, {len(feature.categories)})"
+        known = len(feature.categories)
+        find = f"find(texts[{text}], categories_{name}, {known}, {known if feature.other else -1})"
         lines = [
             f"    /* {comment(feature.name)} */",
             "    {",
@@ -180,9 +187,9 @@ class Columns(Struct):
 
 
 def _group(entry: tuple[int, tuple[Feature, str, int]]) -> tuple[bool, int]:
-    """Neighbouring columns of single numbers are one loop, any other column one of its own."""
+    """Neighbouring columns of single inputs are one loop, any other column one of its own."""
     place, (feature, _, _) = entry
-    is_scalar = isinstance(feature, Scaled) and not feature.shape
+    is_scalar = isinstance(feature, Scaled) and not feature.shape and feature.width == 1
     return is_scalar, -1 if is_scalar else place
 
 
@@ -190,7 +197,7 @@ def _over(features: Sequence[Scaled], name: str) -> Array:
     """A field of all features side by side; NaN for missing values that are errors."""
     parts = [np.nan if getattr(feature, name) is None else getattr(feature, name) for feature in features]
     return np.concatenate(
-        [np.broadcast_to(part, feature.width) for part, feature in zip(parts, features, strict=True)]
+        [np.broadcast_to(part, feature.size) for part, feature in zip(parts, features, strict=True)]
     ).astype(np.float64)
 
 

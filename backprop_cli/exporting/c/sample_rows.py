@@ -10,7 +10,10 @@ from backprop_cli.autodiff import Array
 from backprop_cli.data.features import Coded, Scaled
 from backprop_cli.data.table import Column, Numbers, Table, Text
 from backprop_cli.data.transform import Transform
+from backprop_cli.data.unseen import Unseen
 from backprop_cli.structs import Struct
+
+_OTHER = "another category"
 
 
 class SampleRows(Struct, eq=False):
@@ -37,15 +40,17 @@ def sample_rows(transform: Transform, count: int, dtype: np.dtype[np.generic], v
     texts: list[list[str | None]] = [[] for _ in range(rows)]
     for feature in transform.features:
         if isinstance(feature, Coded):
-            codes = rng.integers(0 if feature.fill is None else -1, len(feature.categories), rows)
-            columns[feature.name] = Text(codes, feature.categories)
+            known = (*feature.categories, *([_OTHER] if feature.other else []))
+            codes = rng.integers(0 if feature.fill is None else -1, len(known), rows)
+            columns[feature.name] = Text(codes, known)
             for row, code in zip(texts, codes.tolist(), strict=True):
-                row.append(None if code < 0 else feature.categories[code])
+                row.append(None if code < 0 else known[code])
         else:
             values = _values(feature, rows, rng, transform.tokens)
             columns[feature.name] = Numbers(values.reshape(rows, *feature.shape))
             numbers.append(values)
-    inputs = transform.rows(Table("rows", columns), dtype=dtype).reshape(count, *transform.input_shape)
+    inputs = transform.rows(Table("rows", columns), dtype=dtype, unseen=Unseen())
+    inputs = inputs.reshape(count, *transform.input_shape)
     flat = np.concatenate(numbers, axis=1) if numbers else np.zeros((rows, 0))
     step = rows // count
     joined = [list(chain(*texts[start : start + step])) for start in range(0, rows, step)]
@@ -53,10 +58,10 @@ def sample_rows(transform: Transform, count: int, dtype: np.dtype[np.generic], v
 
 
 def _values(feature: Scaled, rows: int, rng: np.random.Generator, tokens: int | None) -> Array:
-    """Shapes: float64 (rows, width)."""
+    """Shapes: float64 (rows, size)."""
     if tokens is not None:
-        return rng.integers(0, tokens, (rows, feature.width)) / feature.factor * feature.divisor + feature.shift
-    drawn = rng.uniform(-1.5, 1.5, (rows, feature.width)).round(3)
+        return rng.integers(0, tokens, (rows, feature.size)) / feature.factor * feature.divisor + feature.shift
+    drawn = rng.uniform(-1.5, 1.5, (rows, feature.size)).round(3)
     factor = np.where(feature.factor == 0, 1.0, feature.factor)
     values: Array = drawn * feature.divisor / factor + feature.shift
     if feature.fill is not None:

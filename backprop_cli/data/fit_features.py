@@ -1,0 +1,155 @@
+"""Inputs fitted on the train split: scales, categories, and replacements of missing values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backprop_cli.data.column_values import Floats, Rows, as_feature, blocks, has_nan, require_values, values_of
+from backprop_cli.data.features import Coded, Feature, Scaled
+from backprop_cli.data.refusals import in_yaml
+from backprop_cli.data.sections import ColumnSettings, Scale, TransformSettings
+from backprop_cli.data.table import Array, Numbers, Table, Text, show
+from backprop_cli.data.unseen import CategoryError
+from backprop_cli.errors import DataError, raise_all
+
+MAX_ONE_HOT = 1000
+"""Most categories of a column; with more, they are names or texts."""
+
+
+def fit_features(
+    table: Table, names: Sequence[str], rows: Rows, settings: TransformSettings, tokens: int | None
+) -> tuple[Feature, ...]:
+    """Scale or code columns according to ``rows``. Raises: DataError about all columns that cannot be fitted."""
+    found, errors = list[Feature](), list[DataError]()
+    for name in names:
+        try:
+            found.append(fit_feature(table, name, rows, settings, tokens))
+        except DataError as error:
+            errors.append(error)
+    raise_all(errors)
+    return tuple(found)
+
+
+def fit_feature(table: Table, name: str, rows: Rows, settings: TransformSettings, tokens: int | None = None) -> Feature:
+    """Scale or code a column according to ``rows``. ``tokens``: those of a network that looks its inputs up.
+
+    Raises: DataError for an infinite value, and for a missing one unless ``settings.missing`` replaces it.
+    """
+    column, own = as_feature(table.column(name)), settings.of(name)
+    if own.missing == "error":
+        require_values(table, name)
+    if isinstance(column, Text):
+        return _fit_coded(table, name, column, rows, own, tokens)
+    return _fit_scaled(table, name, column, rows, own)
+
+
+def _fit_coded(
+    table: Table, name: str, column: Text, rows: Rows, settings: ColumnSettings, tokens: int | None
+) -> Coded:
+    codes = column.codes if rows is None else column.codes[rows]
+    counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
+    known = sorted((str(column.categories[i]), int(counts[i])) for i in np.flatnonzero(counts))
+    if not known:
+        raise DataError(f"{table.of(name)}: {_NO_VALUE}")
+    one_hot = settings.categorical == "one_hot"
+    if one_hot and len(known) > MAX_ONE_HOT:
+        raise CategoryError(
+            table.of(name),
+            f"{len(known):,} different texts, such as {show(known[0][0])}, are too many categories for one_hot (at "
+            f"most {MAX_ONE_HOT:,})",
+            f"leave it out with data.exclude: [{in_yaml(name)}], or use categorical: ordinal",
+            name,
+        )
+    # A number that is no token could not be looked up.
+    other = settings.unknown == "other" and (tokens is None or len(known) < tokens)
+    fill = _code_of_missing(known, settings.missing, other, bool(codes.min() < 0))
+    return Coded(name, tuple(text for text, _ in known), one_hot, fill, other)
+
+
+def _code_of_missing(known: Sequence[tuple[str, int]], how: str, other: bool, occurs: bool) -> int | None:
+    """The number of a missing category. ``known``: categories with their counts; ``occurs``: the train split has one.
+
+    An input for missing values is not trained by a train split without any. They are read as other then.
+    """
+    if how == "error":
+        return None
+    if how == "indicator" and (occurs or other):
+        return len(known) + (other and occurs)
+    # Of equally frequent categories max takes the first, by code point.
+    return max(range(len(known)), key=lambda i: known[i][1])
+
+
+def _fit_scaled(table: Table, name: str, column: Numbers, rows: Rows, settings: ColumnSettings) -> Scaled:
+    shape = column.values.shape[1:]
+    fill = _fit_fill(table, name, rows, settings.missing)
+    shift, divisor, factor = np.zeros(1), np.ones(1), np.ones(1)
+    if isinstance(settings.numeric, Scale):
+        factor = np.array([settings.numeric.scale])
+    elif settings.numeric != "none":
+        low, high, mean = _range_and_mean(table, name, rows, fill)
+        # The range recognizes a constant column: rounding can leave it a tiny deviation.
+        varies = high > low
+        if settings.numeric == "standardize":
+            shift, spread = mean, _deviation(table, name, rows, fill, mean)
+        else:
+            shift, spread = low, high - low
+        shift = np.where(varies, shift, low)
+        divisor = np.where(varies & (spread > 0), spread, 1.0)
+        factor = np.where(varies, 1.0, 0.0)
+        if not (np.isfinite(shift) & np.isfinite(divisor)).all():
+            raise DataError(f"{table.of(name)}: its numbers are too large for numeric: {settings.numeric}")
+    # An input that says missing is not trained by a train split without such a value.
+    indicator = settings.missing == "indicator" and has_nan(column.values if rows is None else column.values[rows])
+    filled = None if fill is None else _shared(fill)
+    return Scaled(name, shape, _shared(shift), _shared(divisor), _shared(factor), filled, indicator)
+
+
+def _shared(values: Floats) -> Floats:
+    """One number if all are equal."""
+    return values[:1] if np.all(values == values[0]) else values
+
+
+_NO_VALUE = "the train split has no value in it; leave the column out with data.features"
+
+
+def _fit_fill(table: Table, name: str, rows: Rows, how: str) -> Floats | None:
+    """The replacements of missing values, (width,); None if values may not be missing."""
+    values = values_of(table, name)
+    if how == "error" or values.dtype.kind != "f":
+        return None
+    flat = values.reshape(len(values), -1)
+    return np.array([_typical(flat[:, j], rows, how, table.of(name)) for j in range(flat.shape[1])])
+
+
+def _typical(values: Array, rows: Rows, how: str, place: str) -> float:
+    chosen = np.asarray(values if rows is None else values[rows], np.float64)
+    known = chosen[np.isfinite(chosen)]  # infinities are refused later, with their place
+    if not len(known):
+        raise DataError(f"{place}: {_NO_VALUE}")
+    if how == "mean":
+        return float(known.mean())
+    if how == "most_frequent":
+        distinct, counts = np.unique(known, return_counts=True)
+        return float(distinct[np.argmax(counts)])
+    return float(np.median(known))
+
+
+def _range_and_mean(table: Table, name: str, rows: Rows, fill: Floats | None) -> tuple[Floats, Floats, Floats]:
+    low, high, total, count = np.inf, -np.inf, 0.0, 0
+    with np.errstate(over="ignore"):
+        for _, block in blocks(table, name, rows, fill):
+            low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+            total, count = total + block.sum(axis=0), count + len(block)
+    return np.asarray(low), np.asarray(high), np.asarray(total / count)
+
+
+def _deviation(table: Table, name: str, rows: Rows, fill: Floats | None, mean: Floats) -> Floats:
+    """Population standard deviation, in a second pass: sums of squares about 0 would lose digits."""
+    total, count = np.zeros_like(mean), 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _, block in blocks(table, name, rows, fill):
+            block -= mean
+            total, count = total + np.square(block, out=block).sum(axis=0), count + len(block)
+    return np.asarray(np.sqrt(total / count))
