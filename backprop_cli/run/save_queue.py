@@ -12,8 +12,9 @@ from backprop_cli.training.state import State
 
 SECONDS = 1.0
 """Least seconds between two writes: a kill loses at most the training of this time and of one write."""
-SHARE = 0.03
-"""Largest share of a processor's time for writing. Large checkpoints are therefore written less often."""
+SHARE, LEAST_SHARE = 0.03, 0.005
+"""Largest share of a processor's time for copies and writes, and the share that writes have even if copies take most of
+it. Large checkpoints are therefore written less often."""
 
 
 class Unsaved(NamedTuple):
@@ -41,6 +42,7 @@ class SaveQueue:
         self._thread: Thread | None = None
         self._error: BaseException | None = None
         self._due: float | None = None  # when to write again; None: the first copy is written at once
+        self._began, self._copying = time.perf_counter(), 0.0  # seconds that all copies took
 
     def put(self, state: State, is_best: bool) -> None:
         """Copy ``state`` to the end of the queue. A waiting copy of the same step is replaced.
@@ -53,7 +55,9 @@ class SaveQueue:
             self._spare.append(former.state)
         if len(self._waiting) > self._keep_last:
             self._drop_superseded(is_best)
+        began = time.perf_counter()
         copy = self._copy(state)
+        self._copying += time.perf_counter() - began
         if copy is None:
             self._write(Unsaved(state, is_best), True)
         else:
@@ -102,8 +106,9 @@ class SaveQueue:
                 self._spare.append(unsaved.state)
         except BaseException as error:
             self._error = error
-        spent = time.thread_time() - began
-        self._due = time.perf_counter() + max(SECONDS, spent / SHARE)
+        spent, now = time.thread_time() - began, time.perf_counter()
+        share = SHARE - self._copying / max(now - self._began, SECONDS)
+        self._due = now + max(SECONDS, spent / max(share, LEAST_SHARE))
 
     def _drop_superseded(self, is_best: bool) -> None:
         """Drop the copies that would be deleted again after one more; ``is_best`` belongs to that one.

@@ -142,6 +142,28 @@ def test_writing_takes_a_small_share_of_the_time(clock):
     assert clock.spent / 100 <= 0.04
 
 
+@pytest.mark.parametrize(("seconds", "fewest", "most"), [(0.005, 2, 4), (0.1, 1, 2)])
+def test_copies_count_as_well(clock, monkeypatch, seconds, fewest, most):
+    """Every 0.25 s: with copies that take 2 % of the time, writes take 1 %; with copies that take 40 %, a little."""
+    written, state, copy = Written(), a_state(), State.copy
+
+    def slow_copy(*states):
+        clock.now += seconds
+        return copy(*states)
+
+    def slow(unsaved, is_last):
+        written(unsaved, is_last)
+        clock.spent += 0.25
+
+    monkeypatch.setattr(State, "copy", slow_copy)
+    queue = SaveQueue(slow, keep_last=0, keep_best=1)
+    for step in range(1, 401):
+        clock.now += 0.25 - seconds
+        put(queue, state, step)
+        settle(queue)
+    assert fewest <= len(written.steps) - 1 <= most
+
+
 def test_no_step_waits_for_the_thread(clock):
     written, state, go_on = Written(), a_state(), threading.Event()
 
