@@ -30,7 +30,7 @@ def first_rows(codes: Rows, count: int) -> Rows:
 
 
 class PlainNumbers(NamedTuple):
-    """The cells of a text file that are decimal numbers as Python spells them, and where the others are.
+    """The cells of a text file that are plain decimal numbers, and where the others are.
 
     ``numbers``: float64 (rows,), NaN for the others. ``others``: the rows of the other cells, such as empty ones.
     ``padded``: a number may have leading zeros and no point, like 007.
@@ -44,8 +44,8 @@ class PlainNumbers(NamedTuple):
 class TextCells:
     """A column's cells in some rows of a text file. They are parsed when they are asked for."""
 
-    def plain(self) -> PlainNumbers:
-        """The numbers among the cells."""
+    def plain(self, decimal: str = ".") -> PlainNumbers:
+        """The numbers among the cells, as Python spells them, but for the mark before a fraction."""
         raise NotImplementedError
 
     def coded(self, rows: Rows | None = None) -> Coded:

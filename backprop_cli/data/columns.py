@@ -26,13 +26,11 @@ numbers, else an error; text: categories; label: names of classes, which are num
 """
 
 _NAMES = ("text", "label")
+_POINTS = (".", ",")
 _EXACT = 2.0**53  # from here on float64 lacks odd integers
 _NAN_FOR: dict[Any, str] = dict.fromkeys([*MISSING, None], "nan")
 _PADDED = re.compile(r"^[ \t]*0[0-9]+[ \t]*$", re.MULTILINE)
 """A whole number with leading zeros, which is read as a name: 007, 02116."""
-
-
-_NOTHING = Coded((), np.empty(0, np.int64))
 
 
 class NeedsText(Exception):  # noqa: N818 - a request, not an error
@@ -140,40 +138,35 @@ class ColumnBuilder:
 
     def _add_plain_numbers(self, cells: TextCells) -> bool:
         """Add cells that are numbers, without their texts; false if the texts matter."""
-        spelling = self._spelling
-        if self.kind in _NAMES or self._keep or self._wrong is not None:
+        decimal = "." if self._spelling is None else self._spelling.decimal
+        if self.kind in _NAMES or self._keep or self._wrong is not None or decimal not in _POINTS:
             return False
-        if spelling is not None and spelling.decimal != ".":
-            return False
-        plain = cells.plain()
-        special = plain.others
-        if self._missing_numbers:
-            special = np.union1d(special, np.flatnonzero(np.isin(plain.numbers, self._missing_numbers)))
-        others = cells.coded(special) if len(special) else _NOTHING
-        numbers = self._with_others(plain.numbers, special, others, self._number)
-        if numbers is None:
-            return False
-        padded = plain.padded or (bool(others.values) and _have_padding(others.values))
-        if self.kind == "auto" and padded and _are_whole(numbers):
+        numbers, padded = self._plain_numbers(cells, decimal, self._number)
+        if numbers is None or (self.kind == "auto" and padded and _are_whole(numbers)):
             return False
         if self._plain is not None:
-            known = self._with_others(plain.numbers, special, others, self._plain_number)
+            known, _ = self._plain_numbers(cells, ".", self._plain_number)
             self._plain = None if known is None else [*self._plain, known]
         self._numbers.append(numbers)
         return True
 
-    def _with_others(
-        self, numbers: Array, rows: Array, others: Coded, number: Callable[[Any], float | None]
-    ) -> Array | None:
-        """The numbers with those of other cells, or NaN; None if a cell is neither a number nor missing."""
+    def _plain_numbers(
+        self, cells: TextCells, decimal: str, number: Callable[[Any], float | None]
+    ) -> tuple[Array | None, bool]:
+        """All cells as numbers, as ``_parse`` has them, and whether some may have leading zeros."""
+        plain = cells.plain(decimal)
+        rows = plain.others
+        if self._missing_numbers:
+            rows = np.union1d(rows, np.flatnonzero(np.isin(plain.numbers, self._missing_numbers)))
         if not len(rows):
-            return numbers
+            return plain.numbers, plain.padded
+        others = cells.coded(rows)
         found = self._parse(others.values, number)
         if found is None:
-            return None
-        out = numbers.copy()
-        out[rows] = found[others.codes]
-        return out
+            return None, False
+        numbers = plain.numbers.copy()
+        numbers[rows] = found[others.codes]
+        return numbers, plain.padded or _have_padding(others.values)
 
     def _add_values(self, cells: Sequence[Any]) -> bool:
         """Add values of JSON that are all numbers; false if they are not, or their spelling matters."""

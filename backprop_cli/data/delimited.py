@@ -24,7 +24,7 @@ from backprop_cli.data.decimals import (
 
 Bools = NDArray[np.bool_]
 
-_NEWLINE, _SPACE, _QUOTE, _PLUS, _MINUS, _POINT, _ZERO, _E = b'\n "+-.0e'
+_NEWLINE, _SPACE, _QUOTE, _PLUS, _MINUS, _ZERO, _E = b'\n "+-0e'
 _TO_LOWER = 32  # this bit tells e from E
 _SPACES = (9, 10, 11, 12, 32)
 _CELLS_AT_ONCE = 16_384
@@ -57,19 +57,19 @@ class Fields:
         self._places = np.flatnonzero(self._text - np.uint8(_ZERO) > 9)
         self._kinds = self._text.take(self._places)
         self._fields = self._found(delimiter, width)
-        self._known: dict[int, PlainNumbers] = {}
+        self._known: dict[tuple[int, str], PlainNumbers] = {}
 
     def __len__(self) -> int:
         return len(self._fields.start)
 
-    def plain(self, column: int) -> PlainNumbers:
+    def plain(self, column: int, decimal: str) -> PlainNumbers:
         """The numbers in a column."""
-        if column not in self._known:
+        if (column, decimal) not in self._known:
             # Columns whose numbers will be asked for soon: row by row is the order of the text, which caches like.
             some = self._fields.marks[:_SAMPLE]
             likely = np.flatnonzero((some <= _FEW_MARKS).all(axis=0)) if not self._known else _NO_ROWS
-            self._parse(likely if column in likely else np.array([column]))
-        return self._known[column]
+            self._parse(likely if column in likely else np.array([column]), decimal)
+        return self._known[column, decimal]
 
     def coded(self, column: int, rows: Rows | None = None) -> Coded:
         """The texts of a column, in these rows (None: all)."""
@@ -131,7 +131,7 @@ class Fields:
             if quotes != 2 * len(quoted) or not ((self._text.take(last) == _QUOTE) & (first < last)).all():
                 raise ValueError("a quote is inside a field")
 
-    def _parse(self, columns: Rows) -> None:
+    def _parse(self, columns: Rows, decimal: str) -> None:
         """Find the numbers of some columns."""
         every = len(columns) == self._fields.start.shape[1]
         chosen = self._fields if every else _Marks(*(each[:, columns] for each in self._fields))
@@ -140,22 +140,22 @@ class Fields:
         step = max(1, _CELLS_AT_ONCE // len(columns))
         for first in range(0, len(self), step):
             rows = slice(first, first + step)
-            parsed = self._parsed(_Marks(*(each[rows].ravel() for each in chosen)))
+            parsed = self._parsed(_Marks(*(each[rows].ravel() for each in chosen)), ord(decimal))
             for out, part in zip((numbers, found, padded), parsed, strict=True):
                 out[:, rows] = part.reshape(-1, len(columns)).T
         whole, some_padded = np.atleast_1d(found.all(axis=1)), np.atleast_1d(padded.any(axis=1))
         for i, column in enumerate(columns.tolist()):
             others = _NO_ROWS if whole[i] else np.flatnonzero(~found[i])
-            self._known[column] = PlainNumbers(numbers[i], others, bool(some_padded[i]))
+            self._known[column, decimal] = PlainNumbers(numbers[i], others, bool(some_padded[i]))
 
-    def _parsed(self, fields: _Marks) -> tuple[Floats, Bools, Bools]:
+    def _parsed(self, fields: _Marks, decimal: int) -> tuple[Floats, Bools, Bools]:
         """The numbers, whether each is one, and whether it may have leading zeros."""
         given = self._stripped(fields)
         fields, exponent = self._without_exponents(given)
         first = self._text.take(fields.start)
         negative = first == _MINUS
         signed = negative | (first == _PLUS)
-        pointed = (self._kinds.take(fields.last) == _POINT) & (fields.marks > 0)
+        pointed = (self._kinds.take(fields.last) == decimal) & (fields.marks > 0)
         point = np.where(pointed, self._places.take(fields.last), fields.end)
         spans = Spans(fields.start + signed, point, fields.end, fields.end - point - pointed, exponent)
         found = (fields.marks == pointed.view(np.int8) + signed.view(np.int8)) & are_short(spans)
@@ -248,8 +248,8 @@ class FieldColumn(TextCells):
     def __init__(self, fields: Fields, column: int):
         self._fields, self._column = fields, column
 
-    def plain(self) -> PlainNumbers:
-        return self._fields.plain(self._column)
+    def plain(self, decimal: str = ".") -> PlainNumbers:
+        return self._fields.plain(self._column, decimal)
 
     def coded(self, rows: Rows | None = None) -> Coded:
         return self._fields.coded(self._column, rows)

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from backprop_cli.data.cells import Coded, TextCells
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.reading import ImageSettings
+from backprop_cli.data.reading import Reading
 from backprop_cli.data.table import Array, show
 from backprop_cli.errors import DataError
 from backprop_cli.registry import Registry
@@ -30,11 +30,13 @@ class Chunk(NamedTuple):
     """Consecutive rows of a text file.
 
     ``columns``: each column's cells: as in the file, by their distinct values, or a float64 array if they are known to
-    be numbers (NaN: missing). ``lines``: the line on which each row begins, from 1.
+    be numbers (NaN: missing). ``lines``: the line on which each row begins, from 1. ``separator``: what separates the
+    fields, if it is not the format's own.
     """
 
     columns: Mapping[str, Sequence[Any] | Array | Coded | TextCells]
     lines: Sequence[int] | Array
+    separator: str | None = None
 
 
 class Format:
@@ -57,8 +59,8 @@ class Format:
         """
         return name.endswith(cls.suffixes)
 
-    def configured(self, image: ImageSettings | None) -> Format:
-        """The format with ``image`` as its settings for images."""
+    def configured(self, reading: Reading) -> Format:
+        """The format with its own settings in ``reading``."""
         return self
 
 

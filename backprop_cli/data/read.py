@@ -77,7 +77,7 @@ def read_table(
     """
     file.check(folder=True)
     file.check_lasting()
-    chosen = format_of(file.name, format).configured(reading.image)
+    chosen = format_of(file.name, format).configured(reading)
     if not chosen.reads_images:
         file.check()
     if isinstance(chosen, ArrayFormat):
@@ -138,6 +138,7 @@ class _Builders:
         self._wanted, self._needed = selection.wanted, selection.needed
         self._typed, self._kept = format.typed, kept
         self.seen: dict[str, None] = {}
+        self._separator: str | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -153,6 +154,7 @@ class _Builders:
 
     def add(self, chunk: Chunk) -> None:
         self.seen |= dict.fromkeys(chunk.columns)
+        self._separator = self._separator or chunk.separator
         rows = len(chunk.lines)
         if not rows:  # a header with every column: report missing ones before the rows are read
             require_columns(self.name, self._needed, self.seen)
@@ -185,7 +187,7 @@ class _Builders:
         lines = np.concatenate(self._lines) if self._lines else np.empty(0, np.int64)
         found = _finished({name: self._builders[name] for name in names})
         plain = frozenset(name for name in names if self._builders[name].is_plain)
-        return Table(self.name, found, lines, plain=plain)
+        return Table(self.name, found, lines, plain=plain, separator=self._separator)
 
 
 def _finished(builders: Mapping[str, ColumnBuilder]) -> dict[str, Column]:

@@ -82,12 +82,14 @@ class Reading(NamedTuple):
     """How files are read: the keys ``numbers``, ``missing_values`` and ``image`` of ``data``.
 
     ``is_first``: whether the transform is fitted on this file. Its columns may turn out to have Python's spelling.
+    ``separator``: what separated the fields of the first file, if it is not its format's own; later files may differ.
     """
 
     numbers: NumberSettings | dict[str, NumberSettings] | None = None
     missing_values: tuple[str, ...] | None = None
     image: ImageSettings | None = None
     is_first: bool = True
+    separator: str | None = None
 
     def spelling(self, column: str) -> Spelling | None:
         """The spelling of numbers in a column; None: Python's, or none for formats with numbers of their own."""
@@ -120,13 +122,14 @@ class Reading(NamedTuple):
         return frozenset(text.strip() for text in self.missing_values)
 
     def to_json(self) -> dict[str, Any]:
-        """``numbers`` and ``missing_values`` as text and mappings; the transform stores ``image``."""
+        """All but ``image``, which the transform stores, as text and mappings."""
         if isinstance(self.numbers, dict):
             numbers: Any = {column: own.model_dump() for column, own in self.numbers.items()}
         else:
             numbers = None if self.numbers is None else self.numbers.model_dump()
         missing = None if self.missing_values is None else list(self.missing_values)
-        return {"numbers": numbers, "missing_values": missing}
+        separator = {} if self.separator is None else {"separator": self.separator}
+        return {"numbers": numbers, "missing_values": missing, **separator}
 
     @staticmethod
     def from_json(tree: Mapping[str, Any], image: ImageSettings | None) -> Reading:
@@ -137,6 +140,7 @@ class Reading(NamedTuple):
             None if missing is None else tuple(map(str, missing)),
             image,
             is_first=False,
+            separator=tree.get("separator"),
         )
 
 

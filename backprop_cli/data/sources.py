@@ -119,7 +119,7 @@ def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | N
     file = DataFile(base / str(files.inputs if isinstance(files, FilePair) else files))
     try:
         file.check_lasting()
-        format = format_of(file.name, settings.format).configured(settings.image)
+        format = format_of(file.name, settings.format).configured(settings.reading)
         shapes = format.shapes(file) if isinstance(format, ArrayFormat) else {}
     except DataError:
         return None  # reading the file will report it
@@ -143,7 +143,9 @@ def _generated(settings: DataSettings, generated: GenerateSettings, seed: int) -
 def _later(settings: DataSettings, image: ImageSettings | None, *tables: Table) -> Reading:
     """How later files are read: each column as in the first ``tables``."""
     plain = {name for table in tables for name in table.plain}
-    return settings.reading.for_later(plain, [name for table in tables for name in table.columns], image)
+    separator = next((table.separator for table in tables if table.separator), None)
+    reading = settings.reading.for_later(plain, [name for table in tables for name in table.columns], image)
+    return reading._replace(separator=separator)
 
 
 def _target_of(settings: DataSettings, format: Format) -> tuple[str, ...] | None:

@@ -90,11 +90,13 @@ def _tables(
 ) -> Iterator[Table]:
     """The rows of a file or a stream, at most ``chunk_rows`` at a time."""
     if not isinstance(source, Path):
-        yield from _from_stream(source, name, format_of("", format or "csv"), transform, chunk_rows)
+        yield from _from_stream(
+            source, name, format_of("", format or "csv").configured(transform.reading), transform, chunk_rows
+        )
         return
     file = DataFile(source)
     file.check(folder=True)
-    chosen = format_of(file.name, format, option=option).configured(transform.reading.image)
+    chosen = format_of(file.name, format, option=option).configured(transform.reading)
     if isinstance(chosen, TableFormat):
         with file.open() as stream:
             yield from _from_stream(stream, file.name, chosen, transform, chunk_rows)

@@ -66,7 +66,8 @@ class Table(NamedTuple):
     """Columns by name; ``lines[row]`` is the line, from 1, on which the row begins (None: arrays, without lines).
 
     ``files[row]``: the row's file, in the table of a folder. ``places[row]``: the row's index in the file, from 0, in a
-    reordered table. ``plain``: columns with numbers in Python's spelling, in a source that has another.
+    reordered table. ``plain``: columns with numbers in Python's spelling, in a source that has another. ``separator``:
+    what separates the file's fields, if it is not its format's own.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Table(NamedTuple):
     files: Sequence[str] | None = None
     places: NDArray[np.int64] | None = None
     plain: frozenset[str] = frozenset()
+    separator: str | None = None
 
     def take(self, rows: NDArray[np.int64]) -> Table:
         """The table of these rows, in this order. Messages still give their places in the file."""

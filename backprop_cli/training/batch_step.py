@@ -12,6 +12,8 @@ from math import isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from backprop_cli.autodiff import Array
 from backprop_cli.nn.average import StepEnd
 from backprop_cli.training.running_epoch import RunningEpoch

@@ -15,9 +15,9 @@ from api_support import bp, known_run, last, run_of, start_bp, write_config
 
 from backprop_cli.api import predict as predict_module
 from backprop_cli.api.predict import predict
+from backprop_cli.data import lines
 from backprop_cli.data.dataset import load_split
 from backprop_cli.data.file import LONGEST_LINE
-from backprop_cli.data.formats import csv as csv_module
 from backprop_cli.errors import DataError
 from backprop_cli.session.trained_network import open_network
 
@@ -360,7 +360,7 @@ def test_a_line_without_end_is_refused_in_bounded_memory(run, kind, head):
 
 
 def test_a_record_of_lines_without_end_is_refused(run, monkeypatch):
-    monkeypatch.setattr(csv_module, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 1000)
     header = ",".join(name for name in table("flowers.csv")[0])
     rows = header.encode() + b"\n" + b'"\n",' * 1000
     with pytest.raises(DataError, match=r"^standard input:2: a row of more than [0-9,]+ bytes; "):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import math
 from pathlib import Path
@@ -242,21 +241,6 @@ def test_floats_survive_a_round_trip(tmp_path_factory: pytest.TempPathFactory, v
             "(data.format, --input-format of predict)",
         ),
         (
-            "a;b;y\n1,5;2;3\n",
-            "data.csv:1: the header has one column, 'a;b;y': is it separated by ';'? bp reads commas (csv) and tabs "
-            "(tsv); write it with tabs: tr ';' '\\t' < data.csv > data.tsv",
-        ),
-        (
-            "a|b\n1|2\n",
-            "data.csv:1: the header has one column, 'a|b': is it separated by '|'? bp reads commas (csv) and tabs "
-            "(tsv); write it with tabs: tr '|' '\\t' < data.csv > data.tsv",
-        ),
-        (
-            "a\tb\n1\t2\n",
-            "data.csv:1: the header has one column, 'a\\tb': is it separated by tabs? Then its format is tsv: set "
-            "data.format, or --input-format of predict, or name the file .tsv",
-        ),
-        (
             '{"a": 1, "b": 2}\n',
             "data.csv:1: begins like JSON lines, not like a header; "
             "set data.format, or --input-format of predict, to jsonl",
@@ -291,33 +275,6 @@ def test_a_column_that_must_be_numeric_says_so_at_the_first_word(folder: Path) -
     with pytest.raises(DataError) as caught:
         read(folder, "a\n1\nx\n", kinds={"a": "number"})
     assert str(caught.value) == "data.csv:3: column 'a': expected a number, got 'x'"
-
-
-def test_another_delimiter_is_the_cause_of_missing_columns(folder: Path) -> None:
-    for name in ("my bikes.csv", "bikes.tsv", "bikes.csv.gz"):
-        (folder / name).write_bytes((gzip.compress if name.endswith("gz") else bytes)(b"ad id;price\n1;2\n"))
-        for selection in (Selection(exclude=["ad id"]), Selection(["price"]), Selection(required=["price"])):
-            with pytest.raises(DataError) as caught:
-                read_table(DataFile(folder / name), selection)
-            files = "'my bikes.csv' > 'my bikes.tsv'" if name == "my bikes.csv" else "old.csv > new.tsv"
-            assert str(caught.value) == (
-                f"{name}:1: the header has one column, 'ad id;price': is it separated by ';'? bp reads commas (csv) "
-                f"and tabs (tsv); write it with tabs: tr ';' '\\t' < {files}"
-            )
-
-
-def test_one_column_may_have_any_name_that_is_asked_for(folder: Path) -> None:
-    assert list(read(folder, "a;b\n1\n2\n", columns=["a;b"]).columns) == ["a;b"]
-
-
-def test_commas_in_a_tsv(folder: Path) -> None:
-    (folder / "data.tsv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError) as caught:
-        read_table(DataFile(folder / "data.tsv"))
-    assert str(caught.value) == (
-        "data.tsv:1: the header has one column, 'a,b': is it separated by commas? Then its format is csv: set "
-        "data.format, or --input-format of predict, or name the file .csv"
-    )
 
 
 def test_columns_that_are_not_there_are_told_at_once(folder: Path) -> None:

@@ -28,7 +28,7 @@ CELLS = st.one_of(SPELLED, st.floats().map(repr), st.text("0123456789+-.eE_ xn",
 
 
 def plain_numbers(cells: list[str]) -> PlainNumbers:
-    return Fields("".join(f"{cell},\n" for cell in cells).encode(), ord(","), 2).plain(0)
+    return Fields("".join(f"{cell},\n" for cell in cells).encode(), ord(","), 2).plain(0, ".")
 
 
 def check(cells: list[str]) -> PlainNumbers:

@@ -13,7 +13,7 @@ from backprop_cli.data.file import DataFile, printable
 from backprop_cli.data.folder import SUFFIXES, ImageFolder, classes_of, parts_of
 from backprop_cli.data.format import FORMATS, ArrayFormat
 from backprop_cli.data.pixels import CHANNELS, ImageKind, kind_of, pixels_of
-from backprop_cli.data.reading import ImageSettings
+from backprop_cli.data.reading import ImageSettings, Reading
 from backprop_cli.data.table import Array
 from backprop_cli.memory import check_memory
 
@@ -45,8 +45,8 @@ class Images(ArrayFormat):
     def matches(cls, name: str) -> bool:
         return name.endswith("/") or super().matches(name)
 
-    def configured(self, image: ImageSettings | None) -> Images:
-        return Images(image)
+    def configured(self, reading: Reading) -> Images:
+        return Images(reading.image)
 
     def arrays(self, file: DataFile) -> dict[str, Array]:
         """``image`` uint8 (images, channels, height, width), and ``class`` (images,) if the folder has folders.
