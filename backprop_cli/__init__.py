@@ -51,12 +51,13 @@ if TYPE_CHECKING:
     from backprop_cli.api.list_types import list_types as list_types
     from backprop_cli.api.predict import predict as predict
     from backprop_cli.api.show import show as show
+    from backprop_cli.api.split_files import split as split
     from backprop_cli.api.train import train as train
     from backprop_cli.api.validate import validate as validate
 
 __version__ = "0.1.0"
 
-_FILES = {"evaluate": "eval", "list_templates": "init"}
+_FILES = {"evaluate": "eval", "list_templates": "init", "split": "split_files"}
 """Files of ``api`` that are not called what their function is."""
 __all__ = [
     "__version__",
@@ -75,6 +76,7 @@ __all__ = [
     "list_types",
     "predict",
     "show",
+    "split",
     "train",
     "validate",
 ]

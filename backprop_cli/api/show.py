@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from backprop_cli.api.arguments import one_or_many
+from backprop_cli.config.configuration import Config
 from backprop_cli.execution.compiler import compiler_obstacle, has_compiler
 from backprop_cli.inspection.network_figures import LayerFigures, MemoryFigures, layer_figures, memory_figures
 from backprop_cli.json_object import JsonObject
@@ -22,7 +23,7 @@ from backprop_cli.training.step_program import Recipe
 class ShowResult(JsonObject):
     """A network in figures."""
 
-    json_optional: ClassVar = ("run", "numpy_only")
+    json_optional: ClassVar = ("run", "numpy_only", "split")
 
     layers: Sequence[LayerFigures]
     """The layers in the order of evaluation."""
@@ -36,6 +37,8 @@ class ShowResult(JsonObject):
     """How the run ended: the keys of ``run.json`` of these names, and the status ``killed``."""
     numpy_only: str | None = None
     """Why every step runs on NumPy, without a C compiler; left out if there is one."""
+    split: str = ""
+    """The columns that decide which row is in which split: ``by patient, which is no input``; left out without any."""
 
 
 @one_or_many
@@ -56,19 +59,25 @@ def show(target: Path | str, overrides: Sequence[str] = (), *, plugins: Sequence
     if is_configuration(path):
         refuse_plugins(plugins, path)
         loaded = read_config(path, overrides)
-        return _figures(network_of(loaded), batch_size(loaded))
+        return _figures(network_of(loaded), batch_size(loaded), loaded.config)
     run = run_without_checkpoint(path)
     if run is not None:
         loaded = read_run_config(run, overrides, plugins)
-        return _figures(network_of(loaded), batch_size(loaded), recorded_outcome(run))
+        return _figures(network_of(loaded), batch_size(loaded), loaded.config, recorded_outcome(run))
     saved = open_network(path, overrides, plugins)
     outcome = recorded_outcome(RunDirectory(saved.path.parent.parent))
-    return _figures(saved.recipe, saved.loaded.config.training.batch_size, outcome)
+    config = saved.loaded.config
+    return _figures(saved.recipe, config.training.batch_size, config, outcome)
 
 
-def _figures(recipe: Recipe, batch: int, run: Mapping[str, Any] | None = None) -> ShowResult:
-    model, memory = recipe.model, memory_figures(recipe, batch)
-    parameters, trainable = model.parameter_count, recipe.layout.size
+def _figures(recipe: Recipe, batch: int, config: Config, run: Mapping[str, Any] | None = None) -> ShowResult:
+    model = recipe.model
     return ShowResult(
-        layer_figures(model), parameters, trainable, memory, run, None if has_compiler() else compiler_obstacle()
+        layers=layer_figures(model),
+        parameters=model.parameter_count,
+        trainable=recipe.layout.size,
+        bytes=memory_figures(recipe, batch),
+        run=run,
+        numpy_only=None if has_compiler() else compiler_obstacle(),
+        split=config.data.split_text,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +28,7 @@ from backprop_cli.data.suspicious import (
     warn_of_useless,
     why_useless,
 )
-from backprop_cli.data.table import Array, NoColumnError, Table
+from backprop_cli.data.table import Array, CellValue, NoColumnError, Table, show
 from backprop_cli.data.target import fit_target, labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
 from backprop_cli.data.unseen import CategoryError, UnseenError
@@ -85,6 +85,20 @@ def load_dataset(
             splits[name] = _encoded(more, transform, None, demand.dtype)
             files |= more.files
     return Dataset(splits["train"], splits.get("validation"), splits.get("test"), transform, files)
+
+
+@memory_errors_as(too_large)
+@UNCHECKED
+def split_lines(settings: DataSettings, task: Task, *, base: Path, seed: int) -> dict[str, Indices]:
+    """The lines, from 1, on which the rows of each split of the first file begin.
+
+    Raises: DataError if it cannot be read, or has no lines; SettingError if the settings are wrong.
+    """
+    tables = first_tables(settings, task, base=base, seed=seed)
+    if tables.inputs.lines is None:
+        raise DataError(f"{tables.inputs.name}: has no lines to write to other files; split it in a script of your own")
+    rows = _split(tables, settings, seed, task, fitting=True)
+    return {name: tables.inputs.numbers(chosen) for name, chosen in rows.items()}
 
 
 @memory_errors_as(too_large)
@@ -234,6 +248,11 @@ def _split(tables: Tables, settings: DataSettings, seed: int, task: Task, *, fit
     if tables.panel is not None:
         return dict(split_series(tables.panel.parts, fractions, name=tables.inputs.name))
     labels: Indices | None = None
+    known: Sequence[CellValue] = ()
+    if settings.split.time is not None:
+        from backprop_cli.data.split_columns import split_by_time
+
+        return split_by_time(tables.inputs, settings.split.time, fractions)
     single = tables.target is not None and len(tables.target) == 1
     if settings.split.stratify and tables.target is not None and single and task.has_classes:
         column = tables.target[0]
@@ -242,4 +261,10 @@ def _split(tables: Tables, settings: DataSettings, seed: int, task: Task, *, fit
             require_classes(tables.targets, column, known, len(labels))  # a split by thousands of classes is slow
         if fitting:
             warn_of_single_rows(tables.targets, column, known, labels)
+    if settings.split.by is not None:
+        from backprop_cli.data.split_columns import split_by_groups
+
+        return split_by_groups(
+            tables.inputs, settings.split.by, fractions, seed, labels, classes=known, warning=fitting
+        )
     return dict(split_rows(tables.inputs.rows, fractions, seed=seed, labels=labels, name=tables.inputs.name))

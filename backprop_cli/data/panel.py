@@ -37,12 +37,17 @@ class Panel(Struct, eq=False):
         return [range(int(a), int(b)) for a, b in zip(self.begins[:-1], self.begins[1:], strict=True)]
 
 
-def fit_times(table: Table, window: WindowSettings) -> Times:
-    """How the table spells its times. Raises: DataError if the order of day and month is ambiguous."""
-    if window.time is None:
+def fit_times(table: Table, column: str | None) -> Times:
+    """How the column spells its times. Raises: DataError if the order of day and month is ambiguous."""
+    if column is None:
         return Times()
-    texts = cell_texts(table.column(window.time))
-    return Times.of(dict.fromkeys(text for text in texts if text is not None), table.of(window.time))
+    texts = cell_texts(table.column(column))
+    return Times.of(dict.fromkeys(text for text in texts if text is not None), table.of(column))
+
+
+def ranks_of(table: Table, column: str, times: Times) -> Indices:
+    """The rank of each row's time, from 0. Raises: DataError for a missing or malformed time."""
+    return _ranks(times.keys(cell_texts(table.column(column)), lambda row: table.at(row, column)))
 
 
 def order_of_rows(table: Table, window: WindowSettings, times: Times) -> tuple[Indices, Panel]:
@@ -54,20 +59,19 @@ def order_of_rows(table: Table, window: WindowSettings, times: Times) -> tuple[I
     Raises: DataError for a missing time or group, a malformed time, and a time that occurs twice in a series.
     """
     table.require(window.order)
-    codes, names = _groups(table, window.group or ())
+    codes, names = groups_of(table, window.group or ())
     order = np.argsort(codes, kind="stable")
     if window.time is not None:
         column = window.time
-        keys = times.keys(cell_texts(table.column(column)), lambda row: table.at(row, column))
-        ranks = _ranks(keys)
+        ranks = ranks_of(table, column, times)
         order = np.lexsort((ranks, codes))
         _refuse_twice(table, column, order, codes, ranks, names)
     counts = np.bincount(codes, minlength=len(names))
     return order, Panel(np.concatenate([[0], np.cumsum(counts)]), names)
 
 
-def _groups(table: Table, columns: Sequence[str]) -> tuple[Indices, list[str]]:
-    """The index of each row's series, and the names of the series."""
+def groups_of(table: Table, columns: Sequence[str]) -> tuple[Indices, list[str]]:
+    """The index of each row's group, and the names of the groups. Raises: DataError for a missing value."""
     if not columns:
         return np.zeros(table.rows, np.int64), [""]
     texts = [cell_texts(table.column(column)) for column in columns]

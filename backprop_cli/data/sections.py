@@ -32,17 +32,44 @@ Names = Annotated[Many[Name], Field(min_length=1)]
 
 
 class SplitSettings(Settings):
-    """The fractions of the rows that are held out of training."""
+    """The fractions of the rows that are held out of training.
+
+    ``by`` keeps the rows of a group, such as those of one patient, in one split: the fractions are met as nearly as the
+    groups allow, and so are the proportions of classes. ``time`` splits in time: the train rows come before those of
+    validation, and these before the test rows; rows of the same time stay together. Both columns are inputs only if
+    ``features`` names them.
+    """
 
     validation: FractionBelowOne = 0.15
     """fraction for validation; 0: no such split"""
     test: FractionBelowOne = 0.15
     """fraction for the test; 0: no such split"""
     stratify: bool = True
-    """give every split the same proportions of classes; no effect without classes"""
+    """give every split the same proportions of classes; no effect without classes, or with ``time``"""
+    by: Maybe[Annotated[Names, OneOrMany()]] = None
+    """column, or list of columns, whose values name groups: no group has rows in two splits"""
+    time: Maybe[Name] = None
+    """column of dates or numbers: split in time, with the latest rows in the test split"""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that decide which row is in which split."""
+        return (*(self.by or ()), *(() if self.time is None else (self.time,)))
+
+    @property
+    def text(self) -> str:
+        """How the rows are split, for a log: ``by patient``, ``in time by date``; empty if at random."""
+        if self.by is not None:
+            return f"by {' and '.join(self.by)}"
+        return "" if self.time is None else f"in time by {self.time}"
 
     @model_validator(mode="after")
     def _leave_some(self) -> SplitSettings:
+        if self.by is not None and self.time is not None:
+            raise refusal("'by' and 'time' exclude each other; leave one of them out", "time")
+        twice = next((name for name in self.by or () if (self.by or ()).count(name) > 1), None)
+        if twice is not None:
+            raise refusal(f"names '{twice}' twice", "by")
         if self.validation + self.test >= 1:
             reason = f"validation + test must be less than 1, got {self.validation:g} + {self.test:g}"
             raise refusal(reason)

@@ -34,7 +34,7 @@ def first_in_order(tables: Tables, settings: DataSettings, fitted: Transform | N
     if fitted is not None:
         return _in_order(tables, window, Times(fitted.day_first))
     warn_of_order(tables, settings)
-    times = fit_times(tables.inputs, window)
+    times = fit_times(tables.inputs, window.time)
     tables = _in_order(tables, window, times)
     assert tables.panel is not None
     warn_of_gaps(tables.inputs, tables.panel, window, times)

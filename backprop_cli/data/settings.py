@@ -135,7 +135,7 @@ class DataSettings(Settings):
     sample_weight: Maybe[Name] = None
     """column or array with the weight of each example in the loss; with {inputs, targets} in the file of targets"""
     split: Annotated[Maybe[SplitSettings], RESPLITS] = None
-    """fractions; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
+    """fractions, and what decides; default {validation: 0.15, test: 0.15, stratify: true}, and with `train` none"""
     transform: Annotated[TransformSettings, REREADS] = TransformSettings()
     """how columns become inputs"""
     text: Annotated[Maybe[TextSettings], RESPLITS] = None
@@ -188,7 +188,20 @@ class DataSettings(Settings):
         elif self.target is None and isinstance(self.first, str) and not self._may_be_folder():
             raise refusal(NEEDS_TARGET)
         self._check_window()
+        self._check_split()
         return self
+
+    def _check_split(self) -> None:
+        """Raise if columns of ``split`` have another use."""
+        if self.split is None or not self.split.columns:
+            return
+        key = "by" if self.split.by is not None else "time"
+        if self.window is not None:
+            reason = f"'{key}' goes with single rows; windows are split in the order of time, each group on its own"
+            raise refusal(f"{reason}; leave it out", "split")
+        both = next((name for name in self.split.columns if name in (self.target_columns or ())), None)
+        if both is not None:
+            raise refusal(_taken(both, "split"), "target")
 
     def _check_window(self) -> None:
         if self.window is None:
@@ -220,8 +233,19 @@ class DataSettings(Settings):
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The columns that put the rows of a series in order."""
-        return () if self.window is None else self.window.order
+        """The columns that put the rows of a series in order, or that decide which row is in which split."""
+        split = () if self.split is None else self.split.columns
+        return split if self.window is None else self.window.order
+
+    @property
+    def split_text(self) -> str:
+        """The columns that decide which row is in which split, and whether they are inputs; empty if none do."""
+        columns = () if self.split is None else self.split.columns
+        no_inputs = [name for name in columns if name not in (self.feature_columns or ())]
+        if self.split is None or not columns:
+            return ""
+        unused = f", which {'is no input' if len(no_inputs) == 1 else 'are no inputs'}" if no_inputs else ""
+        return self.split.text + unused
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -283,6 +307,8 @@ class DataSettings(Settings):
         for key in _ORIGINS[2:]:
             if isinstance(getattr(self, key), FilePair):
                 raise refusal("{inputs, targets} goes with arrays; for a text name only the file", key)
+        if self.split is not None and self.split.columns:
+            raise refusal("'by' and 'time' go with columns, but a text has none; leave them out", "split")
 
 
 def _listed(names: str | tuple[str, ...] | None) -> tuple[str, ...]:

@@ -103,6 +103,9 @@ def _columns_at_their_keys(settings: DataSettings) -> Iterator[None]:
         if settings.window is not None:
             paths |= dict.fromkeys(settings.window.group or (), ("data", "window", "group"))
             paths |= {settings.window.time or "": ("data", "window", "time")}
+        if settings.split is not None:
+            paths |= dict.fromkeys(settings.split.by or (), ("data", "split", "by"))
+            paths |= {settings.split.time or "": ("data", "split", "time")}
         paths |= {name: ("data", "numbers", name) for name in settings.spelled if name not in paths}
         raise SettingError([(paths.get(name, ("data",)), error.reason(name)) for name in error.names]) from error
 
@@ -124,7 +127,9 @@ def known_input_shape(settings: DataSettings, base: Path) -> tuple[int, ...] | N
     except DataError:
         return None  # reading the file will report it
     target = () if isinstance(files, FilePair) else _target_of(settings, format) or ()
-    others = [name for name in shapes if name not in (*target, format.default_target, *settings.weights)]
+    others = [
+        name for name in shapes if name not in (*target, format.default_target, *settings.weights, *settings.order)
+    ]
     names = settings.feature_columns or others
     return shapes[names[0]][1:] or (1,) if len(names) == 1 and names[0] in shapes else None
 
@@ -170,7 +175,8 @@ def _first_file(settings: DataSettings, file: DataFile, task: Task) -> Tables:
         raise SettingError([(("data", key), f"{file.name} {format.no_target}")])
     features = settings.feature_columns
     table.require((*(features or ()), *(target or ()), *settings.weights, *settings.order))
-    features = features or _all_features(table, (*(target or ()), format.default_target, *settings.weights), settings)
+    others = (*(target or ()), format.default_target, *settings.weights, *settings.order)
+    features = features or _all_features(table, others, settings)
     if not features:
         raise DataError(f"{table.name}: no columns are left to predict from; name them in data.features")
     later = _later(settings, _image_settings(format, table, settings), table)

@@ -14,6 +14,11 @@ Indices = NDArray[np.int64]
 _STREAM = 0x5B1175  # separates these random numbers from other uses of the seed
 
 
+def split_seed(seed: int) -> list[int]:
+    """The seed of the random numbers that choose rows or groups."""
+    return [seed, _STREAM]
+
+
 def split_rows(
     rows: int, fractions: Mapping[str, float], *, seed: int, labels: Indices | None, name: str
 ) -> dict[str, Indices]:
@@ -25,8 +30,8 @@ def split_rows(
 
     Raises: DataError if a split would be empty.
     """
-    parts, sizes = _sizes(rows, fractions, name, "row")
-    rng = np.random.default_rng([seed, _STREAM])
+    parts, sizes = split_sizes(rows, fractions, name, "row")
+    rng = np.random.default_rng(split_seed(seed))
     codes = np.zeros(rows, np.int64) if labels is None else labels
     counts = _allocate(np.bincount(codes), sizes)
     chosen: list[list[Indices]] = [[] for _ in parts]
@@ -42,7 +47,7 @@ def split_in_order(rows: int, fractions: Mapping[str, float], *, name: str, what
 
     Raises: DataError if a split would be empty.
     """
-    parts, sizes = _sizes(rows, fractions, name, what)
+    parts, sizes = split_sizes(rows, fractions, name, what)
     ends = [int(end) for end in np.cumsum(sizes)]
     return {key: range(end - int(size), end) for key, end, size in zip(parts, ends, sizes, strict=True)}
 
@@ -55,7 +60,7 @@ def split_series(parts: Sequence[range], fractions: Mapping[str, float], *, name
     if len(parts) == 1:
         whole = split_in_order(len(parts[0]), fractions, name=name)
         return {key: np.arange(part.start, part.stop) for key, part in whole.items()}
-    names, _ = _sizes(sum(map(len, parts)), fractions, name, "row")
+    names, _ = split_sizes(sum(map(len, parts)), fractions, name, "row")
     shares = np.array([1.0 - sum(fractions.values()), *(fractions[key] for key in names[1:])])
     found: dict[str, list[Indices]] = {key: [] for key in names}
     for part in parts:
@@ -72,7 +77,7 @@ def split_series(parts: Sequence[range], fractions: Mapping[str, float], *, name
     return rows
 
 
-def _sizes(rows: int, fractions: Mapping[str, float], name: str, what: str) -> tuple[list[str], Indices]:
+def split_sizes(rows: int, fractions: Mapping[str, float], name: str, what: str) -> tuple[list[str], Indices]:
     """The splits' names and numbers of rows (in messages: ``what``). Raises: DataError for an empty split."""
     parts = {"train": 1.0 - sum(fractions.values()), **{key: f for key, f in fractions.items() if f > 0}}
     sizes = _largest_remainder(rows, np.array(list(parts.values())))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from backprop_cli.api.export import ExportResult
     from backprop_cli.api.init import InitResult, ListedTemplate, ListedTemplates
     from backprop_cli.api.show import ShowResult
+    from backprop_cli.api.split_files import SplitResult
     from backprop_cli.api.train import TrainResult
     from backprop_cli.api.validate import ValidateResult
 
@@ -78,6 +79,7 @@ def show_text(result: ShowResult) -> str:
         "memory of optimizer": size(result.bytes.optimizer),
         "memory of a training step": size(result.bytes.plan),
         "least it could be": size(result.bytes.plan_lower_bound),
+        **({"rows are split": result.split} if result.split else {}),
         **({"every step runs on NumPy": result.numpy_only} if result.numpy_only else {}),
     }
     parts = [table(header, rows), pairs(totals), *([pairs({"run": result.run})] if result.run else [])]
@@ -108,6 +110,12 @@ def examples_text(result: CopiedExamples) -> str:
     where = "" if result.folder == Path() else f" in {result.folder}"
     wrote = f"wrote {plural(len(result.files), 'file')}" if result.files else "nothing to write"
     return f"{wrote}: configs/ and datasets/{where} are complete\nnext: bp train {result.folder / 'configs/iris.yaml'}"
+
+
+def split_text(result: SplitResult) -> str:
+    """The files with their rows, and the next command."""
+    lines = [f"wrote {path}, {plural(result.rows[name], 'row')}" for name, path in result.files.items()]
+    return "\n".join([*lines, f"wrote {result.config}", f"next: bp train {result.config}"])
 
 
 def init_text(result: InitResult) -> str:

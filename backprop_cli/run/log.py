@@ -117,6 +117,7 @@ def _started_line(event: Started) -> str:
     return (
         f"{begin}training {plural(event.parameters, 'parameter')} on {plural(examples, 'example')}"
         + (f" ({others})" if others else "")
+        + (f", split {event.split}" if event.split else "")
         + f"; {length}, batch {event.batch_size:,}, {plural(event.threads, 'thread')}"
         + (", compiled" if event.compiled else "")
     )

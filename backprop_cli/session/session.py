@@ -316,6 +316,7 @@ class Session:
             epoch=self.state.epoch,
             run_dir=str(self.run.path),
             compiled=spec.compiled,
+            split=self.config.data.split_text,
         )
 
     def _warnings(self) -> Iterator[Warned]:

@@ -35,6 +35,8 @@ class Started(NamedTuple):
     """The directory of the run, if it has one."""
     compiled: bool = False
     """Whether the steps are compiled to machine code."""
+    split: str = ""
+    """The columns that decide which row is in which split: ``by patient``, ``in time by date``; empty if at random."""
 
 
 class Step(NamedTuple):

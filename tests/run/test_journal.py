@@ -72,6 +72,7 @@ def test_rows(path):
             "epoch": 1,
             "run_dir": "",
             "compiled": False,
+            "split": "",
         },
         {
             "event": "step",
