@@ -220,7 +220,7 @@ def test_steps_with_something_to_do_in_python_run_one_by_one(change, repetitions
         r = recipe(dtype="float32", average=made(AVERAGES, "ema"))
     this = dataclasses.replace(spec(r, data, batch_size=4, epochs=1), compiled=True)
     if change == "augmentation":
-        this = dataclasses.replace(this, augment=lambda inputs, rng: None)
+        this = dataclasses.replace(this, augment=lambda inputs, epoch, start: None)
     trained(this)
     assert not any(repetitions)
 

@@ -184,7 +184,7 @@ def test_what_breaks_an_update_leaves_the_state_after_the_last_whole_one():
     r = recipe()
     state, gathered = State.start(r, 0), []
 
-    def augment(inputs, rng):
+    def augment(inputs, epoch, start):
         gathered.append(inputs)
         if len(gathered) == 8:
             raise KeyboardInterrupt
