@@ -95,6 +95,13 @@ def tiled(axes: Axes) -> Axes:
     return Axes(outer, tuple((*s[:axis], s[axis] * tile, *s[axis + 1 :], s[axis]) for s in strides))
 
 
+def as_in_memory(axes: Axes) -> Axes:
+    """The outer loops by the distance of their steps, the farthest first; the innermost loop stays."""
+    *outer, inner = range(len(axes.sizes))
+    order = [*sorted(outer, key=lambda axis: -max(abs(s[axis]) for s in axes.strides)), inner]
+    return Axes(tuple(axes.sizes[axis] for axis in order), tuple(tuple(s[k] for k in order) for s in axes.strides))
+
+
 def _jumps(count: int, stride: int) -> bool:
     """Whether so many elements at this distance are on more lines than the cache holds."""
     places = _PERIOD // math.gcd(stride, _PERIOD) if stride else 1

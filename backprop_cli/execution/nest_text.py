@@ -11,7 +11,7 @@ import numpy as np
 
 from backprop_cli.autodiff.spec import Array
 from backprop_cli.execution.codegen import AS_MULTIPLICATIONS, WORTH_SHARING, Piece, Source
-from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, merged, split, tiled
+from backprop_cli.execution.loop_axes import Axes, Sizes, Strides, as_in_memory, merged, split, tiled
 from backprop_cli.execution.loops import ElementLoop, Key, Shift, name_of
 from backprop_cli.structs import Struct
 
@@ -20,6 +20,9 @@ _VARIABLE = re.compile(r"\b[stv]\d+\b")
 
 _BLOCKS = 16
 """Blocks of a sum of everything that threads share; their number decides the last bits."""
+
+_COLUMNS, _STRIPS = 16, 4
+"""Fewest columns of a strip of rows that integers choose, and most strips: a cache line of float32 in each row."""
 
 
 class Assignment(Struct):
@@ -159,13 +162,13 @@ class _NestWriter:
     def _is_shared(self, strides: Sequence[Strides]) -> bool:
         """Whether threads may share the outermost loop: much work, and every iteration has elements of its own."""
         loops = [each.loop for phase in self._nest.phases for each in phase]
-        work = math.prod(self._nest.sizes) * len(loops) * AS_MULTIPLICATIONS
-        return (
-            not self._source.rows
-            and work >= WORTH_SHARING
-            and all(each[0] for each in strides)
-            and not any(loop.put for loop in loops)
-        )
+        return self._is_large and all(each[0] for each in strides) and not any(loop.put for loop in loops)
+
+    @property
+    def _is_large(self) -> bool:
+        """Whether there is work enough for threads, and the nest is not one of several that they share as a whole."""
+        work = math.prod(self._nest.sizes) * sum(map(len, self._nest.phases)) * AS_MULTIPLICATIONS
+        return not self._source.rows and work >= WORTH_SHARING
 
     def _placed(self, phase: Sequence[Assignment]) -> tuple[Sizes, list[_Placed]]:
         """The assignments, and the sizes of the loops inside the rows."""
@@ -176,7 +179,9 @@ class _NestWriter:
         sizes = [self._nest.sizes[axis] if all(full) else 1 for axis in inside]
         axes = merged(sizes, [tuple(s[axis] for axis in inside) for each in strides for s in each])
         by_rows = self._nest.rows is not None or self._source.rows
-        if not by_rows and not any("{out}" in each.loop.expression or each.loop.put for each in phase):
+        if not by_rows and any(each.loop.put for each in phase):
+            axes = as_in_memory(axes)
+        elif not by_rows and not any("{out}" in each.loop.expression for each in phase):
             axes = tiled(axes)
         inner = iter(axes.strides)
         return axes.sizes, [
@@ -218,6 +223,8 @@ class _NestWriter:
         is_shared = depth == 0 and phase.is_closed and self._is_shared(own)
         if is_shared and phase.sums and all(one.adds for one in phase.sums.values()):
             self._write_blocks(phase)
+        elif depth == 0 and phase.is_closed and self._has_strips(sizes, members):
+            self._write_strips(phase)
         else:
             for total, one in phase.sums.items():
                 self._line(depth, f"{total} = {one.start}")
@@ -227,12 +234,13 @@ class _NestWriter:
         for line in phase.after:
             self._line(depth, line)
 
-    def _write_loops(self, phase: _Phase, indent: int, is_shared: bool, span: str = "") -> None:
-        """The loops inside the rows. The first one goes through ``span``, if it is given."""
-        first = len(self._row_sizes)
-        for level, size in enumerate(phase.sizes, first):
-            how = f"range({size})" if level else self._source.span(size, is_shared)
-            self._line(indent, f"for i{level} in {span if span and level == first else how}:")
+    def _write_loops(self, phase: _Phase, indent: int, is_shared: bool, block: tuple[int, int] | None = None) -> None:
+        """The loops inside the rows. ``block``: the level of one that goes through a block, and the block's size."""
+        for level, size in enumerate(phase.sizes, len(self._row_sizes)):
+            span = f"range({size})" if level else self._source.span(size, is_shared)
+            if block and level == block[0]:
+                span = f"range(b * {block[1]}, min(b * {block[1]} + {block[1]}, {size}))"
+            self._line(indent, f"for i{level} in {span}:")
             indent += 1
             self._loads(phase, indent, (level + 1,))
         for line in (*phase.body, *(f"{element} = {name}" for element, name in phase.stores.items())):
@@ -247,7 +255,7 @@ class _NestWriter:
         self._line(0, f"for b in shared({count}):")
         for total, each in phase.sums.items():
             self._line(1, f"{total} = {each.wide}(0)")
-        self._write_loops(phase, 1, False, f"range(b * {block}, min(b * {block} + {block}, {size}))")
+        self._write_loops(phase, 1, False, (0, block))
         for total, pointer in parts.items():
             self._line(1, f"{pointer}[b] = {total}")
         for total, each in phase.sums.items():
@@ -255,6 +263,19 @@ class _NestWriter:
             self._line(0, f"{joined} = {each.start}")
             self._line(0, f"for b in range({count}):")
             self._line(1, f"{joined} = {joined} + {parts[total]}[b]")
+
+    def _has_strips(self, sizes: Sizes, members: Sequence[_Placed]) -> bool:
+        """Whether threads may share the columns of rows that integers choose: each has elements of its own."""
+        apart = all(not each.total and each.inner[-1][-1:] != (0,) for each in members)
+        is_put = any(each.loop.put for each in members)
+        return is_put and apart and self._is_large and len(sizes) > 1 and sizes[-1] >= 2 * _COLUMNS
+
+    def _write_strips(self, phase: _Phase) -> None:
+        """Threads share strips of columns; each goes through all rows, in the same order."""
+        size = phase.sizes[-1]
+        count = min(size // _COLUMNS, _STRIPS)
+        self._line(0, f"for b in shared({count}):")
+        self._write_loops(phase, 1, False, (len(phase.sizes) - 1, -(-size // count)))
 
     def _loads(self, phase: _Phase, level: int, depths: Sequence[int]) -> None:
         for element, (depth, name) in phase.loads.items():

@@ -117,7 +117,9 @@ def many_pieces():
     product = a @ b.T
     long = ad.input_("long", (70_000,), np.float32)
     total = ad.sum(ad.square(long)) * 2.0
+    table, rows = ad.input_("table", (50, 40), np.float32), ad.input_("rows", (64, 30), np.int64)
     outputs = {
+        "by table": ad.gradients(ad.sum(ad.tanh(ad.take_rows(table, rows))), [table])[0],
         "by image": by_image,
         "by weight": by_weight,
         "rows": ad.sum(ad.exp(product), (1,)),
@@ -125,7 +127,7 @@ def many_pieces():
         "total": total,
         "moved": long * total,
     }
-    return ad.Program({value.name: value for value in (image, weight, a, b, long)}, outputs)
+    return ad.Program({value.name: value for value in (image, weight, a, b, long, table, rows)}, outputs)
 
 
 def test_threads_do_not_change_the_bits():
@@ -133,7 +135,9 @@ def test_threads_do_not_change_the_bits():
     for threads in (1, 2, 5):
         plan = Plan(program, compiled=True, threads=threads)
         for array in plan.inputs.values():
-            array[...] = np.random.default_rng(0).uniform(-0.1, 0.1, array.shape)
+            array[...] = np.random.default_rng(0).uniform(
+                *((0, 50) if array.dtype == int else (-0.1, 0.1)), array.shape
+            )
         for _ in range(50):
             for out in plan.outputs.values():
                 out.fill(np.nan)

@@ -23,7 +23,7 @@ def _(op: TakeRows, *x: Array, out: Array) -> Loops:
 
 @element_loops.register(SumRows)
 def _(op: SumRows, *x: Array, out: Array) -> Loops:
-    """Zeros, to which each row is added in the order of the rows."""
+    """Zeros, to which the rows are added."""
     values, rows = x
     if not len(out):
         return (cleared(out),)
