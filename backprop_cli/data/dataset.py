@@ -28,7 +28,7 @@ from backprop_cli.data.suspicious import (
     warn_of_useless,
     why_useless,
 )
-from backprop_cli.data.table import Array, CellValue, NoColumnError, Table, show
+from backprop_cli.data.table import Array, CellValue, NoColumnError, Table
 from backprop_cli.data.target import fit_target, labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
 from backprop_cli.data.unseen import CategoryError, UnseenError

@@ -1,22 +1,28 @@
 """The source of a compiled function -> C.
 
 ``codegen`` writes functions in a small part of Python, so that Python itself can run them as a reference: assignments,
-loops over ranges, expressions of one element, and calls of the functions in ``tiles.c``. All of it has one meaning in
-C.
+loops over ranges, expressions of one element, and calls of functions in ``functions.c`` and ``tiles.c``. All of it has
+one meaning in C.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 KINDS = {"float32": "float", "float64": "double", "int64": "int64_t"}
 """Element types, and their names in C."""
 
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow")
-"""Functions of the C library that an expression may call; ``sqrt``, ``abs``, ``max`` and ``min`` are operations."""
+FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh", "erf")
+"""Functions of ``functions.c`` that an expression may call; ``sqrt``, ``abs``, ``max`` and ``min`` are operations."""
+
+LIBRARY = ("sin", "cos", "pow")
+"""Functions of the C library that an expression may call."""
 
 CALLS = {
     "product": ("RUNS", "PRODUCTS"),
@@ -37,6 +43,11 @@ _TILES = """#define {part}
 #define BITS {bits}
 #define OF(name) name##_{kind}
 {text}"""
+_PRECISION = """#define REAL {real}
+#define BITS u{bits}
+#define DIGITS {digits}
+#define OF(name) name##_{kind}
+"""
 _SWEEP = "typedef struct { int size, kernel, stride, dilation, before, windows; } sweep;\n"
 _PROTOTYPES = """
 void product_{kind}(int, int, int, const {real} *, long, long, const {real} *, long, long, {real} *, long);
@@ -87,11 +98,13 @@ def c_source(functions: Sequence[str], vectorized: Collection[str]) -> CSource:
     """
     head = "#include <stdint.h>\ntypedef void piece(void *const *table, int from, int to);\n"
     head += "typedef void sharing(piece *, void *const *, int);\n" + _SWEEP
-    head += "".join(_declared(name, name in vectorized) for name in FUNCTIONS)
+    head += "".join(_declared(name, name in vectorized) for name in LIBRARY)
     bodies = [_Function(f"piece_{number}", text) for number, text in enumerate(functions)]
     texts = [body.text() for body in bodies]
     tiles = list(dict.fromkeys(each for body in bodies for each in body.tiles))
     head += "".join(_PROTOTYPES.format(kind=kind, real=KINDS[kind]) for kind in sorted({kind for kind, _ in tiles}))
+    for kind in ("float32", "float64"):
+        head += _functions(kind, {name for body in bodies for of, name in body.functions if of == kind})
     names = ", ".join(f"piece_{number}" for number in range(len(functions)))
     return CSource(head + "".join(texts) + _RUN.format(names=names), [_tiles(*each) for each in tiles])
 
@@ -103,6 +116,23 @@ def _tiles(kind: str, part: str) -> str:
     return _TILES.format(part=part, real=KINDS[kind], bits=bits, kind=kind, text=text)
 
 
+def _functions(kind: str, names: Set[str]) -> str:
+    """The parts of ``functions.c`` that some functions need, in a precision."""
+    if not names:
+        return ""
+    _, base, *parts = Path(__file__).with_name("functions.c").read_text(encoding="ascii").split("\n\n")
+    wanted, chosen = set(names), list[str]()
+    for part in reversed(parts):
+        if wanted & set(re.findall(r"^static inline \w+ OF\((\w+)\)", part, re.MULTILINE)):
+            wanted |= set(re.findall(r"OF\((\w+)\)", part))
+            chosen.insert(0, part)
+    info = np.finfo(kind)
+    settings = _PRECISION.format(real=KINDS[kind], bits=f"int{info.bits}_t", digits=info.nmant, kind=kind)
+    texts = [settings + base, *chosen]
+    ends = [f"#undef {name}" for text in texts for name in re.findall(r"^#define (\w+)", text, re.MULTILINE)]
+    return "\n".join([*texts, *ends, ""])
+
+
 def _declared(name: str, vectorized: bool) -> str:
     attribute = '__attribute__((const, simd("notinbranch")))' if vectorized else "__attribute__((const))"
     single, double = (", ".join([kind] * (2 if name == "pow" else 1)) for kind in ("float", "double"))
@@ -110,10 +140,14 @@ def _declared(name: str, vectorized: bool) -> str:
 
 
 class _Function:
-    """One function. ``_kinds`` has the element type of each variable, ``tiles`` what it needs: types and parts."""
+    """One function. ``_kinds`` has the element type of each variable.
+
+    What it needs: of ``tiles.c`` types and parts, of ``functions.c`` types and names.
+    """
 
     def __init__(self, name: str, text: str):
         self.tiles: list[tuple[str, str]] = []
+        self.functions: set[tuple[str, str]] = set()
         self._name, self._kinds, self._pieces = name, {"first": "int64", "last": "int64"}, list[str]()
         (tree,) = ast.parse(text).body
         assert isinstance(tree, ast.FunctionDef)
@@ -172,12 +206,15 @@ class _Function:
 
     def _pragma(self, index: str, body: Sequence[ast.stmt]) -> Iterator[str]:
         """What the compiler may take for granted of an innermost loop."""
-        assigned = {name: value for name, value in _assigned(body) if name in self._kinds}
-        maxima = [name for name, value in assigned.items() if _is_maximum(name, value)]
-        if maxima and len(maxima) == len(assigned):  # without the pragma each element waits for the one before
-            yield f"#pragma omp simd reduction(max:{','.join(maxima)})"
-        elif _is_independent(index, body):
-            yield "#pragma GCC ivdep"
+        carried = {name: value for name, value in _assigned(body) if name in self._kinds}
+        sums = [name for name, value in carried.items() if _is_sum(name, value)]
+        maxima = [name for name, value in carried.items() if _is_maximum(name, value)]
+        if len(sums) + len(maxima) != len(carried) or not _is_independent(index, body):
+            return
+        # Without the pragma for reductions each element waits for the one before: their order is the text's.
+        kinds = (("+", sums), ("max", maxima))
+        clauses = [f"reduction({sign}:{','.join(names)})" for sign, names in kinds if names]
+        yield f"#pragma omp simd {' '.join(clauses)}" if clauses else "#pragma GCC ivdep"
 
     def _assignment(self, target: ast.expr, value: ast.expr) -> str:
         if isinstance(target, ast.Subscript):
@@ -263,9 +300,12 @@ class _Function:
             return f"({texts[1]} {sign} {texts[0]} ? {texts[1]} : {texts[0]})", kind
         if name == "abs" and kind == "int64":
             return f"__builtin_llabs({texts[0]})", kind
-        if name in ("abs", "sqrt", *FUNCTIONS):
+        kind = "float64" if kind == "int64" else kind
+        if name in FUNCTIONS:
+            self.functions.add((kind, name))
+            return f"{name}_{kind}({', '.join(texts)})", kind
+        if name in ("abs", "sqrt", *LIBRARY):
             known = {"abs": "__builtin_fabs", "sqrt": "__builtin_sqrt"}.get(name, name)
-            kind = "float64" if kind == "int64" else kind
             return f"{known}{'f' if kind == 'float32' else ''}({', '.join(texts)})", kind
         raise SyntaxError(f"the function {name!r} is unknown in compiled steps")
 
@@ -305,6 +345,16 @@ def _assigned(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
         match each:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 yield name, value
+
+
+def _is_sum(name: str, value: ast.expr) -> bool:
+    """Whether the value is ``kind(name + x)``, or without the type."""
+    if isinstance(value, ast.Call):
+        return _is_sum(name, value.args[0])
+    match value:
+        case ast.BinOp(left=ast.Name(id=before), op=ast.Add(), right=x):
+            return before == name and name not in _names(x)
+    return False
 
 
 def _is_maximum(name: str, value: ast.expr) -> bool:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backprop_cli.errors import UsageError
-from backprop_cli.execution.c_text import FUNCTIONS
+from backprop_cli.execution.c_text import LIBRARY
 
 FLAGS = (
     "-O2", "-ftree-vectorize", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-pthread", "-w",
-    # Sums may be reordered, a product and a sum fused; infinities and NaN keep their meaning.
-    "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-ffp-contract=fast",
+    # A product and a sum may be fused; the order of sums stays, and infinities and NaN keep their meaning.
+    "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast",
     "-fopenmp-simd",  # its pragmas for loops alone, no threads
 )  # fmt: skip
 
@@ -119,7 +119,7 @@ def _vector_functions() -> frozenset[str]:
         library = ctypes.CDLL("libmvec.so.1")
     except OSError:
         return frozenset()
-    return frozenset(name for name in FUNCTIONS if hasattr(library, f"_ZGVdN8v{'v' * (name == 'pow')}_{name}f"))
+    return frozenset(name for name in LIBRARY if hasattr(library, f"_ZGVdN8v{'v' * (name == 'pow')}_{name}f"))
 
 
 def _candidates() -> list[list[str]]:

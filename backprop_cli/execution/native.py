@@ -1,6 +1,6 @@
 """Native: source -> machine code, by the C compiler of this machine, kept between processes.
 
-Sums may be reordered, a product and a sum fused; infinities and NaN stay what they are in NumPy.
+The text states the order of sums; a product and a sum may be fused. Infinities and NaN stay what they are in NumPy.
 """
 
 from __future__ import annotations

@@ -1,15 +1,33 @@
 """Functions of compiled steps: within four units in the last place, with NumPy's infinities and NaN."""
 
+import ctypes
 import math
+import shutil
 
 import numpy as np
 import pytest
 
 from backprop_cli import autodiff as ad
-from backprop_cli.execution.compiler import has_compiler
+from backprop_cli.execution import c_text
+from backprop_cli.execution.compiler import find_compiler, load
 from backprop_cli.execution.plan import Plan
 
-pytestmark = pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
+_WORST = """
+int worst(uint32_t first, int64_t count)
+{
+    int worst = 0;
+#pragma omp simd reduction(max:worst)
+    for (int64_t i = 0; i < count; ++i) {
+        union { uint32_t bits; float number; } x = {first + (uint32_t)i};
+        union { float number; int32_t bits; } got = {NAME_float32(x.number)}, wanted = {NAME_float64(x.number)};
+        const int apart = got.bits > wanted.bits ? got.bits - wanted.bits : wanted.bits - got.bits;
+        const int is_nan = got.number != got.number & wanted.number != wanted.number;
+        const int units = is_nan | got.number == wanted.number ? 0 : apart & 0x7fffffff;
+        worst = units > worst ? units : worst;
+    }
+    return worst;
+}
+"""
 
 FUNCTIONS = {
     "exp": np.exp,
@@ -25,9 +43,15 @@ FUNCTIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path):
+@pytest.fixture(params=["gcc", "clang"], autouse=True)
+def compiler(request, monkeypatch, tmp_path):
+    if not shutil.which(request.param):
+        pytest.skip(f"there is no {request.param}")
+    monkeypatch.setenv("CC", request.param)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    find_compiler.cache_clear()
+    yield find_compiler()
+    find_compiler.cache_clear()
 
 
 def whole_range(dtype):
@@ -62,3 +86,14 @@ def test_it_is_within_four_units_in_the_last_place(name, dtype):
     beyond = np.abs(wanted) > np.finfo(dtype).max * (1 - 4 * np.finfo(dtype).eps)
     np.testing.assert_array_equal(np.isnan(out), np.isnan(rounded))
     np.testing.assert_array_equal(np.isinf(out)[~beyond], np.isinf(rounded)[~beyond])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", c_text.FUNCTIONS)
+def test_every_number_of_single_precision(name, compiler):
+    """The function of double precision is the reference, which the test above compares with NumPy's."""
+    lines = "x = float32s[0]", "y = float64s[1]", f"x[0] = {name}(x[0])", f"y[0] = {name}(y[0])"
+    run = "\n    ".join(["def run(float32s, float64s, int64s):", *lines])
+    source = c_text.c_source([run], frozenset()).text + _WORST.replace("NAME", name)
+    worst = load(compiler.shared_library(source)).worst
+    assert max(worst(ctypes.c_uint32(first), ctypes.c_int64(2**28)) for first in range(0, 2**32, 2**28)) <= 3
