@@ -20,6 +20,7 @@ from backprop_cli.data.column_values import (
     values_of,
 )
 from backprop_cli.data.columns import Kind
+from backprop_cli.data.curves import Curve, curve_from_json, smoothly_clipped
 from backprop_cli.data.refusals import in_yaml, look_like_dates
 from backprop_cli.data.table import Array, Numbers, Table, Text, show
 from backprop_cli.data.unseen import Unseen, UnseenError
@@ -32,7 +33,8 @@ from backprop_cli.structs import Struct
 class Scaled(Struct, eq=False):
     """A column of numbers: ``out = (x - shift) / divisor * factor``, with ``fill`` for a missing x (None: an error).
 
-    ``indicator``: after them, as many inputs that are 1 where x is missing, else 0.
+    ``curve`` bends x before that. ``clipped``: the result is clipped smoothly. ``indicator``: after these inputs come
+    as many that are 1 where x is missing, else 0.
 
     Shapes: an example's values have ``shape``; ``shift``, ``divisor``, ``factor`` and ``fill`` are float64 (width,), or
         (1,) if all are equal.
@@ -47,6 +49,13 @@ class Scaled(Struct, eq=False):
     factor: Floats
     fill: Floats | None
     indicator: bool = False
+    curve: Curve | None = None
+    clipped: bool = False
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether equal steps of x are equal steps of the input."""
+        return self.curve is None and not self.clipped
 
     @property
     def size(self) -> int:
@@ -81,13 +90,14 @@ class Scaled(Struct, eq=False):
         for start, block in blocks(table, self.name, rows, self.fill):
             part = out[start : start + len(block), : self.size]
             with np.errstate(over="ignore"):
+                block = block if self.curve is None else self.curve(block)
                 if self.shift.any():
                     block -= self.shift
                 if (self.divisor != 1).any():
                     block /= self.divisor
                 if (self.factor != 1).any():
                     block *= self.factor
-                part[...] = block
+                part[...] = smoothly_clipped(block) if self.clipped else block
             if not np.isfinite(part).all():
                 raise DataError(self._overflow(table, rows, start, part))
 
@@ -111,6 +121,8 @@ class Scaled(Struct, eq=False):
             "factor": self.factor.tolist(),
             "fill": None if self.fill is None else self.fill.tolist(),
             "indicator": self.indicator,
+            "curve": None if self.curve is None else self.curve.to_json(),
+            "clipped": self.clipped,
         }
 
 
@@ -217,5 +229,5 @@ def feature_from_json(tree: dict[str, Any]) -> Feature:
         return Coded(tree["name"], tuple(tree["categories"]), tree["one_hot"], tree["fill"], other)
     shift, divisor, factor = (np.array(tree[key], np.float64) for key in ("shift", "divisor", "factor"))
     fill = None if tree["fill"] is None else np.array(tree["fill"], np.float64)
-    indicator = tree.get("indicator", False)
-    return Scaled(tree["name"], tuple(tree["shape"]), shift, divisor, factor, fill, indicator)
+    more = tree.get("indicator", False), curve_from_json(tree.get("curve")), tree.get("clipped", False)
+    return Scaled(tree["name"], tuple(tree["shape"]), shift, divisor, factor, fill, *more)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from backprop_cli.data.column_values import Floats, Rows, as_feature, blocks, has_nan, require_values, values_of
+from backprop_cli.data.curves import Curve, Logarithm, Quantiles
 from backprop_cli.data.features import Coded, Feature, Scaled
 from backprop_cli.data.refusals import in_yaml
 from backprop_cli.data.sections import ColumnSettings, Scale, TransformSettings
-from backprop_cli.data.table import Array, Numbers, Table, Text, show
+from backprop_cli.data.table import Array, Column, Numbers, Table, Text, show
 from backprop_cli.data.unseen import CategoryError
-from backprop_cli.errors import DataError, raise_all
+from backprop_cli.errors import DataError, SettingError, raise_all
 
 MAX_ONE_HOT = 1000
 """Most categories of a column; with more, they are names or texts."""
@@ -26,6 +27,8 @@ def fit_features(
     for name in names:
         try:
             found.append(fit_feature(table, name, rows, settings, tokens))
+        except SettingError:
+            raise
         except DataError as error:
             errors.append(error)
     raise_all(errors)
@@ -38,11 +41,22 @@ def fit_feature(table: Table, name: str, rows: Rows, settings: TransformSettings
     Raises: DataError for an infinite value, and for a missing one unless ``settings.missing`` replaces it.
     """
     column, own = as_feature(table.column(name)), settings.of(name)
+    _check_own(settings, name, column)
     if own.missing == "error":
         require_values(table, name)
     if isinstance(column, Text):
         return _fit_coded(table, name, column, rows, own, tokens)
     return _fit_scaled(table, name, column, rows, own)
+
+
+def _check_own(settings: TransformSettings, name: str, column: Column) -> None:
+    """Raise SettingError for a key of ``columns`` that means nothing for this column."""
+    given = (settings.columns or {}).get(name, settings).model_fields_set
+    keys, kind = (("numeric",), "categories") if isinstance(column, Text) else (("categorical", "unknown"), "numbers")
+    for key in keys:
+        if key in given and name in (settings.columns or ()):
+            reason = f"means nothing for '{name}', which holds {kind}; leave it out"
+            raise SettingError([(("data", "transform", "columns", name, key), reason)])
 
 
 def _fit_coded(
@@ -82,28 +96,46 @@ def _code_of_missing(known: Sequence[tuple[str, int]], how: str, other: bool, oc
 
 
 def _fit_scaled(table: Table, name: str, column: Numbers, rows: Rows, settings: ColumnSettings) -> Scaled:
-    shape = column.values.shape[1:]
-    fill = _fit_fill(table, name, rows, settings.missing)
+    fill, how = _fit_fill(table, name, rows, settings.missing), settings.numeric
+    curve: Curve | None = None
     shift, divisor, factor = np.zeros(1), np.ones(1), np.ones(1)
-    if isinstance(settings.numeric, Scale):
-        factor = np.array([settings.numeric.scale])
-    elif settings.numeric != "none":
-        low, high, mean = _range_and_mean(table, name, rows, fill)
+    if isinstance(how, Scale):
+        factor = np.array([how.scale])
+    elif how != "none":
+        if how in ("log", "quantile"):
+            curve = (Logarithm if how == "log" else Quantiles).fit(_all(table, name, rows, fill))
+        low, high, mean = _range_and_mean(table, name, rows, fill, curve)
         # The range recognizes a constant column: rounding can leave it a tiny deviation.
         varies = high > low
-        if settings.numeric == "standardize":
-            shift, spread = mean, _deviation(table, name, rows, fill, mean)
-        else:
+        if how in ("standardize", "log"):
+            shift, spread = mean, _deviation(table, name, rows, fill, curve, mean)
+        elif how == "min_max":
             shift, spread = low, high - low
+        elif how == "robust":
+            shift, spread = _median_and_spread(_all(table, name, rows, fill))
+        else:
+            shift, spread = np.zeros_like(low), np.ones_like(low)
         shift = np.where(varies, shift, low)
         divisor = np.where(varies & (spread > 0), spread, 1.0)
         factor = np.where(varies, 1.0, 0.0)
         if not (np.isfinite(shift) & np.isfinite(divisor)).all():
-            raise DataError(f"{table.of(name)}: its numbers are too large for numeric: {settings.numeric}")
+            raise DataError(f"{table.of(name)}: its numbers are too large for numeric: {how}")
     # An input that says missing is not trained by a train split without such a value.
     indicator = settings.missing == "indicator" and has_nan(column.values if rows is None else column.values[rows])
     filled = None if fill is None else _shared(fill)
-    return Scaled(name, shape, _shared(shift), _shared(divisor), _shared(factor), filled, indicator)
+    shift, divisor, factor = _shared(shift), _shared(divisor), _shared(factor)
+    return Scaled(name, column.values.shape[1:], shift, divisor, factor, filled, indicator, curve, how == "robust")
+
+
+def _all(table: Table, name: str, rows: Rows, fill: Floats | None) -> Floats:
+    """The values of ``rows``, float64 (rows, width)."""
+    return np.concatenate([block for _, block in blocks(table, name, rows, fill)])
+
+
+def _median_and_spread(values: Floats) -> tuple[Floats, Floats]:
+    """The median, and the quartile range, or half the whole range where that is 0; (width,)."""
+    low, quarter, median, three, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1], axis=0)
+    return median, np.where(three > quarter, three - quarter, (high - low) / 2)
 
 
 def _shared(values: Floats) -> Floats:
@@ -136,20 +168,25 @@ def _typical(values: Array, rows: Rows, how: str, place: str) -> float:
     return float(np.median(known))
 
 
-def _range_and_mean(table: Table, name: str, rows: Rows, fill: Floats | None) -> tuple[Floats, Floats, Floats]:
+def _range_and_mean(
+    table: Table, name: str, rows: Rows, fill: Floats | None, curve: Curve | None
+) -> tuple[Floats, Floats, Floats]:
+    """Of the values on the curve."""
     low, high, total, count = np.inf, -np.inf, 0.0, 0
     with np.errstate(over="ignore"):
-        for _, block in blocks(table, name, rows, fill):
+        for _, values in blocks(table, name, rows, fill):
+            block = values if curve is None else curve(values)
             low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
             total, count = total + block.sum(axis=0), count + len(block)
     return np.asarray(low), np.asarray(high), np.asarray(total / count)
 
 
-def _deviation(table: Table, name: str, rows: Rows, fill: Floats | None, mean: Floats) -> Floats:
+def _deviation(table: Table, name: str, rows: Rows, fill: Floats | None, curve: Curve | None, mean: Floats) -> Floats:
     """Population standard deviation, in a second pass: sums of squares about 0 would lose digits."""
     total, count = np.zeros_like(mean), 0
     with np.errstate(over="ignore", invalid="ignore"):
-        for _, block in blocks(table, name, rows, fill):
+        for _, values in blocks(table, name, rows, fill):
+            block = values if curve is None else curve(values)
             block -= mean
             total, count = total + np.square(block, out=block).sum(axis=0), count + len(block)
     return np.asarray(np.sqrt(total / count))

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from backprop_cli.data.curves import Logarithm
 from backprop_cli.data.features import Coded, Scaled
 from backprop_cli.data.transform import Transform
 from backprop_cli.visible import shortened
@@ -24,6 +25,7 @@ def check_fitted(transform: Transform) -> None:
                 raise ValueError(f"{name}.fill: {feature.fill} is not a category's number")
         elif isinstance(feature, Scaled):
             _check_sizes(name, feature, ("shift", "divisor", "factor", "fill"), feature.size)
+            _check_curve(name, feature)
     target = transform.target
     if target.task.has_unit:
         _check_sizes("target", target, ("mean", "deviation"), len(target.names))
@@ -42,6 +44,19 @@ def check_fitted(transform: Transform) -> None:
         width = sum(feature.width for feature in transform.features) * rows
         if width != math.prod(transform.input_shape):
             raise ValueError(f"features: {width} inputs do not make an example of {list(transform.input_shape)}")
+
+
+def _check_curve(name: str, feature: Scaled) -> None:
+    curve = feature.curve
+    if isinstance(curve, Logarithm):
+        if curve.unit.shape not in ((1,), (feature.size,)) or not (np.isfinite(curve.unit) & (curve.unit > 0)).all():
+            raise ValueError(f"{name}.curve.unit: expected positive numbers")
+    elif curve is not None:
+        knots = curve.knots
+        if knots.ndim != 2 or len(knots) < 2 or knots.shape[1] not in (1, feature.size):
+            raise ValueError(f"{name}.curve.knots: expected two or more for each number, got {list(knots.shape)}")
+        if not np.isfinite(knots).all() or (np.diff(knots, axis=0) < 0).any():
+            raise ValueError(f"{name}.curve.knots: must be finite and rise")
 
 
 def _check_sizes(name: str, holder: object, fields: tuple[str, ...], size: int) -> None:

@@ -92,8 +92,11 @@ class Scale(Settings):
 class ColumnSettings(Settings):
     """How a column becomes inputs."""
 
-    numeric: Literal["standardize", "none", "min_max"] | Scale = "standardize"
-    """standardize: mean 0, population standard deviation 1; min_max: from 0 to 1; none; {scale: x}: times x"""
+    numeric: Literal["standardize", "none", "min_max", "robust", "quantile", "log"] | Scale = "standardize"
+    """standardize: mean 0, population standard deviation 1; min_max: from 0 to 1; none; {scale: x}: times x; robust:
+    median 0, quartile range 1, clipped smoothly to -3..3; quantile: to a normal distribution by the rank; log:
+    standardized sign(x) log(1 + |x| / u), u the fifth percentile of |x| above 0
+    """
     categorical: Literal["one_hot", "ordinal"] = "one_hot"
     """one_hot: one input per category; ordinal: one input, the category's number"""
     unknown: Literal["other", "error"] = "other"

@@ -120,7 +120,13 @@ def warn_of_rounding(tables: Tables, transform: Transform, rows: Rows, dtype: DT
                 alike = "targets that differ look the same to the loss"
                 warn(f"{tables.targets.of(name)}: {reason}; {alike}: set data.transform.target: {way_out}")
     for feature in transform.features:
-        if isinstance(feature, Scaled) and not feature.shape and not feature.shift.any() and transform.tokens is None:
+        if (
+            isinstance(feature, Scaled)
+            and not feature.shape
+            and not feature.shift.any()
+            and feature.is_linear
+            and transform.tokens is None
+        ):
             values = np.concatenate([part for _, part in blocks(tables.inputs, feature.name, rows, feature.fill)])
             reason = lost(values[:, 0], dtype)
             if reason is not None:

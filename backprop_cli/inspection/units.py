@@ -18,7 +18,8 @@ Units = Literal["data", "network"]
 
 
 class Unit(Struct, eq=False):
-    """The unit of a named value. ``text``: its name. ``coded``: columns of categories among the inputs.
+    """The unit of a named value. ``text``: its name. ``coded``: inputs that are not linear in their column, such as
+    categories.
 
     Multiplied by ``slope``, a derivative by the network's input is by the data's column, and a derivative of the
     network's output is of the printed prediction. None: the units are the same.
@@ -47,17 +48,17 @@ def unit_of(saved: TrainedNetwork, name: str, units: Units) -> Unit:
 
 
 def _of_inputs(saved: TrainedNetwork) -> Unit:
-    """The network reads a column of numbers as ``(x - shift) / divisor * factor``; categories have slope 1."""
+    """The network reads a column of numbers as ``(x - shift) / divisor * factor``; other columns have slope 1."""
     transform = saved.transform
     slopes = [_slope(feature) for feature in transform.features]
     rows = 1 if transform.window is None else transform.window.length
-    coded = [feature.name for feature in transform.features if not isinstance(feature, Scaled)]
+    coded = [each.name for each in transform.features if not (isinstance(each, Scaled) and each.is_linear)]
     return Unit("data", _plain(np.tile(np.concatenate(slopes), rows)), coded)
 
 
 def _slope(feature: Feature) -> Array:
     slope = np.ones(feature.width)
-    if isinstance(feature, Scaled):
+    if isinstance(feature, Scaled) and feature.is_linear:
         slope[: feature.size] = feature.factor / feature.divisor
     return slope
 

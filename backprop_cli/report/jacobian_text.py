@@ -86,7 +86,7 @@ def _units(result: JacobianResult) -> str:
     own = "in the network's units"
     named = [f"{name} {_UNITS.get((name, side.unit), own)}" for name, side in sides.items()]
     coded = listing(result.by.categories, 4)
-    categories = f"\ncategories have no unit: derivatives by the network's numbers for {coded}" if coded else ""
+    categories = f"\nnot linear in the data: derivatives by the network's numbers for {coded}" if coded else ""
     return f"\nunits: {', '.join(named)}{categories}"
 
 

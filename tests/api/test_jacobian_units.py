@@ -134,7 +134,7 @@ def test_second_derivatives_by_inputs_are_in_the_same_units():
     np.testing.assert_allclose(hessian, by * network * by[:, None], rtol=1e-9, atol=1e-15)
     np.save("v.npy", np.arange(1.0, 7))
     product = jacobian("run", source, hvp="v.npy", **options).arrays
-    np.testing.assert_allclose(product["product"], hessian @ np.arange(1.0, 6), rtol=1e-9)
+    np.testing.assert_allclose(product["product"], hessian @ np.arange(1.0, 7), rtol=1e-9)
     np.testing.assert_allclose(product["gradient"], slopes[0], rtol=1e-12)
     largest = jacobian("run", source, eigen=1, **options).to_json()["eigenvalues"][0]["value"]
     assert largest == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=1e-6)
@@ -147,7 +147,7 @@ def test_second_derivatives_by_inputs_are_in_the_same_units():
             [],
             [
                 "units: predictions in the target's own unit, inputs in the data's own units",
-                "categories have no unit: derivatives by the network's numbers for kind",
+                "not linear in the data: derivatives by the network's numbers for kind",
             ],
         ),
         (["--units", "network"], ["units: predictions in the network's units, inputs after the transform"]),
@@ -156,7 +156,7 @@ def test_second_derivatives_by_inputs_are_in_the_same_units():
             ["--of", "outputs"],
             [
                 "units: outputs in the network's units, inputs in the data's own units",
-                "categories have no unit: derivatives by the network's numbers for kind",
+                "not linear in the data: derivatives by the network's numbers for kind",
             ],
         ),
         (["--of", "loss", "--by", "parameters"], []),

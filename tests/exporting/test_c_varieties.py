@@ -71,6 +71,27 @@ loss: binary_cross_entropy
 """,
         ALL,
     ),
+    "bent": (
+        """
+data:
+  source: data.csv
+  target: yes
+  features: [x, y, k]
+  split: {validation: 0, test: 0}
+  transform: {numeric: quantile, columns: {y: {numeric: robust}, k: {numeric: log}}}
+model: {layers: [{type: dense, units: 4, activation: tanh}, {type: dense, units: 1}]}
+loss: binary_cross_entropy
+""",
+        ALL,
+    ),
+    "bent images": (
+        """
+data: {source: data.npz, target: targets, split: {validation: 0, test: 0}, transform: {numeric: quantile}}
+model: {layers: [{type: dense, units: 3}]}
+loss: cross_entropy
+""",
+        [],
+    ),
     "quantiles": (
         """
 data:

@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.data.curves import CENTRE, RAREST, TAIL, WIDEST, Logarithm, Quantiles
 from backprop_cli.data.features import Coded, Feature, Scaled
 from backprop_cli.data.transform import Transform
 from backprop_cli.exporting.c.c99 import literal
@@ -34,6 +35,68 @@ static int find(const char *text, const char *const *names, int count, int other
         }
     }
     return other;
+}
+"""
+
+
+_LOGARITHM = """
+/* sign(x) log(1 + |x| / unit) */
+static double logarithm(double x, double unit)
+{
+    return copysign(log1p(fabs(x) / unit), x);
+}
+"""
+_CLIPPED = """
+/* x / sqrt(1 + (x / 3)^2) */
+static double smoothly_clipped(double x)
+{
+    return x / hypot(1.0, x / 3.0);
+}
+"""
+_QUANTILE = """
+/* A polynomial of degree 7, lowest power first. */
+static double polynomial(const double *c, double x)
+{
+    double sum = c[7];
+    for (int i = 6; i >= 0; --i) {
+        sum = sum * x + c[i];
+    }
+    return sum;
+}
+
+/* The first of `count` rising knots that is not below x, or (`above`) that is above x. */
+static int position(double x, const double *knots, int count, int above)
+{
+    int low = 0;
+    for (int high = count; low < high;) {
+        const int middle = (low + high) / 2;
+        if (knots[middle] < x || (above && knots[middle] <= x)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* The share of rows below x, by knots at equal steps, as a quantile of the normal distribution (AS 241). */
+static double quantile(double x, const double *knots, int count)
+{
+    const int first = position(x, knots, count, 0), next = position(x, knots, count, 1);
+    double place = first == 0 ? 0.0 : count - 1.0;
+    if (next > first) {
+        place = 0.5 * (first + next - 1.0);
+    } else if (first > 0 && first < count) {
+        place = first - 1.0 + (x - knots[first - 1]) / (knots[first] - knots[first - 1]);
+    }
+    const double share = fmin(fmax(place / (count - 1.0), RAREST), 1.0 - RAREST);
+    const double offset = share - 0.5;
+    if (fabs(offset) <= WIDEST) {
+        const double r = 0.180625 - offset * offset;
+        return offset * polynomial(CENTRE_0, r) / polynomial(CENTRE_1, r);
+    }
+    const double r = sqrt(-log(fmin(share, 1.0 - share))) - 1.6;
+    return copysign(polynomial(TAIL_0, r) / polynomial(TAIL_1, r), offset);
 }
 """
 
@@ -80,10 +143,15 @@ class Columns(Struct):
         return found
 
     def definitions(self) -> list[str]:
-        """Functions and arrays of names that ``encode`` needs."""
-        if not self.texts:
-            return []
-        lines = _SAME.splitlines()
+        """Functions and arrays that ``encode`` needs."""
+        numbers = [feature for feature in self.transform.features if isinstance(feature, Scaled)]
+        lines = _SAME.splitlines() if self.texts else []
+        if any(isinstance(feature.curve, Logarithm) for feature in numbers):
+            lines += _LOGARITHM.splitlines()
+        if any(isinstance(feature.curve, Quantiles) for feature in numbers):
+            lines += _quantile()
+        if any(feature.clipped for feature in numbers):
+            lines += _CLIPPED.splitlines()
         for feature, name, _ in self.places():
             if isinstance(feature, Coded):
                 lines += ["", f"/* Categories of the column {comment(feature.name)}. */"]
@@ -110,8 +178,9 @@ class Columns(Struct):
     ) -> list[str]:
         scaled = [feature for feature in features if isinstance(feature, Scaled)]
         width = sum(feature.size for feature in scaled)
+        bent, more = _bent(scaled[0])
         table = {name: _over(scaled, name) for name in ("shift", "divisor", "factor", "fill")}
-        lines = ["    {"]
+        lines = ["    {", *(f"        {line}" for line in more)]
         terms = {}
         for name, neutral in (("shift", 0.0), ("divisor", 1.0), ("factor", 1.0), ("fill", np.nan)):
             values = table[name]
@@ -122,7 +191,9 @@ class Columns(Struct):
             else:
                 terms[name] = f"{name}[i]"
                 lines += [f"        {line}" for line in array(name, values, "float64")]
-        rewrites = self.transform.tokens is not None and _scaled(terms) != "x"
+        value = _scaled(terms, bent)
+        value = f"smoothly_clipped({value})" if scaled[0].clipped else value
+        rewrites = self.transform.tokens is not None and value != "x"
         const = "" if "fill" in terms or rewrites else "const "
         names = ", ".join(feature.name for feature in scaled[:8]) + (", ..." if len(scaled) > 8 else "")
         lines.insert(0, f"    /* {comment(names)} */")
@@ -131,7 +202,7 @@ class Columns(Struct):
             f"        for (int i = 0; i < {width}; ++i) {{",
             f"            {const}double x = numbers[{_plus('i', number)}];",
             *_filled(terms.get("fill")),
-            *self._stored(_scaled(terms), f"inputs[{_plus('i', done)}]", where, kind),
+            *self._stored(value, f"inputs[{_plus('i', done)}]", where, kind),
             "        }",
         ]
         if scaled[0].indicator:
@@ -189,7 +260,7 @@ class Columns(Struct):
 def _group(entry: tuple[int, tuple[Feature, str, int]]) -> tuple[bool, int]:
     """Neighbouring columns of single inputs are one loop, any other column one of its own."""
     place, (feature, _, _) = entry
-    is_scalar = isinstance(feature, Scaled) and not feature.shape and feature.width == 1
+    is_scalar = isinstance(feature, Scaled) and not feature.shape and feature.width == 1 and feature.is_linear
     return is_scalar, -1 if is_scalar else place
 
 
@@ -207,11 +278,36 @@ def _filled(fill: str | None) -> list[str]:
     return ["            if (isnan(x)) {", f"                x = {fill};", "            }"]
 
 
-def _scaled(terms: dict[str, str]) -> str:
-    value = f"x - {terms['shift']}" if "shift" in terms else "x"
+def _quantile() -> list[str]:
+    """The function for columns with knots, and its coefficients."""
+    lines, text = [""], _QUANTILE.replace("RAREST", literal(RAREST, "float64")).replace("WIDEST", str(WIDEST))
+    for name, parts in (("CENTRE", CENTRE), ("TAIL", TAIL)):
+        for part, numbers in enumerate(parts):
+            own = f"{name.lower()}_{'bottom' if part else 'top'}"
+            lines += array(own, np.array(numbers), "float64")
+            text = text.replace(f"{name}_{part}", own)
+    return [*lines, *text.splitlines()]
+
+
+def _bent(feature: Scaled) -> tuple[str, list[str]]:
+    """``x`` on the feature's curve, and the arrays that it needs."""
+    curve = feature.curve
+    if curve is None:
+        return "x", []
+    if isinstance(curve, Logarithm):
+        if len(curve.unit) == 1:
+            return f"logarithm(x, {literal(float(curve.unit[0]), 'float64')})", []
+        return "logarithm(x, unit[i])", array("unit", curve.unit, "float64")
+    count, columns = curve.knots.shape
+    start = "knots" if columns == 1 else f"knots + i * {count}"
+    return f"quantile(x, {start}, {count})", array("knots", curve.knots.T.reshape(-1), "float64")
+
+
+def _scaled(terms: dict[str, str], x: str) -> str:
+    value = f"{x} - {terms['shift']}" if "shift" in terms else x
     value = value.replace("- -", "+ ")
     if "divisor" in terms:
-        value = f"({value}) / {terms['divisor']}" if value != "x" else f"x / {terms['divisor']}"
+        value = f"({value}) / {terms['divisor']}" if value != x else f"{x} / {terms['divisor']}"
     if "factor" in terms:
         value = f"({value}) * {terms['factor']}" if " - " in value or " + " in value else f"{value} * {terms['factor']}"
     return value

@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.data.curves import Logarithm, Quantiles
 from backprop_cli.data.features import Coded, Scaled
 from backprop_cli.data.table import Column, Numbers, Table, Text
 from backprop_cli.data.transform import Transform
@@ -64,6 +65,11 @@ def _values(feature: Scaled, rows: int, rng: np.random.Generator, tokens: int | 
     drawn = rng.uniform(-1.5, 1.5, (rows, feature.size)).round(3)
     factor = np.where(feature.factor == 0, 1.0, feature.factor)
     values: Array = drawn * feature.divisor / factor + feature.shift
+    if isinstance(feature.curve, Quantiles):
+        knots = feature.curve.knots
+        values = rng.choice(knots, rows) + drawn * (knots[-1] - knots[0]) * rng.integers(0, 2, (rows, 1))
+    elif isinstance(feature.curve, Logarithm):
+        values = np.copysign(np.expm1(np.abs(values)) * feature.curve.unit, values)
     if feature.fill is not None:
         values[rng.random(values.shape) < 0.1] = np.nan
     return values
