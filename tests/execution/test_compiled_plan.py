@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from backprop_cli import autodiff as ad
+from backprop_cli.autodiff.ops.pooling import MaxPool
 from backprop_cli.checks.promises import interpreted
 from backprop_cli.execution import groups, native
 from backprop_cli.execution.plan import Plan
@@ -286,3 +287,17 @@ def test_what_is_repeated_is_compiled_once(functions):
     assert check(given, {"out": out, "sum": ad.sum(out)}).calls == 1
     # To subtract, the product, the bias with its sign, and the last of these with the sum.
     assert len(set(functions)) == 4
+
+
+@pytest.mark.parametrize("kernel", [2, 5, 12])
+@pytest.mark.parametrize("before", [0, 1])
+def test_the_gradient_of_a_window_with_nan_goes_where_numpy_sends_it(kernel, before):
+    x = ad.input_("x", (24, 40))
+    largest = MaxPool(0, kernel, 2, before=before)(x)
+    numbers = np.random.default_rng(0).normal(size=x.shape)
+    numbers[np.random.default_rng(1).random(x.shape) < 0.05] = np.nan
+    numbers[:, 0], numbers[:, 1] = np.nan, -np.inf
+    (gradient,) = ad.gradients(ad.sum(largest * 2.0), [x])
+    numpy, compiled = run_both(ad.Program({"x": x}, {"out": largest, "gradient": gradient}), {"x": numbers})
+    for name, wanted in numpy.items():
+        np.testing.assert_array_equal(compiled[name], wanted, err_msg=name)

@@ -104,13 +104,22 @@ def _(op: MaxPoolOffset, *x: Array, out: Array) -> Loops:
 
 
 def _offsets(part: _Part) -> Iterator[ElementLoop]:
-    """The last element that is larger than all before it; in wide windows the first that equals the largest."""
+    """The last element that is larger than all before it; in wide windows the first that equals the largest.
+
+    What follows NaN is larger than nothing.
+    """
     kind, largest = part.windows.dtype.name, np.empty(part.windows.shape, part.windows.dtype)
     yield ElementLoop(f"{kind}({part.first})", (), part.windows)
     if part.width > _FEW:
-        yield ElementLoop(LARGER, (part.elements,), part.repeated(largest), "-inf")
-        backwards = tuple(np.flip(x, part.axis) for x in (part.elements, part.repeated(largest), part.offsets))
-        yield ElementLoop("{2} if {0} == {1} else {out}", backwards, part.repeated(part.windows))
+        end = part.repeated(np.empty_like(largest))  # minus the offset of the first NaN
+        found = "(-{1} if -{1} > {out} else {out}) if {0} != {0} else {out}"
+        yield ElementLoop(found, (part.elements, part.offsets), end, "-inf")
+        maximum = "({0} if {0} > {out} else {out}) if -{1} > {2} else {out}"
+        yield ElementLoop(maximum, (part.elements, part.offsets, end), part.repeated(largest), "-inf")
+        arrays = part.elements, part.repeated(largest), part.offsets, end
+        backwards = tuple(np.flip(x, part.axis) for x in arrays)
+        first = "{2} if ({0} == {1}) and (-{2} > {3}) else {out}"
+        yield ElementLoop(first, backwards, part.repeated(part.windows))
         return
     for k in range(part.width):
         if k:
