@@ -25,9 +25,13 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH if hasattr(os, "geteuid") else 0
 
 
 def cache_folder() -> Path:
-    """``~/.cache/backprop-cli``, or the same in ``$XDG_CACHE_HOME``; it need not exist."""
+    """``~/.cache/backprop-cli``, or the same in ``$XDG_CACHE_HOME``; it need not exist.
+
+    Source: XDG Base Directory Specification 0.8, "Basics": a relative path is to be ignored.
+    """
+    own = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-cli"
+        return (own if own.is_absolute() else Path.home() / ".cache") / "backprop-cli"
     except RuntimeError:  # this user has no home directory
         return Path(os.devnull) / "backprop-cli"
 

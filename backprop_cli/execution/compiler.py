@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +25,10 @@ FLAGS = (
     "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast",
     "-fopenmp-simd",  # its pragmas for loops alone, no threads
 )  # fmt: skip
+
+
+LONGEST = 60
+"""Seconds after which a compiler hangs. The steps of the largest networks take a few."""
 
 
 class CompilationError(UsageError):
@@ -86,7 +91,7 @@ def find_compiler() -> Compiler | None:
     """``$CC``, else the first of ``cc``, ``gcc`` and ``clang`` on the path that says its version."""
     for words in _candidates():
         if shutil.which(words[0]):
-            with contextlib.suppress(OSError):  # the file is no program of this machine
+            with contextlib.suppress(OSError, CompilationError):  # the file is no program of this machine, or hangs
                 ended = _run([*words, "--version"])
                 if ended.returncode == 0 and ended.stdout:
                     return Compiler(tuple(words), ended.stdout.partition("\n")[0])
@@ -94,16 +99,35 @@ def find_compiler() -> Compiler | None:
 
 
 def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command in a session of its own: Ctrl-C is for the training, which ends when the compiler has."""
-    return subprocess.run(
+    """Run a command in a session of its own: Ctrl-C is for the training, which ends when the compiler has.
+
+    Raises: CompilationError if it takes too long; it is killed with all that it started.
+    """
+    with subprocess.Popen(
         words,
-        check=False,
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         start_new_session=True,
-        stdin=subprocess.DEVNULL,
-    )
+    ) as process:
+        try:
+            said, errors = process.communicate(timeout=LONGEST)
+        except BaseException as error:
+            _kill(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise CompilationError(f"{shlex.join(words)} did not end within {LONGEST} seconds") from error
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, said, errors)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def _reason(ended: subprocess.CompletedProcess[str]) -> str:

@@ -89,8 +89,9 @@ def show_text(result: ShowResult) -> str:
 def cache_text(result: CacheResult, *, removed: bool) -> str:
     """The folder, then a kind of files a line: how many there are, or were removed, and their size."""
     rows = {kind: f"{plural(found.files, 'file')}, {size(found.bytes)}" for kind, found in result.kinds.items()}
-    lines = [f"{result.folder}{': removed' if removed and rows else '' if rows else ': empty'}"]
-    lines += [result.distrust] if result.distrust else []
+    kept = ": nothing is removed" if removed and result.distrust else ": empty"
+    end = kept if not rows else ": removed" if removed else ""
+    lines = [f"{result.folder}{end}", *([result.distrust] if result.distrust else [])]
     return "\n".join([*lines, *([pairs(rows)] if rows else [])])
 
 

@@ -27,7 +27,7 @@ _CALLS = re.compile(r"(?<=Traceback \(most recent call last\):\n)(?:  .*\n)+")
 _SHOWN = re.compile(r"^```text\n\$ (.+)\n((?:.*\n)*?)```$", re.MULTILINE)
 _OBJECT = re.compile(r"^```sh\n(.+)\n```\n\n```js\n((?:.*\n)*?)```$", re.MULTILINE)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
-_ENVIRONMENT = {"COLUMNS": "110", "CI": "1", "NO_COLOR": "1", "XDG_CACHE_HOME": "cache"}
+_ENVIRONMENT = {"COLUMNS": "110", "CI": "1", "NO_COLOR": "1"}
 ROOT = Path(__file__).parent.parent.parent
 NO_FILES: Mapping[str, str] = MappingProxyType({})
 FIRST = "bp train configs/iris.yaml training.epochs=1 --quiet"
@@ -76,6 +76,10 @@ class Examples:
             raise ValueError("use the examples as a context manager")
         return self._folder
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**_ENVIRONMENT, "XDG_CACHE_HOME": str(self.folder / "cache")}
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[Examples]:
         """Make the folder, and remove it at the end."""
@@ -93,7 +97,7 @@ class Examples:
         streams = {name: io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for name in ("stdout", "stderr")}
         before = dict(os.environ)
         try:
-            os.environ.update(_ENVIRONMENT)
+            os.environ.update(self._environment)
             with (
                 contextlib.chdir(self.folder),
                 contextlib.redirect_stdout(streams["stdout"]),
@@ -114,7 +118,7 @@ class Examples:
         python = [sys.executable, "-c", "from backprop_cli.cli.entry import main; main()"]
         options: dict[str, Any] = {
             "cwd": self.folder,
-            "env": {**os.environ, **_ENVIRONMENT},
+            "env": {**os.environ, **self._environment},
             "text": True,
             "stderr": subprocess.PIPE,
         }

@@ -38,6 +38,9 @@ def test_a_folder_of_others_is_said_and_left_alone(folder, capsys):
     assert cached(clean=True).distrust == reason
     assert bp("cache") == 0
     assert capsys.readouterr().out == f"{folder}\n{reason}\ncode  1 file, 37 B\n"
+    assert bp("cache", "clean") == 0
+    assert capsys.readouterr().out == f"{folder}: nothing is removed\n{reason}\n"
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_an_unknown_action(capsys):

@@ -100,6 +100,14 @@ def test_a_folder_of_another_user(entry, monkeypatch):
     )
 
 
+def test_a_relative_folder_is_ignored(monkeypatch, tmp_path):
+    """As the XDG specification says: else there would be a folder in every working directory."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value in ("cache", "./cache", ""):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert cache.cache_folder() == tmp_path / ".cache" / "backprop-cli"
+
+
 def test_where_nothing_can_be_kept(monkeypatch, folder):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

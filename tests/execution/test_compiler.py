@@ -1,5 +1,8 @@
 """The C compiler: the order in which one is chosen, and the messages when none is there or it fails."""
 
+import os
+import time
+
 import pytest
 
 from backprop_cli.execution import compiler as module
@@ -69,6 +72,31 @@ def test_one_that_fails_says_why_or_how(monkeypatch, tmp_path, end, reason):
     broken = script(tmp_path / "cc", f'[ "$1" = --version ] && echo "broken 1" && exit 0; {end}')
     monkeypatch.setenv("CC", broken)
     assert compiler_obstacle() == f"{broken} failed: {reason}; {FILE_ERROR}"
+
+
+def test_one_that_hangs_is_killed_with_its_children(monkeypatch, tmp_path):
+    hanging = script(
+        tmp_path / "cc",
+        f'[ "$1" = --version ] && echo "slow 1" && exit 0; sleep 600 & echo $! > {tmp_path}/child; wait',
+    )
+    monkeypatch.setattr(module, "LONGEST", 1)
+    monkeypatch.setenv("CC", hanging)
+    said = compiler_obstacle()
+    assert said.startswith(f"{hanging} -O2 ")
+    assert said.endswith(f" -lm did not end within 1 seconds; {FILE_ERROR}")
+    child = int((tmp_path / "child").read_text())
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):  # the kernel may still have to remove it
+            os.kill(child, 0)
+            time.sleep(0.05)
+
+
+def test_one_that_hangs_before_it_says_its_version_is_none(monkeypatch, tmp_path):
+    usual = find_compiler()
+    find_compiler.cache_clear()
+    monkeypatch.setattr(module, "LONGEST", 1)
+    monkeypatch.setenv("CC", script(tmp_path / "cc", "sleep 600"))
+    assert find_compiler() == usual
 
 
 @pytest.mark.parametrize("content", ["no program", "\x7fELF", None, "#!/nonexistent/sh\n"])
