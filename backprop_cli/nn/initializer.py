@@ -21,6 +21,8 @@ class Initializer(Settings):
 
     samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
     """Settings that tests build, in addition to those of the ``YAML:`` line."""
+    is_fitted: ClassVar[bool] = False
+    """``fit`` changes the drawn values before training."""
 
     def check(self, parameter: str, shape: tuple[int, ...]) -> None:
         """Raise ShapeError for a shape that ``sample`` cannot fill; ``parameter`` names it in the message."""
@@ -28,6 +30,13 @@ class Initializer(Settings):
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
         """A float64 array of ``shape``; the caller rounds it to the training precision."""
         raise NotImplementedError
+
+    def fit(self, rng: np.random.Generator, drawn: Array, outputs: Array) -> Array:
+        """The values to start from, by what the layer computes from the train split without its bias.
+
+        Shapes: outputs (examples, *units); drawn, a weight (*units, fan_in) or a bias (*units,) -> as drawn
+        """
+        return drawn
 
     def moments(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[float, float]:
         """Mean and standard deviation by the source's formula; ``bp gradcheck`` compares them with those of draws."""

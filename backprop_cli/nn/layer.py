@@ -84,6 +84,8 @@ class Layer(Settings):
     """In training an example's output depends on the other examples of the batch."""
     filters_channels: ClassVar[bool] = False
     """Its weights are filters that take the first axis of an example for channels."""
+    fits_on_all: ClassVar[bool] = False
+    """``fit`` gets all examples if the layer reads the example itself, not only some thousands."""
     width_key: ClassVar[str | None] = None
     """The key that sets the size of the output's last axis, such as ``units``; None: no key does."""
     vocabulary_key: ClassVar[str | None] = None
@@ -106,11 +108,16 @@ class Layer(Settings):
         """The layer for an input that is these columns of the data; none: they are unknown."""
         return self
 
-    def fit(self, params: Arrays, targets: Array, *x: Array) -> dict[str, Array]:
+    @property
+    def is_fitted(self) -> bool:
+        """Some of its starting values depend on the data."""
+        return type(self).fit is not Layer.fit
+
+    def fit(self, rng: np.random.Generator, params: Arrays, targets: Array, *x: Array) -> dict[str, Array]:
         """Starting values that depend on the data, by the names of parameters and buffers.
 
-        Called once, before the first step, with the train split: ``x`` (examples, ...) in the training precision,
-        targets as the task has them. ``params``: the parameters and buffers as they were drawn.
+        Called once, before the first step, with examples of the train split: ``x`` (examples, ...) in the training
+        precision, targets as the task has them. ``params``: the parameters and buffers as they were drawn.
         """
         return {}
 

@@ -59,7 +59,7 @@ class Optimizer(Settings):
         """Validate each group's keys together with the others: a validator may compare two keys."""
         for index, group in enumerate(self.groups):
             try:
-                type(self).model_validate({**dict(self), "groups": (), **group.changes()})
+                type(self).model_validate({**dict(self), "groups": (), **group.changes(self.learning_rate)})
             except ValidationError as error:
                 raise _within(error, ("groups", index)) from None
         return self
@@ -67,7 +67,7 @@ class Optimizer(Settings):
     def of(self, name: str, shape: tuple[int, ...]) -> Optimizer:
         """The optimizer of a parameter: itself with the keys of the first group that matches, or its ``fallback``."""
         group = next((group for group in self.groups if matches(name, group.parameters)), None)
-        changes: dict[str, Any] = {} if group is None else group.changes()
+        changes: dict[str, Any] = {} if group is None else group.changes(self.learning_rate)
         return self.model_copy(update={"groups": (), **changes}).for_parameter(name, shape)
 
     def for_parameter(self, name: str, shape: tuple[int, ...]) -> Optimizer:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, GetJsonSchemaHandler, SerializerFunctionWrapHandler, create_model, model_serializer
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from backprop_cli.errors import did_you_mean, listing
-from backprop_cli.settings import Many, OneOrMany, Settings
+from backprop_cli.settings import FREE, Many, OneOrMany, Positive, Settings, refusal
 
 Pattern = Annotated[str, Field(min_length=1)]
 Patterns = Annotated[Many[Pattern], OneOrMany()]
@@ -24,10 +31,20 @@ class ParameterGroup(Settings):
 
     parameters: Annotated[Many[Pattern], Field(min_length=1), OneOrMany()]
     """names of parameters, with * for any text, as *.bias; a parameter belongs to the first group that matches"""
+    learning_rate_factor: Annotated[Positive, FREE] | None = None
+    """learning rate as a multiple of the optimizer's, in place of a learning_rate of its own"""
 
-    def changes(self) -> dict[str, Any]:
-        """The given keys and their values."""
-        return {key: getattr(self, key) for key in self.model_fields_set if key != "parameters"}
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        if {"learning_rate", "learning_rate_factor"} <= self.model_fields_set:
+            raise refusal("sets the learning rate, and so does 'learning_rate'; leave one out", "learning_rate_factor")
+        return self
+
+    def changes(self, learning_rate: float) -> dict[str, Any]:
+        """The keys that differ for its parameters, if ``learning_rate`` is the optimizer's."""
+        given = {key: getattr(self, key) for key in self.model_fields_set if key != "parameters"}
+        factor = given.pop("learning_rate_factor", None)
+        return given if factor is None else {**given, "learning_rate": factor * learning_rate}
 
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def initial_state(loaded: Loaded, recipe: Recipe, dataset: Dataset | None = None
     """
     state = State.start(recipe, loaded.config.seed)
     if dataset is not None:
-        fit_layers(recipe.model, state.network_arrays(recipe), dataset.train)
+        fit_layers(recipe.model, state.network_arrays(recipe), dataset.train, loaded.config.seed)
     if loaded.config.model.from_checkpoint is not None:
         try:
             _copy_layers(loaded, recipe, state, dataset)

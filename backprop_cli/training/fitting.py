@@ -8,36 +8,40 @@ import numpy as np
 
 from backprop_cli.autodiff import Array, Value, evaluate, input_
 from backprop_cli.nn.graph import Node
-from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.scopes import INPUT
 from backprop_cli.training.evaluation import Examples
+from backprop_cli.training.state import FITTING
 
 MOST = 1 << 13
-"""Most examples that a layer is fitted on, if its inputs are outputs of other layers; at the example itself all are."""
+"""Most rows that a layer is fitted on, members counted, unless it fits on all examples. They are spread evenly."""
 
 
-def fit_layers(model: Model, arrays: Mapping[str, Array], examples: Examples) -> None:
+def fit_layers(model: Model, arrays: Mapping[str, Array], examples: Examples, seed: int) -> None:
     """Let each layer set its ``arrays``, which are the network's by full name, in order: a layer sees those above it
     fitted.
 
     Layers see the numbers of evaluation, without dropout.
     """
+    rng = np.random.default_rng([seed, FITTING])
     for node in model.nodes:
-        if type(node.layer).fit is Layer.fit:
+        if not node.layer.is_fitted:
             continue
         names = {**node.full_names(), **{name: f"{node.name}.{name}" for name in node.buffers}}
         x, targets = _read(model, node, arrays, examples)
         own = {name: arrays[full] for name, full in names.items()}
-        for name, array in node.layer.fit(own, targets, *x).items():
+        for name, array in node.layer.fit(rng, own, targets, *x).items():
             own[name][...] = array
 
 
 def _read(model: Model, node: Node, arrays: Mapping[str, Array], examples: Examples) -> tuple[list[Array], Array]:
     """The layer's inputs for the examples, and their targets."""
-    above = {each.name for each in model.nodes}
-    count = min(len(examples.inputs), MOST) if above & set(node.inputs) else len(examples.inputs)
-    inputs, targets = np.asarray(examples.inputs[:count]), np.asarray(examples.targets[:count])
+    above, count = {each.name for each in model.nodes}, len(examples.inputs)
+    if not node.layer.fits_on_all or above & set(node.inputs):
+        count = min(count, max(1, MOST // (node.members or 1)))
+    chosen = np.arange(count) * len(examples.inputs) // count
+    whole = count == len(examples.inputs)
+    inputs, targets = (np.asarray(each if whole else each[chosen]) for each in (examples.inputs, examples.targets))
     params = {name: input_(name, array.shape, array.dtype) for name, array in arrays.items()}
     x = input_(INPUT, inputs.shape, model.input_dtype)
     values: dict[str, Value] = {INPUT: x, **model.walk(params, x, None).layers}

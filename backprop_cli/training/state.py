@@ -30,7 +30,7 @@ _OF_TRAINING = ("optimizer.", "epoch.", _FAST, _LOOKAHEAD)
 """Prefixes of the tensors that only training needs."""
 
 # Streams of random numbers, each seeded by (seed, stream, ...): drawing from one never moves another.
-INITIALIZATION, SHUFFLE, NOISE, AUGMENT = 1, 2, 3, 4
+INITIALIZATION, SHUFFLE, NOISE, AUGMENT, FITTING = 1, 2, 3, 4, 8
 
 
 @dataclass(eq=False)

@@ -161,6 +161,7 @@ def test_names_and_inputs_are_written_out_and_read_again(tmp_path):
                 "bias": True,
                 "initializer": {"type": "glorot_uniform", "gain": 1.0},
                 "bias_initializer": "zeros",
+                "parametrization": "standard",
             },
             {"type": "dropout", "name": "dropout_1", "inputs": ["dense_1"], "rate": 0.5},
         ],

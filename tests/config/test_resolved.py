@@ -41,6 +41,7 @@ model:
       bias: true
       initializer: {type: glorot_uniform, gain: 1.0}
       bias_initializer: zeros
+      parametrization: standard
     - {type: dropout, name: dropout_1, inputs: [dense_1], rate: 0.2}
     - type: dense
       name: dense_2
@@ -51,6 +52,7 @@ model:
       bias: true
       initializer: {type: glorot_uniform, gain: 1.0}
       bias_initializer: zeros
+      parametrization: standard
 loss: {type: cross_entropy, class_weight: none, label_smoothing: 0.0}
 regularization: {l1: 0.0, l2: 0.0}
 optimizer: {type: adam, learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-08, amsgrad: false, groups: []}

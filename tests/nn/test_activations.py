@@ -41,6 +41,7 @@ REFERENCE = {
     "selu": lambda x, _: 1.0507009873554804934193349852946 * _elu(x, 1.6732632423543772848170429916717),
     "gelu": lambda x, own: _gelu(x, own.approximate),
     "silu": lambda x, _: x / (1 + anp.exp(-x)),
+    "mish": lambda x, _: x * anp.tanh(anp.log(1 + anp.exp(x))),
     "sigmoid": lambda x, _: 1 / (1 + anp.exp(-x)),
     "tanh": lambda x, _: anp.tanh(x),
     "softplus": lambda x, _: anp.log(1 + anp.exp(x)),
@@ -99,6 +100,7 @@ EXACT = {
     "gelu": [(-1e30, 0, 0), (0, 0, 0.5), (1e30, 1e30, 1)],
     "gelu tanh": [(-1e30, 0, 0), (0, 0, 0.5), (1e30, 1e30, 1)],
     "silu": [(-1e30, 0, 0), (0, 0, 0.5), (1e30, 1e30, 1)],
+    "mish": [(-1e30, 0, 0), (1e30, 1e30, 1)],
     "sigmoid": [(-1e30, 0, 0), (0, 0.5, 0.25), (1e30, 1, 0), (np.inf, 1, 0), (-np.inf, 0, 0)],
     "tanh": [(-1e30, -1, 0), (0, 0, 1), (1e30, 1, 0), (np.inf, 1, 0)],
     "softplus": [(-1e30, 0, 0), (1e30, 1e30, 1), (-np.inf, 0, 0)],
@@ -134,7 +136,7 @@ def test_softmax_is_over_the_last_axis():
     np.testing.assert_allclose(probs.sum(axis=-1), np.ones((2, 3)), rtol=1e-15)
 
 
-ROUNDED_NEAR_1 = ("gelu", "sigmoid", "silu", "tanh")
+ROUNDED_NEAR_1 = ("gelu", "mish", "sigmoid", "silu", "tanh")
 """Whose derivative is made of a number near 1, or crosses 0: right absolutely, not relatively."""
 
 

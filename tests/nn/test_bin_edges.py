@@ -11,7 +11,7 @@ from backprop_cli.nn.layers._shared.bin_edges import quantile_edges, tree_edges
 def _fitted(settings, x, targets):
     layer = build(LAYERS, {"type": "piecewise_linear", **settings})
     count = layer.count + 1
-    return layer.fit({"edges": np.empty((x.shape[1], count))}, targets, x)["edges"]
+    return layer.fit(np.random.default_rng(0), {"edges": np.empty((x.shape[1], count))}, targets, x)["edges"]
 
 
 def test_edges_are_quantiles():

@@ -20,8 +20,12 @@ IDS = [f"{name}({label(sample.settings)})" for name, sample in CASES]
 BATCH = 3
 
 
+def _in_use(layer, weight):
+    return weight / weight.shape[-1] ** 0.5 if layer.parametrization == "ntk" else weight
+
+
 def _dense(layer, params, x):
-    out = anp.dot(x, params["weight"].T) + params.get("bias", 0.0)
+    out = anp.dot(x, _in_use(layer, params["weight"]).T) + params.get("bias", 0.0)
     return anp.tanh(out) if layer.activation is not None else out
 
 
@@ -215,7 +219,7 @@ def _ensemble_dense(layer, params, x):
         if layer.shared:
             one = params["s"][i] * anp.dot(params["r"][i] * x[:, i], params["weight"].T)
         else:
-            one = anp.dot(x[:, i], params["weight"][i].T)
+            one = anp.dot(x[:, i], _in_use(layer, params["weight"][i]).T)
         one = one + params["bias"][i] if layer.bias else one
         out.append(anp.tanh(one) if layer.activation is not None else one)
     return anp.stack(out, axis=1)
@@ -229,6 +233,7 @@ REFERENCE = {
     "attention": _attention,
     "batch_norm": _batch_norm,
     "categorical_embedding": _categorical_embedding,
+    "clamp": lambda layer, params, x: x,
     "concat": lambda layer, params, *x: anp.concatenate(x, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "conv1d": convolution,
     "conv2d": convolution,
@@ -242,6 +247,7 @@ REFERENCE = {
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
     "max_pool": lambda layer, params, x: pooled(layer, x, True),
+    "parametric_activation": lambda layer, params, x: x + params["weight"] * (anp.tanh(x) - x),
     "periodic": _periodic,
     "piecewise_linear": _piecewise_linear,
     "rms_norm": _rms_norm,
@@ -326,7 +332,7 @@ def test_only_what_keeps_statistics_lets_examples_see_each_other(name, sample):
     first, again = (evaluate([out], {**feed, **given})[0][0] for given in ({}, others))
     sees_others = not np.allclose(again, first, rtol=1e-12)
     buffers = layer.buffers(*(ad.spec_of(array) for array in x.values())).values()
-    assert sees_others == any(not buffer.fixed for buffer in buffers)
+    assert sees_others == (any(not buffer.fixed for buffer in buffers) and name != "clamp")
 
 
 def _apply(settings, *shapes):
@@ -474,6 +480,17 @@ def test_dropout_at_the_edge_of_its_noise():
     values, feed = inputs(x=np.ones(3), noise=np.array([0.0, 0.5, np.nextafter(0.5, 0)]))
     (out,) = evaluate([build(LAYERS, "dropout").apply({"noise": values["noise"]}, values["x"])], feed)
     np.testing.assert_array_equal(out, [0.0, 2.0, 0.0])
+
+
+def test_clamp_limits_what_is_not_trained():
+    layer = build(LAYERS, "clamp")
+    targets, numbers = np.array([[1.0, -2.0], [3.0, 5.0]]), {"low": np.zeros(2), "high": np.zeros(2)}
+    fitted = layer.fit(np.random.default_rng(0), numbers, targets, targets)
+    values, feed = inputs(x=np.array([[0.0, 0.0], [9.0, 9.0]]), **fitted)
+    (found,) = evaluate([layer.apply({name: values[name] for name in fitted}, values["x"])], feed)
+    np.testing.assert_array_equal(found, [[1, 0], [3, 5]])
+    assert layer.fit(np.random.default_rng(0), numbers, np.array([0, 1]), targets) == {}
+    assert layer.apply({}, values["x"]) is values["x"]
 
 
 def test_what_has_parameters_has_the_keys_for_them():

@@ -249,6 +249,15 @@ def test_a_group_changes_some_keys_of_some_parameters():
     assert optimizer.of("dense_2.weight", (2, 3)) == same.model_copy(update={"learning_rate": 0.1})
 
 
+def test_a_factor_of_the_learning_rate_follows_it():
+    groups = [{"parameters": "scale_*", "learning_rate_factor": 6.0}]
+    optimizer = build(OPTIMIZERS, {"type": "adam", "learning_rate": 0.02, "groups": groups})
+    assert optimizer.of("scale_1.weight", (3,)).learning_rate == 6.0 * 0.02
+    slower = optimizer.model_copy(update={"learning_rate": 0.001})
+    assert slower.of("scale_1.weight", (3,)).learning_rate == 6.0 * 0.001
+    assert optimizer.of("dense_1.weight", (3,)).learning_rate == 0.02
+
+
 def test_muon_leaves_what_is_no_matrix_to_its_fallback():
     groups = [{"parameters": "head.*", "fallback": "sgd"}, {"parameters": "conv_1.*", "momentum": 0.5}]
     muon = build(OPTIMIZERS, {"type": "muon", "groups": groups, "fallback_for": ["embedding_*", "head.weight"]})
@@ -296,6 +305,11 @@ FALLBACK = "muon is for matrices; name an optimizer for the others, such as adam
             {"type": "adam", "groups": [{"parameters": "*", "weight_decay": 0.0}]},
             ("groups", 0, "weight_decay"),
             EXTRA,
+        ),
+        (
+            {"type": "adam", "groups": [{"parameters": "*", "learning_rate": 0.1, "learning_rate_factor": 2.0}]},
+            ("groups", 0),
+            "sets the learning rate, and so does 'learning_rate'; leave one out",
         ),
         ({"type": "adam", "groups": [{"beta1": 0.5}]}, ("groups", 0, "parameters"), "Field required"),
         ({"type": "adam", "groups": [{"parameters": "*", "type": "sgd"}]}, ("groups", 0, "type"), EXTRA),

@@ -95,7 +95,7 @@ def test_plateau_without_its_metric():
 def test_stays_within_0_and_1(settings, total):
     scales = _by_step(settings, total)
     assert all(0 <= scale <= 1 for scale in scales)
-    if settings["type"] != "one_cycle" and not settings.get("warmup_steps"):
+    if settings["type"] not in ("one_cycle", "coslog") and not settings.get("warmup_steps"):
         assert scales[0] == 1
 
 
@@ -119,6 +119,21 @@ def test_one_cycle_reaches_its_top_and_bottom():
     assert scales[0] == pytest.approx(1 / 25)
     assert max(scales) == scales[29] == 1
     assert scales[-1] == pytest.approx(1 / 25e4)
+
+
+def test_coslog_has_cycles_of_twice_the_length():
+    scales = _by_step("coslog", 1500)
+    assert scales[0] == 0
+    bottoms = [k for k in range(1, 1499) if scales[k] < min(scales[k - 1], scales[k + 1])]
+    assert bottoms == [100, 300, 700]  # 1, 3 and 7 fifteenths
+    assert scales[round(100 * (2**0.5 - 1))] == pytest.approx(1, abs=1e-3)
+
+
+def test_flat_cos_is_flat_first():
+    scales = _by_step("flat_cos", 100)
+    assert set(scales[:51]) == {1}
+    assert scales[75] == pytest.approx(0.5)
+    assert scales[-1] == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])

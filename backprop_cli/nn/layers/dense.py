@@ -7,15 +7,12 @@ from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Spec, Value, reshape
 from backprop_cli.errors import ShapeError
-from backprop_cli.nn.initializer import InitializerType
-from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
-from backprop_cli.nn.initializers.zeros import Zeros
-from backprop_cli.nn.layer import LAYERS, Param, Params, Sample, WeightedLayer
-from backprop_cli.settings import PositiveInt
+from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
+from backprop_cli.nn.layers._shared.affine import Affine
 
 
 @LAYERS.register
-class Dense(WeightedLayer):
+class Dense(Affine):
     """Affine map ``out = activation(x @ weight.T + bias)``.
 
     It maps each position of a sequence.
@@ -29,14 +26,6 @@ class Dense(WeightedLayer):
     """
 
     type: Literal["dense"] = "dense"
-    units: PositiveInt
-    """number of outputs"""
-    bias: bool = True
-    """whether a bias is added to each output"""
-    initializer: InitializerType = GlorotUniform()
-    """how the weight starts"""
-    bias_initializer: InitializerType = Zeros()
-    """how the bias starts"""
 
     position_wise: ClassVar[bool] = True
     width_key: ClassVar[str | None] = "units"
@@ -44,6 +33,7 @@ class Dense(WeightedLayer):
         Sample({"units": 4}, ((3,),)),
         Sample({"units": 2, "bias": False, "activation": "tanh"}, ((5,),)),
         Sample({"units": 2}, ((3, 4),)),
+        Sample({"units": 2, "parametrization": "ntk"}, ((3,),)),
     )
 
     def params(self, *x: Spec) -> dict[str, Param]:
@@ -51,15 +41,16 @@ class Dense(WeightedLayer):
         if spec.ndim not in (2, 3):
             raise ShapeError(self.type, "needs one vector per example; put {type: flatten} before it", x=spec)
         fan_in = spec.shape[-1]
-        weight = Param((self.units, fan_in), self.initializer, fan_in, self.units)
-        bias = Param((self.units,), self.bias_initializer, fan_in, self.units, regularized=False)
-        return {"weight": weight, "bias": bias} if self.bias else {"weight": weight}
+        return {"weight": self.weight_param((), fan_in), **self.bias_param((), fan_in)}
+
+    def product(self, params: Params, x: Value) -> Value:
+        """``x @ weight.T``."""
+        return x @ self.in_use(params["weight"]).T
 
     def linear(self, params: Params, *x: Value) -> Value:
         """``x @ weight.T + bias``; the positions of all sequences are rows of one product."""
         (examples,) = x
         is_sequence = examples.ndim == 3
         rows = reshape(examples, (math.prod(examples.shape[:-1]), examples.shape[-1])) if is_sequence else examples
-        out = rows @ params["weight"].T
-        out = out + params["bias"] if self.bias else out
+        out = super().linear(params, rows)
         return reshape(out, (*examples.shape[:-1], self.units)) if is_sequence else out

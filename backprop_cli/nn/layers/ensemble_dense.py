@@ -7,17 +7,16 @@ from typing import ClassVar, Literal
 from backprop_cli.autodiff import Spec, Value, reshape, transpose
 from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import InitializerType
-from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.ones import Ones
 from backprop_cli.nn.initializers.random_signs import RandomSigns
-from backprop_cli.nn.initializers.zeros import Zeros
-from backprop_cli.nn.layer import LAYERS, Param, Params, Sample, WeightedLayer
+from backprop_cli.nn.layer import LAYERS, Param, Params, Sample
+from backprop_cli.nn.layers._shared.affine import Affine
 from backprop_cli.nn.members import folded, unfolded, with_members
 from backprop_cli.settings import PositiveInt
 
 
 @LAYERS.register
-class EnsembleDense(WeightedLayer):
+class EnsembleDense(Affine):
     """Member i computes ``out[:, i] = activation(s[i] * ((r[i] * x) @ weight.T) + bias[i])``.
 
     All members share one weight, and each scales its inputs and outputs. With ``shared: false`` each has a weight of
@@ -32,18 +31,10 @@ class EnsembleDense(WeightedLayer):
     """
 
     type: Literal["ensemble_dense"] = "ensemble_dense"
-    units: PositiveInt
-    """number of outputs of each member"""
     members: PositiveInt = 32
     """members of the ensemble"""
     shared: bool = True
     """whether members share one weight and scale its inputs and outputs; false: each has its own weight"""
-    bias: bool = True
-    """whether each member adds a bias to each output"""
-    initializer: InitializerType = GlorotUniform()
-    """how the weight starts"""
-    bias_initializer: InitializerType = Zeros()
-    """how the bias starts"""
     r_initializer: InitializerType | None = None
     """how the factors of the inputs start; default: random_signs in the first layer with members, then ones"""
 
@@ -52,7 +43,7 @@ class EnsembleDense(WeightedLayer):
         Sample({"units": 2, "members": 3}, ((4,),)),
         Sample({"units": 2, "members": 3, "activation": "tanh"}, ((3, 4),)),
         Sample({"units": 2, "members": 3, "shared": False}, ((3, 4),)),
-        Sample({"units": 2, "members": 2, "shared": False, "bias": False}, ((3,),)),
+        Sample({"units": 2, "members": 2, "shared": False, "bias": False, "parametrization": "ntk"}, ((3,),)),
     )
 
     @property
@@ -64,24 +55,22 @@ class EnsembleDense(WeightedLayer):
         if spec.ndim not in (2, 3) or spec.shape[1:-1] not in ((), (self.members,)):
             raise ShapeError(self.type, "needs one vector per example; put {type: flatten} before it", x=spec)
         fan_in = spec.shape[-1]
-        bias = Param((self.members, self.units), self.bias_initializer, fan_in, self.units, regularized=False)
-        found = {"weight": Param((self.units, fan_in), self.initializer, fan_in, self.units)}
-        if self.shared:
-            first = self.r_initializer or (RandomSigns() if spec.ndim == 2 else Ones())
-            found["r"] = Param((self.members, fan_in), first, regularized=False)
-            found["s"] = Param((self.members, self.units), Ones(), regularized=False)
-        else:
-            found = {"weight": Param((self.members, self.units, fan_in), self.initializer, fan_in, self.units)}
-        return {**found, "bias": bias} if self.bias else found
+        if not self.shared:
+            lead = (self.members,)
+            return {"weight": self.weight_param(lead, fan_in), **self.bias_param(lead, fan_in)}
+        first = self.r_initializer or (RandomSigns() if spec.ndim == 2 else Ones())
+        return {
+            "weight": self.weight_param((), fan_in),
+            "r": Param((self.members, fan_in), first, regularized=False),
+            "s": Param((self.members, self.units), Ones(), regularized=False),
+            **self.bias_param((self.members,), fan_in),
+        }
 
-    def linear(self, params: Params, *x: Value) -> Value:
-        (examples,) = x
+    def product(self, params: Params, x: Value) -> Value:
+        weight = self.in_use(params["weight"])
         if self.shared:
-            alike = examples if examples.ndim == 3 else reshape(examples, (examples.shape[0], 1, examples.shape[1]))
+            alike = x if x.ndim == 3 else reshape(x, (x.shape[0], 1, x.shape[1]))
             # The members are rows of one product.
-            out = unfolded(folded(alike * params["r"]) @ params["weight"].T, self.members) * params["s"]
-        else:
-            each = examples if examples.ndim == 3 else with_members(examples, self.members)
-            weights = transpose(params["weight"], (0, 2, 1))
-            out = transpose(transpose(each, (1, 0, 2)) @ weights, (1, 0, 2))
-        return out + params["bias"] if self.bias else out
+            return unfolded(folded(alike * params["r"]) @ weight.T, self.members) * params["s"]
+        each = x if x.ndim == 3 else with_members(x, self.members)
+        return transpose(transpose(each, (1, 0, 2)) @ transpose(weight, (0, 2, 1)), (1, 0, 2))

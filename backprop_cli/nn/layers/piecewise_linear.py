@@ -47,6 +47,7 @@ class PiecewiseLinear(WeightedLayer):
     initializer: InitializerType = GlorotUniform()
     """how the maps start"""
 
+    fits_on_all: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (
         Sample({"count": 3}, ((2,),)),
         Sample({"count": 4, "units": 2, "activation": "tanh"}, ((3,),)),
@@ -77,7 +78,7 @@ class PiecewiseLinear(WeightedLayer):
         start = np.linspace(-2.0, 2.0, self.count + 1)
         return {"edges": Buffer((x[0].shape[1], self.count + 1), start, fixed=True)}
 
-    def fit(self, params: Arrays, targets: Array, *x: Array) -> dict[str, Array]:
+    def fit(self, rng: np.random.Generator, params: Arrays, targets: Array, *x: Array) -> dict[str, Array]:
         """The edges of each column; of fewer bins, the one before the last is repeated."""
         edges = np.empty_like(params["edges"], np.float64)
         for row, column in zip(edges, x[0].T.astype(np.float64), strict=True):
