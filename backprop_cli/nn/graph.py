@@ -11,7 +11,7 @@ import numpy as np
 from backprop_cli.autodiff import Spec, Value
 from backprop_cli.errors import did_you_mean
 from backprop_cli.nn.input_columns import is_group
-from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
+from backprop_cli.nn.layer import Buffer, Chunks, Layer, Param, ParameterLayer
 from backprop_cli.nn.layers.add import Add
 from backprop_cli.nn.layers.block import Block
 from backprop_cli.nn.members import folded, unfolded, with_members
@@ -35,7 +35,7 @@ class Node(Struct, eq=False):
 
     The other fields are empty until ``layer_shapes.traced`` fills them in. Shapes are those of one example, without
     the batch; ``params`` are the layer's own. ``members``: the members that its output has after the batch, and that
-    ``output_shape`` begins with, or None; ``input_members``: the same of its inputs.
+    ``output_shape`` begins with, or None; ``input_members``: the same of its inputs. ``input_chunks``: their chunks.
     """
 
     name: str
@@ -49,11 +49,18 @@ class Node(Struct, eq=False):
     params: Mapping[str, Param] = field(default_factory=dict)
     buffers: Mapping[str, Buffer] = field(default_factory=dict)
     input_members: tuple[int | None, ...] = ()
+    input_chunks: tuple[Chunks, ...] = ()
 
     @property
     def members(self) -> int | None:
         """Members of its output."""
         return self.layer.ensemble or next(filter(None, self.input_members), None)
+
+    @property
+    def chunks(self) -> Chunks:
+        """Chunks of its output."""
+        found = self.layer.chunks(*self.input_chunks)
+        return found if (sum(found),) == self.output_shape[-1:] else ()
 
     @property
     def folds(self) -> int | None:

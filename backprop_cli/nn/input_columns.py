@@ -49,6 +49,12 @@ def columns_in(columns: Columns, group: str) -> Columns:
     return tuple(column for column in columns if not is_group(group) or column.is_in(group))
 
 
+def chunks_of(columns: Columns) -> tuple[int, ...]:
+    """Numbers of inputs that are one thing: a category's inputs for one column, and every number for itself."""
+    sizes = ((column.width,) if column.categories is not None else (1,) * column.width for column in columns)
+    return tuple(size for each in sizes for size in each)
+
+
 def inputs_of(x: Value, columns: Columns, group: str) -> Value:
     """The inputs of a group, a view if its columns are neighbours.
 

@@ -21,6 +21,8 @@ from backprop_cli.structs import Struct
 
 Params = Mapping[str, Value]
 Arrays = Mapping[str, Array]
+Chunks = tuple[int, ...]
+"""Numbers of neighbouring features that come from one column of the data each; empty: unknown."""
 Shared = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]
 """The full name of a parameter: the layer's name, and its own."""
 
@@ -29,7 +31,8 @@ class Param(Struct, eq=False):
     """A trainable array of a layer: its shape and initializer.
 
     ``fan_in`` and ``fan_out``: inputs and outputs that a weight connects, for the initializer's scale. ``regularized``:
-    whether l1 and l2 apply, as to weights but not to biases.
+    whether l1 and l2 apply, as to weights but not to biases. ``by_column``: of its last axis, neighbours that come from
+    one column of the data start with the same number.
     """
 
     shape: tuple[int, ...]
@@ -37,6 +40,7 @@ class Param(Struct, eq=False):
     fan_in: int = 1
     fan_out: int = 1
     regularized: bool = True
+    by_column: bool = False
 
     def __post_init__(self) -> None:
         # The default of a plugin's key may be a name, which pydantic does not validate.
@@ -107,6 +111,10 @@ class Layer(Settings):
     def of_columns(self, columns: Columns) -> Self:
         """The layer for an input that is these columns of the data; none: they are unknown."""
         return self
+
+    def chunks(self, *x: Chunks) -> Chunks:
+        """The chunks of its output, from those of its inputs."""
+        return x[0] if self.passes_on else ()
 
     @property
     def is_fitted(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from backprop_cli.autodiff import Value, input_
 from backprop_cli.errors import ShapeError, did_you_mean, listing
 from backprop_cli.nn.graph import Node
-from backprop_cli.nn.input_columns import CATEGORIES, GROUPS, ONE, Columns, columns_in, is_group
+from backprop_cli.nn.input_columns import CATEGORIES, GROUPS, ONE, Columns, chunks_of, columns_in, is_group
 from backprop_cli.nn.layer import Buffer, Layer, Param, ParameterLayer
 from backprop_cli.nn.scopes import LayerPath
 from backprop_cli.nn.task import Shape
@@ -66,8 +66,12 @@ def traced(
             for name in node.inputs
         )
         members = tuple(above[name].members if name in above else None for name in node.inputs)
-        read = columns_in(known, node.inputs[0]) if node.inputs[0] not in above else ()
-        node = replace(node, layer=node.layer.of_columns(read), input_shapes=shapes, input_members=members)
+        read = [() if name in above else columns_in(known, name) for name in node.inputs]
+        chunks = [
+            above[name].chunks if name in above else chunks_of(own) for name, own in zip(node.inputs, read, strict=True)
+        ]
+        layer = node.layer.of_columns(read[0])
+        node = replace(node, layer=layer, input_shapes=shapes, input_members=members, input_chunks=tuple(chunks))
         _check_members(node)
         try:
             node, params = _with_arrays(node, dtype)

@@ -16,7 +16,7 @@ from backprop_cli.execution.costs import multiplications, products
 from backprop_cli.nn.graph import TOKEN_DTYPE, Node, graph_of, vocabulary_of
 from backprop_cli.nn.initializer import Array
 from backprop_cli.nn.input_columns import Columns, inputs_of, is_group
-from backprop_cli.nn.layer import Buffer, Layer, Param
+from backprop_cli.nn.layer import Buffer, Chunks, Layer, Param
 from backprop_cli.nn.layer_shapes import LayerShapeError, traced
 from backprop_cli.nn.scopes import INPUT
 from backprop_cli.structs import Struct
@@ -122,8 +122,7 @@ class Model(Struct, eq=False):
         found: dict[str, Array] = {}
         for node in self.nodes:
             for name, param in node.params.items():
-                drawn = param.initializer.sample(rng, param.shape, param.fan_in, param.fan_out)
-                found[f"{node.name}.{name}"] = drawn
+                found[f"{node.name}.{name}"] = _drawn(rng, param, node.input_chunks[0] if param.by_column else ())
             for name, buffer in node.buffers.items():
                 found[f"{node.name}.{name}"] = np.full(buffer.shape, buffer.start)
         return found
@@ -185,6 +184,13 @@ class Model(Struct, eq=False):
                 count = multiplications(value.op, *operands)
                 if count:
                     yield value.layer, count, count // products(value.op, *operands)
+
+
+def _drawn(rng: np.random.Generator, param: Param, chunks: Chunks) -> Array:
+    """Starting values, equal within each of the chunks of the last axis; without chunks one by one."""
+    shape = (*param.shape[:-1], len(chunks)) if chunks else param.shape
+    drawn = param.initializer.sample(rng, shape, param.fan_in, param.fan_out)
+    return np.repeat(drawn, chunks, axis=-1) if chunks else drawn
 
 
 def _check_tokens(nodes: Sequence[Node]) -> None:

@@ -6,6 +6,7 @@ from nn_support import build
 
 from backprop_cli import autodiff as ad
 from backprop_cli.nn.ensembled import ensembled
+from backprop_cli.nn.input_columns import InputColumn
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.layer_shapes import LayerShapeError
 from backprop_cli.nn.loss import LOSSES
@@ -113,6 +114,22 @@ def test_only_the_first_layer_tells_members_apart():
     assert (starts["dense_1.s"] == 1).all()
     inner = Model.build(ensembled(_layers([*DENSE, {"type": "dense", "units": 2}]), 16), (6,))
     assert (inner.init(np.random.default_rng(0))["dense_2.r"] == 1).all()
+
+
+def test_the_inputs_of_a_column_keep_together():
+    """Random signs within a column's bins would take its encoding apart."""
+    columns = (InputColumn("a"), InputColumn("color", 3, 3), InputColumn("b"))
+    bins = {"type": "piecewise_linear", "inputs": "numeric", "count": 4, "name": "bins"}
+    both = {"type": "concat", "inputs": ["bins", "categories"], "name": "both"}
+    head = {"type": "dense", "units": 2}
+    layers = ensembled(_layers([bins, both, {"type": "dropout"}, head, head]), 20)
+    model = Model.build(layers, (5,), columns=columns)
+    r = model.init(np.random.default_rng(0))["dense_1.r"]
+    assert [node.input_chunks for node in model.nodes] == [((1, 1),), ((4, 4), (3,)), ((4, 4, 3),), ((4, 4, 3),), ((),)]
+    parts = np.split(r, [4, 8], axis=1)
+    assert all((part == part[:, :1]).all() for part in parts)
+    assert len({tuple(part[:, 0]) for part in parts}) == 3
+    assert len({tuple(row) for row in r}) > 5
 
 
 def test_the_mini_ensemble_shares_its_dense_layers():

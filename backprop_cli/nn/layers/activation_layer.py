@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.activation import ActivationType
-from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
+from backprop_cli.nn.layer import LAYERS, Chunks, Layer, Params, Sample
 
 
 @LAYERS.register
@@ -25,6 +25,9 @@ class ActivationLayer(Layer):
 
     position_wise: ClassVar[bool] = True
     samples: ClassVar[tuple[Sample, ...]] = (Sample({"function": "tanh"}, ((2, 3),)),)
+
+    def chunks(self, *x: Chunks) -> Chunks:
+        return x[0]
 
     def apply(self, params: Params, *x: Value) -> Value:
         return self.function.apply(x[0])

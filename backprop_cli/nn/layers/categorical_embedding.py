@@ -25,7 +25,7 @@ from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.normal import Normal
 from backprop_cli.nn.input_columns import Columns
-from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
+from backprop_cli.nn.layer import LAYERS, Chunks, Param, ParameterLayer, Params, Sample
 from backprop_cli.nn.layers._shared.column_maps import columns_of
 from backprop_cli.settings import Count, Many, PositiveInt
 
@@ -67,6 +67,11 @@ class CategoricalEmbedding(ParameterLayer):
             return self
         sizes = [column.categories or 0 if column.is_coded else 0 for column in columns for _ in range(column.width)]
         return self.model_copy(update={"sizes": tuple(sizes)})
+
+    def chunks(self, *x: Chunks) -> Chunks:
+        sizes = self.sizes or ()
+        hot = tuple(size for size in sizes if 0 < size <= self.one_hot)
+        return (*(1,) * sizes.count(0), *hot, *(self.width,) * sum(size > self.one_hot for size in sizes))
 
     def params(self, *x: Spec) -> dict[str, Param]:
         columns = columns_of(self.type, x[0])

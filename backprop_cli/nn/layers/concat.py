@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from backprop_cli import autodiff
 from backprop_cli.autodiff import Spec, Value
 from backprop_cli.errors import ShapeError
-from backprop_cli.nn.layer import LAYERS, Layer, Params, Sample
+from backprop_cli.nn.layer import LAYERS, Chunks, Layer, Params, Sample
 
 
 @LAYERS.register
@@ -33,6 +33,9 @@ class Concat(Layer):
         Sample({"axis": -1}, ((2, 3), (2, 1), (2, 2))),
         Sample({"axis": 0}, ((2, 3), (1, 3))),
     )
+
+    def chunks(self, *x: Chunks) -> Chunks:
+        return sum(x, ()) if all(x) else ()
 
     def memory(self, *x: Spec, context: int) -> dict[str, Spec] | None:
         return {} if self.axis % (x[0].ndim - 1) else None

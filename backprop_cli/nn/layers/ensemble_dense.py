@@ -21,7 +21,8 @@ class EnsembleDense(Affine):
 
     All members share one weight, and each scales its inputs and outputs. With ``shared: false`` each has a weight of
     its own, and no scalings: the heads of an ensemble. Members are trained on their own losses, and the network's
-    prediction is the mean of theirs. The first layer with members makes the network an ensemble.
+    prediction is the mean of theirs. The first layer with members makes the network an ensemble. There ``r`` is random,
+    with one number for all features that come from one column of the data, such as its bins.
 
     Shapes: x (batch, fan_in) or (batch, members, fan_in) -> out (batch, members, units); weight (units, fan_in), r
             (members, fan_in), s and bias (members, units); not shared: weight (members, units, fan_in)
@@ -61,7 +62,7 @@ class EnsembleDense(Affine):
         first = self.r_initializer or (RandomSigns() if spec.ndim == 2 else Ones())
         return {
             "weight": self.weight_param((), fan_in),
-            "r": Param((self.members, fan_in), first, regularized=False),
+            "r": Param((self.members, fan_in), first, regularized=False, by_column=True),
             "s": Param((self.members, self.units), Ones(), regularized=False),
             **self.bias_param((self.members,), fan_in),
         }

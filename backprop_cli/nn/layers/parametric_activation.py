@@ -9,7 +9,7 @@ from backprop_cli.errors import ShapeError
 from backprop_cli.nn.activation import ActivationType
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.ones import Ones
-from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
+from backprop_cli.nn.layer import LAYERS, Chunks, Param, ParameterLayer, Params, Sample
 
 
 @LAYERS.register
@@ -38,6 +38,9 @@ class ParametricActivation(ParameterLayer):
         if x[0].ndim < 2:
             raise ShapeError(self.type, "needs at least one axis per example", x=x[0])
         return {"weight": Param(x[0].shape[-1:], self.initializer, regularized=False)}
+
+    def chunks(self, *x: Chunks) -> Chunks:
+        return x[0]
 
     def apply(self, params: Params, *x: Value) -> Value:
         (examples,) = x

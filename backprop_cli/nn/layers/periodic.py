@@ -13,7 +13,7 @@ from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.normal import Normal
 from backprop_cli.nn.initializers.uniform import Uniform
 from backprop_cli.nn.initializers.zeros import Zeros
-from backprop_cli.nn.layer import LAYERS, Param, Params, Sample, WeightedLayer
+from backprop_cli.nn.layer import LAYERS, Chunks, Param, Params, Sample, WeightedLayer
 from backprop_cli.nn.layers._shared.column_maps import by_column, columns_first, columns_of, side_by_side
 from backprop_cli.settings import Positive, PositiveInt, refusal
 
@@ -65,6 +65,10 @@ class Periodic(WeightedLayer):
             key = "lite" if self.lite else "activation"
             raise refusal(f"'{key}' goes with a map of the cosines; set units: 24", key)
         return self
+
+    def chunks(self, *x: Chunks) -> Chunks:
+        columns, waves = sum(x[0]), self.frequencies * (1 if self.phases else 2)
+        return (self.units or waves,) * columns + ((1,) * columns if self.identity else ())
 
     def params(self, *x: Spec) -> dict[str, Param]:
         columns = columns_of(self.type, x[0])

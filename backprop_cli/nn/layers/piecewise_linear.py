@@ -11,7 +11,7 @@ from backprop_cli.autodiff import Array, Spec, Value, constant, greater, maximum
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
-from backprop_cli.nn.layer import LAYERS, Arrays, Buffer, Param, Params, Sample, WeightedLayer
+from backprop_cli.nn.layer import LAYERS, Arrays, Buffer, Chunks, Param, Params, Sample, WeightedLayer
 from backprop_cli.nn.layers._shared.bin_edges import quantile_edges, tree_edges
 from backprop_cli.nn.layers._shared.column_maps import by_column, columns_first, columns_of, side_by_side
 from backprop_cli.settings import PositiveInt, refusal
@@ -60,6 +60,9 @@ class PiecewiseLinear(WeightedLayer):
             key = "linear_part" if self.linear_part else "activation"
             raise refusal(f"'{key}' goes with a map of the encoding; set units: 16", key)
         return self
+
+    def chunks(self, *x: Chunks) -> Chunks:
+        return (self.units or self.count,) * sum(x[0])
 
     def params(self, *x: Spec) -> dict[str, Param]:
         columns = columns_of(self.type, x[0])

@@ -9,7 +9,7 @@ from backprop_cli.errors import ShapeError
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.ones import Ones
 from backprop_cli.nn.initializers.random_signs import RandomSigns
-from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
+from backprop_cli.nn.layer import LAYERS, Chunks, Param, ParameterLayer, Params, Sample
 from backprop_cli.settings import Maybe, PositiveInt
 
 
@@ -53,7 +53,10 @@ class Scale(ParameterLayer):
         if spec.shape[1:-1] not in ((), (self.members,)):
             raise ShapeError(self.type, "needs one vector per example; put {type: flatten} before it", x=spec)
         shape = (self.members, spec.shape[-1])
-        return {"weight": Param(shape, self.initializer or RandomSigns(), regularized=False)}
+        return {"weight": Param(shape, self.initializer or RandomSigns(), regularized=False, by_column=True)}
+
+    def chunks(self, *x: Chunks) -> Chunks:
+        return x[0]
 
     def apply(self, params: Params, *x: Value) -> Value:
         (examples,) = x
