@@ -38,18 +38,20 @@ static double now(void)
     return time.tv_sec + 1e-9 * time.tv_nsec;
 }
 
-#define ROWS(type) \
-    for (int64_t row = 0; row < rows; ++row) ((type *)of.into)[row] = ((const type *)of.source)[index[row]]
+/* `bytes` is a constant where it can be: then a copy is an instruction or two. */
+static inline void copy_rows(const gather of, const int64_t *index, int64_t rows, int64_t bytes)
+{
+    for (int64_t row = 0; row < rows; ++row) memcpy(of.into + row * bytes, of.source + index[row] * bytes, bytes);
+}
 
 static void gather_rows(const gather of, const int64_t *index, int64_t rows)
 {
-    typedef struct { int64_t low, high; } pair;
-    if (of.bytes == 4) ROWS(int32_t);
-    else if (of.bytes == 8) ROWS(int64_t);
-    else if (of.bytes == 16) ROWS(pair);
-    else
-        for (int64_t row = 0; row < rows; ++row)
-            memcpy(of.into + row * of.bytes, of.source + index[row] * of.bytes, of.bytes);
+    switch (of.bytes) {
+    case 4: copy_rows(of, index, rows, 4); break;
+    case 8: copy_rows(of, index, rows, 8); break;
+    case 16: copy_rows(of, index, rows, 16); break;
+    default: copy_rows(of, index, rows, of.bytes);
+    }
 }
 
 /* Run until the weighted numbers are not finite, the runs are done or their time is over; at least once. */

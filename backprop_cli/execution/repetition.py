@@ -63,17 +63,14 @@ class Repetition:
         numbers: Sequence[tuple[Array, float]],
         kept: Array | None,
     ):
-        self._lives = code, gathers, constants, numbers, kept
+        self._memory = code, gathers, constants, numbers, kept  # lives as long as the addresses
         self._raw = raw = _Repetition(*code.words, len(gathers[0][1]))
         for place, (source, into) in enumerate(gathers):
             raw.gathers[place] = _Gather(source.ctypes.data, into.ctypes.data, into.nbytes // len(into))
         for place, (number, weight) in enumerate(numbers):
             raw.numbers[place] = _Number(number.ctypes.data, number.itemsize, weight)
-        raw.constants, raw.constant_bytes, raw.constant_count = (
-            constants.ctypes.data,
-            constants.itemsize,
-            constants.size,
-        )
+        raw.constants = constants.ctypes.data
+        raw.constant_bytes, raw.constant_count = constants.itemsize, constants.size
         if kept is not None:
             raw.kept, raw.kept_bytes = kept.ctypes.data, kept.nbytes
         self._known: list[tuple[Array | None, int]] = [(None, 0)] * 3
@@ -94,10 +91,10 @@ class Repetition:
         kept: Array | None,
     ) -> Repetition | None:
         """None if ``call`` is not of machine code, or rows cannot be copied as they are."""
-        copied = [(source, into) for source, into in gathers if isinstance(source, np.ndarray) and _copy(source, into)]
-        if not isinstance(call, MachineCode) or len(copied) < len(gathers):
+        same = [(x, into) for x, into in gathers if isinstance(x, np.ndarray) and _have_same_rows(x, into)]
+        if not isinstance(call, MachineCode) or len(same) < len(gathers):
             return None
-        return cls(call, copied, constants, numbers, kept) if kept is None or kept.flags.c_contiguous else None
+        return cls(call, same, constants, numbers, kept) if kept is None or kept.flags.c_contiguous else None
 
     def prepare(
         self, index: Rows, table: Rows, room: Rows | None, runs: int, seconds: float, sums: Sequence[float]
@@ -126,7 +123,7 @@ class Repetition:
         return done, numbers[:_MOST], numbers[_MOST:]
 
 
-def _copy(source: Array, into: Array) -> bool:
-    """Whether rows of ``source`` are those of ``into``."""
+def _have_same_rows(source: Array, into: Array) -> bool:
+    """Whether rows can be copied as they are."""
     same = source.dtype == into.dtype and source.shape[1:] == into.shape[1:]
     return same and into.size > 0 and source.flags.c_contiguous and into.flags.c_contiguous
