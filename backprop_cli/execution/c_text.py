@@ -1,8 +1,8 @@
 """The source of a compiled function -> C.
 
 ``codegen`` writes functions in a small part of Python, so that Python itself can run them as a reference: assignments,
-loops over ranges, expressions of one element, and calls of functions in ``functions.c`` and ``tiles.c``. All of it has
-one meaning in C.
+loops over ranges, expressions of one element, and calls of functions in ``functions.c``, ``tiles.c`` and
+``convolutions.c``. All of it has one meaning in C.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ CALLS = {
     "product": ("RUNS", "PRODUCTS"),
     "convolution": ("RUNS", "CONVOLUTIONS"),
     "convolution_transpose": ("RUNS", "CONVOLUTIONS"),
-    "convolution_weight": ("GRADIENTS",),
+    "convolution_weight": ("RUNS", "GRADIENTS"),
 }
-"""Functions of ``tiles.c``, of numbers and of pointers to one type, and the parts that they need, in this order."""
+"""Functions in C, of numbers and of pointers to one type, and the parts that they need, in this order."""
 
 _WHOLE, _BLOCKS = 64, 64
 """A block of a shared loop has a multiple of so many elements, which fill every vector; blocks are at most so many."""
@@ -110,8 +110,9 @@ def c_source(functions: Sequence[str], vectorized: Collection[str]) -> CSource:
 
 
 def _tiles(kind: str, part: str) -> str:
-    """A part of ``tiles.c`` in a precision."""
-    text = Path(__file__).with_name("tiles.c").read_text(encoding="ascii")
+    """A part of ``tiles.c`` or ``convolutions.c`` in a precision."""
+    names = ["tiles.c", *(["convolutions.c"] if part in ("CONVOLUTIONS", "GRADIENTS") else [])]
+    text = "\n".join(Path(__file__).with_name(name).read_text(encoding="ascii") for name in names)
     bits = f"int{kind.removeprefix('float')}_t"
     return _TILES.format(part=part, real=KINDS[kind], bits=bits, kind=kind, text=text)
 

@@ -99,7 +99,7 @@ class Product(Piece):
 
 
 class DirectConvolution(Piece):
-    """A convolution or one of its transposes, a function of ``tiles.c``."""
+    """A convolution or one of its transposes, a function of ``convolutions.c``."""
 
     op: ConvolutionOp
     x: Array

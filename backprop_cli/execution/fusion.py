@@ -205,7 +205,7 @@ def _is_known(loop: ElementLoop) -> bool:
 
 
 def call_of(node: Value, arrays: Mapping[Value, Array]) -> Product | DirectConvolution | None:
-    """The op as a call of a function in ``tiles.c``; None if none takes its arrays."""
+    """The op as a call of a function in C; None if none takes its arrays."""
     call: Product | DirectConvolution
     out = arrays[node]
     if isinstance(node.op, Matmul) and _loops_of(node, arrays) is None:

@@ -1,4 +1,4 @@
-"""``tiles.c`` as compiled C: products and convolutions of all shapes and strides, beside NumPy's."""
+"""``tiles.c`` and ``convolutions.c``, compiled: products and convolutions of all shapes and strides, beside NumPy's."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +72,9 @@ CONVOLUTIONS = {
     "pixels that no window reads": ((7, 2, 8, 16), (3, 2, 1, 1), {"stride": (3, 3)}),
     "long sequence": ((16, 60, 32), (20, 16, 5), {"stride": (1,), "dilation": (1,), "padding": ((3, 3),)}),
     "many filters": ((10, 8, 10, 32), (24, 8, 3, 3), {"padding": ((1, 1), (1, 1))}),
+    "panels of filters": ((5, 13, 6, 17), (160, 13, 2, 3), {"padding": ((1, 1), (1, 1))}),
+    "panels in groups": ((6, 24, 7, 16), (128, 12, 3, 2), {"groups": 2, "stride": (2, 3), "padding": ((0, 1), (2, 1))}),
+    "panels of a long sum": ((3, 14, 40, 32), (61, 14, 2, 3), {"dilation": (1, 2), "padding": ((1, 0), (1, 3))}),
     "sequence": ((4, 30, 16), (9, 4, 5), {"stride": (1,), "dilation": (2,), "padding": ((3, 3),)}),
 }
 
