@@ -114,6 +114,10 @@ class Config(Settings):
     metrics: Annotated[Many[MetricType], RESTARTS] = Field(default_factory=lambda valid: _default_metrics(valid))
     """metrics of whole splits; default: accuracy, for tokens also perplexity; for regression
     root_mean_squared_error and r2"""
+    calibrate: Annotated[Maybe[Literal["temperature"]], FREE] = None
+    """temperature: after training, divide the logits by a number fitted on the validation split; absent or none: off"""
+    intervals: Annotated[Maybe[Annotated[float, Field(gt=0, lt=1)]], FREE] = None
+    """predict intervals of numbers or sets of classes that hold the truth with this probability, such as 0.9"""
     training: TrainingSettings = TrainingSettings()
     """length of training, batches and precision"""
     early_stopping: Annotated[Maybe[EarlyStoppingSettings], FREE] = None

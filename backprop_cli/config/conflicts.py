@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from backprop_cli.config.configuration import Config, has_validation
+from backprop_cli.data.settings import INPUTS
 from backprop_cli.errors import Problem, TreePath, joined, nearest
 from backprop_cli.nn.graph import every_layer, graph_of, vocabulary_of, wiring_errors
 from backprop_cli.nn.layer import ParameterLayer
@@ -19,14 +20,15 @@ Direction = Literal["min", "max"]
 
 def conflicts(config: Config) -> list[Problem]:
     """All contradictions, each at the value to change."""
-    found = (_monitors, _target_transform, _averages, _full_batch)
+    found = (_monitors, _target_transform, _averages, _full_batch, _calibration)
     # Another loss would suit other metrics, so a wrong loss is reported alone.
     return [*(list(_texts(config)) or _metrics(config)), *(each for find in found for each in find(config))]
 
 
 def monitor_names(config: Config) -> list[str]:
     """Names of the metrics that can be monitored: of the train split, and of the validation split if there is one."""
-    kinds = ["loss", *(metric.type for metric in config.metrics)]
+    early = [metric for metric in config.metrics if not metric.needs_intervals or len(config.loss.levels) > 1]
+    kinds = ["loss", *(metric.type for metric in early)]
     penalty = ["train/regularization"] if _is_regularized(config) else []
     held_out = [f"validation/{kind}" for kind in kinds] if has_validation(config.data) else []
     return [*(f"train/{kind}" for kind in kinds), *penalty, *held_out]
@@ -72,6 +74,35 @@ def _metrics(config: Config) -> Iterator[Problem]:
             if loss.task in metric.tasks:
                 reason = f"'{metric.type}' needs probabilities, but {loss.type} gives scores"
             yield Problem(path, reason, f"use one of: {', '.join(fitting)}")
+
+
+def _calibration(config: Config) -> Iterator[Problem]:
+    """What is fitted on the validation split after training."""
+    loss, task = config.loss, config.loss.task
+    asked = [key for key in ("calibrate", "intervals") if getattr(config, key) is not None]
+    for key in asked:
+        value = getattr(config, key)
+        if task.has_positions or (task.has_classes and not loss.gives_probabilities):
+            gives = "tokens" if task.has_positions else "scores, not probabilities"
+            yield Problem(
+                (key,), f"'{value}' needs probabilities or numbers, and {loss.type} predicts {gives}", _LEAVE_OUT
+            )
+        elif key == "calibrate" and not task.has_classes:
+            yield Problem((key,), f"'{value}' is for classes, but {loss.type} is for {task.phrase}", _LEAVE_OUT)
+        elif len(loss.levels) > 1:
+            reason = f"{value} goes with one prediction of each target, and {loss.type} predicts {len(loss.levels)}"
+            yield Problem((key,), reason, _LEAVE_OUT)
+        elif config.data.target == INPUTS:
+            yield Problem((key,), f"{value} is for a target, and here the inputs are the target", _LEAVE_OUT)
+        elif not has_validation(config.data):
+            yield Problem((key,), "is fitted on the validation split, and there is none", "set data.split.validation")
+    for index, metric in enumerate(config.metrics):
+        if metric.needs_intervals and config.intervals is None and len(loss.levels) < 2 and metric.suits(loss):
+            way_out = "set intervals: 0.9" + (", or predict several quantiles" if task.has_unit else "")
+            yield Problem(("metrics", index), f"'{metric.type}' needs intervals", way_out)
+
+
+_LEAVE_OUT = "leave it out"
 
 
 def _monitors(config: Config) -> Iterator[Problem]:

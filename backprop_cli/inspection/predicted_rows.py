@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_cli.autodiff import Array
 from backprop_cli.nn.class_name import spelled
+from backprop_cli.nn.intervals import Intervals
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.session.trained_network import TrainedNetwork
 from backprop_cli.structs import Struct
@@ -35,13 +37,17 @@ def predicted_outputs(saved: TrainedNetwork, batches: Iterator[Array]) -> Iterat
 def predicted_rows(saved: TrainedNetwork, outputs: Array, proba: bool) -> PredictedRows:
     """Outputs (rows, ...) as columns: numbers, names of classes, and with ``proba`` their probabilities."""
     task, names = saved.recipe.loss.task, saved.recipe.loss.output_names(saved.transform.target_names)
+    intervals = saved.calibration.intervals
     if task.has_unit:
-        return PredictedRows({name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}, {})
+        numbers = {name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}
+        return PredictedRows(numbers if intervals is None else {**numbers, **_bounds(intervals, outputs, names)}, {})
     labels = Predictions(task, outputs, outputs).labels
     labels = labels if labels.ndim == 2 else labels[:, None]
     classes = _classes(saved, labels.shape[1])
     columns = _columns(() if task.has_positions else names, labels.shape[1])
     found = {name: _named(labels[:, k], classes[k]) for k, name in enumerate(columns)}
+    if intervals is not None:
+        found |= _sets(intervals.sets(task, outputs), names, classes)
     if not proba:
         return PredictedRows(found, {})
     if task.is_multiclass:
@@ -50,6 +56,26 @@ def predicted_rows(saved: TrainedNetwork, outputs: Array, proba: bool) -> Predic
         off, on = _distinct(classes[0])
         return PredictedRows(found, {off: 1.0 - outputs[:, 0], on: outputs[:, 0]})
     return PredictedRows(found, {name: outputs[:, k] for k, name in enumerate(names)})
+
+
+def _bounds(intervals: Intervals, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
+    """The ends of each target's intervals, in the precision of the predictions."""
+    low, high = (ends.astype(outputs.dtype) for ends in intervals.bounds(outputs.astype(np.float64)))
+    return {f"{name}_{end}": ends[:, k] for k, name in enumerate(names) for end, ends in (("low", low), ("high", high))}
+
+
+def _sets(sets: NDArray[np.bool_], names: Sequence[str], classes: Sequence[Sequence[Any]]) -> dict[str, Array]:
+    """The classes in each set, separated by ``|``. Shapes: sets (rows, classes), or (rows, targets, 2)"""
+    each = sets[:, None] if sets.ndim == 2 else sets
+    found = {}
+    for k, known in enumerate(classes):
+        texts = _distinct(known)
+        rows = [SEPARATOR.join(text for text, inside in zip(texts, row, strict=True) if inside) for row in each[:, k]]
+        found[f"{names[k]}_set"] = _objects(rows)
+    return found
+
+
+SEPARATOR = "|"
 
 
 def _distinct(classes: Sequence[Any]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.errors import Problem
+from backprop_cli.nn.intervals import Intervals
 from backprop_cli.nn.loss import Loss
 from backprop_cli.nn.task import TOKENS, Task, task_of
 from backprop_cli.nn.token_counts import TokenCounts
@@ -25,7 +26,8 @@ class Predictions(Struct, eq=False):
     ``outputs`` (examples, outputs): probabilities for classes and binary targets, numbers in the target's own unit
     for regression. ``targets``: int64 labels (examples,) for classes; (examples, outputs) otherwise. For tokens only
     counts are kept: distributions would take a number for each token at each position. ``levels``: the quantiles
-    that the outputs are of each target; empty: one output for each target.
+    that the outputs are of each target; empty: one output for each target. ``intervals``: what a calibrated network
+    predicts with every example.
     """
 
     task: Task
@@ -33,6 +35,7 @@ class Predictions(Struct, eq=False):
     targets: NDArray[np.generic]
     tokens: TokenCounts | None = None
     levels: tuple[float, ...] = ()
+    intervals: Intervals | None = None
 
     @classmethod
     def of_tokens(cls, counts: TokenCounts) -> Predictions:
@@ -71,6 +74,8 @@ class Metric(Settings):
     """The tasks that it is defined for; any other is a configuration error. A plugin may write their names."""
     needs_probabilities: ClassVar[bool] = False
     """It is not defined for scores that are not probabilities."""
+    needs_intervals: ClassVar[bool] = False
+    """It is defined only for a network that predicts intervals: calibrated ones, or several quantiles."""
     better: ClassVar[Literal["max", "min"]]
     """Which way is better, for `mode: auto`."""
 
@@ -88,6 +93,10 @@ class Metric(Settings):
     def problem(self, task: Task, outputs: int) -> Problem | None:
         """The reason the metric says nothing with this number of outputs, and the way out; None if it is useful."""
         return None
+
+    def is_defined(self, predictions: Predictions) -> bool:
+        """Whether it can be computed: intervals are fitted only after training."""
+        return not self.needs_intervals or predictions.intervals is not None or len(predictions.levels) > 1
 
     def compute(self, predictions: Predictions) -> float:
         """The metric over all examples."""

@@ -27,6 +27,7 @@ from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import CheckpointError, ConfigError, DataError, MissingDataError, TreePath, warnings_to
 from backprop_cli.nn.graph import graph_of, reads_columns, vocabulary_of
+from backprop_cli.nn.intervals import fewest
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.run.directory import RunDirectory
@@ -277,9 +278,18 @@ def _recipe(loaded: Loaded, dataset: Dataset, is_fitted: bool, fitted_weights: A
     with located(loaded):
         weights = fitted_weights if is_fitted else _class_weights(loaded, dataset)
     recipe = recipe_for(loaded, model, weights)
+    _check_intervals(loaded, dataset)
     for split in dataset.splits.values():
         check_targets(split, recipe)
     return recipe
+
+
+def _check_intervals(loaded: Loaded, dataset: Dataset) -> None:
+    """Raise ConfigError if the validation split has too few rows for intervals of the configured level."""
+    level, validation = loaded.config.intervals, dataset.validation
+    if level is not None and validation is not None and len(validation) < fewest(level):
+        reason = f"{level:g} needs {fewest(level)} rows in the validation split, which has {len(validation)}"
+        raise ConfigError([loaded.problem(("intervals",), reason, "take a lower level or a larger split")])
 
 
 def _class_weights(loaded: Loaded, dataset: Dataset) -> Array | None:

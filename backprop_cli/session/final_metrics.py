@@ -12,6 +12,7 @@ from backprop_cli.errors import DivergenceError
 from backprop_cli.nn.metric import MetricType
 from backprop_cli.run.checkpoint import load as load_checkpoint
 from backprop_cli.run.directory import RunDirectory
+from backprop_cli.session.calibration import CALIBRATION, Calibration, is_calibrated
 from backprop_cli.session.experiment import Experiment
 from backprop_cli.session.threads import blas_threads
 from backprop_cli.settings import Many
@@ -30,6 +31,7 @@ def final_metrics(
     Raises: DivergenceError if a loss is not finite.
     """
     evaluator, threads = trainer.evaluator, trainer.spec.blas_threads
+    calibration = Calibration()
     if run.best.exists():
         best = load_checkpoint(run.best)
         threads, metrics = int(best.metadata["threads"]), best.metadata["config"]["metrics"]
@@ -38,6 +40,10 @@ def final_metrics(
             network_vectors(experiment.recipe, best.tensors, str(run.best)),
             None if is_own else TypeAdapter(Many[MetricType]).validate_python(metrics),
         )
+        calibration = Calibration.from_json(best.metadata.get(CALIBRATION))
+    elif run.last.exists() and is_calibrated(experiment.loaded.config):
+        calibration = Calibration.from_json(load_checkpoint(run.last).metadata.get(CALIBRATION))
+    evaluator = calibration.evaluator(evaluator)
     with blas_threads(threads):
         found = {
             f"{name}/{metric}": value

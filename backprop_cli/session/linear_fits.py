@@ -28,7 +28,7 @@ from backprop_cli.training.training_spec import TrainingSpec
 
 Floats = NDArray[np.float64]
 
-LEAST_WORK, MOST_WORK, SHARE = 2e8, 4e9, 0.1
+LEAST_WORK, MOST_WORK, SHARE = 1e9, 4e9, 0.1
 """A linear fit may always take this many multiplications, never more than that many, and between them this share of
 those of the run. A limit in seconds would make results depend on the load of the machine."""
 ITERATIONS = 100

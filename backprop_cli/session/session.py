@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from backprop_cli.run.journal import Journal, lost_epochs, write_table
 from backprop_cli.run.log import RunLog
 from backprop_cli.run.settings import CheckpointSettings
 from backprop_cli.session.baselines import FoundBaselines, baselines_of
+from backprop_cli.session.calibration import calibrate_checkpoint, is_calibrated
 from backprop_cli.session.data_changes import ACCEPT, changed
 from backprop_cli.session.experiment import Experiment, network_metadata
 from backprop_cli.session.final_metrics import final_metrics
@@ -326,6 +328,7 @@ class Session:
 
     def _finish(self) -> dict[str, float]:
         state, run, status = self.state, self.run, "finished"
+        self._calibrate()
         metrics = final_metrics(self.experiment, self.trainer, run, self._network)
         self._compare_with_first_loss(metrics["train/loss"])
         self._judge(metrics)
@@ -335,6 +338,15 @@ class Session:
         outcome = outcome_lines(run.path, self.checkpoints(), self.best(), metrics, *self.baselines)
         self._log.write("\n".join(outcome))
         return metrics
+
+    def _calibrate(self) -> None:
+        """Fit what the configuration asks for to the network of each kept checkpoint."""
+        validation = self.experiment.dataset.validation
+        if validation is None or (self.resumption is None and not is_calibrated(self.config)):
+            return
+        with self.watch("calibration"):
+            for path in filter(Path.exists, (self.run.best, self.run.last)):
+                calibrate_checkpoint(path, self.config, self.experiment.recipe, self.trainer.evaluator, validation)
 
     def _judge(self, metrics: Mapping[str, float]) -> None:
         """Compare the kept network with the baselines, and warn if something went wrong in training."""

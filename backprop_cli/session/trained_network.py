@@ -26,6 +26,7 @@ from backprop_cli.nn.input_columns import Columns
 from backprop_cli.nn.model import Model
 from backprop_cli.run.checkpoint import Checkpoint, find_checkpoint
 from backprop_cli.run.checkpoint import load as load_checkpoint
+from backprop_cli.session.calibration import CALIBRATION, Calibration
 from backprop_cli.session.checked_plugins import stand_in
 from backprop_cli.session.data_changes import ACCEPTED, FIRST
 from backprop_cli.session.experiment import recipe_for
@@ -90,7 +91,17 @@ class TrainedNetwork(Struct):
         model = self.original_model
         if self.loaded is not self.original:
             model = check_model(self.loaded, self.input_shape, columns=self.columns)
-        return recipe_for(self.loaded, model, _class_weights(self.path, self.metadata, model))
+        recipe = recipe_for(self.loaded, model, _class_weights(self.path, self.metadata, model))
+        return replace(recipe, temperature=self.calibration.temperature)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What was fitted on the validation split. Raises: CheckpointError if it is damaged."""
+        given = self.metadata[CALIBRATION]
+        try:
+            return Calibration.from_json(given)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise _misshapen(self.path, CALIBRATION, "a temperature and intervals, or null", given) from error
 
     @cached_property
     def class_weights(self) -> Array | None:
@@ -123,7 +134,8 @@ class TrainedNetwork(Struct):
     def evaluator(self) -> Evaluator:
         """An evaluator with the configured metrics."""
         untransform = self.transform.untransform_targets
-        return Evaluator(self.recipe, self.vectors, self.loaded.config.metrics, untransform)
+        intervals = self.calibration.intervals
+        return Evaluator(self.recipe, self.vectors, self.loaded.config.metrics, untransform, intervals=intervals)
 
     def threads(self) -> AbstractContextManager[None]:
         """BLAS limited as in training: the number of threads decides the last bits of sums."""
@@ -156,7 +168,7 @@ def read_network(
 
     """
     checkpoint = load_checkpoint(path)
-    metadata = {"plugins": [], ACCEPTED: [], **checkpoint.metadata}
+    metadata = {"plugins": [], ACCEPTED: [], CALIBRATION: None, **checkpoint.metadata}
     _require(path, metadata)
     checkpoint = Checkpoint(checkpoint.tensors, metadata)
     names = metadata["config"].get("plugins", [])

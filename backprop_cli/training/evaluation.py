@@ -11,6 +11,7 @@ import numpy as np
 from backprop_cli.autodiff import Array, Program
 from backprop_cli.data.examples import Windows
 from backprop_cli.execution.plan import Plan
+from backprop_cli.nn.intervals import Intervals
 from backprop_cli.nn.metric import Metric, Predictions
 from backprop_cli.nn.token_counts import TokenCounts
 from backprop_cli.stopwatch import Stopwatch
@@ -22,6 +23,7 @@ from backprop_cli.training.step_program import (
     WEIGHTS,
     Recipe,
     evaluation_step,
+    output_step,
     prediction_step,
 )
 
@@ -66,7 +68,7 @@ class Evaluator:
     """Runs a network without updating it.
 
     ``arrays``: the flat vectors to evaluate, such as ``State.evaluated``; plans read them in place. Each batch size is
-    traced and planned once.
+    traced and planned once. ``intervals``: those of a calibrated network, for metrics.
     """
 
     def __init__(
@@ -76,16 +78,18 @@ class Evaluator:
         metrics: Sequence[Metric] = (),
         untransform: Untransform = identity,
         watch: Stopwatch | None = None,
+        intervals: Intervals | None = None,
     ):
         self._watch = watch or Stopwatch()
         self.recipe, self.arrays, self.metrics, self.untransform = recipe, arrays, metrics, untransform
+        self.intervals = intervals
         self._programs: dict[_Key, Program] = {}
         self._plans: dict[_Key, Plan] = {}
 
     def on(self, arrays: Mapping[str, Array], metrics: Sequence[Metric] | None = None) -> Evaluator:
         """An evaluator of other arrays of the same network; it shares the traced programs."""
         metrics = self.metrics if metrics is None else metrics
-        other = Evaluator(self.recipe, arrays, metrics, self.untransform, self._watch)
+        other = Evaluator(self.recipe, arrays, metrics, self.untransform, self._watch, self.intervals)
         other._programs = self._programs
         return other
 
@@ -158,15 +162,26 @@ class Evaluator:
                 plan.run()
                 yield self._in_unit(plan.outputs[PREDICTIONS].copy())
 
+    def outputs(self, inputs: Array | Windows) -> Array:
+        """The network's outputs (examples, ...), such as logits."""
+        parts = []
+        for start in range(0, len(inputs), self.batch):
+            x = inputs[start : start + self.batch]
+            plan = self._plan(output_step, len(x))
+            plan.inputs[INPUTS][...] = x
+            plan.run()
+            parts.append(plan.outputs[PREDICTIONS].copy())
+        return np.concatenate(parts)
+
     def predictions(self, outputs: Array, targets: Array | Windows, exact: Array | None = None) -> Predictions:
         """The input of metrics, in the target's own unit. ``exact``: the targets before rounding."""
         loss, known = self.recipe.loss, np.asarray(targets) if exact is None else exact
         known = self.untransform(known) if loss.task.has_unit and exact is None else known
-        return Predictions(loss.task, self._in_unit(outputs), known, levels=loss.levels)
+        return Predictions(loss.task, self._in_unit(outputs), known, None, loss.levels, self.intervals)
 
     def measure(self, predictions: Predictions) -> dict[str, float]:
-        """Every metric, by name."""
-        return {metric.type: metric.compute(predictions) for metric in self.metrics}
+        """Every metric that is defined, by name."""
+        return {metric.type: metric.compute(predictions) for metric in self.metrics if metric.is_defined(predictions)}
 
     def _in_unit(self, outputs: Array) -> Array:
         """Outputs in the target's own unit; each of several quantiles is converted like the target."""

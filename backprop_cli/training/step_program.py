@@ -54,7 +54,7 @@ class Recipe(Struct, eq=False):
 
     ``class_weights``: one weight for each class, or None. ``weighted``: each example has a weight as well. The
     precision is the model's. ``recompute``: number of segments whose forward results are computed again; None keeps
-    them all.
+    them all. ``temperature``: divides the outputs of a trained network, so that its probabilities are calibrated.
     """
 
     model: Model
@@ -69,6 +69,7 @@ class Recipe(Struct, eq=False):
     recompute: int | Literal["auto"] | None = None
     average: Average | None = None
     lookahead: LookaheadSettings | None = None
+    temperature: float = 1.0
 
     @cached_property
     def spans(self) -> tuple[ParameterSpan, ...]:
@@ -186,6 +187,8 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     noise = {name: input_(name, spec.shape, spec.dtype) for name, spec in wanted.items()}
     walked = model.walk({**params, **buffers}, x, noise if training else None)
     outputs = walked.layers[model.nodes[-1].name]
+    if recipe.temperature != 1.0 and not training:
+        outputs = outputs / recipe.temperature
     by_class = None if recipe.class_weights is None else constant(recipe.class_weights, model.dtype)
     weights = {WEIGHTS: input_(WEIGHTS, (batch,), model.dtype)} if recipe.weighted else {}
     loss = recipe.cost(outputs, targets, by_class, weights.get(WEIGHTS))
@@ -364,6 +367,13 @@ def prediction_step(recipe: Recipe, batch: int) -> Program:
     traced = forward(recipe, batch, training=False)
     inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
     return simplify(Program(inputs, {PREDICTIONS: traced.predictions}))
+
+
+def output_step(recipe: Recipe, batch: int) -> Program:
+    """Inputs -> the network's outputs, such as logits."""
+    traced = forward(recipe, batch, training=False)
+    inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
+    return simplify(Program(inputs, {PREDICTIONS: traced.outputs}))
 
 
 def gradient_program(recipe: Recipe, batch: int) -> Program:

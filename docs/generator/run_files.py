@@ -59,6 +59,7 @@ METADATA = {
     "data": "sha256 of the data files that the run began with",
     "accepted_data": "sha256 of other data files that resumptions accepted",
     "plugins": "sha256 of the plugins",
+    "calibration": "`temperature`, and `intervals` with `level` and `largest` score, if the run fitted them",
     "state": "`step`, `epoch`, `position` in the epoch, state of the random numbers, and what schedule, early stopping "
     "and the choice of the best checkpoint remember",
 }

@@ -81,6 +81,8 @@ FREE_KEYS = {
         f"training.{key}"
         for key in ("epochs", "batch_size", "max_steps", "max_seconds", "accumulate", "clip_norm", "clip_value")
     ),
+    "calibrate",
+    "intervals",
     "training.recompute",
     "training.recompute.segments",
     "training.threads",

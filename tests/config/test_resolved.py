@@ -60,6 +60,8 @@ schedule: {type: constant, warmup_steps: 0}
 average: none
 lookahead: none
 metrics: [accuracy]
+calibrate: none
+intervals: none
 training:
   epochs: 30
   batch_size: 32
