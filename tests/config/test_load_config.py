@@ -34,7 +34,13 @@ def test_what_is_not_said_has_the_documented_defaults(tmp_path):
     }
     assert config.schedule.model_dump() == {"type": "constant", "warmup_steps": 0}
     assert [metric.type for metric in config.metrics] == ["accuracy"]
-    assert config.data.split.model_dump() == {"validation": 0.15, "test": 0.15, "stratify": True}
+    assert config.data.split.model_dump() == {
+        "validation": 0.15,
+        "test": 0.15,
+        "stratify": True,
+        "by": None,
+        "time": None,
+    }
     assert config.training.model_dump() == {
         "epochs": 30,
         "batch_size": 32,
