@@ -59,7 +59,7 @@ class StepConstants:
         steps = range(first, planned + 1)
         for optimizer, columns in self._scalar_columns:
             if columns:
-                scalars = [optimizer.scalars(step) for step in steps]
+                scalars = list(map(optimizer.scalars, steps))
                 for name, column in columns.items():
                     column[: len(steps)] = [each[name] for each in scalars]
         self._steps = steps
@@ -67,17 +67,16 @@ class StepConstants:
     def _set_rates(self, steps: range) -> None:
         self._rated = range(0)
         rows = slice(steps.start - self._steps.start, steps.stop - self._steps.start)
-        scales = self._scales(steps)
+        scales = self._scales(steps)  # one for all steps, or one for each
         for column, own in self._rate_columns:
             column[rows] = [own * scale for scale in scales]
         base, self._epoch = self._spec.recipe.optimizer.learning_rate, self._state.epoch
-        self._rates, self._rated = [base * scale for scale in scales], steps
+        self._rates = [base * scale for scale in scales] * (len(steps) // len(scales))
+        self._rated = steps
 
     def _scales(self, steps: range) -> list[float]:
-        """The multipliers of the learning rate."""
+        """The multipliers of the learning rate: a single one if it is constant."""
         spec, schedule, memory = self._spec, self._spec.schedule, self._state.memory.get(SCHEDULE, {})
         calendar = self._state.epoch, spec.total_steps, spec.steps_per_epoch
         is_constant = schedule.by_epoch and steps.start >= schedule.warmup_steps
-        each = steps[:1] if is_constant else steps
-        scales = [schedule.multiplier(Clock(step, *calendar), memory) for step in each]
-        return scales * len(steps) if is_constant else scales
+        return [schedule.multiplier(Clock(step, *calendar), memory) for step in (steps[:1] if is_constant else steps)]
