@@ -56,11 +56,16 @@ def said_of(line: str) -> str:
         (
             "xyzzy: 1",
             "xyzzy: unknown key; known: name, seed, plugins, data, model, loss, regularization, optimizer, schedule, "
-            "average, lookahead, metrics, calibrate, intervals, training, early_stopping, checkpoint, gradient_check, log, run",
+            "average, lookahead, metrics, calibrate, intervals, training, early_stopping, checkpoint, gradient_check, "
+            "log, run",
         ),
         ("batch_size: 3", "batch_size: unknown key; did you mean 'training.batch_size'?"),
-        ("1: x", "[1]: unknown key; known: name, seed, plugins, data, model, loss, regularization, optimizer, "
-            "schedule, average, lookahead, metrics, calibrate, intervals, training, early_stopping, checkpoint, gradient_check, log, run"),
+        (
+            "1: x",
+            "[1]: unknown key; known: name, seed, plugins, data, model, loss, regularization, optimizer, schedule, "
+            "average, lookahead, metrics, calibrate, intervals, training, early_stopping, checkpoint, gradient_check, "
+            "log, run",
+        ),
         ("seed: '0'", "seed: expected an integer, got '0' (text); remove the quotes"),
         ("seed: zero", "seed: expected an integer, got 'zero' (text)"),
         ("seed: 1_000", "seed: expected an integer, got '1_000' (text); write 1000"),
