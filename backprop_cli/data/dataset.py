@@ -31,7 +31,7 @@ from backprop_cli.data.suspicious import (
 from backprop_cli.data.table import Array, CellValue, NoColumnError, Table
 from backprop_cli.data.target import fit_target, labels_of, require_classes
 from backprop_cli.data.transform import UNCHECKED, Transform
-from backprop_cli.data.unseen import CategoryError, UnseenError
+from backprop_cli.data.unseen import CategoryError, Unseen, UnseenError
 from backprop_cli.errors import DataError, DataProblemsError, SettingError
 from backprop_cli.memory import memory_errors_as
 from backprop_cli.nn.task import Task
@@ -113,7 +113,7 @@ def unusable_columns(settings: DataSettings, task: Task, *, base: Path, seed: in
     found: dict[str, str] = {}
     for name in tables.features:
         try:
-            fit_feature(tables.inputs, name, train, settings.transform)
+            fit_feature(tables.inputs, name, train, settings)
         except DataError as error:
             found[name] = f"cannot be used: {str(error).removeprefix(f'{tables.inputs.of(name)}: ')}"
     fit_target(tables.targets, tables.target or (), train, task, standardize=settings.transform.target != "none")
@@ -128,7 +128,9 @@ def _first_splits(
     Raises: DataError for a value that cannot be used, and if all weights are 0.
     """
     try:
-        splits = {name: _encoded(tables, transform, chosen, dtype, name) for name, chosen in rows.items()}
+        # Which categories a random split lacks is chance: a warning would teach nothing.
+        unseen = Unseen() if fitted_by else None
+        splits = {name: _encoded(tables, transform, chosen, dtype, name, unseen) for name, chosen in rows.items()}
     except UnseenError as error:
         raise (_explained(error, tables, fitted_by) if fitted_by else error) from error
     weights = splits["train"].weights
@@ -196,13 +198,20 @@ def load_inputs(
     return transform.inputs(table, dtype=dtype), table.numbers()
 
 
-def _encoded(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str = "") -> Split:
-    """``split``: the name of the split that ``rows`` make."""
+def _encoded(
+    tables: Tables,
+    transform: Transform,
+    rows: Rows,
+    dtype: DTypeLike,
+    split: str = "",
+    unseen: Unseen | None = None,
+) -> Split:
+    """``split``: the name of the split that ``rows`` make. ``unseen``: as in ``Transform.rows``."""
     if transform.window is not None:
         from backprop_cli.data.series import series_split
 
-        return series_split(tables, transform, rows, dtype, split)
-    inputs = transform.inputs(tables.inputs, rows, dtype=dtype)
+        return series_split(tables, transform, rows, dtype, split, unseen)
+    inputs = transform.inputs(tables.inputs, rows, dtype=dtype, unseen=unseen)
     targets = transform.targets(tables.targets, rows, dtype=dtype, inputs=inputs)
     at = _target_at(tables, rows)
     numbers, weights = tables.inputs.numbers(rows), tables.weights(rows)

@@ -21,6 +21,7 @@ from backprop_cli.data.column_values import (
 )
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.curves import Curve, curve_from_json, smoothly_clipped
+from backprop_cli.data.dated import Dated
 from backprop_cli.data.refusals import in_yaml, look_like_dates
 from backprop_cli.data.table import Array, Numbers, Table, Text, show
 from backprop_cli.data.unseen import Unseen, UnseenError
@@ -219,11 +220,13 @@ class Coded(Struct):
         }
 
 
-Feature = Scaled | Coded
+Feature = Scaled | Coded | Dated
 
 
 def feature_from_json(tree: dict[str, Any]) -> Feature:
     """The inverse of ``to_json``."""
+    if tree["type"] == "dated":
+        return Dated.from_json(tree)
     if tree["type"] == "coded":
         other = tree.get("other", False)
         return Coded(tree["name"], tuple(tree["categories"]), tree["one_hot"], tree["fill"], other)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.column_values import Rows
-from backprop_cli.data.features import Feature, Scaled
+from backprop_cli.data.features import Coded, Feature
 from backprop_cli.data.fit_features import fit_features
 from backprop_cli.data.sections import WindowSettings
 from backprop_cli.data.settings import DataSettings
@@ -44,7 +44,7 @@ def fit_transform(tables: Tables, rows: Rows, settings: DataSettings, demand: De
     Raises: DataError if the data cannot be used; SettingError if an example does not fit ``input_shape``, or the
         target does not hold classes.
     """
-    features = fit_features(tables.inputs, tables.features, rows, settings.transform, demand.tokens)
+    features = fit_features(tables.inputs, tables.features, rows, settings, demand.tokens)
     shape = _input_shape(tables.inputs, features, settings.window, demand.input_shape)
     how = settings.transform.target
     standardize = how == "standardize"
@@ -126,5 +126,5 @@ def _is_turned(asked: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 def _why(features: Sequence[Feature]) -> str:
     """The number of columns that make the inputs, unless it is obvious."""
-    coded = [feature.name for feature in features if feature.width > 1 and not isinstance(feature, Scaled)]
+    coded = [feature.name for feature in features if feature.width > 1 and isinstance(feature, Coded)]
     return f" ({plural(len(features), 'column')}; one value per category of {listing(coded)})" if coded else ""

@@ -6,21 +6,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop_cli.data.column_values import Floats, Rows, as_feature, blocks, has_nan, require_values, values_of
+from backprop_cli.data.column_values import (
+    Floats,
+    Rows,
+    as_categories,
+    as_feature,
+    blocks,
+    has_nan,
+    require_values,
+    values_of,
+)
 from backprop_cli.data.curves import Curve, Logarithm, Quantiles
+from backprop_cli.data.dated import DAY, Dated, Dates, holds_dates, names_of, seconds_of, values_of_parts
 from backprop_cli.data.features import Coded, Feature, Scaled
 from backprop_cli.data.refusals import in_yaml
 from backprop_cli.data.sections import ColumnSettings, Scale, TransformSettings
+from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, show
+from backprop_cli.data.times import Times
 from backprop_cli.data.unseen import CategoryError
 from backprop_cli.errors import DataError, SettingError, raise_all
+from backprop_cli.nn.class_name import spelled
 
 MAX_ONE_HOT = 1000
 """Most categories of a column; with more, they are names or texts."""
 
 
 def fit_features(
-    table: Table, names: Sequence[str], rows: Rows, settings: TransformSettings, tokens: int | None
+    table: Table, names: Sequence[str], rows: Rows, settings: DataSettings, tokens: int | None
 ) -> tuple[Feature, ...]:
     """Scale or code columns according to ``rows``. Raises: DataError about all columns that cannot be fitted."""
     found, errors = list[Feature](), list[DataError]()
@@ -35,24 +48,38 @@ def fit_features(
     return tuple(found)
 
 
-def fit_feature(table: Table, name: str, rows: Rows, settings: TransformSettings, tokens: int | None = None) -> Feature:
+def fit_feature(table: Table, name: str, rows: Rows, settings: DataSettings, tokens: int | None = None) -> Feature:
     """Scale or code a column according to ``rows``. ``tokens``: those of a network that looks its inputs up.
 
     Raises: DataError for an infinite value, and for a missing one unless ``settings.missing`` replaces it.
     """
-    column, own = as_feature(table.column(name)), settings.of(name)
-    _check_own(settings, name, column)
+    column, own = as_feature(table.column(name)), settings.transform.of(name)
+    is_dated = reads_as_dates(column, name, settings)
+    _check_own(settings.transform, name, column, is_dated)
     if own.missing == "error":
         require_values(table, name)
+    if is_dated:
+        return _fit_dated(table, name, rows, own)
     if isinstance(column, Text):
         return _fit_coded(table, name, column, rows, own, tokens)
     return _fit_scaled(table, name, column, rows, own)
 
 
-def _check_own(settings: TransformSettings, name: str, column: Column) -> None:
+def reads_as_dates(column: Column, name: str, settings: DataSettings) -> bool:
+    """Whether a column becomes inputs as dates: the settings say so, or it looks like it."""
+    if name in settings.transform.date_columns:
+        return isinstance(column, Text)
+    return name not in (settings.categories or ()) and holds_dates(column)
+
+
+def _check_own(settings: TransformSettings, name: str, column: Column, is_dated: bool) -> None:
     """Raise SettingError for a key of ``columns`` that means nothing for this column."""
+    of_dates, of_categories = ("date", "cyclic", "format"), ("categorical", "unknown")
+    kind = "dates" if is_dated else "categories" if isinstance(column, Text) else "numbers"
+    keys = {"dates": ("numeric", *of_categories), "categories": ("numeric", *of_dates)}.get(
+        kind, (*of_categories, *of_dates)
+    )
     given = (settings.columns or {}).get(name, settings).model_fields_set
-    keys, kind = (("numeric",), "categories") if isinstance(column, Text) else (("categorical", "unknown"), "numbers")
     for key in keys:
         if key in given and name in (settings.columns or ()):
             reason = f"means nothing for '{name}', which holds {kind}; leave it out"
@@ -80,6 +107,38 @@ def _fit_coded(
     other = settings.unknown == "other" and (tokens is None or len(known) < tokens)
     fill = _code_of_missing(known, settings.missing, other, bool(codes.min() < 0))
     return Coded(name, tuple(text for text, _ in known), one_hot, fill, other)
+
+
+def _fit_dated(table: Table, name: str, rows: Rows, settings: ColumnSettings) -> Dated:
+    dates = Dates(settings.format)
+    if settings.format is None:
+        dates = Dates(None, _times(table, name))
+    seconds = seconds_of(table, name, rows, dates)
+    gaps = np.isnan(seconds)
+    if gaps.all():
+        raise DataError(f"{table.of(name)}: {_NO_VALUE}")
+    fill = None if settings.missing == "error" else _typical(seconds, None, settings.missing, table.of(name))
+    seconds[gaps] = 0.0 if fill is None else fill
+    origin, parts = float(seconds.min()), tuple[str, ...](settings.date)
+    if settings.date == "auto":
+        parts = ("elapsed", "month", "weekday", *(["hour"] if (seconds % DAY).any() else []))
+    found = values_of_parts(seconds, parts, settings.cyclic, origin)
+    mean, deviation = found.mean(axis=0), found.std(axis=0)
+    is_number = np.array([not name.endswith(("_sin", "_cos")) for name in names_of(parts, settings.cyclic)])
+    varies = found.max(axis=0) > found.min(axis=0)
+    shift = np.where(is_number, np.where(varies, mean, found.min(axis=0)), 0.0)
+    divisor = np.where(is_number & varies & (deviation > 0), deviation, 1.0)
+    indicator = settings.missing == "indicator" and bool(gaps.any())
+    return Dated(name, parts, settings.cyclic, dates, origin, shift, divisor, fill, indicator)
+
+
+def _times(table: Table, name: str) -> Times:
+    """How a column spells its dates. Raises: DataError if the order of day and month is ambiguous."""
+    try:
+        return Times.of([spelled(text) for text in as_categories(table.columns[name]).categories], table.of(name))
+    except DataError as error:
+        way_out = f'{{columns: {{{in_yaml(name)}: {{format: "%d/%m/%Y"}}}}}}'
+        raise DataError(f"{error}, or say how they are written with data.transform: {way_out}") from None
 
 
 def _code_of_missing(known: Sequence[tuple[str, int]], how: str, other: bool, occurs: bool) -> int | None:

@@ -10,7 +10,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from backprop_cli.data.curves import Logarithm
+from backprop_cli.data.dated import Dated
 from backprop_cli.data.features import Coded, Scaled
+from backprop_cli.data.sections import DatePart
 from backprop_cli.data.transform import Transform
 from backprop_cli.visible import shortened
 
@@ -26,6 +28,8 @@ def check_fitted(transform: Transform) -> None:
         elif isinstance(feature, Scaled):
             _check_sizes(name, feature, ("shift", "divisor", "factor", "fill"), feature.size)
             _check_curve(name, feature)
+        else:
+            _check_dated(name, feature)
     target = transform.target
     if target.task.has_unit:
         _check_sizes("target", target, ("mean", "deviation"), len(target.names))
@@ -44,6 +48,18 @@ def check_fitted(transform: Transform) -> None:
         width = sum(feature.width for feature in transform.features) * rows
         if width != math.prod(transform.input_shape):
             raise ValueError(f"features: {width} inputs do not make an example of {list(transform.input_shape)}")
+
+
+def _check_dated(name: str, feature: Dated) -> None:
+    unknown = [part for part in feature.parts if part not in get_args(DatePart)]
+    if unknown or not feature.parts:
+        raise ValueError(f"{name}.parts: expected parts of a time, got {unknown}")
+    size = feature.width - feature.indicator
+    _check_sizes(name, feature, ("shift", "divisor"), size)
+    if len(feature.shift) != size or len(feature.divisor) != size:
+        raise ValueError(f"{name}.shift: expected {size} numbers")
+    if not np.isfinite([feature.origin, feature.fill or 0.0]).all():
+        raise ValueError(f"{name}.origin: must be finite")
 
 
 def _check_curve(name: str, feature: Scaled) -> None:

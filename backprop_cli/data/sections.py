@@ -89,6 +89,9 @@ class Scale(Settings):
     """the factor, such as 0.00392156862745098 for pixels from 0 to 255"""
 
 
+DatePart = Literal["year", "month", "day", "weekday", "hour", "elapsed"]
+
+
 class ColumnSettings(Settings):
     """How a column becomes inputs."""
 
@@ -105,6 +108,15 @@ class ColumnSettings(Settings):
     """the replacement of a missing value; columns of categories use the most frequent category; indicator: the median,
     and an input that says so; a category of its own
     """
+
+    date: Literal["auto"] | Annotated[Many[DatePart], Field(min_length=1)] = "auto"
+    """inputs made of a date: year, month, day, weekday, hour, elapsed (days); auto: elapsed, month and weekday, and of
+    times the hour. For a single column: read it as dates
+    """
+    cyclic: bool = True
+    """month, day, weekday and hour as sine and cosine; false: as numbers"""
+    format: Maybe[Name] = None
+    """how dates are spelled, as strptime reads them: "%d/%m/%Y"; default: ISO 8601, or with the month's name"""
 
 
 class OwnSettings(ColumnSettings):
@@ -138,6 +150,12 @@ class TransformSettings(ColumnSettings):
     def has_indicators(self) -> bool:
         """Whether missing values may have inputs of their own."""
         return any(each.missing == "indicator" for each in (self, *(self.columns or {}).values()))
+
+    @property
+    def date_columns(self) -> tuple[str, ...]:
+        """Columns to read as dates, whatever they look like."""
+        own = self.columns or {}
+        return tuple(name for name, each in own.items() if not each.model_fields_set.isdisjoint(("date", "format")))
 
     def of(self, column: str) -> ColumnSettings:
         """The settings of a column."""

@@ -18,6 +18,7 @@ from backprop_cli.data.split import Indices
 from backprop_cli.data.table import Array, Table, show
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
+from backprop_cli.data.unseen import Unseen
 from backprop_cli.errors import SettingError, listing, plural, warn
 from backprop_cli.structs import Struct
 
@@ -51,12 +52,15 @@ def _in_order(tables: Tables, window: WindowSettings, times: Times) -> Tables:
     return tables._replace(inputs=inputs, targets=targets, panel=panel, day_first=times.day_first)
 
 
-def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str) -> Split:
+def series_split(
+    tables: Tables, transform: Transform, rows: Rows, dtype: DTypeLike, split: str, unseen: Unseen | None
+) -> Split:
     """Windows whose targets are among ``rows`` of the tables (None: all), consecutive in each series.
 
     The rows of the series before them may be inputs of the first windows: they are known by the time of prediction. So
     every row of a split is a target, and no row is a target in two splits. The ``rows`` of the result are those at
-    which windows begin. ``split`` is its name.
+    which windows begin. ``split`` is its name; ``unseen``: as in
+    ``Transform.rows``.
 
     Raises: SettingError if the rows are too few for one window; DataError for a value that cannot be used.
     """
@@ -74,7 +78,7 @@ def series_split(tables: Tables, transform: Transform, rows: Rows, dtype: DTypeL
     chosen = np.concatenate([piece.rows for piece in pieces])
     done = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
     starts = np.concatenate([begin + piece.starts for begin, piece in zip(done[:-1], pieces, strict=True)])
-    values = transform.rows(inputs, chosen, dtype=dtype)
+    values = transform.rows(inputs, chosen, dtype=dtype, unseen=unseen)
     after = transform.targets(targets, chosen, dtype=dtype)
     made = Windows(values, starts, window.length, transform.input_shape, values.dtype)
     width = window.horizon * after.shape[1]

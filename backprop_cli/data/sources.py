@@ -209,9 +209,9 @@ def _is_looked_at(file: DataFile, format: Format, settings: DataSettings) -> boo
 
 
 def _kinds_of_inputs(settings: DataSettings) -> dict[str, Kind]:
-    """Columns read as text: categories, and columns that only put a series in order."""
+    """Columns read as text: categories, dates, and columns that only put a series in order."""
     only_order = [name for name in settings.order if name not in (settings.feature_columns or ())]
-    return dict.fromkeys([*(settings.categories or ()), *only_order], "text")
+    return dict.fromkeys([*(settings.categories or ()), *settings.transform.date_columns, *only_order], "text")
 
 
 def _named(settings: DataSettings) -> tuple[str, ...]:

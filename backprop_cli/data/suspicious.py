@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.data.column_values import Floats, Rows, blocks
 from backprop_cli.data.features import Scaled
+from backprop_cli.data.fit_features import reads_as_dates
 from backprop_cli.data.refusals import in_yaml, look_like_dates
 from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.sources import Tables
@@ -25,9 +26,10 @@ def warn_of_useless(tables: Tables, settings: DataSettings) -> None:
     found = useless_features(tables, settings)
     if found:
         reasons = "; ".join(f"column '{name}' {reason}" for name, reason in found.items())
+        dates = "; data.transform.format can read dates" if "holds dates" in reasons else ""
         warn(
             f"{tables.inputs.name}: {reasons}: as categories they are useless for other rows; leave them "
-            f"out with data.exclude: [{', '.join(map(in_yaml, found))}]"
+            f"out with data.exclude: [{', '.join(map(in_yaml, found))}]{dates}"
         )
 
 
@@ -38,8 +40,12 @@ def useless_features(tables: Tables, settings: DataSettings) -> dict[str, str]:
     """
     if settings.features != "all":
         return {}
-    names = [name for name in tables.features if name not in (settings.categories or ())]
-    return {name: reason for name in names if (reason := why_useless(tables.inputs.columns[name]))}
+    columns = {name: tables.inputs.columns[name] for name in tables.features if name not in (settings.categories or ())}
+    return {
+        name: reason
+        for name, column in columns.items()
+        if (reason := why_useless(column)) and not reads_as_dates(column, name, settings)
+    }
 
 
 def warn_of_header(table: Table) -> None:

@@ -107,6 +107,15 @@ class Times(Struct):
         self._check_alike(texts, at)
         return [key for text in texts if (key := found[str(text)]) is not None]
 
+    @staticmethod
+    def recognizes(text: str) -> bool:
+        """Whether a text has the form of a date. Plain numbers have not."""
+        return _kind(text) not in (None, _NUMBER)
+
+    def date_key(self, text: str) -> Key | None:
+        """Nanoseconds since 1970; None for a text that is no date, such as a number."""
+        return self._key(text) if self.recognizes(text) else None
+
     def _key(self, text: str) -> Key | None:
         found = _match(text)
         try:
@@ -130,7 +139,7 @@ class Times(Struct):
 
 def are_dates(texts: Sequence[str]) -> bool:
     """Whether all of these distinct texts are dates that ``Times`` may order. Plain numbers are not."""
-    return bool(texts) and all(_kind(text) not in (None, _NUMBER) for text in texts)
+    return bool(texts) and all(map(Times.recognizes, texts))
 
 
 def are_numbers(texts: Sequence[str]) -> bool:

@@ -48,9 +48,9 @@ class Transform(Struct, eq=False):
     day_first: bool | None = None
     reading: Reading = PLAIN
 
-    def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike) -> Array:
+    def inputs(self, table: Table, rows: Rows = None, *, dtype: DTypeLike, unseen: Unseen | None = None) -> Array:
         """Inputs (rows, *input_shape) of the table's rows, or of ``rows``, where each row is an example."""
-        found = self.rows(table, rows, dtype=dtype)
+        found = self.rows(table, rows, dtype=dtype, unseen=unseen)
         return found.reshape(len(found), *self.input_shape)
 
     @UNCHECKED

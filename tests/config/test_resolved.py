@@ -24,7 +24,16 @@ data:
   missing_target: error
   sample_weight: none
   split: {validation: 0.15, test: 0.15, stratify: true, by: none, time: none}
-  transform: {numeric: standardize, categorical: one_hot, unknown: other, missing: error, target: auto, columns: none}
+  transform:
+    numeric: standardize
+    categorical: one_hot
+    unknown: other
+    missing: error
+    date: auto
+    cyclic: true
+    format: none
+    target: auto
+    columns: none
   text: none
   image: none
   window: none

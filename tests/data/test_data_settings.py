@@ -23,6 +23,9 @@ def test_defaults() -> None:
         "categorical": "one_hot",
         "unknown": "other",
         "missing": "error",
+        "date": "auto",
+        "cyclic": True,
+        "format": None,
         "target": "auto",
         "columns": None,
     }

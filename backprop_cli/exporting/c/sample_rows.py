@@ -46,7 +46,7 @@ def sample_rows(transform: Transform, count: int, dtype: np.dtype[np.generic], v
             columns[feature.name] = Text(codes, known)
             for row, code in zip(texts, codes.tolist(), strict=True):
                 row.append(None if code < 0 else known[code])
-        else:
+        elif isinstance(feature, Scaled):
             values = _values(feature, rows, rng, transform.tokens)
             columns[feature.name] = Numbers(values.reshape(rows, *feature.shape))
             numbers.append(values)
