@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -52,8 +53,7 @@ class ColumnBuilder:
         self.kind: Kind = "number" if kind in ("auto", "quantity") and reading.is_for_column(name) else kind
         self._reading, self._keep = reading, keep
         self._spelling, self._missing = reading.spelling(name), reading.missing(typed=typed and self.has_null)
-        self._sentinels = [float(value) for value in map(named, self._missing) if not isinstance(value, str)]
-        self._missing_numbers = [each for each in map(number_of, self._missing) if each is not None and each == each]
+        self._sentinels, self._missing_numbers = _numbers_among(self._missing)
         self._numbers: list[NDArray[np.float64]] = []
         self._codes: list[NDArray[np.int64]] = []
         self._values: list[Name] = []
@@ -332,6 +332,13 @@ class ArrayBuilder(ColumnBuilder):
     def _place(self, line: int) -> str:
         inside = ", " if self.name else ": "
         return f"{self.file}{inside}row {line} (from 0)"
+
+
+@cache
+def _numbers_among(texts: frozenset[str]) -> tuple[list[float], list[float]]:
+    """Of texts that mean a missing value the numbers: those spelled as Python prints them, and in any spelling."""
+    printed = [float(value) for value in map(named, texts) if not isinstance(value, str)]
+    return printed, [value for value in map(number_of, texts) if value is not None and not math.isnan(value)]
 
 
 def _have_padding(texts: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -88,7 +89,7 @@ def _check_sizes(name: str, holder: object, fields: tuple[str, ...], size: int) 
 
 def _check_fields(name: str, value: Any) -> None:
     """Check the types of a dataclass's fields, and of dataclasses inside it."""
-    for key, hint in _hints(type(value)).items():
+    for key, hint in _hints(type(value)).items():  # type: ignore[arg-type]
         inner = getattr(value, key)
         if not _fits(inner, hint):
             raise ValueError(f"{name}.{key}: has the wrong type: {shortened(str(inner))}")
@@ -97,6 +98,7 @@ def _check_fields(name: str, value: Any) -> None:
                 _check_fields(f"{key}[{place}]" if isinstance(inner, tuple) else key, item)
 
 
+@cache
 def _hints(cls: type) -> dict[str, Any]:
     """The annotation of each field of a dataclass."""
     from backprop_cli.data.tokenizer import Tokenizer

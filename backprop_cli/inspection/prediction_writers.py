@@ -12,6 +12,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.inspection.predicted_rows import PredictedRows, probability_column
+from backprop_cli.inspection.shortest import shortest
 from backprop_cli.nn.class_name import spelled
 
 
@@ -21,37 +22,37 @@ class Writer(Protocol):
     def __call__(self, stream: BinaryIO, rows: Iterator[PredictedRows]) -> int: ...
 
 
-def _plain(value: Any) -> Any:
-    """A Python number with the shortest text that reads back equal in its own precision."""
-    if isinstance(value, np.floating):
-        return float(str(value))
-    return value.item() if isinstance(value, np.generic) else value
+def _plain(array: Array) -> list[Any]:
+    """Python numbers with the shortest text that reads back equal in their own precision; texts as they are."""
+    values: list[Any] = (shortest(array) if array.dtype == np.float32 else array).tolist()
+    return values
 
 
-def _columns_of(rows: PredictedRows) -> tuple[list[str], list[list[Any]]]:
-    columns = {**rows.predictions, **{probability_column(name): array for name, array in rows.probabilities.items()}}
-    return list(columns), [[_plain(value) for value in array] for array in columns.values()]
+def _texts(array: Array) -> list[Any]:
+    """A column for the writer of CSV: texts, and floats, which it writes as ``repr`` does."""
+    return _plain(array) if array.dtype.kind == "f" else list(map(spelled, _plain(array)))
 
 
 def _write_csv(stream: BinaryIO, rows: Iterator[PredictedRows]) -> int:
     count = 0
     for chunk in rows:
-        header, columns = _columns_of(chunk)
+        probabilities = {probability_column(name): array for name, array in chunk.probabilities.items()}
+        columns = {**chunk.predictions, **probabilities}
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if count == 0:
-            writer.writerow(header)
-        writer.writerows([map(spelled, row) for row in zip(*columns, strict=True)])
+            writer.writerow(columns)
+        writer.writerows(zip(*map(_texts, columns.values()), strict=True))
         stream.write(text.getvalue().encode())
-        count += len(columns[0])
+        count += len(next(iter(columns.values())))
     return count
 
 
 def _write_jsonl(stream: BinaryIO, rows: Iterator[PredictedRows]) -> int:
     count = 0
     for chunk in rows:
-        named = {name: [_plain(v) for v in array] for name, array in chunk.predictions.items()}
-        probable = {name: [_plain(v) for v in array] for name, array in chunk.probabilities.items()}
+        named = {name: _plain(array) for name, array in chunk.predictions.items()}
+        probable = {name: _plain(array) for name, array in chunk.probabilities.items()}
         size = len(next(iter(named.values())))
         for k in range(size):
             row: dict[str, Any] = {name: values[k] for name, values in named.items()}
