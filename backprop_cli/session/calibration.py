@@ -78,33 +78,43 @@ def fit_calibration(config: Config, evaluator: Evaluator, validation: Split) -> 
 
 
 def fit_temperature(logits: NDArray[np.float64], targets: Array) -> float:
-    """The temperature t of the least log loss of ``logits / t``: it is convex in ``1 / t``, so bisection finds it.
+    """The temperature t of the least log loss of ``logits / t``; of an ensemble, of the mean of its probabilities.
 
-    With a warning, 1 if more certainty always makes the loss smaller, as where every prediction is right.
+    Bisection finds it: the loss of one network is convex in ``1 / t``. With a warning, 1 if more certainty always makes
+    the loss smaller, as where every prediction is right.
 
-    Shapes: logits (examples, classes) and int64 labels (examples,), or both (examples, outputs)
+    Shapes: logits (examples, [members,] classes) and int64 labels (examples,), or (examples, [members,] outputs) and
+            0 or 1 (examples, outputs)
     Source: Guo, Pleiss, Sun & Weinberger, On Calibration of Modern Neural Networks (2017), section 4.2.
     """
+    members = logits if logits.ndim == 3 else logits[:, None]
     low, high = 1 / _MOST, _MOST  # of 1 / t
-    if _slope(high, logits, targets) <= 0:
+    if _slope(high, members, targets) <= 0:
         warn("calibrate: the validation split gives no temperature, because all its predictions are right; it stays 1")
         return 1.0
     for _ in range(100):
         middle = (low * high) ** 0.5
-        low, high = (middle, high) if _slope(middle, logits, targets) < 0 else (low, middle)
+        low, high = (middle, high) if _slope(middle, members, targets) < 0 else (low, middle)
     return 1 / high
 
 
 def _slope(factor: float, logits: NDArray[np.float64], targets: Array) -> float:
-    """The derivative of the mean log loss of ``factor * logits`` by the factor."""
+    """The derivative of the mean log loss of ``factor * logits`` by the factor.
+
+    ``-mean_n sum_m w[n, m] d/df log p[n, m]``, p the probability of the true class and w its share of the members' sum.
+    """
     if targets.ndim == 2:
-        probs = 0.5 * (1.0 + np.tanh(0.5 * factor * logits))
-        return float(np.mean((probs - targets) * logits))
-    scaled = factor * (logits - logits.max(axis=1, keepdims=True))
-    probs = np.exp(scaled)
-    probs /= probs.sum(axis=1, keepdims=True)
-    true = np.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
-    return float(np.mean((probs * logits).sum(axis=1) - true))
+        own = np.where(targets[:, None] >= 0.5, logits, -logits)  # of the true one of two classes
+        log_true = -np.logaddexp(0.0, -factor * own)
+        slope = (1.0 - np.exp(log_true)) * own
+    else:
+        log_probs = factor * (logits - logits.max(axis=-1, keepdims=True))
+        log_probs -= np.log(np.exp(log_probs).sum(axis=-1, keepdims=True))
+        labels = np.broadcast_to(targets[:, None, None], (*logits.shape[:2], 1))
+        log_true, own = (np.take_along_axis(each, labels, axis=-1)[..., 0] for each in (log_probs, logits))
+        slope = own - (np.exp(log_probs) * logits).sum(axis=-1)
+    shares = np.exp(log_true - log_true.max(axis=1, keepdims=True))
+    return -float(np.mean((shares * slope).sum(axis=1) / shares.sum(axis=1)))
 
 
 def is_calibrated(config: Config) -> bool:

@@ -163,7 +163,7 @@ class Evaluator:
                 yield self._in_unit(plan.outputs[PREDICTIONS].copy())
 
     def outputs(self, inputs: Array | Windows) -> Array:
-        """The network's outputs (examples, ...), such as logits."""
+        """Outputs of the last layer (examples, ...), such as logits; of an ensemble (examples, members, ...)."""
         parts = []
         for start in range(0, len(inputs), self.batch):
             x = inputs[start : start + self.batch]

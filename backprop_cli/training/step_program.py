@@ -370,10 +370,10 @@ def prediction_step(recipe: Recipe, batch: int) -> Program:
 
 
 def output_step(recipe: Recipe, batch: int) -> Program:
-    """Inputs -> the network's outputs, such as logits."""
+    """Inputs -> the outputs of the last layer, such as logits; of an ensemble those of every member."""
     traced = forward(recipe, batch, training=False)
     inputs = {name: value for name, value in traced.inputs.items() if name not in (TARGETS, WEIGHTS)}
-    return simplify(Program(inputs, {PREDICTIONS: traced.outputs}))
+    return simplify(Program(inputs, {PREDICTIONS: traced.layers[recipe.model.nodes[-1].name]}))
 
 
 def gradient_program(recipe: Recipe, batch: int) -> Program:

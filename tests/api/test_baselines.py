@@ -27,7 +27,7 @@ def regression(loss="mean_squared_error", rows=80, **data):
     y = 3 * x[:, 0] - 0.02 * x[:, 1] + rng.exponential(1, rows)
     lines = [",".join(map(repr, map(float, row))) for row in np.column_stack([x, y])]
     Path("prices.csv").write_text("\n".join(["a,b,c,price", *lines]) + "\n")
-    tree = {**NUMBERS, "data": {**NUMBERS["data"], **data}, "loss": loss}
+    tree = {**NUMBERS, "data": {**NUMBERS["data"], "transform": {"target": "none"}, **data}, "loss": loss}
     return write_config(Path("prices.yaml"), **tree)
 
 

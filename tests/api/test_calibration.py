@@ -60,6 +60,34 @@ def test_the_temperature_has_the_least_log_loss():
     assert fit_temperature(two, on) == pytest.approx(both, rel=1e-9)
 
 
+def test_the_temperature_of_an_ensemble_is_that_of_its_mean_probabilities():
+    rng = np.random.default_rng(1)
+    logits, labels = 5 * rng.normal(size=(150, 4, 3)), rng.integers(0, 3, 150)
+    labels[:90] = logits[:90].mean(axis=1).argmax(axis=1)
+
+    def loss(temperature):
+        probs = np.exp(logits / temperature)
+        probs = (probs / probs.sum(axis=2, keepdims=True)).mean(axis=1)
+        return -np.mean(np.log(probs[np.arange(150), labels]))
+
+    assert fit_temperature(logits, labels) == pytest.approx(min(np.geomspace(0.5, 20, 20_001), key=loss), rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_an_ensemble_is_calibrated(loss):
+    write_flowers(rows=200)
+    if loss != "cross_entropy":
+        Path("flowers.csv").write_text(Path("flowers.csv").read_text().replace(",c", ",a"))
+    layers = [
+        {"type": "ensemble_dense", "units": 6, "members": 4, "activation": "relu"},
+        {"type": "ensemble_dense", "units": 3 if loss == "cross_entropy" else 1, "members": 4},
+    ]
+    tree = {"model": {"layers": layers}, "metrics": ["log_loss"], "training": {"epochs": 15}, "loss": loss}
+    _, result = run_of(write_config(**tree, calibrate="temperature", intervals=0.8), "run")
+    _, plain = run_of(write_config(**tree), "plain")
+    assert result.metrics["validation/log_loss"] < plain.metrics["validation/log_loss"]
+
+
 def test_a_split_that_is_all_right_gives_none():
     said = []
     with warnings_to(said.append):
@@ -99,7 +127,7 @@ def test_the_log_loss_is_that_of_divided_logits():
     run, _ = run_of(write_config(calibrate="temperature", training={"epochs": 20}), "run")
     saved = open_network(run)
     dataset = prepare(load_config(Path("flowers.yaml"))).dataset
-    logits = saved.evaluator().outputs(dataset.test.inputs).astype(float)  # already divided
+    logits = saved.evaluator().outputs(dataset.test.inputs).astype(float) / saved.calibration.temperature
     expected = np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), dataset.test.targets])
     assert evaluate(run).metrics["loss"] == pytest.approx(expected, rel=1e-5)
 
