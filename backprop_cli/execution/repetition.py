@@ -19,7 +19,7 @@ _MOST = 3
 """Gathers, and numbers, of a run."""
 
 # The fields of a ``block`` in C: where its rows begin, and limits; its results. Setting them one by one takes 3 us.
-_GIVEN, _RESULTS = struct.Struct("@3Qqd"), struct.Struct(f"@q{2 * _MOST}d")
+_GIVEN, _RESULTS = struct.Struct("@3Pqd"), struct.Struct(f"@q{2 * _MOST}d")
 _NONE = (0.0,) * _MOST
 
 
