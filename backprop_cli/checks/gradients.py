@@ -63,6 +63,7 @@ def random_batch(recipe: Recipe, seed: int) -> dict[str, Array]:
     targets = recipe.loss.draw(rng, (batch, *model.output_shape))
     weights = {WEIGHTS: rng.random(batch)} if recipe.weighted else {}
     noise = {name: rng.random(spec.shape) for name, spec in model.noise(batch).items()}
+    noise |= {name: np.array(scheduled.value) for name, scheduled in model.scheduled.items()}
     example = (batch, *model.input_shape)
     inputs = rng.standard_normal(example) if model.vocabulary is None else rng.integers(0, model.vocabulary, example)
     return {INPUTS: inputs, TARGETS: targets, **weights, **noise}

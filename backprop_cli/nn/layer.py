@@ -15,6 +15,7 @@ from backprop_cli.nn.activation import ActivationType
 from backprop_cli.nn.initializer import Initializer
 from backprop_cli.nn.input_columns import Columns
 from backprop_cli.nn.regularization import RegularizationSettings
+from backprop_cli.nn.schedule import Scheduled
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import Many, Maybe, OneOrMany, Settings
 from backprop_cli.structs import Struct
@@ -139,6 +140,10 @@ class Layer(Settings):
 
     def noise(self, *x: Spec) -> dict[str, Spec]:
         """Arrays of uniform random numbers in [0, 1) that the layer reads in each training step, by name."""
+        return {}
+
+    def scheduled(self) -> dict[str, Scheduled]:
+        """Numbers that follow a schedule in training, by name; ``apply`` finds them among its noise, as scalars."""
         return {}
 
     def apply(self, params: Params, *x: Value) -> Value:

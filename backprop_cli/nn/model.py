@@ -18,6 +18,7 @@ from backprop_cli.nn.initializer import Array
 from backprop_cli.nn.input_columns import Columns, inputs_of, is_group
 from backprop_cli.nn.layer import Buffer, Chunks, Layer, Param
 from backprop_cli.nn.layer_shapes import LayerShapeError, traced
+from backprop_cli.nn.schedule import Scheduled
 from backprop_cli.nn.scopes import INPUT
 from backprop_cli.structs import Struct
 
@@ -134,6 +135,11 @@ class Model(Struct, eq=False):
             for node in self.nodes
             for name, spec in node.layer.noise(*node.specs(batch, self.dtype)).items()
         }
+
+    @cached_property
+    def scheduled(self) -> dict[str, Scheduled]:
+        """Numbers of layers that follow a schedule, by full name. Training reads them with the noise, as scalars."""
+        return {f"{node.name}.{name}": found for node in self.nodes for name, found in node.layer.scheduled().items()}
 
     def apply(self, params: Mapping[str, Value], x: Value, noise: Mapping[str, Value] | None = None) -> Value:
         """The traced output for a batch. With ``noise``, even empty, it is the output in training.

@@ -13,6 +13,7 @@ from pydantic_core import InitErrorDetails
 
 from backprop_cli.autodiff import Value
 from backprop_cli.nn.parameter_group import ParameterGroup, group_of, matches
+from backprop_cli.nn.schedule import Scheduled
 from backprop_cli.registry import Choice, Registry
 from backprop_cli.settings import FREE, Many, Positive, Settings, refusal
 
@@ -92,6 +93,10 @@ class Optimizer(Settings):
 
     def scalars(self, step: int) -> dict[str, float]:
         """Constants of a step, with the same keys at every step; ``step`` counts from 1."""
+        return {}
+
+    def scheduled(self) -> dict[str, Scheduled]:
+        """Numbers that follow a schedule of their own, by name; ``update`` finds them among the scalars."""
         return {}
 
     def update(self, g: Value, slot: Slots, scalar: Scalars, parameter: Value) -> tuple[Value, dict[str, Value]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from backprop_cli.registry import Choice, Registry
-from backprop_cli.settings import Count, Settings
+from backprop_cli.settings import Count, Settings, refusal
 
 Factor = Annotated[float, Field(gt=0, le=1)]
 """Factor of the learning rate at a drop."""
@@ -69,3 +69,24 @@ class Schedule(Settings):
 
 SCHEDULES: Registry[Schedule] = Registry("schedule", "schedules", "backprop_cli.nn.schedules", Schedule)
 ScheduleType = Annotated[Schedule, Choice(SCHEDULES)]
+
+
+def _of_the_clock(schedule: Schedule) -> Schedule:
+    if schedule.start():
+        raise refusal(f"{schedule.type} follows a metric, and only the learning rate can; use another schedule")
+    return schedule
+
+
+CourseType = Annotated[ScheduleType, AfterValidator(_of_the_clock)]
+"""A schedule of something else than the learning rate."""
+
+
+class Scheduled(NamedTuple):
+    """A number times a schedule."""
+
+    value: float
+    schedule: Schedule
+
+    def at(self, clock: Clock) -> float:
+        """The number at this step."""
+        return self.value * self.schedule.multiplier(clock, {})

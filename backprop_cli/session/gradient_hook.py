@@ -95,6 +95,7 @@ class GradientHook:
         spec = self.trainer.spec
         rng = np.random.default_rng([spec.seed, _STREAM, step])
         noise = {name: rng.random(spec.shape) for name, spec in self.recipe.model.noise(len(batch)).items()}
+        noise |= {name: np.array(scheduled.value) for name, scheduled in self.recipe.model.scheduled.items()}
         weights = {}
         if self.recipe.weighted:
             weights[WEIGHTS] = np.ones(len(batch)) if spec.train.weights is None else spec.train.weights[batch]

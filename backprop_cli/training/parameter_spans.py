@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from backprop_cli.autodiff import Array, Value, concat, input_, slice_
 from backprop_cli.nn.optimizer import Optimizer
+from backprop_cli.nn.schedule import Scheduled
 from backprop_cli.training.layout import Layout
 
 LEARNING_RATE = "learning_rate"
@@ -39,9 +40,14 @@ class ParameterSpan(NamedTuple):
         """Arrays of a step's inputs for the optimizer's scalars, by the optimizer's own names."""
         return {name: arrays[f"{self.prefix}{name}"] for name in self.optimizer.scalars(1)}
 
+    def scheduled(self) -> dict[str, Scheduled]:
+        """The optimizer's numbers that follow a schedule of their own, by the names of a step's inputs for them."""
+        return {f"{self.prefix}{name}": found for name, found in self.optimizer.scheduled().items()}
+
     def constants(self) -> list[str]:
-        """Names of a step's inputs for its constants: the learning rate, and the optimizer's scalars."""
-        return [self.learning_rate, *(f"{self.prefix}{name}" for name in self.optimizer.scalars(1))]
+        """Names of a step's inputs for its constants: the learning rate, the optimizer's scalars, and ``scheduled``."""
+        scalars = (f"{self.prefix}{name}" for name in self.optimizer.scalars(1))
+        return [self.learning_rate, *scalars, *self.scheduled()]
 
     def step(self, inputs: dict[str, Value], gradient: Value, vector: Value) -> tuple[Value, dict[str, Value]]:
         """``learning_rate * direction`` of the span, and the new slots; it adds its inputs to ``inputs``.
@@ -50,7 +56,8 @@ class ParameterSpan(NamedTuple):
         """
         optimizer, dtype = self.optimizer, vector.dtype
         slots = {slot: input_(name, vector.shape, dtype) for name, slot in self.slots().items()}
-        scalars = {name: input_(f"{self.prefix}{name}", (), dtype) for name in optimizer.scalars(1)}
+        names = (*optimizer.scalars(1), *optimizer.scheduled())
+        scalars = {name: input_(f"{self.prefix}{name}", (), dtype) for name in names}
         rate = input_(self.learning_rate, (), dtype)
         direction, new = optimizer.update(gradient, slots, scalars, vector)
         if optimizer.shaped:

@@ -29,7 +29,7 @@ class Constants(NamedTuple):
 
 
 class StepConstants:
-    """The constants of the steps of a run. Scalars are computed ahead, learning rates not beyond the epoch."""
+    """The constants of the steps of a run. Scalars are computed ahead, what follows schedules not beyond the epoch."""
 
     def __init__(self, spec: TrainingSpec, state: State):
         self._spec, self._state = spec, state
@@ -39,6 +39,7 @@ class StepConstants:
         self._epoch = 0
         columns = dict(zip(spec.recipe.constants, self._table.T, strict=True))
         self._rate_columns = [(columns[span.learning_rate], span.optimizer.learning_rate) for span in spec.recipe.spans]
+        self._courses = [(columns[name], scheduled) for name, scheduled in spec.recipe.scheduled.items()]
         self._scalar_columns = [(span.optimizer, span.scalars(columns)) for span in spec.recipe.spans]
 
     def after(self, step: int, left: int) -> Constants:
@@ -70,13 +71,17 @@ class StepConstants:
         scales = self._scales(steps)  # one for all steps, or one for each
         for column, own in self._rate_columns:
             column[rows] = [own * scale for scale in scales]
+        for column, scheduled in self._courses:
+            column[rows] = [scheduled.at(Clock(step, *self._calendar())) for step in steps]
         base, self._epoch = self._spec.recipe.optimizer.learning_rate, self._state.epoch
         self._rates = [base * scale for scale in scales] * (len(steps) // len(scales))
         self._rated = steps
 
+    def _calendar(self) -> tuple[int, int, int]:
+        return self._state.epoch, self._spec.total_steps, self._spec.steps_per_epoch
+
     def _scales(self, steps: range) -> list[float]:
         """The multipliers of the learning rate: a single one if it is constant."""
-        spec, schedule, memory = self._spec, self._spec.schedule, self._state.memory.get(SCHEDULE, {})
-        calendar = self._state.epoch, spec.total_steps, spec.steps_per_epoch
+        schedule, memory, calendar = self._spec.schedule, self._state.memory.get(SCHEDULE, {}), self._calendar()
         is_constant = schedule.by_epoch and steps.start >= schedule.warmup_steps
         return [schedule.multiplier(Clock(step, *calendar), memory) for step in (steps[:1] if is_constant else steps)]

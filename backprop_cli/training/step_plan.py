@@ -71,13 +71,13 @@ class StepPlans(NamedTuple):
 
     def _split(self, batch: int, updates: bool) -> StepPlan:
         whole, shards = self._whole(batch), []
+        constants, numbers = self._constants()
         trace = cache(lambda size: shard_step(self.recipe, size, self.predictions))
         for rows in np.array_split(np.arange(batch), self.workers):
             seen = {name: array[rows[0] : rows[-1] + 1] for name, array in whole.items()}
-            shards.append(self._planned(partial(trace, len(rows)), seen))
+            shards.append(self._planned(partial(trace, len(rows)), {**numbers, **seen}))
         found = {shard_name(name, k): array for k, shard in enumerate(shards) for name, array in shard.outputs.items()}
         programs = [shard.program for shard in shards]
-        constants, numbers = self._constants()
         join = self._planned(partial(join_step, self.recipe, programs, updates), {**found, **numbers})
         shares = [join.inputs[shard_name(SHARE, k)] for k in range(self.workers)]
         run = partial(_run, _threads(self.workers - 1), shards, partial(_share, self.recipe.loss, shards, shares), join)

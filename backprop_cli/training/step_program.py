@@ -33,6 +33,7 @@ from backprop_cli.nn.members import folded, mean_member, unfolded, with_members
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch, Optimizer
 from backprop_cli.nn.regularization import RegularizationSettings
+from backprop_cli.nn.schedule import Scheduled
 from backprop_cli.structs import Struct
 from backprop_cli.training.layout import Layout
 from backprop_cli.training.parameter_spans import ParameterSpan, descend, parameter_spans
@@ -89,7 +90,13 @@ class Recipe(Struct, eq=False):
     @cached_property
     def constants(self) -> tuple[str, ...]:
         """Names of the inputs for the constants of a step."""
-        return tuple(name for span in self.spans for name in span.constants())
+        return (*(name for span in self.spans for name in span.constants()), *self.model.scheduled)
+
+    @cached_property
+    def scheduled(self) -> dict[str, Scheduled]:
+        """The constants of a step that follow a schedule other than that of the learning rate."""
+        of_spans = {name: found for span in self.spans for name, found in span.scheduled().items()}
+        return {**of_spans, **self.model.scheduled}
 
     @cached_property
     def buffer_layout(self) -> Layout:
@@ -185,6 +192,7 @@ def forward(recipe: Recipe, batch: int, training: bool) -> Forward:
     vectors, params, buffers = network_inputs(recipe)
     wanted = model.noise(batch) if training else {}
     noise = {name: input_(name, spec.shape, spec.dtype) for name, spec in wanted.items()}
+    noise |= {name: input_(name, (), model.dtype) for name in (model.scheduled if training else ())}
     walked = model.walk({**params, **buffers}, x, noise if training else None)
     outputs = walked.layers[model.nodes[-1].name]
     if recipe.temperature != 1.0 and not training:

@@ -183,7 +183,15 @@ def test_every_key_of_every_layer_and_loss_is_refused(registry):
     assert {key for _, key in missed - seen} <= {"layers", "share", "inputs", "initializer", "regularization", "levels"}
 
 
-FREE_OF_OPTIMIZERS = {"learning_rate", "weight_decay", "epsilon", "nesterov", "tolerance", "max_line_search"}
+FREE_OF_OPTIMIZERS = {
+    "learning_rate",
+    "weight_decay",
+    "weight_decay_schedule",
+    "epsilon",
+    "nesterov",
+    "tolerance",
+    "max_line_search",
+}
 RESTARTING_SCHEDULES = {"monitor", "mode"}
 
 

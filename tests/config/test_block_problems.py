@@ -163,7 +163,7 @@ def test_names_and_inputs_are_written_out_and_read_again(tmp_path):
                 "bias_initializer": "zeros",
                 "parametrization": "standard",
             },
-            {"type": "dropout", "name": "dropout_1", "inputs": ["dense_1"], "rate": 0.5},
+            {"type": "dropout", "name": "dropout_1", "inputs": ["dense_1"], "rate": 0.5, "schedule": "none"},
         ],
     }
     again = load_config(write(tmp_path, to_yaml(tree)))

@@ -51,7 +51,7 @@ model:
       initializer: {type: glorot_uniform, gain: 1.0}
       bias_initializer: zeros
       parametrization: standard
-    - {type: dropout, name: dropout_1, inputs: [dense_1], rate: 0.2}
+    - {type: dropout, name: dropout_1, inputs: [dense_1], rate: 0.2, schedule: none}
     - type: dense
       name: dense_2
       inputs: [dropout_1]

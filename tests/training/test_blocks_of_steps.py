@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(not has_compiler(), reason="there is no C compil
 
 TOKENS = ({"type": "dense", "units": 6}, {"type": "reshape", "shape": [2, 3]})
 GROUPS = {"type": "adamw", "groups": [{"parameters": "*.bias", "weight_decay": 0.0, "learning_rate": 0.1}]}
+COURSE = {"type": "adamw", "weight_decay": 0.3, "weight_decay_schedule": {"type": "flat_cos", "flat": 0.2}}
 PLATEAU = {"type": "plateau", "patience": 0, "min_delta": 1.0, "monitor": "train/loss"}
 ONE_CYCLE = {"type": "one_cycle", "warmup_steps": 3}
 CASES = {
@@ -34,6 +35,7 @@ CASES = {
     "nadam, plateau": ({"optimizer": "nadam", "dtype": "float32"}, {"schedule": PLATEAU}),
     "radam, exponential": ({"optimizer": "radam"}, {"schedule": {"type": "exponential", "warmup_steps": 7}}),
     "adamax, clipped": ({"optimizer": "adamax", "clip_norm": 0.1}, {"schedule": "linear"}),
+    "decay with a course": ({"optimizer": COURSE, "dtype": "float32"}, {"schedule": "cosine"}),
     "groups, penalties": ({"optimizer": GROUPS, "l1": 0.01, "l2": 0.1, "dtype": "float32"}, {}),
     "binary": ({"loss": "binary_cross_entropy", "optimizer": "adam"}, {}),
     "regression": ({"loss": "mean_squared_error", "optimizer": "adam", "dtype": "float32"}, {}),

@@ -50,6 +50,7 @@ CASES = {
     "images": recipe(IMAGE, (64,)),
     "frozen statistics": recipe(FROZEN_NORM),
     "one dropout": recipe(DROPOUT),
+    "dropout with a course": recipe((DENSE[0], {"type": "dropout", "rate": 0.4, "schedule": "linear"}, DENSE[1])),
     "tokens": recipe(SEQUENCE, loss="next_token", l2=0.1),
 }
 

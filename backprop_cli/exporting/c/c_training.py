@@ -41,6 +41,8 @@ def check_training(source: NetworkSource) -> None:
     recipe, where = source.saved.recipe, "--with training"
     if isinstance(recipe.optimizer, FullBatch):
         raise UsageError(f"{where}: {recipe.optimizer.type} reads the whole train split in each step; leave it out")
+    if recipe.scheduled:
+        raise UsageError(f"{where}: only the learning rate may follow a schedule; train without the other schedules")
     for key, value in (("average", recipe.average), ("lookahead", recipe.lookahead)):
         if value is not None:
             raise UsageError(f"{where}: {key} is not part of a step in C; leave it out, or train without {key}")

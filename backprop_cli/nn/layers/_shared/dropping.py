@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from backprop_cli.autodiff import Value, greater_equal
 from backprop_cli.nn.layer import Layer, Params
-from backprop_cli.settings import FractionBelowOne
+from backprop_cli.nn.schedule import CourseType, Scheduled
+from backprop_cli.settings import FractionBelowOne, Maybe
 
 
 class Dropping(Layer):
@@ -14,6 +15,8 @@ class Dropping(Layer):
 
     rate: FractionBelowOne = 0.5
     """probability that an entry, or a channel, is dropped"""
+    schedule: Maybe[CourseType] = None
+    """course of the rate over training; none: constant"""
 
     position_wise: ClassVar[bool] = True
     passes_on: ClassVar[bool] = True
@@ -21,9 +24,12 @@ class Dropping(Layer):
     def apply(self, params: Params, *x: Value) -> Value:
         if "noise" not in params:
             return x[0]
-        return x[0] * kept(params["noise"], self.rate)
+        return x[0] * kept(params["noise"], params.get("rate", self.rate))
+
+    def scheduled(self) -> dict[str, Scheduled]:
+        return {"rate": Scheduled(self.rate, self.schedule)} if self.schedule is not None and self.rate else {}
 
 
-def kept(noise: Value, rate: float) -> Value:
+def kept(noise: Value, rate: Value | float) -> Value:
     """The mask ``[noise >= rate] / (1 - rate)``, whose mean is 1."""
     return greater_equal(noise, rate) * (1.0 / (1.0 - rate))
