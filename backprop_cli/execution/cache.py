@@ -17,7 +17,7 @@ from typing import NamedTuple
 from backprop_cli.files import create_temporary, open_own
 
 KEPT = 64
-"""Files of one kind that are kept: the newest."""
+"""Files of one kind that are kept: the last that were used."""
 
 _DIGEST = hashlib.sha256().digest_size
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH if hasattr(os, "geteuid") else 0
@@ -62,6 +62,8 @@ def load(kind: str, name: str) -> bytes | None:
             if status.st_uid not in _users() or status.st_mode & _OTHERS:
                 return None
             entry = file.read()
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the least used are removed first
     except (OSError, ValueError, MemoryError):
         return None
     digest, content = entry[:_DIGEST], entry[_DIGEST:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import platform
 import shlex
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backprop_cli.errors import UsageError
+from backprop_cli.execution import cache as entries
 from backprop_cli.execution.c_text import LIBRARY
 
 FLAGS = (
@@ -29,6 +31,11 @@ FLAGS = (
 
 LONGEST = 60
 """Seconds after which a compiler hangs. The steps of the largest networks take a few."""
+
+CODE = "code"
+"""Kind of the cache entries that hold machine code."""
+
+_TRIAL = "int run(void) { return 0; }"
 
 
 class CompilationError(UsageError):
@@ -49,6 +56,10 @@ class Compiler(NamedTuple):
     def identity(self) -> tuple[str, ...]:
         """Everything but the source that decides the machine code: command, version, flags, processor."""
         return (*self.command, self.version, *FLAGS, _processor())
+
+    def name(self, source: str) -> str:
+        """The cache entry of the compiled source."""
+        return hashlib.sha256("\0".join([*self.identity, source]).encode()).hexdigest()[:24]
 
     @property
     def vector_functions(self) -> frozenset[str]:
@@ -167,15 +178,21 @@ def has_compiler() -> bool:
 
 @cache
 def compiler_obstacle() -> str:
-    """Why nothing can be compiled here; '' if it can."""
+    """Why nothing can be compiled here; '' if it can, or could when the compiler was first used."""
     found = find_compiler()
     if found is None:
         return "there is no C compiler: install gcc or clang, or name one in the environment variable CC"
     try:
-        load(found.shared_library("int run(void) { return 0; }"))
+        load(entries.load(CODE, found.name(_TRIAL)) or _tried(found))
     except CompilationError as error:
         return str(error)
     return ""
+
+
+def _tried(compiler: Compiler) -> bytes:
+    code = compiler.shared_library(_TRIAL)
+    entries.save(CODE, compiler.name(_TRIAL), code)
+    return code
 
 
 def compiler_text() -> str:

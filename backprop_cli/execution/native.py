@@ -6,7 +6,6 @@ The text states the order of sums; a product and a sum may be fused. Infinities 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import groupby
@@ -18,7 +17,7 @@ from backprop_cli.errors import warn
 from backprop_cli.execution import cache as entries
 from backprop_cli.execution.c_text import c_source
 from backprop_cli.execution.codegen import Piece, Texts
-from backprop_cli.execution.compiler import CompilationError, Compiler, find_compiler, load
+from backprop_cli.execution.compiler import CODE, CompilationError, Compiler, find_compiler, load
 from backprop_cli.execution.loops import address
 from backprop_cli.execution.row_blocks import RowBlocks
 
@@ -36,9 +35,6 @@ class Blocks(NamedTuple):
 
 Binding = Callable[[Sequence[Step | Blocks], int], Callable[[], object]]
 """Makes one call of some steps, with so many threads."""
-
-_KIND = "code"
-"""Kind of the cache entries that hold machine code."""
 
 
 def linked(calls: Sequence[Any], threads: int = 1) -> list[Callable[[], object]]:
@@ -117,8 +113,8 @@ def _runtime_source() -> str:
 
 def _loaded(compiler: Compiler, sources: Sequence[str]) -> list[ctypes.CDLL]:
     """The libraries of some sources. The last one may call functions of the others."""
-    names = {_name(compiler, source): source for source in sources}
-    kept = {name: entries.load(_KIND, name) for name in names}
+    names = {compiler.name(source): source for source in sources}
+    kept = {name: entries.load(CODE, name) for name in names}
     new = _compiled(compiler, {name: names[name] for name, code in kept.items() if code is None})
     found = []
     for name, source in names.items():
@@ -132,10 +128,6 @@ def _loaded(compiler: Compiler, sources: Sequence[str]) -> list[ctypes.CDLL]:
     return found
 
 
-def _name(compiler: Compiler, source: str) -> str:
-    return hashlib.sha256("\0".join([*compiler.identity, source]).encode()).hexdigest()[:24]
-
-
 def _compiled(compiler: Compiler, sources: Mapping[str, str]) -> dict[str, bytes]:
     """Machine code by name, of all sources at the same time, also put into the cache."""
     if not sources:
@@ -146,7 +138,7 @@ def _compiled(compiler: Compiler, sources: Mapping[str, str]) -> dict[str, bytes
         codes = dict(zip(sources, compilers.map(compiler.shared_library, sources.values()), strict=True))
     _warn_of_folder()
     for name, code in codes.items():
-        entries.save(_KIND, name, code)
+        entries.save(CODE, name, code)
     return codes
 
 

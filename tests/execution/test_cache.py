@@ -39,6 +39,16 @@ def test_it_does_not_grow_for_ever(monkeypatch, folder):
     assert sorted(path.name for path in folder.iterdir()) == ["other_0", "source_2", "source_3"]
 
 
+def test_what_is_used_stays(monkeypatch, folder):
+    monkeypatch.setattr(cache, "KEPT", 2)
+    for number in range(2):
+        cache.save("source", str(number), b"")
+        os.utime(folder / f"source_{number}", (number, number))
+    cache.load("source", "0")
+    cache.save("source", "2", b"")
+    assert sorted(path.name for path in folder.iterdir()) == ["source_0", "source_2"]
+
+
 def test_every_prefix_and_every_flipped_bit_is_noticed(entry):
     whole = entry.read_bytes()
     for size in range(len(whole)):

@@ -59,6 +59,16 @@ def test_one_that_fails_is_an_obstacle(monkeypatch, tmp_path):
     assert compiler_obstacle() == f"{broken} failed: x: error: no; {FILE_ERROR}"
 
 
+def test_one_that_works_is_tried_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tried, compiles = [], module.Compiler.shared_library
+    monkeypatch.setattr(module.Compiler, "shared_library", lambda *words: tried.append(1) or compiles(*words))
+    for _ in range(2):
+        compiler_obstacle.cache_clear()
+        assert compiler_obstacle() == ""
+    assert tried == [1]
+
+
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
