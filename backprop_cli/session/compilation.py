@@ -18,9 +18,11 @@ _CALL, _ELEMENT, _MULTIPLICATION = 4e-7, 5e-11, 1e-11
 product. Fitted to ready configurations with two threads: 13 us of 15 a step for iris, 100 of 220 for digits, 0.5 ms of
 0.64 for sunspots, 5.8 of 10 for names_gru, 42 of 67 for shakespeare."""
 
-_START, _NODE = 0.2, 0.0008
-"""Seconds to run the compiler, and to compile a node: 0.15 to 0.25 s for dense networks, 0.7 s for names_gru. Only the
-first network on a machine takes 0.3 to 0.6 s longer, for the tiles of products and convolutions."""
+_START, _NODE, _KIND = 0.03, 0.0003, 0.003
+"""Seconds to run the compiler, to plan a node, and to compile a kind of node: equal nodes, as in equal layers, share
+their machine code. Fitted to ready configurations whose tiles are there: 0.09 to 0.22 s for dense networks, 0.4 for
+digits_conv and residual, 0.5 to 0.7 for names_gru and names_lstm. Only the first network on a machine takes 0.2 to
+0.4 s longer, for the tiles of products and convolutions."""
 
 
 def compiles(loaded: Loaded, spec: TrainingSpec, before: bool | None) -> bool:
@@ -49,7 +51,7 @@ def _is_worthwhile(spec: TrainingSpec) -> bool:
     steps = min(spec.settings.epochs * (spec.batches - 1), spec.total_steps)
     if steps * _most_gain(spec.recipe.model, batch) < 2 * _START:  # tracing takes longer than a short run gains
         return False
-    program = training_step(spec.recipe, batch)
+    program = training_step(spec.recipe, batch, bool(spec.metrics))
     return steps * gain(program) > 2 * cost(program)
 
 
@@ -71,4 +73,6 @@ def gain(program: Program) -> float:
 
 def cost(program: Program) -> float:
     """Expected seconds of compilation."""
-    return _START + _NODE * sum(node.op is not None and not node.op.is_view for node in program.nodes)
+    made = [node for node in program.nodes if node.op is not None and not node.op.is_view]
+    kinds = {(node.op, *(x.spec for x in node.inputs)) for node in made}
+    return _START + _NODE * len(made) + _KIND * len(kinds)

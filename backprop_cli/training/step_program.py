@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from operator import add
 from typing import Literal, NamedTuple
 
@@ -329,13 +329,14 @@ def _accumulation(recipe: Recipe, batch: _Batch) -> Program:
     return simplify(Program(batch.inputs, batch.outputs, {**batch.updates, GRADIENT_SUM: total}))
 
 
+@lru_cache(maxsize=1)
 def training_step(recipe: Recipe, batch: int, predictions: bool = False) -> Program:
     """Inputs, targets and states -> loss and new states, with the optimizer's update.
 
     ``predictions`` adds the batch's predictions for metrics (probabilities for classes), before the update. With
     accumulation, ``share`` times the batch's gradient is added to ``gradient_sum``, which the update uses and resets;
     ``share`` is the batch's share of the update's examples. For a full-batch optimizer, only buffers have new states,
-    and the gradient is an output.
+    and the gradient is an output. The last program is remembered: a run asks for it once to decide whether to compile.
     """
     return _step(recipe, _traced(recipe, batch, predictions))
 
