@@ -17,7 +17,7 @@ from backprop_cli.session.threads import share_out
 from backprop_cli.stopwatch import Stopwatch
 from backprop_cli.training.state import State
 from backprop_cli.training.step_plan import StepPlans
-from backprop_cli.training.step_program import Recipe
+from backprop_cli.training.step_program import Recipe, training_step
 from benchmarks.cases import DENSE
 from benchmarks.command import ROOT, Command
 from benchmarks.participant import Unavailable
@@ -59,6 +59,7 @@ def extra_seconds(name: str) -> float:
     """Seconds that compilation adds to the plan of a step."""
     recipe, batch = _found(name)
     workers, vectors = share_out("auto", recipe, batch).workers, State.start(recipe, seed=0).vectors
+    training_step(recipe, batch)  # traced once for both
     seconds = {}
     for compiled in (False, True):
         start = perf_counter()
