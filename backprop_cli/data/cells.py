@@ -21,6 +21,15 @@ class Coded(NamedTuple):
     codes: Rows
 
 
+def in_order(values: Sequence[Any], codes: Rows) -> Coded:
+    """Cells ``values[codes]`` whose values may be in another order, or not occur."""
+    used, first, places = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return Coded([values[code] for code in used[order].tolist()], rank[places])
+
+
 def first_rows(codes: Rows, count: int) -> Rows:
     """The first row of each code below ``count``."""
     first = np.empty(count, np.int64)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.data.cells import Coded, TextCells, coded, first_rows
+from backprop_cli.data.cells import Coded, TextCells, coded, first_rows, in_order
 from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.refusals import mostly_numbers, no_number, spelled_otherwise
 from backprop_cli.data.spelling import MISSING, find_spelling, is_finite, is_missing, number_of
@@ -309,14 +309,11 @@ class ColumnBuilder:
 
     def _code_numbers(self, cells: Array, lines: Sequence[int] | Array) -> NDArray[np.int64]:
         """The codes of a chunk of numbers without text."""
-        values, first, inverse = np.unique(cells, return_index=True, return_inverse=True)
+        values, codes = np.unique(cells, return_inverse=True)
         if self.kind == "text" or np.any(np.abs(values) >= _EXACT):
             raise NeedsText(self.name)
         found = [None if math.isnan(value) else value for value in values.tolist()]
-        order = np.argsort(first)
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        return self._code(Coded([found[i] for i in order], place[inverse]), lines)
+        return self._code(in_order(found, codes), lines)
 
     def _name(self, value: Name) -> Name:
         if self.kind != "label":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,40 @@ def test_no_rows_and_no_such_key(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(folder, '{"a": 1, "b": 2}', columns=["c"])
     assert str(caught.value) == "data.jsonl: no column 'c'; its columns: a, b"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (['{"a": 1, "a": 2}'], "3: key 'a' occurs twice in this object"),
+        ([r'{"a": "x\"y", "a": 2}'], "3: key 'a' occurs twice in this object"),
+        ([r'{"a": "\\", "a": 2}'], "3: key 'a' occurs twice in this object"),
+        (['{"a": 1}, {"a": 2}'], "3: character 9: not JSON: "),
+        (['{"a": 1},{"a": 2}', '{"a": "b}', '{b"}'], "3: character 9: not JSON: "),
+        (['{"a": 1},{"a": 2}', '{"a": [{}', '{"b": 1}]}'], "3: character 9: not JSON: "),
+        (['{"a": 1', '"b": 2}', '{"a": 1},{"a": 2}'], "3: the object does not end on this line"),
+        (['{"a": {}}'], "3: column 'a': expected a number, text, true, false or null, got {}"),
+        (['{"a": "\\ud800"}'], "3: \\ud800 is half a character"),
+        (['{"\\uDC00": 1}'], "3: \\udc00 is half a character"),
+        (["[1]"], "3: expected an object"),
+    ],
+)
+def test_lines_among_sound_ones_are_refused(folder: Path, lines: list[str], message: str) -> None:
+    """However many lines are parsed together."""
+    sound = ['{"a": 1}', '{"a": 2, "b": "x: \\"y\\""}']
+    for more in ([], sound * 200):
+        Path("d.jsonl").write_text("\n".join([*sound, *lines, *more]))
+        with pytest.raises(DataError) as caught:
+            read_table(DataFile(Path("d.jsonl")))
+        assert str(caught.value).startswith(f"d.jsonl:{message}")
+
+
+def test_characters_that_json_escapes(folder: Path) -> None:
+    texts = ["é", "😀", 'x"y', "back\\slash", "\\", '\\"', "\\u0041", ":{}"]
+    for escaped in (True, False):
+        lines = [json.dumps({"a": text, text: "b"}, ensure_ascii=escaped) for text in texts]
+        Path("d.jsonl").write_text("\n".join(lines * 3))
+        table = read_table(DataFile(Path("d.jsonl")), Selection(["a"]))
+        assert isinstance(table.columns["a"], Text)
+        assert table.columns["a"].categories == tuple(texts)
+        assert table.columns["a"].codes.tolist() == [*range(len(texts))] * 3

@@ -6,7 +6,9 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Container, Generator
+from collections.abc import Container, Generator, Sequence
+from itertools import chain, islice, repeat
+from operator import itemgetter
 from typing import Any, BinaryIO, ClassVar
 
 from backprop_cli.data.file import lines_of, text_of
@@ -33,14 +35,61 @@ class Jsonl(TableFormat):
     ) -> Generator[Chunk, None, None]:
         """A chunk has the keys of its rows as columns, in order of appearance."""
         found = _Rows(name, columns, rows)
-        for number, raw in enumerate(lines_of(stream, name), 1):
-            if not raw.strip():
-                continue
-            found.add(_object(text_of(raw, name, number), f"{name}:{number}"), number)
-            if found.is_full:
-                yield found.chunk()
+        lines = enumerate(lines_of(stream, name), 1)
+        size = 1  # the first line alone may have a byte order mark
+        while batch := list(islice(lines, size)):
+            size = min(_AT_ONCE, rows or _AT_ONCE)
+            known = _objects(batch)
+            for (number, raw), row in zip(batch, known or repeat(None), strict=False):
+                if not raw.strip():
+                    continue
+                found.add(_object(text_of(raw, name, number), f"{name}:{number}") if row is None else row, number)
+                if found.is_full:
+                    yield found.chunk()
         if found.lines:
             yield found.chunk()
+
+
+_AT_ONCE = 256
+"""Lines to parse together."""
+
+
+def _objects(batch: Sequence[tuple[int, bytes]]) -> list[dict[str, Any]] | None:
+    """The objects of some lines, with their numbers; None if one of them may not be as ``_object`` wants it."""
+    lines = [raw.strip() for _, raw in batch]
+    if batch[0][0] == 1 or not all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
+        return None
+    data = b",\n".join(lines)  # no object goes on behind a line feed: texts have none, and lists are refused
+    try:
+        rows = json.loads(f"[{data.decode()}]")
+    except (ValueError, RecursionError):
+        return None
+    kinds = Counter(map(type, chain.from_iterable(map(dict.values, rows)))) if _are_objects(rows) else Counter()
+    if len(rows) != len(lines) or not _CELLS.issuperset(kinds):
+        return None
+    # A repeated key has quotes in the text, and no entry in the object.
+    texts = kinds[str] + sum(map(len, rows))
+    if data.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"') != 2 * texts:
+        return None
+    return None if _HALF.search(data) and not _are_characters(rows) else rows
+
+
+_CELLS = {str, int, float, bool, type(None)}
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The beginning of an escape that is half a character."""
+
+
+def _are_objects(rows: list[Any]) -> bool:
+    return {dict}.issuperset(map(type, rows))
+
+
+def _are_characters(rows: list[dict[str, Any]]) -> bool:
+    """Whether the texts have no halves of surrogate pairs."""
+    try:
+        "".join(text for row in rows for pair in row.items() for text in pair if isinstance(text, str)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Rows:
@@ -55,17 +104,21 @@ class _Rows:
     def _clear(self) -> None:
         self._objects: list[dict[str, Any]] = []
         self._keys: dict[str, Any] = {}
+        self._size = 0  # rows of a chunk with these keys
         self.lines: list[int] = []
 
     def add(self, row: dict[str, Any], line: int) -> None:
         self._objects.append(row)
-        self._keys.update(row)
         self.lines.append(line)
+        known = len(self._keys)
+        self._keys.update(row)
+        if len(self._keys) != known or not self._size:
+            self._size = min(self._most, rows_per_chunk(len(self._keys)))
 
     @property
     def is_full(self) -> bool:
         """Whether the chunk has enough rows, or enough cells, counting those that its rows lack."""
-        return len(self.lines) >= min(self._most, rows_per_chunk(len(self._keys)))
+        return len(self.lines) >= self._size
 
     def chunk(self) -> Chunk:
         """The rows since the last chunk. Raises: DataError if most rows have their own keys, not columns."""
@@ -81,10 +134,16 @@ class _Rows:
                 "data.features"
             )
         columns: dict[str, Any] = dict.fromkeys(self._keys, ())
-        columns |= {key: [row.get(key) for row in self._objects] for key in wanted}
+        columns |= {key: self._cells_of(key) for key in wanted}
         found = Chunk(columns, self.lines)
         self._clear()
         return found
+
+    def _cells_of(self, key: str) -> list[Any]:
+        try:
+            return list(map(itemgetter(key), self._objects))
+        except KeyError:  # some rows lack it
+            return [row.get(key) for row in self._objects]
 
 
 _LARGE = 5_000_000

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from backprop_cli.data.cells import Coded, in_order
 from backprop_cli.data.file import extra
 from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
 from backprop_cli.data.table import Array
@@ -135,8 +136,8 @@ def _damage_as_data_error(arrow: ModuleType, name: str) -> Iterator[None]:
         ) from error
 
 
-def _cells(column: Any, arrow: ModuleType, name: str, label: str, verbatim: bool) -> list[Any] | Array:
-    """A column's values: float64 (NaN if missing), or a list if they are not numbers or must stay unchanged."""
+def _cells(column: Any, arrow: ModuleType, name: str, label: str, verbatim: bool) -> list[Any] | Array | Coded:
+    """A column's values: float64 (NaN if missing), texts by their distinct values, or a list of what is unchanged."""
     types, kind = arrow.types, column.type
     if types.is_dictionary(kind):
         return _looked_up(column.indices, _cells(column.dictionary, arrow, name, label, verbatim))
@@ -153,18 +154,23 @@ def _cells(column: Any, arrow: ModuleType, name: str, label: str, verbatim: bool
             f"{name}: column '{label}' holds {kind}; expected numbers, text, dates, or true and false; choose other "
             "columns with data.features"
         )
-    return list(column.to_pylist())
+    try:
+        found = column.dictionary_encode()
+    except arrow.ArrowNotImplementedError:  # older versions lack some types
+        return list(column.to_pylist())
+    return _looked_up(found.indices, found.dictionary.to_pylist())
 
 
 _TEXT = ("string", "large_string", "string_view")
 """Arrow's text types by name: older versions of PyArrow lack some of them."""
 
 
-def _looked_up(indices: Any, values: list[Any] | Array) -> list[Any] | Array:
+def _looked_up(indices: Any, values: list[Any] | Array | Coded) -> Array | Coded:
     """``values[indices]``, null for a null index. Arrow has no kernel for that for every text type."""
-    places = indices.cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
+    places: Array = indices.cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
     if isinstance(values, np.ndarray):
         found: Array = np.append(values, np.nan)[places]
         return found
-    known = [*values, None]
-    return [known[place] for place in places.tolist()]
+    if isinstance(values, Coded):
+        return in_order([*values.values, None], np.append(values.codes, len(values.values))[places])
+    return in_order([*values, None], places % (len(values) + 1))
