@@ -121,34 +121,44 @@ class DataFile(Struct):
         with file_errors(self.name), self.path.open("rb") as raw:
             return raw.read(2) == GZIP_MAGIC
 
-    def below(self) -> Iterator[Path]:
-        """Every path below a folder, following links to folders. Raises: DataError, also for a cycle of links."""
-        pending = [(self.path, frozenset[Path]())]
+    def below(self) -> list[tuple[Path, bool]]:
+        """Every path below a folder, sorted, and whether it is a folder. Links to folders are followed.
+
+        Raises: DataError, also for a cycle of links.
+        """
+        found, pending = list[tuple[Path, bool]](), [(os.fspath(self.path), frozenset[str]())]
         while pending:
             folder, above = pending.pop()
-            real = folder.resolve()
+            real = os.path.realpath(folder)
             if real in above:
-                raise DataError(f"{DataFile(folder).name}: is a link to a folder above it; remove it")
-            with file_errors(DataFile(folder).name):
-                entries = list(folder.iterdir())
-            for path in entries:
-                yield path
-                if DataFile(path).is_folder:
-                    pending.append((path, above | {real}))
+                raise DataError(f"{DataFile(Path(folder)).name}: is a link to a folder above it; remove it")
+            with file_errors(DataFile(Path(folder))), os.scandir(folder) as entries:
+                for entry in entries:
+                    is_folder = entry.is_dir()
+                    found.append((Path(entry.path), is_folder))
+                    if is_folder:
+                        pending.append((entry.path, above | {real}))
+        return sorted(found, key=lambda each: each[0].parts)
 
     def sha256(self) -> str:
         """Hash of the bytes on disk (packed, if they are), as hexadecimal text. A folder's covers all files in it."""
         if self.is_folder:
-            whole = hashlib.sha256()
-            for path in sorted(path for path in self.below() if path.is_file()):
-                whole.update(os.fsencode(path.relative_to(self.path)) + f"\0{DataFile(path).sha256()}\n".encode())
+            whole, start = hashlib.sha256(), len(self.path.parts)
+            for path, is_folder in self.below():
+                if not is_folder and path.is_file():
+                    place = "/".join(path.parts[start:])
+                    whole.update(os.fsencode(place) + f"\0{_digest(path)}\n".encode())
             return whole.hexdigest()
-        with file_errors(self.name), self.path.open("rb") as raw:
-            return hashlib.file_digest(raw, "sha256").hexdigest()
+        return _digest(self.path)
 
     def hashes(self) -> dict[str, str]:
         """Its ``sha256`` by its absolute path, as text."""
         return {printable(str(self.path.resolve())): self.sha256()}
+
+
+def _digest(path: Path) -> str:
+    with file_errors(DataFile(path)), path.open("rb") as raw:
+        return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
 def printable(name: str) -> str:
@@ -157,14 +167,19 @@ def printable(name: str) -> str:
 
 
 @contextmanager
-def file_errors(name: str) -> Iterator[None]:
-    """Turn errors of the system and of gzip on file ``name`` into a DataError."""
+def file_errors(file: DataFile | str) -> Iterator[None]:
+    """Turn errors of the system and of gzip on a file, or its name, into a DataError."""
     try:
         yield
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{name}: the gzip data is damaged or cut off ({error}); fetch the file again") from error
+        reason = f"the gzip data is damaged or cut off ({error}); fetch the file again"
+        raise DataError(f"{_called(file)}: {reason}") from error
     except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{_called(file)}: cannot be read: {error.strerror or error}") from error
+
+
+def _called(file: DataFile | str) -> str:
+    return file if isinstance(file, str) else file.name
 
 
 BOM = b"\xef\xbb\xbf"

@@ -46,14 +46,13 @@ class ImageFolder:
             )
 
     def _look(self) -> None:
-        for path in sorted(self.file.below()):
-            found = DataFile(path)
+        for path, is_folder in self.file.below():
             if any(part.startswith(".") for part in parts_of(self.file, path)) or path.name.lower() in _LITTER:
                 continue
-            if found.is_folder:
+            if is_folder:
                 self._folders.append(path)
-            elif found.is_stream:
-                raise DataError(f"{found.name}: is a pipe or a device, not a file; remove it")
+            elif DataFile(path).is_stream:
+                raise DataError(f"{DataFile(path).name}: is a pipe or a device, not a file; remove it")
             else:
                 (self.images if path.name.lower().endswith(SUFFIXES) else self.others).append(path)
 
@@ -125,7 +124,7 @@ def _by_suffix(paths: Sequence[Path]) -> str:
 
 def parts_of(file: DataFile, path: Path) -> tuple[str, ...]:
     """The parts of the image's path below the folder."""
-    return path.relative_to(file.path).parts if path != file.path else (path.name,)
+    return path.parts[len(file.path.parts) :] or (path.name,)
 
 
 def classes_of(file: DataFile, paths: Sequence[Path]) -> Array | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,14 +32,14 @@ ImageKind = tuple[str, tuple[int, int]]
 
 def kind_of(path: Path, settings: ImageSettings) -> ImageKind:
     """The kind of images: as set, or read from the image at ``path``. Raises: DataError if it cannot be read."""
-    with _opened(path) as image:
+    with bomb_warnings(path), _opened(path) as image:
         return settings.mode or image.mode, settings.size or image.size
 
 
 def pixels_of(path: Path, kind: ImageKind, settings: ImageSettings) -> NDArray[np.uint8]:
     """The image (channels, height, width), upright, converted and resized as far as the settings allow.
 
-    Raises: DataError if it is damaged, or not of this kind.
+    Call it within ``bomb_warnings``. Raises: DataError if it is damaged, or not of this kind.
     """
     mode, size = kind
     with _opened(path) as image:
@@ -53,30 +54,50 @@ def pixels_of(path: Path, kind: ImageKind, settings: ImageSettings) -> NDArray[n
 
 
 @contextmanager
+def bomb_warnings(path: Path) -> Iterator[None]:
+    """Of Pillow's warnings make the one about too many pixels an error, and ignore the others."""
+    pillow = _pillow("PIL.Image", path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a palette, or metadata of a camera
+        warnings.simplefilter("error", pillow.DecompressionBombWarning)
+        yield
+
+
+def _pillow(module: str, path: Path) -> Any:
+    """A module of Pillow. Raises: DataError about the image if it is not installed."""
+    # Importing a module again costs as much as opening an image.
+    return sys.modules.get(module) or extra(module, package="Pillow", extra="images", file=DataFile(path).name)
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[_Image]:
-    name = DataFile(path).name
-    pillow = extra("PIL.Image", package="Pillow", extra="images", file=name)
-    with file_errors(name):
+    pillow = _pillow("PIL.Image", path)
+    with file_errors(DataFile(path)):
         content = path.read_bytes()
     # From a file Pillow would allocate the length that a damaged chunk announces, from memory only the existing bytes.
-    yield _Image(io.BytesIO(content), len(content), name, pillow)
+    yield _Image(io.BytesIO(content), len(content), path, pillow)
 
 
 class _Image:
     """An opened image, upright. Every error of Pillow becomes a DataError."""
 
-    def __init__(self, stream: BinaryIO, size: int, name: str, pillow: ModuleType):
-        self.name, self._pillow = name, pillow
-        operations = extra("PIL.ImageOps", package="Pillow", extra="images", file=name)
+    def __init__(self, stream: BinaryIO, size: int, path: Path, pillow: ModuleType):
+        self._path, self._pillow = path, pillow
+        operations = _pillow("PIL.ImageOps", path)
         self._image: Any = self._careful(lambda: pillow.open(stream))
         if math.prod(self._image.size) > _MOST_PIXELS * size:
             wide, high = self._image.size
             raise DataError(
-                f"{name}: the image is damaged: {size:,} bytes cannot hold the {high:,} x {wide:,} pixels of its "
+                f"{self.name}: the image is damaged: {size:,} bytes cannot hold the {high:,} x {wide:,} pixels of its "
                 "header; replace or remove it"
             )
         # Cameras store pixels in the orientation of the sensor, together with the rotation to apply.
         self._careful(lambda: operations.exif_transpose(self._image, in_place=True))
+
+    @property
+    def name(self) -> str:
+        """The file's name in messages. Looking it up takes as long as decoding a small image."""
+        return DataFile(self._path).name
 
     @property
     def mode(self) -> str:
@@ -103,10 +124,7 @@ class _Image:
 
     def _careful(self, act: Any) -> Any:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about a palette, or metadata of a camera
-                warnings.simplefilter("error", self._pillow.DecompressionBombWarning)
-                return act()
+            return act()
         except self._pillow.UnidentifiedImageError as error:
             raise DataError(f"{self.name}: is not an image; replace or remove it") from error
         except (self._pillow.DecompressionBombWarning, self._pillow.DecompressionBombError) as error:

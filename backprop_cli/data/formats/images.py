@@ -12,7 +12,7 @@ import numpy as np
 from backprop_cli.data.file import DataFile, printable
 from backprop_cli.data.folder import SUFFIXES, ImageFolder, classes_of, parts_of
 from backprop_cli.data.format import FORMATS, ArrayFormat
-from backprop_cli.data.pixels import CHANNELS, ImageKind, kind_of, pixels_of
+from backprop_cli.data.pixels import CHANNELS, ImageKind, bomb_warnings, kind_of, pixels_of
 from backprop_cli.data.reading import ImageSettings, Reading
 from backprop_cli.data.table import Array
 from backprop_cli.memory import check_memory
@@ -82,7 +82,8 @@ class Images(ArrayFormat):
         shape = (len(paths), CHANNELS[mode], *size)
         check_memory(math.prod(shape), f"{file.name}: images of the shape {list(shape)}")
         out = np.empty(shape, np.uint8)
-        for row, path in enumerate(paths):
-            out[row] = pixels_of(path, kind, self.settings)
+        with bomb_warnings(paths[0]):
+            for row, path in enumerate(paths):
+                out[row] = pixels_of(path, kind, self.settings)
         classes = classes_of(file, paths)
         return {IMAGE: out} if classes is None else {IMAGE: out, CLASS: classes}
