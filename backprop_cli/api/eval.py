@@ -16,6 +16,7 @@ from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.confusion import confusion as confusion_counts
 from backprop_cli.nn.metric import Predictions
 from backprop_cli.session.baselines import Baselines, series_baselines
+from backprop_cli.session.bootstrap import resampled
 from backprop_cli.session.measured_data import change_warnings, check_overrides, check_split, examples_of
 from backprop_cli.session.overfit import doubt
 from backprop_cli.session.trained_network import TrainedNetwork, open_network
@@ -43,9 +44,10 @@ class EvalResult(JsonObject, kw_only=True):
         "metrics",
         "requirements",
         "baselines",
+        "intervals",
         "confusion",
     )
-    json_optional: ClassVar = ("requirements", "baselines", "confusion")
+    json_optional: ClassVar = ("requirements", "baselines", "intervals", "confusion")
 
     checkpoint: Path
     """The checkpoint that was evaluated."""
@@ -59,6 +61,8 @@ class EvalResult(JsonObject, kw_only=True):
     """The requirements of ``--require``, in their order."""
     baselines: Baselines = field(default_factory=dict)
     """The same metrics of predictions without a network, for a time series."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """With ``--bootstrap``: the ends of a 95 % interval of each metric but the loss."""
     confusion: Confusion | None = None
     """The confusion matrix, with ``--confusion``."""
     unproven: str = ""
@@ -87,12 +91,14 @@ def evaluate(
     data: Path | str | None = None,
     require: Sequence[str] = (),
     confusion: bool = False,
+    bootstrap: int | None = None,
     accept_changed_data: bool = False,
     plugins: Sequence[Path | str] = (),
 ) -> EvalResult:
     """Evaluate a checkpoint (a run means its best, or else last) on a split of its own data, or on the file ``data``.
 
     ``require``: texts such as ``accuracy>=0.95``; a metric that is not configured is computed for it.
+    ``bootstrap``: also intervals of the metrics, from this many samples of the examples with replacement.
     ``confusion``: also count true against predicted classes. ``accept_changed_data``: requirements count even if
     the run's own files have changed. ``plugins``: files with code that the network needs.
 
@@ -115,6 +121,8 @@ def evaluate(
     evaluator = evaluator.on(evaluator.arrays, required_metrics(requirements, evaluator.metrics, loss))
     if confusion and (saved.classes is None or loss.task.has_positions):
         raise UsageError(f"--confusion: {_not_classes(saved)}")
+    if bootstrap is not None:
+        _check_bootstrap(saved, bootstrap)
     examples, change = examples_of(saved, split, data, overrides)
     with saved.threads():
         predictions, metrics = evaluator.evaluate_with_predictions(examples)
@@ -128,10 +136,32 @@ def evaluate(
         examples=len(examples.inputs),
         metrics=metrics,
         confusion=_confusion(saved, predictions) if confusion else None,
+        intervals={} if bootstrap is None else resampled(evaluator, predictions, bootstrap, saved.loaded.config.seed),
         baselines=series_baselines({name: examples}, evaluator.metrics, evaluator.untransform),
         requirements=tuple(requirement.judge(metrics) for requirement in requirements),
         unproven=unproven,
-        warnings=(*doubt(saved.original.config), *warnings),
+        warnings=(*doubt(saved.original.config), *warnings, *(_alike(saved) if bootstrap is not None else ())),
+    )
+
+
+def _check_bootstrap(saved: TrainedNetwork, samples: int) -> None:
+    """Raise UsageError unless the examples can be drawn one by one."""
+    if samples < 2:
+        raise UsageError(f"--bootstrap {samples}: there must be at least 2 samples")
+    if saved.transform.window is not None or saved.recipe.loss.task.has_positions:
+        what = "windows of a series" if saved.transform.window is not None else "tokens of a text"
+        raise UsageError(
+            f"--bootstrap: {what} depend on each other, and samples of them would say too little; leave it out"
+        )
+
+
+def _alike(saved: TrainedNetwork) -> tuple[str, ...]:
+    """The warning about rows that come in groups."""
+    split = saved.loaded.config.data.split
+    if split is None or split.by is None:
+        return ()
+    return (
+        f"--bootstrap draws single rows, and those of a group ({split.text}) are alike: its intervals are too narrow",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from backprop_cli.api.arguments import as_path, one_or_many
 from backprop_cli.config.load import Loaded
-from backprop_cli.errors import UsageError
+from backprop_cli.errors import BpError, UsageError
 from backprop_cli.json_object import JsonObject
 from backprop_cli.run.directory import RunDirectory
 from backprop_cli.run.lock import locked, refuse_locked
@@ -21,6 +21,7 @@ from backprop_cli.session.checked_plugins import read_config, refuse_plugins
 from backprop_cli.session.compilation import compiles
 from backprop_cli.session.data_changes import check_acceptance
 from backprop_cli.session.outcome import Best
+from backprop_cli.session.repeated import REPEATED, Summary
 from backprop_cli.session.session import OnEvent, Session, first_warnings
 from backprop_cli.session.start import start
 from backprop_cli.session.threads import blas_threads
@@ -31,7 +32,7 @@ from backprop_cli.training.loop import Trainer
 class TrainResult(JsonObject, kw_only=True):
     """How a run ended."""
 
-    json_optional: ClassVar = ("baselines", "no_linear")
+    json_optional: ClassVar = ("baselines", "no_linear", "folds")
 
     run_dir: Path | None = None
     """The run directory; null after ``--dry-run``."""
@@ -55,6 +56,8 @@ class TrainResult(JsonObject, kw_only=True):
     """Paths of the ``best`` and the ``last`` checkpoint; null for one that the run lacks."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds of this process by purpose, and their ``total``; parts that did not occur are left out."""
+    folds: Mapping[str, Summary] = field(default_factory=dict)
+    """With ``--folds`` or ``--seeds``: each metric over all runs. ``metrics`` are the means, other counts are sums."""
 
 
 @one_or_many
@@ -70,6 +73,9 @@ def train(
     plugins: Sequence[Path | str] = (),
     on_event: OnEvent | None = None,
     watch: Stopwatch | None = None,
+    folds: int | None = None,
+    seeds: int | None = None,
+    on_run: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Train a network from a configuration file, or continue a run.
 
@@ -80,6 +86,9 @@ def train(
     are events that the configuration asks for (``log.every_steps``, ``checkpoint.every_steps``,
     ``every_steps`` and ``adjoint_every_steps`` of ``gradient_check``), the last one of an epoch, and one every 20 ms:
     ``log.every_steps=1`` makes every step an event.
+    ``folds`` and ``seeds`` train several runs in folders of one run directory, and give the mean of each metric with
+    an interval: every fold is the test split once, with each of the seeds. Of their events ``on_event`` gets the
+    warnings; ``on_run`` gets a line about each run that has finished.
     ``watch`` may already have counted earlier work, such as the imports of a command. It gives the result's
     ``timings``.
 
@@ -101,6 +110,24 @@ def train(
         raise UsageError("train: --run-dir is for a new run; --resume continues in the run's own directory")
     resume, run_dir = as_path(resume), as_path(run_dir)
     check_acceptance(accept_changed_data, resume)
+    if folds is not None or seeds is not None or (resume is not None and is_repeated(resume)):
+        # Imported here: few commands repeat a training, and this module takes a start some milliseconds.
+        from backprop_cli.api.repeated_training import repeat
+
+        given = {"--dry-run": dry_run, "--accept-changed-data": accept_changed_data}
+        return repeat(
+            config,
+            overrides,
+            resume,
+            folds,
+            seeds,
+            given,
+            run_dir=run_dir,
+            plugins=plugins,
+            threads=threads,
+            on_event=on_event or (lambda event: None),
+            on_run=on_run or (lambda line: None),
+        )
     watch, on_event, resumption = watch or Stopwatch(), on_event or (lambda event: None), None
     with contextlib.ExitStack() as stack:
         if resume is None:
@@ -129,7 +156,7 @@ def train(
             Trainer(spec, state, watch).warm_up()
             return TrainResult(status="dry run", timings=watch.seconds())
         if resumption is None:
-            run = _new_run(loaded, run_dir)
+            run = new_run(loaded, run_dir)
             stack.enter_context(locked(run))
             run.write_text(run.config, loaded.text)
         session = Session(experiment, spec, state, run, on_event, watch, resumption, notices)
@@ -152,7 +179,16 @@ def _result(session: Session, metrics: Mapping[str, float]) -> TrainResult:
     )
 
 
-def _new_run(loaded: Loaded, run_dir: Path | None) -> RunDirectory:
+def is_repeated(target: Path) -> bool:
+    """Whether the run directory ``target`` holds several runs of one configuration."""
+    try:
+        return target.is_dir() and REPEATED in RunDirectory.open(target).read_record()
+    except BpError:
+        return False
+
+
+def new_run(loaded: Loaded, run_dir: Path | None) -> RunDirectory:
+    """The directory of a new run, at ``run_dir`` or where the configuration says. Raises: UsageError."""
     if run_dir is not None:
         return RunDirectory.create_at(run_dir)
     return RunDirectory.create(Path(loaded.config.run.directory), loaded.config.name, datetime.now(UTC))

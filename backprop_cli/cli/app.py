@@ -239,14 +239,15 @@ def _key_like(error: Any) -> str:
     option = getattr(error, "option_name", None)
     if option is None or not any(each.name == "overrides" for each in error.ctx.command.params):
         return ""
-    if nearest(option.lstrip("-"), [each.lstrip("-") for each in error.possibilities or ()]):
-        return ""
     from backprop_cli.config.configuration import Config
     from backprop_cli.config.unknown_keys import UnknownKeys
 
     word = option.lstrip("-").replace("-", "_")
-    way_out = f"did you mean '{word}'?" if word in Config.model_fields else ""
-    way_out = way_out or UnknownKeys(Config, {}).problem((word,)).way_out
+    if word in Config.model_fields:  # --seed is the key, not a misspelt --seeds
+        return f"did you mean '{word}'?"
+    if nearest(option.lstrip("-"), [each.lstrip("-") for each in error.possibilities or ()]):
+        return ""
+    way_out = UnknownKeys(Config, {}).problem((word,)).way_out
     return way_out if way_out.startswith("did you mean") else ""
 
 

@@ -17,9 +17,11 @@ from backprop_cli.data.fit import Demand, fit_transform
 from backprop_cli.data.fit_features import fit_feature
 from backprop_cli.data.format import format_of, too_large
 from backprop_cli.data.read import read_table
+from backprop_cli.data.sections import SplitSettings
 from backprop_cli.data.settings import DataSettings, FilePair
 from backprop_cli.data.sources import Tables, first_tables, more_tables
-from backprop_cli.data.split import Indices, split_rows, split_series
+from backprop_cli.data.split import Assign, Indices, fold_rows, split_rows, split_series
+from backprop_cli.data.split_columns import split_by_groups, split_by_time
 from backprop_cli.data.suspicious import (
     useless_features,
     warn_of_names,
@@ -250,30 +252,41 @@ def _explained(error: DataError, tables: Tables, settings: DataSettings) -> Data
 
 def _split(tables: Tables, settings: DataSettings, seed: int, task: Task, *, fitting: bool) -> Mapping[str, Rows]:
     """Rows of each split of the first file; None: all of them."""
-    if settings.split is None:
+    split = settings.split
+    if split is None:
         return {"train": None}
     own = {"validation": settings.validation is not None, "test": settings.test is not None}
-    fractions = {name: getattr(settings.split, name) for name, has_own in own.items() if not has_own}
+    fractions = {name: getattr(split, name) for name, has_own in own.items() if not has_own}
     if tables.panel is not None:
         return dict(split_series(tables.panel.parts, fractions, name=tables.inputs.name))
+    assign = _assignment(tables, split, seed, task, fitting=fitting)
+    if split.fold is None:
+        return assign(np.arange(tables.inputs.rows), fractions)
+    return fold_rows(assign, tables.inputs.rows, split, fractions, tables.inputs.name)
+
+
+def _assignment(tables: Tables, split: SplitSettings, seed: int, task: Task, *, fitting: bool) -> Assign:
+    """A function that shares out some of the rows, as ``split`` says."""
     labels: Indices | None = None
     known: Sequence[CellValue] = ()
-    if settings.split.time is not None:
-        from backprop_cli.data.split_columns import split_by_time
-
-        return split_by_time(tables.inputs, settings.split.time, fractions)
     single = tables.target is not None and len(tables.target) == 1
-    if settings.split.stratify and tables.target is not None and single and task.has_classes:
+    if split.time is None and split.stratify and tables.target is not None and single and task.has_classes:
         column = tables.target[0]
         known, labels = labels_of(tables.targets, column, None)
         if fitting and task.is_multiclass:
             require_classes(tables.targets, column, known, len(labels))  # a split by thousands of classes is slow
         if fitting:
             warn_of_single_rows(tables.targets, column, known, labels)
-    if settings.split.by is not None:
-        from backprop_cli.data.split_columns import split_by_groups
 
-        return split_by_groups(
-            tables.inputs, settings.split.by, fractions, seed, labels, classes=known, warning=fitting
-        )
-    return dict(split_rows(tables.inputs.rows, fractions, seed=seed, labels=labels, name=tables.inputs.name))
+    def assign(rows: Indices, fractions: Mapping[str, float]) -> dict[str, Indices]:
+        table = tables.inputs if len(rows) == tables.inputs.rows else tables.inputs.take(rows)
+        own = None if labels is None else labels[rows]
+        if split.time is not None:
+            found = split_by_time(table, split.time, fractions)
+        elif split.by is not None:
+            found = split_by_groups(table, split.by, fractions, seed, own, classes=known, warning=fitting)
+        else:
+            found = split_rows(len(rows), fractions, seed=seed, labels=own, name=table.name)
+        return {name: rows[chosen] for name, chosen in found.items()}
+
+    return assign

@@ -31,6 +31,21 @@ Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[Many[Name], Field(min_length=1)]
 
 
+class FoldSettings(Settings):
+    """One fold of a cross-validation."""
+
+    number: PositiveInt
+    """the fold, from 1"""
+    of: Annotated[int, Field(ge=2)]
+    """number of folds"""
+
+    @model_validator(mode="after")
+    def _among_them(self) -> FoldSettings:
+        if self.number > self.of:
+            raise refusal(f"must be at most the number of folds, {self.of}, got {self.number}", "number")
+        return self
+
+
 class SplitSettings(Settings):
     """The fractions of the rows that are held out of training.
 
@@ -50,6 +65,8 @@ class SplitSettings(Settings):
     """column, or list of columns, whose values name groups: no group has rows in two splits"""
     time: Maybe[Name] = None
     """column of dates or numbers: split in time, with the latest rows in the test split"""
+    fold: Maybe[FoldSettings] = None
+    """test on one of several equal parts of the rows, and share out the others; ``bp train --folds`` sets it"""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -192,8 +192,15 @@ class DataSettings(Settings):
         return self
 
     def _check_split(self) -> None:
-        """Raise if columns of ``split`` have another use."""
-        if self.split is None or not self.split.columns:
+        """Raise if ``split`` does not go with the other keys, or if its columns have another use."""
+        if self.split is None:
+            return
+        if self.split.fold is not None and (self.window is not None or self.text is not None):
+            what = "windows reach" if self.window is not None else "a text reaches"
+            raise refusal(f"folds go with single rows, and {what} from one part into the next; leave them out", "split")
+        if self.split.fold is not None and self.test is not None:
+            raise refusal("a fold is the test split; leave 'test' out", "test")
+        if not self.split.columns:
             return
         key = "by" if self.split.by is not None else "time"
         if self.window is not None:

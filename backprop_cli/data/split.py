@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.data.sections import SplitSettings
 from backprop_cli.errors import DataError, plural
 
 Indices = NDArray[np.int64]
@@ -40,6 +41,34 @@ def split_rows(
         for split, piece in enumerate(np.split(order, np.cumsum(count)[:-1])):
             chosen[split].append(piece)
     return {key: np.sort(np.concatenate(pieces)) for key, pieces in zip(parts, chosen, strict=True)}
+
+
+Assign = Callable[[Indices, Mapping[str, float]], dict[str, Indices]]
+"""Shares out rows: those of ``train``, and of each split with a fraction."""
+
+
+def fold_rows(
+    assign: Assign, rows: int, split: SplitSettings, fractions: Mapping[str, float], name: str
+) -> dict[str, Indices]:
+    """Rows of each split of a fold: the test rows are one of ``fold.of`` equal parts, and ``assign`` makes all parts.
+
+    Train and validation rows share the others in the configured proportion. In time there is one part more, and only
+    earlier parts are trained on: the window of train rows expands from fold to fold.
+
+    Raises: DataError for fewer rows than parts, and as ``assign``.
+    """
+    fold = split.fold
+    assert fold is not None
+    count, in_time = fold.of, split.time is not None
+    parts = count + 1 if in_time else count
+    if rows < parts:
+        raise DataError(f"{name}: {plural(rows, 'row')} cannot make {fold.of} folds; take fewer")
+    names = [f"part {number}" for number in range(2, parts + 1)]
+    found = [*assign(np.arange(rows), dict.fromkeys(names, 1 / parts)).values()]
+    test = fold.number if in_time else fold.number - 1
+    others = found[:test] if in_time else [*found[:test], *found[test + 1 :]]
+    share = fractions.get("validation", 0.0) / (1.0 - split.test)
+    return {**assign(np.sort(np.concatenate(others)), {"validation": share}), "test": found[test]}
 
 
 def split_in_order(rows: int, fractions: Mapping[str, float], *, name: str, what: str = "row") -> dict[str, range]:

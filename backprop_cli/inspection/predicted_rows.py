@@ -58,6 +58,18 @@ def predicted_rows(saved: TrainedNetwork, outputs: Array, proba: bool) -> Predic
     return PredictedRows(found, {name: outputs[:, k] for k, name in enumerate(names)})
 
 
+def true_rows(saved: TrainedNetwork, targets: Array) -> dict[str, Array]:
+    """Targets of metrics as columns: numbers in their own unit, or names of classes. Inputs as targets have none."""
+    if saved.transform.target.columns is None:
+        return {}
+    names = saved.transform.target_names
+    if saved.recipe.loss.task.has_unit:
+        return {name: targets[:, k] for k, name in enumerate(names)}
+    labels = targets.astype(np.int64) if targets.ndim == 2 else targets.astype(np.int64)[:, None]
+    classes = _classes(saved, labels.shape[1])
+    return {name: _named(labels[:, k], classes[k]) for k, name in enumerate(names)}
+
+
 def _bounds(intervals: Intervals, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
     """The ends of each target's intervals, in the precision of the predictions."""
     low, high = (ends.astype(outputs.dtype) for ends in intervals.bounds(outputs.astype(np.float64)))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_cli.errors import listing, plural
 from backprop_cli.nn.class_name import spelled
-from backprop_cli.number_text import size
+from backprop_cli.number_text import number, size
 from backprop_cli.report.tables import confusion_table, pairs, shape_text, table
 from backprop_cli.session.outcome import metric_line, outcome_lines
+from backprop_cli.session.repeated import summary_lines
 
 if TYPE_CHECKING:
     from backprop_cli.api.cached import CacheResult
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 def train_text(result: TrainResult) -> str:
     """The same lines that end the log."""
+    if result.folds:
+        return "\n".join([f"run {result.run_dir}", *summary_lines(result.folds, result.baselines)])
     compared = result.baselines, result.no_linear
     lines = outcome_lines(result.run_dir, result.checkpoints, result.best, result.metrics, *compared)
     return "\n".join(lines or [result.status])
@@ -33,7 +36,10 @@ def train_text(result: TrainResult) -> str:
 def eval_text(result: EvalResult) -> str:
     """``<split>/<metric> value`` a line, then the confusion matrix if it was requested."""
     lines = [plural(result.examples, "example")]
-    lines += [metric_line(f"{result.split}/{name}", value, result.baselines) for name, value in result.metrics.items()]
+    for name, value in result.metrics.items():
+        ends = result.intervals.get(name)
+        reach = f", 95 % interval {number(ends[0])} to {number(ends[1])}" if ends is not None else ""
+        lines.append(metric_line(f"{result.split}/{name}", value, result.baselines) + reach)
     if result.confusion is not None:
         lines += ["", confusion_table([*map(spelled, result.confusion.classes)], result.confusion.counts)]
     return "\n".join(lines)

@@ -139,12 +139,12 @@ class Session:
 
     def _close_after(self, error: BaseException) -> None:
         """Record in the run's files that ``error`` ended it. Further errors, as on a full disk, are ignored."""
-        status = _status(error)
+        status = status_of(error)
         if isinstance(error, BpError) and status != "interrupted":
             with contextlib.suppress(BpError), Journal(self.run.journal) as journal:
                 journal.write(Failed(self.state.step, self.state.epoch, status, str(error)))
         with contextlib.suppress(BpError):
-            self._close_record(status, _exit_code(error), {}, str(error) if isinstance(error, BpError) else None)
+            self._close_record(status, exit_code_of(error), {}, str(error) if isinstance(error, BpError) else None)
         with contextlib.suppress(BpError):
             write_table(self.run.journal, self.run.table)
         if isinstance(error, BpError):
@@ -400,13 +400,15 @@ class Session:
         self.run.write_record(self._record)
 
 
-def _status(error: BaseException) -> str:
+def status_of(error: BaseException) -> str:
+    """The status of a run that ``error`` ended."""
     if isinstance(error, InterruptionError | KeyboardInterrupt):
         return "interrupted"
     return "diverged" if isinstance(error, DivergenceError) else "failed"
 
 
-def _exit_code(error: BaseException) -> int:
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a run that ``error`` ended."""
     if isinstance(error, MemoryError):
         return 2
     return error.exit_code if isinstance(error, BpError) else 130 if isinstance(error, KeyboardInterrupt) else 1

@@ -41,7 +41,8 @@ def test_eval(job, tmp_path, capsys):
     words = ["eval", str(tmp_path), "seed=1", "--data", "new.csv", "--confusion", "--require", "accuracy>=0.9"]
     assert app.run(words) == 0
     options = {"split": "test", "data": Path("new.csv"), "require": ["accuracy>=0.9"], "confusion": True}
-    assert calls == [((checkpoint, ["seed=1"]), {**options, "accept_changed_data": False, "plugins": []})]
+    unused = {"bootstrap": None, "accept_changed_data": False, "plugins": []}
+    assert calls == [((checkpoint, ["seed=1"]), {**options, **unused})]
     captured = capsys.readouterr()
     assert captured.err == f"checkpoint {checkpoint}\n"
     assert captured.out == (

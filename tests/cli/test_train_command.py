@@ -46,6 +46,9 @@ def test_train_passes_everything_on(job, capsys):
                 "dry_run": True,
                 "accept_changed_data": False,
                 "plugins": [],
+                "folds": None,
+                "seeds": None,
+                "on_run": None,
             },
         )
     ]

@@ -40,6 +40,7 @@ def test_what_is_not_said_has_the_documented_defaults(tmp_path):
         "stratify": True,
         "by": None,
         "time": None,
+        "fold": None,
     }
     assert config.training.model_dump() == {
         "epochs": 30,

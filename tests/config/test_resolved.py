@@ -23,7 +23,7 @@ data:
   missing_values: none
   missing_target: error
   sample_weight: none
-  split: {validation: 0.15, test: 0.15, stratify: true, by: none, time: none}
+  split: {validation: 0.15, test: 0.15, stratify: true, by: none, time: none, fold: none}
   transform:
     numeric: standardize
     categorical: one_hot

@@ -42,6 +42,12 @@ def evaluate(
         Option("--require", metavar="METRIC>=VALUE", help="Exit with 3 unless this holds; may be repeated."),
     ] = None,
     confusion: Annotated[bool, Option("--confusion", help="Show the confusion matrix.")] = False,
+    bootstrap: Annotated[
+        int | None,
+        Option(
+            "--bootstrap", metavar="N", min=2, help="Show 95 % intervals of the metrics, from N samples of the rows."
+        ),
+    ] = None,
     accept_changed_data: AcceptChangedData = False,
     plugins: Plugins = None,
     as_json: Json = False,
@@ -56,6 +62,7 @@ def evaluate(
         data=data,
         require=list(require or []),
         confusion=confusion,
+        bootstrap=bootstrap,
         accept_changed_data=accept_changed_data,
         plugins=list(plugins or []),
     )

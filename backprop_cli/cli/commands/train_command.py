@@ -19,6 +19,7 @@ from backprop_cli.errors import ConfigError, UsageError
 @command(
     "bp train configs/digits.yaml optimizer.learning_rate=1e-2",
     "bp train --resume runs/digits/latest training.epochs=60",
+    "bp train configs/iris.yaml --folds 5 --seeds 3",
     "bp train configs/digits.yaml --find-lr",
     codes=(3, 4, 5, 6, 129),
     group="Start here",
@@ -46,6 +47,13 @@ def train(
     overfit_batches: Annotated[
         int | None,
         Option("--overfit-batches", metavar="N", help="Train and evaluate on only N batches, as a check."),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        Option("--folds", metavar="K", min=2, help="Cross-validate: K runs, each tested on another part of the rows."),
+    ] = None,
+    seeds: Annotated[
+        int | None, Option("--seeds", metavar="N", min=1, help="Train with N seeds, of each fold if there are folds.")
     ] = None,
     find_lr: Annotated[
         bool, Option("--find-lr", help="Search for a learning rate instead (range test); write no run.")
@@ -82,7 +90,8 @@ def train(
         given.insert(0, str(config))
         config = None
     if find_lr:
-        _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run})
+        several = {"--folds": folds is not None, "--seeds": seeds is not None}
+        _refuse("--find-lr writes no run", {"--run-dir": run_dir is not None, "--dry-run": dry_run, **several})
         shared = {"resume": resume, "threads": threads, "accept_changed_data": accept_changed_data}
         with _as_typed(options):
             _find_lr(config, given, (low, high), plot, quiet, as_json, plugins=list(plugins or []), **shared)
@@ -100,6 +109,9 @@ def train(
             plugins=list(plugins or []),
             on_event=console.show,
             watch=watch,
+            folds=folds,
+            seeds=seeds,
+            on_run=None if quiet else say,
         )
     if as_json:
         emit_json(result.to_json())
