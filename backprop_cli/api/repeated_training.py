@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ from backprop_cli.run.output import opened
 from backprop_cli.session.checked_plugins import read_config, read_run_config, refuse_plugins
 from backprop_cli.session.experiment import prepare
 from backprop_cli.session.measured_data import own_dataset
-from backprop_cli.session.repeated import REPEATED, Repetition, Single, summaries
+from backprop_cli.session.repeated import REPEATED, Repetition, Single, mean_of, summaries
 from backprop_cli.session.run_record import timestamp
 from backprop_cli.session.session import OnEvent, exit_code_of, status_of
 from backprop_cli.session.trained_network import open_network
@@ -94,9 +94,11 @@ def _trained(
     runs, told = repetition.runs(record["seed"]), set[str]()
 
     def listen(event: Event) -> None:
-        if isinstance(event, Warned) and event.message not in told:  # the same in every run
-            told.add(event.message)
-            on_event(event)
+        if isinstance(event, Warned):
+            kind = re.sub(r"\d[\d.,e+-]*", "#", event.message)  # a warning comes once, not with the figures of each run
+            if kind not in told:
+                told.add(kind)
+                on_event(event)
 
     parent.write_record({**record, "status": "running", "exit_code": None, "reason": None, "end": None})
     lines: list[str] = []
@@ -156,7 +158,7 @@ def _result(parent: RunDirectory, runs: Sequence[Single]) -> TrainResult:
     common = [name for name in baselines[0] if all(name in each for each in baselines)]
     means = {
         name: {
-            metric: statistics.fmean(each[name][metric] for each in baselines)
+            metric: mean_of([each[name][metric] for each in baselines])
             for metric in baselines[0][name]
             if all(each[name].get(metric) is not None for each in baselines)
         }

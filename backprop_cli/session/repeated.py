@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -68,9 +67,15 @@ class Summary(JsonObject):
     @classmethod
     def of(cls, values: Sequence[float]) -> Summary:
         """The summary of at least two values."""
-        mean, sd = statistics.fmean(values), statistics.stdev(values)
+        mean = mean_of(values)
+        sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
         reach = student(LEVEL, len(values) - 1) * sd / math.sqrt(len(values))
         return cls(mean, sd, (mean - reach, mean + reach), tuple(values))
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of at least one value."""
+    return math.fsum(values) / len(values)
 
 
 def summaries(metrics: Sequence[Mapping[str, float | None]]) -> dict[str, Summary]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import statistics
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_folds_and_seeds(capsys):
         summary = found["folds"][name]
         assert summary["values"] == values
         assert summary["mean"] == found["metrics"][name] == statistics.fmean(values)
-        assert summary["sd"] == statistics.stdev(values)
+        assert summary["sd"] == pytest.approx(statistics.stdev(values))
         assert summary["interval"] == pytest.approx(stats.t.interval(0.95, 5, np.mean(values), stats.sem(values)))
     assert (found["run_dir"], found["status"], found["epochs"], found["best"]) == ("run", "finished", 18, None)
     assert [line.partition(":")[0] for line in captured.err.splitlines()] == [
@@ -205,7 +206,7 @@ def test_warnings_are_told_once():
     assert found
     assert not any(isinstance(event, Epoch) for event in found)
     messages = [event.message for event in found if isinstance(event, Warned)]
-    assert len(messages) == len(set(messages)) == len(found)
+    assert len(messages) == len({re.sub("[0-9.]+", "", message) for message in messages}) == len(found)
 
 
 @pytest.mark.parametrize(
