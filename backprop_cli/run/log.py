@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 
 from backprop_cli.errors import plural
 from backprop_cli.files import open_own
@@ -20,6 +22,7 @@ _NOT_SHOWN = ("learning_rate", "gradient_norm", "examples_per_second")
 class RunLog:
     """Appends the lines of events to ``path``; the system has each line when ``show`` or ``write`` returns.
 
+    The file is opened for the first line and stays open until ``close``: opening it takes longer than a short epoch.
     Lines before ``Started`` wait for it: a run that never starts leaves no log. A run does not need its log: the first
     failure to write goes to ``on_failure`` and ends the logging.
     """
@@ -29,6 +32,19 @@ class RunLog:
         self._has_failed = False
         self._epochs: int | None = None
         self._waiting: list[str] | None = []
+        self._file: io.FileIO | None = None
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; another line opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def show(self, event: Event) -> None:
         """Append the line of ``event``, if it has one."""
@@ -51,10 +67,12 @@ class RunLog:
             self._append(line)
 
     def _append(self, line: str) -> None:
+        rest = memoryview(f"{visible(line)}\n".encode("utf-8", "backslashreplace"))
         try:
-            descriptor = open_own(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(visible(line) + "\n")
+            if self._file is None:
+                self._file = io.FileIO(open_own(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
+            while rest:  # a disk that fills up takes only the start of a line
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             self._has_failed = True
             self._on_failure(f"{self.path}: cannot be written: {reason(error)}; the run continues without a log")

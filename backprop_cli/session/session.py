@@ -122,7 +122,7 @@ class Session:
 
     def run_all(self) -> dict[str, float]:
         """Train to the end and return the final metrics; run.json always records how the run ended."""
-        with stop_requests() as self._asked, warnings_to(self._warn):
+        with self._log, stop_requests() as self._asked, warnings_to(self._warn):
             self._open_record()
             try:
                 with Journal(self.run.journal, self.config.log.every_steps) as self._journal:

@@ -98,9 +98,9 @@ def test_results_and_remarks(capsys):
 
 
 def test_the_log(tmp_path):
-    log = RunLog(tmp_path / "log.txt", [].append)
-    log.show(Started(1, {"train": 1}, 1, 1, 1, 1, 1))
-    log.write(f"{EVIL}\udcff")
+    with RunLog(tmp_path / "log.txt", [].append) as log:
+        log.show(Started(1, {"train": 1}, 1, 1, 1, 1, 1))
+        log.write(f"{EVIL}\udcff")
     assert (tmp_path / "log.txt").read_text().endswith(f"\n{SEEN}\\udcff\n")
 
 

@@ -9,13 +9,13 @@ LINE = "training 1 parameter on 1 example; 2 epochs of 1 step, batch 1, 1 thread
 
 def test_lines_wait_for_the_start(tmp_path):
     path = tmp_path / "log.txt"
-    log = RunLog(path, (failures := []).append)
-    log.show(Warned("early"))
-    log.write("text")
-    assert not path.exists()
-    for event in (STARTED, Step(1, 1, 0.5, 0.0, 1.0, 1e-3, 32, 0.01), Checking(1, 2, 3), Epoch(1, 1, 1.0, {})):
-        log.show(event)
-    log.write("test/accuracy 0.975")
+    with RunLog(path, (failures := []).append) as log:
+        log.show(Warned("early"))
+        log.write("text")
+        assert not path.exists()
+        for event in (STARTED, Step(1, 1, 0.5, 0.0, 1.0, 1e-3, 32, 0.01), Checking(1, 2, 3), Epoch(1, 1, 1.0, {})):
+            log.show(event)
+        log.write("test/accuracy 0.975")
     assert path.read_text().splitlines() == ["warning: early", "text", LINE, "epoch 1/2", "test/accuracy 0.975"]
     assert failures == []
 
@@ -31,7 +31,17 @@ def test_a_log_that_cannot_be_written_is_reported_once(tmp_path):
 def test_a_second_process_appends(tmp_path):
     path = tmp_path / "log.txt"
     for text in ("one", "zwei äöü"):
-        log = RunLog(path, [].append)
-        log.show(STARTED)
-        log.write(text)
+        with RunLog(path, [].append) as log:
+            log.show(STARTED)
+            log.write(text)
     assert path.read_text(encoding="utf-8").splitlines() == [LINE, "one", LINE, "zwei äöü"]
+
+
+def test_a_line_is_in_the_file_at_once_and_after_closing_too(tmp_path):
+    path = tmp_path / "log.txt"
+    with RunLog(path, [].append) as log:
+        log.show(STARTED)
+        assert path.read_text().splitlines() == [LINE]
+        log.close()
+        log.write("later")
+        assert path.read_text().splitlines() == [LINE, "later"]
