@@ -58,8 +58,8 @@ class BatchStep:
     """A step plan for one batch size, and the examples to run it on.
 
     ``run(index, start)`` gathers the examples ``index``, which begin at position ``start`` of the epoch's order, and
-    runs the plan. ``run_all(block)`` runs the steps of a block and sets its results, also if an exception ends it.
-    ``follow``: to call after each step.
+    runs the plan with what ``constants`` has. ``run_all(block)`` runs the steps of a block and sets its results, also
+    if an exception ends it. ``follow``: to call after each step.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class BatchStep:
     ):
         self.batch, self.inputs, self.outputs = batch, plan.inputs, plan.outputs
         self.predictions = self.outputs.get(PREDICTIONS)
-        self._constants, self._follow = plan.constants, follow
+        self.constants, self._follow = plan.constants, follow
         loss = spec.recipe.loss
         # Only tokens have another number of costs than examples; counting takes as long as a small NumPy call.
         self._count = partial(loss.count, self.inputs[TARGETS]) if loss.task.has_positions else None
@@ -122,7 +122,7 @@ class BatchStep:
     def _run_each(self, block: Block) -> None:
         epoch, order, size, run, count = block.epoch, block.epoch.order, self.batch, self.run, self._count
         mean_cost, size_of_gradient, regularization = self.outputs[LOSS], self.outputs[GRADIENT_NORM], self._penalty
-        keep, follow, constants = epoch.keeper(self.predictions), self._follow, self._constants
+        keep, follow, constants = epoch.keeper(self.predictions), self._follow, self.constants
         table, first = block.constants
         losses, penalties, norms = block.sums
         total, penalty, norm = block.last

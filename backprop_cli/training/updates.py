@@ -98,9 +98,10 @@ class Updates:
         start, before, counted, size = self.state.position, 0.0, 0, self.spec.settings.batch_size
         end = min(start + self.spec.settings.accumulate * size, len(epoch.order))
         share = self._sharing(epoch.order[start:end])
+        (table, row), _ = self._constants.after(self.state.step, 1)
         while end - start > size:
             batch_step, batch = self.step_on(size, updates=False), epoch.order[start : start + size]
-            batch_step.inputs[SHARE][...] = share(batch)
+            batch_step.inputs[SHARE][...], batch_step.constants[...] = share(batch), table[row]
             batch_step.run(batch, start)
             total = batch_step.outputs[LOSS].item() * batch_step.counted()
             before, counted = before + total, counted + batch_step.counted()

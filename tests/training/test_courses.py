@@ -1,9 +1,11 @@
 """Numbers of optimizers and layers that follow a schedule of their own."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from training_support import DENSE, examples, made, recipe, spec
+from training_support import DENSE, examples, made, recipe, spec, trained
 
 from backprop_cli.nn.layer import LAYERS
 from backprop_cli.nn.optimizer import OPTIMIZERS
@@ -33,6 +35,17 @@ def test_weight_decay_and_dropout_follow_their_schedules():
     decays = {name: column for name, column in found.items() if name.endswith("weight_decay")}
     np.testing.assert_allclose(list(decays.values()), np.outer([0.2, 0.0, 0.5], SCALES), rtol=1e-12, atol=1e-16)
     np.testing.assert_allclose(found["dropout_1.rate"], 0.4 * np.array(SCALES), rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_batch_of_an_accumulated_update_has_the_rate_of_its_step(workers):
+    """A schedule that stays at its start changes nothing."""
+    ends = []
+    for extra in ({}, {"schedule": {"type": "step", "every_epochs": 100}}):
+        r = recipe((DENSE[0], {"type": "dropout", "rate": 0.4, **extra}, DENSE[1]), accumulate=True)
+        this = spec(r, examples(24, r), batch_size=4, accumulate=3, epochs=2)
+        ends.append(trained(dataclasses.replace(this, workers=workers))[0].parameters)
+    np.testing.assert_allclose(*ends, rtol=1e-12)
 
 
 def test_the_decay_is_that_of_the_step():
