@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backprop_cli.execution.carried import names_in, reductions, renamed
+
 KINDS = {"float32": "float", "float64": "double", "int64": "int64_t"}
 """Element types, and their names in C."""
 
@@ -169,18 +171,36 @@ class _Function:
                     before = self._body[: self._body.index(statement)]
                     yield self._shared(*_in_blocks(statement, size), before)
                 case ast.For(target=ast.Name(id=index), iter=ast.Call(args=[*start, stop]), body=inner):
-                    yield from self._pragma(index, inner)
                     first, end = (self._expression(each)[0] for each in (*(start or [ast.Constant(0)]), stop))
                     self._kinds[index] = "int64"
-                    yield f"for (int64_t {index} = {first}; {index} < {end}; ++{index}) {{"
-                    yield from self._statements(inner)
-                    yield "}"
+                    yield from self._loop(index, f"{first}; {index} < {end}", inner)
                 case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=arguments)) if name in CALLS:
                     yield self._tile_call(name, arguments)
                 case ast.Pass():
                     pass
                 case _:
                     raise SyntaxError(f"{ast.unparse(statement)!r} has no meaning in C")
+
+    def _loop(self, index: str, span: str, body: Sequence[ast.stmt]) -> Iterator[str]:
+        """A loop, with what the compiler may take for granted of it.
+
+        Without the pragma for reductions each element waits for the one before. A sum has eight parts there, added in
+        turn; what a loop adds up is added once, so that the next loop need not wait.
+        """
+        carried = reductions(index, body, self._kinds)
+        parts = {name: f"part_{name}" for name in carried.sums} if carried else {}
+        for name, part in parts.items():
+            self._kinds[part] = self._kinds[name]
+            yield f"{KINDS[self._kinds[name]]} {part} = 0;"
+        if carried:
+            kinds = (("+", parts.values()), ("max", carried.maxima))
+            clauses = [f"reduction({sign}:{','.join(names)})" for sign, names in kinds if names]
+            clauses += ["simdlen(8)"] * bool(parts)
+            yield f"#pragma omp simd {' '.join(clauses)}" if clauses else "#pragma GCC ivdep"
+        yield f"for (int64_t {index} = {span}; ++{index}) {{"
+        yield from self._statements([renamed(each, parts) for each in body])
+        yield "}"
+        yield from (f"{name} += {part};" for name, part in parts.items())
 
     def _shared(self, loop: ast.For, size: int, before: Sequence[ast.stmt]) -> str:
         """Call ``share`` for a loop of the function, which becomes a function of its own.
@@ -192,30 +212,17 @@ class _Function:
         index, name = loop.target.id, f"{self._name}_{len(self._pieces)}"
         self._kinds[index] = "int64"
         inner = [*self._statements(loop.body)]
-        pragma = [*self._pragma(index, loop.body)]
-        wanted, repeated = _names(loop), list[str]()
+        wanted, repeated = names_in(loop), list[str]()
         for statement in reversed(before):
             match statement:
                 case ast.Assign(targets=[ast.Name(id=read) as target], value=value) if read in wanted:
-                    wanted |= _names(value)
+                    wanted |= names_in(value)
                     del self._kinds[read]  # it is declared once more
                     repeated.append(self._assignment(target, value))
         head = f"{_ONCE} static void {name}(void *const *table, int from, int to) {{"
         around = f"for (int64_t {index} = from; {index} < to; ++{index}) {{"
-        self._pieces += ["\n".join([head, *reversed(repeated), *pragma, around, *inner, "}", "}"])]
+        self._pieces += ["\n".join([head, *reversed(repeated), around, *inner, "}", "}"])]
         return f"if (share) share({name}, table, {size}); else {name}(table, 0, {size});"
-
-    def _pragma(self, index: str, body: Sequence[ast.stmt]) -> Iterator[str]:
-        """What the compiler may take for granted of an innermost loop."""
-        carried = {name: value for name, value in _assigned(body) if name in self._kinds}
-        sums = [name for name, value in carried.items() if _is_sum(name, value)]
-        maxima = [name for name, value in carried.items() if _is_maximum(name, value)]
-        if len(sums) + len(maxima) != len(carried) or not _is_independent(index, body):
-            return
-        # Without the pragma for reductions each element waits for the one before: their order is the text's.
-        kinds = (("+", sums), ("max", maxima))
-        clauses = [f"reduction({sign}:{','.join(names)})" for sign, names in kinds if names]
-        yield f"#pragma omp simd {' '.join(clauses)}" if clauses else "#pragma GCC ivdep"
 
     def _assignment(self, target: ast.expr, value: ast.expr) -> str:
         if isinstance(target, ast.Subscript):
@@ -328,66 +335,12 @@ def _in_blocks(loop: ast.For, size: int) -> tuple[ast.For, int]:
     return around, count
 
 
-def _names(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-
-
 def _pointer(node: ast.expr) -> ast.Name | None:
     """The pointer in an argument, if it has one."""
     match node:
         case ast.Subscript(value=ast.Name() as pointer) | (ast.Name() as pointer):
             return pointer
     return None
-
-
-def _assigned(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
-    """The variables that the statements set, and their values."""
-    for each in body:
-        match each:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                yield name, value
-
-
-def _is_sum(name: str, value: ast.expr) -> bool:
-    """Whether the value is ``kind(name + x)``, or without the type."""
-    if isinstance(value, ast.Call):
-        return _is_sum(name, value.args[0])
-    match value:
-        case ast.BinOp(left=ast.Name(id=before), op=ast.Add(), right=x):
-            return before == name and name not in _names(x)
-    return False
-
-
-def _is_maximum(name: str, value: ast.expr) -> bool:
-    """Whether the value is ``kind(x if x > name else name)``, for some of the elements or for all."""
-    if isinstance(value, ast.Call):
-        return _is_maximum(name, value.args[0])
-    match value:
-        case ast.IfExp(
-            test=ast.Compare(left=x, ops=[ast.Gt()], comparators=[ast.Name(id=other)]),
-            body=then,
-            orelse=ast.Name(id=otherwise),
-        ) if other == otherwise == name:
-            return ast.dump(x) == ast.dump(then)
-        case ast.IfExp(body=then, orelse=ast.Name(id=otherwise)) if otherwise == name:
-            return _is_maximum(name, then)
-    return False
-
-
-def _is_independent(index: str, body: Sequence[ast.stmt]) -> bool:
-    """Whether no iteration of an innermost loop waits for another.
-
-    Ops in a nest touch each memory at one place; so each iteration has its own, unless integers choose it.
-    """
-    chosen = {name for name, _ in _assigned(body)}
-    for each in body:
-        if isinstance(each, ast.For):
-            return False
-        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Subscript):
-            names = {node.id for node in ast.walk(each.targets[0].slice) if isinstance(node, ast.Name)}
-            if index not in names or names & chosen:
-                return False
-    return True
 
 
 def _wider(kind: str, other: str) -> str:
