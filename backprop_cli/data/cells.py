@@ -71,3 +71,15 @@ def coded(cells: Sequence[Any], *, typed: bool) -> Coded:
     index = {key: code for code, key in enumerate(dict.fromkeys(keys))}
     codes = np.fromiter(map(index.__getitem__, keys), np.int64, len(keys))
     return Coded(list(index) if keys is cells else [value for _, value in index], codes)
+
+
+def written(cells: Sequence[Any] | NDArray[Any] | Coded | TextCells) -> NDArray[Any]:
+    """Cells as they are written, without spaces around texts, objects (rows,); None for null and NaN."""
+    if isinstance(cells, TextCells):
+        cells = cells.coded()
+    if isinstance(cells, Coded):
+        return written(cells.values)[cells.codes]
+    values = cells.tolist() if isinstance(cells, np.ndarray) else cells
+    out = np.empty(len(values), object)
+    out[:] = [cell.strip() if isinstance(cell, str) else None if cell != cell else cell for cell in values]
+    return out

@@ -121,8 +121,12 @@ def _refuse_twice(
 
 def labels_of_rows(table: Table, window: WindowSettings) -> dict[str, list[str | None]]:
     """The time and groups of each row as text, by the names of their columns."""
-    named = [*(() if window.time is None else (window.time,)), *(window.group or ())]
-    return {name: cell_texts(table.column(name)) for name in named}
+    return {name: cell_texts(table.column(name)) for name in label_columns(window)}
+
+
+def label_columns(window: WindowSettings) -> tuple[str, ...]:
+    """The columns for time and groups, as predictions show them."""
+    return (*(() if window.time is None else (window.time,)), *(window.group or ()))
 
 
 def in_order(table: Table, window: WindowSettings, times: Times) -> tuple[Table, Panel]:

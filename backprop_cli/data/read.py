@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from backprop_cli.data.cells import written
 from backprop_cli.data.columns import ArrayBuilder, ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_rows
@@ -23,7 +24,7 @@ class Selection(NamedTuple):
 
     ``columns``: their names; None: all but those to ``exclude``. ``required``: further columns that must exist.
     ``kinds``: the kind to read a column as; ``default`` applies to columns that it does not name. ``unnamed``: name of
-    the only array, in a format whose array has no name.
+    the only array, in a format whose array has no name. ``keep``: columns that are also read as they are written.
     """
 
     columns: Sequence[str] | None = None
@@ -32,17 +33,18 @@ class Selection(NamedTuple):
     exclude: Collection[str] = ()
     required: Sequence[str] = ()
     unnamed: str = ""
+    keep: Sequence[str] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Every column that must exist."""
-        return (*(self.columns or ()), *self.exclude, *self.required)
+        return (*(self.columns or ()), *self.exclude, *self.required, *self.keep)
 
     @property
     def wanted(self) -> Container[str] | None:
         """The columns whose cells are read; None: all."""
         if self.columns is not None:
-            return frozenset(self.columns)
+            return frozenset((*self.columns, *self.keep))
         return _AllBut(self.exclude) if self.exclude else None
 
     def kind(self, column: str) -> Kind:
@@ -52,7 +54,7 @@ class Selection(NamedTuple):
     @property
     def has_text(self) -> bool:
         """Whether a column must be read as text."""
-        return "text" in self.kinds.values()
+        return "text" in self.kinds.values() or bool(self.keep)
 
 
 EVERYTHING = Selection()
@@ -137,6 +139,7 @@ class _Builders:
         self.name, self._selection, self._reading = name, selection, reading
         self._wanted, self._needed = selection.wanted, selection.needed
         self._typed, self._kept = format.typed, kept
+        self._only_kept = frozenset(selection.keep).difference(selection.columns or ())
         self.seen: dict[str, None] = {}
         self._separator: str | None = None
         self.clear()
@@ -145,6 +148,7 @@ class _Builders:
         """Forget the rows, but not which columns exist."""
         self._rows = 0
         self._builders: dict[str, ColumnBuilder] = {}
+        self._copies: dict[str, list[Array]] = {name: [] for name in self._selection.keep}
         self._lines: list[Array] = []
 
     def chunks(self, format: TableFormat, stream: BinaryIO, rows: int | None) -> Generator[Chunk, None, None]:
@@ -159,13 +163,15 @@ class _Builders:
         if not rows:  # a header with every column: report missing ones before the rows are read
             require_columns(self.name, self._needed, self.seen)
         for name in chunk.columns if self._wanted is None else filter(self._wanted.__contains__, chunk.columns):
-            if name not in self._builders:
+            if name not in self._builders and name not in self._only_kept:
                 self._builders[name] = self._builder(name)
         for name, builder in self._builders.items():
             if name in chunk.columns:
                 builder.add(chunk.columns[name], chunk.lines)
             else:
                 builder.skip(rows)
+        for name, parts in self._copies.items():
+            parts.append(written(chunk.columns.get(name, [None] * rows)))
         self._lines.append(np.asarray(chunk.lines, np.int64))
         self._rows += rows
 
@@ -187,7 +193,8 @@ class _Builders:
         lines = np.concatenate(self._lines) if self._lines else np.empty(0, np.int64)
         found = _finished({name: self._builders[name] for name in names})
         plain = frozenset(name for name in names if self._builders[name].is_plain)
-        return Table(self.name, found, lines, plain=plain, separator=self._separator)
+        kept = {name: np.concatenate([np.empty(0, object), *parts]) for name, parts in self._copies.items()}
+        return Table(self.name, found, lines, plain=plain, separator=self._separator, kept=kept)
 
 
 def _finished(builders: Mapping[str, ColumnBuilder]) -> dict[str, Column]:
@@ -213,7 +220,7 @@ def array_table(place: str, given: Mapping[str, Array], selection: Selection, re
     arrays = {name or selection.unnamed: array for name, array in given.items()}
     # The only array is meant, whatever its name elsewhere.
     columns = None if list(arrays) == [selection.unnamed] else selection.columns
-    require_columns(place, [*(columns or ()), *selection.exclude], arrays, "array")
+    require_columns(place, [*(columns or ()), *selection.exclude, *selection.keep], arrays, "array")
     names = [name for name in arrays if name not in selection.exclude] if columns is None else columns
     found, plain = dict[str, Column](), list[str]()
     for name in names:
@@ -223,8 +230,16 @@ def array_table(place: str, given: Mapping[str, Array], selection: Selection, re
         builder = _text_builder(f"{place}: array '{name}'" if name else place, name, arrays[name], selection, reading)
         found[name] = builder.finish()
         plain += [name] if builder.is_plain else []
-    _check_lengths(place, found)
-    return Table(place, found, plain=frozenset(plain))
+    kept = {name: _kept_array(place, name, arrays[name]) for name in selection.keep}
+    _check_lengths(place, found | {name: Numbers(values) for name, values in kept.items()})
+    return Table(place, found, plain=frozenset(plain), kept=kept)
+
+
+def _kept_array(place: str, name: str, array: Array) -> Array:
+    """An array as it is. Raises: DataError if a row has more than one value."""
+    if array.size != len(array):
+        raise DataError(f"{place}: array '{name}' has shape {list(array.shape)}; one with one value a row can be kept")
+    return written(array.reshape(len(array)))
 
 
 def _text_builder(at: str, name: str, array: Array, selection: Selection, reading: Reading) -> ColumnBuilder:

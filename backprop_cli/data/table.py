@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,7 +68,8 @@ class Table(NamedTuple):
 
     ``files[row]``: the row's file, in the table of a folder. ``places[row]``: the row's index in the file, from 0, in a
     reordered table. ``plain``: columns with numbers in Python's spelling, in a source that has another. ``separator``:
-    what separates the file's fields, if it is not its format's own.
+    what separates the file's fields, if it is not its format's own. ``kept``: columns to copy, as they are
+    written, objects (rows,).
     """
 
     name: str
@@ -77,6 +79,7 @@ class Table(NamedTuple):
     places: NDArray[np.int64] | None = None
     plain: frozenset[str] = frozenset()
     separator: str | None = None
+    kept: Mapping[str, Array] = MappingProxyType({})
 
     def take(self, rows: NDArray[np.int64]) -> Table:
         """The table of these rows, in this order. Messages still give their places in the file."""
@@ -84,7 +87,8 @@ class Table(NamedTuple):
         lines = None if self.lines is None else self.lines[rows]
         files = None if self.files is None else [self.files[row] for row in rows]
         places = rows if self.places is None else self.places[rows]
-        return Table(self.name, columns, lines, files, places, self.plain)
+        kept = {name: values[rows] for name, values in self.kept.items()}
+        return Table(self.name, columns, lines, files, places, self.plain, kept=kept)
 
     @property
     def rows(self) -> int:
@@ -136,7 +140,8 @@ def joined(tables: Sequence[Table]) -> Table:
     """Tables with the same columns, concatenated."""
     first, lines = tables[0], [table.lines for table in tables if table.lines is not None]
     columns = {name: _joined([table.columns[name] for table in tables]) for name in first.columns}
-    return Table(first.name, columns, np.concatenate(lines) if lines else None)
+    kept = {name: np.concatenate([table.kept[name] for table in tables]) for name in first.kept}
+    return Table(first.name, columns, np.concatenate(lines) if lines else None, kept=kept)
 
 
 def _joined(parts: Sequence[Column]) -> Column:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.autodiff import Array
+from backprop_cli.data.row_labels import RowLabels
 from backprop_cli.nn.class_name import spelled
 from backprop_cli.nn.intervals import Intervals
 from backprop_cli.nn.metric import Predictions
@@ -34,14 +35,18 @@ def predicted_outputs(saved: TrainedNetwork, batches: Iterator[Array]) -> Iterat
         yield np.empty((0, *saved.recipe.model.output_shape), saved.recipe.model.dtype)
 
 
-def predicted_rows(saved: TrainedNetwork, outputs: Array, proba: bool) -> PredictedRows:
-    """Outputs (rows, ...) as columns: numbers, names of classes, and with ``proba`` their probabilities."""
+def predicted_rows(saved: TrainedNetwork, outputs: Array, proba: bool, threshold: float | None = None) -> PredictedRows:
+    """Outputs (rows, ...) as columns: numbers, names of classes, and with ``proba`` their probabilities.
+
+    ``threshold``: the least probability of the second name of a binary target; None: one half.
+    """
     task, names = saved.recipe.loss.task, saved.recipe.loss.output_names(saved.transform.target_names)
     intervals = saved.calibration.intervals
     if task.has_unit:
         numbers = {name: outputs[:, k] for k, name in enumerate(_columns(names, outputs.shape[1]))}
         return PredictedRows(numbers if intervals is None else {**numbers, **_bounds(intervals, outputs, names)}, {})
     labels = Predictions(task, outputs, outputs).labels
+    labels = labels if threshold is None else (outputs >= threshold).astype(np.int64)
     labels = labels if labels.ndim == 2 else labels[:, None]
     classes = _classes(saved, labels.shape[1])
     columns = _columns(() if task.has_positions else names, labels.shape[1])
@@ -107,15 +112,13 @@ def _classes(saved: TrainedNetwork, columns: int) -> Sequence[Sequence[Any]]:
     return known or ((0, 1),) * columns
 
 
-def labelled(rows: Iterator[PredictedRows], labels: Mapping[str, Sequence[str | None]]) -> Iterator[PredictedRows]:
-    """The rows with labels in their first columns: the file of each row, or its time and group."""
-    done = 0
+def labelled(rows: Iterator[PredictedRows], labels: RowLabels) -> Iterator[PredictedRows]:
+    """The rows with labels in their first columns: the file of each row, its time and group, and kept columns."""
     for chunk in rows:
         count = len(next(iter(chunk.predictions.values())))
-        names = _free(labels, [*chunk.predictions, *map(probability_column, chunk.probabilities), *_KEYS])
-        own = {name: _objects(texts[done : done + count]) for name, texts in zip(names, labels.values(), strict=True)}
+        names = _free(labels.names, [*chunk.predictions, *map(probability_column, chunk.probabilities), *_KEYS])
+        own = dict(zip(names, labels.take(count).values(), strict=True))
         yield PredictedRows({**own, **chunk.predictions}, chunk.probabilities)
-        done += count
 
 
 _KEYS = ("probability", "classes")

@@ -1,8 +1,9 @@
-"""Predictions as CSV, JSON lines or arrays."""
+"""Predictions as CSV, JSON lines, arrays or Parquet."""
 
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.errors import UsageError
 from backprop_cli.inspection.predicted_rows import PredictedRows, probability_column
 from backprop_cli.inspection.shortest import shortest
 from backprop_cli.nn.class_name import spelled
@@ -30,7 +32,9 @@ def _plain(array: Array) -> list[Any]:
 
 def _texts(array: Array) -> list[Any]:
     """A column for the writer of CSV: texts, and floats, which it writes as ``repr`` does."""
-    return _plain(array) if array.dtype.kind == "f" else list(map(spelled, _plain(array)))
+    if array.dtype.kind == "f":
+        return _plain(array)
+    return ["" if text is None else text for text in _spelled(array)]
 
 
 def _write_csv(stream: BinaryIO, rows: Iterator[PredictedRows]) -> int:
@@ -78,7 +82,42 @@ def _write_npz(stream: BinaryIO, rows: Iterator[PredictedRows]) -> int:
 
 def _storable(values: Array) -> Array:
     """Class names as an array of texts or numbers: an array of objects would need pickle."""
-    return np.array(values.tolist()) if values.dtype == object else values
+    return np.array(["" if value is None else value for value in values]) if values.dtype == object else values
 
 
-WRITERS: dict[str, Writer] = {"csv": _write_csv, "jsonl": _write_jsonl, "npz": _write_npz}
+def _write_parquet(stream: BinaryIO, rows: Iterator[PredictedRows]) -> int:
+    try:
+        arrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
+    except ImportError as error:
+        reason = "--format parquet needs PyArrow, which is not installed: pip install 'backprop-cli[parquet]'"
+        raise UsageError(reason) from error
+    count, writer = 0, None
+    for chunk in rows:
+        probabilities = {probability_column(name): array for name, array in chunk.probabilities.items()}
+        columns = {**chunk.predictions, **probabilities}
+        # Names and kept values are texts, so that all pieces have one type.
+        table = arrow.table(
+            {
+                name: arrow.array(_spelled(values), arrow.string()) if values.dtype == object else values
+                for name, values in columns.items()
+            }
+        )
+        writer = writer or parquet.ParquetWriter(stream, table.schema)
+        writer.write_table(table)
+        count += table.num_rows
+    if writer is not None:
+        writer.close()
+    return count
+
+
+def _spelled(values: Array) -> list[str | None]:
+    """Texts; None where a value is missing."""
+    return [None if value is None else spelled(value) for value in values.tolist()]
+
+
+WRITERS: dict[str, Writer] = {
+    "csv": _write_csv,
+    "jsonl": _write_jsonl,
+    "npz": _write_npz,
+    "parquet": _write_parquet,
+}

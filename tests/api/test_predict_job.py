@@ -119,11 +119,11 @@ def test_formats_are_named_or_follow_the_suffix(run, capsys):
     assert Path("a.csv").read_text() == Path("a.jsonl").read_text()
     assert bp("predict", run / "checkpoints" / "best.safetensors", "flowers.csv", "-o", "out.txt") == 2
     assert capsys.readouterr().err == (
-        "out.txt: unknown suffix '.txt'; predictions are written as csv, jsonl, npz: name one with --format\n"
+        "out.txt: unknown suffix '.txt'; predictions are written as csv, jsonl, npz, parquet: name one with --format\n"
     )
     assert bp("predict", run / "checkpoints" / "best.safetensors", "flowers.csv", "--format", "xml") == 2
     assert capsys.readouterr().err == (
-        "--format xml: unknown; predictions are written as csv, jsonl, npz: name one with --format\n"
+        "--format xml: unknown; predictions are written as csv, jsonl, npz, parquet: name one with --format\n"
     )
 
 

@@ -90,10 +90,13 @@ def test_predict(job, tmp_path):
     calls = job("predict", None)
     assert app.run(["predict", str(model), "new.csv", "-o", "out.npz", "--proba", "--format", "npz"]) == 0
     assert app.run(["predict", str(model), "-"]) == 0
-    none = {"input_format": None, "plugins": []}
+    assert app.run(["predict", str(model), "a.csv", "b.csv", "--keep", 'id,"a, b"', "--threshold", "0.2"]) == 0
+    none = {"input_format": None, "plugins": [], "keep": [], "threshold": None}
+    kept = {**none, "keep": ["id", "a, b"], "threshold": 0.2}
     assert calls == [
-        ((model, Path("new.csv"), Path("out.npz")), {**none, "format": "npz", "proba": True}),
+        ((model, [Path("new.csv")], Path("out.npz")), {**none, "format": "npz", "proba": True}),
         ((model, sys.stdin.buffer, sys.stdout.buffer), {**none, "format": None, "proba": False}),
+        ((model, [Path("a.csv"), Path("b.csv")], sys.stdout.buffer), {**kept, "format": None, "proba": False}),
     ]
 
 
