@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -27,11 +29,9 @@ class _Place(NamedTuple):
 
 
 class CategoryDropout:
-    """Reads known categories of a batch as other. Seed, epoch and position in the epoch decide which.
+    """Reads known categories as other. Seed, epoch and position in the epoch decide which.
 
     All rows of a window have the same columns dropped. Missing values stay missing.
-
-    Shapes: inputs (batch, *input_shape)
     """
 
     def __init__(self, transform: Transform, examples: int, seed: int):
@@ -49,7 +49,7 @@ class CategoryDropout:
         return bool(self._places)
 
     def __call__(self, inputs: Array, epoch: int, start: int) -> None:
-        """Change the inputs of the examples from position ``start`` of the epoch's order."""
+        """Change the inputs (batch, *input_shape) of the examples from position ``start`` of the epoch's order."""
         if epoch != self._epoch:
             self._draw(epoch)
         rows, end = inputs.reshape(len(inputs), -1, self._width), start + len(inputs)
@@ -57,6 +57,23 @@ class CategoryDropout:
             first, last = bisect_left(ordered, start), bisect_left(ordered, end)
             if first < last:
                 _drop(rows[:, :, place.begin : place.end], positions[first:last] - start, place)
+
+    @contextmanager
+    def during(self, inputs: Array, epoch: int, order: Array) -> Iterator[None]:
+        """Change the inputs (examples, *input_shape) of an epoch in place, and put them back at its end.
+
+        The batches are those of ``__call__``, but steps need no help of Python.
+        """
+        if epoch != self._epoch:
+            self._draw(epoch)
+        rows = order[np.unique(np.concatenate(self._positions))]
+        before, flat = inputs[rows], inputs.reshape(len(inputs), 1, self._width)
+        try:
+            for place, positions in zip(self._places, self._positions, strict=True):
+                _drop(flat[:, :, place.begin : place.end], order[positions], place)
+            yield
+        finally:
+            inputs[rows] = before
 
     def _draw(self, epoch: int) -> None:
         """Draw the positions for a whole epoch: a batch without any then takes a microsecond."""

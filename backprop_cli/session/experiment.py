@@ -37,7 +37,7 @@ from backprop_cli.session.overfit import first_batches
 from backprop_cli.settings import VARIABLE
 from backprop_cli.training.state import AUGMENT
 from backprop_cli.training.step_program import Recipe
-from backprop_cli.training.training_spec import Augment, TrainingSpec
+from backprop_cli.training.training_spec import Augment, During, TrainingSpec, unchanged
 
 
 class Experiment(NamedTuple):
@@ -51,13 +51,15 @@ class Experiment(NamedTuple):
     def training_spec(self) -> TrainingSpec:
         """What to train, on what, and how long, as configured."""
         config, dataset = self.loaded.config, self.dataset
+        augment, during = _random_changes(config, dataset, self.recipe.model.input_shape)
         return TrainingSpec(
             recipe=self.recipe,
             settings=config.training,
             schedule=config.schedule,
             seed=config.seed,
             train=dataset.train,
-            augment=_augment(config, dataset, self.recipe.model.input_shape),
+            augment=augment,
+            during=during,
             validation=dataset.validation,
             metrics=config.metrics,
             untransform=dataset.transform.untransform_targets,
@@ -66,17 +68,22 @@ class Experiment(NamedTuple):
         )
 
 
-def _augment(config: Config, dataset: Dataset, shape: Sequence[int]) -> Augment | None:
-    """The random changes of training batches: of images, or of categories; no data has both."""
-    images = augmentation(config.data.augment, shape)
+def _random_changes(config: Config, dataset: Dataset, shape: Sequence[int]) -> tuple[Augment | None, During]:
+    """The random changes of images, or of categories, in a batch or during an epoch; no data has both."""
+    images, train, seed = augmentation(config.data.augment, shape), dataset.train, config.seed
     if images is not None:
-        return lambda inputs, epoch, start: images(inputs, np.random.default_rng([config.seed, AUGMENT, epoch, start]))
-    categories = CategoryDropout(dataset.transform, len(dataset.train), config.seed)
+        return lambda inputs, epoch, start: images(
+            inputs, np.random.default_rng([seed, AUGMENT, epoch, start])
+        ), unchanged
+    categories = CategoryDropout(dataset.transform, len(train), seed)
     if not categories or config.training.overfit_batches is not None:
-        return None
-    if isinstance(config.optimizer, FullBatch):  # its loss must be the same at every step
-        return lambda inputs, _, start: categories(inputs, 1, start)
-    return categories
+        return None, unchanged
+    one = isinstance(config.optimizer, FullBatch)  # its loss must be the same at every step
+    if isinstance(train.inputs, np.ndarray) and not np.may_share_memory(train.inputs, np.asarray(train.targets)):
+        own = train.inputs
+        return None, lambda epoch, order: categories.during(own, 1 if one else epoch, order)
+    # Windows share their rows, and an autoencoder's targets may be its inputs: change copies, batch by batch.
+    return lambda inputs, epoch, start: categories(inputs, 1 if one else epoch, start), unchanged
 
 
 def recipe_for(loaded: Loaded, model: Model, class_weights: Array | None) -> Recipe:

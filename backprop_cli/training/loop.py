@@ -109,8 +109,9 @@ class Trainer:
                 return
             epoch = RunningEpoch(spec, state)
             started = time.perf_counter()
-            while state.position < len(epoch.order) and not self._limit():
-                yield self._step(epoch, every)
+            with spec.during(state.epoch, epoch.order):
+                while state.position < len(epoch.order) and not self._limit():
+                    yield self._step(epoch, every)
             if state.position > 0:
                 yield self._close_epoch(epoch, time.perf_counter() - started)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +27,15 @@ The epoch, and the batch's position in it, decide how: a resumed run sees the sa
 """
 
 
+During = Callable[[int, Array], AbstractContextManager[None]]
+"""Changes the train inputs at random for an epoch, given its number and its order of examples."""
+
+
+def unchanged(epoch: int, order: Array) -> AbstractContextManager[None]:
+    """The inputs as they are."""
+    return nullcontext()
+
+
 class TrainingSpec(Struct, eq=False):
     """The recipe to train, the examples to train it on, and how long."""
 
@@ -40,6 +50,7 @@ class TrainingSpec(Struct, eq=False):
     best: Monitor | None = None
     early_stopping: Monitor | None = None
     augment: Augment | None = None
+    during: During = unchanged
     blas_threads: int = 1  # threads of each matrix product
     workers: int = 1  # threads that compute a shard of each batch
     loop_threads: int = 1  # threads that share the large loops of compiled steps

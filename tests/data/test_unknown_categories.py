@@ -94,10 +94,17 @@ def test_training_reads_a_few_known_categories_as_other(load: Load, categorical:
             dropout(inputs[start : start + size], epoch, start)
         return inputs
 
-    once, before = changed(1), np.asarray(data.train.inputs)
+    once, before = changed(1), np.array(data.train.inputs)
     np.testing.assert_array_equal(once, changed(1, size=7))
     np.testing.assert_array_equal(once, changed(1))
     assert not np.array_equal(once, changed(2))
+    order, inputs = np.random.default_rng(1).permutation(count), np.array(before)
+    with dropout.during(inputs, 1, order):
+        gathered = inputs[order]
+    np.testing.assert_array_equal(inputs, before)
+    one_batch = np.array(before[order])
+    dropout(one_batch, 1, 0)
+    np.testing.assert_array_equal(gathered, one_batch)
     np.testing.assert_array_equal(once[:, names.index("x")], before[:, names.index("x")])
     moved = (once != before).any(axis=1)
     known = np.array([missing == "error" or i % 3 > 0 for i in range(count)])
