@@ -76,6 +76,11 @@ class Dated(Struct, eq=False):
     indicator: bool = False
 
     @property
+    def size(self) -> int:
+        """Numbers of an example where times are numbers."""
+        return 1
+
+    @property
     def width(self) -> int:
         """Number of inputs."""
         return len(self.names())

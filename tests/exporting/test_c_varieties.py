@@ -92,6 +92,21 @@ loss: cross_entropy
 """,
         [],
     ),
+    "dates": (
+        """
+data:
+  source: dates.csv
+  target: yes
+  split: {validation: 0, test: 0}
+  transform:
+    missing: indicator
+    date: [year, month, day, weekday, hour, elapsed]
+    columns: {s: {cyclic: false, format: "%d.%m.%Y"}}
+model: {layers: [{type: dense, units: 4, activation: tanh}, {type: dense, units: 1}]}
+loss: binary_cross_entropy
+""",
+        ALL,
+    ),
     "quantiles": (
         """
 data:
@@ -149,6 +164,9 @@ def _data(folder):
     (folder / "data.csv").write_text("\n".join(lines) + "\n")
     gaps = [f"{'' if row % 7 == 3 else row},{row % 5},{['u', 'v', ''][row % 3]},{row % 2}" for row in range(60)]
     (folder / "gaps.csv").write_text("\n".join(["x,y,k,yes", *gaps]) + "\n")
+    days = [np.datetime64("1999-11-20T06:30") + np.timedelta64(7 * row * row, "h") for row in range(60)]
+    dates = [f"{'' if row % 9 == 4 else day},{day.item():%d.%m.%Y},{row % 2}" for row, day in enumerate(days)]
+    (folder / "dates.csv").write_text("\n".join(["t,s,yes", *dates]) + "\n")
     np.savez(folder / "data.npz", inputs=rng.integers(0, 9, (40, 25)), targets=np.arange(40) % 3)
 
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.data.curves import CENTRE, RAREST, TAIL, WIDEST, Logarithm, Quantiles
+from backprop_cli.data.dated import Dated
 from backprop_cli.data.features import Coded, Feature, Scaled
 from backprop_cli.data.transform import Transform
 from backprop_cli.exporting.c.c99 import literal
+from backprop_cli.exporting.c.c_dates import PARTS_OF_TIME, date_lines
 from backprop_cli.exporting.c.c_names import array, comment, identifiers, quoted, rows_of
 from backprop_cli.structs import Struct
 
@@ -112,7 +114,7 @@ class Columns(Struct):
     @property
     def numbers(self) -> int:
         """Numbers of a row."""
-        return sum(feature.size for feature in self.transform.features if isinstance(feature, Scaled))
+        return sum(feature.size for feature in self.transform.features if not isinstance(feature, Coded))
 
     @property
     def texts(self) -> int:
@@ -135,11 +137,11 @@ class Columns(Struct):
         number = text = 0
         names = identifiers(feature.name for feature in self.transform.features)
         for feature, name in zip(self.transform.features, names, strict=True):
-            found.append((feature, name, number if isinstance(feature, Scaled) else text))
-            if isinstance(feature, Scaled):
-                number += feature.size
-            else:
+            found.append((feature, name, text if isinstance(feature, Coded) else number))
+            if isinstance(feature, Coded):
                 text += 1
+            else:
+                number += feature.size
         return found
 
     def definitions(self) -> list[str]:
@@ -152,6 +154,8 @@ class Columns(Struct):
             lines += _quantile()
         if any(feature.clipped for feature in numbers):
             lines += _CLIPPED.splitlines()
+        if any(isinstance(feature, Dated) for feature in self.transform.features):
+            lines += PARTS_OF_TIME.splitlines()
         for feature, name, _ in self.places():
             if isinstance(feature, Coded):
                 lines += ["", f"/* Categories of the column {comment(feature.name)}. */"]
@@ -166,7 +170,9 @@ class Columns(Struct):
         for (is_scalar, _), group in groupby(enumerate(self.places()), key=_group):
             members = [place for _, place in group]
             first = self.transform.features.index(members[0][0]) + 1
-            if isinstance(members[0][0], Scaled):
+            if isinstance(members[0][0], Dated):
+                lines += date_lines(members[0][0], members[0][2], done, first, kind)
+            elif isinstance(members[0][0], Scaled):
                 lines += self._numbers([each[0] for each in members], members[0][2], done, first, is_scalar, kind)
             else:
                 lines += self._category(members[0][0], members[0][1], members[0][2], done, first, kind)

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from backprop_cli import __version__
+from backprop_cli.data.dated import Dated
 from backprop_cli.data.features import Coded, Feature
 from backprop_cli.errors import listing
 from backprop_cli.exporting.c.c_names import TYPES, array, comment, enumeration, identifiers, quoted, rows_of
@@ -136,6 +137,8 @@ def _places(source: NetworkSource) -> list[str]:
 def _about(feature: Feature) -> str:
     if isinstance(feature, Coded):
         return f"texts: {comment(listing(feature.categories, 8))}"
+    if isinstance(feature, Dated):
+        return "seconds since 1970, UTC"
     return f"{_shape(feature.shape)} numbers" if feature.shape else ""
 
 

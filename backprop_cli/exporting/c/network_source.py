@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from backprop_cli.autodiff import Array, Program
-from backprop_cli.data.features import Coded, Scaled
+from backprop_cli.data.dated import Dated
 from backprop_cli.errors import UsageError
 from backprop_cli.execution.written_plan import WrittenPlan
 from backprop_cli.exporting.c.c_columns import Columns
@@ -93,8 +93,8 @@ class NetworkSource:
     def columns(self) -> Columns:
         """The columns of a row. Raises: UsageError for a column whose transform has no form in C."""
         for feature in self.saved.transform.features:
-            if not isinstance(feature, Scaled | Coded):
-                raise UsageError(f"--to c: the transform of column '{feature.name}' has no form in C")
+            if isinstance(feature, Dated) and self.saved.transform.tokens is not None:
+                raise UsageError(f"--to c: column '{feature.name}' holds dates, and the network looks its inputs up")
         return Columns(self.saved.transform)
 
     @property

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import chain
 
 import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.data.curves import Logarithm, Quantiles
+from backprop_cli.data.dated import DAY, Dated
 from backprop_cli.data.features import Coded, Scaled
 from backprop_cli.data.table import Column, Numbers, Table, Text
 from backprop_cli.data.transform import Transform
@@ -46,7 +48,11 @@ def sample_rows(transform: Transform, count: int, dtype: np.dtype[np.generic], v
             columns[feature.name] = Text(codes, known)
             for row, code in zip(texts, codes.tolist(), strict=True):
                 row.append(None if code < 0 else known[code])
-        elif isinstance(feature, Scaled):
+        elif isinstance(feature, Dated):
+            times, seconds = _times(feature, rows, rng)
+            columns[feature.name] = times
+            numbers.append(seconds)
+        else:
             values = _values(feature, rows, rng, transform.tokens)
             columns[feature.name] = Numbers(values.reshape(rows, *feature.shape))
             numbers.append(values)
@@ -56,6 +62,19 @@ def sample_rows(transform: Transform, count: int, dtype: np.dtype[np.generic], v
     step = rows // count
     joined = [list(chain(*texts[start : start + step])) for start in range(0, rows, step)]
     return SampleRows(flat.reshape(count, -1), joined, inputs)
+
+
+def _times(feature: Dated, rows: int, rng: np.random.Generator) -> tuple[Text, Array]:
+    """Texts, and the same times in seconds since 1970, float64 (rows, 1)."""
+    drawn = feature.origin + rng.integers(-400 * DAY, 400 * DAY, rows)
+    found = [datetime.fromtimestamp(second, UTC) for second in drawn.tolist()]
+    spelling = feature.dates.format or "%Y-%m-%dT%H:%M:%S"
+    texts = [time.strftime(spelling) for time in found]
+    seconds, codes = feature.dates.seconds(texts), np.arange(rows)
+    if feature.fill is not None:
+        gaps = rng.random(rows) < 0.1
+        seconds[gaps], codes[gaps] = np.nan, -1
+    return Text(codes, tuple(texts)), seconds[:, None]
 
 
 def _values(feature: Scaled, rows: int, rng: np.random.Generator, tokens: int | None) -> Array:
