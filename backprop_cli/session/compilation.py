@@ -18,11 +18,11 @@ _CALL, _ELEMENT, _MULTIPLICATION = 4e-7, 5e-11, 1e-11
 product. Fitted to ready configurations with two threads: 13 us of 15 a step for iris, 100 of 220 for digits, 0.5 ms of
 0.64 for sunspots, 5.8 of 10 for names_gru, 42 of 67 for shakespeare."""
 
-_START, _NODE, _KIND = 0.03, 0.0003, 0.003
+_START, _NODE, _KIND = 0.03, 0.0002, 0.004
 """Seconds to run the compiler, to plan a node, and to compile a kind of node: equal nodes, as in equal layers, share
-their machine code. Fitted to ready configurations whose tiles are there: 0.09 to 0.22 s for dense networks, 0.4 for
-digits_conv and residual, 0.5 to 0.7 for names_gru and names_lstm. Only the first network on a machine takes 0.2 to
-0.4 s longer, for the tiles of products and convolutions."""
+their machine code. Fitted to ready configurations whose tiles are there: 0.17 to 0.29 s for dense networks, 0.4 to 0.5
+for digits_conv, sunspots and residual, 0.6 for names_gru. Only the first network on a machine takes 0.2 to 0.4 s
+longer, for the tiles of products and convolutions."""
 
 
 def compiles(loaded: Loaded, spec: TrainingSpec, before: bool | None) -> bool:
