@@ -34,7 +34,7 @@ class Jsonl(TableFormat):
         self, stream: BinaryIO, name: str, *, columns: Container[str] | None, rows: int | None, verbatim: bool
     ) -> Generator[Chunk, None, None]:
         """A chunk has the keys of its rows as columns, in order of appearance."""
-        found = _Rows(name, columns, rows)
+        found = ObjectRows(name, columns, rows)
         lines = enumerate(lines_of(stream, name), 1)
         size = 1  # the first line alone may have a byte order mark
         while batch := list(islice(lines, size)):
@@ -92,8 +92,11 @@ def _are_characters(rows: list[dict[str, Any]]) -> bool:
     return True
 
 
-class _Rows:
-    """Collects the rows of the next chunk, and counts the keys of all rows so far."""
+class ObjectRows:
+    """Collects the rows of the next chunk, and counts the keys of all rows so far.
+
+    ``columns``: those whose cells are kept; None: all. ``most``: rows of a chunk.
+    """
 
     def __init__(self, name: str, columns: Container[str] | None, most: int | None):
         self.name, self.columns, self._most = name, columns, most or sys.maxsize
@@ -108,6 +111,7 @@ class _Rows:
         self.lines: list[int] = []
 
     def add(self, row: dict[str, Any], line: int) -> None:
+        """Add the row that begins on a line."""
         self._objects.append(row)
         self.lines.append(line)
         known = len(self._keys)
@@ -153,24 +157,32 @@ _FILLED = 0.01
 
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(text, object_pairs_hook=_unique)
+        row = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         if re.match(r"\s*\[\s*({|$)", text):
             raise DataError(f"{where}: {_ARRAY}") from error
         if text.lstrip().startswith("{") and error.pos >= len(text.rstrip()):
             raise DataError(f"{where}: {_GOES_ON}") from error
         raise DataError(f"{where}: character {error.colno}: not JSON: {not_json(error)}") from error
-    except RecursionError as error:
-        raise DataError(f"{where}: lists or objects are nested too deeply") from error
-    except _RepeatedKeyError as error:
-        raise DataError(f"{where}: {error}") from error
-    except ValueError as error:
-        most = sys.get_int_max_str_digits()
-        raise DataError(
-            f"{where}: a number has more than {most:,} digits; if it is a name, write it as text"
-        ) from error
+    except (RecursionError, RepeatedKeyError, ValueError) as error:
+        raise unreadable(where, error) from error
     if isinstance(row, list) and row and isinstance(row[0], dict):
         raise DataError(f"{where}: {_ARRAY}")
+    return checked(row, text, where)
+
+
+def unreadable(where: str, error: Exception) -> DataError:
+    """The message about an object that is well formed, and cannot be read."""
+    if isinstance(error, RecursionError):
+        return DataError(f"{where}: lists or objects are nested too deeply")
+    if isinstance(error, RepeatedKeyError):
+        return DataError(f"{where}: {error}")
+    most = sys.get_int_max_str_digits()
+    return DataError(f"{where}: a number has more than {most:,} digits; if it is a name, write it as text")
+
+
+def checked(row: Any, text: str, where: str) -> dict[str, Any]:
+    """The row that a ``text`` holds. Raises: DataError if it is not an object of values that a table can have."""
     if "\\u" in text:
         _refuse_halves(row, where)
     if not isinstance(row, dict):
@@ -206,13 +218,14 @@ def _refuse_halves(row: Any, where: str) -> None:
             ) from error
 
 
-class _RepeatedKeyError(Exception):
+class RepeatedKeyError(Exception):
     """An object names one key twice."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object from its keys and values. Raises: RepeatedKeyError."""
     row = dict(pairs)
     if len(row) < len(pairs):
         (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise _RepeatedKeyError(f"key '{key}' occurs twice in this object")
+        raise RepeatedKeyError(f"key '{key}' occurs twice in this object")
     return row
