@@ -53,6 +53,8 @@ def _parse(words: str) -> tuple[list[str], Any]:
     steps = key.replace("[", ".").replace("]", "").split(".")
     if len(steps) > MAX_DEPTH:
         raise _RefusedError(f"a key of {len(steps):,} steps; at most {MAX_DEPTH} are read")
+    if text.strip() == "-":
+        return steps, "-"  # standard input; YAML would take it for an empty list
     try:
         composed = compose(text)
     except UnreadableError as error:

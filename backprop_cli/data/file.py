@@ -8,10 +8,12 @@ import hashlib
 import importlib
 import os
 import stat
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -38,6 +40,8 @@ class DataFile(Struct):
     @cached_property
     def name(self) -> str:
         """The path as messages show it: relative below the working directory, absolute elsewhere."""
+        if self.is_standard_input:
+            return STANDARD_INPUT
         try:
             # The real name of a pipe is meaningless.
             full = self.path.absolute() if self.is_stream else self.path.resolve()
@@ -46,6 +50,11 @@ class DataFile(Struct):
         here = Path.cwd()
         name = str(full.relative_to(here) if full.is_relative_to(here) else full)
         return f"{name}/" if self.is_folder else name
+
+    @property
+    def is_standard_input(self) -> bool:
+        """Whether it is called ``-``, and no file of that name exists."""
+        return self.path.name == "-" and self._mode() is None
 
     @property
     def is_stream(self) -> bool:
@@ -71,6 +80,9 @@ class DataFile(Struct):
 
         The message about a missing file suggests the nearest name.
         """
+        if self.is_standard_input:
+            _standard_input()
+            return
         with file_errors(self.name):
             try:
                 found = self.path.stat()
@@ -107,13 +119,23 @@ class DataFile(Struct):
     def open(self) -> Iterator[BinaryIO]:
         """The file's bytes, unpacked if they are gzip's."""
         self.check()
-        with file_errors(self.name), self.path.open("rb") as raw:
+        with file_errors(self), self._raw() as raw:
             # Peeked at: a pipe gives its bytes once.
             if raw.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.open(raw) as unpacked:
                     yield cast(BinaryIO, unpacked)
             else:
                 yield raw
+
+    def _raw(self) -> BufferedReader:
+        if self.is_standard_input:
+            return BufferedReader(cast(RawIOBase, BytesIO(_standard_input())))
+        return self.path.open("rb")
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return len(_standard_input()) if self.is_standard_input else self.path.stat().st_size
 
     @cached_property
     def is_gzip(self) -> bool:
@@ -149,11 +171,30 @@ class DataFile(Struct):
                     place = "/".join(path.parts[start:])
                     whole.update(os.fsencode(place) + f"\0{_digest(path)}\n".encode())
             return whole.hexdigest()
+        if self.is_standard_input:
+            return hashlib.sha256(_standard_input()).hexdigest()
         return _digest(self.path)
 
     def hashes(self) -> dict[str, str]:
         """Its ``sha256`` by its absolute path, as text."""
+        if self.is_standard_input:
+            return {STANDARD_INPUT: self.sha256()}
         return {printable(str(self.path.resolve())): self.sha256()}
+
+
+STANDARD_INPUT = "standard input"
+
+
+@cache
+def _standard_input() -> bytes:
+    """All of standard input, kept because data is read more than once. Raises: DataError if it is empty."""
+    data = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
+    if not data:
+        raise DataError(
+            f"{STANDARD_INPUT}: has no data; send a file to it, as in `bp train config.yaml < data.csv`; to resume or "
+            "evaluate a run on standard input send the same data again"
+        )
+    return data
 
 
 def _digest(path: Path) -> str:

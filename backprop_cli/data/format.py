@@ -11,7 +11,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from backprop_cli.data.cells import Coded, TextCells
-from backprop_cli.data.file import DataFile
+from backprop_cli.data.file import STANDARD_INPUT, DataFile
 from backprop_cli.data.reading import Reading
 from backprop_cli.data.table import Array, show
 from backprop_cli.errors import DataError
@@ -119,6 +119,11 @@ def no_rows(name: str) -> DataError:
     return DataError(f"{name}: is a text, expected rows; name a table, or set its format (csv, tsv, jsonl)")
 
 
+def no_arrays(name: str) -> DataError:
+    """The error for a stream in a format that needs a file."""
+    return DataError(f"{name}: arrays cannot be read from a stream; give a file, or csv, tsv or jsonl")
+
+
 def too_large(reason: str) -> DataError:
     """The error for data that does not fit into memory."""
     return DataError(f"the data does not fit into memory: {reason}; use fewer rows or columns (data.features)")
@@ -146,10 +151,14 @@ class FormatName:
 def format_of(name: str, override: str | None = None, *, option: str = "data.format") -> Format:
     """The format of a file called ``name``: ``override``, or the one of its suffix. ``option`` sets it, in messages.
 
+    Standard input is csv unless ``override`` says otherwise.
+
     Raises: DataError for an unknown suffix, with the known ones.
     """
     if override is not None:
         return FORMATS[override]()
+    if name == STANDARD_INPUT:
+        return FORMATS["csv"]()
     plain = name.lower().removesuffix(".gz")
     found = next((cls for cls in _candidates(plain) if cls.matches(plain)), None)
     if found is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from backprop_cli.data.cells import written
 from backprop_cli.data.columns import ArrayBuilder, ColumnBuilder, Kind, NeedsText
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_rows
+from backprop_cli.data.format import ArrayFormat, Chunk, TableFormat, format_of, no_arrays, no_rows
 from backprop_cli.data.reading import PLAIN, Reading
 from backprop_cli.data.refusals import SpellingError
 from backprop_cli.data.table import Array, Column, Numbers, Table, require_columns
@@ -83,6 +83,8 @@ def read_table(
     if not chosen.reads_images:
         file.check()
     if isinstance(chosen, ArrayFormat):
+        if file.is_standard_input:
+            raise no_arrays(file.name)
         return _read_arrays(file, chosen, selection, reading)
     if not isinstance(chosen, TableFormat):
         raise no_rows(file.name)

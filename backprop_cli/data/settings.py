@@ -105,7 +105,7 @@ class DataSettings(Settings):
 
     source: Annotated[FilePath | None, RESPLITS] = None
     """one file, split by `split`, with its format given by the suffix; or a folder that has a folder of images per
-    class
+    class; or "-": standard input, csv by default
     """
     generate: Annotated[Generated | None, RESPLITS] = None
     """a synthetic set instead of a file"""

@@ -13,7 +13,7 @@ import numpy as np
 from backprop_cli.data.column_values import Rows, as_categories, as_feature
 from backprop_cli.data.columns import Kind
 from backprop_cli.data.file import DataFile
-from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of
+from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of, no_arrays
 from backprop_cli.data.read import Selection, read_table
 from backprop_cli.data.reading import PLAIN, ImageSettings, Reading
 from backprop_cli.data.settings import GENERATED_FEATURES, NEEDS_TARGET, DataSettings, FilePair, GenerateSettings
@@ -205,7 +205,7 @@ MOST_LOOKED_AT = 1 << 25
 def _is_looked_at(file: DataFile, format: Format, settings: DataSettings) -> bool:
     window = settings.window
     is_open = window is not None and (window.time is None or window.group is None)
-    return is_open and isinstance(format, TableFormat) and file.path.stat().st_size <= MOST_LOOKED_AT
+    return is_open and isinstance(format, TableFormat) and file.size <= MOST_LOOKED_AT
 
 
 def _kinds_of_inputs(settings: DataSettings) -> dict[str, Kind]:
@@ -234,6 +234,8 @@ def _checked_format(file: DataFile, settings: DataSettings) -> Format:
     """The format of the first file. Raises: SettingError if the settings do not go with it."""
     file.check(folder=True)
     format = format_of(file.name, settings.format)
+    if file.is_standard_input and isinstance(format, ArrayFormat):
+        raise no_arrays(file.name)
     if settings.image is not None and not format.reads_images:
         raise SettingError([(("data", "image"), f"goes with images, and {file.name} is neither one nor a folder")])
     if settings.target is None and format.default_target is None:

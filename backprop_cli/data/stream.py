@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from backprop_cli.data.file import DataFile, file_errors
-from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of, no_rows, too_large
+from backprop_cli.data.format import ArrayFormat, Format, TableFormat, format_of, no_arrays, no_rows, too_large
 from backprop_cli.data.panel import in_order, labels_of_rows
 from backprop_cli.data.read import array_table, stream_tables
 from backprop_cli.data.row_labels import RowLabels
@@ -20,7 +20,6 @@ from backprop_cli.data.table import Array, Table, joined
 from backprop_cli.data.times import Times
 from backprop_cli.data.transform import Transform
 from backprop_cli.data.unseen import Unseen
-from backprop_cli.errors import DataError
 from backprop_cli.memory import memory_errors_as
 
 
@@ -153,8 +152,3 @@ def _from_stream(
         tables = stream_tables(stream, name, format, selection, transform.reading, rows=rows)
         with closing(tables):
             yield from tables
-
-
-def no_arrays(name: str) -> DataError:
-    """The error for a stream in a format that needs a file."""
-    return DataError(f"{name}: arrays cannot be read from a stream; give a file, or csv, tsv or jsonl")
