@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
-from io import BufferedReader, BytesIO, RawIOBase
+from io import BufferedReader, BytesIO, FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -30,6 +30,30 @@ class NoFileError(DataError):
     def __init__(self, path: Path, reason: str, hint: str):
         self.path, self.hint = path, hint
         super().__init__(reason + hint)
+
+
+class _HashedFile(FileIO):
+    """A file whose bytes are hashed while they are read. ``is_whole``: up to the end, and none twice."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self.digest, self.is_whole, self._in_order = hashlib.sha256(), False, True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = super().readinto(buffer)
+        self.digest.update(memoryview(buffer)[: count or 0])
+        self.is_whole = self._in_order and count == 0
+        return count
+
+    def readall(self) -> bytes:
+        data = super().readall()
+        self.digest.update(data)
+        self.is_whole = self._in_order
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._in_order = self.is_whole = False
+        return super().seek(offset, whence)
 
 
 class DataFile(Struct):
@@ -116,21 +140,28 @@ class DataFile(Struct):
         return f"; did you mean '{near[0]}'?" if near else ""
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """The file's bytes, unpacked if they are gzip's."""
+    def open(self, *, hashed: bool = False) -> Iterator[BinaryIO]:
+        """The file's bytes, unpacked if they are gzip's. ``hashed``: if all are read, ``sha256`` need not read them."""
         self.check()
-        with file_errors(self), self._raw() as raw:
+        with file_errors(self), self._raw(hashed) as raw:
             # Peeked at: a pipe gives its bytes once.
             if raw.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.open(raw) as unpacked:
                     yield cast(BinaryIO, unpacked)
             else:
                 yield raw
+            if isinstance(raw.raw, _HashedFile) and raw.raw.is_whole:
+                self._known.append(raw.raw.digest.hexdigest())
 
-    def _raw(self) -> BufferedReader:
+    def _raw(self, hashed: bool) -> BufferedReader:
         if self.is_standard_input:
             return BufferedReader(cast(RawIOBase, BytesIO(_standard_input())))
-        return self.path.open("rb")
+        return BufferedReader(_HashedFile(self.path)) if hashed else self.path.open("rb")
+
+    @cached_property
+    def _known(self) -> list[str]:
+        """Hashes of the file as it was read."""
+        return []
 
     @property
     def size(self) -> int:
@@ -173,7 +204,7 @@ class DataFile(Struct):
             return whole.hexdigest()
         if self.is_standard_input:
             return hashlib.sha256(_standard_input()).hexdigest()
-        return _digest(self.path)
+        return self._known[-1] if self._known else _digest(self.path)
 
     def hashes(self) -> dict[str, str]:
         """Its ``sha256`` by its absolute path, as text."""

@@ -109,7 +109,7 @@ def _read_arrays(file: DataFile, format: ArrayFormat, selection: Selection, read
 
 
 def _read_rows(file: DataFile, format: TableFormat, builders: _Builders) -> Table:
-    with file.open() as stream, closing(builders.chunks(format, stream, None)) as chunks:
+    with file.open(hashed=True) as stream, closing(builders.chunks(format, stream, None)) as chunks:
         for chunk in chunks:
             builders.add(chunk)
     table = builders.table()

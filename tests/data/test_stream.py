@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
+import json
 import os
 import threading
 import tracemalloc
@@ -12,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 from data_support import SUFFIXES, Load
 
@@ -195,3 +200,27 @@ def test_files_without_rows_and_files_that_are_not_there(folder: Path, transform
     with pytest.raises(DataError) as caught:
         load_inputs(folder / "none.csv", transform, dtype="float32")
     assert str(caught.value) == "none.csv: no such file"
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.csv.gz", "d.jsonl", "d.json", "d.parquet", "d.arrow", "d.arrows"])
+def test_the_hash_of_a_file_that_was_read_is_that_of_its_bytes(folder: Path, name: str) -> None:
+    """Hashed while it is read, or afterwards if not all of it is read in order."""
+    rows = [{"a": i, "b": str(i % 3)} for i in range(20_000)]
+    text = "a,b\n" + "".join(f"{row['a']},{row['b']}\n" for row in rows)
+    table, path = pa.table({"a": [row["a"] for row in rows], "b": [row["b"] for row in rows]}), Path(name)
+    if name.endswith("parquet"):
+        pyarrow.parquet.write_table(table, name)
+    elif name.startswith("d.arrow"):
+        new = pyarrow.ipc.new_file if name == "d.arrow" else pyarrow.ipc.new_stream
+        with new(name, table.schema) as writer:
+            writer.write_table(table)
+    elif name.startswith("d.json"):
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    file = DataFile(path)
+    read_table(file)
+    assert file.sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
+    if name.endswith((".csv", ".gz", ".jsonl")):
+        path.unlink()
+        assert len(file.sha256()) == 64

@@ -77,6 +77,11 @@ def _json_lines(folder: Path) -> list[bytes]:
     return ["".join(f"{_json(row)}\n" for row in rows).encode()]
 
 
+def _json_array(folder: Path) -> list[bytes]:
+    rows = [_json(dict(zip(_COLUMNS, row))) for row in zip(*_COLUMNS.values())]  # noqa: B905
+    return [f"[{', '.join(rows)}]".encode(), "[\n{}\n]\n".format(",\n".join(rows)).encode()]
+
+
 def _json(row: dict[str, Any]) -> str:
     return str(row).replace("'", '"')
 
@@ -280,8 +285,10 @@ _TABLE: dict[str, Any] = {"target": "y", "transform": {"missing": "mean"}}
 TARGETS = [
     Target("csv", ".csv", _table(","), _reader(**_TABLE)),
     Target("tsv", ".tsv", _table("\t"), _reader(**_TABLE)),
+    Target("semicolons", ".csv", _table(";"), _reader(**_TABLE)),
     Target("csv_gz", ".csv.gz", _packed(_table(",")), _reader(**_TABLE), _inside_gzip),
     Target("jsonl", ".jsonl", _json_lines, _reader(**_TABLE)),
+    Target("json", ".json", _json_array, _reader(**_TABLE)),
     Target("npy", ".npy", _npy, _reader("regression", **_FEATURES)),
     Target("npz", ".npz", _npz(np.savez), _reader(**_TABLE), _inside_npz),
     Target("npz_deflated", ".npz", _npz(np.savez_compressed), _reader(**_TABLE), _inside_npz),
