@@ -183,7 +183,7 @@ def is_repeated(target: Path) -> bool:
     """Whether the run directory ``target`` holds several runs of one configuration."""
     try:
         return target.is_dir() and REPEATED in RunDirectory.open(target).read_record()
-    except BpError:
+    except (BpError, OSError, ValueError):  # opening the run to resume reports it
         return False
 
 
