@@ -12,7 +12,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+    ValidatorFunctionWrapHandler,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 T = TypeVar("T")
@@ -96,6 +105,37 @@ class NoneWord:
         return {"anyOf": [{"const": "none"}, handler(schema)]}
 
 
+class FromData(int):
+    """A number that the data decides, written ``auto``. Before the data is read it is 1."""
+
+    def __repr__(self) -> str:
+        return "auto"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FromData)
+
+    def __hash__(self) -> int:
+        return hash("auto")
+
+    __str__ = __repr__
+
+
+AUTO = FromData(1)
+
+
+class OrAuto:
+    """Pydantic marker of a number: the word ``auto`` stands for ``AUTO``."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
+            return AUTO if isinstance(value, FromData) or value == "auto" else number(value)
+
+        return core_schema.no_info_wrap_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"const": "auto"}, handler(schema["schema"])]}
+
+
 class OneOrMany:
     """Pydantic marker of a list of names: a single name is a list of one."""
 
@@ -127,6 +167,8 @@ class DefaultType(NamedTuple):
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
+AutoInt = Annotated[PositiveInt, OrAuto()]
+"""A number, or ``auto``: the data decides."""
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -14,6 +14,7 @@ from backprop_cli.nn.metric import METRICS
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
 from backprop_cli.nn.scopes import INPUT
+from backprop_cli.settings import AUTO
 
 Direction = Literal["min", "max"]
 
@@ -149,7 +150,7 @@ def _target_transform(config: Config) -> Iterator[Problem]:
 
 def _averages(config: Config) -> Iterator[Problem]:
     begin, epochs = getattr(config.average, "from_epoch", 0), config.training.epochs
-    if begin > epochs > 0:
+    if begin > epochs > 0 and epochs != AUTO:
         reason = f"training ends after epoch {epochs}, so nothing would be averaged"
         way_out = f"start at epoch {epochs} or earlier, or set training.epochs"
         yield Problem(("average", "from_epoch"), reason, way_out)

@@ -16,7 +16,7 @@ from backprop_cli.data.settings import INPUTS
 from backprop_cli.errors import ConfigError, Problem, TreePath, plural
 from backprop_cli.memory import installed, size_text
 from backprop_cli.nn.ensembled import ensembled
-from backprop_cli.nn.graph import Node, every_layer, reads_columns, wiring_errors
+from backprop_cli.nn.graph import Node, every_layer, needs_data, wiring_errors
 from backprop_cli.nn.input_columns import Columns
 from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.layer_shapes import LayerShapeError, LayerSizeError
@@ -105,7 +105,7 @@ def check_network(loaded: Located) -> list[Problem]:
     """Problems of the network that show before the data is known."""
     model = loaded.config.model
     problems = _unconnected(loaded)
-    if problems or model.input is None or reads_columns(model.layers):
+    if problems or model.input is None or needs_data(model.layers):
         return problems
     try:
         check_model(loaded, model.input)

@@ -9,7 +9,7 @@ from typing import Any
 
 from backprop_cli.config.fields import admits_none, has_marker
 from backprop_cli.config.load import Loaded
-from backprop_cli.settings import IsPath, Settings
+from backprop_cli.settings import FromData, IsPath, Settings
 
 Rewrite = Callable[[str], str]
 
@@ -48,6 +48,8 @@ def _mapping(settings: Settings, rewrite: Rewrite) -> dict[str, Any]:
 
 def _plain(value: Any, own: Rewrite | None, inside: Rewrite) -> Any:
     """``value`` as dict, list and scalars; ``own`` rewrites text here, ``inside`` paths of settings further in."""
+    if isinstance(value, FromData):
+        return str(value)
     if isinstance(value, Settings):
         tree = _mapping(value, inside)
         return tree["type"] if list(tree) == ["type"] else tree

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from backprop_cli.data.target import FittedTarget, fit_target, mean_and_deviatio
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError, listing, plural
 from backprop_cli.nn.task import Task
+from backprop_cli.settings import AUTO
 
 
 class Demand(NamedTuple):
@@ -44,7 +46,8 @@ def fit_transform(tables: Tables, rows: Rows, settings: DataSettings, demand: De
     Raises: DataError if the data cannot be used; SettingError if an example does not fit ``input_shape``, or the
         target does not hold classes.
     """
-    features = fit_features(tables.inputs, tables.features, rows, settings, demand.tokens)
+    tokens = sys.maxsize if demand.tokens == AUTO else demand.tokens
+    features = fit_features(tables.inputs, tables.features, rows, settings, tokens)
     shape = _input_shape(tables.inputs, features, settings.window, demand.input_shape)
     how = settings.transform.target
     standardize = how == "standardize"
@@ -53,15 +56,22 @@ def fit_transform(tables: Tables, rows: Rows, settings: DataSettings, demand: De
     else:
         standardize |= how == "auto" and demand.standardizes
         target = fit_target(tables.targets, tables.target, rows, demand.task, standardize=standardize)
-    return Transform(
+    fitted = Transform(
         features,
         target,
         shape,
-        demand.tokens,
+        tokens,
         window=settings.window,
         day_first=tables.day_first,
         reading=tables.reading,
     )
+    return replace(fitted, tokens=_tokens(fitted, tables.inputs, rows)) if demand.tokens == AUTO else fitted
+
+
+def _tokens(fitted: Transform, table: Table, rows: Rows) -> int:
+    """The number of tokens in the train split: one more than the largest, and all categories."""
+    categories = (feature.levels for feature in fitted.features if isinstance(feature, Coded))
+    return max(int(fitted.rows(table, rows, dtype=np.int64).max(initial=0)) + 1, *categories, 1)
 
 
 def _inputs_as_target(

@@ -21,6 +21,7 @@ from backprop_cli.data.transform import Transform
 from backprop_cli.errors import DataError, SettingError, plural
 from backprop_cli.memory import shortage
 from backprop_cli.nn.task import NO_TOKEN, TOKENS
+from backprop_cli.settings import AUTO
 
 _PADDING = 0
 """The input at positions after the end of a text; any token would do."""
@@ -49,13 +50,13 @@ def fit_text(settings: DataSettings, base: Path, demand: Demand) -> Transform:
         raise SettingError([(("data", "text", "context"), reason)])
     file = _first(settings, base)
     tokenizer = Tokenizer.fit(read_text(file, settings.format), settings.text)
+    count = len(tokenizer.vocabulary)
     if demand.tokens is None:
-        count = len(tokenizer.vocabulary)
         reason = f"the network computes with its inputs, and {file.name} has {count:,} different tokens"
         raise SettingError([(("model", "layers"), f"{reason}; begin with an embedding with tokens: {count}")])
     nothing = np.zeros(0)
     target = FittedTarget(TOKENS, (), ("token",), (tokenizer.vocabulary,), nothing, nothing)
-    return Transform((), target, shape, demand.tokens, tokenizer)
+    return Transform((), target, shape, count if demand.tokens == AUTO else demand.tokens, tokenizer)
 
 
 def load_text_dataset(settings: DataSettings, transform: Transform, *, base: Path, seed: int) -> Dataset:

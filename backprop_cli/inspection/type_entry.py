@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from backprop_cli.json_object import JsonObject
 from backprop_cli.registry import Choice
-from backprop_cli.settings import Settings, descriptions
+from backprop_cli.settings import OrAuto, Settings, descriptions
 
 
 class TypeField(JsonObject):
@@ -108,7 +108,8 @@ def type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if choice is not None:
         return choice.registry.kind
     bounds = _bounds(marks)
-    return _bare(annotation) + (f" {bounds}" if bounds else "")
+    auto = " or auto" if any(isinstance(mark, OrAuto) for mark in marks) else ""
+    return _bare(annotation) + (f" {bounds}" if bounds else "") + auto
 
 
 def _bare(annotation: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -128,6 +128,11 @@ def reads_columns(layers: Sequence[Layer]) -> bool:
     )
 
 
+def needs_data(layers: Sequence[Layer]) -> bool:
+    """Whether only the data says what the network is: a layer reads columns, or has a number that is ``auto``."""
+    return reads_columns(layers) or any(layer.auto_keys for layer in every_layer(layers))
+
+
 def vocabulary_of(nodes: Iterable[Node]) -> int | None:
     """The number of tokens that every layer reading the example knows; None: the example is numbers."""
     known = [node.layer.vocabulary for node in nodes if INPUT in node.inputs]
@@ -157,6 +162,19 @@ def declared(layers: Sequence[Layer], path: LayerPath = ()) -> Iterator[tuple[La
         yield place, layer
         if isinstance(layer, Block):
             yield from declared(layer.layers, place)
+
+
+def replaced(
+    layers: Sequence[Layer], change: Callable[[LayerPath, Layer], Layer], path: LayerPath = ()
+) -> tuple[Layer, ...]:
+    """The layers, each as ``change(place, layer)`` makes it; those of a block come before the block."""
+    found: list[Layer] = []
+    for index, layer in enumerate(layers):
+        place = (*path, "layers", index)
+        if isinstance(layer, Block):
+            layer = layer.model_copy(update={"layers": replaced(layer.layers, change, place)})
+        found.append(change(place, layer))
+    return tuple(found)
 
 
 def _too_many(layers: Sequence[Layer]) -> list[WiringError]:

@@ -17,7 +17,7 @@ from backprop_cli.nn.input_columns import Columns
 from backprop_cli.nn.regularization import RegularizationSettings
 from backprop_cli.nn.schedule import Scheduled
 from backprop_cli.registry import Choice, Registry
-from backprop_cli.settings import Many, Maybe, OneOrMany, Settings
+from backprop_cli.settings import AUTO, Many, Maybe, OneOrMany, Settings
 from backprop_cli.structs import Struct
 
 Params = Mapping[str, Value]
@@ -107,7 +107,13 @@ class Layer(Settings):
     @property
     def vocabulary(self) -> int | None:
         """The layer reads tokens: integers in [0, vocabulary). None: it reads numbers."""
-        return None if self.vocabulary_key is None else int(getattr(self, self.vocabulary_key))
+        known: int | None = None if self.vocabulary_key is None else getattr(self, self.vocabulary_key)
+        return known
+
+    @property
+    def auto_keys(self) -> list[str]:
+        """The keys whose numbers the data decides."""
+        return [key for key in (self.width_key, self.vocabulary_key) if key and getattr(self, key) == AUTO]
 
     def of_columns(self, columns: Columns) -> Self:
         """The layer for an input that is these columns of the data; none: they are unknown."""

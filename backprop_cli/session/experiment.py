@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from backprop_cli.autodiff import Array
 from backprop_cli.config.configuration import Config
+from backprop_cli.config.from_data import DataSizes, settled
 from backprop_cli.config.load import Loaded, check_metrics, located
 from backprop_cli.config.locate import in_file_order
 from backprop_cli.config.network_problems import check_model
@@ -22,11 +24,11 @@ from backprop_cli.data.dataset import load_dataset
 from backprop_cli.data.examples import Dataset, Split
 from backprop_cli.data.file import DataFile, NoFileError
 from backprop_cli.data.fit import Demand
-from backprop_cli.data.settings import DataSettings, FilePair
+from backprop_cli.data.settings import INPUTS, DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import CheckpointError, ConfigError, DataError, MissingDataError, TreePath, warnings_to
-from backprop_cli.nn.graph import graph_of, reads_columns, vocabulary_of
+from backprop_cli.nn.graph import graph_of, needs_data, vocabulary_of
 from backprop_cli.nn.intervals import fewest
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
@@ -118,11 +120,12 @@ def prepare(loaded: Loaded, fitted: Transform | None = None, fitted_weights: Arr
     """
     config = loaded.config
     shape = config.model.input or known_input_shape(config.data, loaded.base)
-    if shape is not None and not reads_columns(config.model.layers):
+    if shape is not None and not needs_data(config.model.layers):
         check_model(loaded, shape)  # before data is read, which may take a while
     found: list[str] = []
     with warnings_to(found.append):
         dataset = load(loaded, fitted)
+        loaded = settled(loaded, _sizes(loaded, dataset))
         recipe = _recipe(loaded, dataset, fitted is not None, fitted_weights)
     dataset = first_batches(config, dataset)
     return Experiment(_with_whole_batch(loaded, len(dataset.train)), dataset, recipe, found)
@@ -238,6 +241,17 @@ def outputs_wanted(loaded: Loaded, dataset: Dataset) -> int | None:
     return loaded.config.loss.task.outputs_wanted(classes, dataset.train.targets.shape[1:])
 
 
+def _sizes(loaded: Loaded, dataset: Dataset) -> DataSizes:
+    """What the data says of the network and of the length of training."""
+    config, outputs = loaded.config, outputs_wanted(loaded, dataset)
+    if config.data.target == INPUTS:
+        outputs = math.prod(dataset.input_shape)
+    needed = None if outputs is None else config.loss.outputs_for(outputs)
+    batches = -(-len(dataset.train) // config.training.batch_size)
+    steps = -(-batches // config.training.accumulate)
+    return DataSizes(needed, dataset.transform.tokens, 1 if isinstance(config.optimizer, FullBatch) else steps)
+
+
 def check_targets(split: Split, recipe: Recipe) -> None:
     """Raise DataError for a target that the loss has no cost for."""
     # Windows over one text or table are checked when they are read.
@@ -256,13 +270,14 @@ def network_of(loaded: Loaded) -> Recipe:
 
 
 def model_of(loaded: Loaded) -> Model:
-    """The network. Data is read only if the input shape is not configured, or a layer reads columns by name.
+    """The network. Data is read only if it says the input shape, columns or widths.
 
     Raises: as ``prepare``.
     """
     model = loaded.config.model
-    if model.input is None or reads_columns(model.layers):
-        return fitting_model(loaded, load(loaded))
+    if model.input is None or needs_data(model.layers):
+        dataset = load(loaded)
+        return fitting_model(settled(loaded, _sizes(loaded, dataset)), dataset)
     return check_model(loaded, model.input)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backprop_cli.settings import FREE, RESTARTS, Maybe, NonNegative, Positive, PositiveInt, Settings
+from backprop_cli.settings import FREE, RESTARTS, Maybe, NonNegative, OrAuto, Positive, PositiveInt, Settings
 
 
 class LookaheadSettings(Settings):
@@ -32,8 +32,10 @@ class RecomputeSettings(Settings):
 class TrainingSettings(Settings):
     """Length of training, batches, precision and limits of a step."""
 
-    epochs: Annotated[int, Field(ge=0), FREE] = 30
-    """passes over the train split; 0 saves the initial weights as the last checkpoint"""
+    epochs: Annotated[int, Field(ge=0), OrAuto(), FREE] = 30
+    """passes over the train split; 0 saves the initial weights as the last checkpoint; auto: about 10,000
+    steps, in 20 to 200 epochs
+    """
     batch_size: Annotated[PositiveInt, FREE] = 32
     """examples a batch; the last batch of an epoch may be smaller"""
     max_steps: Annotated[Maybe[PositiveInt], FREE] = None

@@ -60,9 +60,8 @@ def test_every_layer_is_there_with_its_manual_page():
     dense = SCHEMA["$defs"]["layers.dense"]
     assert dense["description"].startswith("Affine map")
     assert dense["properties"]["units"] == {
-        "description": "number of outputs",
-        "exclusiveMinimum": 0,
-        "type": "integer",
+        "description": "number of outputs; auto in the last layer: as many as the data and the loss need",
+        "anyOf": [{"const": "auto"}, {"exclusiveMinimum": 0, "type": "integer"}],
     }
 
 

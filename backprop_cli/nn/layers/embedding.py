@@ -8,7 +8,7 @@ from backprop_cli.autodiff import Spec, Value, take_rows
 from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.normal import Normal
 from backprop_cli.nn.layer import LAYERS, Param, ParameterLayer, Params, Sample
-from backprop_cli.settings import PositiveInt
+from backprop_cli.settings import AutoInt, PositiveInt
 
 
 @LAYERS.register
@@ -23,8 +23,8 @@ class Embedding(ParameterLayer):
     """
 
     type: Literal["embedding"] = "embedding"
-    tokens: PositiveInt
-    """number of different tokens"""
+    tokens: AutoInt
+    """number of different tokens; auto: as many as the train split has"""
     width: PositiveInt
     """size of a token's vector"""
     initializer: InitializerType = Normal(std=1.0)

@@ -12,14 +12,14 @@ from backprop_cli.nn.initializer import InitializerType
 from backprop_cli.nn.initializers.glorot_uniform import GlorotUniform
 from backprop_cli.nn.initializers.zeros import Zeros
 from backprop_cli.nn.layer import Arrays, Param, Params, WeightedLayer
-from backprop_cli.settings import PositiveInt
+from backprop_cli.settings import AutoInt
 
 
 class Affine(WeightedLayer):
     """``activation(x @ weight.T + bias)``, whose weight and bias may start from data."""
 
-    units: PositiveInt
-    """number of outputs"""
+    units: AutoInt
+    """number of outputs; auto in the last layer: as many as the data and the loss need"""
     bias: bool = True
     """whether a bias is added to each output"""
     initializer: InitializerType = GlorotUniform()
