@@ -92,7 +92,9 @@ class Found:
             return False
         touched = _touched(nest, arrays, self.rows)
         bands = self._bands.copy()
-        if touched is None or not all(_enter(bands, band, self.rows) for band in touched):
+        if touched is None or (self.products and not self._waits(nest, touched)):
+            return False
+        if not all(_enter(bands, band, self.rows) for band in touched):
             return False
         self._bands = bands
         self.nests.append(nest)
@@ -100,6 +102,17 @@ class Found:
         self.products += not nest.groups
         self.work += _work(nest)
         return True
+
+    def _waits(self, nest: Nest, touched: Bands) -> bool:
+        """Whether a product by one matrix reads what nests before it wrote; other nests may join in any case.
+
+        Threads share a product alone that waits for none of them: each block of rows would read its matrix once more.
+        """
+        if nest.groups or nest.nodes[0].ndim > 2:
+            return True
+        reads = next(iter(touched))
+        at = bisect_left(self._bands, (reads.high,)) - 1
+        return at >= 0 and self._bands[at].written and self._bands[at].end(self.rows) > reads.low
 
     def bind(self, pieces: Sequence[Piece]) -> RowBlocks:
         """The pieces of the nests as one."""

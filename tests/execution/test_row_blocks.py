@@ -91,6 +91,12 @@ def test_what_is_independent_goes_together(all_shared, names, expected):
     assert sum(each.products for each in all_shared) == expected
 
 
+def test_products_that_wait_for_no_other_are_shared_alone(all_shared):
+    x, w, v = ad.input_("x", (8, 4)), ad.input_("w", (4, 4)), ad.input_("v", (4, 4))
+    Plan(ad.Program({"x": x, "w": w, "v": v}, {"one": x @ w, "other": x @ v}), compiled=True)
+    assert not all_shared
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("units", [48, 50])
 def test_threads_do_not_change_the_bits(dtype, units):
