@@ -51,9 +51,9 @@ def _assigned(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
 
 def _is_sum(name: str, value: ast.expr) -> bool:
     """Whether the value is ``kind(name + x)``, or without the type."""
-    if isinstance(value, ast.Call):
-        return _is_sum(name, value.args[0])
     match value:
+        case ast.Call(func=ast.Name(id="float32" | "float64" | "int64"), args=[inner]):
+            return _is_sum(name, inner)
         case ast.BinOp(left=ast.Name(id=before), op=ast.Add(), right=x):
             return before == name and name not in names_in(x)
     return False
@@ -61,9 +61,9 @@ def _is_sum(name: str, value: ast.expr) -> bool:
 
 def _is_maximum(name: str, value: ast.expr) -> bool:
     """Whether the value is ``kind(x if x > name else name)``, for some of the elements or for all."""
-    if isinstance(value, ast.Call):
-        return _is_maximum(name, value.args[0])
     match value:
+        case ast.Call(func=ast.Name(id="float32" | "float64" | "int64"), args=[inner]):
+            return _is_maximum(name, inner)
         case ast.IfExp(
             test=ast.Compare(left=x, ops=[ast.Gt()], comparators=[ast.Name(id=other)]),
             body=then,
