@@ -132,7 +132,7 @@ def _explain_value(path: TreePath, errors: list[_SchemaError], top: type[Setting
     if first.kind == "missing" and isinstance(path[-1], int):
         return [_missing_item(first, top, tree)]
     if first.kind == "missing":
-        description = description_at(top, tree, path).partition(";")[0]
+        description = description_at(top, tree, path)
         return [Problem(path, f"{_MISSING}: {description}" if description else _MISSING)]
     if first.kind == "missing_type":
         return [_missing_type(path, first)]

@@ -55,7 +55,7 @@ def test_dense():
     fields = {field.name: field for field in list_types("layer", "dense").entries[0].fields}
     assert "type" not in fields
     assert fields["units"].required
-    assert fields["units"].type == "integer > 0"
+    assert fields["units"].type == "integer > 0 or auto"
     assert fields["bias"].to_json() | {"description": ""} == {
         "name": "bias",
         "type": "true or false",

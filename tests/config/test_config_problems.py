@@ -133,14 +133,16 @@ def test_a_line_of_its_own(line, said):
         (
             "units: 64, ",
             "",
-            "digits.yaml:7:7: model.layers[0].units: required, but not given: number of outputs\n"
+            "digits.yaml:7:7: model.layers[0].units: required, but not given: number of outputs; auto in the "
+            "last layer: as many as the data and the loss need\n"
             "    7 |     - {type: dense, activation: relu}\n"
             "      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
         ),
         (
             "{type: dropout, rate: 0.2}",
             "dense",
-            "digits.yaml:8:7: model.layers[1].units: required, but not given: number of outputs\n"
+            "digits.yaml:8:7: model.layers[1].units: required, but not given: number of outputs; auto in the "
+            "last layer: as many as the data and the loss need\n"
             "    8 |     - dense\n"
             "      |       ^^^^^",
         ),
@@ -212,8 +214,8 @@ def test_a_line_of_its_own(line, said):
         (
             "  target: digit\n",
             "  target: digit\n  transform: {numeric: standardise}\n",
-            "digits.yaml:4:24: data.transform.numeric: expected 'standardize', 'none', 'min_max' or a mapping, got "
-            "'standardise'; did you mean 'standardize'?\n"
+            "digits.yaml:4:24: data.transform.numeric: expected 'standardize', 'none', 'min_max', "
+            "'robust', 'quantile', 'log' or a mapping, got 'standardise'; did you mean 'standardize'?\n"
             "    4 |   transform: {numeric: standardise}\n"
             "      |                        ^^^^^^^^^^^",
         ),
@@ -288,7 +290,11 @@ def test_flaws_of_the_text_and_mistakes_of_the_schema_come_together():
         ("model.layers[0].units=-1", "must be greater than 0, got -1"),
         ("model.layers.-1.units=0", "must be greater than 0, got 0"),
         ("metrics.0=accuracy", "metrics: expected a list, got a mapping; write the whole list: [accuracy]"),
-        ("model.layers.1=dense", "model.layers[1].units: required, but not given: number of outputs"),
+        (
+            "model.layers.1=dense",
+            "model.layers[1].units: required, but not given: number of outputs; auto in the last layer: as many as the "
+            "data and the loss need",
+        ),
     ],
 )  # fmt: skip
 def test_an_override(override, said):
