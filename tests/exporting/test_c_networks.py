@@ -27,7 +27,7 @@ name: flats
 data:
   source: flats.csv
   target: [price, rent]
-  transform: {missing: mean, target: standardize}
+  transform: {missing: mean, unknown: error}
   split: {validation: 0, test: 0}
 model:
   layers:
