@@ -9,13 +9,23 @@ import numpy as np
 
 from backprop_cli.data.delimited import FieldColumn, Fields
 from backprop_cli.data.file import BOM
-from backprop_cli.data.format import FORMATS, Chunk, TableFormat, rows_per_chunk
+from backprop_cli.data.format import FORMATS, Chunk, TableFormat
+from backprop_cli.data.format import rows_per_chunk as usual_rows
 from backprop_cli.data.lines import Lines
 from backprop_cli.data.reading import Reading
 from backprop_cli.data.separators import ROWS, called, candidates, columns_by, fitting
 from backprop_cli.data.spelling import is_finite
 from backprop_cli.data.table import show
 from backprop_cli.errors import DataError, listing, plural
+
+
+def rows_per_chunk(columns: int) -> int:
+    """Rows to read at a time: of a wide table more than usual, since its numbers are found in all columns at once."""
+    return max(usual_rows(columns), min(_ROWS_OF_WIDE, _CELLS_OF_WIDE // columns))
+
+
+_ROWS_OF_WIDE = 256
+_CELLS_OF_WIDE = 1_000_000
 
 
 @FORMATS.register
@@ -51,8 +61,8 @@ class Csv(TableFormat):
         lines.separator = self._separator(lines, columns)
         header = self._header(lines)
         wanted = [i for i, column in enumerate(header) if columns is None or column in columns]
-        limit = rows_per_chunk(len(header))
-        size = limit if rows is None else min(rows, limit)
+        # The rows of a prediction are those of one matrix product, whose last bits depend on their number.
+        size = rows_per_chunk(len(header)) if rows is None else min(rows, usual_rows(len(header)))
         yield Chunk(dict.fromkeys(header, ()), (), None if lines.separator == self.delimiter else lines.separator)
         while block := lines.take(size):
             fields = _fields(block, lines.separator, len(header))
