@@ -149,8 +149,10 @@ def find_checkpoint(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: the checkpoint cannot be opened: {reason(error)}") from error
     if found is None:
+        inside = min(path.glob(f"*/checkpoints/{LAST}"), default=None)
+        others = "" if inside is None else f"; name one of the runs in it: {inside.parent.parent}"
         raise CheckpointError(
-            f"{path}: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/"
+            f"{path}: has no checkpoint; expected best.safetensors or last.safetensors in its checkpoints/{others}"
         )
     return found
 

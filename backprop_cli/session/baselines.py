@@ -52,7 +52,9 @@ def series_baselines(
             if known.any():
                 targets = untransform(np.asarray(split.targets, np.float64)) if split.exact is None else split.exact
                 shown = Predictions(REGRESSION, predicted[known], targets[known])
-                values = {f"{name}/{metric.type}": metric.compute(shown) for metric in metrics}
+                values = {
+                    f"{name}/{metric.type}": metric.compute(shown) for metric in metrics if metric.is_defined(shown)
+                }
                 found.setdefault(baseline, {}).update(values)
     return found
 

@@ -227,6 +227,12 @@ def test_refusals(words, says, capsys):
     assert not Path("runs").exists()
 
 
+def test_it_has_no_checkpoint_of_its_own(capsys):
+    train(write_config(), folds=2, run_dir="run")
+    assert bp("eval", "run") == 5
+    assert capsys.readouterr().err.endswith("name one of the runs in it: run/fold-1-seed-0\n")
+
+
 def test_overrides_do_not_go_with_resuming():
     train(write_config(), folds=2, run_dir="run")
     with pytest.raises(UsageError, match="its runs are trained alike; leave overrides, --folds and --seeds out"):

@@ -123,3 +123,12 @@ def test_a_blank_line_is_a_row_to_predict(capsys):
     out = Path("new.csv.out.csv").read_text()
     assert len(out.splitlines()) == 4
     assert out == Path("new.tsv.out.csv").read_text()
+
+
+def test_windows_have_intervals_and_their_baselines_no_coverage(config):
+    run, result = run_of(config, "run", ["intervals=0.8", "metrics=[coverage, mean_absolute_error]"])
+    assert result.metrics["validation/coverage"] >= 0.8
+    assert list(result.baselines["last_value"]) == [
+        f"{split}/mean_absolute_error" for split in ("train", "validation", "test")
+    ]
+    assert record(run)["baselines"] == result.to_json()["baselines"]
