@@ -104,8 +104,9 @@ def _(op: Constant, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian
 
 @local_jacobians.register(Movement)
 def _(op: Movement, primals: Sequence[Value], out: Value) -> tuple[LocalJacobian | None, ...]:
-    """At most one entry a row, found by letting the op move the indices of its elements."""
-    return tuple(_moved(op, k, primals, out) if x.spec.is_inexact else None for k, x in enumerate(primals))
+    """At most one entry a row, found by letting the op move the indices of its elements. None of integers."""
+    inexact = [x.spec.is_inexact and out.spec.is_inexact for x in primals]
+    return tuple(_moved(op, k, primals, out) if inexact[k] else None for k in range(len(primals)))
 
 
 def _moved(op: Movement, k: int, primals: Sequence[Value], out: Value) -> LocalJacobian:

@@ -74,7 +74,7 @@ def test_predictions_are_those_of_separate_networks():
     rows = np.genfromtxt("shops.csv", delimiter=",", skip_header=1, dtype=None, encoding=None)
     features = checkpoint.metadata["transform"]["features"]
     scaled = [(rows[f"f{place}"] - features[place]["shift"]) / features[place]["divisor"] for place in (0, 2)]
-    codes = np.array([[city == "Bern", city == "Zug"] for city in rows["f1"]], np.float64)
+    codes = np.array([[city == "Bern", city == "Zug", False] for city in rows["f1"]], np.float64)
     expected = _by_hand(checkpoint.tensors, np.stack(scaled, axis=1), codes)
     np.testing.assert_allclose(np.load("out.npz")["probability"], expected, atol=1e-5)
 
@@ -100,12 +100,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(bins):
 def test_every_command_knows_columns_and_members():
     run = train(_config(gradient_check={"at_start": True})).run_dir
     layers = {layer.name: layer for layer in show(run).layers}
-    assert [list(layer.output_shape) for layer in layers.values()] == [[8], [10], [4, 6], [4, 3]]
+    assert [list(layer.output_shape) for layer in layers.values()] == [[8], [11], [4, 6], [4, 3]]
     assert list(layers["concat_1"].inputs) == ["piecewise_linear_1", "categories"]
     assert gradcheck(run).passed
     assert gradcheck(_config()).passed
     found = jacobian(run, Path("shops.csv"), rows=[2], of="predictions")
-    assert found.arrays["jacobian"].shape == (3, 4)
+    assert found.arrays["jacobian"].shape == (3, 5)
     assert any(node.layer == "dense_2" for node in explain(run).nodes)
     assert bp("export", run, "--to", "c", "-o", "net.c") == 0
 

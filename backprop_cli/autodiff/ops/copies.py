@@ -16,7 +16,7 @@ from backprop_cli.autodiff.value import Value
 
 @register
 class Cast(Movement):
-    """``out = x`` in another floating-point dtype; the cotangent is cast back."""
+    """``out = x`` in another floating-point dtype; the cotangent is cast back. To integers it has no derivative."""
 
     dtype: str
     samples: ClassVar = (sample((3, 4), dtype="float64"),)
@@ -28,7 +28,8 @@ class Cast(Movement):
         np.copyto(out, x, casting="unsafe")
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Value | None], out: Value) -> Value | None:
-        return super().jvp(primals, tangents, out) if primals[0].spec.is_inexact else None
+        is_smooth = primals[0].spec.is_inexact and out.spec.is_inexact
+        return super().jvp(primals, tangents, out) if is_smooth else None
 
     def transpose(self, cotangent: Value, *x: Value) -> tuple[Value, ...]:
         return (Cast(x[0].dtype.name)(cotangent),)
