@@ -48,10 +48,13 @@ class Logarithm(Struct, eq=False):
 
     @staticmethod
     def fit(values: Floats) -> Logarithm:
-        """The unit is the fifth percentile of the absolute values that are not 0. Shapes: values (rows, width)."""
+        """The unit is the fifth percentile of the absolute values that are not 0, and not below 1e-15 of the largest.
+
+        Shapes: values (rows, width)
+        """
         sizes = np.where(values == 0, np.nan, np.abs(values))
         sizes[0] = np.where(np.isnan(sizes).all(axis=0), 1.0, sizes[0])
-        return Logarithm(np.nanquantile(sizes, 0.05, axis=0))
+        return Logarithm(np.maximum(np.nanquantile(sizes, 0.05, axis=0), 1e-15 * np.nanmax(sizes, axis=0)))
 
     def __call__(self, values: Floats) -> Floats:
         """Values (rows, width) on the curve."""
