@@ -97,8 +97,8 @@ def tiled(axes: Axes) -> Axes:
 
 def as_in_memory(axes: Axes) -> Axes:
     """The outer loops by the distance of their steps, the farthest first; the innermost loop stays."""
-    *outer, inner = range(len(axes.sizes))
-    order = [*sorted(outer, key=lambda axis: -max(abs(s[axis]) for s in axes.strides)), inner]
+    outer, inner = range(len(axes.sizes))[:-1], range(len(axes.sizes))[-1:]
+    order = [*sorted(outer, key=lambda axis: -max(abs(s[axis]) for s in axes.strides)), *inner]
     return Axes(tuple(axes.sizes[axis] for axis in order), tuple(tuple(s[k] for k in order) for s in axes.strides))
 
 

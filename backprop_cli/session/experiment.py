@@ -28,7 +28,7 @@ from backprop_cli.data.settings import INPUTS, DataSettings, FilePair
 from backprop_cli.data.sources import known_input_shape
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import CheckpointError, ConfigError, DataError, MissingDataError, TreePath, warnings_to
-from backprop_cli.nn.graph import graph_of, needs_data, vocabulary_of
+from backprop_cli.nn.graph import graph_of, needs_data, reads_columns, vocabulary_of
 from backprop_cli.nn.intervals import fewest
 from backprop_cli.nn.model import Model
 from backprop_cli.nn.optimizer import FullBatch
@@ -285,7 +285,8 @@ def fitting_model(loaded: Loaded, dataset: Dataset) -> Model:
     """The network for this data. Raises: ConfigError if it does not fit the data."""
     positions = dataset.train.targets.shape[1] if loaded.config.loss.task.has_positions else None
     wanted = outputs_wanted(loaded, dataset)
-    return check_model(loaded, dataset.input_shape, wanted, positions, dataset.transform.columns)
+    columns = dataset.transform.columns if reads_columns(loaded.config.model.layers) else ()
+    return check_model(loaded, dataset.input_shape, wanted, positions, columns)
 
 
 def _recipe(loaded: Loaded, dataset: Dataset, is_fitted: bool, fitted_weights: Array | None) -> Recipe:

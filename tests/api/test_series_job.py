@@ -108,7 +108,7 @@ def test_a_gap_in_a_file_of_one_column_is_no_shorter_series(config, empty, capsy
     assert bp("validate", config) == 6
     assert capsys.readouterr().err == (
         "sales.csv:21: column 'sales': the value is missing; fill it in, or train with data.transform.missing: mean, "
-        "median or most_frequent\n"
+        "median, most_frequent or indicator\n"
     )
 
 

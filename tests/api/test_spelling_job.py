@@ -115,4 +115,5 @@ def test_settings_of_columns_survive_the_resolved_configuration(capsys) -> None:
     first, second = (outcome(capsys, "predict", run, "d.csv") for run in ("run", "again"))
     assert first == second
     shown = json.loads(outcome(capsys, "show", "run", "--json"))
-    assert shown["parameters"] == 6  # x, three stores, the one flag that is not missing, and the bias
+    # x, three stores, the one flag that is not missing, the others of both, and the bias
+    assert shown["parameters"] == 8
