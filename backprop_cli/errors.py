@@ -303,12 +303,6 @@ class DataProblemsError(DataError):
         return [problem for error in self.errors for problem in error.describe()]
 
 
-def raise_all(errors: Sequence[DataError]) -> None:
-    """Raise an error about all of ``errors``, if there are any."""
-    if errors:
-        raise errors[0] if len(errors) == 1 else DataProblemsError(errors)
-
-
 class SettingError(DataError):
     """Settings do not fit the data; each is given as the path of its key and a reason.
 

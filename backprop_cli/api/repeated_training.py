@@ -25,9 +25,10 @@ from backprop_cli.run.output import opened
 from backprop_cli.session.checked_plugins import read_config, read_run_config, refuse_plugins
 from backprop_cli.session.experiment import prepare
 from backprop_cli.session.measured_data import own_dataset
+from backprop_cli.session.outcome import exit_code_of, status_of
 from backprop_cli.session.repeated import REPEATED, Repetition, Single, mean_of, summaries
 from backprop_cli.session.run_record import timestamp
-from backprop_cli.session.session import OnEvent, exit_code_of, status_of
+from backprop_cli.session.session import OnEvent
 from backprop_cli.session.trained_network import open_network
 from backprop_cli.training.events import Event, Warned
 

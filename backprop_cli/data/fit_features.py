@@ -25,7 +25,7 @@ from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.table import Array, Column, Numbers, Table, Text, show
 from backprop_cli.data.times import Times
 from backprop_cli.data.unseen import CategoryError
-from backprop_cli.errors import DataError, SettingError, raise_all
+from backprop_cli.errors import DataError, DataProblemsError, SettingError
 from backprop_cli.nn.class_name import spelled
 
 MAX_ONE_HOT = 1000
@@ -44,7 +44,8 @@ def fit_features(
             raise
         except DataError as error:
             errors.append(error)
-    raise_all(errors)
+    if errors:
+        raise errors[0] if len(errors) == 1 else DataProblemsError(errors)
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backprop_cli.errors import BpError, DivergenceError, InterruptionError
 from backprop_cli.json_object import JsonObject
 from backprop_cli.number_text import number
 from backprop_cli.run.directory import RunDirectory
@@ -74,3 +75,17 @@ def metric_line(name: str, value: float, baselines: Baselines) -> str:
     others = {baseline: values.get(name) for baseline, values in baselines.items()}
     listed = ", ".join(f"{baseline} {number(other)}" for baseline, other in others.items() if other is not None)
     return f"{name} {number(value)}" + (f" ({listed})" if listed else "")
+
+
+def status_of(error: BaseException) -> str:
+    """The status of a run that ``error`` ended."""
+    if isinstance(error, InterruptionError | KeyboardInterrupt):
+        return "interrupted"
+    return "diverged" if isinstance(error, DivergenceError) else "failed"
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a run that ``error`` ended."""
+    if isinstance(error, MemoryError):
+        return 2
+    return error.exit_code if isinstance(error, BpError) else 130 if isinstance(error, KeyboardInterrupt) else 1

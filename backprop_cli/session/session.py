@@ -17,7 +17,7 @@ from backprop_cli.config.config_warnings import config_warnings, data_warnings
 from backprop_cli.config.configuration import Config
 from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.resolve import resolved_tree
-from backprop_cli.errors import BpError, CheckError, DivergenceError, InterruptionError, warnings_to
+from backprop_cli.errors import BpError, CheckError, InterruptionError, warnings_to
 from backprop_cli.run.checkpoint import Checkpoint, Json
 from backprop_cli.run.checkpointer import Checkpointer
 from backprop_cli.run.directory import RunDirectory, resume_command
@@ -29,7 +29,7 @@ from backprop_cli.session.calibration import calibrate_checkpoint, is_calibrated
 from backprop_cli.session.data_changes import ACCEPT, changed
 from backprop_cli.session.experiment import Experiment, network_metadata
 from backprop_cli.session.final_metrics import final_metrics
-from backprop_cli.session.outcome import Best, outcome_lines
+from backprop_cli.session.outcome import Best, exit_code_of, outcome_lines, status_of
 from backprop_cli.session.overfit import notice, shortfall
 from backprop_cli.session.run_record import opening_record, timestamp
 from backprop_cli.session.signals import ImmediateStop, StopRequest, stop_requests
@@ -398,17 +398,3 @@ class Session:
             "timings": self.watch.seconds(),
         }
         self.run.write_record(self._record)
-
-
-def status_of(error: BaseException) -> str:
-    """The status of a run that ``error`` ended."""
-    if isinstance(error, InterruptionError | KeyboardInterrupt):
-        return "interrupted"
-    return "diverged" if isinstance(error, DivergenceError) else "failed"
-
-
-def exit_code_of(error: BaseException) -> int:
-    """The exit code of a run that ``error`` ended."""
-    if isinstance(error, MemoryError):
-        return 2
-    return error.exit_code if isinstance(error, BpError) else 130 if isinstance(error, KeyboardInterrupt) else 1
