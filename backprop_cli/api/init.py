@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,11 +15,13 @@ from backprop_cli.config.ready import Template, scalar, templates
 from backprop_cli.errors import DataError, UsageError, did_you_mean
 from backprop_cli.files import exists, is_same_file
 from backprop_cli.json_object import JsonObject
+from backprop_cli.nn.class_name import spelled
+from backprop_cli.nn.task import Task
 from backprop_cli.run.output import opened
 from backprop_cli.settings import NOT_UTF_8, VARIABLE
 
 if TYPE_CHECKING:
-    from backprop_cli.config.draft import Draft
+    from backprop_cli.config.table_facts import Facts
 
 SCHEMA = "bp.schema.json"
 """The file that the first line of a configuration names, for editors. One with plugins has a schema of its own."""
@@ -45,6 +47,27 @@ class ListedTemplates(JsonObject):
     """All of them, by name."""
 
 
+class Seen(JsonObject, kw_only=True):
+    """What ``bp init`` saw in the data."""
+
+    source: Path
+    """The file."""
+    rows: int
+    """Rows of a table."""
+    columns: Mapping[str, Sequence[str]]
+    """The inputs by kind: numbers, dates, categories."""
+    reason: str
+    """Why the target is predicted; empty if it was given."""
+    classes: Mapping[str, int]
+    """The classes and their rows; empty for a number to predict."""
+    without_target: int
+    """Rows without a target, which are dropped."""
+    gaps: Mapping[str, int]
+    """Inputs with missing values, and how many."""
+    left_out: Mapping[str, str]
+    """Columns that are no inputs, with the reasons."""
+
+
 class InitResult(JsonObject, kw_only=True):
     """A new configuration: its file, the schema if it was written too, and the command that trains from it.
 
@@ -59,6 +82,10 @@ class InitResult(JsonObject, kw_only=True):
     """The column of the table that is predicted."""
     task: str | None = None
     """Kind of prediction: classes, binary or regression."""
+    preset: str | None = None
+    """The network that was written."""
+    seen: Seen | None = None
+    """What the data is."""
     schema: Path | None = None
     """The JSON Schema for editors, if it was written too."""
     missing: Sequence[Path] = ()
@@ -84,14 +111,16 @@ def init(
     *,
     target: str | None = None,
     task: str | None = None,
+    preset: str | None = None,
     force: bool = False,
 ) -> InitResult:
     """Write a configuration to start from, to ``output`` (default: ``NAME.yaml``).
 
-    ``source``: the name of a template, or the path of a table; the configuration of a table predicts its column
-    ``target`` (default: the last) as ``task`` (``classes``, ``binary``, ``regression``; default: as its values are).
-    The schema is written next to it if no such file is there; into a stream goes the configuration alone. An existing
-    file is only replaced with ``force``.
+    ``source``: the name of a template, or the path of a table. Of a table the column ``target`` is predicted (default:
+    one with a usual name, else the last) as ``task`` (``classes``, ``binary``, ``regression``; default: as its values
+    are), by the network of ``preset`` (``plain``, ``strong``, ``realmlp``, ``tabm``; default: strong). The schema is
+    written next to it if no such file is there; into a stream goes the configuration alone. An existing file is only
+    replaced with ``force``.
 
     Raises:
         UsageError: no such template or file; the file exists; target or task do not fit the table.
@@ -101,8 +130,8 @@ def init(
     output, template = as_path(output), templates().get(str(source))
     if template is None:
         _check_data(str(source))
-    elif target is not None or task is not None:
-        raise UsageError(f"--target and --task go with a data file, and '{source}' is a template")
+    elif target is not None or task is not None or preset is not None:
+        raise UsageError(f"--target, --task and --preset go with a data file, and '{source}' is a template")
     stem = template.path.stem if template else Path(source).name.strip(".").partition(".")[0]
     path = output if isinstance(output, Path) else Path(f"{stem}.yaml")
     goes_to = path if output is None else output
@@ -113,7 +142,7 @@ def init(
     _require_utf_8(path)
     plugins = template.plugins if template else ()
     schema = path.parent / (f"{path.stem}.schema.json" if plugins else SCHEMA)
-    text, result = _copied(template, path) if template else _drafted(Path(source), path, target, task)
+    text, result = _copied(template, path) if template else _drafted(Path(source), path, target, task, preset)
     with opened(goes_to) as stream:
         stream.write(f"# yaml-language-server: $schema={schema.name}\n{text}".encode())
     if not isinstance(goes_to, Path) or not goes_to.is_file():  # a stream, or a device
@@ -132,11 +161,16 @@ def _copied(template: Template, path: Path) -> tuple[str, InitResult]:
     )
 
 
-def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tuple[str, InitResult]:
+def _drafted(
+    file: Path, path: Path, target: str | None, task: str | None, preset: str | None
+) -> tuple[str, InitResult]:
     """The configuration of a table for the file ``path``, and what is said of it."""
-    from backprop_cli.config.draft import draft, read_spelled
+    from backprop_cli.config.draft import draft
+    from backprop_cli.config.presets import DEFAULT
+    from backprop_cli.config.table_facts import facts_of, read_spelled
     from backprop_cli.data.suspicious import warn_of_header, warn_of_names
 
+    preset = preset or DEFAULT
     try:
         table, numbers = read_spelled(file)
     except DataError as error:
@@ -145,18 +179,43 @@ def _drafted(file: Path, path: Path, target: str | None, task: str | None) -> tu
                 f"{error}; bp init cannot decide this: correct the file, or write a configuration with that key"
             ) from error
         raise
-    try:
-        source = file if file.is_absolute() else Path(os.path.relpath(file, path.parent))
-    except ValueError:  # on another drive
-        source = file.absolute()
-    name = _written(source)
+    name = _written(_relative(file, path.parent))
     warn_of_header(table)
     warn_of_names(table, table.columns)
-    found = draft(table, name, target, task, numbers=numbers)
-    unusable = _unusable(found, path)
+    found = facts_of(table, target, task, numbers=numbers)
+    text = draft(found, name, preset)
+    unusable = _unusable(text, found.task, path)
     if unusable:
-        found = draft(table, name, target, task, unusable, numbers)
-    return found.text, InitResult(target=found.target, task=found.task, next=_training(path))
+        found = facts_of(table, target, task, unusable, numbers)
+        text = draft(found, name, preset)
+    return text, InitResult(
+        target=found.target.name,
+        task=found.task,
+        preset=preset,
+        seen=_seen(file, found),
+        next=_training(path),
+    )
+
+
+def _seen(file: Path, found: Facts) -> Seen:
+    return Seen(
+        source=file,
+        rows=found.table.rows,
+        columns=found.columns,
+        reason=found.target.reason,
+        classes={spelled(label): count for label, count in found.classes.items()},
+        without_target=found.without_target,
+        gaps=found.gaps,
+        left_out=found.useless,
+    )
+
+
+def _relative(file: Path, folder: Path) -> Path:
+    """The path of ``file`` from ``folder``, if it is not absolute."""
+    try:
+        return file if file.is_absolute() else Path(os.path.relpath(file, folder))
+    except ValueError:  # on another drive
+        return file.absolute()
 
 
 def _written(source: Path) -> str:
@@ -173,15 +232,15 @@ def _require_utf_8(path: Path) -> None:
         raise UsageError(f"{path}: a name in a configuration must be UTF-8; rename it")
 
 
-def _unusable(found: Draft, path: Path) -> dict[str, str]:
-    """The columns that cannot be used as a draft for the file ``path`` says, with the reasons."""
+def _unusable(text: str, task: Task, path: Path) -> dict[str, str]:
+    """The columns that cannot be used as the configuration ``text`` of the file ``path`` says, with the reasons."""
     from backprop_cli.config.configuration import Config
     from backprop_cli.config.load import read_tree
     from backprop_cli.data.dataset import unusable_columns
     from backprop_cli.data.settings import DataSettings
 
-    settings = DataSettings.model_validate(read_tree(found.text, str(path))[0]["data"])
-    return unusable_columns(settings, found.task, base=path.parent, seed=Config.model_fields["seed"].default)
+    settings = DataSettings.model_validate(read_tree(text, str(path))[0]["data"])
+    return unusable_columns(settings, task, base=path.parent, seed=Config.model_fields["seed"].default)
 
 
 def _training(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from backprop_cli.api.copy_examples import CopiedExamples
     from backprop_cli.api.eval import EvalResult
     from backprop_cli.api.export import ExportResult
-    from backprop_cli.api.init import InitResult, ListedTemplate, ListedTemplates
+    from backprop_cli.api.init import InitResult, ListedTemplate, ListedTemplates, Seen
     from backprop_cli.api.show import ShowResult
     from backprop_cli.api.split_files import SplitResult
     from backprop_cli.api.train import TrainResult
@@ -127,16 +128,44 @@ def split_text(result: SplitResult) -> str:
 
 def init_text(result: InitResult) -> str:
     """What was written, the data that is missing, and the next command."""
-    lines = ["its first line names a schema for editors, which bp schema prints"]
-    if result.config is not None:
-        lines = [f"wrote {result.config}{f', and {result.schema} for editors' if result.schema else ''}"]
-    if result.target is not None:
-        lines.append(f"target '{result.target}', task {result.task}; --target and --task set others")
+    lines = [] if result.seen is None else _seen(result.seen, result)
+    if result.config is None:
+        lines.append("its first line names a schema for editors, which bp schema prints")
+    else:
+        lines.append(f"wrote {result.config}{f', and {result.schema} for editors' if result.schema else ''}")
     if result.missing:
         lines.append(f"missing data, to be downloaded from {result.download}")
         lines += [f"  {path}" for path in result.missing]
         lines.append(f"or, if you have it already, set {result.variable} to its folder")
     return "\n".join([*lines, f"next: {result.next}"])
+
+
+def _seen(seen: Seen, result: InitResult) -> list[str]:
+    """What the data is, in a few lines."""
+    columns = sum(map(len, seen.columns.values())) + len(seen.left_out) + 1
+    chosen = f", {seen.reason}" if seen.reason else ""
+    found = {"target": f"{result.target} ({result.task}){chosen}; --target and --task set others"}
+    if seen.classes:
+        found["classes"] = listing(f"{name}: {count:,}" for name, count in seen.classes.items())
+    if seen.without_target:
+        found["dropped"] = f"{plural(seen.without_target, 'row')} without a target"
+    found |= {kind: f"{len(names)}: {_first(names)}" for kind, names in seen.columns.items() if names}
+    if seen.gaps:
+        found["missing"] = _first([f"{name}: {count:,}" for name, count in seen.gaps.items()])
+    reasons = [f"{name} {reason.partition('; ')[0]}" for name, reason in seen.left_out.items()]
+    if reasons:
+        more = f"; and {len(reasons) - _FEW:,} more" if len(reasons) > _FEW else ""
+        found["left out"] = f"{'; '.join(reasons[:_FEW])}{more}"
+    found["network"] = f"preset {result.preset}; --preset writes another"
+    return [f"{seen.source}: {plural(seen.rows, 'row')}, {plural(columns, 'column')}", pairs(found)]
+
+
+_FEW = 4
+"""Most columns that are named with the reason why they are left out."""
+
+
+def _first(names: Sequence[str], most: int = 8) -> str:
+    return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
 
 
 def export_text(result: ExportResult) -> str:

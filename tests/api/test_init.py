@@ -131,6 +131,8 @@ def test_the_result_as_json(capsys):
         "template": "mnist",
         "target": None,
         "task": None,
+        "preset": None,
+        "seen": None,
         "schema": "bp.schema.json",
         "download": "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "variable": "BP_MNIST",
@@ -149,17 +151,32 @@ def test_a_table(capsys):
     Path("configs").mkdir()
     assert bp("init", "flowers.data.csv") == 0
     assert capsys.readouterr().out == (
+        "flowers.data.csv: 60 rows, 3 columns\n"
+        "target   kind (classes), the last column; --target and --task set others\n"
+        "classes  a: 19, b: 21, c: 20\n"
+        "numbers  2: x, y\n"
+        "network  preset strong; --preset writes another\n"
         "wrote flowers.yaml, and bp.schema.json for editors\n"
-        "target 'kind', task classes; --target and --task set others\n"
         "next: bp train flowers.yaml\n"
     )
     assert bp("init", "flowers.data.csv", "--target", "x", "-o", "configs/x.yaml", "--json") == 0
     found = json.loads(capsys.readouterr().out)
+    assert found.pop("seen") == {
+        "source": "flowers.data.csv",
+        "rows": 60,
+        "columns": {"numbers": ["y"], "dates": [], "categories": ["kind"]},
+        "reason": "",
+        "classes": {},
+        "without_target": 0,
+        "gaps": {},
+        "left_out": {},
+    }
     assert found == {
         "config": "configs/x.yaml",
         "template": None,
         "target": "x",
         "task": "regression",
+        "preset": "strong",
         "schema": "configs/bp.schema.json",
         "missing": [],
         "download": None,
@@ -431,7 +448,7 @@ def test_the_templates_as_json(capsys):
             "folder: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start from "
             "a template: bp init --list",
         ),
-        ("xor --task classes", "--target and --task go with a data file, and 'xor' is a template"),
+        ("xor --task classes", "--target, --task and --preset go with a data file, and 'xor' is a template"),
         ("old.yaml", "old.yaml is a configuration already; bp train old.yaml trains it"),
         ("xor -o old.yaml", "old.yaml exists already; --force replaces it, -o FILE writes another file"),
         ("xor -o no/x.yaml", "no/x.yaml: cannot be written: No such file or directory"),

@@ -17,6 +17,12 @@ def _templates() -> list[str]:
     return [each.name for each in backprop_cli.list_templates().templates]
 
 
+def _presets() -> list[str]:
+    from backprop_cli.config.presets import PRESETS
+
+    return [*PRESETS]
+
+
 @command(
     "bp init --list",
     "bp init spiral",
@@ -37,12 +43,25 @@ def init(
     ] = None,
     target: Annotated[
         str | None,
-        Option(metavar="COLUMN", help="The column of DATA to predict; default: the last.", show_default=False),
+        Option(
+            metavar="COLUMN",
+            help="The column of DATA to predict; default: one with a usual name, else the last.",
+            show_default=False,
+        ),
     ] = None,
     task: Annotated[
         str | None,
         Option(
             metavar="classes|binary|regression", help="What to predict; default: as the values are.", show_default=False
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        Option(
+            metavar="plain|strong|realmlp|tabm",
+            help="The network for a table; default: strong.",
+            show_default=False,
+            autocompletion=_presets,
         ),
     ] = None,
     listed: Annotated[bool, Option("--list", help="List the templates.")] = False,
@@ -66,7 +85,7 @@ def init(
     from backprop_cli.report.results import examples_text, init_text, templates_text
 
     if examples:
-        if source is not None or listed or target is not None or task is not None:
+        if source is not None or listed or any(word is not None for word in (target, task, preset)):
             raise UsageError("init: --examples copies all templates; give no other word than -o FOLDER")
         copied = backprop_cli.copy_examples(output or ".", force=force)
         if as_json:
@@ -87,7 +106,7 @@ def init(
     if to_stdout and as_json:
         raise UsageError("init: --json and -o - both print to standard output; leave one out")
     result = backprop_cli.init(
-        source, standard_output() if to_stdout else output, target=target, task=task, force=force
+        source, standard_output() if to_stdout else output, target=target, task=task, preset=preset, force=force
     )
     if as_json:
         emit_json(result.to_json())
