@@ -14,7 +14,7 @@ from backprop_cli.nn.layer import Layer
 from backprop_cli.nn.scopes import LayerPath
 from backprop_cli.settings import AUTO
 
-_STEPS = 10_000
+_STEPS = 5_000
 _FEWEST, _MOST = 20, 200
 """Steps of ``epochs: auto``, and the fewest and most epochs."""
 

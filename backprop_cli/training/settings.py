@@ -33,7 +33,7 @@ class TrainingSettings(Settings):
     """Length of training, batches, precision and limits of a step."""
 
     epochs: Annotated[int, Field(ge=0), OrAuto(), FREE] = 30
-    """passes over the train split; 0 saves the initial weights as the last checkpoint; auto: about 10,000
+    """passes over the train split; 0 saves the initial weights as the last checkpoint; auto: about 5,000
     steps, in 20 to 200 epochs
     """
     batch_size: Annotated[PositiveInt, FREE] = 32
