@@ -290,7 +290,7 @@ def test_list_kind_and_page(capsys):
     assert app.run(["list", "layers", "dropout"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("dropout (layers)\n\n")
-    assert "\nrate    number >= 0, < 1      0.5      " in out
+    assert "\nrate      number >= 0, < 1      0.5      " in out
 
 
 def test_list_json(capsys):
