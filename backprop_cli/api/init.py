@@ -6,21 +6,22 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from backprop_cli.api.arguments import as_path
 from backprop_cli.config.ready import Template, scalar, templates
-from backprop_cli.errors import DataError, UsageError, did_you_mean
+from backprop_cli.errors import DataError, UsageError, did_you_mean, plural
 from backprop_cli.files import exists, is_same_file
 from backprop_cli.json_object import JsonObject
 from backprop_cli.nn.class_name import spelled
-from backprop_cli.nn.task import Task
+from backprop_cli.nn.task import CLASSES, TOKENS, Task
 from backprop_cli.run.output import opened
 from backprop_cli.settings import NOT_UTF_8, VARIABLE
 
 if TYPE_CHECKING:
+    from backprop_cli.config.series_facts import Series
     from backprop_cli.config.table_facts import Facts
 
 SCHEMA = "bp.schema.json"
@@ -52,19 +53,23 @@ class Seen(JsonObject, kw_only=True):
 
     source: Path
     """The file."""
+    kind: str
+    """What it is: table, series, images or text."""
     rows: int
-    """Rows of a table."""
-    columns: Mapping[str, Sequence[str]]
+    """Rows of a table, images, or lines of a text."""
+    notes: Mapping[str, str]
+    """More of it, in words."""
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The inputs by kind: numbers, dates, categories."""
-    reason: str
+    reason: str = ""
     """Why the target is predicted; empty if it was given."""
-    classes: Mapping[str, int]
+    classes: Mapping[str, int] = field(default_factory=dict)
     """The classes and their rows; empty for a number to predict."""
-    without_target: int
+    without_target: int = 0
     """Rows without a target, which are dropped."""
-    gaps: Mapping[str, int]
+    gaps: Mapping[str, int] = field(default_factory=dict)
     """Inputs with missing values, and how many."""
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, str] = field(default_factory=dict)
     """Columns that are no inputs, with the reasons."""
 
 
@@ -116,11 +121,12 @@ def init(
 ) -> InitResult:
     """Write a configuration to start from, to ``output`` (default: ``NAME.yaml``).
 
-    ``source``: the name of a template, or the path of a table. Of a table the column ``target`` is predicted (default:
-    one with a usual name, else the last) as ``task`` (``classes``, ``binary``, ``regression``; default: as its values
-    are), by the network of ``preset`` (``plain``, ``strong``, ``realmlp``, ``tabm``; default: strong). The schema is
-    written next to it if no such file is there; into a stream goes the configuration alone. An existing file is only
-    replaced with ``force``.
+    ``source``: the name of a template, or the path of a table, a folder of images or a text. Of a table the column
+    ``target`` is predicted (default: one with a usual name, else the last) as ``task`` (``classes``, ``binary``,
+    ``regression``; default: as its values are), by the network of ``preset`` (``plain``, ``strong``, ``realmlp``,
+    ``tabm``; default: strong). A table with dates at regular steps is a series, unless ``task`` or ``preset`` is given.
+    The schema is written next to it if no such file is there; into a stream goes the configuration alone. An existing
+    file is only replaced with ``force``.
 
     Raises:
         UsageError: no such template or file; the file exists; target or task do not fit the table.
@@ -164,13 +170,24 @@ def _copied(template: Template, path: Path) -> tuple[str, InitResult]:
 def _drafted(
     file: Path, path: Path, target: str | None, task: str | None, preset: str | None
 ) -> tuple[str, InitResult]:
-    """The configuration of a table for the file ``path``, and what is said of it."""
-    from backprop_cli.config.draft import draft
+    """The configuration of data for the file ``path``, and what is said of it."""
+    name = _written(_relative(file, path.parent))
+    if _is_table(file):
+        return _drafted_table(file, path, name, target, task, preset)
+    if target is not None or task is not None or preset is not None:
+        raise UsageError(f"--target, --task and --preset go with a table, and {file} is none")
+    return _drafted_images(file, path, name) if file.is_dir() else _drafted_text(file, path, name)
+
+
+def _drafted_table(
+    file: Path, path: Path, name: str, target: str | None, task: str | None, preset: str | None
+) -> tuple[str, InitResult]:
+    from backprop_cli.config.draft import draft, draft_series
     from backprop_cli.config.presets import DEFAULT
+    from backprop_cli.config.series_facts import series_of
     from backprop_cli.config.table_facts import facts_of, read_spelled
     from backprop_cli.data.suspicious import warn_of_header, warn_of_names
 
-    preset = preset or DEFAULT
     try:
         table, numbers = read_spelled(file)
     except DataError as error:
@@ -179,34 +196,76 @@ def _drafted(
                 f"{error}; bp init cannot decide this: correct the file, or write a configuration with that key"
             ) from error
         raise
-    name = _written(_relative(file, path.parent))
     warn_of_header(table)
     warn_of_names(table, table.columns)
     found = facts_of(table, target, task, numbers=numbers)
+    series = series_of(found) if task is None and preset is None else None
+    if series is not None:
+        return draft_series(found, series, name), InitResult(
+            target=found.target.name, task=found.task, seen=_seen(file, found, series), next=_training(path)
+        )
+    preset = preset or DEFAULT
     text = draft(found, name, preset)
     unusable = _unusable(text, found.task, path)
     if unusable:
         found = facts_of(table, target, task, unusable, numbers)
         text = draft(found, name, preset)
     return text, InitResult(
-        target=found.target.name,
-        task=found.task,
-        preset=preset,
-        seen=_seen(file, found),
-        next=_training(path),
+        target=found.target.name, task=found.task, preset=preset, seen=_seen(file, found), next=_training(path)
     )
 
 
-def _seen(file: Path, found: Facts) -> Seen:
+def _drafted_images(folder: Path, path: Path, name: str) -> tuple[str, InitResult]:
+    from backprop_cli.config.image_draft import draft_images, image_facts
+
+    found = image_facts(folder)
+    height, width = found.size
+    made = ", to which they are converted" if found.resized or found.mixed else ""
+    seen = Seen(
+        source=folder,
+        kind="images",
+        rows=found.images,
+        classes=found.classes,
+        notes={"pixels": f"{height} x {width}, {found.mode}{made}", "network": "convolutions"},
+    )
+    text = draft_images(found, name if "/" in name or "." not in name else f"./{name}/")
+    return text, InitResult(target="class", task=CLASSES, seen=seen, next=_training(path))
+
+
+def _drafted_text(file: Path, path: Path, name: str) -> tuple[str, InitResult]:
+    from backprop_cli.config.text_draft import draft_text, text_facts
+
+    found = text_facts(file)
+    example = "a line" if found.are_examples else plural(found.context, "character")
+    notes = {
+        "text": f"{plural(found.characters, 'character')}, {found.different} different",
+        "example": f"{example}; the next character is predicted",
+        "network": "recurrent; bp generate writes on",
+    }
+    seen = Seen(source=file, kind="text", rows=found.lines, notes=notes)
+    return draft_text(found, name, f"runs/{path.stem}/latest"), InitResult(task=TOKENS, seen=seen, next=_training(path))
+
+
+def _seen(file: Path, found: Facts, series: Series | None = None) -> Seen:
+    columns, notes, useless = found.columns, dict[str, str](), dict(found.useless)
+    if series is not None:
+        columns = {"numbers": series.features}
+        used = {*series.features, series.time, series.group}
+        useless |= dict.fromkeys([each for each in found.used if each not in used], "is no number, as in a series")
+        groups = "" if series.group is None else f", a series for each {series.group}"
+        notes = {"series": f"a row a {series.step}, by {series.time}{groups}"}
+        notes |= {"network": f"for windows of {series.length} rows; --task regression takes each row alone"}
     return Seen(
         source=file,
+        kind="table" if series is None else "series",
         rows=found.table.rows,
-        columns=found.columns,
+        notes=notes,
+        columns=columns,
         reason=found.target.reason,
         classes={spelled(label): count for label, count in found.classes.items()},
         without_target=found.without_target,
         gaps=found.gaps,
-        left_out=found.useless,
+        left_out=useless,
     )
 
 
@@ -249,20 +308,28 @@ def _training(path: Path) -> str:
 
 
 def _check_data(source: str) -> None:
-    """Raise UsageError unless ``source`` is the path of a table."""
+    """Raise UsageError unless ``source`` is the path of a table, a folder or a text."""
     file = Path(source)
     if not source or not exists(file):
         near = did_you_mean(file.stem if file.suffix == ".yaml" else source, templates()) or _near_file(file)
         raise UsageError(f"'{source}' is neither a template nor a file{near or '; bp init --list shows the templates'}")
     if file.suffix in (".yaml", ".yml") and file.is_file():
         raise UsageError(f"{source} is a configuration already; {_training(file)} trains it")
+    if not (_is_table(file) or file.is_dir() or _is_text(file)):
+        raise UsageError(
+            f"{source}: a configuration is written for tables (.csv, .tsv, .jsonl, ...), folders of images and texts "
+            "(.txt); for other data start from a template: bp init --list"
+        )
+
+
+def _is_table(file: Path) -> bool:
     from backprop_cli.data.format import is_table
 
-    if not is_table(file):
-        raise UsageError(
-            f"{source}: a configuration is written for tables, such as .csv, .tsv or .jsonl; for other data start from "
-            "a template: bp init --list"
-        )
+    return is_table(file)
+
+
+def _is_text(file: Path) -> bool:
+    return file.is_file() and file.name.lower().removesuffix(".gz").endswith(".txt")
 
 
 def _near_file(file: Path) -> str:

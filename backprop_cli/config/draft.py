@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from backprop_cli.config.presets import DEFAULT, PRESETS, preset_of
+from backprop_cli.config.presets import DEFAULT, PRESETS, Preset, preset_of, series_network
 from backprop_cli.config.ready import quoted
+from backprop_cli.config.series_facts import Series
 from backprop_cli.config.table_facts import Facts, Spelled
 from backprop_cli.data.refusals import setting
 from backprop_cli.data.settings import INPUTS
@@ -22,35 +23,61 @@ def draft(facts: Facts, source: str, preset: str = DEFAULT) -> str:
 
     Raises: UsageError if there is no such preset.
     """
-    network, target = preset_of(preset, facts), facts.target
-    layers = [f"    - {line.replace(chr(10), f'{chr(10)}      ')}" for line in network.layers]
-    lines = [
-        f"# Predicts {_phrase(facts)} from {plural(len(facts.used), 'column')} of {facts.rows:,} rows: "
-        f"{listing(map(show, facts.used))}.",
-        "# Add columns that a new row will not have to data.exclude.",
-        "data:",
-        f"  source: {source}",
-        f"  target: {_target_name(target.name)}{f'  # {target.reason}' if target.reason else ''}",
+    network, used = preset_of(preset, facts), facts.used
+    data = [
         *_missing_target(facts),
         *_exclusion(facts.useless),
         *_numbers(facts.spelled),
         *([] if facts.holds_out else ["  split: none  # too few rows to hold some out for validation and test"]),
-        *_transform(facts, network.transform),
+        *_transform(facts.gaps, {**({"missing": "indicator"} if facts.gaps else {}), **network.transform}),
+    ]
+    others = joined([name for name in PRESETS if name != preset], "or")
+    about = [f"# Preset {preset}: {network.about}.", f"# bp init --preset writes {others}."]
+    inputs = f"from {plural(len(used), 'column')} of {facts.rows:,} rows: {listing(map(show, used))}"
+    advice = "# Add columns that a new row will not have to data.exclude."
+    return _written(facts, source, [f"# Predicts {_phrase(facts)} {inputs}.", advice], data, about, network)
+
+
+def draft_series(facts: Facts, series: Series, source: str) -> str:
+    """A configuration that predicts the next row of a series."""
+    network = series_network(facts)
+    keys = {"length": series.length, "season": series.season, "time": _column_name(series.time)}
+    keys |= {"group": None if series.group is None else _column_name(series.group)}
+    window = ", ".join(f"{key}: {value}" for key, value in keys.items() if value is not None)
+    gaps = {name: count for name, count in facts.gaps.items() if name in series.features}
+    data = [
+        f"  features: [{', '.join(map(_column_name, series.features))}]  # of the rows before",
+        f"  window: {{{window}}}  # an example is {series.length} rows",
+        *_numbers({name: ways for name, ways in facts.spelled.items() if name in (*series.features, series.time)}),
+        *_transform(gaps, {"missing": "median"} if gaps else {}),
+    ]
+    first = [
+        f"# Predicts {show(facts.target.name)} a {series.step} ahead, from the {series.length} rows before.",
+        "# data.window.horizon: 2 predicts two rows. For a table whose rows stand alone: bp init --task regression.",
+    ]
+    return _written(facts, source, first, data, [f"# The network: {network.about}."], network)
+
+
+def _written(
+    facts: Facts, source: str, first: Sequence[str], data: Sequence[str], about: Sequence[str], network: Preset
+) -> str:
+    target = facts.target
+    lines = [
+        *first,
+        "data:",
+        f"  source: {source}",
+        f"  target: {_target_name(target.name)}{f'  # {target.reason}' if target.reason else ''}",
+        *data,
         "",
-        f"# Preset {preset}: {network.about}.",
-        f"# bp init --preset writes {_others(preset)}.",
+        *about,
         "model:",
         "  layers:",
-        *layers,
+        *(f"    - {line.replace(chr(10), f'{chr(10)}      ')}" for line in network.layers),
         "",
         *network.learning,
         "gradient_check: {}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _others(preset: str) -> str:
-    return joined([name for name in PRESETS if name != preset], "or")
 
 
 def _phrase(facts: Facts) -> str:
@@ -95,8 +122,7 @@ def _numbers(numbers: Spelled) -> list[str]:
     return [f"  numbers: {{{ways}}}  # as the file spells them", *others]
 
 
-def _transform(facts: Facts, keys: Mapping[str, str]) -> list[str]:
+def _transform(gaps: Mapping[str, int], keys: Mapping[str, str]) -> list[str]:
     """The line that turns columns into inputs."""
-    keys = {**({"missing": "indicator"} if facts.gaps else {}), **keys}
-    comment = f"  # {plural(len(facts.gaps), 'column')} with missing values" if facts.gaps else ""
+    comment = f"  # {plural(len(gaps), 'column')} with missing values" if gaps else ""
     return [f"  transform: {{{', '.join(f'{key}: {value}' for key, value in keys.items())}}}{comment}"] if keys else []

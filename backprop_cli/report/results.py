@@ -142,9 +142,10 @@ def init_text(result: InitResult) -> str:
 
 def _seen(seen: Seen, result: InitResult) -> list[str]:
     """What the data is, in a few lines."""
-    columns = sum(map(len, seen.columns.values())) + len(seen.left_out) + 1
-    chosen = f", {seen.reason}" if seen.reason else ""
-    found = {"target": f"{result.target} ({result.task}){chosen}; --target and --task set others"}
+    found = dict[str, object]()
+    if seen.columns:
+        chosen = f", {seen.reason}" if seen.reason else ""
+        found["target"] = f"{result.target} ({result.task}){chosen}; --target and --task set others"
     if seen.classes:
         found["classes"] = listing(f"{name}: {count:,}" for name, count in seen.classes.items())
     if seen.without_target:
@@ -156,8 +157,10 @@ def _seen(seen: Seen, result: InitResult) -> list[str]:
     if reasons:
         more = f"; and {len(reasons) - _FEW:,} more" if len(reasons) > _FEW else ""
         found["left out"] = f"{'; '.join(reasons[:_FEW])}{more}"
-    found["network"] = f"preset {result.preset}; --preset writes another"
-    return [f"{seen.source}: {plural(seen.rows, 'row')}, {plural(columns, 'column')}", pairs(found)]
+    if result.preset is not None:
+        found["network"] = f"preset {result.preset}; --preset writes another"
+    unit = {"images": "image", "text": "line"}.get(seen.kind, "row")
+    return [f"{seen.source}: {plural(seen.rows, unit)}", pairs({**found, **seen.notes})]
 
 
 _FEW = 4
