@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop_cli.api.arguments import as_path, one_or_many
 from backprop_cli.checks.gradients import in_float64
+from backprop_cli.data.formats.npz import write_arrays
 from backprop_cli.errors import UsageError, warn
 from backprop_cli.inspection.differentiation import Differentiation
 from backprop_cli.inspection.jacobian_result import JacobianResult
@@ -103,7 +104,7 @@ def jacobian(
     if output is None:
         return result
     with opened(output) as stream:
-        np.savez(stream, **result.arrays)  # type: ignore[arg-type]
+        write_arrays(stream, result.arrays)
     return replace(result, output=output)
 
 

@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 from backprop_cli.api.arguments import one_or_many
 from backprop_cli.autodiff import Array
 from backprop_cli.data.panel import label_columns
-from backprop_cli.data.row_labels import FILE, RowLabels
+from backprop_cli.data.row_labels import RowLabels
 from backprop_cli.data.stream import ordered_inputs, row_names, stream_inputs
 from backprop_cli.errors import UsageError, warn
 from backprop_cli.files import is_same_file
@@ -74,8 +74,8 @@ def predict(
         )
     files = [(each, row_names(each, input_format)) for each in sources]
     window = saved.transform.window
-    named = [FILE] if len(files) > 1 or files[0][1] is not None else []
-    labels = RowLabels([*named, *(() if window is None else label_columns(window)), *keep])
+    has_file = len(files) > 1 or files[0][1] is not None
+    labels = RowLabels([*(() if window is None else label_columns(window)), *keep], file=has_file)
     batches = _batches(saved, files, input_format, keep, labels)
     outputs = predicted_outputs(saved, batches)
     rows = labelled((predicted_rows(saved, each, proba, threshold) for each in outputs), labels)

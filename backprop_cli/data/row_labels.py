@@ -14,11 +14,15 @@ FILE = "file"
 
 
 class RowLabels:
-    """Columns of rows that were read, until the rows are predicted; ``names``: those that every row has."""
+    """Columns of rows that were read, until the rows are predicted. ``file``: the first is the file of each row.
 
-    def __init__(self, names: Iterable[str]):
-        self.names = tuple(dict.fromkeys(names))
-        self._waiting: deque[dict[str, Array]] = deque()
+    ``names``: the columns that every row has. ``file`` may be among them twice, once as a column of the input.
+    """
+
+    def __init__(self, columns: Iterable[str], *, file: bool = False):
+        self._columns, self._has_file = tuple(dict.fromkeys(columns)), file
+        self.names = (FILE, *self._columns) if file else self._columns
+        self._waiting: deque[list[Array]] = deque()
         self._skip, self._file, self._done = 0, "", 0
         self._files: Sequence[str] = ()
 
@@ -34,23 +38,24 @@ class RowLabels:
         """Add the next ``count`` rows."""
         if not self.names:
             return
-        if FILE in self.names:
+        found = [columns[name] for name in self._columns]
+        if self._has_file:
             own = self._files[self._done : self._done + count] if self._files else [self._file] * count
-            columns = {**columns, FILE: np.array(own, object)}
+            found.insert(0, np.array(own, object))
         left_out = min(self._skip, count)
         self._skip, self._done = self._skip - left_out, self._done + count
         if left_out < count:
-            self._waiting.append({name: values[left_out:] for name, values in columns.items()})
+            self._waiting.append([values[left_out:] for values in found])
 
-    def take(self, count: int) -> dict[str, Array]:
-        """Take the columns of the next ``count`` rows."""
-        parts: list[dict[str, Array]] = []
+    def take(self, count: int) -> list[Array]:
+        """Take the columns of the next ``count`` rows, in the order of ``names``."""
+        parts: list[list[Array]] = []
         while count and self.names:
             first = self._waiting.popleft()
-            size = len(first[self.names[0]])
-            parts.append({name: first[name][:count] for name in self.names})
+            size = len(first[0])
+            parts.append([values[:count] for values in first])
             if size > count:
-                self._waiting.appendleft({name: values[count:] for name, values in first.items()})
+                self._waiting.appendleft([values[count:] for values in first])
             count -= min(size, count)
         empty = np.empty(0, object)
-        return {name: np.concatenate([part[name] for part in parts] or [empty]) for name in self.names}
+        return [np.concatenate([part[k] for part in parts] or [empty]) for k in range(len(self.names))]

@@ -117,7 +117,7 @@ def labelled(rows: Iterator[PredictedRows], labels: RowLabels) -> Iterator[Predi
     for chunk in rows:
         count = len(next(iter(chunk.predictions.values())))
         names = _free(labels.names, [*chunk.predictions, *map(probability_column, chunk.probabilities), *_KEYS])
-        own = dict(zip(names, labels.take(count).values(), strict=True))
+        own = dict(zip(names, labels.take(count), strict=True))
         yield PredictedRows({**own, **chunk.predictions}, chunk.probabilities)
 
 

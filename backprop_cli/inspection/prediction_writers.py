@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from backprop_cli.autodiff import Array
+from backprop_cli.data.formats.npz import write_arrays
 from backprop_cli.errors import UsageError
 from backprop_cli.inspection.predicted_rows import PredictedRows, probability_column
 from backprop_cli.inspection.shortest import shortest
@@ -76,7 +77,7 @@ def _write_npz(stream: BinaryIO, rows: Iterator[PredictedRows]) -> int:
         names = list(chunks[0].probabilities)
         stacked = [np.stack([chunk.probabilities[name] for name in names], axis=1) for chunk in chunks]
         arrays |= {"probability": np.concatenate(stacked), "classes": np.array(names)}
-    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    write_arrays(stream, arrays)
     return len(arrays[next(iter(chunks[0].predictions))])
 
 

@@ -91,6 +91,18 @@ def test_several_files_in_their_order(run, monkeypatch):
     assert [row["file"] for row in table("two.csv")] == ["b.csv"] * 3 + ["a.jsonl"]
 
 
+def test_a_kept_column_called_file(run):
+    Path("f.csv").write_text("x,file,allow_pickle\n9,mine,p\n")
+    assert bp("predict", run, "f.csv", "f.csv", "--keep", "file,allow_pickle", "-o", "out.csv") == 0
+    expected = {"file": "f.csv", "file_": "mine", "allow_pickle": "p", "prediction": "yes"}
+    assert table("out.csv") == [expected, expected]
+    assert bp("predict", run, "f.csv", "f.csv", "--keep", "file,allow_pickle", "-o", "out.npz") == 0
+    with np.load("out.npz") as arrays:
+        assert {name: arrays[name].tolist() for name in arrays} == {
+            name: [value] * 2 for name, value in expected.items()
+        }
+
+
 def test_several_files_that_cannot_be_predicted(run, capsys):
     Path("bad.csv").write_text("x\n1\nq\n")
     capsys.readouterr()

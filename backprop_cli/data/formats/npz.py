@@ -6,9 +6,11 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, ClassVar, cast
+
+import numpy as np
 
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS, ArrayFormat, as_text, check_numeric
@@ -42,6 +44,14 @@ class Npz(ArrayFormat):
                 with _damage_as_data_error(place), archive.open(member) as stream:
                     found[name] = _header(stream, place, archive.getinfo(member)).shape
         return found
+
+
+def write_arrays(stream: BinaryIO, arrays: Mapping[str, Array]) -> None:
+    """Write the bytes of ``np.savez``, whose own arguments (``file``, ``allow_pickle``) cannot be names of arrays."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}{_SUFFIX}", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 @contextmanager
