@@ -89,6 +89,7 @@ def _plain(facts: Facts) -> Preset:
             f"training: {{epochs: auto, batch_size: {32 if facts.train < 10_000 else 256}}}",
             *_stopping(facts, 20),
         ],
+        {"missing": "median"} if facts.gaps else {},
     )
 
 
