@@ -251,7 +251,9 @@ def _seen(file: Path, found: Facts, series: Series | None = None) -> Seen:
     if series is not None:
         columns = {"numbers": series.features}
         used = {*series.features, series.time, series.group}
-        useless |= dict.fromkeys([each for each in found.used if each not in used], "is no number, as in a series")
+        useless |= dict.fromkeys(
+            [each for each in found.used if each not in used], "holds no numbers, which a series is predicted from"
+        )
         groups = "" if series.group is None else f", a series for each {series.group}"
         notes = {"series": f"a row a {series.step}, by {series.time}{groups}"}
         notes |= {"network": f"for windows of {series.length} rows; --task regression takes each row alone"}

@@ -27,6 +27,7 @@ def draft(facts: Facts, source: str, preset: str = DEFAULT) -> str:
     data = [
         *_missing_target(facts),
         *_exclusion(facts.useless),
+        *_names(facts.names),
         *_numbers(facts.spelled),
         *([] if facts.holds_out else ["  split: none  # too few rows to hold some out for validation and test"]),
         *_transform(facts.gaps, {**({"missing": "indicator"} if facts.gaps else {}), **network.transform}),
@@ -107,6 +108,11 @@ def _exclusion(useless: Mapping[str, str]) -> list[str]:
         return []
     reasons = [f"  # {show(name)} {reason}" for name, reason in useless.items()]
     return [*reasons, f"  exclude: [{', '.join(map(_column_name, useless))}]"]
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    """The line that reads numbers as categories."""
+    return [f"  categories: [{', '.join(map(_column_name, names))}]  # numbers that are names"] if names else []
 
 
 def _numbers(numbers: Spelled) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.config.table_facts import CATEGORIES, DATES, NUMBERS, Facts
 from backprop_cli.data.dated import DAY
-from backprop_cli.data.table import Text, cell_texts
+from backprop_cli.data.table import Text, cell_texts, is_missing
 from backprop_cli.data.times import Times
 from backprop_cli.errors import DataError
 from backprop_cli.nn.task import REGRESSION
@@ -95,8 +95,8 @@ def _groups(facts: Facts) -> Iterator[tuple[str | None, NDArray[np.int64]]]:
     yield None, np.zeros(rows, np.int64)
     for name in facts.columns[CATEGORIES]:
         column = facts.table.columns[name]
-        if isinstance(column, Text) and column.codes.min() >= 0:
-            used, codes = np.unique(column.codes, return_inverse=True)
+        if not is_missing(column).any():
+            used, codes = np.unique(column.codes if isinstance(column, Text) else column.values, return_inverse=True)
             if 1 < len(used) <= rows // _FEWEST:
                 yield name, codes.astype(np.int64)
 

@@ -38,6 +38,10 @@ TARGETS = (
 """Usual names of the column to predict, without case, spaces and signs. Earlier ones are preferred."""
 _IDENTIFIER = re.compile(r"(?:^|[ _.-])(?:[iI][dD]|(?i:key|index|row|unnamed.*))$|[a-z](?:Id|ID|Key)$")
 """Names of columns whose whole numbers identify rows, if few are equal: ``id``, ``customer_id``, ``PatientID``."""
+_NAMES = re.compile(r"(?:^|[ _.-])(?i:id|code|zip|zipcode|postcode|plz)$|[a-z](?:Id|ID|Code)$")
+"""Names of columns whose whole numbers are names of groups, if they are few."""
+_MOST_NAMES = 50
+_ROWS_PER_NAME = 10
 _ROWS_PER_CLASS = 10
 """Fewest rows for each whole number, on average, if these numbers are classes."""
 _FEW_ROWS = 20
@@ -63,6 +67,8 @@ class Facts(NamedTuple):
     """The classes in the order of the outputs, with their rows; of a number to predict empty."""
     columns: Mapping[str, Sequence[str]]
     """The inputs by kind: ``numbers``, ``dates``, ``categories``."""
+    names: Sequence[str]
+    """The categories that are numbers in the file."""
     useless: Mapping[str, str]
     """Columns that are left out, with the reasons."""
     gaps: Mapping[str, int]
@@ -119,7 +125,7 @@ def facts_of(
     holds_out = len(known) >= _FEW_ROWS and (not kind.has_classes or 2 * len(labels) <= len(known))
     _check_task(table, chosen.name, [*classes], kind, int(_TRAIN * len(known)) if holds_out else len(known))
     used, useless = _features(table, chosen.name, unusable)
-    kinds = {name: _kind(table.columns[name]) for name in used}
+    kinds = {name: _kind(name, table.columns[name]) for name in used}
     gaps = {name: int(np.count_nonzero(is_missing(table.columns[name]))) for name in used}
     return Facts(
         table,
@@ -127,6 +133,7 @@ def facts_of(
         kind,
         classes if kind.has_classes else {},
         {each: [name for name in used if kinds[name] == each] for each in KINDS},
+        [name for name in used if kinds[name] == CATEGORIES and isinstance(table.columns[name], Numbers)],
         useless,
         {name: count for name, count in gaps.items() if count},
         len(known),
@@ -177,10 +184,17 @@ def _choice(table: Table) -> Choice:
     return Choice(usable[-1], "the last column that can be predicted")
 
 
-def _kind(column: Column) -> str:
+def _kind(name: str, column: Column) -> str:
     if isinstance(column, Numbers):
-        return NUMBERS
+        return CATEGORIES if _NAMES.search(name) and _are_names(column) else NUMBERS
     return DATES if holds_dates(column) else CATEGORIES
+
+
+def _are_names(column: Numbers) -> bool:
+    """Whether numbers may be names of groups: a few whole numbers."""
+    distinct = np.unique(column.values[~is_missing(column)])
+    few = 2 < len(distinct) <= min(_MOST_NAMES, column.rows / _ROWS_PER_NAME)
+    return column.values.ndim == 1 and few and bool((distinct == np.rint(distinct)).all())
 
 
 def _features(table: Table, target: str, unusable: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:

@@ -68,7 +68,7 @@ def test_a_series(capsys):
         "t.csv: 120 rows\n"
         "target    load (regression), the last column; --target and --task set others\n"
         "numbers   1: load\n"
-        "left out  note is no number, as in a series\n"
+        "left out  note holds no numbers, which a series is predicted from\n"
         "series    a row a month, by when\n"
         "network   for windows of 24 rows; --task regression takes each row alone\n"
         "wrote t.yaml, and bp.schema.json for editors\n"
@@ -87,13 +87,15 @@ def test_a_task_or_a_preset_takes_the_rows_alone(options):
     assert init("t.csv", **options).seen.kind == "table"
 
 
-def test_several_series():
+@pytest.mark.parametrize(("group", "names"), [("shop", ("north", "west")), ("store_id", (7, 12, 31))])
+def test_several_series(group, names):
     days = [str(np.datetime64("2024-01-01") + day) for day in range(90)]
-    rows = [(day, shop, k * k % 97 / 2 + len(shop)) for k, day in enumerate(days) for shop in ("north", "west")]
-    write_rows("t.csv", ["day", "shop", "sales"], rows)
-    assert init("t.csv").seen.notes["series"] == "a row a day, by day, a series for each shop"
+    rows = [(day, name, k * k % 97 / 2) for k, day in enumerate(days) for name in names]
+    write_rows("t.csv", ["day", group, "sales"], rows)
+    assert init("t.csv").seen.notes["series"] == f"a row a day, by day, a series for each {group}"
     data = yaml.safe_load(Path("t.yaml").read_text())["data"]
-    assert data["window"] == {"length": 18, "season": 7, "time": "day", "group": "shop"}
+    assert data["window"] == {"length": 18, "season": 7, "time": "day", "group": group}
+    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
 
 
 @pytest.mark.parametrize("kind", ["irregular", "short", "classes"])

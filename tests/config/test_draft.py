@@ -270,6 +270,23 @@ def test_numbers_that_are_identifiers(name, reason, monkeypatch):
     assert drafted(name, "half", "grade").facts.useless.get(name) == reason
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("store_id", range(4), ["store_id"]),
+        ("ZIP", [10115, 20095, 80331], ["ZIP"]),
+        ("code", [0.5, 1, 2], None),
+        ("code", [0, 1], None),
+        ("zip", range(30), None),
+        ("store", range(4), None),
+    ],
+)
+def test_numbers_that_are_names(name, values, expected, monkeypatch):
+    monkeypatch.setitem(KINDS, name, [values[k % len(values)] for k in range(ROWS)])
+    assert drafted(name, "half", "number").tree["data"].get("categories") == expected
+    assert validate("t.yaml").valid
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("columns", ["number gaps date text3 grade", "text3 holes text2", "number bit count"])
 def test_presets_suit_all_kinds_of_columns(preset, columns):
