@@ -97,7 +97,7 @@ def _strong(facts: Facts) -> Preset:
     """Bins of the numbers, then 16 networks that share most of their weights, or 8 where steps are many."""
     count, members = min(48, max(2, facts.train // 30)), 16 if facts.train < _MANY_ROWS else 8
     return Preset(
-        f"the numbers in bins, then an ensemble of {members} networks that share most weights",
+        f"{_bins(facts)}an ensemble of {members} networks that share most weights",
         [
             *_encoded(facts, f"count: {count}, units: {_width(facts, 12)}, activation: relu"),
             *2 * ["{type: dense, units: 256, activation: relu, initializer: he_normal}", "{type: dropout, rate: 0.1}"],
@@ -118,7 +118,7 @@ def _tabm(facts: Facts) -> Preset:
     count = min(48, max(2, facts.train // 10))
     numbers = f"count: {count}, units: {_width(facts, 16)}, linear_part: true, activation: relu"
     return Preset(
-        "TabM: the numbers in bins, then an ensemble of 32 networks that share most weights",
+        f"TabM: {_bins(facts)}an ensemble of 32 networks that share most weights",
         [
             *_encoded(facts, numbers, beside="categories"),
             *3 * ["{type: dense, units: 256, activation: relu}", "{type: dropout, rate: 0.1}"],
@@ -199,6 +199,10 @@ def _numbers(facts: Facts) -> int:
 def _width(facts: Facts, units: int) -> int:
     """Outputs for each number: fewer if there are very many."""
     return max(2, min(units, _MANY_WIDE // max(1, _numbers(facts))))
+
+
+def _bins(facts: Facts) -> str:
+    return "the numbers in bins, then " if _numbers(facts) else ""
 
 
 def _encoded(facts: Facts, keys: str, beside: str = "input") -> list[str]:

@@ -150,7 +150,7 @@ def _seen(seen: Seen, result: InitResult) -> list[str]:
         found["classes"] = listing(f"{name}: {count:,}" for name, count in seen.classes.items())
     if seen.without_target:
         found["dropped"] = f"{plural(seen.without_target, 'row')} without a target"
-    found |= {kind: f"{len(names)}: {_first(names)}" for kind, names in seen.columns.items() if names}
+    found |= {kind: f"{len(names):,}: {_first(names)}" for kind, names in seen.columns.items() if names}
     if seen.gaps:
         found["missing"] = _first([f"{name}: {count:,}" for name, count in seen.gaps.items()])
     reasons = [f"{name} {reason.partition('; ')[0]}" for name, reason in seen.left_out.items()]

@@ -295,6 +295,13 @@ def test_presets_suit_all_kinds_of_columns(preset, columns):
     assert validate("t.yaml").warnings == []
 
 
+@pytest.mark.parametrize("preset", ["strong", "tabm"])
+def test_a_table_without_numbers_has_no_bins(preset):
+    text = drafted("text3", "half", "grade", preset=preset).text
+    assert "bins" not in text
+    assert "piecewise_linear" not in text
+
+
 @pytest.mark.parametrize(("train", "size"), [(999, 32), (1000, 64), (3000, 128), (10_000, 256)])
 def test_batches_grow_with_the_rows(train, size):
     assert batch_size(train) == size
