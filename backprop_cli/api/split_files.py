@@ -12,7 +12,9 @@ from backprop_cli.config.dump import to_yaml
 from backprop_cli.config.load import Loaded, located
 from backprop_cli.config.resolve import resolved_tree
 from backprop_cli.data.dataset import split_lines
-from backprop_cli.data.file import DataFile, lines_of
+from backprop_cli.data.file import BOM, DataFile, lines_of
+from backprop_cli.data.format import format_of
+from backprop_cli.data.formats.json import Json
 from backprop_cli.data.split import Indices
 from backprop_cli.errors import UsageError
 from backprop_cli.json_object import JsonObject
@@ -52,9 +54,12 @@ def split(config: Path | str, folder: Path | str, overrides: Sequence[str] = ())
         raise UsageError(f"split: {config}: {_why_not(loaded)}; bp split is for a file of rows that data.split splits")
     file = DataFile(loaded.base / source)
     with located(loaded):
+        format = format_of(file.name, data.format)
+        if isinstance(format, Json) and _is_array(file):
+            raise UsageError(f"split: {file.name} is one JSON array, not lines; write one object on each line (.jsonl)")
         lines = split_lines(data, loaded.config.loss.task, base=loaded.base, seed=seed)
-    name = Path(source.removesuffix(".gz"))
-    files = {split: folder / f"{split}{name.suffix}" for split in lines}
+    suffix = format.suffixes[0] if file.is_standard_input else Path(source.removesuffix(".gz")).suffix
+    files = {split: folder / f"{split}{suffix}" for split in lines}
     target = folder / f"{Path(config).stem}.yaml"
     there = next((path for path in (*files.values(), target) if path.exists()), None)
     if there is not None:
@@ -76,6 +81,12 @@ def _why_not(loaded: Loaded) -> str:
     if data.text is not None or data.generate is not None:
         return "the data has no rows in a file"
     return "data.split is none" if data.split is None else "inputs and targets are in two files"
+
+
+def _is_array(file: DataFile) -> bool:
+    """Whether the text of a JSON file is an array, whose objects may share lines."""
+    with file.open() as stream:
+        return next(filter(None, map(bytes.strip, lines_of(stream, file.name))), b"").removeprefix(BOM).startswith(b"[")
 
 
 def _write(file: DataFile, files: Mapping[str, Path], lines: Mapping[str, Indices]) -> None:

@@ -54,14 +54,16 @@ class Tables(NamedTuple):
         """Only the rows with a target; a warning counts the others. Raises: DataError if no row has one."""
         if self.target is None:
             return self
-        missing = np.any([is_missing(self.targets.column(name)) for name in self.target], axis=0)
+        each = np.array([is_missing(self.targets.column(name)) for name in self.target])
+        missing = np.any(each, axis=0)
         if not missing.any():
             return self
-        first, names = int(np.argmax(missing)), "', '".join(self.target)
-        place, count = self.targets.at(first, names), int(missing.sum())
+        first, count = int(np.argmax(missing)), int(missing.sum())
+        name = self.target[int(np.argmax(each[:, first]))]
         if count == len(missing):
-            raise DataError(f"{self.targets.of(names)}: no row has a target")
-        warn(f"{place}: the target is missing; {count:,} of {plural(len(missing), 'row')} without one are left out")
+            raise DataError(f"{self.targets.of(name)}: no row has a target")
+        rest = f"{count:,} of {plural(len(missing), 'row')} {'is' if count == 1 else 'are'} left out"
+        warn(f"{self.targets.at(first, name)}: the target is missing; {rest}")
         rows = np.flatnonzero(~missing)
         inputs = self.inputs.take(rows)
         return self._replace(inputs=inputs, targets=inputs if self.targets is self.inputs else self.targets.take(rows))

@@ -116,7 +116,8 @@ def summary_lines(found: Mapping[str, Summary], baselines: Mapping[str, Mapping[
     """What the numbers are, then the metrics of the test split (or of all, without one), a line each."""
     names = [name for name in found if name.startswith("test/")] or list(found)
     count = len(found[names[0]].values)
-    head = f"mean of {count} runs (sd, 95 % interval of the mean by Student's t with {count - 1} degrees of freedom)"
+    freedom = f"{count - 1} degree{'s' * (count > 2)} of freedom"
+    head = f"mean of {count} runs (sd, 95 % interval of the mean by Student's t with {freedom})"
     return [head, *(_line(name, found[name], baselines) for name in names)]
 
 

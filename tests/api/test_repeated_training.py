@@ -139,7 +139,7 @@ def test_seeds_alone(capsys):
     assert not Path("run/predictions.csv").exists()
     assert out[:2] == [
         "run run",
-        "mean of 2 runs (sd, 95 % interval of the mean by Student's t with 1 degrees of freedom)",
+        "mean of 2 runs (sd, 95 % interval of the mean by Student's t with 1 degree of freedom)",
     ]
     assert out[2].startswith("test/loss ")
 

@@ -1,6 +1,8 @@
 """``bp split``: files for the splits, and a configuration that trains on them as before."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,33 @@ def test_json_lines_and_a_packed_file():
     found = [json.loads(line) for text in files for line in text.splitlines()]
     assert sorted(map(str, found)) == sorted(map(str, rows))
     assert run_of(config, "one")[1].metrics == run_of(Path("out/r.yaml"), "other")[1].metrics
+
+
+def test_objects_that_share_a_line_are_refused(capsys):
+    for number, indent in enumerate((None, 2)):
+        Path("a.json").write_text("\n" + json.dumps([{"x": i, "kind": "ab"[i % 2]} for i in range(40)], indent=indent))
+        config = write_config(Path("a.yaml"), data={"source": "a.json", "target": "kind"})
+        assert bp("split", config, "-o", f"out-{number}") == 2
+        assert "a.json is one JSON array, not lines; write one object on each line" in capsys.readouterr().err
+        assert not Path(f"out-{number}").exists()
+    Path("a.json").write_text("".join(f'{{"x": {i}, "kind": "{"ab"[i % 2]}"}}\n' for i in range(40)))
+    assert bp("split", config, "-o", "out") == 0
+    assert len(Path("out/train.json").read_text().splitlines()) == 28
+
+
+@pytest.mark.parametrize("format", [None, "jsonl"])
+def test_the_parts_of_standard_input_have_a_suffix(format):
+    rows = [(i % 7, "abc"[i % 3]) for i in range(60)]
+    text = "x,kind\n" + "".join(f"{x},{kind}\n" for x, kind in rows)
+    if format == "jsonl":
+        text = "".join(f'{{"x": {x}, "kind": "{kind}"}}\n' for x, kind in rows)
+    config = write_config(
+        Path("s.yaml"), data={"source": "-", "target": "kind"} | ({"format": format} if format else {})
+    )
+    command = [sys.executable, "-m", "backprop_cli", "split", str(config), "-o", "out"]
+    subprocess.run(command, input=text.encode(), check=True, capture_output=True)
+    assert Path(f"out/train.{format or 'csv'}").exists()
+    assert bp("validate", "out/s.yaml") == 0
 
 
 def test_refusals(capsys):

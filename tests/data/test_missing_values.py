@@ -15,7 +15,7 @@ from backprop_cli.data.settings import DataSettings
 from backprop_cli.data.transform import Transform
 from backprop_cli.errors import BpWarning, DataError, DataProblemsError, SettingError
 
-DROPPED = "d.csv:3: column 'y': the target is missing; 3 of 12 rows without one are left out"
+DROPPED = "d.csv:3: column 'y': the target is missing; 3 of 12 rows are left out"
 
 
 def write_gaps(name: str = "d.csv") -> str:
@@ -53,7 +53,7 @@ def test_a_row_needs_all_of_its_targets(load: Load) -> None:
     np.savez(
         "d.npz", x=np.arange(4.0), y=np.array([[1, 2], [np.nan, 3], [4, 5], [6, 7]]), z=np.array([1, 2, np.nan, 4])
     )
-    with pytest.warns(BpWarning, match=r"array 'y', 'z', row 1 \(from 0\): the target is missing; 2 of 4 rows"):
+    with pytest.warns(BpWarning, match=r"array 'y', row 1 \(from 0\): the target is missing; 2 of 4 rows"):
         data = load("regression", source="d.npz", target=["y", "z"], missing_target="drop", split=None)
     assert data.train.targets.tolist() == [[1, 2, 1], [6, 7, 4]]
 
