@@ -247,7 +247,17 @@ def _explained(error: DataError, tables: Tables, settings: DataSettings) -> Data
     if not isinstance(error, UnseenError):
         return error
     why = "which rows are in the train split depends on seed and data.split"
-    return DataError(f"{error.place}: {error.fault}; {why}; {error.here}")
+    return DataError(f"{error.place}: {error.fault}; {why}; {error.here}{_or_split(error, settings)}")
+
+
+def _or_split(error: UnseenError, settings: DataSettings) -> str:
+    """How the split may be changed, so that the train split has a class."""
+    split = settings.split
+    if error.column is not None or split is None:
+        return ""
+    if not split.stratify and split.time is None:
+        return ", or set data.split.stratify: true"
+    return ", or take fewer folds" if split.fold is not None else ""
 
 
 def _split(tables: Tables, settings: DataSettings, seed: int, task: Task, *, fitting: bool) -> Mapping[str, Rows]:

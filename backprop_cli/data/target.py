@@ -251,7 +251,7 @@ def _encode(table: Table, column: str, rows: Rows, classes: Sequence[CellValue])
             f"class {_shown(labels[codes[position]])} is not in the train split",
             map(spelled, classes),
             "train with rows that have it, or remove this row",
-            "remove the row, or set data.split.stratify: true",
+            "remove the row",
         )
     return out
 

@@ -165,3 +165,20 @@ def test_a_network_of_arrays_reads_no_text(load: Load, folder: Path, flowers: st
     assert str(caught.value) == (
         "flowers.csv: the network was trained on arrays of shape [2, 2] a row; give them as .npy, .npz, .idx or images"
     )
+
+
+def test_a_class_of_two_rows_that_one_fold_holds(load: Load) -> None:
+    Path("two.csv").write_text("x,y\n" + "".join(f"{i},{'c' if i < 2 else 'ab'[i % 2]}\n" for i in range(60)))
+    found = set()
+    for stratify in (True, False):
+        for number in (1, 2, 3):
+            split = {"fold": {"number": number, "of": 3}, "stratify": stratify}
+            try:
+                load("classes", source="two.csv", target="y", split=split)
+            except DataError as error:
+                assert str(error).startswith(
+                    "two.csv:2: column 'y': class 'c' is not in the train split, which has a, b"
+                )
+                found.add((stratify, str(error).rpartition("; ")[2]))
+    assert (True, "remove the row, or take fewer folds") in found
+    assert not any(stratify and "stratify" in way_out for stratify, way_out in found)
