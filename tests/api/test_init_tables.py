@@ -60,7 +60,7 @@ def test_a_table(capsys):
         "next": "bp train configs/x.yaml",
     }
     assert yaml.safe_load(Path("configs/x.yaml").read_text())["data"]["source"] == "../flowers.data.csv"
-    assert bp("train", "configs/x.yaml", "training.epochs=2", "--quiet") == 0
+    assert bp("train", "configs/x.yaml", "training.epochs=2", "gradient_check=none", "--quiet") == 0
 
 
 def test_a_table_with_an_absolute_path_and_a_name_to_quote(tmp_path):
@@ -99,7 +99,7 @@ def test_names_that_begin_with_a_sign(name, config, line):
     write_flowers(Path(name))
     result = init(name)
     assert (result.config, result.next) == (Path(config), line)
-    assert bp(*line.split()[1:], "training.epochs=1", "--quiet") == 0
+    assert bp(*line.split()[1:], "training.epochs=1", "gradient_check=none", "--quiet") == 0
 
 
 def test_columns_with_categories_that_only_held_out_rows_have():
@@ -108,7 +108,7 @@ def test_columns_with_categories_that_only_held_out_rows_have():
     Path("t.csv").write_text(f"x,some,y\n{''.join(rows)}")
     assert init("t.csv").task == "regression"
     assert "exclude" not in yaml.safe_load(Path("t.yaml").read_text())["data"]
-    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
+    assert bp("train", "t.yaml", "training.epochs=1", "gradient_check=none", "--quiet") == 0
     assert bp("validate", "t.yaml", "data.transform.unknown=error") == 6
 
 
@@ -175,7 +175,7 @@ def test_too_few_rows_to_hold_some_out(lines, task):
     text = Path("t.yaml").read_text()
     assert "  split: none  # too few rows to hold some out for validation and test\n" in text
     assert "early_stopping" not in text
-    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
+    assert bp("train", "t.yaml", "training.epochs=1", "gradient_check=none", "--quiet") == 0
 
 
 def test_a_class_with_one_example():
@@ -186,7 +186,7 @@ def test_a_class_with_one_example():
         "t.csv:9: column 'y': class 'b' has a single row, which cannot be in two splits; correct it, or remove the row"
     ]
     assert "split" not in yaml.safe_load(Path("t.yaml").read_text())["data"]
-    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
+    assert bp("train", "t.yaml", "training.epochs=1", "gradient_check=none", "--quiet") == 0
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_numbers_in_other_spellings_get_their_settings():
     ]
     found = backprop_cli.validate("t.yaml")
     assert (found.valid, found.input_shape) == (True, (3,))
-    assert bp("train", "t.yaml", "training.epochs=1", "--quiet") == 0
+    assert bp("train", "t.yaml", "training.epochs=1", "gradient_check=none", "--quiet") == 0
 
 
 def test_a_column_that_does_not_keep_to_its_spelling(capsys):
