@@ -76,7 +76,7 @@ def _written(
         *(f"    - {line.replace(chr(10), f'{chr(10)}      ')}" for line in network.layers),
         "",
         *network.learning,
-        "gradient_check: {}",
+        f"gradient_check: {network.check}",
     ]
     return "\n".join(lines) + "\n"
 

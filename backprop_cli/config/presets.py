@@ -34,12 +34,14 @@ class Preset(NamedTuple):
     """A network and how it is trained, as lines of YAML.
 
     ``about``: what it is, in a few words. ``transform``: the keys of ``data.transform``.
+    ``check``: those of ``gradient_check``, by default for large networks.
     """
 
     about: str
     layers: Sequence[str]
     learning: Sequence[str]
     transform: Mapping[str, str] = MappingProxyType({})
+    check: str = "{samples: 8}"
 
 
 def preset_of(name: str, facts: Facts) -> Preset:
@@ -90,6 +92,7 @@ def _plain(facts: Facts) -> Preset:
             *_stopping(facts, 20),
         ],
         {"missing": "median"} if facts.gaps else {},
+        check="{}",
     )
 
 
