@@ -29,8 +29,7 @@ def split_by_time(table: Table, column: str, fractions: Mapping[str, float]) -> 
     names, sizes = split_sizes(table.rows, fractions, table.name, "row")
     ends = np.cumsum(np.bincount(ranks))  # rows up to each time
     if len(ends) < len(names):
-        different = plural(len(ends), "different time")
-        raise DataError(f"{table.of(column)}: has {different}, and {len(names)} splits need one each; {_WAY_OUT}")
+        raise _too_few(f"{table.of(column)}: has {plural(len(ends), 'different time')}", names)
     last, found = -1, {}
     for number, (name, wanted) in enumerate(zip(names, np.cumsum(sizes), strict=True)):
         left = len(names) - 1 - number
@@ -41,7 +40,11 @@ def split_by_time(table: Table, column: str, fractions: Mapping[str, float]) -> 
     return found
 
 
-_WAY_OUT = "name another column, or set data.split.validation or test to 0"
+def _too_few(has: str, names: Sequence[str]) -> DataError:
+    """The error for fewer groups or times than the splits, or the parts of folds, called ``names``."""
+    is_split = set(names) <= {"train", "validation", "test"}
+    what, other = ("splits", "set data.split.validation or test to 0") if is_split else ("parts", "take fewer folds")
+    return DataError(f"{has}, and {len(names)} {what} need one each; name another column, or {other}")
 
 
 def split_by_groups(
@@ -65,8 +68,7 @@ def split_by_groups(
     groups, known = groups_of(table, columns)
     names, sizes = split_sizes(table.rows, fractions, table.name, "row")
     if len(known) < len(names):
-        has = f"{table.of(columns[0])}: has {plural(len(known), 'group')}"
-        raise DataError(f"{has}, and {len(names)} splits need one each; {_WAY_OUT}")
+        raise _too_few(f"{table.of(columns[0])}: has {plural(len(known), 'group')}", names)
     codes = np.zeros(table.rows, np.int64) if labels is None else labels
     counts = np.zeros((len(known), codes.max() + 1))
     np.add.at(counts, (groups, codes), 1)

@@ -26,7 +26,7 @@ def table_of(**columns: np.ndarray) -> Table:
 @given(st.integers(3, 40), st.integers(0, 2**32), st.integers(1, 4), st.sampled_from([0.0, 0.15, 0.3]))
 def test_no_group_is_in_two_splits(groups: int, seed: int, classes: int, validation: float) -> None:
     rng = np.random.default_rng(seed)
-    ids = np.repeat(np.arange(groups), rng.integers(1, 9, groups))
+    ids = np.repeat(np.arange(groups), rng.integers(2, 9, groups))  # three rows are too few for three splits
     rng.shuffle(ids)
     labels = rng.integers(0, classes, len(ids))
     table = table_of(id=ids.astype(float))
@@ -75,6 +75,16 @@ def test_what_groups_do_not_allow_is_said() -> None:
 def test_fewer_groups_than_splits() -> None:
     with pytest.raises(DataError, match=r"x.csv: column 'id': has 2 groups, and 3 splits need one each; name another"):
         split_by_groups(table_of(id=np.repeat([1.0, 2], 20)), ["id"], HELD_OUT, 0, None)
+
+
+@pytest.mark.parametrize(("key", "has"), [("by", "2 groups, and 3 parts"), ("time", "2 different times, and 4 parts")])
+def test_fewer_groups_or_times_than_folds(load: Load, key: str, has: str) -> None:
+    Path("d.csv").write_text("id,x,y\n" + "".join(f"{i % 2},{i},{i % 5}\n" for i in range(40)))
+    with pytest.raises(DataError) as caught:
+        load("regression", source="d.csv", target="y", split={key: "id", "fold": {"number": 1, "of": 3}})
+    assert str(caught.value) == (
+        f"d.csv: column 'id': has {has} need one each; name another column, or take fewer folds"
+    )
 
 
 @given(st.lists(st.integers(0, 12), min_size=20, max_size=200), st.sampled_from([0.1, 0.15, 0.4]))
