@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from data_support import Load
 
-from backprop_cli.config.draft import read_spelled
+from backprop_cli.config.table_facts import read_spelled
 from backprop_cli.data.file import DataFile
 from backprop_cli.data.format import FORMATS
 from backprop_cli.data.read import Selection, read_table
