@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def split(config: Path | str, folder: Path | str, overrides: Sequence[str] = ())
         format = format_of(file.name, data.format)
         if isinstance(format, Json) and _is_array(file):
             raise UsageError(f"split: {file.name} is one JSON array, not lines; write one object on each line (.jsonl)")
-        lines = split_lines(data, loaded.config.loss.task, base=loaded.base, seed=seed)
+        lines, left_out = split_lines(data, loaded.config.loss.task, base=loaded.base, seed=seed)
     suffix = format.suffixes[0] if file.is_standard_input else Path(source.removesuffix(".gz")).suffix
     files = {split: folder / f"{split}{suffix}" for split in lines}
     target = folder / f"{Path(config).stem}.yaml"
@@ -66,7 +66,7 @@ def split(config: Path | str, folder: Path | str, overrides: Sequence[str] = ())
         raise UsageError(f"{there} exists already; name another folder, or remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(file, files, lines)
+        _write(file, files, lines, left_out)
         with opened(target) as stream:
             stream.write(to_yaml(_tree(loaded, folder, files)).encode())
     except OSError as error:
@@ -89,16 +89,18 @@ def _is_array(file: DataFile) -> bool:
         return next(filter(None, map(bytes.strip, lines_of(stream, file.name))), b"").removeprefix(BOM).startswith(b"[")
 
 
-def _write(file: DataFile, files: Mapping[str, Path], lines: Mapping[str, Indices]) -> None:
-    """Write the lines of each split's rows to its file, after the lines before the first row."""
+def _write(file: DataFile, files: Mapping[str, Path], lines: Mapping[str, Indices], left_out: Set[int]) -> None:
+    """Write the lines of each split's rows to its file, after the lines before the first row, without ``left_out``."""
     begins = {int(line): split for split, chosen in lines.items() for line in chosen}
-    first = min(begins)
+    first = min({*begins, *left_out})
     with contextlib.ExitStack() as stack, file.open() as source:
         streams = {split: stack.enter_context(opened(path)) for split, path in files.items()}
         owners = list(streams.values())
         for number, line in enumerate(lines_of(source, file.name), 1):
             if number >= first and number in begins:
                 owners = [streams[begins[number]]]
+            elif number in left_out:
+                owners = []
             for stream in owners:
                 stream.write(line if line.endswith(b"\n") else line + b"\n")
 

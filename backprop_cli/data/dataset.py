@@ -91,16 +91,18 @@ def load_dataset(
 
 @memory_errors_as(too_large)
 @UNCHECKED
-def split_lines(settings: DataSettings, task: Task, *, base: Path, seed: int) -> dict[str, Indices]:
-    """The lines, from 1, on which the rows of each split of the first file begin.
+def split_lines(settings: DataSettings, task: Task, *, base: Path, seed: int) -> tuple[dict[str, Indices], set[int]]:
+    """The lines, from 1, on which the rows of each split of the first file begin, and those of rows left out.
 
     Raises: DataError if it cannot be read, or has no lines; SettingError if the settings are wrong.
     """
-    tables = first_tables(settings, task, base=base, seed=seed)
-    if tables.inputs.lines is None:
+    whole = first_tables(settings.model_copy(update={"missing_target": "error"}), task, base=base, seed=seed)
+    tables = whole.with_targets() if settings.missing_target == "drop" else whole
+    if whole.inputs.lines is None or tables.inputs.lines is None:
         raise DataError(f"{tables.inputs.name}: has no lines to write to other files; split it in a script of your own")
     rows = _split(tables, settings, seed, task, fitting=True)
-    return {name: tables.inputs.numbers(chosen) for name, chosen in rows.items()}
+    left_out = {int(line) for line in np.setdiff1d(whole.inputs.lines, tables.inputs.lines)}
+    return {name: tables.inputs.numbers(chosen) for name, chosen in rows.items()}, left_out
 
 
 @memory_errors_as(too_large)

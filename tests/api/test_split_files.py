@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from api_support import bp, last, run_of, write_config
 
+from backprop_cli.api.split_files import split
 from backprop_cli.config.load import load_config
 from backprop_cli.session.experiment import prepare
 
@@ -107,6 +108,19 @@ def test_the_parts_of_standard_input_have_a_suffix(format):
     subprocess.run(command, input=text.encode(), check=True, capture_output=True)
     assert Path(f"out/train.{format or 'csv'}").exists()
     assert bp("validate", "out/s.yaml") == 0
+
+
+def test_rows_without_a_target_are_left_out():
+    lines = [f'"{i}\n",{"" if i % 5 == 0 else i}' for i in range(60)]
+    Path("t.csv").write_text("\n".join(["x,y", *lines]) + "\n")
+    data = {"source": "t.csv", "target": "y", "missing_target": "drop"}
+    config = write_config(Path("t.yaml"), data=data, loss="mean_squared_error", metrics=[])
+    with pytest.warns(match="12 of 60 rows are left out"):
+        found = split(config, "out")
+    texts = [path.read_text().removeprefix("x,y\n") for path in found.files.values()]
+    assert [text.count('"') // 2 for text in texts] == list(found.rows.values()) == [34, 7, 7]
+    kept = "".join(f'"{i}\n",{i}\n' for i in range(60) if i % 5)
+    assert sorted("".join(texts)) == sorted(kept)
 
 
 def test_refusals(capsys):
