@@ -128,7 +128,7 @@ def test_a_user_needs_no_clone(python, tmp_path):
     bp("init", "--examples", "-o", "tour")
     assert json.loads(bp("train", "tour/configs/iris.yaml", "--json"))["metrics"]["test/accuracy"] > 0.9
     shutil.copy(data.with_name("penguins.csv"), tmp_path / "birds.csv")
-    assert "target 'species', task classes" in bp("init", "birds.csv", "--target", "species")
+    assert "species (classes)" in bp("init", "birds.csv", "--target", "species")
     assert json.loads(bp("train", "birds.yaml", "--json"))["metrics"]["test/accuracy"] > 0.9
     assert "\ndense " in bp("list", "layers")
     assert "PASS" in bp("gradcheck", "iris.yaml")

@@ -50,8 +50,8 @@ class ComplexStep:
         moved = {value: self.arrays[value] + step for value, step in steps.items()}
         with np.errstate(all="ignore"):
             for node in self._order:
-                if node.op is None or not any(operand in moved for operand in node.inputs):
-                    continue
+                if node.op is None or not node.spec.is_inexact or not any(x in moved for x in node.inputs):
+                    continue  # integers stay
                 out = continued(node.op, [moved.get(x, self.arrays[x]) for x in node.inputs], node.shape)
                 if out.dtype.kind == "c":
                     moved[node] = out + steps[node] if node in steps else out

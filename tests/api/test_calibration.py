@@ -60,6 +60,7 @@ def test_the_temperature_has_the_least_log_loss():
     assert fit_temperature(two, on) == pytest.approx(both, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_temperature_of_an_ensemble_is_that_of_its_mean_probabilities():
     rng = np.random.default_rng(1)
     logits, labels = 5 * rng.normal(size=(150, 4, 3)), rng.integers(0, 3, 150)

@@ -130,6 +130,7 @@ def test_a_folder_of_images(capsys):
     assert json.loads(capsys.readouterr().out)["metrics"]["test/accuracy"] == 1
 
 
+@pytest.mark.slow
 def test_images_of_several_sizes_and_modes():
     write_images(((30, 20), (200, 300)), ("L", "RGB", "L"))
     assert init("images").seen.notes["pixels"] == "64 x 64, rgb, to which they are converted"
@@ -155,6 +156,7 @@ def test_folders_without_classes(folders, message):
     assert str(caught.value).replace("/:", ":") == message
 
 
+@pytest.mark.slow
 def test_a_text(capsys):
     Path("play.txt").write_text("to be or not to be,\n\nthat is the question\n" * 100)
     assert bp("init", "play.txt") == 0

@@ -17,6 +17,8 @@ model: {layers: [{type: dense, units: 1}]}
 loss: mean_squared_error
 training: {epochs: 1}
 """
+pytestmark = pytest.mark.slow  # processes, whose standard input is a pipe
+
 DATA = "x,y\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(60))
 
 

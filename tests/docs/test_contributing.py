@@ -15,7 +15,7 @@ ENTRY = re.compile(r"# to (\w+) in ([\w./]+\.py)\n")
 PYTHON = [block.text for block in blocks(PAGE) if block.language == "python"]
 FILES = {found[1]: text for text in PYTHON if (found := NEW.match(text))}
 ENTRIES = [(found[2], found[1], text[found.end() :].rstrip(",\n")) for text in PYTHON if (found := ENTRY.match(text))]
-TESTED = ("squared_relu", "max_error", "scale", "arcsinh")
+TESTED = ("squared_relu", "max_error", "gain", "arcsinh")
 """Types of the examples that tests of the project generate their cases for."""
 WHOLE = (
     "tests/test_layout.py",
@@ -85,7 +85,7 @@ def test_the_tests_of_a_copy_find_the_examples_and_pass(project):
     [
         ("activations", "squared_relu"),
         ("metrics", "max_error"),
-        ("layers", "scale"),
+        ("layers", "gain"),
         ("ops", "arcsinh"),
         ("formats", "dat"),
     ],

@@ -14,7 +14,7 @@ from backprop_cli.cli.terminal import emit, emit_json
 
 @command(
     "bp split configs/penguins.yaml -o penguins-split",
-    "bp split visits.yaml -o visits data.split.by=patient",
+    "bp split configs/penguins.yaml -o by-island data.split.by=island",
     codes=(3, 6),
     group="Check",
 )
