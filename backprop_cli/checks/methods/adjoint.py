@@ -54,6 +54,8 @@ def _entry(objective: Objective, tensor: Tensor, direction: Direction) -> Checke
     if not (math.isfinite(reverse) and math.isfinite(forward)):
         return CheckedEntry((), reverse, forward, "NONFINITE")
     length, rounding = float(np.linalg.norm(objective.gradient[tensor])), objective.rounding.of_gradient[tensor]
+    # An exact 0 of reverse mode has no rounding; forward mode's terms may cancel only up to the scalar's last digits.
+    rounding = rounding or objective.rounding.of_scalar
     if abs(forward - reverse) <= (TOLERANCE * length + ROUNDING * rounding) * norm(direction):
         is_hidden = reverse != forward and ROUNDING * rounding > HIDDEN * length
         return CheckedEntry((), reverse, forward, "TINY" if is_hidden else "PASS")
