@@ -1,7 +1,7 @@
 """Steps on batches of one size: on NumPy one by one, as machine code many in one call.
 
 On a small network a step takes a few microseconds, as long as ten lines of Python. Therefore loops over steps use local
-names only, and what they have done is written when they end.
+names only, and store their results once, at the end.
 """
 
 from __future__ import annotations
