@@ -29,6 +29,10 @@ class DataSizes(NamedTuple):
     tokens: int | None
     steps: int
 
+    def of(self, layer: Layer, key: str) -> int | None:
+        """The number for a key of a layer."""
+        return self.outputs if key == layer.width_key else self.tokens
+
 
 def settled(loaded: Loaded, sizes: DataSizes) -> Loaded:
     """The configuration with numbers for ``auto``.
@@ -58,8 +62,7 @@ def _with_widths(loaded: Loaded, config: Config, sizes: DataSizes) -> Config:
         raise ConfigError(found)
 
     def settle(path: LayerPath, layer: Layer) -> Layer:
-        values = {layer.width_key: sizes.outputs, layer.vocabulary_key: sizes.tokens}
-        return layer.model_copy(update={key: values[key] for key in layer.auto_keys})
+        return layer.model_copy(update={key: sizes.of(layer, key) for key in layer.auto_keys})
 
     return config.model_copy(update={"model": config.model.model_copy(update={"layers": replaced(layers, settle)})})
 
@@ -68,7 +71,7 @@ def _obstacle(layer: Layer, key: str, is_last: bool, sizes: DataSizes) -> tuple[
     """Why the data does not decide the number, and the way out."""
     if key == layer.width_key and not is_last:
         return "auto goes with the layer that makes the network's outputs", f"write a number, such as {key}: 64"
-    if (sizes.outputs if key == layer.width_key else sizes.tokens) is None:
+    if sizes.of(layer, key) is None:
         return "the data does not say how many there are", f"write a number, such as {key}: 64"
     return None
 
